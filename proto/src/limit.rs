@@ -1,0 +1,54 @@
+//! Every maximum that crosses a boundary. A receiver applies them before it allocates or fetches.
+
+use std::time::Duration;
+
+/// One slice of a blob that verifies on its own. A power of two and a multiple of BLAKE3's 1 KiB chunks, so that a
+/// slice is one subtree of the blob's hash tree. 256 KiB keeps a resumed transfer's loss small and BLAKE3 at full
+/// speed (it halves below 4 KiB).
+pub const CHUNK_SIZE: usize = 256 * 1024;
+
+/// Longest file that may be shared: the largest raw file that today's systems carry.
+pub const FILE_SIZE_MAX: u64 = 300 * 1024 * 1024;
+/// Most chunks one blob can have; bounds the chunk list (32 bytes each) that a source may send.
+pub const BLOB_CHUNKS_MAX: usize = (FILE_SIZE_MAX as usize).div_ceil(CHUNK_SIZE);
+
+/// Most files in one appearance.
+pub const FILES_MAX: usize = 16_384;
+/// Most game paths in one appearance, over all its files and swaps.
+pub const GAME_PATHS_MAX: usize = 65_536;
+/// Longest game path, in bytes of UTF-8.
+pub const GAME_PATH_BYTES_MAX: usize = 260;
+/// Most objects (player, mount, companion, pet) in one appearance.
+pub const OBJECTS_MAX: usize = 8;
+/// Most file swaps in one appearance.
+pub const SWAPS_MAX: usize = 16_384;
+/// Longest opaque string of another plugin, in bytes.
+pub const OPAQUE_BYTES_MAX: usize = 1024 * 1024;
+/// All `ext` values of one appearance together, in bytes.
+pub const EXT_BYTES_MAX: usize = 1024 * 1024;
+/// Most `ext` keys, and the longest of them in bytes.
+pub const EXT_KEYS_MAX: usize = 32;
+pub const EXT_KEY_BYTES_MAX: usize = 64;
+/// Longest encoded appearance. What the limits above allow together, rounded up.
+pub const APPEARANCE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Longest player name, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Longest body that the phone book reads.
+pub const PHONEBOOK_BODY_MAX: usize = 16 * 1024;
+/// How far a signed phone-book body's time may be from the server's clock.
+pub const PROOF_TIME_WINDOW: Duration = Duration::from_secs(120);
+
+/// Longest control frame between daemons. Answers that may be larger (an appearance) have limits of their own.
+pub const PEER_FRAME_MAX: usize = 64 * 1024;
+/// Most pieces that one request stream may ask for.
+pub const REQUEST_ITEMS_MAX: usize = 128;
+/// Most bytes that one request stream asks for, so that a lost stream costs little and sources stay comparable.
+pub const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Request streams that a daemon keeps open to one source, and the most that it serves at once for one peer.
+pub const STREAMS_PER_SOURCE: usize = 4;
+pub const STREAMS_SERVED_MAX: u32 = 16;
+
+/// Longest frame of the local API: control only, never file bytes.
+pub const LOCAL_FRAME_MAX: usize = 4 * 1024 * 1024;

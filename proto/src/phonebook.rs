@@ -1,0 +1,158 @@
+//! Phone book, JSON over HTTP: the bodies, and what of them is signed.
+//!
+//! The paths and the unsigned shapes are the original's (compatibility mode serves them to the letter); signed bodies
+//! add `sequence`, `time` and `signature`. Who may write what is decided by the phone book, not here.
+
+use crate::{
+    id::{PeerId, PlayerName},
+    proof::Proof,
+    version::PROOF_VERSION,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+
+/// `POST /api/register`. The address is never in the body: the phone book takes it from the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Register {
+    pub player_name: String,
+    /// UDP port, 1–65535, under which the daemon answers at the address that the phone book sees.
+    pub port: u16,
+    pub public_key: PeerId,
+    /// Strictly rising per key; the phone book refuses one that it has already seen.
+    pub sequence: u64,
+    /// Unix milliseconds; refused when further than [`crate::limit::PROOF_TIME_WINDOW`] from the server's clock.
+    pub time: u64,
+    /// 64 bytes in unpadded base64url, over [`Register::proof`].
+    pub signature: String,
+}
+
+impl Register {
+    pub fn signed(name: &PlayerName, port: u16, sequence: u64, time: u64, key: &SigningKey) -> Self {
+        let mut body = Self {
+            player_name: name.to_string(),
+            port,
+            public_key: PeerId::from_bytes(key.verifying_key().to_bytes()),
+            sequence,
+            time,
+            signature: String::new(),
+        };
+        body.signature = URL_SAFE_NO_PAD.encode(body.proof().sign(key));
+        body
+    }
+
+    /// What is signed: purpose `register`, then name, port, key, sequence, time.
+    pub fn proof(&self) -> Proof {
+        Proof::new("register", PROOF_VERSION)
+            .field(self.player_name.as_bytes())
+            .number(self.port.into())
+            .field(self.public_key.as_bytes())
+            .number(self.sequence)
+            .number(self.time)
+    }
+
+    /// Whether the key in the body signed this very body.
+    pub fn is_authentic(&self) -> bool {
+        authentic(&self.signature, &self.proof(), &self.public_key)
+    }
+}
+
+/// `DELETE /api/unregister`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unregister {
+    pub player_name: String,
+    pub public_key: PeerId,
+    /// From the same rising row as registrations.
+    pub sequence: u64,
+    pub time: u64,
+    pub signature: String,
+}
+
+impl Unregister {
+    pub fn signed(name: &PlayerName, sequence: u64, time: u64, key: &SigningKey) -> Self {
+        let mut body = Self {
+            player_name: name.to_string(),
+            public_key: PeerId::from_bytes(key.verifying_key().to_bytes()),
+            sequence,
+            time,
+            signature: String::new(),
+        };
+        body.signature = URL_SAFE_NO_PAD.encode(body.proof().sign(key));
+        body
+    }
+
+    /// What is signed: purpose `unregister`, then name, key, sequence, time.
+    pub fn proof(&self) -> Proof {
+        Proof::new("unregister", PROOF_VERSION)
+            .field(self.player_name.as_bytes())
+            .field(self.public_key.as_bytes())
+            .number(self.sequence)
+            .number(self.time)
+    }
+
+    pub fn is_authentic(&self) -> bool {
+        authentic(&self.signature, &self.proof(), &self.public_key)
+    }
+}
+
+fn authentic(signature: &str, proof: &Proof, key: &PeerId) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(signature)
+        .ok()
+        .and_then(|bytes| <[u8; 64]>::try_from(bytes).ok())
+        .is_some_and(|signature| proof.verified_by(key, &signature))
+}
+
+/// `GET /api/lookup/{playerName}`, found. `ip` is an address literal without port or brackets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    pub ip: String,
+    /// `null` only where a compatibility server stored no number.
+    pub port: Option<u16>,
+    /// Any text that a compatibility server was given; `ed25519:…` everywhere else.
+    pub public_key: Option<String>,
+    /// Unix milliseconds of the last registration.
+    pub last_seen: u64,
+}
+
+/// `DELETE /api/unregister`, done. These two fields exactly: clients compare the whole body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unregistered {
+    pub success: bool,
+    pub existed: bool,
+}
+
+/// Any refusal. `code` is absent where the original's body must not grow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    pub error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_body_is_authentic_until_a_field_changes() {
+        let key = SigningKey::from_bytes(&[3; 32]);
+        let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+        let body = Register::signed(&name, 7777, 5, 1_700_000_000_000, &key);
+        assert!(body.is_authentic());
+        for changed in [
+            Register { port: 7778, ..body.clone() },
+            Register { sequence: 6, ..body.clone() },
+            Register { player_name: "Alice Ashe@Omega".into(), ..body.clone() },
+            Register { public_key: PeerId::from_bytes([4; 32]), ..body.clone() },
+            Register { signature: body.signature.replace(&body.signature[..4], "AAAA"), ..body.clone() },
+            Register { signature: String::new(), ..body.clone() },
+        ] {
+            assert!(!changed.is_authentic(), "{changed:?}");
+        }
+        assert!(Unregister::signed(&name, 6, 0, &key).is_authentic());
+    }
+}

@@ -1,0 +1,21 @@
+//! Every version number that a wire carries, declared here and nowhere else.
+//!
+//! Raising one is a promise: the goldens of the old number stay, and still decode.
+
+/// ALPN of the peer protocol (DESIGN §7). Old and new daemons that cannot talk at all would differ here.
+pub const PEER_ALPN: &[u8] = b"fyteclub";
+
+/// Peer wire versions that this build speaks, newest first. Both sides send theirs in `Hello`.
+pub const PEER_VERSIONS: &[u16] = &[1];
+
+/// Local API versions that this build speaks, newest first.
+pub const LOCAL_VERSIONS: &[u16] = &[1];
+
+/// Version of the signed phone-book bodies; part of what is signed.
+pub const PROOF_VERSION: u8 = 1;
+
+/// Version of the appearance document.
+pub const APPEARANCE_VERSION: u8 = 1;
+
+/// Layout of the data folder. A daemon refuses a folder that is newer than this.
+pub const STORE_VERSION: u32 = 1;
