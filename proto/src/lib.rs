@@ -1,12 +1,16 @@
 //! FyteClub's words and rules.
 //!
-//! Words: [`id`], [`game_path`], [`phonebook`], [`proof`], with every number in [`limit`] and
-//! [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
+//! Words: [`id`], [`game_path`], [`appearance`], [`phonebook`], [`local`], [`proof`], [`frame`], [`codec`], with every number in
+//! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
+pub mod appearance;
+pub mod codec;
+pub mod frame;
 pub mod game_path;
 pub mod id;
 pub mod limit;
+pub mod local;
 pub mod phonebook;
 pub mod proof;
 pub mod version;

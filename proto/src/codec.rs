@@ -1,0 +1,50 @@
+//! bincode, hidden: the encoding between daemons and in the index, where both ends are ours.
+//!
+//! Every decode has a limit and must use its input up; nothing that is signed or hashed is ever re-encoded. bincode 2 is
+//! unmaintained (RUSTSEC-2025-0141), so nobody else may name it: swapping it means this file and new goldens.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Why bytes are not what they should be. The text is for logs, not for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    #[error("malformed: {0}")]
+    Malformed(String),
+    #[error("{0} bytes follow the end")]
+    Trailing(usize),
+}
+
+/// What one decode may allocate, whatever the bytes claim. The bytes themselves are limited by whoever read them.
+const ALLOCATION_MAX: usize = 64 * 1024 * 1024;
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<ALLOCATION_MAX>()
+}
+
+/// Encodes a value of ours. Cannot fail for the types of this crate: none borrows a lock or has an unsized map.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, config()).expect("our wire types always encode")
+}
+
+/// # Errors
+/// Anything but exactly one value.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) = bincode::serde::decode_from_slice(bytes, config())
+        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if used < bytes.len() { Err(CodecError::Trailing(bytes.len() - used)) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_claims_and_leftovers_are_errors() {
+        assert_eq!(decode::<u32>(&encode(&7u32)), Ok(7));
+        assert_eq!(decode::<u32>(&[7, 0]), Err(CodecError::Trailing(1)));
+        let claims_64_gib = [253, 0, 0, 0, 0, 16, 0, 0, 0];
+        assert!(decode::<Vec<u8>>(&claims_64_gib).is_err());
+        assert!(decode::<String>(&claims_64_gib).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! Length-prefixed frames, for the local API (little-endian length) and the peers' control stream alike.
+//!
+//! Tells *incomplete* (read more) from *wrong* (close): a reader that cannot is either stuck or killed by a long number.
+
+/// Bytes of the length in front of every frame.
+pub const HEADER: usize = 4;
+
+/// A frame that can never become right, however much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    #[error("a frame of {claimed} bytes was announced, and at most {max} are read")]
+    TooLong { claimed: usize, max: usize },
+    #[error("an empty frame was announced")]
+    Empty,
+}
+
+/// What the bytes so far amount to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// The body, and how many bytes of the input it used with its header.
+    Whole { body: &'a [u8], used: usize },
+    /// At least this many more bytes are needed. Never more than `max` plus the header.
+    Incomplete { missing: usize },
+}
+
+/// Looks at the front of `input`. Allocates nothing.
+///
+/// # Errors
+/// A length of zero or above `max`.
+pub fn split(input: &[u8], max: usize) -> Result<Frame<'_>, FrameError> {
+    let Some((header, rest)) = input.split_first_chunk::<HEADER>() else {
+        return Ok(Frame::Incomplete { missing: HEADER - input.len() });
+    };
+    let length = length(*header, max)?;
+    match rest.get(..length) {
+        Some(body) => Ok(Frame::Whole { body, used: HEADER + length }),
+        None => Ok(Frame::Incomplete { missing: length - rest.len() }),
+    }
+}
+
+/// The length that a header announces, once it is known to be allowed.
+///
+/// # Errors
+/// A length of zero or above `max`.
+pub fn length(header: [u8; HEADER], max: usize) -> Result<usize, FrameError> {
+    match u32::from_le_bytes(header) as usize {
+        0 => Err(FrameError::Empty),
+        claimed if claimed > max => Err(FrameError::TooLong { claimed, max }),
+        length => Ok(length),
+    }
+}
+
+/// Puts the length in front of a body.
+///
+/// # Errors
+/// The same limits as for reading: what could not be read is not sent.
+pub fn join(body: &[u8], max: usize) -> Result<Vec<u8>, FrameError> {
+    if body.is_empty() {
+        return Err(FrameError::Empty);
+    }
+    let too_long = FrameError::TooLong { claimed: body.len(), max };
+    if body.len() > max {
+        return Err(too_long);
+    }
+    let length = u32::try_from(body.len()).map_err(|_| too_long)?;
+    let mut frame = Vec::with_capacity(HEADER + body.len());
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(body);
+    Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incomplete_is_not_wrong() {
+        let frame = join(b"hello", 16).expect("short");
+        for cut in 0..frame.len() {
+            assert!(
+                matches!(split(&frame[..cut], 16), Ok(Frame::Incomplete { missing }) if missing > 0),
+                "{cut}"
+            );
+        }
+        assert_eq!(split(&frame, 16), Ok(Frame::Whole { body: b"hello", used: 9 }));
+        assert_eq!(split(&[&frame[..], b"x"].concat(), 16), Ok(Frame::Whole { body: b"hello", used: 9 }));
+    }
+
+    #[test]
+    fn a_claim_above_the_limit_is_wrong_at_once() {
+        assert_eq!(split(&17u32.to_le_bytes(), 16), Err(FrameError::TooLong { claimed: 17, max: 16 }));
+        assert_eq!(split(&0u32.to_le_bytes(), 16), Err(FrameError::Empty));
+        assert!(join(&[0; 17], 16).is_err());
+        assert!(join(&[], 16).is_err());
+    }
+}

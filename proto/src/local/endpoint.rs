@@ -1,0 +1,55 @@
+//! Where the daemon's local socket is, as a rule: the environment is an argument.
+
+/// Of the machines that the daemon runs on, what decides the kind of socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    Unix,
+    Windows,
+}
+
+/// Where clients look when nobody told them: `FYTECLUB_IPC`; else on Unix `$XDG_RUNTIME_DIR/fyteclub/fyteclubd.sock`, or
+/// the same under `/tmp/fyteclub-USER` where there is no runtime folder; on Windows the pipe `fyteclub-USER`.
+///
+/// `env` looks up one environment variable. A file path on Unix, never an abstract name: .NET cannot reach those.
+pub fn default_endpoint(platform: Platform, env: impl Fn(&str) -> Option<String>) -> String {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    if let Some(chosen) = set("FYTECLUB_IPC") {
+        return chosen;
+    }
+    let user =
+        set("USER").or_else(|| set("USERNAME")).or_else(|| set("LOGNAME")).unwrap_or_else(|| "user".into());
+    let user: String = user.chars().filter(|c| c.is_alphanumeric() || "-_.".contains(*c)).collect();
+    match platform {
+        Platform::Windows => format!("fyteclub-{user}"),
+        Platform::Unix => {
+            let dir = match set("XDG_RUNTIME_DIR") {
+                Some(runtime) => format!("{}/fyteclub", runtime.trim_end_matches('/')),
+                None => format!("/tmp/fyteclub-{user}"),
+            };
+            format!("{dir}/fyteclubd.sock")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_decides_in_order() {
+        let env = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        use Platform::*;
+        assert_eq!(
+            default_endpoint(Unix, env(&[("FYTECLUB_IPC", "/x.sock"), ("XDG_RUNTIME_DIR", "/run")])),
+            "/x.sock"
+        );
+        assert_eq!(default_endpoint(Windows, env(&[("USERNAME", "Al ice")])), "fyteclub-Alice");
+        assert_eq!(
+            default_endpoint(Unix, env(&[("XDG_RUNTIME_DIR", "/run/user/1")])),
+            "/run/user/1/fyteclub/fyteclubd.sock"
+        );
+        assert_eq!(default_endpoint(Unix, env(&[("USER", "../al")])), "/tmp/fyteclub-..al/fyteclubd.sock");
+    }
+}

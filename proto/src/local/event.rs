@@ -1,0 +1,56 @@
+//! What a watching client hears: facts, newest last. A client that lags is told so once and gets a fresh `state`.
+
+use super::{
+    Fault,
+    reply::{PathKind, Status, TransferStatus},
+};
+use crate::id::{BlobHash, PeerId, PlayerName};
+use serde::{Deserialize, Serialize};
+
+/// `{"event":"…","data":{…}}`. New kinds may come: see [`super::Notice::Novel`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", content = "data", rename_all_fields = "camelCase")]
+#[non_exhaustive]
+pub enum Event {
+    /// The whole state: first after `watch`, and again after events were lost.
+    #[serde(rename = "state")]
+    State(Box<Status>),
+    #[serde(rename = "phonebook.changed")]
+    PhonebookChanged { url: String, ok: bool, error: Option<String> },
+    #[serde(rename = "peer.connected")]
+    PeerConnected { peer_id: PeerId, player: Option<PlayerName>, path: PathKind },
+    #[serde(rename = "peer.disconnected")]
+    PeerDisconnected { peer_id: PeerId, player: Option<PlayerName>, cause: String },
+    /// A known name came with another key: nothing moves until somebody says that it is right.
+    #[serde(rename = "peer.keyChanged")]
+    PeerKeyChanged { player: PlayerName, known: PeerId, offered: PeerId },
+    /// This player's own look changed.
+    #[serde(rename = "appearance.published")]
+    AppearancePublished { appearance: Option<BlobHash>, files: u64, bytes: u64 },
+    /// A peer has a look; totals come before a byte is fetched, so that a policy can say no.
+    #[serde(rename = "appearance.offered")]
+    AppearanceOffered {
+        player: PlayerName,
+        appearance: BlobHash,
+        files: u64,
+        bytes: u64,
+        missing_files: u64,
+        missing_bytes: u64,
+    },
+    /// At most five a second and player.
+    #[serde(rename = "transfer.progress")]
+    TransferProgress(TransferStatus),
+    #[serde(rename = "transfer.failed")]
+    TransferFailed { player: PlayerName, error: Fault },
+    /// Complete, verified and on disk.
+    #[serde(rename = "appearance.ready")]
+    AppearanceReady {
+        player: PlayerName,
+        appearance: BlobHash,
+        files: u64,
+        bytes: u64,
+        bytes_transferred: u64,
+    },
+    #[serde(rename = "cache.evicted")]
+    CacheEvicted { files: u64, bytes: u64 },
+}

@@ -1,0 +1,128 @@
+//! Local API v1: what a plugin, a script or a person says to the daemon on the same machine, in JSON frames.
+//!
+//! A conversation: the client sends `hello` first; then any number of requests, each with an `id` of the client's
+//! choice that the reply repeats; events are pushed once `watch` was asked for. Frames are [`crate::frame`]s of at most
+//! [`crate::limit::LOCAL_FRAME_MAX`] bytes. Keys are camelCase; unknown keys are ignored, so that both sides may grow.
+//!
+//! What lives here: shapes and stable codes. What a request does is the daemon's; how a socket is found is
+//! [`endpoint`]'s as far as it is a rule.
+
+pub mod endpoint;
+pub mod event;
+pub mod fault;
+pub mod reply;
+pub mod request;
+
+pub use event::Event;
+pub use fault::{Fault, FaultCode};
+pub use request::Request;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// A client's frame: `{"id":1,"op":"status","params":{…}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    pub id: u64,
+    pub op: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub params: Value,
+}
+
+/// A daemon's frame: a reply to one call, or an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Notice {
+    /// `{"id":1,"ok":true,"result":{…}}` or `{"id":1,"ok":false,"error":{…}}`. `id` is 0 where the call had none to repeat.
+    Reply(Reply),
+    /// `{"event":"transfer.progress","data":{…}}`.
+    Event(Event),
+    /// An event of a kind that this client is too old for: to be skipped.
+    Novel { event: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    pub id: u64,
+    pub ok: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+}
+
+impl Reply {
+    /// # Errors
+    /// A result that is no JSON (a map with other keys than strings): a mistake of the program.
+    pub fn success<T: Serialize>(id: u64, result: &T) -> Result<Self, serde_json::Error> {
+        Ok(Self { id, ok: true, result: Some(serde_json::to_value(result)?), error: None })
+    }
+
+    pub fn failure(id: u64, fault: Fault) -> Self {
+        Self { id, ok: false, result: None, error: Some(fault) }
+    }
+
+    /// The typed result, or the fault that was reported.
+    ///
+    /// # Errors
+    /// The daemon's fault, or [`FaultCode::BadReply`] where the daemon answered something else than was asked for.
+    pub fn into_result<T: DeserializeOwned>(self) -> Result<T, Fault> {
+        if let Some(fault) = self.error {
+            return Err(fault);
+        }
+        serde_json::from_value(self.result.unwrap_or(Value::Null)).map_err(|error| {
+            Fault::new(
+                FaultCode::BadReply,
+                format!(
+                    "the daemon's answer was not understood ({error}); are daemon and client of one version?"
+                ),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_client_survives_newer_words() {
+        let notice: Notice =
+            serde_json::from_str(r#"{"event":"room.joined","data":{"room":1}}"#).expect("skipped");
+        assert_eq!(notice, Notice::Novel { event: "room.joined".into() });
+        let fault: Fault =
+            serde_json::from_str(r#"{"code":"novel","message":"m","retryable":true}"#).expect("read");
+        assert_eq!(fault.code, FaultCode::Unknown);
+    }
+
+    #[test]
+    fn replies_and_events_are_told_apart() {
+        let reply = r#"{"id":3,"ok":false,"error":{"code":"busy","message":"m","retryable":true}}"#;
+        assert!(matches!(serde_json::from_str(reply), Ok(Notice::Reply(Reply { id: 3, ok: false, .. }))));
+        let event = r#"{"event":"cache.evicted","data":{"files":1,"bytes":2}}"#;
+        assert!(matches!(
+            serde_json::from_str(event),
+            Ok(Notice::Event(Event::CacheEvicted { files: 1, bytes: 2 }))
+        ));
+    }
+
+    #[test]
+    fn every_request_reads_back() {
+        let requests = [
+            Request::Status,
+            Request::Watch,
+            Request::Fetch(request::Fetch { player: "A B@C".parse().expect("a name"), out: None }),
+            Request::PublishMod(request::PublishMod { path: "/m".into(), options: vec![] }),
+            Request::Publish(request::Publish::default()),
+        ];
+        for request in requests {
+            let call = request.clone().into_call(1).expect("encodes");
+            let text = serde_json::to_string(&call).expect("encodes");
+            assert_eq!(
+                Request::from_call(serde_json::from_str(&text).expect("reads")),
+                Ok(request),
+                "{text}"
+            );
+        }
+    }
+}

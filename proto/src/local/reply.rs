@@ -1,0 +1,198 @@
+//! What each request is answered with. Field names are a contract with scripts and with the plugin.
+
+use super::request::Strings;
+use crate::{
+    appearance::{ObjectKind, Swap},
+    game_path::GamePath,
+    id::{BlobHash, PeerId, PlayerName},
+};
+use serde::{Deserialize, Serialize};
+
+/// `{}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Empty {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hello {
+    /// Of the daemon's program.
+    pub version: String,
+    /// The local API version that both will speak.
+    pub protocol: u16,
+    pub peer_id: PeerId,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub version: String,
+    pub peer_id: PeerId,
+    pub player: Option<PlayerName>,
+    /// `IP:PORT` of the QUIC socket.
+    pub listen: String,
+    pub phonebooks: Vec<PhonebookStatus>,
+    /// What this player publishes now.
+    pub appearance: Option<BlobHash>,
+    pub peers: Vec<PeerStatus>,
+    pub transfers: Vec<TransferStatus>,
+    pub cache: CacheStats,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhonebookStatus {
+    pub url: String,
+    /// Whether the last attempt was answered as it should be.
+    pub ok: bool,
+    /// Unix milliseconds of the last good answer.
+    pub last_answer: Option<u64>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    pub player: Option<PlayerName>,
+    pub peer_id: PeerId,
+    pub state: PeerState,
+    /// The path in use, while there is one.
+    pub path: Option<PathKind>,
+    pub rtt_ms: Option<f64>,
+    /// Why the peer is not connected, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// The states that a person sees (DESIGN §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PeerState {
+    Disconnected,
+    Connecting,
+    /// The keys are proven; the greeting is under way.
+    Authenticating,
+    Connected,
+    Reconnecting,
+    FailingOver,
+}
+
+/// One way to reach a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PathKind {
+    /// The same machine.
+    Loopback,
+    /// A private address.
+    Lan,
+    Direct,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferStatus {
+    pub player: PlayerName,
+    pub peer_id: PeerId,
+    pub appearance: BlobHash,
+    pub files_done: u64,
+    pub files_total: u64,
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+    /// Bytes a second, over the last seconds.
+    pub rate: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    pub appearance: BlobHash,
+    /// Distinct files that are shared.
+    pub files: u64,
+    pub bytes: u64,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A file that breaks a rule: left out, and named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    pub game_path: String,
+    pub file: String,
+    /// One sentence that starts with a stable word: `missing`, `outside`, `extension`, …
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fetched {
+    pub player: PlayerName,
+    pub appearance: BlobHash,
+    pub files: Vec<FetchedFile>,
+    /// Sizes of all files of the look.
+    pub bytes_total: u64,
+    /// Bytes of files as they crossed the wire: after what was here already, and compressed. 0 when nothing had to travel.
+    pub bytes_transferred: u64,
+    /// Bytes of files that had to travel, before compression.
+    pub bytes_fetched: u64,
+    pub seconds: f64,
+    /// The path that was used; absent when no peer was needed.
+    pub path: Option<PathKind>,
+    pub objects: Vec<FetchedObject>,
+    #[serde(flatten)]
+    pub strings: Strings,
+    /// The mod folder that was written, when one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchedFile {
+    pub game_paths: Vec<GamePath>,
+    pub hash: BlobHash,
+    pub size: u64,
+    /// Where the file lies on this machine: never overwritten, and kept while the look is in use.
+    pub path: String,
+    /// Index into `objects`.
+    #[serde(default)]
+    pub object: usize,
+}
+
+/// What of an object is not files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchedObject {
+    pub kind: ObjectKind,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub swaps: Vec<Swap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glamourer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customize_plus: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Peers {
+    pub peers: Vec<PeerStatus>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheStats {
+    pub bytes: u64,
+    pub files: u64,
+    /// Bytes; the least recently used files go first when it is passed.
+    pub limit: u64,
+    /// Of `bytes`, what is in use and therefore stays.
+    #[serde(default)]
+    pub pinned: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheVerified {
+    /// Files that were read.
+    pub files: u64,
+    pub bytes: u64,
+    /// Files whose bytes did not match their name: removed, to be fetched again when needed.
+    pub bad: Vec<BlobHash>,
+}

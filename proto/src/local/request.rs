@@ -1,0 +1,210 @@
+//! The verbs: every request a client may make, and its parameters. One reply shape each, in [`super::reply`].
+
+use super::{Call, Fault, FaultCode};
+use crate::id::{PeerId, PlayerName};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// All that can be asked, parsed. `op` strings are in [`Request::op`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Must be the first call; answered with [`super::reply::Hello`].
+    Hello(Hello),
+    /// [`super::reply::Status`]
+    Status,
+    /// Reads a mod and publishes it as this player's look: [`super::reply::Published`].
+    PublishMod(PublishMod),
+    /// Publishes what a plugin found in the game: [`super::reply::Published`].
+    Publish(Publish),
+    /// Withdraws the look; peers are told nothing is published. Answers `{}`.
+    Unpublish,
+    /// Fetches a player's look and answers when it is complete, verified and on disk: [`super::reply::Fetched`].
+    Fetch(Fetch),
+    /// [`super::reply::Peers`]
+    Peers,
+    /// Says that the name's new key is right: [`super::reply::Empty`].
+    Trust(Trust),
+    /// [`super::reply::CacheStats`]
+    CacheStats,
+    /// Re-reads every cached file against its hash: [`super::reply::CacheVerified`].
+    CacheVerify,
+    /// From now on events are pushed to this client. Answers `{}`, then a first `state` event.
+    Watch,
+    /// Answers `{}` and stops the daemon.
+    Shutdown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hello {
+    /// Who is calling, for logs: `fyteclubctl 0.1.0`.
+    pub client: String,
+    /// Local API versions the client speaks, newest first.
+    pub versions: Vec<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishMod {
+    /// Absolute path of a Penumbra mod folder or a `.pmp`.
+    pub path: String,
+    /// Chosen options; groups that are not named keep their defaults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<OptionChoice>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionChoice {
+    pub group: String,
+    pub option: String,
+}
+
+/// A look as the plugin sees it: files on this machine by the game paths they stand for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Publish {
+    pub objects: Vec<LocalObject>,
+    #[serde(flatten)]
+    pub strings: Strings,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalObject {
+    pub kind: crate::appearance::ObjectKind,
+    #[serde(default)]
+    pub files: Vec<LocalFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub swaps: Vec<LocalSwap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glamourer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customize_plus: Option<String>,
+}
+
+/// The path never leaves this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalFile {
+    pub path: String,
+    pub game_paths: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalSwap {
+    pub game_paths: Vec<String>,
+    pub to: String,
+}
+
+/// Opaque strings of other plugins: carried, never parsed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Strings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heels: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub honorific: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moodles: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pet_names: Option<String>,
+    /// For plugins to come; values are text (base64 where they are bytes).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ext: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fetch {
+    pub player: PlayerName,
+    /// Absolute path of a folder to write the look to, as a mod that Penumbra loads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trust {
+    pub player: PlayerName,
+    pub peer_id: PeerId,
+}
+
+impl Request {
+    /// The stable string of the verb.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Status => "status",
+            Self::PublishMod(_) => "appearance.publishMod",
+            Self::Publish(_) => "appearance.publish",
+            Self::Unpublish => "appearance.clear",
+            Self::Fetch(_) => "peer.fetch",
+            Self::Peers => "peer.list",
+            Self::Trust(_) => "peer.trust",
+            Self::CacheStats => "cache.stats",
+            Self::CacheVerify => "cache.verify",
+            Self::Watch => "watch",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// # Errors
+    /// Only where parameters are no JSON: a mistake of the program.
+    pub fn into_call(self, id: u64) -> Result<Call, serde_json::Error> {
+        let op = self.op().to_owned();
+        let params = match self {
+            Self::Hello(params) => serde_json::to_value(params)?,
+            Self::PublishMod(params) => serde_json::to_value(params)?,
+            Self::Publish(params) => serde_json::to_value(params)?,
+            Self::Fetch(params) => serde_json::to_value(params)?,
+            Self::Trust(params) => serde_json::to_value(params)?,
+            Self::Status
+            | Self::Unpublish
+            | Self::Peers
+            | Self::CacheStats
+            | Self::CacheVerify
+            | Self::Watch
+            | Self::Shutdown => Value::Null,
+        };
+        Ok(Call { id, op, params })
+    }
+
+    /// # Errors
+    /// [`FaultCode::Unsupported`] for an unknown verb, [`FaultCode::BadRequest`] for parameters that do not fit it.
+    pub fn from_call(call: Call) -> Result<Self, Fault> {
+        fn params<T: DeserializeOwned>(call: Call) -> Result<T, Fault> {
+            serde_json::from_value(call.params).map_err(|error| {
+                Fault::new(
+                    FaultCode::BadRequest,
+                    format!("the parameters of `{}` are wrong: {error}", call.op),
+                )
+            })
+        }
+        Ok(match call.op.as_str() {
+            "hello" => Self::Hello(params(call)?),
+            "status" => Self::Status,
+            "appearance.publishMod" => Self::PublishMod(params(call)?),
+            "appearance.publish" => Self::Publish(params(call)?),
+            "appearance.clear" => Self::Unpublish,
+            "peer.fetch" => Self::Fetch(params(call)?),
+            "peer.list" => Self::Peers,
+            "peer.trust" => Self::Trust(params(call)?),
+            "cache.stats" => Self::CacheStats,
+            "cache.verify" => Self::CacheVerify,
+            "watch" => Self::Watch,
+            "shutdown" => Self::Shutdown,
+            other => {
+                let other: String = other.chars().take(64).collect();
+                return Err(Fault::new(
+                    FaultCode::Unsupported,
+                    format!("this daemon knows no operation `{other}`; it may be older than the client"),
+                ));
+            }
+        })
+    }
+}
