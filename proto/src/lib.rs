@@ -5,12 +5,15 @@
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
 pub mod appearance;
+pub mod chunk_tree;
 pub mod codec;
 pub mod frame;
 pub mod game_path;
 pub mod id;
 pub mod limit;
 pub mod local;
+pub mod peer;
 pub mod phonebook;
 pub mod proof;
+pub mod seal;
 pub mod version;

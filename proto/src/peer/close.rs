@@ -1,0 +1,128 @@
+//! Why a link ends: the numbers, whose doing it was, and what follows. The one table for all of it.
+
+/// Application close codes of a QUIC connection. Numbers are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+#[non_exhaustive]
+pub enum CloseCode {
+    /// The daemon stops, or the link has been idle for long.
+    Done = 0x00,
+    /// A frame or record that no honest program writes.
+    Malformed = 0x01,
+    /// Right words at the wrong time.
+    OutOfTurn = 0x02,
+    /// No peer wire version in common.
+    Version = 0x03,
+    /// Two links between the same two peers: this one goes.
+    Duplicate = 0x04,
+    /// Bytes that do not match their hash, or that do not open.
+    WrongBytes = 0x05,
+    /// Blocked, or not for you.
+    Refused = 0x06,
+    /// The name that the key claims is known to belong to another.
+    NameTaken = 0x07,
+    /// The greeting, or something else that was due, did not come in time.
+    Silent = 0x08,
+    /// Too many links or requests.
+    Overloaded = 0x09,
+    /// Something failed on the side that closes.
+    Internal = 0x0a,
+}
+
+/// Whose doing the end of a link was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody's: it was to be.
+    Nobody,
+    /// Theirs, on purpose or by a defect: they broke the protocol.
+    Theirs,
+    /// One of the two is too old.
+    Age,
+    /// The machine's or the network's.
+    Machine,
+}
+
+/// What a link's end means for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consequence {
+    pub fault: Fault,
+    /// Whether dialling again soon makes sense.
+    pub retry: bool,
+    /// Whether the one who closed refuses this key for a while.
+    pub ban: bool,
+}
+
+impl CloseCode {
+    pub const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Malformed,
+        Self::OutOfTurn,
+        Self::Version,
+        Self::Duplicate,
+        Self::WrongBytes,
+        Self::Refused,
+        Self::NameTaken,
+        Self::Silent,
+        Self::Overloaded,
+        Self::Internal,
+    ];
+
+    /// The code of a number from the wire; a later version may send others.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as u64 == number)
+    }
+
+    pub fn consequence(self) -> Consequence {
+        use Fault::*;
+        let (fault, retry, ban) = match self {
+            Self::Done => (Nobody, true, false),
+            Self::Duplicate => (Nobody, false, false),
+            Self::Malformed | Self::OutOfTurn | Self::WrongBytes => (Theirs, false, true),
+            Self::Version => (Age, false, false),
+            Self::Refused | Self::NameTaken => (Theirs, false, false),
+            Self::Silent | Self::Overloaded | Self::Internal => (Machine, true, false),
+        };
+        Consequence { fault, retry, ban }
+    }
+
+    /// For the one who was closed upon: one sentence for a person.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::Done => "the other side stopped",
+            Self::Malformed => "the other side could not understand this program; update both",
+            Self::OutOfTurn => "the other side heard something out of turn; update both",
+            Self::Version => "the two programs have no protocol version in common; update the older one",
+            Self::Duplicate => "another link to the same player is in use",
+            Self::WrongBytes => "the other side received bytes that did not match their hash",
+            Self::Refused => "the other side does not accept this player",
+            Self::NameTaken => {
+                "the other side knows this name under another key; they have to confirm that the new key is right"
+            }
+            Self::Silent => "the other side waited in vain",
+            Self::Overloaded => "the other side has too many links at the moment",
+            Self::Internal => "something failed on the other side",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_the_published_ones() {
+        for (number, code) in CloseCode::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, number);
+            assert_eq!(CloseCode::from_number(number as u64), Some(code));
+        }
+        assert_eq!(CloseCode::from_number(0xffff), None);
+    }
+
+    #[test]
+    fn only_who_broke_the_protocol_is_banned() {
+        for code in CloseCode::ALL {
+            let Consequence { fault, retry, ban } = code.consequence();
+            assert!(!ban || (fault == Fault::Theirs && !retry), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Peer wire v1: what two daemons say to each other inside one QUIC connection.
+//!
+//! - The dialler opens the first bidirectional stream, the **control stream**: [`Control`] frames, `Hello` first, then
+//!   facts in both directions for as long as the link lives.
+//! - Every other bidirectional stream is one **request**: a [`Request`] frame and the end of the stream; then a reply
+//!   frame, and sealed bytes as the reply says.
+//!
+//! Frames are [`crate::frame`]s of bincode, at most [`crate::limit::PEER_FRAME_MAX`]. Enum numbers are positions: new
+//! variants are appended, old ones stay. What follows from a message is decided in [`crate::session`] and
+//! [`crate::transfer`].
+
+pub mod close;
+pub mod record;
+
+pub use close::CloseCode;
+
+use crate::{
+    codec::{self, CodecError},
+    id::{BlobHash, PlayerName},
+    limit,
+};
+use serde::{Deserialize, Serialize};
+
+/// Longest text by which a program names itself.
+const AGENT_BYTES_MAX: usize = 64;
+/// Most versions that a `Hello` may list.
+const VERSIONS_MAX: usize = 16;
+
+/// On the control stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// 0: the dialler's first word.
+    Hello(Hello),
+    /// 1: the acceptor's answer; the link is open with it.
+    HelloAck(HelloAck),
+    /// 2: the sender's own look is this one now, or none.
+    Published(Option<BlobHash>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Peer wire versions, newest first.
+    pub versions: Vec<u16>,
+    pub greeting: Greeting,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloAck {
+    /// The one of the dialler's versions that both will speak.
+    pub version: u16,
+    pub greeting: Greeting,
+}
+
+/// What each end says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Program and version, for logs.
+    pub agent: String,
+    /// The name that this key goes by: a claim, until the phone book or the known peers say the same.
+    pub player: Option<PlayerName>,
+    /// Bits for what is optional; unknown ones are ignored. None is defined in v1.
+    pub capabilities: u64,
+    /// The look that is published now.
+    pub published: Option<BlobHash>,
+}
+
+/// The first and only frame of a request stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// 0: the owner's signed appearance.
+    Appearance,
+    /// 1: pieces of blobs, answered in this order.
+    Pieces(Vec<Piece>),
+}
+
+/// A run of chunks of one blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    pub hash: BlobHash,
+    /// Send the chunk list first. Only for blobs of more than one chunk.
+    pub tree: bool,
+    pub first: u32,
+    /// At least one.
+    pub count: u32,
+}
+
+/// The frame that answers [`Request::Appearance`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppearanceReply {
+    /// 0: a sealed [`crate::appearance::SignedAppearance`] of `len` bytes follows (`len` without the tag).
+    Document { epoch: u32, len: u32 },
+    /// 1: nothing is published, or not for you: deliberately one answer.
+    Nothing,
+}
+
+/// The frame that answers [`Request::Pieces`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PiecesReply {
+    /// 0: records follow, see [`record`]; sealed with the key of this epoch.
+    Serving { epoch: u32 },
+    /// 1: not for you.
+    NotShared,
+    /// 2: too much is being served already; try again in a moment.
+    Busy,
+}
+
+/// A peer's frame that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("{0} is over its limit")]
+    Limit(&'static str),
+}
+
+/// A message that decodes within its limits.
+pub trait Message: Sized {
+    /// # Errors
+    /// Malformed bytes, leftovers, or more of something than is accepted.
+    fn decode(body: &[u8]) -> Result<Self, WireError>;
+}
+
+impl Greeting {
+    fn check(&self) -> Result<(), WireError> {
+        if self.agent.len() > AGENT_BYTES_MAX { Err(WireError::Limit("the agent's name")) } else { Ok(()) }
+    }
+}
+
+impl Message for Control {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        let message = codec::decode(body)?;
+        match &message {
+            Self::Hello(hello) if hello.versions.len() > VERSIONS_MAX => {
+                return Err(WireError::Limit("the list of versions"));
+            }
+            Self::Hello(Hello { greeting, .. }) | Self::HelloAck(HelloAck { greeting, .. }) => {
+                greeting.check()?
+            }
+            Self::Published(_) => {}
+        }
+        Ok(message)
+    }
+}
+
+impl Message for Request {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        let request = codec::decode(body)?;
+        if let Self::Pieces(pieces) = &request {
+            let chunks: u64 = pieces.iter().map(|piece| u64::from(piece.count)).sum();
+            let in_limits = (1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len())
+                && chunks
+                    <= limit::REQUEST_ITEMS_MAX as u64 + limit::REQUEST_BYTES_MAX / limit::CHUNK_SIZE as u64
+                && pieces.iter().all(|piece| {
+                    piece.count > 0
+                        && piece
+                            .first
+                            .checked_add(piece.count)
+                            .is_some_and(|end| end as usize <= limit::BLOB_CHUNKS_MAX)
+                });
+            if !in_limits {
+                return Err(WireError::Limit("the list of pieces"));
+            }
+        }
+        Ok(request)
+    }
+}
+
+impl Message for AppearanceReply {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        match codec::decode(body)? {
+            Self::Document { len, .. } if len as usize > limit::APPEARANCE_BYTES_MAX => {
+                Err(WireError::Limit("the appearance"))
+            }
+            reply => Ok(reply),
+        }
+    }
+}
+
+impl Message for PiecesReply {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        Ok(codec::decode(body)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_beyond_any_blob_are_refused_before_anything_is_looked_up() {
+        let piece = Piece { hash: BlobHash::of(b""), tree: false, first: 0, count: 1 };
+        let decode = |pieces: Vec<Piece>| Request::decode(&codec::encode(&Request::Pieces(pieces)));
+        assert!(decode(vec![piece]).is_ok());
+        assert!(decode(vec![]).is_err());
+        assert!(decode(vec![Piece { count: 0, ..piece }]).is_err());
+        assert!(decode(vec![Piece { first: u32::MAX, ..piece }]).is_err());
+        assert!(decode(vec![Piece { first: 5000, ..piece }]).is_err());
+        assert!(decode(vec![piece; limit::REQUEST_ITEMS_MAX + 1]).is_err());
+        assert!(decode(vec![Piece { count: 1000, ..piece }; 2]).is_err());
+    }
+}
