@@ -5,6 +5,7 @@
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
 pub mod appearance;
+pub mod backoff;
 pub mod chunk_tree;
 pub mod codec;
 pub mod frame;
@@ -14,6 +15,10 @@ pub mod limit;
 pub mod local;
 pub mod peer;
 pub mod phonebook;
+pub mod presence;
 pub mod proof;
+pub mod reach;
 pub mod seal;
+pub mod session;
+pub mod share_rule;
 pub mod version;

@@ -1,0 +1,210 @@
+//! Getting a link to one peer and keeping it: when to dial, how often, and what a person is told meanwhile.
+//!
+//! Three tries with growing, jittered pauses (DESIGN §7), then a plain-English cause. The relay and the other paths
+//! will come in between; today a peer has one address.
+
+use crate::{backoff::Backoff, local::reply::PeerState};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Tries before giving up.
+pub const TRIES: u32 = 3;
+/// How long one try may take, handshake and greeting.
+pub const TRY_TIME: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Somebody needs the peer.
+    Want,
+    /// A link is open, whoever dialled it.
+    Opened,
+    /// The handshake is done, the greeting is not.
+    Greeting,
+    /// The try failed, or the open link ended. `again` says whether another try makes sense.
+    Lost {
+        cause: String,
+        again: bool,
+    },
+    /// Nobody needs the peer any more.
+    Leave,
+    Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    Dial,
+    State(PeerState),
+    /// All tries failed.
+    GaveUp(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    NextTry,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    AwaitLink,
+    AwaitNextTry { at: Instant },
+    Linked,
+}
+
+#[derive(Debug)]
+pub struct Reach {
+    state: State,
+    /// Somebody needs the link, so losing it means dialling again.
+    wanted: bool,
+    /// There was a link before.
+    again: bool,
+    backoff: Backoff,
+    outputs: VecDeque<Output>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            state: State::Idle,
+            wanted: false,
+            again: false,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            outputs: VecDeque::new(),
+        }
+    }
+}
+
+impl Reach {
+    /// `jitter` is in 0..1.
+    pub fn handle(&mut self, now: Instant, jitter: f64, input: Input) {
+        match (&self.state, input) {
+            (_, Input::Leave) => {
+                self.wanted = false;
+                if self.state != State::Linked {
+                    self.state = State::Idle;
+                    self.outputs.push_back(Output::State(PeerState::Disconnected));
+                }
+            }
+            (State::Idle, Input::Want) => {
+                self.wanted = true;
+                self.backoff.reset();
+                self.dial();
+            }
+            (_, Input::Want) => self.wanted = true,
+            (_, Input::Greeting) => self.outputs.push_back(Output::State(PeerState::Authenticating)),
+            (_, Input::Opened) => {
+                self.state = State::Linked;
+                self.again = true;
+                self.backoff.reset();
+                self.outputs.push_back(Output::State(PeerState::Connected));
+            }
+            (State::Idle, Input::Lost { .. }) => {}
+            (_, Input::Lost { cause, again }) => {
+                if again && self.wanted && self.backoff.attempts() + 1 < TRIES {
+                    let pause = self.backoff.advance(jitter);
+                    self.state = State::AwaitNextTry { at: now + pause };
+                    self.outputs.push_back(Output::State(PeerState::Reconnecting));
+                } else {
+                    self.state = State::Idle;
+                    self.outputs.push_back(Output::State(PeerState::Disconnected));
+                    if std::mem::take(&mut self.wanted) {
+                        self.outputs.push_back(Output::GaveUp(cause));
+                    }
+                }
+            }
+            (State::AwaitNextTry { at }, Input::Time) if now >= *at => self.dial(),
+            (_, Input::Time) => {}
+        }
+    }
+
+    fn dial(&mut self) {
+        self.state = State::AwaitLink;
+        let state = if self.again { PeerState::Reconnecting } else { PeerState::Connecting };
+        self.outputs.extend([Output::State(state), Output::Dial]);
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<(Instant, Why)> {
+        match self.state {
+            State::AwaitNextTry { at } => Some((at, Why::NextTry)),
+            State::Idle | State::AwaitLink | State::Linked => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(reach: &mut Reach) -> Vec<Output> {
+        std::iter::from_fn(|| reach.poll()).collect()
+    }
+
+    fn lost(again: bool) -> Input {
+        Input::Lost { cause: "no answer".into(), again }
+    }
+
+    #[test]
+    fn three_tries_and_then_a_cause() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let mut now = Instant::now();
+        let mut reach = Reach::default();
+        reach.handle(now, 0.5, Input::Want);
+        let mut dials = 0;
+        loop {
+            let out = outputs(&mut reach);
+            dials += out.iter().filter(|output| **output == Output::Dial).count();
+            if out.contains(&Output::GaveUp("no answer".into())) {
+                break;
+            }
+            if out.contains(&Output::Dial) {
+                reach.handle(now, 0.5, lost(true));
+            } else {
+                now = reach.deadline().expect("the next try").0;
+                reach.handle(now, 0.5, Input::Time);
+            }
+        }
+        assert_eq!(dials, TRIES as usize);
+        assert_eq!(reach.deadline(), None);
+    }
+
+    #[test]
+    fn what_cannot_get_better_is_not_tried_again() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let now = Instant::now();
+        let mut reach = Reach::default();
+        reach.handle(now, 0.5, Input::Want);
+        outputs(&mut reach);
+        reach.handle(now, 0.5, lost(false));
+        assert_eq!(
+            outputs(&mut reach),
+            [Output::State(PeerState::Disconnected), Output::GaveUp("no answer".into())]
+        );
+    }
+
+    #[test]
+    fn a_wanted_link_comes_back_and_an_unwanted_one_does_not() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let now = Instant::now();
+        let mut reach = Reach::default();
+        reach.handle(now, 0.5, Input::Opened);
+        reach.handle(now, 0.5, lost(true));
+        assert_eq!(
+            outputs(&mut reach),
+            [Output::State(PeerState::Connected), Output::State(PeerState::Disconnected)]
+        );
+        reach.handle(now, 0.5, Input::Want);
+        reach.handle(now, 0.5, Input::Opened);
+        outputs(&mut reach);
+        reach.handle(now, 0.5, lost(true));
+        assert_eq!(outputs(&mut reach), [Output::State(PeerState::Reconnecting)]);
+        assert!(reach.deadline().is_some());
+    }
+}

@@ -1,0 +1,289 @@
+//! One conversation with a peer on the control stream: greeting, versions, and what each publishes.
+//!
+//! | state | hears | does |
+//! |---|---|---|
+//! | `AwaitHello` (acceptor) | `Hello` with a common version | `Greeted`, → `AwaitVerdict` |
+//! | `AwaitVerdict` (acceptor) | `Admit` | sends `HelloAck`, `Opened`, → `Open` |
+//! | `AwaitHelloAck` (dialler) | `HelloAck` | `Opened`, → `Open` |
+//! | `Open` | `Published` | `TheirLook` |
+//! | any | what is not in its row | closes: `OutOfTurn`; no common version: `Version` |
+//! | before `Open` | [`GREETING_TIME`] passes | closes: `Silent` |
+//!
+//! TLS has proven the key before a session begins. A dialler believes that it is connected before the acceptor judged
+//! its certificate, so nothing counts as connected before `Opened`.
+
+use crate::{
+    id::BlobHash,
+    peer::{CloseCode, Control, Greeting, Hello, HelloAck},
+    seal::End,
+    version::PEER_VERSIONS,
+};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// How long the whole greeting may take.
+pub const GREETING_TIME: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A frame of the control stream.
+    Heard(Control),
+    /// The greeting is accepted.
+    Admit,
+    /// It is not, or the link must end for another reason.
+    Close(CloseCode),
+    /// This player's own look changed.
+    Publish(Option<BlobHash>),
+    /// The deadline came.
+    Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    Say(Control),
+    /// The other side said who it is; answer with `Admit` or `Close`. Acceptor only.
+    Greeted(Greeting),
+    /// The link is connected.
+    Opened {
+        version: u16,
+        greeting: Greeting,
+    },
+    TheirLook(Option<BlobHash>),
+    /// Close the connection with this code; nothing follows.
+    Close(CloseCode),
+}
+
+/// Why there is a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    GreetingDue,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitHello,
+    AwaitVerdict { version: u16, greeting: Greeting },
+    AwaitHelloAck,
+    Open,
+    Closed,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    /// What this end says of itself; `published` is kept up to date until it is said.
+    greeting: Greeting,
+    began: Instant,
+    outputs: VecDeque<Output>,
+}
+
+impl Session {
+    pub fn new(end: End, greeting: Greeting, now: Instant) -> Self {
+        let mut outputs = VecDeque::new();
+        let state = match end {
+            End::Acceptor => State::AwaitHello,
+            End::Dialer => {
+                let hello = Hello { versions: PEER_VERSIONS.to_vec(), greeting: greeting.clone() };
+                outputs.push_back(Output::Say(Control::Hello(hello)));
+                State::AwaitHelloAck
+            }
+        };
+        Self { state, greeting, began: now, outputs }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        self.state = match (state, input) {
+            (State::Closed, _) => State::Closed,
+            (_, Input::Close(code)) => self.close(code),
+            (State::AwaitHello, Input::Heard(Control::Hello(hello))) => {
+                match PEER_VERSIONS.iter().find(|version| hello.versions.contains(version)) {
+                    Some(&version) => {
+                        self.outputs.push_back(Output::Greeted(hello.greeting.clone()));
+                        State::AwaitVerdict { version, greeting: hello.greeting }
+                    }
+                    None => self.close(CloseCode::Version),
+                }
+            }
+            (State::AwaitVerdict { version, greeting }, Input::Admit) => {
+                let ack = HelloAck { version, greeting: self.greeting.clone() };
+                self.outputs.push_back(Output::Say(Control::HelloAck(ack)));
+                self.outputs.push_back(Output::Opened { version, greeting });
+                State::Open
+            }
+            (State::AwaitHelloAck, Input::Heard(Control::HelloAck(ack))) => {
+                if PEER_VERSIONS.contains(&ack.version) {
+                    let HelloAck { version, greeting } = ack;
+                    self.outputs.push_back(Output::Opened { version, greeting });
+                    State::Open
+                } else {
+                    self.close(CloseCode::Version)
+                }
+            }
+            (State::Open, Input::Heard(Control::Published(look))) => {
+                self.outputs.push_back(Output::TheirLook(look));
+                State::Open
+            }
+            (state, Input::Publish(look)) => {
+                self.greeting.published = look;
+                // A dialler's hello is out already: it says what changed as soon as it may.
+                if matches!(state, State::Open) {
+                    self.outputs.push_back(Output::Say(Control::Published(look)));
+                }
+                state
+            }
+            (
+                state @ (State::AwaitHello | State::AwaitVerdict { .. } | State::AwaitHelloAck),
+                Input::Time,
+            ) => {
+                if now >= self.began + GREETING_TIME {
+                    self.close(CloseCode::Silent)
+                } else {
+                    state
+                }
+            }
+            (State::Open, Input::Time) => State::Open,
+            (_, Input::Heard(_) | Input::Admit) => self.close(CloseCode::OutOfTurn),
+        };
+    }
+
+    fn close(&mut self, code: CloseCode) -> State {
+        self.outputs.push_back(Output::Close(code));
+        State::Closed
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<(Instant, Why)> {
+        match self.state {
+            State::AwaitHello | State::AwaitVerdict { .. } | State::AwaitHelloAck => {
+                Some((self.began + GREETING_TIME, Why::GreetingDue))
+            }
+            State::Open | State::Closed => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting(agent: &str) -> Greeting {
+        Greeting { agent: agent.into(), player: None, capabilities: 0, published: None }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn outputs(session: &mut Session) -> Vec<Output> {
+        std::iter::from_fn(|| session.poll()).collect()
+    }
+
+    /// Carries what each says to the other until both are quiet; returns everything else that came out.
+    fn converse(dialer: &mut Session, acceptor: &mut Session, now: Instant) -> [Vec<Output>; 2] {
+        let mut heard = [vec![], vec![]];
+        loop {
+            let (from_dialer, from_acceptor) = (outputs(dialer), outputs(acceptor));
+            if from_dialer.is_empty() && from_acceptor.is_empty() {
+                return heard;
+            }
+            for output in from_dialer {
+                match output {
+                    Output::Say(control) => acceptor.handle(now, Input::Heard(control)),
+                    other => heard[0].push(other),
+                }
+            }
+            for output in from_acceptor {
+                match output {
+                    Output::Say(control) => dialer.handle(now, Input::Heard(control)),
+                    Output::Greeted(greeting) => {
+                        heard[1].push(Output::Greeted(greeting));
+                        acceptor.handle(now, Input::Admit);
+                    }
+                    other => heard[1].push(other),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_ends_greet_and_tell_each_other_what_they_publish() {
+        let now = start();
+        let mut dialer = Session::new(End::Dialer, greeting("d"), now);
+        let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);
+        let [at_dialer, at_acceptor] = converse(&mut dialer, &mut acceptor, now);
+        assert_eq!(at_dialer, [Output::Opened { version: 1, greeting: greeting("a") }]);
+        assert_eq!(
+            at_acceptor,
+            [Output::Greeted(greeting("d")), Output::Opened { version: 1, greeting: greeting("d") }]
+        );
+        assert!(dialer.is_open() && acceptor.is_open() && dialer.deadline().is_none());
+        let look = Some(BlobHash::of(b"look"));
+        acceptor.handle(now, Input::Publish(look));
+        assert_eq!(converse(&mut dialer, &mut acceptor, now)[0], [Output::TheirLook(look)]);
+    }
+
+    #[test]
+    fn silence_ends_it_in_time() {
+        let now = start();
+        for end in [End::Dialer, End::Acceptor] {
+            let mut session = Session::new(end, greeting("x"), now);
+            outputs(&mut session);
+            assert_eq!(session.deadline(), Some((now + GREETING_TIME, Why::GreetingDue)));
+            session.handle(now + GREETING_TIME / 2, Input::Time);
+            assert_eq!(session.poll(), None);
+            session.handle(now + GREETING_TIME, Input::Time);
+            assert_eq!(session.poll(), Some(Output::Close(CloseCode::Silent)));
+        }
+    }
+
+    #[test]
+    fn versions_without_overlap_say_so() {
+        let now = start();
+        let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);
+        let hello = Hello { versions: vec![7], greeting: greeting("future") };
+        acceptor.handle(now, Input::Heard(Control::Hello(hello)));
+        assert_eq!(outputs(&mut acceptor), [Output::Close(CloseCode::Version)]);
+
+        let mut newer = Session::new(End::Acceptor, greeting("a"), now);
+        let hello = Hello { versions: vec![7, 1], greeting: greeting("future") };
+        newer.handle(now, Input::Heard(Control::Hello(hello)));
+        assert_eq!(outputs(&mut newer), [Output::Greeted(greeting("future"))]);
+    }
+
+    #[test]
+    fn words_out_of_turn_close() {
+        let now = start();
+        let ack = || Control::HelloAck(HelloAck { version: 1, greeting: greeting("x") });
+        let hello = || Control::Hello(Hello { versions: vec![1], greeting: greeting("x") });
+        for (end, words) in [
+            (End::Acceptor, vec![ack()]),
+            (End::Acceptor, vec![Control::Published(None)]),
+            (End::Acceptor, vec![hello(), hello()]),
+            (End::Dialer, vec![hello()]),
+            (End::Dialer, vec![ack(), ack()]),
+        ] {
+            let mut session = Session::new(end, greeting("x"), now);
+            for word in words.clone() {
+                session.handle(now, Input::Heard(word));
+            }
+            assert_eq!(
+                outputs(&mut session).last(),
+                Some(&Output::Close(CloseCode::OutOfTurn)),
+                "{end:?} {words:?}"
+            );
+            session.handle(now, Input::Heard(hello()));
+            assert_eq!(session.poll(), None, "closed is closed");
+        }
+    }
+}
