@@ -21,4 +21,5 @@ pub mod reach;
 pub mod seal;
 pub mod session;
 pub mod share_rule;
+pub mod transfer;
 pub mod version;
