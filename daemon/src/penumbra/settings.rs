@@ -1,0 +1,84 @@
+//! Which options are on: the mod's own defaults, or what somebody chose.
+
+use super::{
+    ModError,
+    form::Container,
+    package::{Group, Kind},
+};
+use std::str::FromStr;
+
+/// `GROUP=OPTION`, as a person gives it. The first choice for a group replaces its defaults; several choices for a
+/// group that takes several add up; an empty option means none of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub group: String,
+    pub option: String,
+}
+
+impl FromStr for Choice {
+    type Err = ModError;
+
+    fn from_str(text: &str) -> Result<Self, ModError> {
+        let (group, option) = text.split_once('=').ok_or_else(|| ModError::Choice(text.to_owned()))?;
+        Ok(Self { group: group.to_owned(), option: option.to_owned() })
+    }
+}
+
+/// For each group in order, for each of its options: is it on?
+pub(super) fn settle(groups: &[Group], choices: &[Choice]) -> Result<Vec<Vec<bool>>, ModError> {
+    let mut chosen: Vec<Option<Vec<bool>>> = groups.iter().map(|_| None).collect();
+    for choice in choices {
+        let number = position(groups.iter().map(|group| &group.name), &choice.group).ok_or_else(|| {
+            let known = groups.iter().map(|group| group.name.clone()).collect();
+            ModError::UnknownGroup { group: choice.group.clone(), known }
+        })?;
+        let group = &groups[number];
+        let on = chosen[number].get_or_insert_with(|| vec![false; group.options.len()]);
+        choose(group, on, &choice.option)?;
+    }
+    Ok(groups.iter().zip(chosen).map(|(group, chosen)| chosen.unwrap_or_else(|| defaults(group))).collect())
+}
+
+fn choose(group: &Group, on: &mut [bool], option: &str) -> Result<(), ModError> {
+    let single = matches!(group.kind, Kind::Single);
+    let Some(number) = position(group.options.iter().map(|option| &option.name), option) else {
+        if option.is_empty() && !single {
+            return Ok(());
+        }
+        let known = group.options.iter().map(|option| option.name.clone()).collect();
+        return Err(ModError::UnknownOption { group: group.name.clone(), option: option.to_owned(), known });
+    };
+    if let Some(first) = on.iter().position(|on| *on).filter(|first| single && *first != number) {
+        let name = |option: &Container| option.name.clone();
+        return Err(ModError::TwoOptions {
+            group: group.name.clone(),
+            first: name(&group.options[first]),
+            second: name(&group.options[number]),
+        });
+    }
+    on[number] = true;
+    Ok(())
+}
+
+/// The name itself, or the only one that differs in letter case alone.
+fn position<'a>(names: impl Iterator<Item = &'a String> + Clone, wanted: &str) -> Option<usize> {
+    let exact = names.clone().position(|name| name == wanted);
+    let same = |name: &&String| name.trim().to_lowercase() == wanted.trim().to_lowercase();
+    let only = || names.clone().filter(same).count() == 1;
+    exact.or_else(|| if only() { names.clone().position(|name| same(&name)) } else { None })
+}
+
+/// `DefaultSettings`: an option's number for a Single group, a bit mask for the others. Too large means the last one
+/// for a number, all for a Combining group's mask; other masks just lose their surplus bits.
+fn defaults(group: &Group) -> Vec<bool> {
+    let count = group.options.len();
+    let mask = match group.kind {
+        Kind::Single => {
+            let number = group.defaults.min(count.saturating_sub(1) as u64);
+            return (0..count as u64).map(|option| option == number).collect();
+        }
+        Kind::Combining { .. } => group.defaults.min((1 << count) - 1),
+        Kind::Multi | Kind::Imc { .. } => group.defaults,
+    };
+    (0..count).map(|option| option < 64 && mask >> option & 1 == 1).collect()
+}
