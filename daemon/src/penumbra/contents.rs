@@ -59,7 +59,12 @@ pub(super) fn open(path: &Path, scratch: &Path, caps: Caps) -> Result<Box<dyn Co
 
 /// Whether a name at the top shows that this is a mod.
 pub(super) fn says_mod(name: &str) -> bool {
-    matches!(relative::fold(name).as_str(), "meta.json" | "default_mod.json") || says_group(name)
+    relative::fold(name) == "meta.json" || says_container(name)
+}
+
+/// Whether a file of this name says what the mod changes, in every version that has several files.
+pub(super) fn says_container(name: &str) -> bool {
+    relative::fold(name) == "default_mod.json" || says_group(name)
 }
 
 pub(super) fn says_group(name: &str) -> bool {

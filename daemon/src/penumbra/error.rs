@@ -32,6 +32,10 @@ pub enum ModError {
     Utf16 { file: String },
     #[error("`{file}` is not the JSON of a Penumbra mod, see line {}", .source.line())]
     Json { file: String, source: serde_json::Error },
+    #[error(
+        "this mod was made for a Penumbra of 2021 or before; load it once in Penumbra, which renews its files, and try again"
+    )]
+    Old,
     #[error("this mod has more than {} groups", super::package::GROUPS_MAX)]
     TooManyGroups,
     #[error("a choice reads GROUP=OPTION, and `{0}` has no `=`")]

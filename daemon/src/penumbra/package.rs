@@ -2,7 +2,7 @@
 
 use super::{
     LeftOut, LeftOutReason, ModError,
-    contents::{Caps, Contents, says_group},
+    contents::{Caps, Contents, says_container, says_group},
     error::GroupFault,
     form::{Container, GroupForm, MetaForm, as_number},
     relative::fold,
@@ -65,6 +65,10 @@ pub(super) fn read(contents: &mut dyn Contents, caps: Caps) -> Result<Package, M
     let (default, forms) = if meta.file_version >= VERSION_IN_ONE_FILE {
         (meta.default_data, meta.groups)
     } else {
+        // Then the options were in `meta.json` in another form, and what they did not name was always on.
+        if meta.file_version < 1 && !names.iter().any(|name| says_container(name)) {
+            return Err(ModError::Old);
+        }
         let default = match find("default_mod.json") {
             Some(name) => reader.read(&name)?,
             None => Container::default(),

@@ -187,15 +187,16 @@ fn create_dir(path: &Path) -> Result<(), ExportError> {
     fs::create_dir_all(path).map_err(|source| ExportError::Write { path: path.to_owned(), source })
 }
 
+/// How many are gone. One that cannot be removed, because the game has it open, waits for the next export.
 fn remove_all_but(dir: &Path, keep: &HashSet<&str>) -> Result<usize, ExportError> {
-    let failed = |source| ExportError::Write { path: dir.to_owned(), source };
+    let failed = |source| ExportError::Read { path: dir.to_owned(), source };
     let mut removed = 0;
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let kept = entry.file_name().to_str().is_some_and(|name| keep.contains(name));
-        if !kept && !entry.file_type().map_err(failed)?.is_dir() {
-            fs::remove_file(entry.path()).map_err(failed)?;
-            removed += 1;
+        // A disk that ignores letter case may list our file in the case that an older one had.
+        let kept = entry.file_name().to_str().is_some_and(|name| keep.contains(name.to_lowercase().as_str()));
+        if !kept && entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
+            removed += usize::from(fs::remove_file(entry.path()).is_ok());
         }
     }
     Ok(removed)

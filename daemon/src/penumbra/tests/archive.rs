@@ -173,6 +173,23 @@ fn sizes_are_measured_not_believed() {
 }
 
 #[test]
+fn no_changed_byte_ends_in_a_panic_or_in_a_file_that_is_not_told() {
+    let whole = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "0123456789")], CompressionMethod::Deflated);
+    let pmp = Pmp::raw(&whole);
+    for place in 0..whole.len() {
+        for change in [0x01, 0x80, 0xFF] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= change;
+            fs::write(pmp.path(), bytes).unwrap();
+            let files = pmp.read().map(|resolved| resolved.files.len());
+            assert_eq!(pmp.unpacked(), files.unwrap_or_default(), "byte {place}");
+            _ = fs::remove_dir_all(pmp.scratch());
+        }
+    }
+    assert_eq!(fs::read_dir(pmp.dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn encrypted_and_unknown_packing_say_so() {
     let plain = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "b")], CompressionMethod::Stored);
     // Flags and method stand before the name: at 6 and 8 of a local header of 30 bytes, at 8 and 10 of a central one

@@ -14,8 +14,9 @@ fn the_name_is_the_mods_own_or_the_folders() {
 
 #[test]
 fn one_file_answers_several_game_paths_and_is_listed_once() {
-    let one = Mod::with_files(json!({ "B/Y.tex": "t/a.tex", "b\\x.TEX": "T\\.\\A.tex", "a.mdl": "m.mdl" }));
-    fs::remove_dir_all(one.path().join("T")).unwrap();
+    let files = json!({ "B/Y.tex": "t/a.tex", "b\\x.TEX": "T\\.\\A.tex", "a.mdl": "m.mdl" });
+    let one = Mod::new().text("default_mod.json", &json!({ "Files": files }).to_string());
+    ["t/a.tex", "m.mdl"].iter().for_each(|name| one.file(name));
     let resolved = one.read(&[]).unwrap();
     let files: Vec<Vec<&str>> = resolved
         .files
@@ -186,6 +187,16 @@ fn what_is_no_mod_says_so() {
     assert!(matches!(read(&dir.path().join("gone"), &[], dir.path()), Err(ModError::Read { .. })));
     write_file(&dir.path().join("a.pmp"), b"not a zip");
     assert!(matches!(read(&dir.path().join("a.pmp"), &[], dir.path()), Err(ModError::NotAnArchive { .. })));
+}
+
+#[test]
+fn a_mod_of_the_oldest_form_says_what_to_do() {
+    let old =
+        r#"{"Name": "Old", "Groups": {"G": {"SelectionType": "Single", "Options": []}}, "FileSwaps": {}}"#;
+    let old = Mod::new().text("meta.json", old);
+    assert!(old.read(&[]).is_ok(), "it has been renewed");
+    fs::remove_file(old.path().join("default_mod.json")).unwrap();
+    assert!(matches!(old.read(&[]), Err(ModError::Old)));
 }
 
 #[test]

@@ -2,13 +2,19 @@
 
 use super::*;
 use crate::penumbra::{Export, ExportFile, write};
+use std::io::{self, Write};
 
 fn real_mod(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mods");
     let mods = std::env::var_os("FYTECLUB_TEST_MODS").map_or_else(beside, PathBuf::from);
     let path = mods.join(name);
     if !path.exists() {
-        println!("SKIPPED: real mods not found: no `{}`; set FYTECLUB_TEST_MODS", path.display());
+        // Past the test runner, which shows what is printed only when a test fails.
+        _ = writeln!(
+            io::stderr(),
+            "SKIPPED: real mods not found: set FYTECLUB_TEST_MODS ({})",
+            path.display()
+        );
         return None;
     }
     Some(path)
