@@ -2,8 +2,8 @@
 //! look becomes a folder that Penumbra loads.
 //!
 //! Nothing is hashed, sent or kept here, and nothing of a mod is believed: names, sizes and links are checked before a
-//! byte is opened. Rooms: [`package`] reads the JSON ([`form`] says its shape), [`settings`] and [`condition`] say
-//! what is switched on, [`resolve`] lets priorities decide, [`contents`] finds the files, [`write`] is the way back.
+//! byte is opened. Rooms: `package` reads the JSON (`form` says its shape), `settings` and `condition` say
+//! what is switched on, `resolve` lets priorities decide, `contents` finds the files, `write` is the way back.
 
 mod archive;
 mod condition;
