@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The Rust client of the FyteClub daemon's local API.
+//!
+//! [`Client`] has one async function per request, [`Events`] is what the daemon pushes, [`Error`] says what to do about
+//! it, and [`pipe`] is where the operating systems differ. Shapes come from the wire's own words and are re-exported
+//! here, so that a program needs this crate alone.
+//!
+//! ```no_run
+//! use fyteclub_client::{Client, Error, Event, PlayerName};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect_default().await?;
+//! let mut events = client.watch().await?;
+//! let alice: PlayerName = "Alice Ashe@Gilgamesh".parse()?;
+//! let fetch = tokio::spawn({
+//!     let client = client.clone();
+//!     async move { client.fetch(&alice, None).await }
+//! });
+//! while let Some(event) = events.next().await {
+//!     match event? {
+//!         Event::TransferProgress(now) => println!("{} of {} bytes", now.bytes_done, now.bytes_total),
+//!         Event::AppearanceReady { .. } | Event::TransferFailed { .. } => break,
+//!         _ => {}
+//!     }
+//! }
+//! println!("{} files", fetch.await??.files.len());
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod connection;
+mod error;
+mod events;
+mod frames;
+pub mod pipe;
+
+pub use client::Client;
+pub use error::{Error, Garbled, Side};
+pub use events::Events;
+
+pub use fyteclub_proto::{
+    appearance::{ObjectKind, Swap},
+    game_path::GamePath,
+    id::{BlobHash, IdError, PeerId, PlayerName},
+    local::{
+        Event, Fault, FaultCode,
+        reply::{
+            CacheStats, CacheVerified, Fetched, FetchedFile, FetchedObject, Hello, LeftOut, PathKind,
+            PeerState, PeerStatus, Peers, PhonebookStatus, Published, Status, TransferStatus,
+        },
+        request::{LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings},
+    },
+};

@@ -1,0 +1,201 @@
+//! One async function per request. Requests may be in flight at the same time; replies find their callers.
+
+use crate::{
+    connection::Connection,
+    error::{Error, Side},
+    events::Events,
+    pipe,
+};
+use fyteclub_proto::{
+    id::{PeerId, PlayerName},
+    local::{
+        Request,
+        reply::{CacheStats, CacheVerified, Empty, Fetched, Hello, PeerStatus, Peers, Published, Status},
+        request::{self, OptionChoice, Publish},
+    },
+    version::LOCAL_VERSIONS,
+};
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+/// A daemon on this machine answers a greeting in milliseconds; one that takes this long will not.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// A connection to the daemon. Clones share it; it ends when the last clone and the last [`Events`] are dropped.
+///
+/// A request has no deadline of its own: a fetch takes as long as it takes. Every future may be dropped at any time;
+/// the daemon still carries out what was sent. Belongs to the Tokio runtime that it was made in.
+#[derive(Clone)]
+pub struct Client {
+    connection: Arc<Connection>,
+    daemon: Arc<Hello>,
+}
+
+impl Client {
+    /// Connects to the daemon that listens at `endpoint` (a socket's path, on Windows a pipe's name) and greets it.
+    ///
+    /// # Errors
+    /// Nobody there, not allowed, no answer within five seconds, or no version in common.
+    pub async fn connect(endpoint: &str) -> Result<Self, Error> {
+        Self::connect_as(endpoint, concat!("fyteclub-client ", env!("CARGO_PKG_VERSION"))).await
+    }
+
+    /// As [`Client::connect`], where [`pipe::default_endpoint`] says.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_default() -> Result<Self, Error> {
+        Self::connect(&pipe::default_endpoint()).await
+    }
+
+    /// As [`Client::connect`], with a name of the calling program for the daemon's log: `myplugin 1.2`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_as(endpoint: &str, program: &str) -> Result<Self, Error> {
+        let greeted = async {
+            let stream = pipe::dial(endpoint).await.map_err(|error| Error::dialling(endpoint, error))?;
+            Self::greet(Connection::start(stream), program).await
+        };
+        match tokio::time::timeout(GREETING, greeted).await {
+            Ok(client) => client,
+            Err(_) => Err(Error::Unresponsive { endpoint: endpoint.to_owned() }),
+        }
+    }
+
+    async fn greet(connection: Connection, program: &str) -> Result<Self, Error> {
+        let hello = request::Hello { client: program.to_owned(), versions: LOCAL_VERSIONS.to_vec() };
+        let daemon: Hello = connection.ask(Request::Hello(hello)).await?;
+        if !LOCAL_VERSIONS.contains(&daemon.protocol) {
+            return Err(foreign_version(daemon.protocol));
+        }
+        Ok(Self { connection: Arc::new(connection), daemon: Arc::new(daemon) })
+    }
+
+    /// Who answered the greeting.
+    pub fn daemon(&self) -> &Hello {
+        &self.daemon
+    }
+
+    /// Waits until the connection is over, for whatever reason.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    /// What is going on, in one piece.
+    ///
+    /// # Errors
+    /// As every request: the daemon's fault, or a connection that is over.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.connection.ask(Request::Status).await
+    }
+
+    /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Groups that `options` does not
+    /// name keep their defaults. A relative path is taken from this process's folder, not the daemon's.
+    ///
+    /// # Errors
+    /// Also [`Error::Path`] for a path that is not Unicode.
+    pub async fn publish_mod(
+        &self,
+        path: impl AsRef<Path>,
+        options: Vec<OptionChoice>,
+    ) -> Result<Published, Error> {
+        let path = absolute(path.as_ref())?;
+        self.connection.ask(Request::PublishMod(request::PublishMod { path, options })).await
+    }
+
+    /// Publishes a look as a plugin found it in the game. Its file paths must be absolute.
+    ///
+    /// # Errors
+    /// Also [`Error::TooLarge`] where the list of files passes the local API's frame limit.
+    pub async fn publish(&self, look: Publish) -> Result<Published, Error> {
+        self.connection.ask(Request::Publish(look)).await
+    }
+
+    /// Withdraws the look; peers are told that nothing is published.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn unpublish(&self) -> Result<(), Error> {
+        self.connection.ask::<Empty>(Request::Unpublish).await.map(drop)
+    }
+
+    /// Fetches a player's look and returns once it is complete, verified and on disk; `out` also has it written there as
+    /// a mod folder that Penumbra loads.
+    ///
+    /// # Errors
+    /// Also [`Error::Path`] for an `out` that is not Unicode.
+    pub async fn fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
+        let out = out.map(absolute).transpose()?;
+        self.connection.ask(Request::Fetch(request::Fetch { player: player.clone(), out })).await
+    }
+
+    /// Every peer that the daemon knows, connected or not.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, Error> {
+        self.connection.ask::<Peers>(Request::Peers).await.map(|reply| reply.peers)
+    }
+
+    /// Says that a known name's new key is right. Ask the player through another channel first.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn trust(&self, player: &PlayerName, key: &PeerId) -> Result<(), Error> {
+        let trust = request::Trust { player: player.clone(), peer_id: *key };
+        self.connection.ask::<Empty>(Request::Trust(trust)).await.map(drop)
+    }
+
+    /// # Errors
+    /// As every request.
+    pub async fn cache_stats(&self) -> Result<CacheStats, Error> {
+        self.connection.ask(Request::CacheStats).await
+    }
+
+    /// Re-reads every cached file; those that are not what their name says are removed. Takes as long as the disk does.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn cache_verify(&self) -> Result<CacheVerified, Error> {
+        self.connection.ask(Request::CacheVerify).await
+    }
+
+    /// Events from now on, the whole state first. Calling it again gives another, independent stream, and the ones
+    /// there were see a state once more.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn watch(&self) -> Result<Events, Error> {
+        let events = self.connection.events()?;
+        self.connection.ask::<Empty>(Request::Watch).await?;
+        Ok(Events::new(Arc::clone(&self.connection), events))
+    }
+
+    /// Asks the daemon to stop; [`Client::closed`] tells when it let go of this connection.
+    ///
+    /// # Errors
+    /// As every request; [`Error::Lost`] where it stopped before it answered.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.connection.ask::<Empty>(Request::Shutdown).await.map(drop)
+    }
+}
+
+fn foreign_version(theirs: u16) -> Error {
+    let newest = LOCAL_VERSIONS.first().copied().unwrap_or_default();
+    let (upgrade, who) = match theirs > newest {
+        true => (Side::Client, "this program"),
+        false => (Side::Daemon, "fyteclubd"),
+    };
+    let message = format!(
+        "the daemon speaks version {theirs} of the local API and this program version {newest}; upgrade {who}"
+    );
+    Error::Version { upgrade: Some(upgrade), message }
+}
+
+/// The daemon runs in another folder, so only absolute paths mean the same to it.
+fn absolute(path: &Path) -> Result<String, Error> {
+    let unusable = |source| Error::Path { path: path.to_owned(), source };
+    let whole = std::path::absolute(path).map_err(unusable)?;
+    let text = whole.into_os_string().into_string();
+    text.map_err(|_| unusable(io::Error::new(io::ErrorKind::InvalidInput, "it is not Unicode")))
+}

@@ -1,0 +1,197 @@
+//! One connection and its many conversations: a reader task routes replies by id and hands events on, a writer task
+//! sends whole frames, so that a caller who walks away mid-request never leaves half a frame behind.
+//!
+//! What the requests mean is `client`'s; what becomes of events is `events`'.
+
+use crate::{
+    error::{End, Error, Garbled},
+    frames::Frames,
+    pipe,
+};
+use fyteclub_proto::{
+    frame,
+    limit::LOCAL_FRAME_MAX,
+    local::{Event, Notice, Reply, Request},
+};
+use serde::de::DeserializeOwned;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{
+    io::{AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::{Notify, broadcast, mpsc, oneshot},
+    task::AbortHandle,
+};
+
+/// Requests that wait for the writer before their callers do.
+const OUTGOING: usize = 16;
+/// Events kept for a watcher that is slow; past it the watcher gets the whole state instead.
+const EVENTS: usize = 256;
+
+/// Ends, tasks and all, when the last holder drops it.
+pub(crate) struct Connection {
+    table: Arc<Table>,
+    outgoing: mpsc::Sender<Vec<u8>>,
+    tasks: [AbortHandle; 2],
+}
+
+/// Who waits for what.
+#[derive(Default)]
+struct Table {
+    rows: Mutex<Rows>,
+    over: Notify,
+}
+
+#[derive(Default)]
+struct Rows {
+    last_id: u64,
+    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    /// There once somebody watched.
+    events: Option<broadcast::Sender<Event>>,
+    end: Option<End>,
+}
+
+impl Connection {
+    pub(crate) fn start(stream: pipe::Stream) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        let table = Arc::new(Table::default());
+        let (outgoing, frames) = mpsc::channel(OUTGOING);
+        let writer = tokio::spawn(send(write, frames)).abort_handle();
+        let reader = tokio::spawn({
+            let (table, writer) = (Arc::clone(&table), writer.clone());
+            async move {
+                let end = receive(read, &table).await;
+                // Lets go of the socket at once, although callers may still hold the connection.
+                writer.abort();
+                table.finish(end);
+            }
+        });
+        Self { table, outgoing, tasks: [writer, reader.abort_handle()] }
+    }
+
+    /// Sends the request and waits for its reply. Dropping the future forgets the reply, not the request.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
+        let (waiting, reply) = self.table.wait()?;
+        let call = request.into_call(waiting.id).map_err(unencodable)?;
+        let body = serde_json::to_vec(&call).map_err(unencodable)?;
+        let frame = frame::join(&body, LOCAL_FRAME_MAX).map_err(Error::TooLarge)?;
+        // A writer that is gone means a reader that ends, and that drops the reply's sender.
+        let _ = self.outgoing.send(frame).await;
+        match reply.await {
+            Ok(reply) => Ok(reply.into_result()?),
+            Err(_) => Err(self.end().unwrap_or(End::Cut).into()),
+        }
+    }
+
+    /// Events from now on.
+    pub(crate) fn events(&self) -> Result<broadcast::Receiver<Event>, Error> {
+        let mut rows = self.table.rows();
+        match &rows.end {
+            Some(end) => Err(end.clone().into()),
+            None => Ok(rows.events.get_or_insert_with(|| broadcast::Sender::new(EVENTS)).subscribe()),
+        }
+    }
+
+    /// Why the connection is over, once it is.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.table.rows().end.clone()
+    }
+
+    pub(crate) async fn closed(&self) {
+        let over = self.table.over.notified();
+        tokio::pin!(over);
+        over.as_mut().enable();
+        if self.end().is_none() {
+            over.await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+fn unencodable(error: serde_json::Error) -> Error {
+    Error::Malformed(Garbled::Json(Arc::new(error)))
+}
+
+async fn send(mut to: WriteHalf<pipe::Stream>, mut frames: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = frames.recv().await {
+        // The reader judges the end: replies may still lie in the socket's buffer when a write fails.
+        if to.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn receive(from: ReadHalf<pipe::Stream>, table: &Table) -> End {
+    let mut frames = Frames::new(from);
+    loop {
+        let notice = match frames.next().await {
+            Ok(body) => serde_json::from_slice(body),
+            Err(end) => return end,
+        };
+        match notice {
+            Ok(Notice::Reply(Reply { id: 0, error: Some(fault), .. })) => return End::Fault(fault),
+            Ok(Notice::Reply(reply)) => table.answer(reply),
+            Ok(Notice::Event(event)) => table.tell(event),
+            Ok(Notice::Novel { .. }) => {}
+            Err(error) => return End::Garbled(Garbled::Json(Arc::new(error))),
+        }
+    }
+}
+
+impl Table {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) -> Result<(Waiting<'_>, oneshot::Receiver<Reply>), Error> {
+        let mut rows = self.rows();
+        if let Some(end) = &rows.end {
+            return Err(end.clone().into());
+        }
+        rows.last_id += 1;
+        let id = rows.last_id;
+        let (answer, reply) = oneshot::channel();
+        rows.waiting.insert(id, answer);
+        Ok((Waiting { table: self, id }, reply))
+    }
+
+    /// A reply that nobody waits for any more is dropped.
+    fn answer(&self, reply: Reply) {
+        if let Some(answer) = self.rows().waiting.remove(&reply.id) {
+            let _ = answer.send(reply);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(events) = &self.rows().events {
+            let _ = events.send(event);
+        }
+    }
+
+    fn finish(&self, end: End) {
+        let mut rows = self.rows();
+        rows.end = Some(end);
+        rows.waiting.clear();
+        rows.events = None;
+        drop(rows);
+        self.over.notify_waiters();
+    }
+}
+
+/// A place in the table, given back however the wait ends.
+struct Waiting<'a> {
+    table: &'a Table,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.table.rows().waiting.remove(&self.id);
+    }
+}

@@ -1,0 +1,63 @@
+//! The stream of facts that a watching client hears. Slow watchers get a fresh state, never a silent gap.
+
+use crate::{
+    connection::Connection,
+    error::{End, Error},
+};
+use fyteclub_proto::local::{Event, Request};
+use std::sync::Arc;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// Made by [`crate::Client::watch`]. Keeps the connection alive, also after the client was dropped.
+pub struct Events {
+    connection: Arc<Connection>,
+    events: Receiver<Event>,
+    /// Events were lost, and the state that makes up for them was not handed out yet.
+    lagged: bool,
+    over: bool,
+}
+
+impl Events {
+    pub(crate) fn new(connection: Arc<Connection>, events: Receiver<Event>) -> Self {
+        Self { connection, events, lagged: false, over: false }
+    }
+
+    /// The next event; `None` once the daemon has stopped. The first one is [`Event::State`], and it comes again
+    /// whenever this watcher fell so far behind that events were dropped. Cancel-safe. Events that this crate is too
+    /// old to know are skipped.
+    ///
+    /// # Errors
+    /// A connection that broke off or turned to garbage, once; then `None`.
+    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
+        loop {
+            if self.over {
+                return None;
+            }
+            if self.lagged {
+                match self.connection.ask(Request::Status).await {
+                    Ok(status) => {
+                        self.lagged = false;
+                        return Some(Ok(Event::State(Box::new(status))));
+                    }
+                    Err(_) if self.connection.end().is_some() => self.lagged = false,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            match self.events.recv().await {
+                Ok(event) => return Some(Ok(event)),
+                Err(RecvError::Lagged(_)) => {
+                    // Everything after this point is heard, so the state that is asked for now cannot be too old.
+                    self.events = self.events.resubscribe();
+                    self.lagged = true;
+                }
+                Err(RecvError::Closed) => {
+                    self.over = true;
+                    return match self.connection.end() {
+                        None | Some(End::Closed) => None,
+                        Some(end) => Some(Err(end.into())),
+                    };
+                }
+            }
+        }
+    }
+}
