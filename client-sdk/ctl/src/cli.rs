@@ -1,0 +1,126 @@
+//! The command line, as a contract: these words and flags stay. What they do is in `cmd`.
+
+use crate::exit;
+use clap::{Parser, Subcommand};
+use fyteclub_client::{OptionChoice, PeerId, PlayerName};
+use std::path::PathBuf;
+
+/// Talks to the FyteClub daemon on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "fyteclubctl", version, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Where the daemon listens: a socket's path, on Windows a pipe's name
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME_OR_PATH",
+        env = "FYTECLUB_IPC",
+        hide_env_values = true,
+        display_order = 100
+    )]
+    pub ipc: Option<String>,
+
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true, display_order = 101)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what is going on: identity, phone books, peers, transfers, cache
+    Status,
+    /// Show a mod as this player's look: a Penumbra mod folder or a .pmp file
+    Publish {
+        /// The folder with meta.json in it, or the .pmp
+        path: PathBuf,
+        /// Choose an option of a group; may be given more than once. Other groups keep their defaults
+        #[arg(long = "option", value_name = "GROUP=OPTION", value_parser = option_choice)]
+        options: Vec<OptionChoice>,
+    },
+    /// Stop showing a look
+    Unpublish,
+    /// Get a player's look, and wait until it is complete and verified
+    Fetch {
+        /// The player's whole name, as in "Alice Ashe@Gilgamesh"
+        #[arg(value_name = "NAME@WORLD")]
+        player: PlayerName,
+        /// Also write it to this folder, as a mod that Penumbra loads
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// List the players that the daemon knows
+    Peers {
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
+    /// Look after the files on disk
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
+    /// Print what happens, as it happens, until the daemon stops
+    Watch,
+    /// Stop the daemon
+    Shutdown,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PeersCommand {
+    /// Accept a player's new key, once the player has confirmed it to you
+    Trust {
+        /// The player's whole name
+        #[arg(value_name = "NAME@WORLD")]
+        player: PlayerName,
+        /// The key that the player confirmed, as in "ed25519:…"
+        #[arg(value_name = "KEY")]
+        key: PeerId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show how much is stored
+    Stats,
+    /// Read every stored file again and remove those that are damaged
+    Verify,
+}
+
+fn option_choice(text: &str) -> Result<OptionChoice, String> {
+    match text.split_once('=') {
+        Some((group, option)) if !group.is_empty() && !option.is_empty() => {
+            Ok(OptionChoice { group: group.to_owned(), option: option.to_owned() })
+        }
+        _ => Err("an option reads GROUP=OPTION, with the names that Penumbra shows".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_count_before_and_after_the_command() {
+        for line in ["fyteclubctl --json --ipc x peers", "fyteclubctl peers --json --ipc x"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert!(cli.json && cli.ipc.as_deref() == Some("x"), "{line}");
+        }
+    }
+
+    #[test]
+    fn options_split_at_the_first_equals_sign() {
+        let choice = option_choice("Body=a=b").expect("a choice");
+        assert_eq!((choice.group.as_str(), choice.option.as_str()), ("Body", "a=b"));
+        for bad in ["Body", "=x", "Body="] {
+            assert!(option_choice(bad).is_err(), "{bad}");
+        }
+    }
+}

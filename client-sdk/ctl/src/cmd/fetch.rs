@@ -1,0 +1,113 @@
+//! `fetch`: a player's look, with progress while it travels and a summary when it is there.
+
+use crate::{
+    exit::{Exit, Failure},
+    render::{Page, Progress},
+    words,
+};
+use fyteclub_client::{Client, Error, Event, Events, Fetched, PlayerName};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub async fn fetch(
+    client: &Client,
+    page: &Page,
+    player: PlayerName,
+    out: Option<PathBuf>,
+) -> Result<Exit, Failure> {
+    let fetched = with_progress(client, page, &player, out.as_deref()).await?;
+    page.show(&fetched, text)?;
+    Ok(Exit::Done)
+}
+
+async fn with_progress(
+    client: &Client,
+    page: &Page,
+    player: &PlayerName,
+    out: Option<&Path>,
+) -> Result<Fetched, Error> {
+    let mut progress = Progress::new(page.is_json());
+    progress.say(&format!("looking for {player}"));
+    // Without events it is fetched all the same, only without telling how far.
+    let mut events = client.watch().await.ok();
+    let fetch = client.fetch(player, out);
+    tokio::pin!(fetch);
+    loop {
+        tokio::select! {
+            fetched = &mut fetch => return fetched,
+            event = next(&mut events) => tell(&mut progress, player, event),
+        }
+    }
+}
+
+/// Stays pending once the events are over: then the fetch tells why.
+async fn next(events: &mut Option<Events>) -> Event {
+    if let Some(stream) = events
+        && let Some(Ok(event)) = stream.next().await
+    {
+        return event;
+    }
+    *events = None;
+    std::future::pending().await
+}
+
+fn tell(progress: &mut Progress, player: &PlayerName, event: Event) {
+    match event {
+        Event::AppearanceOffered { player: of, files, bytes, missing_files, missing_bytes, .. }
+            if of == *player =>
+        {
+            progress.say(&format!(
+                "{player}: {}, {}; {}, {} to fetch",
+                words::count(files, "file"),
+                words::bytes(bytes),
+                words::count(missing_files, "file"),
+                words::bytes(missing_bytes)
+            ));
+        }
+        Event::TransferProgress(now) if now.player == *player => progress.show(&now),
+        _ => {}
+    }
+}
+
+fn text(fetched: &Fetched) -> String {
+    let files = words::count(fetched.files.len() as u64, "file");
+    let mut rows = vec![
+        ["Player", &fetched.player.to_string()].map(ToOwned::to_owned),
+        ["Look".to_owned(), format!("{files}, {}, all verified", words::bytes(fetched.bytes_total))],
+        ["Fetched".to_owned(), travelled(fetched)],
+        ["Appearance".to_owned(), fetched.appearance.to_string()],
+    ];
+    if let Some(folder) = fetched.files.first().and_then(|file| Path::new(&file.path).parent()) {
+        rows.push(["Files".to_owned(), folder.display().to_string()]);
+    }
+    if let Some(out) = &fetched.out {
+        rows.push(["Mod folder".to_owned(), out.clone()]);
+    }
+    words::table(0, &rows)
+}
+
+/// What crossed the wire, how fast and over what.
+fn travelled(fetched: &Fetched) -> String {
+    if fetched.bytes_fetched == 0 {
+        return "nothing had to travel: every file was here already".to_owned();
+    }
+    let mut text = words::bytes(fetched.bytes_fetched);
+    if fetched.bytes_transferred < fetched.bytes_fetched {
+        text += &format!(" (compressed to {})", words::bytes(fetched.bytes_transferred));
+    }
+    text += &match fetched.seconds {
+        seconds if seconds < 60.0 => format!(" in {seconds:.1} s"),
+        seconds => {
+            format!(" in {}", words::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+        }
+    };
+    if fetched.seconds > 0.0 {
+        text += &format!(", {}/s", words::bytes((fetched.bytes_fetched as f64 / fetched.seconds) as u64));
+    }
+    if let Some(path) = fetched.path {
+        text += &format!(", {}", words::path(path));
+    }
+    text
+}

@@ -1,0 +1,36 @@
+//! One file per noun. Each asks the daemon, puts the answer into words and has `render` print it.
+
+mod cache;
+mod fetch;
+mod peers;
+mod publish;
+mod shutdown;
+mod status;
+mod watch;
+
+use crate::{
+    cli::{CacheCommand, Cli, Command, PeersCommand},
+    exit::{Exit, Failure},
+    render::Page,
+};
+use fyteclub_client::{Client, pipe};
+
+pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
+    let endpoint = cli.ipc.filter(|ipc| !ipc.is_empty()).unwrap_or_else(pipe::default_endpoint);
+    let program = concat!("fyteclubctl ", env!("CARGO_PKG_VERSION"));
+    let client = Client::connect_as(&endpoint, program).await?;
+    match cli.command {
+        Command::Status => status::show(&client, page).await,
+        Command::Publish { path, options } => publish::publish(&client, page, path, options).await,
+        Command::Unpublish => publish::unpublish(&client, page).await,
+        Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,
+        Command::Peers { command: None } => peers::list(&client, page).await,
+        Command::Peers { command: Some(PeersCommand::Trust { player, key }) } => {
+            peers::trust(&client, page, player, key).await
+        }
+        Command::Cache { command: CacheCommand::Stats } => cache::stats(&client, page).await,
+        Command::Cache { command: CacheCommand::Verify } => cache::verify(&client, page).await,
+        Command::Watch => watch::watch(&client, page).await,
+        Command::Shutdown => shutdown::shutdown(client, page).await,
+    }
+}

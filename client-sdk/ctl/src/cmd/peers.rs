@@ -1,0 +1,41 @@
+//! `peers`: the players that the daemon knows; `peers trust`: the answer to a changed key.
+
+use crate::{
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, PeerId, PeerStatus, Peers, PlayerName};
+use serde_json::json;
+
+pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
+    let peers = Peers { peers: client.peers().await? };
+    page.show(&peers, |Peers { peers }| match peers.is_empty() {
+        true => "No players so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a player's look.".to_owned(),
+        false => table(0, peers),
+    })?;
+    Ok(Exit::Done)
+}
+
+pub async fn trust(client: &Client, page: &Page, player: PlayerName, key: PeerId) -> Result<Exit, Failure> {
+    client.trust(&player, &key).await?;
+    page.show(&json!({}), |_| format!("{player} is now known by the key {key}."))?;
+    Ok(Exit::Done)
+}
+
+/// Name, state, path and round trip, and the cause where there is one.
+pub fn table(indent: usize, peers: &[PeerStatus]) -> String {
+    let rows: Vec<_> = peers
+        .iter()
+        .map(|peer| {
+            [
+                peer.player.as_ref().map_or_else(|| peer.peer_id.to_string(), ToString::to_string),
+                words::state(peer.state).to_owned(),
+                peer.path.map(words::path).unwrap_or_default().to_owned(),
+                peer.rtt_ms.map(words::rtt).unwrap_or_default(),
+                peer.cause.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    words::table(indent, &rows)
+}

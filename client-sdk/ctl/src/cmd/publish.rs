@@ -1,0 +1,44 @@
+//! `publish` and `unpublish`: this player's own look.
+
+use crate::{
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, OptionChoice, Published};
+use serde_json::json;
+use std::path::PathBuf;
+
+pub async fn publish(
+    client: &Client,
+    page: &Page,
+    path: PathBuf,
+    options: Vec<OptionChoice>,
+) -> Result<Exit, Failure> {
+    page.show(&client.publish_mod(path, options).await?, text)?;
+    Ok(Exit::Done)
+}
+
+pub async fn unpublish(client: &Client, page: &Page) -> Result<Exit, Failure> {
+    client.unpublish().await?;
+    page.show(&json!({}), |_| "Nothing is published any more.".to_owned())?;
+    Ok(Exit::Done)
+}
+
+fn text(published: &Published) -> String {
+    let mut text = words::table(
+        0,
+        &[
+            ["Published".to_owned(), words::count(published.files, "file")],
+            ["Size".to_owned(), words::bytes(published.bytes)],
+            ["Appearance".to_owned(), published.appearance.to_string()],
+        ],
+    );
+    if !published.left_out.is_empty() {
+        text += &format!("\n{} left out\n", words::count(published.left_out.len() as u64, "file"));
+        for left in &published.left_out {
+            text += &format!("  {}\n    from {}\n    {}\n", left.game_path, left.file, left.reason);
+        }
+    }
+    text
+}

@@ -1,0 +1,26 @@
+//! `shutdown`: asks the daemon to stop, and waits until it let go.
+
+use crate::{
+    exit::{Exit, Failure},
+    render::Page,
+};
+use fyteclub_client::{Client, Error};
+use serde_json::json;
+use std::time::Duration;
+
+/// The daemon's own deadline for a clean stop is 5 s.
+const PATIENCE: Duration = Duration::from_secs(7);
+
+pub async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failure> {
+    match client.shutdown().await {
+        // It stopped before the answer was out: that is what was asked for.
+        Ok(()) | Err(Error::Lost) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let gone = tokio::time::timeout(PATIENCE, client.closed()).await.is_ok();
+    page.show(&json!({}), |_| match gone {
+        true => "The daemon has stopped.".to_owned(),
+        false => "The daemon is stopping.".to_owned(),
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,72 @@
+//! `status`: everything at a glance.
+
+use super::{cache, peers};
+use crate::{
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, PhonebookStatus, Status};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub async fn show(client: &Client, page: &Page) -> Result<Exit, Failure> {
+    let status = client.status().await?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    page.show(&status, |status| text(status, u64::try_from(now.as_millis()).unwrap_or(u64::MAX)))?;
+    Ok(Exit::Done)
+}
+
+fn text(status: &Status, now: u64) -> String {
+    let player =
+        status.player.as_ref().map_or("none: start fyteclubd with --player".to_owned(), ToString::to_string);
+    let look = status.appearance.map_or("nothing yet".to_owned(), |look| look.to_string());
+    let line = |label: &str, value: String| [label.to_owned(), value];
+    let mut text = words::table(
+        0,
+        &[
+            line("Player", player),
+            line("Key", status.peer_id.to_string()),
+            line("Listening at", status.listen.clone()),
+            line("Published", look),
+            line("Cache", cache::words(&status.cache)),
+            line("Daemon", format!("fyteclubd {}", status.version)),
+        ],
+    );
+    let books: Vec<_> = status.phonebooks.iter().map(|book| phone_book(book, now)).collect();
+    let transfers: Vec<_> = status
+        .transfers
+        .iter()
+        .map(|transfer| [format!("from {}", transfer.player), words::transfer(transfer)])
+        .collect();
+    let none = |what: &str| format!("  {what}\n");
+    text += "\nPhone books\n";
+    text += &match books.is_empty() {
+        true => none("none: start fyteclubd with --phonebook to be found by others"),
+        false => words::table(2, &books),
+    };
+    text += "\nPlayers\n";
+    text += &match status.peers.is_empty() {
+        true => none("none so far"),
+        false => peers::table(2, &status.peers),
+    };
+    text += "\nTransfers\n";
+    text += &match transfers.is_empty() {
+        true => none("none"),
+        false => words::table(2, &transfers),
+    };
+    text
+}
+
+fn phone_book(book: &PhonebookStatus, now: u64) -> [String; 2] {
+    let last = book.last_answer.map(|then| words::ago(then, now));
+    let state = match (book.ok, last, &book.error) {
+        (true, Some(last), _) => format!("answered {last}"),
+        (true, None, _) => "answers".to_owned(),
+        (false, last, Some(error)) => {
+            format!("does not answer: {error}; last answer: {}", last.as_deref().unwrap_or("never"))
+        }
+        (false, Some(last), None) => format!("does not answer; last answer: {last}"),
+        (false, None, None) => "not asked yet".to_owned(),
+    };
+    [book.url.clone(), state]
+}

@@ -1,0 +1,69 @@
+//! `watch`: what happens, a line each, until the daemon stops.
+
+use crate::{
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, Event, PeerId, PlayerName, Status};
+
+pub async fn watch(client: &Client, page: &Page) -> Result<Exit, Failure> {
+    let mut events = client.watch().await?;
+    while let Some(event) = events.next().await {
+        page.show(&event?, line)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn line(event: &Event) -> String {
+    match event {
+        Event::State(status) => state(status),
+        Event::PhonebookChanged { url, ok: true, .. } => format!("phone book {url} answers"),
+        Event::PhonebookChanged { url, error, .. } => {
+            format!("phone book {url} does not answer: {}", error.as_deref().unwrap_or("no reason is known"))
+        }
+        Event::PeerConnected { peer_id, player, path } => {
+            format!("{} connected, {}", name(player, peer_id), words::path(*path))
+        }
+        Event::PeerDisconnected { peer_id, player, cause } => {
+            format!("{} disconnected: {cause}", name(player, peer_id))
+        }
+        Event::PeerKeyChanged { player, offered, .. } => format!(
+            "{player} has another key than before; ask them, and if it is theirs: fyteclubctl peers trust \"{player}\" {offered}"
+        ),
+        Event::AppearancePublished { appearance: None, .. } => "nothing is published any more".to_owned(),
+        Event::AppearancePublished { files, bytes, .. } => format!("published {}", size(*files, *bytes)),
+        Event::AppearanceOffered { player, files, bytes, missing_files, missing_bytes, .. } => format!(
+            "{player} has a look of {}; {} to fetch",
+            size(*files, *bytes),
+            size(*missing_files, *missing_bytes)
+        ),
+        Event::TransferProgress(now) => format!("{}: {}", now.player, words::transfer(now)),
+        Event::TransferFailed { player, error } => format!("{player}: {error}"),
+        Event::AppearanceReady { player, files, bytes, .. } => {
+            format!("the look of {player} is here: {}, all verified", size(*files, *bytes))
+        }
+        Event::CacheEvicted { files, bytes } => {
+            format!("the cache made room: {} removed", size(*files, *bytes))
+        }
+        _ => "something happened that this version has no words for; --json shows it".to_owned(),
+    }
+}
+
+fn state(status: &Status) -> String {
+    let player = status.player.as_ref().map_or("no player".to_owned(), ToString::to_string);
+    format!(
+        "fyteclubd {} runs for {player}: {} known, {} under way",
+        status.version,
+        words::count(status.peers.len() as u64, "player"),
+        words::count(status.transfers.len() as u64, "transfer")
+    )
+}
+
+fn size(files: u64, bytes: u64) -> String {
+    format!("{}, {}", words::count(files, "file"), words::bytes(bytes))
+}
+
+fn name(player: &Option<PlayerName>, peer: &PeerId) -> String {
+    player.as_ref().map_or_else(|| peer.to_string(), ToString::to_string)
+}

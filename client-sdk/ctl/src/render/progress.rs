@@ -1,0 +1,78 @@
+//! How far a fetch is: a bar where standard error is a terminal, a quiet line now and then where it is not.
+
+use super::tame;
+use crate::words;
+use fyteclub_client::TransferStatus;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+/// Between two plain lines. A log wants to know that it goes on, not every step.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Vanishes when it is dropped, so that the next line starts clean.
+pub enum Progress {
+    Bar(ProgressBar),
+    Lines { last: Option<Instant> },
+    Silent,
+}
+
+impl Progress {
+    /// `json` stays silent without a terminal: scripts that join both streams still read JSON.
+    pub fn new(json: bool) -> Self {
+        match (io::stderr().is_terminal(), json) {
+            (true, _) => Self::Bar(bar()),
+            (false, false) => Self::Lines { last: None },
+            (false, true) => Self::Silent,
+        }
+    }
+
+    /// What is awaited, before there is anything to count.
+    pub fn say(&mut self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.set_message(tame(text)),
+            Self::Lines { .. } => note(text),
+            Self::Silent => {}
+        }
+    }
+
+    pub fn show(&mut self, now: &TransferStatus) {
+        match self {
+            Self::Bar(bar) => {
+                bar.set_length(now.bytes_total);
+                bar.set_position(now.bytes_done);
+                bar.set_message(tame(&words::transfer(now)));
+            }
+            Self::Lines { last } => {
+                if last.is_none_or(|last| last.elapsed() >= QUIET) {
+                    *last = Some(Instant::now());
+                    note(&words::transfer(now));
+                }
+            }
+            Self::Silent => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", tame(line));
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:16}] {wide_msg}") {
+        bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
