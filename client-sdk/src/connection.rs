@@ -21,7 +21,7 @@ use std::{
 use tokio::{
     io::{AsyncWriteExt, ReadHalf, WriteHalf},
     sync::{Notify, broadcast, mpsc, oneshot},
-    task::AbortHandle,
+    task::{AbortHandle, coop},
 };
 
 /// Requests that wait for the writer before their callers do.
@@ -130,6 +130,8 @@ async fn send(mut to: WriteHalf<pipe::Stream>, mut frames: mpsc::Receiver<Vec<u8
 async fn receive(from: ReadHalf<pipe::Stream>, table: &Table) -> End {
     let mut frames = Frames::new(from);
     loop {
+        // A burst of small frames needs no waiting: without this a watcher on the same thread would lose events to it.
+        coop::consume_budget().await;
         let notice = match frames.next().await {
             Ok(body) => serde_json::from_slice(body),
             Err(end) => return end,

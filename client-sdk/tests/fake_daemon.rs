@@ -148,6 +148,27 @@ async fn events_come_in_order_until_the_daemon_stops() {
 }
 
 #[tokio::test]
+async fn a_burst_of_events_is_no_reason_to_lose_one() {
+    let daemon = FakeDaemon::listen();
+    let (client, mut caller) = pair(&daemon).await;
+    let (events, _) = join!(client.watch(), caller.answer("watch", json!({})));
+    let mut events = events.expect("answered");
+    let burst = tokio::spawn(async move {
+        for files in 0..5000 {
+            caller.event("cache.evicted", json!({"files": files, "bytes": 0})).await;
+        }
+    });
+    for expected in 0..5000 {
+        let event = within(events.next()).await;
+        assert!(
+            matches!(event, Some(Ok(Event::CacheEvicted { files, .. })) if files == expected),
+            "{event:?}"
+        );
+    }
+    within(burst).await.expect("no panic");
+}
+
+#[tokio::test]
 async fn a_slow_watcher_gets_the_state_instead_of_what_it_missed() {
     let daemon = FakeDaemon::listen();
     let (client, mut caller) = pair(&daemon).await;

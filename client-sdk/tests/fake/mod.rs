@@ -108,6 +108,12 @@ impl Caller {
         self.say(json!({"event": event, "data": data})).await;
     }
 
+    /// Says the same thing until the client hangs up.
+    pub async fn repeat_until_gone(&mut self, frame: Value) {
+        let frame = frame::join(frame.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short enough");
+        within(async { while self.stream.write_all(&frame).await.is_ok() {} }).await;
+    }
+
     /// Answers the expected call.
     pub async fn answer(&mut self, op: &str, result: Value) -> Value {
         let call = self.expect(op).await;
