@@ -4,7 +4,7 @@ mod fake;
 
 use fake::{FakeDaemon, endpoint, hash, status, transfer, within};
 use fyteclub_client::{Client, Error, Event, FaultCode, PeerState, Side};
-use fyteclub_proto::limit::LOCAL_FRAME_MAX;
+use fyteclub_proto::{frame, limit::LOCAL_FRAME_MAX};
 use serde_json::json;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -153,11 +153,12 @@ async fn a_burst_of_events_is_no_reason_to_lose_one() {
     let (client, mut caller) = pair(&daemon).await;
     let (events, _) = join!(client.watch(), caller.answer("watch", json!({})));
     let mut events = events.expect("answered");
-    let burst = tokio::spawn(async move {
-        for files in 0..5000 {
-            caller.event("cache.evicted", json!({"files": files, "bytes": 0})).await;
-        }
+    let frames = (0..5000).map(|files| {
+        let event = json!({"event": "cache.evicted", "data": {"files": files, "bytes": 0}});
+        frame::join(event.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short")
     });
+    let frames = frames.collect::<Vec<_>>().concat();
+    let burst = tokio::spawn(async move { caller.bytes(&frames).await });
     for expected in 0..5000 {
         let event = within(events.next()).await;
         assert!(
