@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The phone book.
+pub mod book;
+mod clock;

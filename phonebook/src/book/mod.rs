@@ -1,0 +1,270 @@
+//! The book: who is reachable where, for how long, and whose name it is.
+//!
+//! A plain table under virtual time: no clock, no HTTP, no task. Names are spread over shards with a lock each, so
+//! that lookups on several cores meet rarely and a growing shard stops a 256th of the book. Signatures and the
+//! shape of names are judged before anything arrives here.
+
+mod record;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use crate::clock::{Moment, millis};
+use fyteclub_proto::{id::PeerId, limit};
+use record::Record;
+pub use record::{Contact, Found, Key};
+use shard::Shard;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// At a million records a shard has 4,000: moving or sweeping one takes well under a millisecond.
+const SHARDS: usize = 256;
+
+/// How long the book keeps what, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a registration is answered.
+    pub ttl: Duration,
+    /// How long a name belongs to its key after the key's last registration. Zero: never longer than the record.
+    pub pin: Duration,
+    /// Most names held at once, those that are only remembered for their key included.
+    pub max_records: usize,
+}
+
+/// Why the book did not take a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    #[error("this name belongs to another key")]
+    NameTaken,
+    #[error("the sequence must be above {newest}")]
+    Stale { newest: u64 },
+    #[error("the phone book is full")]
+    Full,
+}
+
+/// What one sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Registrations that ended.
+    pub expired: usize,
+    /// Names that are no longer remembered at all.
+    pub forgotten: usize,
+}
+
+/// See the module. Shared by reference between any number of threads.
+#[derive(Debug)]
+pub struct Book {
+    terms: Terms,
+    hasher: RandomState,
+    shards: Box<[RwLock<Shard>]>,
+    listed: AtomicUsize,
+    held: AtomicUsize,
+}
+
+impl Book {
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            listed: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+        }
+    }
+
+    /// Lists `name`. Without a `sequence` anyone overwrites anything, as the original did; with one the contact's key
+    /// must own the name, or nobody, and the sequence must be above every one that it has used for this name.
+    pub fn register(
+        &self,
+        name: &str,
+        contact: Contact,
+        sequence: Option<u64>,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        let hash = self.hasher.hash_one(name);
+        let mut shard = self.write(hash);
+        if let Some(record) = shard.find_mut(hash, name) {
+            if let Some(sequence) = sequence
+                && self.is_remembered(record, now)
+            {
+                self.check(record, contact.key.as_ref(), sequence, now)?;
+            }
+            if !record.listed {
+                self.listed.fetch_add(1, Ordering::Relaxed);
+            }
+            record.renew(contact, sequence, now);
+            return Ok(());
+        }
+        self.held
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                (held < self.terms.max_records).then_some(held + 1)
+            })
+            .map_err(|_| Refused::Full)?;
+        self.listed.fetch_add(1, Ordering::Relaxed);
+        shard.insert(hash, Record::new(name, contact, sequence, now), |name| self.hasher.hash_one(name));
+        Ok(())
+    }
+
+    /// Ends a registration and says whether there was one. Without a `claim` anyone may, and the name is forgotten;
+    /// with one the rules of [`Book::register`] hold and the name stays its key's.
+    pub fn unregister(
+        &self,
+        name: &str,
+        claim: Option<(&PeerId, u64)>,
+        now: Moment,
+    ) -> Result<bool, Refused> {
+        let hash = self.hasher.hash_one(name);
+        let mut shard = self.write(hash);
+        let Some(record) = shard.find_mut(hash, name) else { return Ok(false) };
+        let Some((key, sequence)) = claim else {
+            let listed = record.listed;
+            self.forget(&mut shard, hash, name);
+            return Ok(listed);
+        };
+        if !self.is_remembered(record, now) {
+            return Ok(false);
+        }
+        let key = Key::Peer(*key);
+        if !self.is_pinned(record, now) && record.key.as_ref() != Some(&key) {
+            return Ok(false);
+        }
+        self.check(record, Some(&key), sequence, now)?;
+        let live = self.is_live(record, now);
+        record.sequence = sequence;
+        self.unlist(record);
+        Ok(live)
+    }
+
+    /// Answers while the registration lives; one that has ended is taken out on the way.
+    pub fn lookup(&self, name: &str, now: Moment) -> Option<Found> {
+        let hash = self.hasher.hash_one(name);
+        {
+            let shard = self.read(hash);
+            let record = shard.find(hash, name)?;
+            if self.is_live(record, now) {
+                return Some(record.found());
+            }
+        }
+        let mut shard = self.write(hash);
+        let record = shard.find_mut(hash, name)?;
+        if self.is_live(record, now) {
+            return Some(record.found());
+        }
+        self.unlist(record);
+        if !self.is_remembered(record, now) {
+            self.forget(&mut shard, hash, name);
+        }
+        None
+    }
+
+    /// Takes out what has ended, one shard at a time.
+    pub fn sweep(&self, now: Moment) -> Swept {
+        let mut swept = Swept::default();
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let before = shard.len();
+            shard.retain(
+                |record| {
+                    if record.listed && !self.is_live(record, now) {
+                        self.unlist(record);
+                        swept.expired += 1;
+                    }
+                    record.listed || self.is_remembered(record, now)
+                },
+                |name| self.hasher.hash_one(name),
+            );
+            let forgotten = before - shard.len();
+            self.held.fetch_sub(forgotten, Ordering::Relaxed);
+            swept.forgotten += forgotten;
+        }
+        swept
+    }
+
+    /// Registrations that live, or ended and were not noticed yet.
+    pub fn len(&self) -> usize {
+        self.listed.load(Ordering::Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every name in memory, those that are only remembered for their key included; what `max_records` bounds.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// At most `limit` live registrations in no order. Copies them shard by shard, so the whole is no snapshot.
+    pub fn listed(&self, limit: usize, now: Moment) -> Vec<(Box<str>, Found)> {
+        let mut players = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let live = shard.iter().filter(|record| self.is_live(record, now));
+            let room = limit - players.len();
+            players.extend(live.take(room).map(|record| (record.name.clone(), record.found())));
+        }
+        players
+    }
+
+    fn check(&self, record: &Record, key: Option<&Key>, sequence: u64, now: Moment) -> Result<(), Refused> {
+        if record.key.as_ref() != key {
+            return if self.is_pinned(record, now) { Err(Refused::NameTaken) } else { Ok(()) };
+        }
+        if sequence <= record.sequence {
+            return Err(Refused::Stale { newest: record.sequence });
+        }
+        Ok(())
+    }
+
+    fn is_live(&self, record: &Record, now: Moment) -> bool {
+        record.listed && record.age(now) < millis(self.terms.ttl)
+    }
+
+    fn is_pinned(&self, record: &Record, now: Moment) -> bool {
+        self.is_live(record, now) || record.age(now) < millis(self.terms.pin)
+    }
+
+    /// A signed record outlives every signature that could still be replayed: one may be dated a window ahead and is
+    /// good for a window after its date.
+    fn is_remembered(&self, record: &Record, now: Moment) -> bool {
+        let replayable = if record.signed { 2 * limit::PROOF_TIME_WINDOW } else { Duration::ZERO };
+        self.is_pinned(record, now) || record.age(now) < millis(replayable)
+    }
+
+    fn unlist(&self, record: &mut Record) {
+        if record.listed {
+            record.listed = false;
+            self.listed.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn forget(&self, shard: &mut Shard, hash: u64, name: &str) {
+        if let Some(record) = shard.remove(hash, name, |name| self.hasher.hash_one(name)) {
+            self.held.fetch_sub(1, Ordering::Relaxed);
+            if record.listed {
+                self.listed.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    // A panic inside a lock leaves a shard that is at worst short of one record: serving on beats refusing for ever.
+    fn read(&self, hash: u64) -> RwLockReadGuard<'_, Shard> {
+        self.shards[shard_of(hash)].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, hash: u64) -> RwLockWriteGuard<'_, Shard> {
+        self.shards[shard_of(hash)].write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The table inside a shard uses the lowest and the highest bits; these are in between.
+fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
+}
