@@ -1,1 +1,49 @@
-fn main() {}
+//! `fyteclub-phonebook`: flags, log, signals; the rest is the library's.
+
+mod cli;
+mod logging;
+mod signals;
+mod systemd;
+
+use anyhow::Context;
+use clap::Parser;
+use fyteclub_phonebook::Server;
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    logging::start(args.log);
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fyteclub-phonebook: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &cli::Args) -> anyhow::Result<()> {
+    let config = args.config()?;
+    let wanted = config.listen;
+    let compat = config.compat;
+    let server = Server::build(config).with_context(|| {
+        format!("`listen` is {wanted}, which cannot be listened on; choose another address or port, or stop what uses it")
+    })?;
+    let stop = server.handle();
+    actix_rt::System::new().block_on(async move {
+        let signals = signals::stop_on_signal(stop)?;
+        writeln!(stdout(), "listening on http://{}", server.addr()).and_then(|()| stdout().flush())?;
+        if compat {
+            tracing::warn!("compatibility mode: writes are unsigned, so anybody can take over any name");
+        }
+        let watchdog = systemd::ready();
+        let result = server.run().await;
+        watchdog.abort();
+        signals.abort();
+        tracing::info!("stopped");
+        result.context("the server ended on its own")
+    })
+}

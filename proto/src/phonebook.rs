@@ -125,12 +125,23 @@ pub struct Unregistered {
     pub existed: bool,
 }
 
-/// Any refusal. `code` is absent where the original's body must not grow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Any refusal. Everything but `error` is absent where the original's body must not grow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Problem {
+    /// A sentence for a person; programs decide by status and `code`.
     pub error: String,
+    /// Only with a missing or wrong password, as the original said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// With `clock_skew`: milliseconds that the signer's clock is ahead of the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset: Option<i64>,
+    /// With `stale_sequence`: the newest sequence seen; the next one must be above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
 }
 
 #[cfg(test)]

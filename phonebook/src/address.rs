@@ -1,0 +1,136 @@
+//! Where a client really is: the socket's word, or that of a proxy that the operator trusts. Never the body's.
+
+use actix_web::http::header::HeaderMap;
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+/// A block of addresses, `10.0.0.0/8` or one plain address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    base: IpAddr,
+    prefix: u32,
+}
+
+/// The text is not an address, or its prefix is longer than the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a network reads `192.0.2.7`, `10.0.0.0/8` or `fd00::/8`")]
+pub struct NotANetwork;
+
+impl Network {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.base, address.to_canonical()) {
+            (IpAddr::V4(base), IpAddr::V4(address)) => {
+                (base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
+            }
+            (IpAddr::V6(base), IpAddr::V6(address)) => {
+                (base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let (base, prefix) = match text.split_once('/') {
+            Some((base, prefix)) => (base, Some(prefix.parse().map_err(|_| NotANetwork)?)),
+            None => (text, None),
+        };
+        let base: IpAddr = base.parse().map_err(|_| NotANetwork)?;
+        let longest = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(longest);
+        (prefix <= longest).then_some(Self { base, prefix }).ok_or(NotANetwork)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+/// The client's address: the socket's peer, or, if that is a trusted proxy, the right-most address of
+/// `X-Forwarded-For` that is none. What stands left of it was written by the client and counts for nothing.
+pub(crate) fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let mut address = peer.ip().to_canonical();
+    let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
+    if !is_trusted(address) {
+        return address;
+    }
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        let Some(hop) = hop_address(hop.trim()) else { break };
+        address = hop;
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    address
+}
+
+/// Some proxies add the port.
+fn hop_address(text: &str) -> Option<IpAddr> {
+    let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    fn address(peer: &str, lines: &[&'static str], trusted: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(line));
+        }
+        let trusted: Vec<Network> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        client_address(SocketAddr::new(peer.parse().unwrap(), 1), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn a_network_contains_what_its_prefix_says() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.8"),
+            ("0.0.0.0/0", "255.1.1.1", "::1"),
+            ("fd00::/8", "fd12::1", "fe80::1"),
+            ("127.0.0.1", "::ffff:127.0.0.1", "::1"),
+        ] {
+            let network: Network = network.parse().unwrap();
+            assert!(network.contains(inside.parse().unwrap()), "{inside} in {network}");
+            assert!(!network.contains(outside.parse().unwrap()), "{outside} not in {network}");
+        }
+        for bad in ["", "10.0.0.0/33", "::/129", "10.0.0.0/", "ten", "10.0.0.0/8/8"] {
+            assert_eq!(bad.parse::<Network>(), Err(NotANetwork), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_of_strangers_count_for_nothing() {
+        assert_eq!(address("198.51.100.9", &["203.0.113.1"], &[]), "198.51.100.9");
+        assert_eq!(address("198.51.100.9", &["203.0.113.1"], &["10.0.0.0/8"]), "198.51.100.9");
+    }
+
+    #[test]
+    fn a_trusted_proxy_names_the_right_most_untrusted_address() {
+        let trusted = &["10.0.0.0/8", "::1"];
+        assert_eq!(address("10.0.0.1", &["203.0.113.1"], trusted), "203.0.113.1");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6, 203.0.113.1, 10.0.0.2"], trusted), "203.0.113.1");
+        assert_eq!(address("10.0.0.1", &["6.6.6.6", "203.0.113.1", "10.0.0.2"], trusted), "203.0.113.1");
+        assert_eq!(address("::1", &["[2001:db8::1]:4711"], trusted), "2001:db8::1");
+        assert_eq!(address("10.0.0.1", &[], trusted), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["203.0.113.1, unknown"], trusted), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["10.0.0.9, 10.0.0.2"], trusted), "10.0.0.9");
+    }
+
+    #[test]
+    fn a_mapped_address_becomes_plain() {
+        assert_eq!(address("::ffff:192.0.2.1", &[], &[]), "192.0.2.1");
+    }
+}

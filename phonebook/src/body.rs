@@ -1,0 +1,76 @@
+//! Reading a request's body: so much, so long, and only as JSON, with the original's leniencies.
+
+use crate::problem::Problem;
+use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
+use fyteclub_proto::limit;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// A body is one or two packets; who needs longer is not a daemon.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The object in the body. As with the original, a body that is absent, an array, or not declared as JSON has no fields.
+pub(crate) async fn fields(
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Map<String, Value>, Problem> {
+    let claimed = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if claimed.and_then(|length| length.parse::<u64>().ok()) > Some(limit::PHONEBOOK_BODY_MAX as u64) {
+        return Err(Problem::TooLarge);
+    }
+    let bytes = timeout(BODY_TIME_MAX, payload.to_bytes_limited(limit::PHONEBOOK_BODY_MAX))
+        .await
+        .map_err(|_| Problem::TooSlow)?
+        .map_err(|_| Problem::TooLarge)?
+        .map_err(|_| Problem::CutOff)?;
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if bytes.is_empty() || !media_type.is_some_and(is_json) {
+        return Ok(Map::new());
+    }
+    parse(&bytes)
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Array(_)) => Ok(Map::new()),
+        Ok(_) => Err(Problem::BadJson("it is a bare value".to_owned())),
+        Err(error) => Err(Problem::BadJson(format!("line {}, column {}", error.line(), error.column()))),
+    }
+}
+
+/// What JavaScript's `!value` meant to the original: absent, `null`, `false`, `0` and `""` are all missing.
+pub(crate) fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).filter(|value| match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(_) | Value::Object(_) => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_read_as_json() {
+        for yes in ["application/json", "Application/JSON; charset=utf-8", "application/json;charset=utf-8"] {
+            assert!(is_json(yes), "{yes}");
+        }
+        for no in ["application/x-www-form-urlencoded", "text/json", "", "application/jsonp"] {
+            assert!(!is_json(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_no_way_to_exhaust_the_stack() {
+        let deep = "[".repeat(limit::PHONEBOOK_BODY_MAX);
+        assert!(matches!(parse(deep.as_bytes()), Err(Problem::BadJson(_))));
+    }
+}

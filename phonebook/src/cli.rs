@@ -1,0 +1,90 @@
+//! The command line, and how it lies over the environment and the file.
+
+use clap::{Parser, ValueEnum};
+use fyteclub_phonebook::config::{Config, ConfigError, Layers};
+use std::{env, path::PathBuf};
+
+/// Helps two players find each other, and stores nothing else.
+///
+/// Every option but --config can also be a key of the configuration file (`max_records = 5`) or a variable of the
+/// environment (FYTECLUB_PHONEBOOK_MAX_RECORDS=5). Options win over the environment, the environment over the file.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Args {
+    /// Address and port to listen on; port 0 takes a free one [default: 0.0.0.0:3000]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+    /// Seconds that a registration is answered [default: 3600]
+    #[arg(long, value_name = "SECS")]
+    ttl: Option<String>,
+    /// Serve the original's unsigned contract: for your own network only
+    #[arg(long)]
+    compat: bool,
+    /// TOML file to read
+    #[arg(long, value_name = "FILE", env = "FYTECLUB_PHONEBOOK_CONFIG")]
+    config: Option<PathBuf>,
+    /// Wanted from everybody; other users of this machine can read it here, so prefer the environment or the file
+    #[arg(long, value_name = "TEXT")]
+    password: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas [default: none]
+    #[arg(long, value_name = "NETS")]
+    trusted_proxies: Option<String>,
+    /// Seconds that a name belongs to its key after the last registration [default: 604800]
+    #[arg(long, value_name = "SECS")]
+    pin: Option<String>,
+    /// Seconds between two clean-ups [default: 60, or the ttl if that is less]
+    #[arg(long, value_name = "SECS")]
+    sweep: Option<String>,
+    /// Most names in memory [default: 2000000]
+    #[arg(long, value_name = "N")]
+    max_records: Option<String>,
+    /// List every player with address under /api/debug/players; only with --compat
+    #[arg(long)]
+    debug_players: bool,
+    /// Threads that answer requests [default: 2, or 1 on a single core]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// Most connections at once [default: 8192]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<String>,
+    /// How the log on stderr is written; RUST_LOG chooses what is in it
+    #[arg(long, value_enum, default_value = "text", env = "FYTECLUB_PHONEBOOK_LOG")]
+    pub(crate) log: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Json,
+    Text,
+}
+
+impl Args {
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        let mut layers = Layers::default();
+        if let Some(path) = &self.config {
+            layers.file(path)?;
+        }
+        layers.environment(env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        }))?;
+        let switch = |on: bool| on.then(|| "true".to_owned());
+        for (key, value) in [
+            ("listen", &self.listen),
+            ("ttl", &self.ttl),
+            ("compat", &switch(self.compat)),
+            ("password", &self.password),
+            ("trusted_proxies", &self.trusted_proxies),
+            ("pin", &self.pin),
+            ("sweep", &self.sweep),
+            ("max_records", &self.max_records),
+            ("debug_players", &switch(self.debug_players)),
+            ("workers", &self.workers),
+            ("max_connections", &self.max_connections),
+        ] {
+            if let Some(value) = value {
+                layers.flag(key, value)?;
+            }
+        }
+        layers.finish()
+    }
+}

@@ -1,0 +1,63 @@
+//! What an operator can choose, and the defaults. Where the choices come from is in `sources`.
+
+mod password;
+mod sources;
+
+use crate::address::Network;
+pub use password::Password;
+pub use sources::{ConfigError, ENV_PREFIX, KEYS, Layers, Origin};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Start from [`Config::default`] and change what matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Port 0 takes a free one, see [`crate::Server::addr`].
+    pub listen: SocketAddr,
+    /// How long a registration is answered.
+    pub ttl: Duration,
+    /// The original's unsigned contract instead of signed writes.
+    pub compat: bool,
+    /// Wanted for everything below `/api/`.
+    pub password: Option<Password>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How long a name belongs to its key after the last registration. Means nothing in compatibility mode.
+    pub pin: Duration,
+    /// How often what has ended is taken out; `None`: every minute, or every `ttl` if that is shorter.
+    pub sweep: Option<Duration>,
+    /// Most names in memory; each takes about 170 bytes.
+    pub max_records: usize,
+    /// Whether `/api/debug/players` lists everybody with their addresses. Only in compatibility mode.
+    pub debug_players: bool,
+    /// Threads that answer requests.
+    pub workers: usize,
+    /// Most connections at once, over all workers.
+    pub max_connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::UNSPECIFIED, 3000).into(),
+            ttl: Duration::from_secs(3600),
+            compat: false,
+            password: None,
+            trusted_proxies: Vec::new(),
+            pin: Duration::from_secs(7 * 86_400),
+            sweep: None,
+            max_records: 2_000_000,
+            debug_players: false,
+            workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
+            max_connections: 8192,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn sweep_interval(&self) -> Duration {
+        self.sweep.unwrap_or(Duration::from_secs(60).min(self.ttl))
+    }
+}

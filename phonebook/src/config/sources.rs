@@ -1,0 +1,284 @@
+//! File, environment and flags: every source hands in keys with texts, one place understands them, and the last one wins.
+//!
+//! A mistake is told in one sentence: where it is, which key, what stands there, what to write instead.
+
+use super::{Config, Password};
+use crate::address::Network;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+/// `FYTECLUB_PHONEBOOK_TTL` is the key `ttl`.
+pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
+
+/// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
+pub const KEYS: [&str; 11] = [
+    "listen",
+    "ttl",
+    "compat",
+    "password",
+    "trusted_proxies",
+    "pin",
+    "sweep",
+    "max_records",
+    "debug_players",
+    "workers",
+    "max_connections",
+];
+
+/// One sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {}: {source}; check the path after --config", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is not TOML at line {line}: {what}", path.display())]
+    NotToml { path: PathBuf, line: usize, what: String },
+    #[error("{origin} has a key `{key}` that does not exist; the keys are {}", KEYS.join(", "))]
+    UnknownKey { origin: Origin, key: String },
+    #[error("`{key}` in {origin} is `{value}`; write {wanted}")]
+    BadValue { origin: Origin, key: &'static str, value: String, wanted: &'static str },
+    #[error(
+        "`debug_players` is true, which shows every player's address and exists only in compatibility mode; \
+         remove it or set `compat` to true"
+    )]
+    DebugWithoutCompat,
+}
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    File(PathBuf),
+    Environment,
+    Flags,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment => f.write_str("the environment"),
+            Self::Flags => f.write_str("the command line"),
+        }
+    }
+}
+
+/// Collects a [`Config`]: start with the weakest source, end with the strongest.
+#[derive(Debug, Default)]
+pub struct Layers(Config);
+
+impl Layers {
+    pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        self.toml(path, &text)
+    }
+
+    /// `variables` may hold anything; only names with [`ENV_PREFIX`] and a known key count.
+    pub fn environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), ConfigError> {
+        for (name, value) in variables {
+            let key = name.strip_prefix(ENV_PREFIX).map(str::to_ascii_lowercase);
+            if let Some(key) = key.filter(|key| KEYS.contains(&key.as_str())) {
+                self.set(Origin::Environment, &key, &value)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn flag(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        self.set(Origin::Flags, key, value)
+    }
+
+    /// Checks what concerns several keys.
+    pub fn finish(self) -> Result<Config, ConfigError> {
+        if self.0.debug_players && !self.0.compat {
+            return Err(ConfigError::DebugWithoutCompat);
+        }
+        Ok(self.0)
+    }
+
+    fn toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
+            path: path.to_owned(),
+            line: error.span().map_or(1, |span| text[..span.start].lines().count().max(1)),
+            what: error.message().to_owned(),
+        })?;
+        for (key, value) in table {
+            self.set(Origin::File(path.to_owned()), &key, &plain(&value))?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, origin: Origin, key: &str, value: &str) -> Result<(), ConfigError> {
+        let Some(key) = KEYS.into_iter().find(|known| *known == key) else {
+            return Err(ConfigError::UnknownKey { origin, key: key.to_owned() });
+        };
+        let config = &mut self.0;
+        let value = value.trim();
+        let understood = match key {
+            "listen" => assign(&mut config.listen, value.parse().ok()),
+            "ttl" => assign(&mut config.ttl, seconds(value, 1)),
+            "compat" => assign(&mut config.compat, truth(value)),
+            "password" => {
+                assign(&mut config.password, (!value.is_empty()).then(|| Some(Password::new(value))))
+            }
+            "trusted_proxies" => assign(&mut config.trusted_proxies, networks(value)),
+            "pin" => assign(&mut config.pin, seconds(value, 0)),
+            "sweep" => assign(&mut config.sweep, seconds(value, 1).map(Some)),
+            "max_records" => assign(&mut config.max_records, within(value, 1..=1_000_000_000)),
+            "debug_players" => assign(&mut config.debug_players, truth(value)),
+            "workers" => assign(&mut config.workers, within(value, 1..=256)),
+            "max_connections" => assign(&mut config.max_connections, within(value, 1..=1_000_000)),
+            _ => unreachable!("`key` is one of KEYS"),
+        };
+        let shown = if key == "password" { "empty" } else { value };
+        understood.ok_or_else(|| ConfigError::BadValue {
+            origin,
+            key,
+            value: shown.to_owned(),
+            wanted: wanted(key),
+        })
+    }
+}
+
+fn wanted(key: &str) -> &'static str {
+    match key {
+        "listen" => "an address and a port, such as 0.0.0.0:3000 or [::]:3000",
+        "ttl" => "a number of seconds from 1 to 31536000, such as 3600",
+        "pin" => "a number of seconds from 0 to 31536000, such as 604800 for a week",
+        "sweep" => "a number of seconds from 1 to 31536000, such as 60",
+        "compat" | "debug_players" => "true or false",
+        "password" => "some characters, or leave it out for no password",
+        "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
+        "max_records" => "a number from 1 to 1000000000, such as 2000000",
+        "workers" => "a number of threads from 1 to 256, such as 2",
+        _ => "a number from 1 to 1000000, such as 8192",
+    }
+}
+
+fn assign<T>(place: &mut T, value: Option<T>) -> Option<()> {
+    *place = value?;
+    Some(())
+}
+
+fn seconds(text: &str, least: u64) -> Option<Duration> {
+    within(text, least..=31_536_000).map(Duration::from_secs)
+}
+
+fn within<T: FromStr + PartialOrd>(text: &str, range: std::ops::RangeInclusive<T>) -> Option<T> {
+    text.parse().ok().filter(|number| range.contains(number))
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" | "" => Some(false),
+        _ => None,
+    }
+}
+
+fn networks(text: &str) -> Option<Vec<Network>> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
+}
+
+/// A TOML value as an operator would have typed it on the command line.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(parts) => parts.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_file(text: &str) -> Result<Config, String> {
+        let mut layers = Layers::default();
+        layers.toml(Path::new("pb.toml"), text).map_err(|error| error.to_string())?;
+        layers.finish().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_can_be_set() {
+        let config = from_file(
+            "listen = '127.0.0.1:8080'\nttl = 10\ncompat = true\npassword = 'x'\npin = 0\nsweep = 5\n\
+             trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
+             max_connections = 9",
+        )
+        .unwrap();
+        let expected = Config {
+            listen: "127.0.0.1:8080".parse().unwrap(),
+            ttl: Duration::from_secs(10),
+            compat: true,
+            password: Some(Password::new("x")),
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()],
+            pin: Duration::ZERO,
+            sweep: Some(Duration::from_secs(5)),
+            max_records: 7,
+            debug_players: true,
+            workers: 3,
+            max_connections: 9,
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let mut layers = Layers::default();
+        layers.toml(Path::new("pb.toml"), "ttl = 1\npin = 1\nworkers = 1").unwrap();
+        let variables = [("FYTECLUB_PHONEBOOK_TTL", "2"), ("FYTECLUB_PHONEBOOK_PIN", "2"), ("TTL", "nine")];
+        layers.environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
+        layers.flag("ttl", "3").unwrap();
+        let config = layers.finish().unwrap();
+        assert_eq!((config.ttl.as_secs(), config.pin.as_secs(), config.workers), (3, 2, 1));
+    }
+
+    #[test]
+    fn the_sweep_follows_a_short_ttl() {
+        assert_eq!(from_file("ttl = 5").unwrap().sweep_interval(), Duration::from_secs(5));
+        assert_eq!(from_file("ttl = 500").unwrap().sweep_interval(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_key_value_and_remedy() {
+        for (text, told) in [
+            (
+                "ttl = 'abc'",
+                "`ttl` in pb.toml is `abc`; write a number of seconds from 1 to 31536000, such as 3600",
+            ),
+            (
+                "ttl = 0",
+                "`ttl` in pb.toml is `0`; write a number of seconds from 1 to 31536000, such as 3600",
+            ),
+            ("compat = 'perhaps'", "`compat` in pb.toml is `perhaps`; write true or false"),
+            (
+                "password = ''",
+                "`password` in pb.toml is `empty`; write some characters, or leave it out for no password",
+            ),
+            (
+                "trusted_proxies = ['10.0.0.0/99']",
+                "`trusted_proxies` in pb.toml is `10.0.0.0/99`; write addresses or networks separated by commas, such as \
+                 127.0.0.1, 10.0.0.0/8",
+            ),
+        ] {
+            assert_eq!(from_file(text).unwrap_err(), told);
+        }
+        assert!(
+            from_file("tll = 5")
+                .unwrap_err()
+                .contains("a key `tll` that does not exist; the keys are listen, ttl")
+        );
+        assert!(
+            from_file("compat = true\nttl =").unwrap_err().starts_with("pb.toml is not TOML at line 2: ")
+        );
+        assert!(from_file("debug_players = true").unwrap_err().contains("only in compatibility mode"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Who may ask, and who may write: the password, and what a signed body must be before the book sees it.
+//!
+//! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
+//! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
+
+use crate::{clock::Moment, desk::Desk, problem::Problem};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use fyteclub_proto::{
+    id::{self, PeerId},
+    limit,
+    phonebook::{Register, Unregister},
+};
+use serde_json::{Map, Value};
+use std::future::{Ready, ready};
+
+/// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
+pub(crate) const COMPAT_KEY_MAX: usize = 2048;
+
+/// Proof that the request may be answered. A handler that does not take one is open to everybody.
+pub(crate) struct Admitted;
+
+impl FromRequest for Admitted {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let desk =
+            request.app_data::<web::Data<Desk>>().expect("the server shares its desk with every route");
+        ready(admit(request, desk).map(|()| Self))
+    }
+}
+
+fn admit(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
+    let Some(password) = &desk.password else { return Ok(()) };
+    if !request.uri().path().starts_with("/api/") {
+        return Ok(());
+    }
+    let header = request.headers().get("x-fyteclub-password").map(|value| value.as_bytes());
+    let admitted = match header {
+        Some(given) => password.is(given),
+        None => web::Query::<Vec<(String, String)>>::from_query(request.query_string()).is_ok_and(|query| {
+            query.iter().any(|(key, given)| key == "password" && password.is(given.as_bytes()))
+        }),
+    };
+    if admitted { Ok(()) } else { Err(Problem::Password { coded: !desk.compat }) }
+}
+
+/// The phone book's own rule for names, for bodies and paths alike.
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    id::check_name(name).map_err(Problem::BadName)
+}
+
+/// The signed registration in a body whose name and port were judged already.
+pub(crate) fn signed_register(
+    fields: &Map<String, Value>,
+    player_name: String,
+    port: u16,
+    now: Moment,
+) -> Result<Register, Problem> {
+    let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
+    let body = Register { player_name, port, public_key, sequence, time, signature };
+    if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
+}
+
+/// The signed unregistration in a body whose name was judged already.
+pub(crate) fn signed_unregister(
+    fields: &Map<String, Value>,
+    player_name: String,
+    now: Moment,
+) -> Result<Unregister, Problem> {
+    let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
+    let body = Unregister { player_name, public_key, sequence, time, signature };
+    if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
+}
+
+/// What a signature adds to an unsigned body.
+struct Seal {
+    public_key: PeerId,
+    sequence: u64,
+    time: u64,
+    signature: String,
+}
+
+fn seal(fields: &Map<String, Value>, now: Moment) -> Result<Seal, Problem> {
+    let field = |name| fields.get(name).filter(|value| !value.is_null());
+    let (Some(sequence), Some(time), Some(signature)) =
+        (field("sequence"), field("time"), field("signature"))
+    else {
+        return Err(Problem::Unsigned);
+    };
+    let public_key = field("publicKey").ok_or(Problem::Unsigned)?;
+    let number = |value: &Value, field| {
+        value.as_u64().ok_or(Problem::BadField { field, expected: "a whole number from 0 to 2^64-1" })
+    };
+    let time = number(time, "time")?;
+    check_time(time, now)?;
+    Ok(Seal {
+        public_key: public_key.as_str().and_then(|key| key.parse().ok()).ok_or(Problem::BadSignature)?,
+        sequence: number(sequence, "sequence")?,
+        time,
+        signature: signature.as_str().ok_or(Problem::BadSignature)?.to_owned(),
+    })
+}
+
+fn check_time(time: u64, now: Moment) -> Result<(), Problem> {
+    let offset = i64::try_from(i128::from(time) - i128::from(now.unix_millis())).unwrap_or(i64::MAX);
+    if u128::from(offset.unsigned_abs()) > limit::PROOF_TIME_WINDOW.as_millis() {
+        return Err(Problem::ClockSkew { offset });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_proof_is_good_for_the_window_on_both_sides() {
+        let window = limit::PROOF_TIME_WINDOW.as_millis() as u64;
+        let now = Moment { steady: Duration::ZERO, unix: Duration::from_secs(1_700_000_000) };
+        let unix = now.unix_millis();
+        for good in [unix, unix - window, unix + window] {
+            assert_eq!(check_time(good, now), Ok(()));
+        }
+        let problem = check_time(unix - window - 500, now).unwrap_err();
+        assert_eq!(problem, Problem::ClockSkew { offset: -(window as i64) - 500 });
+        assert_eq!(problem.to_string(), "your clock is off by 121 s");
+        assert_eq!(check_time(u64::MAX, now), Err(Problem::ClockSkew { offset: i64::MAX }));
+        assert!(check_time(0, now).is_err());
+    }
+}

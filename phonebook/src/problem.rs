@@ -1,0 +1,122 @@
+//! Every way a request is refused, and the one table that turns it into a status and a body.
+//!
+//! The originals' bodies are compared whole by their clients and carry nothing but `error`; all others carry a `code`
+//! that stays the same when the sentence is improved.
+
+use crate::book::Refused;
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use fyteclub_proto::{id::IdError, phonebook};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    #[error("playerName and port required")]
+    NameAndPortMissing,
+    #[error("playerName required")]
+    NameMissing,
+    #[error("Player not found")]
+    NoPlayer,
+    #[error("Endpoint not found")]
+    NoEndpoint,
+    #[error("Authentication required")]
+    Password { coded: bool },
+    #[error("the body is not JSON with an object in it: {0}")]
+    BadJson(String),
+    #[error("the name in the path is not percent-encoded UTF-8")]
+    BadEncoding,
+    #[error("{0}")]
+    BadName(IdError),
+    #[error("playerName must be a text")]
+    NameNotText,
+    #[error("port must be a whole number from 1 to 65535")]
+    BadPort,
+    #[error("publicKey must be shorter than {} bytes", crate::guard::COMPAT_KEY_MAX)]
+    KeyTooLong,
+    #[error("{field} is not {expected}")]
+    BadField { field: &'static str, expected: &'static str },
+    #[error("the body has more than {} bytes", fyteclub_proto::limit::PHONEBOOK_BODY_MAX)]
+    TooLarge,
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the body ended early")]
+    CutOff,
+    #[error("this phone book takes only signed writes: publicKey, sequence, time and signature are required")]
+    Unsigned,
+    #[error("publicKey did not sign this body")]
+    BadSignature,
+    #[error("your clock is off by {} s", .offset.unsigned_abs().div_ceil(1000))]
+    ClockSkew {
+        /// Milliseconds that the signer's clock is ahead.
+        offset: i64,
+    },
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl Problem {
+    fn code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NameAndPortMissing | Self::NameMissing | Self::NoPlayer | Self::NoEndpoint => return None,
+            Self::Password { coded: false } => return None,
+            Self::Password { coded: true } => "bad_password",
+            Self::BadJson(_) => "bad_json",
+            Self::BadEncoding => "bad_encoding",
+            Self::BadName(_) | Self::NameNotText => "bad_name",
+            Self::BadPort => "bad_port",
+            Self::KeyTooLong => "bad_key",
+            Self::BadField { .. } => "bad_field",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::CutOff => "cut_off",
+            Self::Unsigned => "unsigned",
+            Self::BadSignature => "bad_signature",
+            Self::ClockSkew { .. } => "clock_skew",
+            Self::Refused(Refused::NameTaken) => "name_taken",
+            Self::Refused(Refused::Stale { .. }) => "stale_sequence",
+            Self::Refused(Refused::Full) => "full",
+        })
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::NoPlayer | Self::NoEndpoint => StatusCode::NOT_FOUND,
+            Self::Password { .. } | Self::Unsigned | Self::BadSignature | Self::ClockSkew { .. } => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
+            Self::Refused(Refused::Full) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if matches!(self, Self::Refused(Refused::Full)) {
+            response.insert_header((header::RETRY_AFTER, "60"));
+        }
+        if matches!(self, Self::TooSlow | Self::CutOff) {
+            // What still arrives belongs to no request.
+            response.force_close();
+        }
+        response.json(phonebook::Problem {
+            error: self.to_string(),
+            message: matches!(self, Self::Password { .. }).then(|| "Invalid or missing password".to_owned()),
+            code: self.code().map(str::to_owned),
+            clock_offset: match self {
+                Self::ClockSkew { offset } => Some(*offset),
+                _ => None,
+            },
+            sequence: match self {
+                Self::Refused(Refused::Stale { newest }) => Some(*newest),
+                _ => None,
+            },
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! `GET /health` and `GET /api/health`: whether it runs, in the original's word and in the specification's.
+
+use crate::{desk::Desk, guard::Admitted};
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    service: &'static str,
+    status: &'static str,
+    active_users: usize,
+    /// Unix milliseconds.
+    timestamp: u64,
+}
+
+/// Open even where a password is set, so that a supervisor needs none.
+pub(super) async fn healthy(desk: web::Data<Desk>) -> HttpResponse {
+    health(&desk, "healthy")
+}
+
+pub(super) async fn ok(_: Admitted, desk: web::Data<Desk>) -> HttpResponse {
+    health(&desk, "ok")
+}
+
+fn health(desk: &Desk, status: &'static str) -> HttpResponse {
+    HttpResponse::Ok().json(Health {
+        service: "fyteclub-phonebook",
+        status,
+        active_users: desk.book.len(),
+        timestamp: desk.now().unix_millis(),
+    })
+}

@@ -1,0 +1,32 @@
+//! `DELETE /api/unregister`: a player is no longer to be found.
+
+use crate::{
+    body,
+    desk::Desk,
+    guard::{self, Admitted},
+    problem::Problem,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use fyteclub_proto::phonebook::Unregistered;
+
+pub(super) async fn unregister(
+    _: Admitted,
+    request: HttpRequest,
+    payload: web::Payload,
+    desk: web::Data<Desk>,
+) -> Result<HttpResponse, Problem> {
+    let fields = body::fields(&request, payload).await?;
+    let name = body::present(&fields, "playerName").ok_or(Problem::NameMissing)?;
+    let name = name.as_str().ok_or(Problem::NameNotText)?;
+    guard::check_name(name)?;
+
+    let now = desk.now();
+    let existed = match desk.compat {
+        true => desk.book.unregister(name, None, now)?,
+        false => {
+            let body = guard::signed_unregister(&fields, name.to_owned(), now)?;
+            desk.book.unregister(name, Some((&body.public_key, body.sequence)), now)?
+        }
+    };
+    Ok(HttpResponse::Ok().json(Unregistered { success: true, existed }))
+}
