@@ -33,14 +33,20 @@ pub const KEYS: [&str; 11] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {}: {source}; check the path after --config", path.display())]
+    #[error("cannot read the configuration file {}, check the path after --config", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} is not TOML at line {line}: {what}", path.display())]
     NotToml { path: PathBuf, line: usize, what: String },
     #[error("{origin} has a key `{key}` that does not exist; the keys are {}", KEYS.join(", "))]
     UnknownKey { origin: Origin, key: String },
-    #[error("`{key}` in {origin} is `{value}`; write {wanted}")]
-    BadValue { origin: Origin, key: &'static str, value: String, wanted: &'static str },
+    #[error("`{key}` in {origin} is {value}; write {wanted}")]
+    BadValue {
+        origin: Origin,
+        key: &'static str,
+        /// As it is told: in backticks, or the word empty.
+        value: String,
+        wanted: &'static str,
+    },
     #[error(
         "`debug_players` is true, which shows every player's address and exists only in compatibility mode; \
          remove it or set `compat` to true"
@@ -137,12 +143,9 @@ impl Layers {
             "max_connections" => assign(&mut config.max_connections, within(value, 1..=1_000_000)),
             _ => unreachable!("`key` is one of KEYS"),
         };
-        let shown = if key == "password" { "empty" } else { value };
-        understood.ok_or_else(|| ConfigError::BadValue {
-            origin,
-            key,
-            value: shown.to_owned(),
-            wanted: wanted(key),
+        understood.ok_or_else(|| {
+            let value = if value.is_empty() { "empty".to_owned() } else { format!("`{value}`") };
+            ConfigError::BadValue { origin, key, value, wanted: wanted(key) }
         })
     }
 }
@@ -261,7 +264,7 @@ mod tests {
             ("compat = 'perhaps'", "`compat` in pb.toml is `perhaps`; write true or false"),
             (
                 "password = ''",
-                "`password` in pb.toml is `empty`; write some characters, or leave it out for no password",
+                "`password` in pb.toml is empty; write some characters, or leave it out for no password",
             ),
             (
                 "trusted_proxies = ['10.0.0.0/99']",

@@ -1,0 +1,173 @@
+//! A phone book on a free port, and an HTTP client that can also misbehave. No waiting but for sockets.
+
+#![allow(dead_code)] // Each test binary takes what it needs.
+
+use ed25519_dalek::SigningKey;
+use fyteclub_phonebook::{Config, Running, Server};
+use fyteclub_proto::phonebook::{Register, Unregister};
+use serde_json::Value;
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Phonebook {
+    _running: Option<Running>,
+    pub addr: SocketAddr,
+}
+
+pub fn local() -> Config {
+    Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() }
+}
+
+pub fn serve(config: Config) -> Phonebook {
+    let running = Server::build(config).unwrap().spawn().unwrap();
+    Phonebook { addr: running.addr(), _running: Some(running) }
+}
+
+pub fn compat() -> Phonebook {
+    serve(Config { compat: true, ..local() })
+}
+
+pub fn signed() -> Phonebook {
+    serve(local())
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The whole body, to the byte.
+    pub fn is(&self, status: u16, body: &str) {
+        assert_eq!((self.status, self.body.as_str()), (status, body), "{self:?}");
+    }
+
+    pub fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.json()["code"].as_str()), (status, Some(code)), "{self:?}");
+        assert!(self.json()["error"].is_string());
+    }
+}
+
+impl Phonebook {
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { _running: None, addr }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    /// `headers` are whole lines without their ends.
+    pub fn request(&self, method: &str, path: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Response {
+        let body = body.as_ref();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: phonebook\r\nConnection: close\r\n");
+        for line in headers {
+            head += &format!("{line}\r\n");
+        }
+        if !body.is_empty() {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        head += "\r\n";
+        self.raw(&[head.as_bytes(), body].concat())
+    }
+
+    /// One connection: `bytes` out, everything back until the server closes.
+    pub fn raw(&self, bytes: &[u8]) -> Response {
+        let mut stream = self.connect();
+        // A server that has refused may close before all was sent.
+        let _ = stream.write_all(bytes);
+        answer(stream)
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path, &[], "")
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Response {
+        self.request(method, path, &["Content-Type: application/json; charset=utf-8"], body)
+    }
+
+    pub fn register(&self, body: impl ToString) -> Response {
+        self.send("POST", "/api/register", body.to_string())
+    }
+
+    pub fn unregister(&self, body: impl ToString) -> Response {
+        self.send("DELETE", "/api/unregister", body.to_string())
+    }
+
+    pub fn lookup(&self, encoded_name: &str) -> Response {
+        self.get(&format!("/api/lookup/{encoded_name}"))
+    }
+
+    pub fn active_users(&self) -> u64 {
+        self.get("/health").json()["activeUsers"].as_u64().unwrap()
+    }
+}
+
+/// Reads until the server closes.
+pub fn answer(mut stream: TcpStream) -> Response {
+    let mut bytes = Vec::new();
+    // A reset after the answer loses nothing that was read.
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Response { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Asks until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+pub struct Player(pub SigningKey);
+
+impl Player {
+    pub fn new(seed: u8) -> Self {
+        Self(SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    pub fn register(&self, name: &str, sequence: u64) -> Register {
+        self.register_at(name, sequence, now())
+    }
+
+    pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
+        Register::signed(&name.parse().unwrap(), 7777, sequence, time, &self.0)
+    }
+
+    pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {
+        Unregister::signed(&name.parse().unwrap(), sequence, now(), &self.0)
+    }
+}
+
+pub fn json(body: &impl serde::Serialize) -> String {
+    serde_json::to_string(body).unwrap()
+}
+
+/// Unix milliseconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}

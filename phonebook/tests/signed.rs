@@ -1,0 +1,185 @@
+//! Signed writes: nobody but its key's owner lists, moves or ends a name, and nothing counts twice.
+
+mod common;
+
+use common::{Player, eventually, json, local, now, serve, signed};
+use ed25519_dalek::SigningKey;
+use fyteclub_phonebook::{Config, config::Password};
+use fyteclub_proto::{id::PeerId, phonebook::Register};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ALICE: &str = "Alice Ashe@Gilgamesh";
+const ALICE_PATH: &str = "Alice%20Ashe@Gilgamesh";
+const DONE: &str = r#"{"success":true}"#;
+
+#[test]
+fn a_signed_player_is_found_with_key_and_address() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    let body = alice.register(ALICE, 1);
+    phonebook.register(json(&body)).is(200, DONE);
+    let found = phonebook.lookup(ALICE_PATH).json();
+    assert_eq!(found["publicKey"], body.public_key.to_string());
+    assert_eq!((&found["ip"], &found["port"]), (&json!("127.0.0.1"), &json!(7777)));
+    assert!(found["lastSeen"].as_u64().unwrap().abs_diff(now()) < 60_000);
+    assert_eq!(phonebook.active_users(), 1);
+}
+
+#[test]
+fn another_key_cannot_take_a_name() {
+    let phonebook = signed();
+    phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
+    phonebook.register(json(&Player::new(2).register(ALICE, 99))).is_problem(409, "name_taken");
+    let found = phonebook.lookup(ALICE_PATH).json();
+    assert_eq!(found["publicKey"], Player::new(1).register(ALICE, 1).public_key.to_string());
+}
+
+#[test]
+fn another_key_cannot_end_a_registration() {
+    let phonebook = signed();
+    phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
+    phonebook.unregister(json(&Player::new(2).unregister(ALICE, 99))).is_problem(409, "name_taken");
+    phonebook.unregister(json!({"playerName": ALICE})).is_problem(401, "unsigned");
+    assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
+}
+
+#[test]
+fn the_owner_ends_it_and_the_name_stays_the_owners() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    phonebook.register(json(&alice.register(ALICE, 1))).is(200, DONE);
+    phonebook.unregister(json(&alice.unregister(ALICE, 2))).is(200, r#"{"success":true,"existed":true}"#);
+    phonebook.lookup(ALICE_PATH).is(404, r#"{"error":"Player not found"}"#);
+    phonebook.unregister(json(&alice.unregister(ALICE, 3))).is(200, r#"{"success":true,"existed":false}"#);
+    phonebook.register(json(&Player::new(2).register(ALICE, 1))).is_problem(409, "name_taken");
+    phonebook.register(json(&alice.register(ALICE, 4))).is(200, DONE);
+}
+
+#[test]
+fn a_replay_and_an_older_sequence_are_refused_and_the_newest_is_told() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    let body = json(&alice.register(ALICE, 5));
+    phonebook.register(&body).is(200, DONE);
+    for old in [body.clone(), json(&alice.register(ALICE, 4)), json(&alice.register(ALICE, 0))] {
+        let refusal = phonebook.register(old);
+        refusal.is_problem(409, "stale_sequence");
+        assert_eq!(refusal.json()["sequence"], 5);
+    }
+    let end = json(&alice.unregister(ALICE, 6));
+    phonebook.unregister(&end).is(200, r#"{"success":true,"existed":true}"#);
+    phonebook.register(&body).is_problem(409, "stale_sequence");
+    phonebook.unregister(&end).is_problem(409, "stale_sequence");
+    phonebook.lookup(ALICE_PATH).is(404, r#"{"error":"Player not found"}"#);
+}
+
+#[test]
+fn a_replay_after_expiry_is_refused() {
+    let (ttl, pin) = (Duration::from_secs(1), Duration::ZERO);
+    let (phonebook, alice) = (serve(Config { ttl, pin, ..local() }), Player::new(1));
+    let body = json(&alice.register(ALICE, 5));
+    phonebook.register(&body).is(200, DONE);
+    eventually("the registration ends", || phonebook.active_users() == 0);
+    phonebook.lookup(ALICE_PATH).is(404, r#"{"error":"Player not found"}"#);
+    phonebook.register(&body).is_problem(409, "stale_sequence");
+    phonebook.register(json(&alice.register(ALICE, 6))).is(200, DONE);
+}
+
+#[test]
+fn a_wrong_clock_is_told_how_wrong() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    for (offset, at) in [(-300_000, now() - 300_000), (300_000, now() + 300_000)] {
+        let refusal = phonebook.register(json(&alice.register_at(ALICE, 1, at)));
+        refusal.is_problem(401, "clock_skew");
+        let told = refusal.json()["clockOffset"].as_i64().unwrap();
+        assert!((told - offset).abs() < 60_000, "{told}");
+        assert!(refusal.json()["error"].as_str().unwrap().starts_with("your clock is off by "));
+    }
+    phonebook.register(json(&alice.register_at(ALICE, 1, 0))).is_problem(401, "clock_skew");
+    phonebook.register(json(&alice.register_at(ALICE, 1, u64::MAX))).is_problem(401, "clock_skew");
+    phonebook.register(json(&alice.register_at(ALICE, 1, now() - 60_000))).is(200, DONE);
+}
+
+#[test]
+fn an_unsigned_write_is_refused() {
+    let phonebook = signed();
+    phonebook
+        .register(json!({"playerName": ALICE, "port": 1, "publicKey": "test-key"}))
+        .is_problem(401, "unsigned");
+    for missing in ["publicKey", "sequence", "time", "signature"] {
+        let mut body: Value = serde_json::to_value(Player::new(1).register(ALICE, 1)).unwrap();
+        body[missing] = Value::Null;
+        phonebook.register(body).is_problem(401, "unsigned");
+    }
+    assert_eq!(phonebook.active_users(), 0);
+}
+
+#[test]
+fn bodies_that_clients_compare_are_the_originals() {
+    let phonebook = signed();
+    phonebook.register(json!({"playerName": ALICE})).is(400, r#"{"error":"playerName and port required"}"#);
+    phonebook.unregister(json!({})).is(400, r#"{"error":"playerName required"}"#);
+    phonebook.get("/api/register").is(404, r#"{"error":"Endpoint not found"}"#);
+    phonebook.request("OPTIONS", "/api/register", &[], "").is(404, r#"{"error":"Endpoint not found"}"#);
+    let health = phonebook.request("GET", "/health", &["Origin: http://a.test"], "");
+    assert_eq!(health.header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn a_signature_covers_every_field() {
+    let phonebook = signed();
+    let body = Player::new(1).register(ALICE, 1);
+    for forged in [
+        Register { port: 7778, ..body.clone() },
+        Register { player_name: "Bob Ashe@Gilgamesh".to_owned(), ..body.clone() },
+        Register { public_key: Player::new(2).register(ALICE, 1).public_key, ..body.clone() },
+        Register { sequence: 2, ..body.clone() },
+        Register { time: body.time + 1, ..body.clone() },
+        Register { signature: "AAAA".to_owned(), ..body.clone() },
+    ] {
+        phonebook.register(json(&forged)).is_problem(401, "bad_signature");
+    }
+    let end = Player::new(1).unregister(ALICE, 1);
+    let crossed = Register { signature: end.signature, ..body.clone() };
+    phonebook.register(json(&crossed)).is_problem(401, "bad_signature");
+    phonebook.register(json(&body)).is(200, DONE);
+}
+
+#[test]
+fn a_weak_key_signs_nothing() {
+    let phonebook = signed();
+    // The neutral point, under which one signature would fit every message if it were accepted.
+    let mut weak = [0; 32];
+    weak[0] = 1;
+    let mut body = Player::new(1).register(ALICE, 1);
+    body.public_key = PeerId::from_bytes(weak);
+    body.signature = format!("AQ{}", "A".repeat(84));
+    phonebook.register(json(&body)).is_problem(401, "bad_signature");
+    let mut text = serde_json::to_value(Player::new(1).register(ALICE, 1)).unwrap();
+    text["publicKey"] = json!("test-key");
+    phonebook.register(text).is_problem(401, "bad_signature");
+}
+
+#[test]
+fn one_key_may_have_several_names_with_their_own_sequences() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    phonebook.register(json(&alice.register(ALICE, 9))).is(200, DONE);
+    phonebook.register(json(&alice.register("Alt Ashe@Omega", 1))).is(200, DONE);
+    assert_eq!(phonebook.active_users(), 2);
+}
+
+#[test]
+fn a_missing_password_has_a_code_here() {
+    let phonebook = serve(Config { password: Some(Password::new("x")), ..local() });
+    let refusal = phonebook.register(json(&Player(SigningKey::from_bytes(&[1; 32])).register(ALICE, 1)));
+    refusal.is_problem(401, "bad_password");
+    assert_eq!(refusal.json()["error"], "Authentication required");
+}
+
+#[test]
+fn a_full_book_says_so() {
+    let phonebook = serve(Config { max_records: 1, ..local() });
+    phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
+    let refusal = phonebook.register(json(&Player::new(2).register("Bob Ashe@Omega", 1)));
+    refusal.is_problem(503, "full");
+    assert!(refusal.header("retry-after").is_some());
+    phonebook.register(json(&Player::new(1).register(ALICE, 2))).is(200, DONE);
+}
