@@ -1,10 +1,11 @@
 //! Cuts off connections that hold a place and finish nothing.
 //!
 //! actix limits the time of a connection's first request head and of the silence between requests, but not that of
-//! a later head sent byte by byte, nor of answers that nobody reads. Here every connection must finish a request within
-//! [`PATIENCE`], whatever it does meanwhile.
+//! a later head sent byte by byte, of answers that nobody reads, nor of what it skips of a refused body. Here every
+//! connection must bring a new head within [`PATIENCE`], whatever it does meanwhile.
 
 use actix_web::{
+    HttpRequest,
     dev::{Extensions, ServiceRequest},
     rt::net::TcpStream,
 };
@@ -22,6 +23,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Longer than a body may take and than a connection may be silent, so that those are told apart from this.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What is left to a client that was told to go, to read why.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// All open connections.
 #[derive(Debug)]
@@ -36,19 +39,23 @@ pub(crate) struct Lines {
 struct Line {
     /// A second handle on the same socket: shutting it down wakes the connection's task, which then ends.
     socket: std::net::TcpStream,
-    /// Milliseconds after [`Lines::started`] at which the last request was routed.
-    asked: AtomicU64,
+    /// Milliseconds after [`Lines::started`] by which the next head must be here.
+    due: AtomicU64,
 }
 
 impl Lines {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), patience: PATIENCE, open: Mutex::default() }
+        Self::with_patience(PATIENCE)
+    }
+
+    fn with_patience(patience: Duration) -> Self {
+        Self { started: Instant::now(), patience, open: Mutex::default() }
     }
 
     /// For `HttpServer::on_connect`.
     pub(crate) fn opened(&self, stream: &dyn Any, data: &mut Extensions) {
         let Some(Ok(socket)) = stream.downcast_ref::<TcpStream>().map(second_handle) else { return };
-        let line = Arc::new(Line { socket, asked: AtomicU64::new(self.millis()) });
+        let line = Arc::new(Line { socket, due: AtomicU64::new(self.due_in(self.patience)) });
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&line));
         data.insert(line);
     }
@@ -56,13 +63,20 @@ impl Lines {
     /// A whole head arrived.
     pub(crate) fn asked(&self, request: &ServiceRequest) {
         if let Some(line) = request.conn_data::<Arc<Line>>() {
-            line.asked.store(self.millis(), Ordering::Relaxed);
+            line.due.store(self.due_in(self.patience), Ordering::Relaxed);
+        }
+    }
+
+    /// The client is refused for good and may go on sending in vain.
+    pub(crate) fn dismiss(&self, request: &HttpRequest) {
+        if let Some(line) = request.conn_data::<Arc<Line>>() {
+            line.due.store(self.due_in(FAREWELL), Ordering::Relaxed);
         }
     }
 
     /// Runs until dropped.
     pub(crate) async fn watch(self: Arc<Self>) {
-        let mut ticks = interval(self.patience / 6);
+        let mut ticks = interval(FAREWELL / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -74,11 +88,11 @@ impl Lines {
     }
 
     fn cut_off(&self) -> usize {
-        let latest = self.millis().saturating_sub(crate::clock::millis(self.patience));
+        let now = self.due_in(Duration::ZERO);
         let mut cut = 0;
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|line| {
             let Some(line) = line.upgrade() else { return false };
-            if line.asked.load(Ordering::Relaxed) >= latest {
+            if line.due.load(Ordering::Relaxed) > now {
                 return true;
             }
             // It may be closed already; then there is nothing to cut.
@@ -89,8 +103,8 @@ impl Lines {
         cut
     }
 
-    fn millis(&self) -> u64 {
-        crate::clock::millis(self.started.elapsed())
+    fn due_in(&self, time: Duration) -> u64 {
+        crate::clock::millis(self.started.elapsed() + time)
     }
 }
 
@@ -104,4 +118,50 @@ fn second_handle(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
 fn second_handle(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
     use std::os::windows::io::AsSocket;
     Ok(stream.as_socket().try_clone_to_owned()?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream as Stream},
+    };
+
+    /// Two ends of a connection, the server's end as `on_connect` sees it.
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Stream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        server.set_nonblocking(true).unwrap();
+        (client, TcpStream::from_std(server).unwrap())
+    }
+
+    #[actix_web::test]
+    async fn who_brings_no_request_is_cut_off_and_who_leaves_is_forgotten() {
+        let lines = Lines::with_patience(Duration::ZERO);
+        let (mut client, server) = pair().await;
+        let mut data = Extensions::new();
+        lines.opened(&server, &mut data);
+        assert_eq!(lines.cut_off(), 1);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "hung up although the server's end is still held");
+        assert_eq!(lines.cut_off(), 0);
+
+        let (_client, server) = pair().await;
+        lines.opened(&server, &mut data);
+        data.clear();
+        assert_eq!(lines.cut_off(), 0);
+        assert!(lines.open.lock().unwrap().is_empty());
+    }
+
+    #[actix_web::test]
+    async fn within_the_patience_nobody_is_cut_off() {
+        let lines = Lines::new();
+        let (mut client, server) = pair().await;
+        let mut data = Extensions::new();
+        lines.opened(&server, &mut data);
+        assert_eq!(lines.cut_off(), 0);
+        client.write_all(b"x").unwrap();
+        assert_eq!(lines.open.lock().unwrap().len(), 1);
+    }
 }

@@ -101,7 +101,7 @@ impl ResponseError for Problem {
         if matches!(self, Self::Refused(Refused::Full)) {
             response.insert_header((header::RETRY_AFTER, "60"));
         }
-        if matches!(self, Self::TooSlow | Self::CutOff) {
+        if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
             // What still arrives belongs to no request.
             response.force_close();
         }

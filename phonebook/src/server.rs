@@ -96,16 +96,18 @@ fn listen(
     desk: &Arc<Desk>,
     lines: &Arc<Lines>,
 ) -> io::Result<actix_web::dev::Server> {
-    let (compat, shared, opened, asked) =
-        (config.compat, web::Data::from(Arc::clone(desk)), Arc::clone(lines), Arc::clone(lines));
+    let (compat, desk, lines) =
+        (config.compat, web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
+    let opened = lines.clone();
     let server = HttpServer::new(move || {
-        let lines = Arc::clone(&asked);
+        let asked = lines.clone();
         App::new()
-            .app_data(shared.clone())
+            .app_data(desk.clone())
+            .app_data(lines.clone())
             .configure(routes::routes)
             .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::cross_origin)))
             .wrap_fn(move |request, service| {
-                lines.asked(&request);
+                asked.asked(&request);
                 service.call(request)
             })
     })

@@ -1,0 +1,185 @@
+//! The binary itself: its one line, its signals, its exit codes, its words about a bad configuration.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::{DEADLINE, Phonebook, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::UnixDatagram,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fyteclub-phonebook"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FYTECLUB_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+struct Process {
+    child: Child,
+    phonebook: Phonebook,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
+        Self { phonebook: Phonebook::at(addr.trim_end().parse().unwrap()), child }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn refused(args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = command(args).output().unwrap();
+    assert!(!status.success());
+    assert_eq!(stdout, b"", "nothing is promised that does not listen");
+    String::from_utf8(stderr).unwrap()
+}
+
+#[test]
+fn it_says_where_it_listens_answers_and_stops_on_sigterm() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat"]));
+        process.phonebook.register(json!({"playerName": "A", "port": 1})).is(200, r#"{"success":true}"#);
+        // One client stays connected, another is in the middle of its request.
+        let mut idle = process.phonebook.connect();
+        idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        idle.read_exact(&mut [0; 16]).unwrap();
+        let mut busy = process.phonebook.connect();
+        busy.write_all(b"POST /api/register HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").unwrap();
+
+        let start = Instant::now();
+        process.signal(signal);
+        assert_eq!(process.exit().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn its_log_names_nobody() {
+    let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--log", "json"]));
+    process.phonebook.register(json!({"playerName": "Alice Ashe@Omega", "port": 1}));
+    process.phonebook.lookup("Alice%20Ashe@Omega");
+    process.phonebook.register("{");
+    process.signal(Signal::TERM);
+    process.exit();
+    let mut log = String::new();
+    process.child.stderr.as_mut().unwrap().read_to_string(&mut log).unwrap();
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    assert!(!log.contains("Alice") && !log.contains("127.0.0.1"), "{log}");
+}
+
+#[test]
+fn a_ttl_on_the_command_line_counts() {
+    let process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--ttl", "1"]));
+    process.phonebook.register(json!({"playerName": "A", "port": 1})).is(200, r#"{"success":true}"#);
+    eventually("the sweep takes it out", || process.phonebook.active_users() == 0);
+    assert_eq!(process.phonebook.lookup("A").status, 404);
+}
+
+#[test]
+fn writes_are_signed_unless_compat_is_asked_for() {
+    let process = Process::start(&mut command(&["--listen", "127.0.0.1:0"]));
+    process.phonebook.register(json!({"playerName": "A", "port": 1})).is_problem(401, "unsigned");
+}
+
+#[test]
+fn file_environment_and_flags_are_read_in_this_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("phonebook.toml");
+    std::fs::write(&path, "compat = true\npassword = 'file'\nlisten = '127.0.0.1:1'\n").unwrap();
+    let mut command = command(&["--listen", "127.0.0.1:0", "--config", path.to_str().unwrap()]);
+    let process = Process::start(command.env("FYTECLUB_PHONEBOOK_PASSWORD", "environment"));
+    let status = |password: &str| process.phonebook.get(&format!("/api/status?password={password}")).status;
+    assert_eq!((status("environment"), status("file")), (200, 401));
+}
+
+#[test]
+fn a_bad_configuration_is_told_in_one_sentence() {
+    let told = refused(&["--ttl", "abc"]);
+    assert_eq!(
+        told,
+        "fyteclub-phonebook: `ttl` in the command line is `abc`; \
+         write a number of seconds from 1 to 31536000, such as 3600\n"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("phonebook.toml");
+    for (text, words) in [
+        ("lisen = '0.0.0.0:80'", "has a key `lisen` that does not exist; the keys are listen, ttl"),
+        ("listen = 'everywhere'", "is `everywhere`; write an address and a port, such as 0.0.0.0:3000"),
+        ("debug_players = true", "remove it or set `compat` to true"),
+        ("listen =", "is not TOML at line 1"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let told = refused(&["--config", path.to_str().unwrap()]);
+        assert!(told.contains(words) && told.lines().count() == 1, "{told}");
+    }
+    let told = refused(&["--config", "/nonexistent/phonebook.toml"]);
+    assert!(told.contains("/nonexistent/phonebook.toml") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
+fn a_taken_port_is_told() {
+    let first = Process::start(&mut command(&["--listen", "127.0.0.1:0"]));
+    let listen = first.phonebook.addr.to_string();
+    let told = refused(&["--listen", &listen]);
+    assert!(told.contains(&format!("`listen` is {listen}")) && told.contains("choose another"), "{told}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn systemd_hears_ready_life_and_stopping() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut command = command(&["--listen", "127.0.0.1:0"]);
+    let mut process = Process::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000"));
+    let hears = |wanted: &str| {
+        let mut buffer = [0; 256];
+        loop {
+            let length = socket.recv(&mut buffer).unwrap();
+            if std::str::from_utf8(&buffer[..length]).unwrap().contains(wanted) {
+                return;
+            }
+        }
+    };
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    process.signal(Signal::TERM);
+    hears("STOPPING=1");
+    assert_eq!(process.exit().code(), Some(0));
+}
