@@ -3,7 +3,7 @@
 //! Signals, flags and logging are the binary's; nothing here touches the process.
 
 use crate::{config::Config, desk::Desk, patience::Lines, routes, sweep::sweep};
-use actix_web::{App, HttpServer, dev::Service, middleware, rt, web};
+use actix_web::{App, HttpServer, dev::Service, middleware, web};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -11,7 +11,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 
 /// How long a stop waits for requests that are being answered.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
@@ -57,27 +57,24 @@ impl Server {
     }
 
     /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
-    /// or a Tokio runtime; the workers are threads of their own. Dropping the future stops without waiting.
+    /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
         let desk = Arc::new(Desk::new(&self.config));
         let lines = Arc::new(Lines::new());
         let server = listen(&self.config, self.listener, &desk, &lines)?;
         let stopper = server.handle();
-        let chores = [
-            rt::spawn(sweep(Arc::clone(&desk), self.config.sweep_interval())),
-            rt::spawn(Arc::clone(&lines).watch()),
-        ];
+        let mut chores = JoinSet::new();
+        chores.spawn(sweep(Arc::clone(&desk), self.config.sweep_interval()));
+        chores.spawn(lines.watch());
         let stopped = async {
             self.stop.0.notified().await;
             stopper.stop(true).await;
         };
         let mut server = std::pin::pin!(server);
-        let result = tokio::select! {
+        tokio::select! {
             result = &mut server => result,
             () = stopped => server.await,
-        };
-        chores.iter().for_each(|chore| chore.abort());
-        result
+        }
     }
 
     /// Runs on a thread of its own, for programs without an actix system.
@@ -158,5 +155,39 @@ impl Drop for Running {
         if let Err(error) = self.end() {
             tracing::warn!(%error, "the phone book did not stop well");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn local() -> Config {
+        Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), workers: 1, ..Config::default() }
+    }
+
+    #[test]
+    fn a_thread_of_its_own_gives_the_port_back() {
+        let running = Server::build(local()).unwrap().spawn().unwrap();
+        let listen = running.addr();
+        running.stop().unwrap();
+        Server::build(Config { listen, ..local() }).unwrap();
+    }
+
+    #[actix_web::test]
+    async fn it_runs_in_an_actix_system_that_is_there() {
+        let server = Server::build(local()).unwrap();
+        let stop = server.handle();
+        let running = actix_rt::spawn(server.run());
+        stop.stop();
+        running.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_runs_in_a_plain_tokio_runtime() {
+        let server = Server::build(local()).unwrap();
+        server.handle().stop();
+        server.run().await.unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! The binary itself: its one line, its signals, its exit codes, its words about a bad configuration.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

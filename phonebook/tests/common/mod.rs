@@ -1,6 +1,7 @@
 //! A phone book on a free port, and an HTTP client that can also misbehave. No waiting but for sockets.
 
-#![allow(dead_code)] // Each test binary takes what it needs.
+// Each test binary takes what it needs.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Running, Server};
