@@ -206,6 +206,10 @@ fn r11_an_unknown_path_or_method_has_no_endpoint() {
         ("GET", "/nonexistent"),
         ("GET", "/"),
         ("GET", "/api/lookup/"),
+        ("GET", "/api/lookup"),
+        ("GET", "/api/lookup/A/B"),
+        ("GET", "/api/lookups/A"),
+        ("DELETE", "/api/lookup/A"),
         ("GET", "/api/debug/players"),
     ] {
         phonebook.request(method, path, &[], "").is(404, NO_ENDPOINT);

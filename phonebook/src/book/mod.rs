@@ -108,7 +108,7 @@ impl Book {
             })
             .map_err(|_| Refused::Full)?;
         self.listed.fetch_add(1, Ordering::Relaxed);
-        shard.insert(hash, Record::new(name, contact, sequence, now), |name| self.hasher.hash_one(name));
+        shard.insert(hash, Record::new(name, contact, sequence, now));
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl Book {
     }
 }
 
-/// The table inside a shard uses the lowest and the highest bits; these are in between.
+/// The table inside a shard uses the other half of the hash.
 fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }

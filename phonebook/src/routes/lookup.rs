@@ -6,12 +6,14 @@ use crate::{
     guard::{self, Admitted},
     problem::Problem,
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use fyteclub_proto::id::PeerId;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
 
-const PATH: &str = "/api/lookup/";
+/// Matched as a prefix: a pattern with a name in it costs the router as much as the rest of the answer.
+pub(super) const PREFIX: &str = "/api/lookup";
 
 /// The body of `fyteclub_proto::phonebook::Found`, except that a compatibility client's key may be any JSON.
 #[derive(Serialize)]
@@ -19,8 +21,15 @@ const PATH: &str = "/api/lookup/";
 struct Answer {
     ip: IpAddr,
     port: u16,
-    public_key: Option<Box<RawValue>>,
+    public_key: Option<PublicKey>,
     last_seen: u64,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PublicKey {
+    Peer(PeerId),
+    Json(Box<RawValue>),
 }
 
 pub(super) async fn lookup(
@@ -28,23 +37,30 @@ pub(super) async fn lookup(
     request: HttpRequest,
     desk: web::Data<Desk>,
 ) -> Result<HttpResponse, Problem> {
-    // Straight from the request line: the router has decoded some escapes by now, and a name must be decoded once.
-    let encoded = request.uri().path().strip_prefix(PATH).ok_or(Problem::NoEndpoint)?;
+    let encoded = encoded_name(&request).ok_or(Problem::NoEndpoint)?;
     let name = percent_decoded(encoded).ok_or(Problem::BadEncoding)?;
     guard::check_name(&name)?;
     let found = desk.book.lookup(&name, desk.now()).ok_or(Problem::NoPlayer)?;
     Ok(HttpResponse::Ok().json(answer(found)))
 }
 
+/// Straight from the request line: the router has decoded some escapes by now, and a name must be decoded once.
+fn encoded_name(request: &HttpRequest) -> Option<&str> {
+    let name = request.uri().path().strip_prefix(PREFIX)?.strip_prefix('/')?;
+    let asked = matches!(*request.method(), Method::GET | Method::HEAD);
+    (asked && !name.is_empty() && !name.contains('/')).then_some(name)
+}
+
 fn answer(found: Found) -> Answer {
-    let key = found.key.map(|key| match key {
-        Key::Peer(peer) => format!("\"{peer}\""),
-        Key::Json(json) => json.into_string(),
-    });
     Answer {
         ip: found.address.ip(),
         port: found.address.port(),
-        public_key: key.map(|json| RawValue::from_string(json).expect("a key was kept as JSON")),
+        public_key: found.key.map(|key| match key {
+            Key::Peer(peer) => PublicKey::Peer(peer),
+            Key::Json(json) => {
+                PublicKey::Json(RawValue::from_string(json.into_string()).expect("a key was kept as JSON"))
+            }
+        }),
         last_seen: found.last_seen,
     }
 }

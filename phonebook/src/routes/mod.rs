@@ -15,10 +15,10 @@ use actix_web::{HttpResponse, web};
 pub(crate) use cors::cross_origin;
 
 pub(crate) fn routes(app: &mut web::ServiceConfig) {
+    app.service(web::scope(lookup::PREFIX).default_service(web::to(lookup::lookup)));
     get(app, "/health", health::healthy);
     get(app, "/api/health", health::ok);
     get(app, "/api/status", status::status);
-    get(app, "/api/lookup/{name}", lookup::lookup);
     get(app, "/api/debug/players", debug::players);
     app.service(
         web::resource("/api/register").route(web::post().to(register::register)).default_service(nothing()),
