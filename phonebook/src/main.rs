@@ -1,6 +1,7 @@
 //! `fyteclub-phonebook`: flags, log, signals; the rest is the library's.
 
 mod cli;
+mod descriptors;
 mod logging;
 mod signals;
 mod systemd;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
 
 fn run(args: &cli::Args) -> anyhow::Result<()> {
     let config = args.config()?;
+    descriptors::raise_limit();
     let wanted = config.listen;
     let compat = config.compat;
     let server = Server::build(config).with_context(|| {

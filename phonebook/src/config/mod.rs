@@ -28,13 +28,13 @@ pub struct Config {
     pub pin: Duration,
     /// How often what has ended is taken out; `None`: every minute, or every `ttl` if that is shorter.
     pub sweep: Option<Duration>,
-    /// Most names in memory; each takes about 170 bytes.
+    /// Most names in memory; each takes about 175 bytes, an unsigned key in text somewhat more.
     pub max_records: usize,
     /// Whether `/api/debug/players` lists everybody with their addresses. Only in compatibility mode.
     pub debug_players: bool,
     /// Threads that answer requests.
     pub workers: usize,
-    /// Most connections at once, over all workers.
+    /// Most connections at once, over all workers; each takes two file descriptors.
     pub max_connections: usize,
 }
 
