@@ -1,3 +1,4 @@
-//! The background daemon, as a library: each room is a module, and `fyteclubd` only starts it.
+//! The daemon: owns the QUIC connections, the cache and the hashing, so that a game plugin can stay thin.
 
+pub mod io;
 pub mod penumbra;

@@ -1,0 +1,143 @@
+//! Complete blobs: how they get their names, and how they keep them while somebody needs them.
+
+use super::{Inner, Store, error::StoreError, name::Ext, os, os::Stamp, state::Blob};
+use fyteclub_proto::{
+    chunk_tree::VerifiedChunk,
+    id::BlobHash,
+    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+/// Keeps blobs from being evicted, whether they are here already or still on their way. Released when dropped.
+pub struct Pin {
+    store: Store,
+    hashes: Box<[BlobHash]>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut state = self.store.0.state();
+        self.hashes.iter().for_each(|hash| state.unpin(hash));
+    }
+}
+
+impl Inner {
+    /// Gives the complete and verified file `temp` its name in `blobs/`. When the blob is there already, `temp` goes.
+    pub(super) fn place(&self, hash: BlobHash, ext: Ext, temp: &Path) -> Result<(), StoreError> {
+        let stamp = fs::metadata(temp).map(|m| Stamp::of(&m)).map_err(|e| StoreError::at(temp, e))?;
+        let size = u32::try_from(stamp.size).map_err(|_| StoreError::Foreign { hash })?;
+        let _name = self.name(&hash);
+        if self.state().blobs.contains_key(&hash) {
+            remove(temp)?;
+            return Ok(());
+        }
+        let path = self.blob_path(&hash, ext);
+        if let Err(error) = fs::rename(temp, &path) {
+            // A stranger's file in our place, which on some systems has to go first. Nothing of ours has this name.
+            let in_the_way = path.symlink_metadata().is_ok_and(|there| !there.is_dir());
+            let gone = in_the_way && fs::remove_file(&path).is_ok();
+            if !gone || fs::rename(temp, &path).is_err() {
+                return Err(StoreError::at(&path, error));
+            }
+        }
+        let mut state = self.state();
+        let used = state.tick();
+        state.insert_blob(hash, Blob { used, mtime_ns: stamp.mtime_ns, size, ext, synced: false });
+        Ok(())
+    }
+
+    /// Takes the blob's name away and then forgets it, unless `still` says that it may not go any more.
+    pub(super) fn remove_blob(
+        &self,
+        hash: &BlobHash,
+        still: impl FnOnce(&super::State) -> bool,
+    ) -> Result<bool, StoreError> {
+        let _name = self.name(hash);
+        let mut state = self.state();
+        if !still(&state) {
+            return Ok(false);
+        }
+        let tree = state.trees.get(hash).cloned();
+        let Some(blob) = state.remove_blob(hash) else { return Ok(false) };
+        drop(state);
+        let result = remove(&self.blob_path(hash, blob.ext));
+        if result.is_err() {
+            // On Windows the game may hold it open: it is still there, and still right.
+            let mut state = self.state();
+            state.insert_blob(*hash, blob);
+            tree.map(|tree| state.trees.insert(*hash, tree));
+        }
+        result.map(|()| true)
+    }
+
+    fn put_one(&self, chunk: VerifiedChunk<'_>, ext: &str) -> Result<(), StoreError> {
+        let (hash, bytes) = (chunk.hash(), chunk.bytes());
+        {
+            let mut state = self.state();
+            if state.blobs.contains_key(&hash) {
+                state.touch(&hash);
+                return Ok(());
+            }
+        }
+        // The first chunk of a longer blob is a whole chunk: only then must the hash be asked.
+        let whole = chunk.index() == 0 && (bytes.len() < CHUNK_SIZE || BlobHash::of(bytes) == hash);
+        if !whole {
+            return Err(StoreError::Foreign { hash });
+        }
+        let temp = self.temp_path();
+        let written = File::create_new(&temp).and_then(|mut file| file.write_all(bytes));
+        let placed = written
+            .map_err(|e| StoreError::at(&temp, e))
+            .and_then(|()| self.place(hash, Ext::new(ext), &temp));
+        if placed.is_err() {
+            let _ = fs::remove_file(&temp);
+        }
+        placed
+    }
+}
+
+/// Removes a file that may be gone already.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::at(path, error)),
+        _ => Ok(()),
+    }
+}
+
+impl Store {
+    /// Takes a blob that is one chunk. Once this returns it is served and survives the death of the process; the death
+    /// of the machine after the next checkpoint.
+    ///
+    /// # Errors
+    /// A full disk, or a chunk that is not its whole blob.
+    pub fn put(&self, chunk: VerifiedChunk<'_>, ext: &str) -> Result<(), StoreError> {
+        self.0.put_one(chunk, ext)
+    }
+
+    /// As [`Store::put`], in order. After an error those before the failed one are in.
+    pub fn put_many(&self, chunks: &[(VerifiedChunk<'_>, &str)]) -> Result<(), StoreError> {
+        chunks.iter().try_for_each(|(chunk, ext)| self.0.put_one(*chunk, ext))
+    }
+
+    /// Until the pin is dropped none of these is evicted, nor loses what it has so far.
+    pub fn pin(&self, hashes: impl IntoIterator<Item = BlobHash>) -> Pin {
+        let hashes: Box<[_]> = hashes.into_iter().collect();
+        let mut state = self.0.state();
+        hashes.iter().for_each(|hash| state.pin(*hash));
+        drop(state);
+        Pin { store: self.clone(), hashes }
+    }
+}
+
+/// Opens a file in `blobs/` and tells its size and time.
+pub(super) fn open_blob_file(path: &Path) -> Result<(File, Stamp), StoreError> {
+    let (file, stamp) = os::open_regular(path)?;
+    if stamp.size > FILE_SIZE_MAX {
+        return Err(StoreError::FileTooLarge { path: path.to_owned(), size: stamp.size });
+    }
+    Ok((file, stamp))
+}

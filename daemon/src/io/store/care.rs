@@ -1,0 +1,214 @@
+//! Keeping the store well: checkpoints, figures, and a look into every file.
+
+use super::{
+    Inner, Store,
+    blobs::open_blob_file,
+    error::StoreError,
+    index::{BlobRow, News},
+    lock, os,
+    own::hash_file,
+    state::State,
+};
+use fyteclub_proto::id::BlobHash;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+/// Whether the log has been told that the index is out of order.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    made: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Complete blobs and, as if they were complete, partials. Own files are not counted.
+    pub bytes: u64,
+    /// Complete blobs.
+    pub files: usize,
+    pub limit: u64,
+    /// Complete blobs that may not be evicted now.
+    pub pinned: usize,
+    pub partials: usize,
+    pub own_files: usize,
+}
+
+/// What a look into the cache's files has come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    pub files: usize,
+    pub bytes: u64,
+    /// Were not what their names said, and are removed.
+    pub bad: Vec<BlobHash>,
+}
+
+/// What a checkpoint takes out of the state: to be written, or put back.
+struct Taken {
+    hashes: HashSet<BlobHash>,
+    own: HashSet<Arc<Path>>,
+    news: News,
+    unsynced: Vec<(BlobHash, i64, PathBuf)>,
+}
+
+impl Inner {
+    fn take(&self) -> Taken {
+        let mut state = self.state();
+        let hashes = std::mem::take(&mut state.dirty);
+        let own = std::mem::take(&mut state.dirty_own);
+        let mut taken = Taken { hashes, own, news: News::default(), unsynced: Vec::new() };
+        for hash in &taken.hashes {
+            let blob = state.blobs.get(hash);
+            if let Some(blob) = blob.filter(|blob| !blob.synced) {
+                taken.unsynced.push((*hash, blob.mtime_ns, self.blob_path(hash, blob.ext)));
+            }
+            let row = blob.map(|blob| BlobRow { size: blob.size, mtime_ns: blob.mtime_ns, used: blob.used });
+            taken.news.blobs.push((*hash, row));
+            if !state.knows(hash) {
+                taken.news.trees.push((*hash, None));
+            }
+        }
+        taken.news.own = taken.own.iter().map(|path| (path.clone(), state.own.get(path).copied())).collect();
+        taken.news.trees.extend(state.trees.iter().map(|(hash, tree)| (*hash, Some(tree.clone()))));
+        taken
+    }
+
+    fn put_back(&self, taken: Taken) {
+        let mut state = self.state();
+        state.dirty.extend(taken.hashes);
+        state.dirty_own.extend(taken.own);
+    }
+
+    fn settle(state: &mut State, taken: &Taken) {
+        for (hash, mtime_ns, _) in &taken.unsynced {
+            if let Some(blob) = state.blobs.get_mut(hash)
+                && blob.mtime_ns == *mtime_ns
+            {
+                blob.synced = true;
+            }
+        }
+        for (hash, tree) in &taken.news.trees {
+            let written = |kept: &Arc<_>| tree.as_ref().is_some_and(|tree| Arc::ptr_eq(kept, tree));
+            if state.trees.get(hash).is_some_and(written) {
+                state.trees.remove(hash);
+            }
+        }
+    }
+
+    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
+        let mut complaint = lock(&self.checkpoint);
+        for partial in self.open_partials() {
+            partial.save_now();
+        }
+        self.trim()?;
+        if !self.index.is_open() {
+            self.index_behind.store(true, Ordering::Relaxed);
+        }
+        let revived = match self.index_behind.load(Ordering::Relaxed) {
+            true => self.revive_index(),
+            false => Ok(()),
+        };
+        let written = revived.and_then(|()| {
+            self.index_behind.store(false, Ordering::Relaxed);
+            let taken = self.take();
+            if taken.hashes.is_empty() && taken.own.is_empty() && taken.news.trees.is_empty() {
+                return Ok(Ok(()));
+            }
+            let files: Vec<_> = taken.unsynced.iter().map(|(_, _, path)| path.clone()).collect();
+            if let Err(error) = os::sync_files(&self.blobs_dir, &files) {
+                self.put_back(taken);
+                return Ok(Err(StoreError::at(&self.blobs_dir, error)));
+            }
+            let result = self.index.write(&taken.news);
+            match &result {
+                Ok(()) => Self::settle(&mut self.state(), &taken),
+                Err(_) => self.put_back(taken),
+            }
+            result.map(Ok)
+        });
+        match written {
+            Ok(result) => {
+                if result.is_ok() && std::mem::take(&mut complaint.made) {
+                    tracing::info!("the index is in order again");
+                }
+                result
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut complaint.made, true) {
+                    tracing::warn!(%error, "the index cannot be written; the cache goes on without it");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "the last checkpoint failed; the next start will look into the newest files");
+        }
+    }
+}
+
+impl Store {
+    /// Makes everything that was put so far survive a loss of power, saves the progress of partials, and brings the cache
+    /// back under its limit. To be called every few seconds while there is traffic: a start hashes what came after the
+    /// last one. Costs nothing when nothing happened. An index that cannot be written is no error: the log is told once,
+    /// and every checkpoint tries to mend it.
+    ///
+    /// # Errors
+    /// Blobs that cannot be synced or evicted.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        self.0.checkpoint()
+    }
+
+    pub fn stats(&self) -> Stats {
+        let state = self.0.state();
+        Stats {
+            bytes: state.bytes,
+            files: state.blobs.len(),
+            limit: self.0.cache_limit,
+            pinned: state.pinned_blobs(),
+            partials: state.parts.len(),
+            own_files: state.own.len(),
+        }
+    }
+
+    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not. `progress` hears the state
+    /// after each file, with the number of all. Own files that are gone are forgotten.
+    pub fn verify(&self, mut progress: impl FnMut(&Verified, usize)) -> Verified {
+        let inner = &*self.0;
+        let (all, own) = {
+            let state = inner.state();
+            let all: Vec<_> = state.blobs.iter().map(|(hash, blob)| (*hash, blob.ext)).collect();
+            let own: Vec<_> = state.own.iter().map(|(path, file)| (path.clone(), *file)).collect();
+            (all, own)
+        };
+        let mut verified = Verified::default();
+        for (hash, ext) in &all {
+            let read = open_blob_file(&inner.blob_path(hash, *ext)).and_then(|(file, stamp)| {
+                hash_file(&file, stamp.size).map_err(|e| StoreError::at(&inner.blobs_dir, e))
+            });
+            let right = matches!(&read, Ok(Some(tree)) if tree.hash() == *hash);
+            verified.bytes += read.ok().flatten().map_or(0, |tree| tree.size());
+            verified.files += 1;
+            // Evicted meanwhile is not bad.
+            if !right && inner.state().blobs.contains_key(hash) {
+                verified.bad.push(*hash);
+                if let Err(error) = inner.remove_blob(hash, |_| true) {
+                    tracing::warn!(%error, "a wrong file stays in the cache");
+                }
+            }
+            progress(&verified, all.len());
+        }
+        for (path, file) in own {
+            let gone = std::fs::metadata(&path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+            if gone {
+                inner.forget_own(&path, &file);
+            }
+        }
+        verified
+    }
+}

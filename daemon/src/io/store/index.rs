@@ -1,0 +1,318 @@
+//! The index on disk: sled, guarded. Rows are hints that spare the start a pass over all bytes, never the truth: a row
+//! counts only when the file beside it has the size and time that the row says, and a missing row costs one hash of the
+//! file. So a sled that lost rows silently, or all of them, needs no further check. A damaged one can panic, at open and
+//! later: every call is made inside `catch_unwind`, and a damaged folder is set aside.
+
+use super::{error::StoreError, lock, os, os::Stamp, state::OwnFile};
+use fyteclub_proto::{chunk_tree::ChunkTree, codec, id::BlobHash};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// A blob whose bytes were synced before the row was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BlobRow {
+    pub size: u32,
+    pub mtime_ns: i64,
+    pub used: u64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct OwnRow {
+    hash: BlobHash,
+    stamp: Stamp,
+    young: bool,
+}
+
+/// All that the index says, as it is read at start. Trees stay on the disk until somebody serves their blob.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub blobs: Vec<(BlobHash, BlobRow)>,
+    pub own: Vec<(PathBuf, OwnFile)>,
+}
+
+/// One checkpoint's worth of news. `None` deletes.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub blobs: Vec<(BlobHash, Option<BlobRow>)>,
+    pub own: Vec<(Arc<Path>, Option<OwnFile>)>,
+    pub trees: Vec<(BlobHash, Option<Arc<ChunkTree>>)>,
+}
+
+/// What was found at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexHealth {
+    Created,
+    Healthy,
+    /// It was damaged; its remains are in this folder, and it is rebuilt from the files.
+    SetAside(PathBuf),
+    /// It can be neither used nor replaced now; the store works without it and tries again at every checkpoint.
+    Unavailable(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IndexError {
+    #[error("it is in use")]
+    InUse,
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("damaged: {0}")]
+    Damaged(String),
+    #[error("not open")]
+    Closed,
+}
+
+#[derive(Clone)]
+struct Tables {
+    db: sled::Db,
+    blobs: sled::Tree,
+    own: sled::Tree,
+    trees: sled::Tree,
+}
+
+pub(super) struct Index {
+    /// The data folder, in which `index/` and the broken ones lie.
+    dir: PathBuf,
+    tables: Mutex<Option<Tables>>,
+}
+
+/// Rows are found again by a binary search over pages of the disk; the store itself asks memory.
+const CACHE_BYTES: u64 = 1024 * 1024;
+/// Rows written at once. One batch of everything would hold everything in memory twice.
+const BATCH: usize = 1_000;
+/// Broken indexes that are kept for whoever wants to know what happened.
+const BROKEN_KEPT: usize = 2;
+
+fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+            Err(IndexError::InUse)
+        }
+        Ok(Err(sled::Error::Io(error))) => Err(IndexError::Io(error)),
+        Ok(Err(error)) => Err(IndexError::Damaged(error.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic");
+            Err(IndexError::Damaged(text.to_owned()))
+        }
+    }
+}
+
+/// The end of a database can panic as well as its beginning.
+fn close(tables: Option<Tables>) {
+    let _ = guarded(|| {
+        drop(tables);
+        Ok(())
+    });
+}
+
+impl Tables {
+    fn open(path: &Path) -> sled::Result<Self> {
+        // Nothing is flushed behind our back: a checkpoint does it, after the files are safe.
+        let db = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
+        // A table that changes its rows gets a new name.
+        Ok(Self {
+            blobs: db.open_tree("blobs.1")?,
+            own: db.open_tree("own.1")?,
+            trees: db.open_tree("trees.1")?,
+            db,
+        })
+    }
+
+    fn read(&self) -> sled::Result<Rows> {
+        let mut rows = Rows::default();
+        for row in &self.blobs {
+            let (key, value) = row?;
+            if let (Ok(hash), Ok(row)) = (<[u8; 32]>::try_from(&*key), codec::decode(&value)) {
+                rows.blobs.push((BlobHash::from_bytes(hash), row));
+            }
+        }
+        for row in &self.own {
+            let (key, value) = row?;
+            if let Ok(OwnRow { hash, stamp, young }) = codec::decode(&value) {
+                rows.own.push((os::path_from_bytes(&key), OwnFile { hash, stamp, young }));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn write(&self, news: &News) -> sled::Result<()> {
+        let trees = |wanted: bool| {
+            let some = news.trees.iter().filter(move |(_, tree)| tree.is_some() == wanted);
+            some.map(|(hash, tree)| {
+                (hash.as_bytes().to_vec(), tree.as_ref().map(|tree| tree.list().to_vec()))
+            })
+        };
+        let blobs =
+            news.blobs.iter().map(|(hash, row)| (hash.as_bytes().to_vec(), row.as_ref().map(codec::encode)));
+        let own = news.own.iter().map(|(path, file)| {
+            let row =
+                file.map(|OwnFile { hash, stamp, young }| codec::encode(&OwnRow { hash, stamp, young }));
+            (os::path_to_bytes(path), row)
+        });
+        apply(&self.trees, trees(true))?;
+        apply(&self.blobs, blobs)?;
+        apply(&self.own, own)?;
+        apply(&self.trees, trees(false))?;
+        self.db.flush().map(drop)
+    }
+}
+
+fn apply(tree: &sled::Tree, mut rows: impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> sled::Result<()> {
+    loop {
+        let mut batch = sled::Batch::default();
+        let mut len = 0;
+        for (key, value) in rows.by_ref().take(BATCH) {
+            len += 1;
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        tree.apply_batch(batch)?;
+    }
+}
+
+impl Index {
+    /// # Errors
+    /// Only when another process has it open. Any other trouble is told by the health.
+    pub(super) fn open(dir: &Path) -> Result<(Self, Rows, IndexHealth), StoreError> {
+        let index = Self { dir: dir.to_owned(), tables: Mutex::new(None) };
+        let created = !index.path().exists();
+        match index.reopen() {
+            Ok((rows, None)) => {
+                Ok((index, rows, if created { IndexHealth::Created } else { IndexHealth::Healthy }))
+            }
+            Ok((rows, Some(broken))) => Ok((index, rows, IndexHealth::SetAside(broken))),
+            Err(IndexError::InUse) => Err(StoreError::InUse { path: index.path() }),
+            Err(error) => Ok((index, Rows::default(), IndexHealth::Unavailable(error.to_string()))),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("index")
+    }
+
+    /// Where a note lies that the index is broken, when it could not be moved away at once: Windows moves no folder
+    /// whose files are open, and after a panic they may be.
+    fn broken_note(&self) -> PathBuf {
+        self.dir.join("index.is-broken")
+    }
+
+    fn shut(&self) {
+        let tables = lock(&self.tables).take();
+        close(tables);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.tables).is_some()
+    }
+
+    /// Opens what is there, or a new one in the place of a damaged one, whose new name it tells.
+    pub(super) fn reopen(&self) -> Result<(Rows, Option<PathBuf>), IndexError> {
+        self.shut();
+        if self.broken_note().exists() {
+            let broken = self.set_aside()?;
+            return Ok((self.create()?, Some(broken)));
+        }
+        if !self.path().exists() {
+            return Ok((self.create()?, None));
+        }
+        match self.try_open() {
+            Ok(rows) => Ok((rows, None)),
+            Err(IndexError::Damaged(why)) => {
+                tracing::warn!(%why, "the index is damaged and will be rebuilt from the files");
+                let broken = self.set_aside()?;
+                Ok((self.create()?, Some(broken)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_open(&self) -> Result<Rows, IndexError> {
+        let path = self.path();
+        let (tables, rows) = guarded(|| {
+            let tables = Tables::open(&path)?;
+            let rows = tables.read()?;
+            Ok((tables, rows))
+        })?;
+        *lock(&self.tables) = Some(tables);
+        Ok(rows)
+    }
+
+    /// A database that was never reopened has no snapshot, and without one damage is a panic or silence more often
+    /// than an error.
+    fn create(&self) -> Result<Rows, IndexError> {
+        let path = self.path();
+        guarded(|| Tables::open(&path)?.db.flush().map(drop))?;
+        self.try_open()
+    }
+
+    fn set_aside(&self) -> Result<PathBuf, IndexError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let free = (now..).map(|n| self.dir.join(format!("index.broken-{n}"))).find(|path| !path.exists());
+        let broken = free.unwrap_or_else(|| self.dir.join("index.broken"));
+        if let Err(error) = fs::rename(self.path(), &broken)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let _ = fs::write(self.broken_note(), b"");
+            return Err(IndexError::Io(error));
+        }
+        let _ = fs::remove_file(self.broken_note());
+        let mut all: Vec<_> = fs::read_dir(&self.dir)
+            .map_err(IndexError::Io)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("index.broken-")))
+            .collect();
+        all.sort();
+        for old in all.iter().rev().skip(BROKEN_KEPT) {
+            let _ = fs::remove_dir_all(old);
+        }
+        Ok(broken)
+    }
+
+    /// Writes the news and waits until they survive a loss of power. After an error the index is closed: sled refuses
+    /// everything after its first failure, and only a new open tells what it kept.
+    pub(super) fn write(&self, news: &News) -> Result<(), IndexError> {
+        let tables = lock(&self.tables).clone().ok_or(IndexError::Closed)?;
+        let result = guarded(|| tables.write(news));
+        if result.is_err() {
+            self.shut();
+        }
+        close(Some(tables));
+        result
+    }
+
+    /// The kept list of a blob's chunks, unproven. An index that cannot be read any more is closed.
+    pub(super) fn tree(&self, hash: &BlobHash) -> Option<Vec<u8>> {
+        let trees = lock(&self.tables).as_ref()?.trees.clone();
+        match guarded(|| trees.get(hash.as_bytes())) {
+            Ok(list) => list.map(|list| list.to_vec()),
+            Err(error) => {
+                tracing::warn!(%error, "the index cannot be read any more");
+                if matches!(error, IndexError::Damaged(_)) {
+                    // Opening it might succeed again and fail at the same row.
+                    let _ = fs::write(self.broken_note(), b"");
+                }
+                self.shut();
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}

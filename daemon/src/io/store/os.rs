@@ -1,0 +1,178 @@
+//! What differs between systems: positional reads and writes, what tells a changed file from an unchanged one, syncing
+//! a folder of files, free space, paths as bytes. Nothing here knows what the files are for.
+
+use super::error::StoreError;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A file's size and times, by which it is recognised without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    pub size: u64,
+    pub mtime_ns: i64,
+    /// When name, owner or content last changed. Unlike `mtime_ns` no program can set it back. 0 where there is none.
+    pub ctime_ns: i64,
+    /// The inode, or on Windows the time of creation.
+    pub id: u64,
+}
+
+/// What a file's stamp says about its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Likeness {
+    Same,
+    /// Size and time are those of before, but it was renamed, copied or touched: only its bytes can tell.
+    Doubtful,
+    Changed,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let (ctime_ns, id) = change_time_and_id(metadata);
+        let mtime_ns = metadata.modified().map_or(0, nanos);
+        Self { size: metadata.len(), mtime_ns, ctime_ns, id }
+    }
+
+    pub(super) fn likeness(&self, now: &Self) -> Likeness {
+        if (self.size, self.mtime_ns) != (now.size, now.mtime_ns) {
+            Likeness::Changed
+        } else if self == now {
+            Likeness::Same
+        } else {
+            Likeness::Doubtful
+        }
+    }
+}
+
+/// Nanoseconds since 1970, negative before it.
+pub(super) fn nanos(time: SystemTime) -> i64 {
+    let signed = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+    time.duration_since(UNIX_EPOCH).map_or_else(|before| -signed(before.duration()), signed)
+}
+
+#[cfg(unix)]
+fn change_time_and_id(metadata: &Metadata) -> (i64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let ctime = metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
+    (ctime, metadata.ino() ^ metadata.dev().rotate_left(32))
+}
+
+#[cfg(not(unix))]
+fn change_time_and_id(metadata: &Metadata) -> (i64, u64) {
+    (0, metadata.created().map_or(0, |time| nanos(time) as u64))
+}
+
+/// Opens a regular file for reading and nothing else: a pipe or a device would wait or do harm.
+pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
+    let not_a_file = || StoreError::NotAFile { path: path.to_owned() };
+    // Before opening, because opening alone can have effects on a device; after it, because it may have been swapped.
+    let before = std::fs::metadata(path).map_err(|e| StoreError::at(path, e))?;
+    if !before.is_file() {
+        return Err(not_a_file());
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    let file = options.open(path).map_err(|e| StoreError::at(path, e))?;
+    let metadata = file.metadata().map_err(|e| StoreError::at(path, e))?;
+    if metadata.is_file() { Ok((file, Stamp::of(&metadata))) } else { Err(not_a_file()) }
+}
+
+#[cfg(unix)]
+pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => (bytes, offset) = (&bytes[n..], offset + n as u64),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+pub(super) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => (bytes, offset) = (&mut std::mem::take(&mut bytes)[n..], offset + n as u64),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// From how many files on one `syncfs` is cheaper than an fsync each. Below it the rest of the disk is left in peace.
+#[cfg(target_os = "linux")]
+const SYNC_EACH_MAX: usize = 16;
+
+/// Makes the bytes of these files of one folder survive a loss of power. Files that are gone are passed over.
+pub(super) fn sync_files(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if files.len() > SYNC_EACH_MAX {
+        return Ok(rustix::fs::syncfs(File::open(dir)?)?);
+    }
+    for path in files {
+        // Windows flushes only through a handle that may write.
+        match OpenOptions::new().read(true).write(cfg!(windows)).open(path) {
+            Ok(file) => file.sync_all()?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    if cfg!(unix) && !files.is_empty() { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Bytes that this user may still write to the disk with `dir`; `None` where nobody says.
+#[cfg(unix)]
+pub(super) fn free_space(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(not(unix))]
+pub(super) fn free_space(_dir: &Path) -> Option<u64> {
+    None
+}
+
+/// A path as bytes that [`path_from_bytes`] reads back exactly.
+#[cfg(unix)]
+pub(super) fn path_to_bytes(path: &Path) -> Vec<u8> {
+    std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()
+}
+
+#[cfg(unix)]
+pub(super) fn path_from_bytes(bytes: &[u8]) -> PathBuf {
+    <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes).into()
+}
+
+#[cfg(windows)]
+pub(super) fn path_to_bytes(path: &Path) -> Vec<u8> {
+    std::os::windows::ffi::OsStrExt::encode_wide(path.as_os_str()).flat_map(u16::to_be_bytes).collect()
+}
+
+#[cfg(windows)]
+pub(super) fn path_from_bytes(bytes: &[u8]) -> PathBuf {
+    let wide: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+    <std::ffi::OsString as std::os::windows::ffi::OsStringExt>::from_wide(&wide).into()
+}

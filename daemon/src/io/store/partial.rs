@@ -1,0 +1,419 @@
+//! A blob of several chunks on its way: chunks are written where they belong, in any order, by several threads, and the
+//! last one gives the blob its name.
+//!
+//! Which chunks are there is written beside them at most every [`SAVE_EVERY`], unsynced: it survives the death of the
+//! process, and after a loss of power it may claim too much. So every claimed chunk is verified again when a partial is
+//! resumed, against a tree that proves itself. It is a file of its own, not a tail of the data, because some file
+//! systems would have to fill everything before it with zeros.
+
+use super::{Inner, Store, blobs::remove, error::StoreError, lock, name, name::Ext, os, state::Part};
+use fyteclub_proto::{
+    chunk_tree::{ChunkTree, VerifiedChunk, chunk_count, chunk_len},
+    id::BlobHash,
+    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+/// Most progress that a kill takes. A blob that arrives faster never has its progress written at all.
+const SAVE_EVERY: Duration = Duration::from_millis(250);
+const HAVE_MAGIC: &[u8; 8] = b"FC.have1";
+const HAVE_HEAD: usize = 16;
+
+/// What a written chunk led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The blob is in the store and may be served.
+    pub complete: bool,
+}
+
+/// One incomplete blob. All who write to it share this one; when the last lets go, its progress is saved. It is not
+/// evicted before.
+pub struct Partial {
+    store: Store,
+    hash: BlobHash,
+    size: u64,
+    ext: Ext,
+    arrived: Mutex<Arrived>,
+}
+
+#[derive(Default)]
+struct Arrived {
+    tree: Option<Arc<ChunkTree>>,
+    bits: Box<[u8]>,
+    count: u32,
+    file: Option<Arc<File>>,
+    /// Threads between [`Partial::enter`] and [`Partial::leave`]. The file gets its name when none is left.
+    writers: u32,
+    saving: bool,
+    finishing: bool,
+    complete: bool,
+    unsaved: bool,
+    list_saved: bool,
+    saved: Option<Instant>,
+}
+
+impl Arrived {
+    fn has(&self, index: u32) -> bool {
+        self.bits.get(index as usize / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+    }
+
+    fn set(&mut self, index: u32) {
+        if let Some(byte) = self.bits.get_mut(index as usize / 8)
+            && *byte & (1 << (index % 8)) == 0
+        {
+            *byte |= 1 << (index % 8);
+            self.count += 1;
+            self.unsaved = true;
+        }
+    }
+}
+
+/// A `.have` file's bytes, as far as they make sense. Proves nothing yet.
+pub(super) struct Claim {
+    pub size: u64,
+    list: Vec<u8>,
+    bits: Vec<u8>,
+}
+
+impl Claim {
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        let len = fs::metadata(path).ok()?.len();
+        // The longest that the limits allow; anything else is not ours and not worth reading.
+        let longest = HAVE_HEAD + fyteclub_proto::limit::BLOB_CHUNKS_MAX * 33;
+        let bytes = (len <= longest as u64).then(|| fs::read(path).ok())??;
+        let (head, rest) = bytes.split_at_checked(HAVE_HEAD)?;
+        let size = u64::from_le_bytes(head.strip_prefix(HAVE_MAGIC)?.try_into().ok()?);
+        let chunks = (size <= FILE_SIZE_MAX).then(|| chunk_count(size) as usize)?;
+        let (list, bits) = rest.split_at_checked(32 * chunks)?;
+        (bits.len() == chunks.div_ceil(8)).then(|| Self { size, list: list.into(), bits: bits.into() })
+    }
+
+    pub(super) fn all(&self) -> bool {
+        (0..chunk_count(self.size)).all(|index| self.claims(index))
+    }
+
+    fn claims(&self, index: u32) -> bool {
+        self.bits[index as usize / 8] & (1 << (index % 8)) != 0
+    }
+}
+
+impl Partial {
+    pub fn hash(&self) -> BlobHash {
+        self.hash
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What the chunks are verified against: of a blob of one chunk from the beginning, of others once it was set, also
+    /// in an earlier life.
+    pub fn tree(&self) -> Option<Arc<ChunkTree>> {
+        lock(&self.arrived).tree.clone()
+    }
+
+    /// Has no effect when there is one already: all proven trees of a blob are the same.
+    ///
+    /// # Errors
+    /// The tree of another blob.
+    pub fn set_tree(&self, tree: ChunkTree) -> Result<(), StoreError> {
+        if tree.hash() != self.hash || tree.size() != self.size {
+            return Err(StoreError::Foreign { hash: self.hash });
+        }
+        lock(&self.arrived).tree.get_or_insert_with(|| Arc::new(tree));
+        Ok(())
+    }
+
+    pub fn is_complete(&self) -> bool {
+        lock(&self.arrived).complete
+    }
+
+    /// The chunks that are not there, in order.
+    pub fn missing(&self) -> Vec<Range<u32>> {
+        let arrived = lock(&self.arrived);
+        let mut ranges: Vec<Range<u32>> = Vec::new();
+        if arrived.complete {
+            return ranges;
+        }
+        for index in (0..chunk_count(self.size)).filter(|index| !arrived.has(*index)) {
+            match ranges.last_mut() {
+                Some(last) if last.end == index => last.end += 1,
+                _ => ranges.push(index..index + 1),
+            }
+        }
+        ranges
+    }
+
+    /// Writes a chunk where it belongs; one that is there already costs nothing. With the last one the blob is complete,
+    /// as safe as after [`Store::put`], and whoever wrote it is told so.
+    ///
+    /// # Errors
+    /// A full disk: what was written stays, and the chunk can be written again. A chunk of another blob.
+    pub fn write(&self, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
+        let right =
+            chunk.hash() == self.hash && chunk_len(self.size, chunk.index()) == Some(chunk.bytes().len());
+        if !right {
+            return Err(StoreError::Foreign { hash: self.hash });
+        }
+        if chunk_count(self.size) == 1 {
+            self.store.put(chunk, self.ext.as_str())?;
+            let mut arrived = lock(&self.arrived);
+            (arrived.complete, arrived.count) = (true, 1);
+            return Ok(Progress { complete: true });
+        }
+        let mut arrived = lock(&self.arrived);
+        if arrived.tree.is_none() {
+            return Err(StoreError::Foreign { hash: self.hash });
+        }
+        if arrived.complete {
+            return Ok(Progress { complete: true });
+        }
+        if arrived.has(chunk.index()) {
+            arrived.writers += 1;
+            return self.leave(arrived);
+        }
+        let file = self.enter(&mut arrived)?;
+        drop(arrived);
+        let written = os::write_all_at(&file, chunk.bytes(), chunk.offset());
+        drop(file);
+        let mut arrived = lock(&self.arrived);
+        match written {
+            Ok(()) => arrived.set(chunk.index()),
+            Err(error) => {
+                arrived.writers -= 1;
+                return Err(StoreError::at(&self.part_path(), error));
+            }
+        }
+        let due = arrived.saved.get_or_insert_with(Instant::now).elapsed() >= SAVE_EVERY;
+        if due && arrived.count < chunk_count(self.size) {
+            arrived = self.write_claim(arrived);
+        }
+        self.leave(arrived)
+    }
+
+    fn part_path(&self) -> PathBuf {
+        self.store.0.partial_dir.join(name::part_name(&self.hash, self.ext))
+    }
+
+    fn have_path(&self) -> PathBuf {
+        self.store.0.partial_dir.join(name::have_name(&self.hash, self.ext))
+    }
+
+    /// Counts the caller among the writers, and opens the file for the first of them.
+    fn enter(&self, arrived: &mut Arrived) -> Result<Arc<File>, StoreError> {
+        let file = match &arrived.file {
+            Some(file) => file.clone(),
+            None => {
+                let path = self.part_path();
+                let open = || {
+                    let file =
+                        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+                    // A hole, not zeros: a size that a peer claims takes no room before its bytes come.
+                    file.set_len(self.size)?;
+                    Ok(Arc::new(file))
+                };
+                arrived.file.insert(open().map_err(|e| StoreError::at(&path, e))?).clone()
+            }
+        };
+        arrived.writers += 1;
+        Ok(file)
+    }
+
+    /// The last to leave a file that has everything gives it its name.
+    fn leave(&self, mut arrived: MutexGuard<'_, Arrived>) -> Result<Progress, StoreError> {
+        arrived.writers -= 1;
+        let all = arrived.count == chunk_count(self.size);
+        if !all || arrived.writers > 0 || arrived.finishing {
+            return Ok(Progress { complete: arrived.complete });
+        }
+        arrived.finishing = true;
+        let tree = arrived.tree.clone();
+        // Closed before it is renamed: until then Windows does not say its last time.
+        arrived.file = None;
+        drop(arrived);
+        let placed = self.store.0.place(self.hash, self.ext, &self.part_path());
+        if placed.is_ok() {
+            let _ = remove(&self.have_path());
+            self.store.0.state().remove_part(&self.hash);
+            tree.map(|tree| self.store.0.keep_tree(tree));
+        }
+        let mut arrived = lock(&self.arrived);
+        arrived.finishing = false;
+        arrived.complete = placed.is_ok();
+        placed.map(|()| Progress { complete: true })
+    }
+
+    /// Saves what is there without holding the lock; the caller is a writer. What cannot be saved is only progress.
+    fn write_claim<'a>(&'a self, mut arrived: MutexGuard<'a, Arrived>) -> MutexGuard<'a, Arrived> {
+        let Some(tree) = arrived.tree.clone().filter(|_| arrived.unsaved && !arrived.saving) else {
+            return arrived;
+        };
+        (arrived.saving, arrived.unsaved) = (true, false);
+        let (bits, list_saved) = (arrived.bits.clone(), arrived.list_saved);
+        drop(arrived);
+        let result = save(&self.have_path(), &tree, &bits, list_saved);
+        let mut arrived = lock(&self.arrived);
+        arrived.saving = false;
+        arrived.saved = Some(Instant::now());
+        match result {
+            Ok(()) => arrived.list_saved = true,
+            Err(error) => {
+                tracing::debug!(%error, "could not save the progress of {}", self.hash);
+                arrived.unsaved = true;
+            }
+        }
+        arrived
+    }
+
+    /// Saves the progress now, for a checkpoint.
+    pub(super) fn save_now(&self) {
+        let mut arrived = lock(&self.arrived);
+        if !arrived.unsaved || arrived.complete || arrived.finishing || arrived.count == 0 {
+            return;
+        }
+        arrived.writers += 1;
+        let arrived = self.write_claim(arrived);
+        if let Err(error) = self.leave(arrived) {
+            tracing::debug!(%error, "could not complete {}", self.hash);
+        }
+    }
+
+    /// Takes over what an earlier life left, as far as it proves true. Anything else of it is removed.
+    fn resume(&self, arrived: &mut Arrived) -> Result<(), StoreError> {
+        let (part, have) = (self.part_path(), self.have_path());
+        let found = {
+            let _name = self.store.0.name(&self.hash);
+            let open = || {
+                let claim = Claim::read(&have).filter(|claim| claim.size == self.size)?;
+                let tree = ChunkTree::prove(self.hash, self.size, &claim.list).ok()?;
+                let file = OpenOptions::new().read(true).write(true).open(&part).ok()?;
+                (file.metadata().ok()?.len() == self.size).then_some((claim, tree, file))
+            };
+            let found = open();
+            if found.is_none() {
+                remove(&have)?;
+                remove(&part)?;
+            }
+            found
+        };
+        let Some((claim, tree, file)) = found else { return Ok(()) };
+        let mut bytes = Vec::new();
+        for index in (0..tree.chunks()).filter(|index| claim.claims(*index)) {
+            bytes.resize(chunk_len(self.size, index).unwrap_or_default(), 0);
+            let offset = u64::from(index) * CHUNK_SIZE as u64;
+            if os::read_exact_at(&file, &mut bytes, offset).is_ok() && tree.verify(index, &bytes).is_ok() {
+                arrived.set(index);
+            }
+        }
+        arrived.tree = Some(Arc::new(tree));
+        arrived.file = Some(Arc::new(file));
+        (arrived.list_saved, arrived.unsaved) = (true, false);
+        Ok(())
+    }
+}
+
+fn save(path: &Path, tree: &ChunkTree, bits: &[u8], list_saved: bool) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(!list_saved).truncate(false).open(path)?;
+    let list_end = HAVE_HEAD + tree.list().len();
+    if !list_saved {
+        let mut head = HAVE_MAGIC.to_vec();
+        head.extend(tree.size().to_le_bytes());
+        head.extend(tree.list());
+        os::write_all_at(&file, &head, 0)?;
+        file.set_len((list_end + bits.len()) as u64)?;
+    }
+    os::write_all_at(&file, bits, list_end as u64)
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let inner = self.store.0.clone();
+        let this: *const Self = self;
+        let (hash, paths) = (self.hash, [self.have_path(), self.part_path()]);
+        let arrived = self.arrived.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        arrived.file = None;
+        let _name = inner.name(&hash);
+        let mut state = inner.state();
+        // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
+        let ours = state.parts.get(&hash).is_some_and(|part| part.open.as_ptr() == this);
+        if arrived.complete || !ours {
+            return;
+        }
+        if arrived.count == 0 {
+            state.remove_part(&hash);
+            drop(state);
+            let _ = paths.iter().try_for_each(|path| remove(path));
+        } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
+            drop(state);
+            if let Err(error) = save(&paths[0], tree, &arrived.bits, arrived.list_saved) {
+                tracing::debug!(%error, "could not save the progress of {hash}");
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The partials that somebody has open.
+    pub(super) fn open_partials(&self) -> Vec<Arc<Partial>> {
+        // Upgraded handles must not be dropped under the state's lock: the last one saves.
+        self.state().parts.values().filter_map(|part| part.open.upgrade()).collect()
+    }
+}
+
+impl Store {
+    /// Starts or resumes a blob; everybody who asks gets the same one. Resuming reads and verifies what is there. Of a
+    /// blob that is complete already it says so. Takes no room on the disk before the first chunk.
+    ///
+    /// # Errors
+    /// A size that no blob has, or another than somebody has this blob open with.
+    pub fn partial(&self, hash: BlobHash, size: u64, ext: &str) -> Result<Arc<Partial>, StoreError> {
+        let foreign = || StoreError::Foreign { hash };
+        let size_in_memory =
+            u32::try_from(size).ok().filter(|_| size <= FILE_SIZE_MAX).ok_or_else(foreign)?;
+        let chunks = chunk_count(size);
+        let fresh = |ext, complete| {
+            let bits = vec![0; chunks.div_ceil(8) as usize].into_boxed_slice();
+            let tree = self.0.kept_tree(hash, size);
+            let arrived = Mutex::new(Arrived { tree, bits, complete, ..Arrived::default() });
+            Arc::new(Partial { store: self.clone(), hash, size, ext, arrived })
+        };
+        let (complete, known_ext) = {
+            let state = self.0.state();
+            let complete = state.blobs.get(&hash).map(|blob| u64::from(blob.size) == size);
+            (complete, state.parts.get(&hash).map(|part| part.ext))
+        };
+        match complete {
+            Some(true) => return Ok(fresh(Ext::new(ext), true)),
+            Some(false) => return Err(foreign()),
+            None if chunks == 1 => return Ok(fresh(Ext::new(ext), false)),
+            None => {}
+        }
+        let ext = known_ext.unwrap_or_else(|| Ext::new(ext));
+        let partial = fresh(ext, false);
+        let mut arrived = lock(&partial.arrived);
+        {
+            let mut state = self.0.state();
+            let used = state.tick();
+            if let Some(open) = state.parts.get(&hash).and_then(|part| part.open.upgrade()) {
+                drop((state, arrived));
+                return if open.size == size { Ok(open) } else { Err(foreign()) };
+            }
+            let open = Arc::downgrade(&partial);
+            state.insert_part(hash, Part { used, size: size_in_memory, ext, open });
+        }
+        let resumed = partial.resume(&mut arrived);
+        // Everything was there, but for its name.
+        let named = resumed.and_then(|()| {
+            arrived.writers += 1;
+            partial.leave(arrived)
+        });
+        named.map(|_| partial)
+    }
+}

@@ -1,0 +1,192 @@
+//! Serving: a blob opened once, read chunk by chunk. What leaves here is what its hash says, or an error: a cached file
+//! is known by its size and time, an own file is checked before and after each read, and one that leaves a doubt is
+//! verified.
+
+use super::{
+    Inner, Pin, Store,
+    blobs::open_blob_file,
+    error::{ReadError, StoreError},
+    os,
+    os::{Likeness, Stamp},
+    own::hash_file,
+    state::OwnFile,
+};
+use fyteclub_proto::{
+    chunk_tree::{ChunkTree, chunk_len},
+    id::BlobHash,
+    limit::CHUNK_SIZE,
+};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// One blob, open. It is not evicted as long as this lives. Reads from several threads do not disturb each other.
+pub struct BlobReader {
+    store: Store,
+    file: File,
+    path: PathBuf,
+    stamp: Stamp,
+    tree: Arc<ChunkTree>,
+    own: Option<OwnFile>,
+    /// The file's stamp alone does not vouch for its bytes.
+    verify: bool,
+    _pin: Pin,
+}
+
+impl BlobReader {
+    pub fn tree(&self) -> &ChunkTree {
+        &self.tree
+    }
+
+    /// Makes `bytes` the chunk's bytes.
+    ///
+    /// # Errors
+    /// `Changed` when the file is not any more what it was when it was opened; the store has forgotten it then, and
+    /// opening again finds another copy if there is one. A chunk behind the blob's end is an `Io` of invalid input.
+    pub fn read_chunk(&self, index: u32, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
+        let io = |source| ReadError::Io { path: self.path.clone(), source };
+        let len = chunk_len(self.tree.size(), index).ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
+        bytes.resize(len, 0);
+        match os::read_exact_at(&self.file, bytes, u64::from(index) * CHUNK_SIZE as u64) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.changed()),
+            result => result.map_err(io)?,
+        }
+        let now = self.file.metadata().map(|m| Stamp::of(&m)).map_err(io)?;
+        let likeness = self.stamp.likeness(&now);
+        let doubtful = self.verify || likeness == Likeness::Doubtful;
+        if likeness == Likeness::Changed || (doubtful && self.tree.verify(index, bytes).is_err()) {
+            return Err(self.changed());
+        }
+        Ok(())
+    }
+
+    fn changed(&self) -> ReadError {
+        match &self.own {
+            Some(own) => self.store.0.forget_own(&self.path, own),
+            None => self.store.0.recheck(&self.tree.hash()),
+        }
+        ReadError::Changed { path: self.path.clone() }
+    }
+}
+
+impl Inner {
+    /// Hashes a cached blob whose file is not as the store left it: it is trusted anew, or goes.
+    pub(super) fn recheck(&self, hash: &BlobHash) {
+        let Some(ext) = self.state().blobs.get(hash).map(|blob| blob.ext) else { return };
+        let right = open_blob_file(&self.blob_path(hash, ext)).and_then(|(file, stamp)| {
+            let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(&self.blobs_dir, e))?;
+            Ok(tree.filter(|tree| tree.hash() == *hash).map(|_| stamp))
+        });
+        match right {
+            Ok(Some(stamp)) => {
+                let mut state = self.state();
+                if let Some(blob) = state.blobs.get_mut(hash) {
+                    (blob.mtime_ns, blob.synced) = (stamp.mtime_ns, false);
+                    state.dirty.insert(*hash);
+                }
+            }
+            Ok(None) | Err(StoreError::Missing { .. } | StoreError::NotAFile { .. }) => {
+                tracing::warn!("a file in the cache is not what it was, and is removed: {hash}");
+                if let Err(error) = self.remove_blob(hash, |_| true) {
+                    tracing::warn!(%error, "a wrong file stays in the cache");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a file in the cache cannot be read"),
+        }
+    }
+
+    /// Opens the cached file, if it still is as the store left it.
+    fn open_cached(&self, hash: &BlobHash) -> Result<Option<(File, PathBuf, Stamp)>, ReadError> {
+        // Twice: the second time after a look into the file.
+        for _ in 0..2 {
+            let Some(blob) = self.state().blobs.get(hash).copied() else { return Ok(None) };
+            let path = self.blob_path(hash, blob.ext);
+            match open_blob_file(&path) {
+                Ok((file, stamp))
+                    if (stamp.size, stamp.mtime_ns) == (u64::from(blob.size), blob.mtime_ns) =>
+                {
+                    return Ok(Some((file, path, stamp)));
+                }
+                Err(StoreError::Io { path, source }) => return Err(ReadError::Io { path, source }),
+                _ => self.recheck(hash),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the first own file of this content that still may have it.
+    fn open_own(&self, hash: &BlobHash) -> Result<(File, PathBuf, Stamp, OwnFile, bool), ReadError> {
+        let mut error = ReadError::Gone { hash: *hash };
+        let files = self.state().own_files(hash);
+        for (path, known) in files {
+            match os::open_regular(&path) {
+                Ok((file, stamp)) => match known.stamp.likeness(&stamp) {
+                    Likeness::Changed => error = ReadError::Changed { path: path.to_path_buf() },
+                    likeness => {
+                        let verify = known.young || likeness == Likeness::Doubtful;
+                        return Ok((file, path.to_path_buf(), stamp, known, verify));
+                    }
+                },
+                Err(StoreError::Io { path, source }) => {
+                    // A disk that is away for now: it may come back.
+                    error = ReadError::Io { path, source };
+                    continue;
+                }
+                Err(_) => {}
+            }
+            self.forget_own(&path, &known);
+        }
+        Err(error)
+    }
+
+    /// The kept tree, or one built from the file when it was lost.
+    fn tree_or_build(
+        &self,
+        hash: &BlobHash,
+        file: &File,
+        path: &Path,
+        size: u64,
+    ) -> Result<Arc<ChunkTree>, ReadError> {
+        if let Some(tree) = self.kept_tree(*hash, size) {
+            return Ok(tree);
+        }
+        let built =
+            hash_file(file, size).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+        let Some(tree) = built.filter(|tree| tree.hash() == *hash) else {
+            return Err(ReadError::Changed { path: path.to_owned() });
+        };
+        let tree = Arc::new(tree);
+        self.remember_tree(&tree);
+        self.keep_tree(tree.clone());
+        Ok(tree)
+    }
+}
+
+impl Store {
+    /// Opens a blob for serving, the cached one before the player's own. Reads nothing, but for a large blob whose tree
+    /// was lost and a cached file that somebody touched: those are hashed once.
+    ///
+    /// # Errors
+    /// `Gone` when it is not here; `Changed` when it was an own file that is something else now.
+    pub fn open_blob(&self, hash: &BlobHash) -> Result<BlobReader, ReadError> {
+        let pin = self.pin([*hash]);
+        self.touch(&[*hash]);
+        let inner = &*self.0;
+        let (file, path, stamp, own, verify) = match inner.open_cached(hash)? {
+            Some((file, path, stamp)) => (file, path, stamp, None, false),
+            None => {
+                let (file, path, stamp, own, verify) = inner.open_own(hash)?;
+                (file, path, stamp, Some(own), verify)
+            }
+        };
+        let tree = inner.tree_or_build(hash, &file, &path, stamp.size).inspect_err(|error| {
+            if let (ReadError::Changed { .. }, Some(own)) = (error, &own) {
+                inner.forget_own(&path, own);
+            }
+        })?;
+        Ok(BlobReader { store: self.clone(), file, path, stamp, tree, own, verify, _pin: pin })
+    }
+}

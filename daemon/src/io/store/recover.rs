@@ -1,0 +1,253 @@
+//! The start: what the folders hold, compared with what the index says. The folders are right. A file that the index
+//! vouches for is only looked at; any other is hashed, and kept when its name is true. No entry survives without its file.
+
+use super::{
+    Inner, Store, StoreConfig, StoreError,
+    blobs::{open_blob_file, remove},
+    care::Complaint,
+    index::{BlobRow, Index, IndexHealth},
+    lock,
+    name::{self, Ext},
+    os,
+    own::hash_file,
+    partial::Claim,
+    state::{Blob, Part, State},
+};
+use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+/// What the start found, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opened {
+    pub index: IndexHealth,
+    /// Complete blobs, the adopted ones included.
+    pub blobs: usize,
+    pub bytes: u64,
+    /// Own files that the index remembers.
+    pub own_files: usize,
+    /// Blobs that the index did not vouch for and whose bytes did.
+    pub adopted: usize,
+    /// Files in the cache that were not what their names said.
+    pub removed: usize,
+    /// Rows of the index whose files are gone.
+    pub lost: usize,
+    /// Incomplete blobs that can be resumed.
+    pub partials: usize,
+    /// Names in `blobs/` that the store did not give; they are left alone.
+    pub foreign: usize,
+}
+
+/// A complete blob that is known by its bytes.
+struct Proven {
+    tree: ChunkTree,
+    mtime_ns: i64,
+}
+
+/// Hashes a file that claims to be `hash`. `None` when it is something else.
+fn prove(path: &Path, hash: &BlobHash) -> Result<Option<Proven>, StoreError> {
+    let (file, stamp) = match open_blob_file(path) {
+        Ok(opened) => opened,
+        Err(StoreError::FileTooLarge { .. } | StoreError::NotAFile { .. } | StoreError::Missing { .. }) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(path, e))?;
+    Ok(tree.filter(|tree| tree.hash() == *hash).map(|tree| Proven { tree, mtime_ns: stamp.mtime_ns }))
+}
+
+pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), StoreError> {
+    let (blobs_dir, partial_dir) = (dir.join("blobs"), dir.join("partial"));
+    for dir in [&blobs_dir, &partial_dir] {
+        fs::create_dir_all(dir).map_err(|e| StoreError::at(dir, e))?;
+    }
+    let (index, rows, health) = Index::open(dir)?;
+    let available = index.is_open();
+    let inner = Inner {
+        blobs_dir,
+        partial_dir,
+        cache_limit: config.cache_limit,
+        state: Mutex::new(State::default()),
+        names: [const { Mutex::new(()) }; 64],
+        index,
+        checkpoint: Mutex::new(Complaint::default()),
+        index_behind: AtomicBool::new(!available),
+        recent_trees: Mutex::default(),
+        temps: AtomicU64::new(0),
+    };
+    let mut opened = Opened {
+        index: health,
+        blobs: 0,
+        bytes: 0,
+        own_files: rows.own.len(),
+        adopted: 0,
+        removed: 0,
+        lost: 0,
+        partials: 0,
+        foreign: 0,
+    };
+    inner.recover_blobs(rows.blobs.into_iter().collect(), &mut opened)?;
+    {
+        let mut state = inner.state();
+        for (path, file) in rows.own {
+            state.insert_own(path.into(), file);
+        }
+        state.dirty_own.clear();
+    }
+    inner.recover_partials(&mut opened)?;
+    let state = inner.state();
+    (opened.blobs, opened.bytes, opened.partials) = (state.blobs.len(), state.bytes, state.parts.len());
+    drop(state);
+    Ok((Store(Arc::new(inner)), opened))
+}
+
+/// The files of a folder, by name.
+fn names(dir: &Path) -> Result<impl Iterator<Item = (String, fs::DirEntry)>, StoreError> {
+    let entries = fs::read_dir(dir).map_err(|e| StoreError::at(dir, e))?;
+    Ok(entries
+        .filter_map(|entry| entry.ok())
+        .map(|entry| (entry.file_name().to_string_lossy().into(), entry)))
+}
+
+impl Inner {
+    fn recover_blobs(
+        &self,
+        mut rows: HashMap<BlobHash, BlobRow>,
+        opened: &mut Opened,
+    ) -> Result<(), StoreError> {
+        for (name, entry) in names(&self.blobs_dir)? {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file);
+            let (Some((hash, ext)), Some(metadata)) = (name::parse_blob_name(&name), metadata) else {
+                opened.foreign += 1;
+                continue;
+            };
+            if self.state().blobs.contains_key(&hash) {
+                // The same content under a second ending: one is enough.
+                remove(&entry.path())?;
+                opened.removed += 1;
+                continue;
+            }
+            let stamp = os::Stamp::of(&metadata);
+            match rows.remove(&hash) {
+                Some(row) if (u64::from(row.size), row.mtime_ns) == (stamp.size, stamp.mtime_ns) => {
+                    let BlobRow { size, mtime_ns, used } = row;
+                    let mut state = self.state();
+                    state.saw_tick(used);
+                    state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: true });
+                    state.dirty.remove(&hash);
+                }
+                row => self.adopt(hash, ext, &entry.path(), row.map(|row| row.used), opened)?,
+            }
+        }
+        opened.lost = rows.len();
+        self.state().dirty.extend(rows.into_keys());
+        Ok(())
+    }
+
+    /// Keeps a file of unknown worth when its bytes are what its name says.
+    fn adopt(
+        &self,
+        hash: BlobHash,
+        ext: Ext,
+        path: &Path,
+        used: Option<u64>,
+        opened: &mut Opened,
+    ) -> Result<(), StoreError> {
+        match prove(path, &hash) {
+            Ok(Some(Proven { tree, mtime_ns })) => {
+                opened.adopted += 1;
+                let mut state = self.state();
+                let used = used.unwrap_or_else(|| state.tick());
+                let size = tree.size() as u32;
+                state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: false });
+                drop(state);
+                self.keep_tree(Arc::new(tree));
+            }
+            Ok(None) => {
+                opened.removed += 1;
+                self.state().dirty.insert(hash);
+                remove(path)?;
+            }
+            // Unreadable now, perhaps not always. It is not served, and not in the way: a put replaces it.
+            Err(error) => {
+                tracing::warn!(%error, "a file in the cache cannot be read");
+                opened.foreign += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_partials(&self, opened: &mut Opened) -> Result<(), StoreError> {
+        let dir = &self.partial_dir;
+        let mut haves = Vec::new();
+        for (file, entry) in names(dir)? {
+            let path = entry.path();
+            if let Some(part) = file.strip_suffix(".have") {
+                haves.push((path, dir.join(format!("{part}.part"))));
+                continue;
+            }
+            let Some((hash, ext)) = name::parse_part_name(&file) else {
+                if !path.is_dir() {
+                    remove(&path)?;
+                }
+                continue;
+            };
+            let have = dir.join(name::have_name(&hash, ext));
+            let len = entry.metadata().map_or(0, |metadata| metadata.len());
+            let claim = Claim::read(&have).filter(|claim| claim.size == len);
+            let known = {
+                let state = self.state();
+                state.blobs.contains_key(&hash) || state.parts.contains_key(&hash)
+            };
+            match claim {
+                Some(claim) if !known && !claim.all() => {
+                    let mut state = self.state();
+                    let used = fs::metadata(&path).ok().and_then(|m| m.modified().ok()).map_or(0, os::nanos);
+                    let used = u64::try_from(used / 1_000).unwrap_or(0);
+                    state.saw_tick(used);
+                    state.insert_part(hash, Part { used, size: claim.size as u32, ext, open: Weak::new() });
+                }
+                // Complete but for its name, or fallen before its progress was first written: then it may be too.
+                _ => {
+                    if let Ok(Some(Proven { tree, .. })) = prove(&path, &hash)
+                        && !known
+                    {
+                        self.place(hash, ext, &path)?;
+                        self.keep_tree(Arc::new(tree));
+                        opened.adopted += 1;
+                    } else {
+                        remove(&path)?;
+                    }
+                    remove(&have)?;
+                }
+            }
+        }
+        haves.into_iter().filter(|(_, part)| !part.exists()).try_for_each(|(have, _)| remove(&have))
+    }
+}
+
+impl Inner {
+    /// Opens the index anew after it failed, and has it hear everything again.
+    pub(super) fn revive_index(&self) -> Result<(), super::index::IndexError> {
+        let (rows, broken) = self.index.reopen()?;
+        if let Some(broken) = broken {
+            tracing::warn!(broken = %broken.display(), "the index was damaged and is rebuilt");
+        }
+        let mut state = lock(&self.state);
+        state.all_dirty();
+        // Rows of what has gone since are dirty too, and deleted.
+        state.dirty.extend(rows.blobs.into_iter().map(|(hash, _)| hash));
+        let gone: Vec<Arc<Path>> = rows.own.into_iter().map(|(path, _)| path.into()).collect();
+        state.dirty_own.extend(gone);
+        Ok(())
+    }
+}

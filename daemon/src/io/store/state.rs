@@ -1,0 +1,233 @@
+//! What the store knows, in memory: blobs, partials, own files, pins, last uses, and what the index has not heard yet.
+//!
+//! Authoritative while the daemon runs. Pure: no file is touched here, and the lock around it is never held during IO.
+
+use super::{
+    name::Ext,
+    os::{Likeness, Stamp},
+    partial::Partial,
+};
+use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
+
+/// A complete blob in `blobs/`. 20,000 of them must not be felt, so it is kept small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blob {
+    /// Microseconds since 1970, made unique so that the order of uses is total.
+    pub used: u64,
+    pub mtime_ns: i64,
+    pub size: u32,
+    pub ext: Ext,
+    /// Whether its bytes are known to survive a loss of power.
+    pub synced: bool,
+}
+
+/// A blob of which only a part is here.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub used: u64,
+    pub size: u32,
+    pub ext: Ext,
+    pub open: Weak<Partial>,
+}
+
+/// A player's own file, served from where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnFile {
+    pub hash: BlobHash,
+    pub stamp: Stamp,
+    /// It was written so shortly before it was hashed that a later write may not show in its time.
+    pub young: bool,
+}
+
+/// What may be thrown out, oldest use first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Victim {
+    pub used: u64,
+    pub hash: BlobHash,
+    pub size: u64,
+    pub partial: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub blobs: HashMap<BlobHash, Blob>,
+    pub parts: HashMap<BlobHash, Part>,
+    pub own: HashMap<Arc<Path>, OwnFile>,
+    own_of: HashMap<BlobHash, Vec<Arc<Path>>>,
+    pins: HashMap<BlobHash, u32>,
+    /// Of all blobs, and of all partials as if they were complete.
+    pub bytes: u64,
+    /// Whose rows in the index are to be written or, when they are no longer known here, deleted.
+    pub dirty: HashSet<BlobHash>,
+    pub dirty_own: HashSet<Arc<Path>>,
+    /// Trees that the index has not got yet.
+    pub trees: HashMap<BlobHash, Arc<ChunkTree>>,
+    last_tick: u64,
+}
+
+/// A use is written to the index only when the last one is that much older: a look that is shown for hours must not
+/// write thousands of rows every few seconds.
+const USE_GRAIN_US: u64 = 60_000_000;
+
+impl State {
+    /// Now, later than every other tick.
+    pub(super) fn tick(&mut self) -> u64 {
+        let now = super::os::nanos(SystemTime::now()) / 1_000;
+        self.last_tick = u64::try_from(now).unwrap_or(0).max(self.last_tick + 1);
+        self.last_tick
+    }
+
+    /// Keeps new ticks later than one that was read from the disk.
+    pub(super) fn saw_tick(&mut self, used: u64) {
+        // A time from the future would make everything after it look like one moment for years: it counts as now.
+        let now = u64::try_from(super::os::nanos(SystemTime::now()) / 1_000).unwrap_or(0);
+        self.last_tick = self.last_tick.max(used.min(now));
+    }
+
+    pub(super) fn insert_blob(&mut self, hash: BlobHash, blob: Blob) {
+        self.remove_part(&hash);
+        self.bytes += u64::from(blob.size);
+        if let Some(old) = self.blobs.insert(hash, blob) {
+            self.bytes -= u64::from(old.size);
+        }
+        self.dirty.insert(hash);
+    }
+
+    pub(super) fn remove_blob(&mut self, hash: &BlobHash) -> Option<Blob> {
+        let blob = self.blobs.remove(hash)?;
+        self.bytes -= u64::from(blob.size);
+        self.dirty.insert(*hash);
+        self.forget_tree(hash);
+        Some(blob)
+    }
+
+    pub(super) fn insert_part(&mut self, hash: BlobHash, part: Part) {
+        self.bytes += u64::from(part.size);
+        if let Some(old) = self.parts.insert(hash, part) {
+            self.bytes -= u64::from(old.size);
+        }
+    }
+
+    pub(super) fn remove_part(&mut self, hash: &BlobHash) -> Option<Part> {
+        let part = self.parts.remove(hash)?;
+        self.bytes -= u64::from(part.size);
+        Some(part)
+    }
+
+    pub(super) fn touch(&mut self, hash: &BlobHash) {
+        let now = self.tick();
+        if let Some(blob) = self.blobs.get_mut(hash) {
+            if now.saturating_sub(blob.used) > USE_GRAIN_US {
+                self.dirty.insert(*hash);
+            }
+            blob.used = now;
+        }
+        if let Some(part) = self.parts.get_mut(hash) {
+            part.used = now;
+        }
+    }
+
+    pub(super) fn insert_own(&mut self, path: Arc<Path>, file: OwnFile) {
+        self.remove_own(&path);
+        self.own_of.entry(file.hash).or_default().push(path.clone());
+        self.dirty_own.insert(path.clone());
+        self.own.insert(path, file);
+    }
+
+    pub(super) fn remove_own(&mut self, path: &Path) -> Option<OwnFile> {
+        let (path, file) = self.own.remove_entry(path)?;
+        if let Some(paths) = self.own_of.get_mut(&file.hash) {
+            paths.retain(|other| *other != path);
+            if paths.is_empty() {
+                self.own_of.remove(&file.hash);
+                // Its tree may have to leave the index with it.
+                self.dirty.insert(file.hash);
+                self.forget_tree(&file.hash);
+            }
+        }
+        self.dirty_own.insert(path);
+        Some(file)
+    }
+
+    fn forget_tree(&mut self, hash: &BlobHash) {
+        if !self.knows(hash) {
+            self.trees.remove(hash);
+        }
+    }
+
+    /// The own files with this content, newest first.
+    pub(super) fn own_files(&self, hash: &BlobHash) -> Vec<(Arc<Path>, OwnFile)> {
+        let paths = self.own_of.get(hash).into_iter().flatten().rev();
+        paths.filter_map(|path| Some((path.clone(), *self.own.get(path)?))).collect()
+    }
+
+    /// Whether the file at `path`, with the stamp it has now, may be taken for what was indexed without reading it.
+    pub(super) fn unchanged_own(&self, path: &Path, now: &Stamp) -> Option<OwnFile> {
+        let file = self.own.get(path)?;
+        (!file.young && file.stamp.likeness(now) == Likeness::Same).then_some(*file)
+    }
+
+    /// In the cache or an own file, by what was known last.
+    pub(super) fn knows(&self, hash: &BlobHash) -> bool {
+        self.blobs.contains_key(hash) || self.own_of.contains_key(hash)
+    }
+
+    pub(super) fn pin(&mut self, hash: BlobHash) {
+        *self.pins.entry(hash).or_default() += 1;
+    }
+
+    pub(super) fn unpin(&mut self, hash: &BlobHash) {
+        if let Some(count) = self.pins.get_mut(hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.pins.remove(hash);
+            }
+        }
+    }
+
+    pub(super) fn pinned(&self, hash: &BlobHash) -> bool {
+        self.pins.contains_key(hash)
+    }
+
+    /// Whether this may go: nobody pinned it, and nobody is writing to it.
+    pub(super) fn evictable(&self, victim: &Victim) -> bool {
+        let idle = |part: &Part| part.open.strong_count() == 0;
+        !self.pinned(&victim.hash)
+            && match victim.partial {
+                true => self.parts.get(&victim.hash).is_some_and(idle),
+                false => self.blobs.contains_key(&victim.hash),
+            }
+    }
+
+    /// Everything that may go, in the order in which it goes.
+    pub(super) fn victims(&self) -> Vec<Victim> {
+        let victim = |hash: &BlobHash, used, size: u32, partial| Victim {
+            used,
+            hash: *hash,
+            size: u64::from(size),
+            partial,
+        };
+        let blobs = self.blobs.iter().map(|(hash, blob)| victim(hash, blob.used, blob.size, false));
+        let parts = self.parts.iter().map(|(hash, part)| victim(hash, part.used, part.size, true));
+        let mut all: Vec<_> = blobs.chain(parts).filter(|victim| self.evictable(victim)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Complete blobs that are pinned now.
+    pub(super) fn pinned_blobs(&self) -> usize {
+        self.pins.keys().filter(|hash| self.blobs.contains_key(hash)).count()
+    }
+
+    /// For a new or a recovered index: it has to hear everything again.
+    pub(super) fn all_dirty(&mut self) {
+        self.dirty.extend(self.blobs.keys());
+        self.dirty_own.extend(self.own.keys().cloned());
+    }
+}
