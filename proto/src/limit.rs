@@ -50,5 +50,5 @@ pub const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const STREAMS_PER_SOURCE: usize = 4;
 pub const STREAMS_SERVED_MAX: u32 = 16;
 
-/// Longest frame of the local API: control only, never file bytes.
-pub const LOCAL_FRAME_MAX: usize = 4 * 1024 * 1024;
+/// Longest frame of the local API: control only, never file bytes. The list of the largest look that is accepted fits.
+pub const LOCAL_FRAME_MAX: usize = 32 * 1024 * 1024;

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn greeting(agent: &str) -> Greeting {
-        Greeting { agent: agent.into(), player: None, capabilities: 0, published: None }
+        Greeting { agent: agent.into(), player: None, capabilities: 0, published: None, instance: 1 }
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]

@@ -86,6 +86,7 @@ pub fn path(path: PathKind) -> &'static str {
         PathKind::Loopback => "this machine",
         PathKind::Lan => "local network",
         PathKind::Direct => "direct",
+        PathKind::Unknown => "a path that this program is too old to know",
     }
 }
 
@@ -97,6 +98,7 @@ pub fn state(state: PeerState) -> &'static str {
         PeerState::Connected => "connected",
         PeerState::Reconnecting => "reconnecting",
         PeerState::FailingOver => "changing the path",
+        PeerState::Unknown => "in a state that this program is too old to know",
     }
 }
 

@@ -27,7 +27,10 @@ pub enum Event {
     /// This player's own look changed.
     #[serde(rename = "appearance.published")]
     AppearancePublished { appearance: Option<BlobHash>, files: u64, bytes: u64 },
-    /// A peer has a look; totals come before a byte is fetched, so that a policy can say no.
+    /// A connected peer publishes this look now, or none.
+    #[serde(rename = "peer.look")]
+    PeerLook { peer_id: PeerId, player: PlayerName, appearance: Option<BlobHash> },
+    /// A look is about to be fetched; totals come before a byte is fetched, so that a policy can say no.
     #[serde(rename = "appearance.offered")]
     AppearanceOffered {
         player: PlayerName,

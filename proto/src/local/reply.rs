@@ -30,6 +30,9 @@ pub struct Status {
     pub player: Option<PlayerName>,
     /// `IP:PORT` of the QUIC socket.
     pub listen: String,
+    /// How the home router's port mapping stands: `off` for now.
+    #[serde(default)]
+    pub port_mapping: String,
     pub phonebooks: Vec<PhonebookStatus>,
     /// What this player publishes now.
     pub appearance: Option<BlobHash>,
@@ -74,6 +77,9 @@ pub enum PeerState {
     Connected,
     Reconnecting,
     FailingOver,
+    /// A state that this client is too old for.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One way to reach a peer.
@@ -85,6 +91,9 @@ pub enum PathKind {
     /// A private address.
     Lan,
     Direct,
+    /// A way that this client is too old for.
+    #[serde(other)]
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -182,7 +191,7 @@ pub struct CacheStats {
     pub files: u64,
     /// Bytes; the least recently used files go first when it is passed.
     pub limit: u64,
-    /// Of `bytes`, what is in use and therefore stays.
+    /// Of `files`, those that are in use and therefore stay.
     #[serde(default)]
     pub pinned: u64,
 }

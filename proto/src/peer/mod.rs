@@ -62,6 +62,8 @@ pub struct Greeting {
     pub capabilities: u64,
     /// The look that is published now.
     pub published: Option<BlobHash>,
+    /// Random at every start: tells a peer that came back from a second link of the same life.
+    pub instance: u64,
 }
 
 /// The first and only frame of a request stream.

@@ -10,7 +10,7 @@ use fyteclub_client::{CacheStats, CacheVerified, Client};
 pub async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure> {
     page.show(&client.cache_stats().await?, |stats| match stats.pinned {
         0 => words(stats),
-        pinned => format!("{}; {} are in use and stay", words(stats), human::bytes(pinned)),
+        pinned => format!("{}; {pinned} files are in use and stay", words(stats)),
     })?;
     Ok(Exit::Done)
 }

@@ -28,6 +28,8 @@ fn line(event: &Event) -> String {
         Event::PeerDisconnected { peer_id, player, cause } => {
             format!("{} disconnected: {cause}", name(player, peer_id))
         }
+        Event::PeerLook { player, appearance: Some(_), .. } => format!("{player} shows a look"),
+        Event::PeerLook { player, appearance: None, .. } => format!("{player} shows nothing"),
         Event::PeerKeyChanged { player, offered, .. } => format!(
             "{player} has another key than before; ask them, and if it is theirs: fyteclubctl peers trust \"{player}\" {offered}"
         ),
