@@ -1,1 +1,64 @@
-fn main() {}
+//! `fyteclubd`: command line → configuration → daemon.
+
+use anyhow::Context;
+use clap::Parser;
+use fyteclub_daemon::{
+    app::App,
+    cli::{Cli, Command, Settings},
+    demo, logging, service,
+};
+use std::{io::Write, process::ExitCode};
+
+/// 0 after a clean stop, 1 when something failed, 2 for a command line or configuration that is wrong.
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(settings) => run(settings),
+        Command::CheckConfig(settings) => check_config(settings),
+        Command::Demo(args) => demo::run(args),
+    }
+}
+
+fn check_config(settings: Settings) -> ExitCode {
+    match settings.load() {
+        Ok(config) => {
+            print!("{config}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.into(), 2),
+    }
+}
+
+fn run(settings: Settings) -> ExitCode {
+    let config = match settings.load() {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into(), 2),
+    };
+    let system = actix::System::new();
+    let result = system.block_on(async {
+        let _guard = logging::start(&config)?;
+        let app = App::start(&config).await?;
+        println!("ready");
+        std::io::stdout().flush().ok();
+        service::ready();
+        tokio::select! {
+            result = service::stop_requested() => result.context("cannot listen for signals")?,
+            () = app.asked_to_stop() => {}
+        }
+        app.stop().await;
+        tracing::info!("stopped");
+        anyhow::Ok(())
+    });
+    // Blocking work that hangs on a disk must not keep the process: everything was told to stop, and had its time.
+    match result {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            fail(&error, 1);
+            std::process::exit(1)
+        }
+    }
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("fyteclubd: {error:#}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,627 @@
+//! Fetching a player's look: a row of stages, moved on by facts.
+//!
+//! ```text
+//! AwaitAddress ─► AwaitLink ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
+//!                     ▲                ▲                            │
+//!                     └── link lost ───┴── a file changed ──────────┘
+//! ```
+//!
+//! Everybody who asks for the same player waits for the same fetch. When nobody waits any more it is given up; what came
+//! stays in the store, and the next fetch goes on from there.
+
+use super::{Coordinator, requests::internal};
+use crate::{
+    actors::peer,
+    io::{phonebook_http::Entry, store::StoreError},
+    pumps::{
+        blocking,
+        plan::{self, Plan},
+        pull::{AppearancePullError, Note, Target},
+    },
+};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use fyteclub_proto::{
+    id::{BlobHash, PeerId, PlayerName},
+    local::{
+        Event, Fault, FaultCode,
+        reply::{Fetched, TransferStatus},
+    },
+    peer::{CloseCode, Piece},
+    transfer::{Failure, Input, Output, RequestId, Transfer},
+};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How often a look is asked for anew because a file of it changed meanwhile.
+const CHANGES_MAX: u32 = 5;
+/// How long the owner gets to publish what changed.
+const CHANGE_PAUSE: Duration = Duration::from_millis(1500);
+
+/// Somebody who waits for a look, and where it is to be written.
+pub struct Waiter {
+    pub out: Option<PathBuf>,
+    pub answer: oneshot::Sender<Result<Fetched, Fault>>,
+}
+
+enum Stage {
+    AwaitAddress,
+    AwaitLink,
+    AwaitAppearance,
+    /// The appearance is being checked and compared with the store.
+    AwaitPlan,
+    Transferring,
+    /// The last files are made safe and the mod folder is written.
+    AwaitFolder,
+}
+
+pub struct Fetch {
+    player: PlayerName,
+    peer: Option<PeerId>,
+    waiters: Vec<Waiter>,
+    began: Instant,
+    stage: Stage,
+    /// Kept while a lost link is looked for.
+    running: Option<Running>,
+    changes: u32,
+    wire: u64,
+    fetched: u64,
+}
+
+struct Running {
+    transfer: Transfer,
+    plan: Arc<Plan>,
+    /// The daemon-wide number of each of the machine's requests, and back.
+    requests: HashMap<RequestId, u64>,
+    timer: Option<actix::SpawnHandle>,
+    /// Bytes done at the looks of the last seconds, for the rate.
+    seen: std::collections::VecDeque<(Instant, u64)>,
+}
+
+impl Fetch {
+    pub fn answer(self, result: Result<Fetched, Fault>) {
+        for waiter in self.waiters {
+            // Who left does not want to know.
+            waiter.answer.send(result.clone()).ok();
+        }
+    }
+
+    pub fn status(&self) -> Option<TransferStatus> {
+        let (running, peer_id) = (self.running.as_ref()?, self.peer?);
+        let progress = running.transfer.progress();
+        let rate = match (running.seen.front(), running.seen.back()) {
+            (Some((from, before)), Some((to, now))) if to > from => {
+                (now.saturating_sub(*before) as f64 / to.duration_since(*from).as_secs_f64()) as u64
+            }
+            _ => 0,
+        };
+        Some(TransferStatus {
+            player: self.player.clone(),
+            peer_id,
+            appearance: running.plan.appearance,
+            files_done: progress.files_done,
+            files_total: progress.files_total,
+            bytes_done: progress.bytes_done,
+            bytes_total: progress.bytes_total,
+            rate,
+        })
+    }
+}
+
+impl Coordinator {
+    pub(super) fn fetch(&mut self, player: PlayerName, waiter: Waiter, ctx: &mut Context<Self>) {
+        if let Some(fetch) = self.fetches.get_mut(&player) {
+            fetch.waiters.push(waiter);
+            return;
+        }
+        let fetch = Fetch {
+            player: player.clone(),
+            peer: None,
+            waiters: vec![waiter],
+            began: Instant::now(),
+            stage: Stage::AwaitAddress,
+            running: None,
+            changes: 0,
+            wire: 0,
+            fetched: 0,
+        };
+        self.fetches.insert(player.clone(), fetch);
+        if self.around.player.as_ref() == Some(&player) {
+            let fault = Fault::new(
+                FaultCode::BadRequest,
+                format!("{player} is this very player: there is nothing to fetch"),
+            );
+            self.fail(&player, fault);
+            return;
+        }
+        // Who is connected under the key that the name is known by needs no looking up.
+        let linked = self.peers.iter().find(|(key, known)| {
+            known.open
+                && known.player.as_ref() == Some(&player)
+                && self.known.standing(&player, key) == crate::io::known_peers::Standing::Known
+        });
+        if let Some(key) = linked.map(|(key, _)| *key) {
+            if let Some(fetch) = self.fetches.get_mut(&player) {
+                fetch.peer = Some(key);
+            }
+            self.ask_appearance(&player);
+            return;
+        }
+        let asked = player.clone();
+        self.look_up(player, ctx, move |coordinator, result, ctx| match result {
+            Ok(entry) => coordinator.found(&asked, entry, ctx),
+            Err(error) => {
+                use crate::actors::phone_book::LookupError;
+                let code = match error {
+                    LookupError::NotFound => FaultCode::NotFound,
+                    LookupError::NoPhonebook | LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+                };
+                coordinator.fail(&asked, Fault::new(code, format!("{asked} cannot be found: {error}")));
+            }
+        });
+    }
+
+    fn found(&mut self, player: &PlayerName, entry: Entry, ctx: &mut Context<Self>) {
+        if entry.peer == self.identity.peer_id() {
+            let fault = Fault::new(
+                FaultCode::BadRequest,
+                format!("{player} is registered with this daemon's own key"),
+            );
+            return self.fail(player, fault);
+        }
+        if let Err(fault) = self.standing_of(player, entry.peer) {
+            return self.fail(player, fault);
+        }
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        fetch.peer = Some(entry.peer);
+        fetch.stage = Stage::AwaitLink;
+        let Some(known) = self.peer(entry.peer) else { return };
+        known.addr = Some(entry.addr);
+        known.player = Some(player.clone());
+        if known.open {
+            self.link_open(entry.peer, ctx);
+        } else {
+            known.actor.do_send(peer::Want);
+        }
+    }
+
+    fn ask_appearance(&mut self, player: &PlayerName) {
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        fetch.stage = Stage::AwaitAppearance;
+        if let Some(peer) = fetch.peer
+            && let Some(actor) = self.tell(&peer)
+        {
+            actor.do_send(peer::AskAppearance);
+        }
+    }
+
+    fn players_of(&self, peer: PeerId) -> Vec<PlayerName> {
+        self.fetches
+            .values()
+            .filter(|fetch| fetch.peer == Some(peer))
+            .map(|fetch| fetch.player.clone())
+            .collect()
+    }
+
+    /// A link to the peer is open: who waited for it goes on.
+    pub(super) fn link_open(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        for player in self.players_of(peer) {
+            let Some(fetch) = self.fetches.get_mut(&player) else { continue };
+            match (&fetch.stage, &mut fetch.running) {
+                (Stage::AwaitLink, None) => self.ask_appearance(&player),
+                (Stage::AwaitLink, Some(running)) => {
+                    running.transfer.handle(Instant::now(), Input::Joined(peer));
+                    fetch.stage = Stage::Transferring;
+                    self.drive(&player, ctx);
+                }
+                (Stage::Transferring, Some(running)) => {
+                    running.transfer.handle(Instant::now(), Input::Joined(peer));
+                    self.drive(&player, ctx);
+                }
+                (Stage::AwaitAddress | Stage::AwaitAppearance | Stage::AwaitPlan | Stage::AwaitFolder, _)
+                | (Stage::Transferring, None) => {}
+            }
+        }
+    }
+
+    pub(super) fn link_lost(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        for player in self.players_of(peer) {
+            let Some(fetch) = self.fetches.get_mut(&player) else { continue };
+            match (&fetch.stage, &mut fetch.running) {
+                (Stage::AwaitAppearance, _) => {
+                    fetch.stage = Stage::AwaitLink;
+                    self.want(peer);
+                }
+                (Stage::Transferring, Some(running)) => {
+                    running.transfer.handle(Instant::now(), Input::Left(peer));
+                    self.drive(&player, ctx);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn want(&mut self, peer: PeerId) {
+        if let Some(actor) = self.tell(&peer) {
+            actor.do_send(peer::Want);
+        }
+    }
+
+    pub(super) fn unreachable(&mut self, peer: PeerId, cause: &str, _: &mut Context<Self>) {
+        for player in self.players_of(peer) {
+            let waits =
+                self.fetches.get(&player).is_some_and(|fetch| matches!(fetch.stage, Stage::AwaitLink));
+            if waits {
+                let fault =
+                    Fault::new(FaultCode::PeerUnreachable, format!("{player} cannot be reached: {cause}"));
+                self.fail(&player, fault);
+            }
+        }
+    }
+
+    pub(super) fn appearance_came(
+        &mut self,
+        peer: PeerId,
+        result: Result<Vec<u8>, AppearancePullError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let waiting = self.players_of(peer).into_iter().find(|player| {
+            self.fetches.get(player).is_some_and(|fetch| matches!(fetch.stage, Stage::AwaitAppearance))
+        });
+        let Some(player) = waiting else { return };
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(AppearancePullError::Nothing) => {
+                let says = format!("{player} shares nothing at the moment, or not with you");
+                return self.fail(&player, Fault::new(FaultCode::PeerRefused, says));
+            }
+            Err(AppearancePullError::Unsealed) => {
+                self.ban(peer, CloseCode::WrongBytes);
+                return self.fail(&player, misbehaved(&player));
+            }
+            Err(AppearancePullError::Stream(error)) => {
+                if let Some(code) = error.misbehaviour() {
+                    self.ban(peer, code);
+                    return self.fail(&player, misbehaved(&player));
+                }
+                // The link is going; its loss is on the way, and with it the next try.
+                let open = self.peers.get(&peer).is_some_and(|known| known.open);
+                if open {
+                    let says = format!("{player} did not answer in time ({error})");
+                    return self.fail(&player, Fault::new(FaultCode::PeerUnreachable, says));
+                }
+                if let Some(fetch) = self.fetches.get_mut(&player) {
+                    fetch.stage = Stage::AwaitLink;
+                }
+                return self.want(peer);
+            }
+        };
+        if let Some(fetch) = self.fetches.get_mut(&player) {
+            fetch.stage = Stage::AwaitPlan;
+        }
+        let (store, name) = (self.store().clone(), player.clone());
+        let planning = blocking(move || plan::make(&store, &bytes, &peer, &name));
+        ctx.spawn(planning.into_actor(self).map(move |plan, coordinator, ctx| {
+            coordinator.planned(&player, peer, plan, ctx);
+        }));
+    }
+
+    fn planned(
+        &mut self,
+        player: &PlayerName,
+        peer: PeerId,
+        plan: Result<Plan, plan::PlanError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let plan = match plan {
+            Ok(plan) => Arc::new(plan),
+            Err(plan::PlanError::Store(error)) => return self.fail(player, store_fault(&error)),
+            Err(plan::PlanError::Appearance(error)) => {
+                self.ban(peer, CloseCode::Malformed);
+                let says = format!("{player}'s look is not accepted: {error}");
+                return self.fail(player, Fault::new(FaultCode::PeerMisbehaved, says));
+            }
+            Err(plan::PlanError::Name { says }) => {
+                let says = format!("the key of {player} signs as {says}: ask them under that name");
+                return self.fail(player, Fault::new(FaultCode::PeerRefused, says));
+            }
+        };
+        // Found under this name, proven by this key, and signed with this name: from now on they belong together.
+        if let Err(error) = self.known.pin(player.clone(), peer) {
+            tracing::warn!("{error}");
+        }
+        let open = self.peers.get(&peer).is_some_and(|known| known.open);
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        let (files, bytes) = plan.look.totals();
+        self.bus.publish(Event::AppearanceOffered {
+            player: player.clone(),
+            appearance: plan.appearance,
+            files,
+            bytes,
+            missing_files: plan.wanted.len() as u64,
+            missing_bytes: plan.missing_bytes,
+        });
+        fetch.fetched = plan.missing_bytes;
+        let mut transfer = Transfer::new(plan.wanted.clone());
+        // Without a link it says that it has no source.
+        transfer.handle(Instant::now(), if open { Input::Joined(peer) } else { Input::Time });
+        fetch.running = Some(Running {
+            transfer,
+            plan,
+            requests: HashMap::new(),
+            timer: None,
+            seen: std::iter::once((Instant::now(), 0)).collect(),
+        });
+        fetch.stage = Stage::Transferring;
+        self.drive(player, ctx);
+    }
+
+    /// Acts on everything the transfer has to say, and sets its next alarm.
+    fn drive(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
+        while let Some(fetch) = self.fetches.get_mut(player) {
+            let Some(output) = fetch.running.as_mut().and_then(|running| running.transfer.poll()) else {
+                break;
+            };
+            match output {
+                Output::Ask { source, request, pieces } => {
+                    self.ask_pieces(player, source, request, &pieces, ctx)
+                }
+                Output::Drop { source, request } => {
+                    let number = fetch.running.as_mut().and_then(|running| running.requests.remove(&request));
+                    if let Some((number, actor)) = number.zip(self.tell(&source)) {
+                        actor.do_send(peer::StopPull(number));
+                    }
+                }
+                Output::Accuse { source, code } => self.ban(source, code),
+                Output::Starved(failure) => self.starved(player, failure),
+                Output::Done => self.complete(player, ctx),
+                Output::Failed(failure) => self.transfer_failed(player, failure, ctx),
+            }
+        }
+        let Some(running) = self.fetches.get_mut(player).and_then(|fetch| fetch.running.as_mut()) else {
+            return;
+        };
+        if let Some(timer) = running.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some((at, _)) = running.transfer.deadline() {
+            let player = player.clone();
+            let wait = at.saturating_duration_since(Instant::now());
+            running.timer = Some(ctx.run_later(wait, move |coordinator, ctx| {
+                let fetch = coordinator.fetches.get_mut(&player);
+                if let Some(running) = fetch.and_then(|fetch| fetch.running.as_mut()) {
+                    running.transfer.handle(Instant::now(), Input::Time);
+                    coordinator.drive(&player, ctx);
+                }
+            }));
+        }
+    }
+
+    fn ask_pieces(
+        &mut self,
+        player: &PlayerName,
+        source: PeerId,
+        request: RequestId,
+        pieces: &[Piece],
+        ctx: &mut Context<Self>,
+    ) {
+        let number = self.next_request;
+        self.next_request += 1;
+        let Some(running) = self.fetches.get_mut(player).and_then(|fetch| fetch.running.as_mut()) else {
+            return;
+        };
+        running.requests.insert(request, number);
+        let targets: Vec<Target> = pieces.iter().filter_map(|piece| running.plan.target(*piece)).collect();
+        let (home, player) = (ctx.address().recipient::<Carried>(), player.clone());
+        let appearance = running.plan.appearance;
+        let notes = Arc::new(move |note| home.do_send(Carried { player: player.clone(), appearance, note }));
+        if let Some(actor) = self.tell(&source) {
+            actor.do_send(peer::Pull { request: number, machine_request: request, targets, notes });
+        }
+    }
+
+    fn starved(&mut self, player: &PlayerName, failure: Failure) {
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        let Some(peer) = fetch.peer else { return };
+        match failure {
+            Failure::Unreachable => {
+                fetch.stage = Stage::AwaitLink;
+                self.want(peer);
+            }
+            Failure::Silent => {
+                let says = format!("{player}'s daemon stopped sending; what came is kept, so try again");
+                self.fail(player, Fault::new(FaultCode::PeerUnreachable, says));
+            }
+            Failure::Misbehaved(CloseCode::WrongBytes) => {
+                let says =
+                    format!("{player} sent bytes that do not match their hashes; nothing of it was kept");
+                self.fail(player, Fault::new(FaultCode::HashMismatch, says));
+            }
+            Failure::Misbehaved(_) => self.fail(player, misbehaved(player)),
+            Failure::Refused | Failure::Gone | Failure::Changed => {
+                let says = format!("{player} does not share this with you any more");
+                self.fail(player, Fault::new(FaultCode::PeerRefused, says));
+            }
+        }
+    }
+
+    /// What is left cannot be had: the owner's files are not what was published. The newest look may have it.
+    fn transfer_failed(&mut self, player: &PlayerName, failure: Failure, ctx: &mut Context<Self>) {
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        fetch.running = None;
+        fetch.changes += 1;
+        if fetch.changes > CHANGES_MAX {
+            let says = match failure {
+                Failure::Changed => "some of their files keep changing while they are sent",
+                _ => "some of their files are gone since they published",
+            };
+            let fault = Fault::new(
+                FaultCode::Changed,
+                format!("{player}'s look did not come whole: {says}; try again later"),
+            );
+            return self.fail(player, fault);
+        }
+        fetch.stage = Stage::AwaitAppearance;
+        let player = player.clone();
+        ctx.run_later(CHANGE_PAUSE, move |coordinator, _| {
+            let again = coordinator.fetches.get(&player).is_some_and(|fetch| fetch.running.is_none());
+            if again {
+                coordinator.ask_appearance(&player);
+            }
+        });
+    }
+
+    fn complete(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        fetch.stage = Stage::AwaitFolder;
+        let Some(running) = fetch.running.take() else { return };
+        let Some(peer) = fetch.peer else { return };
+        let fresh = !running.plan.wanted.is_empty();
+        let outs: Vec<PathBuf> = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone()).collect();
+        let (store, plan, name) = (self.store().clone(), running.plan, player.clone());
+        let pin = store.pin(plan.look.blobs().into_keys());
+        self.shown.insert(player.clone(), pin);
+        let report = self.tell(&peer).map(|actor| actor.send(peer::Report));
+        let finishing = async move {
+            let path = match report {
+                Some(report) if fresh => report.await.ok().and_then(|status| status.path),
+                Some(_) | None => None,
+            };
+            let written = blocking(move || {
+                let written = outs.iter().try_for_each(|out| plan::write(&store, &plan, &name, out));
+                written.map(|()| plan::reply(&store, &plan, &name))
+            });
+            (path, written.await)
+        };
+        let player = player.clone();
+        ctx.spawn(finishing.into_actor(self).map(move |(path, written), coordinator, _| {
+            let Some(fetch) = coordinator.fetches.remove(&player) else { return };
+            let result = match written {
+                Ok(Some(mut fetched)) => {
+                    fetched.seconds = fetch.began.elapsed().as_secs_f64();
+                    fetched.bytes_transferred = fetch.wire;
+                    fetched.bytes_fetched = fetch.fetched;
+                    fetched.path = path;
+                    coordinator.bus.publish(Event::AppearanceReady {
+                        player,
+                        appearance: fetched.appearance,
+                        files: fetched.files.len() as u64,
+                        bytes: fetched.bytes_total,
+                        bytes_transferred: fetch.wire,
+                    });
+                    Ok(fetched)
+                }
+                Ok(None) => Err(internal()),
+                Err(error) => Err(Fault::new(FaultCode::Io, error.to_string())),
+            };
+            for waiter in fetch.waiters {
+                let told = result.clone().map(|mut fetched| {
+                    fetched.out = waiter.out.map(|out| out.to_string_lossy().into_owned());
+                    fetched
+                });
+                waiter.answer.send(told).ok();
+            }
+        }));
+    }
+
+    /// Ends a fetch without a look.
+    fn fail(&mut self, player: &PlayerName, fault: Fault) {
+        let Some(fetch) = self.fetches.remove(player) else { return };
+        tracing::info!("a fetch failed ({:?})", fault.code);
+        tracing::debug!(%player, "a fetch failed: {fault}");
+        self.release(&fetch);
+        self.bus.publish(Event::TransferFailed { player: player.clone(), error: fault.clone() });
+        fetch.answer(Err(fault));
+    }
+
+    /// Stops what runs for a fetch that is over. What came stays in the store.
+    fn release(&self, fetch: &Fetch) {
+        let Some(actor) = fetch.peer.and_then(|peer| self.tell(&peer)) else { return };
+        for number in fetch.running.iter().flat_map(|running| running.requests.values()) {
+            actor.do_send(peer::StopPull(*number));
+        }
+        actor.do_send(peer::Leave);
+    }
+
+    /// Tells progress, and gives up what nobody waits for.
+    pub(super) fn tick(&mut self, _: &mut Context<Self>) {
+        let left: Vec<PlayerName> = (self.fetches.values())
+            .filter(|fetch| fetch.waiters.iter().all(|waiter| waiter.answer.is_closed()))
+            .map(|fetch| fetch.player.clone())
+            .collect();
+        for player in left {
+            self.fail(&player, Fault::new(FaultCode::Cancelled, "nobody waits for it any more"));
+        }
+        let now = Instant::now();
+        for fetch in self.fetches.values_mut() {
+            if let Some(running) = &mut fetch.running {
+                running.seen.push_back((now, running.transfer.progress().bytes_done));
+                // The rate of the last two seconds.
+                if running.seen.len() > 10 {
+                    running.seen.pop_front();
+                }
+            }
+            if let Some(status) = fetch.status() {
+                self.bus.publish(Event::TransferProgress(status));
+            }
+        }
+    }
+}
+
+/// A pump's note for one transfer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Carried {
+    player: PlayerName,
+    appearance: BlobHash,
+    note: Note,
+}
+
+impl Handler<Carried> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, carried: Carried, ctx: &mut Self::Context) {
+        let Carried { player, appearance, note } = carried;
+        let Some(fetch) = self.fetches.get_mut(&player) else { return };
+        let Some(running) = fetch.running.as_mut().filter(|running| running.plan.appearance == appearance)
+        else {
+            return;
+        };
+        match note {
+            Note::Progress { facts, wire } => {
+                fetch.wire += wire;
+                let now = Instant::now();
+                for fact in facts {
+                    if let Input::Ended { request, .. } = &fact {
+                        running.requests.remove(request);
+                    }
+                    running.transfer.handle(now, fact);
+                }
+                self.drive(&player, ctx);
+            }
+            Note::Local(error) => self.fail(&player, store_fault(&error)),
+        }
+    }
+}
+
+fn misbehaved(player: &PlayerName) -> Fault {
+    let says = format!("{player}'s daemon broke the protocol and was disconnected; update both daemons");
+    Fault::new(FaultCode::PeerMisbehaved, says)
+}
+
+pub(super) fn store_fault(error: &StoreError) -> Fault {
+    match error {
+        StoreError::DiskFull { .. } => Fault::new(
+            FaultCode::DiskFull,
+            format!("{error}: make room and try again, what came so far is kept"),
+        ),
+        StoreError::TooLarge { .. } => {
+            Fault::new(FaultCode::TooLarge, format!("{error}: raise cache_limit in the configuration"))
+        }
+        other => Fault::new(FaultCode::Io, other.to_string()),
+    }
+}

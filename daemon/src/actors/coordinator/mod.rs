@@ -1,0 +1,358 @@
+//! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
+//!
+//! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
+//! a row of stages in [`fetch`]; publishing is [`publish`]; what a person is shown is put together in [`report`].
+
+mod fetch;
+mod publish;
+mod report;
+pub mod requests;
+
+use super::{
+    listener::Accepted,
+    mod_cache::ModCache,
+    peer::{self, Peer, PeerFact, Surroundings},
+    phone_book::{Lookup, LookupError, PhoneBook, PhonebookFact},
+    upnp::Upnp,
+};
+use crate::{
+    event::Bus,
+    io::{
+        identity::Identity,
+        known_peers::{KnownPeers, Standing},
+        phonebook_http::Entry,
+        quic::tls,
+        store::{Pin, Store},
+    },
+    offer::Offer,
+    pumps::push::Changed,
+};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
+    ResponseFuture, WrapFuture,
+};
+use fetch::Fetch;
+use fyteclub_proto::{
+    id::{BlobHash, PeerId, PlayerName},
+    local::{Event, Fault, FaultCode},
+    peer::{CloseCode, Greeting},
+};
+use publish::Own;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// How long a key that broke the protocol is not listened to.
+const BAN: Duration = Duration::from_secs(60);
+/// How often running transfers are looked at: progress is told at most this often.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What the coordinator is born with.
+pub struct Birth {
+    pub identity: Arc<Identity>,
+    pub around: Surroundings,
+    pub offer: watch::Sender<Option<Arc<Offer>>>,
+    pub known: KnownPeers,
+    pub published_file: PathBuf,
+    pub bus: Bus,
+    pub cache: Addr<ModCache>,
+    pub upnp: Addr<Upnp>,
+    /// Fires when a client asks the daemon to stop.
+    pub shutdown: tokio_util::sync::CancellationToken,
+}
+
+/// One peer that is or was of interest.
+struct Known {
+    actor: Addr<Peer>,
+    /// The name that it goes by here: looked up, or claimed in its greeting.
+    player: Option<PlayerName>,
+    addr: Option<SocketAddr>,
+    open: bool,
+}
+
+pub struct Coordinator {
+    identity: Arc<Identity>,
+    around: Surroundings,
+    own: Own,
+    known: KnownPeers,
+    peers: HashMap<PeerId, Known>,
+    banned: HashMap<PeerId, Instant>,
+    fetches: HashMap<PlayerName, Fetch>,
+    /// The latest look of each player stays in the cache while the daemon runs: the game has its files open.
+    shown: HashMap<PlayerName, Pin>,
+    bus: Bus,
+    cache: Addr<ModCache>,
+    upnp: Addr<Upnp>,
+    phone_book: Option<Addr<PhoneBook>>,
+    shutdown: tokio_util::sync::CancellationToken,
+    /// For peers; never used by the coordinator itself.
+    facts: Option<Recipient<PeerFact>>,
+    source_changed: Option<Recipient<publish::SourceChanged>>,
+    next_request: u64,
+}
+
+impl Coordinator {
+    pub fn new(birth: Birth) -> Self {
+        let Birth { identity, around, offer, known, published_file, bus, cache, upnp, shutdown } = birth;
+        Self {
+            identity,
+            own: Own::new(offer, published_file),
+            around,
+            known,
+            peers: HashMap::new(),
+            banned: HashMap::new(),
+            fetches: HashMap::new(),
+            shown: HashMap::new(),
+            bus,
+            cache,
+            upnp,
+            phone_book: None,
+            shutdown,
+            facts: None,
+            source_changed: None,
+            next_request: 0,
+        }
+    }
+
+    fn store(&self) -> &Store {
+        &self.around.store
+    }
+
+    /// The peer's actor, born when it is first of interest.
+    fn peer(&mut self, id: PeerId) -> Option<&mut Known> {
+        let facts = self.facts.clone()?;
+        let source_changed = self.source_changed.clone()?;
+        let changed: Changed = Arc::new(move || source_changed.do_send(publish::SourceChanged));
+        let (around, known) = (&self.around, &self.known);
+        Some(self.peers.entry(id).or_insert_with(|| Known {
+            actor: Peer::new(id, around.clone(), facts, changed).start(),
+            player: known.name_of(&id).cloned(),
+            addr: None,
+            open: false,
+        }))
+    }
+
+    fn tell(&self, peer: &PeerId) -> Option<&Addr<Peer>> {
+        self.peers.get(peer).map(|known| &known.actor)
+    }
+
+    fn ban(&mut self, peer: PeerId, code: CloseCode) {
+        if code.consequence().ban {
+            tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
+            self.banned.insert(peer, Instant::now());
+        }
+        if let Some(actor) = self.tell(&peer) {
+            actor.do_send(peer::Close(code));
+        }
+    }
+
+    fn is_banned(&mut self, peer: &PeerId) -> bool {
+        self.banned.retain(|_, since| since.elapsed() < BAN);
+        self.banned.contains_key(peer)
+    }
+
+    /// Looks a player up; the answer comes home through the context.
+    fn look_up(
+        &self,
+        player: PlayerName,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, Result<Entry, LookupError>, &mut Context<Self>) + 'static,
+    ) {
+        let Some(phone_book) = self.phone_book.clone() else { return };
+        let lookup = async move {
+            match phone_book.send(Lookup(player)).await {
+                Ok(result) => result,
+                Err(_) => Err(LookupError::NoPhonebook),
+            }
+        };
+        ctx.spawn(lookup.into_actor(self).map(|result, coordinator, ctx| then(coordinator, result, ctx)));
+    }
+
+    /// Whether this name may go by this key; a known name with another key stops and asks.
+    fn standing_of(&mut self, player: &PlayerName, key: PeerId) -> Result<(), Fault> {
+        match self.known.standing(player, &key) {
+            Standing::New | Standing::Known => Ok(()),
+            Standing::Changed(known) => {
+                self.bus.publish(Event::PeerKeyChanged { player: player.clone(), known, offered: key });
+                Err(Fault::new(
+                    FaultCode::KeyChanged,
+                    format!(
+                        "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {key}"
+                    ),
+                ))
+            }
+        }
+    }
+
+    fn judge(&mut self, peer: PeerId, link: usize, greeting: &Greeting) {
+        let refuse = if self.is_banned(&peer) {
+            Some(CloseCode::Refused)
+        } else {
+            let claimed = greeting.player.clone();
+            match claimed.map(|player| self.standing_of(&player, peer)) {
+                Some(Err(_)) => Some(CloseCode::NameTaken),
+                Some(Ok(())) | None => None,
+            }
+        };
+        if let Some(actor) = self.tell(&peer) {
+            actor.do_send(peer::Judge { link, refuse });
+        }
+    }
+}
+
+impl Actor for Coordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Only to hand them to children.
+        self.facts = Some(ctx.address().recipient());
+        self.source_changed = Some(ctx.address().recipient());
+        ctx.run_interval(TICK, Self::tick);
+        if let Some(period) = crate::service::watchdog_period() {
+            ctx.run_interval(period / 2, |_, _| crate::service::alive());
+        }
+        self.restore(ctx);
+    }
+}
+
+/// The phone book's actor, which is born after the coordinator because its facts rise to it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Introduce(pub Addr<PhoneBook>);
+
+/// Fails what is waited for and stops every peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl Handler<Introduce> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, introduce: Introduce, _: &mut Self::Context) {
+        self.phone_book = Some(introduce.0);
+    }
+}
+
+impl Handler<PhonebookFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: PhonebookFact, _: &mut Self::Context) {
+        let PhonebookFact { url, error } = fact;
+        self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
+    }
+}
+
+impl Handler<Accepted> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, accepted: Accepted, _: &mut Self::Context) {
+        let Some(id) = tls::peer_of(&accepted.0) else { return };
+        if id == self.identity.peer_id() {
+            // Somebody runs a second daemon with this identity; talking to oneself helps nobody.
+            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
+            return;
+        }
+        if let Some(known) = self.peer(id) {
+            known.actor.do_send(peer::Adopt(accepted.0));
+        }
+    }
+}
+
+impl Handler<PeerFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
+        match fact {
+            PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
+            PeerFact::Greeted { peer, link, greeting } => self.judge(peer, link, &greeting),
+            PeerFact::Opened { peer, greeting } => {
+                let Some(known) = self.peers.get_mut(&peer) else { return };
+                known.open = true;
+                known.player = greeting.player.clone().or(known.player.take());
+                let (actor, player) = (known.actor.clone(), known.player.clone());
+                tracing::info!(peer = %peer.short(), "connected");
+                let bus = self.bus.clone();
+                let told = async move {
+                    let status = actor.send(peer::Report).await.ok()?;
+                    Some(Event::PeerConnected { peer_id: peer, player, path: status.path? })
+                };
+                ctx.spawn(told.into_actor(self).map(move |event, _, _| {
+                    if let Some(event) = event {
+                        bus.publish(event);
+                    }
+                }));
+                self.shows(peer, greeting.published);
+                self.link_open(peer, ctx);
+            }
+            PeerFact::Look { peer, look } => self.shows(peer, look),
+            PeerFact::Lost { peer, cause } => {
+                let Some(known) = self.peers.get_mut(&peer) else { return };
+                known.open = false;
+                tracing::info!(peer = %peer.short(), "disconnected: {cause}");
+                let player = known.player.clone();
+                self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
+                self.link_lost(peer, ctx);
+            }
+            PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
+            PeerFact::Appearance { peer, result } => self.appearance_came(peer, result, ctx),
+        }
+    }
+}
+
+impl Coordinator {
+    /// A peer says what it publishes now; whether to fetch it, the plugin knows.
+    fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
+        if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
+            self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
+        }
+    }
+
+    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
+    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        let Some(known) = self.peers.get(&peer) else { return };
+        let (actor, last) = (known.actor.clone(), known.addr);
+        let Some(player) = known.player.clone() else {
+            let at = last.ok_or_else(|| "their address is not known".to_owned());
+            actor.do_send(peer::DialAt(at));
+            return;
+        };
+        self.look_up(player, ctx, move |coordinator, result, _| {
+            let at = match result {
+                Ok(entry) if entry.peer == peer => {
+                    if let Some(known) = coordinator.peers.get_mut(&peer) {
+                        known.addr = Some(entry.addr);
+                    }
+                    Ok(entry.addr)
+                }
+                Ok(_) => Err("the phone book now knows their name under another key".to_owned()),
+                // A phone book that is gone does not part those who know each other's place.
+                Err(error) => last.ok_or_else(|| error.to_string()),
+            };
+            actor.do_send(peer::DialAt(at));
+        });
+    }
+}
+
+impl Handler<Stop> for Coordinator {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
+        let stopping = || Fault::new(FaultCode::Stopping, "the daemon is stopping");
+        for (_, fetch) in self.fetches.drain() {
+            fetch.answer(Err(stopping()));
+        }
+        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|(_, known)| known.actor).collect();
+        ctx.stop();
+        Box::pin(async move {
+            for peer in peers {
+                // A peer that is gone needs no stopping.
+                peer.send(peer::Stop).await.ok();
+            }
+        })
+    }
+}

@@ -1,0 +1,251 @@
+//! This player's own look: scanning it, signing it, offering it, and going on with it after a restart.
+
+use super::{
+    Coordinator,
+    requests::{bad_path, internal},
+};
+use crate::{
+    actors::{mod_cache::Scan, peer, unix_millis},
+    io::{private, store::Pin},
+    offer::Offer,
+    penumbra::Choice,
+    pumps::scan::{ScanError, Scanned},
+};
+use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use fyteclub_proto::{
+    appearance::{Appearance, SignedAppearance},
+    codec,
+    local::{
+        Event, Fault, FaultCode,
+        reply::Published,
+        request::{Publish, PublishMod},
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Files that change come in groups: the second look waits for the rest.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What to publish, as it was asked for; kept, to be done again when files change and after a restart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum What {
+    Mod(PublishMod),
+    Plugin(Publish),
+}
+
+/// The file in which the published look survives a restart.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    document: Vec<u8>,
+    /// [`What`] as JSON, whose shapes may grow.
+    what: String,
+}
+
+/// What is published now.
+pub struct Own {
+    offer: watch::Sender<Option<Arc<Offer>>>,
+    what: Option<What>,
+    seq: u64,
+    /// Unpacked files of an archive are nowhere else.
+    pin: Option<Pin>,
+    file: PathBuf,
+    rescanning: bool,
+}
+
+impl Own {
+    pub fn new(offer: watch::Sender<Option<Arc<Offer>>>, file: PathBuf) -> Self {
+        Self { offer, what: None, seq: 0, pin: None, file, rescanning: false }
+    }
+}
+
+/// A file that is published was found changed while it was served.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SourceChanged;
+
+impl Handler<SourceChanged> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: SourceChanged, ctx: &mut Self::Context) {
+        if std::mem::replace(&mut self.own.rescanning, true) {
+            return;
+        }
+        ctx.run_later(SETTLE, |coordinator, ctx| {
+            coordinator.own.rescanning = false;
+            coordinator.rescan(ctx);
+        });
+    }
+}
+
+type Scanning = dyn ActorFuture<Coordinator, Output = Result<Published, Fault>>;
+
+impl Coordinator {
+    /// Scans and publishes; the future ends with what `publish` answers.
+    pub(super) fn scan(&mut self, what: What) -> Result<std::pin::Pin<Box<Scanning>>, Fault> {
+        let Some(player) = self.around.player.clone() else {
+            return Err(Fault::new(
+                FaultCode::NoPlayer,
+                "the daemon does not know whose look this is: start it with --player \"NAME@WORLD\"",
+            ));
+        };
+        let scan = match &what {
+            What::Mod(publish) => {
+                let path = PathBuf::from(&publish.path);
+                if !path.is_absolute() {
+                    return Err(bad_path("the mod"));
+                }
+                let choice = |choice: &fyteclub_proto::local::request::OptionChoice| Choice {
+                    group: choice.group.clone(),
+                    option: choice.option.clone(),
+                };
+                Scan::Mod { path, choices: publish.options.iter().map(choice).collect() }
+            }
+            What::Plugin(publish) => Scan::Plugin(publish.clone()),
+        };
+        let cache = self.cache.clone();
+        let scanning = async move { cache.send(scan).await };
+        Ok(Box::pin(scanning.into_actor(self).map(move |scanned, coordinator, _| {
+            let scanned = scanned.map_err(|_| internal())?.map_err(|error| scan_fault(&error))?;
+            coordinator.publish(what, player, scanned)
+        })))
+    }
+
+    fn publish(
+        &mut self,
+        what: What,
+        player: fyteclub_proto::id::PlayerName,
+        scanned: Scanned,
+    ) -> Result<Published, Fault> {
+        let Scanned { look, left_out } = scanned;
+        let hash = look.hash();
+        let (files, bytes) = look.totals();
+        let reply = Published { appearance: hash, files, bytes, left_out };
+        self.own.what = Some(what);
+        if self.own.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
+            return Ok(reply);
+        }
+        self.own.seq = (self.own.seq + 1).max(unix_millis());
+        let appearance =
+            Appearance { v: fyteclub_proto::version::APPEARANCE_VERSION, seq: self.own.seq, player, look };
+        let document = SignedAppearance::sign(&appearance, self.identity.key()).to_bytes();
+        self.offer(&appearance, document.clone());
+        let text = serde_json::to_string(&self.own.what).unwrap_or_default();
+        let saved = codec::encode(&Saved { document, what: text });
+        private::write(&self.own.file, &saved).map_err(|error| {
+            Fault::new(
+                FaultCode::Io,
+                format!(
+                    "the look is published until the daemon stops, because {} cannot be written: {error}",
+                    self.own.file.display()
+                ),
+            )
+        })?;
+        tracing::info!("published a look of {files} files, {bytes} bytes; {} left out", reply.left_out.len());
+        Ok(reply)
+    }
+
+    fn offer(&mut self, appearance: &Appearance, document: Vec<u8>) {
+        let look = &appearance.look;
+        let (hash, (files, bytes)) = (look.hash(), look.totals());
+        let blobs: std::collections::HashSet<_> = look.blobs().into_keys().collect();
+        self.own.pin = Some(self.store().pin(blobs.iter().copied()));
+        self.own.offer.send_replace(Some(Arc::new(Offer { appearance: hash, document, blobs })));
+        self.announce();
+        self.bus.publish(Event::AppearancePublished { appearance: Some(hash), files, bytes });
+    }
+
+    fn announce(&self) {
+        self.peers.values().for_each(|known| known.actor.do_send(peer::OurLook));
+    }
+
+    pub(super) fn withdraw(&mut self) -> Result<(), Fault> {
+        self.own.what = None;
+        self.own.pin = None;
+        if self.own.offer.send_replace(None).is_some() {
+            self.announce();
+            self.bus.publish(Event::AppearancePublished { appearance: None, files: 0, bytes: 0 });
+        }
+        match fs::remove_file(&self.own.file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let path = self.own.file.display();
+                Err(Fault::new(
+                    FaultCode::Io,
+                    format!("{path} cannot be removed, so the look would come back after a restart: {error}"),
+                ))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Offers what was published before the restart, at once, and then looks whether it is still so.
+    pub(super) fn restore(&mut self, ctx: &mut Context<Self>) {
+        let Some((saved, appearance)) = self.read_saved() else { return };
+        if Some(&appearance.player) != self.around.player.as_ref() {
+            return;
+        }
+        self.own.seq = appearance.seq;
+        self.own.what = serde_json::from_str(&saved.what).ok();
+        self.offer(&appearance, saved.document);
+        self.rescan(ctx);
+    }
+
+    fn read_saved(&self) -> Option<(Saved, Appearance)> {
+        let bytes = read_if_there(&self.own.file)?;
+        let read = codec::decode::<Saved>(&bytes).map_err(|error| error.to_string()).and_then(|saved| {
+            let appearance = SignedAppearance::open(&saved.document, &self.identity.peer_id());
+            appearance.map(|appearance| (saved, appearance)).map_err(|error| error.to_string())
+        });
+        match read {
+            Ok(saved) => Some(saved),
+            Err(error) => {
+                tracing::warn!(
+                    "what was published before the restart cannot be read ({error}): publish it again"
+                );
+                None
+            }
+        }
+    }
+
+    fn rescan(&mut self, ctx: &mut Context<Self>) {
+        let Some(what) = self.own.what.clone() else { return };
+        match self.scan(what) {
+            Ok(scan) => {
+                ctx.spawn(scan.map(|result, _, _| {
+                    if let Err(fault) = result {
+                        tracing::warn!("the published look could not be read again: {fault}");
+                    }
+                }));
+            }
+            Err(fault) => tracing::warn!("the published look could not be read again: {fault}"),
+        }
+    }
+}
+
+fn read_if_there(path: &Path) -> Option<Vec<u8>> {
+    match fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!("{} cannot be read: {error}", path.display());
+            None
+        }
+    }
+}
+
+fn scan_fault(error: &ScanError) -> Fault {
+    match error {
+        ScanError::Mod(error) => Fault::new(FaultCode::BadMod, error.to_string()),
+        ScanError::Look(error) => {
+            Fault::new(FaultCode::TooLarge, format!("this look cannot be shared: {error}"))
+        }
+        ScanError::Scratch(_) => Fault::new(FaultCode::Io, error.to_string()),
+        ScanError::Store(error) => super::fetch::store_fault(error),
+    }
+}

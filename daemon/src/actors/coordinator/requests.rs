@@ -1,0 +1,166 @@
+//! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
+
+pub use super::publish::What;
+use super::{Coordinator, fetch::Waiter};
+use crate::actors::mod_cache;
+use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture, fut};
+use fyteclub_proto::{
+    id::PlayerName,
+    local::{
+        Fault, FaultCode,
+        reply::{CacheStats, CacheVerified, Empty, Fetched, PeerStatus, Published, Status},
+        request::{PublishMod, Trust},
+    },
+};
+use std::path::PathBuf;
+use tokio::sync::oneshot;
+
+type Answer<T> = Result<T, Fault>;
+
+#[derive(Message)]
+#[rtype(result = "Answer<Status>")]
+pub struct AskStatus;
+
+#[derive(Message)]
+#[rtype(result = "Vec<PeerStatus>")]
+pub struct AskPeers;
+
+/// Publishes a mod or what a plugin found.
+#[derive(Message)]
+#[rtype(result = "Answer<Published>")]
+pub struct Publish(pub What);
+
+#[derive(Message)]
+#[rtype(result = "Answer<Empty>")]
+pub struct Unpublish;
+
+/// Answered when the look is complete, verified and on disk, and written to `out` if that is wished.
+#[derive(Message)]
+#[rtype(result = "Answer<Fetched>")]
+pub struct AskFetch {
+    pub player: PlayerName,
+    pub out: Option<PathBuf>,
+}
+
+impl Message for TrustKey {
+    type Result = Answer<Empty>;
+}
+
+pub struct TrustKey(pub Trust);
+
+#[derive(Message)]
+#[rtype(result = "Answer<CacheStats>")]
+pub struct AskCache;
+
+#[derive(Message)]
+#[rtype(result = "Answer<CacheVerified>")]
+pub struct VerifyCache;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+pub(super) fn internal() -> Fault {
+    Fault::new(FaultCode::Internal, "a part of the daemon does not answer; its log says more")
+}
+
+pub(super) fn bad_path(what: &str) -> Fault {
+    Fault::new(FaultCode::BadRequest, format!("{what} must be an absolute path"))
+}
+
+impl Handler<AskStatus> for Coordinator {
+    type Result = ResponseFuture<Answer<Status>>;
+
+    fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(self.status())
+    }
+}
+
+impl Handler<AskPeers> for Coordinator {
+    type Result = ResponseFuture<Vec<PeerStatus>>;
+
+    fn handle(&mut self, _: AskPeers, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(self.peer_list())
+    }
+}
+
+impl Handler<Publish> for Coordinator {
+    type Result = ResponseActFuture<Self, Answer<Published>>;
+
+    fn handle(&mut self, publish: Publish, _: &mut Context<Self>) -> Self::Result {
+        match self.scan(publish.0) {
+            Ok(scan) => Box::pin(scan),
+            Err(fault) => Box::pin(fut::ready(Err(fault))),
+        }
+    }
+}
+
+impl Handler<Unpublish> for Coordinator {
+    type Result = Answer<Empty>;
+
+    fn handle(&mut self, _: Unpublish, _: &mut Context<Self>) -> Self::Result {
+        self.withdraw().map(|()| Empty {})
+    }
+}
+
+impl Handler<AskFetch> for Coordinator {
+    type Result = ResponseFuture<Answer<Fetched>>;
+
+    fn handle(&mut self, ask: AskFetch, ctx: &mut Context<Self>) -> Self::Result {
+        if ask.out.as_ref().is_some_and(|out| !out.is_absolute()) {
+            return Box::pin(async { Err(bad_path("the folder to write to")) });
+        }
+        let (answer, answered) = oneshot::channel();
+        self.fetch(ask.player, Waiter { out: ask.out, answer }, ctx);
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(internal())) })
+    }
+}
+
+impl Handler<TrustKey> for Coordinator {
+    type Result = Answer<Empty>;
+
+    fn handle(&mut self, trust: TrustKey, _: &mut Context<Self>) -> Self::Result {
+        let Trust { player, peer_id } = trust.0;
+        self.known.pin(player, peer_id).map_err(|error| Fault::new(FaultCode::Io, error.to_string()))?;
+        Ok(Empty {})
+    }
+}
+
+impl Handler<AskCache> for Coordinator {
+    type Result = ResponseFuture<Answer<CacheStats>>;
+
+    fn handle(&mut self, _: AskCache, _: &mut Context<Self>) -> Self::Result {
+        let cache = self.cache.clone();
+        Box::pin(async move {
+            let stats = cache.send(mod_cache::ReadStats).await.map_err(|_| internal())?;
+            Ok(super::report::cache_stats(&stats))
+        })
+    }
+}
+
+impl Handler<VerifyCache> for Coordinator {
+    type Result = ResponseActFuture<Self, Answer<CacheVerified>>;
+
+    fn handle(&mut self, _: VerifyCache, _: &mut Context<Self>) -> Self::Result {
+        let cache = self.cache.clone();
+        let verify = async move { cache.send(mod_cache::Verify).await };
+        Box::pin(verify.into_actor(self).map(|result, _, _| {
+            let verified = result.map_err(|_| internal())?;
+            Ok(CacheVerified { files: verified.files as u64, bytes: verified.bytes, bad: verified.bad })
+        }))
+    }
+}
+
+impl Handler<Shutdown> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
+        self.shutdown.cancel();
+    }
+}
+
+impl From<PublishMod> for What {
+    fn from(publish: PublishMod) -> Self {
+        Self::Mod(publish)
+    }
+}

@@ -1,0 +1,274 @@
+//! One local client: its requests become messages to the coordinator, its replies and events go back over the socket.
+
+use super::coordinator::{
+    Coordinator,
+    requests::{
+        AskCache, AskFetch, AskPeers, AskStatus, Publish, Shutdown, TrustKey, Unpublish, VerifyCache,
+    },
+};
+use crate::{
+    actors::coordinator::requests,
+    event::Bus,
+    io::ipc::{LocalReader, LocalWriter, ReadError},
+};
+use actix::{
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Message, StreamHandler,
+    WrapFuture,
+};
+use futures::stream;
+use fyteclub_proto::{
+    id::PeerId,
+    local::{
+        Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        reply::{Empty, Hello, Peers},
+    },
+    version::LOCAL_VERSIONS,
+};
+use serde::Serialize;
+use std::{future::Future, path::PathBuf, sync::Arc};
+use tokio::sync::{broadcast, mpsc};
+
+/// Frames that may wait for a client to read; then it waits itself.
+const WAITING_MAX: usize = 256;
+
+/// A frame of the client, or how its socket ended.
+pub enum Heard {
+    Frame(Vec<u8>),
+    Broken(ReadError),
+}
+
+pub struct IpcClient {
+    coordinator: Addr<Coordinator>,
+    peer_id: PeerId,
+    bus: Bus,
+    halves: Option<(LocalReader, LocalWriter)>,
+    send: Option<mpsc::Sender<Notice>>,
+    greeted: bool,
+    watching: bool,
+}
+
+impl IpcClient {
+    pub fn new(
+        coordinator: Addr<Coordinator>,
+        peer_id: PeerId,
+        bus: Bus,
+        reader: LocalReader,
+        writer: LocalWriter,
+    ) -> Self {
+        let halves = Some((reader, writer));
+        Self { coordinator, peer_id, bus, halves, send: None, greeted: false, watching: false }
+    }
+
+    /// Sends a reply when its future ends; the order of replies is the order in which they are ready.
+    fn reply<T, F>(&self, id: u64, result: F, ctx: &mut Context<Self>)
+    where
+        T: Serialize,
+        F: Future<Output = Result<T, Fault>> + 'static,
+    {
+        let Some(send) = self.send.clone() else { return };
+        ctx.spawn(
+            async move {
+                let reply = match result.await {
+                    Ok(result) => Reply::success(id, &result).unwrap_or_else(|error| {
+                        Reply::failure(id, Fault::new(FaultCode::Internal, error.to_string()))
+                    }),
+                    Err(fault) => Reply::failure(id, fault),
+                };
+                // A client that left does not want it.
+                send.send(Notice::Reply(reply)).await.ok();
+            }
+            .into_actor(self),
+        );
+    }
+
+    /// Asks the coordinator and sends what it answers.
+    fn ask<M, T>(&self, id: u64, message: M, ctx: &mut Context<Self>)
+    where
+        M: Message<Result = Result<T, Fault>> + Send + 'static,
+        T: Serialize + Send + 'static,
+        Coordinator: Handler<M>,
+    {
+        let asked = self.coordinator.send(message);
+        self.reply(id, async move { asked.await.unwrap_or_else(|error| Err(gone(error))) }, ctx);
+    }
+
+    fn request(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
+        match request {
+            Request::Hello(hello) => {
+                let common = LOCAL_VERSIONS.iter().copied().find(|version| hello.versions.contains(version));
+                let greeting = common.map(|protocol| Hello {
+                    version: env!("CARGO_PKG_VERSION").into(),
+                    protocol,
+                    peer_id: self.peer_id,
+                });
+                self.greeted = greeting.is_some();
+                let newer = hello.versions.iter().max() > LOCAL_VERSIONS.iter().max();
+                let who = if newer { "the daemon" } else { "the client" };
+                let fault = Fault::new(
+                    FaultCode::Version,
+                    format!(
+                        "daemon and client have no version in common (the daemon speaks {LOCAL_VERSIONS:?}): upgrade {who}"
+                    ),
+                );
+                self.reply(id, async move { greeting.ok_or(fault) }, ctx);
+            }
+            _ if !self.greeted => {
+                let fault = Fault::new(FaultCode::HelloFirst, "say `hello` first");
+                self.reply(id, async { Err::<Empty, _>(fault) }, ctx);
+            }
+            Request::Status => self.ask(id, AskStatus, ctx),
+            Request::PublishMod(publish) => {
+                self.ask(id, Publish(requests::What::from(publish)), ctx);
+            }
+            Request::Publish(publish) => self.ask(id, Publish(requests::What::Plugin(publish)), ctx),
+            Request::Unpublish => self.ask(id, Unpublish, ctx),
+            Request::Fetch(fetch) => {
+                self.ask(id, AskFetch { player: fetch.player, out: fetch.out.map(PathBuf::from) }, ctx);
+            }
+            Request::Peers => {
+                let asked = self.coordinator.send(AskPeers);
+                self.reply(id, async move { asked.await.map(|peers| Peers { peers }).map_err(gone) }, ctx);
+            }
+            Request::Trust(trust) => self.ask(id, TrustKey(trust), ctx),
+            Request::CacheStats => self.ask(id, AskCache, ctx),
+            Request::CacheVerify => self.ask(id, VerifyCache, ctx),
+            Request::Watch => {
+                self.reply(id, async { Ok(Empty {}) }, ctx);
+                self.watch(ctx);
+            }
+            Request::Shutdown => {
+                self.reply(id, async { Ok(Empty {}) }, ctx);
+                self.coordinator.do_send(Shutdown);
+            }
+            other => {
+                let fault = Fault::new(FaultCode::Unsupported, format!("`{}` is not served", other.op()));
+                self.reply(id, async { Err::<Empty, _>(fault) }, ctx);
+            }
+        }
+    }
+
+    /// The whole state, and on the first time every event from now on.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let Some(send) = self.send.clone() else { return };
+        let first = !std::mem::replace(&mut self.watching, true);
+        let (mut events, coordinator) = (self.bus.listen(), self.coordinator.clone());
+        ctx.spawn(
+            async move {
+                let mut lost = true;
+                loop {
+                    if std::mem::take(&mut lost) {
+                        let Ok(Ok(status)) = coordinator.send(AskStatus).await else { return };
+                        if send.send(Notice::Event(Event::State(Box::new(status)))).await.is_err() {
+                            return;
+                        }
+                    }
+                    if !first {
+                        return;
+                    }
+                    match events.recv().await {
+                        Ok(event) => {
+                            if send.send(Notice::Event(Arc::unwrap_or_clone(event))).await.is_err() {
+                                return;
+                            }
+                        }
+                        Err(broadcast::error::RecvError::Lagged(_)) => lost = true,
+                        Err(broadcast::error::RecvError::Closed) => return,
+                    }
+                }
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+fn gone(_: MailboxError) -> Fault {
+    Fault::new(FaultCode::Stopping, "the daemon is stopping")
+}
+
+impl Actor for IpcClient {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some((reader, mut writer)) = self.halves.take() else { return };
+        let (send, mut waiting) = mpsc::channel::<Notice>(WAITING_MAX);
+        self.send = Some(send);
+        // Outlives the actor, so that what was said last is still written.
+        actix::spawn(async move {
+            let mut notices = Vec::new();
+            while waiting.recv_many(&mut notices, WAITING_MAX).await > 0 {
+                if write(&mut writer, &mut notices).await.is_err() {
+                    return;
+                }
+            }
+        });
+        ctx.add_stream(stream::unfold(Some(reader), |reader| async move {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(Some(body)) => Some((Heard::Frame(body), Some(reader))),
+                Ok(None) => None,
+                Err(error) => Some((Heard::Broken(error), None)),
+            }
+        }));
+    }
+}
+
+/// Writes what waits. A reply that is too long for a frame becomes the fault that says so.
+async fn write(writer: &mut LocalWriter, notices: &mut Vec<Notice>) -> std::io::Result<()> {
+    match writer.write(notices).await {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            for notice in notices.drain(..) {
+                let too_long = match &notice {
+                    Notice::Reply(reply) => Some(reply.id),
+                    Notice::Event(_) | Notice::Novel { .. } => None,
+                };
+                let one = writer.write(std::slice::from_ref(&notice)).await;
+                match (one, too_long) {
+                    (Err(error), Some(id)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                        let fault =
+                            Fault::new(FaultCode::TooLarge, "the answer is too long for the local socket");
+                        writer.write(&[Notice::Reply(Reply::failure(id, fault))]).await?;
+                    }
+                    (result, _) => result?,
+                }
+            }
+            Ok(())
+        }
+        result => {
+            notices.clear();
+            result
+        }
+    }
+}
+
+impl StreamHandler<Heard> for IpcClient {
+    fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
+        let body = match heard {
+            Heard::Frame(body) => body,
+            Heard::Broken(error) => {
+                // Says why before it closes; 0 because there is no request to answer.
+                let fault = Fault::new(FaultCode::BadRequest, format!("{error}: the connection is closed"));
+                if let Some(send) = &self.send {
+                    send.try_send(Notice::Reply(Reply::failure(0, fault))).ok();
+                }
+                ctx.stop();
+                return;
+            }
+        };
+        match serde_json::from_slice::<Call>(&body) {
+            Ok(call) => {
+                let id = call.id;
+                match Request::from_call(call) {
+                    Ok(request) => self.request(id, request, ctx),
+                    Err(fault) => self.reply(id, async { Err::<Empty, _>(fault) }, ctx),
+                }
+            }
+            Err(error) => {
+                let fault = Fault::new(FaultCode::BadRequest, format!("a frame is no request: {error}"));
+                if let Some(send) = &self.send {
+                    send.try_send(Notice::Reply(Reply::failure(0, fault))).ok();
+                }
+                ctx.stop();
+            }
+        }
+    }
+}

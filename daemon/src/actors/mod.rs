@@ -1,0 +1,32 @@
+//! Actors own one machine or one table each, and decide. Their handlers are synchronous: message → machine → outputs.
+//! Bytes never ride in messages.
+//!
+//! ```text
+//! ipc (one per client) ─► coordinator ─► phone_book · mod_cache · upnp · peer (one per peer)
+//!                                          listener ┄ facts rise ┄► coordinator ◄┄┄┄┄┄┘
+//! ```
+//!
+//! Commands go down by `Addr`. Facts go up by a `Recipient` handed over at birth; its type is declared in the child's
+//! file. Nobody holds its owner's `Addr`, and work comes home through the actor's own context.
+
+pub mod coordinator;
+pub mod ipc;
+pub mod listener;
+pub mod mod_cache;
+pub mod peer;
+pub mod phone_book;
+pub mod upnp;
+
+/// In 0..1, for jitter.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness there is no jitter, which is no disaster.
+    getrandom::fill(&mut bytes).ok();
+    f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Milliseconds since 1970.
+fn unix_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,139 @@
+//! One connection of a peer with its conversation: the control stream's two halves, and who serves requests on it.
+
+use super::Peer;
+use crate::{
+    io::quic::{
+        Link,
+        stream::{StreamError, read_frame, write_frame},
+    },
+    pumps::push::Push,
+};
+use actix::{AsyncContext, Context};
+use futures::stream;
+use fyteclub_proto::{
+    id::{BlobHash, PlayerName},
+    peer::{CloseCode, Control, Greeting},
+    seal::End,
+    session::Session,
+};
+use quinn::{ConnectionError, RecvStream};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+/// What comes off a link's control stream, and at last that the connection is gone.
+pub enum Heard {
+    Control { link: usize, control: Control },
+    Wrong { link: usize, code: CloseCode },
+    Gone { link: usize, error: ConnectionError },
+}
+
+pub struct Live {
+    pub link: Link,
+    pub session: Session,
+    say: mpsc::UnboundedSender<Control>,
+    greeting: Option<Greeting>,
+    serving: Option<tokio::task::AbortHandle>,
+}
+
+impl Live {
+    /// Opens or awaits the control stream; what is heard on it comes to the actor as [`Heard`].
+    pub fn begin(link: Link, greeting: Greeting, ctx: &mut Context<Peer>) -> Self {
+        let session = Session::new(link.end(), greeting, Instant::now());
+        // Bounded by what the session says: a greeting, then one message per change of our own look.
+        let (say, mut said) = mpsc::unbounded_channel::<Control>();
+        let (receiving, received) = oneshot::channel::<RecvStream>();
+        let writing = link.clone();
+        tokio::spawn(async move {
+            let opened = match writing.end() {
+                End::Dialer => writing.open_stream().await,
+                End::Acceptor => writing.accept_stream().await.map_err(StreamError::from),
+            };
+            let Ok((mut send, recv)) = opened else { return };
+            receiving.send(recv).ok();
+            while let Some(control) = said.recv().await {
+                if write_frame(&mut send, &control).await.is_err() {
+                    return;
+                }
+            }
+        });
+        ctx.add_stream(heard(link.clone(), received));
+        Self { link, session, say, greeting: None, serving: None }
+    }
+
+    pub fn say(&self, control: Control) {
+        // A link that is gone says so itself.
+        self.say.send(control).ok();
+    }
+
+    pub fn greeted(&mut self, greeting: Greeting) {
+        self.greeting = Some(greeting);
+    }
+
+    pub fn set_look(&mut self, look: Option<BlobHash>) {
+        if let Some(greeting) = &mut self.greeting {
+            greeting.published = look;
+        }
+    }
+
+    pub fn instance(&self) -> Option<u64> {
+        self.greeting.as_ref().map(|greeting| greeting.instance)
+    }
+
+    pub fn player(&self) -> Option<PlayerName> {
+        self.greeting.as_ref()?.player.clone()
+    }
+
+    /// Answers the peer's requests from now on. QUIC's stream limit is the bound on how many at once.
+    pub fn serve(&mut self, push: Push) {
+        let serving = tokio::spawn(async move {
+            while let Ok((send, recv)) = push.link.accept_stream().await {
+                tokio::spawn(push.clone().serve(send, recv));
+            }
+        });
+        self.serving = Some(serving.abort_handle());
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(serving) = &self.serving {
+            serving.abort();
+        }
+    }
+}
+
+enum Stage {
+    Opening(oneshot::Receiver<RecvStream>),
+    Reading(RecvStream),
+    Closing,
+}
+
+fn heard(link: Link, received: oneshot::Receiver<RecvStream>) -> impl futures::Stream<Item = Heard> {
+    stream::unfold(Some((link, Stage::Opening(received))), |state| async move {
+        let (link, mut stage) = state?;
+        let id = link.id();
+        if let Stage::Opening(received) = stage {
+            stage = received.await.map_or(Stage::Closing, Stage::Reading);
+        }
+        if let Stage::Reading(mut recv) = stage {
+            match read_frame::<Control>(&mut recv).await {
+                Ok(Some(control)) => {
+                    let heard = Heard::Control { link: id, control };
+                    return Some((heard, Some((link, Stage::Reading(recv)))));
+                }
+                // A control stream ends with its link, never before.
+                Ok(None) => {
+                    let heard = Heard::Wrong { link: id, code: CloseCode::OutOfTurn };
+                    return Some((heard, Some((link, Stage::Closing))));
+                }
+                Err(error) => {
+                    if let Some(code) = error.misbehaviour() {
+                        return Some((Heard::Wrong { link: id, code }, Some((link, Stage::Closing))));
+                    }
+                }
+            }
+        }
+        let error = link.closed().await;
+        Some((Heard::Gone { link: id, error }, None))
+    })
+}

@@ -1,0 +1,572 @@
+//! One peer: keeps the one link to it, whoever dialled, and starts the pumps on it.
+//!
+//! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): the greeting decides which
+//! stays, see [`Peer::keeps`]. Only the link in use carries requests.
+
+mod live;
+
+use super::random;
+use crate::{
+    io::{
+        quic::{Link, QuicEndpoint, endpoint::DialError},
+        store::Store,
+    },
+    offer::CurrentOffer,
+    pumps::{
+        compression::Compression,
+        pull::{self, AppearancePullError, Notes, Target},
+        push::{Changed, Push},
+    },
+};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    SpawnHandle, StreamHandler, WrapFuture,
+};
+use fyteclub_proto::{
+    id::{BlobHash, PeerId, PlayerName},
+    local::reply::{PeerState, PeerStatus},
+    peer::{CloseCode, Greeting},
+    reach::{self, Reach, TRY_TIME},
+    seal::End,
+    session::{Input, Output},
+    share_rule::Asker,
+    transfer::RequestId,
+};
+use live::{Heard, Live};
+use quinn::{Connection, ConnectionError};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// While something is asked of a peer, a path without a single datagram for this long is taken for dead. Keep-alives
+/// come more often than that.
+const DEAF_AFTER: Duration = Duration::from_secs(6);
+/// How long an appearance may take to come.
+const APPEARANCE_TIME: Duration = Duration::from_secs(30);
+
+/// What a peer actor says to the coordinator.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum PeerFact {
+    /// It wants to dial and needs to know where.
+    AddressNeeded {
+        peer: PeerId,
+    },
+    /// Somebody arrived and said who they are: answer with [`Judge`].
+    Greeted {
+        peer: PeerId,
+        link: usize,
+        greeting: Greeting,
+    },
+    Opened {
+        peer: PeerId,
+        greeting: Greeting,
+    },
+    /// The peer's own look is this one now.
+    Look {
+        peer: PeerId,
+        look: Option<BlobHash>,
+    },
+    /// There is no link any more; requests on it are over.
+    Lost {
+        peer: PeerId,
+        cause: String,
+    },
+    /// It could not be reached, and nothing more is tried.
+    GaveUp {
+        peer: PeerId,
+        cause: String,
+    },
+    Appearance {
+        peer: PeerId,
+        result: Result<Vec<u8>, AppearancePullError>,
+    },
+}
+
+/// What every peer actor is born with.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub here: PeerId,
+    pub player: Option<PlayerName>,
+    /// Random at every start of the daemon.
+    pub instance: u64,
+    pub endpoint: QuicEndpoint,
+    pub store: Store,
+    pub offer: CurrentOffer,
+    pub compression: Compression,
+}
+
+pub struct Peer {
+    id: PeerId,
+    around: Surroundings,
+    facts: Recipient<PeerFact>,
+    reach: Reach,
+    state: PeerState,
+    cause: Option<String>,
+    links: HashMap<usize, Live>,
+    /// The open link that requests go over.
+    current: Option<usize>,
+    pulls: HashMap<u64, tokio::task::AbortHandle>,
+    /// Datagrams of the current link at the last look, and when they changed.
+    listening: (u64, Instant),
+    changed: Changed,
+    timer: Option<SpawnHandle>,
+}
+
+impl Peer {
+    pub fn new(id: PeerId, around: Surroundings, facts: Recipient<PeerFact>, changed: Changed) -> Self {
+        Self {
+            id,
+            around,
+            facts,
+            reach: Reach::default(),
+            state: PeerState::Disconnected,
+            cause: None,
+            links: HashMap::new(),
+            current: None,
+            pulls: HashMap::new(),
+            listening: (0, Instant::now()),
+            changed,
+            timer: None,
+        }
+    }
+
+    fn greeting(&self) -> Greeting {
+        Greeting {
+            agent: concat!("fyteclubd ", env!("CARGO_PKG_VERSION")).into(),
+            player: self.around.player.clone(),
+            capabilities: 0,
+            published: self.around.offer.borrow().as_ref().map(|offer| offer.appearance),
+            instance: self.around.instance,
+        }
+    }
+
+    /// Begins a conversation on a fresh connection.
+    fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
+        let Some(link) = Link::new(connection, end) else { return };
+        let id = link.id();
+        let live = Live::begin(link, self.greeting(), ctx);
+        self.links.insert(id, live);
+        self.drive(ctx);
+    }
+
+    /// Whether a link that just greeted replaces the current one. Both sides come to the same answer: a peer that
+    /// restarted wins over its former life; of two links of the same lives the one stays that the smaller key dialled,
+    /// and of two by the same dialler the newer.
+    fn keeps(&self, fresh: usize, instance: u64) -> bool {
+        let Some((old, fresh)) = self.current.and_then(|id| self.links.get(&id)).zip(self.links.get(&fresh))
+        else {
+            return true;
+        };
+        let dialer = |live: &Live| match live.link.end() {
+            End::Dialer => self.around.here,
+            End::Acceptor => self.id,
+        };
+        let (old_dialer, fresh_dialer) = (dialer(old), dialer(fresh));
+        old.instance() != Some(instance)
+            || old_dialer == fresh_dialer
+            || fresh_dialer == self.around.here.min(self.id)
+    }
+
+    /// Acts on everything the machines have to say, and sets the next alarm.
+    fn drive(&mut self, ctx: &mut Context<Self>) {
+        let ids: Vec<usize> = self.links.keys().copied().collect();
+        for id in ids {
+            while let Some(output) = self.links.get_mut(&id).and_then(|live| live.session.poll()) {
+                self.session_output(id, output, ctx);
+            }
+        }
+        while let Some(output) = self.reach.poll() {
+            match output {
+                reach::Output::Dial => self.facts.do_send(PeerFact::AddressNeeded { peer: self.id }),
+                reach::Output::State(state) => self.state = state,
+                reach::Output::GaveUp(cause) => {
+                    self.cause = Some(cause.clone());
+                    self.facts.do_send(PeerFact::GaveUp { peer: self.id, cause });
+                }
+            }
+        }
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
+        let deaf = (!self.pulls.is_empty()).then(|| Instant::now() + Duration::from_secs(1));
+        let next = sessions.chain(self.reach.deadline().map(|(at, _)| at)).chain(deaf).min();
+        self.timer = next.map(|at| {
+            ctx.run_later(at.saturating_duration_since(Instant::now()), |peer, ctx| peer.alarm(ctx))
+        });
+    }
+
+    fn alarm(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        self.links.values_mut().for_each(|live| live.session.handle(now, Input::Time));
+        self.reach.handle(now, random(), reach::Input::Time);
+        if let Some(live) = self.current.and_then(|id| self.links.get(&id)) {
+            let heard = live.link.datagrams_heard();
+            if heard != self.listening.0 || self.pulls.is_empty() {
+                self.listening = (heard, now);
+            } else if now >= self.listening.1 + DEAF_AFTER {
+                tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
+                live.link.close(CloseCode::Silent);
+            }
+        }
+        self.drive(ctx);
+    }
+
+    fn session_output(&mut self, id: usize, output: Output, ctx: &mut Context<Self>) {
+        let Some(live) = self.links.get_mut(&id) else { return };
+        match output {
+            Output::Say(control) => live.say(control),
+            Output::Greeted(greeting) => {
+                let (instance, peer) = (greeting.instance, self.id);
+                if self.keeps(id, instance) {
+                    self.facts.do_send(PeerFact::Greeted { peer, link: id, greeting });
+                } else if let Some(live) = self.links.get_mut(&id) {
+                    live.session.handle(Instant::now(), Input::Close(CloseCode::Duplicate));
+                    self.drive(ctx);
+                }
+            }
+            Output::Opened { greeting, .. } => self.opened(id, greeting, ctx),
+            Output::TheirLook(look) => {
+                live.set_look(look);
+                self.facts.do_send(PeerFact::Look { peer: self.id, look });
+            }
+            Output::Close(code) => live.link.close(code),
+        }
+    }
+
+    fn opened(&mut self, id: usize, greeting: Greeting, ctx: &mut Context<Self>) {
+        let keeps = self.keeps(id, greeting.instance);
+        let Some(live) = self.links.get_mut(&id) else { return };
+        live.greeted(greeting.clone());
+        if !keeps {
+            live.link.close(CloseCode::Duplicate);
+            return;
+        }
+        let push = Push {
+            link: live.link.clone(),
+            store: self.around.store.clone(),
+            offer: self.around.offer.clone(),
+            asker: Asker { greeted: true, banned: false },
+            compression: self.around.compression,
+            changed: self.changed.clone(),
+        };
+        live.serve(push);
+        // A dialler's greeting may be older than what is published by now.
+        live.session.handle(
+            Instant::now(),
+            Input::Publish(self.around.offer.borrow().as_ref().map(|o| o.appearance)),
+        );
+        if let Some(old) = self.current.replace(id).filter(|old| *old != id)
+            && let Some(old) = self.links.get(&old)
+        {
+            old.link.close(CloseCode::Duplicate);
+        }
+        self.cause = None;
+        self.listening = (0, Instant::now());
+        self.reach.handle(Instant::now(), random(), reach::Input::Opened);
+        self.facts.do_send(PeerFact::Opened { peer: self.id, greeting });
+        self.drive(ctx);
+    }
+
+    /// A connection is gone.
+    fn gone(&mut self, id: usize, error: &ConnectionError, ctx: &mut Context<Self>) {
+        let Some(live) = self.links.remove(&id) else { return };
+        let (cause, again) = explain(error);
+        tracing::debug!(peer = %self.id.short(), "a link ended: {error}");
+        let was_current = self.current == Some(id);
+        if was_current {
+            self.current = None;
+            self.pulls.drain().for_each(|(_, pull)| pull.abort());
+            self.cause = Some(cause.clone());
+            self.facts.do_send(PeerFact::Lost { peer: self.id, cause: cause.clone() });
+        }
+        if self.current.is_none() && (was_current || live.link.end() == End::Dialer) {
+            self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
+        }
+        self.drive(ctx);
+    }
+
+    fn dial(&mut self, addr: SocketAddr, ctx: &mut Context<Self>) {
+        let (endpoint, peer) = (self.around.endpoint.clone(), self.id);
+        let dial = async move { tokio::time::timeout(TRY_TIME, endpoint.dial(addr, peer)).await };
+        ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| match result {
+            Ok(Ok(connection)) => {
+                peer.reach.handle(Instant::now(), random(), reach::Input::Greeting);
+                peer.begin(connection, End::Dialer, ctx);
+            }
+            Ok(Err(DialError::Connection(error))) => {
+                let (cause, again) = explain(&error);
+                peer.dial_failed(cause, again, ctx);
+            }
+            Ok(Err(error)) => peer.dial_failed(error.to_string(), false, ctx),
+            Err(_) => peer.dial_failed(NO_ANSWER.into(), true, ctx),
+        }));
+    }
+
+    fn dial_failed(&mut self, cause: String, again: bool, ctx: &mut Context<Self>) {
+        if self.current.is_none() {
+            self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
+        }
+        self.drive(ctx);
+    }
+}
+
+const NO_ANSWER: &str =
+    "nobody answers at their address: their daemon may be off, or their router lets nobody in";
+
+/// Why a connection ended, in words for a person, and whether another try makes sense.
+fn explain(error: &ConnectionError) -> (String, bool) {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            match CloseCode::from_number(close.error_code.into_inner()) {
+                Some(code) => (code.explain().into(), code.consequence().retry),
+                None => (
+                    "the other side ended the link for a reason that this program is too old to know".into(),
+                    false,
+                ),
+            }
+        }
+        ConnectionError::TimedOut => (NO_ANSWER.into(), true),
+        ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
+            ("whoever answers at their address does not have their key".into(), false)
+        }
+        ConnectionError::Reset => ("the other side restarted".into(), true),
+        ConnectionError::LocallyClosed => ("the link was closed here".into(), true),
+        ConnectionError::VersionMismatch => (CloseCode::Version.explain().into(), false),
+        other => (other.to_string(), true),
+    }
+}
+
+impl Actor for Peer {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.links.values().for_each(|live| live.link.close(CloseCode::Done));
+    }
+}
+
+impl StreamHandler<Heard> for Peer {
+    fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
+        match heard {
+            Heard::Control { link, control } => {
+                if let Some(live) = self.links.get_mut(&link) {
+                    live.session.handle(Instant::now(), Input::Heard(control));
+                }
+            }
+            Heard::Wrong { link, code } => {
+                if let Some(live) = self.links.get_mut(&link) {
+                    live.session.handle(Instant::now(), Input::Close(code));
+                }
+            }
+            Heard::Gone { link, error } => self.gone(link, &error, ctx),
+        }
+        self.drive(ctx);
+    }
+
+    /// One link's end is not the peer's.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+/// Somebody needs a link to this peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Want;
+
+/// Where to dial, or why that is not known.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DialAt(pub Result<SocketAddr, String>);
+
+/// A connection that the peer dialled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Adopt(pub Connection);
+
+/// The verdict on a greeting: `None` admits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Judge {
+    pub link: usize,
+    pub refuse: Option<CloseCode>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskAppearance;
+
+/// Carries one request of a transfer; its notes go where they are wanted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Pull {
+    /// Names the request among all of this daemon.
+    pub request: u64,
+    /// Names it in its transfer.
+    pub machine_request: RequestId,
+    pub targets: Vec<Target>,
+    pub notes: Notes,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopPull(pub u64);
+
+/// This player's own look changed; the offer says to what.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OurLook;
+
+/// Nobody needs this peer at the moment: the link stays while it lives, and is not dialled again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
+/// Ends every link with this code.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close(pub CloseCode);
+
+#[derive(Message)]
+#[rtype(result = "PeerStatus")]
+pub struct Report;
+
+/// Closes and ends the actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl Handler<Want> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Want, ctx: &mut Self::Context) {
+        self.reach.handle(Instant::now(), random(), reach::Input::Want);
+        self.drive(ctx);
+    }
+}
+
+impl Handler<DialAt> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, at: DialAt, ctx: &mut Self::Context) {
+        match at.0 {
+            Ok(addr) => self.dial(addr, ctx),
+            Err(cause) => self.dial_failed(cause, true, ctx),
+        }
+    }
+}
+
+impl Handler<Adopt> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, adopt: Adopt, ctx: &mut Self::Context) {
+        self.begin(adopt.0, End::Acceptor, ctx);
+    }
+}
+
+impl Handler<Judge> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
+        if let Some(live) = self.links.get_mut(&judge.link) {
+            live.session.handle(Instant::now(), judge.refuse.map_or(Input::Admit, Input::Close));
+        }
+        self.drive(ctx);
+    }
+}
+
+impl Handler<AskAppearance> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: AskAppearance, ctx: &mut Self::Context) {
+        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let link = live.link.clone();
+        let ask = async move { tokio::time::timeout(APPEARANCE_TIME, pull::appearance(&link)).await };
+        ctx.spawn(ask.into_actor(self).map(|result, peer, _| {
+            let late = |_| Err(AppearancePullError::Stream(crate::io::quic::stream::StreamError::Short));
+            peer.facts.do_send(PeerFact::Appearance { peer: peer.id, result: result.unwrap_or_else(late) });
+        }));
+    }
+}
+
+impl Handler<Pull> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, pull: Pull, ctx: &mut Self::Context) {
+        // Without a link the transfer was told already, or will be.
+        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        self.pulls.retain(|_, pull| !pull.is_finished());
+        if self.pulls.is_empty() {
+            self.listening = (live.link.datagrams_heard(), Instant::now());
+        }
+        let Pull { request, machine_request, targets, notes } = pull;
+        let carry =
+            pull::pieces(live.link.clone(), machine_request, targets, self.around.store.clone(), notes);
+        self.pulls.insert(request, tokio::spawn(carry).abort_handle());
+        if self.timer.is_none() {
+            self.drive(ctx);
+        }
+    }
+}
+
+impl Handler<StopPull> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, stop: StopPull, _: &mut Self::Context) {
+        if let Some(pull) = self.pulls.remove(&stop.0) {
+            pull.abort();
+        }
+    }
+}
+
+impl Handler<OurLook> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: OurLook, ctx: &mut Self::Context) {
+        let look = self.around.offer.borrow().as_ref().map(|offer| offer.appearance);
+        self.links.values_mut().for_each(|live| live.session.handle(Instant::now(), Input::Publish(look)));
+        self.drive(ctx);
+    }
+}
+
+impl Handler<Leave> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        self.reach.handle(Instant::now(), random(), reach::Input::Leave);
+        self.drive(ctx);
+    }
+}
+
+impl Handler<Close> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _: &mut Self::Context) {
+        self.links.values().for_each(|live| live.link.close(close.0));
+    }
+}
+
+impl Handler<Report> for Peer {
+    type Result = MessageResult<Report>;
+
+    fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let live = self.current.and_then(|id| self.links.get(&id));
+        MessageResult(PeerStatus {
+            player: live.and_then(Live::player),
+            peer_id: self.id,
+            state: self.state,
+            path: live.map(|live| live.link.path()),
+            rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
+            cause: if live.is_some() { None } else { self.cause.clone() },
+        })
+    }
+}
+
+impl Handler<Stop> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

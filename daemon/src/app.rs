@@ -1,0 +1,214 @@
+//! The composition root: starts leaves first, stops roots first, each with a deadline, and says who did not stop.
+
+use crate::{
+    actors::{
+        coordinator::{self, Birth, Coordinator},
+        ipc::IpcClient,
+        listener::Listener,
+        mod_cache::{self, ModCache},
+        peer::Surroundings,
+        phone_book::{self, PhoneBook, Registrant},
+        upnp::Upnp,
+    },
+    config::{Config, paths},
+    event::Bus,
+    io::{
+        identity::Identity,
+        ipc::{IpcError, LocalListener},
+        known_peers::KnownPeers,
+        phonebook_http::PhonebookHttp,
+        private,
+        quic::{QuicEndpoint, tls::Certificate},
+        store::{Store, StoreConfig},
+    },
+    offer::Offer,
+    service,
+};
+use actix::{Actor, Addr};
+use anyhow::Context;
+use fyteclub_client::pipe;
+use fyteclub_proto::peer::CloseCode;
+use std::{
+    fs::{File, TryLockError},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How long each part gets to stop; all together stay below five seconds.
+const STOP_TIME: Duration = Duration::from_millis(1200);
+
+/// A running daemon.
+pub struct App {
+    endpoint: QuicEndpoint,
+    coordinator: Addr<Coordinator>,
+    phone_book: Addr<PhoneBook>,
+    cache: Addr<ModCache>,
+    clients: tokio::task::JoinHandle<()>,
+    shutdown: CancellationToken,
+    /// The folder is ours while this is held.
+    _lock: File,
+}
+
+impl App {
+    /// Starts everything; when it returns, the daemon serves. Must run inside an actix system.
+    ///
+    /// # Errors
+    /// The first part that cannot start, in words that say what to do.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let dir = &config.data_dir;
+        let lock = lock(config)?;
+        let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
+        let known = KnownPeers::load(&paths::known_peers_file(dir))?;
+        let (store, opened) = Store::open(dir, StoreConfig { cache_limit: config.cache_limit })?;
+        tracing::info!(
+            "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
+            opened.blobs,
+            opened.bytes,
+            opened.partials,
+            opened.own_files,
+            opened.index
+        );
+        let books = phonebooks(config)?;
+        let certificate = Certificate::new(identity.key())?;
+        let endpoint =
+            QuicEndpoint::bind(config.listen, certificate, &identity.derived_secret("stateless reset"))?;
+        say_buffers(&endpoint);
+        let listener = local_socket(config).await?;
+
+        let (bus, shutdown) = (Bus::default(), CancellationToken::new());
+        let (offer, current_offer) = watch::channel::<Option<Arc<Offer>>>(None);
+        let cache = ModCache::new(store.clone()).start();
+        let mut instance = [0; 8];
+        getrandom::fill(&mut instance).context("this machine has no randomness")?;
+        let around = Surroundings {
+            here: identity.peer_id(),
+            player: config.player.clone(),
+            instance: u64::from_le_bytes(instance),
+            endpoint: endpoint.clone(),
+            store,
+            offer: current_offer,
+            compression: config.compression,
+        };
+        let coordinator = Coordinator::new(Birth {
+            identity: identity.clone(),
+            around,
+            offer,
+            known,
+            published_file: paths::published_file(dir),
+            bus: bus.clone(),
+            cache: cache.clone(),
+            upnp: Upnp.start(),
+            shutdown: shutdown.clone(),
+        })
+        .start();
+        let registrant = Registrant {
+            identity: identity.clone(),
+            player: config.player.clone(),
+            port: endpoint.local_addr().port(),
+            heartbeat: config.heartbeat,
+        };
+        let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
+        coordinator.do_send(coordinator::Introduce(phone_book.clone()));
+        Listener::new(endpoint.clone(), coordinator.clone().recipient()).start();
+        tracing::info!("listening for clients on {}", listener.endpoint());
+        let clients = actix::spawn(take_clients(listener, coordinator.clone(), identity, bus));
+        Ok(Self { endpoint, coordinator, phone_book, cache, clients, shutdown, _lock: lock })
+    }
+
+    /// Resolves when a client asks the daemon to stop.
+    pub async fn asked_to_stop(&self) {
+        self.shutdown.cancelled().await;
+    }
+
+    /// Stops everything within five seconds, whatever hangs.
+    pub async fn stop(self) {
+        service::stopping();
+        // No new clients; those that are there hear of the end from the coordinator.
+        self.clients.abort();
+        within("the phone book's client", self.phone_book.send(phone_book::Leave)).await;
+        within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
+        self.endpoint.close(CloseCode::Done as u32, STOP_TIME).await;
+        within("the mod cache", self.cache.send(mod_cache::Close)).await;
+    }
+}
+
+async fn within<T>(who: &str, stopping: impl Future<Output = T>) {
+    if tokio::time::timeout(STOP_TIME, stopping).await.is_err() {
+        tracing::warn!("{who} did not stop in time");
+    }
+}
+
+/// Makes the data folder and takes it for this process.
+fn lock(config: &Config) -> anyhow::Result<File> {
+    let dir = config.data_dir.display();
+    private::create_dir(&config.data_dir).with_context(|| format!("cannot make the data folder {dir}"))?;
+    let path = paths::lock_file(&config.data_dir);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot write in the data folder {dir}"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            anyhow::bail!("another daemon uses {dir}: stop it, or choose another folder with --data-dir")
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn phonebooks(config: &Config) -> anyhow::Result<Vec<PhonebookHttp>> {
+    let http = PhonebookHttp::client()?;
+    let books = config.phonebooks.iter().map(|url| PhonebookHttp::new(url, http.clone()));
+    Ok(books.collect::<Result<_, _>>()?)
+}
+
+fn say_buffers(endpoint: &QuicEndpoint) {
+    let (receive, send) = endpoint.granted_buffers();
+    let (receive, send) = (receive >> 10, send >> 10);
+    if receive < 2048 {
+        tracing::warn!(
+            "the system grants socket buffers of {receive} KiB: transfers lose packets at speed; see systemd/README.md for net.core.rmem_max"
+        );
+    } else {
+        tracing::info!("socket buffers: {receive} KiB to receive, {send} KiB to send");
+    }
+}
+
+/// The socket that was asked for; else the default one, or where another daemon has that, one in the data folder.
+async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
+    if let Some(endpoint) = &config.ipc {
+        return Ok(LocalListener::bind(endpoint).await?);
+    }
+    match LocalListener::bind(&pipe::default_endpoint()).await {
+        Ok(listener) => Ok(listener),
+        Err(IpcError::InUse(taken)) => {
+            let fallback = paths::fallback_endpoint(&config.data_dir);
+            tracing::warn!("another daemon listens for clients on {taken}; this one does on {fallback}");
+            Ok(LocalListener::bind(&fallback).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn take_clients(
+    listener: LocalListener,
+    coordinator: Addr<Coordinator>,
+    identity: Arc<Identity>,
+    bus: Bus,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((reader, writer)) => {
+                IpcClient::new(coordinator.clone(), identity.peer_id(), bus.clone(), reader, writer).start();
+            }
+            Err(error) => {
+                // Out of handles, most likely: others will be given back.
+                tracing::warn!("a client could not be taken: {error}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}

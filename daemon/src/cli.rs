@@ -1,0 +1,79 @@
+//! The command line of `fyteclubd`. What the words mean is in [`crate::config`]; what they start, elsewhere.
+
+use crate::config::{Config, ConfigError, Raw};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Shares your character's look with your friends, straight from your machine to theirs.
+#[derive(Debug, Parser)]
+#[command(name = "fyteclubd", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon; prints `ready` once it serves
+    Run(Settings),
+    /// Read the configuration as `run` would, and say what it amounts to or what is wrong with it
+    CheckConfig(Settings),
+    /// Let a look travel between two daemons on this machine, to see it work
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Folder for the identity, the cache and the log
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Whose daemon this is, exactly as in the game
+    #[arg(long, value_name = "NAME@WORLD")]
+    player: Option<String>,
+    /// A phone book to register with and ask; may be given several times
+    #[arg(long = "phonebook", value_name = "URL")]
+    phonebooks: Vec<String>,
+    /// UDP address to listen on for peers
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+    /// Local socket for clients: a path, on Windows a pipe's name
+    #[arg(long, value_name = "NAME_OR_PATH")]
+    ipc: Option<String>,
+    /// Configuration file, instead of config.toml in the data folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// When to compress what is sent: auto, always or never
+    #[arg(long, value_name = "WHEN")]
+    compression: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or a filter
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl Settings {
+    /// # Errors
+    /// The first thing that is wrong in any layer.
+    pub fn load(self) -> Result<Config, ConfigError> {
+        let flags = Raw {
+            data_dir: self.data_dir,
+            player: self.player,
+            phonebooks: if self.phonebooks.is_empty() { None } else { Some(self.phonebooks) },
+            listen: self.listen,
+            ipc: self.ipc,
+            compression: self.compression,
+            log: self.log,
+            ..Raw::default()
+        };
+        Config::load(flags, self.config.as_deref(), |key| std::env::var(key).ok())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A Penumbra mod folder or a .pmp; without one a sample is made
+    #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
+    pub look: Option<PathBuf>,
+    /// Leave the folders of both players where they are
+    #[arg(long)]
+    pub keep: bool,
+}

@@ -1,0 +1,353 @@
+//! What the daemon is told: defaults, then `config.toml`, then `FYTECLUB_*`, then flags; each beats the one before.
+//!
+//! [`Raw`] is any one layer; [`Config`] is all of them, checked. Where things lie is in [`paths`].
+
+pub mod paths;
+
+use crate::pumps::compression::Compression;
+use fyteclub_proto::{id::PlayerName, presence::HEARTBEAT};
+use serde::Deserialize;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What today's systems keep for friends' looks.
+const CACHE_LIMIT: u64 = 20 << 30;
+const CACHE_LIMIT_MIN: u64 = 64 << 20;
+const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
+
+/// Any port: the phone book is told which.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    #[error("cannot read the config file {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not a valid config file: {message}")]
+    Invalid { path: PathBuf, message: String },
+    #[error("{place}: `{key}` is `{value}`, and {expected}")]
+    Value { place: String, key: &'static str, value: String, expected: String },
+    #[error("no home folder is known: say where to keep things with --data-dir DIR")]
+    NoHome,
+}
+
+/// One layer, as written. In the file every key is optional and an unknown one is an error.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    pub data_dir: Option<PathBuf>,
+    pub player: Option<String>,
+    pub phonebooks: Option<Vec<String>>,
+    pub listen: Option<String>,
+    pub ipc: Option<String>,
+    /// Bytes, or a number with KiB, MiB, GiB or TiB.
+    pub cache_limit: Option<Size>,
+    pub compression: Option<String>,
+    /// Seconds between registrations with a phone book.
+    pub heartbeat: Option<u64>,
+    pub log: Option<String>,
+    pub log_format: Option<String>,
+}
+
+/// A number of bytes as people write it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+impl Raw {
+    /// The environment's layer. Empty variables count as unset; lists are separated by commas.
+    ///
+    /// # Errors
+    /// A number that is none.
+    pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let text = |key: &str| env(key).filter(|value| !value.is_empty());
+        let heartbeat = match text("FYTECLUB_HEARTBEAT") {
+            None => None,
+            Some(value) => Some(value.parse().map_err(|_| ConfigError::Value {
+                place: "environment".into(),
+                key: "FYTECLUB_HEARTBEAT",
+                value,
+                expected: "it must be a number of seconds".into(),
+            })?),
+        };
+        Ok(Self {
+            data_dir: text("FYTECLUB_DATA_DIR").map(PathBuf::from),
+            player: text("FYTECLUB_PLAYER"),
+            phonebooks: text("FYTECLUB_PHONEBOOK")
+                .map(|list| list.split(',').map(|url| url.trim().to_owned()).collect()),
+            listen: text("FYTECLUB_LISTEN"),
+            ipc: text("FYTECLUB_IPC"),
+            cache_limit: text("FYTECLUB_CACHE_LIMIT").map(Size::Text),
+            compression: text("FYTECLUB_COMPRESSION"),
+            heartbeat,
+            log: text("FYTECLUB_LOG"),
+            log_format: text("FYTECLUB_LOG_FORMAT"),
+        })
+    }
+
+    /// # Errors
+    /// A file that is there but cannot be read, or is no valid config. A missing one is an error only where it was
+    /// named.
+    pub fn from_file(path: &Path, named: bool) -> Result<Self, ConfigError> {
+        match fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Invalid {
+                path: path.to_owned(),
+                message: error.to_string().trim_end().to_owned(),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        }
+    }
+
+    /// This layer over a lower one.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(lower.data_dir),
+            player: self.player.or(lower.player),
+            phonebooks: self.phonebooks.or(lower.phonebooks),
+            listen: self.listen.or(lower.listen),
+            ipc: self.ipc.or(lower.ipc),
+            cache_limit: self.cache_limit.or(lower.cache_limit),
+            compression: self.compression.or(lower.compression),
+            heartbeat: self.heartbeat.or(lower.heartbeat),
+            log: self.log.or(lower.log),
+            log_format: self.log_format.or(lower.log_format),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Everything, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    /// Without one the daemon runs, fetches nothing and publishes nothing.
+    pub player: Option<PlayerName>,
+    pub phonebooks: Vec<String>,
+    pub listen: SocketAddr,
+    /// `None`: the default endpoint, or one in the data folder where another daemon has that.
+    pub ipc: Option<String>,
+    pub cache_limit: u64,
+    pub compression: Compression,
+    pub heartbeat: Duration,
+    /// In the words of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Reads all layers. `flags` is the uppermost; `file` the one that was named, if any.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and what to do about it.
+    pub fn load(
+        flags: Raw,
+        file: Option<&Path>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let upper = flags.over(Raw::from_env(&env)?);
+        let named = file.map(Path::to_owned).or_else(|| env("FYTECLUB_CONFIG").map(PathBuf::from));
+        let layers = match &named {
+            Some(path) => upper.over(Raw::from_file(path, true)?),
+            None => {
+                let dir = upper
+                    .data_dir
+                    .clone()
+                    .or_else(|| paths::default_data_dir(&env))
+                    .ok_or(ConfigError::NoHome)?;
+                upper.over(Raw::from_file(&paths::config_file(&dir), false)?)
+            }
+        };
+        Self::check(layers, env)
+    }
+
+    fn check(raw: Raw, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let wrong = |key, value: &str, expected: String| ConfigError::Value {
+            place: "configuration".into(),
+            key,
+            value: value.to_owned(),
+            expected,
+        };
+        let data_dir = raw.data_dir.or_else(|| paths::default_data_dir(&env)).ok_or(ConfigError::NoHome)?;
+        let data_dir = std::path::absolute(&data_dir)
+            .map_err(|error| wrong("data_dir", &data_dir.display().to_string(), error.to_string()))?;
+        let player = match raw.player.as_deref() {
+            None => None,
+            Some(name) => Some(
+                name.parse().map_err(|error| wrong("player", name, format!("that cannot be: {error}")))?,
+            ),
+        };
+        let mut phonebooks = Vec::new();
+        for url in raw.phonebooks.unwrap_or_default() {
+            let parsed = reqwest::Url::parse(&url).ok();
+            if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+                return Err(wrong(
+                    "phonebooks",
+                    &url,
+                    "it must read http://HOST:PORT or https://HOST".into(),
+                ));
+            }
+            phonebooks.push(url);
+        }
+        let listen = match raw.listen.as_deref() {
+            None => LISTEN,
+            Some(text) => text.parse().map_err(|_| {
+                wrong("listen", text, "it must read IP:PORT, 0.0.0.0:0 for any free port".into())
+            })?,
+        };
+        let cache_limit = match &raw.cache_limit {
+            None => CACHE_LIMIT,
+            Some(size) => {
+                let shown = match size {
+                    Size::Bytes(bytes) => bytes.to_string(),
+                    Size::Text(text) => text.clone(),
+                };
+                parse_size(&shown).filter(|bytes| *bytes >= CACHE_LIMIT_MIN).ok_or_else(|| {
+                    wrong("cache_limit", &shown, "it must be at least 64 MiB, written like `20 GiB`".into())
+                })?
+            }
+        };
+        let compression = match raw.compression.as_deref() {
+            None | Some("auto") => Compression::Auto,
+            Some("always") => Compression::Always,
+            Some("never") => Compression::Never,
+            Some(other) => {
+                return Err(wrong("compression", other, "it must be auto, always or never".into()));
+            }
+        };
+        let heartbeat = match raw.heartbeat {
+            None => HEARTBEAT,
+            Some(secs) if HEARTBEAT_SECS.contains(&secs) => Duration::from_secs(secs),
+            Some(secs) => {
+                return Err(wrong("heartbeat", &secs.to_string(), "it must be 1 to 3600 seconds".into()));
+            }
+        };
+        let log = raw.log.unwrap_or_else(|| "info".into());
+        if let Err(error) = log.parse::<tracing_subscriber::EnvFilter>() {
+            return Err(wrong("log", &log, format!("it must be a level or a filter: {error}")));
+        }
+        let log_format = match raw.log_format.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => return Err(wrong("log_format", other, "it must be text or json".into())),
+        };
+        Ok(Self {
+            data_dir,
+            player,
+            phonebooks,
+            listen,
+            ipc: raw.ipc,
+            cache_limit,
+            compression,
+            heartbeat,
+            log,
+            log_format,
+        })
+    }
+}
+
+/// As `check-config` shows it: every key with the value that counts.
+impl std::fmt::Display for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let player = self.player.as_ref().map_or("(none: nothing is published)", PlayerName::as_str);
+        writeln!(f, "The configuration is valid.")?;
+        writeln!(f, "data_dir    = {}", self.data_dir.display())?;
+        writeln!(f, "player      = {player}")?;
+        writeln!(f, "phonebooks  = [{}]", self.phonebooks.join(", "))?;
+        writeln!(f, "listen      = {}", self.listen)?;
+        writeln!(f, "ipc         = {}", self.ipc.as_deref().unwrap_or("(default)"))?;
+        writeln!(f, "cache_limit = {} MiB", self.cache_limit >> 20)?;
+        writeln!(f, "compression = {:?}", self.compression)?;
+        writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
+        writeln!(f, "log         = {}", self.log)?;
+        writeln!(f, "log_format  = {:?}", self.log_format)
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        "t" | "tib" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, env: &[(&str, &str)], flags: Raw) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("config.toml");
+        fs::write(&path, file).expect("written");
+        let env: Vec<(String, String)> = env.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let env = move |key: &str| env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        let flags = Raw { data_dir: Some(dir.path().to_owned()), ..flags };
+        Config::load(flags, None, env)
+    }
+
+    #[test]
+    fn nothing_but_a_data_folder_is_enough() {
+        let config = load("", &[], Raw::default()).expect("defaults");
+        assert_eq!((config.player, config.phonebooks.len(), config.listen), (None, 0, LISTEN));
+    }
+
+    #[test]
+    fn flags_beat_environment_beats_file() {
+        let file = "player = \"A A@File\"\nlisten = \"127.0.0.1:1\"\ncache_limit = \"1 GiB\"\n";
+        let env = [("FYTECLUB_PLAYER", "A A@Env"), ("FYTECLUB_LISTEN", "127.0.0.1:2"), ("FYTECLUB_IPC", "")];
+        let flags = Raw { player: Some("A A@Flag".into()), ..Raw::default() };
+        let config = load(file, &env, flags).expect("valid");
+        assert_eq!(config.player.expect("named").as_str(), "A A@Flag");
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!((config.cache_limit, config.ipc), (1 << 30, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_to_do() {
+        for (file, says) in [
+            ("plaer = \"x\"", "plaer"),
+            ("player = \"Alice\"", "@"),
+            ("listen = \"7777\"", "IP:PORT"),
+            ("cache_limit = \"lots\"", "20 GiB"),
+            ("cache_limit = 5", "64 MiB"),
+            ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
+            ("compression = \"max\"", "auto, always or never"),
+            ("heartbeat = 0", "1 to 3600"),
+            ("log = \"a=b=c\"", "filter"),
+            ("= broken", "config.toml"),
+        ] {
+            let error = load(file, &[], Raw::default()).expect_err(file).to_string();
+            assert!(error.contains(says), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        assert_eq!(parse_size("20 GiB"), Some(20 << 30));
+        assert_eq!(parse_size("512m"), Some(512 << 20));
+        assert_eq!(parse_size("70000000"), Some(70_000_000));
+        assert_eq!(parse_size("-1"), None);
+        assert_eq!(parse_size("99999999999 TiB"), None);
+    }
+}

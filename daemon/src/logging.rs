@@ -1,0 +1,44 @@
+//! Logs: to standard error, and to a file a day in the data folder, of which the last seven are kept.
+//!
+//! Names and addresses appear at DEBUG only; nothing is logged per chunk.
+
+use crate::config::{Config, LogFormat, paths};
+use tracing_appender::{
+    non_blocking::WorkerGuard,
+    rolling::{RollingFileAppender, Rotation},
+};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+const FILES_KEPT: usize = 7;
+
+/// Starts logging. What is still in memory is written when the guard is dropped.
+///
+/// # Errors
+/// A log folder that cannot be made, or logging that was started before.
+pub fn start(config: &Config) -> anyhow::Result<WorkerGuard> {
+    let file = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("fyteclubd")
+        .filename_suffix("log")
+        .max_log_files(FILES_KEPT)
+        .build(paths::log_dir(&config.data_dir))?;
+    // A disk that cannot keep up loses lines, not the daemon's time.
+    let (file, guard) = tracing_appender::non_blocking(file);
+    let to_file = match config.log_format {
+        LogFormat::Text => fmt::layer().with_ansi(false).with_target(false).with_writer(file).boxed(),
+        LogFormat::Json => fmt::layer().json().with_writer(file).boxed(),
+    };
+    let to_stderr = match config.log_format {
+        LogFormat::Text => {
+            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            fmt::layer().with_ansi(ansi).with_target(false).with_writer(std::io::stderr).boxed()
+        }
+        LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(config.log.parse::<EnvFilter>()?)
+        .with(to_file)
+        .with(to_stderr)
+        .try_init()?;
+    Ok(guard)
+}

@@ -1,0 +1,232 @@
+//! Store → stream: serves one request of a peer.
+
+use super::{
+    JOB_BYTES, JOB_RECORDS, blocking,
+    compression::{self, Compression},
+};
+use crate::{
+    io::{
+        quic::{
+            Link,
+            stream::{StreamError, read_frame, write_frame},
+        },
+        store::{BlobReader, ReadError, Store},
+    },
+    offer::{CurrentOffer, Offer},
+};
+use bytes::Bytes;
+use fyteclub_proto::{
+    chunk_tree::chunk_len,
+    id::BlobHash,
+    limit::REQUEST_BYTES_MAX,
+    peer::{
+        AppearanceReply, CloseCode, Piece, PiecesReply, Request,
+        record::{self, Header, Kind},
+    },
+    seal::{EpochKey, NonceCounter},
+    share_rule::{Asked, Asker, Verdict, share_rule},
+};
+use quinn::{RecvStream, SendStream, VarInt};
+use std::{sync::Arc, time::Duration, vec};
+
+/// How long a peer may take to say what it wants, once it opened a stream.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// How long a peer may take to make room for one job's bytes.
+const WRITE_TIME: Duration = Duration::from_secs(60);
+
+/// What every request of a link is served with.
+#[derive(Clone)]
+pub struct Push {
+    pub link: Link,
+    pub store: Store,
+    pub offer: CurrentOffer,
+    pub asker: Asker,
+    pub compression: Compression,
+    /// Called when a published file turns out to have changed.
+    pub changed: Changed,
+}
+
+/// Whoever wants to hear that a published file changed. Must not block.
+pub type Changed = Arc<dyn Fn() + Send + Sync>;
+
+impl Push {
+    /// Serves one stream to its end. A peer that breaks the protocol loses its link.
+    pub async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
+        let link = self.link.clone();
+        if let Err(error) = self.answer(&mut send, &mut recv).await {
+            tracing::debug!(peer = %link.peer().short(), "a request was not served to its end: {error}");
+            match error.misbehaviour() {
+                Some(code) => link.close(code),
+                None => {
+                    send.reset(VarInt::from_u32(CloseCode::Internal as u32)).ok();
+                }
+            }
+        }
+    }
+
+    async fn answer(self, send: &mut SendStream, recv: &mut RecvStream) -> Result<(), StreamError> {
+        let request = tokio::time::timeout(REQUEST_TIME, read_frame::<Request>(recv));
+        let Some(request) = request.await.map_err(|_| StreamError::Short)?? else { return Ok(()) };
+        let offer = self.offer.borrow().clone();
+        match request {
+            Request::Appearance => self.appearance(offer, send).await?,
+            Request::Pieces(pieces) => self.pieces(offer, pieces, send).await?,
+        }
+        send.finish().ok();
+        Ok(())
+    }
+
+    async fn appearance(&self, offer: Option<Arc<Offer>>, send: &mut SendStream) -> Result<(), StreamError> {
+        let shared = share_rule(self.asker, Asked::Appearance) == Verdict::Share;
+        let Some(offer) = offer.filter(|_| shared) else {
+            return write_frame(send, &AppearanceReply::Nothing).await;
+        };
+        let (epoch, key) = self.link.sealing(offer.document.len() as u64);
+        let mut nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
+        let len = offer.document.len() as u32;
+        let mut sealed = offer.document.clone();
+        if let Some(nonce) = nonces.advance() {
+            key.small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
+        }
+        write_frame(send, &AppearanceReply::Document { epoch, len }).await?;
+        send.write_chunk(Bytes::from(sealed)).await?;
+        Ok(())
+    }
+
+    async fn pieces(
+        self,
+        offer: Option<Arc<Offer>>,
+        pieces: Vec<Piece>,
+        send: &mut SendStream,
+    ) -> Result<(), StreamError> {
+        let (epoch, key) = self.link.sealing(REQUEST_BYTES_MAX);
+        write_frame(send, &PiecesReply::Serving { epoch }).await?;
+        let mut source = Source {
+            pieces: pieces.into_iter(),
+            current: None,
+            store: self.store,
+            offer,
+            asker: self.asker,
+            key,
+            nonces: NonceCounter::new(VarInt::from(send.id()).into_inner()),
+            compress: self.compression.pays(self.link.rate_estimate()),
+            changed: self.changed,
+        };
+        let mut job = tokio::spawn(blocking(move || {
+            let records = source.records();
+            (source, records)
+        }));
+        loop {
+            let Ok((mut source, mut records)) = job.await else { return Err(StreamError::Short) };
+            if records.is_empty() {
+                return Ok(());
+            }
+            // The next job runs while this one's bytes are written.
+            job = tokio::spawn(blocking(move || {
+                let records = source.records();
+                (source, records)
+            }));
+            let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(&mut records)).await;
+            written.map_err(|_| StreamError::Short)??;
+        }
+    }
+}
+
+/// Makes a request's records, in order, a job at a time. Runs on blocking threads.
+struct Source {
+    pieces: vec::IntoIter<Piece>,
+    current: Option<(Piece, BlobReader)>,
+    store: Store,
+    offer: Option<Arc<Offer>>,
+    asker: Asker,
+    key: Arc<EpochKey>,
+    nonces: NonceCounter,
+    compress: bool,
+    changed: Changed,
+}
+
+impl Source {
+    /// About [`JOB_BYTES`] of records; none when the request is served.
+    fn records(&mut self) -> Vec<Bytes> {
+        let mut records = Vec::new();
+        // Small records share one buffer; a full chunk goes by itself, uncopied.
+        let mut small = Vec::new();
+        let (mut bytes, mut count) = (0, 0);
+        while bytes < JOB_BYTES && count < JOB_RECORDS {
+            let Some((header, body)) = self.record() else { break };
+            bytes += body.len();
+            count += 1;
+            small.extend_from_slice(&header.encode());
+            if body.len() < JOB_BYTES / 4 {
+                small.extend_from_slice(&body);
+            } else {
+                records.extend([Bytes::from(std::mem::take(&mut small)), Bytes::from(body)]);
+            }
+        }
+        if !small.is_empty() {
+            records.push(Bytes::from(small));
+        }
+        records
+    }
+
+    fn record(&mut self) -> Option<(Header, Vec<u8>)> {
+        if self.current.is_none() {
+            let piece = self.pieces.next()?;
+            let published = self.offer.as_ref().is_some_and(|offer| offer.blobs.contains(&piece.hash));
+            let reader = match share_rule(self.asker, Asked::Blob { published }) {
+                Verdict::Share => self.store.open_blob(&piece.hash),
+                Verdict::Refuse => Err(ReadError::Gone { hash: piece.hash }),
+            };
+            match reader {
+                Ok(reader) => self.current = Some((piece, reader)),
+                Err(error) => return Some(self.lacking(&error)),
+            }
+        }
+        let (piece, reader) = self.current.as_mut()?;
+        let (hash, tree) = (piece.hash, reader.tree());
+        if std::mem::take(&mut piece.tree) {
+            let list = tree.list().to_vec();
+            return self.sealed(Kind::Tree, hash, 0, list);
+        }
+        let (index, size) = (piece.first, tree.size());
+        let mut body = Vec::with_capacity(chunk_len(size, index).unwrap_or(0) + fyteclub_proto::seal::TAG);
+        if let Err(error) = reader.read_chunk(index, &mut body) {
+            self.current = None;
+            return Some(self.lacking(&error));
+        }
+        piece.first += 1;
+        piece.count -= 1;
+        if piece.count == 0 {
+            self.current = None;
+        }
+        match self.compress.then(|| compression::compress(&body)).flatten() {
+            Some(packed) => self.sealed(Kind::Zstd, hash, index, packed),
+            None => self.sealed(Kind::Raw, hash, index, body),
+        }
+    }
+
+    fn sealed(
+        &mut self,
+        kind: Kind,
+        hash: BlobHash,
+        index: u32,
+        mut body: Vec<u8>,
+    ) -> Option<(Header, Vec<u8>)> {
+        let header = Header { kind, len: body.len() as u32 };
+        self.key.bulk().seal(self.nonces.advance()?, &record::place(kind, &hash, index), &mut body);
+        Some((header, body))
+    }
+
+    /// What a peer is told of a blob that cannot be read: why exactly stays in our log.
+    fn lacking(&self, error: &ReadError) -> (Header, Vec<u8>) {
+        tracing::debug!("a published blob is not served: {error}");
+        let kind = match error {
+            ReadError::Gone { .. } => Kind::Gone,
+            ReadError::Changed { .. } | ReadError::Io { .. } => {
+                (self.changed)();
+                Kind::Changed
+            }
+        };
+        (Header { kind, len: 0 }, Vec::new())
+    }
+}

@@ -1,0 +1,225 @@
+//! Disk → store: turns files of this machine into a look, hashing what is not known yet.
+
+use crate::{
+    io::store::{Source as Indexed, Store, StoreError},
+    penumbra::{self, Choice, ModError, Source},
+};
+use fyteclub_proto::{
+    appearance::{AppearanceError, FileEntry, Look, ObjectKind, ObjectLook, Swap},
+    game_path::{GamePath, known_extension},
+    id::BlobHash,
+    limit::{EXT_BYTES_MAX, FILE_SIZE_MAX},
+    local::{reply::LeftOut, request},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
+
+/// The `ext` key under which a mod's manipulations travel: Penumbra's own JSON.
+pub const MANIPULATIONS: &str = "penumbra.manipulations";
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    #[error(transparent)]
+    Mod(#[from] ModError),
+    #[error(transparent)]
+    Look(#[from] AppearanceError),
+    #[error("a folder for unpacking cannot be made: {0}")]
+    Scratch(#[from] io::Error),
+    /// Only where the store itself is in trouble, a full disk for one. One bad file is left out instead.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A look that is ready to be signed, and what did not get into it.
+#[derive(Debug)]
+pub struct Scanned {
+    pub look: Look,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Reads a Penumbra folder or `.pmp`. Files of a folder stay where they are; those of an archive are unpacked into the
+/// store. Blocking.
+///
+/// # Errors
+/// A mod that cannot be read, a look over a limit, a full disk.
+pub fn mod_folder(store: &Store, path: &Path, choices: &[Choice]) -> Result<Scanned, ScanError> {
+    let scratch = store.scratch_path();
+    let scanned = read_mod(store, path, choices, &scratch);
+    fs::remove_dir_all(&scratch).ok();
+    scanned
+}
+
+fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> Result<Scanned, ScanError> {
+    let resolved = penumbra::read(path, choices, scratch)?;
+    let mut left_out: Vec<LeftOut> = (resolved.left_out.into_iter())
+        .map(|out| LeftOut { game_path: out.game_path, file: out.file, reason: out.reason.to_string() })
+        .collect();
+    let mut files = Files::default();
+    for file in resolved.files {
+        let indexed = match &file.source {
+            Source::Folder(path) => store.index_source(path),
+            Source::Scratch(path) => {
+                let ext = file.game_paths.first().map_or("bin", GamePath::extension);
+                store.import(path, ext)
+            }
+        };
+        let shown = file.source.path().strip_prefix(path).unwrap_or(file.source.path()).to_string_lossy();
+        files.add(indexed, file.game_paths, &shown, &mut left_out)?;
+    }
+    let mut swaps: BTreeMap<GamePath, Vec<GamePath>> = BTreeMap::new();
+    for (from, to) in resolved.swaps {
+        swaps.entry(to).or_default().push(from);
+    }
+    let mut ext = BTreeMap::new();
+    if !resolved.manipulations.is_empty() {
+        let text = serde_json::to_string(&resolved.manipulations).unwrap_or_default();
+        if text.len() <= EXT_BYTES_MAX {
+            ext.insert(MANIPULATIONS.to_owned(), text);
+        } else {
+            left_out.push(LeftOut {
+                game_path: String::new(),
+                file: String::new(),
+                reason: format!(
+                    "too-large: the mod's manipulations take {} bytes, and {EXT_BYTES_MAX} travel at most",
+                    text.len()
+                ),
+            });
+        }
+    }
+    let object = ObjectLook {
+        kind: ObjectKind::Player,
+        files: files.entries(),
+        swaps: swaps.into_iter().map(|(to, game_paths)| Swap { game_paths, to }).collect(),
+        glamourer: None,
+        customize_plus: None,
+    };
+    finish(Look { objects: vec![object], ext, ..Look::default() }, left_out)
+}
+
+/// Takes what a plugin found in the game. Every file is indexed in place. Blocking.
+///
+/// # Errors
+/// A look over a limit, a full disk. A file that breaks a rule is left out and named.
+pub fn plugin_look(store: &Store, publish: request::Publish) -> Result<Scanned, ScanError> {
+    let mut left_out = Vec::new();
+    let mut objects = Vec::new();
+    for object in publish.objects {
+        let mut files = Files::default();
+        for file in object.files {
+            let game_paths = game_paths(file.game_paths, &file.path, &mut left_out);
+            if game_paths.is_empty() {
+                continue;
+            }
+            if known_extension(&file.path).is_none() {
+                left_out.extend(game_paths.iter().map(|path| LeftOut {
+                    game_path: path.to_string(),
+                    file: file.path.clone(),
+                    reason: "extension: the game loads no file with this ending by path".into(),
+                }));
+                continue;
+            }
+            files.add(store.index_source(Path::new(&file.path)), game_paths, &file.path, &mut left_out)?;
+        }
+        let mut swaps = Vec::new();
+        for swap in object.swaps {
+            let from = game_paths(swap.game_paths, &swap.to, &mut left_out);
+            match swap.to.parse() {
+                Ok(to) if !from.is_empty() => swaps.push(Swap { game_paths: from, to }),
+                Ok(_) => {}
+                Err(error) => left_out.push(LeftOut {
+                    game_path: swap.to.clone(),
+                    file: swap.to,
+                    reason: format!("game-path: {error}"),
+                }),
+            }
+        }
+        objects.push(ObjectLook {
+            kind: object.kind,
+            files: files.entries(),
+            swaps,
+            glamourer: object.glamourer,
+            customize_plus: object.customize_plus,
+        });
+    }
+    let request::Strings { meta, heels, honorific, moodles, pet_names, ext } = publish.strings;
+    finish(Look { objects, meta, heels, honorific, moodles, pet_names, ext }, left_out)
+}
+
+fn finish(mut look: Look, left_out: Vec<LeftOut>) -> Result<Scanned, ScanError> {
+    look.normalise();
+    look.check()?;
+    Ok(Scanned { look, left_out })
+}
+
+fn game_paths(texts: Vec<String>, file: &str, left_out: &mut Vec<LeftOut>) -> Vec<GamePath> {
+    let mut paths = Vec::new();
+    for text in texts {
+        match text.parse() {
+            Ok(path) => paths.push(path),
+            Err(error) => {
+                let reason = format!("game-path: {error}");
+                left_out.push(LeftOut { game_path: text, file: file.to_owned(), reason });
+            }
+        }
+    }
+    paths
+}
+
+/// Files of one object, by content; every game path once, the first claim wins.
+#[derive(Default)]
+struct Files {
+    by_hash: BTreeMap<BlobHash, (u64, BTreeSet<GamePath>)>,
+    claimed: BTreeSet<GamePath>,
+}
+
+impl Files {
+    fn add(
+        &mut self,
+        indexed: Result<Indexed, StoreError>,
+        game_paths: Vec<GamePath>,
+        file: &str,
+        left_out: &mut Vec<LeftOut>,
+    ) -> Result<(), ScanError> {
+        let indexed = match indexed {
+            Ok(indexed) => indexed,
+            Err(error @ (StoreError::DiskFull { .. } | StoreError::TooLarge { .. })) => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                let reason = reason(&error);
+                left_out.extend(game_paths.iter().map(|path| LeftOut {
+                    game_path: path.to_string(),
+                    file: file.to_owned(),
+                    reason: reason.clone(),
+                }));
+                return Ok(());
+            }
+        };
+        let (_, paths) = self.by_hash.entry(indexed.hash).or_insert((indexed.size, BTreeSet::new()));
+        paths.extend(game_paths.into_iter().filter(|path| self.claimed.insert(path.clone())));
+        Ok(())
+    }
+
+    fn entries(self) -> Vec<FileEntry> {
+        (self.by_hash.into_iter())
+            .filter(|(_, (_, paths))| !paths.is_empty())
+            .map(|(hash, (size, paths))| FileEntry { game_paths: paths.into_iter().collect(), hash, size })
+            .collect()
+    }
+}
+
+/// In the words that the mod reader uses for the same things.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Missing { .. } => "missing: there is no such file".into(),
+        StoreError::NotAFile { .. } => "not-a-file: it is a folder or a device".into(),
+        StoreError::FileTooLarge { size, .. } => {
+            format!("too-large: it has {size} bytes, and at most {FILE_SIZE_MAX} are shared")
+        }
+        other => format!("unreadable: {other}"),
+    }
+}
