@@ -45,6 +45,9 @@ pub struct Settings {
     /// When to compress what is sent: auto, always or never
     #[arg(long, value_name = "WHEN")]
     compression: Option<String>,
+    /// Stop when standard input closes: for a parent that must not leave this process behind
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
     /// What to log: error, warn, info, debug, trace, or a filter
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,

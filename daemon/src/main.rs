@@ -29,6 +29,7 @@ fn check_config(settings: Settings) -> ExitCode {
 }
 
 fn run(settings: Settings) -> ExitCode {
+    let until_stdin_closes = settings.until_stdin_closes;
     let config = match settings.load() {
         Ok(config) => config,
         Err(error) => return fail(&error.into(), 2),
@@ -43,6 +44,7 @@ fn run(settings: Settings) -> ExitCode {
         tokio::select! {
             result = service::stop_requested() => result.context("cannot listen for signals")?,
             () = app.asked_to_stop() => {}
+            () = stdin_closed(), if until_stdin_closes => {}
         }
         app.stop().await;
         tracing::info!("stopped");
@@ -56,6 +58,16 @@ fn run(settings: Settings) -> ExitCode {
             std::process::exit(1)
         }
     }
+}
+
+/// A thread of its own waits: reading standard input cannot be cancelled.
+async fn stdin_closed() {
+    let (closed, seen) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        closed.send(()).ok();
+    });
+    seen.await.ok();
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {

@@ -1,6 +1,141 @@
-//! Placeholder.
+//! The demo: a phone book, two daemons as processes of their own, and one look that travels between them.
+//!
+//! Everything that a newcomer sees here is done as a plugin would do it, through the client SDK.
+
+mod daemon_process;
+mod progress;
+mod sample;
+
 use crate::cli::Demo;
-use std::process::ExitCode;
-pub fn run(_: Demo) -> ExitCode {
-    ExitCode::SUCCESS
+use anyhow::{Context, ensure};
+use daemon_process::DaemonProcess;
+use fyteclub_client::{Fetched, PlayerName, Published};
+use fyteclub_phonebook::{Config as BookConfig, Server};
+use fyteclub_proto::id::BlobHash;
+use progress::{Progress, bytes};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const ALICE: &str = "Alice Ashe@Gilgamesh";
+const BOB: &str = "Bob Birch@Balmung";
+
+/// 0 when the look travelled and every byte is right, 130 after Ctrl-C, 1 otherwise.
+pub fn run(args: Demo) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.context("no runtime").and_then(|runtime| {
+        runtime.block_on(async {
+            tokio::select! {
+                result = demo(args) => result.map(|()| ExitCode::SUCCESS),
+                // Leaving here drops the children's handles, which ends them.
+                result = crate::service::stop_requested() => {
+                    result.context("cannot listen for signals")?;
+                    eprintln!("interrupted: both daemons are stopped");
+                    Ok(ExitCode::from(130))
+                }
+            }
+        })
+    });
+    result.unwrap_or_else(|error| {
+        eprintln!("fyteclubd demo: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn demo(args: Demo) -> anyhow::Result<()> {
+    let folder =
+        tempfile::Builder::new().prefix("fyteclub-demo-").tempdir().context("no temporary folder")?;
+    let look = match &args.look {
+        Some(path) => {
+            std::path::absolute(path).with_context(|| format!("`{}` is no path", path.display()))?
+        }
+        None => {
+            let path = folder.path().join("sample-mod");
+            sample::write(&path).context("the sample mod cannot be written")?;
+            path
+        }
+    };
+    let result = play(folder.path(), &look).await;
+    if args.keep {
+        println!("The folders stay: {}", folder.keep().display());
+    } else if result.is_ok() {
+        println!("The folders are removed now; --keep leaves them.");
+    }
+    result
+}
+
+async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
+    let book = BookConfig { listen: ([127, 0, 0, 1], 0).into(), ..BookConfig::default() };
+    let book = Server::build(book).context("the phone book cannot listen")?.spawn().context("no thread")?;
+    let url = format!("http://{}", book.addr());
+    println!("Phone book    {url}");
+    let (alice_dir, bob_dir) = (folder.join("alice"), folder.join("bob"));
+    let (alice, bob) = tokio::try_join!(
+        DaemonProcess::start(ALICE, &alice_dir, &url),
+        DaemonProcess::start(BOB, &bob_dir, &url),
+    )?;
+    println!("Alice's       {ALICE}, process {}", alice.pid());
+    println!("Bob's         {BOB}, process {}", bob.pid());
+
+    let published =
+        alice.client.publish_mod(look, vec![]).await.context("Alice's look cannot be published")?;
+    say_published(look, &published);
+    let alice_name: PlayerName = ALICE.parse()?;
+    let out = folder.join("bobs-copy");
+    let progress = Progress::start(&bob.client).await?;
+    let fetched = bob.client.fetch(&alice_name, Some(&out)).await;
+    progress.finish().await;
+    let fetched = fetched.context("Bob cannot fetch Alice's look")?;
+    verify(&fetched)?;
+    ensure!(fetched.appearance == published.appearance, "Bob fetched another look than Alice published");
+    say_fetched(&fetched, &out);
+
+    let again = bob.client.fetch(&alice_name, None).await.context("the second fetch failed")?;
+    ensure!(again.bytes_transferred == 0, "the second fetch moved {} bytes", again.bytes_transferred);
+    println!("Second fetch  nothing had to travel: {:.0} ms", again.seconds * 1e3);
+
+    alice.stop().await?;
+    bob.stop().await?;
+    book.stop().context("the phone book did not stop cleanly")
+}
+
+fn say_published(look: &Path, published: &Published) {
+    println!("Published     {}: {} files, {}", look.display(), published.files, bytes(published.bytes));
+    for out in &published.left_out {
+        println!("  left out    {} ({}): {}", out.game_path, out.file, out.reason);
+    }
+}
+
+/// Reads every file again, as the game would, whatever the daemon says of them.
+fn verify(fetched: &Fetched) -> anyhow::Result<()> {
+    for file in &fetched.files {
+        let content = fs::read(&file.path).with_context(|| format!("{} cannot be read", file.path))?;
+        ensure!(BlobHash::of(&content) == file.hash, "{} has wrong bytes", file.path);
+    }
+    Ok(())
+}
+
+fn say_fetched(fetched: &Fetched, out: &Path) {
+    let paths: usize = fetched.files.iter().map(|file| file.game_paths.len()).sum();
+    let rate = fetched.bytes_fetched as f64 / fetched.seconds.max(0.001);
+    println!(
+        "Fetched       {} files, {}; all files verified",
+        fetched.files.len(),
+        bytes(fetched.bytes_total)
+    );
+    println!("Deduplicated  {paths} game paths stand for {} different files", fetched.files.len());
+    let saved = 100.0 * (1.0 - fetched.bytes_transferred as f64 / (fetched.bytes_fetched as f64).max(1.0));
+    if saved >= 1.0 {
+        println!("Compressed    to {} on the wire, {saved:.0} % less", bytes(fetched.bytes_transferred));
+    } else {
+        println!("Compressed    not: these files do not shrink");
+    }
+    println!("Time          {:.2} s, {}/s", fetched.seconds, bytes(rate as u64));
+    let path = fetched.path.map_or_else(|| "none".to_owned(), |path| format!("{path:?}").to_lowercase());
+    println!("Path          {path}");
+    let cache = fetched.files.first().and_then(|file| Path::new(&file.path).parent()).map(Path::to_owned);
+    println!("They lie in   {}", cache.unwrap_or_else(|| PathBuf::from("-")).display());
+    println!("As a mod in   {}", out.display());
 }

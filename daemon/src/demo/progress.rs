@@ -1,0 +1,88 @@
+//! How far the demo's fetch is: a bar on a terminal, a line a second anywhere else.
+
+use fyteclub_client::{Client, Event};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until it is told to finish.
+pub struct Progress {
+    task: tokio::task::JoinHandle<()>,
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// # Errors
+    /// The daemon does not let itself be watched.
+    pub async fn start(client: &Client) -> anyhow::Result<Self> {
+        let mut events = client.watch().await?;
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = "{spinner} {bar:30} {percent:>3} %  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        let shown = bar.clone();
+        let task = tokio::spawn(async move {
+            let mut last = Instant::now();
+            while let Some(Ok(event)) = events.next().await {
+                let Event::TransferProgress(now) = event else { continue };
+                shown.set_length(now.bytes_total.max(1));
+                shown.set_position(now.bytes_done);
+                let text = format!(
+                    "{} of {}, {} of {} files, {}/s",
+                    bytes(now.bytes_done),
+                    bytes(now.bytes_total),
+                    now.files_done,
+                    now.files_total,
+                    bytes(now.rate)
+                );
+                if !terminal && last.elapsed() >= LINE_EVERY {
+                    last = Instant::now();
+                    println!("Fetching      {text}");
+                }
+                shown.set_message(text);
+            }
+        });
+        Ok(Self { task, bar })
+    }
+
+    pub async fn finish(self) {
+        self.task.abort();
+        // Ended by us or by itself: both are an end.
+        self.task.await.ok();
+        self.bar.finish_and_clear();
+    }
+}
+
+/// In the unit a person would choose.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let (mut value, mut unit) = (count as f64 / 1e3, 0);
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1e3;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1500), "1.5 kB");
+        assert_eq!(bytes(999_999), "1.0 MB");
+        assert_eq!(bytes(5 << 40), "5.5 TB");
+    }
+}
