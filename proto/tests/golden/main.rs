@@ -23,8 +23,11 @@ struct Example {
     /// As this build writes it.
     text: String,
     /// Whether a file's text means the example's value.
-    same: Box<dyn Fn(&str) -> Result<(), String>>,
+    same: Box<Meaning>,
 }
+
+/// Whether a text means one value.
+type Meaning = dyn Fn(&str) -> Result<(), String>;
 
 /// Reads any file of one kind of message, whatever its value.
 type Reader = fn(&str) -> Result<(), String>;

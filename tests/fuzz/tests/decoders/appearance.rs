@@ -90,7 +90,7 @@ fn look() {
     let key = owner();
     let owner = id(&key);
     let right: Appearance = codec::decode(&documents().remove(0)).expect("a golden");
-    fuzz!(vec![vec![], vec![0; 8], (0..32).collect::<Vec<u8>>()], |input: &[u8]| {
+    fuzz!([vec![], vec![0; 8], (0..32).collect()], |input: &[u8]| {
         let mut appearance = right.clone();
         let look = &mut appearance.look;
         for pair in input.as_chunks::<2>().0 {

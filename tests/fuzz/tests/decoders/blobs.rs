@@ -61,7 +61,7 @@ fn chunk() {
 /// Lengths of chunks add up to the blob, whatever its size.
 #[test]
 fn chunk_lengths() {
-    fuzz!(vec![vec![0; 8], vec![0, 0, 0, 4, 0, 0, 0, 0], vec![255; 8]], |input: &[u8]| {
+    fuzz!([vec![0; 8], vec![0, 0, 0, 4, 0, 0, 0, 0], vec![255; 8]], |input: &[u8]| {
         let Some((bytes, _)) = input.split_first_chunk::<8>() else { return };
         let size = u64::from_le_bytes(*bytes);
         let count = chunk_count(size);
