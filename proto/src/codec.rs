@@ -18,20 +18,32 @@ pub enum CodecError {
 /// What one decode may allocate, whatever the bytes claim. The bytes themselves are limited by whoever read them.
 const ALLOCATION_MAX: usize = 64 * 1024 * 1024;
 
-fn config() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<ALLOCATION_MAX>()
+/// bincode allocates a text's claimed length before it looks whether so much is there, and counts an integer as up to
+/// eight bytes where one may be sent. So what is short may claim eight times its class, and no more.
+const SHORT: usize = 64 * 1024;
+const MIDDLE: usize = 1024 * 1024;
+
+fn config<const LIMIT: usize>() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<LIMIT>()
 }
 
 /// Encodes a value of ours. Cannot fail for the types of this crate: none borrows a lock or has an unsized map.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, config()).expect("our wire types always encode")
+    bincode::serde::encode_to_vec(value, config::<ALLOCATION_MAX>()).expect("our wire types always encode")
 }
 
 /// # Errors
 /// Anything but exactly one value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, config())
-        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    use bincode::serde::decode_from_slice;
+    let decoded = if bytes.len() <= SHORT {
+        decode_from_slice(bytes, config::<{ 8 * SHORT }>())
+    } else if bytes.len() <= MIDDLE {
+        decode_from_slice(bytes, config::<{ 8 * MIDDLE }>())
+    } else {
+        decode_from_slice(bytes, config::<ALLOCATION_MAX>())
+    };
+    let (value, used) = decoded.map_err(|error| CodecError::Malformed(error.to_string()))?;
     if used < bytes.len() { Err(CodecError::Trailing(bytes.len() - used)) } else { Ok(value) }
 }
 
@@ -46,5 +58,13 @@ mod tests {
         let claims_64_gib = [253, 0, 0, 0, 0, 16, 0, 0, 0];
         assert!(decode::<Vec<u8>>(&claims_64_gib).is_err());
         assert!(decode::<String>(&claims_64_gib).is_err());
+    }
+
+    #[test]
+    fn integers_of_one_byte_each_fit_every_class() {
+        for count in [1, SHORT - 3, SHORT - 2, MIDDLE - 5, MIDDLE, ALLOCATION_MAX / 8 - 10] {
+            let many = vec![7u64; count];
+            assert_eq!(decode(&encode(&many)), Ok(many), "{count}");
+        }
     }
 }

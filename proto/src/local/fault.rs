@@ -18,7 +18,7 @@ impl Fault {
     }
 }
 
-/// Stable strings; a client branches on these and shows the message. New ones may come: an unknown one reads as `Io`.
+/// Stable strings; a client branches on these and shows the message. New ones may come: an unknown one reads as `Unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,0 +1,119 @@
+"""What the compiler does not hold: who imports whom, what proto never mentions, where the OS is named, how long files are.
+
+Run by .ci/run. The rules are those of docs and CONTRIBUTING; a new exception is a line here, with its reason.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# Who of ours each crate may import. proto imports none, and everything may import proto except fyteclubctl, which
+# proves that the SDK suffices. The daemon takes the phone book's lib and the SDK only for `demo`.
+FLOORS = {
+    "fyteclub-proto": set(),
+    "fyteclub-phonebook": {"fyteclub-proto"},
+    "fyteclub-client": {"fyteclub-proto"},
+    "fyteclubctl": {"fyteclub-client"},
+    "fyteclub-daemon": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client"},
+    "fyteclub-fuzz": {"fyteclub-proto"},
+    "fyteclub-tests": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon", "fyteclubctl"},
+}
+
+# Time, randomness, files and sockets are arguments of proto's machines.
+PROTO_NEVER = {
+    "tokio": r"\btokio\b",
+    "async": r"\basync\b|\.await\b",
+    "a clock": r"\b(Instant|SystemTime)::now\b",
+    "a socket": r"\bstd::net::(Udp|Tcp)|\b(UdpSocket|TcpStream|TcpListener|UnixStream)\b",
+    "a file": r"\bstd::(fs|process)\b|\bFile::(open|create)\b",
+    "a thread": r"\bstd::thread\b|\bthread::(spawn|sleep)\b",
+    "randomness": r"\bgetrandom\b|\brand::|\bOsRng\b",
+}
+
+# Where one system may be told from another.
+OS_ROOMS = re.compile(r"(^|/)(io|service|pipe)/|/config/paths\.rs$|/pipe\.rs$")
+OS = re.compile(r"\bcfg!?\s*\(.*\b(windows|unix|target_os|target_family)\b|\bcfg_attr\s*\(.*\b(windows|unix|target_os)\b")
+
+# The longest that a source file may be, goldens aside.
+LINES_MAX = 700
+
+CODE = ["proto", "phonebook", "daemon", "client-sdk"]
+
+
+def code_of(path):
+    """The file's lines without comments and without what follows `#[cfg(test)] mod … {`: tests come last in a file."""
+    lines = []
+    text = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(text, 1):
+        if line.startswith("#[cfg(test)]") and any(
+            re.match(r"(pub(\(\w+\))? )?mod \w+ \{", later) for later in text[number : number + 3]
+        ):
+            break
+        if not line.lstrip().startswith("//"):
+            lines.append((number, re.sub(r"\s//\s.*", "", line)))
+    return lines
+
+
+def floors():
+    command = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"]
+    packages = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["packages"]
+    ours = {package["name"] for package in packages}
+    for package in packages:
+        name = package["name"]
+        if name not in FLOORS:
+            yield f"{name} has no floor: say in .ci/house.py what it may import"
+            continue
+        for dependency in package["dependencies"]:
+            other = dependency["name"]
+            if other in ours and other != name and other not in FLOORS[name]:
+                yield f"{name} imports {other}, and that arrow does not point down"
+
+
+def sources(folder="src"):
+    for crate in CODE:
+        for path in sorted(Path(crate).rglob("*.rs")):
+            if folder in path.parts and "target" not in path.parts:
+                yield path
+
+
+def is_test(path):
+    return "tests" in path.parts or path.name in ("tests.rs", "test.rs")
+
+
+def proto_is_pure():
+    for path in sorted(Path("proto/src").rglob("*.rs")):
+        for number, line in code_of(path):
+            for what, pattern in PROTO_NEVER.items():
+                if re.search(pattern, line):
+                    yield f"{path}:{number} mentions {what}: it is to be an argument"
+
+
+def systems_have_rooms():
+    for path in sources():
+        if is_test(path) or OS_ROOMS.search(path.as_posix()):
+            continue
+        for number, line in code_of(path):
+            if OS.search(line):
+                yield f"{path}:{number} tells systems apart outside io/, service/, config/paths.rs and the SDK's pipe module"
+
+
+def files_are_rooms():
+    for path in [*sources("src"), *sources("tests"), *sorted(Path("tests").rglob("*.rs"))]:
+        count = len(path.read_text(encoding="utf-8").splitlines())
+        if count > LINES_MAX:
+            yield f"{path} has {count} lines: it wants a wall"
+
+
+def main():
+    problems = [
+        problem for rule in (floors, proto_is_pure, systems_have_rooms, files_are_rooms) for problem in rule()
+    ]
+    for problem in problems:
+        print(problem)
+    print(f"house rules: {len(problems) or 'nothing'} broken")
+    return 1 if problems else 0
+
+
+sys.exit(main())

@@ -1,0 +1,348 @@
+//! local_v1: every call, reply and event of the local API, as the plugin's own tests read them too.
+
+use crate::{Example, Reader, check, json};
+use fyteclub_proto::{
+    appearance::{ObjectKind, Swap},
+    id::{BlobHash, PeerId, PlayerName},
+    local::{
+        Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        reply::{
+            CacheStats, CacheVerified, Empty, Fetched, FetchedFile, FetchedObject, Hello, LeftOut, PathKind,
+            PeerState, PeerStatus, Peers, PhonebookStatus, Published, Status, TransferStatus,
+        },
+        request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+fn player() -> PlayerName {
+    "Alice Ashe@Gilgamesh".parse().expect("a name")
+}
+
+fn peer_id() -> PeerId {
+    PeerId::from_bytes([7; 32])
+}
+
+fn look() -> BlobHash {
+    BlobHash::of(b"look")
+}
+
+fn strings() -> Strings {
+    Strings {
+        meta: Some("meta".into()),
+        heels: Some("heels".into()),
+        honorific: Some("honorific".into()),
+        moodles: Some("moodles".into()),
+        pet_names: Some("pet names".into()),
+        ext: [("plugin".to_owned(), "value".to_owned())].into(),
+    }
+}
+
+/// A call in its frame, which must also parse into the request that it came from.
+fn call(name: &str, request: Request) -> Example {
+    let call = request.clone().into_call(1).expect("encodes");
+    assert_eq!(Request::from_call(call.clone()).as_ref(), Ok(&request));
+    Example::json(&format!("call_{name}"), call)
+}
+
+/// A reply in its frame, which must also read as the result that it carries.
+fn reply<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, result: T) -> Example {
+    let reply = Reply::success(1, &result).expect("encodes");
+    assert_eq!(reply.clone().into_result(), Ok(result));
+    Example::json(&format!("reply_{name}"), Notice::Reply(reply))
+}
+
+fn event(name: &str, event: Event) -> Example {
+    Example::json(&format!("event_{name}"), Notice::Event(event))
+}
+
+fn transfer() -> TransferStatus {
+    TransferStatus {
+        player: player(),
+        peer_id: peer_id(),
+        appearance: look(),
+        files_done: 3,
+        files_total: 950,
+        bytes_done: 1_048_576,
+        bytes_total: 210_000_000,
+        rate: 50_000_000,
+    }
+}
+
+fn peers() -> Vec<PeerStatus> {
+    let connected = PeerStatus {
+        player: Some(player()),
+        peer_id: peer_id(),
+        state: PeerState::Connected,
+        path: Some(PathKind::Direct),
+        rtt_ms: Some(12.5),
+        cause: None,
+    };
+    let lost = PeerStatus {
+        player: None,
+        state: PeerState::Disconnected,
+        path: None,
+        rtt_ms: None,
+        cause: Some("the other side stopped".into()),
+        ..connected.clone()
+    };
+    let in_state = |state| PeerStatus { state, path: None, rtt_ms: None, ..connected.clone() };
+    let between =
+        [PeerState::Connecting, PeerState::Authenticating, PeerState::Reconnecting, PeerState::FailingOver]
+            .map(in_state);
+    let on_path = |path| PeerStatus { path: Some(path), ..connected.clone() };
+    let near = [PathKind::Loopback, PathKind::Lan].map(on_path);
+    [vec![connected.clone(), lost], between.into(), near.into()].concat()
+}
+
+fn status() -> Status {
+    let phonebook = PhonebookStatus {
+        url: "http://127.0.0.1:3000".into(),
+        ok: true,
+        last_answer: Some(1_700_000_000_000),
+        error: None,
+    };
+    Status {
+        version: "0.1.0".into(),
+        peer_id: peer_id(),
+        player: Some(player()),
+        listen: "0.0.0.0:7777".into(),
+        phonebooks: vec![
+            phonebook.clone(),
+            PhonebookStatus { ok: false, last_answer: None, error: Some("refused".into()), ..phonebook },
+        ],
+        appearance: Some(look()),
+        peers: peers()[..2].to_vec(),
+        transfers: vec![transfer()],
+        cache: CacheStats { bytes: 1000, files: 10, limit: 1 << 30, pinned: 500 },
+    }
+}
+
+fn idle() -> Status {
+    Status {
+        player: None,
+        phonebooks: vec![],
+        appearance: None,
+        peers: vec![],
+        transfers: vec![],
+        cache: CacheStats::default(),
+        ..status()
+    }
+}
+
+fn fetched() -> Fetched {
+    let player_object = FetchedObject {
+        kind: ObjectKind::Player,
+        swaps: vec![Swap {
+            game_paths: vec!["chara/a.mtrl".parse().expect("a game path")],
+            to: "chara/b.mtrl".parse().expect("a game path"),
+        }],
+        glamourer: Some("glamourer".into()),
+        customize_plus: Some("customize+".into()),
+    };
+    let bare = |kind| FetchedObject { kind, swaps: vec![], glamourer: None, customize_plus: None };
+    Fetched {
+        player: player(),
+        appearance: look(),
+        files: vec![FetchedFile {
+            game_paths: vec!["chara/a.tex".parse().expect("a game path")],
+            hash: BlobHash::of(b"a"),
+            size: 1,
+            path: "/home/bob/.local/share/fyteclub/blobs/a.tex".into(),
+            object: 0,
+        }],
+        bytes_total: 210_000_000,
+        bytes_transferred: 100_000_000,
+        bytes_fetched: 200_000_000,
+        seconds: 4.25,
+        path: Some(PathKind::Lan),
+        objects: vec![
+            player_object,
+            bare(ObjectKind::MinionOrMount),
+            bare(ObjectKind::Companion),
+            bare(ObjectKind::Pet),
+        ],
+        strings: strings(),
+        out: Some("/home/bob/mods/alice".into()),
+    }
+}
+
+fn calls() -> Vec<Example> {
+    let hello = request::Hello { client: "fyteclubctl 0.1.0".into(), versions: vec![1] };
+    let publish_mod = request::PublishMod {
+        path: "/home/alice/mods/Dress".into(),
+        options: vec![OptionChoice { group: "Colour".into(), option: "Red".into() }],
+    };
+    let object = LocalObject {
+        kind: ObjectKind::Player,
+        files: vec![LocalFile {
+            path: "C:\\Mods\\Dress\\a.tex".into(),
+            game_paths: vec!["chara/a.tex".into()],
+        }],
+        swaps: vec![LocalSwap { game_paths: vec!["chara/a.mtrl".into()], to: "chara/b.mtrl".into() }],
+        glamourer: Some("glamourer".into()),
+        customize_plus: Some("customize+".into()),
+    };
+    let publish = request::Publish { objects: vec![object], strings: strings() };
+    vec![
+        call("hello", Request::Hello(hello)),
+        call("status", Request::Status),
+        call("publish_mod", Request::PublishMod(publish_mod.clone())),
+        call(
+            "publish_mod_defaults",
+            Request::PublishMod(request::PublishMod { options: vec![], ..publish_mod }),
+        ),
+        call("publish", Request::Publish(publish)),
+        call("publish_nothing", Request::Publish(request::Publish::default())),
+        call("unpublish", Request::Unpublish),
+        call("fetch", Request::Fetch(request::Fetch { player: player(), out: Some("/tmp/out".into()) })),
+        call("fetch_to_cache", Request::Fetch(request::Fetch { player: player(), out: None })),
+        call("peers", Request::Peers),
+        call("trust", Request::Trust(request::Trust { player: player(), peer_id: peer_id() })),
+        call("cache_stats", Request::CacheStats),
+        call("cache_verify", Request::CacheVerify),
+        call("watch", Request::Watch),
+        call("shutdown", Request::Shutdown),
+    ]
+}
+
+fn replies() -> Vec<Example> {
+    let left_out = LeftOut {
+        game_path: "chara/a.exe".into(),
+        file: "a.exe".into(),
+        reason: "extension: the game loads no file with this ending by path".into(),
+    };
+    let published = Published { appearance: look(), files: 1, bytes: 70_000, left_out: vec![left_out] };
+    let nothing_travelled = Fetched {
+        files: vec![],
+        bytes_transferred: 0,
+        bytes_fetched: 0,
+        path: None,
+        objects: vec![],
+        strings: Strings::default(),
+        out: None,
+        ..fetched()
+    };
+    let failure = Reply::failure(1, Fault::new(FaultCode::NotFound, "nobody of that name is online"));
+    vec![
+        reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
+        reply("status", status()),
+        reply("status_idle", idle()),
+        reply("published", published),
+        reply("fetched", fetched()),
+        reply("fetched_nothing_travelled", nothing_travelled),
+        reply("peers", Peers { peers: peers() }),
+        reply("cache_stats", CacheStats { bytes: 1000, files: 10, limit: 1 << 30, pinned: 500 }),
+        reply("cache_verified", CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")] }),
+        reply("empty", Empty {}),
+        Example::json("reply_failure", Notice::Reply(failure)),
+    ]
+}
+
+fn events() -> Vec<Example> {
+    let url = "http://127.0.0.1:3000".to_owned();
+    let error = Fault::new(FaultCode::PeerUnreachable, "no path to the player worked");
+    vec![
+        event("state", Event::State(Box::new(status()))),
+        event("phonebook_changed", Event::PhonebookChanged { url, ok: false, error: Some("refused".into()) }),
+        event(
+            "peer_connected",
+            Event::PeerConnected { peer_id: peer_id(), player: Some(player()), path: PathKind::Loopback },
+        ),
+        event(
+            "peer_disconnected",
+            Event::PeerDisconnected {
+                peer_id: peer_id(),
+                player: None,
+                cause: "the other side stopped".into(),
+            },
+        ),
+        event(
+            "peer_key_changed",
+            Event::PeerKeyChanged {
+                player: player(),
+                known: peer_id(),
+                offered: PeerId::from_bytes([8; 32]),
+            },
+        ),
+        event(
+            "appearance_published",
+            Event::AppearancePublished { appearance: Some(look()), files: 1, bytes: 70_000 },
+        ),
+        event(
+            "appearance_offered",
+            Event::AppearanceOffered {
+                player: player(),
+                appearance: look(),
+                files: 10,
+                bytes: 1000,
+                missing_files: 3,
+                missing_bytes: 300,
+            },
+        ),
+        event("transfer_progress", Event::TransferProgress(transfer())),
+        event("transfer_failed", Event::TransferFailed { player: player(), error }),
+        event(
+            "appearance_ready",
+            Event::AppearanceReady {
+                player: player(),
+                appearance: look(),
+                files: 10,
+                bytes: 1000,
+                bytes_transferred: 300,
+            },
+        ),
+        event("cache_evicted", Event::CacheEvicted { files: 2, bytes: 200 }),
+    ]
+}
+
+/// Every code with whether it can be retried: the strings that clients branch on.
+fn faults() -> Example {
+    use FaultCode::*;
+    let codes = [
+        BadRequest,
+        Unsupported,
+        Version,
+        HelloFirst,
+        BadMod,
+        NoPlayer,
+        NotFound,
+        PhonebookUnavailable,
+        PhonebookRefused,
+        KeyChanged,
+        PeerUnreachable,
+        PeerRefused,
+        PeerMisbehaved,
+        HashMismatch,
+        Changed,
+        TooLarge,
+        DiskFull,
+        Io,
+        Busy,
+        Cancelled,
+        Stopping,
+        BadReply,
+        Internal,
+        Unknown,
+    ];
+    Example::json("faults", codes.map(|code| Fault::new(code, "one sentence")).to_vec())
+}
+
+#[test]
+fn the_local_api_is_what_it_was() {
+    let examples = [calls(), replies(), events(), vec![faults()]].into_iter().flatten().collect();
+    let readers: &[(&str, Reader)] = &[
+        ("call_", |text| {
+            let call: Call = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            Request::from_call(call).map(drop).map_err(|fault| fault.message)
+        }),
+        ("reply_", json::<Notice>),
+        ("event_", |text| match serde_json::from_str(text) {
+            Ok(Notice::Event(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }),
+        ("faults", json::<Vec<Fault>>),
+    ];
+    check("local_v1", examples, readers);
+}

@@ -1,0 +1,51 @@
+//! phonebook_v1: every body of the phone book, and the bytes that are signed.
+
+use crate::{Example, Reader, check, json};
+use ed25519_dalek::SigningKey;
+use fyteclub_proto::{
+    id::{PeerId, PlayerName},
+    phonebook::{Found, Problem, Register, Unregister, Unregistered},
+};
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+#[test]
+fn the_phone_books_bodies_are_what_they_were() {
+    let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+    let id = PeerId::from_bytes(key().verifying_key().to_bytes());
+    let register = Register::signed(&name, 7777, 5, 1_700_000_000_000, &key());
+    let unregister = Unregister::signed(&name, 6, 1_700_000_060_000, &key());
+    assert!(register.is_authentic() && unregister.is_authentic());
+    let proof =
+        |name, bytes: &[u8]| Example::hex(name, bytes.to_vec(), bytes, |bytes| Ok::<_, ()>(bytes.to_vec()));
+    let found = Found {
+        ip: "203.0.113.7".into(),
+        port: Some(7777),
+        public_key: Some(id.to_string()),
+        last_seen: 1_700_000_000_000,
+    };
+    let examples = vec![
+        proof("proof_register", register.proof().as_bytes()),
+        proof("proof_unregister", unregister.proof().as_bytes()),
+        Example::json("register", register),
+        Example::json("unregister", unregister),
+        Example::json("found", found.clone()),
+        Example::json("found_compat", Found { port: None, public_key: None, ..found }),
+        Example::json("unregistered", Unregistered { success: true, existed: false }),
+        Example::json("problem_compat", Problem { error: "Missing required fields".into(), code: None }),
+        Example::json(
+            "problem",
+            Problem { error: "this name belongs to another key".into(), code: Some("name_taken".into()) },
+        ),
+    ];
+    let readers: &[(&str, Reader)] = &[
+        ("register", json::<Register>),
+        ("unregistered", json::<Unregistered>),
+        ("unregister", json::<Unregister>),
+        ("found", json::<Found>),
+        ("problem", json::<Problem>),
+    ];
+    check("phonebook_v1", examples, readers);
+}

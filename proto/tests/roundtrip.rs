@@ -1,0 +1,491 @@
+//! `decode(encode(x)) == x` for every wire type, and random bytes are refused or read, never a panic.
+//!
+//! The same cases in every run; `PROPTEST_CASES=100000` for more of them.
+
+use fyteclub_proto::{
+    appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance, Swap},
+    codec,
+    game_path::{EXTENSIONS, GamePath},
+    id::{BlobHash, PeerId, PlayerName},
+    limit,
+    local::{
+        Call, Event, Fault, FaultCode, Notice, Reply, Request as LocalRequest, reply,
+        request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
+    },
+    peer::{
+        AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
+        record::{HEADER, Header, Kind},
+    },
+    phonebook::{Found, Problem, Register, Unregister, Unregistered},
+};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, RngSeed},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{collections::BTreeMap, fmt::Debug};
+
+fn config() -> Config {
+    Config { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Config::default() }
+}
+
+fn blob() -> impl Strategy<Value = BlobHash> {
+    any::<[u8; 32]>().prop_map(BlobHash::from_bytes)
+}
+
+fn peer_id() -> impl Strategy<Value = PeerId> {
+    any::<[u8; 32]>().prop_map(PeerId::from_bytes)
+}
+
+fn name() -> impl Strategy<Value = PlayerName> {
+    "[A-Zà-ž光][a-z'\\-]{1,14} [A-Z][a-z'ñ]{1,14}@[A-Zト][a-z]{1,14}"
+        .prop_map(|name| name.parse().expect("a name"))
+}
+
+fn game_path() -> impl Strategy<Value = GamePath> {
+    let part = "[a-z0-9_é&+,' -]{0,12}[a-z0-9_]";
+    let dirs = vec(part.prop_filter("starts with a space", |part| !part.starts_with(' ')), 1..5);
+    (dirs, select(&EXTENSIONS[..])).prop_filter_map("a device's name", |(parts, extension)| {
+        format!("{}.{extension}", parts.join("/")).parse().ok()
+    })
+}
+
+fn game_paths() -> impl Strategy<Value = Vec<GamePath>> {
+    vec(game_path(), 1..4)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["\\PC{0,20}", any::<String>()]
+}
+
+fn texts() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map(text(), text(), 0..3)
+}
+
+fn kind() -> impl Strategy<Value = ObjectKind> {
+    use ObjectKind::*;
+    select(&[Player, MinionOrMount, Companion, Pet][..])
+}
+
+fn swap() -> impl Strategy<Value = Swap> {
+    (game_paths(), game_path()).prop_map(|(game_paths, to)| Swap { game_paths, to })
+}
+
+/// What JSON keeps exactly: three decimals.
+fn fraction() -> impl Strategy<Value = f64> {
+    (0..100_000_000u32).prop_map(|thousandths| f64::from(thousandths) / 1000.0)
+}
+
+fn object() -> impl Strategy<Value = ObjectLook> {
+    let file = (game_paths(), blob(), any::<u64>()).prop_map(|(game_paths, hash, size)| FileEntry {
+        game_paths,
+        hash,
+        size,
+    });
+    (kind(), vec(file, 0..4), vec(swap(), 0..3), option::of(text()), option::of(text())).prop_map(
+        |(kind, files, swaps, glamourer, customize_plus)| ObjectLook {
+            kind,
+            files,
+            swaps,
+            glamourer,
+            customize_plus,
+        },
+    )
+}
+
+fn appearance() -> impl Strategy<Value = Appearance> {
+    let strings = (option::of(text()), option::of(text()), option::of(text()));
+    let more = (option::of(text()), option::of(text()), texts());
+    (any::<u64>(), name(), vec(object(), 0..4), strings, more).prop_map(
+        |(seq, player, objects, (meta, heels, honorific), (moodles, pet_names, ext))| Appearance {
+            v: 1,
+            seq,
+            player,
+            look: Look { objects, meta, heels, honorific, moodles, pet_names, ext },
+        },
+    )
+}
+
+fn greeting() -> impl Strategy<Value = Greeting> {
+    ("[ -~]{0,64}", option::of(name()), any::<u64>(), option::of(blob())).prop_map(
+        |(agent, player, capabilities, published)| Greeting { agent, player, capabilities, published },
+    )
+}
+
+fn control() -> impl Strategy<Value = Control> {
+    prop_oneof![
+        (vec(any::<u16>(), 0..=16), greeting())
+            .prop_map(|(versions, greeting)| Control::Hello(Hello { versions, greeting })),
+        (any::<u16>(), greeting())
+            .prop_map(|(version, greeting)| Control::HelloAck(HelloAck { version, greeting })),
+        option::of(blob()).prop_map(Control::Published),
+    ]
+}
+
+fn peer_request() -> impl Strategy<Value = Request> {
+    let piece = (blob(), any::<bool>(), 0..limit::BLOB_CHUNKS_MAX as u32, 1..=16u32).prop_map(
+        |(hash, tree, first, count)| {
+            let first = first.min(limit::BLOB_CHUNKS_MAX as u32 - count);
+            Piece { hash, tree, first, count }
+        },
+    );
+    prop_oneof![Just(Request::Appearance), vec(piece, 1..=8).prop_map(Request::Pieces)]
+}
+
+fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
+    let document = (any::<u32>(), 0..=limit::APPEARANCE_BYTES_MAX as u32);
+    prop_oneof![
+        document.prop_map(|(epoch, len)| AppearanceReply::Document { epoch, len }),
+        Just(AppearanceReply::Nothing),
+    ]
+}
+
+fn pieces_reply() -> impl Strategy<Value = PiecesReply> {
+    let serving = any::<u32>().prop_map(|epoch| PiecesReply::Serving { epoch });
+    prop_oneof![serving, Just(PiecesReply::NotShared), Just(PiecesReply::Busy)]
+}
+
+fn header() -> impl Strategy<Value = Header> {
+    let chunk = limit::CHUNK_SIZE as u32;
+    prop_oneof![
+        (0..=chunk).prop_map(|len| Header { kind: Kind::Raw, len }),
+        (1..chunk).prop_map(|len| Header { kind: Kind::Zstd, len }),
+        (0..=limit::BLOB_CHUNKS_MAX as u32).prop_map(|count| Header { kind: Kind::Tree, len: count * 32 }),
+        Just(Header { kind: Kind::Gone, len: 0 }),
+        Just(Header { kind: Kind::Changed, len: 0 }),
+    ]
+}
+
+fn strings() -> impl Strategy<Value = Strings> {
+    (vec(option::of(text()), 5), texts()).prop_map(|(mut strings, ext)| {
+        let mut next = || strings.pop().flatten();
+        Strings { meta: next(), heels: next(), honorific: next(), moodles: next(), pet_names: next(), ext }
+    })
+}
+
+fn local_request() -> impl Strategy<Value = LocalRequest> {
+    let file = (text(), vec(text(), 0..3)).prop_map(|(path, game_paths)| LocalFile { path, game_paths });
+    let swap = (vec(text(), 0..3), text()).prop_map(|(game_paths, to)| LocalSwap { game_paths, to });
+    let object = (kind(), vec(file, 0..3), vec(swap, 0..3), option::of(text()), option::of(text()));
+    let object = object.prop_map(|(kind, files, swaps, glamourer, customize_plus)| LocalObject {
+        kind,
+        files,
+        swaps,
+        glamourer,
+        customize_plus,
+    });
+    let choice = (text(), text()).prop_map(|(group, option)| OptionChoice { group, option });
+    prop_oneof![
+        (text(), vec(any::<u16>(), 0..4))
+            .prop_map(|(client, versions)| { LocalRequest::Hello(request::Hello { client, versions }) }),
+        (text(), vec(choice, 0..3))
+            .prop_map(|(path, options)| { LocalRequest::PublishMod(request::PublishMod { path, options }) }),
+        (vec(object, 0..3), strings())
+            .prop_map(|(objects, strings)| { LocalRequest::Publish(request::Publish { objects, strings }) }),
+        (name(), option::of(text()))
+            .prop_map(|(player, out)| LocalRequest::Fetch(request::Fetch { player, out })),
+        (name(), peer_id())
+            .prop_map(|(player, peer_id)| LocalRequest::Trust(request::Trust { player, peer_id })),
+        select(
+            &[
+                LocalRequest::Status,
+                LocalRequest::Unpublish,
+                LocalRequest::Peers,
+                LocalRequest::CacheStats,
+                LocalRequest::CacheVerify,
+                LocalRequest::Watch,
+                LocalRequest::Shutdown,
+            ][..]
+        ),
+    ]
+}
+
+fn path_kind() -> impl Strategy<Value = reply::PathKind> {
+    use reply::PathKind::*;
+    select(&[Loopback, Lan, Direct][..])
+}
+
+fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
+    use reply::PeerState::*;
+    let state = select(&[Disconnected, Connecting, Authenticating, Connected, Reconnecting, FailingOver][..]);
+    let path = option::of(path_kind());
+    (option::of(name()), peer_id(), state, path, option::of(fraction()), option::of(text())).prop_map(
+        |(player, peer_id, state, path, rtt_ms, cause)| reply::PeerStatus {
+            player,
+            peer_id,
+            state,
+            path,
+            rtt_ms,
+            cause,
+        },
+    )
+}
+
+fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
+    (name(), peer_id(), blob(), any::<[u64; 5]>()).prop_map(|(player, peer_id, appearance, numbers)| {
+        let [files_done, files_total, bytes_done, bytes_total, rate] = numbers;
+        reply::TransferStatus {
+            player,
+            peer_id,
+            appearance,
+            files_done,
+            files_total,
+            bytes_done,
+            bytes_total,
+            rate,
+        }
+    })
+}
+
+fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
+    any::<[u64; 4]>().prop_map(|[bytes, files, limit, pinned]| reply::CacheStats {
+        bytes,
+        files,
+        limit,
+        pinned,
+    })
+}
+
+fn status() -> impl Strategy<Value = reply::Status> {
+    let phonebook = (text(), any::<bool>(), option::of(any::<u64>()), option::of(text()))
+        .prop_map(|(url, ok, last_answer, error)| reply::PhonebookStatus { url, ok, last_answer, error });
+    let who = (text(), peer_id(), option::of(name()), text());
+    let lists = (vec(phonebook, 0..3), vec(peer_status(), 0..3), vec(transfer_status(), 0..3));
+    (who, lists, option::of(blob()), cache_stats()).prop_map(
+        |((version, peer_id, player, listen), (phonebooks, peers, transfers), appearance, cache)| {
+            reply::Status {
+                version,
+                peer_id,
+                player,
+                listen,
+                phonebooks,
+                appearance,
+                peers,
+                transfers,
+                cache,
+            }
+        },
+    )
+}
+
+fn fetched() -> impl Strategy<Value = reply::Fetched> {
+    let file = (game_paths(), blob(), any::<u64>(), text(), 0..4usize).prop_map(
+        |(game_paths, hash, size, path, object)| reply::FetchedFile { game_paths, hash, size, path, object },
+    );
+    let object = (kind(), vec(swap(), 0..3), option::of(text()), option::of(text())).prop_map(
+        |(kind, swaps, glamourer, customize_plus)| reply::FetchedObject {
+            kind,
+            swaps,
+            glamourer,
+            customize_plus,
+        },
+    );
+    let what = (name(), blob(), vec(file, 0..3), vec(object, 0..3), strings());
+    let how = (any::<[u64; 3]>(), fraction(), option::of(path_kind()), option::of(text()));
+    (what, how).prop_map(|((player, appearance, files, objects, strings), (bytes, seconds, path, out))| {
+        reply::Fetched {
+            player,
+            appearance,
+            files,
+            bytes_total: bytes[0],
+            bytes_transferred: bytes[1],
+            bytes_fetched: bytes[2],
+            seconds,
+            path,
+            objects,
+            strings,
+            out,
+        }
+    })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    use FaultCode::*;
+    (select(&[BadRequest, NotFound, DiskFull, Internal, Unknown][..]), text(), any::<bool>())
+        .prop_map(|(code, message, retryable)| Fault { code, message, retryable })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        status().prop_map(|status| Event::State(Box::new(status))),
+        (text(), any::<bool>(), option::of(text())).prop_map(|(url, ok, error)| Event::PhonebookChanged {
+            url,
+            ok,
+            error
+        }),
+        (peer_id(), option::of(name()), path_kind())
+            .prop_map(|(peer_id, player, path)| Event::PeerConnected { peer_id, player, path }),
+        (peer_id(), option::of(name()), text())
+            .prop_map(|(peer_id, player, cause)| Event::PeerDisconnected { peer_id, player, cause }),
+        (name(), peer_id(), peer_id()).prop_map(|(player, known, offered)| Event::PeerKeyChanged {
+            player,
+            known,
+            offered
+        }),
+        (option::of(blob()), any::<u64>(), any::<u64>()).prop_map(|(appearance, files, bytes)| {
+            Event::AppearancePublished { appearance, files, bytes }
+        }),
+        (name(), blob(), any::<[u64; 4]>()).prop_map(|(player, appearance, numbers)| {
+            let [files, bytes, missing_files, missing_bytes] = numbers;
+            Event::AppearanceOffered { player, appearance, files, bytes, missing_files, missing_bytes }
+        }),
+        transfer_status().prop_map(Event::TransferProgress),
+        (name(), fault()).prop_map(|(player, error)| Event::TransferFailed { player, error }),
+        (name(), blob(), any::<[u64; 3]>()).prop_map(|(player, appearance, numbers)| {
+            let [files, bytes, bytes_transferred] = numbers;
+            Event::AppearanceReady { player, appearance, files, bytes, bytes_transferred }
+        }),
+        any::<[u64; 2]>().prop_map(|[files, bytes]| Event::CacheEvicted { files, bytes }),
+    ]
+}
+
+fn key() -> impl Strategy<Value = ed25519_dalek::SigningKey> {
+    any::<[u8; 32]>().prop_map(|seed| ed25519_dalek::SigningKey::from_bytes(&seed))
+}
+
+fn reads_back<T: Message + Serialize + PartialEq + Debug>(value: T) -> Result<(), TestCaseError> {
+    let bytes = codec::encode(&value);
+    prop_assert!(bytes.len() <= limit::PEER_FRAME_MAX);
+    prop_assert_eq!(T::decode(&bytes), Ok(value));
+    Ok(())
+}
+
+/// In JSON and in bincode: `T` is written by hand in neither.
+fn reads_back_as_json<T>(value: T) -> Result<(), TestCaseError>
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    let text = serde_json::to_string(&value).expect("encodes");
+    prop_assert_eq!(serde_json::from_str::<T>(&text).expect(&text), value);
+    Ok(())
+}
+
+/// A result in its reply frame, and out of it again.
+fn replies<T>(result: T) -> Result<(), TestCaseError>
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    let notice = Notice::Reply(Reply::success(7, &result).expect("encodes"));
+    let text = serde_json::to_string(&notice).expect("encodes");
+    match serde_json::from_str(&text).expect(&text) {
+        Notice::Reply(reply) => prop_assert_eq!(reply.into_result::<T>(), Ok(result)),
+        other => prop_assert!(false, "{text} reads as {other:?}"),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn ids_and_names(peer in peer_id(), blob in blob(), name in name(), path in game_path()) {
+        prop_assert_eq!(peer.to_string().parse(), Ok(peer));
+        prop_assert_eq!(blob.to_string().parse(), Ok(blob));
+        prop_assert_eq!(BlobHash::from_hex(&blob.hex()), Some(blob));
+        prop_assert_eq!(name.as_str().parse(), Ok(name.clone()));
+        prop_assert_eq!(GamePath::exact(path.as_str()), Ok(path.clone()));
+        prop_assert_eq!(codec::decode(&codec::encode(&(peer, blob, &name, &path))), Ok((peer, blob, name.clone(), path.clone())));
+        reads_back_as_json((peer, blob, name, path))?;
+    }
+
+    #[test]
+    fn peer_frames(control in control(), request in peer_request(), reply in appearance_reply(), pieces in pieces_reply()) {
+        reads_back(control)?;
+        reads_back(request)?;
+        reads_back(reply)?;
+        reads_back(pieces)?;
+    }
+
+    #[test]
+    fn record_headers(header in header()) {
+        prop_assert_eq!(Header::decode(header.encode()), Ok(header));
+    }
+
+    #[test]
+    fn appearances(appearance in appearance()) {
+        prop_assert_eq!(codec::decode(&codec::encode(&appearance)), Ok(appearance.clone()));
+        reads_back_as_json(appearance)?;
+    }
+
+    #[test]
+    fn signed_appearances(mut appearance in appearance(), key in key()) {
+        appearance.look.normalise();
+        let owner = PeerId::from_bytes(key.verifying_key().to_bytes());
+        let bytes = SignedAppearance::sign(&appearance, &key).to_bytes();
+        match appearance.look.check() {
+            Ok(()) => prop_assert_eq!(SignedAppearance::open(&bytes, &owner), Ok(appearance)),
+            Err(error) => prop_assert_eq!(SignedAppearance::open(&bytes, &owner), Err(error)),
+        }
+    }
+
+    #[test]
+    fn local_calls(request in local_request(), id in any::<u64>()) {
+        let text = serde_json::to_string(&request.clone().into_call(id).expect("encodes")).expect("encodes");
+        let call: Call = serde_json::from_str(&text).expect(&text);
+        prop_assert_eq!(call.id, id);
+        prop_assert_eq!(LocalRequest::from_call(call), Ok(request));
+    }
+
+    #[test]
+    fn local_replies(
+        status in status(),
+        peers in vec(peer_status(), 0..3),
+        fetched in fetched(),
+        cache in cache_stats(),
+        (appearance, files, bytes) in (blob(), any::<u64>(), any::<u64>()),
+        [game_path, file, reason] in [text(), text(), text()],
+        fault in fault(),
+    ) {
+        replies(status)?;
+        replies(reply::Peers { peers })?;
+        replies(fetched)?;
+        replies(cache)?;
+        replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;
+        replies(reply::Empty {})?;
+        let left_out = vec![reply::LeftOut { game_path, file, reason }];
+        replies(reply::Published { appearance, files, bytes, left_out })?;
+        reads_back_as_json(Notice::Reply(Reply::failure(1, fault)))?;
+    }
+
+    #[test]
+    fn local_events(event in event()) {
+        reads_back_as_json(Notice::Event(event))?;
+    }
+
+    #[test]
+    fn phone_book_bodies(name in name(), port in 1..=u16::MAX, numbers in any::<[u64; 2]>(), key in key(), texts in vec(text(), 3)) {
+        let [sequence, time] = numbers;
+        let register = Register::signed(&name, port, sequence, time, &key);
+        prop_assert!(register.is_authentic());
+        reads_back_as_json(register)?;
+        let unregister = Unregister::signed(&name, sequence, time, &key);
+        prop_assert!(unregister.is_authentic());
+        reads_back_as_json(unregister)?;
+        let [ip, public_key, error] = texts.try_into().expect("three");
+        reads_back_as_json(Found { ip, port: Some(port), public_key: Some(public_key), last_seen: time })?;
+        reads_back_as_json(Unregistered { success: true, existed: sequence % 2 == 0 })?;
+        reads_back_as_json(Problem { code: Some(error.clone()), error })?;
+    }
+
+    #[test]
+    fn random_bytes_are_refused_or_read(bytes in vec(any::<u8>(), 0..200), text in any::<String>()) {
+        if let Ok(control) = Control::decode(&bytes) { reads_back(control)?; }
+        if let Ok(request) = Request::decode(&bytes) { reads_back(request)?; }
+        if let Ok(reply) = AppearanceReply::decode(&bytes) { reads_back(reply)?; }
+        if let Ok(reply) = PiecesReply::decode(&bytes) { reads_back(reply)?; }
+        if let Some((header, _)) = bytes.split_first_chunk::<HEADER>()
+            && let Ok(read) = Header::decode(*header)
+        {
+            prop_assert_eq!(read.encode(), *header);
+        }
+        let anyone = PeerId::from_bytes([7; 32]);
+        prop_assert!(SignedAppearance::open(&bytes, &anyone).is_err());
+        prop_assert!(codec::decode::<Appearance>(&bytes).is_err());
+        if let Ok(name) = text.parse::<PlayerName>() { prop_assert_eq!(name.as_str(), &text); }
+        if let Ok(path) = text.parse::<GamePath>() { prop_assert_eq!(GamePath::exact(path.as_str()), Ok(path)); }
+        prop_assert!(serde_json::from_str::<Notice>(&text).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! The phone book's bodies.
+
+use crate::modest;
+use ed25519_dalek::SigningKey;
+use fyteclub_fuzz::{fuzz, seed::goldens};
+use fyteclub_proto::phonebook::{Found, Problem, Register, Unregister, Unregistered};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+fn accepted<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) -> Option<T> {
+    let body: T = modest(input, || serde_json::from_slice(input)).ok()?;
+    let text = serde_json::to_vec(&body).expect("encodes");
+    assert_eq!(serde_json::from_slice::<T>(&text).ok().as_ref(), Some(&body));
+    Some(body)
+}
+
+/// A bent body is authentic only where nothing that is signed was bent.
+#[test]
+fn register() {
+    let golden = goldens("phonebook_v1", &["register"]).remove(0);
+    let right: Register = serde_json::from_slice(&golden).expect("a golden reads");
+    fuzz!(goldens("phonebook_v1", &["register"]), |input: &[u8]| {
+        let Some(body) = accepted::<Register>(input) else { return };
+        assert_eq!(body.is_authentic(), body == right, "{body:?}");
+    });
+}
+
+#[test]
+fn unregister() {
+    let golden = goldens("phonebook_v1", &["unregister.json"]).remove(0);
+    let right: Unregister = serde_json::from_slice(&golden).expect("a golden reads");
+    fuzz!(goldens("phonebook_v1", &["unregister"]), |input: &[u8]| {
+        let Some(body) = accepted::<Unregister>(input) else { return };
+        assert_eq!(body.is_authentic(), body == right, "{body:?}");
+    });
+}
+
+/// Any text that somebody signs as their name stays as it is, and stays signed.
+#[test]
+fn signed_names() {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let seeds = fyteclub_fuzz::seed::texts(&["Alice Ashe@Gilgamesh", "光の 戦士@トンベリ"]);
+    fuzz!(seeds, |input: &[u8]| {
+        let Ok(name) = String::from_utf8_lossy(input).parse() else { return };
+        let body = Register::signed(&name, 1, 2, 3, &key);
+        assert!(body.is_authentic());
+        let text = serde_json::to_vec(&body).expect("encodes");
+        assert_eq!(accepted::<Register>(&text), Some(body));
+    });
+}
+
+#[test]
+fn answers() {
+    let seeds = goldens("phonebook_v1", &["found", "unregistered", "problem"]);
+    fuzz!(seeds, |input: &[u8]| {
+        accepted::<Found>(input);
+        accepted::<Unregistered>(input);
+        accepted::<Problem>(input);
+    });
+}
