@@ -110,8 +110,14 @@ fn appearance() -> impl Strategy<Value = Appearance> {
 }
 
 fn greeting() -> impl Strategy<Value = Greeting> {
-    ("[ -~]{0,64}", option::of(name()), any::<u64>(), option::of(blob())).prop_map(
-        |(agent, player, capabilities, published)| Greeting { agent, player, capabilities, published },
+    ("[ -~]{0,64}", option::of(name()), any::<(u64, u64)>(), option::of(blob())).prop_map(
+        |(agent, player, (capabilities, instance), published)| Greeting {
+            agent,
+            player,
+            capabilities,
+            published,
+            instance,
+        },
     )
 }
 
@@ -261,6 +267,7 @@ fn status() -> impl Strategy<Value = reply::Status> {
                 peer_id,
                 player,
                 listen,
+                port_mapping: "off".into(),
                 phonebooks,
                 appearance,
                 peers,
@@ -467,7 +474,7 @@ proptest! {
         let [ip, public_key, error] = texts.try_into().expect("three");
         reads_back_as_json(Found { ip, port: Some(port), public_key: Some(public_key), last_seen: time })?;
         reads_back_as_json(Unregistered { success: true, existed: sequence % 2 == 0 })?;
-        reads_back_as_json(Problem { code: Some(error.clone()), error })?;
+        reads_back_as_json(Problem { code: Some(error.clone()), error, ..Problem::default() })?;
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn status() -> Status {
         peer_id: peer_id(),
         player: Some(player()),
         listen: "0.0.0.0:7777".into(),
+        port_mapping: "off".into(),
         phonebooks: vec![
             phonebook.clone(),
             PhonebookStatus { ok: false, last_answer: None, error: Some("refused".into()), ..phonebook },
@@ -265,6 +266,10 @@ fn events() -> Vec<Example> {
                 known: peer_id(),
                 offered: PeerId::from_bytes([8; 32]),
             },
+        ),
+        event(
+            "peer_look",
+            Event::PeerLook { peer_id: peer_id(), player: player(), appearance: Some(look()) },
         ),
         event(
             "appearance_published",

@@ -28,6 +28,7 @@ fn greeting() -> Greeting {
         player: Some("Alice Ashe@Gilgamesh".parse().expect("a name")),
         capabilities: 0,
         published: Some(BlobHash::of(b"look")),
+        instance: 0x0123_4567_89ab_cdef,
     }
 }
 

@@ -34,10 +34,17 @@ fn the_phone_books_bodies_are_what_they_were() {
         Example::json("found", found.clone()),
         Example::json("found_compat", Found { port: None, public_key: None, ..found }),
         Example::json("unregistered", Unregistered { success: true, existed: false }),
-        Example::json("problem_compat", Problem { error: "Missing required fields".into(), code: None }),
+        Example::json(
+            "problem_compat",
+            Problem { error: "Missing required fields".into(), ..Problem::default() },
+        ),
         Example::json(
             "problem",
-            Problem { error: "this name belongs to another key".into(), code: Some("name_taken".into()) },
+            Problem {
+                error: "this name belongs to another key".into(),
+                code: Some("name_taken".into()),
+                ..Problem::default()
+            },
         ),
     ];
     let readers: &[(&str, Reader)] = &[
