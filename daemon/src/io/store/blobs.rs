@@ -1,6 +1,6 @@
 //! Complete blobs: how they get their names, and how they keep them while somebody needs them.
 
-use super::{Inner, Store, error::StoreError, name::Ext, os, os::Stamp, state::Blob};
+use super::{Inner, Store, error::StoreError, name, name::Ext, os, os::Stamp, state::Blob};
 use fyteclub_proto::{
     chunk_tree::VerifiedChunk,
     id::BlobHash,
@@ -46,7 +46,13 @@ impl Inner {
         }
         let mut state = self.state();
         let used = state.tick();
+        let left = state.parts.get(&hash).filter(|part| part.open.strong_count() == 0).map(|part| part.ext);
         state.insert_blob(hash, Blob { used, mtime_ns: stamp.mtime_ns, size, ext, synced: false });
+        drop(state);
+        if let Some(ext) = left {
+            let _ = remove(&self.partial_dir.join(name::have_name(&hash, ext)));
+            let _ = remove(&self.partial_dir.join(name::part_name(&hash, ext)));
+        }
         Ok(())
     }
 
@@ -69,7 +75,7 @@ impl Inner {
             // On Windows the game may hold it open: it is still there, and still right.
             let mut state = self.state();
             state.insert_blob(*hash, blob);
-            tree.map(|tree| state.trees.insert(*hash, tree));
+            state.trees.extend(tree.map(|tree| (*hash, tree)));
         }
         result.map(|()| true)
     }

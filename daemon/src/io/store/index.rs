@@ -11,7 +11,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A blob whose bytes were synced before the row was written.
@@ -88,6 +89,9 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 const BATCH: usize = 1_000;
 /// Broken indexes that are kept for whoever wants to know what happened.
 const BROKEN_KEPT: usize = 2;
+/// How long another opener of the index is waited for, and how often it is looked for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
     match catch_unwind(AssertUnwindSafe(work)) {
@@ -240,21 +244,39 @@ impl Index {
     }
 
     fn try_open(&self) -> Result<Rows, IndexError> {
+        let tables = self.open_tables()?;
+        let rows = guarded(|| tables.read());
+        match rows {
+            Ok(rows) => {
+                *lock(&self.tables) = Some(tables);
+                Ok(rows)
+            }
+            Err(error) => {
+                close(Some(tables));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the lock: sled's threads let go of it some time after the database was dropped.
+    fn open_tables(&self) -> Result<Tables, IndexError> {
         let path = self.path();
-        let (tables, rows) = guarded(|| {
-            let tables = Tables::open(&path)?;
-            let rows = tables.read()?;
-            Ok((tables, rows))
-        })?;
-        *lock(&self.tables) = Some(tables);
-        Ok(rows)
+        let start = Instant::now();
+        loop {
+            match guarded(|| Tables::open(&path)) {
+                Err(IndexError::InUse) if start.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
+                result => return result,
+            }
+        }
     }
 
     /// A database that was never reopened has no snapshot, and without one damage is a panic or silence more often
     /// than an error.
     fn create(&self) -> Result<Rows, IndexError> {
-        let path = self.path();
-        guarded(|| Tables::open(&path)?.db.flush().map(drop))?;
+        let tables = self.open_tables()?;
+        let flushed = guarded(|| tables.db.flush());
+        close(Some(tables));
+        flushed?;
         self.try_open()
     }
 

@@ -242,7 +242,9 @@ impl Partial {
         if placed.is_ok() {
             let _ = remove(&self.have_path());
             self.store.0.state().remove_part(&self.hash);
-            tree.map(|tree| self.store.0.keep_tree(tree));
+            if let Some(tree) = tree {
+                self.store.0.keep_tree(tree);
+            }
         }
         let mut arrived = lock(&self.arrived);
         arrived.finishing = false;
@@ -343,10 +345,12 @@ impl Drop for Partial {
         let mut state = inner.state();
         // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
         let ours = state.parts.get(&hash).is_some_and(|part| part.open.as_ptr() == this);
-        if arrived.complete || !ours {
+        // Or the blob may have come another way, and nobody needs the pieces.
+        let needless = state.blobs.contains_key(&hash) && !state.parts.contains_key(&hash);
+        if arrived.complete || !(ours || needless) {
             return;
         }
-        if arrived.count == 0 {
+        if arrived.count == 0 || needless {
             state.remove_part(&hash);
             drop(state);
             let _ = paths.iter().try_for_each(|path| remove(path));

@@ -52,8 +52,14 @@ struct Model {
     chunks: BTreeMap<u8, BTreeSet<u8>>,
 }
 
+/// Few, because every life makes and syncs an index of its own; `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    ProptestConfig { cases, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_store_is_what_was_put_and_not_evicted(steps in proptest::collection::vec(step(), 1..40)) {

@@ -16,7 +16,7 @@ fn chunks_come_in_any_order_and_twice() {
     let tree = tree(&blob);
     let partial = store.partial(tree.hash(), tree.size(), "mdl").unwrap();
     assert!(partial.tree().is_none());
-    assert_eq!(partial.missing(), [0..CHUNKS]);
+    assert_eq!(partial.missing(), std::slice::from_ref(&(0..CHUNKS)));
     let chunk = |index: u32| {
         let bytes = blob.chunks(CHUNK_SIZE).nth(index as usize).unwrap();
         tree.verify(index, bytes).unwrap()
@@ -56,7 +56,7 @@ fn what_was_let_go_is_resumed_in_this_life_and_the_next() {
             assert_eq!(store.stats().bytes, size);
         }
         let partial = store.partial(hash, size, "mdl").unwrap();
-        assert_eq!(partial.missing(), [index + 1..CHUNKS]);
+        assert_eq!(partial.missing(), std::slice::from_ref(&(index + 1..CHUNKS)));
         assert_eq!(partial.tree().as_deref(), Some(&tree(&blob)));
     }
     assert!(receive_chunks(&store, &blob, [CHUNKS - 1]).unwrap());
@@ -151,4 +151,27 @@ fn a_partial_that_nobody_wrote_to_leaves_nothing() {
     assert_eq!((store.stats().partials, store.stats().bytes), (0, 0));
     assert!(files_in(&dir.path().join("partial")).is_empty());
     assert!(store.partial(tree(&blob).hash(), u64::MAX, "tex").is_err());
+}
+
+#[test]
+fn a_blob_that_came_another_way_leaves_no_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for open_meanwhile in [false, true] {
+        let blob = large(7 + u64::from(open_meanwhile));
+        receive_chunks(&store, &blob, 0..3).unwrap();
+        let held =
+            open_meanwhile.then(|| store.partial(tree(&blob).hash(), blob.len() as u64, "mdl").unwrap());
+        let scratch = store.scratch_path();
+        fs::write(&scratch, &blob).unwrap();
+        store.import(&scratch, "mdl").unwrap();
+        if held.is_some() {
+            assert!(store.partial(tree(&blob).hash(), blob.len() as u64, "mdl").unwrap().is_complete());
+        }
+        drop(held);
+        assert!(files_in(&dir.path().join("partial")).is_empty());
+        assert_eq!(read(&store, &tree(&blob).hash()).unwrap(), blob);
+    }
+    assert_eq!(store.stats().partials, 0);
+    assert_eq!(store.stats().bytes, 2 * large(7).len() as u64);
 }
