@@ -94,7 +94,7 @@ impl Inner {
         if !whole {
             return Err(StoreError::Foreign { hash });
         }
-        let temp = self.temp_path();
+        let temp = self.temp_path()?;
         let written = File::create_new(&temp).and_then(|mut file| file.write_all(bytes));
         let placed = written
             .map_err(|e| StoreError::at(&temp, e))

@@ -102,7 +102,7 @@ impl Inner {
             partial.save_now();
         }
         self.trim()?;
-        if !self.index.is_open() {
+        if !self.index.is_usable() {
             self.index_behind.store(true, Ordering::Relaxed);
         }
         let revived = match self.index_behind.load(Ordering::Relaxed) {
@@ -113,6 +113,7 @@ impl Inner {
             self.index_behind.store(false, Ordering::Relaxed);
             let taken = self.take();
             if taken.hashes.is_empty() && taken.own.is_empty() && taken.news.trees.is_empty() {
+                self.index.rest();
                 return Ok(Ok(()));
             }
             let files: Vec<_> = taken.unsynced.iter().map(|(_, _, path)| path.clone()).collect();
@@ -149,13 +150,15 @@ impl Drop for Inner {
         if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the last checkpoint failed; the next start will look into the newest files");
         }
+        let _ = std::fs::remove_dir(&self.new_dir);
     }
 }
 
 impl Store {
     /// Makes everything that was put so far survive a loss of power, saves the progress of partials, and brings the cache
     /// back under its limit. To be called every few seconds while there is traffic: a start hashes what came after the
-    /// last one. Costs nothing when nothing happened. An index that cannot be written is no error: the log is told once,
+    /// last one. One that finds nothing to do costs next
+    /// to nothing and lets the index rest, which gives its memory back: so once more after the last traffic. An index that cannot be written is no error: the log is told once,
     /// and every checkpoint tries to mend it.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A blob whose bytes were synced before the row was written.
@@ -80,7 +80,15 @@ struct Tables {
 pub(super) struct Index {
     /// The data folder, in which `index/` and the broken ones lie.
     dir: PathBuf,
-    tables: Mutex<Option<Tables>>,
+    handle: Mutex<Handle>,
+}
+
+/// An open sled holds some 20 MiB, so it is closed when there is nothing to write or to ask.
+enum Handle {
+    Open(Tables),
+    /// In order, and opened by whoever needs it next.
+    Resting,
+    Failed,
 }
 
 /// Rows are found again by a binary search over pages of the disk; the store itself asks memory.
@@ -89,10 +97,6 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 const BATCH: usize = 1_000;
 /// Broken indexes that are kept for whoever wants to know what happened.
 const BROKEN_KEPT: usize = 2;
-/// How long another opener of the index is waited for, and how often it is looked for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
-
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
@@ -189,9 +193,9 @@ fn apply(tree: &sled::Tree, mut rows: impl Iterator<Item = (Vec<u8>, Option<Vec<
 
 impl Index {
     /// # Errors
-    /// Only when another process has it open. Any other trouble is told by the health.
+    /// Only when another program has it open. Any other trouble is told by the health.
     pub(super) fn open(dir: &Path) -> Result<(Self, Rows, IndexHealth), StoreError> {
-        let index = Self { dir: dir.to_owned(), tables: Mutex::new(None) };
+        let index = Self { dir: dir.to_owned(), handle: Mutex::new(Handle::Failed) };
         let created = !index.path().exists();
         match index.reopen() {
             Ok((rows, None)) => {
@@ -213,18 +217,40 @@ impl Index {
         self.dir.join("index.is-broken")
     }
 
-    fn shut(&self) {
-        let tables = lock(&self.tables).take();
-        close(tables);
+    fn become_handle(&self, next: Handle) {
+        let last = std::mem::replace(&mut *lock(&self.handle), next);
+        if let Handle::Open(tables) = last {
+            close(Some(tables));
+        }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        lock(&self.tables).is_some()
+    /// Whether it can be used, as far as is known.
+    pub(super) fn is_usable(&self) -> bool {
+        !matches!(*lock(&self.handle), Handle::Failed)
+    }
+
+    /// Gives its memory back until it is needed again.
+    pub(super) fn rest(&self) {
+        if self.is_usable() {
+            self.become_handle(Handle::Resting);
+        }
+    }
+
+    fn tables(&self) -> Result<Tables, IndexError> {
+        let mut handle = lock(&self.handle);
+        if let Handle::Resting = *handle {
+            // Nobody else can have anything to ask of it meanwhile.
+            *handle = self.open_tables().map_or(Handle::Failed, Handle::Open);
+        }
+        match &*handle {
+            Handle::Open(tables) => Ok(tables.clone()),
+            _ => Err(IndexError::Closed),
+        }
     }
 
     /// Opens what is there, or a new one in the place of a damaged one, whose new name it tells.
     pub(super) fn reopen(&self) -> Result<(Rows, Option<PathBuf>), IndexError> {
-        self.shut();
+        self.become_handle(Handle::Failed);
         if self.broken_note().exists() {
             let broken = self.set_aside()?;
             return Ok((self.create()?, Some(broken)));
@@ -248,7 +274,7 @@ impl Index {
         let rows = guarded(|| tables.read());
         match rows {
             Ok(rows) => {
-                *lock(&self.tables) = Some(tables);
+                *lock(&self.handle) = Handle::Open(tables);
                 Ok(rows)
             }
             Err(error) => {
@@ -264,7 +290,9 @@ impl Index {
         let start = Instant::now();
         loop {
             match guarded(|| Tables::open(&path)) {
-                Err(IndexError::InUse) if start.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
+                Err(IndexError::InUse) if start.elapsed() < os::LOCK_PATIENCE => {
+                    thread::sleep(os::LOCK_PAUSE)
+                }
                 result => return result,
             }
         }
@@ -306,10 +334,10 @@ impl Index {
     /// Writes the news and waits until they survive a loss of power. After an error the index is closed: sled refuses
     /// everything after its first failure, and only a new open tells what it kept.
     pub(super) fn write(&self, news: &News) -> Result<(), IndexError> {
-        let tables = lock(&self.tables).clone().ok_or(IndexError::Closed)?;
+        let tables = self.tables()?;
         let result = guarded(|| tables.write(news));
         if result.is_err() {
-            self.shut();
+            self.become_handle(Handle::Failed);
         }
         close(Some(tables));
         result
@@ -317,8 +345,10 @@ impl Index {
 
     /// The kept list of a blob's chunks, unproven. An index that cannot be read any more is closed.
     pub(super) fn tree(&self, hash: &BlobHash) -> Option<Vec<u8>> {
-        let trees = lock(&self.tables).as_ref()?.trees.clone();
-        match guarded(|| trees.get(hash.as_bytes())) {
+        let tables = self.tables().ok()?;
+        let found = guarded(|| tables.trees.get(hash.as_bytes()));
+        close(Some(tables));
+        match found {
             Ok(list) => list.map(|list| list.to_vec()),
             Err(error) => {
                 tracing::warn!(%error, "the index cannot be read any more");
@@ -326,7 +356,7 @@ impl Index {
                     // Opening it might succeed again and fail at the same row.
                     let _ = fs::write(self.broken_note(), b"");
                 }
-                self.shut();
+                self.become_handle(Handle::Failed);
                 None
             }
         }
@@ -335,6 +365,6 @@ impl Index {
 
 impl Drop for Index {
     fn drop(&mut self) {
-        self.shut();
+        self.become_handle(Handle::Failed);
     }
 }

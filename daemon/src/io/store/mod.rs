@@ -4,8 +4,8 @@
 //! ```text
 //! blobs/<hex>.<ext>            complete and right, always; its name is given once and never again while it is there
 //! partial/<hex>.<ext>.part     a blob of several chunks on its way; .have beside it says which chunks are there
-//! partial/<n>.tmp              a file before it has its name; gone after a start
-//! index/                       sled: what spares the start a pass over all bytes
+//! partial/new.<time>/<n>.tmp   a file before it has its name, in a folder of this process; gone after a start
+//! index/                       sled: what spares the start a pass over all bytes; index.lock is held by its user
 //! ```
 //!
 //! The order of a write: bytes into a file in `partial/` → rename into `blobs/` → memory → (at a checkpoint) sync of the
@@ -46,6 +46,7 @@ use name::Ext;
 use state::State;
 use std::{
     collections::VecDeque,
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -66,6 +67,9 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     blobs_dir: PathBuf,
     partial_dir: PathBuf,
+    /// This process's own folder for temps.
+    new_dir: PathBuf,
+    new_dir_made: AtomicBool,
     cache_limit: u64,
     state: Mutex<State>,
     names: [Mutex<()>; 64],
@@ -76,6 +80,7 @@ struct Inner {
     index_behind: AtomicBool,
     recent_trees: Mutex<VecDeque<Arc<ChunkTree>>>,
     temps: AtomicU64,
+    _lock: fs::File,
 }
 
 /// Trees of large blobs that are kept at hand: as many as are likely to be served at once, 38 KiB each at the most.
@@ -100,9 +105,19 @@ impl Inner {
         self.blobs_dir.join(name::blob_name(hash, ext))
     }
 
-    fn temp_path(&self) -> PathBuf {
+    /// # Errors
+    /// The folder for temps, which is made at the first need, cannot be made.
+    fn temp_path(&self) -> Result<PathBuf, StoreError> {
         let n = self.temps.fetch_add(1, Ordering::Relaxed);
-        self.partial_dir.join(format!("{n}.tmp"))
+        if !self.new_dir_made.load(Ordering::Acquire) {
+            match fs::create_dir(&self.new_dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::at(&self.new_dir, error));
+                }
+                _ => self.new_dir_made.store(true, Ordering::Release),
+            }
+        }
+        Ok(self.new_dir.join(format!("{n}.tmp")))
     }
 
     /// The tree of a blob from wherever it is kept; `None` when it was lost and has to be built from the bytes.
@@ -168,7 +183,10 @@ impl Store {
 
     /// A fresh path on the cache's own disk, for a file that [`Store::import`] will take. What is still there at the
     /// next start is removed.
-    pub fn scratch_path(&self) -> PathBuf {
+    ///
+    /// # Errors
+    /// A full disk.
+    pub fn scratch_path(&self) -> Result<PathBuf, StoreError> {
         self.0.temp_path()
     }
 }

@@ -4,10 +4,11 @@
 use super::error::StoreError;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{File, Metadata, OpenOptions},
+    fs::{File, Metadata, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A file's size and times, by which it is recognised without reading it.
@@ -141,6 +142,38 @@ pub(super) fn sync_files(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
         }
     }
     if cfg!(unix) && !files.is_empty() { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Has each folder that is made in `dir` start in a part of the disk of its own. Only ext4 knows this, and only there it
+/// matters: a file is created where its folder is, and where many files have lately been deleted, by whomever, that
+/// takes 100 times as long (17,000 or 1,000 files a second). Best effort.
+pub(super) fn spread_folders_of(dir: &Path) {
+    #[cfg(target_os = "linux")]
+    if let Ok(dir) = File::open(dir)
+        && let Ok(flags) = rustix::fs::ioctl_getflags(&dir)
+    {
+        let _ = rustix::fs::ioctl_setflags(&dir, flags | rustix::fs::IFlags::TOPDIR);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = dir;
+}
+
+/// How long another holder of a lock is waited for: a child that was just forked has it until it becomes itself.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Takes the lock that goes with the file, until it is closed. A file system without locks is taken at its word.
+pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|e| StoreError::at(path, e))?;
+    let start = Instant::now();
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if start.elapsed() > LOCK_PATIENCE {
+            return Err(StoreError::InUse { path: path.to_owned() });
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    Ok(file)
 }
 
 /// Bytes that this user may still write to the disk with `dir`; `None` where nobody says.

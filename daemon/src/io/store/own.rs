@@ -116,7 +116,7 @@ impl Store {
             remove(path)?;
             return Ok(source);
         }
-        let temp = self.0.temp_path();
+        let temp = self.0.temp_path()?;
         let moved = match fs::rename(path, &temp) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(path, &temp, &source),
             result => result.map_err(|e| StoreError::at(path, e)),

@@ -22,6 +22,7 @@ use std::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64},
     },
+    time::SystemTime,
 };
 
 /// What the start found, for the log.
@@ -70,11 +71,17 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
     for dir in [&blobs_dir, &partial_dir] {
         fs::create_dir_all(dir).map_err(|e| StoreError::at(dir, e))?;
     }
+    let lock_file = os::lock_file(&dir.join("index.lock"))?;
     let (index, rows, health) = Index::open(dir)?;
-    let available = index.is_open();
+    let available = index.is_usable();
+    index.rest();
+    os::spread_folders_of(&partial_dir);
+    let new_dir = partial_dir.join(format!("new.{:x}", os::nanos(SystemTime::now())));
     let inner = Inner {
         blobs_dir,
         partial_dir,
+        new_dir,
+        new_dir_made: AtomicBool::new(false),
         cache_limit: config.cache_limit,
         state: Mutex::new(State::default()),
         names: [const { Mutex::new(()) }; 64],
@@ -83,6 +90,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
         index_behind: AtomicBool::new(!available),
         recent_trees: Mutex::default(),
         temps: AtomicU64::new(0),
+        _lock: lock_file,
     };
     let mut opened = Opened {
         index: health,
@@ -196,8 +204,12 @@ impl Inner {
                 continue;
             }
             let Some((hash, ext)) = name::parse_part_name(&file) else {
-                if !path.is_dir() {
-                    remove(&path)?;
+                match path.is_dir() {
+                    true if file.starts_with("new.") => {
+                        fs::remove_dir_all(&path).map_err(|e| StoreError::at(&path, e))?;
+                    }
+                    true => {}
+                    false => remove(&path)?,
                 }
                 continue;
             };

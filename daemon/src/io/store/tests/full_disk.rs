@@ -66,7 +66,7 @@ fn a_full_disk_stops_nothing_for_good() {
         receive(&store, &blob).unwrap();
         kept.push(blob);
         store.checkpoint().unwrap();
-        assert!(store.0.index.is_open(), "mended");
+        assert!(store.0.index.is_usable(), "mended");
     }
     let count = store.stats().files;
     drop(store);

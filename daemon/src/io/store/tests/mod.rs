@@ -106,6 +106,8 @@ fn files_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("a folder");
     let mut names: Vec<_> =
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    // This process's folder for temps is there from the first need.
+    names.retain(|name| !name.starts_with("new."));
     names.sort();
     names
 }

@@ -162,7 +162,7 @@ fn a_blob_that_came_another_way_leaves_no_pieces() {
         receive_chunks(&store, &blob, 0..3).unwrap();
         let held =
             open_meanwhile.then(|| store.partial(tree(&blob).hash(), blob.len() as u64, "mdl").unwrap());
-        let scratch = store.scratch_path();
+        let scratch = store.scratch_path().unwrap();
         fs::write(&scratch, &blob).unwrap();
         store.import(&scratch, "mdl").unwrap();
         if held.is_some() {
