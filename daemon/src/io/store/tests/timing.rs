@@ -102,7 +102,9 @@ fn memory_and_start() {
         receive(&store, &bytes(n, 512)).unwrap();
     }
     store.checkpoint().unwrap();
-    println!("RSS after writing 20,000 blobs: {} KiB", rss());
+    let busy = rss();
+    store.checkpoint().unwrap();
+    println!("RSS after writing 20,000 blobs: {busy} KiB, at rest {} KiB", rss());
     drop(store);
     // A process of its own, so that nothing of the writing is left.
     let status = std::process::Command::new(std::env::current_exe().unwrap())
