@@ -9,6 +9,8 @@ use fyteclub_daemon::{
 };
 use std::{io::Write, process::ExitCode};
 
+const BLOCKING_THREADS: usize = 8;
+
 /// 0 after a clean stop, 1 when something failed, 2 for a command line or configuration that is wrong.
 fn main() -> ExitCode {
     match Cli::parse().command {
@@ -34,7 +36,7 @@ fn run(settings: Settings) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error.into(), 2),
     };
-    let system = actix::System::new();
+    let system = actix::System::with_tokio_rt(runtime);
     let result = system.block_on(async {
         let _guard = logging::start(&config)?;
         let app = App::start(&config).await?;
@@ -58,6 +60,16 @@ fn run(settings: Settings) -> ExitCode {
             std::process::exit(1)
         }
     }
+}
+
+/// One thread for everything that decides or speaks; a few for disk and hash. More of those do not help two cores, and
+/// each keeps memory of its own.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .expect("a process that just started has its first file handles")
 }
 
 /// A thread of its own waits: reading standard input cannot be cancelled.

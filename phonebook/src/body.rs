@@ -1,6 +1,6 @@
 //! Reading a request's body: so much, so long, and only as JSON, with the original's leniencies.
 
-use crate::{patience::Lines, problem::Problem};
+use crate::{io::patience::Lines, problem::Problem};
 use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
 use fyteclub_proto::limit;
 use serde_json::{Map, Value};

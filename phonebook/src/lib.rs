@@ -7,7 +7,7 @@
 //! | `routes` | one file per verb |
 //! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
-//! | `sweep`, `patience` | chores: what has ended goes, who blocks is cut off |
+//! | `sweep`, `io::patience` | chores: what has ended goes, who blocks is cut off |
 //!
 //! ```no_run
 //! use fyteclub_phonebook::{Config, Server};
@@ -26,7 +26,7 @@ mod clock;
 pub mod config;
 mod desk;
 mod guard;
-mod patience;
+mod io;
 mod problem;
 mod routes;
 mod server;

@@ -1,14 +1,13 @@
 //! `fyteclub-phonebook`: flags, log, signals; the rest is the library's.
 
 mod cli;
-mod descriptors;
 mod logging;
-mod signals;
-mod systemd;
+mod service;
 
 use anyhow::Context;
 use clap::Parser;
 use fyteclub_phonebook::Server;
+use service::{descriptors, signals, systemd};
 use std::{
     io::{Write, stdout},
     process::ExitCode,

@@ -2,7 +2,7 @@
 //!
 //! Signals, flags and logging are the binary's; nothing here touches the process.
 
-use crate::{config::Config, desk::Desk, patience::Lines, routes, sweep::sweep};
+use crate::{config::Config, desk::Desk, io::patience::Lines, routes, sweep::sweep};
 use actix_web::{App, HttpServer, dev::Service, middleware, web};
 use std::{
     io,

@@ -55,7 +55,7 @@ impl GamePath {
 /// Names that Windows gives to devices, with or without an extension.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end();
-    matches!(stem, "con" | "prn" | "aux" | "nul")
+    matches!(stem, "con" | "prn" | "aux" | "nul" | "conin$" | "conout$")
         || (stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"))).is_some_and(|n| {
             matches!(n, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
         })

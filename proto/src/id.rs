@@ -21,7 +21,7 @@ pub enum IdError {
     NoWorld(String),
     #[error("a player name has at most {max} bytes, and this one has {len}", max = limit::NAME_BYTES_MAX)]
     NameTooLong { len: usize },
-    #[error("a player name is not empty and has no control characters")]
+    #[error("a player name is not empty and has no control or direction characters")]
     NameCharacters,
 }
 
@@ -142,13 +142,18 @@ impl PlayerName {
     }
 }
 
+/// Invisible characters that turn the reading direction: a name could look like another with them.
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The phone book's own rule for a name: any key of 1 to 128 bytes without control characters. A player's name obeys
 /// it, and so would an opaque, hashed one.
 pub fn check_name(text: &str) -> Result<(), IdError> {
     if text.len() > limit::NAME_BYTES_MAX {
         return Err(IdError::NameTooLong { len: text.len() });
     }
-    if text.is_empty() || text.chars().any(char::is_control) {
+    if text.is_empty() || text.chars().any(|c| c.is_control() || is_direction_mark(c)) {
         return Err(IdError::NameCharacters);
     }
     Ok(())
@@ -248,7 +253,16 @@ mod tests {
         {
             assert_eq!(good.parse::<PlayerName>().expect(good).as_str(), good);
         }
-        for bad in ["", "Alice Ashe", "@World", "Alice@", "Al\nice@World", "A@B@C", &"a".repeat(200)] {
+        for bad in [
+            "",
+            "Alice Ashe",
+            "@World",
+            "Alice@",
+            "Al\nice@World",
+            "Al\u{202e}ice@World",
+            "A@B@C",
+            &"a".repeat(200),
+        ] {
             assert!(bad.parse::<PlayerName>().is_err(), "{bad:?}");
         }
     }

@@ -29,8 +29,9 @@ pub const EXT_BYTES_MAX: usize = 1024 * 1024;
 /// Most `ext` keys, and the longest of them in bytes.
 pub const EXT_KEYS_MAX: usize = 32;
 pub const EXT_KEY_BYTES_MAX: usize = 64;
-/// Longest encoded appearance. What the limits above allow together, rounded up.
-pub const APPEARANCE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Longest encoded appearance. The most files and paths of ordinary length need about 6 MB; decoding allocates up to
+/// eight times of what comes, so this is also what a stranger can make a daemon hold for a moment.
+pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Longest player name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 128;

@@ -47,7 +47,7 @@ pub struct Scanned {
 /// # Errors
 /// A mod that cannot be read, a look over a limit, a full disk.
 pub fn mod_folder(store: &Store, path: &Path, choices: &[Choice]) -> Result<Scanned, ScanError> {
-    let scratch = store.scratch_path();
+    let scratch = store.scratch_path()?;
     let scanned = read_mod(store, path, choices, &scratch);
     fs::remove_dir_all(&scratch).ok();
     scanned

@@ -70,6 +70,9 @@ impl Reply {
         if let Some(fault) = self.error {
             return Err(fault);
         }
+        if !self.ok {
+            return Err(Fault::new(FaultCode::BadReply, "the daemon refused without saying why"));
+        }
         serde_json::from_value(self.result.unwrap_or(Value::Null)).map_err(|error| {
             Fault::new(
                 FaultCode::BadReply,

@@ -15,6 +15,7 @@ use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message
 use fyteclub_proto::{
     appearance::{Appearance, SignedAppearance},
     codec,
+    limit::APPEARANCE_BYTES_MAX,
     local::{
         Event, Fault, FaultCode,
         reply::Published,
@@ -135,6 +136,13 @@ impl Coordinator {
         let appearance =
             Appearance { v: fyteclub_proto::version::APPEARANCE_VERSION, seq: self.own.seq, player, look };
         let document = SignedAppearance::sign(&appearance, self.identity.key()).to_bytes();
+        if document.len() > APPEARANCE_BYTES_MAX {
+            let says = format!(
+                "the list of this look's files takes {} bytes, and {APPEARANCE_BYTES_MAX} travel at most",
+                document.len()
+            );
+            return Err(Fault::new(FaultCode::TooLarge, says));
+        }
         self.offer(&appearance, document.clone());
         let text = serde_json::to_string(&self.own.what).unwrap_or_default();
         let saved = codec::encode(&Saved { document, what: text });

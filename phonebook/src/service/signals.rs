@@ -14,7 +14,7 @@ pub(crate) fn stop_on_signal(stop: Handle) -> io::Result<JoinHandle<()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        crate::systemd::stopping();
+        super::systemd::stopping();
         stop.stop();
     }))
 }

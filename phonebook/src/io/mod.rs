@@ -1,0 +1,3 @@
+//! What touches the operating system below HTTP.
+
+pub mod patience;
