@@ -122,6 +122,8 @@ async fn status_is_for_people_and_for_programs() {
     };
     let shown = run(&["status", "--json"], script).await.json();
     let mut expected = status();
+    // What an older daemon does not say is shown as nothing.
+    expected["portMapping"] = json!("");
     expected["peers"][0].as_object_mut().expect("an object").remove("cause");
     assert_eq!(shown, expected);
 
