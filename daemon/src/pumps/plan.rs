@@ -2,7 +2,7 @@
 
 use super::{pull::Target, scan::MANIPULATIONS};
 use crate::{
-    io::store::{Partial, Pin, Store, StoreError},
+    io::store::{Evicted, Partial, Pin, Store, StoreError},
     penumbra::{self, Export, ExportError, ExportFile},
 };
 use fyteclub_proto::{
@@ -47,6 +47,8 @@ pub struct Plan {
     pub look: Look,
     pub wanted: Vec<Wanted>,
     pub missing_bytes: u64,
+    /// What had to go to make room.
+    pub evicted: Evicted,
     missing: HashMap<BlobHash, Missing>,
     _pin: Pin,
 }
@@ -88,8 +90,8 @@ pub fn make(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -
         wanted.push(Wanted { hash, size, tree, missing: chunks });
         missing.insert(hash, Missing { size, ext, partial });
     }
-    store.reserve(missing_bytes)?;
-    Ok(Plan { appearance: look.hash(), look, wanted, missing_bytes, missing, _pin: pin })
+    let evicted = store.reserve(missing_bytes)?;
+    Ok(Plan { appearance: look.hash(), look, wanted, missing_bytes, evicted, missing, _pin: pin })
 }
 
 fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {

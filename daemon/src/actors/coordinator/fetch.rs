@@ -12,7 +12,10 @@
 use super::{Coordinator, requests::internal};
 use crate::{
     actors::peer,
-    io::{phonebook_http::Entry, store::StoreError},
+    io::{
+        phonebook_http::Entry,
+        store::{Evicted, StoreError},
+    },
     pumps::{
         blocking,
         plan::{self, Plan},
@@ -337,6 +340,10 @@ impl Coordinator {
         let open = self.peers.get(&peer).is_some_and(|known| known.open);
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (files, bytes) = plan.look.totals();
+        let Evicted { files: evicted_files, bytes: evicted_bytes } = plan.evicted;
+        if evicted_files > 0 {
+            self.bus.publish(Event::CacheEvicted { files: evicted_files, bytes: evicted_bytes });
+        }
         self.bus.publish(Event::AppearanceOffered {
             player: player.clone(),
             appearance: plan.appearance,

@@ -2,27 +2,36 @@
 
 use super::{Inner, Store, blobs::remove, error::StoreError, name, os, state::Victim};
 
+/// What had to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evicted {
+    pub files: u64,
+    pub bytes: u64,
+}
+
 /// Room that is left on the disk for the index, temps and everybody else.
 const DISK_MARGIN: u64 = 1024 * 1024;
 
 impl Inner {
     /// Evicts the longest unused until `wanted` bytes are free, or nothing at all when that many cannot be.
-    /// Tells how many were.
-    fn evict(&self, wanted: u64) -> Result<u64, StoreError> {
+    fn evict(&self, wanted: u64) -> Result<Evicted, StoreError> {
+        let mut freed = Evicted::default();
         if wanted == 0 {
-            return Ok(0);
+            return Ok(freed);
         }
         let victims = self.state().victims();
         if victims.iter().map(|victim| victim.size).sum::<u64>() < wanted {
-            return Ok(0);
+            return Ok(freed);
         }
-        let mut freed = 0;
         for victim in victims {
-            if freed >= wanted {
+            if freed.bytes >= wanted {
                 break;
             }
             match self.evict_one(&victim) {
-                Ok(true) => freed += victim.size,
+                Ok(true) => {
+                    freed.files += 1;
+                    freed.bytes += victim.size;
+                }
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "could not evict {}", victim.hash),
             }
@@ -67,7 +76,7 @@ impl Store {
     /// # Errors
     /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so. Nothing is
     /// evicted then.
-    pub fn reserve(&self, bytes: u64) -> Result<(), StoreError> {
+    pub fn reserve(&self, bytes: u64) -> Result<Evicted, StoreError> {
         let inner = &*self.0;
         let (held, can_go) = {
             let state = inner.state();
@@ -87,14 +96,14 @@ impl Store {
         }
         let wanted = over_limit.max(if bytes > 0 { over_disk } else { 0 });
         let freed = inner.evict(wanted)?;
-        if freed < wanted {
+        if freed.bytes < wanted {
             // What could go a moment ago is in use now.
             return Err(StoreError::TooLarge { needed: bytes, limit: inner.cache_limit, in_use });
         }
         // Partials are counted whole but hold less, and others write to the disk too.
         match os::free_space(&inner.blobs_dir) {
             Some(free) if bytes > 0 && free < bytes => Err(disk_full()),
-            _ => Ok(()),
+            _ => Ok(freed),
         }
     }
 }

@@ -34,6 +34,7 @@ mod tests;
 pub use blobs::Pin;
 pub use care::{Stats, Verified};
 pub use error::{ReadError, StoreError};
+pub use evict::Evicted;
 pub use index::IndexHealth;
 pub use own::Source;
 pub use partial::{Partial, Progress};
