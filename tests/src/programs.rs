@@ -33,6 +33,16 @@ fn folder() -> PathBuf {
 
 fn build(folder: &Path) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Cargo tells a test about its own package; told to another cargo, build scripts that watch it would run anew.
+    for (key, _) in env::vars_os() {
+        let key = key.to_string_lossy().into_owned();
+        if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
+            .iter()
+            .any(|start| key.starts_with(start))
+        {
+            cargo.env_remove(key);
+        }
+    }
     cargo.args(["build", "--quiet", "--workspace", "--bins", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
