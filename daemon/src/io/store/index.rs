@@ -11,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A blob whose bytes were synced before the row was written.
@@ -86,6 +86,9 @@ pub(super) struct Index {
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// Rows written at once. One batch of everything would hold everything in memory twice.
 const BATCH: usize = 1_000;
+/// sled lets go of its lock on a thread of its own, some time after the last handle is dropped: an index that was just
+/// closed is not free at once.
+const LETTING_GO: Duration = Duration::from_secs(3);
 /// Broken indexes that are kept for whoever wants to know what happened.
 const BROKEN_KEPT: usize = 2;
 
@@ -241,11 +244,20 @@ impl Index {
 
     fn try_open(&self) -> Result<Rows, IndexError> {
         let path = self.path();
-        let (tables, rows) = guarded(|| {
-            let tables = Tables::open(&path)?;
-            let rows = tables.read()?;
-            Ok((tables, rows))
-        })?;
+        let open = || {
+            guarded(|| {
+                let tables = Tables::open(&path)?;
+                let rows = tables.read()?;
+                Ok((tables, rows))
+            })
+        };
+        let patience = Instant::now() + LETTING_GO;
+        let (tables, rows) = loop {
+            match open() {
+                Err(IndexError::InUse) if Instant::now() < patience => std::thread::sleep(LETTING_GO / 100),
+                result => break result?,
+            }
+        };
         *lock(&self.tables) = Some(tables);
         Ok(rows)
     }
