@@ -16,6 +16,8 @@ const FILES_KEPT: usize = 7;
 /// # Errors
 /// A log folder that cannot be made, or logging that was started before.
 pub fn start(config: &Config) -> anyhow::Result<WorkerGuard> {
+    // The appender makes it too, but complains before.
+    std::fs::create_dir_all(paths::log_dir(&config.data_dir))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("fyteclubd")

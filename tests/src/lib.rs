@@ -1,1 +1,56 @@
-//! Placeholder.
+//! Whole stories with real processes, real sockets and real files.
+//!
+//! A [`Town`] is a phone book and its [`Resident`]s, each a `fyteclubd` of its own with a data folder of its own, all on
+//! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
+//! them harm. The stories are in `tests/`, one to a file.
+
+pub mod hostile;
+pub mod mods;
+mod process;
+mod programs;
+mod resident;
+mod town;
+
+pub use process::Process;
+pub use programs::program;
+pub use resident::{Resident, fault};
+pub use town::{Phonebook, Town};
+
+use std::{future::Future, time::Duration};
+
+/// How long anything may take that takes no time: a machine that is busy with other things is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for `future`, but not for ever.
+///
+/// # Panics
+/// When [`PATIENCE`] is over.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(result) => result,
+        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
+    }
+}
+
+/// Asks until there is an answer.
+///
+/// # Panics
+/// When [`PATIENCE`] is over.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
+/// Says past the test runner, which hides what a test prints, that a story could not be told here.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    // Nothing is lost when nobody can be told.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}

@@ -179,7 +179,12 @@ impl Source {
             };
             match reader {
                 Ok(reader) => self.current = Some((piece, reader)),
-                Err(error) => return Some(self.lacking(&error)),
+                Err(error) => {
+                    if published {
+                        (self.changed)();
+                    }
+                    return Some(self.lacking(&error));
+                }
             }
         }
         let (piece, reader) = self.current.as_mut()?;

@@ -42,6 +42,10 @@ use tokio::sync::oneshot;
 
 /// How often a look is asked for anew because a file of it changed meanwhile.
 const CHANGES_MAX: u32 = 5;
+/// How often the link may be lost without a byte of progress in between.
+const LOSSES_MAX: u32 = 5;
+/// How long a link on which every stream broke gets to break too.
+const LOSS_PAUSE: Duration = Duration::from_secs(1);
 /// How long the owner gets to publish what changed.
 const CHANGE_PAUSE: Duration = Duration::from_millis(1500);
 
@@ -71,6 +75,8 @@ pub struct Fetch {
     /// Kept while a lost link is looked for.
     running: Option<Running>,
     changes: u32,
+    /// Links lost since something came.
+    losses: u32,
     wire: u64,
     fetched: u64,
 }
@@ -129,6 +135,7 @@ impl Coordinator {
             stage: Stage::AwaitAddress,
             running: None,
             changes: 0,
+            losses: 0,
             wire: 0,
             fetched: 0,
         };
@@ -235,10 +242,7 @@ impl Coordinator {
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             match (&fetch.stage, &mut fetch.running) {
-                (Stage::AwaitAppearance, _) => {
-                    fetch.stage = Stage::AwaitLink;
-                    self.want(peer);
-                }
+                (Stage::AwaitAppearance, _) => self.await_link(&player, peer, ctx),
                 (Stage::Transferring, Some(running)) => {
                     running.transfer.handle(Instant::now(), Input::Left(peer));
                     self.drive(&player, ctx);
@@ -246,6 +250,32 @@ impl Coordinator {
                 _ => {}
             }
         }
+    }
+
+    /// Goes on when there is a link again, but not for ever.
+    fn await_link(&mut self, player: &PlayerName, peer: PeerId, ctx: &mut Context<Self>) {
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        fetch.losses += 1;
+        if fetch.losses > LOSSES_MAX {
+            let says = format!(
+                "the link to {player} breaks off again and again; what came is kept, so try again later"
+            );
+            return self.fail(player, Fault::new(FaultCode::PeerUnreachable, says));
+        }
+        fetch.stage = Stage::AwaitLink;
+        self.want(peer);
+        // Streams break before the link is known to; when it holds after all, nobody will say that it is open.
+        let player = player.clone();
+        ctx.run_later(LOSS_PAUSE, move |coordinator, ctx| {
+            let waits = coordinator
+                .fetches
+                .get(&player)
+                .is_some_and(|fetch| matches!(fetch.stage, Stage::AwaitLink) && fetch.peer == Some(peer));
+            let open = coordinator.peers.get(&peer).is_some_and(|known| known.open);
+            if waits && open {
+                coordinator.link_open(peer, ctx);
+            }
+        });
     }
 
     fn want(&mut self, peer: PeerId) {
@@ -297,10 +327,7 @@ impl Coordinator {
                     let says = format!("{player} did not answer in time ({error})");
                     return self.fail(&player, Fault::new(FaultCode::PeerUnreachable, says));
                 }
-                if let Some(fetch) = self.fetches.get_mut(&player) {
-                    fetch.stage = Stage::AwaitLink;
-                }
-                return self.want(peer);
+                return self.await_link(&player, peer, ctx);
             }
         };
         if let Some(fetch) = self.fetches.get_mut(&player) {
@@ -384,7 +411,7 @@ impl Coordinator {
                     }
                 }
                 Output::Accuse { source, code } => self.ban(source, code),
-                Output::Starved(failure) => self.starved(player, failure),
+                Output::Starved(failure) => self.starved(player, failure, ctx),
                 Output::Done => self.complete(player, ctx),
                 Output::Failed(failure) => self.transfer_failed(player, failure, ctx),
             }
@@ -431,14 +458,11 @@ impl Coordinator {
         }
     }
 
-    fn starved(&mut self, player: &PlayerName, failure: Failure) {
+    fn starved(&mut self, player: &PlayerName, failure: Failure, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let Some(peer) = fetch.peer else { return };
         match failure {
-            Failure::Unreachable => {
-                fetch.stage = Stage::AwaitLink;
-                self.want(peer);
-            }
+            Failure::Unreachable => self.await_link(player, peer, ctx),
             Failure::Silent => {
                 let says = format!("{player}'s daemon stopped sending; what came is kept, so try again");
                 self.fail(player, Fault::new(FaultCode::PeerUnreachable, says));
@@ -603,8 +627,10 @@ impl Handler<Carried> for Coordinator {
                 fetch.wire += wire;
                 let now = Instant::now();
                 for fact in facts {
-                    if let Input::Ended { request, .. } = &fact {
-                        running.requests.remove(request);
+                    match &fact {
+                        Input::Ended { request, .. } => drop(running.requests.remove(request)),
+                        Input::Verified { .. } => fetch.losses = 0,
+                        _ => {}
                     }
                     running.transfer.handle(now, fact);
                 }

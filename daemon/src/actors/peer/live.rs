@@ -30,6 +30,8 @@ pub enum Heard {
 pub struct Live {
     pub link: Link,
     pub session: Session,
+    /// Why this end closed it, once it has.
+    pub closed: Option<CloseCode>,
     say: mpsc::UnboundedSender<Control>,
     greeting: Option<Greeting>,
     serving: Option<tokio::task::AbortHandle>,
@@ -57,7 +59,7 @@ impl Live {
             }
         });
         ctx.add_stream(heard(link.clone(), received));
-        Self { link, session, say, greeting: None, serving: None }
+        Self { link, session, closed: None, say, greeting: None, serving: None }
     }
 
     pub fn say(&self, control: Control) {

@@ -25,7 +25,10 @@ use actix::{
 use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
     local::reply::{PeerState, PeerStatus},
-    peer::{CloseCode, Greeting},
+    peer::{
+        CloseCode, Greeting,
+        close::{Consequence, Fault},
+    },
     reach::{self, Reach, TRY_TIME},
     seal::End,
     session::{Input, Output},
@@ -233,7 +236,10 @@ impl Peer {
                 live.set_look(look);
                 self.facts.do_send(PeerFact::Look { peer: self.id, look });
             }
-            Output::Close(code) => live.link.close(code),
+            Output::Close(code) => {
+                live.closed = Some(code);
+                live.link.close(code);
+            }
         }
     }
 
@@ -274,7 +280,10 @@ impl Peer {
     /// A connection is gone.
     fn gone(&mut self, id: usize, error: &ConnectionError, ctx: &mut Context<Self>) {
         let Some(live) = self.links.remove(&id) else { return };
-        let (cause, again) = explain(error);
+        let (cause, again) = match (error, live.closed) {
+            (ConnectionError::LocallyClosed, Some(code)) => blame(code),
+            _ => explain(error),
+        };
         tracing::debug!(peer = %self.id.short(), "a link ended: {error}");
         let was_current = self.current == Some(id);
         if was_current {
@@ -316,6 +325,21 @@ impl Peer {
 
 const NO_ANSWER: &str =
     "nobody answers at their address: their daemon may be off, or their router lets nobody in";
+
+/// Why this end closed a link, in words for a person, and whether another try makes sense.
+fn blame(code: CloseCode) -> (String, bool) {
+    let Consequence { fault, retry, .. } = code.consequence();
+    let cause = match (fault, code) {
+        (_, CloseCode::Silent) => "their daemon takes the link and then says nothing",
+        (Fault::Theirs, CloseCode::Refused | CloseCode::NameTaken) => {
+            "they are not listened to here: they broke the protocol, or go by a name that is known under another key"
+        }
+        (Fault::Theirs, _) => "their daemon does not keep to the protocol; update both daemons",
+        // The two programs are too far apart, or two links were one too many: the same from both sides.
+        _ => code.explain(),
+    };
+    (cause.into(), retry)
+}
 
 /// Why a connection ended, in words for a person, and whether another try makes sense.
 fn explain(error: &ConnectionError) -> (String, bool) {

@@ -1,0 +1,298 @@
+//! A peer by hand, on quinn and the protocol's words alone, who can say anything: the truth, lies, or nothing.
+
+use crate::within;
+use ed25519_dalek::SigningKey;
+use fyteclub_client::{BlobHash, ObjectKind, PeerId, PlayerName};
+use fyteclub_daemon::io::{
+    phonebook_http::{PhonebookError, PhonebookHttp},
+    quic::tls::{Certificate, SERVER_NAME},
+};
+use fyteclub_proto::{
+    appearance::{Appearance, FileEntry, Look, ObjectLook, SignedAppearance},
+    chunk_tree::TreeBuilder,
+    codec, frame,
+    limit::{CHUNK_SIZE, PEER_FRAME_MAX},
+    peer::{
+        AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
+        record::{self, Header, Kind},
+    },
+    phonebook::Register,
+    proof::Proof,
+    seal::{EXPORTER_LABEL, End, LinkSecret, NonceCounter},
+    version::{APPEARANCE_VERSION, PEER_VERSIONS},
+};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig, VarInt,
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// An identity and a QUIC endpoint.
+pub struct Hostile {
+    pub player: PlayerName,
+    pub key: SigningKey,
+    endpoint: Endpoint,
+    certificate: Certificate,
+}
+
+impl Hostile {
+    /// The same seed is the same identity.
+    pub fn new(player: &str, seed: u8) -> Self {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let certificate = Certificate::new(&key).expect("a certificate");
+        let server = ServerConfig::with_crypto(Arc::new(certificate.server().expect("TLS")));
+        let endpoint = Endpoint::server(server, ([127, 0, 0, 1], 0).into()).expect("a socket");
+        Self { player: player.parse().expect("a player's name"), key, endpoint, certificate }
+    }
+
+    pub fn peer_id(&self) -> PeerId {
+        PeerId::from_bytes(self.key.verifying_key().to_bytes())
+    }
+
+    /// A registration as it should be.
+    pub fn registration(&self) -> Register {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+        let port = self.endpoint.local_addr().expect("bound").port();
+        Register::signed(&self.player, port, now, now, &self.key)
+    }
+
+    /// Hands a registration in.
+    ///
+    /// # Errors
+    /// The phone book's refusal.
+    pub async fn register(&self, phonebook: &str, registration: &Register) -> Result<(), PhonebookError> {
+        PhonebookHttp::new(phonebook, PhonebookHttp::client()?)?.register(registration).await
+    }
+
+    /// Moves in: from now on the phone book leads here.
+    pub async fn move_in(&self, phonebook: &str) {
+        self.register(phonebook, &self.registration()).await.expect("registered");
+    }
+
+    /// The next who comes.
+    pub async fn accept(&self) -> Line {
+        let incoming = within("somebody dials", self.endpoint.accept()).await.expect("open");
+        Line::new(incoming.await.expect("a handshake"), End::Acceptor)
+    }
+
+    pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Line {
+        let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
+        let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
+        Line::new(within("a handshake", dialling).await.expect("a handshake"), End::Dialer)
+    }
+
+    pub fn greeting(&self, published: Option<BlobHash>) -> Greeting {
+        let player = Some(self.player.clone());
+        Greeting { agent: "hostile".into(), player, capabilities: 0, published, instance: 1 }
+    }
+
+    /// A look of these files, signed as it should be.
+    pub fn signed(&self, files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
+        self.signed_as(self.player.clone(), look(files))
+    }
+
+    pub fn signed_as(&self, player: PlayerName, look: Look) -> Vec<u8> {
+        let appearance = Appearance { v: APPEARANCE_VERSION, seq: 1, player, look };
+        SignedAppearance::sign(&appearance, &self.key).to_bytes()
+    }
+
+    /// A document with a right signature and bytes in it that no honest program writes.
+    pub fn signed_with_words_replaced(&self, look: Look, from: &str, to: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Envelope {
+            document: Vec<u8>,
+            signature: Vec<u8>,
+        }
+        assert_eq!(from.len(), to.len());
+        let appearance = Appearance { v: APPEARANCE_VERSION, seq: 1, player: self.player.clone(), look };
+        let mut document = codec::encode(&appearance);
+        let at = document.windows(from.len()).position(|window| window == from.as_bytes());
+        let at = at.expect("the words are in the document");
+        document[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let proof = Proof::new("appearance", APPEARANCE_VERSION).field(&document);
+        let signature = proof.sign(&self.key).to_vec();
+        codec::encode(&Envelope { document, signature })
+    }
+}
+
+/// A look of the player object.
+pub fn look(files: &BTreeMap<&str, Vec<u8>>) -> Look {
+    let entry = |(path, bytes): (&&str, &Vec<u8>)| FileEntry {
+        game_paths: vec![path.parse().expect("a game path")],
+        hash: BlobHash::of(bytes),
+        size: bytes.len() as u64,
+    };
+    let object = ObjectLook {
+        kind: ObjectKind::Player,
+        files: files.iter().map(entry).collect(),
+        swaps: vec![],
+        glamourer: None,
+        customize_plus: None,
+    };
+    let mut look = Look { objects: vec![object], ..Look::default() };
+    look.normalise();
+    look
+}
+
+/// One connection, with everything that is needed to speak well or badly on it.
+pub struct Line {
+    pub connection: Connection,
+    secret: LinkSecret,
+    end: End,
+}
+
+impl Line {
+    fn new(connection: Connection, end: End) -> Self {
+        let mut exported = [0; 32];
+        connection.export_keying_material(&mut exported, EXPORTER_LABEL, b"").expect("exported");
+        Self { connection, secret: LinkSecret::new(exported, end), end }
+    }
+
+    /// The control stream, before a word is said on it.
+    pub async fn control(&self) -> (SendStream, RecvStream) {
+        let control = async {
+            match self.end {
+                End::Dialer => self.connection.open_bi().await,
+                End::Acceptor => self.connection.accept_bi().await,
+            }
+        };
+        within("a control stream", control).await.expect("a control stream")
+    }
+
+    /// Greets as one should. What comes back must stay alive: a control stream that ends is a fault.
+    pub async fn greet(&self, greeting: Greeting) -> (SendStream, RecvStream) {
+        let (mut send, mut recv) = self.control().await;
+        match self.end {
+            End::Dialer => {
+                let versions = PEER_VERSIONS.to_vec();
+                say(&mut send, &Control::Hello(Hello { versions, greeting })).await;
+                assert!(matches!(hear(&mut recv).await, Some(Control::HelloAck(_))));
+            }
+            End::Acceptor => {
+                assert!(matches!(hear(&mut recv).await, Some(Control::Hello(_))));
+                say(&mut send, &Control::HelloAck(HelloAck { version: 1, greeting })).await;
+            }
+        }
+        (send, recv)
+    }
+
+    /// The next request, with the stream to answer it on; nothing once the other side has left.
+    pub async fn request(&self) -> Option<(SendStream, Request)> {
+        loop {
+            let (send, mut recv) = self.connection.accept_bi().await.ok()?;
+            if let Some(request) = hear(&mut recv).await {
+                return Some((send, request));
+            }
+        }
+    }
+
+    /// Asks for something; the answer is to be read from what is returned.
+    pub async fn ask(&self, request: &Request) -> Result<RecvStream, ConnectionError> {
+        let (mut send, recv) = self.connection.open_bi().await?;
+        let frame = frame::join(&codec::encode(request), PEER_FRAME_MAX).expect("short enough");
+        // Who is thrown out in the middle of a word hears it when reading.
+        let _ = send.write_all(&frame).await;
+        let _ = send.finish();
+        Ok(recv)
+    }
+
+    /// Somebody's signed appearance, as an honest peer would get it.
+    pub async fn appearance(&self) -> Option<Vec<u8>> {
+        let mut recv = self.ask(&Request::Appearance).await.ok()?;
+        let stream = VarInt::from(recv.id()).into_inner();
+        let AppearanceReply::Document { epoch, len } = hear(&mut recv).await? else { return None };
+        let mut sealed = vec![0; len as usize + fyteclub_proto::seal::TAG];
+        recv.read_exact(&mut sealed).await.ok()?;
+        let nonce = NonceCounter::new(stream).advance().expect("the first");
+        self.secret.opening(epoch).small().open(nonce, record::APPEARANCE_PLACE, &mut sealed).ok()?;
+        Some(sealed)
+    }
+
+    /// Answers with a document, sealed as it should be.
+    pub async fn send_appearance(&self, send: &mut SendStream, document: &[u8]) {
+        let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance().expect("the first");
+        let mut sealed = document.to_vec();
+        self.secret.sealing(0).small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
+        say(send, &AppearanceReply::Document { epoch: 0, len: document.len() as u32 }).await;
+        shout(send, &sealed).await;
+        let _ = send.finish();
+    }
+
+    /// Begins an answer to a request for pieces.
+    pub async fn serve<'a>(&'a self, send: &'a mut SendStream) -> Records<'a> {
+        say(send, &PiecesReply::Serving { epoch: 0 }).await;
+        let nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
+        Records { line: self, send, nonces }
+    }
+
+    /// Serves a request for pieces as it should be.
+    pub async fn serve_well(
+        &self,
+        send: &mut SendStream,
+        pieces: &[Piece],
+        blobs: &BTreeMap<BlobHash, Vec<u8>>,
+    ) {
+        let mut records = self.serve(send).await;
+        for piece in pieces {
+            let bytes = &blobs[&piece.hash];
+            if piece.tree {
+                records.sealed(Kind::Tree, &piece.hash, 0, &list(bytes)).await;
+            }
+            for index in piece.first..piece.first + piece.count {
+                let chunk = bytes.chunks(CHUNK_SIZE).nth(index as usize).unwrap_or_default();
+                records.sealed(Kind::Raw, &piece.hash, index, chunk).await;
+            }
+        }
+        let _ = records.send.finish();
+    }
+}
+
+/// The answer to a request for pieces, record by record.
+pub struct Records<'a> {
+    line: &'a Line,
+    pub send: &'a mut SendStream,
+    nonces: NonceCounter,
+}
+
+impl Records<'_> {
+    /// One record, sealed for its place.
+    pub async fn sealed(&mut self, kind: Kind, hash: &BlobHash, index: u32, bytes: &[u8]) {
+        let mut sealed = bytes.to_vec();
+        let nonce = self.nonces.advance().expect("few records");
+        self.line.secret.sealing(0).bulk().seal(nonce, &record::place(kind, hash, index), &mut sealed);
+        shout(self.send, &Header { kind, len: bytes.len() as u32 }.encode()).await;
+        shout(self.send, &sealed).await;
+    }
+}
+
+/// The chunk list of a blob.
+pub fn list(bytes: &[u8]) -> Vec<u8> {
+    let mut builder = TreeBuilder::default();
+    bytes.chunks(CHUNK_SIZE).for_each(|chunk| builder.push(chunk));
+    builder.finish().list().to_vec()
+}
+
+/// Says one message. Who is not listened to any more has said enough.
+pub async fn say<T: Serialize>(send: &mut SendStream, message: &T) {
+    let frame = frame::join(&codec::encode(message), PEER_FRAME_MAX).expect("short enough");
+    shout(send, &frame).await;
+}
+
+/// Any bytes at all.
+pub async fn shout(send: &mut SendStream, bytes: &[u8]) {
+    let _ = send.write_all(bytes).await;
+}
+
+/// The next message; nothing when the other side is gone.
+pub async fn hear<T: Message>(recv: &mut RecvStream) -> Option<T> {
+    let mut header = [0; frame::HEADER];
+    recv.read_exact(&mut header).await.ok()?;
+    let mut body = vec![0; frame::length(header, PEER_FRAME_MAX).expect("the daemon's lengths are right")];
+    recv.read_exact(&mut body).await.ok()?;
+    Some(T::decode(&body).expect("the daemon's words are right"))
+}

@@ -1,0 +1,116 @@
+//! One program under test: its lines, its log, its end. It never outlives the story.
+
+use crate::{eventually, within};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// How much of a log is worth reading.
+const TAIL: usize = 16 * 1024;
+
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: mpsc::UnboundedReceiver<String>,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it. What it says on standard error goes to the end of `log`, which is shown when the story ends badly.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn(name: &str, mut command: Command, log: PathBuf) -> Self {
+        let stderr = File::options().create(true).append(true).open(&log).expect("a log");
+        // The developer's own settings are not the story's.
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("FYTECLUB_") {
+                command.env_remove(key);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (say, lines) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // Who does not listen does not want to know.
+                let _ = say.send(line);
+            }
+        });
+        Self { name: name.to_owned(), child, lines, log }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The rest of the first line on standard output that begins so.
+    ///
+    /// # Panics
+    /// When the process ends before it says so, or takes too long.
+    pub async fn says(&mut self, beginning: &str) -> String {
+        let name = self.name.clone();
+        let said = async {
+            while let Some(line) = self.lines.recv().await {
+                if let Some(rest) = line.strip_prefix(beginning) {
+                    return rest.to_owned();
+                }
+            }
+            panic!("{name} ended without saying `{beginning}`");
+        };
+        within(&format!("{name} says `{beginning}`"), said).await
+    }
+
+    /// Waits for its end; how it ended, and after how long.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn ended(&mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        let child = &mut self.child;
+        let status = eventually("a process ends", async || child.try_wait().expect("a child of ours")).await;
+        (status, began.elapsed())
+    }
+
+    /// As the power cut does it, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(id.expect("an id"), signal).expect("it runs");
+    }
+
+    /// Bytes of memory in use, where the system tells: Linux.
+    pub fn memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+    }
+
+    /// What it said on standard error so far.
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.char_indices().rev().take(TAIL).last().map_or(0, |(at, _)| at);
+            eprintln!("--- what {} said (of {} bytes)\n{}", self.name, log.len(), &log[from..]);
+        }
+    }
+}

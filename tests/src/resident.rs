@@ -1,0 +1,170 @@
+//! One player's daemon in the town, driven through the client SDK.
+
+use crate::{Process, eventually, program, within};
+use fyteclub_client::{Client, Error, Fault, Fetched, OptionChoice, PlayerName, Published};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+use tempfile::TempDir;
+
+pub struct Resident {
+    pub player: PlayerName,
+    data_dir: PathBuf,
+    ipc: String,
+    phonebook: String,
+    config: String,
+    process: Option<Process>,
+    client: Option<Client>,
+    log: PathBuf,
+    _town: Arc<TempDir>,
+}
+
+impl Resident {
+    pub(crate) fn new(player: &str, town: Arc<TempDir>, phonebook: &str) -> Self {
+        let name = player.split(' ').next().unwrap_or(player).to_lowercase();
+        let ipc = if cfg!(windows) {
+            format!("{}-{name}", town.path().file_name().unwrap_or_default().to_string_lossy())
+        } else {
+            town.path().join(format!("{name}.sock")).to_string_lossy().into_owned()
+        };
+        Self {
+            player: player.parse().expect("a player's name"),
+            data_dir: town.path().join(&name),
+            ipc,
+            phonebook: phonebook.to_owned(),
+            config: "heartbeat = 1\n".into(),
+            process: None,
+            client: None,
+            log: town.path().join(format!("{name}.stderr")),
+            _town: town,
+        }
+    }
+
+    /// Another line for its `config.toml`.
+    #[must_use]
+    pub fn config(mut self, line: &str) -> Self {
+        self.config += line;
+        self.config.push('\n');
+        self
+    }
+
+    #[must_use]
+    pub fn data_dir(mut self, path: PathBuf) -> Self {
+        self.data_dir = path;
+        self
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub fn ipc(&self) -> &str {
+        &self.ipc
+    }
+
+    /// As a person would start it, before anything is waited for.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(program("fyteclubd"));
+        command.arg("run").arg("--data-dir").arg(&self.data_dir);
+        command.args(["--player", self.player.as_str(), "--phonebook", &self.phonebook]);
+        command.args(["--listen", "127.0.0.1:0", "--ipc", &self.ipc]);
+        command.args(["--log", "info,fyteclub_daemon=debug"]);
+        command
+    }
+
+    /// Starts the daemon, also again, and waits until it can be found.
+    pub async fn start(&mut self) {
+        self.start_unfound().await;
+        self.is_found().await;
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub async fn start_unfound(&mut self) {
+        fs::create_dir_all(&self.data_dir).expect("a data folder");
+        fs::write(self.data_dir.join("config.toml"), &self.config).expect("a configuration");
+        let mut process = Process::spawn(self.player.as_str(), self.command(), self.log.clone());
+        process.says("ready").await;
+        self.process = Some(process);
+        self.client = Some(Client::connect(&self.ipc).await.expect("the daemon greets"));
+    }
+
+    /// Waits until the phone book has answered its registration.
+    pub async fn is_found(&self) {
+        let client = self.client();
+        eventually(&format!("{} is in the phone book", self.player), async || {
+            let status = client.status().await.expect("a status");
+            status.phonebooks.iter().any(|book| book.ok).then_some(())
+        })
+        .await;
+    }
+
+    /// As a power cut does it.
+    pub fn kill(&mut self) {
+        self.client = None;
+        self.process = None;
+    }
+
+    /// # Panics
+    /// While it does not run.
+    pub fn client(&self) -> &Client {
+        self.client.as_ref().expect("the daemon runs")
+    }
+
+    /// # Panics
+    /// While it does not run.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the daemon runs")
+    }
+
+    pub async fn publish(&self, path: &Path) -> Published {
+        self.publish_with(path, &[]).await
+    }
+
+    /// With options of groups switched on.
+    ///
+    /// # Panics
+    /// When it cannot be published.
+    pub async fn publish_with(&self, path: &Path, options: &[(&str, &str)]) -> Published {
+        let choice = |(group, option): &(&str, &str)| OptionChoice {
+            group: (*group).into(),
+            option: (*option).into(),
+        };
+        let options = options.iter().map(choice).collect();
+        let published = within("a look is published", self.client().publish_mod(path, options)).await;
+        published.unwrap_or_else(|error| panic!("{} cannot publish: {error}", self.player))
+    }
+
+    /// # Panics
+    /// When nothing comes of it.
+    pub async fn fetch(&self, player: &PlayerName) -> Fetched {
+        let fetched = self.try_fetch(player, None).await;
+        fetched.unwrap_or_else(|error| panic!("{} cannot fetch {player}: {error:?}", self.player))
+    }
+
+    /// # Panics
+    /// When nothing comes of it.
+    pub async fn fetch_to(&self, player: &PlayerName, out: &Path) -> Fetched {
+        let fetched = self.try_fetch(player, Some(out)).await;
+        fetched.unwrap_or_else(|error| panic!("{} cannot fetch {player}: {error:?}", self.player))
+    }
+
+    /// # Errors
+    /// What the daemon says.
+    pub async fn try_fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
+        within(&format!("{} fetches {player}", self.player), self.client().fetch(player, out)).await
+    }
+}
+
+/// The daemon's own words on why not.
+///
+/// # Panics
+/// When it went well, or failed for another reason than the daemon's.
+pub fn fault<T: std::fmt::Debug>(result: Result<T, Error>) -> Fault {
+    match result {
+        Err(Error::Fault(fault)) => fault,
+        other => panic!("a fault was due, not {other:?}"),
+    }
+}

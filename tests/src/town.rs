@@ -1,0 +1,95 @@
+//! The town: a phone book, a folder for everything, and where residents move in.
+
+use crate::{Process, Resident, program};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+use tempfile::TempDir;
+
+pub struct Town {
+    folder: Arc<TempDir>,
+    pub phonebook: Phonebook,
+}
+
+impl Town {
+    /// With a phone book that answers.
+    pub async fn new() -> Self {
+        let folder = Arc::new(TempDir::with_prefix("fyteclub-").expect("a folder"));
+        let phonebook = Phonebook::open(folder.clone()).await;
+        Self { folder, phonebook }
+    }
+
+    /// A folder of the town's own, made when it is first asked for.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    /// A path in the town's folder, where nothing is yet.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A resident who has not moved in yet.
+    pub fn house(&self, player: &str) -> Resident {
+        Resident::new(player, self.folder.clone(), &self.phonebook.url())
+    }
+
+    /// A resident who is there and whom the phone book knows.
+    pub async fn resident(&self, player: &str) -> Resident {
+        let mut resident = self.house(player);
+        resident.start().await;
+        resident
+    }
+}
+
+/// A real phone book, which can be taken away and brought back.
+pub struct Phonebook {
+    process: Option<Process>,
+    addr: String,
+    folder: Arc<TempDir>,
+}
+
+impl Phonebook {
+    async fn open(folder: Arc<TempDir>) -> Self {
+        let mut phonebook = Self { process: None, addr: "127.0.0.1:0".into(), folder };
+        phonebook.start().await;
+        phonebook
+    }
+
+    /// On the same port as before, once it had one.
+    pub async fn start(&mut self) {
+        let mut command = Command::new(program("fyteclub-phonebook"));
+        command.args(["--listen", &self.addr]);
+        let mut process = Process::spawn("the phone book", command, self.log());
+        self.addr = process.says("listening on http://").await;
+        self.process = Some(process);
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// # Panics
+    /// While it is not there.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("the phone book runs")
+    }
+
+    /// `IP:PORT`.
+    pub fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    fn log(&self) -> PathBuf {
+        Path::new(self.folder.path()).join("phonebook.stderr")
+    }
+}

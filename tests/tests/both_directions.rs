@@ -1,0 +1,26 @@
+//! Both directions at once, a hundred megabytes each.
+
+use fyteclub_tests::{
+    Town,
+    mods::{Mod, arrived, assert_same},
+};
+
+#[tokio::test]
+async fn a_hundred_megabytes_each_way_at_once() {
+    let town = Town::new().await;
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    let hers = Mod::of_noise(town.path("hers"), 1, 10, 10_000_000).write();
+    let his = Mod::of_noise(town.path("his"), 2, 100, 1_000_000).write();
+    tokio::join!(alice.publish(&hers.folder), bob.publish(&his.folder));
+    let (to_bob, to_alice) = tokio::join!(bob.fetch(&alice.player), alice.fetch(&bob.player));
+    for (fetched, look) in [(to_bob, hers), (to_alice, his)] {
+        assert_eq!((fetched.bytes_total, fetched.bytes_fetched), (100_000_000, 100_000_000));
+        assert_same(&arrived(&fetched), &look.content);
+    }
+    // One link carried both: who dials whom at the same moment is settled between the two.
+    for resident in [&alice, &bob] {
+        let peers = resident.client().peers().await.expect("peers");
+        assert_eq!(peers.len(), 1, "{peers:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! A look travels from one player to another: a folder and a `.pmp`, compared byte by byte, and worn again.
+
+use fyteclub_tests::{
+    Town,
+    mods::{self, Mod, arrived, assert_same},
+    skipped,
+};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// The mods of real players that lie beside the workspace on some machines.
+fn real_mods() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mods");
+    let mods = env::var_os("FYTECLUB_TEST_MODS").map_or_else(beside, PathBuf::from);
+    mods.is_dir().then_some(mods)
+}
+
+async fn travels(town: &Town, look: &Path, number: usize) {
+    let names = [format!("Alice{number} Ashe@Gilgamesh"), format!("Bob{number} Birch@Balmung")];
+    let (alice, bob) = tokio::join!(town.resident(&names[0]), town.resident(&names[1]));
+    let published = alice.publish(look).await;
+    assert!(published.left_out.is_empty(), "{:?}", published.left_out);
+    let expected = mods::of_mod(look, &town.path(&format!("scratch{number}")));
+
+    let out = town.path(&format!("out{number}"));
+    let fetched = bob.fetch_to(&alice.player, &out).await;
+    assert_eq!((fetched.appearance, fetched.bytes_total), (published.appearance, published.bytes));
+    assert_same(&arrived(&fetched), &expected);
+    assert_same(&mods::of_mod(&out, &out), &expected);
+
+    // Who received it can wear it.
+    let again = bob.publish(&out).await;
+    assert!(again.left_out.is_empty(), "{:?}", again.left_out);
+    let back = alice.fetch(&bob.player).await;
+    assert_same(&arrived(&back), &expected);
+    assert_eq!(back.bytes_transferred, 0, "alice had every file already");
+}
+
+#[tokio::test]
+async fn a_made_up_mod() {
+    let town = Town::new().await;
+    let look = Mod::new(town.path("mod"))
+        .file("chara/a/empty.tex", b"")
+        .file("chara/a/one.tex", b"x")
+        .file("chara/a/same.mdl", b"x")
+        .file("chara/a/chunk.tex", &mods::noise(1, 256 * 1024))
+        .file("chara/a/over.tex", &mods::noise(2, 256 * 1024 + 1))
+        .file("chara/a/été ü.mtrl", &mods::text(3, 1_000_000))
+        .file("chara/a/large.tex", &mods::noise(4, 9_999_999))
+        .option("Colour", "Pink", "chara/a/colour.mtrl", b"pink")
+        .option("Colour", "Blue", "chara/a/colour.mtrl", b"blue")
+        .write();
+    assert_same(&mods::of_mod(&look.folder, &town.path("unused")), &look.content);
+    travels(&town, &look.folder, 0).await;
+}
+
+#[tokio::test]
+async fn real_mods_of_real_players() {
+    let Some(folder) = real_mods() else {
+        return skipped("no real mods: set FYTECLUB_TEST_MODS");
+    };
+    let town = Town::new().await;
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    for (number, entry) in entries.enumerate() {
+        travels(&town, &entry.expect("an entry").path(), number + 1).await;
+    }
+}
