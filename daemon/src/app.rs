@@ -34,11 +34,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How long each part gets to stop; all together stay below five seconds.
 const STOP_TIME: Duration = Duration::from_millis(1200);
+
+/// Local clients at once: a plugin for each game window, and what people have open.
+const CLIENTS_MAX: usize = 128;
 
 /// A running daemon.
 pub struct App {
@@ -59,6 +62,7 @@ impl App {
     /// The first part that cannot start, in words that say what to do.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
+        service::raise_file_limit();
         let lock = lock(config)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
         let known = KnownPeers::load(&paths::known_peers_file(dir))?;
@@ -199,10 +203,14 @@ async fn take_clients(
     identity: Arc<Identity>,
     bus: Bus,
 ) {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     loop {
+        // A client that finds no place waits in the system's queue until another leaves.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((reader, writer)) => {
-                IpcClient::new(coordinator.clone(), identity.peer_id(), bus.clone(), reader, writer).start();
+                let (coordinator, bus) = (coordinator.clone(), bus.clone());
+                IpcClient::new(coordinator, identity.peer_id(), bus, reader, writer, place).start();
             }
             Err(error) => {
                 // Out of handles, most likely: others will be given back.

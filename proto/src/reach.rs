@@ -127,6 +127,11 @@ impl Reach {
         self.outputs.extend([Output::State(state), Output::Dial]);
     }
 
+    /// No link, no try, and none to come.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }

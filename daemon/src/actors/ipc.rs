@@ -26,7 +26,7 @@ use fyteclub_proto::{
 };
 use serde::Serialize;
 use std::{future::Future, path::PathBuf, sync::Arc};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 
 /// Frames that may wait for a client to read; then it waits itself.
 const WAITING_MAX: usize = 256;
@@ -45,6 +45,8 @@ pub struct IpcClient {
     send: Option<mpsc::Sender<Notice>>,
     greeted: bool,
     watching: bool,
+    /// This client's place among those that are served at once.
+    _place: OwnedSemaphorePermit,
 }
 
 impl IpcClient {
@@ -54,9 +56,10 @@ impl IpcClient {
         bus: Bus,
         reader: LocalReader,
         writer: LocalWriter,
+        place: OwnedSemaphorePermit,
     ) -> Self {
         let halves = Some((reader, writer));
-        Self { coordinator, peer_id, bus, halves, send: None, greeted: false, watching: false }
+        Self { coordinator, peer_id, bus, halves, send: None, greeted: false, watching: false, _place: place }
     }
 
     /// Sends a reply when its future ends; the order of replies is the order in which they are ready.

@@ -47,6 +47,18 @@ pub fn watchdog_period() -> Option<Duration> {
     None
 }
 
+/// Asks for as many open files as the system lets this process have: a transfer has one per stream, a crowd many.
+pub fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Refused, the old limit stays.
+        setrlimit(Resource::Nofile, limit).ok();
+    }
+}
+
 /// Resolves when the system or a person asks the process to stop: SIGTERM, SIGINT or SIGHUP; Ctrl-C on Windows.
 ///
 /// # Errors

@@ -217,6 +217,10 @@ impl Coordinator {
             .collect()
     }
 
+    pub(super) fn is_fetched_from(&self, peer: PeerId) -> bool {
+        self.fetches.values().any(|fetch| fetch.peer == Some(peer))
+    }
+
     /// A link to the peer is open: who waited for it goes on.
     pub(super) fn link_open(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
         for player in self.players_of(peer) {

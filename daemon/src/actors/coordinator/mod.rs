@@ -49,6 +49,8 @@ use tokio::sync::watch;
 
 /// How long a key that broke the protocol is not listened to.
 const BAN: Duration = Duration::from_secs(60);
+/// Peers from which on strangers are turned away. Each costs about 50 KiB while it is connected.
+const PEERS_MAX: usize = 256;
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -257,6 +259,11 @@ impl Handler<Accepted> for Coordinator {
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
+        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&id) && self.known.name_of(&id).is_none()
+        {
+            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Overloaded as u32), b"");
+            return;
+        }
         if let Some(known) = self.peer(id) {
             known.actor.do_send(peer::Adopt(accepted.0));
         }
@@ -300,6 +307,16 @@ impl Handler<PeerFact> for Coordinator {
             }
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
             PeerFact::Appearance { peer, result } => self.appearance_came(peer, result, ctx),
+            PeerFact::Idle { peer } => {
+                // Friends are listed also when they are away; a stranger who left leaves nothing.
+                let of_interest = self.known.name_of(&peer).is_some() || self.is_fetched_from(peer);
+                if let Some(actor) = self.tell(&peer).filter(|_| !of_interest) {
+                    actor.do_send(peer::Retire);
+                }
+            }
+            PeerFact::Retired { peer } => {
+                self.peers.remove(&peer);
+            }
         }
     }
 }

@@ -86,6 +86,14 @@ pub enum PeerFact {
         peer: PeerId,
         result: Result<Vec<u8>, AppearancePullError>,
     },
+    /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
+    Idle {
+        peer: PeerId,
+    },
+    /// The actor is gone; a new one is born when the peer is of interest again.
+    Retired {
+        peer: PeerId,
+    },
 }
 
 /// What every peer actor is born with.
@@ -296,6 +304,13 @@ impl Peer {
             self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
         }
         self.drive(ctx);
+        if self.is_idle() {
+            self.facts.do_send(PeerFact::Idle { peer: self.id });
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.links.is_empty() && self.reach.is_idle()
     }
 
     fn dial(&mut self, addr: SocketAddr, ctx: &mut Context<Self>) {
@@ -456,6 +471,11 @@ pub struct Close(pub CloseCode);
 #[rtype(result = "PeerStatus")]
 pub struct Report;
 
+/// Ends the actor if it still has nothing to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
 /// Closes and ends the actor.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -584,6 +604,17 @@ impl Handler<Report> for Peer {
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },
         })
+    }
+}
+
+impl Handler<Retire> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        if self.is_idle() {
+            self.facts.do_send(PeerFact::Retired { peer: self.id });
+            ctx.stop();
+        }
     }
 }
 
