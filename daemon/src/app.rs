@@ -27,7 +27,7 @@ use crate::{
 use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_client::pipe;
-use fyteclub_proto::peer::CloseCode;
+use fyteclub_proto::{peer::CloseCode, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
@@ -153,13 +153,33 @@ fn lock(config: &Config) -> anyhow::Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot write in the data folder {dir}"))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => check_layout(config).map(|()| file),
         Err(TryLockError::WouldBlock) => {
             anyhow::bail!("another daemon uses {dir}: stop it, or choose another folder with --data-dir")
         }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
+    }
+}
+
+/// Refuses a folder that a newer daemon has laid out differently, and says in a new one how it is laid out.
+fn check_layout(config: &Config) -> anyhow::Result<()> {
+    let path = paths::layout_file(&config.data_dir);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(found) if found <= STORE_VERSION => Ok(()),
+            Ok(_) => anyhow::bail!(
+                "{} was written by a newer fyteclubd: install that, or choose another folder with --data-dir",
+                config.data_dir.display()
+            ),
+            Err(_) => anyhow::bail!("{} is damaged: it should read `{STORE_VERSION}`", path.display()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            private::write(&path, format!("{STORE_VERSION}\n").as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 

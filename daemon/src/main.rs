@@ -5,7 +5,9 @@ use clap::Parser;
 use fyteclub_daemon::{
     app::App,
     cli::{Cli, Command, Settings},
-    demo, logging, service,
+    demo,
+    io::private,
+    logging, service,
 };
 use std::{io::Write, process::ExitCode};
 
@@ -38,6 +40,9 @@ fn run(settings: Settings) -> ExitCode {
     };
     let system = actix::System::with_tokio_rt(runtime);
     let result = system.block_on(async {
+        // Before anything is written in it: what lies there is nobody else's business.
+        private::create_dir(&config.data_dir)
+            .with_context(|| format!("cannot make the data folder {}", config.data_dir.display()))?;
         let _guard = logging::start(&config)?;
         let app = App::start(&config).await?;
         println!("ready");

@@ -134,7 +134,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub data_dir: PathBuf,
-    /// Without one the daemon runs, fetches nothing and publishes nothing.
+    /// Without one the daemon runs and fetches, but is not registered and publishes nothing.
     pub player: Option<PlayerName>,
     pub phonebooks: Vec<String>,
     pub listen: SocketAddr,

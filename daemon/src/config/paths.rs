@@ -36,6 +36,11 @@ pub fn lock_file(data_dir: &Path) -> PathBuf {
     data_dir.join("daemon.lock")
 }
 
+/// The version of the folder's layout.
+pub fn layout_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("layout")
+}
+
 pub fn log_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("log")
 }

@@ -194,6 +194,11 @@ impl Source {
             return self.sealed(Kind::Tree, hash, 0, list);
         }
         let (index, size) = (piece.first, tree.size());
+        if index >= tree.chunks() {
+            // Behind the blob's end there is nothing, and nothing has changed.
+            self.current = None;
+            return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new()));
+        }
         let mut body = Vec::with_capacity(chunk_len(size, index).unwrap_or(0) + fyteclub_proto::seal::TAG);
         if let Err(error) = reader.read_chunk(index, &mut body) {
             self.current = None;

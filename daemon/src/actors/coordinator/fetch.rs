@@ -168,7 +168,8 @@ impl Coordinator {
                 use crate::actors::phone_book::LookupError;
                 let code = match error {
                     LookupError::NotFound => FaultCode::NotFound,
-                    LookupError::NoPhonebook | LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+                    LookupError::NoPhonebook => FaultCode::BadRequest,
+                    LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
                 };
                 coordinator.fail(&asked, Fault::new(code, format!("{asked} cannot be found: {error}")));
             }

@@ -280,7 +280,8 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Opened { peer, greeting } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
                 known.open = true;
-                known.player = greeting.player.clone().or(known.player.take());
+                // A name that was looked up counts for more than one that is claimed.
+                known.player = known.player.take().or_else(|| greeting.player.clone());
                 let (actor, player) = (known.actor.clone(), known.player.clone());
                 tracing::info!(peer = %peer.short(), "connected");
                 let bus = self.bus.clone();

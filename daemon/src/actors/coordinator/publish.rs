@@ -78,10 +78,7 @@ impl Handler<SourceChanged> for Coordinator {
         if std::mem::replace(&mut self.own.rescanning, true) {
             return;
         }
-        ctx.run_later(SETTLE, |coordinator, ctx| {
-            coordinator.own.rescanning = false;
-            coordinator.rescan(ctx);
-        });
+        ctx.run_later(SETTLE, |coordinator, ctx| coordinator.rescan(ctx));
     }
 }
 
@@ -222,16 +219,19 @@ impl Coordinator {
     }
 
     fn rescan(&mut self, ctx: &mut Context<Self>) {
-        let Some(what) = self.own.what.clone() else { return };
-        match self.scan(what) {
-            Ok(scan) => {
-                ctx.spawn(scan.map(|result, _, _| {
+        let scan = self.own.what.clone().map(|what| self.scan(what));
+        self.own.rescanning = matches!(scan, Some(Ok(_)));
+        match scan {
+            None => {}
+            Some(Ok(scan)) => {
+                ctx.spawn(scan.map(|result, coordinator, _| {
+                    coordinator.own.rescanning = false;
                     if let Err(fault) = result {
                         tracing::warn!("the published look could not be read again: {fault}");
                     }
                 }));
             }
-            Err(fault) => tracing::warn!("the published look could not be read again: {fault}"),
+            Some(Err(fault)) => tracing::warn!("the published look could not be read again: {fault}"),
         }
     }
 }
