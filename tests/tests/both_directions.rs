@@ -1,5 +1,6 @@
 //! Both directions at once, a hundred megabytes each.
 
+use futures::future::join_all;
 use fyteclub_tests::{
     Town,
     mods::{Mod, arrived, assert_same},
@@ -23,4 +24,21 @@ async fn a_hundred_megabytes_each_way_at_once() {
         let peers = resident.client().peers().await.expect("peers");
         assert_eq!(peers.len(), 1, "{peers:?}");
     }
+}
+
+/// Every pair dials each other in the same moment, and of two links one has to go.
+#[tokio::test]
+async fn everybody_fetches_from_everybody_at_once() {
+    let town = Town::new().await;
+    let names = ["Ada", "Ben", "Cy", "Di", "Eve", "Fay"].map(|name| format!("{name} Ash@Gilgamesh"));
+    let residents = join_all(names.iter().map(|name| town.resident(name))).await;
+    let looks: Vec<_> =
+        (1..=6).map(|n| Mod::of_noise(town.path(&format!("mod{n}")), n, 4, 100_000).write()).collect();
+    join_all(residents.iter().zip(&looks).map(|(resident, look)| resident.publish(&look.folder))).await;
+    let pairs = (0..6).flat_map(|to| (0..6).filter(move |from| *from != to).map(move |from| (to, from)));
+    join_all(pairs.map(async |(to, from)| {
+        let fetched = residents[to].fetch(&residents[from].player).await;
+        assert_same(&arrived(&fetched), &looks[from].content);
+    }))
+    .await;
 }

@@ -1,8 +1,10 @@
 //! The key: private, never replaced, and asked about when a known name comes with another.
 
 use fyteclub_client::{Event, FaultCode};
+#[cfg(unix)]
+use fyteclub_tests::Process;
 use fyteclub_tests::{
-    Process, Town, fault,
+    Town, fault,
     mods::{Mod, arrived, assert_same},
     within,
 };

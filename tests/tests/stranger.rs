@@ -16,7 +16,7 @@ use std::{
 };
 
 /// What an honest minute may cost as well.
-const GROWTH_MAX: u64 = 12 << 20;
+const GROWTH_MAX: u64 = 6 << 20;
 
 /// How much a daemon grew by what happens, after everybody left again.
 async fn growth(resident: &mut Resident, happens: impl Future<Output = ()>) {

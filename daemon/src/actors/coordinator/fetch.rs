@@ -14,6 +14,7 @@ use crate::{
     actors::peer,
     io::{
         phonebook_http::Entry,
+        quic::stream::StreamError,
         store::{Evicted, StoreError},
     },
     pumps::{
@@ -326,13 +327,17 @@ impl Coordinator {
                     self.ban(peer, code);
                     return self.fail(&player, misbehaved(&player));
                 }
-                // The link is going; its loss is on the way, and with it the next try.
                 let open = self.peers.get(&peer).is_some_and(|known| known.open);
-                if open {
+                if open && matches!(error, StreamError::Short) {
                     let says = format!("{player} did not answer in time ({error})");
                     return self.fail(&player, Fault::new(FaultCode::PeerUnreachable, says));
                 }
-                return self.await_link(&player, peer, ctx);
+                self.await_link(&player, peer, ctx);
+                // Of two links that were dialled at once one goes, and the other is open already.
+                if open {
+                    self.link_open(peer, ctx);
+                }
+                return;
             }
         };
         if let Some(fetch) = self.fetches.get_mut(&player) {

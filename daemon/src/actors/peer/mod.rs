@@ -361,6 +361,8 @@ fn explain(error: &ConnectionError) -> (String, bool) {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             match CloseCode::from_number(close.error_code.into_inner()) {
+                // The link that stays may not have greeted us yet: the pause before the next try is its time to.
+                Some(code @ CloseCode::Duplicate) => (code.explain().into(), true),
                 Some(code) => (code.explain().into(), code.consequence().retry),
                 None => (
                     "the other side ended the link for a reason that this program is too old to know".into(),
