@@ -25,7 +25,7 @@ async fn nothing_but_a_data_folder_is_enough() {
     assert!(nobody.message.contains("--player"), "{nobody:?}");
     let name = "Alice Ashe@Gilgamesh".parse().expect("a name");
     let nowhere = fault(client.fetch(&name, None).await);
-    assert_eq!(nowhere.code, FaultCode::PhonebookUnavailable);
+    assert_eq!(nowhere.code, FaultCode::BadRequest);
     assert!(nowhere.message.contains("--phonebook"), "{nowhere:?}");
 
     // A second one goes beside it, with another folder.

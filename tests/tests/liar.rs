@@ -5,6 +5,7 @@ use futures::future::join_all;
 use fyteclub_client::{BlobHash, FaultCode};
 use fyteclub_proto::{
     chunk_tree::chunk_count,
+    limit,
     peer::{
         Control, HelloAck, Piece, PiecesReply, Request,
         record::{Header, Kind},
@@ -191,7 +192,7 @@ impl Liar {
                 shout(send, &noise(1, 1016)).await;
             }
             Lie::DripAppearance => {
-                say(send, &Document { epoch: 0, len: 30_000_000 }).await;
+                say(send, &Document { epoch: 0, len: limit::APPEARANCE_BYTES_MAX as u32 }).await;
                 drip(send).await;
             }
             _ => line.send_appearance(send, &self.document()).await,
