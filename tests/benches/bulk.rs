@@ -1,0 +1,195 @@
+//! One look of 1 GiB in 64 files, from one daemon's disk to the other's, against quinn from memory to memory.
+
+mod common;
+
+use common::{
+    Floor, Spread, Table, judge, look, measured,
+    raw::{LARGE_PACKET, PACKET, Pair},
+    scaled,
+    town::{Daemon, Town, other_binaries, runtime},
+    usage::Meter,
+};
+use std::{path::Path, time::Instant};
+
+const FILE: usize = 16 << 20;
+
+struct Run {
+    wall: f64,
+    sender: f64,
+    receiver: f64,
+    peaks: [f64; 2],
+}
+
+impl Run {
+    fn new(wall: f64, meter: &Meter) -> Self {
+        let (cpu, peaks) = (meter.cpu(), meter.peaks());
+        let at = |values: &[f64], n: usize| values.get(n).copied().unwrap_or(f64::NAN);
+        let peaks = [at(&peaks, 0), at(&peaks, 1)];
+        Self { wall, sender: at(&cpu, 0), receiver: at(&cpu, 1), peaks }
+    }
+
+    fn cpu(&self) -> f64 {
+        self.sender + self.receiver
+    }
+}
+
+struct Round {
+    ours: Run,
+    /// Of the build that `FYTECLUB_BENCH_OTHER` names.
+    other: Option<Run>,
+    raw: Run,
+    large: Run,
+    copy: f64,
+}
+
+fn main() -> anyhow::Result<()> {
+    common::main(bench)
+}
+
+fn bench() -> anyhow::Result<()> {
+    let files = scaled(64);
+    let bytes = (files * FILE) as u64;
+    let runtime = runtime()?;
+    let town = Town::start()?;
+    let folder = look::write(&town.path("look"), &vec![FILE; files], 1)?;
+    look::age();
+    let ours = runtime.block_on(Ours::start(town, &folder))?;
+    let other = match other_binaries() {
+        Some(binaries) => Some(runtime.block_on(Ours::start(Town::of(binaries)?, &folder))?),
+        None => None,
+    };
+    let mut raw = Pair::start(PACKET)?;
+    let mut large = Pair::start(LARGE_PACKET)?;
+    let rounds = measured(|number| {
+        let ours = || runtime.block_on(ours.fetch(number, bytes));
+        let other = || other.as_ref().map(|other| runtime.block_on(other.fetch(number, bytes))).transpose();
+        // Who goes first changes, so that nobody always runs on what the other left.
+        let early = if number % 2 == 0 { Some((ours()?, other()?)) } else { None };
+        let raw = raw_fetch(&mut raw, bytes)?;
+        let large = raw_fetch(&mut large, bytes)?;
+        let copy = copy(&folder.join("files"), &folder.join("copy"))?;
+        let (ours, other) = match early {
+            Some(runs) => runs,
+            None => {
+                let other = other()?;
+                (ours()?, other)
+            }
+        };
+        Ok(Round { ours, other, raw, large, copy })
+    })?;
+    report(&rounds, files, bytes);
+    Ok(())
+}
+
+/// One build's town, with the owner of the look in it.
+struct Ours {
+    // Dropped before the town's folder.
+    alice: Daemon,
+    town: Town,
+}
+
+impl Ours {
+    async fn start(town: Town, folder: &Path) -> anyhow::Result<Self> {
+        let alice = town.daemon("Alice Ashe@Gilgamesh").await?;
+        alice.publish(folder).await?;
+        alice.registered().await?;
+        Ok(Self { alice, town })
+    }
+
+    /// A new daemon, which has nothing, fetches everything.
+    async fn fetch(&self, round: usize, bytes: u64) -> anyhow::Result<Run> {
+        let bob = self.town.daemon(&format!("Bob Birch {round}@Balmung")).await?;
+        bob.registered().await?;
+        let meter = Meter::start([self.alice.pid(), bob.pid()]);
+        let began = Instant::now();
+        let fetched = bob.client.fetch(&self.alice.player, None).await?;
+        let run = Run::new(began.elapsed().as_secs_f64(), &meter);
+        anyhow::ensure!(fetched.bytes_fetched == bytes, "{} bytes came", fetched.bytes_fetched);
+        Ok(run)
+    }
+}
+
+fn raw_fetch(pair: &mut Pair, bytes: u64) -> anyhow::Result<Run> {
+    let meter = Meter::start(pair.pids());
+    let wall = pair.fetch(bytes)?.whole.as_secs_f64();
+    Ok(Run::new(wall, &meter))
+}
+
+/// The kernel's own copy of the same files: what the disk's side costs at least.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<f64> {
+    std::fs::create_dir_all(to)?;
+    let began = Instant::now();
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    let wall = began.elapsed().as_secs_f64();
+    common::town::clear(to);
+    Ok(wall)
+}
+
+fn report(rounds: &[Round], files: usize, bytes: u64) {
+    let gib = bytes as f64 / f64::from(1 << 30);
+    let title =
+        format!("bulk: {gib:.2} GiB in {files} files, disk to disk, cold receiver; {} rounds", rounds.len());
+    let mut table = Table::new(
+        &title,
+        &["", "wall s", "MB/s", "CPU s/GiB sender", "receiver", "both", "peak MiB s", "r"],
+    );
+    let rows: [(&str, fn(&Round) -> &Run); 4] = [
+        ("FyteClub", |round| &round.ours),
+        ("FyteClub, the other build", |round| round.other.as_ref().unwrap_or(&round.ours)),
+        ("raw quinn, 1,452-byte packets", |round| &round.raw),
+        ("raw quinn, 6,500-byte packets", |round| &round.large),
+    ];
+    let compared = rounds.iter().any(|round| round.other.is_some());
+    for (name, run) in rows {
+        if name.ends_with("other build") && !compared {
+            continue;
+        }
+        let of = |value: fn(&Run) -> f64| Spread::of(rounds.iter().map(|round| value(run(round))));
+        let per_gib = |value: fn(&Run) -> f64| Spread::of(rounds.iter().map(|round| value(run(round)) / gib));
+        let rate = Spread::of(rounds.iter().map(|round| bytes as f64 / 1e6 / run(round).wall));
+        table.row([
+            name.to_owned(),
+            of(|run| run.wall).to_string(),
+            rate.to_string(),
+            per_gib(|run| run.sender).to_string(),
+            per_gib(|run| run.receiver).to_string(),
+            per_gib(Run::cpu).to_string(),
+            of(|run| run.peaks[0]).to_string(),
+            of(|run| run.peaks[1]).to_string(),
+        ]);
+    }
+    table.row([
+        "copy of the files by the kernel".to_owned(),
+        Spread::of(rounds.iter().map(|r| r.copy)).to_string(),
+    ]);
+    drop(table);
+
+    let wall = Spread::of(rounds.iter().map(|round| round.raw.wall / round.ours.wall));
+    let cpu = Spread::of(rounds.iter().map(|round| round.ours.cpu() / round.raw.cpu()));
+    println!("ratios to raw quinn of 1,452-byte packets in the same round:");
+    judge("rate, floor", wall, Floor::AtLeast(0.50));
+    judge("rate, goal", wall, Floor::AtLeast(0.65));
+    judge("CPU of both sides, goal", cpu, Floor::AtMost(1.75));
+    let peak = |n: usize| Spread::of(rounds.iter().map(|round| round.ours.peaks[n]));
+    judge("peak MiB of the sender, goal", peak(0), Floor::AtMost(32.0));
+    judge("peak MiB of the receiver, goal", peak(1), Floor::AtMost(32.0));
+    let wall = Spread::of(rounds.iter().map(|round| round.large.wall / round.ours.wall));
+    let cpu = Spread::of(rounds.iter().map(|round| round.ours.cpu() / round.large.cpu()));
+    println!("  to raw quinn of 6,500-byte packets: rate {wall}, CPU {cpu}");
+    if compared {
+        let ratio = |value: fn(&Run) -> f64| {
+            let pairs = rounds.iter().filter_map(|round| Some((round.other.as_ref()?, &round.ours)));
+            Spread::of(pairs.map(|(other, ours)| value(other) / value(ours)))
+        };
+        println!(
+            "  the other build to ours: wall {}, CPU of the sender {}, of the receiver {}, of both {}",
+            ratio(|run| run.wall),
+            ratio(|run| run.sender),
+            ratio(|run| run.receiver),
+            ratio(Run::cpu)
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Mods to publish: folders as Penumbra has them, full of bytes that do not shrink.
+
+use anyhow::Context;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+/// xorshift64*: incompressible enough, repeatable, and fast enough for a GiB.
+pub struct Noise(u64);
+
+impl Noise {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn number(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend_from_slice(&self.number().to_le_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    }
+}
+
+/// Sizes from `smallest` to `largest`, as many between 4 and 8 KiB as between 128 and 256.
+pub fn ramp(count: usize, smallest: usize, largest: usize) -> Vec<usize> {
+    let times = largest as f64 / smallest as f64;
+    let part = |n: usize| n as f64 / count.saturating_sub(1).max(1) as f64;
+    (0..count).map(|n| (smallest as f64 * times.powf(part(n))) as usize).collect()
+}
+
+/// Writes a mod with files of these sizes, each of its own bytes.
+pub fn write(dir: &Path, sizes: &[usize], seed: u64) -> anyhow::Result<PathBuf> {
+    let files = dir.join("files");
+    fs::create_dir_all(&files).with_context(|| format!("cannot make {}", files.display()))?;
+    let mut noise = Noise::new(seed);
+    let mut list = BTreeMap::new();
+    for (number, size) in sizes.iter().enumerate() {
+        let name = format!("{number:05}.tex");
+        fs::write(files.join(&name), noise.bytes(*size))?;
+        list.insert(format!("chara/bench/texture/{name}"), format!("files\\{name}"));
+    }
+    let meta = serde_json::json!({ "FileVersion": 3, "Name": "Bench", "Author": "", "Version": "1" });
+    fs::write(dir.join("meta.json"), meta.to_string())?;
+    let default = serde_json::json!({ "Version": 0, "Files": list, "FileSwaps": {}, "Manipulations": [] });
+    fs::write(dir.join("default_mod.json"), default.to_string())?;
+    Ok(dir.to_owned())
+}
+
+/// A file that was written a moment ago is read with suspicion: let it grow old before it is published.
+pub fn age() {
+    thread::sleep(Duration::from_millis(2500));
+}

@@ -1,0 +1,186 @@
+//! A phone book and daemons as real processes: the binaries of the release profile, built before the first starts.
+
+use anyhow::{Context, bail};
+use fyteclub_client::{Client, PlayerName};
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A process that ends with its handle.
+pub struct Process {
+    child: Child,
+    /// What it said when it was ready.
+    pub greeting: String,
+    /// From the start to that.
+    pub start_time: Duration,
+    _stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Process {
+    /// Starts a program and waits for its first line on stdout.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let mut stdout = BufReader::new(child.stdout.take().context("a piped stdout")?);
+        let mut greeting = String::new();
+        let read = stdout.read_line(&mut greeting);
+        let start_time = began.elapsed();
+        let process = Self { child, greeting: greeting.trim().to_owned(), start_time, _stdout: stdout };
+        match read {
+            Ok(1..) => Ok(process),
+            Ok(0) | Err(_) => bail!("{command:?} ended before it was ready"),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Where the programs are: in `FYTECLUB_BENCH_BIN`, or else built here, so that what is measured is what the sources say.
+pub fn binaries() -> anyhow::Result<PathBuf> {
+    if let Some(dir) = env::var_os("FYTECLUB_BENCH_BIN") {
+        return Ok(dir.into());
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "-p", "fyteclub-daemon", "-p", "fyteclub-phonebook"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status()
+        .context("cannot run cargo")?;
+    anyhow::ensure!(built.success(), "the programs do not build");
+    // …/release/deps/bench-0123 → …/release
+    let here = env::current_exe()?;
+    Ok(here.ancestors().nth(2).context("the bench lies in a target folder")?.to_owned())
+}
+
+/// Programs of another build, to be measured in the same rounds: how a change is judged.
+pub fn other_binaries() -> Option<PathBuf> {
+    env::var_os("FYTECLUB_BENCH_OTHER").map(PathBuf::from)
+}
+
+pub struct Town {
+    dir: tempfile::TempDir,
+    binaries: PathBuf,
+    pub phonebook: Process,
+    pub url: String,
+}
+
+impl Town {
+    pub fn start() -> anyhow::Result<Self> {
+        Self::of(binaries()?)
+    }
+
+    /// Of these programs.
+    pub fn of(binaries: PathBuf) -> anyhow::Result<Self> {
+        // Not the system's folder for temporary files: that is often memory, and this is about disks.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let phonebook = phonebook(&binaries)?;
+        let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
+        Ok(Self { dir, binaries, phonebook, url })
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A daemon with a folder of its own that goes with it.
+    pub async fn daemon(&self, player: &str) -> anyhow::Result<Daemon> {
+        let dir = tempfile::tempdir_in(self.dir.path())?;
+        let ipc = if cfg!(windows) {
+            format!("fyteclub-bench-{}-{}", std::process::id(), player.replace([' ', '@'], "-"))
+        } else {
+            dir.path().join("s.sock").to_string_lossy().into_owned()
+        };
+        let flags: [&OsStr; 13] = [
+            "run".as_ref(),
+            "--data-dir".as_ref(),
+            dir.path().as_ref(),
+            "--player".as_ref(),
+            player.as_ref(),
+            "--phonebook".as_ref(),
+            self.url.as_ref(),
+            "--listen".as_ref(),
+            "127.0.0.1:0".as_ref(),
+            "--ipc".as_ref(),
+            ipc.as_ref(),
+            "--log".as_ref(),
+            "error".as_ref(),
+        ];
+        let mut command = Command::new(program(&self.binaries, "fyteclubd"));
+        let process = Process::start(command.args(flags))?;
+        let client = Client::connect(&ipc).await?;
+        Ok(Daemon { process, client, player: player.parse()?, _dir: dir })
+    }
+}
+
+pub struct Daemon {
+    // Dropped before its folder.
+    process: Process,
+    pub client: Client,
+    pub player: PlayerName,
+    _dir: tempfile::TempDir,
+}
+
+impl Daemon {
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub fn start_time(&self) -> Duration {
+        self.process.start_time
+    }
+
+    /// Publishes a folder, waits until the phone book can tell others where its owner is.
+    pub async fn publish(&self, look: &Path) -> anyhow::Result<()> {
+        let published = self.client.publish_mod(look, Vec::new()).await?;
+        anyhow::ensure!(published.left_out.is_empty(), "files were left out: {:?}", published.left_out);
+        Ok(())
+    }
+
+    /// Waits until the phone book has answered.
+    pub async fn registered(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !self.client.status().await?.phonebooks.iter().any(|book| book.ok) {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "the phone book does not answer");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(program(binaries, "fyteclub-phonebook"));
+    Process::start(command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "error"))
+}
+
+fn program(binaries: &Path, name: &str) -> PathBuf {
+    binaries.join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
+/// Removes what a round left, so that the next one finds the disk as this one did.
+pub fn clear(dir: &Path) {
+    fs::remove_dir_all(dir).ok();
+}
+
+/// As the daemon runs: one thread for everything but disks.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

@@ -1,0 +1,70 @@
+//! What a process has used, from `/proc`: nothing elsewhere, and then the tables say `-`.
+
+use std::{fs, time::Duration};
+
+/// `USER_HZ`: the same on every Linux that Rust runs on.
+const TICKS: f64 = 100.0;
+
+/// User and system time of a process so far, its finished threads included.
+pub fn cpu(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in parentheses that may contain anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n)?.parse::<f64>().ok();
+    Some(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS))
+}
+
+/// Bytes in memory now.
+pub fn rss(pid: u32) -> Option<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// Most bytes in memory since [`reset_peak`], or ever.
+pub fn peak_rss(pid: u32) -> Option<u64> {
+    status(pid, "VmHWM:")
+}
+
+pub fn reset_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
+}
+
+fn status(pid: u32, key: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+pub fn mib(bytes: Option<u64>) -> f64 {
+    bytes.map_or(f64::NAN, |bytes| bytes as f64 / f64::from(1 << 20))
+}
+
+pub fn seconds(time: Option<Duration>) -> f64 {
+    time.map_or(f64::NAN, |time| time.as_secs_f64())
+}
+
+/// CPU time of several processes from now on.
+pub struct Meter {
+    processes: Vec<(u32, Option<Duration>)>,
+}
+
+impl Meter {
+    pub fn start(pids: impl IntoIterator<Item = u32>) -> Self {
+        let processes = pids.into_iter().map(|pid| {
+            reset_peak(pid);
+            (pid, cpu(pid))
+        });
+        Self { processes: processes.collect() }
+    }
+
+    /// Seconds of each, in the order of the start.
+    pub fn cpu(&self) -> Vec<f64> {
+        let used = |(pid, before): &(u32, Option<Duration>)| seconds(cpu(*pid)) - seconds(*before);
+        self.processes.iter().map(used).collect()
+    }
+
+    /// Peak MiB of each, in the order of the start.
+    pub fn peaks(&self) -> Vec<f64> {
+        self.processes.iter().map(|(pid, _)| mib(peak_rss(*pid))).collect()
+    }
+}
