@@ -52,7 +52,8 @@ impl StreamHandler<Incoming> for Listener {
             return;
         }
         self.handshakes += 1;
-        let handshake = async move { tokio::time::timeout(HANDSHAKE_TIME, incoming.into_future()).await };
+        let accepted = self.endpoint.accept(incoming);
+        let handshake = async move { tokio::time::timeout(HANDSHAKE_TIME, async { accepted?.await }).await };
         ctx.spawn(handshake.into_actor(self).map(|result, listener, _| {
             listener.handshakes -= 1;
             match result {
