@@ -136,7 +136,8 @@ fn report(rounds: &[Round], files: usize, bytes: u64) {
         &title,
         &["", "wall s", "MB/s", "CPU s/GiB sender", "receiver", "both", "peak MiB s", "r"],
     );
-    let rows: [(&str, fn(&Round) -> &Run); 4] = [
+    type Pick = fn(&Round) -> &Run;
+    let rows: [(&str, Pick); 4] = [
         ("FyteClub", |round| &round.ours),
         ("FyteClub, the other build", |round| round.other.as_ref().unwrap_or(&round.ours)),
         ("raw quinn, 1,452-byte packets", |round| &round.raw),

@@ -73,9 +73,8 @@ async fn change(alice: &Daemon, bob: &Daemon, folder: &Path, bytes: &[u8]) -> an
     let fetch = bob.client.fetch(&alice.player, None);
     let offered = async {
         loop {
-            match events.next().await.context("the daemon stopped")?? {
-                Event::AppearanceOffered { .. } => return anyhow::Ok(began.elapsed()),
-                _ => {}
+            if let Event::AppearanceOffered { .. } = events.next().await.context("the daemon stopped")?? {
+                return anyhow::Ok(began.elapsed());
             }
         }
     };
