@@ -73,8 +73,10 @@ enum State {
 #[derive(Debug)]
 pub struct Session {
     state: State,
-    /// What this end says of itself; `published` is kept up to date until it is said.
+    /// What this end says of itself; `published` is kept up to date.
     greeting: Greeting,
+    /// The look that the other side was told of last.
+    said: Option<BlobHash>,
     began: Instant,
     outputs: VecDeque<Output>,
 }
@@ -90,7 +92,8 @@ impl Session {
                 State::AwaitHelloAck
             }
         };
-        Self { state, greeting, began: now, outputs }
+        let said = greeting.published;
+        Self { state, greeting, said, began: now, outputs }
     }
 
     pub fn is_open(&self) -> bool {
@@ -112,6 +115,7 @@ impl Session {
                 }
             }
             (State::AwaitVerdict { version, greeting }, Input::Admit) => {
+                self.said = self.greeting.published;
                 let ack = HelloAck { version, greeting: self.greeting.clone() };
                 self.outputs.push_back(Output::Say(Control::HelloAck(ack)));
                 self.outputs.push_back(Output::Opened { version, greeting });
@@ -121,6 +125,8 @@ impl Session {
                 if PEER_VERSIONS.contains(&ack.version) {
                     let HelloAck { version, greeting } = ack;
                     self.outputs.push_back(Output::Opened { version, greeting });
+                    // The hello may be older than what is published by now.
+                    self.say_look();
                     State::Open
                 } else {
                     self.close(CloseCode::Version)
@@ -132,9 +138,8 @@ impl Session {
             }
             (state, Input::Publish(look)) => {
                 self.greeting.published = look;
-                // A dialler's hello is out already: it says what changed as soon as it may.
                 if matches!(state, State::Open) {
-                    self.outputs.push_back(Output::Say(Control::Published(look)));
+                    self.say_look();
                 }
                 state
             }
@@ -151,6 +156,13 @@ impl Session {
             (State::Open, Input::Time) => State::Open,
             (_, Input::Heard(_) | Input::Admit) => self.close(CloseCode::OutOfTurn),
         };
+    }
+
+    fn say_look(&mut self) {
+        if self.said != self.greeting.published {
+            self.said = self.greeting.published;
+            self.outputs.push_back(Output::Say(Control::Published(self.said)));
+        }
     }
 
     fn close(&mut self, code: CloseCode) -> State {
@@ -230,7 +242,8 @@ mod tests {
         assert!(dialer.is_open() && acceptor.is_open() && dialer.deadline().is_none());
         let look = Some(BlobHash::of(b"look"));
         acceptor.handle(now, Input::Publish(look));
-        assert_eq!(converse(&mut dialer, &mut acceptor, now)[0], [Output::TheirLook(look)]);
+        acceptor.handle(now, Input::Publish(look));
+        assert_eq!(converse(&mut dialer, &mut acceptor, now)[0], [Output::TheirLook(look)], "once");
     }
 
     #[test]

@@ -52,9 +52,9 @@ pub enum ModError {
     TooManyGamePaths,
     #[error("a look has at most {} file swaps, and this mod has more", limit::SWAPS_MAX)]
     TooManySwaps,
-    #[error("cannot read `{}`", .path.display())]
+    #[error("cannot read `{}` ({source}): give a mod folder or a .pmp that this user may read", .path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot unpack to `{}`", .path.display())]
+    #[error("cannot unpack to `{}` ({source})", .path.display())]
     Unpack { path: PathBuf, source: io::Error },
 }
 

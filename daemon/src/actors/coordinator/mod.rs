@@ -289,12 +289,12 @@ impl Handler<PeerFact> for Coordinator {
                     let status = actor.send(peer::Report).await.ok()?;
                     Some(Event::PeerConnected { peer_id: peer, player, path: status.path? })
                 };
-                ctx.spawn(told.into_actor(self).map(move |event, _, _| {
+                ctx.spawn(told.into_actor(self).map(move |event, coordinator, _| {
                     if let Some(event) = event {
                         bus.publish(event);
+                        coordinator.shows(peer, greeting.published);
                     }
                 }));
-                self.shows(peer, greeting.published);
                 self.link_open(peer, ctx);
             }
             PeerFact::Look { peer, look } => self.shows(peer, look),

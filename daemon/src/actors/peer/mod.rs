@@ -268,11 +268,6 @@ impl Peer {
             changed: self.changed.clone(),
         };
         live.serve(push);
-        // A dialler's greeting may be older than what is published by now.
-        live.session.handle(
-            Instant::now(),
-            Input::Publish(self.around.offer.borrow().as_ref().map(|o| o.appearance)),
-        );
         if let Some(old) = self.current.replace(id).filter(|old| *old != id)
             && let Some(old) = self.links.get(&old)
         {
