@@ -1,7 +1,7 @@
 //! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
 //!
 //! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
-//! a row of stages in [`fetch`]; publishing is [`publish`]; what a person is shown is put together in [`report`].
+//! a row of stages in `fetch`; publishing is `publish`; what a person is shown is put together in `report`.
 
 mod fetch;
 mod publish;

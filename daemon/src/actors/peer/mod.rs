@@ -1,7 +1,7 @@
 //! One peer: keeps the one link to it, whoever dialled, and starts the pumps on it.
 //!
 //! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): the greeting decides which
-//! stays, see [`Peer::keeps`]. Only the link in use carries requests.
+//! stays, see `Peer::keeps`. Only the link in use carries requests.
 
 mod live;
 
