@@ -19,6 +19,7 @@ use fyteclub_proto::{
 };
 use quinn::{RecvStream, VarInt};
 use std::sync::Arc;
+use tokio::io::AsyncReadExt;
 
 /// All that a pull says: progress for the transfer machine, and how it ended.
 #[derive(Debug)]
@@ -193,13 +194,27 @@ impl Order {
             }
             let nonce = self.nonces.advance().ok_or(RecordError::Unexpected)?;
             // At most one chunk, or one chunk list: the header was checked against its place.
-            let mut sealed = vec![0; header.len as usize + TAG];
-            recv.read_exact(&mut sealed).await.map_err(exact)?;
+            let sealed = read_sealed(recv, header.len as usize + TAG).await?;
             bytes += sealed.len();
             records.push(Record { target, kind: header.kind, index, nonce, sealed });
         }
         Ok(records)
     }
+}
+
+/// Exactly `len` bytes, into memory that is not cleared first: at a GiB a second that is felt.
+async fn read_sealed(recv: &mut RecvStream, len: usize) -> Result<Vec<u8>, StreamError> {
+    let mut sealed = Vec::with_capacity(len);
+    let mut rest = recv.take(len as u64);
+    while sealed.len() < len {
+        let read = rest.read_buf(&mut sealed).await;
+        // What a QUIC stream says in the words of `std::io` is its own error, wrapped.
+        let read = read.map_err(|e| e.downcast().map_or(StreamError::Short, StreamError::Read))?;
+        if read == 0 {
+            return Err(StreamError::Short);
+        }
+    }
+    Ok(sealed)
 }
 
 /// Opens, verifies and stores a request's records, a job at a time. Runs on blocking threads.

@@ -23,7 +23,7 @@ use fyteclub_proto::{
         AppearanceReply, CloseCode, Piece, PiecesReply, Request,
         record::{self, Header, Kind},
     },
-    seal::{EpochKey, NonceCounter},
+    seal::{EpochKey, NonceCounter, TAG},
     share_rule::{Asked, Asker, Verdict, share_rule},
 };
 use quinn::{RecvStream, SendStream, VarInt};
@@ -112,8 +112,9 @@ impl Push {
             compress: self.compression.pays(self.link.rate_estimate()),
             changed: self.changed,
         };
+        let first = room();
         let mut job = tokio::spawn(blocking(move || {
-            let records = source.records();
+            let records = source.records(first);
             (source, records)
         }));
         loop {
@@ -122,14 +123,21 @@ impl Push {
                 return Ok(());
             }
             // The next job runs while this one's bytes are written.
+            let next = room();
             job = tokio::spawn(blocking(move || {
-                let records = source.records();
+                let records = source.records(next);
                 (source, records)
             }));
             let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(&mut records)).await;
             written.map_err(|_| StreamError::Short)??;
         }
     }
+}
+
+/// Memory for one job's bytes, taken where it will be given back: an allocator that keeps a heap for each thread would
+/// otherwise hold it once for every thread that ever made a record.
+fn room() -> Vec<u8> {
+    Vec::with_capacity(JOB_BYTES + TAG)
 }
 
 /// Makes a request's records, in order, a job at a time. Runs on blocking threads.
@@ -146,16 +154,19 @@ struct Source {
 }
 
 impl Source {
-    /// About [`JOB_BYTES`] of records; none when the request is served.
-    fn records(&mut self) -> Vec<Bytes> {
+    /// About [`JOB_BYTES`] of records, in `room` as far as it goes; none when the request is served.
+    fn records(&mut self, mut room: Vec<u8>) -> Vec<Bytes> {
         let mut records = Vec::new();
         // Small records share one buffer; a full chunk goes by itself, uncopied.
         let mut small = Vec::new();
         let (mut bytes, mut count) = (0, 0);
         while bytes < JOB_BYTES && count < JOB_RECORDS {
-            let Some((header, body)) = self.record() else { break };
+            let Some((header, body)) = self.record(&mut room) else { break };
             bytes += body.len();
             count += 1;
+            if body.len() < JOB_BYTES / 4 && small.capacity() == 0 {
+                small = std::mem::take(&mut room);
+            }
             small.extend_from_slice(&header.encode());
             if body.len() < JOB_BYTES / 4 {
                 small.extend_from_slice(&body);
@@ -169,7 +180,7 @@ impl Source {
         records
     }
 
-    fn record(&mut self) -> Option<(Header, Vec<u8>)> {
+    fn record(&mut self, room: &mut Vec<u8>) -> Option<(Header, Vec<u8>)> {
         if self.current.is_none() {
             let piece = self.pieces.next()?;
             let published = self.offer.as_ref().is_some_and(|offer| offer.blobs.contains(&piece.hash));
@@ -199,7 +210,9 @@ impl Source {
             self.current = None;
             return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new()));
         }
-        let mut body = Vec::with_capacity(chunk_len(size, index).unwrap_or(0) + fyteclub_proto::seal::TAG);
+        let len = chunk_len(size, index).unwrap_or(0);
+        let mut body = if len < JOB_BYTES / 4 { Vec::with_capacity(len + TAG) } else { std::mem::take(room) };
+        body.reserve_exact(len + TAG);
         if let Err(error) = reader.read_chunk(index, &mut body) {
             self.current = None;
             return Some(self.lacking(&error));

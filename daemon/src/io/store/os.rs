@@ -123,6 +123,30 @@ pub(super) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) 
     Ok(())
 }
 
+/// Makes `bytes` the `len` bytes at `offset`, without clearing memory that is about to be filled.
+#[cfg(unix)]
+pub(super) fn read_vec_at(file: &File, bytes: &mut Vec<u8>, len: usize, mut offset: u64) -> io::Result<()> {
+    bytes.clear();
+    bytes.reserve_exact(len);
+    while bytes.len() < len {
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => offset += n as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // There may have been more room than that.
+    bytes.truncate(len);
+    Ok(())
+}
+
+#[cfg(windows)]
+pub(super) fn read_vec_at(file: &File, bytes: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+    bytes.resize(len, 0);
+    read_exact_at(file, bytes, offset)
+}
+
 /// From how many files on one `syncfs` is cheaper than an fsync each. Below it the rest of the disk is left in peace.
 #[cfg(target_os = "linux")]
 const SYNC_EACH_MAX: usize = 16;

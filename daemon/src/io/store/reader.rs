@@ -49,8 +49,7 @@ impl BlobReader {
     pub fn read_chunk(&self, index: u32, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
         let io = |source| ReadError::Io { path: self.path.clone(), source };
         let len = chunk_len(self.tree.size(), index).ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
-        bytes.resize(len, 0);
-        match os::read_exact_at(&self.file, bytes, u64::from(index) * CHUNK_SIZE as u64) {
+        match os::read_vec_at(&self.file, bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.changed()),
             result => result.map_err(io)?,
         }
