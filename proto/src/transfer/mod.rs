@@ -1,6 +1,6 @@
 //! Fetching one look's missing blobs from the peers that have it: what to ask whom, what is done, and why it failed.
 //!
-//! The machine sees no bytes. Pumps carry and verify them and report; [`pick`] chooses what to ask next. Shaped for
+//! The machine sees no bytes. Pumps carry and verify them and report; `pick` chooses what to ask next. Shaped for
 //! several sources; today the owner is the only one.
 //!
 //! - A chunk is asked of one source at a time, and counts once it is verified and stored.
