@@ -43,6 +43,9 @@ const STOP_TIME: Duration = Duration::from_millis(1200);
 /// Local clients at once: a plugin for each game window, and what people have open.
 const CLIENTS_MAX: usize = 128;
 
+/// How long the start waits for the first answers of the phone books.
+const REGISTER_TIME: Duration = Duration::from_secs(1);
+
 /// A running daemon.
 pub struct App {
     endpoint: QuicEndpoint,
@@ -117,6 +120,8 @@ impl App {
         let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), coordinator.clone().recipient()).start();
+        // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
+        tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
         let clients = actix::spawn(take_clients(listener, coordinator.clone(), identity, bus));
         Ok(Self { endpoint, coordinator, phone_book, cache, clients, shutdown, _lock: lock })

@@ -19,6 +19,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
 /// How long leaving may take, for all phone books together.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
@@ -57,14 +58,17 @@ pub struct PhoneBook {
     sequence: u64,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
+    /// Whether every phone book has answered, or failed to, once.
+    settled: watch::Sender<bool>,
 }
 
 impl PhoneBook {
     pub fn new(books: Vec<PhonebookHttp>, registrant: Registrant, facts: Recipient<PhonebookFact>) -> Self {
         let registered = if registrant.player.is_some() { books.len() } else { 0 };
         let presence = Presence::new(registered, registrant.heartbeat, Instant::now());
+        let settled = watch::Sender::new(registered == 0);
         let books = books.into_iter().map(|http| Book { http, last_answer: None, state: None }).collect();
-        Self { books, registrant, presence, sequence: 0, facts, timer: None }
+        Self { books, registrant, presence, sequence: 0, facts, timer: None, settled }
     }
 
     /// Strictly rising, also over restarts as long as the clock does not go back.
@@ -130,6 +134,7 @@ impl PhoneBook {
             self.facts.do_send(PhonebookFact { url, error });
         }
         book.state = Some(result);
+        self.settled.send_replace(self.books.iter().all(|book| book.state.is_some()));
     }
 }
 
@@ -163,6 +168,11 @@ pub struct Lookup(pub PlayerName);
 #[derive(Message)]
 #[rtype(result = "Vec<PhonebookStatus>")]
 pub struct Report;
+
+/// Answered when the first registration with every phone book has come to an end, good or bad.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Settle;
 
 /// Takes the player off all phone books that can be reached in time.
 #[derive(Message)]
@@ -209,6 +219,18 @@ impl Handler<Report> for PhoneBook {
             },
         });
         MessageResult(status.collect())
+    }
+}
+
+impl Handler<Settle> for PhoneBook {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Settle, _: &mut Self::Context) -> Self::Result {
+        let mut settled = self.settled.subscribe();
+        Box::pin(async move {
+            // An actor that is gone settles nothing any more.
+            settled.wait_for(|settled| *settled).await.ok();
+        })
     }
 }
 
