@@ -1,0 +1,230 @@
+//! What the coordinator may ask of a peer: each command with what the actor does about it.
+
+use super::{APPEARANCE_TIME, Live, Peer, PeerFact, random};
+use crate::{
+    io::quic::stream::StreamError,
+    pumps::pull::{self, AppearancePullError, Notes, Target},
+};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, WrapFuture};
+use fyteclub_proto::{
+    local::reply::PeerStatus, peer::CloseCode, reach, seal::End, session::Input, transfer::RequestId,
+};
+use quinn::Connection;
+use std::{net::SocketAddr, time::Instant};
+
+/// Somebody needs a link to this peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Want;
+
+/// Where to dial, or why that is not known.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DialAt(pub Result<SocketAddr, String>);
+
+/// A connection that the peer dialled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Adopt(pub Connection);
+
+/// The verdict on a greeting: `None` admits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Judge {
+    pub link: usize,
+    pub refuse: Option<CloseCode>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskAppearance;
+
+/// Carries one request of a transfer; its notes go where they are wanted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Pull {
+    /// Names the request among all of this daemon.
+    pub request: u64,
+    /// Names it in its transfer.
+    pub machine_request: RequestId,
+    pub targets: Vec<Target>,
+    pub notes: Notes,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopPull(pub u64);
+
+/// This player's own look changed; the offer says to what.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OurLook;
+
+/// Nobody needs this peer at the moment: the link stays while it lives, and is not dialled again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
+/// Ends every link with this code.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close(pub CloseCode);
+
+#[derive(Message)]
+#[rtype(result = "PeerStatus")]
+pub struct Report;
+
+/// Ends the actor if it still has nothing to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
+/// Closes and ends the actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl Handler<Want> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Want, ctx: &mut Self::Context) {
+        self.reach.handle(Instant::now(), random(), reach::Input::Want);
+        self.drive(ctx);
+    }
+}
+
+impl Handler<DialAt> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, at: DialAt, ctx: &mut Self::Context) {
+        match at.0 {
+            Ok(addr) => self.dial(addr, ctx),
+            Err(cause) => self.dial_failed(cause, true, ctx),
+        }
+    }
+}
+
+impl Handler<Adopt> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, adopt: Adopt, ctx: &mut Self::Context) {
+        self.begin(adopt.0, End::Acceptor, ctx);
+    }
+}
+
+impl Handler<Judge> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
+        if let Some(live) = self.links.get_mut(&judge.link) {
+            live.session.handle(Instant::now(), judge.refuse.map_or(Input::Admit, Input::Close));
+        }
+        self.drive(ctx);
+    }
+}
+
+impl Handler<AskAppearance> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: AskAppearance, ctx: &mut Self::Context) {
+        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let link = live.link.clone();
+        let ask = async move { tokio::time::timeout(APPEARANCE_TIME, pull::appearance(&link)).await };
+        ctx.spawn(ask.into_actor(self).map(|result, peer, _| {
+            let late = |_| Err(AppearancePullError::Stream(StreamError::Short));
+            peer.facts.do_send(PeerFact::Appearance { peer: peer.id, result: result.unwrap_or_else(late) });
+        }));
+    }
+}
+
+impl Handler<Pull> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, pull: Pull, ctx: &mut Self::Context) {
+        // Without a link the transfer was told already, or will be.
+        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        self.pulls.retain(|_, pull| !pull.is_finished());
+        if self.pulls.is_empty() {
+            self.listening = (live.link.datagrams_heard(), Instant::now());
+        }
+        let Pull { request, machine_request, targets, notes } = pull;
+        let carry =
+            pull::pieces(live.link.clone(), machine_request, targets, self.around.store.clone(), notes);
+        self.pulls.insert(request, tokio::spawn(carry).abort_handle());
+        if self.timer.is_none() {
+            self.drive(ctx);
+        }
+    }
+}
+
+impl Handler<StopPull> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, stop: StopPull, _: &mut Self::Context) {
+        if let Some(pull) = self.pulls.remove(&stop.0) {
+            pull.abort();
+        }
+    }
+}
+
+impl Handler<OurLook> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: OurLook, ctx: &mut Self::Context) {
+        let look = self.around.offer.borrow().as_ref().map(|offer| offer.appearance);
+        self.links.values_mut().for_each(|live| live.session.handle(Instant::now(), Input::Publish(look)));
+        self.drive(ctx);
+    }
+}
+
+impl Handler<Leave> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        self.reach.handle(Instant::now(), random(), reach::Input::Leave);
+        self.drive(ctx);
+    }
+}
+
+impl Handler<Close> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _: &mut Self::Context) {
+        self.links.values().for_each(|live| live.link.close(close.0));
+    }
+}
+
+impl Handler<Report> for Peer {
+    type Result = MessageResult<Report>;
+
+    fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let live = self.current.and_then(|id| self.links.get(&id));
+        MessageResult(PeerStatus {
+            player: live.and_then(Live::player),
+            peer_id: self.id,
+            state: self.state,
+            path: live.map(|live| live.link.path()),
+            rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
+            cause: if live.is_some() { None } else { self.cause.clone() },
+        })
+    }
+}
+
+impl Handler<Retire> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        if self.is_idle() {
+            self.facts.do_send(PeerFact::Retired { peer: self.id });
+            ctx.stop();
+        }
+    }
+}
+
+impl Handler<Stop> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
