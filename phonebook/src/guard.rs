@@ -8,8 +8,9 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use fyteclub_proto::{
     id::{self, PeerId},
     limit,
-    phonebook::{Register, Unregister},
+    phonebook::{Register, Unregister, Visibility},
 };
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::future::{Ready, ready};
 
@@ -58,7 +59,9 @@ pub(crate) fn signed_register(
     now: Moment,
 ) -> Result<Register, Problem> {
     let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
-    let body = Register { player_name, port, public_key, sequence, time, signature };
+    let visibility = visibility(fields)?;
+    let body =
+        Register { player_name, port, public_key, visibility, key_change: None, sequence, time, signature };
     if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
 }
 
@@ -71,6 +74,14 @@ pub(crate) fn signed_unregister(
     let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
     let body = Unregister { player_name, public_key, sequence, time, signature };
     if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
+}
+
+fn visibility(fields: &Map<String, Value>) -> Result<Visibility, Problem> {
+    let Some(value) = fields.get("visibility").filter(|value| !value.is_null()) else {
+        return Ok(Visibility::default());
+    };
+    Visibility::deserialize(value)
+        .map_err(|_| Problem::BadField { field: "visibility", expected: "listed, contacts or hidden" })
 }
 
 /// What a signature adds to an unsigned body.

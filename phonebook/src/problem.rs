@@ -117,6 +117,7 @@ impl ResponseError for Problem {
                 Self::Refused(Refused::Stale { newest }) => Some(*newest),
                 _ => None,
             },
+            retry_after: None,
         })
     }
 }

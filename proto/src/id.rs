@@ -5,7 +5,7 @@
 
 use crate::limit;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 
@@ -38,6 +38,11 @@ impl PeerId {
     /// Takes any 32 bytes; whether they are a usable key shows when a signature is checked.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The public half of a signing key.
+    pub fn of(key: &SigningKey) -> Self {
+        Self(key.verifying_key().to_bytes())
     }
 
     pub const fn as_bytes(&self) -> &[u8; 32] {

@@ -6,11 +6,16 @@
 
 pub mod appearance;
 pub mod backoff;
+pub mod bytes;
+pub mod candidate;
 pub mod chunk_tree;
 pub mod codec;
 pub mod frame;
 pub mod game_path;
 pub mod id;
+pub mod invitation;
+pub mod knock;
+pub mod letter;
 pub mod limit;
 pub mod local;
 pub mod peer;

@@ -41,6 +41,19 @@ pub const PHONEBOOK_BODY_MAX: usize = 16 * 1024;
 /// How far a signed phone-book body's time may be from the server's clock.
 pub const PROOF_TIME_WINDOW: Duration = Duration::from_secs(120);
 
+/// Most names in one batch lookup.
+pub const LOOKUP_NAMES_MAX: usize = 100;
+/// Longest message of `/api/live`, either way, in bytes of JSON.
+pub const LIVE_MESSAGE_MAX: usize = 4 * 1024;
+/// Messages that the phone book keeps for one client that does not read; one more, and the client is cut off.
+pub const LIVE_QUEUE_MAX: usize = 32;
+/// Introductions that one client may have under way.
+pub const INTRODUCTIONS_MAX: usize = 16;
+/// Longest sealed letter, in bytes.
+pub const LETTER_BYTES_MAX: usize = 1024;
+/// Most ways to reach a peer that one introduction names.
+pub const CANDIDATES_MAX: usize = 8;
+
 /// Longest control frame between daemons. Answers that may be larger (an appearance) have limits of their own.
 pub const PEER_FRAME_MAX: usize = 64 * 1024;
 /// Most pieces that one request stream may ask for.

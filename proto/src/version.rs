@@ -19,3 +19,6 @@ pub const APPEARANCE_VERSION: u8 = 1;
 
 /// Layout of the data folder. A daemon refuses a folder that is newer than this.
 pub const STORE_VERSION: u32 = 1;
+
+/// Versions of the phone book's live conversation, newest first.
+pub const LIVE_VERSIONS: &[u16] = &[1];

@@ -16,7 +16,7 @@ use fyteclub_proto::{
         AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
         record::{HEADER, Header, Kind},
     },
-    phonebook::{Found, Problem, Register, Unregister, Unregistered},
+    phonebook::{Found, Problem, Register, Unregister, Unregistered, Visibility},
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -465,14 +465,14 @@ proptest! {
     #[test]
     fn phone_book_bodies(name in name(), port in 1..=u16::MAX, numbers in any::<[u64; 2]>(), key in key(), texts in vec(text(), 3)) {
         let [sequence, time] = numbers;
-        let register = Register::signed(&name, port, sequence, time, &key);
+        let register = Register::signed(name.as_str(), port, Visibility::Contacts, sequence, time, &key);
         prop_assert!(register.is_authentic());
         reads_back_as_json(register)?;
-        let unregister = Unregister::signed(&name, sequence, time, &key);
+        let unregister = Unregister::signed(name.as_str(), sequence, time, &key);
         prop_assert!(unregister.is_authentic());
         reads_back_as_json(unregister)?;
         let [ip, public_key, error] = texts.try_into().expect("three");
-        reads_back_as_json(Found { ip, port: Some(port), public_key: Some(public_key), last_seen: time })?;
+        reads_back_as_json(Found { ip: Some(ip), port: Some(port), public_key: Some(public_key), last_seen: time })?;
         reads_back_as_json(Unregistered { success: true, existed: sequence % 2 == 0 })?;
         reads_back_as_json(Problem { code: Some(error.clone()), error, ..Problem::default() })?;
     }

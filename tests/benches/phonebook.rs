@@ -10,7 +10,10 @@ use common::{
     usage::{self, Meter},
 };
 use ed25519_dalek::SigningKey;
-use fyteclub_proto::{id::PlayerName, phonebook::Register};
+use fyteclub_proto::{
+    id::PlayerName,
+    phonebook::{Register, Visibility},
+};
 use std::{
     cell::Cell,
     env, fs,
@@ -116,7 +119,8 @@ fn lookup(name: &PlayerName) -> Vec<u8> {
 fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let request = |player: &Player| {
-        let body = Register::signed(&player.name, 7777, sequence, now, &player.key);
+        let body =
+            Register::signed(player.name.as_str(), 7777, Visibility::Listed, sequence, now, &player.key);
         let body = serde_json::to_string(&body)?;
         let head = "POST /api/register HTTP/1.1\r\nHost: phonebook\r\nContent-Type: application/json\r\n";
         Ok(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())

@@ -16,7 +16,7 @@ use fyteclub_proto::{
         AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
         record::{self, Header, Kind},
     },
-    phonebook::Register,
+    phonebook::{Register, Visibility},
     proof::Proof,
     seal::{EXPORTER_LABEL, End, LinkSecret, NonceCounter},
     version::{APPEARANCE_VERSION, PEER_VERSIONS},
@@ -58,7 +58,7 @@ impl Hostile {
     pub fn registration(&self) -> Register {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
         let port = self.endpoint.local_addr().expect("bound").port();
-        Register::signed(&self.player, port, now, now, &self.key)
+        Register::signed(self.player.as_str(), port, Visibility::Listed, now, now, &self.key)
     }
 
     /// Hands a registration in.

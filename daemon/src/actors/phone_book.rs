@@ -10,12 +10,15 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use fyteclub_proto::{
-    id::PlayerName,
+    id::{PeerId, PlayerName},
+    knock::{Callee, Knock, Note},
+    letter::Attempt,
     local::reply::PhonebookStatus,
-    phonebook::{Register, Unregister},
+    phonebook::{Register, Unregister, Visibility},
     presence::{Input, Presence},
 };
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,12 +27,44 @@ use tokio::sync::watch;
 /// How long leaving may take, for all phone books together.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
-/// A phone book began or ceased to answer.
+/// What the phone books' actor says to the coordinator.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct PhonebookFact {
-    pub url: String,
-    pub error: Option<String>,
+pub enum PhonebookFact {
+    /// A phone book began or ceased to answer.
+    Changed { url: String, error: Option<String> },
+    /// A live conversation began: what waits to be carried may be sent again.
+    Connected,
+    /// Somebody asks to be a contact; the knock is authentic.
+    Knocked(Knock),
+    /// Somebody wrote; the note is from this key and from nobody else.
+    Noted { from: PeerId, note: Note },
+    /// Somebody wants to be introduced: answer with [`Answer`].
+    Introduced { introduction: Introduction, from: PeerId, addrs: Vec<SocketAddr> },
+}
+
+/// Which introduction, by which phone book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Introduction {
+    pub book: usize,
+    pub attempt: Attempt,
+}
+
+/// Whether the addresses of this machine are told to who asked to be introduced.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Answer {
+    pub introduction: Introduction,
+    pub to: PeerId,
+    pub accept: bool,
+}
+
+/// Carried by every phone book that is connected; lost where none is, and nobody hears whether it arrived.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum Post {
+    Knock { to: Callee, knock: Knock },
+    Note { to: PeerId, note: Note },
 }
 
 /// Who this daemon is to a phone book.
@@ -97,8 +132,9 @@ impl PhoneBook {
         let Some(player) = self.registrant.player.clone() else { return };
         let sequence = self.next_sequence();
         let body = Register::signed(
-            &player,
+            player.as_str(),
             self.registrant.port,
+            Visibility::Listed,
             sequence,
             unix_millis(),
             self.registrant.identity.key(),
@@ -131,7 +167,7 @@ impl PhoneBook {
                 Err(error) => tracing::warn!("phone book {url}: {error}"),
             }
             let error = result.as_ref().err().map(ToString::to_string);
-            self.facts.do_send(PhonebookFact { url, error });
+            self.facts.do_send(PhonebookFact::Changed { url, error });
         }
         book.state = Some(result);
         self.settled.send_replace(self.books.iter().all(|book| book.state.is_some()));
@@ -243,7 +279,8 @@ impl Handler<Leave> for PhoneBook {
         }
         let Some(player) = self.registrant.player.clone() else { return Box::pin(async {}) };
         let sequence = self.next_sequence();
-        let body = Unregister::signed(&player, sequence, unix_millis(), self.registrant.identity.key());
+        let body =
+            Unregister::signed(player.as_str(), sequence, unix_millis(), self.registrant.identity.key());
         let answering = self.books.iter().filter(|book| matches!(book.state, Some(Ok(()))));
         let books: Vec<PhonebookHttp> = answering.map(|book| book.http.clone()).collect();
         Box::pin(async move {
@@ -252,5 +289,21 @@ impl Handler<Leave> for PhoneBook {
                 tracing::debug!("a phone book did not answer the goodbye in time");
             }
         })
+    }
+}
+
+impl Handler<Post> for PhoneBook {
+    type Result = ();
+
+    fn handle(&mut self, post: Post, _: &mut Self::Context) {
+        tracing::debug!("nothing carries {post:?}");
+    }
+}
+
+impl Handler<Answer> for PhoneBook {
+    type Result = ();
+
+    fn handle(&mut self, answer: Answer, _: &mut Self::Context) {
+        tracing::debug!("nobody waits for {answer:?}");
     }
 }

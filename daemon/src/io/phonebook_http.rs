@@ -99,7 +99,8 @@ impl PhonebookHttp {
         }
         let found: Found = read(&ok((status, body))?)?;
         let malformed = |what: &str| PhonebookError::Malformed(what.to_owned());
-        let ip: IpAddr = found.ip.parse().map_err(|_| malformed("its address is none"))?;
+        let ip: IpAddr =
+            found.ip.and_then(|ip| ip.parse().ok()).ok_or_else(|| malformed("its address is none"))?;
         let port = found.port.filter(|port| *port != 0).ok_or_else(|| malformed("its port is none"))?;
         let key = found.public_key.ok_or_else(|| malformed("the player has no key"))?;
         let peer = key.parse().map_err(|error| malformed(&format!("{error}")))?;

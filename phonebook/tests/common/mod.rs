@@ -5,7 +5,7 @@
 
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Running, Server};
-use fyteclub_proto::phonebook::{Register, Unregister};
+use fyteclub_proto::phonebook::{Register, Unregister, Visibility};
 use serde_json::Value;
 use std::{
     io::{Read, Write},
@@ -156,11 +156,11 @@ impl Player {
     }
 
     pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
-        Register::signed(&name.parse().unwrap(), 7777, sequence, time, &self.0)
+        Register::signed(name, 7777, Visibility::Listed, sequence, time, &self.0)
     }
 
     pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {
-        Unregister::signed(&name.parse().unwrap(), sequence, now(), &self.0)
+        Unregister::signed(name, sequence, now(), &self.0)
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
-    id::{PeerId, PlayerName},
-    phonebook::{Found, Problem, Register, Unregister, Unregistered},
+    id::PeerId,
+    phonebook::{Found, Problem, Register, Unregister, Unregistered, Visibility},
 };
 
 fn key() -> SigningKey {
@@ -13,15 +13,15 @@ fn key() -> SigningKey {
 
 #[test]
 fn the_phone_books_bodies_are_what_they_were() {
-    let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+    let name = "Alice Ashe@Gilgamesh";
     let id = PeerId::from_bytes(key().verifying_key().to_bytes());
-    let register = Register::signed(&name, 7777, 5, 1_700_000_000_000, &key());
-    let unregister = Unregister::signed(&name, 6, 1_700_000_060_000, &key());
+    let register = Register::signed(name, 7777, Visibility::Listed, 5, 1_700_000_000_000, &key());
+    let unregister = Unregister::signed(name, 6, 1_700_000_060_000, &key());
     assert!(register.is_authentic() && unregister.is_authentic());
     let proof =
         |name, bytes: &[u8]| Example::hex(name, bytes.to_vec(), bytes, |bytes| Ok::<_, ()>(bytes.to_vec()));
     let found = Found {
-        ip: "203.0.113.7".into(),
+        ip: Some("203.0.113.7".into()),
         port: Some(7777),
         public_key: Some(id.to_string()),
         last_seen: 1_700_000_000_000,
@@ -32,7 +32,8 @@ fn the_phone_books_bodies_are_what_they_were() {
         Example::json("register", register),
         Example::json("unregister", unregister),
         Example::json("found", found.clone()),
-        Example::json("found_compat", Found { port: None, public_key: None, ..found }),
+        Example::json("found_compat", Found { public_key: None, ..found.clone() }),
+        Example::json("found_hidden", Found { ip: None, port: None, ..found }),
         Example::json("unregistered", Unregistered { success: true, existed: false }),
         Example::json(
             "problem_compat",

@@ -244,8 +244,15 @@ impl Handler<PhonebookFact> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, fact: PhonebookFact, _: &mut Self::Context) {
-        let PhonebookFact { url, error } = fact;
-        self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
+        match fact {
+            PhonebookFact::Changed { url, error } => {
+                self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
+            }
+            PhonebookFact::Connected
+            | PhonebookFact::Knocked(_)
+            | PhonebookFact::Noted { .. }
+            | PhonebookFact::Introduced { .. } => {}
+        }
     }
 }
 

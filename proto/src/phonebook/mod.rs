@@ -1,16 +1,20 @@
-//! Phone book, JSON over HTTP: the bodies, and what of them is signed.
+//! Phone book, JSON over HTTP: the bodies, and what of them is signed. What is said over `/api/live` is in [`live`].
 //!
 //! The paths and the unsigned shapes are the original's (compatibility mode serves them to the letter); signed bodies
 //! add `sequence`, `time` and `signature`. Who may write what is decided by the phone book, not here.
 
-use crate::{
-    id::{PeerId, PlayerName},
-    proof::Proof,
-    version::PROOF_VERSION,
-};
+mod key_change;
+pub mod live;
+mod visibility;
+
+pub use key_change::KeyChange;
+pub use visibility::{HIDDEN_PREFIX, Visibility, hidden_name};
+
+use crate::{id::PeerId, proof::Proof, version::PROOF_VERSION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `POST /api/register`. The address is never in the body: the phone book takes it from the socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,12 @@ pub struct Register {
     /// UDP port, 1–65535, under which the daemon answers at the address that the phone book sees.
     pub port: u16,
     pub public_key: PeerId,
+    /// Who is told what of it.
+    #[serde(default)]
+    pub visibility: Visibility,
+    /// Where the name belongs to an older key: that key's word that this one follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_change: Option<KeyChange>,
     /// Strictly rising per key; the phone book refuses one that it has already seen.
     pub sequence: u64,
     /// Unix milliseconds; refused when further than [`crate::limit::PROOF_TIME_WINDOW`] from the server's clock.
@@ -29,11 +39,21 @@ pub struct Register {
 }
 
 impl Register {
-    pub fn signed(name: &PlayerName, port: u16, sequence: u64, time: u64, key: &SigningKey) -> Self {
+    /// `name` is a player's, or a hidden one; `time` in Unix milliseconds.
+    pub fn signed(
+        name: &str,
+        port: u16,
+        visibility: Visibility,
+        sequence: u64,
+        time: u64,
+        key: &SigningKey,
+    ) -> Self {
         let mut body = Self {
-            player_name: name.to_string(),
+            player_name: name.to_owned(),
             port,
-            public_key: PeerId::from_bytes(key.verifying_key().to_bytes()),
+            public_key: PeerId::of(key),
+            visibility,
+            key_change: None,
             sequence,
             time,
             signature: String::new(),
@@ -42,12 +62,14 @@ impl Register {
         body
     }
 
-    /// What is signed: purpose `register`, then name, port, key, sequence, time.
+    /// What is signed: purpose `register`, then name, port, key, visibility, sequence, time. The key change is signed
+    /// by itself.
     pub fn proof(&self) -> Proof {
         Proof::new("register", PROOF_VERSION)
             .field(self.player_name.as_bytes())
             .number(self.port.into())
             .field(self.public_key.as_bytes())
+            .field(self.visibility.as_str().as_bytes())
             .number(self.sequence)
             .number(self.time)
     }
@@ -71,10 +93,10 @@ pub struct Unregister {
 }
 
 impl Unregister {
-    pub fn signed(name: &PlayerName, sequence: u64, time: u64, key: &SigningKey) -> Self {
+    pub fn signed(name: &str, sequence: u64, time: u64, key: &SigningKey) -> Self {
         let mut body = Self {
-            player_name: name.to_string(),
-            public_key: PeerId::from_bytes(key.verifying_key().to_bytes()),
+            player_name: name.to_owned(),
+            public_key: PeerId::of(key),
             sequence,
             time,
             signature: String::new(),
@@ -97,6 +119,7 @@ impl Unregister {
     }
 }
 
+/// Whether `signature` is 64 bytes in unpadded base64url by which `key` signed.
 fn authentic(signature: &str, proof: &Proof, key: &PeerId) -> bool {
     URL_SAFE_NO_PAD
         .decode(signature)
@@ -105,17 +128,32 @@ fn authentic(signature: &str, proof: &Proof, key: &PeerId) -> bool {
         .is_some_and(|signature| proof.verified_by(key, &signature))
 }
 
-/// `GET /api/lookup/{playerName}`, found. `ip` is an address literal without port or brackets.
+/// `GET /api/lookup/{playerName}`, found. A listed player has an address; of a hidden one only key and time are told,
+/// and a player who is there for contacts only is not found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
-    pub ip: String,
-    /// `null` only where a compatibility server stored no number.
+    /// An address literal without port or brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Any text that a compatibility server was given; `ed25519:…` everywhere else.
     pub public_key: Option<String>,
     /// Unix milliseconds of the last registration.
     pub last_seen: u64,
+}
+
+/// `POST /api/lookup`: several names at once, [`crate::limit::LOOKUP_NAMES_MAX`] at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupMany {
+    pub players: Vec<String>,
+}
+
+/// Its answer: who of them was found. The others are not in it, whatever the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundMany {
+    pub players: BTreeMap<String, Found>,
 }
 
 /// `DELETE /api/unregister`, done. These two fields exactly: clients compare the whole body.
@@ -142,6 +180,9 @@ pub struct Problem {
     /// With `stale_sequence`: the newest sequence seen; the next one must be above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// With `rate_limited` and `unavailable`: seconds to wait, as in the header `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 #[cfg(test)]
@@ -151,12 +192,13 @@ mod tests {
     #[test]
     fn a_signed_body_is_authentic_until_a_field_changes() {
         let key = SigningKey::from_bytes(&[3; 32]);
-        let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
-        let body = Register::signed(&name, 7777, 5, 1_700_000_000_000, &key);
+        let name = "Alice Ashe@Gilgamesh";
+        let body = Register::signed(name, 7777, Visibility::Contacts, 5, 1_700_000_000_000, &key);
         assert!(body.is_authentic());
         for changed in [
             Register { port: 7778, ..body.clone() },
             Register { sequence: 6, ..body.clone() },
+            Register { visibility: Visibility::Listed, ..body.clone() },
             Register { player_name: "Alice Ashe@Omega".into(), ..body.clone() },
             Register { public_key: PeerId::from_bytes([4; 32]), ..body.clone() },
             Register { signature: body.signature.replace(&body.signature[..4], "AAAA"), ..body.clone() },
@@ -164,6 +206,6 @@ mod tests {
         ] {
             assert!(!changed.is_authentic(), "{changed:?}");
         }
-        assert!(Unregister::signed(&name, 6, 0, &key).is_authentic());
+        assert!(Unregister::signed(name, 6, 0, &key).is_authentic());
     }
 }

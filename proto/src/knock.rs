@@ -1,0 +1,97 @@
+//! Becoming contacts: what is said before two players know each other, and what contacts tell each other.
+//!
+//! A [`Knock`] is open, because its sender may not know the receiver's key; it holds no address. A [`Note`] is the text
+//! of a [`crate::letter::Letter`]. Who becomes a contact by which of them, the daemon's contacts decide.
+
+use crate::{
+    bytes::Bytes,
+    id::{PeerId, PlayerName},
+    phonebook::KeyChange,
+    proof::Proof,
+    version::PROOF_VERSION,
+};
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+
+/// Whom a phone book shall find.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Callee {
+    Key(PeerId),
+    /// A player's name, or a hidden one.
+    Name(String),
+}
+
+impl Callee {
+    fn field(&self) -> Vec<u8> {
+        match self {
+            Self::Key(key) => key.to_string().into_bytes(),
+            Self::Name(name) => format!("name:{name}").into_bytes(),
+        }
+    }
+}
+
+/// "I would like to be your contact." Signed by the sender for this receiver, and good for nothing else: whoever repeats
+/// it repeats the sender's wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Knock {
+    pub from: PeerId,
+    /// What the sender is called; believed no more than a name on a card.
+    pub name: PlayerName,
+    /// Who answers with this number has seen the knock. Random, one for each wish.
+    pub nonce: Bytes<16>,
+    pub signature: Bytes<64>,
+}
+
+impl Knock {
+    pub fn signed(to: &Callee, name: &PlayerName, nonce: Bytes<16>, key: &SigningKey) -> Self {
+        let mut knock = Self { from: PeerId::of(key), name: name.clone(), nonce, signature: Bytes([0; 64]) };
+        knock.signature = Bytes(knock.proof(to).sign(key));
+        knock
+    }
+
+    /// What is signed: purpose `knock`, then receiver, sender, name, nonce.
+    pub fn proof(&self, to: &Callee) -> Proof {
+        Proof::new("knock", PROOF_VERSION)
+            .field(&to.field())
+            .field(self.from.as_bytes())
+            .field(self.name.as_str().as_bytes())
+            .field(self.nonce.as_slice())
+    }
+
+    /// Whether `from` wrote this very knock to `to`.
+    pub fn is_authentic(&self, to: &Callee) -> bool {
+        self.proof(to).verified_by(&self.from, &self.signature.0)
+    }
+}
+
+/// Between two keys about being contacts; sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// "Yes, gladly": the answer to a knock, with its nonce.
+    Accepted { name: PlayerName, nonce: Bytes<16> },
+    /// "You gave me this": an invitation's one-time secret, shown by whoever follows the link.
+    Join { name: PlayerName, secret: Bytes<16> },
+    /// "My key has changed": sealed by the old key or by the new one.
+    KeyChanged(KeyChange),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_knock_is_for_one_door() {
+        let key = SigningKey::from_bytes(&[3; 32]);
+        let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+        let to = Callee::Name("Bob Birch@Balmung".into());
+        let knock = Knock::signed(&to, &name, Bytes([7; 16]), &key);
+        assert!(knock.is_authentic(&to));
+        assert!(!knock.is_authentic(&Callee::Name("Eve@Balmung".into())));
+        assert!(!knock.is_authentic(&Callee::Key(PeerId::of(&key))));
+        let other: PlayerName = "Alice Ashe@Omega".parse().expect("a name");
+        assert!(!Knock { name: other, ..knock.clone() }.is_authentic(&to));
+        assert!(!Knock { nonce: Bytes([8; 16]), ..knock }.is_authentic(&to));
+    }
+}

@@ -1,0 +1,56 @@
+//! Who is told what of a registered name.
+
+use crate::id::PlayerName;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+
+/// What a hidden name begins with. No player's name does: those have a world after an `@`.
+pub const HIDDEN_PREFIX: &str = "h1:";
+
+/// What a lookup of the name answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Address and key, to everybody who knows the name.
+    Listed,
+    /// Nothing, to anybody: an address moves only inside an introduction that the callee's daemon accepts.
+    #[default]
+    Contacts,
+    /// Key and time, to whoever can compute the name; see [`hidden_name`].
+    Hidden,
+}
+
+impl Visibility {
+    /// As it is written in bodies and in what is signed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Contacts => "contacts",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+/// The name under which only those find `name` who share `secret`: a BLAKE3 hash of it, keyed with the secret. Whoever
+/// can guess the secret can guess names, so it should be as good as a key: 16 random bytes, not a word.
+pub fn hidden_name(secret: &str, name: &PlayerName) -> String {
+    let key = blake3::derive_key("fyteclub hidden player name v1", secret.as_bytes());
+    let hash = blake3::keyed_hash(&key, name.as_str().as_bytes());
+    format!("{HIDDEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_name_depends_on_the_secret_and_shows_nothing() {
+        let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+        let hidden = hidden_name("one", &name);
+        assert_eq!(hidden, hidden_name("one", &name));
+        assert_ne!(hidden, hidden_name("other", &name));
+        assert_eq!(hidden.len(), HIDDEN_PREFIX.len() + 43);
+        assert!(hidden.parse::<PlayerName>().is_err());
+        assert!(crate::id::check_name(&hidden).is_ok());
+    }
+}
