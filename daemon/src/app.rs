@@ -114,7 +114,9 @@ impl App {
         let registrant = Registrant {
             identity: identity.clone(),
             player: config.player.clone(),
-            port: endpoint.local_addr().port(),
+            listing: config.listing.clone(),
+            key_change: None,
+            local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
         let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();

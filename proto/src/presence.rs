@@ -11,6 +11,8 @@ use std::{
 
 /// How often a registration is repeated unless the configuration says otherwise.
 pub const HEARTBEAT: Duration = Duration::from_secs(45);
+/// How often while a live conversation says that the player is there: three times in a record's usual life.
+pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(1200);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -22,6 +24,14 @@ pub enum Input {
     },
     /// It did not answer, or not well.
     Failed {
+        book: usize,
+    },
+    /// A live conversation with it began: it may have lost its memory, so register now; from then on rarely.
+    Up {
+        book: usize,
+    },
+    /// The conversation ended.
+    Down {
         book: usize,
     },
     Time,
@@ -42,6 +52,9 @@ pub enum Why {
 struct Book {
     /// `None` while an answer is awaited.
     due: Option<Instant>,
+    /// Register once more when the answer is there.
+    again: bool,
+    live: bool,
     backoff: Backoff,
 }
 
@@ -55,8 +68,12 @@ pub struct Presence {
 impl Presence {
     /// Registers with all of `books` at once, then every `heartbeat`.
     pub fn new(books: usize, heartbeat: Duration, now: Instant) -> Self {
-        let book =
-            || Book { due: Some(now), backoff: Backoff::new(FIRST_PAUSE, heartbeat.min(LONGEST_PAUSE)) };
+        let book = || Book {
+            due: Some(now),
+            again: false,
+            live: false,
+            backoff: Backoff::new(FIRST_PAUSE, heartbeat.min(LONGEST_PAUSE)),
+        };
         let mut presence =
             Self { books: (0..books).map(|_| book()).collect(), heartbeat, outputs: VecDeque::new() };
         presence.handle(now, 0.0, Input::Time);
@@ -69,7 +86,9 @@ impl Presence {
             Input::Registered { book } => {
                 if let Some(book) = self.books.get_mut(book) {
                     book.backoff.reset();
-                    book.due = Some(now + self.heartbeat.mul_f64(0.8 + jitter.clamp(0.0, 1.0) / 5.0));
+                    let period = if book.live { LIVE_HEARTBEAT } else { self.heartbeat };
+                    let pause = period.mul_f64(0.8 + jitter.clamp(0.0, 1.0) / 5.0);
+                    book.due = Some(if std::mem::take(&mut book.again) { now } else { now + pause });
                 }
             }
             Input::Failed { book } => {
@@ -77,12 +96,28 @@ impl Presence {
                     book.due = Some(now + book.backoff.advance(jitter));
                 }
             }
-            Input::Time => {
-                for (index, book) in self.books.iter_mut().enumerate() {
-                    if book.due.is_some_and(|due| now >= due) {
-                        book.due = None;
-                        self.outputs.push_back(Register { book: index });
-                    }
+            Input::Up { book } => {
+                if let Some(book) = self.books.get_mut(book) {
+                    book.live = true;
+                    // One whose answer is awaited may have been asked before it lost its memory.
+                    book.again = book.due.is_none();
+                    book.due = book.due.map(|_| now);
+                }
+            }
+            Input::Down { book } => {
+                if let Some(book) = self.books.get_mut(book) {
+                    book.live = false;
+                    let pause = self.heartbeat.mul_f64(0.8 + jitter.clamp(0.0, 1.0) / 5.0);
+                    book.due = book.due.map(|due| due.min(now + pause));
+                }
+            }
+            Input::Time => {}
+        }
+        if matches!(input, Input::Time | Input::Up { .. } | Input::Registered { .. }) {
+            for (index, book) in self.books.iter_mut().enumerate() {
+                if book.due.is_some_and(|due| now >= due) {
+                    book.due = None;
+                    self.outputs.push_back(Register { book: index });
                 }
             }
         }
@@ -123,6 +158,26 @@ mod tests {
             (1900..2700).contains(&registrations[1]),
             "a dead phone book is not hammered: {registrations:?}"
         );
+    }
+
+    #[test]
+    fn who_is_in_conversation_registers_rarely_and_again_when_it_comes_back() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let now = Instant::now();
+        let mut presence = Presence::new(1, HEARTBEAT, now);
+        let register = Some(Register { book: 0 });
+        assert_eq!(presence.poll(), register);
+        // The answer is still on its way: the phone book may have restarted since it was asked.
+        presence.handle(now, 0.5, Input::Up { book: 0 });
+        assert_eq!(presence.poll(), None);
+        presence.handle(now, 0.5, Input::Registered { book: 0 });
+        assert_eq!(presence.poll(), register);
+        presence.handle(now, 0.5, Input::Registered { book: 0 });
+        assert!(presence.deadline().expect("a time").0 > now + LIVE_HEARTBEAT / 2);
+        presence.handle(now, 0.5, Input::Down { book: 0 });
+        assert!(presence.deadline().expect("a time").0 <= now + HEARTBEAT);
+        presence.handle(now, 0.5, Input::Up { book: 0 });
+        assert_eq!((presence.poll(), presence.poll()), (register, None));
     }
 
     #[test]

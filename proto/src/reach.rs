@@ -132,6 +132,11 @@ impl Reach {
         self.state == State::Idle
     }
 
+    /// Whether a link is tried for at the moment.
+    pub fn is_trying(&self) -> bool {
+        matches!(self.state, State::AwaitLink)
+    }
+
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }

@@ -256,8 +256,9 @@ fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
 }
 
 fn status() -> impl Strategy<Value = reply::Status> {
-    let phonebook = (text(), any::<bool>(), option::of(any::<u64>()), option::of(text()))
-        .prop_map(|(url, ok, last_answer, error)| reply::PhonebookStatus { url, ok, last_answer, error });
+    let phonebook = (text(), any::<bool>(), option::of(any::<u64>()), option::of(text())).prop_map(
+        |(url, ok, last_answer, error)| reply::PhonebookStatus { url, ok, live: ok, last_answer, error },
+    );
     let who = (text(), peer_id(), option::of(name()), text());
     let lists = (vec(phonebook, 0..3), vec(peer_status(), 0..3), vec(transfer_status(), 0..3));
     (who, lists, option::of(blob()), cache_stats()).prop_map(

@@ -5,7 +5,7 @@
 pub mod paths;
 
 use crate::pumps::compression::Compression;
-use fyteclub_proto::{id::PlayerName, presence::HEARTBEAT};
+use fyteclub_proto::{id::PlayerName, phonebook::Listing, presence::HEARTBEAT};
 use serde::Deserialize;
 use std::{
     fs,
@@ -17,6 +17,8 @@ use std::{
 /// What today's systems keep for friends' looks.
 const CACHE_LIMIT: u64 = 20 << 30;
 const CACHE_LIMIT_MIN: u64 = 64 << 20;
+/// A secret that is shorter can be guessed by whoever runs a phone book.
+const HIDDEN_SECRET_MIN: usize = 16;
 const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// Any port: the phone book is told which.
@@ -49,6 +51,10 @@ pub struct Raw {
     pub compression: Option<String>,
     /// Seconds between registrations with a phone book.
     pub heartbeat: Option<u64>,
+    /// `contacts`, `listed` or `hidden`.
+    pub visibility: Option<String>,
+    /// With `hidden`: what those share who can find this player.
+    pub hidden_secret: Option<String>,
     pub log: Option<String>,
     pub log_format: Option<String>,
 }
@@ -87,6 +93,8 @@ impl Raw {
             cache_limit: text("FYTECLUB_CACHE_LIMIT").map(Size::Text),
             compression: text("FYTECLUB_COMPRESSION"),
             heartbeat,
+            visibility: text("FYTECLUB_VISIBILITY"),
+            hidden_secret: text("FYTECLUB_HIDDEN_SECRET"),
             log: text("FYTECLUB_LOG"),
             log_format: text("FYTECLUB_LOG_FORMAT"),
         })
@@ -118,6 +126,8 @@ impl Raw {
             cache_limit: self.cache_limit.or(lower.cache_limit),
             compression: self.compression.or(lower.compression),
             heartbeat: self.heartbeat.or(lower.heartbeat),
+            visibility: self.visibility.or(lower.visibility),
+            hidden_secret: self.hidden_secret.or(lower.hidden_secret),
             log: self.log.or(lower.log),
             log_format: self.log_format.or(lower.log_format),
         }
@@ -143,6 +153,8 @@ pub struct Config {
     pub cache_limit: u64,
     pub compression: Compression,
     pub heartbeat: Duration,
+    /// Who finds this player in a phone book.
+    pub listing: Listing,
     /// In the words of `tracing_subscriber::EnvFilter`.
     pub log: String,
     pub log_format: LogFormat,
@@ -235,6 +247,23 @@ impl Config {
                 return Err(wrong("heartbeat", &secs.to_string(), "it must be 1 to 3600 seconds".into()));
             }
         };
+        let listing = match (raw.visibility.as_deref(), raw.hidden_secret) {
+            (None | Some("contacts"), _) => Listing::Contacts,
+            (Some("listed"), _) => Listing::Listed,
+            (Some("hidden"), Some(secret)) if secret.len() >= HIDDEN_SECRET_MIN => Listing::Hidden { secret },
+            (Some("hidden"), _) => {
+                return Err(wrong(
+                    "hidden_secret",
+                    "(not shown)",
+                    format!(
+                        "with visibility `hidden` it must be {HIDDEN_SECRET_MIN} characters or more, random, and the same for all who shall find each other"
+                    ),
+                ));
+            }
+            (Some(other), _) => {
+                return Err(wrong("visibility", other, "it must be contacts, listed or hidden".into()));
+            }
+        };
         let log = raw.log.unwrap_or_else(|| "info".into());
         if let Err(error) = log.parse::<tracing_subscriber::EnvFilter>() {
             return Err(wrong("log", &log, format!("it must be a level or a filter: {error}")));
@@ -253,6 +282,7 @@ impl Config {
             cache_limit,
             compression,
             heartbeat,
+            listing,
             log,
             log_format,
         })
@@ -272,6 +302,7 @@ impl std::fmt::Display for Config {
         writeln!(f, "cache_limit = {} MiB", self.cache_limit >> 20)?;
         writeln!(f, "compression = {:?}", self.compression)?;
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
+        writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;
         writeln!(f, "log         = {}", self.log)?;
         writeln!(f, "log_format  = {:?}", self.log_format)
     }
@@ -334,6 +365,8 @@ mod tests {
             ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
             ("compression = \"max\"", "auto, always or never"),
             ("heartbeat = 0", "1 to 3600"),
+            ("visibility = \"all\"", "contacts, listed or hidden"),
+            ("visibility = \"hidden\"\nhidden_secret = \"short\"", "16 characters"),
             ("log = \"a=b=c\"", "filter"),
             ("= broken", "config.toml"),
         ] {

@@ -1,19 +1,32 @@
 //! One request to one phone book, one answer, one timeout. When to ask and whom, others decide.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use fyteclub_proto::{
-    id::{PeerId, PlayerName},
-    limit::PHONEBOOK_BODY_MAX,
-    phonebook::{Found, Problem, Register, Unregister},
+    id::PeerId,
+    limit::{LIVE_MESSAGE_MAX, LIVE_QUEUE_MAX, PHONEBOOK_BODY_MAX},
+    live::Lost,
+    phonebook::{
+        Found, Problem, Register, Unregister,
+        live::{CloseReason, Poll, Polled},
+    },
 };
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{
+    Method, Response, StatusCode, Upgraded, Url,
+    header::{
+        CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest answer to a poll: a full queue.
+const POLLED_MAX: usize = (LIVE_QUEUE_MAX + 1) * LIVE_MESSAGE_MAX;
 
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -24,14 +37,21 @@ pub enum PhonebookError {
     Unreachable(String),
     #[error("the phone book refuses: {0}")]
     Refused(String),
+    #[error("this machine's clock is off by {} s", .ahead.unsigned_abs() / 1000)]
+    Clock {
+        /// Milliseconds ahead of the phone book's.
+        ahead: i64,
+    },
+    #[error("the phone book has seen a newer word of this daemon's key")]
+    Stale { newest: u64 },
     #[error("the phone book's answer makes no sense ({0})")]
     Malformed(String),
 }
 
-/// Where a player is, and with which key.
+/// A player's key, and where a listed one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    pub addr: SocketAddr,
+    pub addr: Option<SocketAddr>,
     pub peer: PeerId,
 }
 
@@ -60,7 +80,6 @@ impl PhonebookHttp {
         // Another part of the process may have installed the same provider already.
         rustls::crypto::ring::default_provider().install_default().ok();
         reqwest::Client::builder()
-            .timeout(PATIENCE)
             .connect_timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(1)
@@ -88,23 +107,106 @@ impl PhonebookHttp {
         Ok(())
     }
 
-    /// `None` when this phone book knows no such player.
+    /// `None` when this phone book knows no such name, or tells nobody.
     ///
     /// # Errors
-    /// No answer, a refusal, or an entry without a usable address and key.
-    pub async fn lookup(&self, player: &PlayerName) -> Result<Option<Entry>, PhonebookError> {
-        let (status, body) = self.send::<()>(Method::GET, &["api", "lookup", player.as_str()], None).await?;
+    /// No answer, a refusal, or an entry without a usable key.
+    pub async fn lookup(&self, name: &str) -> Result<Option<Entry>, PhonebookError> {
+        let (status, body) = self.send::<()>(Method::GET, &["api", "lookup", name], None).await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let found: Found = read(&ok((status, body))?)?;
         let malformed = |what: &str| PhonebookError::Malformed(what.to_owned());
-        let ip: IpAddr =
-            found.ip.and_then(|ip| ip.parse().ok()).ok_or_else(|| malformed("its address is none"))?;
-        let port = found.port.filter(|port| *port != 0).ok_or_else(|| malformed("its port is none"))?;
+        let addr = match (&found.ip, found.port) {
+            (None, _) => None,
+            (Some(ip), port) => {
+                let ip: IpAddr = ip.parse().map_err(|_| malformed("its address is none"))?;
+                let port = port.filter(|port| *port != 0).ok_or_else(|| malformed("its port is none"))?;
+                Some(SocketAddr::new(ip, port))
+            }
+        };
         let key = found.public_key.ok_or_else(|| malformed("the player has no key"))?;
         let peer = key.parse().map_err(|error| malformed(&format!("{error}")))?;
-        Ok(Some(Entry { addr: SocketAddr::new(ip, port), peer }))
+        Ok(Some(Entry { addr, peer }))
+    }
+
+    /// What a greeting names as its receiver: host, and port where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default().to_lowercase();
+        self.base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+    }
+
+    /// Asks for a WebSocket at `/api/live`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn upgrade(&self) -> Result<Upgraded, Lost> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|_| Lost::Broken)?;
+        let nonce = STANDARD.encode(nonce);
+        let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
+        let request = self.http.get(url).header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
+        let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, &nonce);
+        let response = request.send().await.map_err(|error| {
+            tracing::debug!("phone book {}: {}", self.url(), chain(&error));
+            if error.is_connect() || error.is_timeout() { Lost::Unreachable } else { Lost::Broken }
+        })?;
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {}
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
+            }
+            StatusCode::NOT_FOUND => return Err(Lost::Unsupported),
+            _ => return Err(Lost::NoUpgrade),
+        }
+        let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(|value| value.as_bytes().to_vec());
+        if accept != Some(derive_accept_key(nonce.as_bytes()).into_bytes()) {
+            return Err(Lost::NoUpgrade);
+        }
+        response.upgrade().await.map_err(|_| Lost::NoUpgrade)
+    }
+
+    /// Says something and waits for something to hear.
+    ///
+    /// # Errors
+    /// Why this cannot go on.
+    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Lost> {
+        let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
+        let time = Duration::from_millis(poll.wait) + PATIENCE;
+        let request = self.http.post(url).json(poll).timeout(time);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| if error.is_connect() { Lost::Unreachable } else { Lost::Broken })?;
+        let status = response.status();
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
+        }
+        if status == StatusCode::NOT_FOUND {
+            return Err(Lost::Unsupported);
+        }
+        let body = limited(response, POLLED_MAX).await.map_err(|_| Lost::Broken)?;
+        if status.is_success() {
+            return read(&body).map_err(|_| Lost::Broken);
+        }
+        let problem = serde_json::from_slice::<Problem>(&body).unwrap_or_default();
+        Err(match problem.clock_offset {
+            Some(ahead) => Lost::Closed(CloseReason::ClockSkew, format!("clock_skew:{ahead}")),
+            None if problem.code.as_deref() == Some("replaced") => {
+                Lost::Closed(CloseReason::Replaced, String::new())
+            }
+            None => Lost::Closed(CloseReason::BadHello, problem.error),
+        })
+    }
+
+    fn url_of(&self, path: &[&str]) -> Result<Url, PhonebookError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| PhonebookError::Url(self.base.to_string()))?
+            .pop_if_empty()
+            .extend(path);
+        Ok(url)
     }
 
     async fn send<T: Serialize>(
@@ -113,29 +215,30 @@ impl PhonebookHttp {
         path: &[&str],
         body: Option<&T>,
     ) -> Result<(StatusCode, Vec<u8>), PhonebookError> {
-        let mut url = self.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| PhonebookError::Url(self.base.to_string()))?
-            .pop_if_empty()
-            .extend(path);
-        let mut request = self.http.request(method, url);
+        let mut request = self.http.request(method, self.url_of(path)?).timeout(PATIENCE);
         if let Some(body) = body {
             request = request.json(body);
         }
         let unreachable = |error: reqwest::Error| PhonebookError::Unreachable(chain(&error));
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        Ok((status, limited(response).await?))
+        Ok((status, limited(response, PHONEBOOK_BODY_MAX).await?))
     }
 }
 
+/// In the form of a close frame's text.
+fn retry_after(response: &Response) -> String {
+    let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    format!("retry_after:{}", value.unwrap_or("30"))
+}
+
 /// A stranger's body is read to the limit and no further.
-async fn limited(mut response: Response) -> Result<Vec<u8>, PhonebookError> {
+async fn limited(mut response: Response, max: usize) -> Result<Vec<u8>, PhonebookError> {
     let mut body = Vec::new();
     while let Some(chunk) =
         response.chunk().await.map_err(|error| PhonebookError::Unreachable(chain(&error)))?
     {
-        if body.len() + chunk.len() > PHONEBOOK_BODY_MAX {
+        if body.len() + chunk.len() > max {
             return Err(PhonebookError::Malformed("its answer is too long".into()));
         }
         body.extend_from_slice(&chunk);
@@ -147,8 +250,13 @@ fn ok((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, PhonebookError> 
     if status.is_success() {
         return Ok(body);
     }
-    let said =
-        serde_json::from_slice::<Problem>(&body).map_or_else(|_| String::new(), |problem| problem.error);
+    let problem = serde_json::from_slice::<Problem>(&body).unwrap_or_default();
+    match (problem.clock_offset, problem.sequence) {
+        (Some(ahead), _) => return Err(PhonebookError::Clock { ahead }),
+        (None, Some(newest)) => return Err(PhonebookError::Stale { newest }),
+        (None, None) => {}
+    }
+    let said = problem.error;
     let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
     Err(PhonebookError::Refused(if said.is_empty() { status.to_string() } else { said }))
 }

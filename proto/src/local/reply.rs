@@ -45,8 +45,11 @@ pub struct Status {
 #[serde(rename_all = "camelCase")]
 pub struct PhonebookStatus {
     pub url: String,
-    /// Whether the last attempt was answered as it should be.
+    /// Whether the last registration was answered as it should be.
     pub ok: bool,
+    /// Whether it introduces this daemon to others at the moment.
+    #[serde(default)]
+    pub live: bool,
     /// Unix milliseconds of the last good answer.
     pub last_answer: Option<u64>,
     pub error: Option<String>,

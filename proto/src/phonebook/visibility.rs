@@ -3,6 +3,7 @@
 use crate::id::PlayerName;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What a hidden name begins with. No player's name does: those have a world after an `@`.
 pub const HIDDEN_PREFIX: &str = "h1:";
@@ -37,6 +38,42 @@ pub fn hidden_name(secret: &str, name: &PlayerName) -> String {
     let key = blake3::derive_key("fyteclub hidden player name v1", secret.as_bytes());
     let hash = blake3::keyed_hash(&key, name.as_str().as_bytes());
     format!("{HIDDEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash.as_bytes()))
+}
+
+/// How one player's name is entered.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Listing {
+    Listed,
+    Contacts,
+    /// Under a name that only those compute who know the secret.
+    Hidden {
+        secret: String,
+    },
+}
+
+impl Listing {
+    /// A name as the phone books know it.
+    pub fn name_of(&self, player: &PlayerName) -> String {
+        match self {
+            Self::Listed | Self::Contacts => player.to_string(),
+            Self::Hidden { secret } => hidden_name(secret, player),
+        }
+    }
+
+    pub fn visibility(&self) -> Visibility {
+        match self {
+            Self::Listed => Visibility::Listed,
+            Self::Contacts => Visibility::Contacts,
+            Self::Hidden { .. } => Visibility::Hidden,
+        }
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.visibility().as_str())
+    }
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ fn status() -> Status {
     let phonebook = PhonebookStatus {
         url: "http://127.0.0.1:3000".into(),
         ok: true,
+        live: true,
         last_answer: Some(1_700_000_000_000),
         error: None,
     };
@@ -111,7 +112,13 @@ fn status() -> Status {
         port_mapping: "off".into(),
         phonebooks: vec![
             phonebook.clone(),
-            PhonebookStatus { ok: false, last_answer: None, error: Some("refused".into()), ..phonebook },
+            PhonebookStatus {
+                ok: false,
+                live: false,
+                last_answer: None,
+                error: Some("refused".into()),
+                ..phonebook
+            },
         ],
         appearance: Some(look()),
         peers: peers()[..2].to_vec(),

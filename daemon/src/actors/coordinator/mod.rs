@@ -12,7 +12,7 @@ use super::{
     listener::Accepted,
     mod_cache::ModCache,
     peer::{self, Peer, PeerFact, Surroundings},
-    phone_book::{Lookup, LookupError, PhoneBook, PhonebookFact},
+    phone_book::{Lookup, LookupError, PhoneBook, PhonebookFact, Reach},
     upnp::Upnp,
 };
 use crate::{
@@ -252,6 +252,11 @@ impl Handler<PhonebookFact> for Coordinator {
             | PhonebookFact::Knocked(_)
             | PhonebookFact::Noted { .. }
             | PhonebookFact::Introduced { .. } => {}
+            PhonebookFact::MoreAddresses { peer, addrs } => {
+                if let Some(actor) = self.tell(&peer) {
+                    actor.do_send(peer::DialMore(addrs));
+                }
+            }
         }
     }
 }
@@ -341,25 +346,29 @@ impl Coordinator {
     fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
         let Some(known) = self.peers.get(&peer) else { return };
         let (actor, last) = (known.actor.clone(), known.addr);
-        let Some(player) = known.player.clone() else {
-            let at = last.ok_or_else(|| "their address is not known".to_owned());
-            actor.do_send(peer::DialAt(at));
-            return;
-        };
-        self.look_up(player, ctx, move |coordinator, result, _| {
+        let Some(phone_book) = self.phone_book.clone() else { return };
+        let reach = Reach { peer, name: known.player.clone() };
+        let reach = async move { phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook)) };
+        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
             let at = match result {
-                Ok(entry) if entry.peer == peer => {
-                    if let Some(known) = coordinator.peers.get_mut(&peer) {
-                        known.addr = Some(entry.addr);
-                    }
-                    Ok(entry.addr)
+                Ok(mut addrs) => {
+                    // Where they were last comes last.
+                    addrs.extend(last.filter(|last| !addrs.contains(last)));
+                    Ok(addrs)
                 }
-                Ok(_) => Err("the phone book now knows their name under another key".to_owned()),
+                Err(LookupError::OtherKey(offered)) => {
+                    let name = coordinator.peers.get(&peer).and_then(|known| known.player.clone());
+                    if let Some(name) = name {
+                        // Says so on the bus; the link is not made either way.
+                        coordinator.standing_of(&name, offered).err();
+                    }
+                    Err(LookupError::OtherKey(offered).to_string())
+                }
                 // A phone book that is gone does not part those who know each other's place.
-                Err(error) => last.ok_or_else(|| error.to_string()),
+                Err(error) => last.map(|last| vec![last]).ok_or_else(|| error.to_string()),
             };
             actor.do_send(peer::DialAt(at));
-        });
+        }));
     }
 }
 

@@ -17,10 +17,15 @@ use std::{net::SocketAddr, time::Instant};
 #[rtype(result = "()")]
 pub struct Want;
 
-/// Where to dial, or why that is not known.
+/// Where to dial, the likeliest address first, or why that is not known.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct DialAt(pub Result<SocketAddr, String>);
+pub struct DialAt(pub Result<Vec<SocketAddr>, String>);
+
+/// More addresses of a peer that may be being dialled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DialMore(pub Vec<SocketAddr>);
 
 /// A connection that the peer dialled.
 #[derive(Message)]
@@ -98,8 +103,18 @@ impl Handler<DialAt> for Peer {
 
     fn handle(&mut self, at: DialAt, ctx: &mut Self::Context) {
         match at.0 {
-            Ok(addr) => self.dial(addr, ctx),
+            Ok(addrs) => self.dial(addrs, ctx),
             Err(cause) => self.dial_failed(cause, true, ctx),
+        }
+    }
+}
+
+impl Handler<DialMore> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, more: DialMore, ctx: &mut Self::Context) {
+        if self.is_dialling() {
+            self.dial(more.0, ctx);
         }
     }
 }

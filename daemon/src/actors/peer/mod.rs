@@ -309,9 +309,9 @@ impl Peer {
         self.links.is_empty() && self.reach.is_idle()
     }
 
-    fn dial(&mut self, addr: SocketAddr, ctx: &mut Context<Self>) {
+    fn dial(&mut self, addrs: Vec<SocketAddr>, ctx: &mut Context<Self>) {
         let (endpoint, peer) = (self.around.endpoint.clone(), self.id);
-        let dial = async move { tokio::time::timeout(TRY_TIME, endpoint.dial(addr, peer)).await };
+        let dial = async move { tokio::time::timeout(TRY_TIME, endpoint.dial_any(addrs, peer)).await };
         ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| match result {
             Ok(Ok(connection)) => {
                 peer.reach.handle(Instant::now(), random(), reach::Input::Greeting);
@@ -324,6 +324,11 @@ impl Peer {
             Ok(Err(error)) => peer.dial_failed(error.to_string(), false, ctx),
             Err(_) => peer.dial_failed(NO_ANSWER.into(), true, ctx),
         }));
+    }
+
+    /// Whether somebody waits for a link that is not there yet.
+    fn is_dialling(&self) -> bool {
+        self.current.is_none() && self.reach.is_trying()
     }
 
     fn dial_failed(&mut self, cause: String, again: bool, ctx: &mut Context<Self>) {

@@ -1,6 +1,7 @@
 //! The one UDP socket and the one QUIC endpoint on it, listening and dialling.
 
 use super::tls::{self, Certificate, TlsError};
+use futures::{StreamExt, stream::FuturesUnordered};
 use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
@@ -27,6 +28,9 @@ const PACKET: u16 = 1452;
 /// Packets within this machine cost far less CPU when they are large (docs/performance.md). Ten of them, which is one
 /// GSO batch, must stay below 65,507 bytes; larger ones are lost whole.
 const LOOPBACK_PACKET: u16 = 6500;
+/// How long one address may hesitate before the next is dialled as well (RFC 8305 §5 says 250 ms, for TCP to servers;
+/// peers are nearer, and of their addresses more are dead).
+const DIAL_PAUSE: Duration = Duration::from_millis(150);
 /// The first flight: 200 KB of small files within two round trips instead of five.
 const INITIAL_WINDOW: u64 = 128 * 1024;
 
@@ -49,6 +53,8 @@ pub enum DialError {
     Connection(#[from] quinn::ConnectionError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("no address of theirs can be dialled from here")]
+    Nowhere,
 }
 
 #[derive(Clone)]
@@ -114,6 +120,36 @@ impl QuicEndpoint {
         match incoming.remote_address().ip().to_canonical().is_loopback() {
             true => incoming.accept_with(self.loopback.1.clone()),
             false => incoming.accept(),
+        }
+    }
+
+    /// Dials one address after the other, the next one as soon as one hesitates, and keeps the first link (RFC 8305).
+    ///
+    /// # Errors
+    /// What the last address that failed said.
+    pub async fn dial_any(&self, addrs: Vec<SocketAddr>, peer: PeerId) -> Result<Connection, DialError> {
+        let mut waiting = addrs.into_iter();
+        let mut dialled = FuturesUnordered::new();
+        let mut worst = None;
+        loop {
+            match waiting.next() {
+                Some(addr) => dialled.push(self.dial(addr, peer)),
+                None if dialled.is_empty() => return Err(worst.unwrap_or(DialError::Nowhere)),
+                None => {}
+            }
+            let next = async {
+                match waiting.len() {
+                    0 => std::future::pending().await,
+                    _ => tokio::time::sleep(DIAL_PAUSE).await,
+                }
+            };
+            tokio::select! {
+                Some(result) = dialled.next() => match result {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => worst = Some(error),
+                },
+                () = next => {}
+            }
         }
     }
 

@@ -173,6 +173,7 @@ impl Coordinator {
                     LookupError::NotFound => FaultCode::NotFound,
                     LookupError::NoPhonebook => FaultCode::BadRequest,
                     LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+                    LookupError::OtherKey(_) => FaultCode::KeyChanged,
                 };
                 coordinator.fail(&asked, Fault::new(code, format!("{asked} cannot be found: {error}")));
             }
@@ -194,7 +195,7 @@ impl Coordinator {
         fetch.peer = Some(entry.peer);
         fetch.stage = Stage::AwaitLink;
         let Some(known) = self.peer(entry.peer) else { return };
-        known.addr = Some(entry.addr);
+        known.addr = entry.addr.or(known.addr);
         known.player = Some(player.clone());
         if known.open {
             self.link_open(entry.peer, ctx);

@@ -1,9 +1,20 @@
-//! The phone books: registers with all of them, and asks the first that answers.
+//! The phone books: registers with all of them, holds a live conversation with each, and has itself introduced.
+//!
+//! Registration and its heartbeat are here; a book's conversation is in [`live`], finding a peer in [`reach`], what
+//! others want of us in [`answer`].
+
+mod answer;
+mod live;
+mod reach;
+
+pub use answer::{Answer, Introduction, Post};
+pub use reach::{Lookup, LookupError, Reach};
 
 use super::{random, unix_millis};
 use crate::io::{
+    book_clock::BookClock,
     identity::Identity,
-    phonebook_http::{Entry, PhonebookError, PhonebookHttp},
+    phonebook_http::{PhonebookError, PhonebookHttp},
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
@@ -11,14 +22,17 @@ use actix::{
 };
 use fyteclub_proto::{
     id::{PeerId, PlayerName},
-    knock::{Callee, Knock, Note},
+    introduction::Introductions,
+    knock::{Knock, Note},
     letter::Attempt,
     local::reply::PhonebookStatus,
-    phonebook::{Register, Unregister, Visibility},
+    phonebook::{KeyChange, Listing, Register, Unregister},
     presence::{Input, Presence},
 };
+use live::Conversation;
 use std::{
-    net::SocketAddr,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,56 +55,44 @@ pub enum PhonebookFact {
     Noted { from: PeerId, note: Note },
     /// Somebody wants to be introduced: answer with [`Answer`].
     Introduced { introduction: Introduction, from: PeerId, addrs: Vec<SocketAddr> },
-}
-
-/// Which introduction, by which phone book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Introduction {
-    pub book: usize,
-    pub attempt: Attempt,
-}
-
-/// Whether the addresses of this machine are told to who asked to be introduced.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Answer {
-    pub introduction: Introduction,
-    pub to: PeerId,
-    pub accept: bool,
-}
-
-/// Carried by every phone book that is connected; lost where none is, and nobody hears whether it arrived.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum Post {
-    Knock { to: Callee, knock: Knock },
-    Note { to: PeerId, note: Note },
+    /// Somebody to whom we were introduced can be reached here as well.
+    MoreAddresses { peer: PeerId, addrs: Vec<SocketAddr> },
 }
 
 /// Who this daemon is to a phone book.
 #[derive(Clone)]
 pub struct Registrant {
     pub identity: Arc<Identity>,
-    /// Without a name there is nothing to register; lookups work all the same.
+    /// Without a name there is nothing to register; introductions work all the same.
     pub player: Option<PlayerName>,
-    /// UDP port of the QUIC socket.
-    pub port: u16,
+    pub listing: Listing,
+    /// What an older key of this player said of this one.
+    pub key_change: Option<KeyChange>,
+    /// The QUIC socket.
+    pub local: SocketAddr,
     pub heartbeat: Duration,
 }
 
 struct Book {
     http: PhonebookHttp,
+    clock: Arc<BookClock>,
     last_answer: Option<u64>,
     /// `None` until the first attempt ended.
     state: Option<Result<(), PhonebookError>>,
+    conversation: Conversation,
+    /// Where this phone book sees us.
+    observed: Option<IpAddr>,
 }
 
 pub struct PhoneBook {
     books: Vec<Book>,
     registrant: Registrant,
     presence: Presence,
-    /// The last sequence that was used.
-    sequence: u64,
+    introductions: Introductions,
+    /// Our own calls, until they are answered.
+    calls: HashMap<Attempt, reach::Call>,
+    /// Those with whom addresses are exchanged at the moment.
+    exchanges: Vec<answer::Exchange>,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
     /// Whether every phone book has answered, or failed to, once.
@@ -99,47 +101,66 @@ pub struct PhoneBook {
 
 impl PhoneBook {
     pub fn new(books: Vec<PhonebookHttp>, registrant: Registrant, facts: Recipient<PhonebookFact>) -> Self {
+        let now = Instant::now();
         let registered = if registrant.player.is_some() { books.len() } else { 0 };
-        let presence = Presence::new(registered, registrant.heartbeat, Instant::now());
-        let settled = watch::Sender::new(registered == 0);
-        let books = books.into_iter().map(|http| Book { http, last_answer: None, state: None }).collect();
-        Self { books, registrant, presence, sequence: 0, facts, timer: None, settled }
+        let presence = Presence::new(registered, registrant.heartbeat, now);
+        let settled = watch::Sender::new(books.is_empty());
+        let books = books.into_iter().map(|http| Book {
+            http,
+            clock: Arc::default(),
+            last_answer: None,
+            state: None,
+            conversation: Conversation::new(registrant.heartbeat, now),
+            observed: None,
+        });
+        Self {
+            books: books.collect(),
+            registrant,
+            presence,
+            introductions: Introductions::default(),
+            calls: HashMap::new(),
+            exchanges: Vec::new(),
+            facts,
+            timer: None,
+            settled,
+        }
     }
 
-    /// Strictly rising, also over restarts as long as the clock does not go back.
-    fn next_sequence(&mut self) -> u64 {
-        self.sequence = (self.sequence + 1).max(unix_millis());
-        self.sequence
-    }
-
+    /// Acts on everything the machines have to say, and sets the next alarm.
     fn drive(&mut self, ctx: &mut Context<Self>) {
         while let Some(register) = self.presence.poll() {
             self.register(register.book, ctx);
         }
+        for index in 0..self.books.len() {
+            self.drive_conversation(index, ctx);
+        }
+        self.drive_introductions();
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        if let Some((at, _)) = self.presence.deadline() {
+        let conversations = self.books.iter().filter_map(|book| book.conversation.deadline());
+        let introductions = self.introductions.deadline().map(|(at, _)| at);
+        let presence = self.presence.deadline().map(|(at, _)| at);
+        if let Some(at) = conversations.chain(introductions).chain(presence).min() {
             let wait = at.saturating_duration_since(Instant::now());
             self.timer = Some(ctx.run_later(wait, |book, ctx| {
-                book.presence.handle(Instant::now(), random(), Input::Time);
+                let now = Instant::now();
+                book.presence.handle(now, random(), Input::Time);
+                book.introductions.handle(now, fyteclub_proto::introduction::Input::Time);
+                book.books.iter_mut().for_each(|book| book.conversation.time(now, random()));
                 book.drive(ctx);
             }));
         }
     }
 
     fn register(&mut self, index: usize, ctx: &mut Context<Self>) {
-        let Some(player) = self.registrant.player.clone() else { return };
-        let sequence = self.next_sequence();
-        let body = Register::signed(
-            player.as_str(),
-            self.registrant.port,
-            Visibility::Listed,
-            sequence,
-            unix_millis(),
-            self.registrant.identity.key(),
-        );
-        let Some(book) = self.books.get(index) else { return };
+        let Registrant { identity, player, listing, key_change, local, .. } = &self.registrant;
+        let (Some(player), Some(book)) = (player, self.books.get(index)) else { return };
+        let name = listing.name_of(player);
+        let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
+        let mut body =
+            Register::signed(&name, local.port(), listing.visibility(), sequence, time, identity.key());
+        body.key_change.clone_from(key_change);
         let http = book.http.clone();
         let request = async move { http.register(&body).await };
         ctx.spawn(request.into_actor(self).map(move |result, book, ctx| {
@@ -153,11 +174,15 @@ impl PhoneBook {
         }));
     }
 
-    /// Notes how a phone book answered, and says so when that changed.
+    /// Notes how a phone book answered a registration, and says so when that changed.
     fn heard(&mut self, index: usize, result: Result<(), PhonebookError>) {
         let Some(book) = self.books.get_mut(index) else { return };
-        if result.is_ok() {
-            book.last_answer = Some(unix_millis());
+        match &result {
+            Ok(()) => book.last_answer = Some(unix_millis()),
+            // The next registration is dated and numbered as the phone book wants it.
+            Err(PhonebookError::Clock { ahead }) => book.clock.correct(*ahead),
+            Err(PhonebookError::Stale { newest }) => book.clock.above(*newest),
+            Err(_) => {}
         }
         let changed = book.state.as_ref().map(Result::is_ok) != Some(result.is_ok());
         if changed {
@@ -170,7 +195,13 @@ impl PhoneBook {
             self.facts.do_send(PhonebookFact::Changed { url, error });
         }
         book.state = Some(result);
-        self.settled.send_replace(self.books.iter().all(|book| book.state.is_some()));
+        self.settle();
+    }
+
+    fn settle(&self) {
+        let registers = self.registrant.player.is_some();
+        let has = |book: &Book| (book.state.is_some() || !registers) && book.conversation.was_tried();
+        self.settled.send_replace(self.books.iter().all(has));
     }
 }
 
@@ -182,30 +213,11 @@ impl Actor for PhoneBook {
     }
 }
 
-/// Why a player's address is not known.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum LookupError {
-    #[error("no phone book is configured: start the daemon with --phonebook URL")]
-    NoPhonebook,
-    #[error(
-        "no phone book knows this player: are they online, and is the name spelt exactly as in the game?"
-    )]
-    NotFound,
-    #[error("{0}")]
-    Unavailable(PhonebookError),
-}
-
-/// Where is this player? Asks one phone book after the other until one knows.
-#[derive(Message)]
-#[rtype(result = "Result<Entry, LookupError>")]
-pub struct Lookup(pub PlayerName);
-
 #[derive(Message)]
 #[rtype(result = "Vec<PhonebookStatus>")]
 pub struct Report;
 
-/// Answered when the first registration with every phone book has come to an end, good or bad.
+/// Answered when the first registration and the first greeting with every phone book have come to an end, good or bad.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle;
@@ -215,42 +227,20 @@ pub struct Settle;
 #[rtype(result = "()")]
 pub struct Leave;
 
-impl Handler<Lookup> for PhoneBook {
-    type Result = ResponseFuture<Result<Entry, LookupError>>;
-
-    fn handle(&mut self, lookup: Lookup, _: &mut Self::Context) -> Self::Result {
-        let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
-        Box::pin(async move {
-            let mut worst = LookupError::NoPhonebook;
-            for book in books {
-                match book.lookup(&lookup.0).await {
-                    Ok(Some(entry)) => return Ok(entry),
-                    Ok(None) => worst = LookupError::NotFound,
-                    Err(error) if matches!(worst, LookupError::NotFound) => {
-                        tracing::debug!("phone book {}: {error}", book.url());
-                    }
-                    Err(error) => worst = LookupError::Unavailable(error),
-                }
-            }
-            Err(worst)
-        })
-    }
-}
-
 impl Handler<Report> for PhoneBook {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let nameless = self.registrant.player.is_none();
         let status = self.books.iter().map(|book| PhonebookStatus {
             url: book.http.url().to_owned(),
-            ok: matches!(book.state, Some(Ok(()))),
+            ok: matches!(book.state, Some(Ok(()))) || (nameless && book.conversation.is_open()),
+            live: book.conversation.is_open(),
             last_answer: book.last_answer,
             error: match &book.state {
                 Some(Err(error)) => Some(error.to_string()),
-                Some(Ok(())) => None,
-                None if self.registrant.player.is_none() => {
-                    Some("not registered: the daemon has no player name".into())
-                }
+                Some(Ok(())) => book.conversation.trouble().map(str::to_owned),
+                None if nameless => Some("not registered: the daemon has no player name".into()),
                 None => Some("not asked yet".into()),
             },
         });
@@ -277,33 +267,25 @@ impl Handler<Leave> for PhoneBook {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(player) = self.registrant.player.clone() else { return Box::pin(async {}) };
-        let sequence = self.next_sequence();
-        let body =
-            Unregister::signed(player.as_str(), sequence, unix_millis(), self.registrant.identity.key());
+        self.books.iter_mut().for_each(|book| book.conversation.end());
+        let Registrant { identity, player: Some(player), listing, .. } = &self.registrant else {
+            return Box::pin(async {});
+        };
+        let name = listing.name_of(player);
         let answering = self.books.iter().filter(|book| matches!(book.state, Some(Ok(()))));
-        let books: Vec<PhonebookHttp> = answering.map(|book| book.http.clone()).collect();
+        let goodbyes: Vec<_> = answering
+            .map(|book| {
+                let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
+                let body = Unregister::signed(&name, sequence, time, identity.key());
+                let http = book.http.clone();
+                async move { http.unregister(&body).await }
+            })
+            .collect();
         Box::pin(async move {
-            let all = futures::future::join_all(books.iter().map(|book| book.unregister(&body)));
+            let all = futures::future::join_all(goodbyes);
             if tokio::time::timeout(LEAVE_TIME, all).await.is_err() {
                 tracing::debug!("a phone book did not answer the goodbye in time");
             }
         })
-    }
-}
-
-impl Handler<Post> for PhoneBook {
-    type Result = ();
-
-    fn handle(&mut self, post: Post, _: &mut Self::Context) {
-        tracing::debug!("nothing carries {post:?}");
-    }
-}
-
-impl Handler<Answer> for PhoneBook {
-    type Result = ();
-
-    fn handle(&mut self, answer: Answer, _: &mut Self::Context) {
-        tracing::debug!("nobody waits for {answer:?}");
     }
 }

@@ -1,0 +1,217 @@
+//! One phone book's live conversation: runs its machine, and sorts what is heard.
+
+use super::{PhoneBook, PhonebookFact, answer::Introduction};
+use crate::{
+    actors::random,
+    io::phonebook_live::{self, Connection, Heard},
+};
+use actix::{AsyncContext, Context, SpawnHandle, StreamHandler};
+use futures::StreamExt;
+use fyteclub_proto::{
+    introduction,
+    letter::Topic,
+    live::{Input, Live, Output},
+    phonebook::live::{Hear, Hello, Say},
+    presence,
+};
+use std::time::{Duration, Instant};
+
+/// A phone book's conversation as this daemon has it.
+pub struct Conversation {
+    machine: Live,
+    connection: Option<(Connection, SpawnHandle)>,
+    /// Which connection the machine is about: what an older one still says does not count.
+    number: u64,
+    /// Why there is none.
+    trouble: Option<String>,
+    tried: bool,
+}
+
+/// Something that came over a connection.
+pub struct Came {
+    book: usize,
+    number: u64,
+    heard: Heard,
+}
+
+impl Conversation {
+    pub fn new(heartbeat: Duration, now: Instant) -> Self {
+        Self { machine: Live::new(heartbeat, now), connection: None, number: 0, trouble: None, tried: false }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.machine.is_open()
+    }
+
+    /// Whether the first attempt has ended, good or bad.
+    pub fn was_tried(&self) -> bool {
+        self.tried
+    }
+
+    /// Why introductions do not work, in a sentence.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline().map(|(at, _)| at)
+    }
+
+    pub fn time(&mut self, now: Instant, jitter: f64) {
+        self.machine.handle(now, jitter, Input::Time);
+    }
+
+    /// Says something if there is somebody to say it to; whether it went out, nobody knows.
+    pub fn say(&mut self, say: Say) -> bool {
+        let Some((connection, _)) = self.connection.as_ref().filter(|_| self.machine.is_open()) else {
+            return false;
+        };
+        self.machine.handle(Instant::now(), random(), Input::Said);
+        connection.say(say)
+    }
+
+    /// Hangs up for good.
+    pub fn end(&mut self) {
+        self.connection = None;
+    }
+}
+
+impl PhoneBook {
+    pub(super) fn drive_conversation(&mut self, index: usize, ctx: &mut Context<Self>) {
+        while let Some(output) = self.books.get_mut(index).and_then(|book| book.conversation.machine.poll()) {
+            let now = Instant::now();
+            let Some(book) = self.books.get_mut(index) else { return };
+            match output {
+                Output::Connect(transport) => {
+                    let conversation = &mut book.conversation;
+                    conversation.number += 1;
+                    let number = conversation.number;
+                    let identity = self.registrant.identity.clone();
+                    let (connection, heard) =
+                        phonebook_live::connect(book.http.clone(), transport, identity, book.clock.clone());
+                    let came = heard.map(move |heard| Came { book: index, number, heard });
+                    if let Some((_, stream)) =
+                        conversation.connection.replace((connection, ctx.add_stream(came)))
+                    {
+                        ctx.cancel_future(stream);
+                    }
+                }
+                Output::Greet(nonce) => {
+                    let key = self.registrant.identity.key();
+                    let hello = Hello::signed(&book.http.authority(), nonce, book.clock.now(), key);
+                    if let Some((connection, _)) = &book.conversation.connection {
+                        connection.say(Say::Hello(hello));
+                    }
+                }
+                Output::SayHere => {
+                    if let Some((connection, _)) = &book.conversation.connection {
+                        connection.say(Say::Here);
+                    }
+                }
+                Output::Up(welcome) => {
+                    tracing::info!("phone book {} introduces", book.http.url());
+                    book.conversation.trouble = None;
+                    book.conversation.tried = true;
+                    let moved = book.observed.replace(welcome.address) != Some(welcome.address);
+                    self.presence.handle(now, random(), presence::Input::Up { book: index });
+                    self.facts.do_send(PhonebookFact::Connected);
+                    self.settle();
+                    if moved {
+                        self.tell_more();
+                    }
+                    while let Some(register) = self.presence.poll() {
+                        self.register(register.book, ctx);
+                    }
+                }
+                Output::Down(says) => {
+                    if book.conversation.trouble.as_deref() != Some(&says) {
+                        tracing::info!("phone book {}: {says}", book.http.url());
+                    }
+                    book.conversation.trouble = Some(says);
+                    book.conversation.tried = true;
+                    self.presence.handle(now, random(), presence::Input::Down { book: index });
+                    self.introductions.handle(now, introduction::Input::Down { book: index });
+                    self.settle();
+                }
+                Output::ClockAhead(ahead) => book.clock.correct(ahead),
+                Output::HangUp => {
+                    if let Some((_, stream)) = book.conversation.connection.take() {
+                        ctx.cancel_future(stream);
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, index: usize, hear: Hear) {
+        let now = Instant::now();
+        let key = self.registrant.identity.key();
+        match hear {
+            Hear::Accepted { from, attempt, letter } => {
+                match letter.open(&from, key, Topic::Accept(attempt)) {
+                    Ok(text) => self.accepted(index, from, attempt, &text),
+                    Err(error) => tracing::debug!("an acceptance does not open: {error}"),
+                }
+            }
+            Hear::Unavailable { attempt } => {
+                self.introductions.handle(now, introduction::Input::Unavailable { book: index, attempt });
+            }
+            Hear::Limited { attempt: Some(attempt), .. } => {
+                self.introductions.handle(now, introduction::Input::Unavailable { book: index, attempt });
+            }
+            Hear::Go { peer, attempt, delay_ms } => {
+                let delay = Duration::from_millis(delay_ms);
+                self.introductions.handle(now, introduction::Input::Go { peer, attempt, delay });
+            }
+            Hear::Introduced { from, attempt, letter } => {
+                let introduction = Introduction { book: index, attempt };
+                match letter.open(&from, key, Topic::Introduce(attempt)) {
+                    Ok(text) => self.introduced(introduction, from, &text),
+                    Err(error) => tracing::debug!("an introduction does not open: {error}"),
+                }
+            }
+            Hear::Candidates { from, attempt, letter } => {
+                match letter.open(&from, key, Topic::Candidates(attempt)) {
+                    Ok(text) => self.more_candidates(index, from, attempt, &text),
+                    Err(error) => tracing::debug!("a letter with addresses does not open: {error}"),
+                }
+            }
+            Hear::Knock { to, knock } => self.knocked(&to, knock),
+            Hear::Note { from, letter } => match letter.open(&from, key, Topic::Note) {
+                Ok(text) => self.noted(from, &text),
+                Err(error) => tracing::debug!("a note does not open: {error}"),
+            },
+            other @ (Hear::Challenge { .. } | Hear::Welcome(_) | Hear::Restarting { .. }) => {
+                if let Some(book) = self.books.get_mut(index) {
+                    book.conversation.machine.handle(now, random(), Input::Heard(other));
+                }
+            }
+            Hear::Limited { attempt: None, retry_after } => {
+                tracing::debug!("the phone book wants less of us for {retry_after} s");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl StreamHandler<Came> for PhoneBook {
+    fn handle(&mut self, came: Came, ctx: &mut Self::Context) {
+        let Came { book: index, number, heard } = came;
+        let Some(book) = self.books.get_mut(index) else { return };
+        if book.conversation.number != number {
+            return;
+        }
+        match heard {
+            Heard::Message(hear) => self.hear(index, hear),
+            Heard::Lost(lost) => {
+                tracing::debug!("phone book {}: {lost:?}", book.http.url());
+                book.conversation.connection = None;
+                book.conversation.machine.handle(Instant::now(), random(), Input::Lost(lost));
+            }
+        }
+        self.drive(ctx);
+    }
+
+    /// One connection's end is not the actor's.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}

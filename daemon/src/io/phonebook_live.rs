@@ -1,0 +1,204 @@
+//! One live conversation's connection, WebSocket or polls: says what it is given and hands up what it hears, until it
+//! ends. When to connect and what to say, others decide.
+
+use super::{book_clock::BookClock, identity::Identity, phonebook_http::PhonebookHttp};
+use futures::{SinkExt, Stream, StreamExt};
+use fyteclub_proto::{
+    limit::{LIVE_MESSAGE_MAX, LIVE_QUEUE_MAX},
+    live::{Lost, Transport},
+    phonebook::live::{CloseReason, Hear, POLL_TIME_MAX, PRESENCE_LIFE, Poll, Polled, Say},
+};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    task::AbortHandle,
+    time::{timeout, timeout_at},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+
+/// How long the network may take to accept one message.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// What comes out of a connection; after `Lost` nothing more.
+#[derive(Debug)]
+pub enum Heard {
+    Message(Hear),
+    Lost(Lost),
+}
+
+/// The saying end. Dropping it ends the connection.
+#[derive(Debug)]
+pub struct Connection {
+    say: Sender<Say>,
+    task: AbortHandle,
+}
+
+impl Connection {
+    /// Whether there was room: a connection that does not drain loses what is said.
+    pub fn say(&self, say: Say) -> bool {
+        self.say.try_send(say).is_ok()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Connects in a task of its own. Must run inside a Tokio runtime.
+pub fn connect(
+    http: PhonebookHttp,
+    transport: Transport,
+    identity: Arc<Identity>,
+    clock: Arc<BookClock>,
+) -> (Connection, impl Stream<Item = Heard> + 'static) {
+    let (say, said) = mpsc::channel(LIVE_QUEUE_MAX);
+    let (heard, hear) = mpsc::channel(LIVE_QUEUE_MAX);
+    let task = tokio::spawn(async move {
+        let lost = match transport {
+            Transport::WebSocket => socket(&http, said, &heard).await,
+            Transport::Poll => Polls { http, identity, clock }.run(said, &heard).await,
+        };
+        // Nobody listens any more when the conversation was given up.
+        heard.send(Heard::Lost(lost)).await.ok();
+    });
+    let hear = futures::stream::unfold(hear, |mut hear| async move { Some((hear.recv().await?, hear)) });
+    (Connection { say, task: task.abort_handle() }, hear)
+}
+
+async fn socket(http: &PhonebookHttp, mut said: Receiver<Say>, heard: &Sender<Heard>) -> Lost {
+    let upgraded = match http.upgrade().await {
+        Ok(upgraded) => upgraded,
+        Err(lost) => return lost,
+    };
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(LIVE_MESSAGE_MAX))
+        .max_frame_size(Some(LIVE_MESSAGE_MAX))
+        .read_buffer_size(LIVE_MESSAGE_MAX)
+        .write_buffer_size(0);
+    let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(limits)).await;
+    let mut last = Instant::now();
+    loop {
+        tokio::select! {
+            // The phone book pings several times in a life; silence is a dead path.
+            next = timeout_at((last + PRESENCE_LIFE).into(), socket.next()) => {
+                last = Instant::now();
+                match next {
+                    Ok(Some(Ok(Message::Text(text)))) => {
+                        // What a newer phone book says in a way that is not even JSON is not for us.
+                        let hear = serde_json::from_str(&text).unwrap_or(Hear::Novel);
+                        if heard.send(Heard::Message(hear)).await.is_err() {
+                            return Lost::Broken;
+                        }
+                    }
+                    Ok(Some(Ok(Message::Close(frame)))) => return closed(frame.map(|f| (u16::from(f.code), f.reason.to_string()))),
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(_)) | None) | Err(_) => return Lost::Broken,
+                }
+            }
+            say = said.recv() => {
+                let Some(text) = say.and_then(|say| serde_json::to_string(&say).ok()) else { return Lost::Broken };
+                if !matches!(timeout(WRITE_TIME, socket.send(Message::text(text))).await, Ok(Ok(()))) {
+                    return Lost::Broken;
+                }
+            }
+        }
+    }
+}
+
+fn closed(frame: Option<(u16, String)>) -> Lost {
+    let reason = frame.and_then(|(code, text)| Some((CloseReason::from_code(code)?, text)));
+    reason.map_or(Lost::Broken, |(reason, text)| Lost::Closed(reason, text))
+}
+
+struct Polls {
+    http: PhonebookHttp,
+    identity: Arc<Identity>,
+    clock: Arc<BookClock>,
+}
+
+impl Polls {
+    /// One poll waits for what is to be heard; beside it, what is to be said goes at once.
+    async fn run(&self, mut said: Receiver<Say>, heard: &Sender<Heard>) -> Lost {
+        match self.poll(Duration::ZERO, &[]).await {
+            Ok(polled) => {
+                let welcome = Hear::Welcome(polled.welcome.clone());
+                if heard.send(Heard::Message(welcome)).await.is_err() || !hand(polled, heard).await {
+                    return Lost::Broken;
+                }
+            }
+            Err(lost) => return lost,
+        }
+        let nothing: &[Say] = &[];
+        let mut waiting = Box::pin(self.poll(POLL_TIME_MAX, nothing));
+        loop {
+            let result = tokio::select! {
+                result = &mut waiting => {
+                    waiting = Box::pin(self.poll(POLL_TIME_MAX, nothing));
+                    result
+                }
+                say = said.recv() => {
+                    let Some(say) = say else { return Lost::Broken };
+                    let mut all = vec![say];
+                    while let Ok(more) = said.try_recv() {
+                        all.push(more);
+                    }
+                    // Being there is what every poll says.
+                    all.retain(|say| *say != Say::Here);
+                    if all.is_empty() {
+                        continue;
+                    }
+                    let mut saying = pin!(self.poll(Duration::ZERO, &all));
+                    tokio::select! {
+                        result = &mut saying => result,
+                        result = &mut waiting => {
+                            waiting = Box::pin(self.poll(POLL_TIME_MAX, nothing));
+                            match result {
+                                Ok(polled) => match hand(polled, heard).await {
+                                    true => saying.await,
+                                    false => return Lost::Broken,
+                                },
+                                Err(lost) => Err(lost),
+                            }
+                        }
+                    }
+                }
+            };
+            match result {
+                Ok(polled) => {
+                    if !hand(polled, heard).await {
+                        return Lost::Broken;
+                    }
+                }
+                Err(lost) => return lost,
+            }
+        }
+    }
+
+    async fn poll(&self, wait: Duration, say: &[Say]) -> Result<Polled, Lost> {
+        let (sequence, time) = (self.clock.next_sequence(), self.clock.now());
+        let key = self.identity.key();
+        self.http.poll(&Poll::signed(&self.http.authority(), sequence, time, wait, say, key)).await
+    }
+}
+
+/// Whether somebody still listens.
+async fn hand(polled: Polled, heard: &Sender<Heard>) -> bool {
+    for hear in polled.hear {
+        if heard.send(Heard::Message(hear)).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
