@@ -27,7 +27,7 @@ use crate::{
 use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_client::pipe;
-use fyteclub_proto::{peer::CloseCode, version::STORE_VERSION};
+use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
@@ -115,7 +115,7 @@ impl App {
             identity: identity.clone(),
             player: config.player.clone(),
             listing: config.listing.clone(),
-            key_change: None,
+            key_change: identity.changes().last().cloned(),
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
@@ -144,6 +144,18 @@ impl App {
         self.endpoint.close(CloseCode::Done as u32, STOP_TIME).await;
         within("the mod cache", self.cache.send(mod_cache::Close)).await;
     }
+}
+
+/// Replaces the player's key; the old id and the new one.
+///
+/// # Errors
+/// A daemon that runs on the same folder, or a key file that cannot be read or written.
+pub fn rotate_key(config: &Config) -> anyhow::Result<(PeerId, PeerId)> {
+    let _lock = lock(config)?;
+    let path = paths::identity_file(&config.data_dir);
+    let identity = Identity::load_or_create(&path)?;
+    let old = identity.peer_id();
+    Ok((old, identity.rotate(&path)?.peer_id()))
 }
 
 async fn within<T>(who: &str, stopping: impl Future<Output = T>) {

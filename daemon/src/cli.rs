@@ -18,6 +18,10 @@ pub enum Command {
     Run(Settings),
     /// Read the configuration as `run` would, and say what it amounts to or what is wrong with it
     CheckConfig(Settings),
+    /// Replace this player's key by a new one; phone books and contacts are told at the next start
+    ///
+    /// For when somebody else may have the old key's file. The daemon must not run meanwhile.
+    RotateKey(Settings),
     /// Let a look travel between two daemons on this machine, to see it work
     Demo(Demo),
 }

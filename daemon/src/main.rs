@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use fyteclub_daemon::{
-    app::App,
+    app::{self, App},
     cli::{Cli, Command, Settings},
     demo,
     io::private,
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(settings) => run(settings),
         Command::CheckConfig(settings) => check_config(settings),
+        Command::RotateKey(settings) => rotate_key(settings),
         Command::Demo(args) => demo::run(args),
     }
 }
@@ -29,6 +30,23 @@ fn check_config(settings: Settings) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error.into(), 2),
+    }
+}
+
+fn rotate_key(settings: Settings) -> ExitCode {
+    let config = match settings.load() {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into(), 2),
+    };
+    match app::rotate_key(&config) {
+        Ok((old, new)) => {
+            println!("The key is replaced.\nold  {old}\nnew  {new}");
+            println!(
+                "Start the daemon: phone books and contacts who are online learn it from the old key's signature."
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error, 1),
     }
 }
 

@@ -1,9 +1,10 @@
-//! The player's key, in a file that only its owner can read. Made at first start, never sent anywhere, never replaced.
+//! The player's key, in a file that only its owner can read. Made at first start, never sent anywhere, and replaced only
+//! by [`Identity::rotate`], which leaves the old key's word for the new one in the file.
 
 use crate::io::private;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
-use fyteclub_proto::id::PeerId;
+use fyteclub_proto::{id::PeerId, phonebook::KeyChange};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::{
@@ -30,9 +31,14 @@ pub enum IdentityError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
-/// The key with its id. The secret is wiped when dropped.
+/// How many changes of key are remembered: a contact who missed more must be paired with again.
+const CHANGES_MAX: usize = 8;
+
+/// The key with its id, and the keys that came before. The secret is wiped when dropped.
 pub struct Identity {
     key: SigningKey,
+    /// Oldest first; the last one leads to this key.
+    changes: Vec<KeyChange>,
 }
 
 impl Identity {
@@ -50,15 +56,9 @@ impl Identity {
                 Self::parse(&Zeroizing::new(text)).ok_or_else(|| IdentityError::Damaged(path.to_owned()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut seed = Zeroizing::new([0; 32]);
-                getrandom::fill(seed.as_mut_slice()).map_err(|error| io(std::io::Error::other(error)))?;
-                let text = Zeroizing::new(format!(
-                    "{HEAD}\n{}\n{}\n",
-                    URL_SAFE_NO_PAD.encode(seed.as_slice()),
-                    checksum(seed.as_slice())
-                ));
-                private::write(path, text.as_bytes()).map_err(io)?;
-                Ok(Self { key: SigningKey::from_bytes(&seed) })
+                let identity = Self { key: fresh_key().map_err(io)?, changes: Vec::new() };
+                identity.write(path).map_err(io)?;
+                Ok(identity)
             }
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(IdentityError::Damaged(path.to_owned()))
@@ -76,7 +76,43 @@ impl Identity {
         if lines.next()? != checksum(&seed) {
             return None;
         }
-        Some(Self { key: SigningKey::from_bytes(seed.as_slice().try_into().ok()?) })
+        let key = SigningKey::from_bytes(seed.as_slice().try_into().ok()?);
+        let changes = lines.map(|line| serde_json::from_str::<KeyChange>(line).ok());
+        let changes = changes.collect::<Option<Vec<_>>>()?;
+        let leads_here = changes.last().is_none_or(|change| change.to == PeerId::of(&key));
+        (leads_here && changes.iter().all(KeyChange::is_authentic)).then_some(Self { key, changes })
+    }
+
+    fn write(&self, path: &Path) -> std::io::Result<()> {
+        let seed = self.key.as_bytes();
+        let mut text =
+            Zeroizing::new(format!("{HEAD}\n{}\n{}\n", URL_SAFE_NO_PAD.encode(seed), checksum(seed)));
+        for change in &self.changes {
+            text.push_str(&serde_json::to_string(change).unwrap_or_default());
+            text.push('\n');
+        }
+        private::write(path, text.as_bytes())
+    }
+
+    /// Makes a new key that follows this one, and replaces the file's at once: after a crash it is the one or the other.
+    ///
+    /// # Errors
+    /// The file cannot be written; then the old key is still there.
+    pub fn rotate(self, path: &Path) -> Result<Self, IdentityError> {
+        let io = |source| IdentityError::Io { path: path.to_owned(), source };
+        let key = fresh_key().map_err(io)?;
+        let mut changes = self.changes;
+        changes.push(KeyChange::signed(&self.key, &key));
+        let forgotten = changes.len().saturating_sub(CHANGES_MAX);
+        changes.drain(..forgotten);
+        let next = Self { key, changes };
+        next.write(path).map_err(io)?;
+        Ok(next)
+    }
+
+    /// From older keys to this one, oldest first.
+    pub fn changes(&self) -> &[KeyChange] {
+        &self.changes
     }
 
     pub fn key(&self) -> &SigningKey {
@@ -97,6 +133,12 @@ impl Identity {
     }
 }
 
+fn fresh_key() -> std::io::Result<SigningKey> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(std::io::Error::other)?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
 /// Not a secret's hash to be kept: only whether the file is whole.
 fn checksum(seed: &[u8]) -> String {
     let hash = fyteclub_proto::id::BlobHash::of(seed).hex();
@@ -113,6 +155,21 @@ mod tests {
         let path = dir.path().join("identity.key");
         let made = Identity::load_or_create(&path).expect("made").peer_id();
         assert_eq!(Identity::load_or_create(&path).expect("found").peer_id(), made);
+    }
+
+    #[test]
+    fn a_new_key_has_the_old_ones_word() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("identity.key");
+        let mut ids = vec![Identity::load_or_create(&path).expect("made").peer_id()];
+        for _ in 0..CHANGES_MAX + 2 {
+            let identity = Identity::load_or_create(&path).expect("found");
+            ids.push(identity.rotate(&path).expect("rotated").peer_id());
+        }
+        let identity = Identity::load_or_create(&path).expect("found");
+        assert_eq!(Some(&identity.peer_id()), ids.last());
+        let told: Vec<PeerId> = identity.changes().iter().map(|change| change.from).collect();
+        assert_eq!(told, ids[ids.len() - 1 - CHANGES_MAX..ids.len() - 1]);
     }
 
     #[test]

@@ -197,15 +197,24 @@ impl Coordinator {
         }
         self.own.seq = appearance.seq;
         self.own.what = serde_json::from_str(&saved.what).ok();
-        self.offer(&appearance, saved.document);
+        // What a former key signed is signed anew, once it is read.
+        if SignedAppearance::open(&saved.document, &self.identity.peer_id()).is_ok() {
+            self.offer(&appearance, saved.document);
+        }
         self.rescan(ctx);
     }
 
     fn read_saved(&self) -> Option<(Saved, Appearance)> {
         let bytes = read_if_there(&self.own.file)?;
         let read = codec::decode::<Saved>(&bytes).map_err(|error| error.to_string()).and_then(|saved| {
-            let appearance = SignedAppearance::open(&saved.document, &self.identity.peer_id());
-            appearance.map(|appearance| (saved, appearance)).map_err(|error| error.to_string())
+            let here = self.identity.peer_id();
+            let former = self.identity.changes().iter().rev().map(|change| change.from);
+            let mut opened = SignedAppearance::open(&saved.document, &here);
+            for key in former {
+                opened =
+                    opened.or_else(|error| SignedAppearance::open(&saved.document, &key).map_err(|_| error));
+            }
+            opened.map(|appearance| (saved, appearance)).map_err(|error| error.to_string())
         });
         match read {
             Ok(saved) => Some(saved),
