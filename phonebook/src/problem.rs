@@ -3,7 +3,10 @@
 //! The originals' bodies are compared whole by their clients and carry nothing but `error`; all others carry a `code`
 //! that stays the same when the sentence is improved.
 
-use crate::book::Refused;
+use crate::{
+    book::Refused,
+    limits::{By, Limited},
+};
 use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
@@ -52,12 +55,14 @@ pub enum Problem {
         /// Milliseconds that the signer's clock is ahead.
         offset: i64,
     },
+    #[error("too many requests of this kind came from {}; try again in {} s", whom(.0), .0.retry_after)]
+    TooMany(Limited),
     #[error(transparent)]
     Refused(#[from] Refused),
 }
 
 impl Problem {
-    fn code(&self) -> Option<&'static str> {
+    pub(crate) fn code(&self) -> Option<&'static str> {
         Some(match self {
             Self::NameAndPortMissing | Self::NameMissing | Self::NoPlayer | Self::NoEndpoint => return None,
             Self::Password { coded: false } => return None,
@@ -74,10 +79,24 @@ impl Problem {
             Self::Unsigned => "unsigned",
             Self::BadSignature => "bad_signature",
             Self::ClockSkew { .. } => "clock_skew",
+            Self::TooMany(_) => "rate_limited",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
         })
+    }
+}
+
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        Self::TooMany(limited)
+    }
+}
+
+fn whom(limited: &Limited) -> &'static str {
+    match limited.by {
+        By::Address => "your address",
+        By::Key => "your key",
     }
 }
 
@@ -88,6 +107,7 @@ impl ResponseError for Problem {
             Self::Password { .. } | Self::Unsigned | Self::BadSignature | Self::ClockSkew { .. } => {
                 StatusCode::UNAUTHORIZED
             }
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -98,9 +118,11 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::Refused(Refused::Full)) {
-            response.insert_header((header::RETRY_AFTER, "60"));
-        }
+        match self {
+            Self::Refused(Refused::Full) => response.insert_header((header::RETRY_AFTER, "60")),
+            Self::TooMany(limited) => response.insert_header((header::RETRY_AFTER, limited.retry_after)),
+            _ => &mut response,
+        };
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
             // What still arrives belongs to no request.
             response.force_close();

@@ -139,7 +139,7 @@ fn a_bad_configuration_is_told_in_one_sentence() {
     let path = directory.path().join("phonebook.toml");
     for (text, words) in [
         ("lisen = '0.0.0.0:80'", "has a key `lisen` that does not exist; the keys are listen, ttl"),
-        ("listen = 'everywhere'", "is `everywhere`; write an address and a port, such as 0.0.0.0:3000"),
+        ("listen = 'everywhere'", "is `everywhere`; write an address and a port, such as 127.0.0.1:3000"),
         ("debug_players = true", "remove it or set `compat` to true"),
         ("listen =", "is not TOML at line 1"),
     ] {
