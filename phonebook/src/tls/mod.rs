@@ -40,6 +40,9 @@ pub enum TlsError {
     Setup(rustls::Error),
 }
 
+/// When the certificate and the key were last written.
+type Dates = [Option<SystemTime>; 2];
+
 /// The pair that is served now.
 #[derive(Debug)]
 pub(crate) struct Certificate {
@@ -81,21 +84,27 @@ impl Certificate {
                 _ = ticks.tick() => false,
                 () = told.notified() => true,
             };
-            let dates = self.dates();
-            if !asked && dates == known {
-                continue;
-            }
-            known = dates;
-            match self.reload() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => {
-                    tracing::error!(%error, "the new certificate is refused, and the old one stays")
+            match self.look(&mut known, asked) {
+                None => {}
+                Some(Ok(())) => tracing::info!("the certificate was read again"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "the new certificate is refused, and the old one stays");
                 }
             }
         }
     }
 
-    fn dates(&self) -> [Option<SystemTime>; 2] {
+    /// `None` when there is no reason to read.
+    fn look(&self, known: &mut Dates, asked: bool) -> Option<Result<(), TlsError>> {
+        let dates = self.dates();
+        if !asked && dates == *known {
+            return None;
+        }
+        *known = dates;
+        Some(self.reload())
+    }
+
+    fn dates(&self) -> Dates {
         let date = |path| fs::metadata(path).and_then(|file| file.modified()).ok();
         [date(&self.files.cert), date(&self.files.key)]
     }
@@ -125,5 +134,52 @@ fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, Tls
 impl From<TlsError> for io::Error {
     fn from(error: TlsError) -> Self {
         Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    fn write(files: &TlsFiles, seconds: u64) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        for (path, text) in [(&files.cert, made.cert.pem()), (&files.key, made.signing_key.serialize_pem())] {
+            fs::write(path, text).unwrap();
+            date(path, seconds);
+        }
+    }
+
+    fn date(path: &PathBuf, seconds: u64) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn new_dates_are_a_reason_to_read_and_a_broken_pair_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = TlsFiles { cert: directory.path().join("cert"), key: directory.path().join("key") };
+        write(&files, 1000);
+        let certificate = Certificate::load(&files).unwrap();
+        let served = || certificate.current.read().unwrap().cert[0].clone();
+        let (first, mut known) = (served(), certificate.dates());
+        assert!(certificate.look(&mut known, false).is_none());
+        assert!(certificate.look(&mut known, true).unwrap().is_ok());
+        assert_eq!(served(), first);
+
+        write(&files, 2000);
+        assert!(certificate.look(&mut known, false).unwrap().is_ok());
+        let second = served();
+        assert_ne!(second, first);
+        assert!(certificate.look(&mut known, false).is_none());
+
+        fs::write(&files.key, "nothing").unwrap();
+        date(&files.key, 3000);
+        assert!(certificate.look(&mut known, false).unwrap().is_err());
+        assert!(certificate.look(&mut known, false).is_none(), "told once");
+        assert_eq!(served(), second);
+        fs::remove_file(&files.cert).unwrap();
+        assert!(certificate.look(&mut known, false).unwrap().is_err());
+        assert_eq!(served(), second);
     }
 }

@@ -104,6 +104,11 @@ impl Phonebook {
         self.request("GET", path, &[], "")
     }
 
+    /// By another name than the one of all other requests.
+    pub fn get_as(&self, host: &str, path: &str) -> Response {
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+
     pub fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.request(method, path, &["Content-Type: application/json; charset=utf-8"], body)
     }
