@@ -124,10 +124,14 @@ impl Server {
             stopper.stop(true).await;
         };
         let mut server = std::pin::pin!(server);
-        tokio::select! {
+        let result = tokio::select! {
             result = &mut server => result,
             () = stopped => server.await,
+        };
+        if let Some(audit) = &desk.audit {
+            audit.close();
         }
+        result
     }
 
     /// Runs on a thread of its own, for programs without an actix system.

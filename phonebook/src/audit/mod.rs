@@ -92,13 +92,20 @@ struct Event {
     subject: Option<Subject>,
 }
 
-/// The end that requests hold. Dropping it writes what waits.
+/// What goes to the thread.
+#[derive(Debug)]
+enum Entry {
+    Event(Event),
+    End,
+}
+
+/// The end that requests hold.
 pub(crate) struct Audit {
     names: RandomState,
     full_addresses: bool,
     shared: Arc<Shared>,
-    queue: Option<SyncSender<Event>>,
-    thread: Option<JoinHandle<()>>,
+    queue: SyncSender<Entry>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -118,8 +125,8 @@ impl Audit {
             names: RandomState::new(),
             full_addresses: config.full_addresses,
             shared,
-            queue: Some(queue),
-            thread: Some(thread),
+            queue,
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -133,8 +140,8 @@ impl Audit {
         if !self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner).deserves_a_line(kind, address) {
             return;
         }
-        let sent = self.queue.as_ref().map(|queue| queue.try_send(Event { time, kind, address, subject }));
-        if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent {
+        let entry = Entry::Event(Event { time, kind, address, subject });
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(entry) {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -144,14 +151,22 @@ impl Audit {
     }
 }
 
-impl Drop for Audit {
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+impl Audit {
+    /// Writes what waits and what was only counted. What comes later is counted as dropped.
+    pub(crate) fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        // It may have panicked, and then hears nothing.
+        let _ = self.queue.send(Entry::End);
+        if thread.join().is_err() {
             tracing::warn!("the audit log's thread panicked");
         }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The thread that writes the audit log, and what a line looks like.
 
-use super::{AuditFile, Event, Kind, Shared, Subject, file::Rotating};
+use super::{AuditFile, Entry, Kind, Shared, Subject, file::Rotating};
 use crate::limits::By;
 use serde::{Serialize, Serializer};
 use std::{
@@ -67,30 +67,29 @@ impl Writer {
         Self { file: Rotating::new(&config.path, config.size), shared, told: 0, failing: false }
     }
 
-    /// Until the other end is dropped.
-    pub(super) fn run(mut self, events: &Receiver<Event>) {
+    /// Until it is told to end, or nobody is left to tell it.
+    pub(super) fn run(mut self, entries: &Receiver<Entry>) {
         let mut round_ends = Instant::now() + ROUND;
         loop {
-            match events.recv_timeout(round_ends.saturating_duration_since(Instant::now())) {
-                Ok(event) => {
-                    self.write(&Line::of(event.time, event.kind, event.address, event.subject, None));
-                    // Whatever else is here goes to the disk with it.
-                    for event in events.try_iter().take(1000) {
-                        self.write(&Line::of(event.time, event.kind, event.address, event.subject, None));
-                    }
-                    self.flush();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
+            let first = entries.recv_timeout(round_ends.saturating_duration_since(Instant::now()));
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                break;
+            }
+            // Whatever else is here goes to the disk with it.
+            for entry in first.into_iter().chain(entries.try_iter().take(1000)) {
+                let Entry::Event(event) = entry else {
                     self.end_round();
                     return;
-                }
+                };
+                self.write(&Line::of(event.time, event.kind, event.address, event.subject, None));
             }
+            self.flush();
             if Instant::now() >= round_ends {
                 self.end_round();
                 round_ends = Instant::now() + ROUND;
             }
         }
+        self.end_round();
     }
 
     fn end_round(&mut self) {

@@ -23,7 +23,7 @@ use std::{
 };
 use store::{Holder, Store};
 
-/// Most budgets of one class that are remembered at once, some 32 bytes each (48 by key). A budget is forgotten when it is whole
+/// Most budgets of one class that are remembered at once, at most 50 bytes each (80 by key). A budget is forgotten when it is whole
 /// again: a million players at one heartbeat have about 125,000 between two sweeps.
 const HOLDERS_MAX: usize = 1 << 18;
 
