@@ -48,10 +48,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
     /// PEM file with the own certificate and its chain; read again when it changes
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
     /// PEM file with the certificate's key
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
     /// Serve plain HTTP beyond this machine: whoever is on the way can read along
     #[arg(long)]

@@ -2,15 +2,16 @@
 
 use crate::{
     address::Network,
-    audit::Audit,
+    audit::{Audit, Kind, Subject},
     book::{Book, Terms},
     clock::{Clock, Moment},
     condition::Condition,
     config::{Config, Password},
     limits::Limits,
     metrics::Metrics,
+    problem::Problem,
 };
-use std::{io, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -46,5 +47,13 @@ impl Desk {
 
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// Counts a refusal, and notes in the audit log what concerns security: once for each, wherever it was told.
+    pub(crate) fn refused(&self, problem: &Problem, address: Option<IpAddr>, about: Option<Subject>) {
+        self.metrics.refused(problem);
+        if let (Some(audit), Some(kind), Some(address)) = (&self.audit, Kind::of(problem), address) {
+            audit.note(kind, address, about, self.now().unix_millis());
+        }
     }
 }

@@ -2,11 +2,7 @@
 //! after. Handlers know nothing of it, but for what only they know: a batch's size, a proven key, a name.
 
 use crate::{
-    address::client_address,
-    audit::{Kind, Subject},
-    desk::Desk,
-    metrics::Route,
-    problem::Problem,
+    address::client_address, audit::Subject, desk::Desk, limits::Class, metrics::Route, problem::Problem,
 };
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -38,25 +34,21 @@ where
         };
         desk.metrics.answered(route, response.status(), began.elapsed());
         if let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) {
-            desk.metrics.refused(problem);
-            report(&desk, problem, response.request());
+            let request = response.request();
+            desk.refused(problem, address_of(&desk, request), request.extensions().get().copied());
         }
         Ok(response)
     }
 }
 
 fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<(), Problem> {
-    let (Some(class), Some(address)) = (route.class(), address_of(desk, request)) else { return Ok(()) };
-    Ok(desk.limits.check_address(class, address, 1)?)
+    route.class().map_or(Ok(()), |class| charge(desk, request, class, 1))
 }
 
-fn report(desk: &Desk, problem: &Problem, request: &HttpRequest) {
-    if let Some(audit) = &desk.audit
-        && let Some(kind) = Kind::of(problem)
-        && let Some(address) = address_of(desk, request)
-    {
-        audit.note(kind, address, request.extensions().get().copied(), desk.now().unix_millis());
-    }
+/// Charges the request's address. For handlers, what the door could not know: how many names a batch has.
+pub(crate) fn charge(desk: &Desk, request: &HttpRequest, class: Class, cost: u32) -> Result<(), Problem> {
+    let Some(address) = address_of(desk, request) else { return Ok(()) };
+    Ok(desk.limits.check_address(class, address, cost)?)
 }
 
 /// The request is about this name, should it end in the audit log.

@@ -55,7 +55,7 @@ pub enum Problem {
         /// Milliseconds that the signer's clock is ahead.
         offset: i64,
     },
-    #[error("too many requests of this kind came from {}; try again in {} s", whom(.0), .0.retry_after)]
+    #[error("too many requests of this kind came from {}; Retry-After says when to come back", whom(.0))]
     TooMany(Limited),
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -93,6 +93,22 @@ impl From<Limited> for Problem {
     }
 }
 
+/// Ready-made: these are sent when somebody sends too much.
+fn too_many(limited: &Limited) -> HttpResponse {
+    let body = match limited.by {
+        By::Address => {
+            r#"{"error":"too many requests of this kind came from your address; Retry-After says when to come back","code":"rate_limited"}"#
+        }
+        By::Key => {
+            r#"{"error":"too many requests of this kind came from your key; Retry-After says when to come back","code":"rate_limited"}"#
+        }
+    };
+    HttpResponse::TooManyRequests()
+        .insert_header((header::RETRY_AFTER, limited.retry_after))
+        .content_type(header::ContentType::json())
+        .body(body)
+}
+
 fn whom(limited: &Limited) -> &'static str {
     match limited.by {
         By::Address => "your address",
@@ -117,12 +133,13 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
+        if let Self::TooMany(limited) = self {
+            return too_many(limited);
+        }
         let mut response = HttpResponse::build(self.status_code());
-        match self {
-            Self::Refused(Refused::Full) => response.insert_header((header::RETRY_AFTER, "60")),
-            Self::TooMany(limited) => response.insert_header((header::RETRY_AFTER, limited.retry_after)),
-            _ => &mut response,
-        };
+        if matches!(self, Self::Refused(Refused::Full)) {
+            response.insert_header((header::RETRY_AFTER, "60"));
+        }
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
             // What still arrives belongs to no request.
             response.force_close();
@@ -140,5 +157,25 @@ impl ResponseError for Problem {
                 _ => None,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Class;
+    use actix_web::body::{MessageBody, to_bytes};
+
+    #[actix_web::test]
+    async fn the_ready_made_bodies_say_what_the_table_says() {
+        for by in [By::Address, By::Key] {
+            let problem = Problem::TooMany(Limited { class: Class::Lookup, by, retry_after: 7 });
+            let response = problem.error_response();
+            assert_eq!(response.status(), problem.status_code());
+            assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "7");
+            let bytes = to_bytes(response.into_body().boxed()).await.unwrap();
+            let body: phonebook::Problem = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((Some(body.error), body.code.as_deref()), (Some(problem.to_string()), problem.code()));
+        }
     }
 }

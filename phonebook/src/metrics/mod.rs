@@ -193,8 +193,7 @@ impl Metrics {
         }
     }
 
-    /// For what is limited elsewhere than at the door of a request.
-    pub(crate) fn limited(&self, limited: Limited) {
+    fn limited(&self, limited: Limited) {
         let by = match limited.by {
             By::Address => 0,
             By::Key => 1,
