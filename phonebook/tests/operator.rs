@@ -5,7 +5,7 @@
 mod common;
 
 use common::{DEADLINE, Phonebook, Player, eventually, json, local};
-use fyteclub_phonebook::{Config, Operator, Rates, Running, Server, StartError};
+use fyteclub_phonebook::{AuditFile, Config, Operator, Rates, Running, Server, StartError};
 use serde_json::json as object;
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -166,6 +166,20 @@ fn a_full_book_is_degraded_for_machines_and_well_again_afterwards() {
     assert_eq!(public.lookup("A").status, 200);
     assert_eq!(public.unregister(object!({"playerName": "A"})).status, 200);
     eventually("it is well again", || health().status == 200);
+}
+
+#[test]
+fn an_audit_log_that_cannot_be_written_is_no_reason_not_to_serve() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("missing").join("audit.jsonl");
+    let audit = Some(AuditFile { path, size: 1 << 20, full_addresses: false });
+    let (_running, public, office) = with_office(Config { audit, ..local() });
+    assert_eq!(public.register(json(&Player::new(1).register(NAME, 1))).status, 200);
+    public.register(json(&Player::new(2).register(NAME, 1))).is_problem(409, "name_taken");
+    eventually("the lost event is counted", || {
+        get(&office, "/status.json").json()["auditDropped"].as_u64() >= Some(1)
+    });
+    assert_eq!(public.lookup("Alice%20Ashe@Omega").status, 200);
 }
 
 #[test]

@@ -103,3 +103,16 @@ fn a_path_that_cannot_be_written_costs_the_lines_and_nothing_else() {
     drop(audit);
     assert!(shared.dropped.load(Ordering::Relaxed) >= 100);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_costs_the_lines_and_each_is_counted() {
+    let audit = Audit::start(&file(Path::new("/dev/full"), 1 << 20)).unwrap();
+    for number in 0..100 {
+        audit.note(Kind::Hijack, net(number), None, 1);
+    }
+    audit.close();
+    assert_eq!(audit.dropped(), 100 + 1, "and the line that would have said so");
+    audit.note(Kind::Hijack, net(200), None, 1);
+    assert_eq!(audit.dropped(), 102, "after the end, too");
+}

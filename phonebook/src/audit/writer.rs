@@ -102,11 +102,15 @@ impl Writer {
         if round.crowd > 0 {
             self.write(&Line::only_counted(time, "many", round.crowd));
         }
-        let dropped = self.shared.dropped.load(Ordering::Relaxed);
-        if dropped > self.told && self.write(&Line::only_counted(time, "dropped", dropped - self.told)) {
-            self.told = dropped;
-        }
         self.flush();
+        let dropped = self.shared.dropped.load(Ordering::Relaxed);
+        if dropped > self.told {
+            let told = self.write(&Line::only_counted(time, "dropped", dropped - self.told));
+            self.flush();
+            if told && !self.failing {
+                self.told = dropped;
+            }
+        }
     }
 
     fn write(&mut self, line: &Line) -> bool {
