@@ -10,7 +10,7 @@ use serde_json::json as object;
 use std::{io::Write, time::Duration};
 
 fn tiny() -> Option<Rate> {
-    Some("2/s burst 2".parse().unwrap())
+    Some("1/s burst 2".parse().unwrap())
 }
 
 fn limited(limits: Rates) -> Phonebook {
