@@ -11,7 +11,7 @@ use std::{env, path::PathBuf};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Args {
-    /// Address and port to listen on; port 0 takes a free one [default: 0.0.0.0:3000]
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:3000]
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
     /// Seconds that a registration is answered [default: 3600]
@@ -47,6 +47,48 @@ pub(crate) struct Args {
     /// Most connections at once [default: 8192]
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
+    /// PEM file with the own certificate and its chain; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// PEM file with the certificate's key
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Serve plain HTTP beyond this machine: whoever is on the way can read along
+    #[arg(long)]
+    plain_http: bool,
+    /// Where the operator's page and Prometheus metrics are, or off [default: 127.0.0.1:3001 if that is free]
+    #[arg(long, value_name = "IP:PORT")]
+    operator: Option<String>,
+    /// Let --operator be an address that others reach; it asks for no password
+    #[arg(long)]
+    operator_anywhere: bool,
+    /// File for security events, a JSON line each; names are hashed, addresses cut [default: none]
+    #[arg(long, value_name = "FILE")]
+    audit: Option<String>,
+    /// Bytes after which the audit log begins a new file; four are kept [default: 8388608]
+    #[arg(long, value_name = "BYTES")]
+    audit_size: Option<String>,
+    /// Addresses in the audit log: cut or full [default: cut]
+    #[arg(long, value_name = "HOW")]
+    audit_addresses: Option<String>,
+    /// Registrations from one address, or off [default: 10/s burst 300]
+    #[arg(long, value_name = "RATE")]
+    limit_register: Option<String>,
+    /// Names looked up from one address, or off [default: 100/s burst 1000]
+    #[arg(long, value_name = "RATE")]
+    limit_lookup: Option<String>,
+    /// Introductions from one address, or off [default: 10/s burst 200]
+    #[arg(long, value_name = "RATE")]
+    limit_introduce: Option<String>,
+    /// Live connections opened from one address, or off [default: 4/s burst 100]
+    #[arg(long, value_name = "RATE")]
+    limit_socket: Option<String>,
+    /// Registrations under one key, or off [default: 2/s burst 20]
+    #[arg(long, value_name = "RATE")]
+    limit_register_key: Option<String>,
+    /// Introductions under one key, or off [default: 1/s burst 60]
+    #[arg(long, value_name = "RATE")]
+    limit_introduce_key: Option<String>,
     /// How the log on stderr is written; RUST_LOG chooses what is in it
     #[arg(long, value_enum, default_value = "text", env = "FYTECLUB_PHONEBOOK_LOG")]
     pub(crate) log: LogFormat,
@@ -60,7 +102,7 @@ pub(crate) enum LogFormat {
 
 impl Args {
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
-        let mut layers = Layers::default();
+        let mut layers = Layers::of_a_program();
         if let Some(path) = &self.config {
             layers.file(path)?;
         }
@@ -80,6 +122,20 @@ impl Args {
             ("debug_players", &switch(self.debug_players)),
             ("workers", &self.workers),
             ("max_connections", &self.max_connections),
+            ("tls_cert", &self.tls_cert),
+            ("tls_key", &self.tls_key),
+            ("plain_http", &switch(self.plain_http)),
+            ("operator", &self.operator),
+            ("operator_anywhere", &switch(self.operator_anywhere)),
+            ("audit", &self.audit),
+            ("audit_size", &self.audit_size),
+            ("audit_addresses", &self.audit_addresses),
+            ("limit_register", &self.limit_register),
+            ("limit_lookup", &self.limit_lookup),
+            ("limit_introduce", &self.limit_introduce),
+            ("limit_socket", &self.limit_socket),
+            ("limit_register_key", &self.limit_register_key),
+            ("limit_introduce_key", &self.limit_introduce_key),
         ] {
             if let Some(value) = value {
                 layers.flag(key, value)?;

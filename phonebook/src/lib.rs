@@ -5,8 +5,11 @@
 //! | [`config`] | what an operator can choose |
 //! | `server` | a running phone book: [`Server`], [`Handle`], [`Running`] |
 //! | `routes` | one file per verb |
+//! | `entrance`, `limits` | around every request: budgets before, counters and audit after |
 //! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
+//! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
+//! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
 //! | `sweep`, `io::patience` | chores: what has ended goes, who blocks is cut off |
 //!
 //! ```no_run
@@ -20,19 +23,32 @@
 //! ```
 
 mod address;
+mod audit;
 mod body;
 pub mod book;
 mod clock;
+mod condition;
 pub mod config;
 mod desk;
+mod entrance;
 mod guard;
 mod io;
+mod limits;
+mod metrics;
+mod operator;
 mod problem;
 mod routes;
 mod server;
+mod start;
 mod sweep;
+mod tls;
 
 pub use address::{Network, NotANetwork};
+pub use audit::AuditFile;
 pub use clock::Moment;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, TlsFiles};
+pub use limits::{NotARate, Rate, Rates};
+pub use operator::Operator;
 pub use server::{Handle, Running, Server};
+pub use start::StartError;
+pub use tls::TlsError;

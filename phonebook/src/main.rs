@@ -28,17 +28,18 @@ fn main() -> ExitCode {
 fn run(args: &cli::Args) -> anyhow::Result<()> {
     let config = args.config()?;
     descriptors::raise_limit();
-    let wanted = config.listen;
     let compat = config.compat;
-    let server = Server::build(config).with_context(|| {
-        format!("`listen` is {wanted}, which cannot be listened on; choose another address or port, or stop what uses it")
-    })?;
-    let stop = server.handle();
+    let server = Server::build(config)?;
+    let handle = server.handle();
+    let scheme = if server.is_encrypted() { "https" } else { "http" };
     actix_rt::System::new().block_on(async move {
-        let signals = signals::stop_on_signal(stop)?;
-        writeln!(stdout(), "listening on http://{}", server.addr()).and_then(|()| stdout().flush())?;
+        let signals = signals::obey(handle)?;
+        writeln!(stdout(), "listening on {scheme}://{}", server.addr()).and_then(|()| stdout().flush())?;
         if compat {
             tracing::warn!("compatibility mode: writes are unsigned, so anybody can take over any name");
+        }
+        if let Some(office) = server.operator_addr() {
+            tracing::info!(port = office.port(), "the operator's page is served, and metrics");
         }
         let watchdog = systemd::ready();
         let result = server.run().await;

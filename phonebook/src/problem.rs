@@ -3,7 +3,10 @@
 //! The originals' bodies are compared whole by their clients and carry nothing but `error`; all others carry a `code`
 //! that stays the same when the sentence is improved.
 
-use crate::book::Refused;
+use crate::{
+    book::Refused,
+    limits::{By, Limited},
+};
 use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
@@ -52,12 +55,14 @@ pub enum Problem {
         /// Milliseconds that the signer's clock is ahead.
         offset: i64,
     },
+    #[error("too many requests of this kind came from {}; Retry-After says when to come back", whom(.0))]
+    TooMany(Limited),
     #[error(transparent)]
     Refused(#[from] Refused),
 }
 
 impl Problem {
-    fn code(&self) -> Option<&'static str> {
+    pub(crate) fn code(&self) -> Option<&'static str> {
         Some(match self {
             Self::NameAndPortMissing | Self::NameMissing | Self::NoPlayer | Self::NoEndpoint => return None,
             Self::Password { coded: false } => return None,
@@ -74,10 +79,40 @@ impl Problem {
             Self::Unsigned => "unsigned",
             Self::BadSignature => "bad_signature",
             Self::ClockSkew { .. } => "clock_skew",
+            Self::TooMany(_) => "rate_limited",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
         })
+    }
+}
+
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        Self::TooMany(limited)
+    }
+}
+
+/// Ready-made: these are sent when somebody sends too much.
+fn too_many(limited: &Limited) -> HttpResponse {
+    let body = match limited.by {
+        By::Address => {
+            r#"{"error":"too many requests of this kind came from your address; Retry-After says when to come back","code":"rate_limited"}"#
+        }
+        By::Key => {
+            r#"{"error":"too many requests of this kind came from your key; Retry-After says when to come back","code":"rate_limited"}"#
+        }
+    };
+    HttpResponse::TooManyRequests()
+        .insert_header((header::RETRY_AFTER, limited.retry_after))
+        .content_type(header::ContentType::json())
+        .body(body)
+}
+
+fn whom(limited: &Limited) -> &'static str {
+    match limited.by {
+        By::Address => "your address",
+        By::Key => "your key",
     }
 }
 
@@ -88,6 +123,7 @@ impl ResponseError for Problem {
             Self::Password { .. } | Self::Unsigned | Self::BadSignature | Self::ClockSkew { .. } => {
                 StatusCode::UNAUTHORIZED
             }
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -97,6 +133,9 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
+        if let Self::TooMany(limited) = self {
+            return too_many(limited);
+        }
         let mut response = HttpResponse::build(self.status_code());
         if matches!(self, Self::Refused(Refused::Full)) {
             response.insert_header((header::RETRY_AFTER, "60"));
@@ -119,5 +158,25 @@ impl ResponseError for Problem {
             },
             retry_after: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Class;
+    use actix_web::body::{MessageBody, to_bytes};
+
+    #[actix_web::test]
+    async fn the_ready_made_bodies_say_what_the_table_says() {
+        for by in [By::Address, By::Key] {
+            let problem = Problem::TooMany(Limited { class: Class::Lookup, by, retry_after: 7 });
+            let response = problem.error_response();
+            assert_eq!(response.status(), problem.status_code());
+            assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "7");
+            let bytes = to_bytes(response.into_body().boxed()).await.unwrap();
+            let body: phonebook::Problem = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((Some(body.error), body.code.as_deref()), (Some(problem.to_string()), problem.code()));
+        }
     }
 }

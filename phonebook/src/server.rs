@@ -2,7 +2,16 @@
 //!
 //! Signals, flags and logging are the binary's; nothing here touches the process.
 
-use crate::{config::Config, desk::Desk, io::patience::Lines, routes, sweep::sweep};
+use crate::{
+    config::Config,
+    desk::Desk,
+    entrance,
+    io::patience::Lines,
+    operator, routes,
+    start::{self, StartError},
+    sweep::{sweep, tidy},
+    tls::Certificate,
+};
 use actix_web::{App, HttpServer, dev::Service, middleware, web};
 use std::{
     io,
@@ -15,6 +24,7 @@ use tokio::{sync::Notify, task::JoinSet};
 
 /// How long a stop waits for requests that are being answered.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 /// For a request's head. Bodies have a time of their own.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// Silence after which an idle connection is closed: a lookup burst is over by then, the next heartbeat far off.
@@ -26,30 +36,56 @@ pub struct Server {
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
+    /// The operator's.
+    office: Option<(TcpListener, SocketAddr)>,
+    certificate: Option<Arc<Certificate>>,
     stop: Handle,
 }
 
-/// Stops a [`Server`], from any thread, any number of times, before it runs as well as while it does.
+/// Tells a [`Server`] to stop, from any thread, any number of times, before it runs as well as while it does.
 #[derive(Debug, Clone, Default)]
-pub struct Handle(Arc<Notify>);
+pub struct Handle {
+    stop: Arc<Notify>,
+    reload: Arc<Notify>,
+}
 
 impl Handle {
     pub fn stop(&self) {
-        self.0.notify_one();
+        self.stop.notify_one();
+    }
+
+    /// Has the certificate read again now, and not only when its files have changed. Without one it means nothing.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 }
 
 impl Server {
-    /// Binds. Needs no runtime.
-    pub fn build(config: Config) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen)?;
-        let address = listener.local_addr()?;
-        Ok(Self { config, listener, address, stop: Handle::default() })
+    /// Reads the certificate and binds. Needs no runtime.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        let certificate = start::certificate(&config)?;
+        let listener = start::public(&config)?;
+        let address = start::bound(&listener)?;
+        let office = match start::office(&config)? {
+            Some(listener) => start::bound(&listener).map(|address| Some((listener, address)))?,
+            None => None,
+        };
+        Ok(Self { config, listener, address, office, certificate, stop: Handle::default() })
     }
 
     /// The bound address, with the port that was taken if it was 0.
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operator's page is, if it is.
+    pub fn operator_addr(&self) -> Option<SocketAddr> {
+        self.office.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Whether this is https.
+    pub fn is_encrypted(&self) -> bool {
+        self.certificate.is_some()
     }
 
     pub fn handle(&self) -> Handle {
@@ -59,37 +95,59 @@ impl Server {
     /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
     /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
-        let desk = Arc::new(Desk::new(&self.config));
+        let desk = Arc::new(Desk::new(&self.config)?);
         let lines = Arc::new(Lines::new());
-        let server = listen(&self.config, self.listener, &desk, &lines)?;
+        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &desk, &lines)?;
         let stopper = server.handle();
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&desk), self.config.sweep_interval()));
-        chores.spawn(lines.watch());
+        chores.spawn(tidy(Arc::clone(&desk)));
+        chores.spawn(Arc::clone(&lines).watch());
+        if let Some(certificate) = self.certificate {
+            chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));
+        }
+        let office = match self.office {
+            Some((listener, _)) => {
+                let office = operator::listen(listener, &desk, &lines, self.config.operator_anywhere)?;
+                let stopper = office.handle();
+                // Ends with the chores; only a handle stops its threads.
+                chores.spawn(async { drop(office.await) });
+                Some(stopper)
+            }
+            None => None,
+        };
         let stopped = async {
-            self.stop.0.notified().await;
+            self.stop.stop.notified().await;
+            if let Some(office) = office {
+                office.stop(false).await;
+            }
             stopper.stop(true).await;
         };
         let mut server = std::pin::pin!(server);
-        tokio::select! {
+        let result = tokio::select! {
             result = &mut server => result,
             () = stopped => server.await,
+        };
+        if let Some(audit) = &desk.audit {
+            audit.close();
         }
+        result
     }
 
     /// Runs on a thread of its own, for programs without an actix system.
     pub fn spawn(self) -> io::Result<Running> {
-        let (address, stop) = (self.address, self.stop.clone());
+        let (address, operator, stop) = (self.address, self.operator_addr(), self.stop.clone());
         let thread = thread::Builder::new()
             .name("phonebook".to_owned())
             .spawn(move || actix_rt::System::new().block_on(self.run()))?;
-        Ok(Running { address, stop, thread: Some(thread) })
+        Ok(Running { address, operator, stop, thread: Some(thread) })
     }
 }
 
 fn listen(
     config: &Config,
     listener: TcpListener,
+    certificate: Option<&Arc<Certificate>>,
     desk: &Arc<Desk>,
     lines: &Arc<Lines>,
 ) -> io::Result<actix_web::dev::Server> {
@@ -97,11 +155,12 @@ fn listen(
         (config.compat, web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
     let opened = lines.clone();
     let server = HttpServer::new(move || {
-        let asked = lines.clone();
+        let (asked, entered) = (lines.clone(), desk.clone());
         App::new()
             .app_data(desk.clone())
             .app_data(lines.clone())
             .configure(routes::routes)
+            .wrap_fn(move |request, service| entrance::enter(entered.clone(), request, service))
             .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::cross_origin)))
             .wrap_fn(move |request, service| {
                 asked.asked(&request);
@@ -116,7 +175,13 @@ fn listen(
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(STOP_TIME_MAX.as_secs())
     .disable_signals()
-    .listen(listener)?;
+    .tls_handshake_timeout(HANDSHAKE_TIME_MAX);
+    let server = match certificate {
+        Some(certificate) => {
+            server.listen_rustls_0_23(listener, certificate.server().map_err(io::Error::from)?)?
+        }
+        None => server.listen(listener)?,
+    };
     Ok(server.run())
 }
 
@@ -124,6 +189,7 @@ fn listen(
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    operator: Option<SocketAddr>,
     stop: Handle,
     thread: Option<thread::JoinHandle<io::Result<()>>>,
 }
@@ -131,6 +197,10 @@ pub struct Running {
 impl Running {
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn operator_addr(&self) -> Option<SocketAddr> {
+        self.operator
     }
 
     pub fn handle(&self) -> Handle {

@@ -1,6 +1,6 @@
 //! The task that takes out what has ended, so that a name nobody looks up does not stay in memory.
 
-use crate::desk::Desk;
+use crate::{condition::Trouble, desk::Desk, limits, metrics};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -11,6 +11,7 @@ pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
     loop {
         ticks.tick().await;
         let swept = desk.book.sweep(desk.now());
+        desk.condition.set(Trouble::BookFull, desk.book.is_full());
         tracing::debug!(
             expired = swept.expired,
             forgotten = swept.forgotten,
@@ -18,5 +19,20 @@ pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
             held = desk.book.held(),
             "swept"
         );
+    }
+}
+
+/// What must happen more often: whole budgets are forgotten, and the counters' rates sampled. Runs until dropped.
+pub(crate) async fn tidy(desk: Arc<Desk>) {
+    let mut budgets = interval(limits::SWEEP);
+    let mut samples = interval(metrics::PACE);
+    for ticks in [&mut budgets, &mut samples] {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
+        tokio::select! {
+            _ = budgets.tick() => desk.limits.forget_idle(),
+            _ = samples.tick() => desk.metrics.sample(desk.now().steady),
+        }
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{DEADLINE, Phonebook, answer, compat, local, serve, signed};
-use fyteclub_phonebook::Config;
+use fyteclub_phonebook::{Config, Rates};
 use serde_json::json;
 use std::{
     io::{Read, Write},
@@ -161,6 +161,55 @@ fn slow_heads_and_slow_bodies_are_cut_off_while_others_are_served() {
     for stream in slow_bodies {
         answer(stream).is_problem(408, "too_slow");
     }
+    is_well(&phonebook);
+}
+
+#[test]
+fn huge_heads_are_refused_and_forgotten() {
+    let phonebook = signed();
+    let many: String = (0..5000).map(|number| format!("X-Header-{number}: {number}\r\n")).collect();
+    let long = format!("X-Long: {}\r\n", "x".repeat(1_000_000));
+    for headers in [many, long] {
+        let mut stream = phonebook.connect();
+        let _ = stream.write_all(format!("GET /health HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes());
+        assert!(!is_cut_off(stream).starts_with("HTTP/1.1 2"));
+        is_well(&phonebook);
+    }
+}
+
+#[test]
+fn a_flood_of_what_does_not_exist_is_answered_and_leaves_the_others_served() {
+    let phonebook = serve(Config { limits: Rates::default(), ..local() });
+    let flooders: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = phonebook.connect();
+            std::thread::spawn(move || {
+                let request = b"GET /wp-login.php HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
+                let mut answers = Vec::new();
+                for _ in 0..100 {
+                    stream.write_all(&request).unwrap();
+                    let mut answered = 0;
+                    while answered < 50 {
+                        let mut buffer = [0; 16_384];
+                        let length = stream.read(&mut buffer).unwrap();
+                        assert!(length > 0, "cut off");
+                        answers.extend_from_slice(&buffer[..length]);
+                        answered = String::from_utf8_lossy(&answers).matches("HTTP/1.1 404").count();
+                    }
+                    answers.clear();
+                }
+            })
+        })
+        .collect();
+    let mut served = 0;
+    while flooders.iter().any(|flooder| !flooder.is_finished()) {
+        let start = Instant::now();
+        is_well(&phonebook);
+        assert!(start.elapsed().as_secs() < 5, "the others waited {:?}", start.elapsed());
+        served += 1;
+    }
+    flooders.into_iter().for_each(|flooder| flooder.join().unwrap());
+    assert!(served > 0);
     is_well(&phonebook);
 }
 

@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::{DEADLINE, Phonebook, eventually};
+use common::{DEADLINE, Phonebook, Player, eventually};
+use fyteclub_proto::phonebook::Register;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::{
@@ -103,6 +104,90 @@ fn its_log_names_nobody() {
 }
 
 #[test]
+fn its_log_names_nobody_whatever_is_refused() {
+    const NAME: &str = "Alice Ashe@Omega";
+    let directory = tempfile::tempdir().unwrap();
+    let audit = directory.path().join("audit.jsonl");
+    let mut command =
+        command(&["--listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.0/8", "--operator", "off"]);
+    command.args([
+        "--limit-lookup",
+        "1/h burst 3",
+        "--limit-register-key",
+        "1/h burst 3",
+        "--max-records",
+        "2",
+    ]);
+    let mut process = Process::start(command.env("RUST_LOG", "info").arg("--audit").arg(&audit));
+    let ask = |method: &str, path: &str, body: &str| {
+        let headers = ["Content-Type: application/json", "X-Forwarded-For: 203.0.113.77"];
+        process.phonebook.request(method, path, &headers, body).status
+    };
+    let (alice, mallory) = (Player::new(1), Player::new(2));
+    let register = |body: &Register| ask("POST", "/api/register", &common::json(body));
+    let mut forged = alice.register(NAME, 9);
+    forged.port = 1;
+    let statuses = [
+        register(&alice.register(NAME, 1)),
+        register(&alice.register(NAME, 1)),
+        register(&mallory.register(NAME, 1)),
+        register(&forged),
+        register(&alice.register_at(NAME, 9, 1)),
+        register(&mallory.register("Bob Birch@Omega", 1)),
+        register(&mallory.register("Cora Cole@Omega", 1)),
+        register(&mallory.register("Bob Birch@Omega", 2)),
+        ask("GET", "/api/lookup/Alice%20Ashe@Omega", ""),
+        ask("GET", "/api/lookup/Alice%20Ashe%0a@Omega", ""),
+        ask("GET", "/api/lookup/Nobody@Omega", ""),
+        ask("GET", "/api/lookup/Nobody@Omega", ""),
+        ask("POST", "/api/register", "{\"playerName\":\"Alice Ashe@Omega\""),
+    ];
+    assert_eq!(statuses, [200, 409, 409, 401, 401, 200, 503, 429, 200, 400, 404, 429, 400]);
+    let mut garbage = process.phonebook.connect();
+    garbage.write_all(b"Alice Ashe@Omega\r\n\r\n").unwrap();
+    let _ = garbage.read_to_end(&mut Vec::new());
+    process.signal(Signal::TERM);
+    process.exit();
+
+    let mut log = String::new();
+    process.child.stderr.as_mut().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("INFO"), "the log is on: {log}");
+    let audit = std::fs::read_to_string(audit).unwrap();
+    let key = |player: &Player| player.register(NAME, 1).public_key.to_string();
+    let keys = [key(&alice), key(&mallory)];
+    for secret in ["Alice", "Ashe", "Bob", "Cora", "Nobody", "Omega", "203.0.113.77", &keys[0], &keys[1]] {
+        let bare = secret.trim_start_matches("ed25519:");
+        assert!(!log.contains(bare), "{secret} in {log}");
+        assert!(!audit.contains(bare), "{secret} in {audit}");
+    }
+    for event in ["replay", "hijack", "bad_signature", "clock_skew", "limited"] {
+        assert!(audit.contains(&format!("\"event\":\"{event}\"")), "{event} in {audit}");
+    }
+    let lines: Vec<serde_json::Value> =
+        audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line["from"] == "203.0.113.0"), "{audit}");
+    let name = |event| lines.iter().find(|line| line["event"] == event).unwrap()["name"].clone();
+    assert!(name("hijack").is_string() && name("hijack") == name("replay"), "one name, one hash: {audit}");
+}
+
+#[test]
+fn a_hangup_without_a_certificate_is_nothing() {
+    let process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--operator", "off"]));
+    process.signal(Signal::HUP);
+    assert_eq!(process.phonebook.get("/health").status, 200);
+    process.signal(Signal::HUP);
+    assert_eq!(process.phonebook.get("/health").status, 200);
+}
+
+#[test]
+fn plain_http_beyond_this_machine_is_refused_with_the_ways_out() {
+    let told = refused(&["--listen", "0.0.0.0:0"]);
+    for words in ["`tls_cert` and `tls_key`", "behind a proxy", "`plain_http = true` (--plain-http)"] {
+        assert!(told.contains(words) && told.lines().count() == 1, "{told}");
+    }
+}
+
+#[test]
 fn a_ttl_on_the_command_line_counts() {
     let process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--ttl", "1"]));
     process.phonebook.register(json!({"playerName": "A", "port": 1})).is(200, r#"{"success":true}"#);
@@ -139,7 +224,7 @@ fn a_bad_configuration_is_told_in_one_sentence() {
     let path = directory.path().join("phonebook.toml");
     for (text, words) in [
         ("lisen = '0.0.0.0:80'", "has a key `lisen` that does not exist; the keys are listen, ttl"),
-        ("listen = 'everywhere'", "is `everywhere`; write an address and a port, such as 0.0.0.0:3000"),
+        ("listen = 'everywhere'", "is `everywhere`; write an address and a port, such as 127.0.0.1:3000"),
         ("debug_players = true", "remove it or set `compat` to true"),
         ("listen =", "is not TOML at line 1"),
     ] {

@@ -201,6 +201,11 @@ impl Book {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Whether new names are refused.
+    pub fn is_full(&self) -> bool {
+        self.held() >= self.terms.max_records
+    }
+
     /// At most `limit` live registrations in no order. Copies them shard by shard, so the whole is no snapshot.
     pub fn listed(&self, limit: usize, now: Moment) -> Vec<(Box<str>, Found)> {
         let mut players = Vec::new();

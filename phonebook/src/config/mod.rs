@@ -2,12 +2,14 @@
 
 mod password;
 mod sources;
+mod wanted;
 
-use crate::address::Network;
+use crate::{address::Network, audit::AuditFile, limits::Rates, operator::Operator};
 pub use password::Password;
 pub use sources::{ConfigError, ENV_PREFIX, KEYS, Layers, Origin};
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -36,12 +38,34 @@ pub struct Config {
     pub workers: usize,
     /// Most connections at once, over all workers; each takes two file descriptors.
     pub max_connections: usize,
+    /// How often who may ask.
+    pub limits: Rates,
+    /// The operator's page and metrics. Off here; the program has it on loopback, see [`OPERATOR`].
+    pub operator: Operator,
+    /// Whether the operator's page may be served beyond this machine. It asks for no password.
+    pub operator_anywhere: bool,
+    /// `None`: no audit log.
+    pub audit: Option<AuditFile>,
+    /// The own certificate; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whether plain HTTP may be served beyond this machine.
+    pub plain_http: bool,
+}
+
+/// Where the program has the operator's page unless told otherwise.
+pub const OPERATOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3001);
+
+/// A certificate chain and its key, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: (Ipv4Addr::UNSPECIFIED, 3000).into(),
+            listen: (Ipv4Addr::LOCALHOST, 3000).into(),
             ttl: Duration::from_secs(3600),
             compat: false,
             password: None,
@@ -52,6 +76,12 @@ impl Default for Config {
             debug_players: false,
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
             max_connections: 8192,
+            limits: Rates::default(),
+            operator: Operator::Off,
+            operator_anywhere: false,
+            audit: None,
+            tls: None,
+            plain_http: false,
         }
     }
 }

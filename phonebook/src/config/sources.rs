@@ -2,8 +2,8 @@
 //!
 //! A mistake is told in one sentence: where it is, which key, what stands there, what to write instead.
 
-use super::{Config, Password};
-use crate::address::Network;
+use super::{Config, OPERATOR, Password, TlsFiles, wanted::wanted};
+use crate::{address::Network, audit::AuditFile, limits::Rate, operator::Operator};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 25] = [
     "listen",
     "ttl",
     "compat",
@@ -27,6 +27,20 @@ pub const KEYS: [&str; 11] = [
     "debug_players",
     "workers",
     "max_connections",
+    "limit_register",
+    "limit_lookup",
+    "limit_introduce",
+    "limit_socket",
+    "limit_register_key",
+    "limit_introduce_key",
+    "operator",
+    "operator_anywhere",
+    "audit",
+    "audit_size",
+    "audit_addresses",
+    "tls_cert",
+    "tls_key",
+    "plain_http",
 ];
 
 /// One sentence for the operator.
@@ -52,6 +66,8 @@ pub enum ConfigError {
          remove it or set `compat` to true"
     )]
     DebugWithoutCompat,
+    #[error("`tls_cert` and `tls_key` belong together, and only one of them is there; add the other")]
+    HalfACertificate,
 }
 
 /// Where a value was written.
@@ -74,9 +90,34 @@ impl fmt::Display for Origin {
 
 /// Collects a [`Config`]: start with the weakest source, end with the strongest.
 #[derive(Debug, Default)]
-pub struct Layers(Config);
+pub struct Layers {
+    config: Config,
+    audit: Audit,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+}
+
+/// Settings that mean something only with `audit`.
+#[derive(Debug)]
+struct Audit {
+    path: Option<PathBuf>,
+    size: u64,
+    full_addresses: bool,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { path: None, size: 8 << 20, full_addresses: false }
+    }
+}
 
 impl Layers {
+    /// For a program: the operator's page is on where nothing else is.
+    pub fn of_a_program() -> Self {
+        let config = Config { operator: Operator::IfFree(OPERATOR), ..Config::default() };
+        Self { config, ..Self::default() }
+    }
+
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
@@ -103,10 +144,18 @@ impl Layers {
 
     /// Checks what concerns several keys.
     pub fn finish(self) -> Result<Config, ConfigError> {
-        if self.0.debug_players && !self.0.compat {
+        let Self { mut config, audit, tls_cert, tls_key } = self;
+        if config.debug_players && !config.compat {
             return Err(ConfigError::DebugWithoutCompat);
         }
-        Ok(self.0)
+        let Audit { path, size, full_addresses } = audit;
+        config.audit = path.map(|path| AuditFile { path, size, full_addresses });
+        config.tls = match (tls_cert, tls_key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            _ => return Err(ConfigError::HalfACertificate),
+        };
+        Ok(config)
     }
 
     fn toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
@@ -125,7 +174,7 @@ impl Layers {
         let Some(key) = KEYS.into_iter().find(|known| *known == key) else {
             return Err(ConfigError::UnknownKey { origin, key: key.to_owned() });
         };
-        let config = &mut self.0;
+        let config = &mut self.config;
         let value = value.trim();
         let understood = match key {
             "listen" => assign(&mut config.listen, value.parse().ok()),
@@ -141,27 +190,26 @@ impl Layers {
             "debug_players" => assign(&mut config.debug_players, truth(value)),
             "workers" => assign(&mut config.workers, within(value, 1..=256)),
             "max_connections" => assign(&mut config.max_connections, within(value, 1..=1_000_000)),
+            "limit_register" => assign(&mut config.limits.register, rate(value)),
+            "limit_lookup" => assign(&mut config.limits.lookup, rate(value)),
+            "limit_introduce" => assign(&mut config.limits.introduce, rate(value)),
+            "limit_socket" => assign(&mut config.limits.socket, rate(value)),
+            "limit_register_key" => assign(&mut config.limits.register_key, rate(value)),
+            "limit_introduce_key" => assign(&mut config.limits.introduce_key, rate(value)),
+            "operator" => assign(&mut config.operator, operator(value)),
+            "operator_anywhere" => assign(&mut config.operator_anywhere, truth(value)),
+            "audit" => assign(&mut self.audit.path, path(value)),
+            "audit_size" => assign(&mut self.audit.size, within(value, 65_536..=1 << 40)),
+            "audit_addresses" => assign(&mut self.audit.full_addresses, full_or_cut(value)),
+            "tls_cert" => assign(&mut self.tls_cert, path(value)),
+            "tls_key" => assign(&mut self.tls_key, path(value)),
+            "plain_http" => assign(&mut config.plain_http, truth(value)),
             _ => unreachable!("`key` is one of KEYS"),
         };
         understood.ok_or_else(|| {
             let value = if value.is_empty() { "empty".to_owned() } else { format!("`{value}`") };
             ConfigError::BadValue { origin, key, value, wanted: wanted(key) }
         })
-    }
-}
-
-fn wanted(key: &str) -> &'static str {
-    match key {
-        "listen" => "an address and a port, such as 0.0.0.0:3000 or [::]:3000",
-        "ttl" => "a number of seconds from 1 to 31536000, such as 3600",
-        "pin" => "a number of seconds from 0 to 31536000, such as 604800 for a week",
-        "sweep" => "a number of seconds from 1 to 31536000, such as 60",
-        "compat" | "debug_players" => "true or false",
-        "password" => "some characters, or leave it out for no password",
-        "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
-        "max_records" => "a number from 1 to 1000000000, such as 2000000",
-        "workers" => "a number of threads from 1 to 256, such as 2",
-        _ => "a number from 1 to 1000000, such as 8192",
     }
 }
 
@@ -176,6 +224,32 @@ fn seconds(text: &str, least: u64) -> Option<Duration> {
 
 fn within<T: FromStr + PartialOrd>(text: &str, range: std::ops::RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))
+}
+
+fn is_off(text: &str) -> bool {
+    text.eq_ignore_ascii_case("off")
+}
+
+/// `Some(None)` is no limit.
+fn rate(text: &str) -> Option<Option<Rate>> {
+    if is_off(text) { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+fn operator(text: &str) -> Option<Operator> {
+    if is_off(text) { Some(Operator::Off) } else { text.parse().ok().map(Operator::At) }
+}
+
+/// `Some(None)` takes back what a weaker source said.
+fn path(text: &str) -> Option<Option<PathBuf>> {
+    if text.is_empty() { None } else { Some((!is_off(text)).then(|| text.into())) }
+}
+
+fn full_or_cut(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "full" => Some(true),
+        "cut" => Some(false),
+        _ => None,
+    }
 }
 
 fn truth(text: &str) -> Option<bool> {
@@ -202,6 +276,7 @@ fn plain(value: &toml::Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Rates;
 
     fn from_file(text: &str) -> Result<Config, String> {
         let mut layers = Layers::default();
@@ -214,7 +289,10 @@ mod tests {
         let config = from_file(
             "listen = '127.0.0.1:8080'\nttl = 10\ncompat = true\npassword = 'x'\npin = 0\nsweep = 5\n\
              trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
-             max_connections = 9",
+             max_connections = 9\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
+             limit_socket = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
+             operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
+             audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true",
         )
         .unwrap();
         let expected = Config {
@@ -229,6 +307,12 @@ mod tests {
             debug_players: true,
             workers: 3,
             max_connections: 9,
+            limits: Rates { lookup: Rate::new(7, 1, 8), register_key: Rate::new(1, 5, 10), ..Rates::OFF },
+            operator: Operator::At("127.0.0.1:9".parse().unwrap()),
+            operator_anywhere: true,
+            audit: Some(AuditFile { path: "/a".into(), size: 70_000, full_addresses: true }),
+            tls: Some(TlsFiles { cert: "c".into(), key: "k".into() }),
+            plain_http: true,
         };
         assert_eq!(config, expected);
     }
@@ -261,6 +345,10 @@ mod tests {
                 "ttl = 0",
                 "`ttl` in pb.toml is `0`; write a number of seconds from 1 to 31536000, such as 3600",
             ),
+            (
+                "limit_lookup = '5'",
+                "`limit_lookup` in pb.toml is `5`; write a rate, such as 100/s burst 1000 or 1/5s burst 10, or off",
+            ),
             ("compat = 'perhaps'", "`compat` in pb.toml is `perhaps`; write true or false"),
             (
                 "password = ''",
@@ -282,6 +370,7 @@ mod tests {
         assert!(
             from_file("compat = true\nttl =").unwrap_err().starts_with("pb.toml is not TOML at line 2: ")
         );
+        assert!(from_file("tls_cert = 'x'").unwrap_err().contains("belong together"));
         assert!(from_file("debug_players = true").unwrap_err().contains("only in compatibility mode"));
     }
 }

@@ -1,3 +1,5 @@
 //! What touches the operating system below HTTP.
 
 pub mod patience;
+pub mod private;
+pub mod process;

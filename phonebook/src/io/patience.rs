@@ -4,6 +4,7 @@
 //! a later head sent byte by byte, of answers that nobody reads, nor of what it skips of a refused body. Here every
 //! connection must bring a new head within [`PATIENCE`], whatever it does meanwhile.
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
     HttpRequest,
     dev::{Extensions, ServiceRequest},
@@ -54,7 +55,9 @@ impl Lines {
 
     /// For `HttpServer::on_connect`.
     pub(crate) fn opened(&self, stream: &dyn Any, data: &mut Extensions) {
-        let Some(Ok(socket)) = stream.downcast_ref::<TcpStream>().map(second_handle) else { return };
+        let encrypted = || stream.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
+        let Some(stream) = stream.downcast_ref::<TcpStream>().or_else(encrypted) else { return };
+        let Ok(socket) = second_handle(stream) else { return };
         let line = Arc::new(Line { socket, due: AtomicU64::new(self.due_in(self.patience)) });
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&line));
         data.insert(line);
@@ -72,6 +75,12 @@ impl Lines {
         if let Some(line) = request.conn_data::<Arc<Line>>() {
             line.due.store(self.due_in(FAREWELL), Ordering::Relaxed);
         }
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn count(&self) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().filter(|line| line.strong_count() > 0).count()
     }
 
     /// Runs until dropped.

@@ -1,7 +1,7 @@
 //! `GET /health` and `GET /api/health`: whether it runs, in the original's word and in the specification's.
 
 use crate::{desk::Desk, guard::Admitted};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -16,15 +16,19 @@ struct Health {
 
 /// Open even where a password is set, so that a supervisor needs none.
 pub(super) async fn healthy(desk: web::Data<Desk>) -> HttpResponse {
-    health(&desk, "healthy")
+    health(&desk, StatusCode::OK, "healthy")
 }
 
+/// For machines that decide where to send clients: 503 while something is wrong, and the body says so.
 pub(super) async fn ok(_: Admitted, desk: web::Data<Desk>) -> HttpResponse {
-    health(&desk, "ok")
+    match desk.condition.is_degraded() {
+        false => health(&desk, StatusCode::OK, "ok"),
+        true => health(&desk, StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+    }
 }
 
-fn health(desk: &Desk, status: &'static str) -> HttpResponse {
-    HttpResponse::Ok().json(Health {
+fn health(desk: &Desk, code: StatusCode, status: &'static str) -> HttpResponse {
+    HttpResponse::build(code).json(Health {
         service: "fyteclub-phonebook",
         status,
         active_users: desk.book.len(),

@@ -5,7 +5,9 @@ use crate::{
     body,
     book::{Contact, Key},
     desk::Desk,
+    entrance,
     guard::{self, Admitted, COMPAT_KEY_MAX},
+    limits::Class,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
@@ -25,6 +27,7 @@ pub(super) async fn register(
     };
     let name = name.as_str().ok_or(Problem::NameNotText)?;
     guard::check_name(name)?;
+    entrance::concerns(&desk, &request, name);
     let port = port_of(port).ok_or(Problem::BadPort)?;
 
     let now = desk.now();
@@ -32,6 +35,7 @@ pub(super) async fn register(
         true => (unsigned_key(&fields)?, None),
         false => {
             let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
+            desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
             (Some(Key::Peer(body.public_key)), Some(body.sequence))
         }
     };

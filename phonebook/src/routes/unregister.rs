@@ -3,7 +3,9 @@
 use crate::{
     body,
     desk::Desk,
+    entrance,
     guard::{self, Admitted},
+    limits::Class,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,12 +21,14 @@ pub(super) async fn unregister(
     let name = body::present(&fields, "playerName").ok_or(Problem::NameMissing)?;
     let name = name.as_str().ok_or(Problem::NameNotText)?;
     guard::check_name(name)?;
+    entrance::concerns(&desk, &request, name);
 
     let now = desk.now();
     let existed = match desk.compat {
         true => desk.book.unregister(name, None, now)?,
         false => {
             let body = guard::signed_unregister(&fields, name.to_owned(), now)?;
+            desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
             desk.book.unregister(name, Some((&body.public_key, body.sequence)), now)?
         }
     };

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT (Ctrl-C elsewhere) stop the server in order.
+//! SIGTERM and SIGINT (Ctrl-C elsewhere) stop the server in order; SIGHUP has the certificate read again.
 
 use actix_rt::task::JoinHandle;
 use fyteclub_phonebook::Handle;
@@ -6,24 +6,28 @@ use std::io;
 
 /// Listens from now on, so that a signal right after this returned is not lost.
 #[cfg(unix)]
-pub(crate) fn stop_on_signal(stop: Handle) -> io::Result<JoinHandle<()>> {
+pub(crate) fn obey(handle: Handle) -> io::Result<JoinHandle<()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(actix_rt::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => handle.reload(),
+            }
         }
         super::systemd::stopping();
-        stop.stop();
+        handle.stop();
     }))
 }
 
 #[cfg(not(unix))]
-pub(crate) fn stop_on_signal(stop: Handle) -> io::Result<JoinHandle<()>> {
+pub(crate) fn obey(handle: Handle) -> io::Result<JoinHandle<()>> {
     Ok(actix_rt::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            stop.stop();
+            handle.stop();
         }
     }))
 }

@@ -4,7 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use ed25519_dalek::SigningKey;
-use fyteclub_phonebook::{Config, Running, Server};
+use fyteclub_phonebook::{Config, Rates, Running, Server};
 use fyteclub_proto::phonebook::{Register, Unregister, Visibility};
 use serde_json::Value;
 use std::{
@@ -20,8 +20,9 @@ pub struct Phonebook {
     pub addr: SocketAddr,
 }
 
+/// Without limits: waiting here is asking again and again.
 pub fn local() -> Config {
-    Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() }
+    Config { listen: ([127, 0, 0, 1], 0).into(), limits: Rates::OFF, ..Config::default() }
 }
 
 pub fn serve(config: Config) -> Phonebook {
@@ -101,6 +102,11 @@ impl Phonebook {
 
     pub fn get(&self, path: &str) -> Response {
         self.request("GET", path, &[], "")
+    }
+
+    /// By another name than the one of all other requests.
+    pub fn get_as(&self, host: &str, path: &str) -> Response {
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
     pub fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Response {

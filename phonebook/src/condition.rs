@@ -1,0 +1,47 @@
+//! What is wrong at the moment, for machines that ask `/api/health` and for the operator's page.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Something that keeps the phone book from doing all of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Trouble {
+    /// New names are refused; known ones are served.
+    BookFull = 1,
+}
+
+/// Any number of troubles at once. Whoever notices one sets it, and takes it back.
+#[derive(Debug, Default)]
+pub(crate) struct Condition(AtomicU8);
+
+impl Condition {
+    pub(crate) fn set(&self, trouble: Trouble, is_so: bool) {
+        let bit = trouble as u8;
+        let before = match is_so {
+            true => self.0.fetch_or(bit, Ordering::Relaxed),
+            false => self.0.fetch_and(!bit, Ordering::Relaxed),
+        };
+        if (before & bit != 0) != is_so {
+            tracing::warn!(?trouble, is_so, "the phone book's condition changed");
+        }
+    }
+
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_degraded_while_anything_is_wrong() {
+        let condition = Condition::default();
+        assert!(!condition.is_degraded());
+        for is_so in [true, true, false, false] {
+            condition.set(Trouble::BookFull, is_so);
+            assert_eq!(condition.is_degraded(), is_so);
+        }
+    }
+}

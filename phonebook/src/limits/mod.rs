@@ -1,0 +1,207 @@
+//! How often who may ask: a budget for each class of request, by the client's address and, for what is signed, by key.
+//!
+//! The decision takes no memory but for a newcomer, and comes before anything that costs: a refused request is cheaper
+//! than a served one. A key's budget is charged only after its signature held, so that nobody empties another's.
+
+mod rate;
+mod store;
+
+use fyteclub_proto::id::PeerId;
+use governor::{
+    RateLimiter,
+    clock::{Clock, MonotonicClock},
+    middleware::NoOpMiddleware,
+};
+pub use rate::{NotARate, Rate, Rates};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use store::{Holder, Store};
+
+/// Most budgets of one class that are remembered at once, at most 50 bytes each (80 by key). A budget is forgotten when it is whole
+/// again: a million players at one heartbeat have about 125,000 between two sweeps.
+const HOLDERS_MAX: usize = 1 << 18;
+
+/// How often whole budgets are forgotten.
+pub(crate) const SWEEP: Duration = Duration::from_secs(5);
+
+/// What is counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Registering and unregistering, and giving a name to another key.
+    Registration,
+    /// Each name that is asked for.
+    Lookup,
+    Introduction,
+    /// Opening a live connection.
+    Socket,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 4] = [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Lookup => "lookup",
+            Self::Introduction => "introduction",
+            Self::Socket => "socket",
+        }
+    }
+}
+
+/// Whose budget was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum By {
+    Address,
+    Key,
+}
+
+/// The budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    pub class: Class,
+    pub by: By,
+    /// Whole seconds after which it is worth trying: what is missing, rounded up, and up to half as much again by chance,
+    /// so that those who were refused together do not come back together.
+    pub retry_after: u32,
+}
+
+/// A client's address as far as it is one client: IPv4 whole, IPv6 by its /64, which is what one line gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Source {
+    V4(u32),
+    V6(u64),
+}
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.to_bits()),
+            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+impl Holder for Source {
+    /// A provider: the /16 of IPv4, the /32 of IPv6.
+    fn neighbourhood(&self) -> u64 {
+        match self {
+            Self::V4(bits) => u64::from(bits >> 16) | 1 << 63,
+            Self::V6(bits) => bits >> 32,
+        }
+    }
+}
+
+impl Holder for PeerId {
+    /// Keys have no neighbours: any thousandth of them share.
+    fn neighbourhood(&self) -> u64 {
+        self.as_bytes().iter().fold(0, |hash: u64, byte| hash.rotate_left(7) ^ u64::from(*byte))
+    }
+}
+
+/// One class's budgets of one kind of holder.
+struct Budgets<K: Holder, C: Clock>(Option<Counted<K, C>>);
+
+struct Counted<K: Holder, C: Clock> {
+    limiter: RateLimiter<K, Store<K>, C, NoOpMiddleware<C::Instant>>,
+    burst: NonZeroU32,
+    clock: C,
+}
+
+impl<K: Holder, C: Clock + Clone> Budgets<K, C> {
+    fn new(rate: Option<Rate>, clock: &C, room: usize) -> Self {
+        Self(rate.map(|rate| Counted {
+            limiter: RateLimiter::new(rate.quota(), Store::new(room), clock.clone()),
+            burst: rate.burst(),
+            clock: clock.clone(),
+        }))
+    }
+
+    /// How long is missing. What costs more than the whole burst costs the whole burst: else it could never be had.
+    fn charge(&self, holder: K, cost: u32) -> Result<(), Duration> {
+        let (Some(counted), Some(cost)) = (&self.0, NonZeroU32::new(cost)) else { return Ok(()) };
+        match counted.limiter.check_key_n(&holder, cost.min(counted.burst)) {
+            Ok(Err(until)) => Err(until.wait_time_from(counted.clock.now())),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    fn forget_idle(&self) {
+        if let Some(counted) = &self.0 {
+            counted.limiter.retain_recent();
+        }
+    }
+}
+
+/// All budgets. Shared by reference between all workers.
+pub(crate) struct Limits<C: Clock = MonotonicClock> {
+    /// In the order of [`Class::ALL`].
+    addresses: [Budgets<Source, C>; 4],
+    registration_keys: Budgets<PeerId, C>,
+    introduction_keys: Budgets<PeerId, C>,
+    chance: RandomState,
+    refused: AtomicU64,
+}
+
+impl Limits {
+    pub(crate) fn new(rates: &Rates) -> Self {
+        Self::with_clock(rates, &MonotonicClock, HOLDERS_MAX)
+    }
+}
+
+impl<C: Clock + Clone> Limits<C> {
+    fn with_clock(rates: &Rates, clock: &C, room: usize) -> Self {
+        let by_address = [rates.register, rates.lookup, rates.introduce, rates.socket];
+        Self {
+            addresses: by_address.map(|rate| Budgets::new(rate, clock, room)),
+            registration_keys: Budgets::new(rates.register_key, clock, room),
+            introduction_keys: Budgets::new(rates.introduce_key, clock, room),
+            chance: RandomState::new(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Charges a client's address; `cost` is 1, or the number of names in a batch.
+    pub(crate) fn check_address(&self, class: Class, address: IpAddr, cost: u32) -> Result<(), Limited> {
+        let budgets = &self.addresses[class as usize];
+        budgets.charge(address.into(), cost).map_err(|missing| self.limited(class, By::Address, missing))
+    }
+
+    /// Charges a key. Only for what the key is proven to have signed. Lookups and sockets have no budget by key.
+    pub(crate) fn check_key(&self, class: Class, key: &PeerId, cost: u32) -> Result<(), Limited> {
+        let budgets = match class {
+            Class::Registration => &self.registration_keys,
+            Class::Introduction => &self.introduction_keys,
+            Class::Lookup | Class::Socket => return Ok(()),
+        };
+        budgets.charge(*key, cost).map_err(|missing| self.limited(class, By::Key, missing))
+    }
+
+    /// Forgets every budget that is whole again.
+    pub(crate) fn forget_idle(&self) {
+        self.addresses.iter().for_each(Budgets::forget_idle);
+        self.registration_keys.forget_idle();
+        self.introduction_keys.forget_idle();
+    }
+
+    fn limited(&self, class: Class, by: By, missing: Duration) -> Limited {
+        let seconds = missing.as_millis().div_ceil(1000).clamp(1, 7 * 86_400) as u32;
+        let chance = self.chance.hash_one(self.refused.fetch_add(1, Ordering::Relaxed)) as u32;
+        Limited { class, by, retry_after: seconds + chance % (seconds.div_ceil(2) + 1) }
+    }
+}
+
+impl<C: Clock> fmt::Debug for Limits<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

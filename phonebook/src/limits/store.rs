@@ -1,0 +1,119 @@
+//! Where the budgets' states lie: a bounded table, so that who has many addresses cannot take the memory.
+//!
+//! A full table changes nothing for those who are in it. Newcomers then share budgets by neighbourhood until the sweep
+//! has made room: who floods from one provider's range spoils the newcomers of that range, and hardly others.
+
+use governor::{
+    nanos::Nanos,
+    state::{StateStore, keyed::ShrinkableKeyedStateStore},
+};
+use hashbrown::HashTable;
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const SHARDS: usize = 64;
+/// Budgets that newcomers share when the table is full.
+const CROWDS: usize = 1024;
+
+/// Whose budget it is.
+pub(super) trait Holder: Copy + Eq + Hash {
+    /// With whom it shares when there is no room.
+    fn neighbourhood(&self) -> u64;
+}
+
+type Shard<K> = Mutex<HashTable<(K, Nanos)>>;
+
+pub(super) struct Store<K> {
+    hasher: RandomState,
+    shards: Box<[Shard<K>]>,
+    crowds: Box<[Mutex<Option<Nanos>>]>,
+    held: AtomicUsize,
+    room: usize,
+}
+
+impl<K: Holder> Store<K> {
+    pub(super) fn new(room: usize) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            crowds: (0..CROWDS).map(|_| Mutex::default()).collect(),
+            held: AtomicUsize::new(0),
+            room,
+        }
+    }
+
+    fn takes_a_place(&self) -> bool {
+        let more = |held| (held < self.room).then_some(held + 1);
+        self.held.try_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K: Holder> StateStore for Store<K> {
+    type Key = K;
+
+    fn measure_and_replace<T, F, E>(&self, key: &K, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let hash = self.hasher.hash_one(key);
+        // The table inside a shard uses the other half of the hash.
+        let mut shard = lock(&self.shards[(hash >> 32) as usize % SHARDS]);
+        if let Some((_, state)) = shard.find_mut(hash, |(holder, _)| holder == key) {
+            let (outcome, new) = decide(Some(*state))?;
+            *state = new;
+            return Ok(outcome);
+        }
+        if self.takes_a_place() {
+            // One refused at its first request is not remembered: there is no debt.
+            let decided = decide(None);
+            match decided {
+                Ok((outcome, new)) => {
+                    shard.insert_unique(hash, (*key, new), |(holder, _)| self.hasher.hash_one(holder));
+                    return Ok(outcome);
+                }
+                Err(refused) => {
+                    self.held.fetch_sub(1, Ordering::Relaxed);
+                    return Err(refused);
+                }
+            }
+        }
+        drop(shard);
+        let crowd = self.hasher.hash_one(key.neighbourhood());
+        let mut state = lock(&self.crowds[crowd as usize % CROWDS]);
+        let (outcome, new) = decide(*state)?;
+        *state = Some(new);
+        Ok(outcome)
+    }
+}
+
+impl<K: Holder> ShrinkableKeyedStateStore<K> for Store<K> {
+    fn retain_recent(&self, drop_below: Nanos) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let before = shard.len();
+            shard.retain(|(_, state)| *state > drop_below);
+            self.held.fetch_sub(before - shard.len(), Ordering::Relaxed);
+            // What a flood took is given back.
+            if shard.capacity() > 64 && shard.len() < shard.capacity() / 4 {
+                shard.shrink_to(0, |(holder, _)| self.hasher.hash_one(holder));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,242 @@
+//! What is counted, and the text that Prometheus reads. Numbers only: no label is a name, an address or a key.
+//!
+//! The hot path touches counters that were made before: an atomic each, and one short lock for the time that it took.
+
+mod rates;
+mod route;
+
+use crate::{
+    io::process,
+    limits::{By, Class, Limited},
+    problem::Problem,
+};
+use actix_web::http::StatusCode;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use rates::Rates;
+pub(crate) use rates::{PACE, PerSecond};
+pub(crate) use route::Route;
+use std::{fmt, time::Duration};
+
+/// From what a lookup takes to what nobody should wait for, in seconds.
+const LATENCIES: [f64; 13] =
+    [0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0];
+const STATUS_CLASSES: [StatusClass; 5] =
+    [StatusClass::S1xx, StatusClass::S2xx, StatusClass::S3xx, StatusClass::S4xx, StatusClass::S5xx];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum StatusClass {
+    S1xx,
+    S2xx,
+    S3xx,
+    S4xx,
+    S5xx,
+}
+
+impl EncodeLabelValue for StatusClass {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let digit = *self as usize + 1;
+        (&*format!("{digit}xx")).encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: Route,
+    status: StatusClass,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Timed {
+    route: Route,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitedBy {
+    class: &'static str,
+    by: &'static str,
+}
+
+/// What becomes of introductions. Each is counted once when it is asked for, and once by how it ends.
+#[derive(Debug)]
+pub(crate) struct Introductions {
+    pub(crate) asked: Counter,
+    pub(crate) accepted: Counter,
+    pub(crate) declined: Counter,
+    /// Nobody there, not allowed, or no answer: the asker is told the same.
+    pub(crate) unanswered: Counter,
+}
+
+/// Readings that are taken when somebody looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Readings {
+    pub(crate) users: usize,
+    pub(crate) held: usize,
+    pub(crate) connections: usize,
+    pub(crate) uptime: Duration,
+    pub(crate) audit_dropped: u64,
+}
+
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: [[Counter; 5]; Route::ALL.len()],
+    latency: [Histogram; Route::ALL.len()],
+    /// In the order of [`Class::ALL`]: by address, by key.
+    limited: [[Counter; 2]; 4],
+    refusals: Family<Reason, Counter>,
+    registrations: Counter,
+    unregistrations: Counter,
+    /// Names asked for, found or not. A batch counts its names.
+    pub(crate) lookups: Counter,
+    pub(crate) introductions: Introductions,
+    /// Live connections that are open.
+    pub(crate) sockets: Gauge,
+    users: Gauge,
+    held: Gauge,
+    connections: Gauge,
+    uptime: Gauge,
+    memory: Gauge,
+    descriptors: Gauge,
+    audit_dropped: Gauge,
+    rates: Rates,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("fyteclub_phonebook");
+        let requests = Family::<Answered, Counter>::default();
+        let latency = Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(LATENCIES));
+        let limited = Family::<LimitedBy, Counter>::default();
+        let metrics = Self {
+            requests: Route::ALL.map(|route| {
+                STATUS_CLASSES.map(|status| requests.get_or_create_owned(&Answered { route, status }))
+            }),
+            latency: Route::ALL.map(|route| latency.get_or_create_owned(&Timed { route })),
+            limited: Class::ALL.map(|class| {
+                ["address", "key"]
+                    .map(|by| limited.get_or_create_owned(&LimitedBy { class: class.name(), by }))
+            }),
+            refusals: Family::default(),
+            registrations: Counter::default(),
+            unregistrations: Counter::default(),
+            lookups: Counter::default(),
+            introductions: Introductions {
+                asked: Counter::default(),
+                accepted: Counter::default(),
+                declined: Counter::default(),
+                unanswered: Counter::default(),
+            },
+            sockets: Gauge::default(),
+            users: Gauge::default(),
+            held: Gauge::default(),
+            connections: Gauge::default(),
+            uptime: Gauge::default(),
+            memory: Gauge::default(),
+            descriptors: Gauge::default(),
+            audit_dropped: Gauge::default(),
+            rates: Rates::default(),
+            registry: Registry::default(),
+        };
+        let r = &mut registry;
+        r.register("requests", "Requests answered, by route and class of status", requests);
+        r.register_with_unit("request_duration", "From a whole head to the answer", Unit::Seconds, latency);
+        r.register("limited", "Refused because a budget was used up", limited);
+        r.register("refusals", "Refused, by reason", metrics.refusals.clone());
+        r.register("registrations", "Registrations taken", metrics.registrations.clone());
+        r.register("unregistrations", "Unregistrations taken", metrics.unregistrations.clone());
+        r.register("lookups", "Names asked for", metrics.lookups.clone());
+        r.register("introductions", "Introductions asked for", metrics.introductions.asked.clone());
+        let Introductions { accepted, declined, unanswered, .. } = &metrics.introductions;
+        r.register("introductions_accepted", "Introductions that were accepted", accepted.clone());
+        r.register("introductions_declined", "Introductions that were declined", declined.clone());
+        r.register("introductions_unanswered", "Introductions that nobody answered", unanswered.clone());
+        r.register("sockets", "Live connections that are open", metrics.sockets.clone());
+        r.register("users", "Registrations that live", metrics.users.clone());
+        r.register("names", "Names in memory, remembered ones included", metrics.held.clone());
+        r.register("connections", "Open connections", metrics.connections.clone());
+        r.register_with_unit("uptime", "Since the start", Unit::Seconds, metrics.uptime.clone());
+        r.register("audit_dropped", "Security events that were not written", metrics.audit_dropped.clone());
+        if process::memory().is_some() {
+            r.register_with_unit("memory", "Resident memory", Unit::Bytes, metrics.memory.clone());
+            r.register("descriptors", "Open file descriptors", metrics.descriptors.clone());
+        }
+        Self { registry, ..metrics }
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, route: Route, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        self.requests[route as usize][class].inc();
+        self.latency[route as usize].observe(took.as_secs_f64());
+        match (route, status) {
+            (Route::Register, StatusCode::OK) => self.registrations.inc(),
+            (Route::Unregister, StatusCode::OK) => self.unregistrations.inc(),
+            (Route::Lookup, StatusCode::OK | StatusCode::NOT_FOUND) => self.lookups.inc(),
+            _ => 0,
+        };
+    }
+
+    /// A request was answered with a refusal.
+    pub(crate) fn refused(&self, problem: &Problem) {
+        if let Problem::TooMany(limited) = problem {
+            self.limited(*limited);
+        } else if let Some(reason) = problem.code() {
+            self.refusals.get_or_create(&Reason { reason }).inc();
+        }
+    }
+
+    fn limited(&self, limited: Limited) {
+        let by = match limited.by {
+            By::Address => 0,
+            By::Key => 1,
+        };
+        self.limited[limited.class as usize][by].inc();
+    }
+
+    /// Takes a sample for [`Metrics::per_second`]; every [`PACE`].
+    pub(crate) fn sample(&self, now: Duration) {
+        self.rates.sample(now, self.lookups.get(), self.introductions.asked.get());
+    }
+
+    /// Over the last minute, or since the start.
+    pub(crate) fn per_second(&self, now: Duration) -> PerSecond {
+        self.rates.per_second(now, self.lookups.get(), self.introductions.asked.get())
+    }
+
+    pub(crate) fn refused_by_limits(&self) -> u64 {
+        self.limited.iter().flatten().map(Counter::get).sum()
+    }
+
+    pub(crate) fn registered(&self) -> u64 {
+        self.registrations.get()
+    }
+
+    /// All of it, as Prometheus wants it.
+    pub(crate) fn text(&self, readings: &Readings) -> Result<String, fmt::Error> {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.users.set(number(readings.users));
+        self.held.set(number(readings.held));
+        self.connections.set(number(readings.connections));
+        self.uptime.set(readings.uptime.as_secs().cast_signed());
+        self.memory.set(process::memory().map_or(0, u64::cast_signed));
+        self.descriptors.set(process::descriptors().map_or(0, number));
+        self.audit_dropped.set(readings.audit_dropped.cast_signed());
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

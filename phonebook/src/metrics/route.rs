@@ -1,0 +1,81 @@
+//! Which of the phone book's doors a request came to. A closed list: neither a path nor a name is ever a label.
+
+use crate::limits::Class;
+use actix_web::http::Method;
+use prometheus_client::encoding::EncodeLabelValue;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Route {
+    Register,
+    Unregister,
+    Lookup,
+    /// Many names at once.
+    Batch,
+    /// The door of live connections; what is said over them is counted elsewhere.
+    Live,
+    Health,
+    Status,
+    Debug,
+    /// Everything that does not exist.
+    Other,
+}
+
+impl Route {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Register,
+        Self::Unregister,
+        Self::Lookup,
+        Self::Batch,
+        Self::Live,
+        Self::Health,
+        Self::Status,
+        Self::Debug,
+        Self::Other,
+    ];
+
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        match path {
+            "/api/register" => Self::Register,
+            "/api/unregister" => Self::Unregister,
+            "/api/lookup" if method == Method::POST => Self::Batch,
+            "/api/live" => Self::Live,
+            "/health" | "/api/health" => Self::Health,
+            "/api/status" => Self::Status,
+            "/api/debug/players" => Self::Debug,
+            path if path.starts_with("/api/lookup/") => Self::Lookup,
+            _ => Self::Other,
+        }
+    }
+
+    /// What one request costs its address at the door. A batch is charged by its handler, which knows how many names it has.
+    pub(crate) fn class(self) -> Option<Class> {
+        match self {
+            Self::Register | Self::Unregister => Some(Class::Registration),
+            Self::Lookup => Some(Class::Lookup),
+            Self::Live => Some(Class::Socket),
+            Self::Batch | Self::Health | Self::Status | Self::Debug | Self::Other => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_route_and_never_becomes_one() {
+        for (method, path, route) in [
+            (Method::GET, "/api/lookup/Alice%20Ashe@Omega", Route::Lookup),
+            (Method::POST, "/api/lookup", Route::Batch),
+            (Method::GET, "/api/lookup", Route::Other),
+            (Method::POST, "/api/register", Route::Register),
+            (Method::DELETE, "/api/unregister", Route::Unregister),
+            (Method::GET, "/api/live", Route::Live),
+            (Method::GET, "/api/registers", Route::Other),
+            (Method::GET, "/", Route::Other),
+        ] {
+            assert_eq!(Route::of(&method, path), route, "{path}");
+        }
+        assert!(Route::ALL.iter().enumerate().all(|(place, route)| *route as usize == place));
+    }
+}

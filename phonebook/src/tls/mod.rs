@@ -1,0 +1,185 @@
+//! The phone book's own certificate: read from two PEM files, and read again when they change.
+//!
+//! A new pair that is broken is refused with a line in the log, and the old one stays. TLS 1.3 only; its clients are
+//! daemons, which bring their own TLS, and anything that is not ten years old.
+
+use crate::config::TlsFiles;
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::TLS13,
+};
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
+
+/// Between two looks at the files' dates.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    #[error("{} cannot be read as PEM: {source}", path.display())]
+    Unreadable { path: PathBuf, source: pem::Error },
+    #[error("{} has no certificate in it", path.display())]
+    NoCertificate { path: PathBuf },
+    #[error("`tls_cert` and `tls_key` do not belong together, or are of a kind that is not served: {0}")]
+    Mismatch(rustls::Error),
+    #[error("TLS cannot be set up: {0}")]
+    Setup(rustls::Error),
+}
+
+/// When the certificate and the key were last written.
+type Dates = [Option<SystemTime>; 2];
+
+/// The pair that is served now.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    files: TlsFiles,
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Certificate {
+    pub(crate) fn load(files: &TlsFiles) -> Result<Arc<Self>, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let current = RwLock::new(Arc::new(read(files, &provider)?));
+        Ok(Arc::new(Self { files: files.clone(), provider, current }))
+    }
+
+    /// HTTP/1.1 only: actix adds that to the list by itself.
+    pub(crate) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+        Ok(ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Setup)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>))
+    }
+
+    /// Connections from now on get the new pair; those that are open keep theirs.
+    fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(read(&self.files, &self.provider)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// Reads again when the files' dates change, and at once when told. Runs until dropped.
+    pub(crate) async fn watch(self: Arc<Self>, told: Arc<Notify>) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut known = self.dates();
+        loop {
+            let asked = tokio::select! {
+                _ = ticks.tick() => false,
+                () = told.notified() => true,
+            };
+            match self.look(&mut known, asked) {
+                None => {}
+                Some(Ok(())) => tracing::info!("the certificate was read again"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "the new certificate is refused, and the old one stays");
+                }
+            }
+        }
+    }
+
+    /// `None` when there is no reason to read.
+    fn look(&self, known: &mut Dates, asked: bool) -> Option<Result<(), TlsError>> {
+        let dates = self.dates();
+        if !asked && dates == *known {
+            return None;
+        }
+        *known = dates;
+        Some(self.reload())
+    }
+
+    fn dates(&self) -> Dates {
+        let date = |path| fs::metadata(path).and_then(|file| file.modified()).ok();
+        [date(&self.files.cert), date(&self.files.key)]
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let unreadable = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| TlsError::Unreadable { path, source }
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect)
+        .map_err(unreadable(&files.cert))?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate { path: files.cert.clone() });
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+    CertifiedKey::from_der(chain, key, provider).map_err(TlsError::Mismatch)
+}
+
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    fn write(files: &TlsFiles, seconds: u64) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        for (path, text) in [(&files.cert, made.cert.pem()), (&files.key, made.signing_key.serialize_pem())] {
+            fs::write(path, text).unwrap();
+            date(path, seconds);
+        }
+    }
+
+    fn date(path: &PathBuf, seconds: u64) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn new_dates_are_a_reason_to_read_and_a_broken_pair_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = TlsFiles { cert: directory.path().join("cert"), key: directory.path().join("key") };
+        write(&files, 1000);
+        let certificate = Certificate::load(&files).unwrap();
+        let served = || certificate.current.read().unwrap().cert[0].clone();
+        let (first, mut known) = (served(), certificate.dates());
+        assert!(certificate.look(&mut known, false).is_none());
+        assert!(certificate.look(&mut known, true).unwrap().is_ok());
+        assert_eq!(served(), first);
+
+        write(&files, 2000);
+        assert!(certificate.look(&mut known, false).unwrap().is_ok());
+        let second = served();
+        assert_ne!(second, first);
+        assert!(certificate.look(&mut known, false).is_none());
+
+        fs::write(&files.key, "nothing").unwrap();
+        date(&files.key, 3000);
+        assert!(certificate.look(&mut known, false).unwrap().is_err());
+        assert!(certificate.look(&mut known, false).is_none(), "told once");
+        assert_eq!(served(), second);
+        fs::remove_file(&files.cert).unwrap();
+        assert!(certificate.look(&mut known, false).unwrap().is_err());
+        assert_eq!(served(), second);
+    }
+}
