@@ -4,6 +4,7 @@
 //! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
 //! them harm. The stories are in `tests/`, one to a file.
 
+mod gate;
 pub mod hostile;
 pub mod mods;
 mod process;
@@ -11,6 +12,7 @@ mod programs;
 mod resident;
 mod town;
 
+pub use gate::{Gate, Passes};
 pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};

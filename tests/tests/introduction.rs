@@ -1,0 +1,108 @@
+//! Two who never met: an invitation, an introduction, a look; and what everybody else learns meanwhile, which is nothing.
+
+use fyteclub_client::{Event, FaultCode, Standing};
+use fyteclub_tests::{
+    Town, eventually, fault,
+    mods::{Mod, arrived, assert_same},
+    within,
+};
+
+#[tokio::test]
+async fn an_invitation_is_all_that_two_players_need() {
+    let town = Town::new().await;
+    let (alice, bob, eve) = tokio::join!(
+        town.resident("Alice Ashe@Gilgamesh"),
+        town.resident("Bob Birch@Balmung"),
+        town.resident("Eve Elm@Balmung"),
+    );
+    let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
+    alice.publish(&look.folder).await;
+
+    let link = alice.client().invite().await.expect("an invitation").link;
+    bob.client().join(&link).await.expect("joined");
+    bob.is_paired_with(&alice).await;
+    alice.is_paired_with(&bob).await;
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+
+    // The link is used up, and whoever finds it in a chat gets nothing.
+    eve.client().join(&link).await.expect("eve may try");
+    let refused = fault(eve.try_fetch(&alice.player, None).await);
+    assert!(
+        matches!(refused.code, FaultCode::NotAContact | FaultCode::PeerUnreachable | FaultCode::PeerRefused),
+        "{refused:?}"
+    );
+    assert!(alice.contacts().await.iter().all(|contact| contact.player != eve.player));
+
+    // Who asks the phone book hears of nobody, and nothing that it wrote tells where anybody is.
+    let nobody = town.phonebook.get("/api/lookup/Nobody%20Here@Omega").await;
+    for player in [&alice.player, &bob.player] {
+        let path = format!("/api/lookup/{}", player.as_str().replace(' ', "%20"));
+        assert_eq!(town.phonebook.get(&path).await, nobody);
+    }
+    let log = town.phonebook.process().log();
+    for secret in ["Alice", "Bob", "ed25519:", "127.0.0.1"] {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.iter().all(|line| line.contains("listening")), "{secret}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_is_answered_by_a_person() {
+    let town = Town::new().await;
+    let (alice, bob) = tokio::join!(
+        town.resident("Alice Ashe@Gilgamesh"),
+        town.resident("Bob Birch@Balmung"),
+    );
+    let look = Mod::of_noise(town.path("mod"), 2, 3, 50_000).write();
+    alice.publish(&look.folder).await;
+    let mut events = alice.client().watch().await.expect("events");
+    bob.client().add_contact(&alice.player, None).await.expect("asked");
+    let asked = fault(bob.try_fetch(&alice.player, None).await);
+    assert_eq!(asked.code, FaultCode::NotAContact, "{asked:?}");
+    within("alice is asked", async {
+        loop {
+            if let Event::ContactRequest { contact, .. } = events.next().await.expect("an event") {
+                assert_eq!(contact.player, bob.player);
+                return;
+            }
+        }
+    })
+    .await;
+    alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
+    bob.is_paired_with(&alice).await;
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+
+    // Blocked is blocked: the link ends, and asking again is not even heard.
+    alice.client().block_contact(bob.player.clone()).await.expect("blocked");
+    let refused = fault(bob.try_fetch(&alice.player, None).await);
+    assert!(
+        matches!(refused.code, FaultCode::PeerRefused | FaultCode::PeerUnreachable),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_hidden_player_is_found_by_those_who_share_the_secret() {
+    let town = Town::new().await;
+    let hidden = |player: &str, secret: &str| {
+        let house = town.house(player);
+        house.config("visibility = \"hidden\"").config(&format!("hidden_secret = \"{secret}\""))
+    };
+    let (mut alice, mut bob, mut eve) = (
+        hidden("Alice Ashe@Gilgamesh", "0123456789abcdef"),
+        hidden("Bob Birch@Balmung", "0123456789abcdef"),
+        hidden("Eve Elm@Balmung", "another secret of hers"),
+    );
+    tokio::join!(alice.start(), bob.start(), eve.start());
+    eve.client().add_contact(&alice.player, None).await.expect("asked, and nobody hears");
+    bob.client().add_contact(&alice.player, None).await.expect("asked");
+    let asking = eventually("alice is asked", async || {
+        let asking = alice.contacts().await;
+        asking.into_iter().find(|contact| contact.standing == Standing::Asking)
+    })
+    .await;
+    assert_eq!(asking.player, bob.player);
+    alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
+    bob.is_paired_with(&alice).await;
+    assert_eq!(alice.contacts().await.len(), 1, "eve's knock found no door");
+}

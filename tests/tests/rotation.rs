@@ -1,0 +1,53 @@
+//! A player replaces their key: the phone book and the contacts follow, because the old key says so; the old key is
+//! worth nothing any more.
+
+use fyteclub_client::Standing;
+use fyteclub_tests::{
+    Town, eventually,
+    mods::{Mod, arrived, assert_same},
+    program,
+};
+use std::process::Command;
+
+#[tokio::test]
+async fn contacts_follow_a_key_that_the_old_one_vouches_for() {
+    let town = Town::new().await;
+    let (mut alice, bob) = tokio::join!(
+        town.resident("Alice Ashe@Gilgamesh"),
+        town.resident("Bob Birch@Balmung"),
+    );
+    let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
+    alice.publish(&look.folder).await;
+    let link = alice.client().invite().await.expect("an invitation").link;
+    bob.client().join(&link).await.expect("joined");
+    bob.is_paired_with(&alice).await;
+    alice.is_paired_with(&bob).await;
+    bob.fetch(&alice.player).await;
+    let before = alice.client().status().await.expect("a status").peer_id;
+
+    let rotate = |data: &std::path::Path| {
+        let mut command = Command::new(program("fyteclubd"));
+        command.arg("rotate-key").arg("--data-dir").arg(data);
+        command.output().expect("it runs")
+    };
+    let refused = rotate(alice.data());
+    assert_eq!(refused.status.code(), Some(1), "a running daemon keeps its key");
+    alice.client().shutdown().await.expect("stopping");
+    alice.process().ended().await;
+    let rotated = rotate(alice.data());
+    assert!(rotated.status.success(), "{rotated:?}");
+    alice.start().await;
+    let after = alice.client().status().await.expect("a status").peer_id;
+    assert_ne!(before, after);
+
+    eventually("bob hears of the new key", async || {
+        let contacts = bob.contacts().await;
+        let known = contacts.iter().find(|contact| contact.player == alice.player)?;
+        (known.peer_id == Some(after) && known.standing == Standing::Paired).then_some(())
+    })
+    .await;
+    // Her look is signed anew, and nothing of it travels again.
+    let fetched = eventually("bob fetches", async || bob.try_fetch(&alice.player, None).await.ok()).await;
+    assert_same(&arrived(&fetched), &look.content);
+    assert_eq!(fetched.bytes_fetched, 0);
+}
