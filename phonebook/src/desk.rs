@@ -5,12 +5,14 @@ use crate::{
     book::{Book, Terms},
     clock::{Clock, Moment},
     config::{Config, Password},
+    live::Live,
 };
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) book: Book,
+    pub(crate) live: Live,
     clock: Clock,
     pub(crate) compat: bool,
     pub(crate) debug_players: bool,
@@ -24,6 +26,7 @@ impl Desk {
         let pin = if config.compat { Duration::ZERO } else { config.pin };
         Self {
             book: Book::new(Terms { ttl: config.ttl, pin, max_records: config.max_records }),
+            live: Live::new(&config.names, config.sockets_max()),
             clock: Clock::start(),
             compat: config.compat,
             debug_players: config.debug_players,

@@ -7,6 +7,8 @@
 //! | `routes` | one file per verb |
 //! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
+//! | `switchboard` | who is present, which introductions run; a machine under virtual time |
+//! | `live` | the switchboard's clients: WebSockets, and polls where none gets through |
 //! | `sweep`, `io::patience` | chores: what has ended goes, who blocks is cut off |
 //!
 //! ```no_run
@@ -27,10 +29,12 @@ pub mod config;
 mod desk;
 mod guard;
 mod io;
+mod live;
 mod problem;
 mod routes;
 mod server;
 mod sweep;
+mod switchboard;
 
 pub use address::{Network, NotANetwork};
 pub use clock::Moment;

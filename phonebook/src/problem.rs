@@ -37,6 +37,8 @@ pub enum Problem {
     KeyTooLong,
     #[error("{field} is not {expected}")]
     BadField { field: &'static str, expected: &'static str },
+    #[error("more than {} names in one lookup", fyteclub_proto::limit::LOOKUP_NAMES_MAX)]
+    TooManyNames,
     #[error("the body has more than {} bytes", fyteclub_proto::limit::PHONEBOOK_BODY_MAX)]
     TooLarge,
     #[error("the body did not arrive in time")]
@@ -52,6 +54,14 @@ pub enum Problem {
         /// Milliseconds that the signer's clock is ahead.
         offset: i64,
     },
+    #[error("the message was signed for another server")]
+    OtherServer,
+    #[error("this address speaks WebSocket, or hears polls by POST")]
+    NotWebSocket,
+    #[error("the same key is connected elsewhere, or too much waited to be heard")]
+    Replaced,
+    #[error("there is no place for another client")]
+    NoPlace,
     #[error(transparent)]
     Refused(#[from] Refused),
 }
@@ -68,15 +78,21 @@ impl Problem {
             Self::BadPort => "bad_port",
             Self::KeyTooLong => "bad_key",
             Self::BadField { .. } => "bad_field",
+            Self::TooManyNames => "too_many",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
             Self::CutOff => "cut_off",
             Self::Unsigned => "unsigned",
             Self::BadSignature => "bad_signature",
             Self::ClockSkew { .. } => "clock_skew",
+            Self::OtherServer => "other_server",
+            Self::NotWebSocket => "not_websocket",
+            Self::Replaced => "replaced",
+            Self::NoPlace => "full",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
+            Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
         })
     }
 }
@@ -88,6 +104,10 @@ impl ResponseError for Problem {
             Self::Password { .. } | Self::Unsigned | Self::BadSignature | Self::ClockSkew { .. } => {
                 StatusCode::UNAUTHORIZED
             }
+            Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => StatusCode::UNAUTHORIZED,
+            Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
+            Self::Replaced => StatusCode::CONFLICT,
+            Self::NoPlace => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -98,7 +118,7 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::Refused(Refused::Full)) {
+        if matches!(self, Self::NoPlace | Self::Refused(Refused::Full)) {
             response.insert_header((header::RETRY_AFTER, "60"));
         }
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
@@ -110,7 +130,7 @@ impl ResponseError for Problem {
             message: matches!(self, Self::Password { .. }).then(|| "Invalid or missing password".to_owned()),
             code: self.code().map(str::to_owned),
             clock_offset: match self {
-                Self::ClockSkew { offset } => Some(*offset),
+                Self::ClockSkew { offset } | Self::Refused(Refused::BeforeStart { offset }) => Some(*offset),
                 _ => None,
             },
             sequence: match self {

@@ -66,8 +66,13 @@ impl Server {
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&desk), self.config.sweep_interval()));
         chores.spawn(lines.watch());
+        chores.spawn({
+            let desk = Arc::clone(&desk);
+            async move { desk.live.watch().await }
+        });
         let stopped = async {
             self.stop.0.notified().await;
+            desk.live.stop();
             stopper.stop(true).await;
         };
         let mut server = std::pin::pin!(server);

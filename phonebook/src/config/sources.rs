@@ -15,7 +15,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 13] = [
     "listen",
     "ttl",
     "compat",
@@ -27,6 +27,8 @@ pub const KEYS: [&str; 11] = [
     "debug_players",
     "workers",
     "max_connections",
+    "max_sockets",
+    "names",
 ];
 
 /// One sentence for the operator.
@@ -141,6 +143,8 @@ impl Layers {
             "debug_players" => assign(&mut config.debug_players, truth(value)),
             "workers" => assign(&mut config.workers, within(value, 1..=256)),
             "max_connections" => assign(&mut config.max_connections, within(value, 1..=1_000_000)),
+            "max_sockets" => assign(&mut config.max_sockets, within(value, 0..=1_000_000)),
+            "names" => assign(&mut config.names, names(value)),
             _ => unreachable!("`key` is one of KEYS"),
         };
         understood.ok_or_else(|| {
@@ -160,8 +164,12 @@ fn wanted(key: &str) -> &'static str {
         "password" => "some characters, or leave it out for no password",
         "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
         "max_records" => "a number from 1 to 1000000000, such as 2000000",
+        "max_sockets" => "a number from 0 to 1000000, such as 20000",
+        "names" => {
+            "hosts separated by commas, with a port where clients need one, such as book.example, 192.0.2.7:3000"
+        }
         "workers" => "a number of threads from 1 to 256, such as 2",
-        _ => "a number from 1 to 1000000, such as 8192",
+        _ => "a number from 1 to 1000000, such as 32768",
     }
 }
 
@@ -184,6 +192,12 @@ fn truth(text: &str) -> Option<bool> {
         "false" | "0" | "no" | "off" | "" => Some(false),
         _ => None,
     }
+}
+
+fn names(text: &str) -> Option<Vec<String>> {
+    let is_host = |name: &str| !name.contains("/") && !name.contains(char::is_whitespace);
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| is_host(name).then(|| name.to_lowercase())).collect()
 }
 
 fn networks(text: &str) -> Option<Vec<Network>> {
@@ -214,7 +228,7 @@ mod tests {
         let config = from_file(
             "listen = '127.0.0.1:8080'\nttl = 10\ncompat = true\npassword = 'x'\npin = 0\nsweep = 5\n\
              trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
-             max_connections = 9",
+             max_connections = 9\nmax_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']",
         )
         .unwrap();
         let expected = Config {
@@ -229,6 +243,8 @@ mod tests {
             debug_players: true,
             workers: 3,
             max_connections: 9,
+            max_sockets: 4,
+            names: vec!["book.example".to_owned(), "192.0.2.7:3000".to_owned()],
         };
         assert_eq!(config, expected);
     }
