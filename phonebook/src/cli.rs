@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Threads that answer requests [default: 2, or 1 on a single core]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// Most connections at once [default: 8192]
+    /// Most connections at once [default: 32768]
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
     /// PEM file with the own certificate and its chain; read again when it changes
@@ -89,6 +89,12 @@ pub(crate) struct Args {
     /// Introductions under one key, or off [default: 1/s burst 60]
     #[arg(long, value_name = "RATE")]
     limit_introduce_key: Option<String>,
+    /// Most live clients at once, three quarters of the connections at most [default: 20000]
+    #[arg(long, value_name = "N")]
+    max_sockets: Option<String>,
+    /// What clients call this phone book, with the port where they need one [default: whatever they say]
+    #[arg(long, value_name = "HOSTS")]
+    names: Option<String>,
     /// How the log on stderr is written; RUST_LOG chooses what is in it
     #[arg(long, value_enum, default_value = "text", env = "FYTECLUB_PHONEBOOK_LOG")]
     pub(crate) log: LogFormat,
@@ -136,6 +142,8 @@ impl Args {
             ("limit_socket", &self.limit_socket),
             ("limit_register_key", &self.limit_register_key),
             ("limit_introduce_key", &self.limit_introduce_key),
+            ("max_sockets", &self.max_sockets),
+            ("names", &self.names),
         ] {
             if let Some(value) = value {
                 layers.flag(key, value)?;

@@ -8,6 +8,7 @@ use crate::{
     condition::Condition,
     config::{Config, Password},
     limits::Limits,
+    live::Live,
     metrics::Metrics,
     problem::Problem,
 };
@@ -16,6 +17,7 @@ use std::{io, net::IpAddr, time::Duration};
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) book: Book,
+    pub(crate) live: Live,
     clock: Clock,
     pub(crate) compat: bool,
     pub(crate) debug_players: bool,
@@ -33,6 +35,7 @@ impl Desk {
         let pin = if config.compat { Duration::ZERO } else { config.pin };
         Ok(Self {
             book: Book::new(Terms { ttl: config.ttl, pin, max_records: config.max_records }),
+            live: Live::new(&config.names, config.sockets_max()),
             clock: Clock::start(),
             compat: config.compat,
             debug_players: config.debug_players,

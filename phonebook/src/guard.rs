@@ -8,7 +8,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use fyteclub_proto::{
     id::{self, PeerId},
     limit,
-    phonebook::{Register, Unregister, Visibility},
+    phonebook::{HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -60,9 +60,20 @@ pub(crate) fn signed_register(
 ) -> Result<Register, Problem> {
     let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
     let visibility = visibility(fields)?;
-    let body =
-        Register { player_name, port, public_key, visibility, key_change: None, sequence, time, signature };
-    if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
+    if player_name.starts_with(HIDDEN_PREFIX) != (visibility == Visibility::Hidden) {
+        let expected = "`hidden` for a hidden name, and only for that";
+        return Err(Problem::BadField { field: "visibility", expected });
+    }
+    if visibility == Visibility::Hidden && !is_hidden_name(&player_name) {
+        let expected = "`h1:` with 32 bytes in unpadded base64url";
+        return Err(Problem::BadField { field: "playerName", expected });
+    }
+    let key_change = key_change(fields)?;
+    let body = Register { player_name, port, public_key, visibility, key_change, sequence, time, signature };
+    let changed = body.key_change.as_ref();
+    let proven = body.is_authentic()
+        && changed.is_none_or(|change| change.to == body.public_key && change.is_authentic());
+    if proven { Ok(body) } else { Err(Problem::BadSignature) }
 }
 
 /// The signed unregistration in a body whose name was judged already.
@@ -82,6 +93,12 @@ fn visibility(fields: &Map<String, Value>) -> Result<Visibility, Problem> {
     };
     Visibility::deserialize(value)
         .map_err(|_| Problem::BadField { field: "visibility", expected: "listed, contacts or hidden" })
+}
+
+fn key_change(fields: &Map<String, Value>) -> Result<Option<KeyChange>, Problem> {
+    let expected = "an object with from, to, signature and agreement";
+    Option::deserialize(fields.get("keyChange").unwrap_or(&Value::Null))
+        .map_err(|_| Problem::BadField { field: "keyChange", expected })
 }
 
 /// What a signature adds to an unsigned body.
@@ -113,7 +130,7 @@ fn seal(fields: &Map<String, Value>, now: Moment) -> Result<Seal, Problem> {
     })
 }
 
-fn check_time(time: u64, now: Moment) -> Result<(), Problem> {
+pub(crate) fn check_time(time: u64, now: Moment) -> Result<(), Problem> {
     let offset = i64::try_from(i128::from(time) - i128::from(now.unix_millis())).unwrap_or(i64::MAX);
     if u128::from(offset.unsigned_abs()) > limit::PROOF_TIME_WINDOW.as_millis() {
         return Err(Problem::ClockSkew { offset });

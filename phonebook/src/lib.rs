@@ -10,6 +10,8 @@
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
 //! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
 //! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
+//! | `switchboard` | who is present, which introductions run; a machine under virtual time |
+//! | `live` | the switchboard's clients: WebSockets, and polls where none gets through |
 //! | `sweep`, `io::patience` | chores: what has ended goes, who blocks is cut off |
 //!
 //! ```no_run
@@ -34,6 +36,7 @@ mod entrance;
 mod guard;
 mod io;
 mod limits;
+mod live;
 mod metrics;
 mod operator;
 mod problem;
@@ -41,6 +44,7 @@ mod routes;
 mod server;
 mod start;
 mod sweep;
+mod switchboard;
 mod tls;
 
 pub use address::{Network, NotANetwork};

@@ -40,6 +40,8 @@ pub enum Problem {
     KeyTooLong,
     #[error("{field} is not {expected}")]
     BadField { field: &'static str, expected: &'static str },
+    #[error("more than {} names in one lookup", fyteclub_proto::limit::LOOKUP_NAMES_MAX)]
+    TooManyNames,
     #[error("the body has more than {} bytes", fyteclub_proto::limit::PHONEBOOK_BODY_MAX)]
     TooLarge,
     #[error("the body did not arrive in time")]
@@ -57,6 +59,14 @@ pub enum Problem {
     },
     #[error("too many requests of this kind came from {}; Retry-After says when to come back", whom(.0))]
     TooMany(Limited),
+    #[error("the message was signed for another server")]
+    OtherServer,
+    #[error("this address speaks WebSocket, or hears polls by POST")]
+    NotWebSocket,
+    #[error("the same key is connected elsewhere, or too much waited to be heard")]
+    Replaced,
+    #[error("there is no place for another client")]
+    NoPlace,
     #[error(transparent)]
     Refused(#[from] Refused),
 }
@@ -73,6 +83,7 @@ impl Problem {
             Self::BadPort => "bad_port",
             Self::KeyTooLong => "bad_key",
             Self::BadField { .. } => "bad_field",
+            Self::TooManyNames => "too_many",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
             Self::CutOff => "cut_off",
@@ -80,9 +91,14 @@ impl Problem {
             Self::BadSignature => "bad_signature",
             Self::ClockSkew { .. } => "clock_skew",
             Self::TooMany(_) => "rate_limited",
+            Self::OtherServer => "other_server",
+            Self::NotWebSocket => "not_websocket",
+            Self::Replaced => "replaced",
+            Self::NoPlace => "full",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
+            Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
         })
     }
 }
@@ -124,6 +140,10 @@ impl ResponseError for Problem {
                 StatusCode::UNAUTHORIZED
             }
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => StatusCode::UNAUTHORIZED,
+            Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
+            Self::Replaced => StatusCode::CONFLICT,
+            Self::NoPlace => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -137,7 +157,7 @@ impl ResponseError for Problem {
             return too_many(limited);
         }
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::Refused(Refused::Full)) {
+        if matches!(self, Self::NoPlace | Self::Refused(Refused::Full)) {
             response.insert_header((header::RETRY_AFTER, "60"));
         }
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
@@ -149,7 +169,7 @@ impl ResponseError for Problem {
             message: matches!(self, Self::Password { .. }).then(|| "Invalid or missing password".to_owned()),
             code: self.code().map(str::to_owned),
             clock_offset: match self {
-                Self::ClockSkew { offset } => Some(*offset),
+                Self::ClockSkew { offset } | Self::Refused(Refused::BeforeStart { offset }) => Some(*offset),
                 _ => None,
             },
             sequence: match self {

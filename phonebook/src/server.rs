@@ -116,8 +116,13 @@ impl Server {
             }
             None => None,
         };
+        chores.spawn({
+            let desk = Arc::clone(&desk);
+            async move { desk.live.watch().await }
+        });
         let stopped = async {
             self.stop.stop.notified().await;
+            desk.live.stop();
             if let Some(office) = office {
                 office.stop(false).await;
             }

@@ -15,7 +15,8 @@ pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
         tracing::debug!(
             expired = swept.expired,
             forgotten = swept.forgotten,
-            listed = desk.book.len(),
+            registered = desk.book.len(),
+            present = desk.live.present(),
             held = desk.book.held(),
             "swept"
         );

@@ -49,10 +49,8 @@ async fn an_invitation_is_all_that_two_players_need() {
 #[tokio::test]
 async fn who_asks_is_answered_by_a_person() {
     let town = Town::new().await;
-    let (alice, bob) = tokio::join!(
-        town.resident("Alice Ashe@Gilgamesh"),
-        town.resident("Bob Birch@Balmung"),
-    );
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"),);
     let look = Mod::of_noise(town.path("mod"), 2, 3, 50_000).write();
     alice.publish(&look.folder).await;
     let mut events = alice.client().watch().await.expect("events");
@@ -75,10 +73,7 @@ async fn who_asks_is_answered_by_a_person() {
     // Blocked is blocked: the link ends, and asking again is not even heard.
     alice.client().block_contact(bob.player.clone()).await.expect("blocked");
     let refused = fault(bob.try_fetch(&alice.player, None).await);
-    assert!(
-        matches!(refused.code, FaultCode::PeerRefused | FaultCode::PeerUnreachable),
-        "{refused:?}"
-    );
+    assert!(matches!(refused.code, FaultCode::PeerRefused | FaultCode::PeerUnreachable), "{refused:?}");
 }
 
 #[tokio::test]

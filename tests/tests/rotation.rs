@@ -12,10 +12,8 @@ use std::process::Command;
 #[tokio::test]
 async fn contacts_follow_a_key_that_the_old_one_vouches_for() {
     let town = Town::new().await;
-    let (mut alice, bob) = tokio::join!(
-        town.resident("Alice Ashe@Gilgamesh"),
-        town.resident("Bob Birch@Balmung"),
-    );
+    let (mut alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"),);
     let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
     alice.publish(&look.folder).await;
     let link = alice.client().invite().await.expect("an invitation").link;

@@ -10,7 +10,7 @@ mod shard;
 mod tests;
 
 use crate::clock::{Moment, millis};
-use fyteclub_proto::{id::PeerId, limit};
+use fyteclub_proto::{id::PeerId, limit, phonebook::Visibility};
 use record::Record;
 pub use record::{Contact, Found, Key};
 use shard::Shard;
@@ -47,6 +47,33 @@ pub enum Refused {
     Stale { newest: u64 },
     #[error("the phone book is full")]
     Full,
+    #[error("this was signed before the phone book started; sign it anew")]
+    BeforeStart {
+        /// Milliseconds that the signer's clock is ahead, if it was signed just now.
+        offset: i64,
+    },
+}
+
+/// What a signed registration has to show for itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    pub sequence: u64,
+    /// Unix milliseconds.
+    pub time: u64,
+    /// The key that this one authentically follows.
+    pub follows: Option<&'a PeerId>,
+}
+
+/// A phone book that has just started knows no sequences. What it knows nothing of must have been signed since, or
+/// whoever captured it before the restart could repeat it, and a registration from an address of their own.
+pub(crate) fn check_started(time: u64, now: Moment) -> Result<(), Refused> {
+    // Counted back from now, so that a clock that was set right meanwhile counts as it is.
+    let started = now.unix_millis().saturating_sub(now.steady_millis());
+    if time >= started {
+        return Ok(());
+    }
+    let offset = i64::try_from(now.unix_millis() - time).map_or(i64::MIN, |behind| -behind);
+    Err(Refused::BeforeStart { offset })
 }
 
 /// What one sweep removed.
@@ -64,7 +91,7 @@ pub struct Book {
     terms: Terms,
     hasher: RandomState,
     shards: Box<[RwLock<Shard>]>,
-    listed: AtomicUsize,
+    current: AtomicUsize,
     held: AtomicUsize,
 }
 
@@ -74,40 +101,50 @@ impl Book {
             terms,
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            listed: AtomicUsize::new(0),
+            current: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
         }
     }
 
-    /// Lists `name`. Without a `sequence` anyone overwrites anything, as the original did; with one the contact's key
-    /// must own the name, or nobody, and the sequence must be above every one that it has used for this name.
+    /// Enters `name`. Without a `claim` anyone overwrites anything, as the original did; with one the contact's key
+    /// must own the name, or follow the one that does, or nobody owns it, and the sequence must be above every one that
+    /// the key has used for this name.
     pub fn register(
         &self,
         name: &str,
         contact: Contact,
-        sequence: Option<u64>,
+        claim: Option<Claim<'_>>,
         now: Moment,
     ) -> Result<(), Refused> {
+        let sequence = claim.map(|claim| claim.sequence);
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         if let Some(record) = shard.find_mut(hash, name) {
-            if let Some(sequence) = sequence
-                && self.is_remembered(record, now)
-            {
-                self.check(record, contact.key.as_ref(), sequence, now)?;
+            match claim {
+                Some(claim) if self.is_remembered(record, now) => {
+                    let heir = claim.follows.is_some_and(|old| record.key == Some(Key::Peer(*old)));
+                    if !heir {
+                        self.check(record, contact.key.as_ref(), claim.sequence, now)?;
+                    }
+                }
+                Some(claim) => check_started(claim.time, now)?,
+                None => {}
             }
-            if !record.listed {
-                self.listed.fetch_add(1, Ordering::Relaxed);
+            if !record.current {
+                self.current.fetch_add(1, Ordering::Relaxed);
             }
             record.renew(contact, sequence, now);
             return Ok(());
+        }
+        if let Some(claim) = claim {
+            check_started(claim.time, now)?;
         }
         self.held
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
                 (held < self.terms.max_records).then_some(held + 1)
             })
             .map_err(|_| Refused::Full)?;
-        self.listed.fetch_add(1, Ordering::Relaxed);
+        self.current.fetch_add(1, Ordering::Relaxed);
         shard.insert(hash, Record::new(name, contact, sequence, now));
         Ok(())
     }
@@ -124,9 +161,9 @@ impl Book {
         let mut shard = self.write(hash);
         let Some(record) = shard.find_mut(hash, name) else { return Ok(false) };
         let Some((key, sequence)) = claim else {
-            let listed = record.listed;
+            let current = record.current;
             self.forget(&mut shard, hash, name);
-            return Ok(listed);
+            return Ok(current);
         };
         if !self.is_remembered(record, now) {
             return Ok(false);
@@ -138,30 +175,41 @@ impl Book {
         self.check(record, Some(&key), sequence, now)?;
         let live = self.is_live(record, now);
         record.sequence = sequence;
-        self.unlist(record);
+        self.end(record);
         Ok(live)
     }
 
-    /// Answers while the registration lives; one that has ended is taken out on the way.
+    /// What a stranger is told while the registration lives. Who is there for contacts only is passed over like a name
+    /// that is not in the book: one look, nothing written. Another that has ended is taken out on the way.
     pub fn lookup(&self, name: &str, now: Moment) -> Option<Found> {
         let hash = self.hasher.hash_one(name);
         {
             let shard = self.read(hash);
-            let record = shard.find(hash, name)?;
+            let record = shard.find(hash, name).filter(|record| record.visibility != Visibility::Contacts)?;
             if self.is_live(record, now) {
                 return Some(record.found());
             }
         }
         let mut shard = self.write(hash);
-        let record = shard.find_mut(hash, name)?;
+        let record = shard.find_mut(hash, name).filter(|record| record.visibility != Visibility::Contacts)?;
         if self.is_live(record, now) {
             return Some(record.found());
         }
-        self.unlist(record);
+        self.end(record);
         if !self.is_remembered(record, now) {
             self.forget(&mut shard, hash, name);
         }
         None
+    }
+
+    /// Under which key a name is registered now, whoever it is there for. For introductions, which tell nobody.
+    pub fn key_of(&self, name: &str, now: Moment) -> Option<PeerId> {
+        let hash = self.hasher.hash_one(name);
+        let shard = self.read(hash);
+        match shard.find(hash, name).filter(|record| self.is_live(record, now))?.key {
+            Some(Key::Peer(peer)) => Some(peer),
+            _ => None,
+        }
     }
 
     /// Takes out what has ended, one shard at a time.
@@ -172,11 +220,11 @@ impl Book {
             let before = shard.len();
             shard.retain(
                 |record| {
-                    if record.listed && !self.is_live(record, now) {
-                        self.unlist(record);
+                    if record.current && !self.is_live(record, now) {
+                        self.end(record);
                         swept.expired += 1;
                     }
-                    record.listed || self.is_remembered(record, now)
+                    record.current || self.is_remembered(record, now)
                 },
                 |name| self.hasher.hash_one(name),
             );
@@ -189,7 +237,7 @@ impl Book {
 
     /// Registrations that live, or ended and were not noticed yet.
     pub fn len(&self) -> usize {
-        self.listed.load(Ordering::Relaxed)
+        self.current.load(Ordering::Relaxed)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -206,7 +254,8 @@ impl Book {
         self.held() >= self.terms.max_records
     }
 
-    /// At most `limit` live registrations in no order. Copies them shard by shard, so the whole is no snapshot.
+    /// At most `limit` live registrations in no order, whoever they are there for. Copies them shard by shard, so the
+    /// whole is no snapshot.
     pub fn listed(&self, limit: usize, now: Moment) -> Vec<(Box<str>, Found)> {
         let mut players = Vec::new();
         for shard in &self.shards {
@@ -229,7 +278,7 @@ impl Book {
     }
 
     fn is_live(&self, record: &Record, now: Moment) -> bool {
-        record.listed && record.age(now) < millis(self.terms.ttl)
+        record.current && record.age(now) < millis(self.terms.ttl)
     }
 
     fn is_pinned(&self, record: &Record, now: Moment) -> bool {
@@ -243,18 +292,18 @@ impl Book {
         self.is_pinned(record, now) || record.age(now) < millis(replayable)
     }
 
-    fn unlist(&self, record: &mut Record) {
-        if record.listed {
-            record.listed = false;
-            self.listed.fetch_sub(1, Ordering::Relaxed);
+    fn end(&self, record: &mut Record) {
+        if record.current {
+            record.current = false;
+            self.current.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     fn forget(&self, shard: &mut Shard, hash: u64, name: &str) {
         if let Some(record) = shard.remove(hash, name, |name| self.hasher.hash_one(name)) {
             self.held.fetch_sub(1, Ordering::Relaxed);
-            if record.listed {
-                self.listed.fetch_sub(1, Ordering::Relaxed);
+            if record.current {
+                self.current.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One name's line in the book, packed: a million of them are the phone book's memory.
 
 use crate::clock::Moment;
-use fyteclub_proto::id::PeerId;
+use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
 /// Under what key a player registered.
@@ -12,17 +12,20 @@ pub enum Key {
     Json(Box<str>),
 }
 
-/// What a registration says: where, and under what key.
+/// What a registration says: where, under what key, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
+    /// Kept for the listed only.
     pub address: SocketAddr,
     pub key: Option<Key>,
+    pub visibility: Visibility,
 }
 
 /// What a lookup answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    pub address: SocketAddr,
+    /// Of the listed.
+    pub address: Option<SocketAddr>,
     pub key: Option<Key>,
     /// Unix milliseconds of the last registration, by the server's clock at that time.
     pub last_seen: u64,
@@ -38,25 +41,29 @@ pub(super) struct Record {
     registered: u64,
     last_seen: u64,
     // `SocketAddr` would take 32 bytes: it has room for the flow and scope of IPv6, which mean nothing elsewhere.
-    ip: IpAddr,
+    // Absent for everybody who is not listed: what is not kept cannot be seized.
+    ip: Option<IpAddr>,
     port: u16,
+    pub(super) visibility: Visibility,
     pub(super) signed: bool,
-    /// Registered and neither unregistered nor found expired. A record that is not listed only remembers its key.
-    pub(super) listed: bool,
+    /// Registered and neither unregistered nor found expired. A record that is not current only remembers its key.
+    pub(super) current: bool,
 }
 
 impl Record {
     pub(super) fn new(name: &str, contact: Contact, sequence: Option<u64>, now: Moment) -> Self {
+        let listed = contact.visibility == Visibility::Listed;
         Self {
             name: name.into(),
             key: contact.key,
             sequence: sequence.unwrap_or(0),
             registered: now.steady_millis(),
             last_seen: now.unix_millis(),
-            ip: contact.address.ip(),
-            port: contact.address.port(),
+            ip: listed.then(|| contact.address.ip()),
+            port: if listed { contact.address.port() } else { 0 },
+            visibility: contact.visibility,
             signed: sequence.is_some(),
-            listed: true,
+            current: true,
         }
     }
 
@@ -68,7 +75,7 @@ impl Record {
 
     pub(super) fn found(&self) -> Found {
         Found {
-            address: SocketAddr::new(self.ip, self.port),
+            address: self.ip.map(|ip| SocketAddr::new(ip, self.port)),
             key: self.key.clone(),
             last_seen: self.last_seen,
         }

@@ -24,15 +24,25 @@ fn peer(number: u8) -> PeerId {
 }
 
 fn contact(number: u8) -> Contact {
-    Contact { address: SocketAddr::from(([10, 0, 0, number], 7777)), key: Some(Key::Peer(peer(number))) }
+    seen_by(number, Visibility::Listed)
+}
+
+fn seen_by(number: u8, visibility: Visibility) -> Contact {
+    let address = SocketAddr::from(([10, 0, 0, number], 7777));
+    Contact { address, key: Some(Key::Peer(peer(number))), visibility }
+}
+
+/// Signed just now.
+fn signed(sequence: u64) -> Option<Claim<'static>> {
+    Some(Claim { sequence, time: u64::MAX, follows: None })
 }
 
 #[test]
 fn a_registration_is_answered_until_its_ttl_and_not_after() {
     let book = book();
-    book.register("Alice", contact(1), Some(1), at(10)).unwrap();
+    book.register("Alice", contact(1), signed(1), at(10)).unwrap();
     let found = book.lookup("Alice", at(10 + TTL - 1)).unwrap();
-    assert_eq!((found.address, found.key), (contact(1).address, contact(1).key));
+    assert_eq!((found.address, found.key), (Some(contact(1).address), contact(1).key));
     assert_eq!(found.last_seen, 1_700_000_010_000);
     assert_eq!(book.len(), 1);
     assert_eq!(book.lookup("Alice", at(10 + TTL)), None);
@@ -43,8 +53,8 @@ fn a_registration_is_answered_until_its_ttl_and_not_after() {
 #[test]
 fn a_new_registration_lives_its_own_ttl() {
     let book = book();
-    book.register("Alice", contact(1), Some(1), at(0)).unwrap();
-    book.register("Alice", contact(1), Some(2), at(TTL - 1)).unwrap();
+    book.register("Alice", contact(1), signed(1), at(0)).unwrap();
+    book.register("Alice", contact(1), signed(2), at(TTL - 1)).unwrap();
     assert!(book.lookup("Alice", at(2 * TTL - 2)).is_some());
     assert_eq!(book.len(), 1);
 }
@@ -61,37 +71,37 @@ fn names_are_compared_exactly() {
 #[test]
 fn a_foreign_key_neither_takes_nor_ends_a_name() {
     let book = book();
-    book.register("Alice", contact(1), Some(5), at(0)).unwrap();
-    assert_eq!(book.register("Alice", contact(2), Some(9), at(1)), Err(Refused::NameTaken));
+    book.register("Alice", contact(1), signed(5), at(0)).unwrap();
+    assert_eq!(book.register("Alice", contact(2), signed(9), at(1)), Err(Refused::NameTaken));
     assert_eq!(book.unregister("Alice", Some((&peer(2), 9)), at(1)), Err(Refused::NameTaken));
-    assert_eq!(book.lookup("Alice", at(1)).unwrap().address, contact(1).address);
+    assert_eq!(book.lookup("Alice", at(1)).unwrap().address, Some(contact(1).address));
 }
 
 #[test]
 fn a_sequence_is_used_once_and_only_upwards() {
     let book = book();
-    book.register("Alice", contact(1), Some(5), at(0)).unwrap();
+    book.register("Alice", contact(1), signed(5), at(0)).unwrap();
     for old in [5, 4, 0] {
         let refused = Err(Refused::Stale { newest: 5 });
-        assert_eq!(book.register("Alice", contact(1), Some(old), at(1)), refused);
+        assert_eq!(book.register("Alice", contact(1), signed(old), at(1)), refused);
         assert_eq!(book.unregister("Alice", Some((&peer(1), old)), at(1)), Err(Refused::Stale { newest: 5 }));
     }
     assert_eq!(book.unregister("Alice", Some((&peer(1), 6)), at(2)), Ok(true));
     assert_eq!(book.lookup("Alice", at(2)), None);
-    assert_eq!(book.register("Alice", contact(1), Some(6), at(3)), Err(Refused::Stale { newest: 6 }));
+    assert_eq!(book.register("Alice", contact(1), signed(6), at(3)), Err(Refused::Stale { newest: 6 }));
     assert_eq!(book.unregister("Alice", Some((&peer(1), 7)), at(3)), Ok(false));
-    book.register("Alice", contact(1), Some(8), at(4)).unwrap();
+    book.register("Alice", contact(1), signed(8), at(4)).unwrap();
 }
 
 #[test]
 fn a_name_stays_its_keys_until_the_pin_ends() {
     let book = book();
-    book.register("Alice", contact(1), Some(5), at(0)).unwrap();
+    book.register("Alice", contact(1), signed(5), at(0)).unwrap();
     book.unregister("Alice", Some((&peer(1), 6)), at(1)).unwrap();
     book.sweep(at(PIN - 1));
-    assert_eq!(book.register("Alice", contact(2), Some(1), at(PIN - 1)), Err(Refused::NameTaken));
-    book.register("Alice", contact(2), Some(1), at(PIN)).unwrap();
-    assert_eq!(book.lookup("Alice", at(PIN)).unwrap().address, contact(2).address);
+    assert_eq!(book.register("Alice", contact(2), signed(1), at(PIN - 1)), Err(Refused::NameTaken));
+    book.register("Alice", contact(2), signed(1), at(PIN)).unwrap();
+    assert_eq!(book.lookup("Alice", at(PIN)).unwrap().address, Some(contact(2).address));
     assert_eq!((book.len(), book.held()), (1, 1));
 }
 
@@ -99,10 +109,10 @@ fn a_name_stays_its_keys_until_the_pin_ends() {
 fn even_without_a_pin_nothing_replayable_is_forgotten() {
     let terms = Terms { ttl: Duration::from_secs(1), pin: Duration::ZERO, max_records: 10 };
     let book = Book::new(terms);
-    book.register("Alice", contact(1), Some(5), at(0)).unwrap();
+    book.register("Alice", contact(1), signed(5), at(0)).unwrap();
     let last = 2 * limit::PROOF_TIME_WINDOW.as_secs() - 1;
     assert_eq!(book.sweep(at(last)), Swept { expired: 1, forgotten: 0 });
-    assert_eq!(book.register("Alice", contact(1), Some(5), at(last)), Err(Refused::Stale { newest: 5 }));
+    assert_eq!(book.register("Alice", contact(1), signed(5), at(last)), Err(Refused::Stale { newest: 5 }));
     assert_eq!(book.unregister("Alice", Some((&peer(2), 1)), at(last)), Ok(false));
     assert_eq!(book.sweep(at(last + 1)), Swept { expired: 0, forgotten: 1 });
     assert_eq!(book.held(), 0);
@@ -113,7 +123,7 @@ fn without_signatures_anyone_overwrites_and_ends() {
     let book = unsigned_book();
     book.register("Alice", contact(1), None, at(0)).unwrap();
     book.register("Alice", contact(2), None, at(1)).unwrap();
-    assert_eq!(book.lookup("Alice", at(1)).unwrap().address, contact(2).address);
+    assert_eq!(book.lookup("Alice", at(1)).unwrap().address, Some(contact(2).address));
     assert_eq!(book.unregister("Alice", None, at(1)), Ok(true));
     assert_eq!(book.unregister("Alice", None, at(1)), Ok(false));
     assert_eq!((book.len(), book.held()), (0, 0));
@@ -207,7 +217,7 @@ proptest! {
             match act {
                 Act::Register { name, key, sequence } => {
                     let expected = model.check(name, key, sequence, now);
-                    prop_assert_eq!(book.register(&name.to_string(), contact(key), Some(sequence), at(now)), expected);
+                    prop_assert_eq!(book.register(&name.to_string(), contact(key), signed(sequence), at(now)), expected);
                     if expected.is_ok() {
                         model.0.insert(name, (key, sequence, now, true));
                     }

@@ -38,6 +38,10 @@ pub struct Config {
     pub workers: usize,
     /// Most connections at once, over all workers; each takes two file descriptors.
     pub max_connections: usize,
+    /// Most clients of `/api/live` at once. Never more than three quarters of `max_connections`, so that others are heard.
+    pub max_sockets: usize,
+    /// What clients call this phone book: hosts, with the port where it is not the scheme's own. None: whatever they say.
+    pub names: Vec<String>,
     /// How often who may ask.
     pub limits: Rates,
     /// The operator's page and metrics. Off here; the program has it on loopback, see [`OPERATOR`].
@@ -75,18 +79,24 @@ impl Default for Config {
             max_records: 2_000_000,
             debug_players: false,
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
-            max_connections: 8192,
             limits: Rates::default(),
             operator: Operator::Off,
             operator_anywhere: false,
             audit: None,
             tls: None,
             plain_http: false,
+            max_connections: 32_768,
+            max_sockets: 20_000,
+            names: Vec::new(),
         }
     }
 }
 
 impl Config {
+    pub(crate) fn sockets_max(&self) -> usize {
+        self.max_sockets.min(self.max_connections / 4 * 3)
+    }
+
     pub(crate) fn sweep_interval(&self) -> Duration {
         self.sweep.unwrap_or(Duration::from_secs(60).min(self.ttl))
     }

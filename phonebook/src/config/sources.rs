@@ -15,7 +15,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
-pub const KEYS: [&str; 25] = [
+pub const KEYS: [&str; 27] = [
     "listen",
     "ttl",
     "compat",
@@ -41,6 +41,8 @@ pub const KEYS: [&str; 25] = [
     "tls_cert",
     "tls_key",
     "plain_http",
+    "max_sockets",
+    "names",
 ];
 
 /// One sentence for the operator.
@@ -204,6 +206,8 @@ impl Layers {
             "tls_cert" => assign(&mut self.tls_cert, path(value)),
             "tls_key" => assign(&mut self.tls_key, path(value)),
             "plain_http" => assign(&mut config.plain_http, truth(value)),
+            "max_sockets" => assign(&mut config.max_sockets, within(value, 0..=1_000_000)),
+            "names" => assign(&mut config.names, names(value)),
             _ => unreachable!("`key` is one of KEYS"),
         };
         understood.ok_or_else(|| {
@@ -260,6 +264,12 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
+fn names(text: &str) -> Option<Vec<String>> {
+    let is_host = |name: &str| !name.contains("/") && !name.contains(char::is_whitespace);
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| is_host(name).then(|| name.to_lowercase())).collect()
+}
+
 fn networks(text: &str) -> Option<Vec<Network>> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
 }
@@ -292,7 +302,8 @@ mod tests {
              max_connections = 9\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
              limit_socket = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
              operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
-             audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true",
+             audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true\n\
+             max_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']",
         )
         .unwrap();
         let expected = Config {
@@ -313,6 +324,8 @@ mod tests {
             audit: Some(AuditFile { path: "/a".into(), size: 70_000, full_addresses: true }),
             tls: Some(TlsFiles { cert: "c".into(), key: "k".into() }),
             plain_http: true,
+            max_sockets: 4,
+            names: vec!["book.example".to_owned(), "192.0.2.7:3000".to_owned()],
         };
         assert_eq!(config, expected);
     }

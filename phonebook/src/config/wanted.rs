@@ -10,6 +10,10 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "password" => "some characters, or leave it out for no password",
         "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
         "max_records" => "a number from 1 to 1000000000, such as 2000000",
+        "max_sockets" => "a number from 0 to 1000000, such as 20000",
+        "names" => {
+            "hosts separated by commas, with a port where clients need one, such as book.example, 192.0.2.7:3000"
+        }
         "workers" => "a number of threads from 1 to 256, such as 2",
         "operator" => "an address and a port, such as 127.0.0.1:3001, or off",
         "audit" => "the path of a file to write, or off",
@@ -18,6 +22,6 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "tls_cert" => "the path of a PEM file with the certificate and its chain, or off",
         "tls_key" => "the path of a PEM file with the certificate's key, or off",
         _ if key.starts_with("limit_") => "a rate, such as 100/s burst 1000 or 1/5s burst 10, or off",
-        _ => "a number from 1 to 1000000, such as 8192",
+        _ => "a number from 1 to 1000000, such as 32768",
     }
 }

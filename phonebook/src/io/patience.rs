@@ -2,7 +2,8 @@
 //!
 //! actix limits the time of a connection's first request head and of the silence between requests, but not that of
 //! a later head sent byte by byte, of answers that nobody reads, nor of what it skips of a refused body. Here every
-//! connection must bring a new head within [`PATIENCE`], whatever it does meanwhile.
+//! connection must bring a new head within [`PATIENCE`], whatever it does meanwhile. Only those that became a live
+//! conversation are left to the switchboard, which has its own idea of silence.
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
@@ -44,6 +45,21 @@ struct Line {
     due: AtomicU64,
 }
 
+/// A connection that is not cut off before it is dismissed.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    line: Arc<Line>,
+    started: Instant,
+}
+
+impl Hold {
+    /// It has been told to go; what it does with that is no longer waited for.
+    pub(crate) fn dismiss(&self) {
+        let due = crate::clock::millis(self.started.elapsed() + FAREWELL);
+        self.line.due.fetch_min(due, Ordering::Relaxed);
+    }
+}
+
 impl Lines {
     pub(crate) fn new() -> Self {
         Self::with_patience(PATIENCE)
@@ -81,6 +97,13 @@ impl Lines {
     pub(crate) fn count(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.iter().filter(|line| line.strong_count() > 0).count()
+    }
+
+    /// The connection is a conversation from now on, with a life of its own.
+    pub(crate) fn hold(&self, request: &HttpRequest) -> Option<Hold> {
+        let line = Arc::clone(request.conn_data::<Arc<Line>>()?);
+        line.due.store(u64::MAX, Ordering::Relaxed);
+        Some(Hold { line, started: self.started })
     }
 
     /// Runs until dropped.

@@ -32,12 +32,15 @@ pub(super) async fn players(_: Admitted, desk: web::Data<Desk>) -> Result<HttpRe
         return Err(Problem::NoEndpoint);
     }
     let now = desk.now();
-    let players = desk.book.listed(PLAYERS_MAX, now).into_iter().map(|(player_name, found)| Player {
-        player_name,
-        ip: found.address.ip(),
-        port: found.address.port(),
-        last_seen: iso_8601(found.last_seen),
-        age: now.unix_millis().saturating_sub(found.last_seen) / 1000,
+    let players = desk.book.listed(PLAYERS_MAX, now).into_iter().filter_map(|(player_name, found)| {
+        let address = found.address?;
+        Some(Player {
+            player_name,
+            ip: address.ip(),
+            port: address.port(),
+            last_seen: iso_8601(found.last_seen),
+            age: now.unix_millis().saturating_sub(found.last_seen) / 1000,
+        })
     });
     Ok(HttpResponse::Ok().json(Players { count: desk.book.len(), players: players.collect() }))
 }

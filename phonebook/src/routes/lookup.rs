@@ -1,16 +1,18 @@
-//! `GET /api/lookup/{playerName}`: where a player is, and under which key.
+//! `GET /api/lookup/{playerName}` and `POST /api/lookup`: where players are, and under which keys, as far as strangers
+//! are told.
 
 use crate::{
+    body,
     book::{Found, Key},
     desk::Desk,
     guard::{self, Admitted},
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
-use fyteclub_proto::id::PeerId;
-use serde::Serialize;
+use fyteclub_proto::{id::PeerId, limit::LOOKUP_NAMES_MAX};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// Matched as a prefix: a pattern with a name in it costs the router as much as the rest of the answer.
 pub(super) const PREFIX: &str = "/api/lookup";
@@ -19,8 +21,10 @@ pub(super) const PREFIX: &str = "/api/lookup";
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    ip: IpAddr,
-    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
     public_key: Option<PublicKey>,
     last_seen: u64,
 }
@@ -35,13 +39,46 @@ enum PublicKey {
 pub(super) async fn lookup(
     _: Admitted,
     request: HttpRequest,
+    payload: web::Payload,
     desk: web::Data<Desk>,
 ) -> Result<HttpResponse, Problem> {
+    if request.uri().path() == PREFIX && request.method() == Method::POST {
+        return lookup_many(&request, payload, &desk).await;
+    }
     let encoded = encoded_name(&request).ok_or(Problem::NoEndpoint)?;
     let name = percent_decoded(encoded).ok_or(Problem::BadEncoding)?;
     guard::check_name(&name)?;
     let found = desk.book.lookup(&name, desk.now()).ok_or(Problem::NoPlayer)?;
     Ok(HttpResponse::Ok().json(answer(found)))
+}
+
+/// The body of `fyteclub_proto::phonebook::FoundMany`.
+#[derive(Serialize)]
+struct Answers {
+    players: BTreeMap<String, Answer>,
+}
+
+async fn lookup_many(
+    request: &HttpRequest,
+    payload: web::Payload,
+    desk: &Desk,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = body::fields(request, payload).await?;
+    let names = fields.remove("players").unwrap_or_default();
+    let players: Vec<String> = Vec::deserialize(names)
+        .map_err(|_| Problem::BadField { field: "players", expected: "a list of names" })?;
+    if players.len() > LOOKUP_NAMES_MAX {
+        return Err(Problem::TooManyNames);
+    }
+    for name in &players {
+        guard::check_name(name)?;
+    }
+    let now = desk.now();
+    let found = players.into_iter().filter_map(|name| {
+        let found = desk.book.lookup(&name, now)?;
+        Some((name, answer(found)))
+    });
+    Ok(HttpResponse::Ok().json(Answers { players: found.collect() }))
 }
 
 /// Straight from the request line: the router has decoded some escapes by now, and a name must be decoded once.
@@ -53,8 +90,8 @@ fn encoded_name(request: &HttpRequest) -> Option<&str> {
 
 fn answer(found: Found) -> Answer {
     Answer {
-        ip: found.address.ip(),
-        port: found.address.port(),
+        ip: found.address.map(|address| address.ip()),
+        port: found.address.map(|address| address.port()),
         public_key: found.key.map(|key| match key {
             Key::Peer(peer) => PublicKey::Peer(peer),
             Key::Json(json) => {

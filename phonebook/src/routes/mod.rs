@@ -5,6 +5,7 @@
 mod cors;
 mod debug;
 mod health;
+mod live;
 mod lookup;
 mod register;
 mod status;
@@ -26,6 +27,12 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
     .service(
         web::resource("/api/unregister")
             .route(web::delete().to(unregister::unregister))
+            .default_service(nothing()),
+    )
+    .service(
+        web::resource("/api/live")
+            .route(web::get().to(live::socket))
+            .route(web::post().to(live::poll))
             .default_service(nothing()),
     )
     .default_service(nothing());

@@ -3,7 +3,7 @@
 use crate::{
     address::client_address,
     body,
-    book::{Contact, Key},
+    book::{Claim, Contact, Key},
     desk::Desk,
     entrance,
     guard::{self, Admitted, COMPAT_KEY_MAX},
@@ -11,6 +11,7 @@ use crate::{
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
+use fyteclub_proto::phonebook::Visibility;
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 
@@ -31,17 +32,19 @@ pub(super) async fn register(
     let port = port_of(port).ok_or(Problem::BadPort)?;
 
     let now = desk.now();
-    let (key, sequence) = match desk.compat {
-        true => (unsigned_key(&fields)?, None),
-        false => {
-            let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
-            desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
-            (Some(Key::Peer(body.public_key)), Some(body.sequence))
-        }
-    };
     let peer = request.peer_addr().expect("a request that came over TCP has a peer");
-    let ip = client_address(peer, request.headers(), &desk.trusted_proxies);
-    desk.book.register(name, Contact { address: SocketAddr::new(ip, port), key }, sequence, now)?;
+    let address = SocketAddr::new(client_address(peer, request.headers(), &desk.trusted_proxies), port);
+    if desk.compat {
+        let contact = Contact { address, key: unsigned_key(&fields)?, visibility: Visibility::Listed };
+        desk.book.register(name, contact, None, now)?;
+    } else {
+        let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
+        desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
+        let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
+        let follows = body.key_change.as_ref().map(|change| &change.from);
+        let claim = Claim { sequence: body.sequence, time: body.time, follows };
+        desk.book.register(name, contact, Some(claim), now)?;
+    }
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"success":true}"#))
 }
 

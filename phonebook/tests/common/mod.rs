@@ -3,6 +3,8 @@
 // Each test binary takes what it needs.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod live;
+
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Rates, Running, Server};
 use fyteclub_proto::phonebook::{Register, Unregister, Visibility};

@@ -8,7 +8,7 @@ pub mod live;
 mod visibility;
 
 pub use key_change::KeyChange;
-pub use visibility::{HIDDEN_PREFIX, Listing, Visibility, hidden_name};
+pub use visibility::{HIDDEN_PREFIX, Listing, Visibility, hidden_name, is_hidden_name};
 
 use crate::{id::PeerId, proof::Proof, version::PROOF_VERSION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -76,6 +76,12 @@ impl fmt::Debug for Listing {
     }
 }
 
+/// Whether `name` has the shape that [`hidden_name`] gives: the prefix and 32 bytes in unpadded base64url.
+pub fn is_hidden_name(name: &str) -> bool {
+    let hash = name.strip_prefix(HIDDEN_PREFIX).and_then(|hash| URL_SAFE_NO_PAD.decode(hash).ok());
+    hash.is_some_and(|hash| hash.len() == 32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +95,16 @@ mod tests {
         assert_eq!(hidden.len(), HIDDEN_PREFIX.len() + 43);
         assert!(hidden.parse::<PlayerName>().is_err());
         assert!(crate::id::check_name(&hidden).is_ok());
+        assert!(is_hidden_name(&hidden));
+        for other in [
+            name.as_str(),
+            "h1:",
+            "h1:AAAA",
+            &hidden[3..],
+            &format!("{hidden}A"),
+            &hidden.replace("h1", "h2"),
+        ] {
+            assert!(!is_hidden_name(other), "{other}");
+        }
     }
 }

@@ -1,0 +1,296 @@
+//! `/api/live` between HTTP and the [`crate::switchboard`]: who listens where, and whose turn it is.
+//!
+//! The switchboard is behind one lock, held for a few maps' worth of work and never while a signature is checked. Its
+//! outputs are carried out before the lock is left, so that messages keep their order.
+
+mod greeting;
+mod poll;
+mod socket;
+
+pub(crate) use greeting::Greetings;
+pub(crate) use poll::poll;
+pub(crate) use socket::Socket;
+
+use crate::{
+    book::Book,
+    clock::Moment,
+    io::patience::Hold,
+    switchboard::{ClientId, Door, Input, Output, Sequences, Switchboard},
+};
+use fyteclub_proto::{
+    id::PeerId,
+    phonebook::live::{CloseReason, Hear, Say},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Instant,
+};
+use tokio::sync::Notify;
+
+/// What a client that finds no place is told to wait.
+const RETRY_AFTER: u64 = 30;
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) greetings: Greetings,
+    sockets_max: usize,
+    /// Greeted or not.
+    sockets: AtomicUsize,
+    state: Mutex<State>,
+    /// The next deadline has moved.
+    rearmed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    board: Switchboard,
+    sequences: Sequences,
+    ears: HashMap<ClientId, Ear>,
+    clients: u64,
+    armed: Option<Instant>,
+    stopping: bool,
+}
+
+/// Where a client listens.
+#[derive(Debug)]
+enum Ear {
+    Socket(Listener),
+    Polls(Polls),
+}
+
+#[derive(Debug, Default)]
+struct Polls {
+    /// By sequence, the newest last.
+    waiting: Vec<(u64, Waker)>,
+    ending: Option<Ending>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    waker: Waker,
+    hold: Option<Hold>,
+    ping: bool,
+    ending: Option<Ending>,
+}
+
+/// A connection's last words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    last: VecDeque<Hear>,
+    reason: CloseReason,
+    text: String,
+}
+
+impl Ending {
+    fn new(reason: CloseReason, text: impl Into<String>) -> Self {
+        Self { last: VecDeque::new(), reason, text: text.into() }
+    }
+}
+
+/// What a socket is to send.
+#[derive(Debug)]
+enum News {
+    Hear(Hear),
+    Ping,
+    End(Ending),
+}
+
+impl Live {
+    pub(crate) fn new(names: &[String], sockets_max: usize) -> Self {
+        Self {
+            greetings: Greetings::new(names),
+            sockets_max,
+            sockets: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                board: Switchboard::default(),
+                sequences: Sequences::new(sockets_max.saturating_mul(4)),
+                ears: HashMap::new(),
+                clients: 0,
+                armed: None,
+                stopping: false,
+            }),
+            rearmed: Notify::new(),
+        }
+    }
+
+    /// Moves the switchboard's time on; runs until dropped.
+    pub(crate) async fn watch(&self) {
+        loop {
+            let armed = self.lock().armed;
+            let due = async {
+                match armed {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => self.hand(Input::Time, None),
+                () = self.rearmed.notified() => {}
+            }
+        }
+    }
+
+    /// Tells every client when to come back and ends every conversation.
+    pub(crate) fn stop(&self) {
+        self.lock().stopping = true;
+        self.hand(Input::Stop, None);
+    }
+
+    /// Clients that are present.
+    pub(crate) fn present(&self) -> usize {
+        self.lock().board.len()
+    }
+
+    /// A place for one more socket. Whether its address may have one more is to be asked here as well.
+    fn open(&self) -> Result<(), Ending> {
+        if self.lock().stopping {
+            return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
+        }
+        if self.sockets.fetch_add(1, Ordering::Relaxed) >= self.sockets_max {
+            self.sockets.fetch_sub(1, Ordering::Relaxed);
+            return Err(Ending::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}")));
+        }
+        Ok(())
+    }
+
+    fn closed(&self, client: Option<ClientId>) {
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
+        if let Some(client) = client {
+            self.hand(Input::Left { client }, None);
+            self.lock().ears.remove(&client);
+        }
+    }
+
+    /// A socket has greeted. `Err` when the phone book stops.
+    fn attach(&self, key: PeerId, hold: Option<Hold>, waker: &Waker) -> Result<ClientId, Ending> {
+        let mut state = self.lock();
+        if state.stopping {
+            return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
+        }
+        let client = state.number();
+        let listener = Listener { waker: waker.clone(), hold, ping: false, ending: None };
+        state.ears.insert(client, Ear::Socket(listener));
+        self.step(&mut state, Input::Arrived { client, key, door: Door::Socket }, None);
+        Ok(client)
+    }
+
+    /// What a client said, judged already. Whether its key may say so much is to be asked here.
+    fn said(&self, client: ClientId, say: Say, book: (&Book, Moment)) {
+        self.hand(Input::Said { client, say }, Some(book));
+    }
+
+    /// What a socket is to send next, or its waker is kept.
+    fn news(&self, client: ClientId, waker: &Waker) -> Option<News> {
+        let mut state = self.lock();
+        let State { board, ears, .. } = &mut *state;
+        let Some(Ear::Socket(listener)) = ears.get_mut(&client) else { return None };
+        if let Some(ending) = &mut listener.ending {
+            return Some(match ending.last.pop_front() {
+                Some(hear) => News::Hear(hear),
+                None => News::End(ending.clone()),
+            });
+        }
+        if let Some(hear) = board.take(client) {
+            return Some(News::Hear(hear));
+        }
+        if std::mem::take(&mut listener.ping) {
+            return Some(News::Ping);
+        }
+        if !listener.waker.will_wake(waker) {
+            listener.waker.clone_from(waker);
+        }
+        None
+    }
+
+    fn hand(&self, input: Input, book: Option<(&Book, Moment)>) {
+        self.step(&mut self.lock(), input, book);
+    }
+
+    /// One input and everything that follows from it. Names are resolved in `book`, which only what is said can need.
+    fn step(&self, state: &mut State, input: Input, book: Option<(&Book, Moment)>) {
+        let now = Instant::now();
+        state.board.handle(now, input);
+        while let Some(output) = state.board.poll() {
+            match output {
+                Output::Wake { client } => state.wake(client),
+                Output::Ping { client } => {
+                    if let Some(Ear::Socket(listener)) = state.ears.get_mut(&client) {
+                        listener.ping = true;
+                        listener.waker.wake_by_ref();
+                    }
+                }
+                Output::Close { client, last, reason, text } => {
+                    let ending = Ending { last, reason, text: text.to_owned() };
+                    state.close(client, ending);
+                }
+                Output::Resolve { name, pending } => {
+                    let callee = book.and_then(|(book, now)| book.key_of(&name, now));
+                    state.board.handle(now, Input::Resolved { pending, callee });
+                }
+                Output::Deliver { to, parcel } => {
+                    state.board.handle(now, Input::Delivered { to, parcel });
+                }
+            }
+        }
+        let next = state.board.deadline().map(|(due, _)| due);
+        if state.armed != next {
+            // A later one needs no wake: the timer looks again when the earlier one has passed.
+            let sooner = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
+            state.armed = next;
+            if sooner {
+                self.rearmed.notify_one();
+            }
+        }
+    }
+
+    // A panic inside the lock leaves a switchboard that is at worst short of one message.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn number(&mut self) -> ClientId {
+        self.clients += 1;
+        ClientId(self.clients)
+    }
+
+    fn wake(&self, client: ClientId) {
+        match self.ears.get(&client) {
+            Some(Ear::Socket(listener)) => listener.waker.wake_by_ref(),
+            Some(Ear::Polls(polls)) => {
+                if let Some((_, waker)) = polls.waiting.last() {
+                    waker.wake_by_ref();
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn close(&mut self, client: ClientId, ending: Ending) {
+        match self.ears.get_mut(&client) {
+            Some(Ear::Socket(listener)) => {
+                // Who does not read never gets as far as the farewell.
+                if let Some(hold) = &listener.hold {
+                    hold.dismiss();
+                }
+                listener.ending = Some(ending);
+                listener.waker.wake_by_ref();
+            }
+            Some(Ear::Polls(polls)) if !polls.waiting.is_empty() => {
+                polls.ending = Some(ending);
+                polls.waiting.iter().for_each(|(_, waker)| waker.wake_by_ref());
+            }
+            Some(Ear::Polls(_)) => {
+                self.ears.remove(&client);
+            }
+            None => {}
+        }
+    }
+}

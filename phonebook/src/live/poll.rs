@@ -1,0 +1,138 @@
+//! The same conversation by requests: each says something and waits until there is something to hear.
+
+use super::{Ear, Live, Polls, greeting, socket::welcome};
+use crate::{
+    address::client_address,
+    desk::Desk,
+    problem::Problem,
+    switchboard::{ClientId, Door, Input, Unsequenced},
+};
+use actix_web::{HttpRequest, rt::time};
+use fyteclub_proto::{
+    phonebook::live::{CloseReason, Hear, POLL_TIME_MAX, Poll as Body, Polled},
+    version::LIVE_VERSIONS,
+};
+use std::{
+    future::poll_fn,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// Polls of one client that may wait at once; one more, and the oldest is answered.
+const WAITING_MAX: usize = 2;
+/// Messages in one answer. The others are in the next.
+const HEAR_MAX: usize = 16;
+
+/// Answers one poll.
+pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Result<Polled, Problem> {
+    let (live, now) = (&desk.live, desk.now());
+    let known = live.lock().sequences.knows(&body.public_key, Instant::now());
+    let said = live.greetings.hear(body, greeting::host(request).as_deref(), known, now)?;
+    let peer = request.peer_addr().expect("a request that came over TCP has a peer");
+    let address = client_address(peer, request.headers(), &desk.trusted_proxies);
+    let welcome = welcome(LIVE_VERSIONS[0], address);
+    let Some(client) = live.attach_poll(body)? else {
+        let hear = vec![Hear::Restarting { after_ms: 1000 }];
+        return Ok(Polled { welcome, hear });
+    };
+    for say in said {
+        live.said(client, say, (&desk.book, now));
+    }
+    let waiting = Waiting { live, client, number: body.sequence };
+    let wait = Duration::from_millis(body.wait).min(POLL_TIME_MAX);
+    let heard = time::timeout(wait, poll_fn(|cx| waiting.hear(cx.waker()))).await;
+    let hear = heard.unwrap_or_else(|_| waiting.take());
+    waiting.result(hear).map(|hear| Polled { welcome, hear })
+}
+
+impl Live {
+    /// `None` when the phone book stops.
+    fn attach_poll(&self, body: &Body) -> Result<Option<ClientId>, Problem> {
+        let mut state = self.lock();
+        if state.stopping {
+            return Ok(None);
+        }
+        let key = body.public_key;
+        let here = state.board.present(&key);
+        if here.is_none() && state.board.len() >= self.sockets_max {
+            return Err(Problem::NoPlace);
+        }
+        state.sequences.take(key, body.sequence, Instant::now()).map_err(|refused| match refused {
+            Unsequenced::Stale { newest } => crate::book::Refused::Stale { newest }.into(),
+            Unsequenced::Full => Problem::NoPlace,
+        })?;
+        let client = match here {
+            Some((client, Door::Polls)) => client,
+            _ => state.number(),
+        };
+        state.ears.entry(client).or_insert_with(|| Ear::Polls(Polls::default()));
+        self.step(&mut state, Input::Arrived { client, key, door: Door::Polls }, None);
+        Ok(Some(client))
+    }
+}
+
+/// A poll that listens. What is to be heard stays with the switchboard until an answer is written, so that a
+/// client that hangs up meanwhile loses nothing.
+struct Waiting<'a> {
+    live: &'a Live,
+    client: ClientId,
+    number: u64,
+}
+
+impl Waiting<'_> {
+    /// Ready with something for the newest that waits, and with nothing when its time has come early.
+    fn hear(&self, waker: &Waker) -> Poll<Vec<Hear>> {
+        let mut state = self.live.lock();
+        let Some(Ear::Polls(Polls { waiting, ending: None })) = state.ears.get_mut(&self.client) else {
+            return Poll::Ready(Vec::new());
+        };
+        let newest = waiting.last().map(|(number, _)| *number);
+        match waiting.iter_mut().find(|(number, _)| *number == self.number) {
+            Some((_, known)) => known.clone_from(waker),
+            // Ended by a newer one.
+            None if newest > Some(self.number) => return Poll::Ready(Vec::new()),
+            None => waiting.push((self.number, waker.clone())),
+        }
+        if waiting.len() > WAITING_MAX {
+            waiting.remove(0).1.wake();
+        }
+        let newest = waiting.last().is_some_and(|(number, _)| *number == self.number);
+        if newest && state.board.has_news(self.client) {
+            drop(state);
+            return Poll::Ready(self.take());
+        }
+        Poll::Pending
+    }
+
+    /// What a poll that has waited long enough takes along.
+    fn take(&self) -> Vec<Hear> {
+        let mut state = self.live.lock();
+        let board = &mut state.board;
+        std::iter::from_fn(|| board.take(self.client)).take(HEAR_MAX).collect()
+    }
+
+    /// What was heard, unless the conversation has ended otherwise than with the phone book.
+    fn result(&self, mut hear: Vec<Hear>) -> Result<Vec<Hear>, Problem> {
+        match self.live.lock().ears.get_mut(&self.client) {
+            Some(Ear::Polls(Polls { ending: None, .. })) => Ok(hear),
+            Some(Ear::Polls(Polls { ending: Some(ending), .. })) if ending.reason == CloseReason::Restart => {
+                hear.extend(ending.last.drain(..));
+                Ok(hear)
+            }
+            _ => Err(Problem::Replaced),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.live.lock();
+        let Some(Ear::Polls(Polls { waiting, ending })) = state.ears.get_mut(&self.client) else { return };
+        waiting.retain(|(number, _)| *number != self.number);
+        if ending.is_some() && waiting.is_empty() {
+            state.ears.remove(&self.client);
+        }
+        // Another that waits may be the one to hear it now.
+        state.wake(self.client);
+    }
+}

@@ -1,0 +1,316 @@
+//! One WebSocket, as the body of the answer that upgraded it: reads when the connection is polled, and sends what the
+//! switchboard has for it.
+//!
+//! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
+//! for a connection.
+
+use super::{Ending, News, greeting};
+use crate::{
+    address::client_address,
+    desk::Desk,
+    io::patience::{Hold, Lines},
+    switchboard::{ClientId, Input},
+};
+use actix_http::ws::{self, CloseCode, Codec, Frame, Item, Message};
+use actix_web::{HttpRequest, rt::time, web};
+use bytes::BytesMut;
+use futures_core::Stream;
+use fyteclub_proto::{
+    bytes::Bytes,
+    id::PeerId,
+    limit::LIVE_MESSAGE_MAX,
+    phonebook::live::{CloseReason, GREETING_TIME, Hear, PRESENCE_LIFE, PRESENCE_PERIOD, Say, Welcome},
+    version::LIVE_VERSIONS,
+};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+use tokio_util::codec::{Decoder, Encoder};
+
+/// Frames that are read before others on the same thread have their turn.
+const FRAMES_AT_ONCE: usize = 32;
+
+pub(crate) struct Socket {
+    desk: web::Data<Desk>,
+    payload: web::Payload,
+    hold: Option<Hold>,
+    codec: Codec,
+    /// Read and not decoded; empty while there is nothing to do.
+    inbox: BytesMut,
+    outbox: BytesMut,
+    /// The fragments of a text that is not whole yet.
+    text: Vec<u8>,
+    pinged: Option<Instant>,
+    stage: Stage,
+    /// Whether the connection takes one of the places for sockets.
+    counted: bool,
+    /// Nothing that comes can be understood any more.
+    deaf: bool,
+    /// Both have said goodbye.
+    over: bool,
+}
+
+enum Stage {
+    Greeting(Box<Greeting>),
+    Present {
+        client: ClientId,
+        key: PeerId,
+    },
+    /// Our close frame is out. Theirs, the end of the connection or the patience room ends it.
+    Closed,
+}
+
+struct Greeting {
+    nonce: Bytes<32>,
+    host: Option<String>,
+    address: IpAddr,
+    timer: Pin<Box<time::Sleep>>,
+}
+
+impl Socket {
+    /// Begins with the challenge. The connection must have been upgraded.
+    pub(crate) fn open(
+        request: &HttpRequest,
+        payload: web::Payload,
+        desk: web::Data<Desk>,
+        lines: &Lines,
+    ) -> Result<Self, getrandom::Error> {
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce)?;
+        let peer = request.peer_addr().expect("a request that came over TCP has a peer");
+        let opened = desk.live.open();
+        let greeting = Greeting {
+            nonce: Bytes(nonce),
+            host: greeting::host(request),
+            address: client_address(peer, request.headers(), &desk.trusted_proxies),
+            timer: Box::pin(time::sleep(GREETING_TIME)),
+        };
+        let challenge = Hear::Challenge {
+            versions: LIVE_VERSIONS.to_vec(),
+            nonce: greeting.nonce,
+            time: desk.now().unix_millis(),
+        };
+        let mut socket = Self {
+            payload,
+            hold: lines.hold(request),
+            codec: Codec::new().max_size(LIVE_MESSAGE_MAX),
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            text: Vec::new(),
+            pinged: None,
+            stage: Stage::Greeting(Box::new(greeting)),
+            counted: opened.is_ok(),
+            deaf: false,
+            over: false,
+            desk,
+        };
+        match opened {
+            Ok(()) => socket.tell(&challenge),
+            Err(ending) => socket.end(ending),
+        }
+        Ok(socket)
+    }
+
+    fn tell(&mut self, hear: &Hear) {
+        let text = serde_json::to_string(hear).expect("our messages are JSON");
+        self.send(Message::Text(text.into()));
+    }
+
+    fn send(&mut self, message: Message) {
+        // Fails for continuations only, of which there are none.
+        let _ = self.codec.encode(message, &mut self.outbox);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if matches!(self.stage, Stage::Closed) {
+            return;
+        }
+        let code = CloseCode::from(ending.reason as u16);
+        self.send(Message::Close(Some(ws::CloseReason { code, description: Some(ending.text) })));
+        self.leave();
+    }
+
+    fn fault(&mut self, text: &str) {
+        self.end(Ending::new(CloseReason::BadMessage, text));
+    }
+
+    fn leave(&mut self) {
+        let client = match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Present { client, .. } => Some(client),
+            _ => None,
+        };
+        if std::mem::take(&mut self.counted) {
+            self.desk.live.closed(client);
+        }
+        if let Some(hold) = &self.hold {
+            hold.dismiss();
+        }
+        (self.inbox, self.text) = (BytesMut::new(), Vec::new());
+    }
+
+    fn frame(&mut self, frame: Frame, cx: &Context<'_>) {
+        if let Stage::Present { client, .. } = self.stage {
+            self.desk.live.hand(Input::Heard { client }, None);
+        }
+        match frame {
+            Frame::Text(text) if self.text.is_empty() => self.message(&text, cx),
+            Frame::Continuation(Item::FirstText(part)) => self.part(&part),
+            Frame::Continuation(Item::Continue(part)) => self.part(&part),
+            Frame::Continuation(Item::Last(part)) => {
+                self.part(&part);
+                let text = std::mem::take(&mut self.text);
+                self.message(&text, cx);
+            }
+            Frame::Text(_) => self.fault("a message inside another"),
+            Frame::Binary(_) | Frame::Continuation(Item::FirstBinary(_)) => self.fault("messages are text"),
+            Frame::Ping(data) => self.send(Message::Pong(data)),
+            Frame::Pong(_) => {
+                if let (Some(pinged), Stage::Present { client, .. }) = (self.pinged.take(), &self.stage) {
+                    let trip = Input::RoundTrip { client: *client, time: pinged.elapsed() };
+                    self.desk.live.hand(trip, None);
+                }
+            }
+            Frame::Close(_) => {
+                if !matches!(self.stage, Stage::Closed) {
+                    self.send(Message::Close(None));
+                    self.leave();
+                }
+                self.over = true;
+            }
+        }
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        if matches!(self.stage, Stage::Closed) {
+            return;
+        }
+        if self.text.len() + part.len() > LIVE_MESSAGE_MAX {
+            self.fault("a message is too long");
+        } else {
+            self.text.extend_from_slice(part);
+        }
+    }
+
+    fn message(&mut self, text: &[u8], cx: &Context<'_>) {
+        let Ok(say) = serde_json::from_slice::<Say>(text) else {
+            return self.fault("not a message of this version");
+        };
+        match (&self.stage, say) {
+            (Stage::Greeting(greeting), Say::Hello(hello)) => {
+                let now = self.desk.now();
+                let host = greeting.host.as_deref();
+                let welcomed = self
+                    .desk
+                    .live
+                    .greetings
+                    .greet(&hello, &greeting.nonce, host, now)
+                    .map(|version| welcome(version, greeting.address))
+                    .and_then(|welcome| {
+                        let client =
+                            self.desk.live.attach(hello.public_key, self.hold.clone(), cx.waker())?;
+                        Ok((welcome, client))
+                    });
+                match welcomed {
+                    Ok((welcome, client)) => {
+                        self.stage = Stage::Present { client, key: hello.public_key };
+                        self.tell(&Hear::Welcome(welcome));
+                    }
+                    Err(ending) => self.end(ending),
+                }
+            }
+            (Stage::Present { client, key }, say) if greeting::is_in_turn(&say, key) => {
+                let now = self.desk.now();
+                self.desk.live.said(*client, say, (&self.desk.book, now));
+            }
+            (Stage::Present { .. } | Stage::Greeting(_), _) => self.fault("out of turn, or another's knock"),
+            (Stage::Closed, _) => {}
+        }
+    }
+
+    /// Whether the connection goes on.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..FRAMES_AT_ONCE {
+            if self.over {
+                return false;
+            }
+            if self.deaf {
+                self.inbox = BytesMut::new();
+            } else {
+                match self.codec.decode(&mut self.inbox) {
+                    Ok(Some(frame)) => {
+                        self.frame(frame, cx);
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        let long = matches!(error, ws::ProtocolError::Overflow);
+                        self.fault(if long { "a message is too long" } else { "not a WebSocket frame" });
+                        self.deaf = true;
+                    }
+                }
+            }
+            match Pin::new(&mut self.payload).poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => self.inbox.extend_from_slice(&chunk),
+                Poll::Ready(_) => return false,
+                Poll::Pending => {
+                    if self.inbox.is_empty() {
+                        self.inbox = BytesMut::new();
+                    }
+                    return true;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        if let Stage::Greeting(greeting) = &mut self.stage
+            && greeting.timer.as_mut().poll(cx).is_ready()
+        {
+            self.end(Ending::new(CloseReason::Silent, "no greeting"));
+        }
+        while let Stage::Present { client, .. } = self.stage
+            && self.outbox.len() < LIVE_MESSAGE_MAX
+        {
+            match self.desk.live.news(client, cx.waker()) {
+                Some(News::Hear(hear)) => self.tell(&hear),
+                Some(News::Ping) => {
+                    self.pinged = Some(Instant::now());
+                    self.send(Message::Ping(bytes::Bytes::new()));
+                }
+                Some(News::End(ending)) => self.end(ending),
+                None => break,
+            }
+        }
+    }
+}
+
+/// What both doors tell a client that they let in.
+pub(super) fn welcome(version: u16, address: IpAddr) -> Welcome {
+    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs() }
+}
+
+impl Stream for Socket {
+    type Item = Result<bytes::Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let open = this.read(cx);
+        this.write(cx);
+        if !this.outbox.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut this.outbox).freeze())));
+        }
+        if open { Poll::Pending } else { Poll::Ready(None) }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,417 @@
+//! The switchboard: who is present, which introductions run, and what is to be said to whom.
+//!
+//! A machine under virtual time: no socket, no clock, no task, and no signature, which are all judged before anything
+//! arrives here. An introduction's state lives on its caller's side alone. What crosses to another client is a
+//! [`Parcel`], sent to a key and forgotten, so that the other may be connected to another phone book of the same name.
+
+mod attempts;
+mod queue;
+mod sequences;
+#[cfg(test)]
+mod tests;
+
+use attempts::Attempts;
+use fyteclub_proto::{
+    id::PeerId,
+    knock::{Callee, Knock},
+    letter::{Attempt, Letter},
+    phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
+};
+use queue::Queue;
+pub(crate) use sequences::{Sequences, Unsequenced};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// How often a socket is pinged, to learn how far away it is.
+const PING_PERIOD: Duration = Duration::from_secs(20);
+/// Most that a side waits for the other to hear `Go`. Who is further away than a second begins late.
+const HALF_TRIP_MAX: Duration = Duration::from_millis(500);
+/// Clients that come back in one second after a stop, on average.
+const RETURNS_PER_SECOND: usize = 500;
+/// The first comes back no sooner, the next no later than this for a second phone book to be up.
+const RETURN_AFTER: Duration = Duration::from_millis(500);
+const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
+
+/// One connection's number, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientId(pub(crate) u64);
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    Socket,
+    Polls,
+}
+
+/// Something for the holder of a key, wherever it is connected. Whoever sends it learns nothing of its fate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Parcel {
+    Hear(Hear),
+    /// A callee's answer, for the side that knows whether `from` was asked: a letter and the callee's half round trip, or
+    /// no.
+    Answer {
+        from: PeerId,
+        attempt: Attempt,
+        accepted: Option<(Letter, Duration)>,
+    },
+    /// A callee's candidates, likewise.
+    Candidates {
+        from: PeerId,
+        attempt: Attempt,
+        letter: Letter,
+    },
+}
+
+/// What waits for a name to be resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Introduce { caller: PeerId, attempt: Attempt, letter: Letter },
+    Knock { to: Callee, knock: Knock },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// A key has proven itself. Ends what the same key has open, except that polls follow polls.
+    Arrived {
+        client: ClientId,
+        key: PeerId,
+        door: Door,
+    },
+    /// Any sign of life.
+    Heard {
+        client: ClientId,
+    },
+    /// A ping came back.
+    RoundTrip {
+        client: ClientId,
+        time: Duration,
+    },
+    /// Judged already: a knock is its sender's.
+    Said {
+        client: ClientId,
+        say: Say,
+    },
+    /// The connection is gone.
+    Left {
+        client: ClientId,
+    },
+    Resolved {
+        pending: Pending,
+        callee: Option<PeerId>,
+    },
+    Delivered {
+        to: PeerId,
+        parcel: Parcel,
+    },
+    /// The phone book stops.
+    Stop,
+    Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// There is something to take.
+    Wake {
+        client: ClientId,
+    },
+    Ping {
+        client: ClientId,
+    },
+    /// The client is gone from here; `last` is still to be said to it.
+    Close {
+        client: ClientId,
+        last: VecDeque<Hear>,
+        reason: CloseReason,
+        text: &'static str,
+    },
+    /// Answer with [`Input::Resolved`], now or later.
+    Resolve {
+        name: String,
+        pending: Pending,
+    },
+    /// Hand it in as [`Input::Delivered`] where the key is connected.
+    Deliver {
+        to: PeerId,
+        parcel: Parcel,
+    },
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Why {
+    /// Nobody has answered an introduction.
+    Answer(PeerId, Attempt),
+    /// An introduction's candidates are carried no longer.
+    Introduction(PeerId, Attempt),
+    Ping(ClientId),
+    Life(ClientId),
+}
+
+#[derive(Debug)]
+struct Client {
+    id: ClientId,
+    door: Door,
+    heard: Instant,
+    half_trip: Duration,
+    queue: Queue,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Switchboard {
+    present: HashMap<PeerId, Client>,
+    keys: HashMap<ClientId, PeerId>,
+    attempts: Attempts,
+    /// Those of clients that have left and of attempts that were answered stay until their time and mean nothing.
+    deadlines: BinaryHeap<Reverse<(Instant, Why)>>,
+    outputs: VecDeque<Output>,
+}
+
+impl Switchboard {
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Arrived { client, key, door } => self.arrived(client, key, door, now),
+            Input::Heard { client } => {
+                if let Some(client) = self.client(client) {
+                    client.heard = now;
+                }
+            }
+            Input::RoundTrip { client, time } => {
+                if let Some(client) = self.client(client) {
+                    client.half_trip = (time / 2).min(HALF_TRIP_MAX);
+                }
+            }
+            Input::Said { client, say } => {
+                if let Some(&from) = self.keys.get(&client) {
+                    self.said(from, say, now);
+                }
+            }
+            Input::Left { client } => {
+                if let Some(key) = self.keys.remove(&client) {
+                    self.present.remove(&key);
+                }
+            }
+            Input::Resolved { pending, callee } => self.resolved(pending, callee),
+            Input::Delivered { to, parcel } => self.delivered(to, parcel, now),
+            Input::Stop => self.stop(),
+            Input::Time => {}
+        }
+        self.pass(now);
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<(Instant, Why)> {
+        self.deadlines.peek().map(|Reverse(next)| *next)
+    }
+
+    /// The next thing that a client is to hear.
+    pub(crate) fn take(&mut self, client: ClientId) -> Option<Hear> {
+        self.client(client)?.queue.pop()
+    }
+
+    /// Whether [`Switchboard::take`] has something.
+    pub(crate) fn has_news(&self, client: ClientId) -> bool {
+        let client = self.keys.get(&client).and_then(|key| self.present.get(key));
+        client.is_some_and(|client| !client.queue.is_empty())
+    }
+
+    /// Who holds a key now.
+    pub(crate) fn present(&self, key: &PeerId) -> Option<(ClientId, Door)> {
+        self.present.get(key).map(|client| (client.id, client.door))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    fn client(&mut self, client: ClientId) -> Option<&mut Client> {
+        self.present.get_mut(self.keys.get(&client)?)
+    }
+
+    fn arrived(&mut self, id: ClientId, key: PeerId, door: Door, now: Instant) {
+        let mut queue = Queue::default();
+        if let Some(older) = self.present.get_mut(&key) {
+            if (older.door, door) == (Door::Polls, Door::Polls) {
+                older.heard = now;
+                return;
+            }
+            // What it has not heard yet, the newer hears.
+            queue = std::mem::take(&mut older.queue);
+            self.close(key, VecDeque::new(), CloseReason::Replaced, "the same key greeted again");
+        }
+        let news = !queue.is_empty();
+        self.keys.insert(id, key);
+        self.present.insert(key, Client { id, door, heard: now, half_trip: Duration::ZERO, queue });
+        self.deadlines.push(Reverse((now + PRESENCE_LIFE, Why::Life(id))));
+        if door == Door::Socket {
+            self.deadlines.push(Reverse((now, Why::Ping(id))));
+        }
+        if news {
+            self.outputs.push_back(Output::Wake { client: id });
+        }
+    }
+
+    fn said(&mut self, from: PeerId, say: Say, now: Instant) {
+        if let Some(client) = self.present.get_mut(&from) {
+            client.heard = now;
+        }
+        match say {
+            Say::Here => {}
+            Say::Introduce { to, attempt, letter } => self.introduce(from, to, attempt, letter, now),
+            Say::Accept { to, attempt, letter } => {
+                let half_trip = self.present.get(&from).map_or(Duration::ZERO, |client| client.half_trip);
+                let accepted = Some((letter, half_trip));
+                self.deliver(to, Parcel::Answer { from, attempt, accepted });
+            }
+            Say::Decline { to, attempt } => {
+                self.deliver(to, Parcel::Answer { from, attempt, accepted: None });
+            }
+            Say::Candidates { to, attempt, letter } => match self.attempts.is_callers(from, attempt) {
+                false => self.deliver(to, Parcel::Candidates { from, attempt, letter }),
+                true if self.attempts.sends(from, attempt, &to) => {
+                    self.deliver(to, Parcel::Hear(Hear::Candidates { from, attempt, letter }));
+                }
+                true => {}
+            },
+            Say::Knock { to, knock } => {
+                let pending = Pending::Knock { to: to.clone(), knock };
+                self.resolve(to, pending);
+            }
+            Say::Note { to, letter } => self.deliver(to, Parcel::Hear(Hear::Note { from, letter })),
+            // The first word of a socket, heard before it is present.
+            _ => self.close(from, VecDeque::new(), CloseReason::BadMessage, "out of turn"),
+        }
+    }
+
+    fn introduce(&mut self, caller: PeerId, to: Callee, attempt: Attempt, letter: Letter, now: Instant) {
+        if self.attempts.is_callers(caller, attempt) {
+            // Said twice, as after a poll whose answer was lost.
+            return;
+        }
+        if !self.attempts.begin(caller, attempt) {
+            let retry_after = ANSWER_TIME.as_secs() + 1;
+            return self.tell(caller, Hear::Limited { attempt: Some(attempt), retry_after });
+        }
+        self.deadlines.push(Reverse((now + ANSWER_TIME, Why::Answer(caller, attempt))));
+        self.resolve(to, Pending::Introduce { caller, attempt, letter });
+    }
+
+    fn resolve(&mut self, to: Callee, pending: Pending) {
+        match to {
+            Callee::Key(key) => self.resolved(pending, Some(key)),
+            Callee::Name(name) => self.outputs.push_back(Output::Resolve { name, pending }),
+        }
+    }
+
+    /// Nobody of that name: the caller hears of it when nobody would have answered.
+    fn resolved(&mut self, pending: Pending, callee: Option<PeerId>) {
+        let Some(callee) = callee else { return };
+        match pending {
+            Pending::Introduce { caller, attempt, letter } => {
+                if callee != caller && self.attempts.address(caller, attempt, callee) {
+                    let introduced = Hear::Introduced { from: caller, attempt, letter };
+                    self.deliver(callee, Parcel::Hear(introduced));
+                }
+            }
+            Pending::Knock { to, knock } => self.deliver(callee, Parcel::Hear(Hear::Knock { to, knock })),
+        }
+    }
+
+    /// The one way from a client to another.
+    fn deliver(&mut self, to: PeerId, parcel: Parcel) {
+        self.outputs.push_back(Output::Deliver { to, parcel });
+    }
+
+    fn delivered(&mut self, to: PeerId, parcel: Parcel, now: Instant) {
+        match parcel {
+            Parcel::Hear(hear) => self.tell(to, hear),
+            Parcel::Answer { from, attempt, accepted } => {
+                // A caller who is gone is not waited for; if it comes back in time, it hears that nobody answered.
+                let Some(caller) = self.present.get(&to) else { return };
+                if !self.attempts.answer(to, attempt, &from, accepted.is_some()) {
+                    return;
+                }
+                let Some((letter, theirs)) = accepted else { return };
+                self.deadlines.push(Reverse((now + INTRODUCTION_TIME, Why::Introduction(to, attempt))));
+                let (ours, theirs) = (caller.half_trip, theirs.min(HALF_TRIP_MAX));
+                let go = |peer, half_trip: Duration| {
+                    let delay_ms = (ours.max(theirs) - half_trip).as_millis() as u64;
+                    Hear::Go { peer, attempt, delay_ms }
+                };
+                self.tell(to, Hear::Accepted { from, attempt, letter });
+                self.tell(to, go(from, ours));
+                self.deliver(from, Parcel::Hear(go(to, theirs)));
+            }
+            Parcel::Candidates { from, attempt, letter } => {
+                if self.attempts.receives(to, attempt, &from) {
+                    self.tell(to, Hear::Candidates { from, attempt, letter });
+                }
+            }
+        }
+    }
+
+    /// Nothing happens where the key is not here.
+    fn tell(&mut self, key: PeerId, hear: Hear) {
+        let Some(client) = self.present.get_mut(&key) else { return };
+        if client.queue.push(hear) {
+            self.outputs.push_back(Output::Wake { client: client.id });
+        } else {
+            self.close(key, VecDeque::new(), CloseReason::TooSlow, "too much waits to be read");
+        }
+    }
+
+    fn close(&mut self, key: PeerId, last: VecDeque<Hear>, reason: CloseReason, text: &'static str) {
+        if let Some(client) = self.present.remove(&key) {
+            self.keys.remove(&client.id);
+            self.outputs.push_back(Output::Close { client: client.id, last, reason, text });
+        }
+    }
+
+    /// Evenly over a time that is long enough, in the map's order, which nobody can foresee.
+    fn stop(&mut self) {
+        let count = self.present.len().max(1);
+        let spread = RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count as u32 / RETURNS_PER_SECOND as u32);
+        self.keys.clear();
+        for (number, (_, client)) in self.present.drain().enumerate() {
+            let mut last = client.queue.into_inner();
+            let after = RETURN_AFTER + spread.mul_f64(number as f64 / count as f64);
+            last.push_back(Hear::Restarting { after_ms: after.as_millis() as u64 });
+            let (client, reason) = (client.id, CloseReason::Restart);
+            self.outputs.push_back(Output::Close { client, last, reason, text: "the phone book stops" });
+        }
+    }
+
+    fn pass(&mut self, now: Instant) {
+        while let Some((due, why)) = self.deadline().filter(|(due, _)| *due <= now) {
+            self.deadlines.pop();
+            match why {
+                Why::Answer(caller, attempt) => {
+                    if self.attempts.give_up(caller, attempt) {
+                        self.tell(caller, Hear::Unavailable { attempt });
+                    }
+                }
+                Why::Introduction(caller, attempt) => self.attempts.forget(caller, attempt),
+                Why::Ping(client) => {
+                    if self.keys.contains_key(&client) {
+                        self.outputs.push_back(Output::Ping { client });
+                        self.deadlines.push(Reverse((due.max(now) + PING_PERIOD, why)));
+                    }
+                }
+                Why::Life(id) => {
+                    let Some(client) = self.client(id) else { continue };
+                    let end = client.heard + PRESENCE_LIFE;
+                    if end > now {
+                        self.deadlines.push(Reverse((end, why)));
+                    } else if let Some(&key) = self.keys.get(&id) {
+                        self.close(key, VecDeque::new(), CloseReason::Silent, "not heard for too long");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! The switchboard under virtual time, then against a plain model.
+
+use super::*;
+use ed25519_dalek::SigningKey;
+use fyteclub_proto::{
+    bytes::Bytes,
+    letter::Topic,
+    limit::{INTRODUCTIONS_MAX, LIVE_QUEUE_MAX},
+};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, sync::LazyLock};
+
+const MS: Duration = Duration::from_millis(1);
+
+static LETTER: LazyLock<Letter> = LazyLock::new(|| {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    Letter::seal(&key, &PeerId::of(&key), Topic::Note, b"", [7; 32].into()).unwrap()
+});
+
+fn peer(number: u8) -> PeerId {
+    PeerId::from_bytes([number; 32])
+}
+
+fn attempt(number: u8) -> Attempt {
+    Bytes([number; 16])
+}
+
+/// A switchboard whose parcels arrive at once, at itself.
+struct Board {
+    board: Switchboard,
+    now: Instant,
+    clients: u64,
+    closed: Vec<(ClientId, CloseReason, VecDeque<Hear>)>,
+    pinged: Vec<ClientId>,
+}
+
+impl Board {
+    fn new() -> Self {
+        let board = Switchboard::default();
+        Self { board, now: Instant::now(), clients: 0, closed: Vec::new(), pinged: Vec::new() }
+    }
+
+    fn hand(&mut self, input: Input) {
+        self.board.handle(self.now, input);
+        while let Some(output) = self.board.poll() {
+            match output {
+                Output::Wake { client } => assert!(self.board.has_news(client)),
+                Output::Ping { client } => self.pinged.push(client),
+                Output::Close { client, last, reason, .. } => self.closed.push((client, reason, last)),
+                // A name is the number of its peer.
+                Output::Resolve { name, pending } => {
+                    let callee = name.parse().ok().map(peer);
+                    self.board.handle(self.now, Input::Resolved { pending, callee });
+                }
+                Output::Deliver { to, parcel } => {
+                    self.board.handle(self.now, Input::Delivered { to, parcel });
+                }
+            }
+        }
+    }
+
+    fn arrives(&mut self, number: u8, door: Door) -> ClientId {
+        self.clients += 1;
+        let client = ClientId(self.clients);
+        self.hand(Input::Arrived { client, key: peer(number), door });
+        client
+    }
+
+    fn says(&mut self, client: ClientId, say: Say) {
+        self.hand(Input::Said { client, say });
+    }
+
+    fn introduces(&mut self, client: ClientId, to: Callee, number: u8) {
+        self.says(client, Say::Introduce { to, attempt: attempt(number), letter: LETTER.clone() });
+    }
+
+    fn accepts(&mut self, client: ClientId, to: u8, number: u8) {
+        let say = Say::Accept { to: peer(to), attempt: attempt(number), letter: LETTER.clone() };
+        self.says(client, say);
+    }
+
+    fn candidates(&mut self, client: ClientId, to: u8, number: u8) {
+        let say = Say::Candidates { to: peer(to), attempt: attempt(number), letter: LETTER.clone() };
+        self.says(client, say);
+    }
+
+    fn waits(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((due, _)) = self.board.deadline().filter(|(due, _)| *due <= end) {
+            self.now = self.now.max(due);
+            self.hand(Input::Time);
+        }
+        self.now = end;
+        self.hand(Input::Time);
+    }
+
+    fn hears(&mut self, client: ClientId) -> Vec<Hear> {
+        std::iter::from_fn(|| self.board.take(client)).collect()
+    }
+}
+
+#[test]
+fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
+    let mut board = Board::new();
+    let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Door::Socket));
+    let callees = [
+        Callee::Key(peer(2)),
+        Callee::Key(peer(3)),
+        Callee::Key(peer(99)),
+        Callee::Key(peer(1)),
+        Callee::Name("nobody".into()),
+        Callee::Name("3".into()),
+    ];
+    for (number, callee) in callees.into_iter().enumerate() {
+        board.introduces(caller, callee, number as u8);
+    }
+    board.says(declines, Say::Decline { to: peer(1), attempt: attempt(0) });
+    assert_eq!(board.hears(declines).len(), 1);
+    assert_eq!(board.hears(silent).len(), 2);
+    board.waits(ANSWER_TIME - MS);
+    assert_eq!(board.hears(caller), []);
+    board.waits(MS);
+    let unavailable = (0..6).map(|number| Hear::Unavailable { attempt: attempt(number) });
+    assert_eq!(board.hears(caller), unavailable.collect::<Vec<_>>());
+    // What comes after that means nothing, to anybody.
+    board.accepts(silent, 1, 1);
+    board.waits(ANSWER_TIME);
+    assert_eq!((board.hears(caller), board.hears(silent)), (vec![], vec![]));
+    assert!(board.board.attempts.is_empty());
+}
+
+#[test]
+fn both_begin_at_the_same_moment() {
+    let mut board = Board::new();
+    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    board.hand(Input::RoundTrip { client: caller, time: 40 * MS });
+    board.hand(Input::RoundTrip { client: callee, time: 300 * MS });
+    board.introduces(caller, Callee::Key(peer(2)), 5);
+    board.accepts(callee, 1, 5);
+    let go = |peer, delay_ms| Hear::Go { peer, attempt: attempt(5), delay_ms };
+    assert_eq!(board.hears(caller)[1], go(peer(2), 130));
+    assert_eq!(board.hears(callee)[1], go(peer(1), 0));
+    board.hand(Input::RoundTrip { client: callee, time: 60_000 * MS });
+    board.introduces(caller, Callee::Key(peer(2)), 6);
+    board.accepts(callee, 1, 6);
+    assert!(matches!(board.hears(caller)[1], Hear::Go { delay_ms: 480, .. }));
+}
+
+#[test]
+fn only_who_was_asked_answers_and_only_once() {
+    let mut board = Board::new();
+    let [caller, callee, third] = [1, 2, 3].map(|number| board.arrives(number, Door::Socket));
+    board.introduces(caller, Callee::Key(peer(2)), 5);
+    board.accepts(third, 1, 5);
+    board.candidates(third, 1, 5);
+    board.candidates(callee, 1, 5);
+    board.candidates(caller, 2, 5);
+    assert_eq!(board.hears(caller), []);
+    assert_eq!(board.hears(callee).len(), 1, "the introduction and nothing yet");
+    board.accepts(callee, 1, 5);
+    board.accepts(callee, 1, 5);
+    assert_eq!(board.hears(caller).len(), 2);
+    assert_eq!(board.hears(callee).len(), 1);
+    for _ in 0..20 {
+        board.candidates(caller, 2, 5);
+        board.candidates(callee, 1, 5);
+        board.candidates(caller, 3, 5);
+        board.candidates(third, 1, 5);
+    }
+    assert_eq!((board.hears(caller).len(), board.hears(callee).len()), (8, 8));
+    assert_eq!(board.hears(third), []);
+    board.waits(ANSWER_TIME);
+    assert_eq!(board.hears(caller), [], "it was answered");
+}
+
+#[test]
+fn candidates_are_carried_for_their_time() {
+    let mut board = Board::new();
+    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    board.introduces(caller, Callee::Key(peer(2)), 5);
+    board.accepts(callee, 1, 5);
+    board.waits(INTRODUCTION_TIME - MS);
+    (board.hears(caller), board.hears(callee));
+    board.candidates(caller, 2, 5);
+    assert_eq!(board.hears(callee).len(), 1);
+    board.waits(MS);
+    board.candidates(callee, 1, 5);
+    assert_eq!(board.hears(caller), []);
+    assert!(board.board.attempts.is_empty());
+}
+
+#[test]
+fn a_caller_has_so_many_under_way() {
+    let mut board = Board::new();
+    let caller = board.arrives(1, Door::Socket);
+    for number in 0..=INTRODUCTIONS_MAX as u8 {
+        board.introduces(caller, Callee::Key(peer(9)), number);
+        board.introduces(caller, Callee::Key(peer(9)), 0);
+    }
+    let attempt = Some(attempt(INTRODUCTIONS_MAX as u8));
+    assert_eq!(board.hears(caller), [Hear::Limited { attempt, retry_after: 2 }]);
+    board.waits(ANSWER_TIME);
+    assert_eq!(board.hears(caller).len(), INTRODUCTIONS_MAX);
+    board.introduces(caller, Callee::Key(peer(9)), 0);
+    assert_eq!(board.hears(caller), []);
+}
+
+#[test]
+fn who_is_not_heard_is_gone_and_who_speaks_stays() {
+    let mut board = Board::new();
+    let [silent, speaks] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    board.waits(PRESENCE_LIFE - MS);
+    board.says(speaks, Say::Here);
+    assert_eq!(board.closed, []);
+    board.waits(MS);
+    assert_eq!(board.closed, [(silent, CloseReason::Silent, VecDeque::new())]);
+    assert_eq!(board.board.len(), 1);
+    board.waits(PRESENCE_LIFE);
+    assert_eq!(board.board.len(), 0);
+    board.waits(PRESENCE_LIFE);
+    assert_eq!(board.board.deadline(), None, "nothing is left of them");
+    assert_eq!(board.pinged.iter().filter(|client| **client == silent).count(), 4);
+}
+
+#[test]
+fn the_newest_of_a_key_wins_and_hears_what_waited() {
+    let mut board = Board::new();
+    let [old, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
+    let new = board.arrives(1, Door::Polls);
+    assert_eq!(board.closed, [(old, CloseReason::Replaced, VecDeque::new())]);
+    assert_eq!((board.hears(old).len(), board.hears(new).len()), (0, 1));
+    board.hand(Input::Left { client: old });
+    assert_eq!(board.board.present(&peer(1)), Some((new, Door::Polls)));
+    board.arrives(1, Door::Polls);
+    assert_eq!(board.board.present(&peer(1)), Some((new, Door::Polls)), "polls follow polls");
+    board.arrives(1, Door::Socket);
+    assert_eq!(board.closed.len(), 2);
+    board.says(new, Say::Note { to: peer(2), letter: LETTER.clone() });
+    assert_eq!(board.hears(writer), [], "who was replaced says nothing");
+}
+
+#[test]
+fn who_does_not_read_is_cut_off() {
+    let mut board = Board::new();
+    let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    for _ in 0..LIVE_QUEUE_MAX {
+        board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
+    }
+    assert_eq!(board.closed, []);
+    board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
+    assert_eq!(board.closed, [(deaf, CloseReason::TooSlow, VecDeque::new())]);
+    assert_eq!(board.hears(writer), []);
+}
+
+#[test]
+fn after_a_stop_they_come_back_one_by_one() {
+    let mut board = Board::new();
+    for number in 0..200 {
+        board.arrives(number, Door::Socket);
+    }
+    board.hand(Input::Stop);
+    let mut times: Vec<u64> = board
+        .closed
+        .iter()
+        .map(|(_, reason, last)| match last.back() {
+            Some(Hear::Restarting { after_ms }) if *reason == CloseReason::Restart => *after_ms,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    times.sort_unstable();
+    assert_eq!(times.len(), 200);
+    assert!(times.windows(2).all(|two| two[0] < two[1]), "each at a time of its own");
+    assert!(times[199] - times[0] >= 990 && times[199] < 1500, "{times:?}");
+    assert_eq!(board.board.len(), 0);
+}
+
+#[test]
+fn many_take_so_long_that_a_second_sees_few() {
+    let mut board = Switchboard::default();
+    for number in 0..5000_u64 {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        let (client, key) = (ClientId(number), PeerId::from_bytes(key));
+        board.handle(Instant::now(), Input::Arrived { client, key, door: Door::Polls });
+    }
+    board.handle(Instant::now(), Input::Stop);
+    let mut seconds = BTreeMap::<u64, usize>::new();
+    while let Some(output) = board.poll() {
+        if let Output::Close { last, .. } = output
+            && let Some(Hear::Restarting { after_ms }) = last.back()
+        {
+            *seconds.entry(after_ms / 1000).or_default() += 1;
+        }
+    }
+    assert_eq!(seconds.values().sum::<usize>(), 5000);
+    assert!(seconds.values().all(|count| *count <= RETURNS_PER_SECOND + 1), "{seconds:?}");
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Arrive { who: u8, door: bool },
+    Leave { who: u8 },
+    Introduce { who: u8, to: u8, number: u8 },
+    Accept { who: u8, to: u8, number: u8 },
+    Decline { who: u8, to: u8, number: u8 },
+    Candidates { who: u8, to: u8, number: u8 },
+    Read { who: u8 },
+    Wait { millis: u64 },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let three = || (0..5u8, 0..5u8, 0..4u8);
+    prop_oneof![
+        2 => (0..5u8, any::<bool>()).prop_map(|(who, door)| Act::Arrive { who, door }),
+        1 => (0..5u8).prop_map(|who| Act::Leave { who }),
+        6 => three().prop_map(|(who, to, number)| Act::Introduce { who, to, number }),
+        6 => three().prop_map(|(who, to, number)| Act::Accept { who, to, number }),
+        2 => three().prop_map(|(who, to, number)| Act::Decline { who, to, number }),
+        4 => three().prop_map(|(who, to, number)| Act::Candidates { who, to, number }),
+        4 => (0..5u8).prop_map(|who| Act::Read { who }),
+        3 => prop_oneof![0..3000u64, 0..90_000u64].prop_map(|millis| Act::Wait { millis }),
+    ]
+}
+
+/// The rules again, without queues, clients or deadlines: one line for each attempt, judged by its age.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    to: u8,
+    began: u64,
+    declined: bool,
+    accepted: Option<u64>,
+    letters: (u8, u8),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn introductions_agree_with_a_plain_model(acts in prop::collection::vec(act(), 1..200)) {
+        let mut board = Board::new();
+        let mut clients: [Option<ClientId>; 5] = [None; 5];
+        let mut lines: HashMap<(u8, u8), Line> = HashMap::new();
+        // What each has heard and what each should have, as words; those of absent ones are lost on both sides.
+        let mut heard: [Vec<String>; 5] = Default::default();
+        let mut expected: [Vec<String>; 5] = Default::default();
+        let mut now = 0;
+        let word = |hear: &Hear| match hear {
+            Hear::Introduced { from, attempt, .. } => format!("introduced {} {}", from.as_bytes()[0], attempt.0[0]),
+            Hear::Accepted { from, attempt, .. } => format!("accepted {} {}", from.as_bytes()[0], attempt.0[0]),
+            Hear::Candidates { from, attempt, .. } => format!("candidates {} {}", from.as_bytes()[0], attempt.0[0]),
+            Hear::Go { peer, attempt, .. } => format!("go {} {}", peer.as_bytes()[0], attempt.0[0]),
+            Hear::Unavailable { attempt } => format!("unavailable {}", attempt.0[0]),
+            other => format!("{other:?}"),
+        };
+        for act in acts {
+            let at = |who: u8| clients[who as usize];
+            match act {
+                Act::Arrive { who, door } => {
+                    let door = if door { Door::Socket } else { Door::Polls };
+                    board.arrives(who, door);
+                    clients[who as usize] = board.board.present(&peer(who)).map(|(client, _)| client);
+                }
+                Act::Leave { who } => if let Some(client) = at(who) {
+                    heard[who as usize].extend(board.hears(client).iter().map(word));
+                    board.hand(Input::Left { client });
+                    clients[who as usize] = None;
+                },
+                Act::Introduce { who, to, number } => if let Some(client) = at(who) {
+                    board.introduces(client, Callee::Key(peer(to)), number);
+                    lines.entry((who, number)).or_insert_with(|| {
+                        if to != who && at(to).is_some() {
+                            expected[to as usize].push(format!("introduced {who} {number}"));
+                        }
+                        let to = if to == who { u8::MAX } else { to };
+                        Line { to, began: now, declined: false, accepted: None, letters: (0, 0) }
+                    });
+                },
+                Act::Accept { who, to, number } => if let Some(client) = at(who) {
+                    board.accepts(client, to, number);
+                    if let Some(line) = lines.get_mut(&(to, number))
+                        && line.to == who && !line.declined && line.accepted.is_none() && at(to).is_some()
+                    {
+                        line.accepted = Some(now);
+                        expected[to as usize].push(format!("accepted {who} {number}"));
+                        expected[to as usize].push(format!("go {who} {number}"));
+                        expected[who as usize].push(format!("go {to} {number}"));
+                    }
+                },
+                Act::Decline { who, to, number } => if let Some(client) = at(who) {
+                    board.says(client, Say::Decline { to: peer(to), attempt: attempt(number) });
+                    if let Some(line) = lines.get_mut(&(to, number))
+                        && line.to == who && line.accepted.is_none() && at(to).is_some()
+                    {
+                        line.declined = true;
+                    }
+                },
+                Act::Candidates { who, to, number } => if let Some(client) = at(who) {
+                    board.candidates(client, to, number);
+                    let own = lines.contains_key(&(who, number));
+                    let (line, callers) = if own { ((who, number), true) } else { ((to, number), false) };
+                    if let Some(line) = lines.get_mut(&line)
+                        && line.accepted.is_some() && line.to == if callers { to } else { who }
+                    {
+                        let letters = if callers { &mut line.letters.0 } else { &mut line.letters.1 };
+                        if *letters < 8 {
+                            *letters += 1;
+                            if at(to).is_some() {
+                                expected[to as usize].push(format!("candidates {who} {number}"));
+                            }
+                        }
+                    }
+                },
+                Act::Read { who } => if let Some(client) = at(who) {
+                    heard[who as usize].extend(board.hears(client).iter().map(word));
+                },
+                Act::Wait { millis } => {
+                    // So that nobody is cut off for not reading: that has a test of its own.
+                    for who in 0..5 {
+                        if let Some(client) = at(who) {
+                            heard[who as usize].extend(board.hears(client).iter().map(word));
+                        }
+                    }
+                    board.waits(Duration::from_millis(millis));
+                    now += millis;
+                    for who in 0..5 {
+                        let alive = board.board.present(&peer(who)).is_some();
+                        let mut late: Vec<_> = lines
+                            .iter()
+                            .filter(|((caller, _), line)| *caller == who && line.accepted.is_none() && now - line.began >= 1500)
+                            .map(|((_, number), line)| (line.began, *number))
+                            .collect();
+                        late.sort_unstable();
+                        for (_, number) in late {
+                            lines.remove(&(who, number));
+                            if clients[who as usize].is_some() {
+                                expected[who as usize].push(format!("unavailable {number}"));
+                            }
+                        }
+                        if !alive {
+                            // Its time was over: what it had not read is lost.
+                            if clients[who as usize].take().is_some() {
+                                expected[who as usize].clone_from(&heard[who as usize]);
+                            }
+                        } else if let Some(client) = clients[who as usize] {
+                            heard[who as usize].extend(board.hears(client).iter().map(word));
+                        }
+                    }
+                    lines.retain(|_, line| line.accepted.is_none_or(|accepted| now - accepted < 60_000));
+                }
+            }
+            for client in clients.iter().flatten() {
+                let queue = board.board.client(*client).map_or(0, |client| client.queue.len());
+                prop_assert!(queue <= LIVE_QUEUE_MAX);
+            }
+            // Everybody reads before a queue is full.
+            for who in 0..5 {
+                if let Some(client) = clients[who] {
+                    if board.board.client(client).is_some_and(|client| client.queue.len() > 20) {
+                        heard[who].extend(board.hears(client).iter().map(word));
+                    }
+                }
+            }
+        }
+        for who in 0..5 {
+            if let Some(client) = clients[who] {
+                heard[who].extend(board.hears(client).iter().map(word));
+            }
+            prop_assert_eq!(&heard[who], &expected[who], "of {}", who);
+        }
+        // Whatever happened, all of it ends.
+        board.waits(PRESENCE_LIFE * 2);
+        prop_assert!(board.board.attempts.is_empty());
+        prop_assert_eq!(board.board.deadline(), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! A client of `/api/live` that says and hears what it is told to, and that may lie.
+
+use super::{DEADLINE, Phonebook, now};
+use ed25519_dalek::SigningKey;
+use futures::{SinkExt, StreamExt};
+use fyteclub_proto::{
+    bytes::Bytes,
+    id::PeerId,
+    knock::Callee,
+    letter::{Attempt, Letter, Topic},
+    phonebook::live::{CloseReason, Hear, Hello, Say},
+};
+use std::net::SocketAddr;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message},
+};
+
+pub struct Client {
+    pub key: SigningKey,
+    pub addr: SocketAddr,
+    pub socket: WebSocketStream<TcpStream>,
+}
+
+impl Client {
+    /// Connected and not greeted.
+    pub async fn connect(phonebook: &Phonebook, seed: u8) -> Self {
+        let stream = TcpStream::connect(phonebook.addr).await.unwrap();
+        let url = format!("ws://{}/api/live", phonebook.addr);
+        let (socket, _) = client_async(url, stream).await.unwrap();
+        Self { key: SigningKey::from_bytes(&[seed; 32]), addr: phonebook.addr, socket }
+    }
+
+    /// Greeted and welcome.
+    pub async fn greeted(phonebook: &Phonebook, seed: u8) -> Self {
+        let mut client = Self::connect(phonebook, seed).await;
+        let nonce = client.challenge().await;
+        let hello = Hello::signed(&phonebook.addr.to_string(), nonce, now(), &client.key);
+        client.say(&Say::Hello(hello)).await;
+        let Hear::Welcome(welcome) = client.hear().await else { panic!("not welcome") };
+        assert_eq!((welcome.version, welcome.life, welcome.period), (1, 75, 25));
+        client
+    }
+
+    pub async fn challenge(&mut self) -> Bytes<32> {
+        match self.hear().await {
+            Hear::Challenge { nonce, versions, .. } if versions == [1] => nonce,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn id(&self) -> PeerId {
+        PeerId::of(&self.key)
+    }
+
+    pub async fn say(&mut self, say: &Say) {
+        self.send(Message::text(serde_json::to_string(say).unwrap())).await;
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        timeout(DEADLINE, self.socket.send(message)).await.unwrap().unwrap();
+    }
+
+    /// The next message; pings are answered on the way.
+    pub async fn hear(&mut self) -> Hear {
+        loop {
+            match timeout(DEADLINE, self.socket.next()).await.expect("nothing to hear").unwrap().unwrap() {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// What else was to be heard, why the phone book closed, and what it said about it.
+    pub async fn ended(&mut self) -> (Vec<Hear>, CloseReason, String) {
+        let mut heard = Vec::new();
+        loop {
+            match timeout(DEADLINE, self.socket.next()).await.expect("still open").unwrap() {
+                Ok(Message::Text(text)) => heard.push(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(frame)) => {
+                    let frame = frame.unwrap();
+                    let reason = CloseReason::from_code(frame.code.into()).unwrap();
+                    return (heard, reason, frame.reason.to_string());
+                }
+                Ok(_) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    pub async fn closes_for(&mut self, reason: CloseReason) -> String {
+        let (heard, told, text) = self.ended().await;
+        assert_eq!((heard, told), (vec![], reason), "{text}");
+        text
+    }
+
+    /// The connection is gone, with or without a farewell.
+    pub async fn is_cut_off(&mut self) {
+        let gone = async {
+            while !matches!(self.socket.next().await, None | Some(Err(Error::Io(_) | Error::Protocol(_)))) {}
+        };
+        timeout(DEADLINE, gone).await.expect("still connected");
+    }
+
+    pub fn letter(&self, to: &PeerId, topic: Topic) -> Letter {
+        Letter::seal(&self.key, to, topic, b"10.0.0.1:7", [7; 32].into()).unwrap()
+    }
+
+    pub async fn introduce(&mut self, to: &PeerId, attempt: Attempt) {
+        self.introduce_by(Callee::Key(*to), to, attempt).await;
+    }
+
+    pub async fn introduce_by(&mut self, by: Callee, to: &PeerId, attempt: Attempt) {
+        let letter = self.letter(to, Topic::Introduce(attempt));
+        self.say(&Say::Introduce { to: by, attempt, letter }).await;
+    }
+
+    pub async fn accept(&mut self, to: &PeerId, attempt: Attempt) {
+        let letter = self.letter(to, Topic::Accept(attempt));
+        self.say(&Say::Accept { to: *to, attempt, letter }).await;
+    }
+
+    pub async fn candidates(&mut self, to: &PeerId, attempt: Attempt) {
+        let letter = self.letter(to, Topic::Candidates(attempt));
+        self.say(&Say::Candidates { to: *to, attempt, letter }).await;
+    }
+
+    pub async fn note(&mut self, to: &PeerId) {
+        let letter = self.letter(to, Topic::Note);
+        self.say(&Say::Note { to: *to, letter }).await;
+    }
+
+    /// Everything said before this has been dealt with; what was heard meanwhile.
+    pub async fn settled(&mut self) -> Vec<Hear> {
+        self.send(Message::Ping(b"settled".as_slice().into())).await;
+        let mut heard = Vec::new();
+        loop {
+            match timeout(DEADLINE, self.socket.next()).await.expect("no pong").unwrap().unwrap() {
+                Message::Text(text) => heard.push(serde_json::from_str(&text).unwrap()),
+                Message::Pong(data) if data == b"settled".as_slice() => return heard,
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
