@@ -8,7 +8,7 @@ use crate::{
     condition::Condition,
     config::{Config, Password},
     limits::Limits,
-    live::Live,
+    live::{Counters, Live},
     metrics::Metrics,
     problem::Problem,
 };
@@ -30,19 +30,23 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(config: &Config) -> io::Result<Self> {
+    /// `clock` was started before anybody could ask anything.
+    pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
         // The original knows no owners, so there is nothing to remember.
         let pin = if config.compat { Duration::ZERO } else { config.pin };
+        let metrics = Metrics::new();
+        let counters =
+            Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
         Ok(Self {
             book: Book::new(Terms { ttl: config.ttl, pin, max_records: config.max_records }),
-            live: Live::new(&config.names, config.sockets_max()),
-            clock: Clock::start(),
+            live: Live::new(&config.names, config.sockets_max(), counters),
+            clock,
             compat: config.compat,
             debug_players: config.debug_players,
             password: config.password.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: Limits::new(&config.limits),
-            metrics: Metrics::new(),
+            metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
             condition: Condition::default(),
         })

@@ -3,6 +3,7 @@
 //! Signals, flags and logging are the binary's; nothing here touches the process.
 
 use crate::{
+    clock::Clock,
     config::Config,
     desk::Desk,
     entrance,
@@ -34,6 +35,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Server {
     config: Config,
+    clock: Clock,
     listener: TcpListener,
     address: SocketAddr,
     /// The operator's.
@@ -63,6 +65,8 @@ impl Handle {
 impl Server {
     /// Reads the certificate and binds. Needs no runtime.
     pub fn build(config: Config) -> Result<Self, StartError> {
+        // Before the socket: what is signed for this server is signed after its start.
+        let clock = Clock::start();
         let certificate = start::certificate(&config)?;
         let listener = start::public(&config)?;
         let address = start::bound(&listener)?;
@@ -70,7 +74,7 @@ impl Server {
             Some(listener) => start::bound(&listener).map(|address| Some((listener, address)))?,
             None => None,
         };
-        Ok(Self { config, listener, address, office, certificate, stop: Handle::default() })
+        Ok(Self { config, clock, listener, address, office, certificate, stop: Handle::default() })
     }
 
     /// The bound address, with the port that was taken if it was 0.
@@ -95,7 +99,7 @@ impl Server {
     /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
     /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
-        let desk = Arc::new(Desk::new(&self.config)?);
+        let desk = Arc::new(Desk::new(&self.config, self.clock)?);
         let lines = Arc::new(Lines::new());
         let server = listen(&self.config, self.listener, self.certificate.as_ref(), &desk, &lines)?;
         let stopper = server.handle();

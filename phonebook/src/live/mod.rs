@@ -3,6 +3,7 @@
 //! The switchboard is behind one lock, held for a few maps' worth of work and never while a signature is checked. Its
 //! outputs are carried out before the lock is left, so that messages keep their order.
 
+mod allowance;
 mod greeting;
 mod poll;
 mod socket;
@@ -15,12 +16,14 @@ use crate::{
     book::Book,
     clock::Moment,
     io::patience::Hold,
-    switchboard::{ClientId, Door, Input, Output, Sequences, Switchboard},
+    metrics::Introductions,
+    switchboard::{ClientId, Door, Fate, Input, Output, Sequences, Switchboard},
 };
 use fyteclub_proto::{
     id::PeerId,
     phonebook::live::{CloseReason, Hear, Say},
 };
+use prometheus_client::metrics::gauge::Gauge;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
@@ -42,9 +45,17 @@ pub(crate) struct Live {
     sockets_max: usize,
     /// Greeted or not.
     sockets: AtomicUsize,
+    counters: Counters,
     state: Mutex<State>,
     /// The next deadline has moved.
     rearmed: Notify,
+}
+
+/// What the operator sees of it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) introductions: Introductions,
+    pub(crate) sockets: Gauge,
 }
 
 #[derive(Debug)]
@@ -102,11 +113,12 @@ enum News {
 }
 
 impl Live {
-    pub(crate) fn new(names: &[String], sockets_max: usize) -> Self {
+    pub(crate) fn new(names: &[String], sockets_max: usize, counters: Counters) -> Self {
         Self {
             greetings: Greetings::new(names),
             sockets_max,
             sockets: AtomicUsize::new(0),
+            counters,
             state: Mutex::new(State {
                 board: Switchboard::default(),
                 sequences: Sequences::new(sockets_max.saturating_mul(4)),
@@ -147,7 +159,7 @@ impl Live {
         self.lock().board.len()
     }
 
-    /// A place for one more socket. Whether its address may have one more is to be asked here as well.
+    /// A place for one more socket. Whether its address may have one more was asked at the door.
     fn open(&self) -> Result<(), Ending> {
         if self.lock().stopping {
             return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
@@ -156,11 +168,13 @@ impl Live {
             self.sockets.fetch_sub(1, Ordering::Relaxed);
             return Err(Ending::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}")));
         }
+        self.counters.sockets.inc();
         Ok(())
     }
 
     fn closed(&self, client: Option<ClientId>) {
         self.sockets.fetch_sub(1, Ordering::Relaxed);
+        self.counters.sockets.dec();
         if let Some(client) = client {
             self.hand(Input::Left { client }, None);
             self.lock().ears.remove(&client);
@@ -180,7 +194,7 @@ impl Live {
         Ok(client)
     }
 
-    /// What a client said, judged already. Whether its key may say so much is to be asked here.
+    /// What a client said, judged already.
     fn said(&self, client: ClientId, say: Say, book: (&Book, Moment)) {
         self.hand(Input::Said { client, say }, Some(book));
     }
@@ -232,6 +246,16 @@ impl Live {
                 Output::Resolve { name, pending } => {
                     let callee = book.and_then(|(book, now)| book.key_of(&name, now));
                     state.board.handle(now, Input::Resolved { pending, callee });
+                }
+                Output::Fate(fate) => {
+                    let Introductions { asked, accepted, declined, unanswered } =
+                        &self.counters.introductions;
+                    match fate {
+                        Fate::Asked => asked.inc(),
+                        Fate::Accepted => accepted.inc(),
+                        Fate::Declined => declined.inc(),
+                        Fate::Unanswered => unanswered.inc(),
+                    };
                 }
                 Output::Deliver { to, parcel } => {
                     state.board.handle(now, Input::Delivered { to, parcel });

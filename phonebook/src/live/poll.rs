@@ -1,6 +1,6 @@
 //! The same conversation by requests: each says something and waits until there is something to hear.
 
-use super::{Ear, Live, Polls, greeting, socket::welcome};
+use super::{Ear, Live, Polls, allowance::allows, greeting, socket::welcome};
 use crate::{
     address::client_address,
     desk::Desk,
@@ -36,7 +36,9 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
         return Ok(Polled { welcome, hear });
     };
     for say in said {
-        live.said(client, say, (&desk.book, now));
+        if allows(desk, &body.public_key, address, &say) {
+            live.said(client, say, (&desk.book, now));
+        }
     }
     let waiting = Waiting { live, client, number: body.sequence };
     let wait = Duration::from_millis(body.wait).min(POLL_TIME_MAX);

@@ -4,7 +4,7 @@
 //! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
 //! for a connection.
 
-use super::{Ending, News, greeting};
+use super::{Ending, News, allowance::allows, greeting};
 use crate::{
     address::client_address,
     desk::Desk,
@@ -59,6 +59,7 @@ enum Stage {
     Present {
         client: ClientId,
         key: PeerId,
+        address: IpAddr,
     },
     /// Our close frame is out. Theirs, the end of the connection or the patience room ends it.
     Closed,
@@ -212,19 +213,21 @@ impl Socket {
                     .and_then(|welcome| {
                         let client =
                             self.desk.live.attach(hello.public_key, self.hold.clone(), cx.waker())?;
-                        Ok((welcome, client))
+                        Ok((welcome, client, greeting.address))
                     });
                 match welcomed {
-                    Ok((welcome, client)) => {
-                        self.stage = Stage::Present { client, key: hello.public_key };
+                    Ok((welcome, client, address)) => {
+                        self.stage = Stage::Present { client, key: hello.public_key, address };
                         self.tell(&Hear::Welcome(welcome));
                     }
                     Err(ending) => self.end(ending),
                 }
             }
-            (Stage::Present { client, key }, say) if greeting::is_in_turn(&say, key) => {
-                let now = self.desk.now();
-                self.desk.live.said(*client, say, (&self.desk.book, now));
+            (Stage::Present { client, key, address }, say) if greeting::is_in_turn(&say, key) => {
+                if allows(&self.desk, key, *address, &say) {
+                    let now = self.desk.now();
+                    self.desk.live.said(*client, say, (&self.desk.book, now));
+                }
             }
             (Stage::Present { .. } | Stage::Greeting(_), _) => self.fault("out of turn, or another's knock"),
             (Stage::Closed, _) => {}

@@ -65,8 +65,9 @@ struct LimitedBy {
     by: &'static str,
 }
 
-/// What becomes of introductions. Each is counted once when it is asked for, and once by how it ends.
-#[derive(Debug)]
+/// What becomes of introductions. Each is counted once when it is asked for, and once by how it ends. Clones count
+/// together.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Introductions {
     pub(crate) asked: Counter,
     pub(crate) accepted: Counter,

@@ -13,6 +13,8 @@ pub(crate) enum Route {
     Batch,
     /// The door of live connections; what is said over them is counted elsewhere.
     Live,
+    /// A live conversation without a connection of its own.
+    Poll,
     Health,
     Status,
     Debug,
@@ -21,12 +23,13 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Register,
         Self::Unregister,
         Self::Lookup,
         Self::Batch,
         Self::Live,
+        Self::Poll,
         Self::Health,
         Self::Status,
         Self::Debug,
@@ -38,6 +41,7 @@ impl Route {
             "/api/register" => Self::Register,
             "/api/unregister" => Self::Unregister,
             "/api/lookup" if method == Method::POST => Self::Batch,
+            "/api/live" if method == Method::POST => Self::Poll,
             "/api/live" => Self::Live,
             "/health" | "/api/health" => Self::Health,
             "/api/status" => Self::Status,
@@ -51,7 +55,8 @@ impl Route {
     pub(crate) fn class(self) -> Option<Class> {
         match self {
             Self::Register | Self::Unregister => Some(Class::Registration),
-            Self::Lookup => Some(Class::Lookup),
+            // A poll is a signature to check; those who have nothing else come three times a minute.
+            Self::Lookup | Self::Poll => Some(Class::Lookup),
             Self::Live => Some(Class::Socket),
             Self::Batch | Self::Health | Self::Status | Self::Debug | Self::Other => None,
         }

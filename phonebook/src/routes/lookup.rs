@@ -5,7 +5,9 @@ use crate::{
     body,
     book::{Found, Key},
     desk::Desk,
+    entrance,
     guard::{self, Admitted},
+    limits::Class,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
@@ -73,6 +75,10 @@ async fn lookup_many(
     for name in &players {
         guard::check_name(name)?;
     }
+    // At most a hundred.
+    let count = players.len() as u32;
+    entrance::charge(desk, request, Class::Lookup, count)?;
+    desk.metrics.lookups.inc_by(count.into());
     let now = desk.now();
     let found = players.into_iter().filter_map(|name| {
         let found = desk.book.lookup(&name, now)?;

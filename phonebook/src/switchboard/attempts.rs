@@ -84,6 +84,10 @@ impl Attempts {
         true
     }
 
+    pub(super) fn is_declined(&self, caller: PeerId, attempt: Attempt) -> bool {
+        self.all.get(&(caller, attempt)) == Some(&Stage::Declined)
+    }
+
     /// Nobody has accepted in time. No if somebody has.
     pub(super) fn give_up(&mut self, caller: PeerId, attempt: Attempt) -> bool {
         match self.all.get(&(caller, attempt)) {

@@ -72,6 +72,16 @@ pub(crate) enum Pending {
     Knock { to: Callee, knock: Knock },
 }
 
+/// What becomes of an introduction: asked once, and one of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Asked,
+    Accepted,
+    Declined,
+    /// Nobody there, nobody of that name, or nothing said in time.
+    Unanswered,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
     /// A key has proven itself. Ends what the same key has open, except that polls follow polls.
@@ -132,6 +142,8 @@ pub(crate) enum Output {
         name: String,
         pending: Pending,
     },
+    /// For whoever counts.
+    Fate(Fate),
     /// Hand it in as [`Input::Delivered`] where the key is connected.
     Deliver {
         to: PeerId,
@@ -297,6 +309,7 @@ impl Switchboard {
             let retry_after = ANSWER_TIME.as_secs() + 1;
             return self.tell(caller, Hear::Limited { attempt: Some(attempt), retry_after });
         }
+        self.outputs.push_back(Output::Fate(Fate::Asked));
         self.deadlines.push(Reverse((now + ANSWER_TIME, Why::Answer(caller, attempt))));
         self.resolve(to, Pending::Introduce { caller, attempt, letter });
     }
@@ -336,6 +349,8 @@ impl Switchboard {
                 if !self.attempts.answer(to, attempt, &from, accepted.is_some()) {
                     return;
                 }
+                let fate = if accepted.is_some() { Fate::Accepted } else { Fate::Declined };
+                self.outputs.push_back(Output::Fate(fate));
                 let Some((letter, theirs)) = accepted else { return };
                 self.deadlines.push(Reverse((now + INTRODUCTION_TIME, Why::Introduction(to, attempt))));
                 let (ours, theirs) = (caller.half_trip, theirs.min(HALF_TRIP_MAX));
@@ -391,7 +406,11 @@ impl Switchboard {
             self.deadlines.pop();
             match why {
                 Why::Answer(caller, attempt) => {
+                    let declined = self.attempts.is_declined(caller, attempt);
                     if self.attempts.give_up(caller, attempt) {
+                        if !declined {
+                            self.outputs.push_back(Output::Fate(Fate::Unanswered));
+                        }
                         self.tell(caller, Hear::Unavailable { attempt });
                     }
                 }

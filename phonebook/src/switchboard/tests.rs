@@ -32,12 +32,20 @@ struct Board {
     clients: u64,
     closed: Vec<(ClientId, CloseReason, VecDeque<Hear>)>,
     pinged: Vec<ClientId>,
+    fates: Vec<Fate>,
 }
 
 impl Board {
     fn new() -> Self {
         let board = Switchboard::default();
-        Self { board, now: Instant::now(), clients: 0, closed: Vec::new(), pinged: Vec::new() }
+        Self {
+            board,
+            now: Instant::now(),
+            clients: 0,
+            closed: Vec::new(),
+            pinged: Vec::new(),
+            fates: Vec::new(),
+        }
     }
 
     fn hand(&mut self, input: Input) {
@@ -52,6 +60,7 @@ impl Board {
                     let callee = name.parse().ok().map(peer);
                     self.board.handle(self.now, Input::Resolved { pending, callee });
                 }
+                Output::Fate(fate) => self.fates.push(fate),
                 Output::Deliver { to, parcel } => {
                     self.board.handle(self.now, Input::Delivered { to, parcel });
                 }
@@ -122,6 +131,8 @@ fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
     board.waits(MS);
     let unavailable = (0..6).map(|number| Hear::Unavailable { attempt: attempt(number) });
     assert_eq!(board.hears(caller), unavailable.collect::<Vec<_>>());
+    let count = |fate| board.fates.iter().filter(|known| **known == fate).count();
+    assert_eq!([Fate::Asked, Fate::Declined, Fate::Unanswered].map(count), [6, 1, 5]);
     // What comes after that means nothing, to anybody.
     board.accepts(silent, 1, 1);
     board.waits(ANSWER_TIME);
