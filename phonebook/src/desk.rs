@@ -21,13 +21,13 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, clock: Clock) -> Self {
         // The original knows no owners, so there is nothing to remember.
         let pin = if config.compat { Duration::ZERO } else { config.pin };
         Self {
             book: Book::new(Terms { ttl: config.ttl, pin, max_records: config.max_records }),
             live: Live::new(&config.names, config.sockets_max()),
-            clock: Clock::start(),
+            clock,
             compat: config.compat,
             debug_players: config.debug_players,
             password: config.password.clone(),

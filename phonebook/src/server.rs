@@ -2,7 +2,7 @@
 //!
 //! Signals, flags and logging are the binary's; nothing here touches the process.
 
-use crate::{config::Config, desk::Desk, io::patience::Lines, routes, sweep::sweep};
+use crate::{clock::Clock, config::Config, desk::Desk, io::patience::Lines, routes, sweep::sweep};
 use actix_web::{App, HttpServer, dev::Service, middleware, web};
 use std::{
     io,
@@ -26,6 +26,8 @@ pub struct Server {
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
+    /// From the binding on, because requests are signed for those who wait in the backlog too.
+    clock: Clock,
     stop: Handle,
 }
 
@@ -42,9 +44,10 @@ impl Handle {
 impl Server {
     /// Binds. Needs no runtime.
     pub fn build(config: Config) -> io::Result<Self> {
+        let clock = Clock::start();
         let listener = TcpListener::bind(config.listen)?;
         let address = listener.local_addr()?;
-        Ok(Self { config, listener, address, stop: Handle::default() })
+        Ok(Self { config, listener, address, clock, stop: Handle::default() })
     }
 
     /// The bound address, with the port that was taken if it was 0.
@@ -59,7 +62,7 @@ impl Server {
     /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
     /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
-        let desk = Arc::new(Desk::new(&self.config));
+        let desk = Arc::new(Desk::new(&self.config, self.clock));
         let lines = Arc::new(Lines::new());
         let server = listen(&self.config, self.listener, &desk, &lines)?;
         let stopper = server.handle();
