@@ -5,16 +5,16 @@
 
 mod common;
 
-use common::{DEADLINE, Phonebook, Player, eventually};
-use fyteclub_proto::phonebook::Register;
+use common::{DEADLINE, Phonebook, Player, eventually, json, live::Client};
+use fyteclub_proto::{bytes::Bytes, knock::Callee, phonebook::Register};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::UnixDatagram,
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
+use tokio_tungstenite::tungstenite::Message;
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fyteclub-phonebook"));
@@ -72,7 +72,10 @@ fn refused(args: &[&str]) -> String {
 fn it_says_where_it_listens_answers_and_stops_on_sigterm() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat"]));
-        process.phonebook.register(json!({"playerName": "A", "port": 1})).is(200, r#"{"success":true}"#);
+        process
+            .phonebook
+            .register(serde_json::json!({"playerName": "A", "port": 1}))
+            .is(200, r#"{"success":true}"#);
         // One client stays connected, another is in the middle of its request.
         let mut idle = process.phonebook.connect();
         idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -90,7 +93,7 @@ fn it_says_where_it_listens_answers_and_stops_on_sigterm() {
 #[test]
 fn its_log_names_nobody() {
     let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--log", "json"]));
-    process.phonebook.register(json!({"playerName": "Alice Ashe@Omega", "port": 1}));
+    process.phonebook.register(serde_json::json!({"playerName": "Alice Ashe@Omega", "port": 1}));
     process.phonebook.lookup("Alice%20Ashe@Omega");
     process.phonebook.register("{");
     process.signal(Signal::TERM);
@@ -188,9 +191,36 @@ fn plain_http_beyond_this_machine_is_refused_with_the_ways_out() {
 }
 
 #[test]
+fn its_log_names_nobody_who_is_introduced() {
+    let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--log", "json"]));
+    let body = Player::new(2).register("Bob Birch@Omega", 1);
+    process.phonebook.register(json(&body)).is(200, r#"{"success":true}"#);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut alice = Client::greeted(&process.phonebook, 1).await;
+        let mut bob = Client::greeted(&process.phonebook, 2).await;
+        alice.introduce_by(Callee::Name("Bob Birch@Omega".into()), &bob.id(), Bytes([1; 16])).await;
+        bob.hear().await;
+        bob.accept(&alice.id(), Bytes([1; 16])).await;
+        alice.hear().await;
+        Client::greeted(&process.phonebook, 1).await;
+        bob.send(Message::text("{")).await;
+        bob.is_cut_off().await;
+    });
+    process.signal(Signal::TERM);
+    assert_eq!(process.exit().code(), Some(0));
+    let mut log = String::new();
+    process.child.stderr.as_mut().unwrap().read_to_string(&mut log).unwrap();
+    assert!(!log.contains("Bob") && !log.contains("127.0.0.1") && !log.contains("ed25519"), "{log}");
+}
+
+#[test]
 fn a_ttl_on_the_command_line_counts() {
     let process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--ttl", "1"]));
-    process.phonebook.register(json!({"playerName": "A", "port": 1})).is(200, r#"{"success":true}"#);
+    process
+        .phonebook
+        .register(serde_json::json!({"playerName": "A", "port": 1}))
+        .is(200, r#"{"success":true}"#);
     eventually("the sweep takes it out", || process.phonebook.active_users() == 0);
     assert_eq!(process.phonebook.lookup("A").status, 404);
 }
@@ -198,7 +228,7 @@ fn a_ttl_on_the_command_line_counts() {
 #[test]
 fn writes_are_signed_unless_compat_is_asked_for() {
     let process = Process::start(&mut command(&["--listen", "127.0.0.1:0"]));
-    process.phonebook.register(json!({"playerName": "A", "port": 1})).is_problem(401, "unsigned");
+    process.phonebook.register(serde_json::json!({"playerName": "A", "port": 1})).is_problem(401, "unsigned");
 }
 
 #[test]

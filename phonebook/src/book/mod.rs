@@ -68,8 +68,8 @@ pub struct Claim<'a> {
 /// whoever captured it before the restart could repeat it, and a registration from an address of their own.
 pub(crate) fn check_started(time: u64, now: Moment) -> Result<(), Refused> {
     // Counted back from now, so that a clock that was set right meanwhile counts as it is.
-    let started = now.unix_millis().saturating_sub(now.steady_millis());
-    if time >= started {
+    let started = now.unix.saturating_sub(now.steady);
+    if time >= millis(started) {
         return Ok(());
     }
     let offset = i64::try_from(now.unix_millis() - time).map_or(i64::MIN, |behind| -behind);

@@ -119,6 +119,33 @@ fn even_without_a_pin_nothing_replayable_is_forgotten() {
 }
 
 #[test]
+fn nothing_is_kept_of_where_the_unlisted_are() {
+    let book = book();
+    for (name, visibility) in [("Alice", Visibility::Contacts), ("Bob", Visibility::Hidden)] {
+        book.register(name, seen_by(1, visibility), signed(1), at(0)).unwrap();
+        assert_eq!(book.key_of(name, at(0)), Some(peer(1)));
+    }
+    assert_eq!(book.lookup("Alice", at(0)), None);
+    assert_eq!(book.lookup("Bob", at(0)).unwrap().address, None);
+    assert!(book.listed(usize::MAX, at(0)).iter().all(|(_, found)| found.address.is_none()));
+    assert_eq!(book.key_of("Alice", at(TTL)), None);
+}
+
+#[test]
+fn what_is_not_known_must_have_been_signed_since_the_start() {
+    let (book, start) = (book(), at(0).unix_millis());
+    let claim = |sequence, time| Some(Claim { sequence, time, follows: None });
+    let refused = Err(Refused::BeforeStart { offset: -10_001 });
+    assert_eq!(book.register("Alice", contact(1), claim(1, start - 1), at(10)), refused);
+    assert_eq!(book.held(), 0);
+    book.register("Alice", contact(1), claim(1, start), at(10)).unwrap();
+    book.register("Alice", contact(1), claim(2, start - 1), at(10)).unwrap();
+    // A clock that was set back meanwhile moves the start along.
+    let set_back = Moment { unix: at(10).unix - Duration::from_secs(3600), ..at(10) };
+    book.register("Bob", contact(1), claim(1, set_back.unix_millis()), set_back).unwrap();
+}
+
+#[test]
 fn without_signatures_anyone_overwrites_and_ends() {
     let book = unsigned_book();
     book.register("Alice", contact(1), None, at(0)).unwrap();
@@ -168,7 +195,7 @@ fn a_sweep_takes_out_ten_thousand_and_gives_their_memory_back() {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Register { name: u8, key: u8, sequence: u64 },
+    Register { name: u8, key: u8, sequence: u64, visibility: Visibility, follows: Option<u8> },
     Unregister { name: u8, key: u8, sequence: u64 },
     Lookup { name: u8 },
     Sweep,
@@ -176,8 +203,13 @@ enum Act {
 }
 
 fn act() -> impl Strategy<Value = Act> {
+    let visibility =
+        || prop::sample::select(&[Visibility::Listed, Visibility::Contacts, Visibility::Hidden][..]);
+    let follows = || prop_oneof![4 => Just(None), 1 => (1..4u8).prop_map(Some)];
     prop_oneof![
-        4 => (0..40u8, 1..4u8, 0..30u64).prop_map(|(name, key, sequence)| Act::Register { name, key, sequence }),
+        4 => (0..40u8, 1..4u8, 0..30u64, visibility(), follows()).prop_map(
+            |(name, key, sequence, visibility, follows)| Act::Register { name, key, sequence, visibility, follows }
+        ),
         2 => (0..40u8, 1..4u8, 0..30u64).prop_map(|(name, key, sequence)| Act::Unregister { name, key, sequence }),
         3 => (0..40u8).prop_map(|name| Act::Lookup { name }),
         1 => Just(Act::Sweep),
@@ -188,11 +220,11 @@ fn act() -> impl Strategy<Value = Act> {
 
 /// The rules again, without shards, pages, counters or sweeping: nothing is ever forgotten, only judged by its age.
 #[derive(Default)]
-struct Model(HashMap<u8, (u8, u64, u64, bool)>);
+struct Model(HashMap<u8, (u8, u64, u64, bool, Visibility)>);
 
 impl Model {
     fn check(&self, name: u8, key: u8, sequence: u64, now: u64) -> Result<(), Refused> {
-        let Some(&(owner, newest, since, _)) = self.0.get(&name) else { return Ok(()) };
+        let Some(&(owner, newest, since, ..)) = self.0.get(&name) else { return Ok(()) };
         match now - since < PIN {
             false => Ok(()),
             true if owner != key => Err(Refused::NameTaken),
@@ -201,9 +233,9 @@ impl Model {
         }
     }
 
-    fn is_live(&self, name: u8, now: u64) -> Option<u8> {
-        let &(owner, _, since, listed) = self.0.get(&name)?;
-        (listed && now - since < TTL).then_some(owner)
+    fn is_live(&self, name: u8, now: u64) -> Option<(u8, Visibility)> {
+        let &(owner, _, since, current, visibility) = self.0.get(&name)?;
+        (current && now - since < TTL).then_some((owner, visibility))
     }
 }
 
@@ -215,11 +247,18 @@ proptest! {
         let (book, mut model, mut now) = (book(), Model::default(), 0);
         for act in acts {
             match act {
-                Act::Register { name, key, sequence } => {
-                    let expected = model.check(name, key, sequence, now);
-                    prop_assert_eq!(book.register(&name.to_string(), contact(key), signed(sequence), at(now)), expected);
+                Act::Register { name, key, sequence, visibility, follows } => {
+                    let owner = model.0.get(&name).filter(|line| now - line.2 < PIN).map(|line| line.0);
+                    let expected = match follows {
+                        Some(old) if owner == Some(old) => Ok(()),
+                        _ => model.check(name, key, sequence, now),
+                    };
+                    let follows = follows.map(peer);
+                    let claim = Claim { sequence, time: u64::MAX, follows: follows.as_ref() };
+                    let contact = seen_by(key, visibility);
+                    prop_assert_eq!(book.register(&name.to_string(), contact, Some(claim), at(now)), expected);
                     if expected.is_ok() {
-                        model.0.insert(name, (key, sequence, now, true));
+                        model.0.insert(name, (key, sequence, now, true, visibility));
                     }
                 }
                 Act::Unregister { name, key, sequence } => {
@@ -235,8 +274,13 @@ proptest! {
                     }
                 }
                 Act::Lookup { name } => {
-                    let found = book.lookup(&name.to_string(), at(now)).and_then(|found| found.key);
-                    prop_assert_eq!(found, model.is_live(name, now).map(|key| Key::Peer(peer(key))));
+                    let found = book.lookup(&name.to_string(), at(now)).map(|found| (found.key, found.address));
+                    let live = model.is_live(name, now);
+                    let told = live.filter(|(_, visibility)| *visibility != Visibility::Contacts);
+                    let address = |key, visibility| (visibility == Visibility::Listed).then(|| contact(key).address);
+                    let expected = told.map(|(key, seen)| (Some(Key::Peer(peer(key))), address(key, seen)));
+                    prop_assert_eq!(found, expected);
+                    prop_assert_eq!(book.key_of(&name.to_string(), at(now)), live.map(|(key, _)| peer(key)));
                 }
                 Act::Sweep => {
                     book.sweep(at(now));

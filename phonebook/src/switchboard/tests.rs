@@ -191,7 +191,8 @@ fn candidates_are_carried_for_their_time() {
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(callee, 1, 5);
     board.waits(INTRODUCTION_TIME - MS);
-    (board.hears(caller), board.hears(callee));
+    board.hears(caller);
+    board.hears(callee);
     board.candidates(caller, 2, 5);
     assert_eq!(board.hears(callee).len(), 1);
     board.waits(MS);
@@ -466,10 +467,10 @@ proptest! {
             }
             // Everybody reads before a queue is full.
             for who in 0..5 {
-                if let Some(client) = clients[who] {
-                    if board.board.client(client).is_some_and(|client| client.queue.len() > 20) {
-                        heard[who].extend(board.hears(client).iter().map(word));
-                    }
+                if let Some(client) = clients[who]
+                    && board.board.client(client).is_some_and(|client| client.queue.len() > 20)
+                {
+                    heard[who].extend(board.hears(client).iter().map(word));
                 }
             }
         }

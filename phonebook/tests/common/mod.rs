@@ -7,7 +7,7 @@ pub mod live;
 
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Rates, Running, Server};
-use fyteclub_proto::phonebook::{Register, Unregister, Visibility};
+use fyteclub_proto::phonebook::{KeyChange, Register, Unregister, Visibility};
 use serde_json::Value;
 use std::{
     io::{Read, Write},
@@ -165,6 +165,16 @@ impl Player {
 
     pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
         Register::signed(name, 7777, Visibility::Listed, sequence, time, &self.0)
+    }
+
+    pub fn register_for(&self, name: &str, sequence: u64, visibility: Visibility) -> Register {
+        Register::signed(name, 7777, visibility, sequence, now(), &self.0)
+    }
+
+    /// With the word of the key before.
+    pub fn register_after(&self, old: &Self, name: &str, sequence: u64) -> Register {
+        let key_change = Some(KeyChange::signed(&old.0, &self.0));
+        Register { key_change, ..self.register(name, sequence) }
     }
 
     pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {

@@ -4,7 +4,10 @@ use crate::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
     id::PeerId,
-    phonebook::{Found, Problem, Register, Unregister, Unregistered, Visibility},
+    phonebook::{
+        Found, FoundMany, KeyChange, LookupMany, Problem, Register, Unregister, Unregistered, Visibility,
+        hidden_name,
+    },
 };
 
 fn key() -> SigningKey {
@@ -17,6 +20,11 @@ fn the_phone_books_bodies_are_what_they_were() {
     let id = PeerId::from_bytes(key().verifying_key().to_bytes());
     let register = Register::signed(name, 7777, Visibility::Listed, 5, 1_700_000_000_000, &key());
     let unregister = Unregister::signed(name, 6, 1_700_000_060_000, &key());
+    let hidden = hidden_name("a secret of sixteen bytes", &name.parse().expect("a name"));
+    let registered = Register::signed(&hidden, 7777, Visibility::Hidden, 5, 1_700_000_000_000, &key());
+    let change = KeyChange::signed(&SigningKey::from_bytes(&[8; 32]), &key());
+    let follows = Register { key_change: Some(change.clone()), ..register.clone() };
+    assert!(change.is_authentic());
     assert!(register.is_authentic() && unregister.is_authentic());
     let proof =
         |name, bytes: &[u8]| Example::hex(name, bytes.to_vec(), bytes, |bytes| Ok::<_, ()>(bytes.to_vec()));
@@ -29,11 +37,26 @@ fn the_phone_books_bodies_are_what_they_were() {
     let examples = vec![
         proof("proof_register", register.proof().as_bytes()),
         proof("proof_unregister", unregister.proof().as_bytes()),
+        proof("proof_key_change", change.proof().as_bytes()),
+        Example::json("key_change", change),
         Example::json("register", register),
+        Example::json("register_hidden", registered),
+        Example::json("register_key_change", follows),
         Example::json("unregister", unregister),
         Example::json("found", found.clone()),
         Example::json("found_compat", Found { public_key: None, ..found.clone() }),
-        Example::json("found_hidden", Found { ip: None, port: None, ..found }),
+        Example::json("found_hidden", Found { ip: None, port: None, ..found.clone() }),
+        Example::json("lookup_many", LookupMany { players: vec![name.to_owned(), hidden.clone()] }),
+        Example::json(
+            "many_found",
+            FoundMany {
+                players: [
+                    (name.to_owned(), found.clone()),
+                    (hidden, Found { ip: None, port: None, ..found }),
+                ]
+                .into(),
+            },
+        ),
         Example::json("unregistered", Unregistered { success: true, existed: false }),
         Example::json(
             "problem_compat",
@@ -53,6 +76,9 @@ fn the_phone_books_bodies_are_what_they_were() {
         ("unregistered", json::<Unregistered>),
         ("unregister", json::<Unregister>),
         ("found", json::<Found>),
+        ("key_change", json::<KeyChange>),
+        ("lookup_many", json::<LookupMany>),
+        ("many_found", json::<FoundMany>),
         ("problem", json::<Problem>),
     ];
     check("phonebook_v1", examples, readers);

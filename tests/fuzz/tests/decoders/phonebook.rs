@@ -3,11 +3,13 @@
 use crate::modest;
 use ed25519_dalek::SigningKey;
 use fyteclub_fuzz::{fuzz, seed::goldens};
-use fyteclub_proto::phonebook::{Found, Problem, Register, Unregister, Unregistered, Visibility};
+use fyteclub_proto::phonebook::{
+    Found, FoundMany, KeyChange, LookupMany, Problem, Register, Unregister, Unregistered, Visibility,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
-fn accepted<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) -> Option<T> {
+pub(crate) fn accepted<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) -> Option<T> {
     let body: T = modest(input, || serde_json::from_slice(input)).ok()?;
     let text = serde_json::to_vec(&body).expect("encodes");
     assert_eq!(serde_json::from_slice::<T>(&text).ok().as_ref(), Some(&body));
@@ -17,10 +19,12 @@ fn accepted<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) -
 /// A bent body is authentic only where nothing that is signed was bent.
 #[test]
 fn register() {
-    let golden = goldens("phonebook_v1", &["register"]).remove(0);
+    let golden = goldens("phonebook_v1", &["register.json"]).remove(0);
     let right: Register = serde_json::from_slice(&golden).expect("a golden reads");
-    fuzz!(goldens("phonebook_v1", &["register"]), |input: &[u8]| {
+    fuzz!(goldens("phonebook_v1", &["register.json"]), |input: &[u8]| {
         let Some(body) = accepted::<Register>(input) else { return };
+        // A change of keys is signed by itself.
+        let right = Register { key_change: body.key_change.clone(), ..right.clone() };
         assert_eq!(body.is_authentic(), body == right, "{body:?}");
     });
 }
@@ -46,6 +50,30 @@ fn signed_names() {
         assert!(body.is_authentic());
         let text = serde_json::to_vec(&body).expect("encodes");
         assert_eq!(accepted::<Register>(&text), Some(body));
+    });
+}
+
+#[test]
+fn key_change() {
+    let golden = goldens("phonebook_v1", &["key_change"]).remove(0);
+    let right: KeyChange = serde_json::from_slice(&golden).expect("a golden reads");
+    fuzz!(goldens("phonebook_v1", &["key_change"]), |input: &[u8]| {
+        let Some(change) = accepted::<KeyChange>(input) else { return };
+        assert_eq!(change.is_authentic(), change == right, "{change:?}");
+    });
+}
+
+#[test]
+fn lookup_many() {
+    fuzz!(goldens("phonebook_v1", &["lookup_many"]), |input: &[u8]| {
+        accepted::<LookupMany>(input);
+    });
+}
+
+#[test]
+fn many_found() {
+    fuzz!(goldens("phonebook_v1", &["many_found"]), |input: &[u8]| {
+        accepted::<FoundMany>(input);
     });
 }
 
