@@ -10,8 +10,11 @@ use fyteclub_proto::{
     id::{PeerId, PlayerName},
     local::{
         Request,
-        reply::{CacheStats, CacheVerified, Empty, Fetched, Hello, PeerStatus, Peers, Published, Status},
-        request::{self, OptionChoice, Publish},
+        reply::{
+            CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Hello, Invited, PeerStatus, Peers,
+            Published, Status,
+        },
+        request::{self, OptionChoice, Publish, Who},
     },
     version::LOCAL_VERSIONS,
 };
@@ -144,6 +147,72 @@ impl Client {
     pub async fn trust(&self, player: &PlayerName, key: &PeerId) -> Result<(), Error> {
         let trust = request::Trust { player: player.clone(), peer_id: *key };
         self.connection.ask::<Empty>(Request::Trust(trust)).await.map(drop)
+    }
+
+    /// Everybody who is or may become a contact, and the blocked.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn contacts(&self) -> Result<Vec<Contact>, Error> {
+        self.connection.ask::<Contacts>(Request::Contacts).await.map(|reply| reply.contacts)
+    }
+
+    /// Asks a player to be a contact. Returns once the wish is known to this daemon; whether they accept, an event tells.
+    /// With a key this side shares with that key from now on.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn add_contact(&self, player: &PlayerName, key: Option<&PeerId>) -> Result<Contact, Error> {
+        let add = request::AddContact { player: player.clone(), peer_id: key.copied() };
+        self.connection.ask(Request::AddContact(add)).await
+    }
+
+    /// Says yes to one who asks. Where two claim one name, only a key says who is meant.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn accept_contact(&self, who: impl Into<Who>) -> Result<Contact, Error> {
+        self.connection.ask(Request::AcceptContact(who.into())).await
+    }
+
+    /// Forgets a contact, or says no to one who asks. An open link ends at once.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn remove_contact(&self, who: impl Into<Who>) -> Result<(), Error> {
+        self.connection.ask::<Empty>(Request::RemoveContact(who.into())).await.map(drop)
+    }
+
+    /// Hears no more of a key. An open link ends at once.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn block_contact(&self, who: impl Into<Who>) -> Result<Contact, Error> {
+        self.connection.ask(Request::BlockContact(who.into())).await
+    }
+
+    /// Forgets that a key was blocked.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn unblock_contact(&self, who: impl Into<Who>) -> Result<(), Error> {
+        self.connection.ask::<Empty>(Request::UnblockContact(who.into())).await.map(drop)
+    }
+
+    /// Makes a link by which one other player becomes a contact: whoever follows it first, for a day.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn invite(&self) -> Result<Invited, Error> {
+        self.connection.ask(Request::Invite).await
+    }
+
+    /// Follows such a link.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn join(&self, link: &str) -> Result<Contact, Error> {
+        self.connection.ask(Request::Join(request::Join { link: link.to_owned() })).await
     }
 
     /// # Errors

@@ -45,9 +45,10 @@ pub use fyteclub_proto::{
     local::{
         Event, Fault, FaultCode,
         reply::{
-            CacheStats, CacheVerified, Fetched, FetchedFile, FetchedObject, Hello, LeftOut, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, Published, Status, TransferStatus,
+            CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile, FetchedObject, Hello,
+            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, Standing,
+            Status, TransferStatus,
         },
-        request::{LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings},
+        request::{LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
     },
 };

@@ -13,9 +13,9 @@ use crate::{
     config::{Config, paths},
     event::Bus,
     io::{
+        contacts::ContactsFile,
         identity::Identity,
         ipc::{IpcError, LocalListener},
-        known_peers::KnownPeers,
         phonebook_http::PhonebookHttp,
         private,
         quic::{QuicEndpoint, tls::Certificate},
@@ -68,7 +68,7 @@ impl App {
         service::raise_file_limit();
         let lock = lock(config)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
-        let known = KnownPeers::load(&paths::known_peers_file(dir))?;
+        let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
         let (store, opened) = Store::open(dir, StoreConfig { cache_limit: config.cache_limit })?;
         tracing::info!(
             "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
@@ -103,7 +103,10 @@ impl App {
             identity: identity.clone(),
             around,
             offer,
-            known,
+            contacts,
+            contact_requests: config.contact_requests,
+            phonebooks: config.phonebooks.clone(),
+            listing: config.listing.clone(),
             published_file: paths::published_file(dir),
             bus: bus.clone(),
             cache: cache.clone(),

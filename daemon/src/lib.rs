@@ -11,6 +11,7 @@ pub mod actors;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod consent;
 pub mod demo;
 pub mod event;
 pub mod io;

@@ -127,7 +127,7 @@ fn its_log_names_nobody_whatever_is_refused() {
         process.phonebook.request(method, path, &headers, body).status
     };
     let (alice, mallory) = (Player::new(1), Player::new(2));
-    let register = |body: &Register| ask("POST", "/api/register", &common::json(body));
+    let register = |body: &Register| ask("POST", "/api/register", &json(body));
     let mut forged = alice.register(NAME, 9);
     forged.port = 1;
     let statuses = [

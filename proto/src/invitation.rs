@@ -19,7 +19,7 @@ const PREFIX: &str = "fyteclub://join/";
 pub const LINK_BYTES_MAX: usize = 2048;
 /// Most phone books in one link, and the longest of them in bytes.
 pub const LINK_BOOKS_MAX: usize = 4;
-const BOOK_BYTES_MAX: usize = 256;
+pub const BOOK_BYTES_MAX: usize = 256;
 
 /// Read from a link or made for one. The text form is versioned and holds nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub mod bytes;
 pub mod candidate;
 pub mod chunk_tree;
 pub mod codec;
+pub mod contact;
 pub mod frame;
 pub mod game_path;
 pub mod id;

@@ -54,6 +54,13 @@ pub const LETTER_BYTES_MAX: usize = 1024;
 /// Most ways to reach a peer that one introduction names.
 pub const CANDIDATES_MAX: usize = 8;
 
+/// Most contacts of one player, blocked keys among them. Each may have a link at once, of about 50 KiB.
+pub const CONTACTS_MAX: usize = 2_000;
+/// Most requests that wait for a player's answer; the oldest goes when one more comes.
+pub const ASKERS_MAX: usize = 64;
+/// Most invitations of one player that can still be followed.
+pub const INVITATIONS_MAX: usize = 16;
+
 /// Longest control frame between daemons. Answers that may be larger (an appearance) have limits of their own.
 pub const PEER_FRAME_MAX: usize = 64 * 1024;
 /// Most pieces that one request stream may ask for.

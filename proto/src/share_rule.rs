@@ -1,8 +1,10 @@
-//! Whom may fetch what: one pure function. Consent (contacts, blocks, "ask me") goes here when it comes.
+//! Whom may fetch what: one pure function. Who is a contact is said by [`crate::contact`].
 
 /// What is known of who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asker {
+    /// This side consents to the key: [`crate::contact::Contacts::consents`].
+    pub contact: bool,
     /// The TLS handshake proved the key and the greeting was accepted.
     pub greeted: bool,
     /// Broke the protocol lately.
@@ -25,14 +27,15 @@ pub enum Verdict {
     Refuse,
 }
 
-/// For now every peer that the phone book led here may have what is published, and never anything else: the rest of the
-/// cache is other players' looks.
+/// A contact may have what is published, and never anything else: the rest of the cache is other players' looks. Nobody
+/// else may have anything.
 pub fn share_rule(asker: Asker, asked: Asked) -> Verdict {
     let published = match asked {
         Asked::Appearance => true,
         Asked::Blob { published } => published,
     };
-    if asker.greeted && !asker.banned && published { Verdict::Share } else { Verdict::Refuse }
+    let Asker { contact, greeted, banned } = asker;
+    if contact && greeted && !banned && published { Verdict::Share } else { Verdict::Refuse }
 }
 
 #[cfg(test)]
@@ -42,15 +45,13 @@ mod tests {
     #[test]
     fn the_whole_table() {
         use Asked::*;
-        for greeted in [false, true] {
-            for banned in [false, true] {
-                for (asked, published) in
-                    [(Appearance, true), (Blob { published: true }, true), (Blob { published: false }, false)]
-                {
-                    let expected =
-                        if greeted && !banned && published { Verdict::Share } else { Verdict::Refuse };
-                    assert_eq!(share_rule(Asker { greeted, banned }, asked), expected);
-                }
+        let asked =
+            [(Appearance, true), (Blob { published: true }, true), (Blob { published: false }, false)];
+        for bits in 0..8 {
+            let asker = Asker { contact: bits & 1 > 0, greeted: bits & 2 > 0, banned: bits & 4 > 0 };
+            for (asked, published) in asked {
+                let expected = if bits == 3 && published { Verdict::Share } else { Verdict::Refuse };
+                assert_eq!(share_rule(asker, asked), expected, "{asker:?} {asked:?}");
             }
         }
     }

@@ -195,11 +195,21 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
             .prop_map(|(player, out)| LocalRequest::Fetch(request::Fetch { player, out })),
         (name(), peer_id())
             .prop_map(|(player, peer_id)| LocalRequest::Trust(request::Trust { player, peer_id })),
+        (name(), option::of(peer_id())).prop_map(|(player, peer_id)| {
+            LocalRequest::AddContact(request::AddContact { player, peer_id })
+        }),
+        who().prop_map(LocalRequest::AcceptContact),
+        who().prop_map(LocalRequest::RemoveContact),
+        who().prop_map(LocalRequest::BlockContact),
+        who().prop_map(LocalRequest::UnblockContact),
+        text().prop_map(|link| LocalRequest::Join(request::Join { link })),
         select(
             &[
                 LocalRequest::Status,
                 LocalRequest::Unpublish,
                 LocalRequest::Peers,
+                LocalRequest::Contacts,
+                LocalRequest::Invite,
                 LocalRequest::CacheStats,
                 LocalRequest::CacheVerify,
                 LocalRequest::Watch,
@@ -310,6 +320,25 @@ fn fetched() -> impl Strategy<Value = reply::Fetched> {
     })
 }
 
+fn who() -> impl Strategy<Value = request::Who> {
+    (option::of(name()), option::of(peer_id())).prop_map(|(player, peer_id)| request::Who { player, peer_id })
+}
+
+fn contact() -> impl Strategy<Value = reply::Contact> {
+    use reply::Standing::*;
+    let standing = select(&[Requested, Asking, Paired, Blocked, Unknown][..]);
+    (who(), standing, any::<u64>(), any::<bool>(), option::of(peer_id())).prop_map(
+        |(request::Who { player, peer_id }, standing, since, online, known_key)| reply::Contact {
+            player,
+            peer_id,
+            standing,
+            since,
+            online,
+            known_key,
+        },
+    )
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     use FaultCode::*;
     (select(&[BadRequest, NotFound, DiskFull, Internal, Unknown][..]), text(), any::<bool>())
@@ -319,6 +348,8 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         status().prop_map(|status| Event::State(Box::new(status))),
+        contact().prop_map(|contact| Event::ContactRequest { contact }),
+        (contact(), any::<bool>()).prop_map(|(contact, removed)| Event::ContactChanged { contact, removed }),
         (text(), any::<bool>(), option::of(text())).prop_map(|(url, ok, error)| Event::PhonebookChanged {
             url,
             ok,

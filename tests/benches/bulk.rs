@@ -100,6 +100,7 @@ impl Ours {
     async fn fetch(&self, round: usize, bytes: u64) -> anyhow::Result<Run> {
         let bob = self.town.daemon(&format!("Bob Birch {round}@Balmung")).await?;
         bob.registered().await?;
+        bob.befriend(&self.alice).await?;
         let meter = Meter::start([self.alice.pid(), bob.pid()]);
         let began = Instant::now();
         let fetched = bob.client.fetch(&self.alice.player, None).await?;

@@ -39,6 +39,7 @@ fn bench() -> anyhow::Result<()> {
         let bob = town.daemon("Bob Birch@Balmung").await?;
         alice.registered().await?;
         bob.registered().await?;
+        bob.befriend(&alice).await?;
         anyhow::Ok((alice, bob))
     })?;
     let mut noise = look::Noise::new(7);

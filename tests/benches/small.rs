@@ -78,6 +78,7 @@ fn bench() -> anyhow::Result<()> {
 async fn round(town: &Town, set: &Set, number: usize, raw: &mut Pair) -> anyhow::Result<Round> {
     let bob = town.daemon(&format!("Bob Birch {number} {}@Balmung", set.seed)).await?;
     bob.registered().await?;
+    bob.befriend(&set.owner).await?;
     let meter = Meter::start([set.owner.pid(), bob.pid()]);
     let began = Instant::now();
     let fetched = bob.client.fetch(&set.owner.player, None).await?;

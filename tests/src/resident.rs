@@ -1,7 +1,9 @@
 //! One player's daemon in the town, driven through the client SDK.
 
-use crate::{Process, eventually, program, within};
-use fyteclub_client::{Client, Error, Fault, Fetched, OptionChoice, PlayerName, Published};
+use crate::{Process, eventually, hostile::Hostile, program, within};
+use fyteclub_client::{
+    Client, Contact, Error, Fault, Fetched, OptionChoice, PeerId, PlayerName, Published, Standing,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,7 +16,7 @@ pub struct Resident {
     pub player: PlayerName,
     data_dir: PathBuf,
     ipc: String,
-    phonebook: String,
+    phonebooks: Vec<String>,
     config: String,
     process: Option<Process>,
     client: Option<Client>,
@@ -34,7 +36,7 @@ impl Resident {
             player: player.parse().expect("a player's name"),
             data_dir: town.path().join(&name),
             ipc,
-            phonebook: phonebook.to_owned(),
+            phonebooks: vec![phonebook.to_owned()],
             config: "heartbeat = 1\n".into(),
             process: None,
             client: None,
@@ -48,6 +50,13 @@ impl Resident {
     pub fn config(mut self, line: &str) -> Self {
         self.config += line;
         self.config.push('\n');
+        self
+    }
+
+    /// These phone books instead of the town's.
+    #[must_use]
+    pub fn phonebooks(mut self, urls: &[String]) -> Self {
+        self.phonebooks = urls.to_vec();
         self
     }
 
@@ -69,7 +78,8 @@ impl Resident {
     pub fn command(&self) -> Command {
         let mut command = Command::new(program("fyteclubd"));
         command.arg("run").arg("--data-dir").arg(&self.data_dir);
-        command.args(["--player", self.player.as_str(), "--phonebook", &self.phonebook]);
+        command.args(["--player", self.player.as_str()]);
+        command.args(self.phonebooks.iter().flat_map(|url| ["--phonebook", url]));
         command.args(["--listen", "127.0.0.1:0", "--ipc", &self.ipc]);
         command.args(["--log", "info,fyteclub_daemon=debug"]);
         command
@@ -117,6 +127,52 @@ impl Resident {
     /// While it does not run.
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the daemon runs")
+    }
+
+    /// # Panics
+    /// While it does not run.
+    pub fn peer_id(&self) -> PeerId {
+        self.client().daemon().peer_id
+    }
+
+    /// Each adds the other by key, so that nobody has to carry anything.
+    pub async fn befriend(&self, other: &Self) {
+        let (here, there) = (self.peer_id(), other.peer_id());
+        self.client().add_contact(&other.player, Some(&there)).await.expect("added");
+        other.client().add_contact(&self.player, Some(&here)).await.expect("added");
+    }
+
+    /// # Panics
+    /// When they cannot be listed.
+    pub async fn contacts(&self) -> Vec<Contact> {
+        self.client().contacts().await.expect("a list")
+    }
+
+    /// Waits until both sides' will has arrived here.
+    pub async fn is_paired_with(&self, other: &Self) {
+        eventually(&format!("{} and {} are contacts", self.player, other.player), async || {
+            let contacts = self.contacts().await;
+            let paired = |contact: &&Contact| contact.standing == Standing::Paired;
+            contacts.iter().filter(paired).find(|contact| contact.player.as_ref() == Some(&other.player))?;
+            Some(())
+        })
+        .await;
+    }
+
+    /// Waits until a phone book introduces this daemon to others.
+    pub async fn is_introduced(&self) {
+        let client = self.client();
+        eventually(&format!("{} is in conversation with a phone book", self.player), async || {
+            let status = client.status().await.expect("a status");
+            status.phonebooks.iter().any(|book| book.live && book.ok).then_some(())
+        })
+        .await;
+    }
+
+    /// Adds a peer that is no friend.
+    pub async fn takes_for_a_friend(&self, hostile: &Hostile) {
+        let key = hostile.peer_id();
+        self.client().add_contact(&hostile.player, Some(&key)).await.expect("added");
     }
 
     pub async fn publish(&self, path: &Path) -> Published {

@@ -1,11 +1,7 @@
 //! The town: a phone book, a folder for everything, and where residents move in.
 
 use crate::{Process, Resident, program};
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::Command, sync::Arc};
 use tempfile::TempDir;
 
 pub struct Town {
@@ -50,12 +46,23 @@ impl Town {
 pub struct Phonebook {
     process: Option<Process>,
     addr: String,
-    folder: Arc<TempDir>,
+    log: PathBuf,
+    _folder: Arc<TempDir>,
 }
 
 impl Phonebook {
     async fn open(folder: Arc<TempDir>) -> Self {
-        let mut phonebook = Self { process: None, addr: "127.0.0.1:0".into(), folder };
+        Self::open_as(folder, "phonebook").await
+    }
+
+    /// One more in the same town.
+    pub async fn another(town: &Town, name: &str) -> Self {
+        Self::open_as(town.folder.clone(), name).await
+    }
+
+    async fn open_as(folder: Arc<TempDir>, name: &str) -> Self {
+        let log = folder.path().join(format!("{name}.stderr"));
+        let mut phonebook = Self { process: None, addr: "127.0.0.1:0".into(), log, _folder: folder };
         phonebook.start().await;
         phonebook
     }
@@ -63,8 +70,8 @@ impl Phonebook {
     /// On the same port as before, once it had one.
     pub async fn start(&mut self) {
         let mut command = Command::new(program("fyteclub-phonebook"));
-        command.args(["--listen", &self.addr]);
-        let mut process = Process::spawn("the phone book", command, self.log());
+        command.args(["--listen", &self.addr, "--operator", "off"]);
+        let mut process = Process::spawn("the phone book", command, self.log.clone());
         self.addr = process.says("listening on http://").await;
         self.process = Some(process);
     }
@@ -89,7 +96,19 @@ impl Phonebook {
         format!("http://{}", self.addr)
     }
 
-    fn log(&self) -> PathBuf {
-        Path::new(self.folder.path()).join("phonebook.stderr")
+    /// Waits for its end by itself.
+    pub async fn gone(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.ended().await;
+        }
+    }
+
+    /// Status and body of what it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("{}{path}", self.url())).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 }

@@ -11,6 +11,7 @@ async fn a_hundred_megabytes_each_way_at_once() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let hers = Mod::of_noise(town.path("hers"), 1, 10, 10_000_000).write();
     let his = Mod::of_noise(town.path("his"), 2, 100, 1_000_000).write();
     tokio::join!(alice.publish(&hers.folder), bob.publish(&his.folder));
@@ -32,6 +33,9 @@ async fn everybody_fetches_from_everybody_at_once() {
     let town = Town::new().await;
     let names = ["Ada", "Ben", "Cy", "Di", "Eve", "Fay"].map(|name| format!("{name} Ash@Gilgamesh"));
     let residents = join_all(names.iter().map(|name| town.resident(name))).await;
+    for (number, resident) in residents.iter().enumerate() {
+        join_all(residents[..number].iter().map(|other| resident.befriend(other))).await;
+    }
     let looks: Vec<_> =
         (1..=6).map(|n| Mod::of_noise(town.path(&format!("mod{n}")), n, 4, 100_000).write()).collect();
     join_all(residents.iter().zip(&looks).map(|(resident, look)| resident.publish(&look.folder))).await;

@@ -20,6 +20,7 @@ async fn the_oldest_goes_first_and_what_is_in_use_stays() {
     };
     let (alice, carol, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Carol Cole@Gilgamesh"), bob);
+    tokio::join!(bob.befriend(&alice), bob.befriend(&carol));
     let looks: Vec<_> =
         (1..=6).map(|n| Mod::of_noise(town.path(&format!("mod{n}")), n, 5, 3 * MB).write()).collect();
 
@@ -54,6 +55,7 @@ async fn a_flipped_bit_is_found_and_heals() {
     let town = Town::new().await;
     let (alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::new(town.path("mod"))
         .file("chara/a.tex", &mods::noise(1, 2 * MB))
         .file("chara/b.tex", &mods::noise(2, 1000))

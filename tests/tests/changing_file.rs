@@ -14,6 +14,7 @@ async fn rewritten_after_it_was_published() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::new(town.path("mod"))
         .file("chara/a.tex", &noise(1, 3_000_000))
         .file("chara/b.tex", &noise(2, 30_000))
@@ -33,6 +34,7 @@ async fn rewritten_while_it_is_served() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::new(town.path("mod"))
         .file("chara/large.tex", &noise(1, 150_000_000))
         .file("chara/b.tex", &noise(2, 30_000))
@@ -76,6 +78,7 @@ async fn gone_for_good() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 3, 300_000).write();
     alice.publish(&look.folder).await;
     fs::remove_file(look.nth(1, "tex")).expect("removed");

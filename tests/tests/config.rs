@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-use fyteclub_client::{Client, FaultCode};
+use fyteclub_client::{Client, FaultCode, PeerId};
 use fyteclub_tests::{Process, Town, fault, mods::Mod, program};
 use std::{fs, process::Command};
 
@@ -24,6 +24,15 @@ async fn nothing_but_a_data_folder_is_enough() {
     assert_eq!(nobody.code, FaultCode::NoPlayer);
     assert!(nobody.message.contains("--player"), "{nobody:?}");
     let name = "Alice Ashe@Gilgamesh".parse().expect("a name");
+    let nobody = fault(client.fetch(&name, None).await);
+    assert_eq!(nobody.code, FaultCode::NotAContact);
+    assert!(
+        nobody.message.contains("contacts add") && nobody.message.contains("contacts join"),
+        "{nobody:?}"
+    );
+    let nameless = fault(client.add_contact(&name, None).await);
+    assert_eq!(nameless.code, FaultCode::NoPlayer);
+    client.add_contact(&name, Some(&PeerId::from_bytes([7; 32]))).await.expect("added");
     let nowhere = fault(client.fetch(&name, None).await);
     assert_eq!(nowhere.code, FaultCode::BadRequest);
     assert!(nowhere.message.contains("--phonebook"), "{nowhere:?}");
@@ -55,6 +64,7 @@ async fn a_bad_configuration_is_explained() {
         ("cache_limit = \"lots\"", "20 GiB"),
         ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
         ("heartbeat = 0", "1 to 3600"),
+        ("contact_requests = \"all\"", "ask or nobody"),
         ("plaer = \"x\"", "plaer"),
         ("= broken", "config.toml"),
     ] {

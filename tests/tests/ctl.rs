@@ -1,5 +1,6 @@
 //! The command line by hand, through the real binaries: what it prints with `--json` is a contract with scripts.
 
+use fyteclub_client::PeerId;
 use fyteclub_tests::{Process, Resident, Town, mods::Mod, program};
 use serde_json::Value;
 use std::{
@@ -35,6 +36,7 @@ async fn a_look_by_hand() {
     let town = Town::new().await;
     let (alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::new(town.path("mod"))
         .file("chara/a.tex", &fyteclub_tests::mods::noise(1, 300_000))
         .claim("chara/missing.tex", "files/nowhere.tex")
@@ -86,10 +88,40 @@ async fn a_look_by_hand() {
     assert_eq!(json(&bob, &["cache", "stats"])["files"], 2);
     assert_eq!(json(&bob, &["cache", "verify"])["bad"], serde_json::json!([]));
 
-    let unknown = ctl(&bob, &["fetch", "No Body@Nowhere"]);
-    assert_eq!(unknown.status.code(), Some(4));
-    let said = String::from_utf8_lossy(&unknown.stderr);
-    assert!(unknown.stdout.is_empty() && said.lines().count() == 1, "{said}");
+    let complains = |args: &[&str], code: i32, words: &str| {
+        let output = ctl(&bob, args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{args:?}: {said}");
+        assert!(said.lines().count() == 1 && said.contains(words), "{args:?}: {said}");
+    };
+    let nobody = "No Body@Nowhere";
+    complains(&["fetch", nobody], 1, "contacts add");
+    let key = PeerId::from_bytes([7; 32]).to_string();
+    let asked = json(&bob, &["contacts", "add", nobody]);
+    has_keys(&asked, "player standing since online");
+    assert_eq!((asked["standing"].as_str(), asked["peerId"].is_null()), (Some("requested"), true));
+    complains(&["fetch", nobody], 1, "not answered yet");
+    complains(&["contacts", "add", nobody], 1, "already");
+    complains(&["contacts", "accept", nobody], 1, "was asked");
+    complains(&["contacts", "block", nobody], 1, "only a key");
+    assert_eq!(json(&bob, &["contacts", "add", nobody, &key])["peerId"], key);
+    complains(&["fetch", nobody], 4, "cannot be found");
+    assert_eq!(json(&bob, &["contacts", "block", &key])["standing"], "blocked");
+    complains(&["contacts", "add", nobody, &key], 1, "unblock");
+    json(&bob, &["contacts", "unblock", &key]);
+    complains(&["contacts", "remove", nobody], 1, "no contact");
+    let link = json(&bob, &["contacts", "invite"])["link"].as_str().expect("a link").to_owned();
+    complains(&["contacts", "join", &link], 1, "your own");
+    complains(&["contacts", "join", &link[..60]], 1, "copy the whole link");
+    let joined = json(&alice, &["contacts", "join", &link]);
+    assert_eq!(
+        (joined["player"].as_str(), joined["online"].as_bool()),
+        (Some(bob.player.as_str()), Some(true))
+    );
+    let contacts = json(&bob, &["contacts", "list"]);
+    assert_eq!(contacts["contacts"].as_array().map(Vec::len), Some(1), "{contacts}");
+    assert_eq!(contacts["contacts"][0]["standing"], "paired", "a link with her was open: {contacts}");
+    watch.says("{\"event\":\"contact.changed\"").await;
 
     json(&bob, &["shutdown"]);
     assert_eq!(bob.process().ended().await.0.code(), Some(0));

@@ -51,6 +51,7 @@ async fn the_fetch_goes_on_when_there_is_room() {
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.0.join("bob"));
     bob.start().await;
+    bob.befriend(&alice).await;
     let names_the_place =
         |message: &str| message.contains(disk.0.to_str().expect("Unicode")) && message.contains("full");
 
@@ -77,6 +78,7 @@ async fn somebody_else_fills_it_meanwhile() {
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.0.join("bob"));
     bob.start().await;
+    bob.befriend(&alice).await;
     let look = Mod::of_noise(town.path("mod"), 1, 100, MB / 2).write();
     alice.publish(&look.folder).await;
 

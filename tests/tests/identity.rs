@@ -38,6 +38,7 @@ async fn a_known_name_with_another_key_stops_and_asks() {
     let mut town = Town::new().await;
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     alice.publish(&look.folder).await;
     bob.fetch(&alice.player).await;

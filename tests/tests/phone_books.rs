@@ -2,12 +2,12 @@
 
 use fyteclub_tests::{
     Gate, Passes, Phonebook, Resident, Town,
-    mods::{Look, Mod, arrived, assert_same},
+    mods::{Mod, Written, arrived, assert_same},
 };
 use std::time::{Duration, Instant};
 
 /// Two who know each other only through these phone books.
-async fn pair(town: &Town, books: &[String]) -> (Resident, Resident, Look) {
+async fn pair(town: &Town, books: &[String]) -> (Resident, Resident, Written) {
     let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(books);
     let mut bob = town.house("Bob Birch@Balmung").phonebooks(books);
     tokio::join!(alice.start(), bob.start());

@@ -14,6 +14,7 @@ async fn players_are_findable_again_within_a_heartbeat() {
         town.resident("Bob Birch@Balmung"),
         town.resident("Carol Cole@Gilgamesh")
     );
+    tokio::join!(alice.befriend(&bob), alice.befriend(&carol));
     let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
     alice.publish(&look.folder).await;
     bob.fetch(&alice.player).await;

@@ -45,6 +45,7 @@ async fn the_receiver_dies_again_and_again() {
     let town = Town::new().await;
     let (alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = look(&town);
     alice.publish(&look.folder).await;
     let mut dice = Dice::new(5);
@@ -73,6 +74,7 @@ async fn the_sender_dies_again_and_again() {
     let town = Town::new().await;
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = look(&town);
     let published = alice.publish(&look.folder).await;
     let mut dice = Dice::new(6);
@@ -99,6 +101,7 @@ async fn one_fetch_survives_its_source() {
     let town = Town::new().await;
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = look(&town);
     alice.publish(&look.folder).await;
     let mut events = bob.client().watch().await.expect("events");

@@ -40,7 +40,7 @@ async fn contacts_follow_a_key_that_the_old_one_vouches_for() {
 
     eventually("bob hears of the new key", async || {
         let contacts = bob.contacts().await;
-        let known = contacts.iter().find(|contact| contact.player == alice.player)?;
+        let known = contacts.iter().find(|contact| contact.player.as_ref() == Some(&alice.player))?;
         (known.peer_id == Some(after) && known.standing == Standing::Paired).then_some(())
     })
     .await;

@@ -39,6 +39,7 @@ async fn an_idle_daemon_stops_and_is_not_found_any_more() {
     let town = Town::new().await;
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     let published = alice.publish(&look.folder).await;
     for way in WAYS {
@@ -58,6 +59,7 @@ async fn a_busy_daemon_stops_and_keeps_what_came() {
         let town = Town::new().await;
         let (mut alice, mut bob) =
             tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+        alice.befriend(&bob).await;
         let look = Mod::new(town.path("mod")).file("chara/large.tex", &noise(1, 120_000_000)).write();
         alice.publish(&look.folder).await;
         let mut events = bob.client().watch().await.expect("events");

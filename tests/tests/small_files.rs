@@ -10,6 +10,7 @@ async fn two_thousand_small_files_arrive() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 2000, 4096).write();
     let published = alice.publish(&look.folder).await;
     assert_eq!((published.files, published.bytes), (2000, 2000 * 4096));

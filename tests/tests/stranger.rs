@@ -37,6 +37,7 @@ async fn a_look_travels(town: &Town, alice: &Resident, name: &str) {
     let look = Mod::of_noise(town.path(name), 1, 5, 200_000).write();
     alice.publish(&look.folder).await;
     let friend = town.resident(&format!("{name} Birch@Balmung")).await;
+    friend.befriend(alice).await;
     assert_same(&arrived(&friend.fetch(&alice.player).await), &look.content);
 }
 

@@ -20,6 +20,7 @@ fn real_mods() -> Option<PathBuf> {
 async fn travels(town: &Town, look: &Path, number: usize) {
     let names = [format!("Alice{number} Ashe@Gilgamesh"), format!("Bob{number} Birch@Balmung")];
     let (alice, bob) = tokio::join!(town.resident(&names[0]), town.resident(&names[1]));
+    alice.befriend(&bob).await;
     let published = alice.publish(look).await;
     assert!(published.left_out.is_empty(), "{:?}", published.left_out);
     let expected = mods::of_mod(look, &town.path(&format!("scratch{number}")));

@@ -32,6 +32,7 @@ async fn a_peer_of_the_future() {
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     let published = alice.publish(&look.folder).await;
     let future = Hostile::new("Fu Ture@Nowhere", 1);
+    alice.takes_for_a_friend(&future).await;
 
     let (line, _) = dial(&future, &alice).await;
     let (mut send, _recv) = line.control().await;
@@ -58,6 +59,7 @@ async fn a_peer_of_the_future_is_fetched_from() {
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@Balmung").await;
     let future = Hostile::new("Fu Ture@Nowhere", 1);
+    bob.takes_for_a_friend(&future).await;
     future.move_in(&town.phonebook.url()).await;
     let answers = async {
         let line = future.accept().await;
@@ -74,6 +76,7 @@ async fn a_peer_of_the_future_is_fetched_from() {
     assert!(fault.message.contains("version") && fault.message.contains("update"), "{fault:?}");
 
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     alice.publish(&look.folder).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);

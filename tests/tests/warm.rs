@@ -10,6 +10,7 @@ async fn the_same_look_again_is_no_traffic() {
     let town = Town::new().await;
     let (alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
     let (pink, blue) = (mods::noise(7, 300_000), mods::noise(8, 400_000));
     let look = Mod::new(town.path("mod"))
         .file("chara/large.tex", &mods::noise(1, 5_000_000))

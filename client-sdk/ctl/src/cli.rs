@@ -2,7 +2,7 @@
 
 use crate::exit;
 use clap::{Parser, Subcommand};
-use fyteclub_client::{OptionChoice, PeerId, PlayerName};
+use fyteclub_client::{OptionChoice, PeerId, PlayerName, Who};
 use std::path::PathBuf;
 
 /// Talks to the FyteClub daemon on this machine.
@@ -51,7 +51,12 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// List the players that the daemon knows
+    /// Say who may see this player's look, and whose look this player may see
+    Contacts {
+        #[command(subcommand)]
+        command: ContactsCommand,
+    },
+    /// List the players that the daemon has or had links with
     Peers {
         #[command(subcommand)]
         command: Option<PeersCommand>,
@@ -81,11 +86,64 @@ pub enum PeersCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum ContactsCommand {
+    /// List contacts, those who ask, and the blocked
+    List,
+    /// Ask a player to be a contact
+    Add {
+        /// The player's whole name, as in "Alice Ashe@Gilgamesh"
+        #[arg(value_name = "NAME@WORLD")]
+        player: PlayerName,
+        /// The player's key, where you know it: then nobody else can answer to the name
+        #[arg(value_name = "KEY")]
+        key: Option<PeerId>,
+    },
+    /// Say yes to a player who asks
+    Accept {
+        /// Who is meant: a name, or the key that `contacts list` shows
+        #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
+        who: Who,
+    },
+    /// Forget a contact, or say no to a player who asks; an open link ends at once
+    Remove {
+        /// Who is meant: a name, or the key that `contacts list` shows
+        #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
+        who: Who,
+    },
+    /// Hear no more of a player's key; an open link ends at once
+    Block {
+        /// Who is meant: a name, or the key that `contacts list` shows
+        #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
+        who: Who,
+    },
+    /// Forget that a key was blocked
+    Unblock {
+        /// Who is meant: a name, or the key that `contacts list` shows
+        #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
+        who: Who,
+    },
+    /// Make a link by which one other player becomes a contact, within a day
+    Invite,
+    /// Become the contact of a player who sent such a link
+    Join {
+        /// The whole link, as in "fyteclub://join/…"
+        link: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum CacheCommand {
     /// Show how much is stored
     Stats,
     /// Read every stored file again and remove those that are damaged
     Verify,
+}
+
+fn who(text: &str) -> Result<Who, String> {
+    match text.starts_with("ed25519:") {
+        true => text.parse::<PeerId>().map(Who::from).map_err(|error| error.to_string()),
+        false => text.parse::<PlayerName>().map(Who::from).map_err(|error| error.to_string()),
+    }
 }
 
 fn option_choice(text: &str) -> Result<OptionChoice, String> {
@@ -113,6 +171,15 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);
             assert!(cli.json && cli.ipc.as_deref() == Some("x"), "{line}");
         }
+    }
+
+    #[test]
+    fn who_is_meant_is_said_by_name_or_by_key() {
+        let name = who("Alice Ashe@Gilgamesh").expect("a name");
+        assert!(name.player.is_some() && name.peer_id.is_none());
+        let key = who(&PeerId::from_bytes([7; 32]).to_string()).expect("a key");
+        assert!(key.player.is_none() && key.peer_id.is_some());
+        assert!(who("ed25519:short@World").is_err() && who("Alice").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Numbers, times and tables as a person reads them. Pure: the time is an argument.
 
-use fyteclub_client::{PathKind, PeerState, TransferStatus};
+use fyteclub_client::{PathKind, PeerState, Standing, TransferStatus};
 use std::time::Duration;
 
 /// `512 B`, `4.1 kB`, `210.3 MB`: powers of ten, as disks and networks are sold.
@@ -99,6 +99,16 @@ pub fn state(state: PeerState) -> &'static str {
         PeerState::Reconnecting => "reconnecting",
         PeerState::FailingOver => "changing the path",
         PeerState::Unknown => "in a state that this program is too old to know",
+    }
+}
+
+pub fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Requested => "asked by you",
+        Standing::Asking => "asks you",
+        Standing::Paired => "contact",
+        Standing::Blocked => "blocked",
+        Standing::Unknown => "in a standing that this program is too old to know",
     }
 }
 

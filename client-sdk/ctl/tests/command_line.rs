@@ -65,6 +65,15 @@ async fn help_is_what_was_agreed() {
         "publish",
         "unpublish",
         "fetch",
+        "contacts",
+        "contacts list",
+        "contacts add",
+        "contacts accept",
+        "contacts remove",
+        "contacts block",
+        "contacts unblock",
+        "contacts invite",
+        "contacts join",
         "peers",
         "peers trust",
         "cache",
@@ -99,6 +108,9 @@ async fn a_wrong_command_line_is_code_2() {
         &["dance"],
         &[],
         &["peers", "trust", "A B@C", "k"],
+        &["contacts", "accept", "Alice"],
+        &["contacts", "add", "A B@C", "k"],
+        &["contacts"],
         &["cache"],
     ] {
         let ended = Ended::of(within(ctl("nowhere", args).output()).await.expect("runs"));
@@ -246,6 +258,67 @@ async fn a_key_is_trusted_by_name() {
     })
     .await;
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn contacts_are_for_people_and_for_programs() {
+    let bob = json!({
+        "player": "Bob Birch@Balmung", "peerId": fake::PEER_ID, "standing": "paired", "since": 5, "online": true,
+    });
+    let asking = json!({
+        "player": "光の 戦士@トンベリ", "peerId": fake::PEER_ID, "standing": "asking", "since": 5, "online": false,
+        "knownKey": fake::PEER_ID,
+    });
+    let all = json!({ "contacts": [bob, asking] });
+    let answer = all.clone();
+    let script = async |mut caller: Caller| {
+        caller.answer("contacts.list", answer.clone()).await;
+    };
+    assert_eq!(run(&["contacts", "list", "--json"], script).await.json(), all);
+    let answer = all.clone();
+    let script = async |mut caller: Caller| {
+        caller.answer("contacts.list", answer.clone()).await;
+    };
+    let text = run(&["contacts", "list"], script).await.out;
+    for words in ["Bob Birch@Balmung   contact   online  ed25519:", "asks you ", "ask them another way"] {
+        assert!(text.contains(words), "{words:?} is missing:\n{text}");
+    }
+    let name = "Bob Birch@Balmung";
+    let by_name = json!({ "player": name });
+    let by_key = json!({ "peerId": fake::PEER_ID });
+    for (args, op, params, answer, says) in [
+        (&["add", name][..], "contacts.add", &by_name, &bob, "is a contact"),
+        (&["accept", fake::PEER_ID], "contacts.accept", &by_key, &bob, "is a contact"),
+        (&["remove", name], "contacts.remove", &by_name, &json!({}), "no contact any more"),
+        (&["block", name], "contacts.block", &by_name, &bob, "is a contact"),
+        (&["unblock", fake::PEER_ID], "contacts.unblock", &by_key, &json!({}), "not blocked any more"),
+        (
+            &["join", "fyteclub://join/x"],
+            "contacts.join",
+            &json!({ "link": "fyteclub://join/x" }),
+            &bob,
+            "is a",
+        ),
+    ] {
+        let ended = run(&[&["contacts"], args].concat(), async |mut caller| {
+            assert_eq!(&caller.answer(op, answer.clone()).await, params);
+        })
+        .await;
+        assert!(ended.code == 0 && ended.out.contains(says), "{args:?}: {} {}", ended.out, ended.err);
+    }
+    let expires = u64::MAX / 2;
+    let ended = run(&["contacts", "invite"], async |mut caller| {
+        caller.answer("contacts.invite", json!({ "link": "fyteclub://join/x", "expires": expires })).await;
+    })
+    .await;
+    assert_eq!(ended.out.lines().next(), Some("fyteclub://join/x"));
+    let ended = run(&["fetch", name], async |mut caller| {
+        caller.answer("watch", json!({})).await;
+        let call = caller.expect("peer.fetch").await;
+        caller.refuse(call.id, "not_a_contact", "no contact of yours", false).await;
+    })
+    .await;
+    assert_eq!(ended.code, 1, "{}", ended.err);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use super::coordinator::{
     Coordinator,
     requests::{
-        AskCache, AskFetch, AskPeers, AskStatus, Publish, Shutdown, TrustKey, Unpublish, VerifyCache,
+        AskCache, AskContacts, AskFetch, AskPeers, AskStatus, ForgetContact, Invite, Publish, Shutdown,
+        Unpublish, VerifyCache, Wish, WishContact,
     },
 };
 use crate::{
@@ -132,7 +133,17 @@ impl IpcClient {
                 let asked = self.coordinator.send(AskPeers);
                 self.reply(id, async move { asked.await.map(|peers| Peers { peers }).map_err(gone) }, ctx);
             }
-            Request::Trust(trust) => self.ask(id, TrustKey(trust), ctx),
+            Request::Trust(trust) => {
+                self.ask(id, ForgetContact(Wish::Trust(trust.player, trust.peer_id)), ctx);
+            }
+            Request::Contacts => self.ask(id, AskContacts, ctx),
+            Request::AddContact(add) => self.ask(id, WishContact(Wish::Add(add)), ctx),
+            Request::AcceptContact(who) => self.ask(id, WishContact(Wish::Accept(who)), ctx),
+            Request::RemoveContact(who) => self.ask(id, ForgetContact(Wish::Remove(who)), ctx),
+            Request::BlockContact(who) => self.ask(id, WishContact(Wish::Block(who)), ctx),
+            Request::UnblockContact(who) => self.ask(id, ForgetContact(Wish::Unblock(who)), ctx),
+            Request::Invite => self.ask(id, Invite, ctx),
+            Request::Join(join) => self.ask(id, WishContact(Wish::Join(join)), ctx),
             Request::CacheStats => self.ask(id, AskCache, ctx),
             Request::CacheVerify => self.ask(id, VerifyCache, ctx),
             Request::Watch => {

@@ -5,7 +5,7 @@
 pub mod paths;
 
 use crate::pumps::compression::Compression;
-use fyteclub_proto::{id::PlayerName, phonebook::Listing, presence::HEARTBEAT};
+use fyteclub_proto::{contact::Policy, id::PlayerName, phonebook::Listing, presence::HEARTBEAT};
 use serde::Deserialize;
 use std::{
     fs,
@@ -55,6 +55,8 @@ pub struct Raw {
     pub visibility: Option<String>,
     /// With `hidden`: what those share who can find this player.
     pub hidden_secret: Option<String>,
+    /// What becomes of strangers who ask to be contacts: `ask` or `nobody`.
+    pub contact_requests: Option<String>,
     pub log: Option<String>,
     pub log_format: Option<String>,
 }
@@ -95,6 +97,7 @@ impl Raw {
             heartbeat,
             visibility: text("FYTECLUB_VISIBILITY"),
             hidden_secret: text("FYTECLUB_HIDDEN_SECRET"),
+            contact_requests: text("FYTECLUB_CONTACT_REQUESTS"),
             log: text("FYTECLUB_LOG"),
             log_format: text("FYTECLUB_LOG_FORMAT"),
         })
@@ -128,6 +131,7 @@ impl Raw {
             heartbeat: self.heartbeat.or(lower.heartbeat),
             visibility: self.visibility.or(lower.visibility),
             hidden_secret: self.hidden_secret.or(lower.hidden_secret),
+            contact_requests: self.contact_requests.or(lower.contact_requests),
             log: self.log.or(lower.log),
             log_format: self.log_format.or(lower.log_format),
         }
@@ -155,6 +159,7 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Who finds this player in a phone book.
     pub listing: Listing,
+    pub contact_requests: Policy,
     /// In the words of `tracing_subscriber::EnvFilter`.
     pub log: String,
     pub log_format: LogFormat,
@@ -264,6 +269,13 @@ impl Config {
                 return Err(wrong("visibility", other, "it must be contacts, listed or hidden".into()));
             }
         };
+        let contact_requests = match raw.contact_requests.as_deref() {
+            None | Some("ask") => Policy::Ask,
+            Some("nobody") => Policy::Nobody,
+            Some(other) => {
+                return Err(wrong("contact_requests", other, "it must be ask or nobody".into()));
+            }
+        };
         let log = raw.log.unwrap_or_else(|| "info".into());
         if let Err(error) = log.parse::<tracing_subscriber::EnvFilter>() {
             return Err(wrong("log", &log, format!("it must be a level or a filter: {error}")));
@@ -283,6 +295,7 @@ impl Config {
             compression,
             heartbeat,
             listing,
+            contact_requests,
             log,
             log_format,
         })
@@ -303,6 +316,7 @@ impl std::fmt::Display for Config {
         writeln!(f, "compression = {:?}", self.compression)?;
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
         writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;
+        writeln!(f, "contact_requests = {:?}", self.contact_requests)?;
         writeln!(f, "log         = {}", self.log)?;
         writeln!(f, "log_format  = {:?}", self.log_format)
     }
@@ -367,6 +381,7 @@ mod tests {
             ("heartbeat = 0", "1 to 3600"),
             ("visibility = \"all\"", "contacts, listed or hidden"),
             ("visibility = \"hidden\"\nhidden_secret = \"short\"", "16 characters"),
+            ("contact_requests = \"all\"", "ask or nobody"),
             ("log = \"a=b=c\"", "filter"),
             ("= broken", "config.toml"),
         ] {

@@ -22,8 +22,8 @@ pub fn identity_file(data_dir: &Path) -> PathBuf {
 }
 
 /// Names and the keys they were first seen with.
-pub fn known_peers_file(data_dir: &Path) -> PathBuf {
-    data_dir.join("known_peers.json")
+pub fn contacts_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("contacts.json")
 }
 
 /// What this player publishes, to go on with it after a restart.

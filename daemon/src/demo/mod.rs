@@ -9,7 +9,7 @@ mod sample;
 use crate::cli::Demo;
 use anyhow::{Context, ensure};
 use daemon_process::DaemonProcess;
-use fyteclub_client::{Fetched, PlayerName, Published};
+use fyteclub_client::{Event, Fetched, PlayerName, Published, Standing};
 use fyteclub_phonebook::{Config as BookConfig, Server};
 use fyteclub_proto::id::BlobHash;
 use progress::{Progress, bytes};
@@ -17,9 +17,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 const ALICE: &str = "Alice Ashe@Gilgamesh";
+/// How long the answer to an invitation may take.
+const PAIR_TIME: Duration = Duration::from_secs(10);
 const BOB: &str = "Bob Birch@Balmung";
 
 /// 0 when the look travelled and every byte is right, 130 after Ctrl-C, 1 otherwise.
@@ -79,6 +82,7 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
     println!("Alice's       {ALICE}, process {}", alice.pid());
     println!("Bob's         {BOB}, process {}", bob.pid());
 
+    pair(&alice, &bob).await?;
     let published =
         alice.client.publish_mod(look, vec![]).await.context("Alice's look cannot be published")?;
     say_published(look, &published);
@@ -99,6 +103,27 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
     alice.stop().await?;
     bob.stop().await?;
     book.stop().context("the phone book did not stop cleanly")
+}
+
+/// Makes the two players contacts: Alice gives Bob a link, and his daemon shows it to hers.
+async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> {
+    let mut events = bob.client.watch().await.context("Bob cannot watch")?;
+    let link = alice.client.invite().await.context("Alice cannot invite")?.link;
+    bob.client.join(&link).await.context("Bob cannot follow Alice's invitation")?;
+    let paired = async {
+        while let Some(Ok(event)) = events.next().await {
+            if let Event::ContactChanged { contact, .. } = event
+                && contact.standing == Standing::Paired
+            {
+                return true;
+            }
+        }
+        false
+    };
+    let paired = tokio::time::timeout(PAIR_TIME, paired).await.unwrap_or(false);
+    ensure!(paired, "Alice's daemon did not answer Bob's");
+    println!("Contacts      Bob followed Alice's invitation: {}…", link.chars().take(40).collect::<String>());
+    Ok(())
 }
 
 fn say_published(look: &Path, published: &Published) {

@@ -1,10 +1,10 @@
 //! Hands: everything that touches the machine or the network. Nothing here knows an actor, a pump or a rule.
 
 pub mod book_clock;
+pub mod contacts;
 pub mod host_address;
 pub mod identity;
 pub mod ipc;
-pub mod known_peers;
 pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod private;

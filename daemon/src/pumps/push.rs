@@ -5,6 +5,7 @@ use super::{
     compression::{self, Compression},
 };
 use crate::{
+    consent::Consent,
     io::{
         quic::{
             Link,
@@ -24,7 +25,7 @@ use fyteclub_proto::{
         record::{self, Header, Kind},
     },
     seal::{EpochKey, NonceCounter, TAG},
-    share_rule::{Asked, Asker, Verdict, share_rule},
+    share_rule::{Asked, Verdict, share_rule},
 };
 use quinn::{RecvStream, SendStream, VarInt};
 use std::{sync::Arc, time::Duration, vec};
@@ -40,7 +41,8 @@ pub struct Push {
     pub link: Link,
     pub store: Store,
     pub offer: CurrentOffer,
-    pub asker: Asker,
+    /// Read anew for each record: who is no contact any more gets nothing more.
+    pub consent: Consent,
     pub compression: Compression,
     /// Called when a published file turns out to have changed.
     pub changed: Changed,
@@ -77,7 +79,7 @@ impl Push {
     }
 
     async fn appearance(&self, offer: Option<Arc<Offer>>, send: &mut SendStream) -> Result<(), StreamError> {
-        let shared = share_rule(self.asker, Asked::Appearance) == Verdict::Share;
+        let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
         let Some(offer) = offer.filter(|_| shared) else {
             return write_frame(send, &AppearanceReply::Nothing).await;
         };
@@ -106,7 +108,7 @@ impl Push {
             current: None,
             store: self.store,
             offer,
-            asker: self.asker,
+            consent: self.consent,
             key,
             nonces: NonceCounter::new(VarInt::from(send.id()).into_inner()),
             compress: self.compression.pays(self.link.rate_estimate()),
@@ -146,7 +148,7 @@ struct Source {
     current: Option<(Piece, BlobReader)>,
     store: Store,
     offer: Option<Arc<Offer>>,
-    asker: Asker,
+    consent: Consent,
     key: Arc<EpochKey>,
     nonces: NonceCounter,
     compress: bool,
@@ -181,17 +183,22 @@ impl Source {
     }
 
     fn record(&mut self, room: &mut Vec<u8>) -> Option<(Header, Vec<u8>)> {
+        let consent = share_rule(self.consent.asker(), Asked::Appearance);
+        if consent == Verdict::Refuse {
+            // What is under way ends as well.
+            self.current = None;
+        }
         if self.current.is_none() {
             let piece = self.pieces.next()?;
             let published = self.offer.as_ref().is_some_and(|offer| offer.blobs.contains(&piece.hash));
-            let reader = match share_rule(self.asker, Asked::Blob { published }) {
+            let reader = match share_rule(self.consent.asker(), Asked::Blob { published }) {
                 Verdict::Share => self.store.open_blob(&piece.hash),
                 Verdict::Refuse => Err(ReadError::Gone { hash: piece.hash }),
             };
             match reader {
                 Ok(reader) => self.current = Some((piece, reader)),
                 Err(error) => {
-                    if published {
+                    if published && consent == Verdict::Share {
                         (self.changed)();
                     }
                     return Some(self.lacking(&error));
@@ -251,5 +258,45 @@ impl Source {
             }
         };
         (Header { kind, len: 0 }, Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::store::StoreConfig;
+    use fyteclub_proto::{
+        limit::CHUNK_SIZE,
+        seal::{End, LinkSecret},
+    };
+    use std::fs;
+
+    #[test]
+    fn consent_that_ends_in_the_middle_of_a_file_ends_the_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (store, _) = Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX }).expect("a store");
+        let path = dir.path().join("large.tex");
+        fs::write(&path, vec![7; 3 * CHUNK_SIZE]).expect("written");
+        let hash = store.index_source(&path).expect("read").hash;
+        let consent = Consent::default();
+        let piece = Piece { hash, tree: false, first: 0, count: 3 };
+        let blobs = [hash].into();
+        let mut source = Source {
+            pieces: vec![piece; 2].into_iter(),
+            current: None,
+            store,
+            offer: Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs })),
+            consent: consent.clone(),
+            key: Arc::new(LinkSecret::new([1; 32], End::Acceptor).sealing(0)),
+            nonces: NonceCounter::new(0),
+            compress: false,
+            changed: Arc::new(|| panic!("nothing changed")),
+        };
+        let mut kind = |contact: bool| {
+            consent.set_contact(contact);
+            source.record(&mut room()).map(|(header, _)| header.kind)
+        };
+        let kinds = [kind(true), kind(true), kind(false), kind(false)];
+        assert_eq!(kinds, [Some(Kind::Raw), Some(Kind::Raw), Some(Kind::Gone), None]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Fault,
-    reply::{PathKind, Status, TransferStatus},
+    reply::{Contact, PathKind, Status, TransferStatus},
 };
 use crate::id::{BlobHash, PeerId, PlayerName};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,12 @@ pub enum Event {
     /// A known name came with another key: nothing moves until somebody says that it is right.
     #[serde(rename = "peer.keyChanged")]
     PeerKeyChanged { player: PlayerName, known: PeerId, offered: PeerId },
+    /// Somebody asks to be a contact.
+    #[serde(rename = "contact.request")]
+    ContactRequest { contact: Contact },
+    /// A contact came, changed, or is none any more.
+    #[serde(rename = "contact.changed")]
+    ContactChanged { contact: Contact, removed: bool },
     /// This player's own look changed.
     #[serde(rename = "appearance.published")]
     AppearancePublished { appearance: Option<BlobHash>, files: u64, bytes: u64 },

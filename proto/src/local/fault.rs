@@ -41,6 +41,8 @@ pub enum FaultCode {
     PhonebookUnavailable,
     /// The phone book answered with a refusal.
     PhonebookRefused,
+    /// The player is no contact, or has not answered yet.
+    NotAContact,
     /// The name now belongs to another key than the one known here.
     KeyChanged,
     /// No path to the peer worked.
@@ -78,8 +80,8 @@ impl FaultCode {
         match self {
             NotFound | PhonebookUnavailable | PeerUnreachable | Changed | Busy | DiskFull => true,
             BadRequest | Unsupported | Version | HelloFirst | BadMod | NoPlayer | PhonebookRefused
-            | KeyChanged | PeerRefused | PeerMisbehaved | HashMismatch | TooLarge | Io | Cancelled
-            | Stopping | BadReply | Internal | Unknown => false,
+            | NotAContact | KeyChanged | PeerRefused | PeerMisbehaved | HashMismatch | TooLarge | Io
+            | Cancelled | Stopping | BadReply | Internal | Unknown => false,
         }
     }
 }

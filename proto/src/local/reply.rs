@@ -187,6 +187,54 @@ pub struct Peers {
     pub peers: Vec<PeerStatus>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contacts {
+    pub contacts: Vec<Contact>,
+}
+
+/// One key, or a name whose key is not known yet, and how it stands to this player.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contact {
+    /// What the contact goes by here; of who asks, only what they say of themselves. A blocked key may have none.
+    pub player: Option<PlayerName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+    pub standing: Standing,
+    /// Unix milliseconds.
+    pub since: u64,
+    /// Whether a link is open.
+    pub online: bool,
+    /// With one who asks: the name belongs to a contact already, and this is that contact's key. Either they have a new
+    /// key, or somebody else uses their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_key: Option<PeerId>,
+}
+
+/// How two players stand to each other, from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Standing {
+    /// This player asked, and they have not answered.
+    Requested,
+    /// They ask, and wait for this player.
+    Asking,
+    Paired,
+    Blocked,
+    /// A standing that this client is too old for.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invited {
+    /// `fyteclub://join/…`: whoever follows it first is a contact.
+    pub link: String,
+    /// Unix milliseconds.
+    pub expires: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStats {

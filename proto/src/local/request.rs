@@ -26,6 +26,22 @@ pub enum Request {
     Peers,
     /// Says that the name's new key is right: [`super::reply::Empty`].
     Trust(Trust),
+    /// [`super::reply::Contacts`]
+    Contacts,
+    /// Asks a player to be a contact: [`super::reply::Contact`].
+    AddContact(AddContact),
+    /// Says yes to one who asks: [`super::reply::Contact`].
+    AcceptContact(Who),
+    /// Forgets a contact, or says no to one who asks. Answers `{}`.
+    RemoveContact(Who),
+    /// Hears no more of a key: [`super::reply::Contact`].
+    BlockContact(Who),
+    /// Forgets that a key was blocked. Answers `{}`.
+    UnblockContact(Who),
+    /// Makes a link that one other player may follow: [`super::reply::Invited`].
+    Invite,
+    /// Follows such a link: [`super::reply::Contact`].
+    Join(Join),
     /// [`super::reply::CacheStats`]
     CacheStats,
     /// Re-reads every cached file against its hash: [`super::reply::CacheVerified`].
@@ -134,6 +150,53 @@ pub struct Trust {
     pub peer_id: PeerId,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddContact {
+    pub player: PlayerName,
+    /// Where it is known: then nobody else can answer to the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+}
+
+/// A contact by name, by key, or by both. Two who ask may claim one name: then the key is needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Who {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+}
+
+impl From<PlayerName> for Who {
+    fn from(player: PlayerName) -> Self {
+        Self { player: Some(player), peer_id: None }
+    }
+}
+
+impl From<PeerId> for Who {
+    fn from(key: PeerId) -> Self {
+        Self { player: None, peer_id: Some(key) }
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.player, &self.peer_id) {
+            (Some(player), _) => player.fmt(f),
+            (None, Some(key)) => key.fmt(f),
+            (None, None) => f.write_str("nobody"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// `fyteclub://join/…`
+    pub link: String,
+}
+
 impl Request {
     /// The stable string of the verb.
     pub fn op(&self) -> &'static str {
@@ -146,6 +209,14 @@ impl Request {
             Self::Fetch(_) => "peer.fetch",
             Self::Peers => "peer.list",
             Self::Trust(_) => "peer.trust",
+            Self::Contacts => "contacts.list",
+            Self::AddContact(_) => "contacts.add",
+            Self::AcceptContact(_) => "contacts.accept",
+            Self::RemoveContact(_) => "contacts.remove",
+            Self::BlockContact(_) => "contacts.block",
+            Self::UnblockContact(_) => "contacts.unblock",
+            Self::Invite => "contacts.invite",
+            Self::Join(_) => "contacts.join",
             Self::CacheStats => "cache.stats",
             Self::CacheVerify => "cache.verify",
             Self::Watch => "watch",
@@ -163,9 +234,17 @@ impl Request {
             Self::Publish(params) => serde_json::to_value(params)?,
             Self::Fetch(params) => serde_json::to_value(params)?,
             Self::Trust(params) => serde_json::to_value(params)?,
+            Self::AddContact(params) => serde_json::to_value(params)?,
+            Self::AcceptContact(params)
+            | Self::RemoveContact(params)
+            | Self::BlockContact(params)
+            | Self::UnblockContact(params) => serde_json::to_value(params)?,
+            Self::Join(params) => serde_json::to_value(params)?,
             Self::Status
             | Self::Unpublish
             | Self::Peers
+            | Self::Contacts
+            | Self::Invite
             | Self::CacheStats
             | Self::CacheVerify
             | Self::Watch
@@ -194,6 +273,14 @@ impl Request {
             "peer.fetch" => Self::Fetch(params(call)?),
             "peer.list" => Self::Peers,
             "peer.trust" => Self::Trust(params(call)?),
+            "contacts.list" => Self::Contacts,
+            "contacts.add" => Self::AddContact(params(call)?),
+            "contacts.accept" => Self::AcceptContact(params(call)?),
+            "contacts.remove" => Self::RemoveContact(params(call)?),
+            "contacts.block" => Self::BlockContact(params(call)?),
+            "contacts.unblock" => Self::UnblockContact(params(call)?),
+            "contacts.invite" => Self::Invite,
+            "contacts.join" => Self::Join(params(call)?),
             "cache.stats" => Self::CacheStats,
             "cache.verify" => Self::CacheVerify,
             "watch" => Self::Watch,

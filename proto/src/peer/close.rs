@@ -94,7 +94,9 @@ impl CloseCode {
             Self::Version => "the two programs have no protocol version in common; update the older one",
             Self::Duplicate => "another link to the same player is in use",
             Self::WrongBytes => "the other side received bytes that did not match their hash",
-            Self::Refused => "the other side does not accept this player",
+            Self::Refused => {
+                "this player is no contact of theirs: they have not said yes yet, or do no longer"
+            }
             Self::NameTaken => {
                 "the other side knows this name under another key; they have to confirm that the new key is right"
             }

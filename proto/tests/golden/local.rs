@@ -7,8 +7,9 @@ use fyteclub_proto::{
     local::{
         Call, Event, Fault, FaultCode, Notice, Reply, Request,
         reply::{
-            CacheStats, CacheVerified, Empty, Fetched, FetchedFile, FetchedObject, Hello, LeftOut, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, Published, Status, TransferStatus,
+            CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, FetchedFile, FetchedObject, Hello,
+            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, Standing,
+            Status, TransferStatus,
         },
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
@@ -94,6 +95,24 @@ fn peers() -> Vec<PeerStatus> {
     let on_path = |path| PeerStatus { path: Some(path), ..connected.clone() };
     let near = [PathKind::Loopback, PathKind::Lan].map(on_path);
     [vec![connected.clone(), lost], between.into(), near.into()].concat()
+}
+
+fn contacts() -> Vec<Contact> {
+    let paired = Contact {
+        player: Some(player()),
+        peer_id: Some(peer_id()),
+        standing: Standing::Paired,
+        since: 1_700_000_000_000,
+        online: true,
+        known_key: None,
+    };
+    let away = Contact { online: false, ..paired.clone() };
+    let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
+    let other = Some(PeerId::from_bytes([8; 32]));
+    let asking =
+        Contact { peer_id: other, standing: Standing::Asking, known_key: Some(peer_id()), ..away.clone() };
+    let blocked = Contact { player: None, standing: Standing::Blocked, ..away };
+    vec![paired, requested, asking, blocked]
 }
 
 fn status() -> Status {
@@ -208,6 +227,18 @@ fn calls() -> Vec<Example> {
         call("fetch_to_cache", Request::Fetch(request::Fetch { player: player(), out: None })),
         call("peers", Request::Peers),
         call("trust", Request::Trust(request::Trust { player: player(), peer_id: peer_id() })),
+        call("contacts", Request::Contacts),
+        call("contacts_add", Request::AddContact(request::AddContact { player: player(), peer_id: None })),
+        call(
+            "contacts_add_key",
+            Request::AddContact(request::AddContact { player: player(), peer_id: Some(peer_id()) }),
+        ),
+        call("contacts_accept", Request::AcceptContact(player().into())),
+        call("contacts_remove", Request::RemoveContact(player().into())),
+        call("contacts_block", Request::BlockContact(peer_id().into())),
+        call("contacts_unblock", Request::UnblockContact(peer_id().into())),
+        call("contacts_invite", Request::Invite),
+        call("contacts_join", Request::Join(request::Join { link: "fyteclub://join/x".into() })),
         call("cache_stats", Request::CacheStats),
         call("cache_verify", Request::CacheVerify),
         call("watch", Request::Watch),
@@ -241,6 +272,9 @@ fn replies() -> Vec<Example> {
         reply("fetched", fetched()),
         reply("fetched_nothing_travelled", nothing_travelled),
         reply("peers", Peers { peers: peers() }),
+        reply("contacts", Contacts { contacts: contacts() }),
+        reply("contact", contacts().remove(0)),
+        reply("invited", Invited { link: "fyteclub://join/x".into(), expires: 1_700_086_400_000 }),
         reply("cache_stats", CacheStats { bytes: 1000, files: 10, limit: 1 << 30, pinned: 500 }),
         reply("cache_verified", CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")] }),
         reply("empty", Empty {}),
@@ -253,6 +287,8 @@ fn events() -> Vec<Example> {
     let error = Fault::new(FaultCode::PeerUnreachable, "no path to the player worked");
     vec![
         event("state", Event::State(Box::new(status()))),
+        event("contact_request", Event::ContactRequest { contact: contacts().remove(2) }),
+        event("contact_changed", Event::ContactChanged { contact: contacts().remove(0), removed: false }),
         event("phonebook_changed", Event::PhonebookChanged { url, ok: false, error: Some("refused".into()) }),
         event(
             "peer_connected",
@@ -322,6 +358,7 @@ fn faults() -> Example {
         NotFound,
         PhonebookUnavailable,
         PhonebookRefused,
+        NotAContact,
         KeyChanged,
         PeerUnreachable,
         PeerRefused,

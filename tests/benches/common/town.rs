@@ -155,6 +155,14 @@ impl Daemon {
         Ok(())
     }
 
+    /// Each adds the other by key, so that nobody has to carry anything.
+    pub async fn befriend(&self, other: &Self) -> anyhow::Result<()> {
+        let (here, there) = (self.client.daemon().peer_id, other.client.daemon().peer_id);
+        self.client.add_contact(&other.player, Some(&there)).await?;
+        other.client.add_contact(&self.player, Some(&here)).await?;
+        Ok(())
+    }
+
     /// Waits until the phone book has answered.
     pub async fn registered(&self) -> anyhow::Result<()> {
         let began = Instant::now();

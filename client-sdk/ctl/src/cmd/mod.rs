@@ -1,6 +1,7 @@
 //! One file per noun. Each asks the daemon, puts the answer into words and has `render` print it.
 
 mod cache;
+mod contacts;
 mod fetch;
 mod peers;
 mod publish;
@@ -24,6 +25,7 @@ pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Publish { path, options } => publish::publish(&client, page, path, options).await,
         Command::Unpublish => publish::unpublish(&client, page).await,
         Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,
+        Command::Contacts { command } => contacts::run(&client, page, command).await,
         Command::Peers { command: None } => peers::list(&client, page).await,
         Command::Peers { command: Some(PeersCommand::Trust { player, key }) } => {
             peers::trust(&client, page, player, key).await

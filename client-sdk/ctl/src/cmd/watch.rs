@@ -1,5 +1,6 @@
 //! `watch`: what happens, a line each, until the daemon stops.
 
+use super::contacts;
 use crate::{
     exit::{Exit, Failure},
     render::Page,
@@ -33,6 +34,18 @@ fn line(event: &Event) -> String {
         Event::PeerKeyChanged { player, offered, .. } => format!(
             "{player} has another key than before; ask them, and if it is theirs: fyteclubctl peers trust \"{player}\" {offered}"
         ),
+        Event::ContactRequest { contact } => {
+            let name = contacts::name(contact);
+            let doubt = contacts::doubt(contact).map(|doubt| format!(" ({doubt})")).unwrap_or_default();
+            let who = contact.peer_id.map_or_else(|| name.clone(), |key| key.to_string());
+            format!("{name} asks to be a contact{doubt}; to say yes: fyteclubctl contacts accept {who}")
+        }
+        Event::ContactChanged { contact, removed: true } => {
+            format!("{} is forgotten", contacts::name(contact))
+        }
+        Event::ContactChanged { contact, removed: false } => {
+            format!("{}: {}", contacts::name(contact), words::standing(contact.standing))
+        }
         Event::AppearancePublished { appearance: None, .. } => "nothing is published any more".to_owned(),
         Event::AppearancePublished { files, bytes, .. } => format!("published {}", size(*files, *bytes)),
         Event::AppearanceOffered { player, files, bytes, missing_files, missing_bytes, .. } => format!(

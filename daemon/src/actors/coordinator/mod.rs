@@ -3,6 +3,7 @@
 //! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
 //! a row of stages in `fetch`; publishing is `publish`; what a person is shown is put together in `report`.
 
+pub mod contacts;
 mod fetch;
 mod publish;
 mod report;
@@ -12,15 +13,15 @@ use super::{
     listener::Accepted,
     mod_cache::ModCache,
     peer::{self, Peer, PeerFact, Surroundings},
-    phone_book::{Lookup, LookupError, PhoneBook, PhonebookFact, Reach},
+    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach},
     upnp::Upnp,
 };
 use crate::{
+    consent::Consent,
     event::Bus,
     io::{
+        contacts::ContactsFile,
         identity::Identity,
-        known_peers::{KnownPeers, Standing},
-        phonebook_http::Entry,
         quic::tls,
         store::{Pin, Store},
     },
@@ -33,13 +34,15 @@ use actix::{
 };
 use fetch::Fetch;
 use fyteclub_proto::{
+    contact::{Here, Input, Policy},
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, Fault, FaultCode},
-    peer::{CloseCode, Greeting},
+    peer::CloseCode,
+    phonebook::Listing,
 };
 use publish::Own;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -49,8 +52,6 @@ use tokio::sync::watch;
 
 /// How long a key that broke the protocol is not listened to.
 const BAN: Duration = Duration::from_secs(60);
-/// Peers from which on strangers are turned away. Each costs about 50 KiB while it is connected.
-const PEERS_MAX: usize = 256;
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -59,7 +60,12 @@ pub struct Birth {
     pub identity: Arc<Identity>,
     pub around: Surroundings,
     pub offer: watch::Sender<Option<Arc<Offer>>>,
-    pub known: KnownPeers,
+    pub contacts: ContactsFile,
+    pub contact_requests: Policy,
+    /// As configured: invitations name them.
+    pub phonebooks: Vec<String>,
+    /// How names are entered in them.
+    pub listing: Listing,
     pub published_file: PathBuf,
     pub bus: Bus,
     pub cache: Addr<ModCache>,
@@ -71,17 +77,22 @@ pub struct Birth {
 /// One peer that is or was of interest.
 struct Known {
     actor: Addr<Peer>,
-    /// The name that it goes by here: looked up, or claimed in its greeting.
+    /// The contact's name; never what it says of itself.
     player: Option<PlayerName>,
     addr: Option<SocketAddr>,
     open: bool,
+    consent: Consent,
 }
 
 pub struct Coordinator {
     identity: Arc<Identity>,
     around: Surroundings,
     own: Own,
-    known: KnownPeers,
+    contacts: contacts::Own,
+    phonebooks: Vec<String>,
+    listing: Listing,
+    /// Who has linked with us since the start, and so knows our key.
+    aware: HashSet<PeerId>,
     peers: HashMap<PeerId, Known>,
     banned: HashMap<PeerId, Instant>,
     fetches: HashMap<PlayerName, Fetch>,
@@ -100,12 +111,16 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
-        let Birth { identity, around, offer, known, published_file, bus, cache, upnp, shutdown } = birth;
+        let Birth { identity, around, offer, published_file, bus, cache, upnp, shutdown, .. } = birth;
+        let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
+            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts),
+            phonebooks: birth.phonebooks,
+            listing: birth.listing,
+            aware: HashSet::new(),
             identity,
             own: Own::new(offer, published_file),
             around,
-            known,
             peers: HashMap::new(),
             banned: HashMap::new(),
             fetches: HashMap::new(),
@@ -130,12 +145,17 @@ impl Coordinator {
         let facts = self.facts.clone()?;
         let source_changed = self.source_changed.clone()?;
         let changed: Changed = Arc::new(move || source_changed.do_send(publish::SourceChanged));
-        let (around, known) = (&self.around, &self.known);
-        Some(self.peers.entry(id).or_insert_with(|| Known {
-            actor: Peer::new(id, around.clone(), facts, changed).start(),
-            player: known.name_of(&id).cloned(),
-            addr: None,
-            open: false,
+        let (around, contacts) = (&self.around, &self.contacts.machine);
+        Some(self.peers.entry(id).or_insert_with(|| {
+            let consent = Consent::default();
+            consent.set_contact(contacts.consents(&id));
+            Known {
+                actor: Peer::new(id, around.clone(), facts, changed, consent.clone()).start(),
+                player: contacts.name_of(&id).cloned(),
+                addr: None,
+                open: false,
+                consent,
+            }
         }))
     }
 
@@ -147,6 +167,9 @@ impl Coordinator {
         if code.consequence().ban {
             tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
             self.banned.insert(peer, Instant::now());
+            if let Some(known) = self.peers.get(&peer) {
+                known.consent.set_banned(true);
+            }
         }
         if let Some(actor) = self.tell(&peer) {
             actor.do_send(peer::Close(code));
@@ -158,52 +181,28 @@ impl Coordinator {
         self.banned.contains_key(peer)
     }
 
-    /// Looks a player up; the answer comes home through the context.
-    fn look_up(
-        &self,
-        player: PlayerName,
-        ctx: &mut Context<Self>,
-        then: impl FnOnce(&mut Self, Result<Entry, LookupError>, &mut Context<Self>) + 'static,
-    ) {
-        let Some(phone_book) = self.phone_book.clone() else { return };
-        let lookup = async move {
-            match phone_book.send(Lookup(player)).await {
-                Ok(result) => result,
-                Err(_) => Err(LookupError::NoPhonebook),
-            }
-        };
-        ctx.spawn(lookup.into_actor(self).map(|result, coordinator, ctx| then(coordinator, result, ctx)));
-    }
-
-    /// Whether this name may go by this key; a known name with another key stops and asks.
+    /// Whether this contact may go by this key; another one than the known one stops and asks.
     fn standing_of(&mut self, player: &PlayerName, key: PeerId) -> Result<(), Fault> {
-        match self.known.standing(player, &key) {
-            Standing::New | Standing::Known => Ok(()),
-            Standing::Changed(known) => {
-                self.bus.publish(Event::PeerKeyChanged { player: player.clone(), known, offered: key });
-                Err(Fault::new(
-                    FaultCode::KeyChanged,
-                    format!(
-                        "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {key}"
-                    ),
-                ))
-            }
+        let known = self.key_of(player)?;
+        if known == key {
+            return Ok(());
         }
+        self.bus.publish(Event::PeerKeyChanged { player: player.clone(), known, offered: key });
+        Err(Fault::new(
+            FaultCode::KeyChanged,
+            format!(
+                "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {key}"
+            ),
+        ))
     }
 
-    fn judge(&mut self, peer: PeerId, link: usize, greeting: &Greeting) {
-        let refuse = if self.is_banned(&peer) {
-            Some(CloseCode::Refused)
-        } else {
-            let claimed = greeting.player.clone();
-            match claimed.map(|player| self.standing_of(&player, peer)) {
-                Some(Err(_)) => Some(CloseCode::NameTaken),
-                Some(Ok(())) | None => None,
-            }
-        };
-        if let Some(actor) = self.tell(&peer) {
-            actor.do_send(peer::Judge { link, refuse });
-        }
+    /// The key decides. What a greeting says of its name is shown to nobody.
+    fn judge(&mut self, peer: PeerId, link: usize) {
+        let banned = self.is_banned(&peer);
+        let refused = banned || !self.contacts.machine.consents(&peer);
+        let Some(known) = self.peers.get(&peer) else { return };
+        known.consent.set_banned(banned);
+        known.actor.do_send(peer::Judge { link, refuse: refused.then_some(CloseCode::Refused) });
     }
 }
 
@@ -219,6 +218,7 @@ impl Actor for Coordinator {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
         }
         self.restore(ctx);
+        self.start_contacts(ctx);
     }
 }
 
@@ -243,20 +243,17 @@ impl Handler<Introduce> for Coordinator {
 impl Handler<PhonebookFact> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, fact: PhonebookFact, _: &mut Self::Context) {
+    fn handle(&mut self, fact: PhonebookFact, ctx: &mut Self::Context) {
         match fact {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::Connected
-            | PhonebookFact::Knocked(_)
-            | PhonebookFact::Noted { .. }
-            | PhonebookFact::Introduced { .. } => {}
             PhonebookFact::MoreAddresses { peer, addrs } => {
                 if let Some(actor) = self.tell(&peer) {
                     actor.do_send(peer::DialMore(addrs));
                 }
             }
+            fact => self.carried(fact, ctx),
         }
     }
 }
@@ -271,9 +268,10 @@ impl Handler<Accepted> for Coordinator {
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
-        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&id) && self.known.name_of(&id).is_none()
-        {
-            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Overloaded as u32), b"");
+        // Before anything is kept of them. So there are never more peers than contacts.
+        if !self.contacts.machine.consents(&id) {
+            tracing::debug!(peer = %id.short(), "somebody who is no contact was turned away");
+            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
         if let Some(known) = self.peer(id) {
@@ -288,12 +286,13 @@ impl Handler<PeerFact> for Coordinator {
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
             PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
-            PeerFact::Greeted { peer, link, greeting } => self.judge(peer, link, &greeting),
-            PeerFact::Opened { peer, greeting } => {
+            PeerFact::Greeted { peer, link, .. } => self.judge(peer, link),
+            PeerFact::Opened { peer, addr, greeting } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
                 known.open = true;
-                // A name that was looked up counts for more than one that is claimed.
-                known.player = known.player.take().or_else(|| greeting.player.clone());
+                known.addr = Some(addr);
+                self.contacts.note_addr(peer, addr);
+                self.aware.insert(peer);
                 let (actor, player) = (known.actor.clone(), known.player.clone());
                 tracing::info!(peer = %peer.short(), "connected");
                 let bus = self.bus.clone();
@@ -308,6 +307,7 @@ impl Handler<PeerFact> for Coordinator {
                     }
                 }));
                 self.link_open(peer, ctx);
+                self.contacts_heard(Input::Linked(peer), ctx);
             }
             PeerFact::Look { peer, look } => self.shows(peer, look),
             PeerFact::Lost { peer, cause } => {
@@ -321,8 +321,8 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
             PeerFact::Appearance { peer, result } => self.appearance_came(peer, result, ctx),
             PeerFact::Idle { peer } => {
-                // Friends are listed also when they are away; a stranger who left leaves nothing.
-                let of_interest = self.known.name_of(&peer).is_some() || self.is_fetched_from(peer);
+                // Contacts are listed also when they are away; who is none any more leaves nothing.
+                let of_interest = self.contacts.machine.consents(&peer);
                 if let Some(actor) = self.tell(&peer).filter(|_| !of_interest) {
                     actor.do_send(peer::Retire);
                 }
@@ -345,27 +345,25 @@ impl Coordinator {
     /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
     fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
         let Some(known) = self.peers.get(&peer) else { return };
-        let (actor, last) = (known.actor.clone(), known.addr);
+        let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
+        let (actor, name) = (known.actor.clone(), known.player.clone());
         let Some(phone_book) = self.phone_book.clone() else { return };
-        let reach = Reach { peer, name: known.player.clone() };
-        let reach = async move { phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook)) };
+        let reach = async move {
+            phone_book.send(Reach { peer, name }).await.unwrap_or(Err(LookupError::NoPhonebook))
+        };
         ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
-            let at = match result {
-                Ok(mut addrs) => {
+            let at = match (result, last) {
+                (Ok(mut addrs), last) => {
                     // Where they were last comes last.
                     addrs.extend(last.filter(|last| !addrs.contains(last)));
                     Ok(addrs)
                 }
-                Err(LookupError::OtherKey(offered)) => {
-                    let name = coordinator.peers.get(&peer).and_then(|known| known.player.clone());
-                    if let Some(name) = name {
-                        // Says so on the bus; the link is not made either way.
-                        coordinator.standing_of(&name, offered).err();
-                    }
-                    Err(LookupError::OtherKey(offered).to_string())
+                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
+                    coordinator.not_found(peer, &error);
+                    Err(error.to_string())
                 }
                 // A phone book that is gone does not part those who know each other's place.
-                Err(error) => last.map(|last| vec![last]).ok_or_else(|| error.to_string()),
+                (Err(_), Some(last)) => Ok(vec![last]),
             };
             actor.do_send(peer::DialAt(at));
         }));
@@ -377,6 +375,7 @@ impl Handler<Stop> for Coordinator {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         let stopping = || Fault::new(FaultCode::Stopping, "the daemon is stopping");
+        self.contacts.close();
         for (_, fetch) in self.fetches.drain() {
             fetch.answer(Err(stopping()));
         }

@@ -50,7 +50,7 @@ impl Coordinator {
             let mut list = Vec::new();
             for (player, actor) in peers {
                 if let Ok(mut status) = actor.send(peer::Report).await {
-                    status.player = status.player.or(player);
+                    status.player = player.or(status.player);
                     list.push(status);
                 }
             }

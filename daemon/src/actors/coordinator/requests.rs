@@ -1,15 +1,18 @@
 //! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
 
-pub use super::publish::What;
 use super::{Coordinator, fetch::Waiter};
+pub use super::{contacts::Wish, publish::What};
 use crate::actors::mod_cache;
 use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture, fut};
 use fyteclub_proto::{
     id::PlayerName,
     local::{
         Fault, FaultCode,
-        reply::{CacheStats, CacheVerified, Empty, Fetched, PeerStatus, Published, Status},
-        request::{PublishMod, Trust},
+        reply::{
+            CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Invited, PeerStatus, Published,
+            Status,
+        },
+        request::PublishMod,
     },
 };
 use std::path::PathBuf;
@@ -42,11 +45,23 @@ pub struct AskFetch {
     pub out: Option<PathBuf>,
 }
 
-impl Message for TrustKey {
-    type Result = Answer<Empty>;
-}
+#[derive(Message)]
+#[rtype(result = "Answer<Contacts>")]
+pub struct AskContacts;
 
-pub struct TrustKey(pub Trust);
+/// A wish that is answered with what the contact is then.
+#[derive(Message)]
+#[rtype(result = "Answer<Contact>")]
+pub struct WishContact(pub Wish);
+
+/// A wish after which there may be no contact to show.
+#[derive(Message)]
+#[rtype(result = "Answer<Empty>")]
+pub struct ForgetContact(pub Wish);
+
+#[derive(Message)]
+#[rtype(result = "Answer<Invited>")]
+pub struct Invite;
 
 #[derive(Message)]
 #[rtype(result = "Answer<CacheStats>")]
@@ -106,23 +121,46 @@ impl Handler<Unpublish> for Coordinator {
 impl Handler<AskFetch> for Coordinator {
     type Result = ResponseFuture<Answer<Fetched>>;
 
-    fn handle(&mut self, ask: AskFetch, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, ask: AskFetch, _: &mut Context<Self>) -> Self::Result {
         if ask.out.as_ref().is_some_and(|out| !out.is_absolute()) {
             return Box::pin(async { Err(bad_path("the folder to write to")) });
         }
         let (answer, answered) = oneshot::channel();
-        self.fetch(ask.player, Waiter { out: ask.out, answer }, ctx);
+        self.fetch(ask.player, Waiter { out: ask.out, answer });
         Box::pin(async move { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 }
 
-impl Handler<TrustKey> for Coordinator {
+impl Handler<AskContacts> for Coordinator {
+    type Result = Answer<Contacts>;
+
+    fn handle(&mut self, _: AskContacts, _: &mut Context<Self>) -> Self::Result {
+        Ok(Contacts { contacts: self.contact_list() })
+    }
+}
+
+impl Handler<WishContact> for Coordinator {
+    type Result = Answer<Contact>;
+
+    fn handle(&mut self, wish: WishContact, ctx: &mut Context<Self>) -> Self::Result {
+        self.wish(wish.0, ctx)?.ok_or_else(internal)
+    }
+}
+
+impl Handler<ForgetContact> for Coordinator {
     type Result = Answer<Empty>;
 
-    fn handle(&mut self, trust: TrustKey, _: &mut Context<Self>) -> Self::Result {
-        let Trust { player, peer_id } = trust.0;
-        self.known.pin(player, peer_id).map_err(|error| Fault::new(FaultCode::Io, error.to_string()))?;
-        Ok(Empty {})
+    fn handle(&mut self, wish: ForgetContact, ctx: &mut Context<Self>) -> Self::Result {
+        self.wish(wish.0, ctx).map(|_| Empty {})
+    }
+}
+
+impl Handler<Invite> for Coordinator {
+    type Result = Answer<Invited>;
+
+    fn handle(&mut self, _: Invite, ctx: &mut Context<Self>) -> Self::Result {
+        let phonebooks = self.phonebooks.clone();
+        self.invite(&phonebooks, ctx)
     }
 }
 

@@ -10,6 +10,7 @@ pub use commands::*;
 
 use super::random;
 use crate::{
+    consent::Consent,
     io::{
         quic::{Link, QuicEndpoint, endpoint::DialError},
         store::Store,
@@ -34,7 +35,6 @@ use fyteclub_proto::{
     reach::{self, Reach, TRY_TIME},
     seal::End,
     session::{Input, Output},
-    share_rule::Asker,
 };
 use live::{Heard, Live};
 use quinn::{Connection, ConnectionError};
@@ -66,6 +66,8 @@ pub enum PeerFact {
     },
     Opened {
         peer: PeerId,
+        /// Where it is.
+        addr: SocketAddr,
         greeting: Greeting,
     },
     /// The peer's own look is this one now.
@@ -124,11 +126,18 @@ pub struct Peer {
     /// Datagrams of the current link at the last look, and when they changed.
     listening: (u64, Instant),
     changed: Changed,
+    consent: Consent,
     timer: Option<SpawnHandle>,
 }
 
 impl Peer {
-    pub fn new(id: PeerId, around: Surroundings, facts: Recipient<PeerFact>, changed: Changed) -> Self {
+    pub fn new(
+        id: PeerId,
+        around: Surroundings,
+        facts: Recipient<PeerFact>,
+        changed: Changed,
+        consent: Consent,
+    ) -> Self {
         Self {
             id,
             around,
@@ -141,6 +150,7 @@ impl Peer {
             pulls: HashMap::new(),
             listening: (0, Instant::now()),
             changed,
+            consent,
             timer: None,
         }
     }
@@ -260,11 +270,12 @@ impl Peer {
             live.link.close(CloseCode::Duplicate);
             return;
         }
+        let addr = live.link.addr();
         let push = Push {
             link: live.link.clone(),
             store: self.around.store.clone(),
             offer: self.around.offer.clone(),
-            asker: Asker { greeted: true, banned: false },
+            consent: self.consent.clone(),
             compression: self.around.compression,
             changed: self.changed.clone(),
         };
@@ -277,7 +288,7 @@ impl Peer {
         self.cause = None;
         self.listening = (0, Instant::now());
         self.reach.handle(Instant::now(), random(), reach::Input::Opened);
-        self.facts.do_send(PeerFact::Opened { peer: self.id, greeting });
+        self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
         self.drive(ctx);
     }
 
@@ -348,7 +359,7 @@ fn blame(code: CloseCode) -> (String, bool) {
     let cause = match (fault, code) {
         (_, CloseCode::Silent) => "their daemon takes the link and then says nothing",
         (Fault::Theirs, CloseCode::Refused | CloseCode::NameTaken) => {
-            "they are not listened to here: they broke the protocol, or go by a name that is known under another key"
+            "they are not listened to here: they are no contact, or broke the protocol"
         }
         (Fault::Theirs, _) => "their daemon does not keep to the protocol; update both daemons",
         // The two programs are too far apart, or two links were one too many: the same from both sides.

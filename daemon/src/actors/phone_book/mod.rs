@@ -8,7 +8,7 @@ mod live;
 mod reach;
 
 pub use answer::{Answer, Introduction, Post};
-pub use reach::{Lookup, LookupError, Reach};
+pub use reach::{LookupError, Reach};
 
 use super::{random, unix_millis};
 use crate::io::{

@@ -59,20 +59,6 @@ pub struct Call {
     answer: oneshot::Sender<Vec<SocketAddr>>,
 }
 
-/// Under which key is this player listed, and where?
-#[derive(Message)]
-#[rtype(result = "Result<Entry, LookupError>")]
-pub struct Lookup(pub PlayerName);
-
-impl Handler<Lookup> for PhoneBook {
-    type Result = ResponseFuture<Result<Entry, LookupError>>;
-
-    fn handle(&mut self, lookup: Lookup, _: &mut Self::Context) -> Self::Result {
-        let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
-        Box::pin(async move { listed(books, lookup.0.as_str()).await })
-    }
-}
-
 impl PhoneBook {
     /// All ways to reach this machine that are known.
     pub(super) fn candidates(&self) -> Candidates {

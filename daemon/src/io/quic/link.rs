@@ -124,6 +124,12 @@ impl Link {
         (path.cwnd as f64 / path.rtt.as_secs_f64().max(0.000_01)) as u64
     }
 
+    /// Where the other end is now.
+    pub fn addr(&self) -> std::net::SocketAddr {
+        let addr = self.connection.remote_address();
+        std::net::SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    }
+
     pub fn path(&self) -> PathKind {
         match self.connection.remote_address().ip().to_canonical() {
             ip if ip.is_loopback() => PathKind::Loopback,

@@ -4,7 +4,7 @@ use crate::modest;
 use fyteclub_fuzz::{fuzz, seed::goldens};
 use fyteclub_proto::local::{
     Call, FaultCode, Notice, Request,
-    reply::{CacheVerified, Fetched, Peers, Published, Status},
+    reply::{CacheVerified, Contact, Contacts, Fetched, Invited, Peers, Published, Status},
 };
 use serde_json::Value;
 
@@ -60,6 +60,9 @@ fn notice() {
             let _any = reply.clone().into_result::<Status>();
             let _any = reply.clone().into_result::<Fetched>();
             let _any = reply.clone().into_result::<Peers>();
+            let _any = reply.clone().into_result::<Contact>();
+            let _any = reply.clone().into_result::<Contacts>();
+            let _any = reply.clone().into_result::<Invited>();
             let _any = reply.clone().into_result::<Published>();
             let _any = reply.into_result::<CacheVerified>();
         }

@@ -2,6 +2,7 @@
 
 mod appearance;
 mod blobs;
+mod contacts;
 mod live;
 mod local;
 mod names;

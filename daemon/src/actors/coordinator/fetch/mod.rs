@@ -1,9 +1,9 @@
 //! Fetching a player's look: a row of stages, moved on by facts.
 //!
 //! ```text
-//! AwaitAddress ─► AwaitLink ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
-//!                     ▲                ▲                            │
-//!                     └── link lost ───┴── a file changed ──────────┘
+//! AwaitLink ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
+//!     ▲                ▲                            │
+//!     └── link lost ───┴── a file changed ──────────┘
 //! ```
 //!
 //! Everybody who asks for the same player waits for the same fetch. When nobody waits any more it is given up; what came
@@ -13,9 +13,8 @@ mod transfer;
 
 use super::{Coordinator, requests::internal};
 use crate::{
-    actors::peer,
+    actors::{peer, phone_book::LookupError},
     io::{
-        phonebook_http::Entry,
         quic::stream::StreamError,
         store::{Evicted, StoreError},
     },
@@ -59,7 +58,6 @@ pub struct Waiter {
 }
 
 enum Stage {
-    AwaitAddress,
     AwaitLink,
     AwaitAppearance,
     /// The appearance is being checked and compared with the store.
@@ -125,7 +123,7 @@ impl Fetch {
 }
 
 impl Coordinator {
-    pub(super) fn fetch(&mut self, player: PlayerName, waiter: Waiter, ctx: &mut Context<Self>) {
+    pub(super) fn fetch(&mut self, player: PlayerName, waiter: Waiter) {
         if let Some(fetch) = self.fetches.get_mut(&player) {
             fetch.waiters.push(waiter);
             return;
@@ -135,7 +133,7 @@ impl Coordinator {
             peer: None,
             waiters: vec![waiter],
             began: Instant::now(),
-            stage: Stage::AwaitAddress,
+            stage: Stage::AwaitLink,
             running: None,
             changes: 0,
             losses: 0,
@@ -151,56 +149,47 @@ impl Coordinator {
             self.fail(&player, fault);
             return;
         }
-        // Who is connected under the key that the name is known by needs no looking up.
-        let linked = self.peers.iter().find(|(key, known)| {
-            known.open
-                && known.player.as_ref() == Some(&player)
-                && self.known.standing(&player, key) == crate::io::known_peers::Standing::Known
-        });
-        if let Some(key) = linked.map(|(key, _)| *key) {
+        let key = match self.key_of(&player) {
+            Ok(key) => key,
+            Err(fault) => return self.fail(&player, fault),
+        };
+        // Who is connected needs no looking up.
+        if self.peers.get(&key).is_some_and(|known| known.open) {
             if let Some(fetch) = self.fetches.get_mut(&player) {
                 fetch.peer = Some(key);
             }
             self.ask_appearance(&player);
             return;
         }
-        let asked = player.clone();
-        self.look_up(player, ctx, move |coordinator, result, ctx| match result {
-            Ok(entry) => coordinator.found(&asked, entry, ctx),
-            Err(error) => {
-                use crate::actors::phone_book::LookupError;
-                let code = match error {
-                    LookupError::NotFound => FaultCode::NotFound,
-                    LookupError::NoPhonebook => FaultCode::BadRequest,
-                    LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
-                    LookupError::OtherKey(_) => FaultCode::KeyChanged,
-                };
-                coordinator.fail(&asked, Fault::new(code, format!("{asked} cannot be found: {error}")));
-            }
-        });
+        let Some(fetch) = self.fetches.get_mut(&player) else { return };
+        (fetch.peer, fetch.stage) = (Some(key), Stage::AwaitLink);
+        if let Some(known) = self.peer(key) {
+            known.actor.do_send(peer::Want);
+        }
     }
 
-    fn found(&mut self, player: &PlayerName, entry: Entry, ctx: &mut Context<Self>) {
-        if entry.peer == self.identity.peer_id() {
-            let fault = Fault::new(
-                FaultCode::BadRequest,
-                format!("{player} is registered with this daemon's own key"),
-            );
-            return self.fail(player, fault);
-        }
-        if let Err(fault) = self.standing_of(player, entry.peer) {
-            return self.fail(player, fault);
-        }
-        let Some(fetch) = self.fetches.get_mut(player) else { return };
-        fetch.peer = Some(entry.peer);
-        fetch.stage = Stage::AwaitLink;
-        let Some(known) = self.peer(entry.peer) else { return };
-        known.addr = entry.addr.or(known.addr);
-        known.player = Some(player.clone());
-        if known.open {
-            self.link_open(entry.peer, ctx);
-        } else {
-            known.actor.do_send(peer::Want);
+    /// Nobody can tell where a peer is. Who was never reached is not waited for; a link that was lost may come back.
+    pub(super) fn not_found(&mut self, peer: PeerId, error: &LookupError) {
+        let code = match error {
+            LookupError::NotFound => FaultCode::NotFound,
+            LookupError::NoPhonebook => FaultCode::BadRequest,
+            LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+            LookupError::OtherKey(offered) => {
+                for player in self.players_of(peer) {
+                    if let Err(fault) = self.standing_of(&player, *offered) {
+                        self.fail(&player, fault);
+                    }
+                }
+                return;
+            }
+        };
+        for player in self.players_of(peer) {
+            let begins = self.fetches.get(&player).is_some_and(|fetch| {
+                matches!(fetch.stage, Stage::AwaitLink) && fetch.running.is_none() && fetch.losses == 0
+            });
+            if begins {
+                self.fail(&player, Fault::new(code, format!("{player} cannot be found: {error}")));
+            }
         }
     }
 
@@ -214,16 +203,12 @@ impl Coordinator {
         }
     }
 
-    fn players_of(&self, peer: PeerId) -> Vec<PlayerName> {
+    pub(super) fn players_of(&self, peer: PeerId) -> Vec<PlayerName> {
         self.fetches
             .values()
             .filter(|fetch| fetch.peer == Some(peer))
             .map(|fetch| fetch.player.clone())
             .collect()
-    }
-
-    pub(super) fn is_fetched_from(&self, peer: PeerId) -> bool {
-        self.fetches.values().any(|fetch| fetch.peer == Some(peer))
     }
 
     /// A link to the peer is open: who waited for it goes on.
@@ -241,7 +226,7 @@ impl Coordinator {
                     running.transfer.handle(Instant::now(), Input::Joined(peer));
                     self.drive(&player, ctx);
                 }
-                (Stage::AwaitAddress | Stage::AwaitAppearance | Stage::AwaitPlan | Stage::AwaitFolder, _)
+                (Stage::AwaitAppearance | Stage::AwaitPlan | Stage::AwaitFolder, _)
                 | (Stage::Transferring, None) => {}
             }
         }
@@ -373,10 +358,6 @@ impl Coordinator {
                 return self.fail(player, Fault::new(FaultCode::PeerRefused, says));
             }
         };
-        // Found under this name, proven by this key, and signed with this name: from now on they belong together.
-        if let Err(error) = self.known.pin(player.clone(), peer) {
-            tracing::warn!("{error}");
-        }
         let open = self.peers.get(&peer).is_some_and(|known| known.open);
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (files, bytes) = plan.look.totals();
@@ -461,7 +442,7 @@ impl Coordinator {
     }
 
     /// Ends a fetch without a look.
-    fn fail(&mut self, player: &PlayerName, fault: Fault) {
+    pub(super) fn fail(&mut self, player: &PlayerName, fault: Fault) {
         let Some(fetch) = self.fetches.remove(player) else { return };
         tracing::info!("a fetch failed ({:?})", fault.code);
         tracing::debug!(%player, "a fetch failed: {fault}");

@@ -1,0 +1,89 @@
+//! `contacts`: who may see this player's look, and whose look this player may see.
+
+use crate::{
+    cli::ContactsCommand,
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, Contact, Contacts, Invited, Standing};
+use serde_json::json;
+use std::time::{Duration, SystemTime};
+
+pub async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Result<Exit, Failure> {
+    match command {
+        ContactsCommand::List => page.show(&Contacts { contacts: client.contacts().await? }, list)?,
+        ContactsCommand::Add { player, key } => {
+            page.show(&client.add_contact(&player, key.as_ref()).await?, outcome)?;
+        }
+        ContactsCommand::Accept { who } => page.show(&client.accept_contact(who).await?, outcome)?,
+        ContactsCommand::Remove { who } => {
+            client.remove_contact(who.clone()).await?;
+            page.show(&json!({}), |_| format!("{who} is no contact any more."))?;
+        }
+        ContactsCommand::Block { who } => page.show(&client.block_contact(who).await?, outcome)?,
+        ContactsCommand::Unblock { who } => {
+            client.unblock_contact(who.clone()).await?;
+            page.show(&json!({}), |_| format!("{who} is not blocked any more, and no contact."))?;
+        }
+        ContactsCommand::Invite => page.show(&client.invite().await?, invited)?,
+        ContactsCommand::Join { link } => page.show(&client.join(&link).await?, outcome)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// What a contact is called: the name, or the key where there is none.
+pub fn name(contact: &Contact) -> String {
+    match (&contact.player, &contact.peer_id) {
+        (Some(player), _) => player.to_string(),
+        (None, Some(key)) => key.to_string(),
+        (None, None) => "somebody".to_owned(),
+    }
+}
+
+fn list(Contacts { contacts }: &Contacts) -> String {
+    if contacts.is_empty() {
+        return "No contacts yet. `fyteclubctl contacts add \"NAME@WORLD\"` asks a player; `contacts invite` makes a link to send."
+            .to_owned();
+    }
+    let rows: Vec<_> = contacts
+        .iter()
+        .map(|contact| {
+            [
+                contact.player.as_ref().map(ToString::to_string).unwrap_or_default(),
+                words::standing(contact.standing).to_owned(),
+                if contact.online { "online" } else { "" }.to_owned(),
+                contact.peer_id.as_ref().map_or_else(|| "key not known yet".to_owned(), ToString::to_string),
+                doubt(contact).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    words::table(0, &rows)
+}
+
+/// What a person should know before they say yes.
+pub fn doubt(contact: &Contact) -> Option<String> {
+    contact.known_key.map(|_| "not the key that this name has here: ask them another way".to_owned())
+}
+
+fn outcome(contact: &Contact) -> String {
+    let name = name(contact);
+    match contact.standing {
+        Standing::Paired => format!("{name} is a contact: you may see each other's looks."),
+        Standing::Requested => format!("{name} is asked, and is a contact once they say yes."),
+        Standing::Blocked => format!("{name} is blocked: nothing is heard of that key any more."),
+        Standing::Asking => format!("{name} asks to be a contact."),
+        Standing::Unknown => format!("{name} is {}.", words::standing(contact.standing)),
+    }
+}
+
+fn invited(invited: &Invited) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let left = Duration::from_millis(invited.expires).saturating_sub(now);
+    // To the hour: a day that is some milliseconds old is a day.
+    let left = words::duration(left + Duration::from_secs(1));
+    format!(
+        "{}\n\nSend it to one player, and to nobody else: whoever follows it first is your contact. It is good for {left}.\nThey run: fyteclubctl contacts join LINK",
+        invited.link
+    )
+}

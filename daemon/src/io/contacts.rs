@@ -1,0 +1,208 @@
+//! The file of contacts, and where each was found last. What a contact is and may do is [`fyteclub_proto::contact`]'s.
+//!
+//! A file of its own, because the index may be lost. Contacts are written when the coordinator says so. Addresses are
+//! less dear: they are written once a minute at most, and when the daemon stops.
+
+use crate::io::private;
+use fyteclub_proto::{
+    contact::{Saved, SavedError},
+    id::PeerId,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const VERSION: u32 = 1;
+/// Between two writes for the sake of addresses alone.
+const ADDRS_PERIOD: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContactsFileError {
+    #[error(
+        "{path} is damaged ({cause}): put a copy of it back, or move it away to start without contacts, who then have to be added again"
+    )]
+    Damaged { path: PathBuf, cause: String },
+    #[error("{0} was written by a newer fyteclubd: install that, or choose another folder with --data-dir")]
+    Newer(PathBuf),
+    #[error("cannot read or write {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Why bytes are no file of contacts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentError {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("{0}")]
+    Saved(#[from] SavedError),
+    #[error("it is of version {0}")]
+    Newer(u32),
+}
+
+/// What is in the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Content {
+    pub version: u32,
+    #[serde(flatten)]
+    pub saved: Saved,
+    #[serde(default)]
+    pub last_addr: BTreeMap<PeerId, SocketAddr>,
+}
+
+impl Content {
+    /// # Errors
+    /// Anything but what this program writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_slice(bytes)?;
+        if version != VERSION {
+            return Err(ContentError::Newer(version));
+        }
+        let content: Self = serde_json::from_slice(bytes)?;
+        content.saved.check()?;
+        Ok(content)
+    }
+}
+
+#[derive(Debug)]
+pub struct ContactsFile {
+    path: PathBuf,
+    content: Content,
+    /// Addresses were noted since the last write.
+    stale: bool,
+    written: Instant,
+}
+
+impl ContactsFile {
+    /// # Errors
+    /// A file that cannot be read or is not whole; nothing is overwritten.
+    pub fn load(path: &Path) -> Result<Self, ContactsFileError> {
+        let content = match fs::read(path) {
+            Ok(bytes) => Content::decode(&bytes).map_err(|error| match error {
+                ContentError::Newer(version) if version > VERSION => {
+                    ContactsFileError::Newer(path.to_owned())
+                }
+                error => ContactsFileError::Damaged { path: path.to_owned(), cause: error.to_string() },
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Content { version: VERSION, saved: Saved::default(), last_addr: BTreeMap::new() }
+            }
+            Err(source) => return Err(ContactsFileError::Io { path: path.to_owned(), source }),
+        };
+        Ok(Self { path: path.to_owned(), content, stale: false, written: Instant::now() })
+    }
+
+    /// As it was read or written last.
+    pub fn saved(&self) -> &Saved {
+        &self.content.saved
+    }
+
+    /// # Errors
+    /// The file could not be written; the old one is still there.
+    pub fn write(&mut self, saved: &Saved) -> Result<(), ContactsFileError> {
+        self.content.saved = saved.clone();
+        let keys: BTreeSet<PeerId> = saved.contacts.iter().filter_map(|contact| contact.peer_id).collect();
+        self.content.last_addr.retain(|key, _| keys.contains(key));
+        self.flush()
+    }
+
+    /// Where this contact was reached last; it may be elsewhere now.
+    pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
+        self.content.last_addr.get(key).copied()
+    }
+
+    /// A link with this contact is open over this address. Nothing is noted of anybody else.
+    pub fn note_addr(&mut self, key: PeerId, addr: SocketAddr) {
+        let known = self.content.saved.contacts.iter().any(|contact| contact.peer_id == Some(key));
+        if known && self.content.last_addr.insert(key, addr) != Some(addr) {
+            self.stale = true;
+        }
+    }
+
+    /// Writes noted addresses if it is time to, or if it is the last chance.
+    ///
+    /// # Errors
+    /// As [`ContactsFile::write`].
+    pub fn settle(&mut self, last: bool) -> Result<(), ContactsFileError> {
+        if self.stale && (last || self.written.elapsed() >= ADDRS_PERIOD) { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ContactsFileError> {
+        let error = |source| ContactsFileError::Io { path: self.path.clone(), source };
+        let text = serde_json::to_vec_pretty(&self.content).map_err(|json| error(json.into()))?;
+        private::write(&self.path, &text).map_err(error)?;
+        (self.stale, self.written) = (false, Instant::now());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fyteclub_proto::{
+        bytes::Bytes,
+        contact::{Contacts, Here, Policy},
+    };
+
+    fn key(seed: u8) -> PeerId {
+        PeerId::from_bytes([seed; 32])
+    }
+
+    fn saved() -> Saved {
+        let here = Here { key: key(1), player: Some("Alice Ashe@Gilgamesh".parse().expect("a name")) };
+        let mut contacts = Contacts::new(here, Policy::Ask, Saved::default(), 0);
+        let bob = "Bob Birch@Balmung".parse().expect("a name");
+        contacts.add(&bob, Some(key(2)), Bytes([3; 16]), 5).expect("added");
+        contacts.invite(Bytes([4; 16]), &[], 5).expect("invited");
+        // As it reads back: when something was said last is not kept.
+        let text = serde_json::to_vec(contacts.saved()).expect("JSON");
+        serde_json::from_slice(&text).expect("its own text")
+    }
+
+    #[test]
+    fn contacts_and_their_places_are_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("contacts.json");
+        let addr: SocketAddr = "192.0.2.1:7777".parse().expect("an address");
+        let mut file = ContactsFile::load(&path).expect("new");
+        file.write(&saved()).expect("written");
+        file.note_addr(key(2), addr);
+        file.note_addr(key(9), addr);
+        file.settle(false).expect("not yet");
+        let read = ContactsFile::load(&path).expect("kept");
+        assert_eq!((read.saved(), read.last_addr(&key(2))), (&saved(), None));
+        file.settle(true).expect("written");
+        let mut read = ContactsFile::load(&path).expect("kept");
+        assert_eq!((read.last_addr(&key(2)), read.last_addr(&key(9))), (Some(addr), None));
+        read.write(&Saved::default()).expect("written");
+        assert_eq!(ContactsFile::load(&path).expect("kept").last_addr(&key(2)), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("contacts.json");
+        let mut twice = saved();
+        twice.contacts.push(twice.contacts[0].clone());
+        let twice = serde_json::to_vec(&Content { version: 1, saved: twice, last_addr: BTreeMap::new() });
+        for bytes in [b"{".to_vec(), b"{\"version\":0,\"contacts\":[]}".to_vec(), twice.expect("JSON")] {
+            fs::write(&path, &bytes).expect("written");
+            let error = ContactsFile::load(&path).expect_err("damaged");
+            assert!(matches!(error, ContactsFileError::Damaged { .. }), "{error}");
+            assert_eq!(fs::read(&path).expect("there"), bytes);
+        }
+        fs::write(&path, br#"{"version":2,"other":[]}"#).expect("written");
+        assert!(matches!(ContactsFile::load(&path), Err(ContactsFileError::Newer(_))));
+    }
+}

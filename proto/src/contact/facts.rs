@@ -1,0 +1,203 @@
+//! What others say, and what happens meanwhile. Nothing here trusts a name that somebody claims.
+
+use super::{Contact, Contacts, Output, Stage, invitation_answer};
+use crate::{
+    bytes::Bytes,
+    id::{PeerId, PlayerName},
+    knock::{Knock, Note},
+    limit::ASKERS_MAX,
+    local::reply::Standing,
+    phonebook::KeyChange,
+};
+
+/// What the daemon heard or noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Authentic: the key in it signed it for this player.
+    Knocked(Knock),
+    /// Opened: this key sealed it, and nobody else.
+    Noted {
+        from: PeerId,
+        note: Note,
+    },
+    /// A link with this key is open: their side lets us in.
+    Linked(PeerId),
+    /// A phone book is there to carry what waits.
+    Connected,
+    Time,
+}
+
+impl Contacts {
+    pub fn handle(&mut self, now: u64, input: Input) {
+        match input {
+            Input::Knocked(knock) => self.knocked(knock, now),
+            // One's own words that come back mean nothing.
+            Input::Noted { from, .. } if from == self.here.key => {}
+            Input::Noted { from, note: Note::Accepted { nonce, .. } } => self.accepted(from, nonce, now),
+            Input::Noted { from, note: Note::Join { name, secret } } => self.joined(from, name, secret, now),
+            Input::Noted { from, note: Note::KeyChanged(change) } => self.key_changed(from, &change, now),
+            Input::Linked(key) => self.linked(&key, now),
+            Input::Connected => {
+                self.book.contacts.iter_mut().for_each(|contact| contact.told = 0);
+                self.repeat(now);
+            }
+            Input::Time => {
+                self.repeat(now);
+                let before = self.book.invitations.len();
+                self.book.invitations.retain(|open| open.expires > now);
+                self.unsaved |= before != self.book.invitations.len();
+            }
+        }
+    }
+
+    fn knocked(&mut self, knock: Knock, now: u64) {
+        let Knock { from, name, nonce, .. } = knock;
+        if from == self.here.key || self.here.player.as_ref() == Some(&name) {
+            return;
+        }
+        let Some(at) = self.by_key(&from) else { return self.stranger_knocked(from, name, nonce, now) };
+        match &mut self.book.contacts[at].stage {
+            Stage::Blocked => {}
+            // They lost what they knew, or our answer was lost.
+            Stage::Paired { .. } => self.answer(from, nonce),
+            // Both knock, and both knew the key.
+            Stage::Requested { .. } => self.pair(at, Some(nonce), now),
+            // The name stays the one that a person was told: they shall not say yes to one and get another.
+            Stage::Asking { nonce: known } => {
+                self.unsaved |= *known != nonce;
+                *known = nonce;
+            }
+        }
+    }
+
+    fn stranger_knocked(&mut self, from: PeerId, name: PlayerName, nonce: Bytes<16>, now: u64) {
+        if self.held(&name).is_some_and(|at| self.book.contacts[at].peer_id.is_none()) {
+            // Both knock by name. That theirs is this name is a claim until they answer to our knock, which went to
+            // the name; ours is proven to them by this answer. So each says yes, and believes only the other's.
+            return self.answer(from, nonce);
+        }
+        match self.policy {
+            super::Policy::Ask => self.hear_asker(from, name, nonce, now),
+            super::Policy::Nobody => {}
+        }
+    }
+
+    fn hear_asker(&mut self, from: PeerId, name: PlayerName, nonce: Bytes<16>, now: u64) {
+        let mut askers = (self.book.contacts.iter().enumerate())
+            .filter(|(_, contact)| contact.standing() == Standing::Asking)
+            .map(|(at, contact)| (contact.since, at));
+        let oldest = askers.clone().min();
+        if let Some((_, at)) = oldest.filter(|_| askers.nth(ASKERS_MAX - 1).is_some()) {
+            self.forget(at);
+        }
+        let contact = Contact::new(Some(name), Some(from), Stage::Asking { nonce }, now);
+        self.book.contacts.push(contact.clone());
+        let known = self.known_key(&contact);
+        self.outputs.push_back(Output::Asks { contact, known });
+        self.unsaved = true;
+    }
+
+    /// Says yes once; who does not hear it asks again.
+    fn answer(&mut self, to: PeerId, nonce: Bytes<16>) {
+        if let Some(name) = self.here.player.clone() {
+            self.outputs.push_back(Output::Note { to, note: Note::Accepted { name, nonce } });
+        }
+    }
+
+    fn accepted(&mut self, from: PeerId, answer: Bytes<16>, now: u64) {
+        let known = self.by_key(&from);
+        let owed = match known.map(|at| (at, &self.book.contacts[at].stage)) {
+            Some((_, Stage::Blocked)) => return,
+            Some((at, Stage::Requested { nonce, secret }))
+                if *nonce == answer || secret.as_ref().map(invitation_answer) == Some(answer) =>
+            {
+                return self.pair(at, None, now);
+            }
+            Some((_, Stage::Asking { nonce })) => Some(*nonce),
+            Some((_, Stage::Requested { .. } | Stage::Paired { .. })) | None => None,
+        };
+        // The number went to a name only, and whoever has the name has it.
+        let asked = |contact: &Contact| match &contact.stage {
+            Stage::Requested { nonce, .. } => contact.peer_id.is_none() && *nonce == answer,
+            _ => false,
+        };
+        let Some(mut at) = self.book.contacts.iter().position(asked) else { return };
+        if let Some(asker) = known {
+            if self.book.contacts[asker].is_held() {
+                // A contact already, under another name.
+                return self.forget(at);
+            }
+            self.book.contacts.remove(asker);
+            at -= usize::from(asker < at);
+        }
+        self.book.contacts[at].peer_id = Some(from);
+        self.pair(at, owed, now);
+    }
+
+    fn joined(&mut self, from: PeerId, name: PlayerName, secret: Bytes<16>, now: u64) {
+        let known = self.by_key(&from);
+        let stage = known.map(|at| self.book.contacts[at].stage.clone());
+        let answer = invitation_answer(&secret);
+        match stage {
+            Some(Stage::Blocked) => return,
+            // Our answer was lost. They are a contact, so it does not matter which secret they show.
+            Some(Stage::Paired { .. }) => self.answer(from, answer),
+            _ => {}
+        }
+        if self.here.player.as_ref() == Some(&name) {
+            return;
+        }
+        // Equality of BLAKE3 hashes takes the same time whatever they are.
+        let shown = blake3::hash(secret.as_slice());
+        let open = |at: &usize| {
+            let invitation = &self.book.invitations[*at];
+            invitation.expires > now && blake3::Hash::from_bytes(invitation.hash.0) == shown
+        };
+        let Some(invitation) = (0..self.book.invitations.len()).find(open) else { return };
+        let paired = match (known, stage) {
+            (Some(_), Some(Stage::Paired { .. })) => true,
+            (Some(at), Some(Stage::Requested { .. })) => {
+                self.pair(at, Some(answer), now);
+                true
+            }
+            (Some(at), Some(Stage::Asking { .. })) => self.admit(at, &name, answer, now).is_ok(),
+            _ if self.name_is_free(&name, from).is_ok()
+                && (self.held(&name).is_some() || self.has_room().is_ok()) =>
+            {
+                let stage = Stage::Asking { nonce: answer };
+                self.book.contacts.push(Contact::new(Some(name.clone()), Some(from), stage, now));
+                self.admit(self.book.contacts.len() - 1, &name, answer, now).is_ok()
+            }
+            // The name is another contact's: that is for a person to judge.
+            _ => {
+                self.hear_asker(from, name, answer, now);
+                false
+            }
+        };
+        if paired {
+            self.book.invitations.remove(invitation);
+            self.unsaved = true;
+        }
+    }
+
+    fn key_changed(&mut self, from: PeerId, change: &KeyChange, now: u64) {
+        let known = self.by_key(&change.from).filter(|at| self.book.contacts[*at].is_held());
+        let Some(at) = known.filter(|_| (from == change.from || from == change.to) && change.is_authentic())
+        else {
+            return;
+        };
+        if change.to != self.here.key {
+            // Where the new key is blocked or another contact, nothing moves.
+            self.take_key(at, change.to, now).ok();
+        }
+    }
+
+    fn linked(&mut self, key: &PeerId, now: u64) {
+        let Some(at) = self.by_key(key) else { return };
+        match &mut self.book.contacts[at].stage {
+            Stage::Requested { .. } => self.pair(at, None, now),
+            Stage::Paired { owed } => self.unsaved |= owed.take().is_some(),
+            Stage::Asking { .. } | Stage::Blocked => {}
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Contacts: who may be served and introduced to, and how two players become that for each other.
+//!
+//! One machine, `Contacts`, under virtual time: Unix milliseconds and random numbers are arguments, and what it knows can
+//! be kept ([`Saved`]). What a person wishes is in `wishes`, what others say in `facts`. Who carries the words, signs the
+//! knocks and opens the letters is the daemon.
+//!
+//! ```text
+//!  asks                                         is asked
+//!  Requested ── Knock{name, nonce} ──────────►  Asking ── a person accepts ─► Paired
+//!  Paired    ◄───────── Accepted{nonce} ──────                 (said again until a link opens)
+//!
+//!  follows a link                               made it
+//!  Requested ── Join{name, secret} ──────────►  the secret is open: Paired, and the secret is used up
+//!  Paired    ◄── Accepted{of the secret} ─────
+//! ```
+//!
+//! A name in a knock is a claim. What counts is the key, and that it answered to a number that was sent to the name.
+
+mod facts;
+mod saved;
+#[cfg(test)]
+mod tests;
+mod wishes;
+
+pub use facts::Input;
+pub use saved::{Contact, OpenInvitation, Saved, SavedError, Stage};
+
+use crate::{
+    bytes::Bytes,
+    id::{PeerId, PlayerName},
+    invitation::INVITATION_TIME,
+    knock::{Callee, Note},
+    local::reply::Standing,
+};
+use std::{collections::VecDeque, time::Duration};
+
+/// How often what waits for an answer is said again. The other side may have been away.
+pub const REPEAT: Duration = Duration::from_secs(5 * 60);
+/// How long a yes is said again to one who does not come. Who comes later knocks again, and is answered again.
+pub const OWED_TIME: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long a wish is said again to one who does not answer. It stays a wish.
+pub const REQUEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What is said at once, and the pause before the rest: phone books limit how much one client sends.
+const BATCH: usize = 16;
+const BATCH_PAUSE: Duration = Duration::from_secs(10);
+
+/// Whose contacts these are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Here {
+    pub key: PeerId,
+    /// Without a name nobody can be asked or answered.
+    pub player: Option<PlayerName>,
+}
+
+/// What becomes of a stranger's knock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// A person is asked.
+    #[default]
+    Ask,
+    /// It is not heard. Who was asked, or has an invitation, still comes in.
+    Nobody,
+}
+
+/// Why a wish about contacts is not fulfilled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContactError {
+    #[error("{who} is no contact: see `fyteclubctl contacts list`")]
+    NotAContact { who: String },
+    #[error("{who} does not ask to be a contact: to ask them, run fyteclubctl contacts add \"{who}\"")]
+    DoesNotAsk { who: String },
+    #[error("{who} is not blocked")]
+    NotBlocked { who: String },
+    #[error("say whom: a player's name or a key")]
+    Nobody,
+    #[error(
+        "{player} is a contact already, or was asked; if they know nothing of it, remove and add them again"
+    )]
+    Already { player: PlayerName },
+    #[error("that is you: there is nothing to be paired with")]
+    Yourself,
+    #[error("{who} is blocked: to hear of them again, run fyteclubctl contacts unblock {key}")]
+    Blocked { who: String, key: PeerId },
+    #[error("{player} goes by several keys here: say which one by its key, as `contacts list` shows it")]
+    Ambiguous { player: PlayerName },
+    #[error(
+        "{player} is a contact with the key {known}; ask them whether {offered} is their new one, and if so run: fyteclubctl peers trust \"{player}\" {offered}"
+    )]
+    NameHeld { player: PlayerName, known: PeerId, offered: PeerId },
+    #[error("the key of {player} is not known yet, and only a key can be blocked: remove them instead")]
+    NoKey { player: PlayerName },
+    #[error("there are {max} contacts already: remove some", max = crate::limit::CONTACTS_MAX)]
+    TooMany,
+    #[error(
+        "{max} invitations are open already: they end when they are used, or after a day",
+        max = crate::limit::INVITATIONS_MAX
+    )]
+    TooManyInvitations,
+    #[error("this invitation is your own: send it to the player whom you want as a contact")]
+    OwnInvitation,
+    #[error(
+        "this invitation was not answered for a day: it was used by another or is over; ask for a new one"
+    )]
+    InvitationOver,
+    #[error("the daemon has no player name to be known by: start it with --player NAME@WORLD")]
+    Nameless,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// To be signed and carried.
+    Knock { to: Callee, nonce: Bytes<16> },
+    /// To be sealed and carried.
+    Note { to: PeerId, note: Note },
+    /// Somebody asks. `known` is the key of a contact who has that name already.
+    Asks { contact: Contact, known: Option<PeerId> },
+    /// As it is now, or as it was where it is gone.
+    Changed { contact: Contact, gone: bool },
+    /// This key is not consented to any more: its links end now.
+    Disconnect(PeerId),
+    /// What [`Contacts::saved`] gives is not what it gave before.
+    Save,
+}
+
+/// Why there is a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Repeat,
+}
+
+/// The machine. Few thousand entries at most: it looks through all of them rather than keep an index right.
+#[derive(Debug)]
+pub struct Contacts {
+    here: Here,
+    policy: Policy,
+    book: Saved,
+    outputs: VecDeque<Output>,
+    unsaved: bool,
+    /// When the rest of a batch is due.
+    rest: Option<u64>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Contacts {
+    pub fn new(here: Here, policy: Policy, mut book: Saved, now: u64) -> Self {
+        book.contacts.iter_mut().for_each(|contact| contact.told = now);
+        Self { here, policy, book, outputs: VecDeque::new(), unsaved: false, rest: None }
+    }
+
+    /// Whether this key may be served, introduced and linked with: a contact by both sides' will, or one whom this side
+    /// asked by key. Nothing else is consent.
+    pub fn consents(&self, key: &PeerId) -> bool {
+        *key != self.here.key
+            && self.by_key(key).is_some_and(|at| match self.book.contacts[at].stage {
+                Stage::Paired { .. } | Stage::Requested { .. } => true,
+                Stage::Asking { .. } | Stage::Blocked => false,
+            })
+    }
+
+    /// What a key that is consented to goes by.
+    pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
+        let contact = &self.book.contacts[self.by_key(key)?];
+        if contact.is_held() { contact.player.as_ref() } else { None }
+    }
+
+    /// The contact of this name, paired or asked for. Who only claims the name is none.
+    pub fn of_name(&self, player: &PlayerName) -> Option<&Contact> {
+        self.held(player).map(|at| &self.book.contacts[at])
+    }
+
+    /// All of them, those who ask and the blocked too.
+    pub fn iter(&self) -> impl Iterator<Item = &Contact> {
+        self.book.contacts.iter()
+    }
+
+    /// The key of another contact who has the name that this one claims.
+    pub fn known_key(&self, contact: &Contact) -> Option<PeerId> {
+        let asks = contact.standing() == Standing::Asking;
+        let held = self.of_name(contact.player.as_ref()?).filter(|_| asks)?;
+        held.peer_id.filter(|known| Some(*known) != contact.peer_id)
+    }
+
+    /// What is to be kept.
+    pub fn saved(&self) -> &Saved {
+        &self.book
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front().or_else(|| std::mem::take(&mut self.unsaved).then_some(Output::Save))
+    }
+
+    pub fn deadline(&self) -> Option<(u64, Why)> {
+        let again = |contact: &Contact| contact.told.saturating_add(millis(REPEAT));
+        let waiting = self.book.contacts.iter().filter(|contact| self.waits(contact, again(contact)));
+        self.rest.or_else(|| waiting.map(again).min()).map(|at| (at, Why::Repeat))
+    }
+
+    fn by_key(&self, key: &PeerId) -> Option<usize> {
+        self.book.contacts.iter().position(|contact| contact.peer_id.as_ref() == Some(key))
+    }
+
+    /// Where the name's contact is; a name has one at most.
+    fn held(&self, player: &PlayerName) -> Option<usize> {
+        let is_it = |contact: &Contact| contact.is_held() && contact.player.as_ref() == Some(player);
+        self.book.contacts.iter().position(is_it)
+    }
+
+    /// Whether there is something to be said to this contact again.
+    fn waits(&self, contact: &Contact, now: u64) -> bool {
+        let within = |limit| now.saturating_sub(contact.since) < millis(limit);
+        self.here.player.is_some()
+            && match contact.stage {
+                Stage::Requested { .. } => within(REQUEST_TIME),
+                Stage::Paired { owed: Some(_) } => within(OWED_TIME),
+                Stage::Paired { owed: None } | Stage::Asking { .. } | Stage::Blocked => false,
+            }
+    }
+
+    /// Says what there is to say to a contact.
+    fn tell(&mut self, at: usize, now: u64) {
+        let Some(name) = self.here.player.clone() else { return };
+        let contact = &mut self.book.contacts[at];
+        contact.told = now;
+        let fresh = now.saturating_sub(contact.since) < millis(INVITATION_TIME);
+        let output = match (&contact.stage, contact.peer_id, &contact.player) {
+            (Stage::Requested { secret: Some(secret), .. }, Some(to), _) if fresh => {
+                Output::Note { to, note: Note::Join { name, secret: *secret } }
+            }
+            // An invitation that nobody honours any more still leaves the key to knock at.
+            (Stage::Requested { nonce, .. }, Some(key), _) => {
+                Output::Knock { to: Callee::Key(key), nonce: *nonce }
+            }
+            (Stage::Requested { nonce, .. }, None, Some(player)) => {
+                Output::Knock { to: Callee::Name(player.to_string()), nonce: *nonce }
+            }
+            (Stage::Paired { owed: Some(nonce) }, Some(to), _) => {
+                Output::Note { to, note: Note::Accepted { name, nonce: *nonce } }
+            }
+            _ => return,
+        };
+        self.outputs.push_back(output);
+    }
+
+    /// Says again what is due, a batch at a time.
+    fn repeat(&mut self, now: u64) {
+        let mut due: Vec<usize> = (0..self.book.contacts.len())
+            .filter(|at| now.abs_diff(self.book.contacts[*at].told) >= millis(REPEAT))
+            .collect();
+        due.sort_by_key(|at| self.book.contacts[*at].told);
+        due.retain(|at| {
+            let waits = self.waits(&self.book.contacts[*at], now);
+            if !waits {
+                self.book.contacts[*at].told = now;
+            }
+            waits
+        });
+        self.rest = (due.len() > BATCH).then(|| now.saturating_add(millis(BATCH_PAUSE)));
+        due.into_iter().take(BATCH).for_each(|at| self.tell(at, now));
+    }
+
+    fn changed(&mut self, at: usize) {
+        let contact = self.book.contacts[at].clone();
+        self.outputs.push_back(Output::Changed { contact, gone: false });
+        self.unsaved = true;
+    }
+
+    fn forget(&mut self, at: usize) {
+        let contact = self.book.contacts.remove(at);
+        self.outputs.push_back(Output::Changed { contact, gone: true });
+        self.unsaved = true;
+    }
+
+    /// From now on both want it. `owed` is the number of a knock that has to be answered.
+    fn pair(&mut self, at: usize, owed: Option<Bytes<16>>, now: u64) {
+        let contact = &mut self.book.contacts[at];
+        (contact.stage, contact.since) = (Stage::Paired { owed }, now);
+        self.changed(at);
+        if owed.is_some() {
+            self.tell(at, now);
+        }
+    }
+}
+
+/// What answers to an invitation's secret, so that the answer does not show the secret.
+pub fn invitation_answer(secret: &Bytes<16>) -> Bytes<16> {
+    let derived = blake3::derive_key("fyteclub invitation answer v1", secret.as_slice());
+    let mut answer = [0; 16];
+    answer.copy_from_slice(&derived[..16]);
+    Bytes(answer)
+}

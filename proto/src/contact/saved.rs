@@ -1,0 +1,137 @@
+//! What is kept of contacts over a restart, and what must be true of it.
+
+use crate::{
+    bytes::Bytes,
+    id::{PeerId, PlayerName},
+    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX},
+    local::reply::Standing,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+/// One key, or a name whose key is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contact {
+    /// Given by this side to all but those who ask: there it is their claim. A blocked key may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+    /// How long the standing has been so, in Unix milliseconds.
+    pub since: u64,
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// When something was said to them last.
+    #[serde(skip)]
+    pub(super) told: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "standing", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Stage {
+    /// This side asked, by a knock with this number or with an invitation's secret.
+    Requested {
+        nonce: Bytes<16>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<Bytes<16>>,
+    },
+    /// They asked, with this number.
+    Asking {
+        nonce: Bytes<16>,
+    },
+    /// `owed` is the number of a knock whose answer may not have arrived.
+    Paired {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owed: Option<Bytes<16>>,
+    },
+    Blocked,
+}
+
+impl Contact {
+    pub(super) fn new(player: Option<PlayerName>, peer_id: Option<PeerId>, stage: Stage, now: u64) -> Self {
+        Self { player, peer_id, since: now, stage, told: now }
+    }
+
+    pub fn standing(&self) -> Standing {
+        match self.stage {
+            Stage::Requested { .. } => Standing::Requested,
+            Stage::Asking { .. } => Standing::Asking,
+            Stage::Paired { .. } => Standing::Paired,
+            Stage::Blocked => Standing::Blocked,
+        }
+    }
+
+    /// Whether the name is this contact's here.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.stage, Stage::Requested { .. } | Stage::Paired { .. })
+    }
+}
+
+/// An invitation that can still be followed. The secret itself is only in the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenInvitation {
+    /// BLAKE3 of the secret.
+    pub hash: Bytes<32>,
+    /// Unix milliseconds.
+    pub expires: u64,
+}
+
+/// All that a restart must not lose.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    pub contacts: Vec<Contact>,
+    #[serde(default)]
+    pub invitations: Vec<OpenInvitation>,
+}
+
+/// Why a list of contacts cannot be one that was kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedError {
+    #[error("a contact lacks its name or its key")]
+    Incomplete,
+    #[error("the key {0} is in it twice")]
+    KeyTwice(PeerId),
+    #[error("two contacts have the name {0}")]
+    NameTwice(PlayerName),
+    #[error("it is longer than it may become")]
+    TooLong,
+}
+
+impl Saved {
+    /// # Errors
+    /// What the machine would never have kept.
+    pub fn check(&self) -> Result<(), SavedError> {
+        let askers = self.contacts.iter().filter(|contact| contact.standing() == Standing::Asking).count();
+        if askers > ASKERS_MAX
+            || self.contacts.len() - askers > CONTACTS_MAX
+            || self.invitations.len() > INVITATIONS_MAX
+        {
+            return Err(SavedError::TooLong);
+        }
+        let (mut keys, mut names) = (HashSet::new(), HashSet::new());
+        for contact in &self.contacts {
+            let complete = match contact.stage {
+                Stage::Requested { .. } => contact.player.is_some(),
+                Stage::Asking { .. } | Stage::Paired { .. } => {
+                    contact.player.is_some() && contact.peer_id.is_some()
+                }
+                Stage::Blocked => contact.peer_id.is_some(),
+            };
+            if !complete {
+                return Err(SavedError::Incomplete);
+            }
+            if let Some(key) = contact.peer_id.filter(|key| !keys.insert(*key)) {
+                return Err(SavedError::KeyTwice(key));
+            }
+            let name = contact.player.as_ref().filter(|_| contact.is_held());
+            if let Some(name) = name.filter(|name| !names.insert(*name)) {
+                return Err(SavedError::NameTwice(name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
