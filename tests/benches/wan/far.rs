@@ -10,7 +10,7 @@ use crate::common::{
     usage::{Meter, mib, rss},
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -65,6 +65,7 @@ fn grid() -> impl Iterator<Item = (u64, f64, f64)> {
 struct Far {
     link: Link,
     runtime: tokio::runtime::Runtime,
+    programs: PathBuf,
     tcp: Source,
     ours: Source,
 }
@@ -83,7 +84,7 @@ impl Far {
     fn new(link: Link) -> anyhow::Result<Self> {
         let tcp = source(&link, Kind::TcpCubic, BUFFER)?;
         let ours = source(&link, Kind::Ours, BUFFER)?;
-        Ok(Self { link, runtime: runtime()?, tcp, ours })
+        Ok(Self { link, runtime: runtime()?, programs: binaries()?, tcp, ours })
     }
 
     /// What the line itself can carry here, so that a busy machine is not taken for a congested line.
@@ -123,7 +124,7 @@ impl Far {
         let inside = [0, 1].map(|n| move |program: &Path| self.link.side(n).command(program));
         let place =
             |n: usize| Place { ip: self.link.side(n).ip, inside: &inside[n] as &dyn Fn(&Path) -> Command };
-        let town = Town::at(binaries()?, place(0))?;
+        let town = Town::at(self.programs.clone(), place(0))?;
         let folder = look::write(&town.path("look"), &vec![FILE; files], 1)?;
         look::age();
         self.runtime.block_on(async {
