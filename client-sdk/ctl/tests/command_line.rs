@@ -144,6 +144,14 @@ async fn status_is_for_people_and_for_programs() {
     expected["peers"][0].as_object_mut().expect("an object").remove("cause");
     assert_eq!(shown, expected);
 
+    let mut troubled = status();
+    troubled["phonebooks"][0]["error"] = json!("the conversation broke off");
+    let script_of_trouble = async |mut caller: Caller| {
+        caller.answer("status", troubled.clone()).await;
+    };
+    let text = run(&["status"], script_of_trouble).await.out;
+    assert!(text.contains(" days ago, but introduces nobody: the conversation broke off\n"), "{text}");
+
     let text = run(&["status"], script).await.out;
     for words in [
         "Player        Alice Ashe@Gilgamesh\n",
