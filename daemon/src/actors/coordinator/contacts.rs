@@ -297,14 +297,14 @@ impl Coordinator {
 
     /// Tells those who may still know an older key of ours; who has linked with us since the start knows this one.
     fn announce_key(&self) {
-        let changes = self.identity.changes();
-        let room = ANNOUNCED_AT_ONCE / changes.len().max(1);
+        if self.identity.changes().is_empty() {
+            return;
+        }
+        let note = Note::KeyChanged(self.identity.changes().to_vec());
         let held = self.contacts.machine.iter().filter_map(|contact| contact.peer_id);
         let unaware = held.filter(|key| self.contacts.machine.consents(key) && !self.aware.contains(key));
-        for to in unaware.take(room) {
-            for change in changes {
-                self.post(Post::Note { to, note: Note::KeyChanged(change.clone()) });
-            }
+        for to in unaware.take(ANNOUNCED_AT_ONCE) {
+            self.post(Post::Note { to, note: note.clone() });
         }
     }
 
