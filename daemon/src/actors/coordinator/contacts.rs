@@ -19,7 +19,7 @@ use fyteclub_proto::{
     knock::{Callee, Knock, Note},
     local::{
         Event, Fault, FaultCode,
-        reply::{self, Invited},
+        reply::{self, Invited, Standing},
         request::{AddContact, Join, Who},
     },
     peer::CloseCode,
@@ -240,7 +240,8 @@ impl Coordinator {
                 self.bus.publish(Event::ContactRequest { contact });
             }
             Output::Changed { contact, gone } => {
-                self.contacts.urgent = true;
+                // Who asked, and makes room for another, was consented to by nobody: strangers must not hurry us.
+                self.contacts.urgent |= contact.standing() != Standing::Asking;
                 self.refresh(&contact, gone);
                 let contact = self.shown(&contact);
                 self.bus.publish(Event::ContactChanged { contact, removed: gone });
