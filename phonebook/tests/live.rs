@@ -335,6 +335,11 @@ async fn who_does_not_read_is_cut_off_and_others_are_served() {
     for _ in 0..60_000 {
         writer.send(Message::text(note.clone())).await;
     }
+    // And for longer than a full queue may stay as it is.
+    let filled = Instant::now();
+    while filled.elapsed() < Duration::from_secs(6) {
+        writer.send(Message::text(note.clone())).await;
+    }
     assert_eq!(writer.settled().await, []);
     deaf.is_cut_off().await;
     let mut again = Client::greeted(&phonebook, 1).await;

@@ -158,7 +158,7 @@ async fn status_is_for_people_and_for_programs() {
         "Cache         950 files, 210.3 MB of at most 10.0 GB\n",
         "  http://127.0.0.1:8080  answered ",
         " days ago\n",
-        "  http://other.example   does not answer: connection refused; last answer: never\n",
+        "  http://other.example   not registered: connection refused; last answer: never\n",
         "  Bob Birch@Balmung   connected      local network  1.5 ms\n",
         "  光の 戦士@トンベリ  not connected                         no path worked\n",
         "  from Bob Birch@Balmung  600 of 950 files, 120.0 of 210.3 MB, 35.0 MB/s, 2 s left\n",

@@ -64,7 +64,7 @@ fn phone_book(book: &PhonebookStatus, now: u64) -> [String; 2] {
         (true, Some(last), None) => format!("answered {last}"),
         (true, None, _) => "answers".to_owned(),
         (false, last, Some(error)) => {
-            format!("does not answer: {error}; last answer: {}", last.as_deref().unwrap_or("never"))
+            format!("not registered: {error}; last answer: {}", last.as_deref().unwrap_or("never"))
         }
         (false, Some(last), None) => format!("does not answer; last answer: {last}"),
         (false, None, None) => "not asked yet".to_owned(),

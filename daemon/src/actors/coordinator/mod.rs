@@ -93,6 +93,8 @@ pub struct Coordinator {
     listing: Listing,
     /// Who has linked with us since the start, and so knows our key.
     aware: HashSet<PeerId>,
+    /// Whom of the others it was said to last.
+    announced: Option<PeerId>,
     peers: HashMap<PeerId, Known>,
     banned: HashMap<PeerId, Instant>,
     fetches: HashMap<PlayerName, Fetch>,
@@ -118,6 +120,7 @@ impl Coordinator {
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
+            announced: None,
             identity,
             own: Own::new(offer, published_file),
             around,
