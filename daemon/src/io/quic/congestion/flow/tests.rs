@@ -47,7 +47,7 @@ struct Seen {
 
 /// Who sends: ours, or plain CUBIC, which gives way to every loss.
 enum Sender {
-    Ours(Flow),
+    Ours(Box<Flow>),
     Cubic { window: f64, top: f64, slow: bool, epoch: Cubic, reduced: Instant },
 }
 
@@ -192,7 +192,7 @@ fn run(
 
 fn alone(path: &Path, whole: u64, from: u64) -> Seen {
     let zero = Instant::now();
-    let flow = Sender::Ours(Flow::new(PACKET as u16, zero));
+    let flow = Sender::Ours(Box::new(Flow::new(PACKET as u16, zero)));
     run(zero, path, vec![(Duration::ZERO, flow)], secs(whole), secs(from)).swap_remove(0)
 }
 
@@ -206,7 +206,7 @@ fn ratio(path: &Path, make: [fn(Instant) -> Sender; 2], late: usize) -> f64 {
 }
 
 fn ours(zero: Instant) -> Sender {
-    Sender::Ours(Flow::new(PACKET as u16, zero))
+    Sender::Ours(Box::new(Flow::new(PACKET as u16, zero)))
 }
 
 fn secs(n: u64) -> Duration {
