@@ -193,7 +193,7 @@ async fn heard_ok(stream: &mut TcpStream, bytes: &mut [u8]) -> anyhow::Result<()
         let length = head.lines().filter_map(|line| line.split_once(": "));
         let mut length = length.filter(|(key, _)| key.eq_ignore_ascii_case("content-length"));
         let (_, length) = length.next().context("an answer with a length")?;
-        if body.len() >= length.parse()? {
+        if body.len() >= length.parse::<usize>()? {
             return Ok(());
         }
     }
