@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) enum Trouble {
     /// New names are refused; known ones are served.
     BookFull = 1,
+    /// Names are neither taken nor found; who is connected here stays so.
+    RedisGone = 2,
 }
 
 /// Any number of troubles at once. Whoever notices one sets it, and takes it back.
@@ -43,5 +45,9 @@ mod tests {
             condition.set(Trouble::BookFull, is_so);
             assert_eq!(condition.is_degraded(), is_so);
         }
+        condition.set(Trouble::BookFull, true);
+        condition.set(Trouble::RedisGone, true);
+        condition.set(Trouble::BookFull, false);
+        assert!(condition.is_degraded(), "one is left");
     }
 }
