@@ -5,7 +5,7 @@ use crate::{
     audit::{Audit, Kind, Subject},
     book::Terms,
     clock::{Clock, Moment},
-    condition::Condition,
+    condition::{Condition, Trouble},
     config::{Config, Password},
     limits::{Class, Limits},
     live::{Counters, Live},
@@ -57,7 +57,11 @@ impl Desk {
             limits: Limits::new(&config.limits),
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
-            condition: Condition::default(),
+            // Until Redis was reached for the first time.
+            condition: config
+                .redis
+                .as_ref()
+                .map_or_else(Condition::default, |_| Condition::beginning(Trouble::RedisGone)),
         })
     }
 
