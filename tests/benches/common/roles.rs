@@ -1,6 +1,6 @@
 //! The bench started once more, as the other process of a reference.
 
-use super::{raw, town::runtime};
+use super::{book, raw, town::runtime};
 use std::{env, process::Command};
 
 const ROLE: &str = "FYTECLUB_BENCH_ROLE";
@@ -13,11 +13,20 @@ pub enum Role {
     RawClient,
     /// A bare Unix socket: so many bytes in, so many out.
     Echo,
+    /// The phone book's framework with one small answer.
+    Hello,
+    /// One of those who mean a phone book no good.
+    Attack,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::RawServer, "raw-server"), (Self::RawClient, "raw-client"), (Self::Echo, "echo")];
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::RawServer, "raw-server"),
+        (Self::RawClient, "raw-client"),
+        (Self::Echo, "echo"),
+        (Self::Hello, "hello"),
+        (Self::Attack, "attack"),
+    ];
 
     /// This very program, in that role.
     pub fn command(self) -> anyhow::Result<Command> {
@@ -33,6 +42,8 @@ impl Role {
                 Self::RawServer => raw::serve().await,
                 Self::RawClient => raw::obey().await,
                 Self::Echo => super::echo::serve().await,
+                Self::Hello => book::hello::serve().await,
+                Self::Attack => book::attack::serve().await,
             }
         })
     }

@@ -7,6 +7,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -44,6 +45,15 @@ impl Process {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.child.wait()?;
+        Ok(())
     }
 }
 
@@ -174,13 +184,23 @@ impl Daemon {
     }
 }
 
+/// Without limits: one client asks more than a million would.
 pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
+    let anywhere = ([127, 0, 0, 1], 0).into();
+    Process::start(unlimited(&mut phonebook_at(binaries, anywhere)))
+}
+
+pub fn phonebook_at(binaries: &Path, listen: SocketAddr) -> Command {
     let mut command = Command::new(program(binaries, "fyteclub-phonebook"));
-    // One client asks more than a million would.
+    command.args(["--listen", &listen.to_string()]).env("RUST_LOG", "error,actix_http=off");
+    command
+}
+
+pub fn unlimited(command: &mut Command) -> &mut Command {
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
     }
-    Process::start(command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "error"))
+    command
 }
 
 fn program(binaries: &Path, name: &str) -> PathBuf {
