@@ -206,7 +206,7 @@ proptest! {
                     let visibility = if signed { visibility } else { Visibility::Listed };
                     let time = at(0).unix_millis() - u64::from(early);
                     let heir = follows.map(peer);
-                    let claim = signed.then_some(Claim { sequence, time, follows: heir.as_ref() });
+                    let claim = signed.then_some(Claim { sequence, time, follows: heir.as_slice() });
                     let offset = -(now as i64 * 1000) - 1;
                     let line = Line { key, sequence, since: now, current: true, visibility };
                     let expected =

@@ -10,6 +10,9 @@
 
 pub mod book;
 pub mod echo;
+pub mod flow;
+#[cfg(target_os = "linux")]
+pub mod link;
 pub mod look;
 pub mod raw;
 pub mod roles;

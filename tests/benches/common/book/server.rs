@@ -2,7 +2,7 @@
 
 use crate::common::{
     roles::Role,
-    town::{self, Process},
+    town::{self, Place, Process},
     usage,
 };
 use anyhow::Context;
@@ -41,13 +41,16 @@ impl Server {
 
     /// At an address that it had before, without limits.
     pub fn ours_again(binaries: &Path, addr: SocketAddr) -> anyhow::Result<Self> {
-        Self::new("FyteClub", Process::start(town::unlimited(&mut town::phonebook_at(binaries, addr)))?)
+        Self::new(
+            "FyteClub",
+            Process::start(town::unlimited(&mut town::phonebook_command(binaries, Place::HERE, addr)))?,
+        )
     }
 
     /// As an operator runs it.
     pub fn ours_limited(binaries: &Path) -> anyhow::Result<Self> {
         let addr = ([127, 0, 0, 1], 0).into();
-        Self::new("FyteClub", Process::start(&mut town::phonebook_at(binaries, addr))?)
+        Self::new("FyteClub", Process::start(&mut town::phonebook_command(binaries, Place::HERE, addr))?)
     }
 
     /// The framework of ours with as many threads, and nothing to do.
