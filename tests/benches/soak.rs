@@ -108,6 +108,8 @@ async fn soak() -> anyhow::Result<()> {
         at(settled.first()),
         at(samples.last()),
     );
+    let each_minute = samples.iter().step_by(6).map(|sample| format!("{:.1}", sample.1));
+    println!("  MiB minute by minute: {}", each_minute.collect::<Vec<_>>().join(" "));
     Ok(())
 }
 

@@ -22,7 +22,10 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
     task::AbortHandle,
     time::sleep_until,
 };
@@ -31,8 +34,9 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-/// Those who come first come so many a second, each like one that comes home.
-const ARRIVALS_PER_SECOND: f64 = 2500.0;
+/// So many who come for the first time greet at once: more than this machine can sign for within the time for a greeting
+/// would be this program's failure and not the phone book's.
+const ARRIVALS_AT_ONCE: usize = 100;
 
 /// What the crowd has seen so far.
 #[derive(Debug, Default)]
@@ -62,6 +66,7 @@ pub struct Crowd {
     pub tally: Arc<Tally>,
     members: Vec<Member>,
     joined: u64,
+    door: Arc<Semaphore>,
 }
 
 struct Member {
@@ -78,29 +83,34 @@ impl Drop for Member {
 
 impl Crowd {
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, tally: Arc::default(), members: Vec::new(), joined: 0 }
+        Self {
+            addr,
+            tally: Arc::default(),
+            members: Vec::new(),
+            joined: 0,
+            door: Arc::new(Semaphore::new(ARRIVALS_AT_ONCE)),
+        }
     }
 
     /// More of them, each with a key of its own.
     pub fn join(&mut self, count: usize) {
-        let began = Instant::now();
-        for number in 0..count {
+        for _ in 0..count {
             self.joined += 1;
             let mut seed = [0xc4; 32];
             seed[..8].copy_from_slice(&self.joined.to_le_bytes());
             let key = SigningKey::from_bytes(&seed);
             let (speak, says) = unbounded_channel();
-            let client = Client {
+            let mut client = Client {
                 key: key.clone(),
                 addr: self.addr,
                 says,
-                here: Here(Arc::clone(&self.tally), false),
+                here: Here { tally: Arc::clone(&self.tally), is_here: false, arrival: None },
                 chance: RandomState::new(),
                 draws: 0,
             };
-            let at = began + Duration::from_secs_f64(number as f64 / ARRIVALS_PER_SECOND);
+            let door = Arc::clone(&self.door);
             let task = tokio::spawn(async move {
-                sleep_until(at.into()).await;
+                client.here.arrival = door.acquire_owned().await.ok();
                 client.live().await;
             });
             self.members.push(Member { key, speak, task: task.abort_handle() });
@@ -150,21 +160,27 @@ impl Crowd {
 }
 
 /// Whether this client is counted as present; not any more when it ends.
-struct Here(Arc<Tally>, bool);
+struct Here {
+    tally: Arc<Tally>,
+    is_here: bool,
+    /// Until it is present for the first time.
+    arrival: Option<OwnedSemaphorePermit>,
+}
 
 impl Here {
     fn set(&mut self, is_here: bool) {
-        match (self.1, is_here) {
+        match (self.is_here, is_here) {
             (false, true) => {
-                self.0.present.fetch_add(1, Ordering::Relaxed);
-                self.0.opened.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+                self.arrival = None;
+                self.tally.present.fetch_add(1, Ordering::Relaxed);
+                self.tally.opened.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
             }
             (true, false) => {
-                self.0.present.fetch_sub(1, Ordering::Relaxed);
+                self.tally.present.fetch_sub(1, Ordering::Relaxed);
             }
             _ => {}
         }
-        self.1 = is_here;
+        self.is_here = is_here;
     }
 }
 
@@ -220,7 +236,7 @@ impl Client {
                 Err(lost) => return Some(Input::Lost(lost)),
             },
             Output::Connect(Transport::Poll) => {
-                self.here.0.polls.fetch_add(1, Ordering::Relaxed);
+                self.here.tally.polls.fetch_add(1, Ordering::Relaxed);
                 return Some(Input::Lost(Lost::Unreachable));
             }
             Output::Greet(nonce) => {
@@ -250,7 +266,7 @@ impl Client {
                 say_to(socket, &Say::Accept { to: from, attempt, letter }).await.then_some(Input::Said)
             }
             Ok(Hear::Go { .. }) => {
-                self.here.0.going.fetch_add(1, Ordering::Relaxed);
+                self.here.tally.going.fetch_add(1, Ordering::Relaxed);
                 None
             }
             Ok(hear) => Some(Input::Heard(hear)),
