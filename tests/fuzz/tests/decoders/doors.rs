@@ -19,6 +19,7 @@ use std::{
     cell::RefCell,
     io::{Read, Write},
     net::TcpStream,
+    panic::RefUnwindSafe,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -30,6 +31,9 @@ struct Door {
     /// Kept open from request to request, while the server does.
     stream: RefCell<Option<TcpStream>>,
 }
+
+/// A panic ends the test.
+impl RefUnwindSafe for Door {}
 
 impl Door {
     fn open() -> Self {
@@ -118,7 +122,7 @@ fn register() {
     let keys = [7, 8].map(|seed| SigningKey::from_bytes(&[seed; 32]));
     let signed = |visibility| Register::signed("Alice Ashe@Gilgamesh", 7777, visibility, 5, now(), &keys[0]);
     let changed = Register {
-        key_change: Some(KeyChange::signed(&keys[1], &keys[0])),
+        key_changes: vec![KeyChange::signed(&keys[1], &keys[0])],
         ..Register::signed("Bob Birch@Balmung", 7777, Visibility::Contacts, 6, now(), &keys[0])
     };
     let right = [signed(Visibility::Listed), signed(Visibility::Contacts), changed];
