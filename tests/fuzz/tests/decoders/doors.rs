@@ -43,7 +43,7 @@ impl Door {
             workers: 1,
             ..Config::default()
         };
-        let server = Server::build(config).and_then(|server| Ok(server.spawn().expect("a thread")));
+        let server = Server::build(config).map(|server| server.spawn().expect("a thread"));
         Self { server: server.expect("a free port"), stream: RefCell::default() }
     }
 
