@@ -4,6 +4,8 @@
 //! that lookups on several cores meet rarely and a growing shard stops a 256th of the book. Signatures and the
 //! shape of names are judged before anything arrives here.
 
+#[cfg(test)]
+mod model;
 mod record;
 mod shard;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 // Each bench takes what it needs.
 #![allow(dead_code)]
 
+pub mod book;
 pub mod echo;
 pub mod flow;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! The bench started once more, as the other process of a reference.
 
-use super::{flow, raw, town::runtime};
+use super::{book, flow, raw, town::runtime};
 use std::{env, path::Path, process::Command};
 
 const ROLE: &str = "FYTECLUB_BENCH_ROLE";
@@ -17,15 +17,21 @@ pub enum Role {
     Source,
     /// What listens to it, and counts.
     Sink,
+    /// The phone book's framework with one small answer.
+    Hello,
+    /// One of those who mean a phone book no good.
+    Attack,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::RawServer, "raw-server"),
         (Self::RawClient, "raw-client"),
         (Self::Echo, "echo"),
         (Self::Source, "source"),
         (Self::Sink, "sink"),
+        (Self::Hello, "hello"),
+        (Self::Attack, "attack"),
     ];
 
     /// This very program, in that role.
@@ -49,6 +55,8 @@ impl Role {
                 Self::Echo => super::echo::serve().await,
                 Self::Source => flow::serve().await,
                 Self::Sink => flow::count().await,
+                Self::Hello => book::hello::serve().await,
+                Self::Attack => book::attack::serve().await,
             }
         })
     }

@@ -46,6 +46,15 @@ impl Process {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
 }
 
 impl Drop for Process {
@@ -199,21 +208,30 @@ impl Daemon {
     }
 }
 
+/// Without limits: one client asks more than a million would.
 pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
     phonebook_at(binaries, Place::HERE)
 }
 
 fn phonebook_at(binaries: &Path, place: Place<'_>) -> anyhow::Result<Process> {
+    Process::start(unlimited(&mut phonebook_command(binaries, place, SocketAddr::new(place.ip, 0))))
+}
+
+pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) -> Command {
     let mut command = (place.inside)(&program(binaries, "fyteclub-phonebook"));
-    // One client asks more than a million would.
-    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
-        command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
-    }
     if !place.ip.is_loopback() {
         command.arg("--plain-http");
     }
-    let listen = SocketAddr::new(place.ip, 0).to_string();
-    Process::start(command.args(["--listen", &listen]).env("RUST_LOG", "error"))
+    command.args(["--listen", &listen.to_string()]).env("RUST_LOG", "error,actix_http=off");
+    command
+}
+
+/// One client asks more than a million would.
+pub fn unlimited(command: &mut Command) -> &mut Command {
+    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
+        command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
+    }
+    command
 }
 
 fn program(binaries: &Path, name: &str) -> PathBuf {
