@@ -11,10 +11,10 @@ use fyteclub_proto::{
     local::{
         Request,
         reply::{
-            CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Hello, Invited, PeerStatus, Peers,
-            Published, Status,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Hello,
+            Invited, PeerStatus, Peers, Published, Status,
         },
-        request::{self, OptionChoice, Publish, Who},
+        request::{self, CacheGc, OptionChoice, Publish, Who},
     },
     version::LOCAL_VERSIONS,
 };
@@ -221,12 +221,32 @@ impl Client {
         self.connection.ask(Request::CacheStats).await
     }
 
-    /// Re-reads every cached file; those that are not what their name says are removed. Takes as long as the disk does.
+    /// Re-reads every cached file; those that are not what their name says are removed. Takes as long as the disk does;
+    /// events tell how far it is, and it is broken off when this connection ends.
     ///
     /// # Errors
     /// As every request.
     pub async fn cache_verify(&self) -> Result<CacheVerified, Error> {
         self.connection.ask(Request::CacheVerify).await
+    }
+
+    /// Makes room now: what is over the limit goes, what the wish names, and what nobody would finish. Never what is in
+    /// use.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn cache_gc(&self, wish: CacheGc) -> Result<CacheCollected, Error> {
+        self.connection.ask(Request::CacheGc(wish)).await
+    }
+
+    /// Moves the cache to another folder: an empty one, or one that is not there yet. Events tell how far it is. When
+    /// this connection ends before all is copied, the cache stays where it is.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn cache_move(&self, dir: &Path) -> Result<CacheMoved, Error> {
+        let dir = absolute(dir)?;
+        self.connection.ask(Request::CacheMove(request::CacheMove { dir })).await
     }
 
     /// Events from now on, the whole state first. Calling it again gives another, independent stream, and the ones

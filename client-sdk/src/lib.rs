@@ -43,12 +43,12 @@ pub use fyteclub_proto::{
     game_path::GamePath,
     id::{BlobHash, IdError, PeerId, PlayerName},
     local::{
-        Event, Fault, FaultCode,
+        CacheWork, Event, Fault, FaultCode,
         reply::{
-            CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile, FetchedObject, Hello,
-            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, Standing,
-            Status, TransferStatus,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile,
+            FetchedObject, Hello, Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus,
+            Published, Standing, Status, TransferStatus,
         },
-        request::{LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
+        request::{CacheGc, LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
     },
 };

@@ -69,7 +69,8 @@ impl App {
         let lock = lock(config)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
         let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
-        let (store, opened) = Store::open(dir, StoreConfig { cache_limit: config.cache_limit })?;
+        let (store, opened) =
+            Store::open(dir, StoreConfig { cache_limit: config.cache_limit, min_free: config.min_free })?;
         tracing::info!(
             "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
             opened.blobs,

@@ -9,7 +9,7 @@ use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
     limit,
     local::{
-        Call, Event, Fault, FaultCode, Notice, Reply, Request as LocalRequest, reply,
+        CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request as LocalRequest, reply,
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
     peer::{
@@ -203,6 +203,10 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
         who().prop_map(LocalRequest::BlockContact),
         who().prop_map(LocalRequest::UnblockContact),
         text().prop_map(|link| LocalRequest::Join(request::Join { link })),
+        any::<[Option<u64>; 2]>().prop_map(|[to, older_than_secs]| {
+            LocalRequest::CacheGc(request::CacheGc { to, older_than_secs })
+        }),
+        text().prop_map(|dir| LocalRequest::CacheMove(request::CacheMove { dir })),
         select(
             &[
                 LocalRequest::Status,
@@ -257,12 +261,18 @@ fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
 }
 
 fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
-    any::<[u64; 4]>().prop_map(|[bytes, files, limit, pinned]| reply::CacheStats {
-        bytes,
-        files,
-        limit,
-        pinned,
-    })
+    (any::<[u64; 5]>(), text(), option::of(any::<u64>()), any::<bool>()).prop_map(
+        |([bytes, files, limit, pinned, min_free], dir, free, low_disk)| reply::CacheStats {
+            bytes,
+            files,
+            limit,
+            pinned,
+            dir,
+            free,
+            min_free,
+            low_disk,
+        },
+    )
 }
 
 fn status() -> impl Strategy<Value = reply::Status> {
@@ -378,6 +388,21 @@ fn event() -> impl Strategy<Value = Event> {
             Event::AppearanceReady { player, appearance, files, bytes, bytes_transferred }
         }),
         any::<[u64; 2]>().prop_map(|[files, bytes]| Event::CacheEvicted { files, bytes }),
+        cache_event(),
+    ]
+}
+
+fn cache_event() -> impl Strategy<Value = Event> {
+    let work = select(&[CacheWork::Verify, CacheWork::Move][..]);
+    prop_oneof![
+        any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheLowDisk { free, min_free }),
+        any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheDiskOk { free, min_free }),
+        (vec(blob(), 0..3), vec(name(), 0..3), any::<bool>())
+            .prop_map(|(hashes, players, published)| { Event::CacheDamaged { hashes, players, published } }),
+        (work, any::<[u64; 4]>()).prop_map(|(work, [files, files_total, bytes, bytes_total])| {
+            Event::CacheProgress { work, files, files_total, bytes, bytes_total }
+        }),
+        [text(), text()].prop_map(|[from, to]| Event::CacheMoved { from, to }),
     ]
 }
 
@@ -475,6 +500,7 @@ proptest! {
         fetched in fetched(),
         cache in cache_stats(),
         (appearance, files, bytes) in (blob(), any::<u64>(), any::<u64>()),
+        collected in any::<[u64; 5]>(),
         [game_path, file, reason] in [text(), text(), text()],
         fault in fault(),
     ) {
@@ -483,6 +509,10 @@ proptest! {
         replies(fetched)?;
         replies(cache)?;
         replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;
+        let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
+        replies(reply::CacheCollected { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
+        let (from, to) = (file.clone(), reason.clone());
+        replies(reply::CacheMoved { from, to, files, bytes, bad: vec![appearance], kept: files })?;
         replies(reply::Empty {})?;
         let left_out = vec![reply::LeftOut { game_path, file, reason }];
         replies(reply::Published { appearance, files, bytes, left_out })?;

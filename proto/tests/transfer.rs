@@ -204,6 +204,36 @@ enum Deed {
     Busy,
 }
 
+#[test]
+fn while_it_is_held_nothing_is_asked_and_nothing_is_lost() {
+    let (mut transfer, now) =
+        (Transfer::new(vec![wanted(1, 100), wanted(2, 20 * CHUNK_SIZE as u64)]), start());
+    transfer.handle(now, Input::Hold(true));
+    assert_eq!(outputs(&mut transfer), [], "who is not needed is not missed");
+    transfer.handle(now, Input::Joined(peer(1)));
+    assert_eq!(outputs(&mut transfer), []);
+    transfer.handle(now, Input::Hold(false));
+    let asked = asks(&outputs(&mut transfer));
+    assert!(!asked.is_empty());
+    transfer.handle(now, Input::Hold(true));
+    // More of them than a source may stall: it was not the source.
+    for (_, request, _) in &asked {
+        transfer.handle(now, Input::Ended { request: *request, end: End::Unkept });
+    }
+    assert_eq!(outputs(&mut transfer), []);
+    transfer.handle(now, Input::Left(peer(1)));
+    assert_eq!(outputs(&mut transfer), []);
+    transfer.handle(now, Input::Hold(false));
+    assert!(matches!(outputs(&mut transfer)[..], [Output::Starved(_)]), "it is, when it goes on");
+    transfer.handle(now, Input::Joined(peer(1)));
+    for _ in 0..100 {
+        for (_, request, pieces) in asks(&outputs(&mut transfer)) {
+            serve(&mut transfer, now, request, &pieces);
+        }
+    }
+    assert_eq!(transfer.progress().files_done, 2);
+}
+
 fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         12 => Just(Deed::Serve), 2 => Just(Deed::Break), 1 => Just(Deed::Lack), 1 => Just(Deed::Lie),

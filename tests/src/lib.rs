@@ -4,6 +4,7 @@
 //! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
 //! them harm. The stories are in `tests/`, one to a file.
 
+mod disk;
 mod gate;
 pub mod hostile;
 pub mod mods;
@@ -12,6 +13,7 @@ mod programs;
 mod resident;
 mod town;
 
+pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
 pub use process::Process;
 pub use programs::program;

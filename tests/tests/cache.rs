@@ -1,11 +1,15 @@
 //! The cache: its limit, what it never gives up, and a bit that turned on the disk.
 
-use fyteclub_client::FaultCode;
+use fyteclub_client::{CacheGc, CacheWork, Event, FaultCode};
 use fyteclub_tests::{
-    Town, fault,
+    SmallDisk, Town, fault,
     mods::{self, Mod, arrived, assert_same},
+    within,
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 const MB: usize = 1_000_000;
 
@@ -80,6 +84,166 @@ async fn a_flipped_bit_is_found_and_heals() {
     bob.start().await;
     assert_eq!(bob.client().cache_verify().await.expect("verified").bad, [damaged.hash]);
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+}
+
+#[tokio::test]
+async fn a_lost_or_damaged_index_costs_nothing_but_reading() {
+    let town = Town::new().await;
+    let (alice, mut bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 40, 20_000).write();
+    alice.publish(&look.folder).await;
+    bob.fetch(&alice.player).await;
+    let index = bob.data().join("index");
+    for damage in 0..3 {
+        bob.kill();
+        match damage {
+            0 => fs::remove_dir_all(&index).expect("removed"),
+            1 => each_file(&index, |bytes| bytes.iter_mut().step_by(97).for_each(|byte| *byte ^= 0x5a)),
+            _ => each_file(&index, |bytes| bytes.truncate(bytes.len() / 3)),
+        }
+        bob.start().await;
+        let fetched = bob.fetch(&alice.player).await;
+        assert_eq!(fetched.bytes_fetched, 0, "damage {damage}");
+        assert_same(&arrived(&fetched), &look.content);
+    }
+}
+
+fn each_file(dir: &Path, change: impl Fn(&mut Vec<u8>) + Copy) {
+    for path in fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() {
+            each_file(&path, change);
+            continue;
+        }
+        let mut bytes = fs::read(&path).expect("read");
+        change(&mut bytes);
+        fs::write(&path, bytes).expect("written");
+    }
+}
+
+#[tokio::test]
+async fn damage_is_told_with_whose_look_lost_what() {
+    let town = Town::new().await;
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 3, 20_000).write();
+    alice.publish(&look.folder).await;
+    let fetched = bob.fetch(&alice.player).await;
+    flip_a_bit(Path::new(&fetched.files[0].path));
+    let mut events = bob.client().watch().await.expect("events");
+    bob.client().cache_verify().await.expect("verified");
+    let mut progress = 0;
+    let damage = loop {
+        match within("an event", events.next()).await.expect("events").expect("an event") {
+            Event::CacheProgress { work: CacheWork::Verify, files_total: 3, .. } => progress += 1,
+            Event::CacheDamaged { hashes, players, published } => break (hashes, players, published),
+            _ => {}
+        }
+    };
+    assert_eq!(damage, (vec![fetched.files[0].hash], vec![alice.player.clone()], false));
+    assert!(progress > 0);
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+}
+
+#[tokio::test]
+async fn the_cache_moves_while_the_daemon_runs_and_gc_spares_what_is_shown() {
+    let town = Town::new().await;
+    let (alice, mut bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let old = Mod::of_noise(town.path("old"), 1, 5, 20_000).write();
+    let new = Mod::of_noise(town.path("new"), 2, 5, 20_000).write();
+    alice.publish(&old.folder).await;
+    bob.fetch(&alice.player).await;
+    alice.publish(&new.folder).await;
+    let shown = bob.fetch(&alice.player).await;
+
+    let collected =
+        bob.client().cache_gc(CacheGc { to: Some(0), older_than_secs: None }).await.expect("done");
+    assert_eq!((collected.files, collected.bytes_left, collected.in_use), (5, 100_000, 100_000));
+    assert_same(&arrived(&shown), &new.content);
+
+    let refused = fault(bob.client().cache_move(&old.folder).await);
+    assert_eq!(refused.code, FaultCode::BadRequest, "{refused:?}");
+    assert!(refused.message.contains("empty folder"), "{refused:?}");
+    let there = town.path("there");
+    let mut events = bob.client().watch().await.expect("events");
+    let moved = bob.client().cache_move(&there).await.expect("moved");
+    assert_eq!((moved.files, moved.kept), (5, 5));
+    loop {
+        let event = within("an event", events.next()).await.expect("events").expect("an event");
+        if let Event::CacheMoved { from, to } = event {
+            assert_eq!((from, to), (moved.from.clone(), moved.to.clone()));
+            break;
+        }
+    }
+    // The game has the old names open, and may take the new ones.
+    assert_same(&arrived(&shown), &new.content);
+    let again = bob.fetch(&alice.player).await;
+    assert!(again.files.iter().all(|file| Path::new(&file.path).starts_with(&moved.to)), "{again:?}");
+    assert_same(&arrived(&again), &new.content);
+    bob.kill();
+    bob.start().await;
+    let again = bob.fetch(&alice.player).await;
+    assert_eq!(again.bytes_fetched, 0);
+    assert_same(&arrived(&again), &new.content);
+    assert!(!Path::new(&shown.files[0].path).exists(), "the old place is empty");
+}
+
+#[tokio::test]
+async fn a_kill_while_it_moves_loses_nothing() {
+    let town = Town::new().await;
+    let targets: Vec<_> = (0..5).map(|round| town.path(&format!("there{round}"))).collect();
+    killed_while_moving(&town, &targets).await;
+}
+
+#[tokio::test]
+async fn a_kill_while_it_is_copied_to_another_disk_loses_nothing() {
+    let town = Town::new().await;
+    let Some(one) = SmallDisk::mount(town.folder("one"), "64m") else { return };
+    let Some(other) = SmallDisk::mount(town.folder("other"), "64m") else { return };
+    // Each is another disk than the one before, whether the move before was cut short or not.
+    let targets: Vec<_> =
+        (0..6).map(|round| [one.path(), other.path()][round % 2].join(format!("there{round}"))).collect();
+    let cut_short = killed_while_moving(&town, &targets).await;
+    assert!(cut_short > 0, "no kill met a move");
+}
+
+/// Kills the daemon when so much of the cache is there; says how many moves were cut short by it.
+async fn killed_while_moving(town: &Town, targets: &[PathBuf]) -> usize {
+    const FILES: usize = 600;
+    let (alice, mut bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, FILES, 20_000).write();
+    alice.publish(&look.folder).await;
+    bob.fetch(&alice.player).await;
+    let count = |dir: &Path| fs::read_dir(dir.join("blobs")).map_or(0, Iterator::count);
+    let mut cut_short = 0;
+    for (there, files) in targets.iter().zip([1, FILES / 2, 0, FILES - 1, FILES, FILES / 3]) {
+        let here = PathBuf::from(bob.client().cache_stats().await.expect("stats").dir);
+        let (client, target) = (bob.client().clone(), there.clone());
+        let moving = tokio::spawn(async move { client.cache_move(&target).await });
+        within("the move", async {
+            while !moving.is_finished() && count(there) < files {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        bob.kill();
+        cut_short += usize::from(moving.await.expect("it ends").is_err());
+        bob.start().await;
+        let now = PathBuf::from(bob.client().cache_stats().await.expect("stats").dir);
+        assert!(now == here || now == *there, "{} and {}", here.display(), there.display());
+        let left = if now == here { there } else { &here };
+        assert_eq!((count(&now), count(left)), (FILES, 0), "all in one place: {files}");
+        let fetched = bob.fetch(&alice.player).await;
+        assert_eq!(fetched.bytes_fetched, 0, "killed at {files} files");
+        assert_same(&arrived(&fetched), &look.content);
+    }
+    cut_short
 }
 
 /// Leaves size and time as they are: a disk that forgets writes no note.

@@ -63,6 +63,7 @@ async fn a_bad_configuration_is_explained() {
         ("player = \"Alice\"", "@"),
         ("cache_limit = \"lots\"", "20 GiB"),
         ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
+        ("min_free = \"some\"", "1 GiB"),
         ("heartbeat = 0", "1 to 3600"),
         ("contact_requests = \"all\"", "ask or nobody"),
         ("plaer = \"x\"", "plaer"),

@@ -2,58 +2,26 @@
 
 #![cfg(target_os = "linux")]
 
-use fyteclub_client::FaultCode;
+use fyteclub_client::{Event, FaultCode};
 use fyteclub_tests::{
-    Town, fault,
+    SmallDisk, Town, fault,
     mods::{Mod, arrived, assert_same},
-    skipped,
+    within,
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
-
-/// A small disk in memory, gone with the story.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(at: PathBuf, size: &str) -> Option<Self> {
-        let disk = Self(at);
-        disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).then_some(disk)
-    }
-
-    fn resize(&self, size: &str) {
-        assert!(self.run("mount", &["-o", &format!("remount,size={size}")]), "remounted");
-    }
-
-    fn run(&self, program: &str, args: &[&str]) -> bool {
-        let mut command = Command::new(program);
-        let status = command.args(args).arg(&self.0).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        self.run("umount", &["-l"]);
-    }
-}
+use std::{fs, path::Path};
 
 const MB: usize = 1_000_000;
 
 #[tokio::test]
 async fn the_fetch_goes_on_when_there_is_room() {
     let town = Town::new().await;
-    let Some(disk) = Disk::mount(town.folder("disk"), "30m") else {
-        return skipped("a small disk cannot be mounted: this story needs root");
-    };
+    let Some(disk) = SmallDisk::mount(town.folder("disk"), "30m") else { return };
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
-    let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.0.join("bob"));
+    let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.path().join("bob"));
     bob.start().await;
     bob.befriend(&alice).await;
     let names_the_place =
-        |message: &str| message.contains(disk.0.to_str().expect("Unicode")) && message.contains("full");
+        |message: &str| message.contains(disk.path().to_str().expect("Unicode")) && message.contains("full");
 
     // Too large from the start: nothing travels.
     let large = Mod::of_noise(town.path("large"), 1, 8, 5 * MB).write();
@@ -72,45 +40,75 @@ async fn the_fetch_goes_on_when_there_is_room() {
 #[tokio::test]
 async fn somebody_else_fills_it_meanwhile() {
     let town = Town::new().await;
-    let Some(disk) = Disk::mount(town.folder("disk"), "60m") else {
-        return skipped("a small disk cannot be mounted: this story needs root");
-    };
+    let Some(disk) = SmallDisk::mount(town.folder("disk"), "60m") else { return };
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
-    let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.0.join("bob"));
+    let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.path().join("bob"));
     bob.start().await;
     bob.befriend(&alice).await;
     let look = Mod::of_noise(town.path("mod"), 1, 100, MB / 2).write();
     alice.publish(&look.folder).await;
 
-    // Room for it all when it begins, and then somebody takes most of it.
+    // Room for it all when it begins, and then somebody takes most of it, and later gives it back.
+    let mut events = bob.client().watch().await.expect("events");
+    let mut heard = async |wanted: fn(&Event) -> bool| loop {
+        let event = within("an event", events.next()).await.expect("events").expect("an event");
+        if wanted(&event) {
+            return event;
+        }
+    };
+    let film = disk.path().join("film");
+    let meanwhile = async {
+        heard(|event| matches!(event, Event::AppearanceOffered { .. })).await;
+        fill(&film, 45 * MB);
+        heard(|event| matches!(event, Event::CacheLowDisk { .. })).await;
+        fs::remove_file(&film).expect("removed");
+        heard(|event| matches!(event, Event::CacheDiskOk { .. })).await;
+    };
+    // It waits, and goes on by itself.
+    let (result, ()) = tokio::join!(bob.try_fetch(&alice.player, None), meanwhile);
+    let fetched = result.expect("it goes on by itself");
+    assert_same(&arrived(&fetched), &look.content);
+    assert!(!bob.client().cache_stats().await.expect("stats").low_disk);
+
+    // Restarting on a full disk is no reason to lose anything either.
+    fill_up(&disk.path().join("film"));
+    bob.kill();
+    bob.start().await;
+    assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
+}
+
+#[tokio::test]
+async fn what_waits_too_long_says_what_to_do_and_keeps_what_came() {
+    let town = Town::new().await;
+    let Some(disk) = SmallDisk::mount(town.folder("disk"), "60m") else { return };
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let mut bob = town.house("Bob Birch@Balmung").data_dir(disk.path().join("bob"));
+    bob = bob.config("min_free = \"4 MiB\"");
+    bob.start().await;
+    bob.befriend(&alice).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 100, MB / 2).write();
+    alice.publish(&look.folder).await;
     let mut events = bob.client().watch().await.expect("events");
     let fill = async {
         while let Some(Ok(event)) = events.next().await {
-            if matches!(event, fyteclub_client::Event::AppearanceOffered { .. }) {
+            if matches!(event, Event::AppearanceOffered { .. }) {
                 break;
             }
         }
-        fill(&disk.0.join("film"), 45 * MB);
+        fill(&disk.path().join("film"), 45 * MB);
     };
     let (result, ()) = tokio::join!(bob.try_fetch(&alice.player, None), fill);
-    if let Err(error) = result {
-        let full = fault(Err::<(), _>(error));
-        assert_eq!(full.code, FaultCode::DiskFull, "{full:?}");
-        assert!(full.message.contains(disk.0.to_str().expect("Unicode")), "{full:?}");
-    }
+    let full = fault(result);
+    assert_eq!((full.code, full.retryable), (FaultCode::DiskFull, true), "{full:?}");
+    assert!(full.message.contains(disk.path().to_str().expect("Unicode")), "{full:?}");
+    assert!(full.message.contains("make room") && full.message.contains("kept"), "{full:?}");
     let kept = bob.client().cache_stats().await.expect("it lives on");
-    fs::remove_file(disk.0.join("film")).expect("removed");
+    fs::remove_file(disk.path().join("film")).expect("removed");
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     // Of the bytes in the cache some are promised to files that are not whole yet.
     let missing = (100 - kept.files) * (MB / 2) as u64;
     assert!(fetched.bytes_fetched <= missing, "what came is kept: {kept:?}");
-
-    // Restarting on a full disk is no reason to lose anything either.
-    fill_up(&disk.0.join("film"));
-    bob.kill();
-    bob.start().await;
-    assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
 }
 
 /// As much of it as fits.

@@ -137,6 +137,20 @@ pub enum CacheCommand {
     Stats,
     /// Read every stored file again and remove those that are damaged
     Verify,
+    /// Remove what is over the limit, what is left over, and what you name; never what is in use
+    Gc {
+        /// Make the cache no larger than this, as in "5 GiB"; the longest unused files go first
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        to: Option<u64>,
+        /// Remove what was not used for so many days
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<u32>,
+    },
+    /// Move the cache to another folder or disk, while the daemon runs
+    Move {
+        /// An empty folder, or one that is not there yet
+        dir: PathBuf,
+    },
 }
 
 fn who(text: &str) -> Result<Who, String> {
@@ -144,6 +158,26 @@ fn who(text: &str) -> Result<Who, String> {
         true => text.parse::<PeerId>().map(Who::from).map_err(|error| error.to_string()),
         false => text.parse::<PlayerName>().map(Who::from).map_err(|error| error.to_string()),
     }
+}
+
+/// `5 GiB`, `500 MB`, `70000000`.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "a size reads like 5 GiB, 500 MB or 70000000".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wrong)
 }
 
 fn option_choice(text: &str) -> Result<OptionChoice, String> {
@@ -180,6 +214,16 @@ mod tests {
         let key = who(&PeerId::from_bytes([7; 32]).to_string()).expect("a key");
         assert!(key.player.is_none() && key.peer_id.is_some());
         assert!(who("ed25519:short@World").is_err() && who("Alice").is_err());
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        for (text, bytes) in [("5 GiB", 5 << 30), ("500MB", 500_000_000), ("0", 0), ("1k", 1024)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "GiB", "-1", "1.5 GiB", "99999999999 TiB", "5 elephants"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ Exit codes:
   2    the command line is wrong
   3    the daemon is not running, or cannot be reached
   4    not now: no such player online, or no way to it; trying again later can help
-  5    `cache verify` found damaged files and removed them
+  5    `cache verify` or `cache move` found damaged files and removed them
   130  interrupted with Ctrl-C; the daemon goes on";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,6 +81,15 @@ pub fn transfer(now: &TransferStatus) -> String {
     words
 }
 
+/// Why transfers wait.
+pub fn low_disk(free: u64, min_free: u64) -> String {
+    format!(
+        "transfers wait for room on the disk: {} are free, and {} stay so (min_free)",
+        bytes(free),
+        bytes(min_free)
+    )
+}
+
 pub fn path(path: PathKind) -> &'static str {
     match path {
         PathKind::Loopback => "this machine",

@@ -78,6 +78,8 @@ async fn help_is_what_was_agreed() {
         "peers trust",
         "cache",
         "cache verify",
+        "cache gc",
+        "cache move",
         "watch",
         "shutdown",
     ] {
@@ -112,6 +114,8 @@ async fn a_wrong_command_line_is_code_2() {
         &["contacts", "add", "A B@C", "k"],
         &["contacts"],
         &["cache"],
+        &["cache", "gc", "--to", "much"],
+        &["cache", "move"],
     ] {
         let ended = Ended::of(within(ctl("nowhere", args).output()).await.expect("runs"));
         assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{args:?}");
@@ -136,6 +140,9 @@ async fn status_is_for_people_and_for_programs() {
     let mut expected = status();
     // What an older daemon does not say is shown as nothing.
     expected["portMapping"] = json!("");
+    for (key, nothing) in [("dir", json!("")), ("minFree", json!(0)), ("lowDisk", json!(false))] {
+        expected["cache"][key] = nothing;
+    }
     expected["phonebooks"]
         .as_array_mut()
         .expect("a list")
@@ -339,20 +346,52 @@ async fn verify_tells_by_its_code_that_files_were_damaged() {
     let verified = |bad: Value| json!({"files": 3, "bytes": 3000, "bad": bad});
     let good = verified(json!([]));
     let ended = run(&["cache", "verify"], async |mut caller| {
-        caller.answer("cache.verify", good).await;
+        caller.answer("watch", json!({})).await;
+        let call = caller.expect("cache.verify").await;
+        let progress =
+            json!({"work": "verify", "files": 1, "filesTotal": 3, "bytes": 1000, "bytesTotal": 3000});
+        caller.event("cache.progress", progress).await;
+        caller.reply(call.id, good).await;
     })
     .await;
     assert_eq!(
         (ended.code, ended.out.as_str()),
         (0, "3 files read, 3.0 kB: every one is what its name says.\n")
     );
+    assert_eq!(ended.err, "1 of 3 files, 1.0 of 3.0 kB\n");
     let bad = verified(json!([hash('d')]));
     let ended = run(&["cache", "verify", "--json"], async |mut caller| {
+        caller.answer("watch", json!({})).await;
         caller.answer("cache.verify", bad).await;
     })
     .await;
     assert_eq!((ended.code, ended.err.as_str()), (5, ""));
     assert_eq!(serde_json::from_str::<Value>(&ended.out).expect("JSON")["bad"], json!([hash('d')]));
+}
+
+#[tokio::test]
+async fn gc_and_move_say_what_was_asked_and_what_came_of_it() {
+    let collected = json!({"files": 3, "bytes": 3000, "unfinished": 1, "bytesLeft": 9000, "inUse": 9000});
+    let ended = run(&["cache", "gc", "--to", "5kB", "--older-than", "2"], async |mut caller| {
+        let params = caller.answer("cache.gc", collected).await;
+        assert_eq!(params, json!({"to": 5000, "olderThanSecs": 172_800}));
+    })
+    .await;
+    assert!(ended.out.contains("9.0 kB are in use and stay"), "{}", ended.out);
+    let dir = std::env::temp_dir().join("fyteclub-there");
+    let place = dir.to_str().expect("Unicode");
+    let moved = json!({"from": "/a", "to": "/b", "files": 3, "bytes": 3000, "kept": 1});
+    let ended = run(&["cache", "move", place], async |mut caller| {
+        caller.answer("watch", json!({})).await;
+        assert_eq!(caller.answer("cache.move", moved).await, json!({"dir": place}));
+    })
+    .await;
+    assert!(ended.code == 0 && ended.out.contains("in /b now"), "{}", ended.out);
+    assert!(
+        ended.out.contains("Also still in /a, until the daemon starts anew: 1 file in use."),
+        "{}",
+        ended.out
+    );
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use super::coordinator::{
     Coordinator,
     requests::{
-        AskCache, AskContacts, AskFetch, AskPeers, AskStatus, ForgetContact, Invite, Publish, Shutdown,
-        Unpublish, VerifyCache, Wish, WishContact,
+        AskCache, AskContacts, AskFetch, AskPeers, AskStatus, CollectCache, ForgetContact, Invite, MoveCache,
+        Publish, Shutdown, Unpublish, VerifyCache, Wish, WishContact,
     },
 };
 use crate::{
@@ -28,6 +28,7 @@ use fyteclub_proto::{
 use serde::Serialize;
 use std::{future::Future, path::PathBuf, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
 
 /// Frames that may wait for a client to read; then it waits itself.
 const WAITING_MAX: usize = 256;
@@ -96,6 +97,26 @@ impl IpcClient {
         self.reply(id, async move { asked.await.unwrap_or_else(|error| Err(gone(error))) }, ctx);
     }
 
+    /// As [`Self::ask`], for what is broken off when this client leaves.
+    fn ask_while<M, T>(&self, id: u64, message: impl FnOnce(CancellationToken) -> M, ctx: &mut Context<Self>)
+    where
+        M: Message<Result = Result<T, Fault>> + Send + 'static,
+        T: Serialize + Send + 'static,
+        Coordinator: Handler<M>,
+    {
+        let left = CancellationToken::new();
+        let asked = self.coordinator.send(message(left.clone()));
+        let here = left.drop_guard();
+        self.reply(
+            id,
+            async move {
+                let _here = here;
+                asked.await.unwrap_or_else(|error| Err(gone(error)))
+            },
+            ctx,
+        );
+    }
+
     fn request(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
         match request {
             Request::Hello(hello) => {
@@ -145,7 +166,11 @@ impl IpcClient {
             Request::Invite => self.ask(id, Invite, ctx),
             Request::Join(join) => self.ask(id, WishContact(Wish::Join(join)), ctx),
             Request::CacheStats => self.ask(id, AskCache, ctx),
-            Request::CacheVerify => self.ask(id, VerifyCache, ctx),
+            Request::CacheVerify => self.ask_while(id, VerifyCache, ctx),
+            Request::CacheGc(gc) => self.ask(id, CollectCache(gc), ctx),
+            Request::CacheMove(to) => {
+                self.ask_while(id, |left| MoveCache { dir: PathBuf::from(to.dir), left }, ctx);
+            }
             Request::Watch => {
                 self.reply(id, async { Ok(Empty {}) }, ctx);
                 self.watch(ctx);

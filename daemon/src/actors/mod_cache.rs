@@ -1,27 +1,158 @@
 //! The mod cache: owns the store, hands it to pumps, and runs what takes long on blocking threads.
+//!
+//! It watches the disk when it is told to, and while nobody needs the store it goes round it, slowly, and looks whether
+//! the files are still right. What it finds rises as [`CacheFact`]s.
 
 use crate::{
-    io::store::{Stats, Store, Verified},
+    io::store::{
+        Collected, Damage, Disk, Evicted, MoveError, MoveProgress, Moved, Patrol, Stats, Store, StoreError,
+        Verified, Wish,
+    },
     penumbra::Choice,
     pumps::{
         blocking,
         scan::{self, ScanError, Scanned},
     },
 };
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use fyteclub_proto::local::request::Publish;
-use std::{path::PathBuf, time::Duration};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, WrapFuture,
+};
+use fyteclub_proto::{
+    id::BlobHash,
+    local::{CacheWork, request::Publish},
+};
+use std::{
+    ops::ControlFlow,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio_util::sync::CancellationToken;
 
 /// How often what was stored is made safe against a loss of power. A kill loses nothing of it.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// One step of the patrol a second, and how much it reads: 20 GiB in six hours, for a thousandth of a core.
+const PATROL_EVERY: Duration = Duration::from_secs(1);
+const PATROL_BYTES: u64 = 1 << 20;
+/// The patrol goes on when nobody took or served anything for so long.
+const QUIET: Duration = Duration::from_secs(10);
+/// Between two words about how far something is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
 
 pub struct ModCache {
     store: Store,
+    facts: Option<Recipient<CacheFact>>,
+    /// Away while it takes a step.
+    patrol: Option<Patrol>,
+    looking: bool,
+    low: bool,
+}
+
+/// What the coordinator hears of the cache.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum CacheFact {
+    /// The disk fell below its bound, whatever could go went already.
+    LowDisk(Disk),
+    DiskOk(Disk),
+    Evicted(Evicted),
+    Damaged(Vec<BlobHash>),
+    Progress {
+        work: CacheWork,
+        files: u64,
+        files_total: u64,
+        bytes: u64,
+        bytes_total: u64,
+    },
+    Moved {
+        from: PathBuf,
+        to: PathBuf,
+    },
 }
 
 impl ModCache {
     pub fn new(store: Store) -> Self {
-        Self { store }
+        let patrol = Some(Patrol::new(store.clone()));
+        Self { store, facts: None, patrol, looking: false, low: false }
+    }
+
+    fn tell(&self, fact: CacheFact) {
+        if let Some(facts) = &self.facts {
+            facts.do_send(fact);
+        }
+    }
+
+    fn tell_damage(&self, damage: Damage) {
+        if !damage.is_empty() {
+            self.tell(CacheFact::Damaged(damage));
+        }
+    }
+
+    fn patrol(&mut self, ctx: &mut Context<Self>) {
+        if self.store.idle_for() < QUIET || !self.patrol.as_mut().is_some_and(|p| p.is_due(SystemTime::now()))
+        {
+            return;
+        }
+        let Some(mut patrol) = self.patrol.take() else { return };
+        let step = blocking(move || {
+            let damage = patrol.step(PATROL_BYTES);
+            (patrol, damage)
+        });
+        ctx.spawn(step.into_actor(self).map(|(patrol, damage), cache, _| {
+            cache.patrol = Some(patrol);
+            cache.tell_damage(damage);
+        }));
+    }
+
+    /// Looks how the disk stands, on a thread that may wait for it. One look at a time.
+    fn look(&mut self, evict: bool, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.looking, true) {
+            return;
+        }
+        let store = self.store.clone();
+        let look = blocking(move || match evict {
+            true => store.relieve(),
+            false => (store.disk(), Evicted::default()),
+        });
+        ctx.spawn(look.into_actor(self).map(|(disk, evicted), cache, _| {
+            cache.looking = false;
+            if evicted.files > 0 {
+                cache.tell(CacheFact::Evicted(evicted));
+            }
+            let Some(disk) = disk else { return };
+            if !cache.low && disk.is_low() {
+                cache.low = true;
+                cache.tell(CacheFact::LowDisk(disk));
+            } else if cache.low && disk.is_comfortable() {
+                cache.low = false;
+                cache.tell(CacheFact::DiskOk(disk));
+            }
+        }));
+    }
+}
+
+/// Says how far work is, now and then and at its end.
+struct Teller {
+    facts: Option<Recipient<CacheFact>>,
+    work: CacheWork,
+    last: Option<Instant>,
+    left: CancellationToken,
+}
+
+impl Teller {
+    fn tell(&mut self, now: MoveProgress) -> ControlFlow<()> {
+        let MoveProgress { files, files_total, bytes, bytes_total } = now;
+        let due = files == files_total || self.last.is_none_or(|last| last.elapsed() >= TELL_EVERY);
+        if let Some(facts) = self.facts.as_ref().filter(|_| due) {
+            self.last = Some(Instant::now());
+            facts.do_send(CacheFact::Progress {
+                work: self.work,
+                files: files as u64,
+                files_total: files_total as u64,
+                bytes,
+                bytes_total,
+            });
+        }
+        if self.left.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -43,6 +174,7 @@ impl Actor for ModCache {
                 .into_actor(cache),
             );
         });
+        ctx.run_interval(PATROL_EVERY, Self::patrol);
     }
 }
 
@@ -60,10 +192,39 @@ impl Message for Scan {
 #[rtype(result = "Stats")]
 pub struct ReadStats;
 
-/// Reads every cached file against its name; bad ones are removed.
+/// To whom facts rise.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Listen(pub Recipient<CacheFact>);
+
+/// Looks how much room the disk has; with `evict` makes room where there is too little.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LookAtDisk {
+    pub evict: bool,
+}
+
+/// A write found the disk full, whatever its figures say.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Full;
+
+/// Reads every cached file against its name; bad ones are removed. The token breaks it off.
 #[derive(Message)]
 #[rtype(result = "Verified")]
-pub struct Verify;
+pub struct Verify(pub CancellationToken);
+
+#[derive(Message)]
+#[rtype(result = "Result<Collected, StoreError>")]
+pub struct Collect(pub Wish);
+
+/// Moves the cache to another folder; the token breaks it off as long as it can be.
+#[derive(Message)]
+#[rtype(result = "Result<Moved, MoveError>")]
+pub struct Move {
+    pub dir: PathBuf,
+    pub left: CancellationToken,
+}
 
 /// The last checkpoint before the end.
 #[derive(Message)]
@@ -83,19 +244,93 @@ impl Handler<Scan> for ModCache {
 }
 
 impl Handler<ReadStats> for ModCache {
-    type Result = actix::MessageResult<ReadStats>;
+    type Result = ResponseFuture<Stats>;
 
     fn handle(&mut self, _: ReadStats, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(self.store.stats())
+        let store = self.store.clone();
+        // Asks the disk, which may be far away.
+        Box::pin(blocking(move || store.stats()))
+    }
+}
+
+impl Handler<Listen> for ModCache {
+    type Result = ();
+
+    fn handle(&mut self, listen: Listen, _: &mut Self::Context) {
+        self.facts = Some(listen.0);
+    }
+}
+
+impl Handler<LookAtDisk> for ModCache {
+    type Result = ();
+
+    fn handle(&mut self, look: LookAtDisk, ctx: &mut Self::Context) {
+        self.look(look.evict, ctx);
+    }
+}
+
+impl Handler<Full> for ModCache {
+    type Result = ();
+
+    fn handle(&mut self, _: Full, ctx: &mut Self::Context) {
+        if self.low {
+            return;
+        }
+        let store = self.store.clone();
+        ctx.spawn(blocking(move || store.disk()).into_actor(self).map(|disk, cache, _| match disk {
+            // Nobody will say when there is room again: the next try tells.
+            None => cache.tell(CacheFact::DiskOk(Disk { free: 0, floor: 0 })),
+            Some(_) if std::mem::replace(&mut cache.low, true) => {}
+            Some(disk) => cache.tell(CacheFact::LowDisk(disk)),
+        }));
     }
 }
 
 impl Handler<Verify> for ModCache {
-    type Result = ResponseFuture<Verified>;
+    type Result = actix::ResponseActFuture<Self, Verified>;
 
-    fn handle(&mut self, _: Verify, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, verify: Verify, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
-        Box::pin(blocking(move || store.verify(|_, _| ())))
+        let (facts, work) = (self.facts.clone(), CacheWork::Verify);
+        let mut teller = Teller { facts, work, last: None, left: verify.0 };
+        let verifying = blocking(move || {
+            store.verify(|so_far, files_total, bytes_total| {
+                let Verified { files, bytes, .. } = *so_far;
+                teller.tell(MoveProgress { files, files_total, bytes, bytes_total })
+            })
+        });
+        Box::pin(verifying.into_actor(self).map(|verified, cache, _| {
+            cache.tell_damage(verified.bad.clone());
+            verified
+        }))
+    }
+}
+
+impl Handler<Collect> for ModCache {
+    type Result = ResponseFuture<Result<Collected, StoreError>>;
+
+    fn handle(&mut self, collect: Collect, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        Box::pin(blocking(move || store.collect(collect.0)))
+    }
+}
+
+impl Handler<Move> for ModCache {
+    type Result = actix::ResponseActFuture<Self, Result<Moved, MoveError>>;
+
+    fn handle(&mut self, asked: Move, _: &mut Self::Context) -> Self::Result {
+        let store = self.store.clone();
+        let (facts, work) = (self.facts.clone(), CacheWork::Move);
+        let mut teller = Teller { facts, work, last: None, left: asked.left };
+        let moving = blocking(move || store.move_to(&asked.dir, |now| teller.tell(now)));
+        Box::pin(moving.into_actor(self).map(|moved, cache, _| {
+            if let Ok(Moved { from, to, bad, .. }) = &moved {
+                tracing::info!("the cache was moved");
+                cache.tell(CacheFact::Moved { from: from.clone(), to: to.clone() });
+                cache.tell_damage(bad.clone());
+            }
+            moved
+        }))
     }
 }
 
@@ -103,8 +338,11 @@ impl Handler<Close> for ModCache {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Close, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
+        let (store, patrol) = (self.store.clone(), self.patrol.take());
         Box::pin(blocking(move || {
+            if let Some(mut patrol) = patrol {
+                patrol.save();
+            }
             if let Err(error) = store.checkpoint() {
                 tracing::warn!("the cache's index could not be saved: {error}");
             }

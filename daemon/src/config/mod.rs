@@ -17,6 +17,8 @@ use std::{
 /// What today's systems keep for friends' looks.
 const CACHE_LIMIT: u64 = 20 << 30;
 const CACHE_LIMIT_MIN: u64 = 64 << 20;
+/// More than a whole disk of today is a slip of the keyboard.
+const MIN_FREE_MAX: u64 = 1 << 50;
 /// A secret that is shorter can be guessed by whoever runs a phone book.
 const HIDDEN_SECRET_MIN: usize = 16;
 const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
@@ -48,6 +50,8 @@ pub struct Raw {
     pub ipc: Option<String>,
     /// Bytes, or a number with KiB, MiB, GiB or TiB.
     pub cache_limit: Option<Size>,
+    /// What of the disk stays free for others, written likewise; 0 switches that off.
+    pub min_free: Option<Size>,
     pub compression: Option<String>,
     /// Seconds between registrations with a phone book.
     pub heartbeat: Option<u64>,
@@ -67,6 +71,15 @@ pub struct Raw {
 pub enum Size {
     Bytes(u64),
     Text(String),
+}
+
+impl Size {
+    fn into_text(self) -> String {
+        match self {
+            Self::Bytes(bytes) => bytes.to_string(),
+            Self::Text(text) => text,
+        }
+    }
 }
 
 impl Raw {
@@ -93,6 +106,7 @@ impl Raw {
             listen: text("FYTECLUB_LISTEN"),
             ipc: text("FYTECLUB_IPC"),
             cache_limit: text("FYTECLUB_CACHE_LIMIT").map(Size::Text),
+            min_free: text("FYTECLUB_MIN_FREE").map(Size::Text),
             compression: text("FYTECLUB_COMPRESSION"),
             heartbeat,
             visibility: text("FYTECLUB_VISIBILITY"),
@@ -127,6 +141,7 @@ impl Raw {
             listen: self.listen.or(lower.listen),
             ipc: self.ipc.or(lower.ipc),
             cache_limit: self.cache_limit.or(lower.cache_limit),
+            min_free: self.min_free.or(lower.min_free),
             compression: self.compression.or(lower.compression),
             heartbeat: self.heartbeat.or(lower.heartbeat),
             visibility: self.visibility.or(lower.visibility),
@@ -155,6 +170,8 @@ pub struct Config {
     /// `None`: the default endpoint, or one in the data folder where another daemon has that.
     pub ipc: Option<String>,
     pub cache_limit: u64,
+    /// `None`: a GiB, or 2 % of a small disk.
+    pub min_free: Option<u64>,
     pub compression: Compression,
     pub heartbeat: Duration,
     /// Who finds this player in a phone book.
@@ -225,16 +242,20 @@ impl Config {
                 wrong("listen", text, "it must read IP:PORT, 0.0.0.0:0 for any free port".into())
             })?,
         };
-        let cache_limit = match &raw.cache_limit {
+        let cache_limit = match raw.cache_limit.map(Size::into_text) {
             None => CACHE_LIMIT,
-            Some(size) => {
-                let shown = match size {
-                    Size::Bytes(bytes) => bytes.to_string(),
-                    Size::Text(text) => text.clone(),
-                };
-                parse_size(&shown).filter(|bytes| *bytes >= CACHE_LIMIT_MIN).ok_or_else(|| {
-                    wrong("cache_limit", &shown, "it must be at least 64 MiB, written like `20 GiB`".into())
-                })?
+            Some(shown) => parse_size(&shown).filter(|bytes| *bytes >= CACHE_LIMIT_MIN).ok_or_else(|| {
+                wrong("cache_limit", &shown, "it must be at least 64 MiB, written like `20 GiB`".into())
+            })?,
+        };
+        let min_free = match raw.min_free.map(Size::into_text) {
+            None => None,
+            Some(shown) => {
+                let bytes = parse_size(&shown).filter(|bytes| *bytes <= MIN_FREE_MAX);
+                Some(bytes.ok_or_else(|| {
+                    let expected = "it must be what stays free on the disk, written like `1 GiB`";
+                    wrong("min_free", &shown, expected.into())
+                })?)
             }
         };
         let compression = match raw.compression.as_deref() {
@@ -292,6 +313,7 @@ impl Config {
             listen,
             ipc: raw.ipc,
             cache_limit,
+            min_free,
             compression,
             heartbeat,
             listing,
@@ -312,7 +334,12 @@ impl std::fmt::Display for Config {
         writeln!(f, "phonebooks  = [{}]", self.phonebooks.join(", "))?;
         writeln!(f, "listen      = {}", self.listen)?;
         writeln!(f, "ipc         = {}", self.ipc.as_deref().unwrap_or("(default)"))?;
+        writeln!(f, "cache       = {}", crate::io::store::cache_dir(&self.data_dir).display())?;
         writeln!(f, "cache_limit = {} MiB", self.cache_limit >> 20)?;
+        match self.min_free {
+            Some(bytes) => writeln!(f, "min_free    = {} MiB", bytes >> 20)?,
+            None => writeln!(f, "min_free    = (1024 MiB, or 2 % of a small disk)")?,
+        }
         writeln!(f, "compression = {:?}", self.compression)?;
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
         writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;
@@ -376,6 +403,8 @@ mod tests {
             ("listen = \"7777\"", "IP:PORT"),
             ("cache_limit = \"lots\"", "20 GiB"),
             ("cache_limit = 5", "64 MiB"),
+            ("min_free = \"some\"", "1 GiB"),
+            ("min_free = \"5000 TiB\"", "1 GiB"),
             ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
             ("compression = \"max\"", "auto, always or never"),
             ("heartbeat = 0", "1 to 3600"),

@@ -254,7 +254,7 @@ impl Outcome {
             Failed::Peer(code) => Some(End::Misbehaved(code)),
             Failed::Local(error) => {
                 notes(Note::Local(error));
-                Some(End::Broken)
+                Some(End::Unkept)
             }
         }
     }

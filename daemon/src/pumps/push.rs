@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn consent_that_ends_in_the_middle_of_a_file_ends_the_file() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (store, _) = Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX }).expect("a store");
+        let (store, _) =
+            Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: None }).expect("a store");
         let path = dir.path().join("large.tex");
         fs::write(&path, vec![7; 3 * CHUNK_SIZE]).expect("written");
         let hash = store.index_source(&path).expect("read").hash;

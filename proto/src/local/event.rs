@@ -62,4 +62,35 @@ pub enum Event {
     },
     #[serde(rename = "cache.evicted")]
     CacheEvicted { files: u64, bytes: u64 },
+    /// The disk is nearly full: nothing new is asked of anybody until there is room again.
+    #[serde(rename = "cache.lowDisk")]
+    CacheLowDisk { free: u64, min_free: u64 },
+    #[serde(rename = "cache.diskOk")]
+    CacheDiskOk { free: u64, min_free: u64 },
+    /// Cached files were not any more what their names say, and are gone. Fetching the players named brings theirs back.
+    #[serde(rename = "cache.damaged")]
+    CacheDamaged {
+        hashes: Vec<BlobHash>,
+        /// Whose shown looks lost a file.
+        players: Vec<PlayerName>,
+        /// Whether this player's own look did.
+        published: bool,
+    },
+    /// At most five a second.
+    #[serde(rename = "cache.progress")]
+    CacheProgress { work: CacheWork, files: u64, files_total: u64, bytes: u64, bytes_total: u64 },
+    /// The files are in another folder now. What is in use lies in the old one too until the daemon starts anew.
+    #[serde(rename = "cache.moved")]
+    CacheMoved { from: String, to: String },
+}
+
+/// What takes long with the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CacheWork {
+    Verify,
+    Move,
+    /// Work that this client is too old for.
+    #[serde(other)]
+    Unknown,
 }

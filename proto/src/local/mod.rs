@@ -13,7 +13,7 @@ pub mod fault;
 pub mod reply;
 pub mod request;
 
-pub use event::Event;
+pub use event::{CacheWork, Event};
 pub use fault::{Fault, FaultCode};
 pub use request::Request;
 

@@ -235,7 +235,7 @@ pub struct Invited {
     pub expires: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStats {
     pub bytes: u64,
@@ -245,6 +245,18 @@ pub struct CacheStats {
     /// Of `files`, those that are in use and therefore stay.
     #[serde(default)]
     pub pinned: u64,
+    /// The folder with the files.
+    #[serde(default)]
+    pub dir: String,
+    /// Bytes that its disk has free; absent where nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<u64>,
+    /// Bytes that stay free on it: below that transfers wait.
+    #[serde(default)]
+    pub min_free: u64,
+    /// Whether transfers wait for room on the disk now.
+    #[serde(default)]
+    pub low_disk: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,4 +267,33 @@ pub struct CacheVerified {
     pub bytes: u64,
     /// Files whose bytes did not match their name: removed, to be fetched again when needed.
     pub bad: Vec<BlobHash>,
+}
+
+/// What made room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheCollected {
+    /// Removed, with those that had not come whole.
+    pub files: u64,
+    pub bytes: u64,
+    /// Leftovers among them and beside them that nobody would have finished.
+    pub unfinished: u64,
+    pub bytes_left: u64,
+    /// Of `bytes_left`, what is in use and therefore stays.
+    pub in_use: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheMoved {
+    /// The folders with `blobs` in them: a path below the one is the same path below the other.
+    pub from: String,
+    pub to: String,
+    pub files: u64,
+    pub bytes: u64,
+    /// Were damaged already, and not taken along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bad: Vec<BlobHash>,
+    /// Files in use, which lie in the old folder too until the daemon starts anew.
+    pub kept: u64,
 }

@@ -46,6 +46,10 @@ pub enum Request {
     CacheStats,
     /// Re-reads every cached file against its hash: [`super::reply::CacheVerified`].
     CacheVerify,
+    /// Makes room now: [`super::reply::CacheCollected`].
+    CacheGc(CacheGc),
+    /// Moves the cache to another folder: [`super::reply::CacheMoved`].
+    CacheMove(CacheMove),
     /// From now on events are pushed to this client. Answers `{}`, then a first `state` event.
     Watch,
     /// Answers `{}` and stops the daemon.
@@ -197,6 +201,24 @@ pub struct Join {
     pub link: String,
 }
 
+/// What is to go beside what is over the limit, and what nobody will finish. Never what is in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CacheGc {
+    /// Until the cache has no more bytes than this, the longest unused first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// Whatever was not used for so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than_secs: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheMove {
+    /// Absolute path of an empty folder, or of one that is not there yet.
+    pub dir: String,
+}
+
 impl Request {
     /// The stable string of the verb.
     pub fn op(&self) -> &'static str {
@@ -219,6 +241,8 @@ impl Request {
             Self::Join(_) => "contacts.join",
             Self::CacheStats => "cache.stats",
             Self::CacheVerify => "cache.verify",
+            Self::CacheGc(_) => "cache.gc",
+            Self::CacheMove(_) => "cache.move",
             Self::Watch => "watch",
             Self::Shutdown => "shutdown",
         }
@@ -240,6 +264,8 @@ impl Request {
             | Self::BlockContact(params)
             | Self::UnblockContact(params) => serde_json::to_value(params)?,
             Self::Join(params) => serde_json::to_value(params)?,
+            Self::CacheGc(params) => serde_json::to_value(params)?,
+            Self::CacheMove(params) => serde_json::to_value(params)?,
             Self::Status
             | Self::Unpublish
             | Self::Peers
@@ -283,6 +309,8 @@ impl Request {
             "contacts.join" => Self::Join(params(call)?),
             "cache.stats" => Self::CacheStats,
             "cache.verify" => Self::CacheVerify,
+            "cache.gc" => Self::CacheGc(params(call)?),
+            "cache.move" => Self::CacheMove(params(call)?),
             "watch" => Self::Watch,
             "shutdown" => Self::Shutdown,
             other => {

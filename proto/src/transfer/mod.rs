@@ -71,6 +71,8 @@ pub enum Input {
         request: RequestId,
         end: End,
     },
+    /// Whether nothing new is asked, because there is no place for it; what is under way may end.
+    Hold(bool),
     Time,
 }
 
@@ -81,6 +83,8 @@ pub enum End {
     Complete,
     /// The stream broke.
     Broken,
+    /// This side could not keep what came: nothing was wrong with the source.
+    Unkept,
     /// The source serves too many already.
     Busy,
     /// The source does not share with us.
@@ -170,6 +174,7 @@ pub struct Transfer {
     /// Why a source had not what was asked: changed weighs more than gone, because a newer look may have it.
     lacking: Failure,
     starved: bool,
+    held: bool,
     over: bool,
     outputs: VecDeque<Output>,
 }
@@ -190,6 +195,7 @@ impl Transfer {
             lost: Failure::Unreachable,
             lacking: Failure::Gone,
             starved: false,
+            held: false,
             over: false,
             outputs: VecDeque::new(),
         };
@@ -226,6 +232,7 @@ impl Transfer {
             Input::Verified { request, hash, chunks } => self.verified(now, request, hash, chunks),
             Input::Lacking { request, hash, changed } => self.lacking(now, request, hash, changed),
             Input::Ended { request, end } => self.ended(now, request, end),
+            Input::Hold(held) => self.held = held,
             Input::Time => self.time(now),
         }
         self.ask(now);
@@ -279,6 +286,7 @@ impl Transfer {
         source.open -= 1;
         match end {
             End::Complete if !unfinished => {}
+            End::Unkept => {}
             // A source that ends early without a word would be asked the same at once, for ever.
             End::Complete => self.accuse(peer, CloseCode::OutOfTurn),
             End::Busy | End::Broken => {
@@ -338,6 +346,9 @@ impl Transfer {
 
     /// Fills every source's free places.
     fn ask(&mut self, now: Instant) {
+        if self.held {
+            return;
+        }
         for (peer, source) in &mut self.sources {
             while source.open < STREAMS_PER_SOURCE && source.resting.is_none() {
                 let (pieces, owed) = self.queue.pick(*peer);
@@ -356,6 +367,8 @@ impl Transfer {
     fn conclude(&mut self) {
         if self.progress.files_done == self.progress.files_total {
             self.finish(Output::Done);
+        } else if self.held {
+            // Nothing is asked of anybody: whether somebody lacks is told when it matters again.
         } else if self.sources.is_empty() {
             if !std::mem::replace(&mut self.starved, true) {
                 self.outputs.push_back(Output::Starved(self.lost));

@@ -5,11 +5,11 @@ use fyteclub_proto::{
     appearance::{ObjectKind, Swap},
     id::{BlobHash, PeerId, PlayerName},
     local::{
-        Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request,
         reply::{
-            CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, FetchedFile, FetchedObject, Hello,
-            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, Standing,
-            Status, TransferStatus,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
+            FetchedFile, FetchedObject, Hello, Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers,
+            PhonebookStatus, Published, Standing, Status, TransferStatus,
         },
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
@@ -115,6 +115,19 @@ fn contacts() -> Vec<Contact> {
     vec![paired, requested, asking, blocked]
 }
 
+fn cache_stats() -> CacheStats {
+    CacheStats {
+        bytes: 1000,
+        files: 10,
+        limit: 1 << 30,
+        pinned: 500,
+        dir: "/home/bob/.local/share/fyteclub".into(),
+        free: Some(900_000_000),
+        min_free: 1 << 30,
+        low_disk: true,
+    }
+}
+
 fn status() -> Status {
     let phonebook = PhonebookStatus {
         url: "http://127.0.0.1:3000".into(),
@@ -142,7 +155,7 @@ fn status() -> Status {
         appearance: Some(look()),
         peers: peers()[..2].to_vec(),
         transfers: vec![transfer()],
-        cache: CacheStats { bytes: 1000, files: 10, limit: 1 << 30, pinned: 500 },
+        cache: cache_stats(),
     }
 }
 
@@ -241,6 +254,12 @@ fn calls() -> Vec<Example> {
         call("contacts_join", Request::Join(request::Join { link: "fyteclub://join/x".into() })),
         call("cache_stats", Request::CacheStats),
         call("cache_verify", Request::CacheVerify),
+        call("cache_gc", Request::CacheGc(request::CacheGc::default())),
+        call(
+            "cache_gc_more",
+            Request::CacheGc(request::CacheGc { to: Some(1 << 30), older_than_secs: Some(2_592_000) }),
+        ),
+        call("cache_move", Request::CacheMove(request::CacheMove { dir: "/mnt/large/fyteclub".into() })),
         call("watch", Request::Watch),
         call("shutdown", Request::Shutdown),
     ]
@@ -263,6 +282,14 @@ fn replies() -> Vec<Example> {
         out: None,
         ..fetched()
     };
+    let moved = CacheMoved {
+        from: "/home/bob/.local/share/fyteclub".into(),
+        to: "/mnt/large/fyteclub".into(),
+        files: 10,
+        bytes: 1000,
+        bad: vec![BlobHash::of(b"a")],
+        kept: 3,
+    };
     let failure = Reply::failure(1, Fault::new(FaultCode::NotFound, "nobody of that name is online"));
     vec![
         reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
@@ -275,11 +302,22 @@ fn replies() -> Vec<Example> {
         reply("contacts", Contacts { contacts: contacts() }),
         reply("contact", contacts().remove(0)),
         reply("invited", Invited { link: "fyteclub://join/x".into(), expires: 1_700_086_400_000 }),
-        reply("cache_stats", CacheStats { bytes: 1000, files: 10, limit: 1 << 30, pinned: 500 }),
+        reply("cache_stats", cache_stats()),
+        reply("cache_stats_disk_unknown", CacheStats { free: None, low_disk: false, ..cache_stats() }),
+        reply(
+            "cache_collected",
+            CacheCollected { files: 3, bytes: 300, unfinished: 1, bytes_left: 700, in_use: 500 },
+        ),
+        reply("cache_moved", moved.clone()),
+        reply("cache_moved_without_damaged", CacheMoved { bad: vec![], ..moved }),
         reply("cache_verified", CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")] }),
         reply("empty", Empty {}),
         Example::json("reply_failure", Notice::Reply(failure)),
     ]
+}
+
+fn progress(work: CacheWork) -> Event {
+    Event::CacheProgress { work, files: 3, files_total: 10, bytes: 300, bytes_total: 1000 }
 }
 
 fn events() -> Vec<Example> {
@@ -342,6 +380,25 @@ fn events() -> Vec<Example> {
             },
         ),
         event("cache_evicted", Event::CacheEvicted { files: 2, bytes: 200 }),
+        event("cache_low_disk", Event::CacheLowDisk { free: 900_000_000, min_free: 1 << 30 }),
+        event("cache_disk_ok", Event::CacheDiskOk { free: 2_000_000_000, min_free: 1 << 30 }),
+        event(
+            "cache_damaged",
+            Event::CacheDamaged {
+                hashes: vec![BlobHash::of(b"a")],
+                players: vec![player()],
+                published: false,
+            },
+        ),
+        event("cache_progress_verify", progress(CacheWork::Verify)),
+        event("cache_progress_move", progress(CacheWork::Move)),
+        event(
+            "cache_moved",
+            Event::CacheMoved {
+                from: "/home/bob/.local/share/fyteclub".into(),
+                to: "/mnt/large/fyteclub".into(),
+            },
+        ),
     ]
 }
 

@@ -1,24 +1,78 @@
-//! `cache stats` and `cache verify`.
+//! `cache stats`, `verify`, `gc` and `move`.
 
 use crate::{
     exit::{Exit, Failure},
-    render::Page,
+    render::{Page, Progress},
     words as human,
 };
-use fyteclub_client::{CacheStats, CacheVerified, Client};
+use fyteclub_client::{
+    BlobHash, CacheCollected, CacheGc, CacheMoved, CacheStats, CacheVerified, CacheWork, Client, Error, Event,
+};
+use std::{future::Future, path::Path};
 
 pub async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    page.show(&client.cache_stats().await?, |stats| match stats.pinned {
-        0 => words(stats),
-        pinned => format!("{}; {pinned} files are in use and stay", words(stats)),
+    page.show(&client.cache_stats().await?, |stats| {
+        let mut text = words(stats);
+        if stats.pinned > 0 {
+            text += &format!("; {} in use stay", human::count(stats.pinned, "file"));
+        }
+        text.push('\n');
+        if !stats.dir.is_empty() {
+            text += &format!("in {}\n", stats.dir);
+        }
+        text + &disk(stats)
     })?;
     Ok(Exit::Done)
 }
 
 pub async fn verify(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    let verified = client.cache_verify().await?;
+    let verified = with_progress(client, page, CacheWork::Verify, client.cache_verify()).await?;
     page.show(&verified, verdict)?;
     Ok(if verified.bad.is_empty() { Exit::Done } else { Exit::Damaged })
+}
+
+pub async fn gc(
+    client: &Client,
+    page: &Page,
+    to: Option<u64>,
+    older_than: Option<u32>,
+) -> Result<Exit, Failure> {
+    let wish = CacheGc { to, older_than_secs: older_than.map(|days| u64::from(days) * 86_400) };
+    page.show(&client.cache_gc(wish).await?, |collected| what_went(collected, to))?;
+    Ok(Exit::Done)
+}
+
+pub async fn move_to(client: &Client, page: &Page, dir: &Path) -> Result<Exit, Failure> {
+    let moved = with_progress(client, page, CacheWork::Move, client.cache_move(dir)).await?;
+    page.show(&moved, where_to)?;
+    Ok(if moved.bad.is_empty() { Exit::Done } else { Exit::Damaged })
+}
+
+/// Waits for work that takes long, and shows how far it is.
+async fn with_progress<T>(
+    client: &Client,
+    page: &Page,
+    kind: CacheWork,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut progress = Progress::new(page.is_json());
+    // Without events it is done all the same, only without telling how far.
+    let mut events = client.watch().await.ok();
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            // What was told before the answer is shown before it.
+            biased;
+            event = super::next(&mut events) => match event {
+                Event::CacheProgress { work, files, files_total, bytes, bytes_total } if work == kind => {
+                    let files = format!("{files} of {}", human::count(files_total, "file"));
+                    progress.count(bytes, bytes_total, &format!("{files}, {}", human::part(bytes, bytes_total)));
+                }
+                _ => {}
+            },
+            done = &mut work => return done,
+        }
+    }
 }
 
 /// `950 files, 210.3 MB of at most 10.0 GB`.
@@ -27,18 +81,57 @@ pub fn words(stats: &CacheStats) -> String {
     format!("{files}, {} of at most {}", human::bytes(stats.bytes), human::bytes(stats.limit))
 }
 
+/// How the disk stands; empty where nobody says.
+pub fn disk(stats: &CacheStats) -> String {
+    let Some(free) = stats.free else { return String::new() };
+    let (free, floor) = (human::bytes(free), human::bytes(stats.min_free));
+    match stats.low_disk {
+        true => format!(
+            "transfers wait: the disk has only {free} free, and {floor} stay so (min_free); make room, or fyteclubctl cache move"
+        ),
+        false => format!("{free} free on its disk, of which {floor} stay so"),
+    }
+}
+
 fn verdict(verified: &CacheVerified) -> String {
     let read = format!("{} read, {}", human::count(verified.files, "file"), human::bytes(verified.bytes));
     match verified.bad.as_slice() {
         [] => format!("{read}: every one is what its name says."),
-        bad => {
-            let damaged = human::count(bad.len() as u64, "damaged file");
-            let mut text =
-                format!("{read}: {damaged} removed; they are fetched again when they are needed.\n");
-            for hash in bad {
-                text += &format!("  {hash}\n");
-            }
-            text
-        }
+        bad => format!("{read}: {}", damaged(bad)),
     }
+}
+
+fn damaged(bad: &[BlobHash]) -> String {
+    let damaged = human::count(bad.len() as u64, "damaged file");
+    let mut text = format!("{damaged} removed; they are fetched again when they are needed.\n");
+    for hash in bad {
+        text += &format!("  {hash}\n");
+    }
+    text
+}
+
+fn what_went(collected: &CacheCollected, to: Option<u64>) -> String {
+    let mut text =
+        format!("{} removed, {}", human::count(collected.files, "file"), human::bytes(collected.bytes));
+    if collected.unfinished > 0 {
+        text += &format!("; {} of them or beside them had not come whole", collected.unfinished);
+    }
+    text += &format!("\n{} left", human::bytes(collected.bytes_left));
+    if to.is_some_and(|to| collected.bytes_left > to) {
+        text += &format!(": {} are in use and stay", human::bytes(collected.in_use));
+    }
+    text
+}
+
+fn where_to(moved: &CacheMoved) -> String {
+    let files = human::count(moved.files, "file");
+    let mut text = format!("The cache is in {} now: {files}, {}.\n", moved.to, human::bytes(moved.bytes));
+    if moved.kept > 0 {
+        let kept = human::count(moved.kept, "file");
+        text += &format!("Also still in {}, until the daemon starts anew: {kept} in use.\n", moved.from);
+    }
+    if !moved.bad.is_empty() {
+        text += &damaged(&moved.bad);
+    }
+    text
 }

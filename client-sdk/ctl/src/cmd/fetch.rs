@@ -5,7 +5,7 @@ use crate::{
     render::{Page, Progress},
     words,
 };
-use fyteclub_client::{Client, Error, Event, Events, Fetched, PlayerName};
+use fyteclub_client::{Client, Error, Event, Fetched, PlayerName};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -37,20 +37,9 @@ async fn with_progress(
     loop {
         tokio::select! {
             fetched = &mut fetch => return fetched,
-            event = next(&mut events) => tell(&mut progress, player, event),
+            event = super::next(&mut events) => tell(&mut progress, player, event),
         }
     }
-}
-
-/// Stays pending once the events are over: then the fetch tells why.
-async fn next(events: &mut Option<Events>) -> Event {
-    if let Some(stream) = events
-        && let Some(Ok(event)) = stream.next().await
-    {
-        return event;
-    }
-    *events = None;
-    std::future::pending().await
 }
 
 fn tell(progress: &mut Progress, player: &PlayerName, event: Event) {
@@ -67,6 +56,7 @@ fn tell(progress: &mut Progress, player: &PlayerName, event: Event) {
             ));
         }
         Event::TransferProgress(now) if now.player == *player => progress.show(&now),
+        Event::CacheLowDisk { free, min_free } => progress.say(&words::low_disk(free, min_free)),
         _ => {}
     }
 }

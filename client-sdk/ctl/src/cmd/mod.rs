@@ -14,7 +14,7 @@ use crate::{
     exit::{Exit, Failure},
     render::Page,
 };
-use fyteclub_client::{Client, pipe};
+use fyteclub_client::{Client, Event, Events, pipe};
 
 pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
     let endpoint = cli.ipc.filter(|ipc| !ipc.is_empty()).unwrap_or_else(pipe::default_endpoint);
@@ -30,9 +30,24 @@ pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Peers { command: Some(PeersCommand::Trust { player, key }) } => {
             peers::trust(&client, page, player, key).await
         }
-        Command::Cache { command: CacheCommand::Stats } => cache::stats(&client, page).await,
-        Command::Cache { command: CacheCommand::Verify } => cache::verify(&client, page).await,
+        Command::Cache { command } => match command {
+            CacheCommand::Stats => cache::stats(&client, page).await,
+            CacheCommand::Verify => cache::verify(&client, page).await,
+            CacheCommand::Gc { to, older_than } => cache::gc(&client, page, to, older_than).await,
+            CacheCommand::Move { dir } => cache::move_to(&client, page, &dir).await,
+        },
         Command::Watch => watch::watch(&client, page).await,
         Command::Shutdown => shutdown::shutdown(client, page).await,
     }
+}
+
+/// Stays pending once the events are over: then the request tells why.
+async fn next(events: &mut Option<Events>) -> Event {
+    if let Some(stream) = events
+        && let Some(Ok(event)) = stream.next().await
+    {
+        return event;
+    }
+    *events = None;
+    std::future::pending().await
 }

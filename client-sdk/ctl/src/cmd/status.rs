@@ -28,7 +28,7 @@ fn text(status: &Status, now: u64) -> String {
             line("Key", status.peer_id.to_string()),
             line("Listening at", status.listen.clone()),
             line("Published", look),
-            line("Cache", cache::words(&status.cache)),
+            line("Cache", cache_words(status)),
             line("Daemon", format!("fyteclubd {}", status.version)),
         ],
     );
@@ -55,6 +55,13 @@ fn text(status: &Status, now: u64) -> String {
         false => words::table(2, &transfers),
     };
     text
+}
+
+fn cache_words(status: &Status) -> String {
+    match status.cache.low_disk {
+        true => format!("{}; {}", cache::words(&status.cache), cache::disk(&status.cache)),
+        false => cache::words(&status.cache),
+    }
 }
 
 fn phone_book(book: &PhonebookStatus, now: u64) -> [String; 2] {

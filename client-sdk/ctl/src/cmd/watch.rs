@@ -6,7 +6,7 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Event, PeerId, PlayerName, Status};
+use fyteclub_client::{CacheWork, Client, Event, PeerId, PlayerName, Status};
 
 pub async fn watch(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let mut events = client.watch().await?;
@@ -61,6 +61,22 @@ fn line(event: &Event) -> String {
         Event::CacheEvicted { files, bytes } => {
             format!("the cache made room: {} removed", size(*files, *bytes))
         }
+        Event::CacheLowDisk { free, min_free } => words::low_disk(*free, *min_free),
+        Event::CacheDiskOk { free, .. } => {
+            format!("the disk has room again, {}: transfers go on", words::bytes(*free))
+        }
+        Event::CacheDamaged { hashes, players, published } => {
+            damaged(hashes.len() as u64, players, *published)
+        }
+        Event::CacheProgress { work, files, files_total, .. } => {
+            let what = match work {
+                CacheWork::Verify => "checking the cache",
+                CacheWork::Move => "moving the cache",
+                CacheWork::Unknown => "looking after the cache",
+            };
+            format!("{what}: {files} of {}", words::count(*files_total, "file"))
+        }
+        Event::CacheMoved { from, to } => format!("the cache was moved from {from} to {to}"),
         _ => "something happened that this version has no words for; --json shows it".to_owned(),
     }
 }
@@ -73,6 +89,17 @@ fn state(status: &Status) -> String {
         words::count(status.peers.len() as u64, "player"),
         words::count(status.transfers.len() as u64, "transfer")
     )
+}
+
+fn damaged(files: u64, players: &[PlayerName], published: bool) -> String {
+    let mut text = format!("{} removed from the cache", words::count(files, "damaged file"));
+    for player in players {
+        text += &format!("; the look of {player} lacks some: fyteclubctl fetch \"{player}\"");
+    }
+    if published {
+        text += "; your own look lacks some: publish it again";
+    }
+    text
 }
 
 fn size(files: u64, bytes: u64) -> String {

@@ -39,16 +39,21 @@ impl Progress {
     }
 
     pub fn show(&mut self, now: &TransferStatus) {
+        self.count(now.bytes_done, now.bytes_total, &words::transfer(now));
+    }
+
+    /// A part of a whole, and the same in words.
+    pub fn count(&mut self, done: u64, total: u64, text: &str) {
         match self {
             Self::Bar(bar) => {
-                bar.set_length(now.bytes_total);
-                bar.set_position(now.bytes_done);
-                bar.set_message(tame(&words::transfer(now)));
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(tame(text));
             }
             Self::Lines { last } => {
                 if last.is_none_or(|last| last.elapsed() >= QUIET) {
                     *last = Some(Instant::now());
-                    note(&words::transfer(now));
+                    note(text);
                 }
             }
             Self::Silent => {}

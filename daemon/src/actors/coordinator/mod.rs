@@ -1,8 +1,10 @@
 //! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
 //!
 //! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
-//! a row of stages in `fetch`; publishing is `publish`; what a person is shown is put together in `report`.
+//! a row of stages in `fetch`; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
+//! together in `report`.
 
+mod cache;
 pub mod contacts;
 mod fetch;
 mod publish;
@@ -100,6 +102,7 @@ pub struct Coordinator {
     fetches: HashMap<PlayerName, Fetch>,
     /// The latest look of each player stays in the cache while the daemon runs: the game has its files open.
     shown: HashMap<PlayerName, Pin>,
+    room: cache::Room,
     bus: Bus,
     cache: Addr<ModCache>,
     upnp: Addr<Upnp>,
@@ -128,6 +131,7 @@ impl Coordinator {
             banned: HashMap::new(),
             fetches: HashMap::new(),
             shown: HashMap::new(),
+            room: cache::Room::default(),
             bus,
             cache,
             upnp,
@@ -220,6 +224,7 @@ impl Actor for Coordinator {
         if let Some(period) = crate::service::watchdog_period() {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
         }
+        self.start_cache(ctx);
         self.restore(ctx);
         self.start_contacts(ctx);
     }

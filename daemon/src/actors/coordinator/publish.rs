@@ -227,6 +227,13 @@ impl Coordinator {
         }
     }
 
+    /// Looks at once whether what is published is still so.
+    pub(super) fn reread(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.own.rescanning, true) {
+            self.rescan(ctx);
+        }
+    }
+
     fn rescan(&mut self, ctx: &mut Context<Self>) {
         let scan = self.own.what.clone().map(|what| self.scan(what));
         self.own.rescanning = matches!(scan, Some(Ok(_)));

@@ -20,6 +20,7 @@ impl Coordinator {
         let player = self.around.player.clone();
         let listen = self.around.endpoint.local_addr().to_string();
         let appearance = self.around.offer.borrow().as_ref().map(|offer| offer.appearance);
+        let low_disk = !self.may_ask();
         let transfers = self.fetches.values().filter_map(super::Fetch::status).collect();
         async move {
             let phonebooks = match phone_book {
@@ -38,7 +39,7 @@ impl Coordinator {
                 appearance,
                 peers: peers.await,
                 transfers,
-                cache: cache_stats(&cache),
+                cache: cache_stats(&cache, low_disk),
             })
         }
     }
@@ -60,11 +61,15 @@ impl Coordinator {
     }
 }
 
-pub(super) fn cache_stats(stats: &Stats) -> CacheStats {
+pub(super) fn cache_stats(stats: &Stats, low_disk: bool) -> CacheStats {
     CacheStats {
         bytes: stats.bytes,
         files: stats.files as u64,
         limit: stats.limit,
         pinned: stats.pinned as u64,
+        dir: stats.dir.to_string_lossy().into_owned(),
+        free: stats.disk.map(|disk| disk.free),
+        min_free: stats.disk.map_or(0, |disk| disk.floor),
+        low_disk,
     }
 }

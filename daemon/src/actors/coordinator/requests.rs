@@ -2,21 +2,21 @@
 
 use super::{Coordinator, fetch::Waiter};
 pub use super::{contacts::Wish, publish::What};
-use crate::actors::mod_cache;
-use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture, fut};
+use actix::{Context, Handler, Message, ResponseActFuture, ResponseFuture, fut};
 use fyteclub_proto::{
     id::PlayerName,
     local::{
         Fault, FaultCode,
         reply::{
-            CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Invited, PeerStatus, Published,
-            Status,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
+            Invited, PeerStatus, Published, Status,
         },
-        request::PublishMod,
+        request::{CacheGc, PublishMod},
     },
 };
 use std::path::PathBuf;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 type Answer<T> = Result<T, Fault>;
 
@@ -67,9 +67,21 @@ pub struct Invite;
 #[rtype(result = "Answer<CacheStats>")]
 pub struct AskCache;
 
+/// Broken off when the token says that who asked has left.
 #[derive(Message)]
 #[rtype(result = "Answer<CacheVerified>")]
-pub struct VerifyCache;
+pub struct VerifyCache(pub CancellationToken);
+
+#[derive(Message)]
+#[rtype(result = "Answer<CacheCollected>")]
+pub struct CollectCache(pub CacheGc);
+
+#[derive(Message)]
+#[rtype(result = "Answer<CacheMoved>")]
+pub struct MoveCache {
+    pub dir: PathBuf,
+    pub left: CancellationToken,
+}
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -161,31 +173,6 @@ impl Handler<Invite> for Coordinator {
     fn handle(&mut self, _: Invite, ctx: &mut Context<Self>) -> Self::Result {
         let phonebooks = self.phonebooks.clone();
         self.invite(&phonebooks, ctx)
-    }
-}
-
-impl Handler<AskCache> for Coordinator {
-    type Result = ResponseFuture<Answer<CacheStats>>;
-
-    fn handle(&mut self, _: AskCache, _: &mut Context<Self>) -> Self::Result {
-        let cache = self.cache.clone();
-        Box::pin(async move {
-            let stats = cache.send(mod_cache::ReadStats).await.map_err(|_| internal())?;
-            Ok(super::report::cache_stats(&stats))
-        })
-    }
-}
-
-impl Handler<VerifyCache> for Coordinator {
-    type Result = ResponseActFuture<Self, Answer<CacheVerified>>;
-
-    fn handle(&mut self, _: VerifyCache, _: &mut Context<Self>) -> Self::Result {
-        let cache = self.cache.clone();
-        let verify = async move { cache.send(mod_cache::Verify).await };
-        Box::pin(verify.into_actor(self).map(|result, _, _| {
-            let verified = result.map_err(|_| internal())?;
-            Ok(CacheVerified { files: verified.files as u64, bytes: verified.bytes, bad: verified.bad })
-        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Complete blobs: how they get their names, and how they keep them while somebody needs them.
 
-use super::{Inner, Store, error::StoreError, name, name::Ext, os, os::Stamp, state::Blob};
+use super::{Inner, Store, error::StoreError, name::Ext, os, os::Stamp, state::Blob};
 use fyteclub_proto::{
     chunk_tree::VerifiedChunk,
     id::BlobHash,
@@ -16,6 +16,12 @@ use std::{
 pub struct Pin {
     store: Store,
     hashes: Box<[BlobHash]>,
+}
+
+impl Pin {
+    pub fn holds(&self, hash: &BlobHash) -> bool {
+        self.hashes.contains(hash)
+    }
 }
 
 impl Drop for Pin {
@@ -37,6 +43,16 @@ impl Inner {
         }
         let path = self.blob_path(&hash, ext);
         if let Err(error) = fs::rename(temp, &path) {
+            if error.kind() == io::ErrorKind::CrossesDevices {
+                // The cache was moved to another disk since the file was begun.
+                let here = self.temp_path()?;
+                let copied = fs::copy(temp, &here).and_then(|_| fs::metadata(&here));
+                let stamp = copied.map(|m| Stamp::of(&m)).map_err(|error| StoreError::at(&here, error))?;
+                fs::rename(&here, &path).map_err(|error| StoreError::at(&path, error))?;
+                remove(temp)?;
+                self.placed(hash, ext, stamp, size);
+                return Ok(());
+            }
             // A stranger's file in our place, which on some systems has to go first. Nothing of ours has this name.
             let in_the_way = path.symlink_metadata().is_ok_and(|there| !there.is_dir());
             let gone = in_the_way && fs::remove_file(&path).is_ok();
@@ -44,16 +60,20 @@ impl Inner {
                 return Err(StoreError::at(&path, error));
             }
         }
+        self.placed(hash, ext, stamp, size);
+        Ok(())
+    }
+
+    /// Makes a file that has its name known. The caller holds the name's stripe.
+    fn placed(&self, hash: BlobHash, ext: Ext, stamp: Stamp, size: u32) {
         let mut state = self.state();
         let used = state.tick();
         let left = state.parts.get(&hash).filter(|part| part.open.strong_count() == 0).map(|part| part.ext);
         state.insert_blob(hash, Blob { used, mtime_ns: stamp.mtime_ns, size, ext, synced: false });
         drop(state);
         if let Some(ext) = left {
-            let _ = remove(&self.partial_dir.join(name::have_name(&hash, ext)));
-            let _ = remove(&self.partial_dir.join(name::part_name(&hash, ext)));
+            let _ = self.here().remove_part(&hash, ext);
         }
-        Ok(())
     }
 
     /// Takes the blob's name away and then forgets it, unless `still` says that it may not go any more.
@@ -94,8 +114,10 @@ impl Inner {
         if !whole {
             return Err(StoreError::Foreign { hash });
         }
-        let temp = self.temp_path()?;
-        let written = File::create_new(&temp).and_then(|mut file| file.write_all(bytes));
+        self.note_use();
+        let (temp, mut file) = self.create_temp()?;
+        let written = file.write_all(bytes);
+        drop(file);
         let placed = written
             .map_err(|e| StoreError::at(&temp, e))
             .and_then(|()| self.place(hash, Ext::new(ext), &temp));

@@ -1,12 +1,11 @@
-//! Keeping the store well: checkpoints, figures, and a look into every file.
+//! Keeping the store well: checkpoints and figures. Looking into its files is `check`.
 
 use super::{
     Inner, Store,
-    blobs::open_blob_file,
     error::StoreError,
+    evict::Disk,
     index::{BlobRow, News},
     lock, os,
-    own::hash_file,
     state::State,
 };
 use fyteclub_proto::id::BlobHash;
@@ -22,8 +21,11 @@ pub(super) struct Complaint {
     made: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
+    /// The folder with the files.
+    pub dir: PathBuf,
+    pub disk: Option<Disk>,
     /// Complete blobs and, as if they were complete, partials. Own files are not counted.
     pub bytes: u64,
     /// Complete blobs.
@@ -33,15 +35,6 @@ pub struct Stats {
     pub pinned: usize,
     pub partials: usize,
     pub own_files: usize,
-}
-
-/// What a look into the cache's files has come to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Verified {
-    pub files: usize,
-    pub bytes: u64,
-    /// Were not what their names said, and are removed.
-    pub bad: Vec<BlobHash>,
 }
 
 /// What a checkpoint takes out of the state: to be written, or put back.
@@ -117,9 +110,9 @@ impl Inner {
                 return Ok(Ok(()));
             }
             let files: Vec<_> = taken.unsynced.iter().map(|(_, _, path)| path.clone()).collect();
-            if let Err(error) = os::sync_files(&self.blobs_dir, &files) {
+            if let Err(error) = os::sync_files(&self.here().blobs, &files) {
                 self.put_back(taken);
-                return Ok(Err(StoreError::at(&self.blobs_dir, error)));
+                return Ok(Err(StoreError::at(&self.here().blobs, error)));
             }
             let result = self.index.write(&taken.news);
             match &result {
@@ -150,16 +143,16 @@ impl Drop for Inner {
         if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the last checkpoint failed; the next start will look into the newest files");
         }
-        let _ = std::fs::remove_dir(&self.new_dir);
+        let _ = std::fs::remove_dir(&self.here().new);
     }
 }
 
 impl Store {
     /// Makes everything that was put so far survive a loss of power, saves the progress of partials, and brings the cache
     /// back under its limit. To be called every few seconds while there is traffic: a start hashes what came after the
-    /// last one. One that finds nothing to do costs next
-    /// to nothing and lets the index rest, which gives its memory back: so once more after the last traffic. An index that cannot be written is no error: the log is told once,
-    /// and every checkpoint tries to mend it.
+    /// last one. One that finds nothing to do costs next to nothing and lets the index rest, which gives its memory back:
+    /// so once more after the last traffic. An index that cannot be written is no error: the log is told once, and every
+    /// checkpoint tries to mend it.
     ///
     /// # Errors
     /// Blobs that cannot be synced or evicted.
@@ -168,50 +161,17 @@ impl Store {
     }
 
     pub fn stats(&self) -> Stats {
+        let (dir, disk) = (self.0.here().dir.clone(), self.disk());
         let state = self.0.state();
         Stats {
+            dir,
+            disk,
             bytes: state.bytes,
             files: state.blobs.len(),
-            limit: self.0.cache_limit,
+            limit: self.0.config.cache_limit,
             pinned: state.pinned_blobs(),
             partials: state.parts.len(),
             own_files: state.own.len(),
         }
-    }
-
-    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not. `progress` hears the state
-    /// after each file, with the number of all. Own files that are gone are forgotten.
-    pub fn verify(&self, mut progress: impl FnMut(&Verified, usize)) -> Verified {
-        let inner = &*self.0;
-        let (all, own) = {
-            let state = inner.state();
-            let all: Vec<_> = state.blobs.iter().map(|(hash, blob)| (*hash, blob.ext)).collect();
-            let own: Vec<_> = state.own.iter().map(|(path, file)| (path.clone(), *file)).collect();
-            (all, own)
-        };
-        let mut verified = Verified::default();
-        for (hash, ext) in &all {
-            let read = open_blob_file(&inner.blob_path(hash, *ext)).and_then(|(file, stamp)| {
-                hash_file(&file, stamp.size).map_err(|e| StoreError::at(&inner.blobs_dir, e))
-            });
-            let right = matches!(&read, Ok(Some(tree)) if tree.hash() == *hash);
-            verified.bytes += read.ok().flatten().map_or(0, |tree| tree.size());
-            verified.files += 1;
-            // Evicted meanwhile is not bad.
-            if !right && inner.state().blobs.contains_key(hash) {
-                verified.bad.push(*hash);
-                if let Err(error) = inner.remove_blob(hash, |_| true) {
-                    tracing::warn!(%error, "a wrong file stays in the cache");
-                }
-            }
-            progress(&verified, all.len());
-        }
-        for (path, file) in own {
-            let gone = std::fs::metadata(&path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
-            if gone {
-                inner.forget_own(&path, &file);
-            }
-        }
-        verified
     }
 }

@@ -15,6 +15,12 @@ pub enum StoreError {
     /// The machine's: works again once there is room.
     #[error("the disk with {} is full", path.display())]
     DiskFull { path: PathBuf },
+    /// The machine's too: what is left of the disk is not the cache's to take.
+    #[error(
+        "the disk with {} is nearly full: {needed} bytes do not fit, {free} are free and {floor} of them stay so (min_free)",
+        path.display()
+    )]
+    DiskLow { path: PathBuf, needed: u64, free: u64, floor: u64 },
     /// The operator's: the cache's limit, less what is in use, cannot hold it.
     #[error("{needed} bytes do not fit in the cache's limit of {limit}, of which {in_use} are in use")]
     TooLarge { needed: u64, limit: u64, in_use: u64 },
@@ -28,6 +34,14 @@ pub enum StoreError {
     /// Somebody kept writing to it while it was hashed.
     #[error("{} changes while it is read", path.display())]
     Changing { path: PathBuf },
+    /// A disk that is not mounted, most likely: nothing is begun anew in its place.
+    #[error(
+        "the cache is in {}, and that is not there: mount the disk, or remove {} to begin with an empty cache",
+        dir.display(), note.display()
+    )]
+    CacheAway { dir: PathBuf, note: PathBuf },
+    #[error("{} does not say where the cache is ({why}): write {{\"dir\": \"THE FOLDER\"}} into it", note.display())]
+    NoPlace { note: PathBuf, why: String },
     #[error("another process has the index in {} open", path.display())]
     InUse { path: PathBuf },
     /// A mistake of the caller: the chunk or the tree is another blob's, or the chunk is not its whole blob.
@@ -49,7 +63,7 @@ impl StoreError {
     }
 
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
+        matches!(self, Self::DiskFull { .. } | Self::DiskLow { .. })
     }
 }
 

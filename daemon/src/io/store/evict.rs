@@ -1,6 +1,7 @@
 //! The limit: what goes when something else has to fit. Never what is pinned, read from or written to.
 
-use super::{Inner, Store, blobs::remove, error::StoreError, name, os, state::Victim};
+use super::{Inner, MIN_FREE, MIN_FREE_SHARE, Store, error::StoreError, os, state::Victim};
+use std::path::Path;
 
 /// What had to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -9,12 +10,43 @@ pub struct Evicted {
     pub bytes: u64,
 }
 
-/// Room that is left on the disk for the index, temps and everybody else.
+/// The disk with the cache: how much room it has, and how much of that is not the cache's to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    pub free: u64,
+    /// Bytes that stay free: what a person set, or what is usual.
+    pub floor: u64,
+}
+
+impl Disk {
+    pub fn is_low(&self) -> bool {
+        self.free < self.floor
+    }
+
+    /// Free bytes from which on a disk that was low is not so any more: apart from the bound, so that it does not
+    /// become both by turns.
+    fn comfortable(&self) -> u64 {
+        self.floor.saturating_add(self.floor / 8)
+    }
+
+    pub fn is_comfortable(&self) -> bool {
+        self.free >= self.comfortable()
+    }
+}
+
+/// Room that is left on the disk for the index and temps whatever a person says.
 const DISK_MARGIN: u64 = 1024 * 1024;
 
 impl Inner {
+    /// How the disk with this folder stands.
+    pub(super) fn disk_of(&self, dir: &Path) -> Option<Disk> {
+        let os::Room { free, total } = os::room(dir)?;
+        let floor = self.config.min_free.unwrap_or_else(|| MIN_FREE.min(total / MIN_FREE_SHARE));
+        Some(Disk { free, floor: floor.max(DISK_MARGIN) })
+    }
+
     /// Evicts the longest unused until `wanted` bytes are free, or nothing at all when that many cannot be.
-    fn evict(&self, wanted: u64) -> Result<Evicted, StoreError> {
+    pub(super) fn evict(&self, wanted: u64) -> Result<Evicted, StoreError> {
         let mut freed = Evicted::default();
         if wanted == 0 {
             return Ok(freed);
@@ -39,7 +71,7 @@ impl Inner {
         Ok(freed)
     }
 
-    fn evict_one(&self, victim: &Victim) -> Result<bool, StoreError> {
+    pub(super) fn evict_one(&self, victim: &Victim) -> Result<bool, StoreError> {
         if !victim.partial {
             return self.remove_blob(&victim.hash, |state| state.evictable(victim));
         }
@@ -50,8 +82,7 @@ impl Inner {
         }
         let Some(part) = state.remove_part(&victim.hash) else { return Ok(false) };
         drop(state);
-        remove(&self.partial_dir.join(name::have_name(&victim.hash, part.ext)))?;
-        remove(&self.partial_dir.join(name::part_name(&victim.hash, part.ext)))?;
+        self.here().remove_part(&victim.hash, part.ext)?;
         Ok(true)
     }
 
@@ -59,7 +90,7 @@ impl Inner {
     pub(super) fn trim(&self) -> Result<(), StoreError> {
         let (over, can_go) = {
             let state = self.state();
-            let over = state.bytes.saturating_sub(self.cache_limit);
+            let over = state.bytes.saturating_sub(self.config.cache_limit);
             if over == 0 {
                 return Ok(());
             }
@@ -83,27 +114,45 @@ impl Store {
             let can_go = state.victims().iter().map(|victim| victim.size).sum::<u64>();
             (state.bytes, can_go)
         };
-        let over_limit = held.saturating_add(bytes).saturating_sub(inner.cache_limit);
+        let over_limit = held.saturating_add(bytes).saturating_sub(inner.config.cache_limit);
         let in_use = held.saturating_sub(can_go);
         if over_limit > can_go {
-            return Err(StoreError::TooLarge { needed: bytes, limit: inner.cache_limit, in_use });
+            return Err(StoreError::TooLarge { needed: bytes, limit: inner.config.cache_limit, in_use });
         }
-        let free = os::free_space(&inner.blobs_dir).unwrap_or(u64::MAX);
-        let over_disk = bytes.saturating_add(DISK_MARGIN).saturating_sub(free);
-        let disk_full = || StoreError::DiskFull { path: inner.blobs_dir.clone() };
-        if bytes > 0 && over_disk > can_go {
-            return Err(disk_full());
+        let disk = self.disk();
+        let over_disk =
+            disk.as_ref().map_or(0, |disk| bytes.saturating_add(disk.floor).saturating_sub(disk.free));
+        let path = || inner.here().blobs.clone();
+        if let Some(Disk { free, floor, .. }) = disk
+            && bytes > 0
+            && over_disk > can_go
+        {
+            return Err(StoreError::DiskLow { path: path(), needed: bytes, free, floor });
         }
         let wanted = over_limit.max(if bytes > 0 { over_disk } else { 0 });
         let freed = inner.evict(wanted)?;
         if freed.bytes < wanted {
             // What could go a moment ago is in use now.
-            return Err(StoreError::TooLarge { needed: bytes, limit: inner.cache_limit, in_use });
+            return Err(StoreError::TooLarge { needed: bytes, limit: inner.config.cache_limit, in_use });
         }
         // Partials are counted whole but hold less, and others write to the disk too.
-        match os::free_space(&inner.blobs_dir) {
-            Some(free) if bytes > 0 && free < bytes => Err(disk_full()),
+        match self.disk() {
+            Some(disk) if bytes > 0 && disk.free < bytes => Err(StoreError::DiskFull { path: path() }),
             _ => Ok(freed),
         }
+    }
+
+    /// How the cache's disk stands; `None` where nobody says. A disk in the network may take its time to answer.
+    pub fn disk(&self) -> Option<Disk> {
+        self.0.disk_of(&self.0.here().blobs)
+    }
+
+    /// Brings the disk's free space back over its bound, as far as that is in what may go, the longest unused first.
+    /// Where there is room enough nothing happens.
+    pub fn relieve(&self) -> (Option<Disk>, Evicted) {
+        let Some(disk) = self.disk().filter(Disk::is_low) else { return (self.disk(), Evicted::default()) };
+        let can_go = self.0.state().victims().iter().map(|victim| victim.size).sum();
+        let freed = self.0.evict(disk.comfortable().saturating_sub(disk.free).min(can_go));
+        (self.disk(), freed.unwrap_or_default())
     }
 }

@@ -6,6 +6,8 @@
 //! partial/<hex>.<ext>.part     a blob of several chunks on its way; .have beside it says which chunks are there
 //! partial/new.<time>/<n>.tmp   a file before it has its name, in a folder of this process; gone after a start
 //! index/                       sled: what spares the start a pass over all bytes; index.lock is held by its user
+//! cache.json                   where `blobs/` and `partial/` are, when they were moved away from beside it
+//! checked                      how far the patrol is
 //! ```
 //!
 //! The order of a write: bytes into a file in `partial/` → rename into `blobs/` → memory → (at a checkpoint) sync of the
@@ -14,17 +16,23 @@
 //! start, and then it is kept or removed. `blobs/` is the truth, memory its picture, the index a hint.
 //!
 //! Whoever gives or takes a name in `blobs/` or `partial/` holds that name's stripe of `names`; the lock on the state
-//! is inside it, and never held during IO.
+//! is inside it, and never held during IO. Whoever moves the cache holds them all, for seconds if it must. The order is
+//! checkpoint, partials, names, then place or state, and nobody who must not wait takes any of the first three: whoever
+//! lets a partial go leaves a taken name to a thread.
 
 mod blobs;
 mod care;
+mod check;
+mod collect;
 mod error;
 mod evict;
 mod index;
+mod moving;
 mod name;
 mod os;
 mod own;
 mod partial;
+mod place;
 mod reader;
 mod recover;
 mod state;
@@ -32,18 +40,23 @@ mod state;
 mod tests;
 
 pub use blobs::Pin;
-pub use care::{Stats, Verified};
+pub use care::Stats;
+pub use check::{Damage, Patrol, Verified};
+pub use collect::{Collected, Wish};
 pub use error::{ReadError, StoreError};
-pub use evict::Evicted;
+pub use evict::{Disk, Evicted};
 pub use index::IndexHealth;
+pub use moving::{MoveError, MoveProgress, Moved};
 pub use own::Source;
 pub use partial::{Partial, Progress};
+pub use place::cache_dir;
 pub use reader::BlobReader;
 pub use recover::Opened;
 
 use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
 use index::Index;
 use name::Ext;
+use place::Place;
 use state::State;
 use std::{
     collections::VecDeque,
@@ -53,34 +66,47 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 #[derive(Debug, Clone, Copy)]
 pub struct StoreConfig {
     /// Bytes that blobs and partials may take; the player's own files do not count.
     pub cache_limit: u64,
+    /// Bytes of the disk that stay free; `None`: [`MIN_FREE`] or a [`MIN_FREE_SHARE`]th of the disk, what is less.
+    pub min_free: Option<u64>,
 }
+
+/// Below a GiB games and systems begin to fail in ways that nobody connects with this cache.
+pub const MIN_FREE: u64 = 1 << 30;
+/// On a small disk a GiB would be most of what is left: 2 % of it.
+pub const MIN_FREE_SHARE: u64 = 50;
 
 /// A handle; clones share everything. The last one to go writes a checkpoint.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    blobs_dir: PathBuf,
-    partial_dir: PathBuf,
-    /// This process's own folder for temps.
-    new_dir: PathBuf,
-    new_dir_made: AtomicBool,
-    cache_limit: u64,
+    /// The data folder, in which the index lies.
+    dir: PathBuf,
+    place: Mutex<Arc<Place>>,
+    config: StoreConfig,
     state: Mutex<State>,
     names: [Mutex<()>; 64],
     index: Index,
     /// Held for the length of a checkpoint; says whether the log knows that the index is out of order.
     checkpoint: Mutex<care::Complaint>,
+    /// Held by the one who moves the cache.
+    moving: Mutex<()>,
+    /// How often files may have been away from their names for a while; counted before the names are free again.
+    moves: AtomicU64,
     /// Set while the index lacks more than the state's dirty rows.
     index_behind: AtomicBool,
     recent_trees: Mutex<VecDeque<Arc<ChunkTree>>>,
     temps: AtomicU64,
+    born: Instant,
+    /// Milliseconds after `born` at which bytes were last taken or served.
+    last_use: AtomicU64,
     _lock: fs::File,
 }
 
@@ -97,28 +123,46 @@ impl Inner {
         lock(&self.state)
     }
 
+    fn names_of(&self, hash: &BlobHash) -> &Mutex<()> {
+        &self.names[usize::from(hash.as_bytes()[0]) % self.names.len()]
+    }
+
     /// Exclusive right to give or take the names of this blob's files.
     fn name(&self, hash: &BlobHash) -> MutexGuard<'_, ()> {
-        lock(&self.names[usize::from(hash.as_bytes()[0]) % self.names.len()])
+        lock(self.names_of(hash))
+    }
+
+    /// Where the files are now. Who holds a name's stripe may rely on it.
+    fn here(&self) -> Arc<Place> {
+        lock(&self.place).clone()
     }
 
     fn blob_path(&self, hash: &BlobHash, ext: Ext) -> PathBuf {
-        self.blobs_dir.join(name::blob_name(hash, ext))
+        self.here().blob_path(hash, ext)
     }
 
-    /// # Errors
-    /// The folder for temps, which is made at the first need, cannot be made.
     fn temp_path(&self) -> Result<PathBuf, StoreError> {
-        let n = self.temps.fetch_add(1, Ordering::Relaxed);
-        if !self.new_dir_made.load(Ordering::Acquire) {
-            match fs::create_dir(&self.new_dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::at(&self.new_dir, error));
-                }
-                _ => self.new_dir_made.store(true, Ordering::Release),
+        self.here().temp_path(self.temps.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A fresh file that has no name in `blobs/` yet.
+    fn create_temp(&self) -> Result<(PathBuf, fs::File), StoreError> {
+        loop {
+            let here = self.here();
+            let path = here.temp_path(self.temps.fetch_add(1, Ordering::Relaxed))?;
+            match fs::File::create_new(&path) {
+                Ok(file) => return Ok((path, file)),
+                // The folder went with a move that came in between.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && !Arc::ptr_eq(&here, &self.here()) => {}
+                Err(error) => return Err(StoreError::at(&path, error)),
             }
         }
-        Ok(self.new_dir.join(format!("{n}.tmp")))
+    }
+
+    fn note_use(&self) {
+        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_use.store(now, Ordering::Relaxed);
     }
 
     /// The tree of a blob from wherever it is kept; `None` when it was lost and has to be built from the bytes.
@@ -180,6 +224,17 @@ impl Store {
     pub fn touch(&self, hashes: &[BlobHash]) {
         let mut state = self.0.state();
         hashes.iter().for_each(|hash| state.touch(hash));
+    }
+
+    /// The folder with `blobs/` and `partial/`, as long as nobody moves it.
+    pub fn dir(&self) -> PathBuf {
+        self.0.here().dir.clone()
+    }
+
+    /// How long nobody took bytes from a peer or served any.
+    pub fn idle_for(&self) -> Duration {
+        let last = Duration::from_millis(self.0.last_use.load(Ordering::Relaxed));
+        self.0.born.elapsed().saturating_sub(last)
     }
 
     /// A fresh path on the cache's own disk, for a file that [`Store::import`] will take. What is still there at the

@@ -42,6 +42,11 @@ pub(super) fn have_name(hash: &BlobHash, ext: Ext) -> String {
     blob_name(hash, ext) + ".have"
 }
 
+/// Whether this belongs to a blob that is not complete.
+pub(super) fn is_of_part(name: &str) -> bool {
+    name.strip_suffix(".part").or_else(|| name.strip_suffix(".have")).and_then(parse_blob_name).is_some()
+}
+
 pub(super) fn parse_part_name(name: &str) -> Option<(BlobHash, Ext)> {
     parse_blob_name(name.strip_suffix(".part")?)
 }

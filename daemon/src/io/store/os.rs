@@ -200,16 +200,39 @@ pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Bytes that this user may still write to the disk with `dir`; `None` where nobody says.
+/// What a disk has room for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Bytes that this user may still write.
+    pub free: u64,
+    pub total: u64,
+}
+
+/// The room of the disk with `dir`; `None` where nobody says.
 #[cfg(unix)]
-pub(super) fn free_space(dir: &Path) -> Option<u64> {
+pub(super) fn room(dir: &Path) -> Option<Room> {
     let stat = rustix::fs::statvfs(dir).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Some(Room { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
 }
 
 #[cfg(not(unix))]
-pub(super) fn free_space(_dir: &Path) -> Option<u64> {
-    None
+pub(super) fn room(dir: &Path) -> Option<Room> {
+    Some(Room { free: fs2::available_space(dir).ok()?, total: fs2::total_space(dir).ok()? })
+}
+
+/// Says that nobody here will read this file again soon, so that the system keeps other files in memory. Best effort.
+pub(super) fn forget_pages(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// Gives `path` the time at which `like` was written.
+pub(super) fn set_modified(path: &Path, like: &Path) -> io::Result<()> {
+    let modified = std::fs::metadata(like)?.modified()?;
+    OpenOptions::new().write(true).open(path)?.set_modified(modified)
 }
 
 /// A path as bytes that [`path_from_bytes`] reads back exactly.
@@ -232,4 +255,19 @@ pub(super) fn path_to_bytes(path: &Path) -> Vec<u8> {
 pub(super) fn path_from_bytes(bytes: &[u8]) -> PathBuf {
     let wide: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
     <std::ffi::OsString as std::os::windows::ffi::OsStringExt>::from_wide(&wide).into()
+}
+
+/// The files of a folder, by name.
+pub(super) fn names(
+    dir: &Path,
+) -> Result<impl Iterator<Item = (String, std::fs::DirEntry)> + use<>, StoreError> {
+    let entries = std::fs::read_dir(dir).map_err(|e| StoreError::at(dir, e))?;
+    Ok(entries
+        .filter_map(|entry| entry.ok())
+        .map(|entry| (entry.file_name().to_string_lossy().into(), entry)))
+}
+
+/// Makes the names in a folder survive a loss of power, where folders can be flushed.
+pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }

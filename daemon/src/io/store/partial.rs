@@ -6,7 +6,7 @@
 //! resumed, against a tree that proves itself. It is a file of its own, not a tail of the data, because some file
 //! systems would have to fill everything before it with zeros.
 
-use super::{Inner, Store, blobs::remove, error::StoreError, lock, name, name::Ext, os, state::Part};
+use super::{Inner, Store, blobs::remove, error::StoreError, lock, name::Ext, os, state::Part};
 use fyteclub_proto::{
     chunk_tree::{ChunkTree, VerifiedChunk, chunk_count, chunk_len},
     id::BlobHash,
@@ -17,7 +17,8 @@ use std::{
     io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -181,6 +182,7 @@ impl Partial {
         }
         let file = self.enter(&mut arrived)?;
         drop(arrived);
+        self.store.0.note_use();
         let written = os::write_all_at(&file, chunk.bytes(), chunk.offset());
         drop(file);
         let mut arrived = lock(&self.arrived);
@@ -199,11 +201,11 @@ impl Partial {
     }
 
     fn part_path(&self) -> PathBuf {
-        self.store.0.partial_dir.join(name::part_name(&self.hash, self.ext))
+        self.store.0.here().part_path(&self.hash, self.ext)
     }
 
     fn have_path(&self) -> PathBuf {
-        self.store.0.partial_dir.join(name::have_name(&self.hash, self.ext))
+        self.store.0.here().have_path(&self.hash, self.ext)
     }
 
     /// Counts the caller among the writers, and opens the file for the first of them.
@@ -211,6 +213,7 @@ impl Partial {
         let file = match &arrived.file {
             Some(file) => file.clone(),
             None => {
+                let _name = self.store.0.name(&self.hash);
                 let path = self.part_path();
                 let open = || {
                     let file =
@@ -289,9 +292,9 @@ impl Partial {
 
     /// Takes over what an earlier life left, as far as it proves true. Anything else of it is removed.
     fn resume(&self, arrived: &mut Arrived) -> Result<(), StoreError> {
-        let (part, have) = (self.part_path(), self.have_path());
         let found = {
             let _name = self.store.0.name(&self.hash);
+            let (part, have) = (self.part_path(), self.have_path());
             let open = || {
                 let claim = Claim::read(&have).filter(|claim| claim.size == self.size)?;
                 let tree = ChunkTree::prove(self.hash, self.size, &claim.list).ok()?;
@@ -336,29 +339,81 @@ fn save(path: &Path, tree: &ChunkTree, bits: &[u8], list_saved: bool) -> io::Res
 
 impl Drop for Partial {
     fn drop(&mut self) {
+        let arrived = self.arrived.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (arrived, this): (_, *const Self) = (std::mem::take(arrived), self);
+        if arrived.complete {
+            return;
+        }
+        let known = self.store.0.state().parts.get(&self.hash).map(|part| part.open.clone());
+        let open = known.filter(|open| open.as_ptr() == this);
+        let left = Left { store: self.store.clone(), hash: self.hash, ext: self.ext, open, arrived };
+        // The last handle may go on a thread that must not wait, and the names are held long while the cache is moved.
         let inner = self.store.0.clone();
-        let this: *const Self = self;
-        let (hash, paths) = (self.hash, [self.have_path(), self.part_path()]);
-        let arrived = self.arrived.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        arrived.file = None;
-        let _name = inner.name(&hash);
+        match inner.names_of(&self.hash).try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let waiting =
+                    thread::Builder::new().spawn(move || left.settle(&left.store.0.name(&left.hash)));
+                if let Err(error) = waiting {
+                    tracing::debug!(%error, "could not save the progress of {}", self.hash);
+                }
+            }
+            Ok(name) => left.settle(&name),
+            Err(TryLockError::Poisoned(name)) => left.settle(&name.into_inner()),
+        }
+    }
+}
+
+/// What a partial leaves that nobody has open any more.
+struct Left {
+    store: Store,
+    hash: BlobHash,
+    ext: Ext,
+    /// What tells it from one that was opened since; none when there is such a one already.
+    open: Option<Weak<Partial>>,
+    arrived: Arrived,
+}
+
+impl Left {
+    /// Saves the progress, or removes what nobody needs. The guard is the name's.
+    fn settle(&self, _name: &MutexGuard<'_, ()>) {
+        let (inner, hash, arrived) = (&*self.store.0, self.hash, &self.arrived);
         let mut state = inner.state();
         // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
-        let ours = state.parts.get(&hash).is_some_and(|part| part.open.as_ptr() == this);
+        let still = |open: &Weak<_>| state.parts.get(&hash).is_some_and(|part| part.open.ptr_eq(open));
+        let ours = self.open.as_ref().is_some_and(still);
         // Or the blob may have come another way, and nobody needs the pieces.
         let needless = state.blobs.contains_key(&hash) && !state.parts.contains_key(&hash);
-        if arrived.complete || !(ours || needless) {
+        if !(ours || needless) {
             return;
         }
         if arrived.count == 0 || needless {
             state.remove_part(&hash);
             drop(state);
-            let _ = paths.iter().try_for_each(|path| remove(path));
+            let _ = inner.here().remove_part(&hash, self.ext);
         } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
             drop(state);
-            if let Err(error) = save(&paths[0], tree, &arrived.bits, arrived.list_saved) {
+            if let Err(error) =
+                save(&inner.here().have_path(&hash, self.ext), tree, &arrived.bits, arrived.list_saved)
+            {
                 tracing::debug!(%error, "could not save the progress of {hash}");
             }
+        }
+    }
+}
+
+impl Partial {
+    /// Waits until nobody writes, saves the progress and closes the file. Nobody writes as long as the guard lives; then
+    /// the file is opened again, where it is by then.
+    pub(super) fn quiet(this: &Arc<Self>) -> impl Drop + use<'_> {
+        this.save_now();
+        loop {
+            let mut arrived = lock(&this.arrived);
+            if arrived.writers == 0 && !arrived.finishing {
+                arrived.file = None;
+                return arrived;
+            }
+            drop(arrived);
+            thread::sleep(os::LOCK_PAUSE);
         }
     }
 }

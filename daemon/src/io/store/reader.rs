@@ -49,6 +49,7 @@ impl BlobReader {
     pub fn read_chunk(&self, index: u32, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
         let io = |source| ReadError::Io { path: self.path.clone(), source };
         let len = chunk_len(self.tree.size(), index).ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
+        self.store.0.note_use();
         match os::read_vec_at(&self.file, bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.changed()),
             result => result.map_err(io)?,
@@ -74,9 +75,9 @@ impl BlobReader {
 impl Inner {
     /// Hashes a cached blob whose file is not as the store left it: it is trusted anew, or goes.
     pub(super) fn recheck(&self, hash: &BlobHash) {
-        let Some(ext) = self.state().blobs.get(hash).map(|blob| blob.ext) else { return };
-        let right = open_blob_file(&self.blob_path(hash, ext)).and_then(|(file, stamp)| {
-            let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(&self.blobs_dir, e))?;
+        let Some(known) = self.known(hash) else { return };
+        let right = open_blob_file(&known.path()).and_then(|(file, stamp)| {
+            let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(&known.path(), e))?;
             Ok(tree.filter(|tree| tree.hash() == *hash).map(|_| stamp))
         });
         match right {
@@ -88,9 +89,8 @@ impl Inner {
                 }
             }
             Ok(None) | Err(StoreError::Missing { .. } | StoreError::NotAFile { .. }) => {
-                tracing::warn!("a file in the cache is not what it was, and is removed: {hash}");
-                if let Err(error) = self.remove_blob(hash, |_| true) {
-                    tracing::warn!(%error, "a wrong file stays in the cache");
+                if self.condemn(&known) {
+                    tracing::warn!("a file in the cache was not what it was, and is removed: {hash}");
                 }
             }
             Err(error) => tracing::warn!(%error, "a file in the cache cannot be read"),

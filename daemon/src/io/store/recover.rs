@@ -11,6 +11,7 @@ use super::{
     os,
     own::hash_file,
     partial::Claim,
+    place::Place,
     state::{Blob, Part, State},
 };
 use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
@@ -22,7 +23,7 @@ use std::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64},
     },
-    time::SystemTime,
+    time::Instant,
 };
 
 /// What the start found, for the log.
@@ -67,29 +68,27 @@ fn prove(path: &Path, hash: &BlobHash) -> Result<Option<Proven>, StoreError> {
 }
 
 pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), StoreError> {
-    let (blobs_dir, partial_dir) = (dir.join("blobs"), dir.join("partial"));
-    for dir in [&blobs_dir, &partial_dir] {
-        fs::create_dir_all(dir).map_err(|e| StoreError::at(dir, e))?;
-    }
+    fs::create_dir_all(dir).map_err(|e| StoreError::at(dir, e))?;
     let lock_file = os::lock_file(&dir.join("index.lock"))?;
+    let place = Place::open(dir)?;
     let (index, rows, health) = Index::open(dir)?;
     let available = index.is_usable();
     index.rest();
-    os::spread_folders_of(&partial_dir);
-    let new_dir = partial_dir.join(format!("new.{:x}", os::nanos(SystemTime::now())));
     let inner = Inner {
-        blobs_dir,
-        partial_dir,
-        new_dir,
-        new_dir_made: AtomicBool::new(false),
-        cache_limit: config.cache_limit,
+        dir: dir.to_owned(),
+        place: Mutex::new(Arc::new(place)),
+        config,
         state: Mutex::new(State::default()),
         names: [const { Mutex::new(()) }; 64],
         index,
         checkpoint: Mutex::new(Complaint::default()),
+        moving: Mutex::new(()),
+        moves: AtomicU64::new(0),
         index_behind: AtomicBool::new(!available),
         recent_trees: Mutex::default(),
         temps: AtomicU64::new(0),
+        born: Instant::now(),
+        last_use: AtomicU64::new(0),
         _lock: lock_file,
     };
     let mut opened = Opened {
@@ -118,21 +117,13 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
     Ok((Store(Arc::new(inner)), opened))
 }
 
-/// The files of a folder, by name.
-fn names(dir: &Path) -> Result<impl Iterator<Item = (String, fs::DirEntry)>, StoreError> {
-    let entries = fs::read_dir(dir).map_err(|e| StoreError::at(dir, e))?;
-    Ok(entries
-        .filter_map(|entry| entry.ok())
-        .map(|entry| (entry.file_name().to_string_lossy().into(), entry)))
-}
-
 impl Inner {
     fn recover_blobs(
         &self,
         mut rows: HashMap<BlobHash, BlobRow>,
         opened: &mut Opened,
     ) -> Result<(), StoreError> {
-        for (name, entry) in names(&self.blobs_dir)? {
+        for (name, entry) in os::names(&self.here().blobs)? {
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file);
             let (Some((hash, ext)), Some(metadata)) = (name::parse_blob_name(&name), metadata) else {
                 opened.foreign += 1;
@@ -195,9 +186,10 @@ impl Inner {
     }
 
     fn recover_partials(&self, opened: &mut Opened) -> Result<(), StoreError> {
-        let dir = &self.partial_dir;
+        let here = self.here();
+        let dir = &here.partial;
         let mut haves = Vec::new();
-        for (file, entry) in names(dir)? {
+        for (file, entry) in os::names(dir)? {
             let path = entry.path();
             if let Some(part) = file.strip_suffix(".have") {
                 haves.push((path, dir.join(format!("{part}.part"))));

@@ -80,6 +80,10 @@ pub struct Fetch {
     losses: u32,
     wire: u64,
     fetched: u64,
+    /// Since when nothing is asked for it, because the disk has no room.
+    held: Option<Instant>,
+    /// How often it met a full disk.
+    full: u32,
 }
 
 struct Running {
@@ -139,6 +143,8 @@ impl Coordinator {
             losses: 0,
             wire: 0,
             fetched: 0,
+            held: None,
+            full: 0,
         };
         self.fetches.insert(player.clone(), fetch);
         if self.around.player.as_ref() == Some(&player) {
@@ -359,6 +365,7 @@ impl Coordinator {
             }
         };
         let open = self.peers.get(&peer).is_some_and(|known| known.open);
+        let may_ask = self.may_ask();
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (files, bytes) = plan.look.totals();
         let Evicted { files: evicted_files, bytes: evicted_bytes } = plan.evicted;
@@ -375,6 +382,10 @@ impl Coordinator {
         });
         fetch.fetched = plan.missing_bytes;
         let mut transfer = Transfer::new(plan.wanted.clone());
+        if !may_ask {
+            transfer.handle(Instant::now(), Input::Hold(true));
+            fetch.held = Some(Instant::now());
+        }
         // Without a link it says that it has no source.
         transfer.handle(Instant::now(), if open { Input::Joined(peer) } else { Input::Time });
         fetch.running = Some(Running {
@@ -460,8 +471,36 @@ impl Coordinator {
         actor.do_send(peer::Leave);
     }
 
+    pub(super) fn is_transferring(&self) -> bool {
+        self.fetches.values().any(|fetch| matches!(fetch.stage, Stage::Transferring))
+    }
+
+    pub(super) fn held_longer_than(&self, most: Duration) -> Vec<PlayerName> {
+        let held = |fetch: &&Fetch| fetch.held.is_some_and(|since| since.elapsed() > most);
+        self.fetches.values().filter(held).map(|fetch| fetch.player.clone()).collect()
+    }
+
+    /// Has every transfer wait, or go on.
+    pub(super) fn hold_fetches(&mut self, held: bool, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let mut running = Vec::new();
+        for fetch in self.fetches.values_mut() {
+            let Some(at) = &mut fetch.running else {
+                fetch.held = None;
+                continue;
+            };
+            at.transfer.handle(now, Input::Hold(held));
+            fetch.held = held.then_some(now);
+            running.push(fetch.player.clone());
+        }
+        for player in running {
+            self.drive(&player, ctx);
+        }
+    }
+
     /// Tells progress, and gives up what nobody waits for.
     pub(super) fn tick(&mut self, _: &mut Context<Self>) {
+        self.tick_cache();
         let left: Vec<PlayerName> = (self.fetches.values())
             .filter(|fetch| fetch.waiters.iter().all(|waiter| waiter.answer.is_closed()))
             .map(|fetch| fetch.player.clone())
@@ -492,7 +531,7 @@ fn misbehaved(player: &PlayerName) -> Fault {
 
 pub(super) fn store_fault(error: &StoreError) -> Fault {
     match error {
-        StoreError::DiskFull { .. } => Fault::new(
+        StoreError::DiskFull { .. } | StoreError::DiskLow { .. } => Fault::new(
             FaultCode::DiskFull,
             format!("{error}: make room and try again, what came so far is kept"),
         ),

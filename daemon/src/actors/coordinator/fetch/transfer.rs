@@ -14,6 +14,9 @@ use fyteclub_proto::{
 };
 use std::{sync::Arc, time::Instant};
 
+/// How often a fetch may meet a full disk on which room is found again: a quota is not seen in what a disk has free.
+const FULL_MAX: u32 = 8;
+
 impl Coordinator {
     /// Acts on everything the transfer has to say, and sets its next alarm.
     pub(super) fn drive(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
@@ -160,6 +163,11 @@ impl Handler<Carried> for Coordinator {
                     running.transfer.handle(now, fact);
                 }
                 self.drive(&player, ctx);
+            }
+            Note::Local(error) if error.is_disk_full() && fetch.full < FULL_MAX => {
+                // Several requests meet the same full disk.
+                fetch.full += u32::from(fetch.held.is_none());
+                self.disk_is_full(ctx);
             }
             Note::Local(error) => self.fail(&player, store_fault(&error)),
         }

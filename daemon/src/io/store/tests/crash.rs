@@ -4,7 +4,7 @@ use super::*;
 use crate::io::store::IndexHealth;
 
 fn opened(dir: &Path) -> (Store, crate::io::store::Opened) {
-    Store::open(dir, StoreConfig { cache_limit: u64::MAX }).expect("opens")
+    Store::open(dir, StoreConfig { cache_limit: u64::MAX, min_free: Some(0) }).expect("opens")
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_second_opener_is_refused_and_harms_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     receive(&store, b"x").unwrap();
-    let second = Store::open(dir.path(), StoreConfig { cache_limit: 0 });
+    let second = Store::open(dir.path(), StoreConfig { cache_limit: 0, min_free: Some(0) });
     assert!(matches!(second, Err(StoreError::InUse { .. })));
     store.checkpoint().unwrap();
     drop(store);

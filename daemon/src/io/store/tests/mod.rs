@@ -1,10 +1,13 @@
 //! The store from outside: stories over real folders. What all of them need is here.
 
+mod collect;
 mod crash;
 mod full_disk;
 mod limit;
 mod model;
+mod moving;
 mod own;
+mod patrol;
 mod put;
 mod resume;
 mod timing;
@@ -15,7 +18,7 @@ use fyteclub_proto::{
     id::BlobHash,
     limit::CHUNK_SIZE,
 };
-use std::{fs, path::Path};
+use std::{fs, ops::ControlFlow, path::Path};
 
 /// Different bytes for every seed.
 fn bytes(seed: u64, size: usize) -> Vec<u8> {
@@ -42,7 +45,7 @@ fn open(dir: &Path) -> Store {
 }
 
 fn open_with(dir: &Path, cache_limit: u64) -> Store {
-    Store::open(dir, StoreConfig { cache_limit }).expect("opens").0
+    Store::open(dir, StoreConfig { cache_limit, min_free: Some(0) }).expect("opens").0
 }
 
 /// Small blobs by `put`, others through a partial.

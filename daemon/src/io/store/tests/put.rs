@@ -20,7 +20,8 @@ fn what_was_put_is_read_back_and_survives_a_restart() {
         store.checkpoint().unwrap();
     }
     drop(store);
-    let (store, opened) = Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX }).unwrap();
+    let (store, opened) =
+        Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: Some(0) }).unwrap();
     assert_eq!((opened.blobs, opened.adopted, opened.lost, opened.removed), (sizes.len(), 0, 0, 0));
     for (hash, blob) in hashes.iter().zip(&blobs) {
         assert_eq!(&read(&store, hash).unwrap(), blob);
@@ -107,14 +108,15 @@ fn verify_finds_and_removes_what_is_wrong() {
     bent[700] ^= 1;
     fs::write(&path, bent).unwrap();
     let mut heard = 0;
-    let verified = store.verify(|so_far, all| {
+    let verified = store.verify(|so_far, all, bytes| {
         heard += 1;
-        assert_eq!((so_far.files, all), (heard, 5));
+        assert_eq!((so_far.files, so_far.bytes, all, bytes), (heard, 10_000 * heard as u64, 5, 50_000));
+        ControlFlow::Continue(())
     });
     assert_eq!((verified.files, verified.bad), (5, vec![hashes[2]]));
     assert!(!store.contains(&hashes[2]) && !path.exists());
     receive(&store, &bytes(2, 10_000)).unwrap();
-    assert_eq!(store.verify(|_, _| {}).bad, []);
+    assert_eq!(store.verify(|_, _, _| ControlFlow::Continue(())).bad, []);
 }
 
 #[test]

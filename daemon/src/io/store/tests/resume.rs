@@ -135,7 +135,8 @@ fn a_complete_partial_without_its_name_gets_it() {
         } else {
             fs::remove_file(&have).unwrap();
         }
-        let (store, opened) = Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX }).unwrap();
+        let (store, opened) =
+            Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: Some(0) }).unwrap();
         assert_eq!((opened.adopted, opened.partials), (1, 0));
         assert_eq!(read(&store, &hash).unwrap(), blob);
         assert!(files_in(&dir.path().join("partial")).is_empty());

@@ -1,0 +1,217 @@
+//! What the cache says, and what of it holds up the fetches: damage, a disk that is nearly full, a new folder.
+
+use super::{
+    Coordinator,
+    fetch::store_fault,
+    requests::{AskCache, CollectCache, MoveCache, VerifyCache, bad_path, internal},
+};
+use crate::{
+    actors::mod_cache::{self, CacheFact},
+    io::store::{Disk, MoveError, Pin, Wish},
+};
+use actix::{AsyncContext, Context, Handler, ResponseFuture};
+use fyteclub_proto::{
+    id::{BlobHash, PlayerName},
+    local::{
+        Event, Fault, FaultCode,
+        reply::{CacheCollected, CacheMoved, CacheStats, CacheVerified},
+    },
+};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+type Answer<T> = Result<T, Fault>;
+
+/// How long a fetch waits for room on the disk before it says that somebody must make some.
+const HOLD_MAX: Duration = Duration::from_secs(30);
+/// Ticks between two looks at a low disk when nobody fetches: five seconds.
+const LOOK_EVERY: u32 = 25;
+
+/// Whether the disk has room for what is asked.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Since when there is none.
+    low: Option<Instant>,
+    disk: Option<Disk>,
+    ticks: u32,
+}
+
+impl Coordinator {
+    pub(super) fn start_cache(&mut self, ctx: &mut Context<Self>) {
+        self.cache.do_send(mod_cache::Listen(ctx.address().recipient()));
+    }
+
+    /// Whether anything new may be asked of anybody now.
+    pub(super) fn may_ask(&self) -> bool {
+        self.room.low.is_none()
+    }
+
+    /// A file could not be written for want of room.
+    pub(super) fn disk_is_full(&mut self, ctx: &mut Context<Self>) {
+        self.cache.do_send(mod_cache::Full);
+        self.hold(true, ctx);
+    }
+
+    fn hold(&mut self, low: bool, ctx: &mut Context<Self>) {
+        if low == self.room.low.is_some() {
+            return;
+        }
+        self.room.low = low.then(Instant::now);
+        self.hold_fetches(low, ctx);
+    }
+
+    /// While anybody fetches the disk is watched; what waited for room too long ends.
+    pub(super) fn tick_cache(&mut self) {
+        self.room.ticks = self.room.ticks.wrapping_add(1);
+        let fetching = self.is_transferring();
+        if fetching || (self.room.low.is_some() && self.room.ticks.is_multiple_of(LOOK_EVERY)) {
+            self.cache.do_send(mod_cache::LookAtDisk { evict: fetching });
+        }
+        for player in self.held_longer_than(HOLD_MAX) {
+            let fault = Fault::new(FaultCode::DiskFull, self.room_sentence());
+            self.fail(&player, fault);
+        }
+    }
+
+    fn room_sentence(&self) -> String {
+        let dir = self.store().dir();
+        let free = self.room.disk.map_or(String::new(), |disk| {
+            format!(": {} bytes are free, and {} stay so (min_free)", disk.free, disk.floor)
+        });
+        format!(
+            "the disk with {} is full{free}; make room or run fyteclubctl cache move, and try again: what came is kept",
+            dir.display()
+        )
+    }
+
+    fn damaged(&mut self, hashes: Vec<BlobHash>, ctx: &mut Context<Self>) {
+        tracing::warn!("{} damaged files were removed from the cache", hashes.len());
+        let of_player = |pin: &Pin| hashes.iter().any(|hash| pin.holds(hash));
+        let mut players: Vec<PlayerName> =
+            self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
+        players.sort();
+        let published = (self.around.offer.borrow().as_ref())
+            .is_some_and(|offer| hashes.iter().any(|hash| offer.blobs.contains(hash)));
+        self.bus.publish(Event::CacheDamaged { hashes, players, published });
+        if published {
+            // An archive's files are unpacked again; where it is gone, the log says so.
+            self.reread(ctx);
+        }
+    }
+}
+
+impl Handler<CacheFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: CacheFact, ctx: &mut Self::Context) {
+        match fact {
+            CacheFact::LowDisk(disk) => {
+                self.room.disk = Some(disk);
+                tracing::warn!("the disk is nearly full ({} bytes free): transfers wait", disk.free);
+                self.bus.publish(Event::CacheLowDisk { free: disk.free, min_free: disk.floor });
+                self.hold(true, ctx);
+            }
+            CacheFact::DiskOk(disk) => {
+                self.room.disk = Some(disk);
+                self.bus.publish(Event::CacheDiskOk { free: disk.free, min_free: disk.floor });
+                self.hold(false, ctx);
+            }
+            CacheFact::Evicted(evicted) => {
+                self.bus.publish(Event::CacheEvicted { files: evicted.files, bytes: evicted.bytes });
+            }
+            CacheFact::Damaged(hashes) => self.damaged(hashes, ctx),
+            CacheFact::Progress { work, files, files_total, bytes, bytes_total } => {
+                self.bus.publish(Event::CacheProgress { work, files, files_total, bytes, bytes_total });
+            }
+            CacheFact::Moved { from, to } => {
+                let text = |path: PathBuf| path.to_string_lossy().into_owned();
+                self.bus.publish(Event::CacheMoved { from: text(from), to: text(to) });
+            }
+        }
+    }
+}
+
+impl Handler<AskCache> for Coordinator {
+    type Result = ResponseFuture<Answer<CacheStats>>;
+
+    fn handle(&mut self, _: AskCache, _: &mut Context<Self>) -> Self::Result {
+        let (cache, low) = (self.cache.clone(), !self.may_ask());
+        Box::pin(async move {
+            let stats = cache.send(mod_cache::ReadStats).await.map_err(|_| internal())?;
+            Ok(super::report::cache_stats(&stats, low))
+        })
+    }
+}
+
+impl Handler<VerifyCache> for Coordinator {
+    type Result = ResponseFuture<Answer<CacheVerified>>;
+
+    fn handle(&mut self, ask: VerifyCache, _: &mut Context<Self>) -> Self::Result {
+        let cache = self.cache.clone();
+        Box::pin(async move {
+            let verified = cache.send(mod_cache::Verify(ask.0)).await.map_err(|_| internal())?;
+            if verified.cancelled {
+                return Err(Fault::new(FaultCode::Cancelled, "broken off: not every file was read"));
+            }
+            Ok(CacheVerified { files: verified.files as u64, bytes: verified.bytes, bad: verified.bad })
+        })
+    }
+}
+
+impl Handler<CollectCache> for Coordinator {
+    type Result = ResponseFuture<Answer<CacheCollected>>;
+
+    fn handle(&mut self, ask: CollectCache, _: &mut Context<Self>) -> Self::Result {
+        let cache = self.cache.clone();
+        let wish = Wish { to: ask.0.to, older_than: ask.0.older_than_secs.map(Duration::from_secs) };
+        Box::pin(async move {
+            let collected = cache.send(mod_cache::Collect(wish)).await.map_err(|_| internal())?;
+            let collected = collected.map_err(|error| store_fault(&error))?;
+            Ok(CacheCollected {
+                files: collected.evicted.files,
+                bytes: collected.evicted.bytes,
+                unfinished: collected.unfinished,
+                bytes_left: collected.bytes_left,
+                in_use: collected.in_use,
+            })
+        })
+    }
+}
+
+impl Handler<MoveCache> for Coordinator {
+    type Result = ResponseFuture<Answer<CacheMoved>>;
+
+    fn handle(&mut self, ask: MoveCache, _: &mut Context<Self>) -> Self::Result {
+        if !ask.dir.is_absolute() {
+            return Box::pin(async { Err(bad_path("the folder to move the cache to")) });
+        }
+        let cache = self.cache.clone();
+        Box::pin(async move {
+            let asked = mod_cache::Move { dir: ask.dir, left: ask.left };
+            let moved = cache.send(asked).await.map_err(|_| internal())?;
+            let moved = moved.map_err(|error| move_fault(&error))?;
+            Ok(CacheMoved {
+                from: moved.from.to_string_lossy().into_owned(),
+                to: moved.to.to_string_lossy().into_owned(),
+                files: moved.files as u64,
+                bytes: moved.bytes,
+                bad: moved.bad,
+                kept: moved.kept as u64,
+            })
+        })
+    }
+}
+
+fn move_fault(error: &MoveError) -> Fault {
+    let code = match error {
+        MoveError::Store(error) => return store_fault(error),
+        MoveError::NoRoom { .. } => FaultCode::DiskFull,
+        MoveError::NotWritable { .. } | MoveError::Unfaithful { .. } => FaultCode::Io,
+        MoveError::Busy => FaultCode::Busy,
+        MoveError::Cancelled => FaultCode::Cancelled,
+        _ => FaultCode::BadRequest,
+    };
+    Fault::new(code, error.to_string())
+}

@@ -1,0 +1,334 @@
+//! Whether the files still are what their names say: all of them when somebody asks, and one after the other, slowly, as
+//! long as the daemon lives. A file that is not goes, pinned or not: nobody is served or shown wrong bytes.
+
+use super::{
+    Inner, Store, blobs::open_blob_file, error::StoreError, name::Ext, os, own::hash_file, place::Place,
+};
+use fyteclub_proto::{
+    chunk_tree::{TreeBuilder, chunk_count, chunk_len},
+    id::BlobHash,
+    limit::CHUNK_SIZE,
+};
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    io,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What a look into the cache's files has come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    pub files: usize,
+    pub bytes: u64,
+    /// Were not what their names said, and are removed.
+    pub bad: Vec<BlobHash>,
+    /// It was broken off: there are files that were not read.
+    pub cancelled: bool,
+}
+
+/// Blobs that were found damaged, and are gone.
+pub type Damage = Vec<BlobHash>;
+
+/// A blob as it was known when its file was opened; what has changed since is not judged.
+pub(super) struct Known {
+    place: Arc<Place>,
+    /// The count of moves before anything of this was read.
+    moves: u64,
+    hash: BlobHash,
+    ext: Ext,
+    size: u64,
+    mtime_ns: i64,
+}
+
+/// What a file turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    Wrong,
+    /// The machine's trouble, which may pass; the file may be right.
+    Unreadable,
+}
+
+fn verdict_of(error: &StoreError) -> Verdict {
+    match error {
+        StoreError::Missing { .. } | StoreError::NotAFile { .. } | StoreError::FileTooLarge { .. } => {
+            Verdict::Wrong
+        }
+        _ => Verdict::Unreadable,
+    }
+}
+
+impl Known {
+    pub(super) fn path(&self) -> PathBuf {
+        self.place.blob_path(&self.hash, self.ext)
+    }
+}
+
+impl Inner {
+    pub(super) fn known(&self, hash: &BlobHash) -> Option<Known> {
+        let moves = self.moves.load(Ordering::Acquire);
+        let place = self.here();
+        let blob = *self.state().blobs.get(hash)?;
+        let (ext, size, mtime_ns) = (blob.ext, u64::from(blob.size), blob.mtime_ns);
+        Some(Known { place, moves, hash: *hash, ext, size, mtime_ns })
+    }
+
+    /// Takes a blob away whose file is wrong; `false` when it is another file by now, or none.
+    pub(super) fn condemn(&self, known: &Known) -> bool {
+        let same = |state: &super::State| {
+            // A file that is being moved, there or back again, is not where it was, and not missing.
+            self.moves.load(Ordering::Acquire) == known.moves
+                && state.blobs.get(&known.hash).is_some_and(|blob| blob.mtime_ns == known.mtime_ns)
+        };
+        match self.remove_blob(&known.hash, same) {
+            Ok(gone) => gone,
+            Err(error) => {
+                tracing::warn!(%error, "a wrong file stays in the cache");
+                false
+            }
+        }
+    }
+
+    fn look_into(&self, known: &Known) -> Verdict {
+        let read = open_blob_file(&known.path()).and_then(|(file, stamp)| {
+            hash_file(&file, stamp.size).map_err(|error| StoreError::at(&known.path(), error))
+        });
+        match read {
+            Ok(Some(tree)) if tree.hash() == known.hash => Verdict::Right,
+            Ok(_) => Verdict::Wrong,
+            Err(error) => {
+                if verdict_of(&error) == Verdict::Unreadable {
+                    tracing::warn!(%error, "a file in the cache cannot be read");
+                }
+                verdict_of(&error)
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not. `progress` hears the state
+    /// after each file, with the number and the bytes of all, and may break it off. Own files that are gone are forgotten.
+    pub fn verify(&self, mut progress: impl FnMut(&Verified, usize, u64) -> ControlFlow<()>) -> Verified {
+        let inner = &*self.0;
+        let (all, bytes, own) = {
+            let state = inner.state();
+            let all: Vec<BlobHash> = state.blobs.keys().copied().collect();
+            let bytes = state.blobs.values().map(|blob| u64::from(blob.size)).sum();
+            let own: Vec<_> = state.own.iter().map(|(path, file)| (path.clone(), *file)).collect();
+            (all, bytes, own)
+        };
+        let mut verified = Verified::default();
+        for hash in &all {
+            // Evicted meanwhile is not bad.
+            let Some(known) = inner.known(hash) else { continue };
+            let verdict = inner.look_into(&known);
+            verified.bytes += known.size;
+            verified.files += 1;
+            if verdict == Verdict::Wrong && inner.condemn(&known) {
+                verified.bad.push(*hash);
+            }
+            if progress(&verified, all.len(), bytes).is_break() {
+                verified.cancelled = true;
+                return verified;
+            }
+        }
+        for (path, file) in own {
+            let gone = fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            if gone {
+                inner.forget_own(&path, &file);
+            }
+        }
+        verified
+    }
+}
+
+/// Goes round the cache, a little at a time, in the order of the hashes, and begins anew a week after it last began.
+/// Where it is survives a restart; what is behind it was read in this round, or came in it.
+pub struct Patrol {
+    store: Store,
+    /// The last blob that was looked into in this round.
+    at: Option<BlobHash>,
+    /// Unix seconds at which this round began; 0 before the first.
+    began: u64,
+    ahead: VecDeque<BlobHash>,
+    reading: Option<Reading>,
+    over: bool,
+    read_since_saved: u64,
+}
+
+struct Reading {
+    known: Known,
+    file: File,
+    size: u64,
+    next: u32,
+    builder: TreeBuilder,
+}
+
+/// A blob is read again so long after it was read last, or as soon as the daemon was at rest long enough after that.
+const ROUND: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Hashes taken from the state at once: each time costs a look at all of them.
+const AHEAD: usize = 512;
+/// Files in one step, so that small ones do not add up.
+const STEP_FILES: usize = 64;
+/// How much is read again after a kill, at most.
+const SAVE_EVERY: u64 = 64 << 20;
+
+impl Patrol {
+    pub fn new(store: Store) -> Self {
+        let mut patrol = Self {
+            store,
+            at: None,
+            began: 0,
+            ahead: VecDeque::new(),
+            reading: None,
+            over: true,
+            read_since_saved: 0,
+        };
+        let text = fs::read_to_string(patrol.note()).unwrap_or_default();
+        let mut words = text.split_whitespace();
+        if let (Some(at), Some(Ok(began))) = (words.next(), words.next().map(str::parse)) {
+            (patrol.at, patrol.began) = (BlobHash::from_hex(at), began);
+            patrol.over = at == "over";
+        }
+        patrol
+    }
+
+    fn note(&self) -> PathBuf {
+        self.store.0.dir.join("checked")
+    }
+
+    /// Says to a later life where this one was. A lost note costs reading, nothing else.
+    pub fn save(&mut self) {
+        self.read_since_saved = 0;
+        let at = match (&self.at, self.over) {
+            (_, true) => "over".to_owned(),
+            (Some(at), false) => at.hex(),
+            (None, false) => "begun".to_owned(),
+        };
+        if let Err(error) = fs::write(self.note(), format!("{at} {}\n", self.began)) {
+            tracing::debug!(%error, "could not save how far the cache is checked");
+        }
+    }
+
+    /// Whether there is anything to read at this time; begins the next round when it is due.
+    pub fn is_due(&mut self, now: SystemTime) -> bool {
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        // A clock that was set back counts as time that passed.
+        let due = now < self.began || now - self.began >= ROUND.as_secs();
+        if self.over && due {
+            (self.over, self.at, self.began) = (false, None, now);
+            self.ahead.clear();
+        }
+        !self.over
+    }
+
+    /// Reads at most `budget` bytes, and a chunk more; tells what it found damaged, and removed.
+    pub fn step(&mut self, budget: u64) -> Damage {
+        let mut damage = Damage::new();
+        let (mut read, mut files) = (0, 0);
+        while read < budget && files < STEP_FILES && !self.over {
+            let Some(mut reading) = self.reading.take().or_else(|| self.open_next(&mut damage)) else {
+                files += 1;
+                continue;
+            };
+            match reading.chunk() {
+                Ok(Some(bytes)) => {
+                    read += bytes;
+                    self.reading = Some(reading);
+                }
+                Ok(None) => {
+                    files += 1;
+                    self.at = Some(reading.known.hash);
+                    self.judge(reading, &mut damage);
+                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    files += 1;
+                    self.at = Some(reading.known.hash);
+                    damage.extend(self.store.0.condemn(&reading.known).then_some(reading.known.hash));
+                }
+                Err(error) => {
+                    files += 1;
+                    self.at = Some(reading.known.hash);
+                    tracing::warn!(%error, "a file in the cache cannot be read: {}", reading.known.hash);
+                }
+            }
+        }
+        self.read_since_saved += read;
+        if self.over || self.read_since_saved >= SAVE_EVERY {
+            self.save();
+        }
+        damage
+    }
+
+    /// The next blob's file; `None` also when this one needs no reading any more.
+    fn open_next(&mut self, damage: &mut Damage) -> Option<Reading> {
+        if self.ahead.is_empty() {
+            self.ahead = self.hashes_after();
+        }
+        let Some(hash) = self.ahead.pop_front() else {
+            self.over = true;
+            return None;
+        };
+        let inner = &*self.store.0;
+        let Some(known) = inner.known(&hash) else {
+            self.at = Some(hash);
+            return None;
+        };
+        match open_blob_file(&known.path()) {
+            Ok((file, stamp)) => {
+                Some(Reading { known, file, size: stamp.size, next: 0, builder: TreeBuilder::default() })
+            }
+            Err(error) => {
+                if verdict_of(&error) == Verdict::Wrong && inner.condemn(&known) {
+                    damage.push(hash);
+                }
+                self.at = Some(hash);
+                None
+            }
+        }
+    }
+
+    fn hashes_after(&self) -> VecDeque<BlobHash> {
+        let state = self.store.0.state();
+        let mut after: Vec<BlobHash> =
+            state.blobs.keys().filter(|hash| self.at.is_none_or(|at| **hash > at)).copied().collect();
+        drop(state);
+        if after.len() > AHEAD {
+            after.select_nth_unstable(AHEAD);
+            after.truncate(AHEAD);
+        }
+        after.sort_unstable();
+        after.into()
+    }
+
+    fn judge(&self, reading: Reading, damage: &mut Damage) {
+        let Reading { known, file, builder, .. } = reading;
+        // What is shown is better left in the system's memory.
+        if !self.store.0.state().pinned(&known.hash) {
+            os::forget_pages(&file);
+        }
+        drop(file);
+        if builder.finish().hash() != known.hash && self.store.0.condemn(&known) {
+            damage.push(known.hash);
+        }
+    }
+}
+
+impl Reading {
+    /// Reads one more chunk; `None` at the end.
+    fn chunk(&mut self) -> io::Result<Option<u64>> {
+        if self.next >= chunk_count(self.size) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; chunk_len(self.size, self.next).unwrap_or_default()];
+        os::read_exact_at(&self.file, &mut bytes, u64::from(self.next) * CHUNK_SIZE as u64)?;
+        self.builder.push(&bytes);
+        self.next += 1;
+        Ok(Some(bytes.len() as u64))
+    }
+}
