@@ -46,8 +46,8 @@ pub use fyteclub_proto::{
         Event, Fault, FaultCode,
         reply::{
             CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile, FetchedObject, Hello,
-            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, Standing,
-            Status, TransferStatus,
+            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published,
+            SourceStatus, Standing, Status, TransferStatus,
         },
         request::{LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
     },
