@@ -274,7 +274,9 @@ impl Liar {
             Lie::ShortAnswer => say(send, &PiecesReply::Serving { epoch: 0 }).await,
             Lie::Drip => {
                 say(send, &PiecesReply::Serving { epoch: 0 }).await;
-                shout(send, &raw(SMALL as u32)).await;
+                // What is due first: a file, or a list.
+                let list = Header { kind: Kind::Tree, len: 32 * chunk_count(LARGE as u64) }.encode();
+                shout(send, &if is_small(&pieces[0]) { raw(SMALL as u32) } else { list }).await;
                 drip(send).await;
             }
             _ => line.serve_well(send, pieces, &blobs).await,

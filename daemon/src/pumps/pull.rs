@@ -151,11 +151,13 @@ async fn carry(
     let mut job = tokio::spawn(async { (sink, Outcome::default()) });
     loop {
         // These records are read while those before are opened, verified and written.
-        let records = order.read_job(&mut recv, &mut pulse).await?;
+        let records = order.read_job(&mut recv, &mut pulse).await;
         let Ok((mut sink, outcome)) = pulse.through(job).await else { return Ok(End::Broken) };
         if let Some(end) = outcome.tell(notes) {
             return Ok(end);
         }
+        // After what came before the stream broke: there may be a lie in it.
+        let records = records?;
         if records.is_empty() {
             return Ok(End::Complete);
         }

@@ -203,7 +203,8 @@ pub struct Transfer {
     queue: Queue,
     sources: BTreeMap<PeerId, Source>,
     requests: BTreeMap<RequestId, Request>,
-    next_request: RequestId,
+    /// Whom each request was of, also when it is over: what came of it may be told after that.
+    asked: Vec<PeerId>,
     progress: Progress,
     /// Bytes of fresh chunks by who brought them, also of those who left.
     brought: BTreeMap<PeerId, u64>,
@@ -227,7 +228,7 @@ impl Transfer {
             queue: Queue::new(&wanted),
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
-            next_request: 0,
+            asked: Vec::new(),
             progress: Progress {
                 files_total: wanted.len() as u64,
                 bytes_total: wanted.iter().map(|blob| blob.size).sum(),
@@ -334,20 +335,21 @@ impl Transfer {
 
     fn verified(&mut self, now: Instant, request: RequestId, hash: BlobHash, chunks: Range<u32>) {
         let Some(index) = self.queue.index(hash) else { return };
-        let source = self.served(request, now).map(|request| {
+        if let Some(request) = self.served(request, now) {
             // Records come in the order asked, so what is verified is always the front of what is owed.
             let of_blob = |owed: &&mut Owed| owed.blob == index && owed.chunks.contains(&chunks.start);
             if let Some(owed) = request.owed.iter_mut().find(of_blob) {
                 owed.chunks.start = chunks.end.min(owed.chunks.end);
             }
-            request.source
-        });
+        }
         // Whoever brought it, and were it of a request that was dropped meanwhile: it is in the store.
         let Counted { fresh, again, complete } = self.queue.verified(index, chunks);
         self.progress.bytes_done += fresh;
         self.progress.bytes_again += again;
         self.progress.files_done += u64::from(complete);
-        let Some(peer) = source else { return };
+        let Some(peer) = usize::try_from(request).ok().and_then(|at| self.asked.get(at)).copied() else {
+            return;
+        };
         *self.brought.entry(peer).or_default() += fresh;
         if let Some(source) = self.sources.get_mut(&peer) {
             source.brought(now, fresh + again);
@@ -527,8 +529,8 @@ impl Transfer {
     }
 
     fn open_request(&mut self, now: Instant, source: PeerId, owed: Vec<Owed>, twice: bool) {
-        let request = self.next_request;
-        self.next_request += 1;
+        let request = self.asked.len() as RequestId;
+        self.asked.push(source);
         let (pieces, class) = (self.queue.pieces(&owed), self.queue.class(&owed));
         if let Some(source) = self.sources.get_mut(&source) {
             source.opened(class, now);
