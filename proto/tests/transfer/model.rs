@@ -264,7 +264,7 @@ impl World {
         }
         let begins = self.now + source.nature.latency;
         source.asked += 1;
-        if source.nature.busy.is_some_and(|every| source.asked % every == 0) {
+        if source.nature.busy.is_some_and(|every| source.asked.is_multiple_of(every)) {
             self.transfer.handle(self.now, Input::Ended { request, end: End::Busy });
             return;
         }
@@ -320,7 +320,7 @@ impl World {
             (stream.sent, stream.told) = (0.0, self.now);
             let step = stream.steps.pop_front().expect("the front");
             source.served += 1;
-            let due = |every: Option<u32>| every.is_some_and(|every| source.served % every == 0);
+            let due = |every: Option<u32>| every.is_some_and(|every| source.served.is_multiple_of(every));
             let (lies, breaks, lacks) =
                 (due(source.nature.lies), due(source.nature.breaks), due(source.nature.lacks));
             let hash = match &step {
