@@ -17,7 +17,7 @@ FLOORS = {
     "fyteclub-client": {"fyteclub-proto"},
     "fyteclubctl": {"fyteclub-client"},
     "fyteclub-daemon": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client"},
-    "fyteclub-fuzz": {"fyteclub-proto"},
+    "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook"},
     "fyteclub-tests": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon", "fyteclubctl"},
 }
 

@@ -3,16 +3,19 @@
 //! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
 //! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
 
-use crate::{clock::Moment, desk::Desk, problem::Problem};
+use crate::{clock::Moment, desk::Desk, entrance, problem::Problem};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use fyteclub_proto::{
     id::{self, PeerId},
-    limit,
+    limit::{self, KEY_CHANGES_MAX},
     phonebook::{HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::future::{Ready, ready};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 /// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
 pub(crate) const COMPAT_KEY_MAX: usize = 2048;
@@ -22,12 +25,37 @@ pub(crate) struct Admitted;
 
 impl FromRequest for Admitted {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Admission;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let desk =
             request.app_data::<web::Data<Desk>>().expect("the server shares its desk with every route");
-        ready(admit(request, desk).map(|()| Self))
+        match admit(request, desk) {
+            Ok(()) => match entrance::admit_shared(desk, request) {
+                Some(charged) => Admission::Asking(Box::pin(charged)),
+                None => Admission::Known(Some(Ok(()))),
+            },
+            refused => Admission::Known(Some(refused)),
+        }
+    }
+}
+
+/// Known at once, unless budgets are shared.
+pub(crate) enum Admission {
+    Known(Option<Result<(), Problem>>),
+    Asking(Pin<Box<dyn Future<Output = Result<(), Problem>>>>),
+}
+
+impl Future for Admission {
+    type Output = Result<Admitted, Problem>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Known(admitted) => {
+                Poll::Ready(admitted.take().expect("polled after its end").map(|()| Admitted))
+            }
+            Self::Asking(asking) => asking.as_mut().poll(cx).map_ok(|()| Admitted),
+        }
     }
 }
 
@@ -68,11 +96,10 @@ pub(crate) fn signed_register(
         let expected = "`h1:` with 32 bytes in unpadded base64url";
         return Err(Problem::BadField { field: "playerName", expected });
     }
-    let key_change = key_change(fields)?;
-    let body = Register { player_name, port, public_key, visibility, key_change, sequence, time, signature };
-    let changed = body.key_change.as_ref();
-    let proven = body.is_authentic()
-        && changed.is_none_or(|change| change.to == body.public_key && change.is_authentic());
+    let key_changes = key_changes(fields)?;
+    let body = Register { player_name, port, public_key, visibility, key_changes, sequence, time, signature };
+    let changed = &body.key_changes;
+    let proven = body.is_authentic() && (changed.is_empty() || KeyChange::lead(changed, &body.public_key));
     if proven { Ok(body) } else { Err(Problem::BadSignature) }
 }
 
@@ -95,10 +122,14 @@ fn visibility(fields: &Map<String, Value>) -> Result<Visibility, Problem> {
         .map_err(|_| Problem::BadField { field: "visibility", expected: "listed, contacts or hidden" })
 }
 
-fn key_change(fields: &Map<String, Value>) -> Result<Option<KeyChange>, Problem> {
-    let expected = "an object with from, to, signature and agreement";
-    Option::deserialize(fields.get("keyChange").unwrap_or(&Value::Null))
-        .map_err(|_| Problem::BadField { field: "keyChange", expected })
+fn key_changes(fields: &Map<String, Value>) -> Result<Vec<KeyChange>, Problem> {
+    let expected = "at most 4 objects with from, to, signature and agreement";
+    let Some(value) = fields.get("keyChanges").filter(|value| !value.is_null()) else {
+        return Ok(Vec::new());
+    };
+    let changes: Option<Vec<KeyChange>> = Vec::deserialize(value).ok();
+    let fitting = changes.filter(|changes| changes.len() <= KEY_CHANGES_MAX);
+    fitting.ok_or(Problem::BadField { field: "keyChanges", expected })
 }
 
 /// What a signature adds to an unsigned body.

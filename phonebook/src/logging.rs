@@ -7,9 +7,10 @@ use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) fn start(format: LogFormat) {
-    // actix tells at INFO how many workers it starts, which is of no use to an operator.
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    // actix tells at INFO how many workers it starts, and at ERROR of each head that is not HTTP or too large: the first
+    // is of no use to an operator, and with the second any stranger could fill a disk.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(false);
     match format {
         LogFormat::Json => log.json().init(),

@@ -53,6 +53,8 @@ pub const HOLDING_BYTES_MAX: usize = FILES_MAX.div_ceil(8);
 
 /// Longest message of `/api/live`, either way, in bytes of JSON.
 pub const LIVE_MESSAGE_MAX: usize = 4 * 1024;
+/// Longest entry that a phone book reads from another's hand: a live message, and to whom.
+pub const DISPATCH_MAX: usize = LIVE_MESSAGE_MAX + 1024;
 /// Messages that the phone book keeps for one client that does not read; one more, and the client is cut off.
 pub const LIVE_QUEUE_MAX: usize = 32;
 /// Introductions that one client may have under way.
@@ -66,6 +68,9 @@ pub const CANDIDATES_MAX: usize = 8;
 pub const CONTACTS_MAX: usize = 2_000;
 /// Most requests that wait for a player's answer; the oldest goes when one more comes.
 pub const ASKERS_MAX: usize = 64;
+/// Most changes of a player's key that are told together: as many as one letter holds. Who missed more has to be paired
+/// with again.
+pub const KEY_CHANGES_MAX: usize = 4;
 /// Most invitations of one player that can still be followed.
 pub const INVITATIONS_MAX: usize = 16;
 

@@ -1,262 +1,260 @@
-//! The phone book with 100,000 players: lookups, registrations and memory, against the plan that it replaced, a small
-//! Express server without signatures. Ours checks a signature for each registration.
+//! The phone book with a million players: memory, lookups, registrations, and ten thousand who are live; against the
+//! first plan, an Express server without signatures, and against the framework's own hello.
+//!
+//! All servers are asked by the same program over the same connections on the same machine. Ours and the hello have
+//! two threads, Node has one: rates compare servers as they are, CPU per request compares cores.
 
 mod common;
 
-use anyhow::Context;
 use common::{
-    Floor, Spread, Table, judge, measured, scaled,
-    town::{self, Process, binaries, runtime},
-    usage::{self, Meter},
+    Floor, Spread, Table,
+    book::{
+        self, Server,
+        crowd::Crowd,
+        load::{self, CONNECTIONS, Latency, Lines, Load},
+        players::{self, Player},
+    },
+    judge, measured, scaled,
+    town::{binaries, runtime},
+    usage::Meter,
 };
-use ed25519_dalek::SigningKey;
-use fyteclub_proto::{
-    id::PlayerName,
-    phonebook::{Register, Visibility},
-};
-use std::{
-    cell::Cell,
-    env, fs,
-    net::SocketAddr,
-    path::Path,
-    process::{Command, Stdio},
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-/// Connections that ask one thing after the other.
-const CONNECTIONS: usize = 32;
+/// Names that change hands in a round, and so many checks of a signature.
+const CHANGES: usize = 20_000;
+const LOOKUPS: usize = 40_000;
+/// How long requests come at half of the peak.
+const STEADY: f64 = 2.0;
+const LIVE: usize = 10_000;
 
 fn main() -> anyhow::Result<()> {
     common::main(bench)
 }
 
-struct Server {
-    name: &'static str,
-    process: Process,
-    addr: SocketAddr,
-    /// Before the first record, and after the last.
-    empty: f64,
-    full: f64,
-    rounds: Vec<Round>,
+fn bench() -> anyhow::Result<()> {
+    let (runtime, binaries) = (runtime()?, binaries()?);
+    let count = scaled(1_000_000);
+    let players = players::players(count)?;
+    let mut servers = vec![Server::ours(&binaries)?];
+    match Server::express()? {
+        Some(server) => servers.push(server),
+        None => println!(
+            "phonebook: the comparison with Node is SKIPPED: there is no node, or npm has no network"
+        ),
+    }
+    runtime.block_on(fill(&servers, &players))?;
+    rates(&runtime, &servers, &players)?;
+    drop(servers);
+    runtime.block_on(live(&binaries))
+}
+
+/// Everybody registers once, and how much memory that took, on the way and at the end.
+async fn fill(servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
+    let count = players.len();
+    let title =
+        format!("phonebook: MiB in memory, records of 30-byte names, up to {count}, Express a tenth of it");
+    let mut table =
+        Table::new(&title, &["", "empty", "a tenth", "a quarter", "half", "all", "bytes a record"]);
+    let mut rows = Vec::new();
+    for server in servers {
+        // What serving costs by itself is no record's.
+        load::closed(server, &vec![players::get("/api/health"); 4000]).await?;
+        rows.push(vec![server.rss()]);
+    }
+    let (parts, mut registered) = (20, 0);
+    for (number, part) in (1..).zip(players.chunks(count.div_ceil(parts))) {
+        // In slices, so that no proof gets too old.
+        for slice in part.chunks(10_000) {
+            let requests = players::register(slice, 1)?;
+            for server in servers {
+                let share = requests.len().min(server.share(count).saturating_sub(registered));
+                load::closed(server, &requests[..share]).await?;
+            }
+            registered += slice.len();
+        }
+        if [parts / 10, parts / 4, parts / 2, parts].contains(&number) {
+            rows.iter_mut().zip(servers).for_each(|(row, server)| row.push(server.rss()));
+        }
+    }
+    let mut bytes = Vec::new();
+    for (server, row) in servers.iter().zip(&rows) {
+        let grown = row.last().unwrap_or(&f64::NAN) - row.first().unwrap_or(&f64::NAN);
+        bytes.push(grown * f64::from(1 << 20) / server.share(count) as f64);
+        let cells = row.iter().map(|mib| format!("{mib:.1}"));
+        let each = bytes.last().map(|bytes| format!("{bytes:.0}"));
+        table.row([server.name.to_owned()].into_iter().chain(cells).chain(each));
+    }
+    drop(table);
+    let ours = Spread::of(bytes.into_iter().take(1));
+    judge("bytes a record over the empty server", ours, Floor::AtMost(200.0));
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
 struct Round {
     lookups: Load,
     registrations: Load,
+    /// At half of the rates above.
+    looked_up: Latency,
+    registered: Latency,
 }
 
-#[derive(Clone, Copy)]
-struct Load {
-    /// Requests a second.
-    rate: f64,
-    /// Server's CPU, µs a request.
-    cpu: f64,
-}
-
-struct Player {
-    key: SigningKey,
-    name: PlayerName,
-}
-
-fn bench() -> anyhow::Result<()> {
-    let runtime = runtime()?;
-    let count = scaled(100_000);
-    let players: Vec<Player> = (0..count).map(player).collect::<anyhow::Result<_>>()?;
-    let lookups: Vec<Vec<u8>> = {
-        let mut noise = common::look::Noise::new(3);
-        let some = (0..scaled(40_000)).map(|_| &players[noise.number() as usize % count]);
-        some.map(|player| lookup(&player.name)).collect()
-    };
-    let mut servers = vec![Server::new("FyteClub", town::phonebook(&binaries()?)?)?];
-    match node()? {
-        Some(process) => servers.push(Server::new("Express, unsigned", process)?),
-        None => println!(
-            "phonebook: the comparison with Node is SKIPPED: there is no node, or npm has no network"
-        ),
-    }
-    for server in &mut servers {
-        runtime.block_on(server.fill(&players))?;
-    }
-    let mut sequence = 2;
-    let rounds = measured(|_| {
-        // Fresh proofs, because old ones are refused; made before the clock starts.
-        let changed = &players[..count.min(scaled(20_000))];
-        let registrations = register(changed, sequence)?;
+fn rates(runtime: &tokio::runtime::Runtime, servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
+    let hello = Server::hello()?;
+    let mut noise = common::look::Noise::new(3);
+    // At half of the peak there may be more of them in the time.
+    let many = scaled(4 * LOOKUPS);
+    let lookups: Vec<Vec<Vec<u8>>> = servers
+        .iter()
+        .map(|server| {
+            let share = server.share(players.len());
+            let some = (0..many).map(|_| &players[noise.number() as usize % share]);
+            some.map(|player| players::lookup(&player.name)).collect()
+        })
+        .collect();
+    let (hellos, few) = (vec![players::get("/"); many], scaled(LOOKUPS));
+    let changed = &players[..players.len().min(scaled(CHANGES))];
+    let mut sequence = 1;
+    let mut fresh = || {
+        // Old proofs are refused; new ones are made before the clock starts.
         sequence += 1;
-        servers
-            .iter()
-            .map(|server| {
-                let lookups = runtime.block_on(server.load(&lookups))?;
-                let registrations = runtime.block_on(server.load(&registrations))?;
-                Ok(Round { lookups, registrations })
-            })
-            .collect::<anyhow::Result<Vec<Round>>>()
+        players::register(changed, sequence)
+    };
+    let rounds = measured(|_| {
+        let check = one_check(changed)?;
+        let greeted = runtime.block_on(load::closed(&hello, &hellos[..few]))?;
+        let greeting = runtime.block_on(at_half(&hello, &hellos, greeted.rate))?;
+        let mut all = Vec::new();
+        for (server, lookups) in servers.iter().zip(&lookups) {
+            let looked = runtime.block_on(load::closed(server, &lookups[..few]))?;
+            let registered = runtime.block_on(load::closed(server, &fresh()?))?;
+            all.push(Round {
+                lookups: looked,
+                registrations: registered,
+                looked_up: runtime.block_on(at_half(server, lookups, looked.rate))?,
+                registered: runtime.block_on(at_half(server, &fresh()?, registered.rate))?,
+            });
+        }
+        Ok((check, greeted, greeting, all))
     })?;
-    for round in rounds {
-        servers.iter_mut().zip(round).for_each(|(server, round)| server.rounds.push(round));
-    }
-    report(&servers, count);
-    Ok(())
-}
 
-fn player(number: usize) -> anyhow::Result<Player> {
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
-    let name = format!("Player Number{number:07}@Gilgamesh").parse()?;
-    Ok(Player { key: SigningKey::from_bytes(&seed), name })
-}
-
-fn lookup(name: &PlayerName) -> Vec<u8> {
-    let name = name.to_string().replace(' ', "%20");
-    format!("GET /api/lookup/{name} HTTP/1.1\r\nHost: phonebook\r\n\r\n").into_bytes()
-}
-
-fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
-    let request = |player: &Player| {
-        let body =
-            Register::signed(player.name.as_str(), 7777, Visibility::Listed, sequence, now, &player.key);
-        let body = serde_json::to_string(&body)?;
-        let head = "POST /api/register HTTP/1.1\r\nHost: phonebook\r\nContent-Type: application/json\r\n";
-        Ok(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
-    };
-    players.iter().map(request).collect()
-}
-
-impl Server {
-    fn new(name: &'static str, process: Process) -> anyhow::Result<Self> {
-        let addr = process.greeting.rsplit('/').next().unwrap_or_default();
-        let addr = addr.parse().with_context(|| format!("no address in {:?}", process.greeting))?;
-        Ok(Self { name, process, addr, empty: f64::NAN, full: f64::NAN, rounds: Vec::new() })
-    }
-
-    fn rss(&self) -> f64 {
-        usage::mib(usage::rss(self.process.pid()))
-    }
-
-    /// Every player registers once.
-    async fn fill(&mut self, players: &[Player]) -> anyhow::Result<()> {
-        // What serving costs by itself is no record's.
-        let health = b"GET /api/health HTTP/1.1\r\nHost: phonebook\r\n\r\n".to_vec();
-        self.load(&vec![health; 4000]).await?;
-        self.empty = self.rss();
-        // In parts, so that no proof gets too old.
-        for part in players.chunks(20_000) {
-            self.load(&register(part, 1)?).await?;
-        }
-        self.full = self.rss();
-        Ok(())
-    }
-
-    /// Sends every request once, over connections that stay open.
-    async fn load(&self, requests: &[Vec<u8>]) -> anyhow::Result<Load> {
-        let mut connections = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let stream = TcpStream::connect(self.addr).await?;
-            stream.set_nodelay(true)?;
-            connections.push(stream);
-        }
-        let next = Cell::new(0);
-        let meter = Meter::start([self.process.pid()]);
-        let began = Instant::now();
-        let work = connections.into_iter().map(async |mut stream| {
-            let mut answer = vec![0; 4096];
-            while let Some(request) = requests.get(next.replace(next.get() + 1)) {
-                stream.write_all(request).await?;
-                heard_ok(&mut stream, &mut answer).await?;
-            }
-            anyhow::Ok(())
-        });
-        futures::future::try_join_all(work).await?;
-        let wall = began.elapsed().as_secs_f64();
-        let cpu = meter.cpu().iter().sum::<f64>();
-        let requests = requests.len() as f64;
-        Ok(Load { rate: requests / wall, cpu: cpu * 1e6 / requests })
-    }
-}
-
-/// Reads one answer to its end.
-async fn heard_ok(stream: &mut TcpStream, bytes: &mut [u8]) -> anyhow::Result<()> {
-    let mut have = 0;
-    loop {
-        let read = stream.read(bytes.get_mut(have..).unwrap_or_default()).await?;
-        anyhow::ensure!(read > 0, "the server closed the connection");
-        have += read;
-        let text = std::str::from_utf8(&bytes[..have])?;
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        anyhow::ensure!(head.starts_with("HTTP/1.1 200"), "refused: {text}");
-        let length = head.lines().filter_map(|line| line.split_once(": "));
-        let mut length = length.filter(|(key, _)| key.eq_ignore_ascii_case("content-length"));
-        let (_, length) = length.next().context("an answer with a length")?;
-        if body.len() >= length.parse()? {
-            return Ok(());
-        }
-    }
-}
-
-/// The Express server, where there is node; its packages are fetched once.
-fn node() -> anyhow::Result<Option<Process>> {
-    let Ok(version) = Command::new("node").arg("--version").stdout(Stdio::null()).status() else {
-        return Ok(None);
-    };
-    let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/node"));
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("node");
-    fs::create_dir_all(&dir)?;
-    for file in ["package.json", "server.js"] {
-        fs::copy(source.join(file), dir.join(file))?;
-    }
-    let npm = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
-        .args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"])
-        .current_dir(&dir)
-        .stdout(Stdio::null())
-        .status();
-    if !version.success() || !npm.is_ok_and(|status| status.success()) {
-        return Ok(None);
-    }
-    let mut command = Command::new("node");
-    Process::start(command.arg("server.js").current_dir(&dir).env("NODE_ENV", "production")).map(Some)
-}
-
-fn report(servers: &[Server], count: usize) {
     let title = format!(
-        "phonebook: {count} records, {CONNECTIONS} connections that stay open; {} rounds",
+        "phonebook: {} records, {CONNECTIONS} connections that stay open; {} rounds; ms are at half of the peak",
+        players.len(),
         common::rounds()
     );
-    let columns = ["", "lookups/s", "CPU µs each", "registrations/s", "CPU µs each", "RSS MiB empty", "full"];
+    let columns = [
+        "",
+        "lookups/s",
+        "CPU µs each",
+        "p50 ms",
+        "p99 ms",
+        "registrations/s",
+        "CPU µs each",
+        "p50 ms",
+        "p99 ms",
+    ];
     let mut table = Table::new(&title, &columns);
-    for server in servers {
-        let of = |value: fn(&Round) -> f64| Spread::of(server.rounds.iter().map(value)).to_string();
+    for (number, server) in servers.iter().enumerate() {
+        let of =
+            |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(|r| value(&r.3[number]))).to_string();
         table.row([
             server.name.to_owned(),
             of(|r| r.lookups.rate),
             of(|r| r.lookups.cpu),
+            of(|r| r.looked_up.p50),
+            of(|r| r.looked_up.p99),
             of(|r| r.registrations.rate),
             of(|r| r.registrations.cpu),
-            format!("{:.1}", server.empty),
-            format!("{:.1}", server.full),
+            of(|r| r.registered.p50),
+            of(|r| r.registered.p99),
         ]);
     }
+    table.row([
+        hello.name.to_owned(),
+        Spread::of(rounds.iter().map(|r| r.1.rate)).to_string(),
+        Spread::of(rounds.iter().map(|r| r.1.cpu)).to_string(),
+        Spread::of(rounds.iter().map(|r| r.2.p50)).to_string(),
+        Spread::of(rounds.iter().map(|r| r.2.p99)).to_string(),
+    ]);
+    table.row([
+        "one Ed25519 check".to_owned(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        Spread::of(rounds.iter().map(|r| r.0)).to_string(),
+    ]);
     drop(table);
-    let Some(ours) = servers.first() else { return };
-    let grown = ours.full - ours.empty;
-    let per_record = grown * f64::from(1 << 20) / count as f64;
-    judge("MiB over the empty server, floor", Spread::of([grown]), Floor::AtMost(25.0 * count as f64 / 1e5));
-    println!("          {per_record:.0} bytes a record");
-    let Some(node) = servers.get(1) else { return };
-    let ratio = |value: fn(&Round) -> f64| {
-        let pairs = ours.rounds.iter().zip(&node.rounds);
-        Spread::of(pairs.map(|(ours, node)| value(ours) / value(node)))
-    };
+    let ours = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(|r| value(&r.3[0])));
+    judge("p99 of lookups at half of the peak, ms", ours(|r| r.looked_up.p99), Floor::AtMost(5.0));
+    judge("p99 of registrations at half of the peak, ms", ours(|r| r.registered.p99), Floor::AtMost(5.0));
+    let to_hello = Spread::of(rounds.iter().map(|r| r.3[0].lookups.cpu / r.1.cpu));
+    judge("CPU of a lookup to the framework's hello", to_hello, Floor::AtMost(1.35));
+    let to_check = Spread::of(rounds.iter().map(|r| r.3[0].registrations.cpu / r.0));
+    judge("CPU of a registration to one Ed25519 check", to_check, Floor::AtMost(1.5));
+    if servers.len() < 2 {
+        return Ok(());
+    }
+    let ratio = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(|r| value(&r.3[0]) / value(&r.3[1])));
     judge("lookups/s to Express, floor", ratio(|r| r.lookups.rate), Floor::AtLeast(5.0));
     judge("lookups/s to Express, goal", ratio(|r| r.lookups.rate), Floor::AtLeast(10.0));
+    judge("registrations/s to Express", ratio(|r| r.registrations.rate), Floor::AtLeast(5.0));
     println!(
-        "          CPU of a lookup to Express {}, registrations/s to Express without signatures {}",
+        "          core for core, CPU to Express: a lookup {}, a registration {}",
         ratio(|r| r.lookups.cpu),
-        ratio(|r| r.registrations.rate)
+        ratio(|r| r.registrations.cpu)
     );
+    Ok(())
+}
+
+/// CPU µs of what a strict check of one signature by a key that is not known yet costs, as ed25519-dalek has it.
+fn one_check(players: &[Player]) -> anyhow::Result<f64> {
+    // As long as what a registration signs.
+    let message = [7; 180];
+    let signed: Vec<([u8; 32], Signature)> = players
+        .iter()
+        .map(|player| (player.key.verifying_key().to_bytes(), player.key.sign(&message)))
+        .collect();
+    let meter = Meter::start([std::process::id()]);
+    for (key, signature) in &signed {
+        VerifyingKey::from_bytes(key)?.verify_strict(&message, signature)?;
+    }
+    Ok(meter.cpu().iter().sum::<f64>() * 1e6 / signed.len() as f64)
+}
+
+async fn at_half(server: &Server, requests: &[Vec<u8>], peak: f64) -> anyhow::Result<Latency> {
+    let rate = peak / 2.0;
+    let count = requests.len().min((rate * STEADY) as usize).max(1);
+    let mut lines = Lines::connect(server.addr, Ipv4Addr::LOCALHOST).await?;
+    load::open(&mut lines, &requests[..count], rate).await
+}
+
+/// What a live player costs: greeted, and after everybody has said and heard something.
+async fn live(binaries: &Path) -> anyhow::Result<()> {
+    let count = book::connections(scaled(LIVE));
+    let server = Server::ours(binaries)?;
+    load::closed(&server, &vec![players::get("/api/health"); 4000]).await?;
+    let title = format!("phonebook: {count} live players, greeted with signatures of their own");
+    let mut table = Table::new(&title, &["", "MiB", "KiB each"]);
+    let empty = server.rss();
+    table.row(["nobody".to_owned(), format!("{empty:.1}")]);
+    let mut crowd = Crowd::new(server.addr);
+    crowd.join(count);
+    let took = crowd.is_present(count, Duration::from_secs(120)).await?;
+    let each = || (server.rss() - empty) * 1024.0 / count as f64;
+    let greeted = each();
+    table.row(["greeted".to_owned(), format!("{:.1}", server.rss()), format!("{greeted:.1}")]);
+    crowd.say_here();
+    // A ping and a pong as well.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let spoken = each();
+    table.row(["spoken and pinged".to_owned(), format!("{:.1}", server.rss()), format!("{spoken:.1}")]);
+    anyhow::ensure!(crowd.tally.present() == count, "some are gone");
+    drop(table);
+    println!("          all were greeted within {:.1} s", took.as_secs_f64());
+    judge("KiB for each who is live", Spread::of([spoken]), Floor::AtMost(20.0));
+    Ok(())
 }

@@ -152,6 +152,8 @@ async fn carry(
     loop {
         // These records are read while those before are opened, verified and written.
         let records = order.read_job(&mut recv, &mut pulse).await;
+        let came = records.iter().flatten().map(|record| record.sealed.len() as u64).sum();
+        link.received(came);
         let Ok((mut sink, outcome)) = pulse.through(job).await else { return Ok(End::Broken) };
         if let Some(end) = outcome.tell(notes) {
             return Ok(end);

@@ -4,6 +4,8 @@
 //! that lookups on several cores meet rarely and a growing shard stops a 256th of the book. Signatures and the
 //! shape of names are judged before anything arrives here.
 
+#[cfg(test)]
+mod model;
 mod record;
 mod shard;
 #[cfg(test)]
@@ -60,8 +62,8 @@ pub struct Claim<'a> {
     pub sequence: u64,
     /// Unix milliseconds.
     pub time: u64,
-    /// The key that this one authentically follows.
-    pub follows: Option<&'a PeerId>,
+    /// The keys that this one authentically follows.
+    pub follows: &'a [PeerId],
 }
 
 /// A phone book that has just started knows no sequences. What it knows nothing of must have been signed since, or
@@ -122,7 +124,7 @@ impl Book {
         if let Some(record) = shard.find_mut(hash, name) {
             match claim {
                 Some(claim) if self.is_remembered(record, now) => {
-                    let heir = claim.follows.is_some_and(|old| record.key == Some(Key::Peer(*old)));
+                    let heir = claim.follows.iter().any(|old| record.key == Some(Key::Peer(*old)));
                     if !heir {
                         self.check(record, contact.key.as_ref(), claim.sequence, now)?;
                     }

@@ -1,8 +1,7 @@
-//! The book under virtual time, then against a plain map.
+//! The book under virtual time. Against a plain map it is held in `model`.
 
 use super::*;
-use proptest::prelude::*;
-use std::{collections::HashMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 const TTL: u64 = 3600;
 const PIN: u64 = 7 * 86400;
@@ -34,7 +33,7 @@ fn seen_by(number: u8, visibility: Visibility) -> Contact {
 
 /// Signed just now.
 fn signed(sequence: u64) -> Option<Claim<'static>> {
-    Some(Claim { sequence, time: u64::MAX, follows: None })
+    Some(Claim { sequence, time: u64::MAX, follows: &[] })
 }
 
 #[test]
@@ -134,7 +133,7 @@ fn nothing_is_kept_of_where_the_unlisted_are() {
 #[test]
 fn what_is_not_known_must_have_been_signed_since_the_start() {
     let (book, start) = (book(), at(0).unix_millis());
-    let claim = |sequence, time| Some(Claim { sequence, time, follows: None });
+    let claim = |sequence, time| Some(Claim { sequence, time, follows: &[] });
     let refused = Err(Refused::BeforeStart { offset: -10_001 });
     assert_eq!(book.register("Alice", contact(1), claim(1, start - 1), at(10)), refused);
     assert_eq!(book.held(), 0);
@@ -191,105 +190,4 @@ fn a_sweep_takes_out_ten_thousand_and_gives_their_memory_back() {
     book.sweep(at(10 * TTL));
     assert_eq!((book.len(), book.held()), (0, 0));
     assert!(book.shards.iter().all(|shard| shard.read().unwrap().iter().next().is_none()));
-}
-
-#[derive(Debug, Clone)]
-enum Act {
-    Register { name: u8, key: u8, sequence: u64, visibility: Visibility, follows: Option<u8> },
-    Unregister { name: u8, key: u8, sequence: u64 },
-    Lookup { name: u8 },
-    Sweep,
-    Wait { seconds: u64 },
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let visibility =
-        || prop::sample::select(&[Visibility::Listed, Visibility::Contacts, Visibility::Hidden][..]);
-    let follows = || prop_oneof![4 => Just(None), 1 => (1..4u8).prop_map(Some)];
-    prop_oneof![
-        4 => (0..40u8, 1..4u8, 0..30u64, visibility(), follows()).prop_map(
-            |(name, key, sequence, visibility, follows)| Act::Register { name, key, sequence, visibility, follows }
-        ),
-        2 => (0..40u8, 1..4u8, 0..30u64).prop_map(|(name, key, sequence)| Act::Unregister { name, key, sequence }),
-        3 => (0..40u8).prop_map(|name| Act::Lookup { name }),
-        1 => Just(Act::Sweep),
-        2 => (1..2 * TTL).prop_map(|seconds| Act::Wait { seconds }),
-        1 => (PIN / 2..PIN).prop_map(|seconds| Act::Wait { seconds }),
-    ]
-}
-
-/// The rules again, without shards, pages, counters or sweeping: nothing is ever forgotten, only judged by its age.
-#[derive(Default)]
-struct Model(HashMap<u8, (u8, u64, u64, bool, Visibility)>);
-
-impl Model {
-    fn check(&self, name: u8, key: u8, sequence: u64, now: u64) -> Result<(), Refused> {
-        let Some(&(owner, newest, since, ..)) = self.0.get(&name) else { return Ok(()) };
-        match now - since < PIN {
-            false => Ok(()),
-            true if owner != key => Err(Refused::NameTaken),
-            true if sequence <= newest => Err(Refused::Stale { newest }),
-            true => Ok(()),
-        }
-    }
-
-    fn is_live(&self, name: u8, now: u64) -> Option<(u8, Visibility)> {
-        let &(owner, _, since, current, visibility) = self.0.get(&name)?;
-        (current && now - since < TTL).then_some((owner, visibility))
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
-
-    #[test]
-    fn the_book_agrees_with_a_plain_map(acts in prop::collection::vec(act(), 1..300)) {
-        let (book, mut model, mut now) = (book(), Model::default(), 0);
-        for act in acts {
-            match act {
-                Act::Register { name, key, sequence, visibility, follows } => {
-                    let owner = model.0.get(&name).filter(|line| now - line.2 < PIN).map(|line| line.0);
-                    let expected = match follows {
-                        Some(old) if owner == Some(old) => Ok(()),
-                        _ => model.check(name, key, sequence, now),
-                    };
-                    let follows = follows.map(peer);
-                    let claim = Claim { sequence, time: u64::MAX, follows: follows.as_ref() };
-                    let contact = seen_by(key, visibility);
-                    prop_assert_eq!(book.register(&name.to_string(), contact, Some(claim), at(now)), expected);
-                    if expected.is_ok() {
-                        model.0.insert(name, (key, sequence, now, true, visibility));
-                    }
-                }
-                Act::Unregister { name, key, sequence } => {
-                    let expected = model.check(name, key, sequence, now).map(|()| model.is_live(name, now).is_some());
-                    prop_assert_eq!(
-                        book.unregister(&name.to_string(), Some((&peer(key), sequence)), at(now)),
-                        expected
-                    );
-                    if let (Ok(_), Some(line)) = (expected, model.0.get_mut(&name))
-                        && now - line.2 < PIN
-                    {
-                        (line.1, line.3) = (sequence, false);
-                    }
-                }
-                Act::Lookup { name } => {
-                    let found = book.lookup(&name.to_string(), at(now)).map(|found| (found.key, found.address));
-                    let live = model.is_live(name, now);
-                    let told = live.filter(|(_, visibility)| *visibility != Visibility::Contacts);
-                    let address = |key, visibility| (visibility == Visibility::Listed).then(|| contact(key).address);
-                    let expected = told.map(|(key, seen)| (Some(Key::Peer(peer(key))), address(key, seen)));
-                    prop_assert_eq!(found, expected);
-                    prop_assert_eq!(book.key_of(&name.to_string(), at(now)), live.map(|(key, _)| peer(key)));
-                }
-                Act::Sweep => {
-                    book.sweep(at(now));
-                    prop_assert_eq!(book.len(), (0..40).filter(|&name| model.is_live(name, now).is_some()).count());
-                    let held = model.0.values().filter(|line| now - line.2 < PIN).count();
-                    prop_assert_eq!(book.held(), held);
-                }
-                Act::Wait { seconds } => now += seconds,
-            }
-        }
-    }
 }

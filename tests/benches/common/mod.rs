@@ -8,7 +8,11 @@
 // Each bench takes what it needs.
 #![allow(dead_code)]
 
+pub mod book;
 pub mod echo;
+pub mod flow;
+#[cfg(target_os = "linux")]
+pub mod link;
 pub mod look;
 pub mod raw;
 pub mod roles;

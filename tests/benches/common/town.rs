@@ -7,6 +7,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -45,6 +46,15 @@ impl Process {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
 }
 
 impl Drop for Process {
@@ -76,6 +86,19 @@ pub fn other_binaries() -> Option<PathBuf> {
     env::var_os("FYTECLUB_BENCH_OTHER").map(PathBuf::from)
 }
 
+/// Where a process runs: on this machine as it is, or inside something that a bench made.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub ip: IpAddr,
+    /// Makes the command for a program there.
+    pub inside: &'a dyn Fn(&Path) -> Command,
+}
+
+impl Place<'_> {
+    pub const HERE: Place<'static> =
+        Place { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), inside: &|program| Command::new(program) };
+}
+
 pub struct Town {
     dir: tempfile::TempDir,
     binaries: PathBuf,
@@ -90,9 +113,14 @@ impl Town {
 
     /// Of these programs.
     pub fn of(binaries: PathBuf) -> anyhow::Result<Self> {
+        Self::at(binaries, Place::HERE)
+    }
+
+    /// With the phone book there.
+    pub fn at(binaries: PathBuf, place: Place<'_>) -> anyhow::Result<Self> {
         // Not the system's folder for temporary files: that is often memory, and this is about disks.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let phonebook = phonebook(&binaries)?;
+        let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
         Ok(Self { dir, binaries, phonebook, url })
     }
@@ -103,12 +131,18 @@ impl Town {
 
     /// A daemon with a folder of its own that goes with it.
     pub async fn daemon(&self, player: &str) -> anyhow::Result<Daemon> {
+        self.daemon_at(player, Place::HERE).await
+    }
+
+    /// The same, there.
+    pub async fn daemon_at(&self, player: &str, place: Place<'_>) -> anyhow::Result<Daemon> {
         let dir = tempfile::tempdir_in(self.dir.path())?;
         let ipc = if cfg!(windows) {
             format!("fyteclub-bench-{}-{}", std::process::id(), player.replace([' ', '@'], "-"))
         } else {
             dir.path().join("s.sock").to_string_lossy().into_owned()
         };
+        let listen = SocketAddr::new(place.ip, 0).to_string();
         let flags: [&OsStr; 13] = [
             "run".as_ref(),
             "--data-dir".as_ref(),
@@ -118,13 +152,13 @@ impl Town {
             "--phonebook".as_ref(),
             self.url.as_ref(),
             "--listen".as_ref(),
-            "127.0.0.1:0".as_ref(),
+            listen.as_ref(),
             "--ipc".as_ref(),
             ipc.as_ref(),
             "--log".as_ref(),
             "error".as_ref(),
         ];
-        let mut command = Command::new(program(&self.binaries, "fyteclubd"));
+        let mut command = (place.inside)(&program(&self.binaries, "fyteclubd"));
         let process = Process::start(command.args(flags))?;
         let client = Client::connect(&ipc).await?;
         Ok(Daemon { process, client, player: player.parse()?, _dir: dir })
@@ -174,13 +208,30 @@ impl Daemon {
     }
 }
 
+/// Without limits: one client asks more than a million would.
 pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
-    let mut command = Command::new(program(binaries, "fyteclub-phonebook"));
-    // One client asks more than a million would.
+    phonebook_at(binaries, Place::HERE)
+}
+
+fn phonebook_at(binaries: &Path, place: Place<'_>) -> anyhow::Result<Process> {
+    Process::start(unlimited(&mut phonebook_command(binaries, place, SocketAddr::new(place.ip, 0))))
+}
+
+pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) -> Command {
+    let mut command = (place.inside)(&program(binaries, "fyteclub-phonebook"));
+    if !place.ip.is_loopback() {
+        command.arg("--plain-http");
+    }
+    command.args(["--listen", &listen.to_string()]).env("RUST_LOG", "error,actix_http=off");
+    command
+}
+
+/// One client asks more than a million would.
+pub fn unlimited(command: &mut Command) -> &mut Command {
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
     }
-    Process::start(command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "error"))
+    command
 }
 
 fn program(binaries: &Path, name: &str) -> PathBuf {

@@ -1,6 +1,6 @@
 //! One live connection with its data keys: what pumps are given.
 
-use super::{stream::StreamError, tls};
+use super::{stream::StreamError, tls, window::Windows};
 use fyteclub_proto::{
     id::PeerId,
     local::reply::PathKind,
@@ -21,6 +21,7 @@ pub struct Link {
     peer: PeerId,
     end: End,
     keys: Arc<Keys>,
+    windows: Arc<Windows>,
 }
 
 struct Keys {
@@ -47,7 +48,8 @@ impl Link {
             Sending { clock: EpochClock::new(Instant::now()), epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
-        Some(Self { connection, peer, end, keys: Arc::new(keys) })
+        let windows = Arc::new(Windows::new(Instant::now()));
+        Some(Self { connection, peer, end, keys: Arc::new(keys), windows })
     }
 
     pub fn peer(&self) -> PeerId {
@@ -116,6 +118,16 @@ impl Link {
     /// Datagrams that came from the peer so far: when they stop, so did the path.
     pub fn datagrams_heard(&self) -> u64 {
         self.connection.stats().udp_rx.datagrams
+    }
+
+    /// To be called while bytes are sent: what may be held for them follows the path.
+    pub fn sending(&self) {
+        self.windows.follow(&self.connection);
+    }
+
+    /// To be called with what has come: what may be held of it follows the path.
+    pub fn received(&self, bytes: u64) {
+        self.windows.received(&self.connection, bytes);
     }
 
     /// What the congestion window carries in a round trip: an upper estimate of the path's rate, in bytes a second.

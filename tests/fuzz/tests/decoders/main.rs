@@ -3,6 +3,7 @@
 mod appearance;
 mod blobs;
 mod contacts;
+mod doors;
 mod live;
 mod local;
 mod names;

@@ -1,0 +1,244 @@
+//! The book against a plain map: whatever is done in which order and when, under whatever terms, both say the same.
+//!
+//! The rules stand here once more, without shards, pages, hashes and counters, one line a name.
+
+use super::*;
+use proptest::prelude::*;
+use std::{collections::BTreeMap, net::SocketAddr};
+
+const NAMES: u8 = 12;
+/// For how long a signature can be replayed, in seconds.
+const REPLAYABLE: u64 = 2 * limit::PROOF_TIME_WINDOW.as_secs();
+
+#[derive(Debug, Clone)]
+enum Act {
+    /// `early`: signed a millisecond before the phone book started, else after.
+    Register {
+        name: u8,
+        key: u8,
+        sequence: u64,
+        visibility: Visibility,
+        follows: Option<u8>,
+        early: bool,
+    },
+    Unregister {
+        name: u8,
+        key: u8,
+        sequence: u64,
+    },
+    Lookup {
+        name: u8,
+    },
+    Sweep,
+    Wait {
+        seconds: u64,
+    },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let visibility =
+        prop::sample::select(&[Visibility::Listed, Visibility::Contacts, Visibility::Hidden][..]);
+    let follows = prop_oneof![4 => Just(None), 1 => (1..4u8).prop_map(Some)];
+    let early = prop::bool::weighted(0.1);
+    prop_oneof![
+        5 => (0..NAMES, 1..4u8, 0..30u64, visibility, follows, early).prop_map(
+            |(name, key, sequence, visibility, follows, early)| {
+                Act::Register { name, key, sequence, visibility, follows, early }
+            }
+        ),
+        2 => (0..NAMES, 1..4u8, 0..30u64).prop_map(|(name, key, sequence)| Act::Unregister { name, key, sequence }),
+        3 => (0..NAMES).prop_map(|name| Act::Lookup { name }),
+        1 => Just(Act::Sweep),
+        // Around every edge that the terms below have.
+        3 => prop::sample::select(&[1, 9, 10, 11, 59, 60, 61, 239, 240, 241, 600, 3599, 3600, 100_000][..])
+            .prop_map(|seconds| Act::Wait { seconds }),
+    ]
+}
+
+/// Lives that are shorter and longer than pins, both shorter and longer than a replay, and books that get full.
+fn terms() -> impl Strategy<Value = Terms> {
+    let seconds = || prop::sample::select(&[10, 60, 240, 3600][..]).prop_map(Duration::from_secs);
+    let pin = prop_oneof![1 => Just(Duration::ZERO), 4 => seconds()];
+    let most = prop::sample::select(&[3usize, 6, 1000][..]);
+    (seconds(), pin, most).prop_map(|(ttl, pin, max_records)| Terms { ttl, pin, max_records })
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    key: u8,
+    sequence: u64,
+    since: u64,
+    current: bool,
+    visibility: Visibility,
+}
+
+struct Model {
+    terms: Terms,
+    /// Whether writes are signed.
+    signed: bool,
+    lines: BTreeMap<u8, Line>,
+}
+
+impl Model {
+    fn is_live(&self, line: &Line, now: u64) -> bool {
+        line.current && now - line.since < self.terms.ttl.as_secs()
+    }
+
+    fn is_pinned(&self, line: &Line, now: u64) -> bool {
+        self.is_live(line, now) || now - line.since < self.terms.pin.as_secs()
+    }
+
+    fn is_remembered(&self, line: &Line, now: u64) -> bool {
+        self.is_pinned(line, now) || (self.signed && now - line.since < REPLAYABLE)
+    }
+
+    /// Who may write over this line.
+    fn check(&self, line: &Line, key: u8, sequence: u64, now: u64) -> Result<(), Refused> {
+        match line.key == key {
+            false if self.is_pinned(line, now) => Err(Refused::NameTaken),
+            true if sequence <= line.sequence => Err(Refused::Stale { newest: line.sequence }),
+            _ => Ok(()),
+        }
+    }
+
+    fn register(
+        &mut self,
+        name: u8,
+        new: Line,
+        follows: Option<u8>,
+        early: Option<Refused>,
+    ) -> Result<(), Refused> {
+        let now = new.since;
+        let known = self.lines.get(&name);
+        if self.signed {
+            match known.filter(|line| self.is_remembered(line, now)) {
+                Some(line) if follows == Some(line.key) => {}
+                Some(line) => self.check(line, new.key, new.sequence, now)?,
+                None => early.map_or(Ok(()), Err)?,
+            }
+        }
+        if known.is_none() && self.lines.len() >= self.terms.max_records {
+            return Err(Refused::Full);
+        }
+        self.lines.insert(name, new);
+        Ok(())
+    }
+
+    fn unregister(&mut self, name: u8, key: u8, sequence: u64, now: u64) -> Result<bool, Refused> {
+        let Some(line) = self.lines.get(&name).copied() else { return Ok(false) };
+        if !self.signed {
+            self.lines.remove(&name);
+            return Ok(line.current);
+        }
+        let a_strangers = line.key != key && !self.is_pinned(&line, now);
+        if !self.is_remembered(&line, now) || a_strangers {
+            return Ok(false);
+        }
+        self.check(&line, key, sequence, now)?;
+        self.lines.insert(name, Line { sequence, current: false, ..line });
+        Ok(self.is_live(&line, now))
+    }
+
+    fn lookup(&mut self, name: u8, now: u64) -> Option<Line> {
+        let line = self.lines.get(&name).copied().filter(|line| line.visibility != Visibility::Contacts)?;
+        if self.is_live(&line, now) {
+            return Some(line);
+        }
+        let ended = Line { current: false, ..line };
+        match self.is_remembered(&ended, now) {
+            true => self.lines.insert(name, ended),
+            false => self.lines.remove(&name),
+        };
+        None
+    }
+
+    fn sweep(&mut self, now: u64) -> Swept {
+        let (current, held) = (self.current(), self.lines.len());
+        let judged = std::mem::take(&mut self.lines).into_iter().map(|(name, line)| {
+            let current = self.is_live(&line, now);
+            (name, Line { current, ..line })
+        });
+        self.lines = judged.filter(|(_, line)| self.is_remembered(line, now)).collect();
+        Swept { expired: current - self.current(), forgotten: held - self.lines.len() }
+    }
+
+    fn current(&self) -> usize {
+        self.lines.values().filter(|line| line.current).count()
+    }
+}
+
+fn at(seconds: u64) -> Moment {
+    Moment { steady: Duration::from_secs(seconds), unix: Duration::from_secs(1_700_000_000 + seconds) }
+}
+
+fn peer(number: u8) -> PeerId {
+    PeerId::from_bytes([number; 32])
+}
+
+fn contact(key: u8, visibility: Visibility) -> Contact {
+    let address = SocketAddr::from(([10, 0, 0, key], 7777));
+    Contact { address, key: Some(Key::Peer(peer(key))), visibility }
+}
+
+/// What a stranger is told of a line.
+fn told(line: Line) -> Found {
+    let contact = contact(line.key, line.visibility);
+    let address = (line.visibility == Visibility::Listed).then_some(contact.address);
+    Found { address, key: contact.key, last_seen: at(line.since).unix_millis() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn the_book_agrees_with_a_plain_map(
+        terms in terms(),
+        signed in prop::bool::weighted(0.8),
+        acts in prop::collection::vec(act(), 1..200),
+    ) {
+        let book = Book::new(terms);
+        let (mut model, mut now) = (Model { terms, signed, lines: BTreeMap::new() }, 0);
+        for act in acts {
+            match act {
+                Act::Register { name, key, sequence, visibility, follows, early } => {
+                    // Unsigned bodies have neither, and are all listed.
+                    let sequence = if signed { sequence } else { 0 };
+                    let visibility = if signed { visibility } else { Visibility::Listed };
+                    let time = at(0).unix_millis() - u64::from(early);
+                    let heir = follows.map(peer);
+                    let claim = signed.then_some(Claim { sequence, time, follows: heir.as_slice() });
+                    let offset = -(now as i64 * 1000) - 1;
+                    let line = Line { key, sequence, since: now, current: true, visibility };
+                    let expected =
+                        model.register(name, line, follows, early.then_some(Refused::BeforeStart { offset }));
+                    let name = name.to_string();
+                    prop_assert_eq!(book.register(&name, contact(key, visibility), claim, at(now)), expected);
+                }
+                Act::Unregister { name, key, sequence } => {
+                    let expected = model.unregister(name, key, sequence, now);
+                    let key = peer(key);
+                    let claim = signed.then_some((&key, sequence));
+                    prop_assert_eq!(book.unregister(&name.to_string(), claim, at(now)), expected);
+                }
+                Act::Lookup { name } => {
+                    let live = model.lines.get(&name).copied().filter(|line| model.is_live(line, now));
+                    let expected = model.lookup(name, now).map(told);
+                    let name = name.to_string();
+                    prop_assert_eq!(book.key_of(&name, at(now)), live.map(|line| peer(line.key)));
+                    prop_assert_eq!(book.lookup(&name, at(now)), expected);
+                }
+                Act::Sweep => {
+                    prop_assert_eq!(book.sweep(at(now)), model.sweep(now));
+                }
+                Act::Wait { seconds } => now += seconds,
+            }
+            prop_assert_eq!((book.len(), book.held()), (model.current(), model.lines.len()));
+            prop_assert_eq!(book.is_full(), model.lines.len() >= terms.max_records);
+        }
+        let live = |line: &&Line| model.is_live(line, now);
+        let mut names: Vec<_> = book.listed(usize::MAX, at(now)).into_iter().map(|(name, _)| name).collect();
+        names.sort_by_key(|name| name.parse::<u8>().ok());
+        let expected: Vec<_> = model.lines.iter().filter(|(_, line)| live(line)).map(|(name, _)| name.to_string()).collect();
+        prop_assert_eq!(names.iter().map(|name| name.to_string()).collect::<Vec<_>>(), expected);
+    }
+}

@@ -1,0 +1,317 @@
+//! Players who are live: real signed greetings over WebSockets, and the client's own machine to decide what they do.
+//!
+//! They have WebSockets only: where the machine would poll, they try again as if nobody had answered, and are counted.
+
+use ed25519_dalek::SigningKey;
+use futures::{SinkExt, StreamExt};
+use fyteclub_proto::{
+    id::PeerId,
+    knock::Callee,
+    letter::{Letter, Topic},
+    live::{Input, Live, Lost, Output, RETURN_SPREAD, Transport},
+    phonebook::live::{CloseReason, Hear, Hello, Say},
+};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::TcpStream,
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
+    task::AbortHandle,
+    time::sleep_until,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
+
+/// So many who come for the first time greet at once: more than this machine can sign for within the time for a greeting
+/// would be this program's failure and not the phone book's.
+const ARRIVALS_AT_ONCE: usize = 100;
+
+/// What the crowd has seen so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    present: AtomicUsize,
+    /// When somebody's conversation opened.
+    pub opened: Mutex<Vec<Instant>>,
+    /// Introductions that came to `Go`, both sides counted.
+    pub going: AtomicUsize,
+    /// Connections for which the machine would have polled.
+    pub polls: AtomicUsize,
+}
+
+impl Tally {
+    pub fn present(&self) -> usize {
+        self.present.load(Ordering::Relaxed)
+    }
+
+    /// Takes the moments at which conversations opened since the last time.
+    pub fn take_opened(&self) -> Vec<Instant> {
+        std::mem::take(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub struct Crowd {
+    addr: SocketAddr,
+    pub tally: Arc<Tally>,
+    members: Vec<Member>,
+    joined: u64,
+    door: Arc<Semaphore>,
+}
+
+struct Member {
+    key: SigningKey,
+    speak: UnboundedSender<Say>,
+    task: AbortHandle,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Crowd {
+    pub fn new(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            tally: Arc::default(),
+            members: Vec::new(),
+            joined: 0,
+            door: Arc::new(Semaphore::new(ARRIVALS_AT_ONCE)),
+        }
+    }
+
+    /// More of them, each with a key of its own.
+    pub fn join(&mut self, count: usize) {
+        for _ in 0..count {
+            self.joined += 1;
+            let mut seed = [0xc4; 32];
+            seed[..8].copy_from_slice(&self.joined.to_le_bytes());
+            let key = SigningKey::from_bytes(&seed);
+            let (speak, says) = unbounded_channel();
+            let mut client = Client {
+                key: key.clone(),
+                addr: self.addr,
+                says,
+                here: Here { tally: Arc::clone(&self.tally), is_here: false, arrival: None },
+                chance: RandomState::new(),
+                draws: 0,
+            };
+            let door = Arc::clone(&self.door);
+            let task = tokio::spawn(async move {
+                client.here.arrival = door.acquire_owned().await.ok();
+                client.live().await;
+            });
+            self.members.push(Member { key, speak, task: task.abort_handle() });
+        }
+    }
+
+    /// The first ones go without a word.
+    pub fn leave(&mut self, count: usize) {
+        self.members.drain(..count.min(self.members.len()));
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Everybody says something.
+    pub fn say_here(&self) {
+        for member in &self.members {
+            member.speak.send(Say::Here).ok();
+        }
+    }
+
+    /// One asks for another, who will accept.
+    pub fn introduce(&self, caller: usize, callee: usize, noise: u64) -> anyhow::Result<()> {
+        let (caller, callee) =
+            (&self.members[caller % self.members.len()], &self.members[callee % self.members.len()]);
+        let mut attempt = [0; 16];
+        attempt[..8].copy_from_slice(&noise.to_le_bytes());
+        let (attempt, to) = (fyteclub_proto::bytes::Bytes(attempt), PeerId::of(&callee.key));
+        let mut chance = [1; 32];
+        chance[..8].copy_from_slice(&noise.to_le_bytes());
+        let letter = Letter::seal(&caller.key, &to, Topic::Introduce(attempt), b"10.0.0.1:7", chance.into())?;
+        caller.speak.send(Say::Introduce { to: Callee::Key(to), attempt, letter }).ok();
+        Ok(())
+    }
+
+    /// Waits until so many are present, and says how long that took.
+    pub async fn is_present(&self, count: usize, within: Duration) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        while self.tally.present() < count {
+            let present = self.tally.present();
+            anyhow::ensure!(began.elapsed() < within, "{present} of {count} after {within:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(began.elapsed())
+    }
+}
+
+/// Whether this client is counted as present; not any more when it ends.
+struct Here {
+    tally: Arc<Tally>,
+    is_here: bool,
+    /// Until it is present for the first time.
+    arrival: Option<OwnedSemaphorePermit>,
+}
+
+impl Here {
+    fn set(&mut self, is_here: bool) {
+        match (self.is_here, is_here) {
+            (false, true) => {
+                self.arrival = None;
+                self.tally.present.fetch_add(1, Ordering::Relaxed);
+                self.tally.opened.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            }
+            (true, false) => {
+                self.tally.present.fetch_sub(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        self.is_here = is_here;
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+struct Client {
+    key: SigningKey,
+    addr: SocketAddr,
+    says: UnboundedReceiver<Say>,
+    here: Here,
+    chance: RandomState,
+    draws: u64,
+}
+
+impl Client {
+    async fn live(mut self) {
+        let mut live = Live::new(RETURN_SPREAD, Instant::now());
+        let mut socket: Option<Socket> = None;
+        loop {
+            while let Some(output) = live.poll() {
+                if let Some(input) = self.carry_out(output, &mut socket).await {
+                    live.handle(Instant::now(), self.jitter(), input);
+                }
+            }
+            let due = live.deadline().map_or_else(Instant::now, |(due, _)| due);
+            let input = tokio::select! {
+                heard = hear(&mut socket) => self.heard(heard, &mut socket).await,
+                Some(say) = self.says.recv() => match say_to(&mut socket, &say).await {
+                    true => Some(Input::Said),
+                    false => None,
+                },
+                () = sleep_until(due.into()) => Some(Input::Time),
+            };
+            if let Some(input) = input {
+                if matches!(input, Input::Lost(_)) {
+                    socket = None;
+                }
+                live.handle(Instant::now(), self.jitter(), input);
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, output: Output, socket: &mut Option<Socket>) -> Option<Input> {
+        match output {
+            Output::Connect(Transport::WebSocket) => match connect(self.addr).await {
+                Ok(open) => *socket = Some(open),
+                Err(lost) => return Some(Input::Lost(lost)),
+            },
+            Output::Connect(Transport::Poll) => {
+                self.here.tally.polls.fetch_add(1, Ordering::Relaxed);
+                return Some(Input::Lost(Lost::Unreachable));
+            }
+            Output::Greet(nonce) => {
+                let now = super::players::unix_millis().unwrap_or_default();
+                let hello = Hello::signed(&self.addr.to_string(), nonce, now, &self.key);
+                if !say_to(socket, &Say::Hello(hello)).await {
+                    return Some(Input::Lost(Lost::Broken));
+                }
+            }
+            Output::SayHere => {
+                say_to(socket, &Say::Here).await;
+            }
+            Output::Up(_) => self.here.set(true),
+            Output::Down(_) => self.here.set(false),
+            Output::HangUp => *socket = None,
+            Output::ClockAhead(_) => {}
+        }
+        None
+    }
+
+    async fn heard(&mut self, heard: Result<Hear, Lost>, socket: &mut Option<Socket>) -> Option<Input> {
+        match heard {
+            Ok(Hear::Introduced { from, attempt, .. }) => {
+                let chance = [self.draw() as u8; 32].into();
+                let letter =
+                    Letter::seal(&self.key, &from, Topic::Accept(attempt), b"10.0.0.2:7", chance).ok()?;
+                say_to(socket, &Say::Accept { to: from, attempt, letter }).await.then_some(Input::Said)
+            }
+            Ok(Hear::Go { .. }) => {
+                self.here.tally.going.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            Ok(hear) => Some(Input::Heard(hear)),
+            Err(lost) => Some(Input::Lost(lost)),
+        }
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.draws += 1;
+        self.chance.hash_one(self.draws)
+    }
+
+    fn jitter(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+async fn connect(addr: SocketAddr) -> Result<Socket, Lost> {
+    let stream = TcpStream::connect(addr).await.map_err(|_| Lost::Unreachable)?;
+    // Ten thousand of the usual 128 KiB would be more than a GiB.
+    let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+    let url = format!("ws://{addr}/api/live");
+    client_async_with_config(url, stream, Some(config))
+        .await
+        .map(|(socket, _)| socket)
+        .map_err(|_| Lost::Broken)
+}
+
+/// Without a socket there is nothing to hear, ever.
+async fn hear(socket: &mut Option<Socket>) -> Result<Hear, Lost> {
+    let Some(socket) = socket else { return std::future::pending().await };
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).map_err(|_| Lost::Broken),
+            Some(Ok(Message::Close(Some(frame)))) => {
+                let reason = CloseReason::from_code(frame.code.into());
+                return Err(reason.map_or(Lost::Broken, |why| Lost::Closed(why, frame.reason.to_string())));
+            }
+            Some(Ok(Message::Close(None)) | Err(_)) | None => return Err(Lost::Broken),
+            Some(Ok(_)) => {}
+        }
+    }
+}
+
+async fn say_to(socket: &mut Option<Socket>, say: &Say) -> bool {
+    let (Some(socket), Ok(text)) = (socket, serde_json::to_string(say)) else { return false };
+    socket.send(Message::text(text)).await.is_ok()
+}

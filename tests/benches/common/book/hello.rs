@@ -1,0 +1,20 @@
+//! What the framework costs by itself: one route, one small JSON, as many threads as the phone book has.
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Hello {
+    hello: &'static str,
+}
+
+pub async fn serve() -> anyhow::Result<()> {
+    let hello = || async { HttpResponse::Ok().json(Hello { hello: "world" }) };
+    let server = HttpServer::new(move || App::new().route("/", web::get().to(hello)))
+        .workers(fyteclub_phonebook::Config::default().workers)
+        .bind(("127.0.0.1", 0))?;
+    for addr in server.addrs() {
+        println!("listening on http://{addr}");
+    }
+    Ok(server.run().await?)
+}

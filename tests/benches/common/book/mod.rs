@@ -1,0 +1,46 @@
+//! The phone book and what it is compared with: as processes, under load, with people who stay and people who attack.
+
+pub mod attack;
+pub mod crowd;
+pub mod hello;
+pub mod load;
+pub mod players;
+pub mod server;
+
+pub use server::Server;
+
+/// Descriptors that a phone book needs for itself.
+const OWN: u64 = 200;
+
+/// Connections that a phone book on this machine can have: it takes two descriptors for each, and inherits our limit.
+#[cfg(unix)]
+pub fn connections_max() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(OWN) / 2).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+pub fn connections_max() -> usize {
+    usize::MAX
+}
+
+/// As many connections as are wanted, or said aloud as many as there can be; ours are allowed as well.
+pub fn connections(wanted: usize) -> usize {
+    raise_limit();
+    let most = connections_max();
+    if wanted > most {
+        println!("  SCALED DOWN to {most} connections from {wanted}: the limit of open files allows no more");
+    }
+    wanted.min(most)
+}
+
+#[cfg(unix)]
+fn raise_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
+}
+
+#[cfg(not(unix))]
+fn raise_limit() {}

@@ -1,0 +1,50 @@
+//! Players by number, and what they ask, as bytes for the wire.
+
+use ed25519_dalek::SigningKey;
+use fyteclub_proto::{
+    id::PlayerName,
+    phonebook::{Register, Visibility},
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub struct Player {
+    pub key: SigningKey,
+    pub name: PlayerName,
+}
+
+pub fn player(number: usize) -> anyhow::Result<Player> {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
+    // As long as names are.
+    let name = format!("Player Number{number:07}@Gilgamesh").parse()?;
+    Ok(Player { key: SigningKey::from_bytes(&seed), name })
+}
+
+pub fn players(count: usize) -> anyhow::Result<Vec<Player>> {
+    (0..count).map(player).collect()
+}
+
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: phonebook\r\n\r\n").into_bytes()
+}
+
+pub fn lookup(name: &PlayerName) -> Vec<u8> {
+    get(&format!("/api/lookup/{}", name.to_string().replace(' ', "%20")))
+}
+
+/// Signed now: what waits longer than two minutes is refused.
+pub fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
+    let now = unix_millis()?;
+    let request = |player: &Player| {
+        let body =
+            Register::signed(player.name.as_str(), 7777, Visibility::Listed, sequence, now, &player.key);
+        let body = serde_json::to_string(&body)?;
+        let head = "POST /api/register HTTP/1.1\r\nHost: phonebook\r\nContent-Type: application/json\r\n";
+        Ok(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+    };
+    players.iter().map(request).collect()
+}
+
+pub fn unix_millis() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64)
+}
