@@ -47,7 +47,7 @@ pub use fyteclub_proto::{
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile,
             FetchedObject, Hello, Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus,
-            Published, Standing, Status, TransferStatus,
+            Published, SourceStatus, Standing, Status, TransferStatus,
         },
         request::{CacheGc, LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
     },

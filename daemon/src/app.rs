@@ -21,6 +21,7 @@ use crate::{
         quic::{QuicEndpoint, tls::Certificate},
         store::{Store, StoreConfig},
     },
+    lending::Lending,
     offer::Offer,
     service,
 };
@@ -98,6 +99,8 @@ impl App {
             endpoint: endpoint.clone(),
             store,
             offer: current_offer,
+            identity: identity.clone(),
+            lending: Lending::default(),
             compression: config.compression,
         };
         let coordinator = Coordinator::new(Birth {

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod contact;
 pub mod frame;
 pub mod game_path;
+pub mod grant;
 pub mod id;
 pub mod introduction;
 pub mod invitation;

@@ -43,6 +43,14 @@ pub const PROOF_TIME_WINDOW: Duration = Duration::from_secs(120);
 
 /// Most names in one batch lookup.
 pub const LOOKUP_NAMES_MAX: usize = 100;
+/// How long a grant lets a contact have a look from others: a long fetch, and no evening. It outlives the end of the
+/// friendship, because nobody can take back what was signed.
+pub const GRANT_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How far the clocks of those who give and who honour a grant may differ.
+pub const GRANT_SKEW: Duration = Duration::from_secs(120);
+/// Longest map of what of a look's distinct files a peer holds, in bytes: a bit for each.
+pub const HOLDING_BYTES_MAX: usize = FILES_MAX.div_ceil(8);
+
 /// Longest message of `/api/live`, either way, in bytes of JSON.
 pub const LIVE_MESSAGE_MAX: usize = 4 * 1024;
 /// Longest entry that a phone book reads from another's hand: a live message, and to whom.

@@ -1,4 +1,5 @@
-//! Whom may fetch what: one pure function. Who is a contact is said by [`crate::contact`].
+//! Whom may fetch what: one pure function. Who is a contact is said by [`crate::contact`], what a grant is worth by
+//! [`crate::grant`].
 
 /// What is known of who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,20 @@ pub enum Asked {
     Appearance,
     /// A blob; whether the published look names it.
     Blob { published: bool },
+    /// What this side holds of somebody else's look.
+    Holding(Lent),
+    /// A blob of somebody else's look: whether the look names it, and whether a grant of its owner names the asker,
+    /// this look, and a time that is not over.
+    LentBlob { lent: Lent, of_look: bool, granted: bool },
+}
+
+/// What this side may pass on of somebody else's look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lent {
+    /// This side consents to the owner's key as well.
+    pub owner: bool,
+    /// The look was fetched from its owner, under a grant to this side that is not over.
+    pub held: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +42,18 @@ pub enum Verdict {
     Refuse,
 }
 
-/// A contact may have what is published, and never anything else: the rest of the cache is other players' looks. Nobody
-/// else may have anything.
+/// A contact may have what is published, and what another contact let both sides have. Nobody else may have anything,
+/// and the rest of the cache is nobody's.
 pub fn share_rule(asker: Asker, asked: Asked) -> Verdict {
-    let published = match asked {
+    let may_pass_on = |Lent { owner, held }: Lent| owner && held;
+    let is_theirs = match asked {
         Asked::Appearance => true,
         Asked::Blob { published } => published,
+        Asked::Holding(lent) => may_pass_on(lent),
+        Asked::LentBlob { lent, of_look, granted } => may_pass_on(lent) && of_look && granted,
     };
     let Asker { contact, greeted, banned } = asker;
-    if contact && greeted && !banned && published { Verdict::Share } else { Verdict::Refuse }
+    if contact && greeted && !banned && is_theirs { Verdict::Share } else { Verdict::Refuse }
 }
 
 #[cfg(test)]
@@ -45,13 +63,19 @@ mod tests {
     #[test]
     fn the_whole_table() {
         use Asked::*;
-        let asked =
-            [(Appearance, true), (Blob { published: true }, true), (Blob { published: false }, false)];
+        let mut asked =
+            vec![(Appearance, true), (Blob { published: true }, true), (Blob { published: false }, false)];
+        for bits in 0..16 {
+            let bit = |n| bits >> n & 1 == 1;
+            let lent = Lent { owner: bit(0), held: bit(1) };
+            asked.push((Holding(lent), bits & 3 == 3));
+            asked.push((LentBlob { lent, of_look: bit(2), granted: bit(3) }, bits == 15));
+        }
         for bits in 0..8 {
             let asker = Asker { contact: bits & 1 > 0, greeted: bits & 2 > 0, banned: bits & 4 > 0 };
-            for (asked, published) in asked {
-                let expected = if bits == 3 && published { Verdict::Share } else { Verdict::Refuse };
-                assert_eq!(share_rule(asker, asked), expected, "{asker:?} {asked:?}");
+            for (asked, theirs) in &asked {
+                let expected = if bits == 3 && *theirs { Verdict::Share } else { Verdict::Refuse };
+                assert_eq!(share_rule(asker, *asked), expected, "{asker:?} {asked:?}");
             }
         }
     }

@@ -4,8 +4,10 @@
 
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance, Swap},
+    bytes::Bytes,
     codec,
     game_path::{EXTENSIONS, GamePath},
+    grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     limit,
     local::{
@@ -13,7 +15,8 @@ use fyteclub_proto::{
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
     peer::{
-        AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
+        AppearanceReply, Control, Greeting, Hello, HelloAck, HoldingReply, Message, Piece, PiecesReply,
+        Request,
         record::{HEADER, Header, Kind},
     },
     phonebook::{Found, Problem, Register, Unregister, Unregistered, Visibility},
@@ -138,13 +141,36 @@ fn peer_request() -> impl Strategy<Value = Request> {
             Piece { hash, tree, first, count }
         },
     );
-    prop_oneof![Just(Request::Appearance), vec(piece, 1..=8).prop_map(Request::Pieces)]
+    let pieces = vec(piece, 1..=8).boxed();
+    prop_oneof![
+        Just(Request::Appearance),
+        pieces.clone().prop_map(Request::Pieces),
+        any::<[u8; 32]>().prop_map(|tag| Request::Holding { tag: Bytes(tag) }),
+        (grant(), pieces).prop_map(|(grant, pieces)| Request::Granted { grant, pieces }),
+    ]
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    (peer_id(), peer_id(), blob(), any::<u64>(), vec(any::<u8>(), 64)).prop_map(
+        |(owner, to, look, until, signature)| {
+            let signature = Bytes(signature.try_into().expect("64 bytes"));
+            Grant { owner, to, look, until, signature }
+        },
+    )
+}
+
+fn holding_reply() -> impl Strategy<Value = HoldingReply> {
+    let bits = vec(any::<u8>(), 0..=limit::HOLDING_BYTES_MAX);
+    prop_oneof![
+        Just(HoldingReply::Nothing),
+        (bits, any::<bool>()).prop_map(|(bits, growing)| HoldingReply::Holds { bits, growing }),
+    ]
 }
 
 fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
-    let document = (any::<u32>(), 0..=limit::APPEARANCE_BYTES_MAX as u32);
+    let document = (any::<u32>(), 0..=limit::APPEARANCE_BYTES_MAX as u32, grant());
     prop_oneof![
-        document.prop_map(|(epoch, len)| AppearanceReply::Document { epoch, len }),
+        document.prop_map(|(epoch, len, grant)| AppearanceReply::Document { epoch, len, grant }),
         Just(AppearanceReply::Nothing),
     ]
 }
@@ -245,7 +271,8 @@ fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
 }
 
 fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
-    (name(), peer_id(), blob(), any::<[u64; 5]>()).prop_map(|(player, peer_id, appearance, numbers)| {
+    let who = (name(), peer_id(), sources());
+    (who, blob(), any::<[u64; 5]>()).prop_map(|((player, peer_id, sources), appearance, numbers)| {
         let [files_done, files_total, bytes_done, bytes_total, rate] = numbers;
         reply::TransferStatus {
             player,
@@ -256,8 +283,14 @@ fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
             bytes_done,
             bytes_total,
             rate,
+            sources,
         }
     })
+}
+
+fn sources() -> impl Strategy<Value = Vec<reply::SourceStatus>> {
+    let source = (option::of(name()), peer_id(), any::<u64>());
+    vec(source.prop_map(|(player, peer_id, bytes)| reply::SourceStatus { player, peer_id, bytes }), 0..3)
 }
 
 fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
@@ -313,7 +346,8 @@ fn fetched() -> impl Strategy<Value = reply::Fetched> {
     );
     let what = (name(), blob(), vec(file, 0..3), vec(object, 0..3), strings());
     let how = (any::<[u64; 3]>(), fraction(), option::of(path_kind()), option::of(text()));
-    (what, how).prop_map(|((player, appearance, files, objects, strings), (bytes, seconds, path, out))| {
+    (what, how, sources()).prop_map(|(what, (bytes, seconds, path, out), sources)| {
+        let (player, appearance, files, objects, strings) = what;
         reply::Fetched {
             player,
             appearance,
@@ -323,6 +357,7 @@ fn fetched() -> impl Strategy<Value = reply::Fetched> {
             bytes_fetched: bytes[2],
             seconds,
             path,
+            sources,
             objects,
             strings,
             out,
@@ -382,6 +417,11 @@ fn event() -> impl Strategy<Value = Event> {
             Event::AppearanceOffered { player, appearance, files, bytes, missing_files, missing_bytes }
         }),
         transfer_status().prop_map(Event::TransferProgress),
+        (name(), peer_id(), blob()).prop_map(|(player, source, hash)| Event::TransferSuspect {
+            player,
+            source,
+            hash
+        }),
         (name(), fault()).prop_map(|(player, error)| Event::TransferFailed { player, error }),
         (name(), blob(), any::<[u64; 3]>()).prop_map(|(player, appearance, numbers)| {
             let [files, bytes, bytes_transferred] = numbers;
@@ -456,8 +496,15 @@ proptest! {
     }
 
     #[test]
-    fn peer_frames(control in control(), request in peer_request(), reply in appearance_reply(), pieces in pieces_reply()) {
+    fn peer_frames(
+        control in control(),
+        request in peer_request(),
+        reply in appearance_reply(),
+        holding in holding_reply(),
+        pieces in pieces_reply(),
+    ) {
         reads_back(control)?;
+        reads_back(holding)?;
         reads_back(request)?;
         reads_back(reply)?;
         reads_back(pieces)?;

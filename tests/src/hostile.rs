@@ -5,12 +5,14 @@ use ed25519_dalek::SigningKey;
 use fyteclub_client::{BlobHash, ObjectKind, PeerId, PlayerName};
 use fyteclub_daemon::io::{
     phonebook_http::{PhonebookError, PhonebookHttp},
-    quic::tls::{Certificate, SERVER_NAME},
+    quic::tls::{self, Certificate, SERVER_NAME},
+    wall_clock::unix_millis,
 };
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectLook, SignedAppearance},
     chunk_tree::TreeBuilder,
     codec, frame,
+    grant::Grant,
     limit::{CHUNK_SIZE, PEER_FRAME_MAX},
     peer::{
         AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
@@ -77,13 +79,17 @@ impl Hostile {
     /// The next who comes.
     pub async fn accept(&self) -> Line {
         let incoming = within("somebody dials", self.endpoint.accept()).await.expect("open");
-        Line::new(incoming.await.expect("a handshake"), End::Acceptor)
+        self.line(incoming.await.expect("a handshake"), End::Acceptor)
     }
 
     pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Line {
         let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
         let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
-        Line::new(within("a handshake", dialling).await.expect("a handshake"), End::Dialer)
+        self.line(within("a handshake", dialling).await.expect("a handshake"), End::Dialer)
+    }
+
+    fn line(&self, connection: Connection, end: End) -> Line {
+        Line::new(connection, end, self.key.clone())
     }
 
     pub fn greeting(&self, published: Option<BlobHash>) -> Greeting {
@@ -144,13 +150,14 @@ pub struct Line {
     pub connection: Connection,
     secret: LinkSecret,
     end: End,
+    key: SigningKey,
 }
 
 impl Line {
-    fn new(connection: Connection, end: End) -> Self {
+    fn new(connection: Connection, end: End, key: SigningKey) -> Self {
         let mut exported = [0; 32];
         connection.export_keying_material(&mut exported, EXPORTER_LABEL, b"").expect("exported");
-        Self { connection, secret: LinkSecret::new(exported, end), end }
+        Self { connection, secret: LinkSecret::new(exported, end), end, key }
     }
 
     /// The control stream, before a word is said on it.
@@ -203,14 +210,19 @@ impl Line {
 
     /// Somebody's signed appearance, as an honest peer would get it.
     pub async fn appearance(&self) -> Option<Vec<u8>> {
+        Some(self.appearance_and_grant().await?.0)
+    }
+
+    /// And what lets this end have it from others.
+    pub async fn appearance_and_grant(&self) -> Option<(Vec<u8>, Grant)> {
         let mut recv = self.ask(&Request::Appearance).await.ok()?;
         let stream = VarInt::from(recv.id()).into_inner();
-        let AppearanceReply::Document { epoch, len } = hear(&mut recv).await? else { return None };
+        let AppearanceReply::Document { epoch, len, grant } = hear(&mut recv).await? else { return None };
         let mut sealed = vec![0; len as usize + fyteclub_proto::seal::TAG];
         recv.read_exact(&mut sealed).await.ok()?;
         let nonce = NonceCounter::new(stream).advance().expect("the first");
         self.secret.opening(epoch).small().open(nonce, record::APPEARANCE_PLACE, &mut sealed).ok()?;
-        Some(sealed)
+        Some((sealed, grant))
     }
 
     /// Answers with a document, sealed as it should be.
@@ -218,9 +230,18 @@ impl Line {
         let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance().expect("the first");
         let mut sealed = document.to_vec();
         self.secret.sealing(0).small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
-        say(send, &AppearanceReply::Document { epoch: 0, len: document.len() as u32 }).await;
+        let own = PeerId::from_bytes(self.key.verifying_key().to_bytes());
+        let look = SignedAppearance::open(document, &own).map(|appearance| appearance.look.hash());
+        let grant = self.grant(look.unwrap_or(BlobHash::of(b"a foreign one")));
+        say(send, &AppearanceReply::Document { epoch: 0, len: document.len() as u32, grant }).await;
         shout(send, &sealed).await;
         let _ = send.finish();
+    }
+
+    /// Lets the other side have a look from others.
+    pub fn grant(&self, look: BlobHash) -> Grant {
+        let to = tls::peer_of(&self.connection).expect("a key");
+        Grant::new(&self.key, to, look, unix_millis())
     }
 
     /// Begins an answer to a request for pieces.

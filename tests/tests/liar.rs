@@ -7,7 +7,7 @@ use fyteclub_proto::{
     chunk_tree::chunk_count,
     limit,
     peer::{
-        Control, HelloAck, Piece, PiecesReply, Request,
+        Control, HelloAck, HoldingReply, Piece, PiecesReply, Request,
         record::{Header, Kind},
     },
 };
@@ -175,24 +175,28 @@ impl Liar {
     async fn answer(self: Arc<Self>, line: Arc<Line>, mut send: quinn::SendStream, request: Request) {
         match request {
             Request::Appearance => self.answer_appearance(&line, &mut send).await,
-            Request::Pieces(pieces) => self.answer_pieces(&line, &mut send, &pieces).await,
+            Request::Pieces(pieces) | Request::Granted { pieces, .. } => {
+                self.answer_pieces(&line, &mut send, &pieces).await
+            }
+            Request::Holding { .. } => say(&mut send, &HoldingReply::Nothing).await,
         }
     }
 
     async fn answer_appearance(&self, line: &Line, send: &mut quinn::SendStream) {
         use fyteclub_proto::peer::AppearanceReply::Document;
+        let grant = line.grant(BlobHash::of(b"none"));
         match self.lie {
             Lie::HugeAppearance => {
-                say(send, &Document { epoch: 0, len: u32::MAX }).await;
+                say(send, &Document { epoch: 0, len: u32::MAX, grant }).await;
                 shout(send, &noise(1, 100_000)).await;
             }
             Lie::HugeAppearanceFrame => shout(send, &[0xff; 4]).await,
             Lie::Unsealed => {
-                say(send, &Document { epoch: 0, len: 1000 }).await;
+                say(send, &Document { epoch: 0, len: 1000, grant }).await;
                 shout(send, &noise(1, 1016)).await;
             }
             Lie::DripAppearance => {
-                say(send, &Document { epoch: 0, len: limit::APPEARANCE_BYTES_MAX as u32 }).await;
+                say(send, &Document { epoch: 0, len: limit::APPEARANCE_BYTES_MAX as u32, grant }).await;
                 drip(send).await;
             }
             _ => line.send_appearance(send, &self.document()).await,
@@ -270,7 +274,9 @@ impl Liar {
             Lie::ShortAnswer => say(send, &PiecesReply::Serving { epoch: 0 }).await,
             Lie::Drip => {
                 say(send, &PiecesReply::Serving { epoch: 0 }).await;
-                shout(send, &raw(SMALL as u32)).await;
+                // What is due first: a file, or a list.
+                let list = Header { kind: Kind::Tree, len: 32 * chunk_count(LARGE as u64) }.encode();
+                shout(send, &if is_small(&pieces[0]) { raw(SMALL as u32) } else { list }).await;
                 drip(send).await;
             }
             _ => line.serve_well(send, pieces, &blobs).await,

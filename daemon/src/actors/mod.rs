@@ -17,16 +17,12 @@ pub mod peer;
 pub mod phone_book;
 pub mod upnp;
 
+use crate::io::wall_clock::unix_millis;
+
 /// In 0..1, for jitter.
 fn random() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness there is no jitter, which is no disaster.
     getrandom::fill(&mut bytes).ok();
     f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
-}
-
-/// Milliseconds since 1970.
-fn unix_millis() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -10,3 +10,4 @@ pub mod phonebook_live;
 pub mod private;
 pub mod quic;
 pub mod store;
+pub mod wall_clock;

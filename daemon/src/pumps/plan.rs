@@ -45,6 +45,8 @@ struct Missing {
 pub struct Plan {
     pub appearance: BlobHash,
     pub look: Look,
+    /// The look's distinct blobs, ascending.
+    pub blobs: Vec<BlobHash>,
     pub wanted: Vec<Wanted>,
     pub missing_bytes: u64,
     /// What had to go to make room.
@@ -72,6 +74,7 @@ pub fn make(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -
     }
     let look = appearance.look;
     let blobs = look.blobs();
+    let hashes = blobs.keys().copied().collect();
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
     let lacking: BTreeMap<_, _> = blobs.into_iter().filter(|(hash, _)| !store.contains(hash)).collect();
@@ -91,7 +94,16 @@ pub fn make(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -
         missing.insert(hash, Missing { size, ext, partial });
     }
     let evicted = store.reserve(missing_bytes)?;
-    Ok(Plan { appearance: look.hash(), look, wanted, missing_bytes, evicted, missing, _pin: pin })
+    Ok(Plan {
+        appearance: look.hash(),
+        look,
+        blobs: hashes,
+        wanted,
+        missing_bytes,
+        evicted,
+        missing,
+        _pin: pin,
+    })
 }
 
 fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
@@ -132,6 +144,7 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
         bytes_fetched: 0,
         seconds: 0.0,
         path: None,
+        sources: Vec::new(),
         objects: objects.collect(),
         strings: Strings { meta, heels, honorific, moodles, pet_names, ext },
         out: None,

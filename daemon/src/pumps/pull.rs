@@ -9,17 +9,29 @@ use crate::io::{
     store::{Partial, Store, StoreError},
 };
 use fyteclub_proto::{
+    bytes::Bytes as Tag,
     chunk_tree::{ChunkTree, chunk_count, chunk_len},
+    grant::Grant,
+    id::BlobHash,
     peer::{
-        AppearanceReply, CloseCode, Piece, PiecesReply, Request,
+        AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
         record::{self, Header, Kind, RecordError},
     },
     seal::{EpochKey, NonceCounter, TAG},
     transfer::{End, Input, RequestId},
 };
 use quinn::{RecvStream, VarInt};
-use std::sync::Arc;
-use tokio::io::AsyncReadExt;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::AsyncReadExt,
+    task::{JoinError, JoinHandle},
+};
+
+/// How often a request says that bytes come, when they are no whole chunk yet.
+const PULSE: Duration = Duration::from_millis(250);
 
 /// All that a pull says: progress for the transfer machine, and how it ended.
 #[derive(Debug)]
@@ -55,17 +67,17 @@ pub enum AppearancePullError {
     Unsealed,
 }
 
-/// Asks for the peer's signed appearance. What it says is not checked here.
+/// Asks for the peer's signed appearance, and the grant that comes with it. Neither is checked here.
 ///
 /// # Errors
 /// A refusal, a broken stream, or bytes that do not open.
-pub async fn appearance(link: &Link) -> Result<Vec<u8>, AppearancePullError> {
+pub async fn appearance(link: &Link) -> Result<(Vec<u8>, Grant), AppearancePullError> {
     let (mut send, mut recv) = link.open_stream().await?;
     write_frame(&mut send, &Request::Appearance).await?;
     send.finish().ok();
     match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
         AppearanceReply::Nothing => Err(AppearancePullError::Nothing),
-        AppearanceReply::Document { epoch, len } => {
+        AppearanceReply::Document { epoch, len, grant } => {
             let mut sealed = read_run(&mut recv, len as usize + TAG).await?;
             let key = link.opening(epoch).ok_or(AppearancePullError::Unsealed)?;
             let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance();
@@ -73,15 +85,35 @@ pub async fn appearance(link: &Link) -> Result<Vec<u8>, AppearancePullError> {
             key.small()
                 .open(nonce, record::APPEARANCE_PLACE, &mut sealed)
                 .map_err(|_| AppearancePullError::Unsealed)?;
-            Ok(sealed)
+            Ok((sealed, grant))
         }
     }
 }
 
+/// Asks what of a look the peer holds.
+///
+/// # Errors
+/// A broken stream, or words that are wrong.
+pub async fn holding(link: &Link, tag: Tag<32>) -> Result<HoldingReply, StreamError> {
+    let (mut send, mut recv) = link.open_stream().await?;
+    write_frame(&mut send, &Request::Holding { tag }).await?;
+    send.finish().ok();
+    read_frame(&mut recv).await?.ok_or(StreamError::Short)
+}
+
+/// One request of a transfer.
+pub struct Ask {
+    pub request: RequestId,
+    pub targets: Vec<Target>,
+    /// By which somebody else than the owner is asked.
+    pub grant: Option<Grant>,
+}
+
 /// Carries one request of a transfer; ends when everything came or nothing more will. Dropped in the middle, it leaves
 /// what is stored.
-pub async fn pieces(link: Link, request: RequestId, targets: Vec<Target>, store: Store, notes: Notes) {
-    let end = match carry(&link, request, targets, store, &notes).await {
+pub async fn pieces(link: Link, ask: Ask, store: Store, notes: Notes) {
+    let request = ask.request;
+    let end = match carry(&link, ask, store, &notes).await {
         Ok(end) => end,
         Err(error) => {
             tracing::debug!(peer = %link.peer().short(), "a request was not answered to its end: {error}");
@@ -93,13 +125,17 @@ pub async fn pieces(link: Link, request: RequestId, targets: Vec<Target>, store:
 
 async fn carry(
     link: &Link,
-    request: RequestId,
-    targets: Vec<Target>,
+    Ask { request, targets, grant }: Ask,
     store: Store,
     notes: &Notes,
 ) -> Result<End, StreamError> {
     let (mut send, mut recv) = link.open_stream().await?;
-    write_frame(&mut send, &Request::Pieces(targets.iter().map(|target| target.piece).collect())).await?;
+    let pieces = targets.iter().map(|target| target.piece).collect();
+    let asked = match grant {
+        None => Request::Pieces(pieces),
+        Some(grant) => Request::Granted { grant, pieces },
+    };
+    write_frame(&mut send, &asked).await?;
     send.finish().ok();
     let key = match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
         PiecesReply::NotShared => return Ok(End::Refused),
@@ -110,16 +146,20 @@ async fn carry(
         },
     };
     let mut order = Order::new(&targets, NonceCounter::new(VarInt::from(send.id()).into_inner()));
+    let mut pulse = Pulse { request, notes, told: Instant::now() };
     let sink = Sink { request, targets, store, key };
     let mut job = tokio::spawn(async { (sink, Outcome::default()) });
     loop {
         // These records are read while those before are opened, verified and written.
-        let records = order.read_job(&mut recv).await?;
-        link.received(records.iter().map(|record| record.sealed.len() as u64).sum());
-        let Ok((mut sink, outcome)) = job.await else { return Ok(End::Broken) };
+        let records = order.read_job(&mut recv, &mut pulse).await;
+        let came = records.iter().flatten().map(|record| record.sealed.len() as u64).sum();
+        link.received(came);
+        let Ok((mut sink, outcome)) = pulse.through(job).await else { return Ok(End::Broken) };
         if let Some(end) = outcome.tell(notes) {
             return Ok(end);
         }
+        // After what came before the stream broke: there may be a lie in it.
+        let records = records?;
         if records.is_empty() {
             return Ok(End::Complete);
         }
@@ -127,6 +167,32 @@ async fn carry(
             let outcome = sink.take(records);
             (sink, outcome)
         }));
+    }
+}
+
+/// Says now and then that a request lives.
+struct Pulse<'a> {
+    request: RequestId,
+    notes: &'a Notes,
+    told: Instant,
+}
+
+impl Pulse<'_> {
+    /// Waits for work of this machine: while its disk is slow, the peer is not silent.
+    async fn through<T>(&mut self, mut work: JoinHandle<T>) -> Result<T, JoinError> {
+        loop {
+            match tokio::time::timeout(PULSE, &mut work).await {
+                Ok(done) => return done,
+                Err(_) => self.beat(),
+            }
+        }
+    }
+
+    fn beat(&mut self) {
+        if self.told.elapsed() >= PULSE {
+            self.told = Instant::now();
+            (self.notes)(Note::Progress { facts: vec![Input::Heard { request: self.request }], wire: 0 });
+        }
     }
 }
 
@@ -155,7 +221,11 @@ impl Order {
     }
 
     /// About [`JOB_BYTES`] of records; none when all have come. A record that does not fit its place is an error.
-    async fn read_job(&mut self, recv: &mut RecvStream) -> Result<Vec<Record>, StreamError> {
+    async fn read_job(
+        &mut self,
+        recv: &mut RecvStream,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<Vec<Record>, StreamError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < JOB_BYTES && records.len() < JOB_RECORDS {
             if self.current.is_none() {
@@ -195,7 +265,7 @@ impl Order {
             }
             let nonce = self.nonces.advance().ok_or(RecordError::Unexpected)?;
             // At most one chunk, or one chunk list: the header was checked against its place.
-            let sealed = read_sealed(recv, header.len as usize + TAG).await?;
+            let sealed = read_sealed(recv, header.len as usize + TAG, pulse).await?;
             bytes += sealed.len();
             records.push(Record { target, kind: header.kind, index, nonce, sealed });
         }
@@ -204,7 +274,11 @@ impl Order {
 }
 
 /// Exactly `len` bytes, into memory that is not cleared first: at a GiB a second that is felt.
-async fn read_sealed(recv: &mut RecvStream, len: usize) -> Result<Vec<u8>, StreamError> {
+async fn read_sealed(
+    recv: &mut RecvStream,
+    len: usize,
+    pulse: &mut Pulse<'_>,
+) -> Result<Vec<u8>, StreamError> {
     let mut sealed = Vec::with_capacity(len);
     let mut rest = recv.take(len as u64);
     while sealed.len() < len {
@@ -214,6 +288,7 @@ async fn read_sealed(recv: &mut RecvStream, len: usize) -> Result<Vec<u8>, Strea
         if read == 0 {
             return Err(StreamError::Short);
         }
+        pulse.beat();
     }
     Ok(sealed)
 }
@@ -234,6 +309,8 @@ struct Outcome {
 }
 
 enum Failed {
+    /// Bytes of this blob do not match its hash.
+    Wrong(BlobHash),
     Peer(CloseCode),
     Local(StoreError),
 }
@@ -251,6 +328,7 @@ impl Outcome {
             notes(Note::Progress { facts: self.facts, wire: self.wire });
         }
         match self.failed? {
+            Failed::Wrong(hash) => Some(End::Wrong(hash)),
             Failed::Peer(code) => Some(End::Misbehaved(code)),
             Failed::Local(error) => {
                 notes(Note::Local(error));
@@ -298,13 +376,13 @@ impl Sink {
         };
         match (&target.partial, kind) {
             (Some(partial), Kind::Tree) => {
-                let tree = ChunkTree::prove(hash, target.size, &bytes).map_err(|_| wrong())?;
+                let tree = ChunkTree::prove(hash, target.size, &bytes).map_err(|_| Failed::Wrong(hash))?;
                 partial.set_tree(tree)?;
                 outcome.facts.push(Input::Tree { request, hash });
             }
             (Some(partial), _) => {
                 let tree = partial.tree().ok_or_else(wrong)?;
-                let chunk = tree.verify(index, &bytes).map_err(|_| wrong())?;
+                let chunk = tree.verify(index, &bytes).map_err(|_| Failed::Wrong(hash))?;
                 partial.write(chunk)?;
                 outcome.facts.push(Input::Verified { request, hash, chunks: index..index + 1 });
             }
@@ -326,7 +404,7 @@ impl Sink {
             match tree.verify(0, bytes) {
                 Ok(chunk) => chunks.push((chunk, self.targets[*number].ext)),
                 // What was right before the lie is kept.
-                Err(_) => failed = Err(wrong()),
+                Err(_) => failed = Err(Failed::Wrong(tree.hash())),
             }
         }
         self.store.put_many(&chunks)?;

@@ -7,33 +7,44 @@ use super::{
 use crate::{
     consent::Consent,
     io::{
+        identity::Identity,
         quic::{
             Link,
             stream::{StreamError, read_frame, write_frame},
         },
         store::{BlobReader, ReadError, Store},
+        wall_clock::unix_millis,
     },
+    lending::{Lending, Loan},
     offer::{CurrentOffer, Offer},
 };
 use bytes::Bytes;
 use fyteclub_proto::{
+    bytes::Bytes as Tag,
     chunk_tree::chunk_len,
-    id::BlobHash,
+    grant::{Grant, GrantError},
+    id::{BlobHash, PeerId},
     limit::REQUEST_BYTES_MAX,
     peer::{
-        AppearanceReply, CloseCode, Piece, PiecesReply, Request,
+        AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
         record::{self, Header, Kind},
     },
     seal::{EpochKey, NonceCounter, TAG},
-    share_rule::{Asked, Verdict, share_rule},
+    share_rule::{Asked, Lent, Verdict, share_rule},
 };
 use quinn::{RecvStream, SendStream, VarInt};
-use std::{sync::Arc, time::Duration, vec};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+    vec,
+};
 
 /// How long a peer may take to say what it wants, once it opened a stream.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a peer may take to make room for one job's bytes.
 const WRITE_TIME: Duration = Duration::from_secs(60);
+/// Grants of one link whose signatures are not checked again.
+const GRANTS_KNOWN: usize = 8;
 
 /// What every request of a link is served with.
 #[derive(Clone)]
@@ -41,6 +52,10 @@ pub struct Push {
     pub link: Link,
     pub store: Store,
     pub offer: CurrentOffer,
+    /// Signs what others may have from others.
+    pub identity: Arc<Identity>,
+    pub lending: Lending,
+    pub grants: Grants,
     /// Read anew for each record: who is no contact any more gets nothing more.
     pub consent: Consent,
     pub compression: Compression,
@@ -50,6 +65,66 @@ pub struct Push {
 
 /// Whoever wants to hear that a published file changed. Must not block.
 pub type Changed = Arc<dyn Fn() + Send + Sync>;
+
+/// Grants that were honoured on this link: a signature is checked once, not with every request.
+#[derive(Clone, Default)]
+pub struct Grants(Arc<Mutex<Vec<Grant>>>);
+
+impl Grants {
+    fn check(&self, grant: &Grant, asker: &PeerId) -> Result<(), GrantError> {
+        let now = unix_millis();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(grant) {
+            return grant.is_current(now);
+        }
+        grant.holds_for(asker, now)?;
+        if known.len() == GRANTS_KNOWN {
+            known.remove(0);
+        }
+        known.push(grant.clone());
+        Ok(())
+    }
+}
+
+/// By what right a request is served.
+enum Right {
+    /// It is of the own look.
+    Published(Option<Arc<Offer>>),
+    /// It is of somebody else's; whether their grant was good when the request came.
+    Lent { loan: Option<Arc<Loan>>, grant: Grant, good: bool },
+}
+
+impl Right {
+    /// What has to hold before every record.
+    fn standing(&self) -> Asked {
+        match self {
+            Self::Published(_) => Asked::Appearance,
+            Self::Lent { .. } => Asked::Holding(self.lent()),
+        }
+    }
+
+    /// And before every blob.
+    fn asked(&self, hash: &BlobHash) -> Asked {
+        match self {
+            Self::Published(offer) => {
+                let published = offer.as_ref().is_some_and(|offer| offer.blobs.contains(hash));
+                Asked::Blob { published }
+            }
+            Self::Lent { loan, grant, good } => Asked::LentBlob {
+                lent: self.lent(),
+                of_look: loan.as_ref().is_some_and(|loan| loan.names(hash)),
+                granted: *good && grant.is_current(unix_millis()).is_ok(),
+            },
+        }
+    }
+
+    fn lent(&self) -> Lent {
+        match self {
+            Self::Lent { loan: Some(loan), .. } => loan.lent(unix_millis()),
+            Self::Lent { loan: None, .. } | Self::Published(_) => Lent { owner: false, held: false },
+        }
+    }
+}
 
 impl Push {
     /// Serves one stream to its end. A peer that breaks the protocol loses its link.
@@ -72,7 +147,17 @@ impl Push {
         let offer = self.offer.borrow().clone();
         match request {
             Request::Appearance => self.appearance(offer, send).await?,
-            Request::Pieces(pieces) => self.pieces(offer, pieces, send).await?,
+            Request::Pieces(pieces) => self.pieces(Right::Published(offer), pieces, send).await?,
+            Request::Holding { tag } => self.holding(&tag, send).await?,
+            Request::Granted { grant, pieces } => {
+                let checked = self.grants.check(&grant, &self.link.peer());
+                if let Err(error) = checked {
+                    tracing::debug!(peer = %self.link.peer().short(), "a grant is not honoured: {error}");
+                }
+                let loan = self.lending.of(&grant.owner, &grant.look);
+                let right = Right::Lent { loan, grant, good: checked.is_ok() };
+                self.pieces(right, pieces, send).await?;
+            }
         }
         send.finish().ok();
         Ok(())
@@ -86,18 +171,34 @@ impl Push {
         let (epoch, key) = self.link.sealing(offer.document.len() as u64);
         let mut nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
         let len = offer.document.len() as u32;
+        let grant = Grant::new(self.identity.key(), self.link.peer(), offer.appearance, unix_millis());
         let mut sealed = offer.document.clone();
         if let Some(nonce) = nonces.advance() {
             key.small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
         }
-        write_frame(send, &AppearanceReply::Document { epoch, len }).await?;
+        write_frame(send, &AppearanceReply::Document { epoch, len, grant }).await?;
         send.write_chunk(Bytes::from(sealed)).await?;
         Ok(())
     }
 
+    /// What is here of a look that the asker knows. What of it is whole is looked up anew each time.
+    async fn holding(&self, tag: &Tag<32>, send: &mut SendStream) -> Result<(), StreamError> {
+        let shared = |loan: &Arc<Loan>| {
+            let asked = Asked::Holding(loan.lent(unix_millis()));
+            share_rule(self.consent.asker(), asked) == Verdict::Share
+        };
+        let loan = self.lending.by_tag(tag, &self.link.peer()).filter(shared);
+        let Some(loan) = loan else { return write_frame(send, &HoldingReply::Nothing).await };
+        let store = self.store.clone();
+        // Before it is looked at: what comes meanwhile is asked for once too often, and not missed.
+        let growing = loan.is_growing();
+        let look = move || HoldingReply::of(loan.blobs.iter().map(|hash| store.contains(hash)), growing);
+        write_frame(send, &blocking(look).await).await
+    }
+
     async fn pieces(
         self,
-        offer: Option<Arc<Offer>>,
+        right: Right,
         pieces: Vec<Piece>,
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
@@ -108,7 +209,7 @@ impl Push {
             pieces: pieces.into_iter(),
             current: None,
             store: self.store,
-            offer,
+            right,
             consent: self.consent,
             key,
             nonces: NonceCounter::new(VarInt::from(send.id()).into_inner()),
@@ -149,7 +250,7 @@ struct Source {
     pieces: vec::IntoIter<Piece>,
     current: Option<(Piece, BlobReader)>,
     store: Store,
-    offer: Option<Arc<Offer>>,
+    right: Right,
     consent: Consent,
     key: Arc<EpochKey>,
     nonces: NonceCounter,
@@ -185,22 +286,22 @@ impl Source {
     }
 
     fn record(&mut self, room: &mut Vec<u8>) -> Option<(Header, Vec<u8>)> {
-        let consent = share_rule(self.consent.asker(), Asked::Appearance);
-        if consent == Verdict::Refuse {
+        let standing = share_rule(self.consent.asker(), self.right.standing());
+        if standing == Verdict::Refuse {
             // What is under way ends as well.
             self.current = None;
         }
         if self.current.is_none() {
             let piece = self.pieces.next()?;
-            let published = self.offer.as_ref().is_some_and(|offer| offer.blobs.contains(&piece.hash));
-            let reader = match share_rule(self.consent.asker(), Asked::Blob { published }) {
+            let asked = self.right.asked(&piece.hash);
+            let reader = match share_rule(self.consent.asker(), asked) {
                 Verdict::Share => self.store.open_blob(&piece.hash),
                 Verdict::Refuse => Err(ReadError::Gone { hash: piece.hash }),
             };
             match reader {
                 Ok(reader) => self.current = Some((piece, reader)),
                 Err(error) => {
-                    if published && consent == Verdict::Share {
+                    if asked == (Asked::Blob { published: true }) && standing == Verdict::Share {
                         (self.changed)();
                     }
                     return Some(self.lacking(&error));
@@ -251,9 +352,13 @@ impl Source {
 
     /// What a peer is told of a blob that cannot be read: why exactly stays in our log.
     fn lacking(&self, error: &ReadError) -> (Header, Vec<u8>) {
-        tracing::debug!("a published blob is not served: {error}");
+        tracing::debug!("a blob is not served: {error}");
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,
+            // Nothing that its owner published has changed.
+            ReadError::Changed { .. } | ReadError::Io { .. } if matches!(self.right, Right::Lent { .. }) => {
+                Kind::Gone
+            }
             ReadError::Changed { .. } | ReadError::Io { .. } => {
                 (self.changed)();
                 Kind::Changed
@@ -288,7 +393,7 @@ mod tests {
             pieces: vec![piece; 2].into_iter(),
             current: None,
             store,
-            offer: Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs })),
+            right: Right::Published(Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs }))),
             consent: consent.clone(),
             key: Arc::new(LinkSecret::new([1; 32], End::Acceptor).sealing(0)),
             nonces: NonceCounter::new(0),

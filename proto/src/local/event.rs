@@ -49,6 +49,9 @@ pub enum Event {
     /// At most five a second and player.
     #[serde(rename = "transfer.progress")]
     TransferProgress(TransferStatus),
+    /// Somebody sent bytes of this player's look that do not match their hash; they are fetched elsewhere.
+    #[serde(rename = "transfer.suspect")]
+    TransferSuspect { player: PlayerName, source: PeerId, hash: BlobHash },
     #[serde(rename = "transfer.failed")]
     TransferFailed { player: PlayerName, error: Fault },
     /// Complete, verified and on disk.

@@ -111,6 +111,19 @@ pub struct TransferStatus {
     pub bytes_total: u64,
     /// Bytes a second, over the last seconds.
     pub rate: u64,
+    /// Who brought how much of it so far, also who is gone.
+    #[serde(default)]
+    pub sources: Vec<SourceStatus>,
+}
+
+/// One peer that a look was fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    pub player: Option<PlayerName>,
+    pub peer_id: PeerId,
+    /// Verified, each counted once.
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +161,9 @@ pub struct Fetched {
     pub seconds: f64,
     /// The path that was used; absent when no peer was needed.
     pub path: Option<PathKind>,
+    /// Who brought how much of it.
+    #[serde(default)]
+    pub sources: Vec<SourceStatus>,
     pub objects: Vec<FetchedObject>,
     #[serde(flatten)]
     pub strings: Strings,

@@ -15,7 +15,9 @@ pub mod record;
 pub use close::CloseCode;
 
 use crate::{
+    bytes::Bytes,
     codec::{self, CodecError},
+    grant::Grant,
     id::{BlobHash, PlayerName},
     limit,
 };
@@ -71,8 +73,13 @@ pub struct Greeting {
 pub enum Request {
     /// 0: the owner's signed appearance.
     Appearance,
-    /// 1: pieces of blobs, answered in this order.
+    /// 1: pieces of blobs of the own look, answered in this order.
     Pieces(Vec<Piece>),
+    /// 2: what of a look the other holds. The tag is [`crate::grant::holding_tag`]: who does not know the look cannot
+    /// tell whose it is.
+    Holding { tag: Bytes<32> },
+    /// 3: pieces of blobs of a third peer's look, who lets the asker have it.
+    Granted { grant: Grant, pieces: Vec<Piece> },
 }
 
 /// A run of chunks of one blob.
@@ -87,12 +94,48 @@ pub struct Piece {
 }
 
 /// The frame that answers [`Request::Appearance`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AppearanceReply {
-    /// 0: a sealed [`crate::appearance::SignedAppearance`] of `len` bytes follows (`len` without the tag).
-    Document { epoch: u32, len: u32 },
+    /// 0: a sealed [`crate::appearance::SignedAppearance`] of `len` bytes follows (`len` without the tag). The grant is
+    /// the asker's, for this look.
+    Document { epoch: u32, len: u32, grant: Grant },
     /// 1: nothing is published, or not for you: deliberately one answer.
     Nothing,
+}
+
+/// The frame that answers [`Request::Holding`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HoldingReply {
+    /// 0: none of it, or not for you: deliberately one answer.
+    Nothing,
+    /// 1: these of the look's distinct blobs, whole; in the order of their hashes, a bit each, the lowest first.
+    Holds {
+        #[serde(with = "serde_bytes")]
+        bits: Vec<u8>,
+        /// It is being fetched, and there will be more: ask again in a while.
+        growing: bool,
+    },
+}
+
+impl HoldingReply {
+    /// A map of what there is, for each of the look's blobs in the order of their hashes.
+    pub fn of(has: impl IntoIterator<Item = bool>, growing: bool) -> Self {
+        let mut bits = Vec::new();
+        for (at, has) in has.into_iter().enumerate() {
+            if at % 8 == 0 {
+                bits.push(0);
+            }
+            if let Some(byte) = bits.last_mut() {
+                *byte |= u8::from(has) << (at % 8);
+            }
+        }
+        Self::Holds { bits, growing }
+    }
+
+    /// Whether a map has the blob at this place.
+    pub fn has(bits: &[u8], at: usize) -> bool {
+        bits.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+    }
 }
 
 /// The frame that answers [`Request::Pieces`].
@@ -148,23 +191,33 @@ impl Message for Control {
 impl Message for Request {
     fn decode(body: &[u8]) -> Result<Self, WireError> {
         let request = codec::decode(body)?;
-        if let Self::Pieces(pieces) = &request {
-            let chunks: u64 = pieces.iter().map(|piece| u64::from(piece.count)).sum();
-            let in_limits = (1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len())
-                && chunks
-                    <= limit::REQUEST_ITEMS_MAX as u64 + limit::REQUEST_BYTES_MAX / limit::CHUNK_SIZE as u64
-                && pieces.iter().all(|piece| {
-                    piece.count > 0
-                        && piece
-                            .first
-                            .checked_add(piece.count)
-                            .is_some_and(|end| end as usize <= limit::BLOB_CHUNKS_MAX)
-                });
-            if !in_limits {
-                return Err(WireError::Limit("the list of pieces"));
+        match &request {
+            Self::Pieces(pieces) | Self::Granted { pieces, .. } if !in_limits(pieces) => {
+                Err(WireError::Limit("the list of pieces"))
             }
+            Self::Appearance | Self::Pieces(_) | Self::Holding { .. } | Self::Granted { .. } => Ok(request),
         }
-        Ok(request)
+    }
+}
+
+fn in_limits(pieces: &[Piece]) -> bool {
+    let chunks: u64 = pieces.iter().map(|piece| u64::from(piece.count)).sum();
+    let most = limit::REQUEST_ITEMS_MAX as u64 + limit::REQUEST_BYTES_MAX / limit::CHUNK_SIZE as u64;
+    let exists = |piece: &Piece| {
+        let end = piece.first.checked_add(piece.count);
+        piece.count > 0 && end.is_some_and(|end| end as usize <= limit::BLOB_CHUNKS_MAX)
+    };
+    (1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len()) && chunks <= most && pieces.iter().all(exists)
+}
+
+impl Message for HoldingReply {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        match codec::decode(body)? {
+            Self::Holds { bits, .. } if bits.len() > limit::HOLDING_BYTES_MAX => {
+                Err(WireError::Limit("the map of what is held"))
+            }
+            reply => Ok(reply),
+        }
     }
 }
 
@@ -188,6 +241,7 @@ impl Message for PiecesReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::PeerId;
 
     #[test]
     fn pieces_beyond_any_blob_are_refused_before_anything_is_looked_up() {
@@ -200,5 +254,25 @@ mod tests {
         assert!(decode(vec![Piece { first: 5000, ..piece }]).is_err());
         assert!(decode(vec![piece; limit::REQUEST_ITEMS_MAX + 1]).is_err());
         assert!(decode(vec![Piece { count: 1000, ..piece }; 2]).is_err());
+        let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
+        let grant = Grant::new(&key, PeerId::from_bytes([2; 32]), BlobHash::of(b"look"), 0);
+        let granted =
+            |pieces| Request::decode(&codec::encode(&Request::Granted { grant: grant.clone(), pieces }));
+        assert!(granted(vec![piece]).is_ok());
+        assert!(granted(vec![]).is_err());
+        assert!(granted(vec![piece; limit::REQUEST_ITEMS_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn a_map_has_a_bit_for_every_blob_and_an_end() {
+        let HoldingReply::Holds { bits, growing } = HoldingReply::of((0..11).map(|at| at % 3 == 0), true)
+        else {
+            panic!("it holds some");
+        };
+        assert!(growing && bits.len() == 2);
+        assert!((0..20).all(|at| HoldingReply::has(&bits, at) == (at % 3 == 0 && at < 11)));
+        let map = |len| codec::encode(&HoldingReply::Holds { bits: vec![0; len], growing: false });
+        assert!(HoldingReply::decode(&map(limit::HOLDING_BYTES_MAX)).is_ok());
+        assert!(HoldingReply::decode(&map(limit::HOLDING_BYTES_MAX + 1)).is_err());
     }
 }

@@ -1,31 +1,44 @@
 //! Fetching one look's missing blobs from the peers that have it: what to ask whom, what is done, and why it failed.
 //!
-//! The machine sees no bytes. Pumps carry and verify them and report; `pick` chooses what to ask next. Shaped for
-//! several sources; today the owner is the only one.
+//! The machine sees no bytes. Pumps carry and verify them and report. `pick` says what is still to be asked, `source`
+//! how much of whom, `endgame` takes from the slow what the quick have time for.
 //!
-//! - A chunk is asked of one source at a time, and counts once it is verified and stored.
-//! - A source that lies is accused and asked no more; what it owed is asked elsewhere.
-//! - A source that is silent for [`SILENCE`] loses its request, and after [`STALLS_MAX`] of them its place.
+//! - A chunk is asked of one source at a time (but for the endgame), and counts once, when it is verified and stored.
+//! - The fastest source is asked first. Small blobs and large ones each have a stream while there are both.
+//! - A request of which nothing was heard for [`STALL`] is asked elsewhere, if there is an elsewhere; one that brings no
+//!   chunk for [`SILENCE`] is given up in any case, and after [`STALLS_MAX`] of them its source.
+//! - A wrong chunk names its sender ([`Output::Suspect`]) and costs it the blob and all its credit; without credit, or
+//!   at the second, it is accused and asked no more.
 //! - Without a source the transfer waits ([`Output::Starved`]): whoever runs it finds one or gives up.
 
+mod endgame;
 mod pick;
+mod source;
 
 use crate::{
     id::{BlobHash, PeerId},
     limit::STREAMS_PER_SOURCE,
     peer::{CloseCode, Piece},
 };
-use pick::{Blob, Queue};
+use pick::{Blob, Class, Counted, Holding, Owed, Queue};
+pub use source::CREDIT;
+use source::Source;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     time::{Duration, Instant},
 };
 
-/// How long a request may bring nothing at all. One chunk in this time is 17 KB/s.
+/// How long a request may bring no chunk. One in this time is 17 KB/s.
 pub const SILENCE: Duration = Duration::from_secs(15);
 /// Silent requests in a row before a source is given up.
 pub const STALLS_MAX: u32 = 3;
+/// How long nothing at all may be heard of a request that another source could serve.
+pub const STALL: Duration = Duration::from_secs(2);
+/// Stalled requests in a row, with nothing heard in between, before a source is given up beside others.
+pub const QUICK_STALLS_MAX: u32 = 6;
+/// How long a source that still fetches itself is waited for when nobody else has what is missing.
+pub const GROWTH: Duration = Duration::from_secs(15);
 /// How long a busy or stumbling source is left alone.
 const REST: Duration = Duration::from_millis(300);
 
@@ -43,12 +56,25 @@ pub struct Wanted {
 /// Names one request for as long as the transfer lives.
 pub type RequestId = u64;
 
+/// What a source has of the look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holds {
+    /// Everything, as its owner: it is believed until it says that it lacks something.
+    All,
+    /// These blobs, whole. `growing`: it fetches the look itself, and will have more.
+    These { blobs: BTreeSet<BlobHash>, growing: bool },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A link to a peer that has the look is open.
-    Joined(PeerId),
+    /// A link to a peer that has some of the look is open, or it has more now.
+    Joined(PeerId, Holds),
     /// Its link is gone; so are its requests.
     Left(PeerId),
+    /// Bytes came that are no whole chunk yet. Said every quarter of a second at most.
+    Heard {
+        request: RequestId,
+    },
     /// A blob's chunk list came and is proven and stored.
     Tree {
         request: RequestId,
@@ -89,7 +115,9 @@ pub enum End {
     Busy,
     /// The source does not share with us.
     Refused,
-    /// The source broke the protocol or sent wrong bytes.
+    /// Bytes of this blob do not match its hash.
+    Wrong(BlobHash),
+    /// The source broke the protocol.
     Misbehaved(CloseCode),
 }
 
@@ -105,12 +133,17 @@ pub enum Output {
         source: PeerId,
         request: RequestId,
     },
+    /// The source sent bytes of this blob that are wrong. It is accused as well unless it is forgiven.
+    Suspect {
+        source: PeerId,
+        hash: BlobHash,
+    },
     /// Close the link with this code: the source misbehaved.
     Accuse {
         source: PeerId,
         code: CloseCode,
     },
-    /// No source is left, and something is missing. Comes once until one joins.
+    /// No source has what is missing, and the owner is not there to be asked. Comes once until one joins that has some.
     Starved(Failure),
     /// Every wanted blob is complete. The last output.
     Done,
@@ -135,7 +168,11 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     RequestSilent,
+    RequestStalled,
     SourceRested,
+    SourceGrowing,
+    /// Slow sources are compared with idle ones.
+    Endgame,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,21 +182,24 @@ pub struct Progress {
     /// Of chunks that are verified and stored, with those that were here before.
     pub bytes_done: u64,
     pub bytes_total: u64,
-}
-
-#[derive(Debug, Default)]
-struct Source {
-    open: usize,
-    stalls: u32,
-    resting: Option<Instant>,
+    /// Of chunks that came more than once.
+    pub bytes_again: u64,
 }
 
 #[derive(Debug)]
 struct Request {
     source: PeerId,
-    /// What has not come yet, in the order asked: blob, whether its list is due, chunks.
-    owed: Vec<(usize, bool, Range<u32>)>,
+    class: Class,
+    /// What has not come yet, in the order asked.
+    owed: Vec<Owed>,
+    /// A chunk or list came, or was said to be lacking; or when it was asked.
+    brought: Instant,
+    /// Anything at all came.
     heard: Instant,
+    /// The back of it was given to another: there is nothing to wait for behind the front.
+    cut: bool,
+    /// Some of it is asked of two.
+    twice: bool,
 }
 
 #[derive(Debug)]
@@ -167,12 +207,19 @@ pub struct Transfer {
     queue: Queue,
     sources: BTreeMap<PeerId, Source>,
     requests: BTreeMap<RequestId, Request>,
-    next_request: RequestId,
+    /// Whom each request was of, also when it is over: what came of it may be told after that.
+    asked: Vec<PeerId>,
     progress: Progress,
+    /// Bytes of fresh chunks by who brought them, also of those who left.
+    brought: BTreeMap<PeerId, u64>,
     /// Why the last source was lost.
     lost: Failure,
     /// Why a source had not what was asked: changed weighs more than gone, because a newer look may have it.
     lacking: Failure,
+    /// Something happened after which there may be something to ask.
+    changed: bool,
+    /// When to look at the slow ones again.
+    check: Option<Instant>,
     starved: bool,
     held: bool,
     over: bool,
@@ -186,14 +233,17 @@ impl Transfer {
             queue: Queue::new(&wanted),
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
-            next_request: 0,
+            asked: Vec::new(),
             progress: Progress {
                 files_total: wanted.len() as u64,
                 bytes_total: wanted.iter().map(|blob| blob.size).sum(),
                 ..Progress::default()
             },
+            brought: BTreeMap::new(),
             lost: Failure::Unreachable,
             lacking: Failure::Gone,
+            changed: false,
+            check: None,
             starved: false,
             held: false,
             over: false,
@@ -210,95 +260,159 @@ impl Transfer {
         self.progress
     }
 
+    /// Who brought how many bytes, also of those who are gone.
+    pub fn brought(&self) -> impl Iterator<Item = (PeerId, u64)> {
+        self.brought.iter().map(|(peer, bytes)| (*peer, *bytes))
+    }
+
     pub fn handle(&mut self, now: Instant, input: Input) {
         if self.over {
             return;
         }
         match input {
-            Input::Joined(peer) => {
-                self.sources.entry(peer).or_default();
-                self.queue.forgive(peer);
-                self.starved = false;
-            }
+            Input::Joined(peer, holds) => self.joined(now, peer, holds),
             Input::Left(peer) => self.lose(peer, Failure::Unreachable),
-            Input::Tree { request, hash } => {
-                let index = self.queue.index(hash);
-                if let Some(request) = self.heard(request, now) {
-                    let of_blob = request.owed.iter_mut().filter(|(blob, ..)| Some(*blob) == index);
-                    of_blob.for_each(|(_, due, _)| *due = false);
-                    self.queue.tree_proven(hash);
-                }
+            Input::Heard { request } => {
+                self.heard(request, now);
             }
+            Input::Tree { request, hash } => self.tree(now, request, hash),
             Input::Verified { request, hash, chunks } => self.verified(now, request, hash, chunks),
             Input::Lacking { request, hash, changed } => self.lacking(now, request, hash, changed),
             Input::Ended { request, end } => self.ended(now, request, end),
-            Input::Hold(held) => self.held = held,
+            Input::Hold(held) => (self.held, self.changed) = (held, true),
             Input::Time => self.time(now),
         }
-        self.ask(now);
-        self.conclude();
+        self.drop_settled();
+        while std::mem::take(&mut self.changed) && !self.held {
+            self.ask(now);
+            self.relieve(now);
+            self.drop_settled();
+        }
+        self.conclude(now);
+    }
+
+    fn joined(&mut self, now: Instant, peer: PeerId, holds: Holds) {
+        let (holding, growing) = match holds {
+            Holds::All => (Holding::all(), false),
+            Holds::These { blobs, growing } => (self.queue.holding(&blobs), growing),
+        };
+        let known = self.sources.contains_key(&peer);
+        if !known {
+            self.queue.forgive(peer);
+        }
+        let of_use = holding.is_all() || self.queue.is_of_use(peer, &holding);
+        let source = self.sources.entry(peer).or_insert_with(|| Source::new(now));
+        // Who says that more will come, and nothing does, is not waited for longer for saying it again.
+        let grew = !known || holding.count() > source.holding.count();
+        source.growing = if grew { Some(now + GROWTH) } else { source.growing }.filter(|_| growing);
+        source.holding = holding;
+        self.starved &= !of_use;
+        self.changed = true;
     }
 
     fn heard(&mut self, request: RequestId, now: Instant) -> Option<&mut Request> {
         let request = self.requests.get_mut(&request)?;
         request.heard = now;
         if let Some(source) = self.sources.get_mut(&request.source) {
-            source.stalls = 0;
+            source.heard = now;
         }
         Some(request)
     }
 
+    /// A request brought something that helps.
+    fn served(&mut self, request: RequestId, now: Instant) -> Option<&mut Request> {
+        let source = self.heard(request, now)?.source;
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.stalls = 0;
+        }
+        let request = self.requests.get_mut(&request)?;
+        request.brought = now;
+        Some(request)
+    }
+
+    fn tree(&mut self, now: Instant, request: RequestId, hash: BlobHash) {
+        let Some(index) = self.queue.index(hash) else { return };
+        self.served(request, now);
+        // Also of a request that was dropped meanwhile: it is in the store.
+        self.queue.tree_proven(index);
+        let all = self.requests.values_mut().flat_map(|request| &mut request.owed);
+        all.filter(|owed| owed.blob == index).for_each(|owed| owed.tree = false);
+        self.changed = true;
+    }
+
     fn verified(&mut self, now: Instant, request: RequestId, hash: BlobHash, chunks: Range<u32>) {
-        let index = self.queue.index(hash);
-        let Some(request) = self.heard(request, now) else { return };
-        let owed = request
-            .owed
-            .iter_mut()
-            .find(|(blob, _, owed)| Some(*blob) == index && owed.start == chunks.start);
-        // Records come in the order asked, so what is verified is always the front of what is owed.
-        let Some((blob, _, owed)) = owed else { return };
-        owed.start = chunks.end.min(owed.end);
-        let blob = *blob;
-        let (bytes, complete) = self.queue.verified(blob, chunks);
-        self.progress.bytes_done += bytes;
+        let Some(index) = self.queue.index(hash) else { return };
+        if let Some(request) = self.served(request, now) {
+            // Records come in the order asked, so what is verified is always the front of what is owed.
+            let of_blob = |owed: &&mut Owed| owed.blob == index && owed.chunks.contains(&chunks.start);
+            if let Some(owed) = request.owed.iter_mut().find(of_blob) {
+                owed.chunks.start = chunks.end.min(owed.chunks.end);
+            }
+        }
+        // Whoever brought it, and were it of a request that was dropped meanwhile: it is in the store.
+        let Counted { fresh, again, complete } = self.queue.verified(index, chunks);
+        self.progress.bytes_done += fresh;
+        self.progress.bytes_again += again;
         self.progress.files_done += u64::from(complete);
+        let Some(peer) = usize::try_from(request).ok().and_then(|at| self.asked.get(at)).copied() else {
+            return;
+        };
+        *self.brought.entry(peer).or_default() += fresh;
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.brought(now, fresh + again);
+        }
     }
 
     fn lacking(&mut self, now: Instant, request: RequestId, hash: BlobHash, changed: bool) {
         let index = self.queue.index(hash);
-        let Some(request) = self.heard(request, now) else { return };
+        let Some(request) = self.served(request, now) else { return };
         let source = request.source;
         let (lacking, owed) =
-            std::mem::take(&mut request.owed).into_iter().partition(|(blob, ..)| Some(*blob) == index);
+            std::mem::take(&mut request.owed).into_iter().partition(|owed| Some(owed.blob) == index);
         request.owed = owed;
-        self.queue.put_back(lacking);
         self.queue.lacks(hash, source);
+        self.put_back(lacking);
         if changed {
             self.lacking = Failure::Changed;
         }
     }
 
+    fn put_back(&mut self, owed: Vec<Owed>) {
+        let others = self.requests.values().flat_map(|request| &request.owed);
+        self.queue.put_back(owed, others);
+        self.changed = true;
+    }
+
     fn ended(&mut self, now: Instant, request: RequestId, end: End) {
-        let Some(Request { source: peer, owed, .. }) = self.requests.remove(&request) else { return };
-        let unfinished = owed.iter().any(|(_, tree, chunks)| *tree || !chunks.is_empty());
-        self.queue.put_back(owed);
+        let Some(Request { source: peer, owed, .. }) = self.close_request(request) else { return };
+        let unfinished = owed.iter().any(|owed| !owed.is_empty());
+        self.put_back(owed);
         let Some(source) = self.sources.get_mut(&peer) else { return };
-        source.open -= 1;
         match end {
             End::Complete if !unfinished => {}
             End::Unkept => {}
             // A source that ends early without a word would be asked the same at once, for ever.
             End::Complete => self.accuse(peer, CloseCode::OutOfTurn),
             End::Busy | End::Broken => {
+                // When a link breaks, all its streams do: that counts once.
+                let counts = end == End::Broken && source.resting.is_none();
                 source.resting = Some(now + REST);
-                if end == End::Broken {
-                    source.stalls += 1;
-                    if source.stalls >= STALLS_MAX {
-                        self.lose(peer, Failure::Unreachable);
-                    }
+                source.stalls += u32::from(counts);
+                if counts && source.stalls >= STALLS_MAX {
+                    self.lose(peer, Failure::Unreachable);
                 }
             }
             End::Refused => self.lose(peer, Failure::Refused),
+            End::Wrong(hash) => {
+                let forgiven = source.forgives();
+                self.queue.lacks(hash, peer);
+                self.outputs.push_back(Output::Suspect { source: peer, hash });
+                if !forgiven {
+                    self.accuse(peer, CloseCode::WrongBytes);
+                } else if self.lacking == Failure::Gone {
+                    self.lacking = Failure::Misbehaved(CloseCode::WrongBytes);
+                }
+            }
             End::Misbehaved(code) => self.accuse(peer, code),
         }
     }
@@ -314,68 +428,147 @@ impl Transfer {
             return;
         }
         self.lost = failure;
-        let (lost, kept) =
-            std::mem::take(&mut self.requests).into_iter().partition(|(_, request)| request.source == peer);
-        self.requests = kept;
-        let lost: BTreeMap<RequestId, Request> = lost;
-        for (request, Request { source, owed, .. }) in lost {
-            self.queue.put_back(owed);
-            self.outputs.push_back(Output::Drop { source, request });
+        let of_peer = self.requests.iter().filter(|(_, request)| request.source == peer);
+        for request in of_peer.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.take_back(request);
+        }
+        self.changed = true;
+    }
+
+    /// Stops a request, and returns what it owed to the queue.
+    fn take_back(&mut self, id: RequestId) {
+        if let Some(request) = self.close_request(id) {
+            self.outputs.push_back(Output::Drop { source: request.source, request: id });
+            self.put_back(request.owed);
         }
     }
 
+    fn close_request(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        if let Some(source) = self.sources.get_mut(&request.source) {
+            source.closed(request.class);
+        }
+        self.changed = true;
+        Some(request)
+    }
+
     fn time(&mut self, now: Instant) {
-        let silent: Vec<RequestId> =
-            self.requests.iter().filter(|(_, r)| now >= r.heard + SILENCE).map(|(id, _)| *id).collect();
-        for request in silent {
-            let Some(Request { source: peer, owed, .. }) = self.requests.remove(&request) else { continue };
-            self.queue.put_back(owed);
-            self.outputs.push_back(Output::Drop { source: peer, request });
+        let silent: Vec<(RequestId, PeerId)> = (self.requests.iter())
+            .filter(|(_, request)| now >= request.brought + SILENCE)
+            .map(|(id, request)| (*id, request.source))
+            .collect();
+        for (request, peer) in silent {
+            self.take_back(request);
             self.lost = Failure::Silent;
             let Some(source) = self.sources.get_mut(&peer) else { continue };
-            source.open -= 1;
             source.stalls += 1;
             if source.stalls >= STALLS_MAX {
                 self.lose(peer, Failure::Silent);
             }
         }
+        let stalled: Vec<(RequestId, PeerId)> = (self.requests.iter())
+            .filter(|(_, request)| now >= request.heard + STALL && self.has_other(request))
+            .map(|(id, request)| (*id, request.source))
+            .collect();
+        for (request, peer) in stalled {
+            self.take_back(request);
+            let Some(source) = self.sources.get_mut(&peer) else { continue };
+            let mute = now >= source.heard + STALL;
+            if !mute {
+                source.resting = source.resting.max(Some(now + REST));
+            } else if source.resting.is_none_or(|until| until <= now) {
+                // All that it was asked for falls silent together, and counts once.
+                source.stalls += 1;
+                source.resting = Some(now + STALL * (1 << source.stalls.min(3)) / 2);
+                if source.stalls >= QUICK_STALLS_MAX {
+                    self.lose(peer, Failure::Silent);
+                }
+            }
+        }
         for source in self.sources.values_mut() {
             source.resting = source.resting.filter(|until| now < *until);
+            source.growing = source.growing.filter(|until| now < *until);
         }
+        self.changed = true;
     }
 
-    /// Fills every source's free places.
+    /// Whether somebody else could serve, now, what a request waits for.
+    fn has_other(&self, request: &Request) -> bool {
+        let Some(owed) = request.owed.iter().find(|owed| !owed.is_empty()) else { return false };
+        self.sources.iter().any(|(peer, source)| {
+            *peer != request.source
+                && source.resting.is_none()
+                && source.stalls == 0
+                && self.queue.serves(owed.blob, *peer, &source.holding)
+        })
+    }
+
+    /// How many requests a source may have: one that fell silent is asked one thing until it answers.
+    fn places(&self, source: &Source) -> usize {
+        if source.stalls > 0 && self.sources.len() > 1 { 1 } else { STREAMS_PER_SOURCE }
+    }
+
+    /// Fills every source's free places, the fastest one's first.
     fn ask(&mut self, now: Instant) {
-        if self.held {
-            return;
-        }
-        for (peer, source) in &mut self.sources {
-            while source.open < STREAMS_PER_SOURCE && source.resting.is_none() {
-                let (pieces, owed) = self.queue.pick(*peer);
-                if pieces.is_empty() {
+        let alone = self.sources.len() == 1;
+        let mut order: Vec<(PeerId, f64)> = (self.sources.iter())
+            .map(|(peer, source)| (*peer, source.rate(now).unwrap_or(f64::INFINITY)))
+            .collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (peer, _) in order {
+            while let Some(source) = self.sources.get(&peer) {
+                if source.requests() >= self.places(source) || source.resting.is_some() {
                     break;
                 }
-                let request = self.next_request;
-                self.next_request += 1;
-                source.open += 1;
-                self.requests.insert(request, Request { source: *peer, owed, heard: now });
-                self.outputs.push_back(Output::Ask { source: *peer, request, pieces });
+                // One place is kept for the other kind.
+                let mut classes = [Class::Small, Class::Large];
+                if source.open[Class::Small as usize] >= STREAMS_PER_SOURCE - 1 {
+                    classes.reverse();
+                }
+                let budget = source.budget(now, alone);
+                let owed = classes
+                    .into_iter()
+                    .map(|class| self.queue.pick(peer, &source.holding, class, budget))
+                    .find(|owed| !owed.is_empty());
+                let Some(owed) = owed else { break };
+                self.open_request(now, peer, owed, false);
             }
         }
     }
 
-    fn conclude(&mut self) {
+    fn open_request(&mut self, now: Instant, source: PeerId, owed: Vec<Owed>, twice: bool) {
+        let request = self.asked.len() as RequestId;
+        self.asked.push(source);
+        let (pieces, class) = (self.queue.pieces(&owed), self.queue.class(&owed));
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.opened(class, now);
+        }
+        let (brought, heard) = (now, now);
+        let asked = Request { source, class, owed, brought, heard, cut: false, twice };
+        self.requests.insert(request, asked);
+        self.outputs.push_back(Output::Ask { source, request, pieces });
+    }
+
+    fn conclude(&mut self, now: Instant) {
         if self.progress.files_done == self.progress.files_total {
-            self.finish(Output::Done);
-        } else if self.held {
-            // Nothing is asked of anybody: whether somebody lacks is told when it matters again.
-        } else if self.sources.is_empty() {
-            if !std::mem::replace(&mut self.starved, true) {
-                self.outputs.push_back(Output::Starved(self.lost));
+            for (request, Request { source, owed, .. }) in std::mem::take(&mut self.requests) {
+                if owed.iter().any(|owed| !owed.is_empty()) {
+                    self.outputs.push_back(Output::Drop { source, request });
+                }
             }
-        } else if self.requests.is_empty() && self.sources.values().all(|source| source.resting.is_none()) {
-            // Every source was offered everything, and nobody took anything: what is left is lacking everywhere.
+            return self.finish(Output::Done);
+        }
+        let waits =
+            |source: &Source| source.resting.is_some() || source.growing.is_some_and(|until| now < until);
+        // While nothing is asked of anybody, whether somebody lacks is told when it matters again.
+        if self.held || !self.requests.is_empty() || self.sources.values().any(waits) {
+            return;
+        }
+        // Every source was offered everything, and nobody took anything: what is left is lacking everywhere.
+        if self.sources.values().any(|source| source.holding.is_all()) {
             self.finish(Output::Failed(self.lacking));
+        } else if !std::mem::replace(&mut self.starved, true) {
+            self.outputs.push_back(Output::Starved(self.lost));
         }
     }
 
@@ -392,8 +585,13 @@ impl Transfer {
         if self.over {
             return None;
         }
-        let silent = self.requests.values().map(|request| (request.heard + SILENCE, Why::RequestSilent));
+        let silent = self.requests.values().map(|request| (request.brought + SILENCE, Why::RequestSilent));
+        let stalled = (self.requests.values())
+            .filter(|request| self.has_other(request))
+            .map(|request| (request.heard + STALL, Why::RequestStalled));
         let rested = self.sources.values().filter_map(|source| Some((source.resting?, Why::SourceRested)));
-        silent.chain(rested).min_by_key(|(at, _)| *at)
+        let growing = self.sources.values().filter_map(|source| Some((source.growing?, Why::SourceGrowing)));
+        let check = self.check.filter(|_| !self.requests.is_empty()).map(|at| (at, Why::Endgame));
+        silent.chain(stalled).chain(rested).chain(growing).chain(check).min_by_key(|(at, _)| *at)
     }
 }

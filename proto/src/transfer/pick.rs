@@ -1,10 +1,10 @@
-//! What to ask next: small blobs first, many to a request; large ones in runs of chunks, the list before the rest.
+//! What is to be asked: small blobs many to a request, large ones in runs of chunks, the list before the rest.
 
 use super::Wanted;
 use crate::{
     chunk_tree::{chunk_count, chunk_len},
     id::{BlobHash, PeerId},
-    limit::{CHUNK_SIZE, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX},
+    limit::{CHUNK_SIZE, REQUEST_ITEMS_MAX},
     peer::Piece,
 };
 use std::{
@@ -20,6 +20,36 @@ enum Tree {
     Asked,
 }
 
+/// Blobs of one chunk, and those of more: neither waits for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Small = 0,
+    Large = 1,
+}
+
+/// Which blobs a source has, by position; the owner has all.
+#[derive(Debug, Default)]
+pub struct Holding(Option<Vec<bool>>);
+
+impl Holding {
+    pub fn all() -> Self {
+        Self(None)
+    }
+
+    pub fn is_all(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// How many of what is wanted.
+    pub fn count(&self) -> usize {
+        self.0.as_ref().map_or(usize::MAX, |bits| bits.iter().filter(|has| **has).count())
+    }
+
+    pub fn has(&self, index: usize) -> bool {
+        self.0.as_ref().is_none_or(|bits| bits.get(index) == Some(&true))
+    }
+}
+
 #[derive(Debug)]
 pub struct Blob {
     hash: BlobHash,
@@ -27,8 +57,8 @@ pub struct Blob {
     tree: Tree,
     /// Asked of nobody at the moment; ascending, none empty.
     todo: Vec<Range<u32>>,
-    /// Chunks that are not verified.
-    left: u32,
+    /// Not verified; ascending, none empty.
+    left: Vec<Range<u32>>,
     lacking: BTreeSet<PeerId>,
 }
 
@@ -37,13 +67,31 @@ impl Blob {
         chunks.filter_map(|index| chunk_len(self.size, index)).map(|len| len as u64).sum()
     }
 
-    /// Bytes that need not be asked for. Only right before anything was asked.
+    /// Bytes that need not be asked for.
     pub fn bytes_done(&self) -> u64 {
-        self.size - self.todo.iter().map(|range| self.bytes(range.clone())).sum::<u64>()
+        self.size - self.left.iter().map(|range| self.bytes(range.clone())).sum::<u64>()
     }
 
     fn available(&self) -> bool {
         !self.todo.is_empty() && self.tree != Tree::Asked
+    }
+
+    fn class(&self) -> Class {
+        if chunk_count(self.size) == 1 { Class::Small } else { Class::Large }
+    }
+}
+
+/// What one request owes of one blob: whether its list is due, and chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    pub blob: usize,
+    pub tree: bool,
+    pub chunks: Range<u32>,
+}
+
+impl Owed {
+    pub fn is_empty(&self) -> bool {
+        !self.tree && self.chunks.is_empty()
     }
 }
 
@@ -52,12 +100,19 @@ impl Blob {
 pub struct Queue {
     blobs: Vec<Blob>,
     by_hash: BTreeMap<BlobHash, usize>,
-    /// Positions of blobs with something to ask for.
-    open: BTreeSet<usize>,
+    /// Positions of blobs with something to ask for, by class.
+    open: [BTreeSet<usize>; 2],
 }
 
-/// What one request owes: blob, whether its list is due, chunks.
-pub type Owed = (usize, bool, Range<u32>);
+/// What became of verified chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub fresh: u64,
+    /// Bytes that had come before.
+    pub again: u64,
+    /// The blob is complete with them.
+    pub complete: bool,
+}
 
 impl Queue {
     pub fn new(wanted: &[Wanted]) -> Self {
@@ -69,14 +124,15 @@ impl Queue {
                 hash: blob.hash,
                 size: blob.size,
                 tree: if blob.tree || chunk_count(blob.size) == 1 { Tree::AtHand } else { Tree::Missing },
-                left: blob.missing.iter().map(ExactSizeIterator::len).sum::<usize>() as u32,
+                left: blob.missing.clone(),
                 todo: blob.missing.clone(),
                 lacking: BTreeSet::new(),
             })
             .collect();
         let by_hash = blobs.iter().enumerate().map(|(index, blob)| (blob.hash, index)).collect();
-        let open = (0..blobs.len()).filter(|index| blobs[*index].available()).collect();
-        Self { blobs, by_hash, open }
+        let mut queue = Self { blobs, by_hash, open: Default::default() };
+        (0..queue.blobs.len()).for_each(|index| queue.refile(index));
+        queue
     }
 
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
@@ -87,19 +143,36 @@ impl Queue {
         self.by_hash.get(&hash).copied()
     }
 
-    /// The next request for a source: at most [`REQUEST_ITEMS_MAX`] pieces and about [`REQUEST_BYTES_MAX`] bytes.
-    pub fn pick(&mut self, source: PeerId) -> (Vec<Piece>, Vec<Owed>) {
-        let (mut pieces, mut owed, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let mut touched = Vec::new();
-        for &index in &self.open {
-            let room = REQUEST_BYTES_MAX.saturating_sub(bytes);
-            if pieces.len() == REQUEST_ITEMS_MAX || room == 0 {
+    /// A source's holding, of which only what is wanted is of interest.
+    pub fn holding(&self, blobs: &BTreeSet<BlobHash>) -> Holding {
+        Holding(Some(self.blobs.iter().map(|blob| blobs.contains(&blob.hash)).collect()))
+    }
+
+    /// Whether a source could serve this blob.
+    pub fn serves(&self, index: usize, source: PeerId, holding: &Holding) -> bool {
+        holding.has(index) && !self.blobs[index].lacking.contains(&source)
+    }
+
+    /// Whether a source has anything that is not verified yet.
+    pub fn is_of_use(&self, source: PeerId, holding: &Holding) -> bool {
+        let wanted = |index: &usize| !self.blobs[*index].left.is_empty();
+        (0..self.blobs.len()).filter(wanted).any(|index| self.serves(index, source, holding))
+    }
+
+    /// The next request of one class for a source: at most [`REQUEST_ITEMS_MAX`] pieces and about `budget` bytes.
+    pub fn pick(&mut self, source: PeerId, holding: &Holding, class: Class, budget: u64) -> Vec<Owed> {
+        let (mut owed, mut bytes) = (Vec::new(), 0);
+        let open: Vec<usize> = (self.open[class as usize].iter())
+            .filter(|index| self.serves(**index, source, holding))
+            .take(REQUEST_ITEMS_MAX)
+            .copied()
+            .collect();
+        for index in open {
+            let room = budget.saturating_sub(bytes);
+            if room == 0 {
                 break;
             }
             let blob = &mut self.blobs[index];
-            if blob.lacking.contains(&source) {
-                continue;
-            }
             let Some(front) = blob.todo.first_mut() else { continue };
             let most = u32::try_from(room.div_ceil(CHUNK_SIZE as u64)).unwrap_or(u32::MAX);
             let chunks = front.start..front.end.min(front.start.saturating_add(most));
@@ -112,42 +185,75 @@ impl Queue {
                 blob.tree = Tree::Asked;
             }
             bytes += blob.bytes(chunks.clone()).max(1);
-            pieces.push(Piece { hash: blob.hash, tree, first: chunks.start, count: chunks.len() as u32 });
-            owed.push((index, tree, chunks));
-            touched.push(index);
+            owed.push(Owed { blob: index, tree, chunks });
+            self.refile(index);
         }
-        touched.into_iter().for_each(|index| self.refile(index));
-        (pieces, owed)
+        owed
     }
 
-    /// Returns what a request did not bring.
-    pub fn put_back(&mut self, owed: Vec<Owed>) {
-        for (index, tree, chunks) in owed {
+    pub fn pieces(&self, owed: &[Owed]) -> Vec<Piece> {
+        let piece = |owed: &Owed| Piece {
+            hash: self.blobs[owed.blob].hash,
+            tree: owed.tree,
+            first: owed.chunks.start,
+            count: owed.chunks.len() as u32,
+        };
+        owed.iter().map(piece).collect()
+    }
+
+    pub fn class(&self, owed: &[Owed]) -> Class {
+        owed.first().map_or(Class::Small, |first| self.blobs[first.blob].class())
+    }
+
+    pub fn bytes(&self, owed: &[Owed]) -> u64 {
+        owed.iter().map(|owed| self.blobs[owed.blob].bytes(owed.chunks.clone())).sum()
+    }
+
+    /// Returns what a request did not bring, but for what others are asked for as well.
+    pub fn put_back<'a>(&mut self, owed: Vec<Owed>, others: impl Iterator<Item = &'a Owed> + Clone) {
+        for Owed { blob: index, tree, chunks } in owed {
+            let same = others.clone().filter(|other| other.blob == index);
             let blob = &mut self.blobs[index];
-            if tree {
+            if tree && blob.tree == Tree::Asked && !same.clone().any(|other| other.tree) {
                 blob.tree = Tree::Missing;
             }
-            if !chunks.is_empty() {
-                blob.todo.push(chunks);
-                blob.todo.sort_by_key(|range| range.start);
+            for chunk in chunks {
+                if contains(&blob.left, chunk) && !same.clone().any(|other| other.chunks.contains(&chunk)) {
+                    insert(&mut blob.todo, chunk);
+                }
             }
             self.refile(index);
         }
     }
 
-    pub fn tree_proven(&mut self, hash: BlobHash) {
-        if let Some(index) = self.index(hash) {
-            self.blobs[index].tree = Tree::AtHand;
-            self.refile(index);
-        }
+    pub fn tree_proven(&mut self, index: usize) {
+        self.blobs[index].tree = Tree::AtHand;
+        self.refile(index);
     }
 
-    /// Counts verified chunks: their bytes, and whether the blob is complete with them.
-    pub fn verified(&mut self, index: usize, chunks: Range<u32>) -> (u64, bool) {
+    /// Whether nothing of this is wanted any more.
+    pub fn is_settled(&self, owed: &Owed) -> bool {
+        let blob = &self.blobs[owed.blob];
+        let tree_due = owed.tree && blob.tree != Tree::AtHand;
+        !tree_due && !owed.chunks.clone().any(|chunk| contains(&blob.left, chunk))
+    }
+
+    /// Counts verified chunks, each once, whoever brought them.
+    pub fn verified(&mut self, index: usize, chunks: Range<u32>) -> Counted {
         let blob = &mut self.blobs[index];
-        let bytes = blob.bytes(chunks.clone());
-        blob.left = blob.left.saturating_sub(chunks.len() as u32);
-        (bytes, blob.left == 0)
+        let fresh: Vec<u32> = chunks.clone().filter(|chunk| contains(&blob.left, *chunk)).collect();
+        let of_fresh = |chunk: &u32| chunk_len(blob.size, *chunk).unwrap_or(0) as u64;
+        let fresh_bytes = fresh.iter().map(of_fresh).sum();
+        remove(&mut blob.left, &chunks);
+        remove(&mut blob.todo, &chunks);
+        let counted = Counted {
+            fresh: fresh_bytes,
+            again: blob.bytes(chunks) - fresh_bytes,
+            // An empty blob has no bytes, but one chunk.
+            complete: !fresh.is_empty() && blob.left.is_empty(),
+        };
+        self.refile(index);
+        counted
     }
 
     pub fn lacks(&mut self, hash: BlobHash, source: PeerId) {
@@ -164,10 +270,66 @@ impl Queue {
     }
 
     fn refile(&mut self, index: usize) {
-        if self.blobs[index].available() {
-            self.open.insert(index);
+        let blob = &self.blobs[index];
+        let open = &mut self.open[blob.class() as usize];
+        if blob.available() {
+            open.insert(index);
         } else {
-            self.open.remove(&index);
+            open.remove(&index);
+        }
+    }
+}
+
+fn contains(ranges: &[Range<u32>], chunk: u32) -> bool {
+    ranges.iter().any(|range| range.contains(&chunk))
+}
+
+/// Adds one chunk that is not in there.
+fn insert(ranges: &mut Vec<Range<u32>>, chunk: u32) {
+    let at = ranges.partition_point(|range| range.end < chunk);
+    match ranges.get_mut(at) {
+        Some(range) if range.end == chunk => range.end += 1,
+        Some(range) if range.start == chunk + 1 => range.start = chunk,
+        _ => return ranges.insert(at, chunk..chunk + 1),
+    }
+    if at + 1 < ranges.len() && ranges[at].end == ranges[at + 1].start {
+        ranges[at].end = ranges[at + 1].end;
+        ranges.remove(at + 1);
+    }
+}
+
+fn remove(ranges: &mut Vec<Range<u32>>, chunks: &Range<u32>) {
+    if chunks.is_empty() || ranges.iter().all(|range| range.end <= chunks.start || chunks.end <= range.start)
+    {
+        return;
+    }
+    let cut = |range: &Range<u32>| {
+        [range.start..range.end.min(chunks.start), range.start.max(chunks.end)..range.end]
+    };
+    *ranges = ranges.iter().flat_map(cut).filter(|range| !range.is_empty()).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ranges_are_what_a_set_is(deeds in prop::collection::vec((any::<bool>(), 0u32..30, 0u32..6), 0..60)) {
+            let (mut ranges, mut set) = (Vec::new(), BTreeSet::new());
+            for (adds, at, len) in deeds {
+                if adds {
+                    if set.insert(at) {
+                        insert(&mut ranges, at);
+                    }
+                } else {
+                    remove(&mut ranges, &(at..at + len));
+                    set.retain(|chunk| !(at..at + len).contains(chunk));
+                }
+                prop_assert_eq!(ranges.iter().cloned().flatten().collect::<Vec<_>>(), set.iter().copied().collect::<Vec<_>>());
+                prop_assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start));
+            }
         }
     }
 }

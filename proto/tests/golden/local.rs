@@ -9,7 +9,7 @@ use fyteclub_proto::{
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
             FetchedFile, FetchedObject, Hello, Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers,
-            PhonebookStatus, Published, Standing, Status, TransferStatus,
+            PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus,
         },
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
@@ -68,7 +68,12 @@ fn transfer() -> TransferStatus {
         bytes_done: 1_048_576,
         bytes_total: 210_000_000,
         rate: 50_000_000,
+        sources: vec![source()],
     }
+}
+
+fn source() -> SourceStatus {
+    SourceStatus { player: Some(player()), peer_id: peer_id(), bytes: 1_000_000 }
 }
 
 fn peers() -> Vec<PeerStatus> {
@@ -197,6 +202,7 @@ fn fetched() -> Fetched {
         bytes_fetched: 200_000_000,
         seconds: 4.25,
         path: Some(PathKind::Lan),
+        sources: vec![source()],
         objects: vec![
             player_object,
             bare(ObjectKind::MinionOrMount),
@@ -277,6 +283,7 @@ fn replies() -> Vec<Example> {
         bytes_transferred: 0,
         bytes_fetched: 0,
         path: None,
+        sources: vec![],
         objects: vec![],
         strings: Strings::default(),
         out: None,
@@ -368,6 +375,10 @@ fn events() -> Vec<Example> {
             },
         ),
         event("transfer_progress", Event::TransferProgress(transfer())),
+        event(
+            "transfer_suspect",
+            Event::TransferSuspect { player: player(), source: peer_id(), hash: BlobHash::of(b"a") },
+        ),
         event("transfer_failed", Event::TransferFailed { player: player(), error }),
         event(
             "appearance_ready",

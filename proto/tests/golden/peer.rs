@@ -6,10 +6,12 @@ use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance, Swap},
     chunk_tree::{ChunkTree, TreeBuilder},
     codec,
+    grant::{Grant, holding_tag},
     id::{BlobHash, PeerId},
     limit::CHUNK_SIZE,
     peer::{
-        AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
+        AppearanceReply, Control, Greeting, Hello, HelloAck, HoldingReply, Message, Piece, PiecesReply,
+        Request,
         record::{self, HEADER, Header, Kind},
     },
     seal::{End, LinkSecret, NonceCounter},
@@ -131,6 +133,9 @@ fn the_peer_wire_is_what_it_was() {
     let hello = Hello { versions: vec![1], greeting: greeting() };
     let ack = HelloAck { version: 1, greeting: Greeting { player: None, published: None, ..greeting() } };
     let piece = Piece { hash: BlobHash::of(b"blob"), tree: true, first: 0, count: 3 };
+    let to = PeerId::from_bytes([9; 32]);
+    let grant = Grant::new(&owner(), to, BlobHash::of(b"look"), 1_800_000_000_000);
+    let tag = holding_tag(&grant.owner, &grant.look, &to);
     let appearance = appearance();
     let signed = SignedAppearance::sign(&appearance, &owner()).to_bytes();
     let tree = big_tree();
@@ -145,8 +150,12 @@ fn the_peer_wire_is_what_it_was() {
             "request_pieces",
             Request::Pieces(vec![piece, Piece { tree: false, first: 1000, count: 1, ..piece }]),
         ),
-        frame("appearance_reply_document", AppearanceReply::Document { epoch: 1, len: 70_000 }),
+        frame("request_holding", Request::Holding { tag }),
+        frame("request_granted", Request::Granted { grant: grant.clone(), pieces: vec![piece] }),
+        frame("appearance_reply_document", AppearanceReply::Document { epoch: 1, len: 70_000, grant }),
         frame("appearance_reply_nothing", AppearanceReply::Nothing),
+        frame("holding_reply_nothing", HoldingReply::Nothing),
+        frame("holding_reply_holds", HoldingReply::of((0..11).map(|at| at % 3 == 0), true)),
         frame("pieces_reply_serving", PiecesReply::Serving { epoch: 300 }),
         frame("pieces_reply_not_shared", PiecesReply::NotShared),
         frame("pieces_reply_busy", PiecesReply::Busy),
@@ -166,6 +175,7 @@ fn the_peer_wire_is_what_it_was() {
         ("control_", decodes::<Control>),
         ("request_", decodes::<Request>),
         ("appearance_reply_", decodes::<AppearanceReply>),
+        ("holding_reply_", decodes::<HoldingReply>),
         ("pieces_reply_", decodes::<PiecesReply>),
         ("record_", |text| read_header(&unhex(text)).map(drop)),
         ("appearance_signed", |text| open(&unhex(text)).map(drop)),

@@ -54,6 +54,9 @@ fn line(event: &Event) -> String {
             size(*missing_files, *missing_bytes)
         ),
         Event::TransferProgress(now) => format!("{}: {}", now.player, words::transfer(now)),
+        Event::TransferSuspect { player, source, .. } => {
+            format!("{player}: {source} sent wrong bytes; they are fetched elsewhere")
+        }
         Event::TransferFailed { player, error } => format!("{player}: {error}"),
         Event::AppearanceReady { player, files, bytes, .. } => {
             format!("the look of {player} is here: {}, all verified", size(*files, *bytes))

@@ -321,6 +321,7 @@ impl Coordinator {
         if let Some(known) = self.peers.get(&key) {
             known.consent.set_contact(false);
         }
+        self.around.lending.forget(&key);
         for player in self.players_of(key) {
             let fault = match self.contacts.machine.of_name(&player) {
                 None => not_a_contact(&player),

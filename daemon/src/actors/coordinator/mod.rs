@@ -84,6 +84,8 @@ struct Known {
     addr: Option<SocketAddr>,
     open: bool,
     consent: Consent,
+    /// Wrong chunks that were forgiven.
+    wrongs: u32,
 }
 
 pub struct Coordinator {
@@ -162,6 +164,7 @@ impl Coordinator {
                 addr: None,
                 open: false,
                 consent,
+                wrongs: 0,
             }
         }))
     }
@@ -302,6 +305,7 @@ impl Handler<PeerFact> for Coordinator {
                 self.contacts.note_addr(peer, addr);
                 self.aware.insert(peer);
                 let (actor, player) = (known.actor.clone(), known.player.clone());
+                let published = greeting.published;
                 tracing::info!(peer = %peer.short(), "connected");
                 let bus = self.bus.clone();
                 let told = async move {
@@ -311,13 +315,17 @@ impl Handler<PeerFact> for Coordinator {
                 ctx.spawn(told.into_actor(self).map(move |event, coordinator, _| {
                     if let Some(event) = event {
                         bus.publish(event);
-                        coordinator.shows(peer, greeting.published);
+                        coordinator.shows(peer, published);
                     }
                 }));
+                self.newest_look(peer, published);
                 self.link_open(peer, ctx);
                 self.contacts_heard(Input::Linked(peer), ctx);
             }
-            PeerFact::Look { peer, look } => self.shows(peer, look),
+            PeerFact::Look { peer, look } => {
+                self.shows(peer, look);
+                self.newest_look(peer, look);
+            }
             PeerFact::Lost { peer, cause } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
                 known.open = false;
@@ -328,6 +336,9 @@ impl Handler<PeerFact> for Coordinator {
             }
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
             PeerFact::Appearance { peer, result } => self.appearance_came(peer, result, ctx),
+            PeerFact::Holding { peer, owner, look, reply } => {
+                self.holding_came(peer, owner, look, reply, ctx);
+            }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
                 let of_interest = self.contacts.machine.consents(&peer);

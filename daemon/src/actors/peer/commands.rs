@@ -1,13 +1,19 @@
 //! What the coordinator may ask of a peer: each command with what the actor does about it.
 
-use super::{APPEARANCE_TIME, Live, Peer, PeerFact, random};
+use super::{APPEARANCE_TIME, HOLDING_TIME, Live, Peer, PeerFact, random};
 use crate::{
     io::quic::stream::StreamError,
-    pumps::pull::{self, AppearancePullError, Notes, Target},
+    pumps::pull::{self, AppearancePullError, Ask, Notes},
 };
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, WrapFuture};
 use fyteclub_proto::{
-    local::reply::PeerStatus, peer::CloseCode, reach, seal::End, session::Input, transfer::RequestId,
+    grant::holding_tag,
+    id::{BlobHash, PeerId},
+    local::reply::PeerStatus,
+    peer::CloseCode,
+    reach,
+    seal::End,
+    session::Input,
 };
 use quinn::Connection;
 use std::{net::SocketAddr, time::Instant};
@@ -55,15 +61,21 @@ pub struct Judge {
 #[rtype(result = "()")]
 pub struct AskAppearance;
 
+/// Asks what this peer holds of somebody else's look.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskHolding {
+    pub owner: PeerId,
+    pub look: BlobHash,
+}
+
 /// Carries one request of a transfer; its notes go where they are wanted.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Pull {
     /// Names the request among all of this daemon.
     pub request: u64,
-    /// Names it in its transfer.
-    pub machine_request: RequestId,
-    pub targets: Vec<Target>,
+    pub ask: Ask,
     pub notes: Notes,
 }
 
@@ -164,6 +176,22 @@ impl Handler<AskAppearance> for Peer {
     }
 }
 
+impl Handler<AskHolding> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, ask: AskHolding, ctx: &mut Self::Context) {
+        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let (link, AskHolding { owner, look }) = (live.link.clone(), ask);
+        let tag = holding_tag(&owner, &look, &self.around.here);
+        let asking = async move { tokio::time::timeout(HOLDING_TIME, pull::holding(&link, tag)).await };
+        ctx.spawn(asking.into_actor(self).map(move |reply, peer, _| {
+            // Who does not answer holds nothing.
+            let Ok(Ok(reply)) = reply else { return };
+            peer.facts.do_send(PeerFact::Holding { peer: peer.id, owner, look, reply });
+        }));
+    }
+}
+
 impl Handler<Pull> for Peer {
     type Result = ();
 
@@ -174,9 +202,8 @@ impl Handler<Pull> for Peer {
         if self.pulls.is_empty() {
             self.listening = (live.link.datagrams_heard(), Instant::now());
         }
-        let Pull { request, machine_request, targets, notes } = pull;
-        let carry =
-            pull::pieces(live.link.clone(), machine_request, targets, self.around.store.clone(), notes);
+        let Pull { request, ask, notes } = pull;
+        let carry = pull::pieces(live.link.clone(), ask, self.around.store.clone(), notes);
         self.pulls.insert(request, tokio::spawn(carry).abort_handle());
         if self.timer.is_none() {
             self.drive(ctx);

@@ -12,24 +12,27 @@ use super::random;
 use crate::{
     consent::Consent,
     io::{
+        identity::Identity,
         quic::{Link, QuicEndpoint, endpoint::DialError},
         store::Store,
     },
+    lending::Lending,
     offer::CurrentOffer,
     pumps::{
         compression::Compression,
         pull::AppearancePullError,
-        push::{Changed, Push},
+        push::{Changed, Grants, Push},
     },
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use fyteclub_proto::{
+    grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     local::reply::PeerState,
     peer::{
-        CloseCode, Greeting,
+        CloseCode, Greeting, HoldingReply,
         close::{Consequence, Fault},
     },
     reach::{self, Reach, TRY_TIME},
@@ -41,6 +44,7 @@ use quinn::{Connection, ConnectionError};
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -49,6 +53,8 @@ use std::{
 const DEAF_AFTER: Duration = Duration::from_secs(6);
 /// How long an appearance may take to come.
 const APPEARANCE_TIME: Duration = Duration::from_secs(30);
+/// How long a peer may take to say what it holds.
+const HOLDING_TIME: Duration = Duration::from_secs(10);
 
 /// What a peer actor says to the coordinator.
 #[derive(Debug, Message)]
@@ -87,7 +93,14 @@ pub enum PeerFact {
     },
     Appearance {
         peer: PeerId,
-        result: Result<Vec<u8>, AppearancePullError>,
+        result: Result<(Vec<u8>, Grant), AppearancePullError>,
+    },
+    /// What it holds of somebody else's look.
+    Holding {
+        peer: PeerId,
+        owner: PeerId,
+        look: BlobHash,
+        reply: HoldingReply,
     },
     /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
     Idle {
@@ -109,6 +122,8 @@ pub struct Surroundings {
     pub endpoint: QuicEndpoint,
     pub store: Store,
     pub offer: CurrentOffer,
+    pub identity: Arc<Identity>,
+    pub lending: Lending,
     pub compression: Compression,
 }
 
@@ -275,6 +290,9 @@ impl Peer {
             link: live.link.clone(),
             store: self.around.store.clone(),
             offer: self.around.offer.clone(),
+            identity: self.around.identity.clone(),
+            lending: self.around.lending.clone(),
+            grants: Grants::default(),
             consent: self.consent.clone(),
             compression: self.around.compression,
             changed: self.changed.clone(),

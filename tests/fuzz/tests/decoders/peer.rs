@@ -7,7 +7,7 @@ use fyteclub_proto::{
     frame::{self, Frame, FrameError},
     limit,
     peer::{
-        AppearanceReply, Control, Message, PiecesReply, Request,
+        AppearanceReply, Control, HoldingReply, Message, PiecesReply, Request,
         record::{HEADER, Header, Kind},
     },
 };
@@ -38,7 +38,7 @@ fn control() {
 #[test]
 fn request() {
     fuzz!(goldens("peer_v1", &["request_"]), |input: &[u8]| {
-        let Some(Request::Pieces(pieces)) = accepted(input) else { return };
+        let Some(Request::Pieces(pieces) | Request::Granted { pieces, .. }) = accepted(input) else { return };
         assert!((1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len()));
         for piece in pieces {
             let end = u64::from(piece.first) + u64::from(piece.count);
@@ -52,6 +52,15 @@ fn appearance_reply() {
     fuzz!(goldens("peer_v1", &["appearance_reply_"]), |input: &[u8]| {
         if let Some(AppearanceReply::Document { len, .. }) = accepted(input) {
             assert!(len as usize <= limit::APPEARANCE_BYTES_MAX);
+        }
+    });
+}
+
+#[test]
+fn holding_reply() {
+    fuzz!(goldens("peer_v1", &["holding_reply_"]), |input: &[u8]| {
+        if let Some(HoldingReply::Holds { bits, .. }) = accepted(input) {
+            assert!(bits.len() <= limit::HOLDING_BYTES_MAX);
         }
     });
 }

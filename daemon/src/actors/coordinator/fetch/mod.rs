@@ -3,12 +3,13 @@
 //! ```text
 //! AwaitLink ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
 //!     ▲                ▲                            │
-//!     └── link lost ───┴── a file changed ──────────┘
+//!     └── link lost ───┴─ a file, the look changed ─┘
 //! ```
 //!
 //! Everybody who asks for the same player waits for the same fetch. When nobody waits any more it is given up; what came
 //! stays in the store, and the next fetch goes on from there.
 
+mod sources;
 mod transfer;
 
 use super::{Coordinator, requests::internal};
@@ -26,16 +27,17 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use fyteclub_proto::{
-    id::{PeerId, PlayerName},
+    grant::Grant,
+    id::{BlobHash, PeerId, PlayerName},
     local::{
         Event, Fault, FaultCode,
         reply::{Fetched, TransferStatus},
     },
     peer::CloseCode,
-    transfer::{Input, RequestId, Transfer},
+    transfer::{Holds, Input, RequestId, Transfer},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -76,6 +78,8 @@ pub struct Fetch {
     /// Kept while a lost link is looked for.
     running: Option<Running>,
     changes: u32,
+    /// What the owner said to publish while the look was on its way.
+    announced: Option<BlobHash>,
     /// Links lost since something came.
     losses: u32,
     wire: u64,
@@ -84,13 +88,19 @@ pub struct Fetch {
     held: Option<Instant>,
     /// How often it met a full disk.
     full: u32,
+    /// Who brought what for looks that were given up for a newer one.
+    brought: BTreeMap<PeerId, u64>,
 }
 
 struct Running {
     transfer: Transfer,
     plan: Arc<Plan>,
-    /// The daemon-wide number of each of the machine's requests, and back.
-    requests: HashMap<RequestId, u64>,
+    /// By which others than the owner may be asked; none when the owner's is not good.
+    grant: Option<Grant>,
+    /// Whom each of the machine's requests went to, and its daemon-wide number.
+    requests: HashMap<RequestId, (PeerId, u64)>,
+    /// Who was ever a source, by the name of the contact.
+    names: HashMap<PeerId, Option<PlayerName>>,
     timer: Option<actix::SpawnHandle>,
     /// Bytes done at the looks of the last seconds, for the rate.
     seen: std::collections::VecDeque<(Instant, u64)>,
@@ -122,6 +132,7 @@ impl Fetch {
             bytes_done: progress.bytes_done,
             bytes_total: progress.bytes_total,
             rate,
+            sources: self.sources(),
         })
     }
 }
@@ -140,11 +151,13 @@ impl Coordinator {
             stage: Stage::AwaitLink,
             running: None,
             changes: 0,
+            announced: None,
             losses: 0,
             wire: 0,
             fetched: 0,
             held: None,
             full: 0,
+            brought: BTreeMap::new(),
         };
         self.fetches.insert(player.clone(), fetch);
         if self.around.player.as_ref() == Some(&player) {
@@ -223,33 +236,30 @@ impl Coordinator {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             match (&fetch.stage, &mut fetch.running) {
                 (Stage::AwaitLink, None) => self.ask_appearance(&player),
-                (Stage::AwaitLink, Some(running)) => {
-                    running.transfer.handle(Instant::now(), Input::Joined(peer));
+                (Stage::AwaitLink | Stage::Transferring, Some(running)) => {
+                    running.transfer.handle(Instant::now(), Input::Joined(peer, Holds::All));
                     fetch.stage = Stage::Transferring;
-                    self.drive(&player, ctx);
-                }
-                (Stage::Transferring, Some(running)) => {
-                    running.transfer.handle(Instant::now(), Input::Joined(peer));
                     self.drive(&player, ctx);
                 }
                 (Stage::AwaitAppearance | Stage::AwaitPlan | Stage::AwaitFolder, _)
                 | (Stage::Transferring, None) => {}
             }
         }
+        self.ask_holdings_of(peer);
     }
 
     pub(super) fn link_lost(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        let banned = self.is_banned(&peer);
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             match (&fetch.stage, &mut fetch.running) {
                 (Stage::AwaitAppearance, _) => self.await_link(&player, peer, ctx),
-                (Stage::Transferring, Some(running)) => {
-                    running.transfer.handle(Instant::now(), Input::Left(peer));
-                    self.drive(&player, ctx);
-                }
+                // Others may go on without the owner, who is wanted all the same.
+                (Stage::Transferring, Some(_)) if !banned => self.want(peer),
                 _ => {}
             }
         }
+        self.source_lost(peer, ctx);
     }
 
     /// Goes on when there is a link again, but not for ever.
@@ -299,15 +309,15 @@ impl Coordinator {
     pub(super) fn appearance_came(
         &mut self,
         peer: PeerId,
-        result: Result<Vec<u8>, AppearancePullError>,
+        result: Result<(Vec<u8>, Grant), AppearancePullError>,
         ctx: &mut Context<Self>,
     ) {
         let waiting = self.players_of(peer).into_iter().find(|player| {
             self.fetches.get(player).is_some_and(|fetch| matches!(fetch.stage, Stage::AwaitAppearance))
         });
         let Some(player) = waiting else { return };
-        let bytes = match result {
-            Ok(bytes) => bytes,
+        let (bytes, grant) = match result {
+            Ok(came) => came,
             Err(AppearancePullError::Nothing) => {
                 let says = format!("{player} shares nothing at the moment, or not with you");
                 return self.fail(&player, Fault::new(FaultCode::PeerRefused, says));
@@ -340,7 +350,7 @@ impl Coordinator {
         let (store, name) = (self.store().clone(), player.clone());
         let planning = blocking(move || plan::make(&store, &bytes, &peer, &name));
         ctx.spawn(planning.into_actor(self).map(move |plan, coordinator, ctx| {
-            coordinator.planned(&player, peer, plan, ctx);
+            coordinator.planned(&player, peer, plan, grant, ctx);
         }));
     }
 
@@ -349,6 +359,7 @@ impl Coordinator {
         player: &PlayerName,
         peer: PeerId,
         plan: Result<Plan, plan::PlanError>,
+        grant: Grant,
         ctx: &mut Context<Self>,
     ) {
         let plan = match plan {
@@ -367,6 +378,10 @@ impl Coordinator {
         let open = self.peers.get(&peer).is_some_and(|known| known.open);
         let may_ask = self.may_ask();
         let Some(fetch) = self.fetches.get_mut(player) else { return };
+        // They changed while this look was on its way.
+        if open && fetch.announced.take().is_some_and(|newest| newest != plan.appearance) {
+            return self.ask_appearance(player);
+        }
         let (files, bytes) = plan.look.totals();
         let Evicted { files: evicted_files, bytes: evicted_bytes } = plan.evicted;
         if evicted_files > 0 {
@@ -380,30 +395,37 @@ impl Coordinator {
             missing_files: plan.wanted.len() as u64,
             missing_bytes: plan.missing_bytes,
         });
-        fetch.fetched = plan.missing_bytes;
+        fetch.fetched = plan.missing_bytes + fetch.brought.values().sum::<u64>();
         let mut transfer = Transfer::new(plan.wanted.clone());
         if !may_ask {
             transfer.handle(Instant::now(), Input::Hold(true));
             fetch.held = Some(Instant::now());
         }
         // Without a link it says that it has no source.
-        transfer.handle(Instant::now(), if open { Input::Joined(peer) } else { Input::Time });
+        transfer.handle(Instant::now(), if open { Input::Joined(peer, Holds::All) } else { Input::Time });
+        fetch.stage = Stage::Transferring;
+        let grant = self.borrow(peer, grant, &plan);
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.running = Some(Running {
             transfer,
             plan,
+            grant,
             requests: HashMap::new(),
+            names: [(peer, Some(player.clone()))].into(),
             timer: None,
             seen: std::iter::once((Instant::now(), 0)).collect(),
         });
-        fetch.stage = Stage::Transferring;
         self.drive(player, ctx);
+        self.ask_holdings(player);
     }
 
     fn complete(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.stage = Stage::AwaitFolder;
+        let sources = fetch.sources();
         let Some(running) = fetch.running.take() else { return };
         let Some(peer) = fetch.peer else { return };
+        self.around.lending.settle(&peer, &running.plan.appearance);
         let fresh = !running.plan.wanted.is_empty();
         let outs: Vec<PathBuf> = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone()).collect();
         let (store, plan, name) = (self.store().clone(), running.plan, player.clone());
@@ -430,6 +452,7 @@ impl Coordinator {
                     fetched.bytes_transferred = fetch.wire;
                     fetched.bytes_fetched = fetch.fetched;
                     fetched.path = path;
+                    fetched.sources = sources;
                     coordinator.bus.publish(Event::AppearanceReady {
                         player,
                         appearance: fetched.appearance,
@@ -464,11 +487,17 @@ impl Coordinator {
 
     /// Stops what runs for a fetch that is over. What came stays in the store.
     fn release(&self, fetch: &Fetch) {
-        let Some(actor) = fetch.peer.and_then(|peer| self.tell(&peer)) else { return };
-        for number in fetch.running.iter().flat_map(|running| running.requests.values()) {
-            actor.do_send(peer::StopPull(*number));
+        if let Some(running) = &fetch.running {
+            self.stop(running);
         }
-        actor.do_send(peer::Leave);
+        if let Some(owner) = fetch.peer {
+            if let Some(running) = &fetch.running {
+                self.around.lending.settle(&owner, &running.plan.appearance);
+            }
+            if let Some(actor) = self.tell(&owner) {
+                actor.do_send(peer::Leave);
+            }
+        }
     }
 
     pub(super) fn is_transferring(&self) -> bool {

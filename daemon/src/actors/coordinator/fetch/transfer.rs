@@ -3,7 +3,7 @@
 use super::{CHANGE_PAUSE, CHANGES_MAX, Stage, misbehaved, store_fault};
 use crate::{
     actors::{coordinator::Coordinator, peer},
-    pumps::pull::{Note, Target},
+    pumps::pull::{Ask, Note, Target},
 };
 use actix::{AsyncContext, Context, Handler, Message};
 use fyteclub_proto::{
@@ -29,11 +29,12 @@ impl Coordinator {
                     self.ask_pieces(player, source, request, &pieces, ctx)
                 }
                 Output::Drop { source, request } => {
-                    let number = fetch.running.as_mut().and_then(|running| running.requests.remove(&request));
-                    if let Some((number, actor)) = number.zip(self.tell(&source)) {
+                    let asked = fetch.running.as_mut().and_then(|running| running.requests.remove(&request));
+                    if let Some(((_, number), actor)) = asked.zip(self.tell(&source)) {
                         actor.do_send(peer::StopPull(number));
                     }
                 }
+                Output::Suspect { source, hash } => self.suspected(player, source, hash),
                 Output::Accuse { source, code } => self.ban(source, code),
                 Output::Starved(failure) => self.starved(player, failure, ctx),
                 Output::Done => self.complete(player, ctx),
@@ -69,16 +70,21 @@ impl Coordinator {
     ) {
         let number = self.next_request;
         self.next_request += 1;
-        let Some(running) = self.fetches.get_mut(player).and_then(|fetch| fetch.running.as_mut()) else {
-            return;
-        };
-        running.requests.insert(request, number);
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        let owner = fetch.peer;
+        let Some(running) = fetch.running.as_mut() else { return };
+        // Somebody other than the owner wants to see why.
+        let grant = running.grant.clone().filter(|_| owner != Some(source));
+        // With somebody to ask the link that was lost is not what is waited for.
+        fetch.stage = Stage::Transferring;
+        running.requests.insert(request, (source, number));
         let targets: Vec<Target> = pieces.iter().filter_map(|piece| running.plan.target(*piece)).collect();
         let (home, player) = (ctx.address().recipient::<Carried>(), player.clone());
         let appearance = running.plan.appearance;
         let notes = Arc::new(move |note| home.do_send(Carried { player: player.clone(), appearance, note }));
         if let Some(actor) = self.tell(&source) {
-            actor.do_send(peer::Pull { request: number, machine_request: request, targets, notes });
+            let ask = Ask { request, targets, grant };
+            actor.do_send(peer::Pull { request: number, ask, notes });
         }
     }
 
@@ -106,8 +112,15 @@ impl Coordinator {
 
     /// What is left cannot be had: the owner's files are not what was published. The newest look may have it.
     fn transfer_failed(&mut self, player: &PlayerName, failure: Failure, ctx: &mut Context<Self>) {
+        if matches!(failure, Failure::Misbehaved(_)) {
+            return self.starved(player, failure, ctx);
+        }
         let Some(fetch) = self.fetches.get_mut(player) else { return };
-        fetch.running = None;
+        if let Some(running) = fetch.running.take() {
+            for (peer, bytes) in running.transfer.brought() {
+                *fetch.brought.entry(peer).or_default() += bytes;
+            }
+        }
         fetch.changes += 1;
         if fetch.changes > CHANGES_MAX {
             let says = match failure {

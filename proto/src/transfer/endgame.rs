@@ -1,0 +1,197 @@
+//! When nothing is left to ask: what slow sources still owe goes to those with nothing to do.
+//!
+//! The back of a slow request is moved, not copied: its source is cut off when it has brought the front. Only what
+//! cannot be divided — the chunk that is on its way, or a list that is not there yet — is asked of two at once, and the
+//! first to bring it counts. So what comes twice is a chunk a stream at most, and what was on the wire.
+
+use super::{RequestId, Transfer, pick::Owed};
+use crate::{
+    id::PeerId,
+    limit::{CHUNK_SIZE, STREAMS_PER_SOURCE},
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// How often slow sources are compared with idle ones while there are both.
+pub(super) const CHECK: Duration = Duration::from_millis(250);
+/// How much earlier the other has to be for something to be moved: a request costs a round trip.
+const MARGIN: f64 = 0.3;
+/// What is taken for the rate of a source that has brought nothing yet, where nobody's is known.
+const GUESS: f64 = 1e6;
+
+/// One thing to do about a slow request.
+enum Relief {
+    /// This many chunks of the back of what is owed.
+    Move { chunks: u32 },
+    /// The front, once more.
+    Copy(Owed),
+}
+
+impl Transfer {
+    /// Gives idle sources what others are late with.
+    pub(super) fn relieve(&mut self, now: Instant) {
+        // Each pass fills a place of somebody.
+        for _ in 0..self.sources.len() * STREAMS_PER_SOURCE {
+            let Some((thief, victim, relief)) = self.relief(now) else { break };
+            let Some(request) = self.requests.get_mut(&victim) else { break };
+            let owed = match relief {
+                Relief::Move { chunks } => {
+                    request.cut = true;
+                    split(&mut request.owed, chunks)
+                }
+                Relief::Copy(front) => {
+                    request.twice = true;
+                    vec![front]
+                }
+            };
+            let twice = request.twice;
+            self.open_request(now, thief, owed, twice);
+        }
+        let idle = self.sources.values().any(|source| source.requests() < STREAMS_PER_SOURCE);
+        self.check = (idle && self.sources.len() > 1 && !self.requests.is_empty()).then(|| now + CHECK);
+    }
+
+    /// Bytes that each source owes.
+    fn debts(&self) -> BTreeMap<PeerId, f64> {
+        let mut debts = BTreeMap::new();
+        for request in self.requests.values() {
+            *debts.entry(request.source).or_default() += self.queue.bytes(&request.owed) as f64;
+        }
+        debts
+    }
+
+    fn relief(&self, now: Instant) -> Option<(PeerId, RequestId, Relief)> {
+        let debts = self.debts();
+        let owed_by = |peer: &PeerId| debts.get(peer).copied().unwrap_or(0.0);
+        let known = self.sources.values().filter_map(|source| source.rate(now)).fold(0.0, f64::max);
+        let guess = if known > 0.0 { known } else { GUESS };
+        let mut thieves: Vec<_> = (self.sources.iter())
+            .filter(|(_, source)| source.requests() < self.places(source) && source.resting.is_none())
+            .map(|(peer, source)| (*peer, source, source.rate(now).unwrap_or(guess), owed_by(peer)))
+            .collect();
+        thieves.sort_by(|a, b| b.2.total_cmp(&a.2));
+        let mut victims: Vec<_> = (self.requests.iter())
+            .filter_map(|(id, request)| {
+                let rate = self.sources.get(&request.source)?.rate(now)?;
+                Some((*id, request, rate, owed_by(&request.source)))
+            })
+            .collect();
+        victims.sort_by(|a, b| (b.3 / b.2).total_cmp(&(a.3 / a.2)));
+        for (thief, source, fast, own) in thieves {
+            for (id, request, slow, owed) in &victims {
+                let lead = owed / slow - own / fast;
+                if request.source == thief || lead < MARGIN {
+                    continue;
+                }
+                if !(request.owed.iter())
+                    .filter(|owed| !owed.is_empty())
+                    .all(|owed| self.queue.serves(owed.blob, thief, &source.holding))
+                {
+                    continue;
+                }
+                // So much that both are done at the same time.
+                let share = ((owed * fast - own * slow) / (fast + slow)) as u64;
+                let share = share.min(source.budget(now, false)).div_ceil(CHUNK_SIZE as u64);
+                let chunks = u32::try_from(share).unwrap_or(u32::MAX).min(movable(&request.owed));
+                if chunks > 0 {
+                    return Some((thief, *id, Relief::Move { chunks }));
+                }
+                let late = owed / slow > 2.0 * (own + CHUNK_SIZE as f64) / fast + MARGIN;
+                if late
+                    && !request.twice
+                    && let Some(front) = front(&request.owed)
+                {
+                    return Some((thief, *id, Relief::Copy(front)));
+                }
+            }
+        }
+        None
+    }
+
+    /// Requests that owe nothing that is still wanted are stopped.
+    pub(super) fn drop_settled(&mut self) {
+        let settled: Vec<RequestId> = (self.requests.iter())
+            .filter(|(_, request)| request.cut || request.twice)
+            .filter(|(_, request)| request.owed.iter().all(|owed| self.queue.is_settled(owed)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in settled {
+            if let Some(request) = self.close_request(id) {
+                self.outputs.push_back(super::Output::Drop { source: request.source, request: id });
+                self.changed = true;
+            }
+        }
+    }
+}
+
+/// Chunks behind the one that is on its way. A list that is due goes with all of its chunks or not at all.
+fn movable(owed: &[Owed]) -> u32 {
+    let mut entries = owed.iter().filter(|owed| !owed.is_empty());
+    let first = entries.next().map_or(0, |first| if first.tree { 0 } else { first.chunks.len() as u32 - 1 });
+    first + entries.map(|entry| entry.chunks.len() as u32).sum::<u32>()
+}
+
+/// The front, as little as can be asked.
+fn front(owed: &[Owed]) -> Option<Owed> {
+    let front = owed.iter().find(|owed| !owed.is_empty())?;
+    let end = front.chunks.end.min(front.chunks.start + 1);
+    (!front.chunks.is_empty()).then(|| Owed { chunks: front.chunks.start..end, ..front.clone() })
+}
+
+/// Takes about so many chunks off the back, in the order in which they were owed.
+fn split(owed: &mut Vec<Owed>, chunks: u32) -> Vec<Owed> {
+    let (mut taken, mut left) = (Vec::new(), chunks);
+    let first = owed.iter().position(|owed| !owed.is_empty()).unwrap_or(0);
+    while left > 0 && owed.len() > first {
+        let at = owed.len() - 1;
+        let Some(last) = owed.last_mut() else { break };
+        let len = last.chunks.len() as u32;
+        if at == first || (len > left && !last.tree) {
+            if last.tree || len == 0 {
+                break;
+            }
+            let count = left.min(if at == first { len - 1 } else { len });
+            let from = last.chunks.end - count;
+            if count > 0 {
+                taken.push(Owed { chunks: from..last.chunks.end, ..last.clone() });
+                last.chunks.end = from;
+            }
+            break;
+        }
+        left = left.saturating_sub(len);
+        taken.extend(owed.pop());
+    }
+    taken.retain(|owed| !owed.is_empty());
+    taken.reverse();
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owed(blob: usize, tree: bool, chunks: std::ops::Range<u32>) -> Owed {
+        Owed { blob, tree, chunks }
+    }
+
+    #[test]
+    fn the_back_goes_and_the_chunk_on_its_way_stays() {
+        let mut request = vec![owed(0, false, 4..4), owed(1, false, 2..10)];
+        assert_eq!(movable(&request), 7);
+        assert_eq!(split(&mut request, 3), [owed(1, false, 7..10)]);
+        assert_eq!(split(&mut request, 100), [owed(1, false, 3..7)]);
+        assert_eq!(movable(&request), 0);
+        assert_eq!(front(&request), Some(owed(1, false, 2..3)));
+    }
+
+    #[test]
+    fn a_list_goes_with_its_chunks_or_not_at_all() {
+        let mut request = vec![owed(0, true, 0..9), owed(1, true, 0..3), owed(2, false, 0..1)];
+        assert_eq!(movable(&request), 4);
+        assert_eq!(split(&mut request, 2), [owed(1, true, 0..3), owed(2, false, 0..1)]);
+        assert_eq!(request, [owed(0, true, 0..9)]);
+        assert_eq!(front(&request), Some(owed(0, true, 0..1)));
+    }
+}

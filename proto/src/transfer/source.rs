@@ -1,0 +1,168 @@
+//! One source of a transfer: how fast it is, what it holds, and what it is trusted with.
+
+use super::pick::{Class, Holding};
+use crate::limit::{CHUNK_SIZE, REQUEST_BYTES_MAX};
+use std::time::{Duration, Instant};
+
+/// What a source must have brought rightly before one wrong chunk is taken for its disk's fault: a liar pays for each
+/// lie with four chunks of truth, and is thrown out at the second all the same.
+pub const CREDIT: u64 = 4 * CHUNK_SIZE as u64;
+/// Wrong chunks of one source that a transfer forgives.
+const FORGIVEN: u32 = 1;
+
+/// A rate is told after this long, so that one fast chunk is not taken for a fast source.
+const WINDOW: Duration = Duration::from_millis(250);
+/// After this long without the next sample the silence counts as well.
+const STALE: Duration = Duration::from_secs(1);
+/// How much the newest window weighs: about a second is remembered.
+const WEIGHT: f64 = 0.3;
+/// A request is to take about this long.
+const REQUEST_SECONDS: f64 = 0.5;
+/// What is asked at first of a source beside others.
+const FIRST_BYTES: u64 = 4 * CHUNK_SIZE as u64;
+
+/// Verified bytes a second while something is asked, averaged.
+#[derive(Debug)]
+struct Rate {
+    average: Option<f64>,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Rate {
+    fn new(now: Instant) -> Self {
+        Self { average: None, since: now, bytes: 0 }
+    }
+
+    /// Something is asked of a source that had nothing to do: what was before is no slowness.
+    fn begin(&mut self, now: Instant) {
+        (self.since, self.bytes) = (now, 0);
+    }
+
+    fn add(&mut self, now: Instant, bytes: u64) {
+        self.bytes += bytes;
+        let took = now.saturating_duration_since(self.since);
+        if took < WINDOW {
+            return;
+        }
+        let sample = self.bytes as f64 / took.as_secs_f64();
+        self.average = Some(self.average.map_or(sample, |old| old + WEIGHT * (sample - old)));
+        self.begin(now);
+    }
+
+    /// `None` while nothing is known, which is at most a second.
+    fn at(&self, now: Instant) -> Option<f64> {
+        let took = now.saturating_duration_since(self.since);
+        if took < STALE {
+            return self.average;
+        }
+        let lately = (self.bytes as f64 / took.as_secs_f64()).max(1.0);
+        Some(self.average.map_or(lately, |average| average.min(lately)))
+    }
+}
+
+#[derive(Debug)]
+pub struct Source {
+    /// Requests under way, by class.
+    pub open: [usize; 2],
+    /// Silent or broken requests in a row.
+    pub stalls: u32,
+    pub resting: Option<Instant>,
+    pub holding: Holding,
+    /// It still fetches itself: until then there may be more to have.
+    pub growing: Option<Instant>,
+    rate: Rate,
+    /// Anything at all was heard of it.
+    pub heard: Instant,
+    credit: u64,
+    wrongs: u32,
+}
+
+impl Source {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            open: [0; 2],
+            stalls: 0,
+            resting: None,
+            holding: Holding::default(),
+            growing: None,
+            rate: Rate::new(now),
+            heard: now,
+            credit: 0,
+            wrongs: 0,
+        }
+    }
+
+    /// Bytes a second, as far as they are known. Who has nothing to do is as fast as when it had.
+    pub fn rate(&self, now: Instant) -> Option<f64> {
+        if self.requests() == 0 { self.rate.average } else { self.rate.at(now) }
+    }
+
+    pub fn requests(&self) -> usize {
+        self.open.iter().sum()
+    }
+
+    pub fn opened(&mut self, class: Class, now: Instant) {
+        if self.requests() == 0 {
+            self.rate.begin(now);
+        }
+        self.open[class as usize] += 1;
+    }
+
+    pub fn closed(&mut self, class: Class) {
+        self.open[class as usize] = self.open[class as usize].saturating_sub(1);
+    }
+
+    pub fn brought(&mut self, now: Instant, bytes: u64) {
+        self.rate.add(now, bytes);
+        self.credit = self.credit.saturating_add(bytes);
+    }
+
+    /// A wrong chunk costs all credit; whether there was enough to be asked again.
+    pub fn forgives(&mut self) -> bool {
+        self.wrongs += 1;
+        std::mem::take(&mut self.credit) >= CREDIT && self.wrongs <= FORGIVEN
+    }
+
+    /// How much to ask in one request. A source that is alone is asked for the most: there is nobody to share with.
+    pub fn budget(&self, now: Instant, alone: bool) -> u64 {
+        match self.rate(now) {
+            _ if alone => REQUEST_BYTES_MAX,
+            Some(rate) => ((rate * REQUEST_SECONDS) as u64).clamp(CHUNK_SIZE as u64, REQUEST_BYTES_MAX),
+            None => FIRST_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+    fn a_rate_is_of_busy_time_and_falls_in_silence() {
+        let start = Instant::now();
+        let mut rate = Rate::new(start);
+        assert_eq!(rate.at(start), None);
+        rate.add(start + Duration::from_millis(500), 500_000);
+        assert_eq!(rate.at(start + Duration::from_millis(600)), Some(1e6));
+        let later = start + Duration::from_secs(100);
+        rate.begin(later);
+        assert_eq!(rate.at(later), Some(1e6), "idleness is no slowness");
+        assert_eq!(rate.at(later + Duration::from_secs(10)), Some(1.0), "silence is");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+    fn truth_buys_one_lie_and_no_more() {
+        let now = Instant::now();
+        let mut source = Source::new(now);
+        source.brought(now, CREDIT);
+        assert!(source.forgives());
+        source.brought(now, 1000 * CREDIT);
+        assert!(!source.forgives(), "however much truth");
+        let mut source = Source::new(now);
+        source.brought(now, CREDIT - 1);
+        assert!(!source.forgives());
+    }
+}
