@@ -9,4 +9,5 @@ pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod private;
 pub mod quic;
+pub mod room;
 pub mod store;

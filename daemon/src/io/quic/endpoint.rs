@@ -1,6 +1,9 @@
 //! The one UDP socket and the one QUIC endpoint on it, listening and dialling.
 
-use super::tls::{self, Certificate, TlsError};
+use super::{
+    link::WINDOW_NEAR,
+    tls::{self, Certificate, TlsError},
+};
 use futures::{StreamExt, stream::FuturesUnordered};
 use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX};
 use quinn::{
@@ -18,10 +21,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// One stream may be this far ahead of its reader: 4 MiB carry 80 MB/s at 50 ms, and are the most that a stalled disk
 /// makes this machine hold for a stream.
 const STREAM_WINDOW: u32 = 4 << 20;
-/// And all streams of a link together.
-const LINK_WINDOW: u32 = 12 << 20;
-/// What a link may have sent and not heard of.
-const SEND_WINDOW: u64 = 8 << 20;
 /// Packets that every path of QUIC takes (RFC 9000 §14), and those of Ethernet, to be proven first.
 const SAFE_PACKET: u16 = 1200;
 const PACKET: u16 = 1452;
@@ -83,7 +82,8 @@ impl QuicEndpoint {
         let far = Arc::new(transport(SAFE_PACKET, PACKET));
         let mut server = ServerConfig::with_crypto(Arc::new(certificate.server()?));
         server.transport_config(far.clone()).max_incoming(256).incoming_buffer_size_total(4 << 20);
-        let nearby = Arc::new(transport(LOOPBACK_PACKET, LOOPBACK_PACKET));
+        let packet = loopback_packet();
+        let nearby = Arc::new(transport(packet, packet));
         let mut nearby_server = server.clone();
         nearby_server.transport_config(nearby.clone());
         let loopback = (nearby, Arc::new(nearby_server));
@@ -186,6 +186,12 @@ fn socket(addr: SocketAddr) -> io::Result<(std::net::UdpSocket, (usize, usize))>
     Ok((socket.into(), granted))
 }
 
+/// What benches set to see, on one machine, what a path between two costs.
+fn loopback_packet() -> u16 {
+    let asked = std::env::var("FYTECLUB_PACKET").ok().and_then(|size| size.parse().ok());
+    asked.unwrap_or(LOOPBACK_PACKET).clamp(SAFE_PACKET, LOOPBACK_PACKET)
+}
+
 /// With packets of `first` bytes from the start, and up to `largest` once they were proven to arrive.
 fn transport(first: u16, largest: u16) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
@@ -200,8 +206,8 @@ fn transport(first: u16, largest: u16) -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_SERVED_MAX + 1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(LINK_WINDOW))
-        .send_window(SEND_WINDOW)
+        .receive_window(VarInt::from_u64(WINDOW_NEAR).unwrap_or(VarInt::MAX))
+        .send_window(WINDOW_NEAR)
         .datagram_receive_buffer_size(None)
         .mtu_discovery_config(Some(mtu))
         .initial_mtu(first)
