@@ -18,6 +18,7 @@ use fyteclub_client::{BlobHash, Error, Event, Events};
 use fyteclub_proto::local::reply::Fetched;
 use std::{
     fs,
+    net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Tally {
+    wanted: usize,
     kills: [usize; 2],
     looks: usize,
     files_read: u64,
@@ -48,17 +50,19 @@ async fn bench() -> anyhow::Result<()> {
     sizes.extend(look::ramp(scaled(1000), 4 << 10, 256 << 10));
     let folder = look::write(&town.path("look"), &sizes, 7)?;
     look::age();
-    let mut alice = town.daemon_in(&town.path("alice"), ALICE).await?;
+    // Always at the same port, as a player's daemon is: whoever had a link to its former life learns at once that it ended.
+    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let mut alice = town.daemon_at(&town.path("alice"), ALICE, port).await?;
     alice.publish(&folder).await?;
     alice.registered().await?;
-    let mut tally = Tally::default();
+    let mut tally = Tally { wanted, ..Tally::default() };
     let mut dice = Noise::new(env_or("FYTECLUB_BENCH_SEED", 1));
     let began = Instant::now();
     while tally.kills.iter().sum::<usize>() < wanted {
         let number = tally.looks;
         let home =
             Home { dir: town.path(&format!("bob{number}")), player: format!("Bob Birch {number}@Balmung") };
-        one_look(&town, &mut alice, &home, &sizes, &mut dice, wanted, &mut tally).await?;
+        one_look(&town, &mut alice, port, &home, &sizes, &mut dice, &mut tally).await?;
         clear(&home.dir);
         tally.looks += 1;
     }
@@ -81,10 +85,10 @@ impl Home {
 async fn one_look(
     town: &Town,
     alice: &mut Daemon,
+    port: u16,
     home: &Home,
     sizes: &[usize],
     dice: &mut Noise,
-    wanted: usize,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
     let total = sizes.iter().sum::<usize>() as u64;
@@ -95,7 +99,7 @@ async fn one_look(
     loop {
         let mut events = bob.client.watch().await?;
         let mut fetch = Box::pin(bob.client.fetch(&alice.player, None));
-        let enough = tally.kills.iter().sum::<usize>() >= wanted;
+        let enough = tally.kills.iter().sum::<usize>() >= tally.wanted;
         // The clock of a life runs once it is known what is missing: then bytes flow.
         let offered = tokio::select! {
             missing = offered(&mut events) => Ok(missing?),
@@ -128,7 +132,7 @@ async fn one_look(
         tally.kills[victim] += 1;
         if victim == 0 {
             alice.kill();
-            *alice = town.daemon_in(&town.path("alice"), ALICE).await?;
+            *alice = town.daemon_at(&town.path("alice"), ALICE, port).await?;
             continue;
         }
         usage::freeze(bob.pid());

@@ -126,6 +126,12 @@ impl Town {
 
     /// A daemon in a folder that stays, new or with what a former life left there.
     pub async fn daemon_in(&self, dir: &Path, player: &str) -> anyhow::Result<Daemon> {
+        self.daemon_at(dir, player, 0).await
+    }
+
+    /// A daemon at this port of loopback, or with 0 at any.
+    pub async fn daemon_at(&self, dir: &Path, player: &str, port: u16) -> anyhow::Result<Daemon> {
+        let listen = format!("127.0.0.1:{port}");
         let ipc = if cfg!(windows) {
             format!("fyteclub-bench-{}-{}", std::process::id(), player.replace([' ', '@'], "-"))
         } else {
@@ -140,7 +146,7 @@ impl Town {
             "--phonebook".as_ref(),
             self.url.as_ref(),
             "--listen".as_ref(),
-            "127.0.0.1:0".as_ref(),
+            listen.as_ref(),
             "--ipc".as_ref(),
             ipc.as_ref(),
             "--log".as_ref(),

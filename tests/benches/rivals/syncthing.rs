@@ -106,6 +106,8 @@ impl Home {
         let child = Command::new("syncthing")
             .args(["serve", "--no-restart", "--no-browser", "--no-upgrade", "--home"])
             .arg(&self.dir)
+            // One process, not one that watches over another: what it uses is all in one place, and it ends when killed.
+            .env("STMONITORED", "yes")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
