@@ -118,7 +118,7 @@ impl App {
             identity: identity.clone(),
             player: config.player.clone(),
             listing: config.listing.clone(),
-            key_change: identity.changes().last().cloned(),
+            key_changes: identity.changes().to_vec(),
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };

@@ -7,7 +7,7 @@ use crate::{clock::Moment, desk::Desk, problem::Problem};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use fyteclub_proto::{
     id::{self, PeerId},
-    limit,
+    limit::{self, KEY_CHANGES_MAX},
     phonebook::{HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
 };
 use serde::Deserialize;
@@ -68,11 +68,10 @@ pub(crate) fn signed_register(
         let expected = "`h1:` with 32 bytes in unpadded base64url";
         return Err(Problem::BadField { field: "playerName", expected });
     }
-    let key_change = key_change(fields)?;
-    let body = Register { player_name, port, public_key, visibility, key_change, sequence, time, signature };
-    let changed = body.key_change.as_ref();
-    let proven = body.is_authentic()
-        && changed.is_none_or(|change| change.to == body.public_key && change.is_authentic());
+    let key_changes = key_changes(fields)?;
+    let body = Register { player_name, port, public_key, visibility, key_changes, sequence, time, signature };
+    let changed = &body.key_changes;
+    let proven = body.is_authentic() && (changed.is_empty() || KeyChange::lead(changed, &body.public_key));
     if proven { Ok(body) } else { Err(Problem::BadSignature) }
 }
 
@@ -95,10 +94,14 @@ fn visibility(fields: &Map<String, Value>) -> Result<Visibility, Problem> {
         .map_err(|_| Problem::BadField { field: "visibility", expected: "listed, contacts or hidden" })
 }
 
-fn key_change(fields: &Map<String, Value>) -> Result<Option<KeyChange>, Problem> {
-    let expected = "an object with from, to, signature and agreement";
-    Option::deserialize(fields.get("keyChange").unwrap_or(&Value::Null))
-        .map_err(|_| Problem::BadField { field: "keyChange", expected })
+fn key_changes(fields: &Map<String, Value>) -> Result<Vec<KeyChange>, Problem> {
+    let expected = "at most 4 objects with from, to, signature and agreement";
+    let Some(value) = fields.get("keyChanges").filter(|value| !value.is_null()) else {
+        return Ok(Vec::new());
+    };
+    let changes: Option<Vec<KeyChange>> = Vec::deserialize(value).ok();
+    let fitting = changes.filter(|changes| changes.len() <= KEY_CHANGES_MAX);
+    fitting.ok_or(Problem::BadField { field: "keyChanges", expected })
 }
 
 /// What a signature adds to an unsigned body.

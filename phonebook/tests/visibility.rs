@@ -159,14 +159,31 @@ fn only_an_authentic_change_to_the_very_key_counts() {
     let [owner, heir, thief] = [1, 2, 3].map(Player::new);
     phonebook.register(json(&owner.register(ALICE, 1))).is(200, DONE);
     let change = KeyChange::signed(&owner.0, &heir.0);
-    let with = |change: KeyChange| json(&Register { key_change: Some(change), ..thief.register(ALICE, 1) });
+    let with = |change: KeyChange| json(&Register { key_changes: vec![change], ..thief.register(ALICE, 1) });
     phonebook.register(with(change.clone())).is_problem(401, "bad_signature");
     let to = thief.register(ALICE, 1).public_key;
     phonebook.register(with(KeyChange { to, ..change })).is_problem(401, "bad_signature");
     phonebook.register(with(KeyChange::signed(&heir.0, &thief.0))).is_problem(409, "name_taken");
     let mut body = serde_json::to_value(heir.register(ALICE, 1)).unwrap();
-    body["keyChange"] = json!({"from": 1});
+    body["keyChanges"] = json!({"from": 1});
     phonebook.register(body).is_problem(400, "bad_field");
+}
+
+#[test]
+fn a_name_passes_along_several_changes() {
+    let phonebook = signed();
+    let keys: Vec<Player> = (1..=6).map(Player::new).collect();
+    let changes: Vec<KeyChange> =
+        keys.windows(2).map(|pair| KeyChange::signed(&pair[0].0, &pair[1].0)).collect();
+    let by = |player: usize, changes: &[KeyChange]| {
+        json(&Register { key_changes: changes.to_vec(), ..keys[player].register(ALICE, 1) })
+    };
+    phonebook.register(json(&keys[0].register(ALICE, 1))).is(200, DONE);
+    phonebook.register(by(2, &changes[1..2])).is_problem(409, "name_taken");
+    phonebook.register(by(3, &[changes[0].clone(), changes[2].clone()])).is_problem(401, "bad_signature");
+    phonebook.register(by(5, &changes)).is_problem(400, "bad_field");
+    phonebook.register(by(4, &changes[..4])).is(200, DONE);
+    phonebook.register(by(2, &changes[..2])).is_problem(409, "name_taken");
 }
 
 #[test]

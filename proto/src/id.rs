@@ -23,6 +23,8 @@ pub enum IdError {
     NameTooLong { len: usize },
     #[error("a player name is not empty and has no control or direction characters")]
     NameCharacters,
+    #[error("a player name has no invisible characters, and no spaces but single ones between words")]
+    NameBlanks,
 }
 
 /// At most 80 characters of somebody's text, for an error message.
@@ -152,6 +154,15 @@ fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Characters that show nothing, and blanks that look like others: a name would look like another with them.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{2800}')
+        || matches!(c, '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}')
+}
+
 /// The phone book's own rule for a name: any key of 1 to 128 bytes without control characters. A player's name obeys
 /// it, and so would an opaque, hashed one.
 pub fn check_name(text: &str) -> Result<(), IdError> {
@@ -169,14 +180,12 @@ impl FromStr for PlayerName {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         check_name(text)?;
-        match text.split_once('@') {
-            Some((name, world))
-                if !name.trim().is_empty() && !world.trim().is_empty() && !world.contains('@') =>
-            {
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err(IdError::NoWorld(excerpt(text))),
-        }
+        let parts = text.split_once('@').filter(|(_, world)| !world.contains('@'));
+        let Some((name, world)) = parts.filter(|(name, world)| !name.is_empty() && !world.is_empty()) else {
+            return Err(IdError::NoWorld(excerpt(text)));
+        };
+        let is_plain = |part: &str| part.split(' ').all(|word| !word.is_empty() && !word.contains(is_blank));
+        if is_plain(name) && is_plain(world) { Ok(Self(text.to_owned())) } else { Err(IdError::NameBlanks) }
     }
 }
 
@@ -267,6 +276,15 @@ mod tests {
             "Al\u{202e}ice@World",
             "A@B@C",
             &"a".repeat(200),
+            // As good as another's, to the eye.
+            " Alice Ashe@Gilgamesh",
+            "Alice Ashe @Gilgamesh",
+            "Alice  Ashe@Gilgamesh",
+            "Alice\u{a0}Ashe@Gilgamesh",
+            "Alice\u{3000}Ashe@Gilgamesh",
+            "Alice Ashe\u{200b}@Gilgamesh",
+            "Alice Ashe@Gilgamesh\u{fe0f}",
+            "Alice Ashe@\u{3164}",
         ] {
             assert!(bad.parse::<PlayerName>().is_err(), "{bad:?}");
         }

@@ -73,8 +73,8 @@ pub enum Note {
     Accepted { name: PlayerName, nonce: Bytes<16> },
     /// "You gave me this": an invitation's one-time secret, shown by whoever follows the link.
     Join { name: PlayerName, secret: Bytes<16> },
-    /// "My key has changed": sealed by the old key or by the new one.
-    KeyChanged(KeyChange),
+    /// "My key has changed": sealed by the last key, with the changes that lead to it, oldest first.
+    KeyChanged(Vec<KeyChange>),
 }
 
 #[cfg(test)]

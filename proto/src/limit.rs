@@ -58,6 +58,9 @@ pub const CANDIDATES_MAX: usize = 8;
 pub const CONTACTS_MAX: usize = 2_000;
 /// Most requests that wait for a player's answer; the oldest goes when one more comes.
 pub const ASKERS_MAX: usize = 64;
+/// Most changes of a player's key that are told together: as many as one letter holds. Who missed more has to be paired
+/// with again.
+pub const KEY_CHANGES_MAX: usize = 4;
 /// Most invitations of one player that can still be followed.
 pub const INVITATIONS_MAX: usize = 16;
 

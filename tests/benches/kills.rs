@@ -11,7 +11,7 @@ use common::{
     Floor, Spread, Table, env_or, judge,
     look::{self, Noise},
     scaled,
-    town::{Daemon, Town, clear, runtime},
+    town::{Daemon, Place, Town, clear, runtime},
     usage,
 };
 use fyteclub_client::{BlobHash, Error, Event, Events};
@@ -52,7 +52,7 @@ async fn bench() -> anyhow::Result<()> {
     look::age();
     // Always at the same port, as a player's daemon is: whoever had a link to its former life learns at once that it ended.
     let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    let mut alice = town.daemon_at(&town.path("alice"), ALICE, port).await?;
+    let mut alice = town.daemon_in(&town.path("alice"), ALICE, Place::HERE, port).await?;
     alice.publish(&folder).await?;
     alice.registered().await?;
     let mut tally = Tally { wanted, ..Tally::default() };
@@ -77,7 +77,7 @@ struct Home {
 
 impl Home {
     async fn start(&self, town: &Town) -> anyhow::Result<Daemon> {
-        town.daemon_in(&self.dir, &self.player).await
+        town.daemon_in(&self.dir, &self.player, Place::HERE, 0).await
     }
 }
 
@@ -132,7 +132,7 @@ async fn one_look(
         tally.kills[victim] += 1;
         if victim == 0 {
             alice.kill();
-            *alice = town.daemon_at(&town.path("alice"), ALICE, port).await?;
+            *alice = town.daemon_in(&town.path("alice"), ALICE, Place::HERE, port).await?;
             continue;
         }
         usage::freeze(bob.pid());

@@ -136,8 +136,21 @@ async fn status_is_for_people_and_for_programs() {
     let mut expected = status();
     // What an older daemon does not say is shown as nothing.
     expected["portMapping"] = json!("");
+    expected["phonebooks"]
+        .as_array_mut()
+        .expect("a list")
+        .iter_mut()
+        .for_each(|book| book["live"] = json!(false));
     expected["peers"][0].as_object_mut().expect("an object").remove("cause");
     assert_eq!(shown, expected);
+
+    let mut troubled = status();
+    troubled["phonebooks"][0]["error"] = json!("the conversation broke off");
+    let script_of_trouble = async |mut caller: Caller| {
+        caller.answer("status", troubled.clone()).await;
+    };
+    let text = run(&["status"], script_of_trouble).await.out;
+    assert!(text.contains(" days ago, but introduces nobody: the conversation broke off\n"), "{text}");
 
     let text = run(&["status"], script).await.out;
     for words in [
@@ -145,7 +158,7 @@ async fn status_is_for_people_and_for_programs() {
         "Cache         950 files, 210.3 MB of at most 10.0 GB\n",
         "  http://127.0.0.1:8080  answered ",
         " days ago\n",
-        "  http://other.example   does not answer: connection refused; last answer: never\n",
+        "  http://other.example   not registered: connection refused; last answer: never\n",
         "  Bob Birch@Balmung   connected      local network  1.5 ms\n",
         "  光の 戦士@トンベリ  not connected                         no path worked\n",
         "  from Bob Birch@Balmung  600 of 950 files, 120.0 of 210.3 MB, 35.0 MB/s, 2 s left\n",

@@ -4,7 +4,7 @@
 use crate::io::private;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
-use fyteclub_proto::{id::PeerId, phonebook::KeyChange};
+use fyteclub_proto::{id::PeerId, limit::KEY_CHANGES_MAX, phonebook::KeyChange};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::{
@@ -30,9 +30,6 @@ pub enum IdentityError {
     #[error("cannot read or write {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }
-
-/// How many changes of key are remembered: a contact who missed more must be paired with again.
-const CHANGES_MAX: usize = 8;
 
 /// The key with its id, and the keys that came before. The secret is wiped when dropped.
 pub struct Identity {
@@ -103,7 +100,7 @@ impl Identity {
         let key = fresh_key().map_err(io)?;
         let mut changes = self.changes;
         changes.push(KeyChange::signed(&self.key, &key));
-        let forgotten = changes.len().saturating_sub(CHANGES_MAX);
+        let forgotten = changes.len().saturating_sub(KEY_CHANGES_MAX);
         changes.drain(..forgotten);
         let next = Self { key, changes };
         next.write(path).map_err(io)?;
@@ -162,14 +159,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");
         let mut ids = vec![Identity::load_or_create(&path).expect("made").peer_id()];
-        for _ in 0..CHANGES_MAX + 2 {
+        for _ in 0..KEY_CHANGES_MAX + 2 {
             let identity = Identity::load_or_create(&path).expect("found");
             ids.push(identity.rotate(&path).expect("rotated").peer_id());
         }
         let identity = Identity::load_or_create(&path).expect("found");
         assert_eq!(Some(&identity.peer_id()), ids.last());
         let told: Vec<PeerId> = identity.changes().iter().map(|change| change.from).collect();
-        assert_eq!(told, ids[ids.len() - 1 - CHANGES_MAX..ids.len() - 1]);
+        assert_eq!(told, ids[ids.len() - 1 - KEY_CHANGES_MAX..ids.len() - 1]);
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub enum PhonebookError {
     Unreachable(String),
     #[error("the phone book refuses: {0}")]
     Refused(String),
+    #[error(
+        "your name belongs to another key there: bring identity.key from where you used the name before, or wait until it is free, usually a week after that"
+    )]
+    NameTaken,
     #[error("this machine's clock is off by {} s", .ahead.unsigned_abs() / 1000)]
     Clock {
         /// Milliseconds ahead of the phone book's.
@@ -254,6 +258,9 @@ fn ok((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, PhonebookError> 
     match (problem.clock_offset, problem.sequence) {
         (Some(ahead), _) => return Err(PhonebookError::Clock { ahead }),
         (None, Some(newest)) => return Err(PhonebookError::Stale { newest }),
+        (None, None) if problem.code.as_deref() == Some("name_taken") => {
+            return Err(PhonebookError::NameTaken);
+        }
         (None, None) => {}
     }
     let said = problem.error;

@@ -116,6 +116,7 @@ async fn carry(
     loop {
         // These records are read while those before are opened, verified and written.
         let records = order.read_job(&mut recv).await?;
+        link.received(records.iter().map(|record| record.sealed.len() as u64).sum());
         let Ok((mut sink, outcome)) = job.await else { return Ok(End::Broken) };
         if let Some(end) = outcome.tell(notes) {
             return Ok(end);

@@ -102,7 +102,8 @@ impl Push {
         pieces: Vec<Piece>,
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
-        let (epoch, key) = self.link.sealing(REQUEST_BYTES_MAX);
+        let link = self.link.clone();
+        let (epoch, key) = link.sealing(REQUEST_BYTES_MAX);
         write_frame(send, &PiecesReply::Serving { epoch }).await?;
         let mut source = Source {
             pieces: pieces.into_iter(),
@@ -112,7 +113,7 @@ impl Push {
             consent: self.consent,
             key,
             nonces: NonceCounter::new(VarInt::from(send.id()).into_inner()),
-            compress: self.compression.pays(self.link.rate_estimate()),
+            compress: self.compression.pays(link.rate_estimate()),
             changed: self.changed,
         };
         let room = Room::take();
@@ -125,6 +126,7 @@ impl Push {
             if records.is_empty() {
                 return Ok(());
             }
+            link.sending();
             // The next job runs while this one's bytes are written.
             let room = Room::take();
             job = tokio::spawn(blocking(move || {

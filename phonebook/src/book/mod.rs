@@ -60,8 +60,8 @@ pub struct Claim<'a> {
     pub sequence: u64,
     /// Unix milliseconds.
     pub time: u64,
-    /// The key that this one authentically follows.
-    pub follows: Option<&'a PeerId>,
+    /// The keys that this one authentically follows.
+    pub follows: &'a [PeerId],
 }
 
 /// A phone book that has just started knows no sequences. What it knows nothing of must have been signed since, or
@@ -122,7 +122,7 @@ impl Book {
         if let Some(record) = shard.find_mut(hash, name) {
             match claim {
                 Some(claim) if self.is_remembered(record, now) => {
-                    let heir = claim.follows.is_some_and(|old| record.key == Some(Key::Peer(*old)));
+                    let heir = claim.follows.iter().any(|old| record.key == Some(Key::Peer(*old)));
                     if !heir {
                         self.check(record, contact.key.as_ref(), claim.sequence, now)?;
                     }

@@ -34,7 +34,7 @@ fn seen_by(number: u8, visibility: Visibility) -> Contact {
 
 /// Signed just now.
 fn signed(sequence: u64) -> Option<Claim<'static>> {
-    Some(Claim { sequence, time: u64::MAX, follows: None })
+    Some(Claim { sequence, time: u64::MAX, follows: &[] })
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn nothing_is_kept_of_where_the_unlisted_are() {
 #[test]
 fn what_is_not_known_must_have_been_signed_since_the_start() {
     let (book, start) = (book(), at(0).unix_millis());
-    let claim = |sequence, time| Some(Claim { sequence, time, follows: None });
+    let claim = |sequence, time| Some(Claim { sequence, time, follows: &[] });
     let refused = Err(Refused::BeforeStart { offset: -10_001 });
     assert_eq!(book.register("Alice", contact(1), claim(1, start - 1), at(10)), refused);
     assert_eq!(book.held(), 0);
@@ -254,7 +254,7 @@ proptest! {
                         _ => model.check(name, key, sequence, now),
                     };
                     let follows = follows.map(peer);
-                    let claim = Claim { sequence, time: u64::MAX, follows: follows.as_ref() };
+                    let claim = Claim { sequence, time: u64::MAX, follows: follows.as_slice() };
                     let contact = seen_by(key, visibility);
                     prop_assert_eq!(book.register(&name.to_string(), contact, Some(claim), at(now)), expected);
                     if expected.is_ok() {

@@ -4,6 +4,8 @@ use super::{Ear, Live, Polls, allowance::allows, greeting, socket::welcome};
 use crate::{
     address::client_address,
     desk::Desk,
+    entrance,
+    limits::Class,
     problem::Problem,
     switchboard::{ClientId, Door, Input, Unsequenced},
 };
@@ -28,6 +30,10 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
     let (live, now) = (&desk.live, desk.now());
     let known = live.lock().sequences.knows(&body.public_key, Instant::now());
     let said = live.greetings.hear(body, greeting::host(request).as_deref(), known, now)?;
+    if live.lock().board.present(&body.public_key).is_none() {
+        // It takes a place, as a socket does, and keys cost nothing.
+        entrance::charge(desk, request, Class::Socket, 1)?;
+    }
     let peer = request.peer_addr().expect("a request that came over TCP has a peer");
     let address = client_address(peer, request.headers(), &desk.trusted_proxies);
     let welcome = welcome(LIVE_VERSIONS[0], address);

@@ -11,7 +11,7 @@ use crate::{
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
-use fyteclub_proto::phonebook::Visibility;
+use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 
@@ -41,8 +41,8 @@ pub(super) async fn register(
         let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
         desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
         let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
-        let follows = body.key_change.as_ref().map(|change| &change.from);
-        let claim = Claim { sequence: body.sequence, time: body.time, follows };
+        let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();
+        let claim = Claim { sequence: body.sequence, time: body.time, follows: &follows };
         desk.book.register(name, contact, Some(claim), now)?;
     }
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"success":true}"#))

@@ -25,6 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a client may leave a full queue as it is.
+const READ_TIME: Duration = Duration::from_secs(5);
 /// How often a socket is pinged, to learn how far away it is.
 const PING_PERIOD: Duration = Duration::from_secs(20);
 /// Most that a side waits for the other to hear `Go`. Who is further away than a second begins late.
@@ -160,6 +162,8 @@ pub(crate) enum Why {
     Introduction(PeerId, Attempt),
     Ping(ClientId),
     Life(ClientId),
+    /// A queue is full, and nothing was taken from it.
+    Unread(ClientId),
 }
 
 #[derive(Debug)]
@@ -169,6 +173,8 @@ struct Client {
     heard: Instant,
     half_trip: Duration,
     queue: Queue,
+    /// Since when something does not fit and nothing was taken.
+    full: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -223,7 +229,9 @@ impl Switchboard {
 
     /// The next thing that a client is to hear.
     pub(crate) fn take(&mut self, client: ClientId) -> Option<Hear> {
-        self.client(client)?.queue.pop()
+        let client = self.client(client)?;
+        client.full = None;
+        client.queue.pop()
     }
 
     /// Whether [`Switchboard::take`] has something.
@@ -258,7 +266,8 @@ impl Switchboard {
         }
         let news = !queue.is_empty();
         self.keys.insert(id, key);
-        self.present.insert(key, Client { id, door, heard: now, half_trip: Duration::ZERO, queue });
+        self.present
+            .insert(key, Client { id, door, heard: now, half_trip: Duration::ZERO, queue, full: None });
         self.deadlines.push(Reverse((now + PRESENCE_LIFE, Why::Life(id))));
         if door == Door::Socket {
             self.deadlines.push(Reverse((now, Why::Ping(id))));
@@ -307,7 +316,7 @@ impl Switchboard {
         }
         if !self.attempts.begin(caller, attempt) {
             let retry_after = ANSWER_TIME.as_secs() + 1;
-            return self.tell(caller, Hear::Limited { attempt: Some(attempt), retry_after });
+            return self.tell(caller, Hear::Limited { attempt: Some(attempt), retry_after }, now);
         }
         self.outputs.push_back(Output::Fate(Fate::Asked));
         self.deadlines.push(Reverse((now + ANSWER_TIME, Why::Answer(caller, attempt))));
@@ -342,7 +351,7 @@ impl Switchboard {
 
     fn delivered(&mut self, to: PeerId, parcel: Parcel, now: Instant) {
         match parcel {
-            Parcel::Hear(hear) => self.tell(to, hear),
+            Parcel::Hear(hear) => self.tell(to, hear, now),
             Parcel::Answer { from, attempt, accepted } => {
                 // A caller who is gone is not waited for; if it comes back in time, it hears that nobody answered.
                 let Some(caller) = self.present.get(&to) else { return };
@@ -358,25 +367,27 @@ impl Switchboard {
                     let delay_ms = (ours.max(theirs) - half_trip).as_millis() as u64;
                     Hear::Go { peer, attempt, delay_ms }
                 };
-                self.tell(to, Hear::Accepted { from, attempt, letter });
-                self.tell(to, go(from, ours));
+                self.tell(to, Hear::Accepted { from, attempt, letter }, now);
+                self.tell(to, go(from, ours), now);
                 self.deliver(from, Parcel::Hear(go(to, theirs)));
             }
             Parcel::Candidates { from, attempt, letter } => {
                 if self.attempts.receives(to, attempt, &from) {
-                    self.tell(to, Hear::Candidates { from, attempt, letter });
+                    self.tell(to, Hear::Candidates { from, attempt, letter }, now);
                 }
             }
         }
     }
 
-    /// Nothing happens where the key is not here.
-    fn tell(&mut self, key: PeerId, hear: Hear) {
+    /// Nothing happens where the key is not here. What does not fit is lost: strangers can fill a queue in a moment, and
+    /// shall not end anybody's conversation by that. Only who then reads nothing is cut off.
+    fn tell(&mut self, key: PeerId, hear: Hear, now: Instant) {
         let Some(client) = self.present.get_mut(&key) else { return };
         if client.queue.push(hear) {
             self.outputs.push_back(Output::Wake { client: client.id });
-        } else {
-            self.close(key, VecDeque::new(), CloseReason::TooSlow, "too much waits to be read");
+        } else if client.full.is_none() {
+            client.full = Some(now);
+            self.deadlines.push(Reverse((now + READ_TIME, Why::Unread(client.id))));
         }
     }
 
@@ -411,7 +422,7 @@ impl Switchboard {
                         if !declined {
                             self.outputs.push_back(Output::Fate(Fate::Unanswered));
                         }
-                        self.tell(caller, Hear::Unavailable { attempt });
+                        self.tell(caller, Hear::Unavailable { attempt }, now);
                     }
                 }
                 Why::Introduction(caller, attempt) => self.attempts.forget(caller, attempt),
@@ -419,6 +430,15 @@ impl Switchboard {
                     if self.keys.contains_key(&client) {
                         self.outputs.push_back(Output::Ping { client });
                         self.deadlines.push(Reverse((due.max(now) + PING_PERIOD, why)));
+                    }
+                }
+                Why::Unread(id) => {
+                    let full = self.client(id).and_then(|client| client.full);
+                    if full.is_some_and(|since| since + READ_TIME <= due)
+                        && let Some(&key) = self.keys.get(&id)
+                    {
+                        let text = "too much waits to be read";
+                        self.close(key, VecDeque::new(), CloseReason::TooSlow, text);
                     }
                 }
                 Why::Life(id) => {

@@ -256,13 +256,28 @@ fn the_newest_of_a_key_wins_and_hears_what_waited() {
 fn who_does_not_read_is_cut_off() {
     let mut board = Board::new();
     let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
-    for _ in 0..LIVE_QUEUE_MAX {
-        board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
-    }
+    let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
+    (0..=LIVE_QUEUE_MAX).for_each(|_| board.says(writer, note()));
+    board.waits(READ_TIME - MS);
     assert_eq!(board.closed, []);
-    board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
+    board.waits(MS);
     assert_eq!(board.closed, [(deaf, CloseReason::TooSlow, VecDeque::new())]);
     assert_eq!(board.hears(writer), []);
+}
+
+#[test]
+fn nobody_is_cut_off_by_what_a_stranger_sends() {
+    let mut board = Board::new();
+    let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
+    for _ in 0..3 {
+        // All before the reader's turn comes.
+        (0..2 * LIVE_QUEUE_MAX).for_each(|_| board.says(stranger, note()));
+        board.waits(READ_TIME / 2);
+        assert_eq!(board.hears(reader).len(), LIVE_QUEUE_MAX);
+        board.waits(READ_TIME / 2);
+    }
+    assert_eq!(board.closed, []);
 }
 
 #[test]

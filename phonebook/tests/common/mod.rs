@@ -173,8 +173,8 @@ impl Player {
 
     /// With the word of the key before.
     pub fn register_after(&self, old: &Self, name: &str, sequence: u64) -> Register {
-        let key_change = Some(KeyChange::signed(&old.0, &self.0));
-        Register { key_change, ..self.register(name, sequence) }
+        let key_changes = vec![KeyChange::signed(&old.0, &self.0)];
+        Register { key_changes, ..self.register(name, sequence) }
     }
 
     pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {

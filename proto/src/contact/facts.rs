@@ -5,7 +5,7 @@ use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     knock::{Knock, Note},
-    limit::ASKERS_MAX,
+    limit::{ASKERS_MAX, KEY_CHANGES_MAX},
     local::reply::Standing,
     phonebook::KeyChange,
 };
@@ -35,7 +35,7 @@ impl Contacts {
             Input::Noted { from, .. } if from == self.here.key => {}
             Input::Noted { from, note: Note::Accepted { nonce, .. } } => self.accepted(from, nonce, now),
             Input::Noted { from, note: Note::Join { name, secret } } => self.joined(from, name, secret, now),
-            Input::Noted { from, note: Note::KeyChanged(change) } => self.key_changed(from, &change, now),
+            Input::Noted { from, note: Note::KeyChanged(changes) } => self.key_changed(from, &changes, now),
             Input::Linked(key) => self.linked(&key, now),
             Input::Connected => {
                 self.book.contacts.iter_mut().for_each(|contact| contact.told = 0);
@@ -180,15 +180,14 @@ impl Contacts {
         }
     }
 
-    fn key_changed(&mut self, from: PeerId, change: &KeyChange, now: u64) {
-        let known = self.by_key(&change.from).filter(|at| self.book.contacts[*at].is_held());
-        let Some(at) = known.filter(|_| (from == change.from || from == change.to) && change.is_authentic())
-        else {
-            return;
-        };
-        if change.to != self.here.key {
+    fn key_changed(&mut self, from: PeerId, changes: &[KeyChange], now: u64) {
+        // Any of the older keys: this side may have missed several changes.
+        let held =
+            |change: &KeyChange| self.by_key(&change.from).filter(|at| self.book.contacts[*at].is_held());
+        let known = changes.iter().rev().take(KEY_CHANGES_MAX).find_map(held);
+        if let Some(at) = known.filter(|_| KeyChange::lead(changes, &from)) {
             // Where the new key is blocked or another contact, nothing moves.
-            self.take_key(at, change.to, now).ok();
+            self.take_key(at, from, now).ok();
         }
     }
 

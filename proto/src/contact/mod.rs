@@ -68,7 +68,9 @@ pub enum Policy {
 pub enum ContactError {
     #[error("{who} is no contact: see `fyteclubctl contacts list`")]
     NotAContact { who: String },
-    #[error("{who} does not ask to be a contact: to ask them, run fyteclubctl contacts add \"{who}\"")]
+    #[error(
+        "{who} does not ask to be a contact; `fyteclubctl contacts list` shows who does, `contacts add` asks a player"
+    )]
     DoesNotAsk { who: String },
     #[error("{who} is not blocked")]
     NotBlocked { who: String },

@@ -1,7 +1,7 @@
 //! A signed change of keys: the old one says which follows it, and the new one agrees.
 
 use super::authentic;
-use crate::{id::PeerId, proof::Proof, version::PROOF_VERSION};
+use crate::{id::PeerId, limit::KEY_CHANGES_MAX, proof::Proof, version::PROOF_VERSION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,14 @@ impl KeyChange {
         Proof::new("key change", PROOF_VERSION).field(self.from.as_bytes()).field(self.to.as_bytes())
     }
 
+    /// Whether these changes lead to `to`, one from where the one before ended, each signed by both its keys.
+    pub fn lead(changes: &[Self], to: &PeerId) -> bool {
+        changes.len() <= KEY_CHANGES_MAX
+            && changes.last().is_some_and(|last| last.to == *to)
+            && changes.windows(2).all(|pair| pair[0].to == pair[1].from)
+            && changes.iter().all(Self::is_authentic)
+    }
+
     /// Whether both keys signed this very change.
     pub fn is_authentic(&self) -> bool {
         let proof = self.proof();
@@ -61,5 +69,19 @@ mod tests {
         ] {
             assert!(!forged.is_authentic(), "{forged:?}");
         }
+    }
+
+    #[test]
+    fn changes_lead_step_by_step_to_one_key() {
+        let keys: Vec<SigningKey> = (1..=6).map(|seed| SigningKey::from_bytes(&[seed; 32])).collect();
+        let all: Vec<KeyChange> = keys.windows(2).map(|pair| KeyChange::signed(&pair[0], &pair[1])).collect();
+        let ids: Vec<PeerId> = keys.iter().map(PeerId::of).collect();
+        assert!(KeyChange::lead(&all[..1], &ids[1]) && KeyChange::lead(&all[1..], &ids[5]));
+        assert!(!KeyChange::lead(&[], &ids[0]));
+        assert!(!KeyChange::lead(&all[..2], &ids[1]), "not where it ends");
+        assert!(!KeyChange::lead(&all, &ids[5]), "too many");
+        assert!(!KeyChange::lead(&[all[0].clone(), all[2].clone()], &ids[3]), "a step is missing");
+        let forged = KeyChange { from: ids[0], ..all[2].clone() };
+        assert!(!KeyChange::lead(&[forged, all[3].clone()], &ids[4]));
     }
 }

@@ -27,9 +27,9 @@ pub struct Register {
     /// Who is told what of it.
     #[serde(default)]
     pub visibility: Visibility,
-    /// Where the name belongs to an older key: that key's word that this one follows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_change: Option<KeyChange>,
+    /// Where the name belongs to an older key: the changes that lead from it to this one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_changes: Vec<KeyChange>,
     /// Strictly rising per key; the phone book refuses one that it has already seen.
     pub sequence: u64,
     /// Unix milliseconds; refused when further than [`crate::limit::PROOF_TIME_WINDOW`] from the server's clock.
@@ -53,7 +53,7 @@ impl Register {
             port,
             public_key: PeerId::of(key),
             visibility,
-            key_change: None,
+            key_changes: Vec::new(),
             sequence,
             time,
             signature: String::new(),
@@ -62,8 +62,8 @@ impl Register {
         body
     }
 
-    /// What is signed: purpose `register`, then name, port, key, visibility, sequence, time. The key change is signed
-    /// by itself.
+    /// What is signed: purpose `register`, then name, port, key, visibility, sequence, time. Changes of key are signed
+    /// by themselves.
     pub fn proof(&self) -> Proof {
         Proof::new("register", PROOF_VERSION)
             .field(self.player_name.as_bytes())

@@ -23,7 +23,7 @@ fn the_phone_books_bodies_are_what_they_were() {
     let hidden = hidden_name("a secret of sixteen bytes", &name.parse().expect("a name"));
     let registered = Register::signed(&hidden, 7777, Visibility::Hidden, 5, 1_700_000_000_000, &key());
     let change = KeyChange::signed(&SigningKey::from_bytes(&[8; 32]), &key());
-    let follows = Register { key_change: Some(change.clone()), ..register.clone() };
+    let follows = Register { key_changes: vec![change.clone()], ..register.clone() };
     assert!(change.is_authentic());
     assert!(register.is_authentic() && unregister.is_authentic());
     let proof =
@@ -41,7 +41,7 @@ fn the_phone_books_bodies_are_what_they_were() {
         Example::json("key_change", change),
         Example::json("register", register),
         Example::json("register_hidden", registered),
-        Example::json("register_key_change", follows),
+        Example::json("register_key_changes", follows),
         Example::json("unregister", unregister),
         Example::json("found", found.clone()),
         Example::json("found_compat", Found { public_key: None, ..found.clone() }),

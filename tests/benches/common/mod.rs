@@ -9,6 +9,9 @@
 #![allow(dead_code)]
 
 pub mod echo;
+pub mod flow;
+#[cfg(target_os = "linux")]
+pub mod link;
 pub mod look;
 pub mod raw;
 pub mod roles;

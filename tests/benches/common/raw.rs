@@ -192,11 +192,11 @@ fn endpoint(server: Option<ServerConfig>) -> anyhow::Result<Endpoint> {
     Ok(Endpoint::new(config, server, socket.into(), Arc::new(TokioRuntime))?)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
     let digits = text.as_bytes().chunks(2);
     digits.map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
 }

@@ -1,7 +1,7 @@
 //! The bench started once more, as the other process of a reference.
 
-use super::{raw, town::runtime};
-use std::{env, process::Command};
+use super::{flow, raw, town::runtime};
+use std::{env, path::Path, process::Command};
 
 const ROLE: &str = "FYTECLUB_BENCH_ROLE";
 
@@ -13,16 +13,30 @@ pub enum Role {
     RawClient,
     /// A bare Unix socket: so many bytes in, so many out.
     Echo,
+    /// Bare TCP or quinn that sends as long as it is listened to.
+    Source,
+    /// What listens to it, and counts.
+    Sink,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::RawServer, "raw-server"), (Self::RawClient, "raw-client"), (Self::Echo, "echo")];
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::RawServer, "raw-server"),
+        (Self::RawClient, "raw-client"),
+        (Self::Echo, "echo"),
+        (Self::Source, "source"),
+        (Self::Sink, "sink"),
+    ];
 
     /// This very program, in that role.
     pub fn command(self) -> anyhow::Result<Command> {
+        self.inside(|program| Command::new(program))
+    }
+
+    /// The same with a command that somebody else makes for a program.
+    pub fn inside(self, make: impl FnOnce(&Path) -> Command) -> anyhow::Result<Command> {
         let name = Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name);
-        let mut command = Command::new(env::current_exe()?);
+        let mut command = make(&env::current_exe()?);
         command.env(ROLE, name);
         Ok(command)
     }
@@ -33,6 +47,8 @@ impl Role {
                 Self::RawServer => raw::serve().await,
                 Self::RawClient => raw::obey().await,
                 Self::Echo => super::echo::serve().await,
+                Self::Source => flow::serve().await,
+                Self::Sink => flow::count().await,
             }
         })
     }

@@ -7,6 +7,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -89,6 +90,19 @@ pub fn other_binaries() -> Option<PathBuf> {
     env::var_os("FYTECLUB_BENCH_OTHER").map(PathBuf::from)
 }
 
+/// Where a process runs: on this machine as it is, or inside something that a bench made.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub ip: IpAddr,
+    /// Makes the command for a program there.
+    pub inside: &'a dyn Fn(&Path) -> Command,
+}
+
+impl Place<'_> {
+    pub const HERE: Place<'static> =
+        Place { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), inside: &|program| Command::new(program) };
+}
+
 pub struct Town {
     dir: tempfile::TempDir,
     binaries: PathBuf,
@@ -105,9 +119,14 @@ impl Town {
 
     /// Of these programs.
     pub fn of(binaries: PathBuf) -> anyhow::Result<Self> {
+        Self::at(binaries, Place::HERE)
+    }
+
+    /// With the phone book there.
+    pub fn at(binaries: PathBuf, place: Place<'_>) -> anyhow::Result<Self> {
         // Not the system's folder for temporary files: that is often memory, and this is about disks.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let phonebook = phonebook(&binaries)?;
+        let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
         Ok(Self { dir, binaries, environment: Vec::new(), phonebook, url })
     }
@@ -118,25 +137,31 @@ impl Town {
 
     /// A daemon with a folder of its own that goes with it.
     pub async fn daemon(&self, player: &str) -> anyhow::Result<Daemon> {
+        self.daemon_at(player, Place::HERE).await
+    }
+
+    /// The same, there.
+    pub async fn daemon_at(&self, player: &str, place: Place<'_>) -> anyhow::Result<Daemon> {
         let dir = tempfile::tempdir_in(self.dir.path())?;
-        let mut daemon = self.daemon_in(dir.path(), player).await?;
+        let mut daemon = self.daemon_in(dir.path(), player, place, 0).await?;
         daemon._dir = Some(dir);
         Ok(daemon)
     }
 
-    /// A daemon in a folder that stays, new or with what a former life left there.
-    pub async fn daemon_in(&self, dir: &Path, player: &str) -> anyhow::Result<Daemon> {
-        self.daemon_at(dir, player, 0).await
-    }
-
-    /// A daemon at this port of loopback, or with 0 at any.
-    pub async fn daemon_at(&self, dir: &Path, player: &str, port: u16) -> anyhow::Result<Daemon> {
-        let listen = format!("127.0.0.1:{port}");
+    /// A daemon in a folder that stays, new or with what a former life left there, at this port, or with 0 at any.
+    pub async fn daemon_in(
+        &self,
+        dir: &Path,
+        player: &str,
+        place: Place<'_>,
+        port: u16,
+    ) -> anyhow::Result<Daemon> {
         let ipc = if cfg!(windows) {
             format!("fyteclub-bench-{}-{}", std::process::id(), player.replace([' ', '@'], "-"))
         } else {
             dir.join("s.sock").to_string_lossy().into_owned()
         };
+        let listen = SocketAddr::new(place.ip, port).to_string();
         let flags: [&OsStr; 13] = [
             "run".as_ref(),
             "--data-dir".as_ref(),
@@ -152,7 +177,7 @@ impl Town {
             "--log".as_ref(),
             "error".as_ref(),
         ];
-        let mut command = Command::new(program(&self.binaries, "fyteclubd"));
+        let mut command = (place.inside)(&program(&self.binaries, "fyteclubd"));
         let process = Process::start(command.args(flags).envs(self.environment.iter().cloned()))?;
         let client = Client::connect(&ipc).await?;
         Ok(Daemon { process, client, player: player.parse()?, _dir: None })
@@ -207,12 +232,20 @@ impl Daemon {
 }
 
 pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
-    let mut command = Command::new(program(binaries, "fyteclub-phonebook"));
+    phonebook_at(binaries, Place::HERE)
+}
+
+fn phonebook_at(binaries: &Path, place: Place<'_>) -> anyhow::Result<Process> {
+    let mut command = (place.inside)(&program(binaries, "fyteclub-phonebook"));
     // One client asks more than a million would.
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
     }
-    Process::start(command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "error"))
+    if !place.ip.is_loopback() {
+        command.arg("--plain-http");
+    }
+    let listen = SocketAddr::new(place.ip, 0).to_string();
+    Process::start(command.args(["--listen", &listen]).env("RUST_LOG", "error"))
 }
 
 fn program(binaries: &Path, name: &str) -> PathBuf {

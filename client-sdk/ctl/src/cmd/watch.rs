@@ -21,7 +21,7 @@ fn line(event: &Event) -> String {
         Event::State(status) => state(status),
         Event::PhonebookChanged { url, ok: true, .. } => format!("phone book {url} answers"),
         Event::PhonebookChanged { url, error, .. } => {
-            format!("phone book {url} does not answer: {}", error.as_deref().unwrap_or("no reason is known"))
+            format!("phone book {url}, not registered: {}", error.as_deref().unwrap_or("no reason is known"))
         }
         Event::PeerConnected { peer_id, player, path } => {
             format!("{} connected, {}", name(player, peer_id), words::path(*path))

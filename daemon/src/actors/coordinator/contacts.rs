@@ -19,19 +19,21 @@ use fyteclub_proto::{
     knock::{Callee, Knock, Note},
     local::{
         Event, Fault, FaultCode,
-        reply::{self, Invited},
+        reply::{self, Invited, Standing},
         request::{AddContact, Join, Who},
     },
     peer::CloseCode,
 };
 use std::time::Duration;
 
-/// How long what strangers cause may wait to be written: they must not make this machine write as often as they knock.
+/// How long a stranger's knock may wait to be written: they must not make this machine write as often as they knock.
 const SAVE_PAUSE: Duration = Duration::from_secs(2);
 /// Notes that tell of a changed key, said together: a phone book limits how much one client says.
 const ANNOUNCED_AT_ONCE: usize = 40;
-/// How often they are said again to those who have not come since.
-const ANNOUNCE_PERIOD: Duration = Duration::from_secs(5 * 60);
+/// How often the next of those who have not come since are told.
+const ANNOUNCE_PERIOD: Duration = Duration::from_secs(60);
+/// In how many periods each has had a turn, if there are not too many of them.
+const ANNOUNCE_ROUND: usize = 5;
 /// How often addresses are looked at whether they are to be written.
 const SETTLE_PERIOD: Duration = Duration::from_secs(30);
 
@@ -40,6 +42,8 @@ pub struct Own {
     pub machine: Contacts,
     file: ContactsFile,
     unsaved: bool,
+    /// Who is consented to has changed since the last write.
+    urgent: bool,
     /// A write is due soon.
     saving: bool,
     timer: Option<SpawnHandle>,
@@ -48,7 +52,7 @@ pub struct Own {
 impl Own {
     pub fn new(here: Here, policy: Policy, file: ContactsFile) -> Self {
         let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis());
-        Self { machine, file, unsaved: false, saving: false, timer: None }
+        Self { machine, file, unsaved: false, urgent: false, saving: false, timer: None }
     }
 
     /// Where a contact was reached last.
@@ -66,7 +70,7 @@ impl Own {
             tracing::warn!("{error}");
             Fault::new(FaultCode::Io, format!("{error}: it holds until the daemon stops"))
         })?;
-        self.unsaved = false;
+        (self.unsaved, self.urgent) = (false, false);
         Ok(())
     }
 
@@ -115,7 +119,7 @@ impl Coordinator {
             }
         });
         if !self.identity.changes().is_empty() {
-            ctx.run_interval(ANNOUNCE_PERIOD, |coordinator, _| coordinator.announce_key());
+            ctx.run_interval(ANNOUNCE_PERIOD, |coordinator, _| coordinator.announce_key(ANNOUNCE_ROUND));
         }
         self.drive_contacts(ctx);
     }
@@ -194,7 +198,7 @@ impl Coordinator {
             PhonebookFact::Changed { .. } | PhonebookFact::MoreAddresses { .. } => {}
             PhonebookFact::Connected => {
                 self.contacts_heard(Input::Connected, ctx);
-                self.announce_key();
+                self.announce_key(1);
             }
             PhonebookFact::Knocked(knock) => self.contacts_heard(Input::Knocked(knock), ctx),
             PhonebookFact::Noted { from, note } => self.contacts_heard(Input::Noted { from, note }, ctx),
@@ -210,6 +214,11 @@ impl Coordinator {
     fn drive_contacts(&mut self, ctx: &mut Context<Self>) {
         while let Some(output) = self.contacts.machine.poll() {
             self.contact_output(output, ctx);
+        }
+        // Before the yes that was posted just now leaves this thread: who hears it counts on it. Said in the log when it
+        // fails; the next change is another chance.
+        if self.contacts.urgent && self.contacts.unsaved {
+            self.contacts.save().ok();
         }
         if let Some(timer) = self.contacts.timer.take() {
             ctx.cancel_future(timer);
@@ -233,6 +242,8 @@ impl Coordinator {
                 self.bus.publish(Event::ContactRequest { contact });
             }
             Output::Changed { contact, gone } => {
+                // Who asked, and makes room for another, was consented to by nobody: strangers must not hurry us.
+                self.contacts.urgent |= contact.standing() != Standing::Asking;
                 self.refresh(&contact, gone);
                 let contact = self.shown(&contact);
                 self.bus.publish(Event::ContactChanged { contact, removed: gone });
@@ -288,15 +299,20 @@ impl Coordinator {
     }
 
     /// Tells those who may still know an older key of ours; who has linked with us since the start knows this one.
-    fn announce_key(&self) {
-        let changes = self.identity.changes();
-        let room = ANNOUNCED_AT_ONCE / changes.len().max(1);
+    /// `parts`: in how many times all of them.
+    fn announce_key(&mut self, parts: usize) {
+        if self.identity.changes().is_empty() {
+            return;
+        }
+        let note = Note::KeyChanged(self.identity.changes().to_vec());
         let held = self.contacts.machine.iter().filter_map(|contact| contact.peer_id);
         let unaware = held.filter(|key| self.contacts.machine.consents(key) && !self.aware.contains(key));
-        for to in unaware.take(room) {
-            for change in changes {
-                self.post(Post::Note { to, note: Note::KeyChanged(change.clone()) });
-            }
+        let unaware: Vec<PeerId> = unaware.collect();
+        let count = unaware.len().div_ceil(parts).min(ANNOUNCED_AT_ONCE);
+        let next = next_after(self.announced, unaware, count);
+        self.announced = next.last().copied().or(self.announced);
+        for to in next {
+            self.post(Post::Note { to, note: note.clone() });
         }
     }
 
@@ -337,6 +353,15 @@ impl Coordinator {
     }
 }
 
+/// So many of them in the order of keys, beginning after `last`: everybody has a turn, whoever comes or goes meanwhile.
+fn next_after(last: Option<PeerId>, mut all: Vec<PeerId>, count: usize) -> Vec<PeerId> {
+    all.sort_unstable();
+    let beginning = all.partition_point(|key| Some(*key) <= last);
+    all.rotate_left(beginning);
+    all.truncate(count);
+    all
+}
+
 /// The same phone book may go by two URLs, so this is no reason to refuse.
 fn say_strange_books(invitation: &Invitation, own: &[String]) {
     let is_own =
@@ -356,4 +381,24 @@ fn not_a_contact(player: &PlayerName) -> Fault {
             "{player} is no contact of yours: run fyteclubctl contacts add \"{player}\", or follow an invitation of theirs with fyteclubctl contacts join LINK"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_turn() {
+        let key = |number: u8| PeerId::from_bytes([number; 32]);
+        let mut all: Vec<PeerId> = (0..100).map(key).collect();
+        let first = next_after(None, all.clone(), 40);
+        assert_eq!(first, all[..40]);
+        // One who was told last comes, and is in the list no more.
+        all.retain(|known| *known != key(39));
+        let second = next_after(first.last().copied(), all.clone(), 40);
+        assert_eq!((second[0], second[39]), (key(40), key(79)));
+        let third = next_after(second.last().copied(), all.clone(), 40);
+        assert_eq!((third[19], third[20], third[39]), (key(99), key(0), key(19)));
+        assert_eq!(next_after(Some(key(99)), vec![], 40), []);
+    }
 }

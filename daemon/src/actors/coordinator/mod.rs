@@ -12,7 +12,7 @@ pub mod requests;
 use super::{
     listener::Accepted,
     mod_cache::ModCache,
-    peer::{self, Peer, PeerFact, Surroundings},
+    peer::{self, DialAt, Peer, PeerFact, Surroundings},
     phone_book::{LookupError, PhoneBook, PhonebookFact, Reach},
     upnp::Upnp,
 };
@@ -93,6 +93,8 @@ pub struct Coordinator {
     listing: Listing,
     /// Who has linked with us since the start, and so knows our key.
     aware: HashSet<PeerId>,
+    /// Whom of the others it was said to last.
+    announced: Option<PeerId>,
     peers: HashMap<PeerId, Known>,
     banned: HashMap<PeerId, Instant>,
     fetches: HashMap<PlayerName, Fetch>,
@@ -118,6 +120,7 @@ impl Coordinator {
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
+            announced: None,
             identity,
             own: Own::new(offer, published_file),
             around,
@@ -356,16 +359,19 @@ impl Coordinator {
                 (Ok(mut addrs), last) => {
                     // Where they were last comes last.
                     addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    Ok(addrs)
+                    DialAt::Known(addrs)
                 }
                 (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
                     coordinator.not_found(peer, &error);
-                    Err(error.to_string())
+                    DialAt::Unknown { cause: error.to_string() }
+                }
+                (Err(error @ LookupError::NotFound), Some(addr)) => {
+                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
                 }
                 // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => Ok(vec![last]),
+                (Err(_), Some(last)) => DialAt::Known(vec![last]),
             };
-            actor.do_send(peer::DialAt(at));
+            actor.do_send(at);
         }));
     }
 }

@@ -66,8 +66,8 @@ pub struct Registrant {
     /// Without a name there is nothing to register; introductions work all the same.
     pub player: Option<PlayerName>,
     pub listing: Listing,
-    /// What an older key of this player said of this one.
-    pub key_change: Option<KeyChange>,
+    /// From older keys of this player to this one.
+    pub key_changes: Vec<KeyChange>,
     /// The QUIC socket.
     pub local: SocketAddr,
     pub heartbeat: Duration,
@@ -154,13 +154,16 @@ impl PhoneBook {
     }
 
     fn register(&mut self, index: usize, ctx: &mut Context<Self>) {
-        let Registrant { identity, player, listing, key_change, local, .. } = &self.registrant;
+        let Registrant { identity, player, listing, key_changes, local, .. } = &self.registrant;
         let (Some(player), Some(book)) = (player, self.books.get(index)) else { return };
         let name = listing.name_of(player);
         let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
         let mut body =
             Register::signed(&name, local.port(), listing.visibility(), sequence, time, identity.key());
-        body.key_change.clone_from(key_change);
+        // Who has taken this key for the name needs no word of older ones, and no signatures to check.
+        if !matches!(book.state, Some(Ok(()))) {
+            body.key_changes.clone_from(key_changes);
+        }
         let http = book.http.clone();
         let request = async move { http.register(&body).await };
         ctx.spawn(request.into_actor(self).map(move |result, book, ctx| {

@@ -1,14 +1,16 @@
 //! The one UDP socket and the one QUIC endpoint on it, listening and dialling.
 
 use super::{
-    link::WINDOW_NEAR,
+    congestion::{INITIAL_WINDOW, Knee},
     tls::{self, Certificate, TlsError},
+    window,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt, congestion::CubicConfig,
+    TokioRuntime, TransportConfig, VarInt,
+    congestion::{ControllerFactory, CubicConfig},
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,8 +32,6 @@ const LOOPBACK_PACKET: u16 = 6500;
 /// How long one address may hesitate before the next is dialled as well (RFC 8305 §5 says 250 ms, for TCP to servers;
 /// peers are nearer, and of their addresses more are dead).
 const DIAL_PAUSE: Duration = Duration::from_millis(150);
-/// The first flight: 200 KB of small files within two round trips instead of five.
-const INITIAL_WINDOW: u64 = 128 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,11 +79,16 @@ impl QuicEndpoint {
     ) -> Result<Self, EndpointError> {
         let bind = |source| EndpointError::Bind { addr, source };
         let (socket, buffers) = socket(addr).map_err(bind)?;
-        let far = Arc::new(transport(SAFE_PACKET, PACKET));
+        let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee)));
         let mut server = ServerConfig::with_crypto(Arc::new(certificate.server()?));
         server.transport_config(far.clone()).max_incoming(256).incoming_buffer_size_total(4 << 20);
+        // Within this machine there is no path to be measured, and CUBIC costs less.
+        let mut cubic = CubicConfig::default();
+        cubic.initial_window(INITIAL_WINDOW);
         let packet = loopback_packet();
-        let nearby = Arc::new(transport(packet, packet));
+        let mut nearby = transport(packet, packet, Arc::new(cubic));
+        nearby.receive_window(VarInt::from_u32(window::NEAR as u32)).send_window(window::NEAR);
+        let nearby = Arc::new(nearby);
         let mut nearby_server = server.clone();
         nearby_server.transport_config(nearby.clone());
         let loopback = (nearby, Arc::new(nearby_server));
@@ -193,11 +198,13 @@ fn loopback_packet() -> u16 {
 }
 
 /// With packets of `first` bytes from the start, and up to `largest` once they were proven to arrive.
-fn transport(first: u16, largest: u16) -> TransportConfig {
+fn transport(
+    first: u16,
+    largest: u16,
+    controller: Arc<dyn ControllerFactory + Send + Sync>,
+) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(largest);
-    let mut cubic = CubicConfig::default();
-    cubic.initial_window(INITIAL_WINDOW);
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE.as_millis() as u32))))
@@ -206,11 +213,11 @@ fn transport(first: u16, largest: u16) -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_SERVED_MAX + 1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u64(WINDOW_NEAR).unwrap_or(VarInt::MAX))
-        .send_window(WINDOW_NEAR)
+        .receive_window(VarInt::from_u32(window::RECEIVE as u32))
+        .send_window(window::SEND)
         .datagram_receive_buffer_size(None)
         .mtu_discovery_config(Some(mtu))
         .initial_mtu(first)
-        .congestion_controller_factory(Arc::new(cubic));
+        .congestion_controller_factory(controller);
     transport
 }

@@ -1,6 +1,6 @@
 //! One live connection with its data keys: what pumps are given.
 
-use super::{stream::StreamError, tls};
+use super::{stream::StreamError, tls, window::Windows};
 use fyteclub_proto::{
     id::PeerId,
     local::reply::PathKind,
@@ -10,19 +10,9 @@ use fyteclub_proto::{
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-
-/// What a link may have under way in each direction before anything is known of its path.
-pub const WINDOW_NEAR: u64 = 3 << 20;
-/// And at most: 640 Mbit/s over 150 ms.
-const WINDOW_MAX: u64 = 12 << 20;
-/// The line that windows do not slow down, in bytes a second: 1 Gbit/s.
-const LINE: u64 = 125_000_000;
 
 /// Cheap to clone; the connection lives as long as one clone does, or until it is closed.
 #[derive(Clone)]
@@ -31,8 +21,8 @@ pub struct Link {
     peer: PeerId,
     end: End,
     keys: Arc<Keys>,
-    /// Shortest round trip so far, in microseconds: what the windows are for.
-    shortest: Arc<AtomicU64>,
+    /// None within this machine: those windows stay as they are.
+    windows: Option<Arc<Windows>>,
 }
 
 struct Keys {
@@ -59,21 +49,9 @@ impl Link {
             Sending { clock: EpochClock::new(Instant::now()), epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
-        let shortest = Arc::new(AtomicU64::new(u64::MAX));
-        let link = Self { connection, peer, end, keys: Arc::new(keys), shortest };
-        link.fit_window();
-        Some(link)
-    }
-
-    /// Windows are memory on both sides, and only a long path needs large ones: as much as [`LINE`] carries in a round
-    /// trip. In the shortest that was seen: a slow disk makes it longer, and a larger window would make it longer still.
-    fn fit_window(&self) {
-        let rtt = u64::try_from(self.connection.rtt().as_micros()).unwrap_or(u64::MAX);
-        if rtt < self.shortest.fetch_min(rtt, Ordering::Relaxed) {
-            let window = WINDOW_NEAR.saturating_add(rtt.saturating_mul(LINE / 1_000_000)).min(WINDOW_MAX);
-            self.connection.set_send_window(window);
-            self.connection.set_receive_window(VarInt::from_u64(window).unwrap_or(VarInt::MAX));
-        }
+        let near = connection.remote_address().ip().to_canonical().is_loopback();
+        let windows = (!near).then(|| Arc::new(Windows::new(Instant::now())));
+        Some(Self { connection, peer, end, keys: Arc::new(keys), windows })
     }
 
     pub fn peer(&self) -> PeerId {
@@ -117,16 +95,13 @@ impl Link {
     /// # Errors
     /// The connection is gone.
     pub async fn open_stream(&self) -> Result<(SendStream, RecvStream), StreamError> {
-        self.fit_window();
         Ok(self.connection.open_bi().await?)
     }
 
     /// # Errors
     /// The connection is gone.
     pub async fn accept_stream(&self) -> Result<(SendStream, RecvStream), quinn::ConnectionError> {
-        let stream = self.connection.accept_bi().await?;
-        self.fit_window();
-        Ok(stream)
+        self.connection.accept_bi().await
     }
 
     pub fn close(&self, code: CloseCode) {
@@ -145,6 +120,20 @@ impl Link {
     /// Datagrams that came from the peer so far: when they stop, so did the path.
     pub fn datagrams_heard(&self) -> u64 {
         self.connection.stats().udp_rx.datagrams
+    }
+
+    /// To be called while bytes are sent: what may be held for them follows the path.
+    pub fn sending(&self) {
+        if let Some(windows) = &self.windows {
+            windows.follow(&self.connection);
+        }
+    }
+
+    /// To be called with what has come: what may be held of it follows the path.
+    pub fn received(&self, bytes: u64) {
+        if let Some(windows) = &self.windows {
+            windows.received(&self.connection, bytes);
+        }
     }
 
     /// What the congestion window carries in a round trip: an upper estimate of the path's rate, in bytes a second.

@@ -1,9 +1,12 @@
-//! QUIC: the endpoint, its TLS, and frames on a stream. Nothing here decides; it carries and says what happened.
+//! QUIC: the endpoint, its TLS, its congestion controller, and frames on a stream. Nothing here decides; it carries and
+//! says what happened.
 
+pub mod congestion;
 pub mod endpoint;
 pub mod link;
 pub mod stream;
 pub mod tls;
+pub mod window;
 
 pub use endpoint::QuicEndpoint;
 pub use link::Link;

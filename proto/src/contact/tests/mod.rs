@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     invitation::Invitation,
     knock::Knock,
-    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX},
+    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, KEY_CHANGES_MAX, LETTER_BYTES_MAX},
     local::request::Who,
     phonebook::KeyChange,
 };
@@ -277,7 +277,7 @@ fn a_contact_takes_its_new_key_along() {
     outputs(&mut contacts);
     let forged = KeyChange { to: PeerId::of(&other), ..KeyChange::signed(&old, &new) };
     let stranger = KeyChange::signed(&other, &new);
-    let noted = |from, change| Input::Noted { from, note: Note::KeyChanged(change) };
+    let noted = |from, change| Input::Noted { from, note: Note::KeyChanged(vec![change]) };
     for input in [
         noted(from, forged),
         noted(PeerId::of(&other), stranger),
@@ -289,6 +289,37 @@ fn a_contact_takes_its_new_key_along() {
     contacts.handle(NOW, noted(to, KeyChange::signed(&old, &new)));
     assert!(outputs(&mut contacts).contains(&Output::Disconnect(from)));
     assert_eq!((contacts.name_of(&to), contacts.consents(&from)), (Some(&name("Bob")), false));
+}
+
+#[test]
+fn a_contact_who_missed_several_changes_of_key_takes_the_last() {
+    let keys: Vec<SigningKey> = (5..=9).map(|seed| SigningKey::from_bytes(&[seed; 32])).collect();
+    let changes: Vec<KeyChange> = keys.windows(2).map(|pair| KeyChange::signed(&pair[0], &pair[1])).collect();
+    let ids: Vec<PeerId> = keys.iter().map(PeerId::of).collect();
+    let last = Input::Noted { from: ids[4], note: Note::KeyChanged(changes.clone()) };
+    for (known, id) in ids[..4].iter().enumerate() {
+        let mut contacts = alice();
+        contacts.add(&name("Bob"), Some(*id), ONE, NOW).expect("added");
+        // Of a key in between, or with a step left out, it says nothing.
+        let between = Input::Noted { from: ids[2], note: Note::KeyChanged(changes.clone()) };
+        let gap = [changes[known].clone(), changes[3].clone()].to_vec();
+        contacts.handle(NOW, between);
+        if known < 2 {
+            contacts.handle(NOW, Input::Noted { from: ids[4], note: Note::KeyChanged(gap) });
+        }
+        assert_eq!(contacts.name_of(id), Some(&name("Bob")));
+        contacts.handle(NOW, last.clone());
+        assert_eq!((contacts.name_of(&ids[4]), contacts.consents(id)), (Some(&name("Bob")), false));
+    }
+}
+
+#[test]
+fn as_many_changes_of_key_as_are_told_fit_one_letter() {
+    let keys: Vec<SigningKey> =
+        (1..).take(KEY_CHANGES_MAX + 1).map(|seed| SigningKey::from_bytes(&[seed; 32])).collect();
+    let changes = keys.windows(2).map(|pair| KeyChange::signed(&pair[0], &pair[1])).collect();
+    let text = crate::codec::encode(&Note::KeyChanged(changes));
+    assert!(text.len() + crate::seal::TAG <= LETTER_BYTES_MAX, "{}", text.len());
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn note() {
     let seeds = [
         Note::Accepted { name: name(), nonce: Bytes([1; 16]) },
         Note::Join { name: name(), secret: Bytes([2; 16]) },
-        Note::KeyChanged(KeyChange::signed(&old, &new)),
+        Note::KeyChanged(vec![KeyChange::signed(&old, &new)]),
     ];
     let seeds: Vec<Vec<u8>> = seeds.iter().map(codec::encode).collect();
     fuzz!(seeds, |input: &[u8]| {

@@ -1,0 +1,41 @@
+//! CUBIC's window as a function of time (RFC 9438): how a flow grows among others that do the same.
+
+use std::time::{Duration, Instant};
+
+const C: f64 = 0.4;
+pub(super) const BETA: f64 = 0.7;
+
+/// One epoch: from one reduction to the next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cubic {
+    began: Instant,
+    /// Where the window was before the reduction, in packets.
+    top: f64,
+    /// Seconds until it is there again.
+    k: f64,
+    /// Where the epoch begins, in packets.
+    base: f64,
+}
+
+impl Cubic {
+    /// From `window` on, towards `top`; both in bytes.
+    pub(super) fn new(now: Instant, window: f64, top: f64, mtu: f64) -> Self {
+        let (base, top) = (window / mtu, top.max(window) / mtu);
+        Self { began: now, top, k: ((top - base) / C).cbrt(), base }
+    }
+
+    /// Bytes at `now`, a round trip ahead, and never below what Reno would have.
+    pub(super) fn window(&self, now: Instant, rtt: Duration, mtu: f64) -> f64 {
+        let age = now.saturating_duration_since(self.began);
+        let t = (age + rtt).as_secs_f64();
+        let cubic = C * (t - self.k).powi(3) + self.top;
+        let rounds = age.as_secs_f64() / rtt.as_secs_f64().max(0.000_1);
+        let reno = self.base + 3.0 * (1.0 - BETA) / (1.0 + BETA) * rounds;
+        cubic.max(reno) * mtu
+    }
+
+    /// As if the time until `now` since `then` had not been.
+    pub(super) fn skip(&mut self, then: Instant, now: Instant) {
+        self.began += now.saturating_duration_since(then);
+    }
+}

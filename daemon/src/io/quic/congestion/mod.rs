@@ -1,0 +1,60 @@
+//! How much may be in flight to a far peer: [`Knee`] makes a [`Flow`] for each path, and this is its wiring to quinn.
+//!
+//! The rules are in [`flow`], and know time only as an argument. Why not one of quinn's: docs/decisions/0021.
+
+mod cubic;
+mod flow;
+mod model;
+
+pub use flow::Flow;
+
+use quinn::congestion::{Controller, ControllerFactory};
+use quinn_proto::RttEstimator;
+use std::{any::Any, sync::Arc, time::Instant};
+
+/// The first flight: 200 KB of small files within two round trips instead of five.
+pub const INITIAL_WINDOW: u64 = 128 * 1024;
+
+/// Makes controllers that work at the knee of the path: where its rate is reached and its queue still empty.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Knee;
+
+impl ControllerFactory for Knee {
+    fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
+        Box::new(Flow::new(mtu, now))
+    }
+}
+
+impl Controller for Flow {
+    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, limited: bool, _: &RttEstimator) {
+        self.acked(now, sent, bytes, limited);
+    }
+
+    fn on_end_acks(&mut self, now: Instant, _: u64, _: bool, _: Option<u64>) {
+        self.settle(now);
+    }
+
+    fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost: u64) {
+        self.lost(now, sent, lost, persistent);
+    }
+
+    fn on_mtu_update(&mut self, mtu: u16) {
+        self.resize_packets(mtu);
+    }
+
+    fn window(&self) -> u64 {
+        Flow::window(self)
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        INITIAL_WINDOW
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
