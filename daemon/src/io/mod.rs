@@ -9,5 +9,6 @@ pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod private;
 pub mod quic;
+pub mod room;
 pub mod store;
 pub mod wall_clock;

@@ -6,6 +6,7 @@ use crate::io::{
         Link,
         stream::{StreamError, exact, read_frame, read_run, write_frame},
     },
+    room::Room,
     store::{Partial, Store, StoreError},
 };
 use fyteclub_proto::{
@@ -210,7 +211,7 @@ struct Record {
     kind: Kind,
     index: u32,
     nonce: [u8; 12],
-    sealed: Vec<u8>,
+    sealed: Room,
 }
 
 impl Order {
@@ -245,7 +246,7 @@ impl Order {
                         kind: header.kind,
                         index,
                         nonce: [0; 12],
-                        sealed: Vec::new(),
+                        sealed: Vec::new().into(),
                     });
                     continue;
                 }
@@ -274,15 +275,11 @@ impl Order {
 }
 
 /// Exactly `len` bytes, into memory that is not cleared first: at a GiB a second that is felt.
-async fn read_sealed(
-    recv: &mut RecvStream,
-    len: usize,
-    pulse: &mut Pulse<'_>,
-) -> Result<Vec<u8>, StreamError> {
-    let mut sealed = Vec::with_capacity(len);
+async fn read_sealed(recv: &mut RecvStream, len: usize, pulse: &mut Pulse<'_>) -> Result<Room, StreamError> {
+    let mut sealed = Room::of(len);
     let mut rest = recv.take(len as u64);
     while sealed.len() < len {
-        let read = rest.read_buf(&mut sealed).await;
+        let read = rest.read_buf(&mut *sealed).await;
         // What a QUIC stream says in the words of `std::io` is its own error, wrapped.
         let read = read.map_err(|e| e.downcast().map_or(StreamError::Short, StreamError::Read))?;
         if read == 0 {
@@ -351,7 +348,7 @@ impl Sink {
     fn one(
         &self,
         record: Record,
-        small: &mut Vec<(usize, Vec<u8>)>,
+        small: &mut Vec<(usize, Room)>,
         outcome: &mut Outcome,
     ) -> Result<(), Failed> {
         let Record { target: number, kind, index, nonce, mut sealed } = record;
@@ -370,7 +367,7 @@ impl Sink {
         let bytes = match kind {
             Kind::Zstd => {
                 let len = chunk_len(target.size, index).ok_or_else(wrong)?;
-                compression::decompress(&sealed, len).ok_or_else(wrong)?
+                compression::decompress(&sealed, len).ok_or_else(wrong)?.into()
             }
             _ => sealed,
         };
@@ -392,7 +389,7 @@ impl Sink {
     }
 
     /// Blobs of one chunk, many to a call.
-    fn store_small(&self, small: &[(usize, Vec<u8>)], outcome: &mut Outcome) -> Result<(), Failed> {
+    fn store_small(&self, small: &[(usize, Room)], outcome: &mut Outcome) -> Result<(), Failed> {
         let wrong = || Failed::Peer(CloseCode::WrongBytes);
         let trees: Vec<ChunkTree> = (small.iter())
             .map(|(number, _)| &self.targets[*number])

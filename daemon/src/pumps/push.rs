@@ -12,6 +12,7 @@ use crate::{
             Link,
             stream::{StreamError, read_frame, write_frame},
         },
+        room::Room,
         store::{BlobReader, ReadError, Store},
         wall_clock::unix_millis,
     },
@@ -216,9 +217,9 @@ impl Push {
             compress: self.compression.pays(link.rate_estimate()),
             changed: self.changed,
         };
-        let first = room();
+        let room = Room::take();
         let mut job = tokio::spawn(blocking(move || {
-            let records = source.records(first);
+            let records = source.records(room);
             (source, records)
         }));
         loop {
@@ -228,21 +229,15 @@ impl Push {
             }
             link.sending();
             // The next job runs while this one's bytes are written.
-            let next = room();
+            let room = Room::take();
             job = tokio::spawn(blocking(move || {
-                let records = source.records(next);
+                let records = source.records(room);
                 (source, records)
             }));
             let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(&mut records)).await;
             written.map_err(|_| StreamError::Short)??;
         }
     }
-}
-
-/// Memory for one job's bytes, taken where it will be given back: an allocator that keeps a heap for each thread would
-/// otherwise hold it once for every thread that ever made a record.
-fn room() -> Vec<u8> {
-    Vec::with_capacity(JOB_BYTES + TAG)
 }
 
 /// Makes a request's records, in order, a job at a time. Runs on blocking threads.
@@ -260,32 +255,41 @@ struct Source {
 
 impl Source {
     /// About [`JOB_BYTES`] of records, in `room` as far as it goes; none when the request is served.
-    fn records(&mut self, mut room: Vec<u8>) -> Vec<Bytes> {
+    fn records(&mut self, room: Room) -> Vec<Bytes> {
+        let mut room = Some(room);
         let mut records = Vec::new();
         // Small records share one buffer; a full chunk goes by itself, uncopied.
-        let mut small = Vec::new();
+        let mut small = Room::from(Vec::new());
         let (mut bytes, mut count) = (0, 0);
         while bytes < JOB_BYTES && count < JOB_RECORDS {
             let Some((header, body)) = self.record(&mut room) else { break };
             bytes += body.len();
             count += 1;
-            if body.len() < JOB_BYTES / 4 && small.capacity() == 0 {
-                small = std::mem::take(&mut room);
+            let alone = body.is_shared();
+            let needed = record::HEADER + if alone { 0 } else { body.len() };
+            if small.len() + needed > small.capacity() {
+                let next = match alone {
+                    true => Vec::with_capacity(needed).into(),
+                    false => room.take().unwrap_or_else(Room::take),
+                };
+                let full = std::mem::replace(&mut small, next);
+                records.extend((!full.is_empty()).then(|| full.into_bytes()));
             }
             small.extend_from_slice(&header.encode());
-            if body.len() < JOB_BYTES / 4 {
-                small.extend_from_slice(&body);
+            if alone {
+                let before = std::mem::replace(&mut small, Vec::new().into());
+                records.extend([before.into_bytes(), body.into_bytes()]);
             } else {
-                records.extend([Bytes::from(std::mem::take(&mut small)), Bytes::from(body)]);
+                small.extend_from_slice(&body);
             }
         }
         if !small.is_empty() {
-            records.push(Bytes::from(small));
+            records.push(small.into_bytes());
         }
         records
     }
 
-    fn record(&mut self, room: &mut Vec<u8>) -> Option<(Header, Vec<u8>)> {
+    fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
         let standing = share_rule(self.consent.asker(), self.right.standing());
         if standing == Verdict::Refuse {
             // What is under way ends as well.
@@ -312,17 +316,16 @@ impl Source {
         let (hash, tree) = (piece.hash, reader.tree());
         if std::mem::take(&mut piece.tree) {
             let list = tree.list().to_vec();
-            return self.sealed(Kind::Tree, hash, 0, list);
+            return self.sealed(Kind::Tree, hash, 0, list.into());
         }
         let (index, size) = (piece.first, tree.size());
         if index >= tree.chunks() {
             // Behind the blob's end there is nothing, and nothing has changed.
             self.current = None;
-            return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new()));
+            return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new().into()));
         }
         let len = chunk_len(size, index).unwrap_or(0);
-        let mut body = if len < JOB_BYTES / 4 { Vec::with_capacity(len + TAG) } else { std::mem::take(room) };
-        body.reserve_exact(len + TAG);
+        let mut body = Room::of_or(room, len + TAG);
         if let Err(error) = reader.read_chunk(index, &mut body) {
             self.current = None;
             return Some(self.lacking(&error));
@@ -333,25 +336,19 @@ impl Source {
             self.current = None;
         }
         match self.compress.then(|| compression::compress(&body)).flatten() {
-            Some(packed) => self.sealed(Kind::Zstd, hash, index, packed),
+            Some(packed) => self.sealed(Kind::Zstd, hash, index, packed.into()),
             None => self.sealed(Kind::Raw, hash, index, body),
         }
     }
 
-    fn sealed(
-        &mut self,
-        kind: Kind,
-        hash: BlobHash,
-        index: u32,
-        mut body: Vec<u8>,
-    ) -> Option<(Header, Vec<u8>)> {
+    fn sealed(&mut self, kind: Kind, hash: BlobHash, index: u32, mut body: Room) -> Option<(Header, Room)> {
         let header = Header { kind, len: body.len() as u32 };
         self.key.bulk().seal(self.nonces.advance()?, &record::place(kind, &hash, index), &mut body);
         Some((header, body))
     }
 
     /// What a peer is told of a blob that cannot be read: why exactly stays in our log.
-    fn lacking(&self, error: &ReadError) -> (Header, Vec<u8>) {
+    fn lacking(&self, error: &ReadError) -> (Header, Room) {
         tracing::debug!("a blob is not served: {error}");
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,
@@ -364,7 +361,7 @@ impl Source {
                 Kind::Changed
             }
         };
-        (Header { kind, len: 0 }, Vec::new())
+        (Header { kind, len: 0 }, Vec::new().into())
     }
 }
 
@@ -402,7 +399,7 @@ mod tests {
         };
         let mut kind = |contact: bool| {
             consent.set_contact(contact);
-            source.record(&mut room()).map(|(header, _)| header.kind)
+            source.record(&mut None).map(|(header, _)| header.kind)
         };
         let kinds = [kind(true), kind(true), kind(false), kind(false)];
         assert_eq!(kinds, [Some(Kind::Raw), Some(Kind::Raw), Some(Kind::Gone), None]);

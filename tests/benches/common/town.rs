@@ -26,12 +26,14 @@ pub struct Process {
 impl Process {
     /// Starts a program and waits for its first line on stdout.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        Self::start_talking(command.stdin(Stdio::null()))
+    }
+
+    /// As [`Process::start`], with the standard input that the command was given.
+    pub fn start_talking(command: &mut Command) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {command:?}"))?;
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
         let mut stdout = BufReader::new(child.stdout.take().context("a piped stdout")?);
         let mut greeting = String::new();
         let read = stdout.read_line(&mut greeting);
@@ -55,12 +57,23 @@ impl Process {
         self.child.wait()?;
         Ok(())
     }
+
+    /// kill -9, and it is gone when this returns.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// A process and its children.
+    pub fn family(pid: u32) -> Vec<u32> {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        std::iter::once(pid).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.kill();
     }
 }
 
@@ -102,6 +115,8 @@ impl Place<'_> {
 pub struct Town {
     dir: tempfile::TempDir,
     binaries: PathBuf,
+    /// What every daemon that starts from now on finds in its environment.
+    pub environment: Vec<(&'static str, String)>,
     pub phonebook: Process,
     pub url: String,
 }
@@ -122,7 +137,7 @@ impl Town {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
-        Ok(Self { dir, binaries, phonebook, url })
+        Ok(Self { dir, binaries, environment: Vec::new(), phonebook, url })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -137,16 +152,29 @@ impl Town {
     /// The same, there.
     pub async fn daemon_at(&self, player: &str, place: Place<'_>) -> anyhow::Result<Daemon> {
         let dir = tempfile::tempdir_in(self.dir.path())?;
+        let mut daemon = self.daemon_in(dir.path(), player, place, 0).await?;
+        daemon._dir = Some(dir);
+        Ok(daemon)
+    }
+
+    /// A daemon in a folder that stays, new or with what a former life left there, at this port, or with 0 at any.
+    pub async fn daemon_in(
+        &self,
+        dir: &Path,
+        player: &str,
+        place: Place<'_>,
+        port: u16,
+    ) -> anyhow::Result<Daemon> {
         let ipc = if cfg!(windows) {
             format!("fyteclub-bench-{}-{}", std::process::id(), player.replace([' ', '@'], "-"))
         } else {
-            dir.path().join("s.sock").to_string_lossy().into_owned()
+            dir.join("s.sock").to_string_lossy().into_owned()
         };
-        let listen = SocketAddr::new(place.ip, 0).to_string();
+        let listen = SocketAddr::new(place.ip, port).to_string();
         let flags: [&OsStr; 13] = [
             "run".as_ref(),
             "--data-dir".as_ref(),
-            dir.path().as_ref(),
+            dir.as_ref(),
             "--player".as_ref(),
             player.as_ref(),
             "--phonebook".as_ref(),
@@ -159,9 +187,9 @@ impl Town {
             "error".as_ref(),
         ];
         let mut command = (place.inside)(&program(&self.binaries, "fyteclubd"));
-        let process = Process::start(command.args(flags))?;
+        let process = Process::start(command.args(flags).envs(self.environment.iter().cloned()))?;
         let client = Client::connect(&ipc).await?;
-        Ok(Daemon { process, client, player: player.parse()?, _dir: dir })
+        Ok(Daemon { process, client, player: player.parse()?, _dir: None })
     }
 }
 
@@ -170,12 +198,16 @@ pub struct Daemon {
     process: Process,
     pub client: Client,
     pub player: PlayerName,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Daemon {
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     pub fn start_time(&self) -> Duration {

@@ -14,6 +14,38 @@ pub fn cpu(pid: u32) -> Option<Duration> {
     Some(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS))
 }
 
+/// Waits until a child of this process ends, and tells its CPU seconds. It has to be waited for afterwards: until then
+/// `/proc` still knows it.
+#[cfg(unix)]
+pub fn cpu_at_end(pid: u32) -> anyhow::Result<f64> {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let id = id.ok_or_else(|| anyhow::anyhow!("{pid} is no process"))?;
+    waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+    Ok(seconds(cpu(pid)))
+}
+
+#[cfg(not(unix))]
+pub fn cpu_at_end(_: u32) -> anyhow::Result<f64> {
+    anyhow::bail!("what an ended process used is only known on Unix")
+}
+
+/// Bytes that a process has written so far, to files for the most part: what goes through QUIC is sent, not written.
+pub fn written(pid: u32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
+}
+
+/// Stops a process where it is, for a last look.
+pub fn freeze(pid: u32) {
+    #[cfg(unix)]
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).ok();
+    }
+    #[cfg(not(unix))]
+    let _ = pid;
+}
+
 /// Bytes in memory now.
 pub fn rss(pid: u32) -> Option<u64> {
     status(pid, "VmRSS:")

@@ -21,7 +21,8 @@ pub struct Link {
     peer: PeerId,
     end: End,
     keys: Arc<Keys>,
-    windows: Arc<Windows>,
+    /// None within this machine: those windows stay as they are.
+    windows: Option<Arc<Windows>>,
 }
 
 struct Keys {
@@ -48,7 +49,8 @@ impl Link {
             Sending { clock: EpochClock::new(Instant::now()), epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
-        let windows = Arc::new(Windows::new(Instant::now()));
+        let near = connection.remote_address().ip().to_canonical().is_loopback();
+        let windows = (!near).then(|| Arc::new(Windows::new(Instant::now())));
         Some(Self { connection, peer, end, keys: Arc::new(keys), windows })
     }
 
@@ -122,12 +124,16 @@ impl Link {
 
     /// To be called while bytes are sent: what may be held for them follows the path.
     pub fn sending(&self) {
-        self.windows.follow(&self.connection);
+        if let Some(windows) = &self.windows {
+            windows.follow(&self.connection);
+        }
     }
 
     /// To be called with what has come: what may be held of it follows the path.
     pub fn received(&self, bytes: u64) {
-        self.windows.received(&self.connection, bytes);
+        if let Some(windows) = &self.windows {
+            windows.received(&self.connection, bytes);
+        }
     }
 
     /// What the congestion window carries in a round trip: an upper estimate of the path's rate, in bytes a second.

@@ -10,6 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Both, of a link within this machine, and for good: there is no distance to fill, and what is there to be measured is
+/// how busy the machine is (docs/decisions/0022).
+pub const NEAR: u64 = 3 << 20;
 /// All streams of a link together, to receive.
 pub const RECEIVE: u64 = 12 << 20;
 /// What a link may have sent and not heard of.

@@ -3,6 +3,7 @@
 use super::{
     Inner, Store, blobs::remove, error::StoreError, name::Ext, os, os::Likeness, os::Stamp, state::OwnFile,
 };
+use crate::io::room::Room;
 use fyteclub_proto::{
     chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
     id::BlobHash,
@@ -31,10 +32,10 @@ const ATTEMPTS: u32 = 3;
 /// Hashes `size` bytes of a file; `None` when it ends before. Needs one chunk of memory.
 pub(super) fn hash_file(file: &File, size: u64) -> io::Result<Option<ChunkTree>> {
     let mut builder = TreeBuilder::default();
-    let mut bytes = Vec::new();
+    let mut bytes = Room::of(size.min(CHUNK_SIZE as u64) as usize);
     for index in 0..chunk_count(size) {
-        bytes.resize(chunk_len(size, index).unwrap_or_default(), 0);
-        match os::read_exact_at(file, &mut bytes, u64::from(index) * CHUNK_SIZE as u64) {
+        let len = chunk_len(size, index).unwrap_or_default();
+        match os::read_vec_at(file, &mut bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
             Ok(()) => builder.push(&bytes),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),

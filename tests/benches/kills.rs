@@ -1,0 +1,208 @@
+//! kill -9 of either side in the middle of a fetch, again and again: what is lost each time, and whether a wrong byte is
+//! ever there. `FYTECLUB_BENCH_KILLS` says how many (1,000).
+//!
+//! After each kill every complete file of the receiver's store is read and must have the bytes of its name. What a
+//! receiver wrote before its death is what the kernel counted; what it kept is what it says is still missing.
+
+mod common;
+
+use anyhow::Context;
+use common::{
+    Floor, Spread, Table, env_or, judge,
+    look::{self, Noise},
+    scaled,
+    town::{Daemon, Place, Town, clear, runtime},
+    usage,
+};
+use fyteclub_client::{BlobHash, Error, Event, Events};
+use fyteclub_proto::local::reply::Fetched;
+use std::{
+    fs,
+    net::{Ipv4Addr, UdpSocket},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const ALICE: &str = "Alice Ashe@Gilgamesh";
+/// Latest moment of a life, after the fetch began, at which somebody is killed.
+const LIFE: Duration = Duration::from_millis(600);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct Tally {
+    wanted: usize,
+    kills: [usize; 2],
+    looks: usize,
+    files_read: u64,
+    wrong: usize,
+    /// Of each death of a receiver: bytes that it had written and not kept, and the seconds that they took.
+    lost: Vec<(f64, f64)>,
+}
+
+fn main() -> anyhow::Result<()> {
+    common::main(|| runtime()?.block_on(bench()))
+}
+
+async fn bench() -> anyhow::Result<()> {
+    let wanted: usize = env_or("FYTECLUB_BENCH_KILLS", 1000);
+    let town = Town::start()?;
+    let mut sizes = vec![16 << 20; scaled(16)];
+    sizes.extend(look::ramp(scaled(1000), 4 << 10, 256 << 10));
+    let folder = look::write(&town.path("look"), &sizes, 7)?;
+    look::age();
+    // Always at the same port, as a player's daemon is: whoever had a link to its former life learns at once that it ended.
+    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let mut alice = town.daemon_in(&town.path("alice"), ALICE, Place::HERE, port).await?;
+    alice.publish(&folder).await?;
+    alice.registered().await?;
+    let mut tally = Tally { wanted, ..Tally::default() };
+    let mut dice = Noise::new(env_or("FYTECLUB_BENCH_SEED", 1));
+    let began = Instant::now();
+    while tally.kills.iter().sum::<usize>() < wanted {
+        let number = tally.looks;
+        let home =
+            Home { dir: town.path(&format!("bob{number}")), player: format!("Bob Birch {number}@Balmung") };
+        one_look(&town, &mut alice, port, &home, &sizes, &mut dice, &mut tally).await?;
+        clear(&home.dir);
+        tally.looks += 1;
+    }
+    report(&tally, began.elapsed());
+    Ok(())
+}
+
+struct Home {
+    dir: PathBuf,
+    player: String,
+}
+
+impl Home {
+    async fn start(&self, town: &Town) -> anyhow::Result<Daemon> {
+        town.daemon_in(&self.dir, &self.player, Place::HERE, 0).await
+    }
+}
+
+/// One receiver, from nothing to everything, through as many lives as it takes.
+async fn one_look(
+    town: &Town,
+    alice: &mut Daemon,
+    port: u16,
+    home: &Home,
+    sizes: &[usize],
+    dice: &mut Noise,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let total = sizes.iter().sum::<usize>() as u64;
+    let mut bob = home.start(town).await?;
+    bob.befriend(alice).await?;
+    // What was there when this life began, and what it wrote before its end.
+    let (mut kept, mut written): (u64, Option<(f64, f64)>) = (0, None);
+    loop {
+        let mut events = bob.client.watch().await?;
+        let mut fetch = Box::pin(bob.client.fetch(&alice.player, None));
+        let enough = tally.kills.iter().sum::<usize>() >= tally.wanted;
+        // The clock of a life runs once it is known what is missing: then bytes flow.
+        let offered = tokio::select! {
+            missing = offered(&mut events) => Ok(missing?),
+            done = &mut fetch => Err(done),
+        };
+        let missing = match offered {
+            Ok(missing) => missing,
+            Err(done) => match over(done)? {
+                true => return check(&home.dir, sizes.len(), tally),
+                false => continue,
+            },
+        };
+        let now_kept = total.saturating_sub(missing);
+        if let Some((bytes, seconds)) = written.take() {
+            let lost = (kept as f64 + bytes - now_kept as f64).max(0.0);
+            tally.lost.push((lost, lost / (bytes / seconds)));
+        }
+        kept = now_kept;
+        let before = usage::written(bob.pid()).unwrap_or_default();
+        let began = Instant::now();
+        let life = if enough { PATIENCE } else { LIFE.mul_f64((dice.number() % 1000) as f64 / 1000.0) };
+        if let Ok(done) = tokio::time::timeout(life, &mut fetch).await {
+            match over(done)? {
+                true => return check(&home.dir, sizes.len(), tally),
+                false => continue,
+            }
+        }
+        drop(fetch);
+        let victim = (dice.number() % 2) as usize;
+        tally.kills[victim] += 1;
+        if victim == 0 {
+            alice.kill();
+            *alice = town.daemon_in(&town.path("alice"), ALICE, Place::HERE, port).await?;
+            continue;
+        }
+        usage::freeze(bob.pid());
+        let bytes = usage::written(bob.pid()).unwrap_or_default() - before;
+        written = Some((bytes as f64, began.elapsed().as_secs_f64()));
+        bob.kill();
+        check(&home.dir, 0, tally)?;
+        bob = home.start(town).await?;
+    }
+}
+
+/// Whether everything is there; not yet when the owner is still on its way back.
+fn over(done: Result<Fetched, Error>) -> anyhow::Result<bool> {
+    match done {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_retryable() => Ok(false),
+        Err(error) => Err(error).context("a fetch failed for good"),
+    }
+}
+
+/// Bytes that are missing, once the receiver knows.
+async fn offered(events: &mut Events) -> anyhow::Result<u64> {
+    let wait = async {
+        while let Some(event) = events.next().await {
+            if let Ok(Event::AppearanceOffered { missing_bytes, .. }) = event {
+                return Some(missing_bytes);
+            }
+        }
+        None
+    };
+    let missing = tokio::time::timeout(PATIENCE, wait).await.context("nothing was offered")?;
+    missing.context("the daemon ended")
+}
+
+/// Reads every complete file: each must have the bytes of its name.
+fn check(dir: &Path, least: usize, tally: &mut Tally) -> anyhow::Result<()> {
+    let mut count = 0;
+    for entry in fs::read_dir(dir.join("blobs")).into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let right = BlobHash::of(&fs::read(&path)?).to_string();
+        if !right.ends_with(&name) {
+            println!("  {} has the bytes of {right}", path.display());
+            tally.wrong += 1;
+        }
+        count += 1;
+    }
+    tally.files_read += count;
+    anyhow::ensure!(count >= least as u64, "{count} files of {least}");
+    Ok(())
+}
+
+fn report(tally: &Tally, took: Duration) {
+    let [owner, receiver] = tally.kills;
+    let title = format!(
+        "kills: {owner} of the owner, {receiver} of the receiver, {} looks came whole, in {:.0} s",
+        tally.looks,
+        took.as_secs_f64()
+    );
+    let mut table = Table::new(&title, &["", "per death of the receiver"]);
+    let lost = Spread::of(tally.lost.iter().map(|(bytes, _)| bytes / f64::from(1 << 20)));
+    table.row(["MiB fetched again".to_owned(), lost.to_string()]);
+    let mut seconds: Vec<f64> = tally.lost.iter().map(|(_, seconds)| *seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    let p99 = seconds.get(seconds.len() * 99 / 100).copied().unwrap_or(f64::NAN);
+    table.row(["seconds of progress".to_owned(), Spread::of(seconds.clone()).to_string()]);
+    table.row(["the 99th of 100".to_owned(), format!("{p99:.2}")]);
+    drop(table);
+    let worst = seconds.last().copied().unwrap_or(f64::NAN);
+    judge("most seconds of progress lost in one death", Spread::of([worst]), Floor::AtMost(1.0));
+    judge("files with wrong bytes", Spread::of([tally.wrong as f64]), Floor::AtMost(0.0));
+    println!("          {} complete files were read after kills", tally.files_read);
+}

@@ -1,0 +1,157 @@
+//! What a player could pick instead: iroh-blobs, HTTPS as nginx serves it and curl fetches it, Syncthing. The same files,
+//! from disk to disk of the same file system, in the same rounds, next to FyteClub and to raw quinn.
+//!
+//! A rival that is not here is named, with the way to get it. `FYTECLUB_BENCH_RIVALS=iroh,https` takes some of them,
+//! `FYTECLUB_BENCH_SETS=large` some of the files.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod https;
+mod iroh;
+mod ours;
+mod report;
+mod syncthing;
+
+use common::{
+    look::{self, ramp},
+    measured,
+    raw::{PACKET, Pair},
+    scaled,
+    town::{Town, runtime},
+    usage::Meter,
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// One set of files, in a folder that only it has.
+pub struct Set {
+    pub key: &'static str,
+    pub name: String,
+    /// A mod: the files are in `files` below it.
+    pub folder: PathBuf,
+    pub sizes: Vec<usize>,
+}
+
+impl Set {
+    fn write(town: &Town, key: &'static str, sizes: Vec<usize>, seed: u64) -> anyhow::Result<Self> {
+        let folder = look::write(&town.path(key), &sizes, seed)?;
+        let mib = sizes.iter().sum::<usize>() >> 20;
+        Ok(Self { key, name: format!("{mib} MiB in {} files", sizes.len()), folder, sizes })
+    }
+
+    pub fn files(&self) -> PathBuf {
+        self.folder.join("files")
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.sizes.iter().map(|size| *size as u64).sum()
+    }
+}
+
+/// One receiver that had nothing and then had everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    pub wall: f64,
+    /// Of all processes of both sides.
+    pub cpu: f64,
+    /// Most MiB of the sending and of the receiving side.
+    pub peaks: [f64; 2],
+    /// The same fetch once more.
+    pub again: f64,
+}
+
+impl Run {
+    pub const NONE: Self = Self { wall: f64::NAN, cpu: f64::NAN, peaks: [f64::NAN; 2], again: f64::NAN };
+}
+
+/// One set's sender, ready; every fetch is by a receiver that has nothing.
+pub trait Contestant {
+    fn name(&self) -> &'static str;
+    fn fetch(&mut self, round: usize) -> anyhow::Result<Run>;
+}
+
+fn main() -> anyhow::Result<()> {
+    common::main(bench)
+}
+
+/// What `key` names, or everything.
+fn chosen(key: &str, name: &str) -> bool {
+    std::env::var(key).map_or(true, |list| list.split(',').any(|one| one.trim() == name))
+}
+
+fn bench() -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let town = Town::start()?;
+    let count = scaled(2000);
+    let sets = [
+        ("large", vec![16 << 20; scaled(64)]),
+        ("mixed", ramp(count, 4 << 10, 256 << 10)),
+        ("tiny", vec![4096; count]),
+    ];
+    let mut raw = Pair::start(PACKET)?;
+    for (seed, (key, sizes)) in sets.into_iter().enumerate() {
+        if !chosen("FYTECLUB_BENCH_SETS", key) {
+            continue;
+        }
+        let set = Set::write(&town, key, sizes, seed as u64 + 1)?;
+        look::age();
+        let mut contestants = contestants(&town, &runtime, &set)?;
+        let rounds = measured(|number| round(&mut contestants, &mut raw, &set, number))?;
+        let names: Vec<_> = contestants.iter().map(|one| one.name()).collect();
+        drop(contestants);
+        report::print(&set, &names, &rounds);
+        common::town::clear(&set.folder);
+    }
+    Ok(())
+}
+
+fn contestants<'a>(
+    town: &'a Town,
+    runtime: &'a tokio::runtime::Runtime,
+    set: &Set,
+) -> anyhow::Result<Vec<Box<dyn Contestant + 'a>>> {
+    let mut all: Vec<Box<dyn Contestant + 'a>> = vec![Box::new(ours::Ours::start(town, runtime, set)?)];
+    let dir = town.path(&format!("{}-rivals", set.key));
+    std::fs::create_dir_all(&dir)?;
+    type Start<'a> = fn(&'a Town, &Path, &Set) -> anyhow::Result<Box<dyn Contestant + 'a>>;
+    let rivals: [(&str, Start<'a>); 3] =
+        [("iroh", iroh::start), ("https", https::start), ("syncthing", syncthing::start)];
+    for (name, start) in rivals {
+        if !chosen("FYTECLUB_BENCH_RIVALS", name) {
+            continue;
+        }
+        match start(town, &dir, set) {
+            Ok(rival) => all.push(rival),
+            Err(error) => println!("  absent: {name} is not compared: {error:#}"),
+        }
+    }
+    Ok(all)
+}
+
+/// The contestants in their order, and raw quinn at the end.
+fn round(
+    contestants: &mut [Box<dyn Contestant + '_>],
+    raw: &mut Pair,
+    set: &Set,
+    number: usize,
+) -> anyhow::Result<Vec<Run>> {
+    let count = contestants.len();
+    let mut runs = vec![Run::NONE; count];
+    // Who goes first changes, so that nobody always runs on what another left.
+    for index in (0..count).map(|n| (n + number) % count) {
+        let one = &mut contestants[index];
+        match one.fetch(number) {
+            Ok(run) => runs[index] = run,
+            Err(error) if index == 0 => return Err(error),
+            Err(error) => println!("  {} failed in round {number}: {error:#}", one.name()),
+        }
+    }
+    let meter = Meter::start(raw.pids());
+    let began = Instant::now();
+    raw.fetch(set.bytes())?;
+    let wall = began.elapsed().as_secs_f64();
+    runs.push(Run { wall, cpu: meter.cpu().iter().sum(), ..Run::NONE });
+    Ok(runs)
+}
