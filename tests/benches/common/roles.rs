@@ -24,7 +24,7 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::RawServer, "raw-server"),
         (Self::RawClient, "raw-client"),
         (Self::Echo, "echo"),
