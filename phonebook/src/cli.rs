@@ -95,6 +95,14 @@ pub(crate) struct Args {
     /// What clients call this phone book, with the port where they need one [default: whatever they say]
     #[arg(long, value_name = "HOSTS")]
     names: Option<String>,
+    /// Redis that all phone books behind one name share, or off [default: everything in memory]
+    ///
+    /// Other users of this machine can read a password here, so prefer the environment or the file for one.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Secret under which names are hashed there, the same for all; prefer the environment or the file
+    #[arg(long, value_name = "TEXT")]
+    redis_secret: Option<String>,
     /// How the log on stderr is written; RUST_LOG chooses what is in it
     #[arg(long, value_enum, default_value = "text", env = "FYTECLUB_PHONEBOOK_LOG")]
     pub(crate) log: LogFormat,
@@ -144,6 +152,8 @@ impl Args {
             ("limit_introduce_key", &self.limit_introduce_key),
             ("max_sockets", &self.max_sockets),
             ("names", &self.names),
+            ("redis", &self.redis),
+            ("redis_secret", &self.redis_secret),
         ] {
             if let Some(value) = value {
                 layers.flag(key, value)?;

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) enum Trouble {
     /// New names are refused; known ones are served.
     BookFull = 1,
+    /// Names are neither taken nor found; who is connected here stays so.
+    RedisGone = 2,
 }
 
 /// Any number of troubles at once. Whoever notices one sets it, and takes it back.
@@ -15,6 +17,11 @@ pub(crate) enum Trouble {
 pub(crate) struct Condition(AtomicU8);
 
 impl Condition {
+    /// With a trouble that is there until somebody takes it back.
+    pub(crate) fn beginning(trouble: Trouble) -> Self {
+        Self(AtomicU8::new(trouble as u8))
+    }
+
     pub(crate) fn set(&self, trouble: Trouble, is_so: bool) {
         let bit = trouble as u8;
         let before = match is_so {
@@ -37,11 +44,17 @@ mod tests {
 
     #[test]
     fn it_is_degraded_while_anything_is_wrong() {
-        let condition = Condition::default();
+        let condition = Condition::beginning(Trouble::RedisGone);
+        assert!(condition.is_degraded());
+        condition.set(Trouble::RedisGone, false);
         assert!(!condition.is_degraded());
         for is_so in [true, true, false, false] {
             condition.set(Trouble::BookFull, is_so);
             assert_eq!(condition.is_degraded(), is_so);
         }
+        condition.set(Trouble::BookFull, true);
+        condition.set(Trouble::RedisGone, true);
+        condition.set(Trouble::BookFull, false);
+        assert!(condition.is_degraded(), "one is left");
     }
 }

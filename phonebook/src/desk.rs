@@ -3,20 +3,23 @@
 use crate::{
     address::Network,
     audit::{Audit, Kind, Subject},
-    book::{Book, Terms},
+    book::Terms,
     clock::{Clock, Moment},
-    condition::Condition,
+    condition::{Condition, Trouble},
     config::{Config, Password},
-    limits::Limits,
+    limits::{Class, Limits},
     live::{Counters, Live},
     metrics::Metrics,
     problem::Problem,
+    records::Records,
+    shared::{self, Payer, Shared},
 };
-use std::{io, net::IpAddr, time::Duration};
+use fyteclub_proto::id::PeerId;
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(crate) book: Book,
+    pub(crate) records: Records,
     pub(crate) live: Live,
     clock: Clock,
     pub(crate) compat: bool,
@@ -34,12 +37,18 @@ impl Desk {
     pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
         // The original knows no owners, so there is nothing to remember.
         let pin = if config.compat { Duration::ZERO } else { config.pin };
-        let metrics = Metrics::new();
+        let terms = Terms { ttl: config.ttl, pin, max_records: config.max_records };
+        let gauges = config.redis.as_ref().map(|_| shared::Counters::default());
+        let metrics = Metrics::new(gauges.as_ref());
+        let shared = match (&config.redis, gauges) {
+            (Some(place), Some(gauges)) => Some(Arc::new(Shared::new(place, terms, &config.limits, gauges)?)),
+            _ => None,
+        };
         let counters =
             Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
         Ok(Self {
-            book: Book::new(Terms { ttl: config.ttl, pin, max_records: config.max_records }),
-            live: Live::new(&config.names, config.sockets_max(), counters),
+            records: Records::new(terms, shared.as_ref()),
+            live: Live::new(&config.names, config.sockets_max(), counters, shared),
             clock,
             compat: config.compat,
             debug_players: config.debug_players,
@@ -48,12 +57,39 @@ impl Desk {
             limits: Limits::new(&config.limits),
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
-            condition: Condition::default(),
+            // Until Redis was reached for the first time.
+            condition: config
+                .redis
+                .as_ref()
+                .map_or_else(Condition::default, |_| Condition::beginning(Trouble::RedisGone)),
         })
     }
 
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// What several phone books share, if they do.
+    pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
+        self.records.shared().cloned()
+    }
+
+    /// Charges the budgets that several phone books share, if they do. The own ones were charged.
+    pub(crate) async fn charge_shared(
+        &self,
+        class: Class,
+        payer: Payer<'_>,
+        cost: u32,
+    ) -> Result<(), Problem> {
+        let Some(shared) = self.records.shared() else { return Ok(()) };
+        let charged = shared.charge(class, payer, cost, self.now()).await;
+        Ok(charged.map_err(|missing| self.limits.limited(class, payer.by(), missing))?)
+    }
+
+    /// Charges a key, here and wherever budgets are shared. Only for what the key is proven to have signed.
+    pub(crate) async fn charge_key(&self, class: Class, key: &PeerId) -> Result<(), Problem> {
+        self.limits.check_key(class, key, 1)?;
+        self.charge_shared(class, Payer::Key(key), 1).await
     }
 
     /// Counts a refusal, and notes in the audit log what concerns security: once for each, wherever it was told.

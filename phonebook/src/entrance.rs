@@ -3,6 +3,7 @@
 
 use crate::{
     address::client_address, audit::Subject, desk::Desk, limits::Class, metrics::Route, problem::Problem,
+    shared::Payer,
 };
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -42,13 +43,31 @@ where
 }
 
 fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<(), Problem> {
-    route.class().map_or(Ok(()), |class| charge(desk, request, class, 1))
+    let (Some(class), Some(address)) = (route.class(), address_of(desk, request)) else { return Ok(()) };
+    Ok(desk.limits.check_address(class, address, 1)?)
+}
+
+/// What the door left to do: the budget that several phone books share. Nothing where none do.
+pub(crate) fn admit_shared(
+    desk: &web::Data<Desk>,
+    request: &HttpRequest,
+) -> Option<impl Future<Output = Result<(), Problem>> + use<>> {
+    desk.records.shared()?;
+    let class = Route::of(request.method(), request.path()).class()?;
+    let (desk, address) = (desk.clone(), address_of(desk, request)?);
+    Some(async move { desk.charge_shared(class, Payer::Address(address), 1).await })
 }
 
 /// Charges the request's address. For handlers, what the door could not know: how many names a batch has.
-pub(crate) fn charge(desk: &Desk, request: &HttpRequest, class: Class, cost: u32) -> Result<(), Problem> {
+pub(crate) async fn charge(
+    desk: &Desk,
+    request: &HttpRequest,
+    class: Class,
+    cost: u32,
+) -> Result<(), Problem> {
     let Some(address) = address_of(desk, request) else { return Ok(()) };
-    Ok(desk.limits.check_address(class, address, cost)?)
+    desk.limits.check_address(class, address, cost)?;
+    desk.charge_shared(class, Payer::Address(address), cost).await
 }
 
 /// The request is about this name, should it end in the audit log.

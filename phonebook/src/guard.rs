@@ -3,7 +3,7 @@
 //! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
 //! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
 
-use crate::{clock::Moment, desk::Desk, problem::Problem};
+use crate::{clock::Moment, desk::Desk, entrance, problem::Problem};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use fyteclub_proto::{
     id::{self, PeerId},
@@ -12,7 +12,10 @@ use fyteclub_proto::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::future::{Ready, ready};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 /// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
 pub(crate) const COMPAT_KEY_MAX: usize = 2048;
@@ -22,12 +25,37 @@ pub(crate) struct Admitted;
 
 impl FromRequest for Admitted {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Admission;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let desk =
             request.app_data::<web::Data<Desk>>().expect("the server shares its desk with every route");
-        ready(admit(request, desk).map(|()| Self))
+        match admit(request, desk) {
+            Ok(()) => match entrance::admit_shared(desk, request) {
+                Some(charged) => Admission::Asking(Box::pin(charged)),
+                None => Admission::Known(Some(Ok(()))),
+            },
+            refused => Admission::Known(Some(refused)),
+        }
+    }
+}
+
+/// Known at once, unless budgets are shared.
+pub(crate) enum Admission {
+    Known(Option<Result<(), Problem>>),
+    Asking(Pin<Box<dyn Future<Output = Result<(), Problem>>>>),
+}
+
+impl Future for Admission {
+    type Output = Result<Admitted, Problem>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Known(admitted) => {
+                Poll::Ready(admitted.take().expect("polled after its end").map(|()| Admitted))
+            }
+            Self::Asking(asking) => asking.as_mut().poll(cx).map_ok(|()| Admitted),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `entrance`, `limits` | around every request: budgets before, counters and audit after |
 //! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
+//! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
 //! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
 //! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
 //! | `switchboard` | who is present, which introductions run; a machine under virtual time |
@@ -40,8 +41,10 @@ mod live;
 mod metrics;
 mod operator;
 mod problem;
+mod records;
 mod routes;
 mod server;
+mod shared;
 mod start;
 mod sweep;
 mod switchboard;
@@ -54,5 +57,6 @@ pub use config::{Config, ConfigError, TlsFiles};
 pub use limits::{NotARate, Rate, Rates};
 pub use operator::Operator;
 pub use server::{Handle, Running, Server};
+pub use shared::{NotAPlace, Place};
 pub use start::StartError;
 pub use tls::TlsError;

@@ -6,6 +6,7 @@
 use crate::{
     book::Refused,
     limits::{By, Limited},
+    shared::{Away, Unwritten},
 };
 use actix_web::{
     HttpResponse, ResponseError,
@@ -68,6 +69,8 @@ pub enum Problem {
     #[error("there is no place for another client")]
     NoPlace,
     #[error(transparent)]
+    Away(#[from] Away),
+    #[error(transparent)]
     Refused(#[from] Refused),
 }
 
@@ -95,11 +98,21 @@ impl Problem {
             Self::NotWebSocket => "not_websocket",
             Self::Replaced => "replaced",
             Self::NoPlace => "full",
+            Self::Away(_) => "degraded",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
             Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
         })
+    }
+}
+
+impl From<Unwritten> for Problem {
+    fn from(unwritten: Unwritten) -> Self {
+        match unwritten {
+            Unwritten::Refused(refused) => refused.into(),
+            Unwritten::Away(away) => away.into(),
+        }
     }
 }
 
@@ -143,7 +156,7 @@ impl ResponseError for Problem {
             Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => StatusCode::UNAUTHORIZED,
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::Replaced => StatusCode::CONFLICT,
-            Self::NoPlace => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPlace | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -159,6 +172,9 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         if matches!(self, Self::NoPlace | Self::Refused(Refused::Full)) {
             response.insert_header((header::RETRY_AFTER, "60"));
+        }
+        if matches!(self, Self::Away(_)) {
+            response.insert_header((header::RETRY_AFTER, "5"));
         }
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
             // What still arrives belongs to no request.

@@ -9,6 +9,7 @@ use crate::{
     entrance,
     io::patience::Lines,
     operator, routes,
+    shared::tend,
     start::{self, StartError},
     sweep::{sweep, tidy},
     tls::Certificate,
@@ -106,6 +107,7 @@ impl Server {
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&desk), self.config.sweep_interval()));
         chores.spawn(tidy(Arc::clone(&desk)));
+        chores.spawn(tend(Arc::clone(&desk)));
         chores.spawn(Arc::clone(&lines).watch());
         if let Some(certificate) = self.certificate {
             chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));

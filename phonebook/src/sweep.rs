@@ -6,18 +6,20 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Runs until dropped.
 pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
+    // What is in Redis goes by itself.
+    let Some(book) = desk.records.own() else { return };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let swept = desk.book.sweep(desk.now());
-        desk.condition.set(Trouble::BookFull, desk.book.is_full());
+        let swept = book.sweep(desk.now());
+        desk.condition.set(Trouble::BookFull, book.is_full());
         tracing::debug!(
             expired = swept.expired,
             forgotten = swept.forgotten,
-            registered = desk.book.len(),
+            registered = book.len(),
             present = desk.live.present(),
-            held = desk.book.held(),
+            held = book.held(),
             "swept"
         );
     }

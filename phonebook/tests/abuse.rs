@@ -267,8 +267,7 @@ fn connections(wanted: usize) -> usize {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
-            .expect("the soft limit may rise to the hard one");
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("the hard limit may be had");
         // Other tests of this process have some open, too.
         let most = limit.maximum.map_or(wanted, |most| (most as usize).saturating_sub(1500) / 3);
         if most < wanted {

@@ -45,6 +45,8 @@ pub const PROOF_TIME_WINDOW: Duration = Duration::from_secs(120);
 pub const LOOKUP_NAMES_MAX: usize = 100;
 /// Longest message of `/api/live`, either way, in bytes of JSON.
 pub const LIVE_MESSAGE_MAX: usize = 4 * 1024;
+/// Longest entry that a phone book reads from another's hand: a live message, and to whom.
+pub const DISPATCH_MAX: usize = LIVE_MESSAGE_MAX + 1024;
 /// Messages that the phone book keeps for one client that does not read; one more, and the client is cut off.
 pub const LIVE_QUEUE_MAX: usize = 32;
 /// Introductions that one client may have under way.

@@ -46,23 +46,30 @@ impl Town {
 pub struct Phonebook {
     process: Option<Process>,
     addr: String,
+    args: Vec<String>,
     log: PathBuf,
     _folder: Arc<TempDir>,
 }
 
 impl Phonebook {
     async fn open(folder: Arc<TempDir>) -> Self {
-        Self::open_as(folder, "phonebook").await
+        Self::open_as(folder, "phonebook", &[]).await
     }
 
     /// One more in the same town.
     pub async fn another(town: &Town, name: &str) -> Self {
-        Self::open_as(town.folder.clone(), name).await
+        Self::another_with(town, name, &[]).await
     }
 
-    async fn open_as(folder: Arc<TempDir>, name: &str) -> Self {
+    /// The same, with more on its command line.
+    pub async fn another_with(town: &Town, name: &str, args: &[&str]) -> Self {
+        Self::open_as(town.folder.clone(), name, args).await
+    }
+
+    async fn open_as(folder: Arc<TempDir>, name: &str, args: &[&str]) -> Self {
         let log = folder.path().join(format!("{name}.stderr"));
-        let mut phonebook = Self { process: None, addr: "127.0.0.1:0".into(), log, _folder: folder };
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut phonebook = Self { process: None, addr: "127.0.0.1:0".into(), args, log, _folder: folder };
         phonebook.start().await;
         phonebook
     }
@@ -70,7 +77,7 @@ impl Phonebook {
     /// On the same port as before, once it had one.
     pub async fn start(&mut self) {
         let mut command = Command::new(program("fyteclub-phonebook"));
-        command.args(["--listen", &self.addr, "--operator", "off"]);
+        command.args(["--listen", &self.addr, "--operator", "off"]).args(&self.args);
         let mut process = Process::spawn("the phone book", command, self.log.clone());
         self.addr = process.says("listening on http://").await;
         self.process = Some(process);

@@ -4,7 +4,7 @@ mod password;
 mod sources;
 mod wanted;
 
-use crate::{address::Network, audit::AuditFile, limits::Rates, operator::Operator};
+use crate::{address::Network, audit::AuditFile, limits::Rates, operator::Operator, shared::Place};
 pub use password::Password;
 pub use sources::{ConfigError, ENV_PREFIX, KEYS, Layers, Origin};
 use std::{
@@ -54,6 +54,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Whether plain HTTP may be served beyond this machine.
     pub plain_http: bool,
+    /// The Redis that several phone books of one name share; `None`: everything is in memory.
+    pub redis: Option<Place>,
 }
 
 /// Where the program has the operator's page unless told otherwise.
@@ -88,6 +90,7 @@ impl Default for Config {
             max_connections: 32_768,
             max_sockets: 20_000,
             names: Vec::new(),
+            redis: None,
         }
     }
 }

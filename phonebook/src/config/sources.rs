@@ -3,7 +3,7 @@
 //! A mistake is told in one sentence: where it is, which key, what stands there, what to write instead.
 
 use super::{Config, OPERATOR, Password, TlsFiles, wanted::wanted};
-use crate::{address::Network, audit::AuditFile, limits::Rate, operator::Operator};
+use crate::{address::Network, audit::AuditFile, limits::Rate, operator::Operator, shared::Place};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 29] = [
     "listen",
     "ttl",
     "compat",
@@ -43,6 +43,8 @@ pub const KEYS: [&str; 27] = [
     "plain_http",
     "max_sockets",
     "names",
+    "redis",
+    "redis_secret",
 ];
 
 /// One sentence for the operator.
@@ -68,6 +70,11 @@ pub enum ConfigError {
          remove it or set `compat` to true"
     )]
     DebugWithoutCompat,
+    #[error(
+        "`redis` is of no use in compatibility mode, which is for one's own network; \
+         take one of `redis` and `compat` out"
+    )]
+    RedisWithCompat,
     #[error("`tls_cert` and `tls_key` belong together, and only one of them is there; add the other")]
     HalfACertificate,
 }
@@ -97,6 +104,8 @@ pub struct Layers {
     audit: Audit,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    redis: Option<Place>,
+    redis_secret: Option<String>,
 }
 
 /// Settings that mean something only with `audit`.
@@ -146,10 +155,17 @@ impl Layers {
 
     /// Checks what concerns several keys.
     pub fn finish(self) -> Result<Config, ConfigError> {
-        let Self { mut config, audit, tls_cert, tls_key } = self;
+        let Self { mut config, audit, tls_cert, tls_key, redis, redis_secret } = self;
         if config.debug_players && !config.compat {
             return Err(ConfigError::DebugWithoutCompat);
         }
+        if redis.is_some() && config.compat {
+            return Err(ConfigError::RedisWithCompat);
+        }
+        config.redis = redis.map(|place| match &redis_secret {
+            Some(secret) => place.with_secret(secret),
+            None => place,
+        });
         let Audit { path, size, full_addresses } = audit;
         config.audit = path.map(|path| AuditFile { path, size, full_addresses });
         config.tls = match (tls_cert, tls_key) {
@@ -208,9 +224,13 @@ impl Layers {
             "plain_http" => assign(&mut config.plain_http, truth(value)),
             "max_sockets" => assign(&mut config.max_sockets, within(value, 0..=1_000_000)),
             "names" => assign(&mut config.names, names(value)),
+            "redis" => assign(&mut self.redis, place(value)),
+            "redis_secret" => assign(&mut self.redis_secret, secret(value)),
             _ => unreachable!("`key` is one of KEYS"),
         };
         understood.ok_or_else(|| {
+            // What may hold a password is not shown.
+            let value = if key.starts_with("redis") && !value.is_empty() { "…" } else { value };
             let value = if value.is_empty() { "empty".to_owned() } else { format!("`{value}`") };
             ConfigError::BadValue { origin, key, value, wanted: wanted(key) }
         })
@@ -246,6 +266,16 @@ fn operator(text: &str) -> Option<Operator> {
 /// `Some(None)` takes back what a weaker source said.
 fn path(text: &str) -> Option<Option<PathBuf>> {
     if text.is_empty() { None } else { Some((!is_off(text)).then(|| text.into())) }
+}
+
+/// `Some(None)` takes back what a weaker source said.
+fn place(text: &str) -> Option<Option<Place>> {
+    if is_off(text) { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+/// Shorter ones are guessed.
+fn secret(text: &str) -> Option<Option<String>> {
+    (text.len() >= 16).then(|| Some(text.to_owned()))
 }
 
 fn full_or_cut(text: &str) -> Option<bool> {
@@ -326,8 +356,23 @@ mod tests {
             plain_http: true,
             max_sockets: 4,
             names: vec!["book.example".to_owned(), "192.0.2.7:3000".to_owned()],
+            redis: None,
         };
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_redis_is_set_with_its_secret_and_never_shown() {
+        let set = "redis = 'redis://:hunter2@127.0.0.1:7'\nredis_secret = '0123456789abcdef'";
+        let place: Place = "redis://:hunter2@127.0.0.1:7".parse().unwrap();
+        assert_eq!(from_file(set).unwrap().redis, Some(place.with_secret("0123456789abcdef")));
+        assert_eq!(from_file("redis = 'off'").unwrap().redis, None);
+        for bad in
+            ["redis = 'http://hunter2@h'", "redis_secret = 'hunter2'", &format!("{set}\ncompat = true")]
+        {
+            let told = from_file(bad).unwrap_err();
+            assert!(!told.contains("hunter2") && told.contains("redis"), "{told}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "audit_addresses" => "cut or full",
         "tls_cert" => "the path of a PEM file with the certificate and its chain, or off",
         "tls_key" => "the path of a PEM file with the certificate's key, or off",
+        "redis" => "redis://[user:password@]host[:port][/db], or unix:///path/of/socket, or off",
+        "redis_secret" => "16 characters or more, the same for all phone books that share the Redis",
         _ if key.starts_with("limit_") => "a rate, such as 100/s burst 1000 or 1/5s burst 10, or off",
         _ => "a number from 1 to 1000000, such as 32768",
     }

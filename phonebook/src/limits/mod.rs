@@ -157,9 +157,8 @@ impl Limits {
 
 impl<C: Clock + Clone> Limits<C> {
     fn with_clock(rates: &Rates, clock: &C, room: usize) -> Self {
-        let by_address = [rates.register, rates.lookup, rates.introduce, rates.socket];
         Self {
-            addresses: by_address.map(|rate| Budgets::new(rate, clock, room)),
+            addresses: Class::ALL.map(|class| Budgets::new(rates.by_address(class), clock, room)),
             registration_keys: Budgets::new(rates.register_key, clock, room),
             introduction_keys: Budgets::new(rates.introduce_key, clock, room),
             chance: RandomState::new(),
@@ -190,7 +189,8 @@ impl<C: Clock + Clone> Limits<C> {
         self.introduction_keys.forget_idle();
     }
 
-    fn limited(&self, class: Class, by: By, missing: Duration) -> Limited {
+    /// A refusal, for whoever found out how long is missing.
+    pub(crate) fn limited(&self, class: Class, by: By, missing: Duration) -> Limited {
         let seconds = missing.as_millis().div_ceil(1000).clamp(1, 7 * 86_400) as u32;
         let chance = self.chance.hash_one(self.refused.fetch_add(1, Ordering::Relaxed)) as u32;
         Limited { class, by, retry_after: seconds + chance % (seconds.div_ceil(2) + 1) }

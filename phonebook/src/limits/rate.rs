@@ -1,5 +1,6 @@
 //! A rate as an operator writes it: `100/s burst 1000`, `1/5s burst 10`, `off`.
 
+use super::Class;
 use governor::Quota;
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
@@ -31,13 +32,19 @@ impl Rate {
         sane.then_some(rate)
     }
 
-    pub(super) fn burst(&self) -> NonZeroU32 {
+    pub(crate) fn burst(&self) -> NonZeroU32 {
         self.burst
     }
 
+    /// After what time there is one more.
+    pub(crate) fn each(&self) -> Duration {
+        Duration::from_secs(self.seconds) / self.count.get()
+    }
+
     pub(super) fn quota(&self) -> Quota {
-        let each = Duration::from_secs(self.seconds) / self.count.get();
-        Quota::with_period(each).expect("at least a microsecond, see COUNT_MAX").allow_burst(self.burst)
+        Quota::with_period(self.each())
+            .expect("at least a microsecond, see COUNT_MAX")
+            .allow_burst(self.burst)
     }
 }
 
@@ -110,6 +117,23 @@ impl Rates {
         register_key: None,
         introduce_key: None,
     };
+
+    pub(crate) fn by_address(&self, class: Class) -> Option<Rate> {
+        match class {
+            Class::Registration => self.register,
+            Class::Lookup => self.lookup,
+            Class::Introduction => self.introduce,
+            Class::Socket => self.socket,
+        }
+    }
+
+    pub(crate) fn by_key(&self, class: Class) -> Option<Rate> {
+        match class {
+            Class::Registration => self.register_key,
+            Class::Introduction => self.introduce_key,
+            Class::Lookup | Class::Socket => None,
+        }
+    }
 }
 
 impl Default for Rates {

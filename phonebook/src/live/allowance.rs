@@ -1,32 +1,55 @@
 //! How much a client may say: what makes others listen costs its address's and its key's budget for introductions.
 
+use super::Live;
 use crate::{
     desk::Desk,
     limits::Class,
     problem::Problem,
-    switchboard::{Input, Parcel},
+    shared::Errand,
+    switchboard::{ClientId, Input, Parcel},
 };
 use fyteclub_proto::{
     id::PeerId,
+    letter::Attempt,
     phonebook::live::{Hear, Say},
 };
 use std::net::IpAddr;
 
-/// Whether this may be said now. If not, the client is told; its key has proven itself, so nobody else pays for it.
-pub(super) fn allows(desk: &Desk, key: &PeerId, address: IpAddr, say: &Say) -> bool {
-    let attempt = match say {
+/// Seconds after which a courier that is too busy now has worked off what waits.
+const BUSY: u32 = 2;
+
+/// Passes on what a client may say. If it may not, it is told; its key has proven itself, so nobody else pays for it.
+/// Where budgets are shared, the courier passes it on when they were charged.
+pub(super) fn speak(desk: &Desk, client: ClientId, key: &PeerId, address: IpAddr, say: Say) {
+    let live = &desk.live;
+    let attempt = match &say {
         Say::Introduce { attempt, .. } => Some(*attempt),
         Say::Knock { .. } | Say::Note { .. } => None,
         // Answers and candidates go where an introduction is known, or nowhere.
-        _ => return true,
+        _ => return live.said(client, say, book(desk)),
     };
     let limits = &desk.limits;
     let limited = limits
         .check_address(Class::Introduction, address, 1)
         .and_then(|()| limits.check_key(Class::Introduction, key, 1));
-    let Err(limited) = limited else { return true };
-    let hear = Hear::Limited { attempt, retry_after: limited.retry_after.into() };
-    desk.refused(&Problem::TooMany(limited), Some(address), None);
-    desk.live.hand(Input::Delivered { to: *key, parcel: Parcel::Hear(hear) }, None);
-    false
+    if let Err(limited) = limited {
+        desk.refused(&Problem::TooMany(limited), Some(address), None);
+        return live.limit(key, attempt, limited.retry_after);
+    }
+    let Some(shared) = &live.shared else { return live.said(client, say, book(desk)) };
+    if !shared.send(Errand::Say { client, key: *key, address, attempt, say: Box::new(say) }) {
+        live.limit(key, attempt, BUSY);
+    }
+}
+
+fn book(desk: &Desk) -> Option<(&crate::book::Book, crate::clock::Moment)> {
+    Some((desk.records.own()?, desk.now()))
+}
+
+impl Live {
+    /// Tells a client that what it said was too much.
+    pub(crate) fn limit(&self, key: &PeerId, attempt: Option<Attempt>, retry_after: u32) {
+        let hear = Hear::Limited { attempt, retry_after: retry_after.into() };
+        self.hand(Input::Delivered { to: *key, parcel: Parcel::Hear(hear) }, None);
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     clock::Moment,
     io::patience::Hold,
     metrics::Introductions,
+    shared::{Errand, Shared},
     switchboard::{ClientId, Door, Fate, Input, Output, Sequences, Switchboard},
 };
 use fyteclub_proto::{
@@ -27,7 +28,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
@@ -46,6 +47,8 @@ pub(crate) struct Live {
     /// Greeted or not.
     sockets: AtomicUsize,
     counters: Counters,
+    /// Where clients of other phone books of the same name are reached.
+    shared: Option<Arc<Shared>>,
     state: Mutex<State>,
     /// The next deadline has moved.
     rearmed: Notify,
@@ -113,12 +116,18 @@ enum News {
 }
 
 impl Live {
-    pub(crate) fn new(names: &[String], sockets_max: usize, counters: Counters) -> Self {
+    pub(crate) fn new(
+        names: &[String],
+        sockets_max: usize,
+        counters: Counters,
+        shared: Option<Arc<Shared>>,
+    ) -> Self {
         Self {
             greetings: Greetings::new(names),
             sockets_max,
             sockets: AtomicUsize::new(0),
             counters,
+            shared,
             state: Mutex::new(State {
                 board: Switchboard::default(),
                 sequences: Sequences::new(sockets_max.saturating_mul(4)),
@@ -159,6 +168,11 @@ impl Live {
         self.lock().board.len()
     }
 
+    /// Everybody who is present, and under which number.
+    pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
+        self.lock().board.clients()
+    }
+
     /// A place for one more socket. Whether its address may have one more was asked at the door.
     fn open(&self) -> Result<(), Ending> {
         if self.lock().stopping {
@@ -191,12 +205,21 @@ impl Live {
         let listener = Listener { waker: waker.clone(), hold, ping: false, ending: None };
         state.ears.insert(client, Ear::Socket(listener));
         self.step(&mut state, Input::Arrived { client, key, door: Door::Socket }, None);
+        self.announce(key, client);
         Ok(client)
     }
 
+    /// A new client of a key takes its seat from clients at other phone books.
+    fn announce(&self, key: PeerId, client: ClientId) {
+        if let Some(shared) = &self.shared {
+            // If too much waits already, the next renewal sees who sits there.
+            let _ = shared.send(Errand::Arrived { key, client });
+        }
+    }
+
     /// What a client said, judged already.
-    fn said(&self, client: ClientId, say: Say, book: (&Book, Moment)) {
-        self.hand(Input::Said { client, say }, Some(book));
+    fn said(&self, client: ClientId, say: Say, book: Option<(&Book, Moment)>) {
+        self.hand(Input::Said { client, say }, book);
     }
 
     /// What a socket is to send next, or its waker is kept.
@@ -222,11 +245,12 @@ impl Live {
         None
     }
 
-    fn hand(&self, input: Input, book: Option<(&Book, Moment)>) {
+    pub(crate) fn hand(&self, input: Input, book: Option<(&Book, Moment)>) {
         self.step(&mut self.lock(), input, book);
     }
 
-    /// One input and everything that follows from it. Names are resolved in `book`, which only what is said can need.
+    /// One input and everything that follows from it. Names are resolved in `book`, which only what is said can need,
+    /// or by the courier, who also brings what is for keys that are not here.
     fn step(&self, state: &mut State, input: Input, book: Option<(&Book, Moment)>) {
         let now = Instant::now();
         state.board.handle(now, input);
@@ -243,10 +267,14 @@ impl Live {
                     let ending = Ending { last, reason, text: text.to_owned() };
                     state.close(client, ending);
                 }
-                Output::Resolve { name, pending } => {
-                    let callee = book.and_then(|(book, now)| book.key_of(&name, now));
-                    state.board.handle(now, Input::Resolved { pending, callee });
-                }
+                Output::Resolve { name, pending } => match &self.shared {
+                    // What is not resolved is answered as a name that nobody has.
+                    Some(shared) => _ = shared.send(Errand::Resolve { name, pending }),
+                    None => {
+                        let callee = book.and_then(|(book, now)| book.key_of(&name, now));
+                        state.board.handle(now, Input::Resolved { pending, callee });
+                    }
+                },
                 Output::Fate(fate) => {
                     let Introductions { asked, accepted, declined, unanswered } =
                         &self.counters.introductions;
@@ -257,9 +285,12 @@ impl Live {
                         Fate::Unanswered => unanswered.inc(),
                     };
                 }
-                Output::Deliver { to, parcel } => {
-                    state.board.handle(now, Input::Delivered { to, parcel });
-                }
+                Output::Deliver { to, parcel } => match &self.shared {
+                    Some(shared) if state.board.present(&to).is_none() => {
+                        _ = shared.send(Errand::Deliver { to, parcel });
+                    }
+                    _ => state.board.handle(now, Input::Delivered { to, parcel }),
+                },
             }
         }
         let next = state.board.deadline().map(|(due, _)| due);

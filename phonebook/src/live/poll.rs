@@ -1,8 +1,9 @@
 //! The same conversation by requests: each says something and waits until there is something to hear.
 
-use super::{Ear, Live, Polls, allowance::allows, greeting, socket::welcome};
+use super::{Ear, Live, Polls, allowance::speak, greeting, socket::welcome};
 use crate::{
     address::client_address,
+    book::Refused,
     desk::Desk,
     entrance,
     limits::Class,
@@ -28,23 +29,26 @@ const HEAR_MAX: usize = 16;
 /// Answers one poll.
 pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Result<Polled, Problem> {
     let (live, now) = (&desk.live, desk.now());
-    let known = live.lock().sequences.knows(&body.public_key, Instant::now());
+    let shared = live.shared.as_deref();
+    // Where sequences are shared, Redis says what it knows when one is taken.
+    let known = shared.is_some() || live.lock().sequences.knows(&body.public_key, Instant::now());
     let said = live.greetings.hear(body, greeting::host(request).as_deref(), known, now)?;
     if live.lock().board.present(&body.public_key).is_none() {
         // It takes a place, as a socket does, and keys cost nothing.
-        entrance::charge(desk, request, Class::Socket, 1)?;
+        entrance::charge(desk, request, Class::Socket, 1).await?;
     }
     let peer = request.peer_addr().expect("a request that came over TCP has a peer");
     let address = client_address(peer, request.headers(), &desk.trusted_proxies);
+    if let Some(shared) = shared {
+        shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;
+    }
     let welcome = welcome(LIVE_VERSIONS[0], address);
     let Some(client) = live.attach_poll(body)? else {
         let hear = vec![Hear::Restarting { after_ms: 1000 }];
         return Ok(Polled { welcome, hear });
     };
     for say in said {
-        if allows(desk, &body.public_key, address, &say) {
-            live.said(client, say, (&desk.book, now));
-        }
+        speak(desk, client, &body.public_key, address, say);
     }
     let waiting = Waiting { live, client, number: body.sequence };
     let wait = Duration::from_millis(body.wait).min(POLL_TIME_MAX);
@@ -65,16 +69,21 @@ impl Live {
         if here.is_none() && state.board.len() >= self.sockets_max {
             return Err(Problem::NoPlace);
         }
-        state.sequences.take(key, body.sequence, Instant::now()).map_err(|refused| match refused {
-            Unsequenced::Stale { newest } => crate::book::Refused::Stale { newest }.into(),
-            Unsequenced::Full => Problem::NoPlace,
-        })?;
-        let client = match here {
-            Some((client, Door::Polls)) => client,
-            _ => state.number(),
+        if self.shared.is_none() {
+            state.sequences.take(key, body.sequence, Instant::now()).map_err(|refused| match refused {
+                Unsequenced::Stale { newest } => Problem::from(Refused::Stale { newest }),
+                Unsequenced::Full => Problem::NoPlace,
+            })?;
+        }
+        let (client, new) = match here {
+            Some((client, Door::Polls)) => (client, false),
+            _ => (state.number(), true),
         };
         state.ears.entry(client).or_insert_with(|| Ear::Polls(Polls::default()));
         self.step(&mut state, Input::Arrived { client, key, door: Door::Polls }, None);
+        if new {
+            self.announce(key, client);
+        }
         Ok(Some(client))
     }
 }

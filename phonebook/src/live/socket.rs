@@ -4,7 +4,7 @@
 //! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
 //! for a connection.
 
-use super::{Ending, News, allowance::allows, greeting};
+use super::{Ending, News, allowance::speak, greeting};
 use crate::{
     address::client_address,
     desk::Desk,
@@ -224,10 +224,7 @@ impl Socket {
                 }
             }
             (Stage::Present { client, key, address }, say) if greeting::is_in_turn(&say, key) => {
-                if allows(&self.desk, key, *address, &say) {
-                    let now = self.desk.now();
-                    self.desk.live.said(*client, say, (&self.desk.book, now));
-                }
+                speak(&self.desk, *client, key, *address, say);
             }
             (Stage::Present { .. } | Stage::Greeting(_), _) => self.fault("out of turn, or another's knock"),
             (Stage::Closed, _) => {}

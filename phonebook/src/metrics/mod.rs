@@ -9,6 +9,7 @@ use crate::{
     io::process,
     limits::{By, Class, Limited},
     problem::Problem,
+    shared,
 };
 use actix_web::http::StatusCode;
 use prometheus_client::{
@@ -111,7 +112,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `shared`: where several phone books share a Redis.
+    pub(crate) fn new(shared: Option<&shared::Counters>) -> Self {
         let mut registry = Registry::with_prefix("fyteclub_phonebook");
         let requests = Family::<Answered, Counter>::default();
         let latency = Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(LATENCIES));
@@ -165,6 +167,12 @@ impl Metrics {
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register_with_unit("uptime", "Since the start", Unit::Seconds, metrics.uptime.clone());
         r.register("audit_dropped", "Security events that were not written", metrics.audit_dropped.clone());
+        if let Some(shared::Counters { up, sent, received, dropped }) = shared {
+            r.register("redis_up", "Whether the shared Redis answers", up.clone());
+            r.register("parcels_sent", "Messages for clients of other phone books", sent.clone());
+            r.register("parcels_received", "Messages from other phone books", received.clone());
+            r.register("parcels_dropped", "Messages that got to no other phone book", dropped.clone());
+        }
         if process::memory().is_some() {
             r.register_with_unit("memory", "Resident memory", Unit::Bytes, metrics.memory.clone());
             r.register("descriptors", "Open file descriptors", metrics.descriptors.clone());

@@ -26,14 +26,16 @@ pub(super) struct Status {
     /// Bytes; `null` where the system does not tell cheaply.
     memory: Option<u64>,
     descriptors: Option<usize>,
+    /// Whether the Redis that several phone books share answers; `null` where none is used.
+    redis: Option<bool>,
     /// `null`: this build has no relay.
     relay_bytes: Option<u64>,
 }
 
 pub(super) fn readings(desk: &Desk, lines: &Lines) -> Readings {
     Readings {
-        users: desk.book.len(),
-        held: desk.book.held(),
+        users: desk.records.len(),
+        held: desk.records.held(),
         connections: lines.count(),
         uptime: desk.now().steady,
         audit_dropped: desk.audit.as_ref().map_or(0, |audit| audit.dropped()),
@@ -61,6 +63,7 @@ pub(super) fn now(desk: &Desk, lines: &Lines) -> Status {
         audit_dropped,
         memory: process::memory(),
         descriptors: process::descriptors(),
+        redis: desk.shared().map(|shared| shared.counters.up.get() == 1),
         relay_bytes: None,
     }
 }
@@ -78,6 +81,11 @@ pub(super) fn page(template: &str, status: &Status) -> String {
         ("connections", "Open connections", status.connections.to_string()),
         ("limited", "Refused by limits", status.limited.to_string()),
         ("names", "Names in memory", status.names.to_string()),
+        (
+            "redis",
+            "Redis",
+            status.redis.map_or("not used", |up| if up { "answers" } else { "gone" }).to_owned(),
+        ),
         ("relayBytes", "Relayed", status.relay_bytes.map_or_else(|| "no relay".to_owned(), bytes)),
         ("memory", "Memory", known(status.memory.map(bytes))),
         ("descriptors", "Open files", known(status.descriptors.map(|count| count.to_string()))),

@@ -28,11 +28,11 @@ struct Player {
 }
 
 pub(super) async fn players(_: Admitted, desk: web::Data<Desk>) -> Result<HttpResponse, Problem> {
-    if !desk.debug_players {
+    let Some(book) = desk.records.own().filter(|_| desk.debug_players) else {
         return Err(Problem::NoEndpoint);
-    }
+    };
     let now = desk.now();
-    let players = desk.book.listed(PLAYERS_MAX, now).into_iter().filter_map(|(player_name, found)| {
+    let players = book.listed(PLAYERS_MAX, now).into_iter().filter_map(|(player_name, found)| {
         let address = found.address?;
         Some(Player {
             player_name,
@@ -42,7 +42,7 @@ pub(super) async fn players(_: Admitted, desk: web::Data<Desk>) -> Result<HttpRe
             age: now.unix_millis().saturating_sub(found.last_seen) / 1000,
         })
     });
-    Ok(HttpResponse::Ok().json(Players { count: desk.book.len(), players: players.collect() }))
+    Ok(HttpResponse::Ok().json(Players { count: book.len(), players: players.collect() }))
 }
 
 /// `2023-11-14T22:13:20.000Z` for Unix milliseconds, as JavaScript's `toISOString`.

@@ -31,7 +31,7 @@ fn health(desk: &Desk, code: StatusCode, status: &'static str) -> HttpResponse {
     HttpResponse::build(code).json(Health {
         service: "fyteclub-phonebook",
         status,
-        active_users: desk.book.len(),
+        active_users: desk.records.len(),
         timestamp: desk.now().unix_millis(),
     })
 }

@@ -50,7 +50,7 @@ pub(super) async fn lookup(
     let encoded = encoded_name(&request).ok_or(Problem::NoEndpoint)?;
     let name = percent_decoded(encoded).ok_or(Problem::BadEncoding)?;
     guard::check_name(&name)?;
-    let found = desk.book.lookup(&name, desk.now()).ok_or(Problem::NoPlayer)?;
+    let found = desk.records.lookup(&name, desk.now()).await?.ok_or(Problem::NoPlayer)?;
     Ok(HttpResponse::Ok().json(answer(found)))
 }
 
@@ -77,13 +77,11 @@ async fn lookup_many(
     }
     // At most a hundred.
     let count = players.len() as u32;
-    entrance::charge(desk, request, Class::Lookup, count)?;
+    entrance::charge(desk, request, Class::Lookup, count).await?;
     desk.metrics.lookups.inc_by(count.into());
-    let now = desk.now();
-    let found = players.into_iter().filter_map(|name| {
-        let found = desk.book.lookup(&name, now)?;
-        Some((name, answer(found)))
-    });
+    let names: Vec<&str> = players.iter().map(String::as_str).collect();
+    let found = desk.records.lookup_many(&names, desk.now()).await?;
+    let found = players.into_iter().zip(found).filter_map(|(name, found)| Some((name, answer(found?))));
     Ok(HttpResponse::Ok().json(Answers { players: found.collect() }))
 }
 

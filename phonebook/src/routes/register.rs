@@ -36,14 +36,15 @@ pub(super) async fn register(
     let address = SocketAddr::new(client_address(peer, request.headers(), &desk.trusted_proxies), port);
     if desk.compat {
         let contact = Contact { address, key: unsigned_key(&fields)?, visibility: Visibility::Listed };
-        desk.book.register(name, contact, None, now)?;
+        let book = desk.records.own().ok_or(Problem::NoEndpoint)?;
+        book.register(name, contact, None, now)?;
     } else {
         let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
-        desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
+        desk.charge_key(Class::Registration, &body.public_key).await?;
         let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
         let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();
         let claim = Claim { sequence: body.sequence, time: body.time, follows: &follows };
-        desk.book.register(name, contact, Some(claim), now)?;
+        desk.records.register(name, contact, claim, now).await?;
     }
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"success":true}"#))
 }

@@ -23,7 +23,7 @@ pub(super) async fn status(_: Admitted, desk: web::Data<Desk>) -> HttpResponse {
         name: "FyteClub Phone Book",
         version: "1.0.0",
         uptime: now.steady.as_secs(),
-        active_users: desk.book.len(),
+        active_users: desk.records.len(),
         timestamp: now.unix_millis(),
     })
 }

@@ -25,11 +25,11 @@ pub(super) async fn unregister(
 
     let now = desk.now();
     let existed = match desk.compat {
-        true => desk.book.unregister(name, None, now)?,
+        true => desk.records.own().ok_or(Problem::NoEndpoint)?.unregister(name, None, now)?,
         false => {
             let body = guard::signed_unregister(&fields, name.to_owned(), now)?;
-            desk.limits.check_key(Class::Registration, &body.public_key, 1)?;
-            desk.book.unregister(name, Some((&body.public_key, body.sequence)), now)?
+            desk.charge_key(Class::Registration, &body.public_key).await?;
+            desk.records.unregister(name, (&body.public_key, body.sequence), now).await?
         }
     };
     Ok(HttpResponse::Ok().json(Unregistered { success: true, existed }))

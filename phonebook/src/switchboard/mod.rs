@@ -11,6 +11,7 @@ mod sequences;
 mod tests;
 
 use attempts::Attempts;
+pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
     id::PeerId,
     knock::{Callee, Knock},
@@ -46,25 +47,6 @@ pub(crate) struct ClientId(pub(crate) u64);
 pub(crate) enum Door {
     Socket,
     Polls,
-}
-
-/// Something for the holder of a key, wherever it is connected. Whoever sends it learns nothing of its fate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Parcel {
-    Hear(Hear),
-    /// A callee's answer, for the side that knows whether `from` was asked: a letter and the callee's half round trip, or
-    /// no.
-    Answer {
-        from: PeerId,
-        attempt: Attempt,
-        accepted: Option<(Letter, Duration)>,
-    },
-    /// A callee's candidates, likewise.
-    Candidates {
-        from: PeerId,
-        attempt: Attempt,
-        letter: Letter,
-    },
 }
 
 /// What waits for a name to be resolved.
@@ -117,6 +99,11 @@ pub(crate) enum Input {
     Delivered {
         to: PeerId,
         parcel: Parcel,
+    },
+    /// The key has greeted at another phone book of the same name, after this client here.
+    Moved {
+        key: PeerId,
+        client: ClientId,
     },
     /// The phone book stops.
     Stop,
@@ -213,6 +200,7 @@ impl Switchboard {
             }
             Input::Resolved { pending, callee } => self.resolved(pending, callee),
             Input::Delivered { to, parcel } => self.delivered(to, parcel, now),
+            Input::Moved { key, client } => self.moved(key, client),
             Input::Stop => self.stop(),
             Input::Time => {}
         }
@@ -247,6 +235,11 @@ impl Switchboard {
 
     pub(crate) fn len(&self) -> usize {
         self.present.len()
+    }
+
+    /// Everybody who is present.
+    pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
+        self.present.iter().map(|(key, client)| (*key, client.id)).collect()
     }
 
     fn client(&mut self, client: ClientId) -> Option<&mut Client> {
@@ -388,6 +381,16 @@ impl Switchboard {
         } else if client.full.is_none() {
             client.full = Some(now);
             self.deadlines.push(Reverse((now + READ_TIME, Why::Unread(client.id))));
+        }
+    }
+
+    /// What it has not heard yet, the newer hears, wherever it is.
+    fn moved(&mut self, key: PeerId, id: ClientId) {
+        let Some(client) = self.present.get_mut(&key).filter(|client| client.id == id) else { return };
+        let queue = std::mem::take(&mut client.queue);
+        self.close(key, VecDeque::new(), CloseReason::Replaced, "the same key greeted elsewhere");
+        for hear in queue.into_inner() {
+            self.deliver(key, Parcel::Hear(hear));
         }
     }
 

@@ -253,6 +253,27 @@ fn the_newest_of_a_key_wins_and_hears_what_waited() {
 }
 
 #[test]
+fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
+    let mut board = Board::new();
+    let [old, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
+    let stale = ClientId(77);
+    board.hand(Input::Moved { key: peer(1), client: stale });
+    assert_eq!(board.closed, [], "another connection than the one that is here");
+    board.board.handle(board.now, Input::Moved { key: peer(1), client: old });
+    let outputs: Vec<Output> = std::iter::from_fn(|| board.board.poll()).collect();
+    let note = Hear::Note { from: peer(2), letter: LETTER.clone() };
+    assert!(
+        matches!(&outputs[..], [
+            Output::Close { client, reason: CloseReason::Replaced, .. },
+            Output::Deliver { to, parcel: Parcel::Hear(hear) },
+        ] if *client == old && *to == peer(1) && *hear == note),
+        "{outputs:?}"
+    );
+    assert_eq!(board.board.present(&peer(1)), None);
+}
+
+#[test]
 fn who_does_not_read_is_cut_off() {
     let mut board = Board::new();
     let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod live;
+pub mod redis_server;
 
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Rates, Running, Server};

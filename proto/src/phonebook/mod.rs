@@ -1,8 +1,10 @@
-//! Phone book, JSON over HTTP: the bodies, and what of them is signed. What is said over `/api/live` is in [`live`].
+//! Phone book, JSON over HTTP: the bodies, and what of them is signed. What is said over `/api/live` is in
+//! [`live`], what phone books behind one name tell each other in [`between`].
 //!
 //! The paths and the unsigned shapes are the original's (compatibility mode serves them to the letter); signed bodies
 //! add `sequence`, `time` and `signature`. Who may write what is decided by the phone book, not here.
 
+pub mod between;
 mod key_change;
 pub mod live;
 mod visibility;

@@ -1,4 +1,5 @@
-//! live_v1: every message of `/api/live`, the polls that carry them, and the bytes that are signed.
+//! live_v1: every message of `/api/live`, the polls that carry them, and the bytes that are signed; and what of it phone
+//! books behind one name hand to each other.
 
 use crate::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;
@@ -7,8 +8,12 @@ use fyteclub_proto::{
     id::PeerId,
     knock::{Callee, Knock},
     letter::{Attempt, Letter, Topic},
-    phonebook::live::{Hear, Hello, POLL_TIME_MAX, Poll, Polled, Say, Welcome},
+    phonebook::{
+        between::{Dispatch, Parcel},
+        live::{Hear, Hello, POLL_TIME_MAX, Poll, Polled, Say, Welcome},
+    },
 };
+use std::time::Duration;
 
 const ATTEMPT: Attempt = Bytes([5; 16]);
 const TIME: u64 = 1_700_000_000_000;
@@ -47,7 +52,19 @@ fn the_live_conversation_is_what_it_was() {
     let proof =
         |name, bytes: &[u8]| Example::hex(name, bytes.to_vec(), bytes, |bytes| Ok::<_, ()>(bytes.to_vec()));
     let hear = vec![Hear::Unavailable { attempt: ATTEMPT }, Hear::Restarting { after_ms: 700 }];
+    let parcel = |parcel| Dispatch::Parcel { to, parcel };
+    let introduced = Hear::Introduced { from, attempt: ATTEMPT, letter: introduce.clone() };
+    let half_trip = Duration::from_micros(21_500);
+    let answer = |accepted| parcel(Parcel::Answer { from, attempt: ATTEMPT, accepted });
     let examples = vec![
+        Example::json("dispatch_hear", parcel(Parcel::Hear(introduced))),
+        Example::json("dispatch_answer", answer(Some((accept.clone(), half_trip)))),
+        Example::json("dispatch_answer_no", answer(None)),
+        Example::json(
+            "dispatch_candidates",
+            parcel(Parcel::Candidates { from, attempt: ATTEMPT, letter: candidates.clone() }),
+        ),
+        Example::json("dispatch_moved", Dispatch::Moved { key: from, client: 17 }),
         proof("proof_hello", hello.proof().as_bytes()),
         proof("proof_poll", poll.proof().as_bytes()),
         proof("proof_knock", knock.proof(&by_name).as_bytes()),
@@ -94,6 +111,7 @@ fn the_live_conversation_is_what_it_was() {
         ("letter", json::<Letter>),
         ("polled", json::<Polled>),
         ("poll", json::<Poll>),
+        ("dispatch", json::<Dispatch>),
     ];
     check("live_v1", examples, readers);
 }

@@ -1,12 +1,16 @@
 //! What is said and heard over `/api/live`, and the letters inside.
 
-use crate::phonebook::accepted;
+use crate::{modest, phonebook::accepted};
 use ed25519_dalek::SigningKey;
 use fyteclub_fuzz::{fuzz, seed::goldens};
 use fyteclub_proto::{
     id::PeerId,
     letter::{Letter, Topic},
-    phonebook::live::{Hear, Poll, Polled, Say},
+    limit::DISPATCH_MAX,
+    phonebook::{
+        between::Dispatch,
+        live::{Hear, Poll, Polled, Say},
+    },
 };
 
 /// A bent greeting or knock is authentic only where nothing that is signed was bent.
@@ -54,6 +58,16 @@ fn polled() {
         if serde_json::from_slice::<Polled>(input).is_ok_and(|polled| !polled.hear.contains(&Hear::Novel)) {
             accepted::<Polled>(input);
         }
+    });
+}
+
+/// What another phone book left in the inbox is forwarded as it came, or not at all.
+#[test]
+fn dispatch() {
+    fuzz!(goldens("live_v1", &["dispatch"]), |input: &[u8]| {
+        let Ok(dispatch) = modest(input, || Dispatch::decode(input)) else { return };
+        assert!(input.len() <= DISPATCH_MAX);
+        assert_eq!(Dispatch::decode(&dispatch.encode()), Ok(dispatch));
     });
 }
 

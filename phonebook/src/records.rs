@@ -1,0 +1,92 @@
+//! Where names are kept: in this process' own book, or in the Redis that several share. The own book never waits.
+
+use crate::{
+    book::{Book, Claim, Contact, Found, Terms},
+    clock::Moment,
+    problem::Problem,
+    shared::{Away, Shared},
+};
+use fyteclub_proto::id::PeerId;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) enum Records {
+    Own(Book),
+    Shared(Arc<Shared>),
+}
+
+impl Records {
+    pub(crate) fn new(terms: Terms, shared: Option<&Arc<Shared>>) -> Self {
+        match shared {
+            None => Self::Own(Book::new(terms)),
+            Some(shared) => Self::Shared(Arc::clone(shared)),
+        }
+    }
+
+    pub(crate) fn own(&self) -> Option<&Book> {
+        match self {
+            Self::Own(book) => Some(book),
+            Self::Shared(_) => None,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(shared) => Some(shared),
+        }
+    }
+
+    pub(crate) async fn register(
+        &self,
+        name: &str,
+        contact: Contact,
+        claim: Claim<'_>,
+        now: Moment,
+    ) -> Result<(), Problem> {
+        match self {
+            Self::Own(book) => Ok(book.register(name, contact, Some(claim), now)?),
+            Self::Shared(shared) => Ok(shared.register(name, contact, claim, now).await?),
+        }
+    }
+
+    pub(crate) async fn unregister(
+        &self,
+        name: &str,
+        claim: (&PeerId, u64),
+        now: Moment,
+    ) -> Result<bool, Problem> {
+        match self {
+            Self::Own(book) => Ok(book.unregister(name, Some(claim), now)?),
+            Self::Shared(shared) => Ok(shared.unregister(name, claim, now).await?),
+        }
+    }
+
+    pub(crate) async fn lookup(&self, name: &str, now: Moment) -> Result<Option<Found>, Away> {
+        match self {
+            Self::Own(book) => Ok(book.lookup(name, now)),
+            Self::Shared(shared) => Ok(shared.lookup(&[name], now).await?.pop().flatten()),
+        }
+    }
+
+    /// An answer for each name, at one round trip.
+    pub(crate) async fn lookup_many(&self, names: &[&str], now: Moment) -> Result<Vec<Option<Found>>, Away> {
+        match self {
+            Self::Own(book) => Ok(names.iter().map(|name| book.lookup(name, now)).collect()),
+            Self::Shared(shared) => shared.lookup(names, now).await,
+        }
+    }
+
+    /// Registrations that live; about, if they are shared.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Own(book) => book.len(),
+            Self::Shared(shared) => shared.users(),
+        }
+    }
+
+    /// Names in this process' memory.
+    pub(crate) fn held(&self) -> usize {
+        self.own().map_or(0, Book::held)
+    }
+}

@@ -1,0 +1,100 @@
+//! Budgets that all phone books of one name charge together. Each asks its own first, so that who has none left costs
+//! Redis nothing; and when Redis is gone, its own are what counts.
+
+use super::{
+    Shared, names,
+    names::{REPLAYABLE, Unwritten},
+    wire::{Args, Away, CHARGE, SEQUENCE, is_full},
+};
+use crate::{
+    book::Refused,
+    clock::{Moment, millis},
+    limits::{By, Class, Rate},
+};
+use fyteclub_proto::id::PeerId;
+use redis::{Cmd, Value};
+use std::{net::IpAddr, time::Duration};
+
+/// Whose budget is charged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Payer<'a> {
+    Address(IpAddr),
+    Key(&'a PeerId),
+}
+
+impl Payer<'_> {
+    pub(crate) fn by(self) -> By {
+        match self {
+            Self::Address(_) => By::Address,
+            Self::Key(_) => By::Key,
+        }
+    }
+}
+
+impl Shared {
+    /// How long is missing. Nothing is when Redis is gone.
+    pub(crate) async fn charge(
+        &self,
+        class: Class,
+        payer: Payer<'_>,
+        cost: u32,
+        now: Moment,
+    ) -> Result<(), Duration> {
+        let Some(cmd) = self.charge_command(class, payer, cost, now) else { return Ok(()) };
+        missing(self.wire.ask_one(cmd).await.ok().as_ref())
+    }
+
+    /// `None` where there is no limit.
+    pub(super) fn charge_command(
+        &self,
+        class: Class,
+        payer: Payer<'_>,
+        cost: u32,
+        now: Moment,
+    ) -> Option<Cmd> {
+        let (rate, tag) = match payer {
+            Payer::Address(address) => {
+                (self.rates.by_address(class)?, self.tags.address_budget(class.name(), address))
+            }
+            Payer::Key(key) => (self.rates.by_key(class)?, self.tags.key_budget(class.name(), key)),
+        };
+        let (one, burst) = spans(rate);
+        // What costs more than the whole burst costs the whole burst: else it could never be had.
+        let asked = (one * u64::from(cost)).min(burst);
+        Some(CHARGE.on(&tag).with(self.wire.time(now) * 1000).with(one).with(burst).with(asked))
+    }
+
+    /// As `Sequences::take`: a poll's sequence that is above all of its key's, at whichever phone book they were used.
+    pub(crate) async fn take_sequence(
+        &self,
+        key: &PeerId,
+        sequence: u64,
+        time: u64,
+        now: Moment,
+    ) -> Result<(), Unwritten> {
+        let take = SEQUENCE
+            .on(&self.tags.sequence(key))
+            .with(&sequence.to_be_bytes()[..])
+            .with(self.wire.born())
+            .with(time)
+            .with(millis(REPLAYABLE));
+        match self.wire.ask_one(take).await? {
+            Value::BulkString(answer) => names::verdict(&answer, time, now).map(|_| ()),
+            value if is_full(&value) => Err(Refused::Full.into()),
+            _ => Err(Away.into()),
+        }
+    }
+}
+
+pub(super) fn missing(value: Option<&Value>) -> Result<(), Duration> {
+    match value {
+        Some(Value::Int(missing @ 1..)) => Err(Duration::from_micros(missing.cast_unsigned())),
+        _ => Ok(()),
+    }
+}
+
+/// Microseconds that one costs, and that the whole burst does.
+fn spans(rate: Rate) -> (u64, u64) {
+    let one = u64::try_from(rate.each().as_micros()).unwrap_or(u64::MAX);
+    (one, one.saturating_mul(rate.burst().get().into()))
+}

@@ -1,0 +1,76 @@
+//! Where the Redis is, and the secret by which things are called there, as an operator writes them.
+
+use redis::{Client, ConnectionAddr, IntoConnectionInfo};
+use std::{fmt, str::FromStr};
+
+/// The text is not a Redis URL that can be used here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a Redis is `redis://[user:password@]host[:port][/db]` or `unix:///path/of/socket`; for TLS, put a tunnel before it"
+)]
+pub struct NotAPlace;
+
+/// A Redis that phone books of one name share.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place {
+    url: String,
+    /// A hash of what the operator wrote.
+    secret: Option<[u8; 32]>,
+}
+
+impl Place {
+    /// With the secret that all phone books of the name have and Redis does not. Without one, names can be guessed by
+    /// whoever reads Redis.
+    #[must_use]
+    pub fn with_secret(self, secret: &str) -> Self {
+        Self { secret: Some(*blake3::hash(secret.as_bytes()).as_bytes()), ..self }
+    }
+
+    pub(super) fn client(&self) -> Result<Client, redis::RedisError> {
+        Client::open(self.url.as_str())
+    }
+
+    pub(super) fn secret(&self) -> Option<&[u8; 32]> {
+        self.secret.as_ref()
+    }
+}
+
+impl FromStr for Place {
+    type Err = NotAPlace;
+
+    fn from_str(url: &str) -> Result<Self, NotAPlace> {
+        let info = url.into_connection_info().map_err(|_| NotAPlace)?;
+        match info.addr() {
+            ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) => {
+                Client::open(url).map_err(|_| NotAPlace)?;
+                Ok(Self { url: url.to_owned(), secret: None })
+            }
+            _ => Err(NotAPlace),
+        }
+    }
+}
+
+/// The URL may hold a password.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_redis_that_can_be_reached_and_is_never_shown() {
+        // Where there are no Unix sockets, that is no place.
+        assert_eq!("unix:///run/redis/redis.sock".parse::<Place>().is_ok(), cfg!(unix));
+        for good in ["redis://127.0.0.1:6379", "redis://:secret@redis.internal/2", "redis://[::1]:7000"] {
+            let place: Place = good.parse().unwrap();
+            assert!(!format!("{place:?}").contains("secret"), "{good}");
+        }
+        for bad in ["", "127.0.0.1:6379", "http://127.0.0.1", "rediss://redis.internal", "redis://"] {
+            assert_eq!(bad.parse::<Place>(), Err(NotAPlace), "{bad}");
+        }
+    }
+}

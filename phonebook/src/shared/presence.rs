@@ -1,0 +1,98 @@
+//! Which phone book a key is connected to, and under which number there. The newest greeting wins, because Redis
+//! answers with the one that it replaces.
+//!
+//! An entry lives longer than a client can be silent: one that is left over leads to an inbox whose owner does not know
+//! the client, which is as good as no entry. So it has to be renewed rarely, and never to be taken back.
+
+use super::{
+    Shared,
+    tags::plain,
+    wire::{Args, Away, PUSH, RENEW},
+};
+use crate::{clock::millis, switchboard::ClientId};
+use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
+use redis::{Cmd, Pipeline, Value};
+use std::time::Duration;
+
+pub(super) const LIFE: Duration = Duration::from_secs(600);
+/// How often all entries are renewed.
+pub(super) const RENEWAL: Duration = Duration::from_secs(200);
+/// Entries that are renewed at one round trip.
+pub(super) const AT_ONCE: usize = 256;
+/// Dispatches that may wait in one inbox: at some 1.5 KB each, what a dead phone book leaves behind is small.
+const INBOX_MAX: usize = 4096;
+/// How long they wait when nobody reads.
+const INBOX_LIFE: Duration = Duration::from_secs(15);
+
+/// Where a key is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) instance: u64,
+    pub(super) client: ClientId,
+}
+
+impl Seat {
+    fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.instance.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.client.0.to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(value: &Value) -> Option<Self> {
+        let Value::BulkString(bytes) = value else { return None };
+        let (instance, client) = bytes.split_at_checked(8)?;
+        Some(Self {
+            instance: u64::from_be_bytes(instance.try_into().ok()?),
+            client: ClientId(u64::from_be_bytes(client.try_into().ok()?)),
+        })
+    }
+}
+
+impl Shared {
+    fn here(&self, client: ClientId) -> Seat {
+        Seat { instance: self.instance, client }
+    }
+
+    /// Takes the key's seat, and answers with the one before.
+    pub(super) fn seat(&self, key: &PeerId, client: ClientId) -> Cmd {
+        redis::cmd("SET")
+            .with(self.tags.presence(key))
+            .with(&self.here(client).encode()[..])
+            .with("PX")
+            .with(millis(LIFE))
+            .with("GET")
+    }
+
+    pub(super) fn seat_of(&self, key: &PeerId) -> Cmd {
+        redis::cmd("GET").with(self.tags.presence(key))
+    }
+
+    /// Puts something into the inbox of whoever has the seat.
+    pub(super) fn push(&self, instance: u64, dispatch: &Dispatch) -> Cmd {
+        PUSH.on(&inbox(instance)).with(dispatch.encode()).with(INBOX_MAX).with(millis(INBOX_LIFE))
+    }
+
+    pub(super) fn own_inbox(&self) -> Vec<u8> {
+        inbox(self.instance)
+    }
+
+    /// Renews what is ours; answers with those that are connected elsewhere.
+    pub(super) async fn renew(
+        &self,
+        clients: &[(PeerId, ClientId)],
+    ) -> Result<Vec<(PeerId, ClientId)>, Away> {
+        let mut pipeline = Pipeline::with_capacity(clients.len());
+        for (key, client) in clients {
+            let seat = self.here(*client).encode();
+            pipeline.add_command(RENEW.on(&self.tags.presence(key)).with(&seat[..]).with(millis(LIFE)));
+        }
+        let values = self.wire.ask(&pipeline).await?;
+        let elsewhere = values.iter().zip(clients).filter(|(value, _)| **value == Value::Int(0));
+        Ok(elsewhere.map(|(_, client)| *client).collect())
+    }
+}
+
+fn inbox(instance: u64) -> Vec<u8> {
+    plain(&format!("i:{instance:016x}"))
+}

@@ -1,0 +1,119 @@
+//! What things are called in Redis: keyed hashes, so that whoever reads it finds no name, no key and no address there.
+//!
+//! Without a secret the hashes are the same everywhere, and whoever has a list of names can look each of them up.
+
+use fyteclub_proto::id::PeerId;
+use std::net::IpAddr;
+
+/// In front of every key. Another layout is another number, so that two versions never read each other's.
+const PREFIX: &[u8] = b"fc1:";
+/// Of a hash: enough that two never meet, and a million keys take 16 MB less.
+const TAG: usize = 16;
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Record,
+    /// Where a key is connected.
+    Presence,
+    /// Of polls.
+    Sequence,
+    Budget,
+}
+
+impl Kind {
+    fn letter(self) -> u8 {
+        match self {
+            Self::Record => b'n',
+            Self::Presence => b'p',
+            Self::Sequence => b'q',
+            Self::Budget => b'r',
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Tags([u8; 32]);
+
+impl Tags {
+    pub(super) fn new(secret: Option<&[u8; 32]>) -> Self {
+        let secret: &[u8] = secret.map_or(b"no secret", |secret| secret);
+        Self(blake3::derive_key("fyteclub-phonebook 2026-11 what things are called in Redis", secret))
+    }
+
+    pub(super) fn of(&self, kind: Kind, parts: &[&[u8]]) -> Vec<u8> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&[kind.letter()]);
+        for part in parts {
+            hasher.update(part);
+        }
+        let mut key = Vec::with_capacity(PREFIX.len() + 1 + TAG);
+        key.extend_from_slice(PREFIX);
+        key.push(kind.letter());
+        key.extend_from_slice(&hasher.finalize().as_bytes()[..TAG]);
+        key
+    }
+
+    pub(super) fn record(&self, name: &str) -> Vec<u8> {
+        self.of(Kind::Record, &[name.as_bytes()])
+    }
+
+    pub(super) fn presence(&self, key: &PeerId) -> Vec<u8> {
+        self.of(Kind::Presence, &[key.as_bytes()])
+    }
+
+    pub(super) fn sequence(&self, key: &PeerId) -> Vec<u8> {
+        self.of(Kind::Sequence, &[key.as_bytes()])
+    }
+
+    /// IPv4 whole, IPv6 by its /64, as in `limits`.
+    pub(super) fn address_budget(&self, class: &str, address: IpAddr) -> Vec<u8> {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.of(Kind::Budget, &[class.as_bytes(), b"4", &address.octets()]),
+            IpAddr::V6(address) => self.of(Kind::Budget, &[class.as_bytes(), b"6", &address.octets()[..8]]),
+        }
+    }
+
+    pub(super) fn key_budget(&self, class: &str, key: &PeerId) -> Vec<u8> {
+        self.of(Kind::Budget, &[class.as_bytes(), b"k", key.as_bytes()])
+    }
+}
+
+/// One key for everybody, without a hash.
+pub(super) fn plain(name: &str) -> Vec<u8> {
+    [PREFIX, name.as_bytes()].concat()
+}
+
+impl std::fmt::Debug for Tags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tags(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_can_be_read_and_nothing_meets() {
+        let (tags, others) = (Tags::new(Some(&[1; 32])), Tags::new(None));
+        let key = PeerId::from_bytes([7; 32]);
+        let all = [
+            tags.record("Alice Ashe@Gilgamesh"),
+            tags.presence(&key),
+            tags.sequence(&key),
+            tags.key_budget("lookup", &key),
+            tags.address_budget("lookup", [192, 0, 2, 1].into()),
+            tags.address_budget("registration", [192, 0, 2, 1].into()),
+            others.record("Alice Ashe@Gilgamesh"),
+        ];
+        for (number, tag) in all.iter().enumerate() {
+            assert_eq!(tag.len(), PREFIX.len() + 1 + TAG);
+            assert!(!all[..number].contains(tag));
+        }
+        let v6 = |text: &str| tags.address_budget("lookup", text.parse().unwrap());
+        assert_eq!(v6("2001:db8::1"), v6("2001:db8::ffff"), "one /64 is one client");
+        assert_ne!(v6("2001:db8::1"), v6("2001:db8:0:1::1"));
+        assert_eq!(v6("::ffff:192.0.2.1"), v6("192.0.2.1"));
+    }
+}

@@ -1,0 +1,159 @@
+//! What keeps the connection: connecting again, looking whether Redis is there, renewing who is connected here, and
+//! reading the own inbox. Nothing has to be done by hand when Redis comes back, empty or not.
+
+use super::{Shared, courier, presence, wire::Wire};
+use crate::{
+    clock::Moment,
+    condition::Trouble,
+    desk::Desk,
+    switchboard::{ClientId, Input},
+};
+use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
+use redis::{Pipeline, Value};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+/// How often Redis is asked whether it is there.
+const BEAT: Duration = Duration::from_secs(1);
+/// Between two attempts to connect.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often the names are counted.
+const COUNT: u64 = 5;
+
+/// Runs until dropped. Nothing without a Redis.
+pub(crate) async fn tend(desk: Arc<Desk>) {
+    let Some(shared) = desk.shared() else { return };
+    tokio::join!(
+        courier::carry(Arc::clone(&desk), Arc::clone(&shared)),
+        keep(&desk, &shared),
+        read(&desk, &shared),
+    );
+}
+
+async fn keep(desk: &Desk, shared: &Shared) {
+    loop {
+        let mut told = false;
+        while let Err(error) = shared.wire.connect(|| desk.now()).await {
+            desk.condition.set(Trouble::RedisGone, true);
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(%error, "Redis cannot be reached; it is tried again and again");
+            }
+            sleep(RETRY).await;
+        }
+        shared.counters.up.set(1);
+        desk.condition.set(Trouble::RedisGone, false);
+        tracing::info!("Redis answers");
+        tokio::select! {
+            () = shared.wire.broken() => {}
+            () = work(desk, shared) => {}
+        }
+        shared.counters.up.set(0);
+        desk.condition.set(Trouble::RedisGone, true);
+    }
+}
+
+/// While the connection lasts.
+async fn work(desk: &Desk, shared: &Shared) {
+    shared.arrive_late(&desk.live.clients()).await;
+    let mut beats = interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due = Instant::now();
+    let mut born = shared.wire.born();
+    for number in 0.. {
+        beats.tick().await;
+        if shared.wire.beat(|| desk.now()).await.is_err() {
+            return;
+        }
+        // An emptied Redis does not know who is here.
+        if born != shared.wire.born() || due <= Instant::now() {
+            born = shared.wire.born();
+            due = Instant::now() + presence::RENEWAL;
+            renew(desk, shared).await;
+        }
+        if number % COUNT == 0 {
+            shared.count(desk.now()).await;
+        }
+        desk.condition.set(Trouble::BookFull, shared.is_full());
+    }
+}
+
+async fn renew(desk: &Desk, shared: &Shared) {
+    for clients in desk.live.clients().chunks(presence::AT_ONCE) {
+        let Ok(elsewhere) = shared.renew(clients).await else { return };
+        for (key, client) in elsewhere {
+            desk.live.hand(Input::Moved { key, client }, None);
+        }
+    }
+}
+
+/// The own inbox, over a connection that does nothing else.
+async fn read(desk: &Desk, shared: &Shared) {
+    let inbox = shared.own_inbox();
+    loop {
+        let error = match shared.wire.inbox().await {
+            Err(error) => error,
+            Ok(mut connection) => loop {
+                match Wire::next(&mut connection, &inbox).await {
+                    Err(error) => break error,
+                    Ok(entries) => entries.iter().for_each(|entry| shared.hear(desk, entry)),
+                }
+            },
+        };
+        if shared.wire.is_up() {
+            tracing::warn!(%error, "the inbox at Redis cannot be read; Redis 7 is needed");
+        }
+        sleep(RETRY).await;
+    }
+}
+
+impl Shared {
+    fn hear(&self, desk: &Desk, entry: &Value) {
+        let Value::BulkString(bytes) = entry else { return };
+        match Dispatch::decode(bytes) {
+            Ok(Dispatch::Parcel { to, parcel }) => {
+                self.counters.received.inc();
+                desk.live.hand(Input::Delivered { to, parcel }, None);
+            }
+            Ok(Dispatch::Moved { key, client }) => {
+                desk.live.hand(Input::Moved { key, client: ClientId(client) }, None);
+            }
+            Err(error) => {
+                self.counters.dropped.inc();
+                tracing::debug!(%error, "an entry of the inbox is thrown away");
+            }
+        }
+    }
+
+    /// Who greeted while Redis was gone, and is still here, takes the seat now.
+    async fn arrive_late(&self, here: &[(PeerId, ClientId)]) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let late: Vec<(PeerId, ClientId)> =
+            here.iter().filter(|(key, client)| late.get(key) == Some(client)).copied().collect();
+        for clients in late.chunks(presence::AT_ONCE) {
+            let mut seats = Pipeline::with_capacity(clients.len());
+            for (key, client) in clients {
+                seats.add_command(self.seat(key, *client));
+            }
+            let Ok(before) = self.wire.ask(&seats).await else { return };
+            let mut dispatches = Pipeline::new();
+            for (value, (key, _)) in before.iter().zip(clients) {
+                self.replaced(*key, Some(value), &mut dispatches);
+            }
+            self.dispatch(&dispatches).await;
+        }
+    }
+
+    async fn count(&self, now: Moment) {
+        let time = self.wire.time(now);
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.add_command(self.census.total(time)).add_command(self.census.forget(time));
+        if let Ok(values) = self.wire.ask(&pipeline).await
+            && let Some(Value::Int(count)) = values.first()
+        {
+            self.census.read(*count);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The names on a real Redis against the book in memory: whatever is done to both, both say the same.
+
+#[path = "../../tests/common/redis_server.rs"]
+#[allow(dead_code)]
+mod server;
+
+use super::*;
+use crate::{
+    book::{Book, Claim, Contact, Found, Key},
+    clock::Moment,
+    limits::Class,
+};
+use fyteclub_proto::phonebook::Visibility;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use server::Redis;
+use std::{net::SocketAddr, time::Duration};
+
+/// Unix milliseconds at which both have begun.
+const BEGIN: u64 = 1_700_000_000_000;
+const TERMS: Terms =
+    Terms { ttl: Duration::from_secs(100), pin: Duration::from_secs(300), max_records: 1000 };
+
+#[derive(Debug, Clone)]
+enum Op {
+    Register { name: u8, key: u8, follows: Option<u8>, sequence: u64, visibility: Visibility, age: u64 },
+    Unregister { name: u8, key: u8, sequence: u64 },
+    Lookup { name: u8 },
+    Pass { seconds: u64 },
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    // Few names, keys and numbers, so that they meet; and such that a double cannot tell apart.
+    let sequence = || prop_oneof![0u64..6, (u64::MAX - 3)..=u64::MAX, (1u64 << 53)..(1 << 53) + 3];
+    let visibility =
+        prop_oneof![Just(Visibility::Listed), Just(Visibility::Contacts), Just(Visibility::Hidden)];
+    let follows = proptest::option::weighted(0.2, 0u8..3);
+    let register = (0u8..3, 0u8..3, follows, sequence(), visibility, 0u64..200).prop_map(
+        |(name, key, follows, sequence, visibility, age)| Op::Register {
+            name,
+            key,
+            follows,
+            sequence,
+            visibility,
+            age,
+        },
+    );
+    let unregister =
+        (0u8..3, 0u8..3, sequence()).prop_map(|(name, key, sequence)| Op::Unregister { name, key, sequence });
+    let op = prop_oneof![
+        4 => register,
+        2 => unregister,
+        3 => (0u8..3).prop_map(|name| Op::Lookup { name }),
+        2 => prop_oneof![0u64..130, 230u64..320].prop_map(|seconds| Op::Pass { seconds }),
+    ];
+    proptest::collection::vec(op, 1..50)
+}
+
+fn peer(number: u8) -> PeerId {
+    PeerId::from_bytes([number; 32])
+}
+
+fn shared(redis: &Redis, rates: &Rates) -> Shared {
+    Shared::new(&redis.url().parse().unwrap(), TERMS, rates, Counters::default()).unwrap()
+}
+
+fn at(passed: Duration) -> Moment {
+    Moment { steady: passed, unix: Duration::from_millis(BEGIN) + passed }
+}
+
+async fn connected(redis: &Redis, rates: &Rates) -> Shared {
+    let shared = shared(redis, rates);
+    shared.wire.connect(|| at(Duration::ZERO)).await.unwrap();
+    shared.wire.pretend(BEGIN);
+    shared
+}
+
+#[test]
+fn redis_and_the_book_in_memory_say_the_same() {
+    let Some(redis) = Redis::start() else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shared = runtime.block_on(connected(&redis, &Rates::OFF));
+    let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&ops(), |ops| {
+            let () = redis::cmd("FLUSHDB").query(&mut redis.connection()).unwrap();
+            let book = Book::new(TERMS);
+            let mut now = at(Duration::ZERO);
+            for op in ops {
+                runtime.block_on(same(&book, &shared, &op, &mut now))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+async fn same(book: &Book, shared: &Shared, op: &Op, now: &mut Moment) -> Result<(), TestCaseError> {
+    let text = |name: &u8| format!("Player {name}@World");
+    match op {
+        Op::Register { name, key, follows, sequence, visibility, age } => {
+            let address = SocketAddr::new([192, 0, 2, *key].into(), 7000 + u16::from(*name));
+            let contact = Contact { address, key: Some(Key::Peer(peer(*key))), visibility: *visibility };
+            let follows = follows.map(peer);
+            let time = now.unix_millis() - age * 1000;
+            let claim = Claim { sequence: *sequence, time, follows: follows.as_slice() };
+            let there = shared.register(&text(name), contact.clone(), claim, *now).await;
+            let here = book.register(&text(name), contact, Some(claim), *now);
+            prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
+        }
+        Op::Unregister { name, key, sequence } => {
+            let claim = (&peer(*key), *sequence);
+            let there = shared.unregister(&text(name), claim, *now).await;
+            let here = book.unregister(&text(name), Some(claim), *now);
+            prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
+        }
+        Op::Lookup { name } => {
+            let there: Option<Found> = shared.lookup(&[&text(name)], *now).await.unwrap().remove(0);
+            prop_assert_eq!(there, book.lookup(&text(name), *now));
+            let get = shared.wire.ask_one(shared.record_of(&text(name))).await.unwrap();
+            let key = shared.live(&get, *now).map(|record| record.key);
+            prop_assert_eq!(key, book.key_of(&text(name), *now));
+        }
+        Op::Pass { seconds } => {
+            *now = at(now.steady + Duration::from_secs(*seconds));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_budget_is_a_burst_and_then_a_rate() {
+    let Some(redis) = Redis::start() else { return };
+    let rate = Some("2/s burst 4".parse().unwrap());
+    let shared = connected(&redis, &Rates { lookup: rate, register_key: rate, ..Rates::OFF }).await;
+    let payer = Payer::Address([192, 0, 2, 1].into());
+    let mut now = at(Duration::ZERO);
+    for _ in 0..4 {
+        assert_eq!(shared.charge(Class::Lookup, payer, 1, now).await, Ok(()));
+    }
+    let missing = shared.charge(Class::Lookup, payer, 1, now).await.unwrap_err();
+    assert_eq!(missing, Duration::from_millis(500));
+    assert_eq!(shared.charge(Class::Lookup, payer, 4, now).await, Err(Duration::from_secs(2)));
+    // Others, and what has no limit.
+    assert_eq!(shared.charge(Class::Lookup, Payer::Address([192, 0, 2, 2].into()), 1, now).await, Ok(()));
+    assert_eq!(shared.charge(Class::Socket, payer, 1000, now).await, Ok(()));
+    assert_eq!(shared.charge(Class::Registration, Payer::Key(&peer(1)), 4, now).await, Ok(()));
+    assert!(shared.charge(Class::Registration, Payer::Key(&peer(1)), 1, now).await.is_err());
+    now = at(missing);
+    assert_eq!(shared.charge(Class::Lookup, payer, 1, now).await, Ok(()));
+    // A batch above the burst costs the burst.
+    now = at(Duration::from_secs(60));
+    assert_eq!(shared.charge(Class::Lookup, payer, 100, now).await, Ok(()));
+    assert_eq!(shared.charge(Class::Lookup, payer, 100, now).await, Err(Duration::from_secs(2)));
+}
+
+#[tokio::test]
+async fn a_sequence_of_polls_counts_once_and_not_from_before_the_beginning() {
+    let Some(redis) = Redis::start() else { return };
+    let shared = connected(&redis, &Rates::OFF).await;
+    let now = at(Duration::from_secs(9));
+    let take = |sequence, time| {
+        let shared = &shared;
+        async move { shared.take_sequence(&peer(1), sequence, time, now).await }
+    };
+    let refused = |refused: crate::book::Refused| Err(Unwritten::Refused(refused));
+    use crate::book::Refused::{BeforeStart, Stale};
+    assert_eq!(take(5, BEGIN - 1).await, refused(BeforeStart { offset: -9001 }));
+    assert_eq!(take(5, BEGIN).await, Ok(()));
+    assert_eq!(take(5, BEGIN).await, refused(Stale { newest: 5 }));
+    assert_eq!(take((1 << 60) + 1, BEGIN - 1).await, Ok(()), "known, so its sequence is what counts");
+    assert_eq!(take(1 << 60, BEGIN).await, refused(Stale { newest: (1 << 60) + 1 }));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_redis_that_is_gone() {
+    let Some(mut redis) = Redis::start() else { return };
+    let rate = Some("2/s burst 4".parse().unwrap());
+    let shared = connected(&redis, &Rates { lookup: rate, ..Rates::OFF }).await;
+    let now = at(Duration::ZERO);
+    redis.kill();
+    assert_eq!(shared.lookup(&["A B@W"], now).await, Err(Away));
+    assert!(!shared.wire.is_up());
+    assert_eq!(shared.charge(Class::Lookup, Payer::Address([1; 4].into()), 1, now).await, Ok(()));
+    redis.start_again();
+    shared.wire.connect(|| now).await.unwrap();
+    assert_eq!(shared.lookup(&["A B@W"], now).await, Ok(vec![None]));
+}

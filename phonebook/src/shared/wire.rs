@@ -1,0 +1,277 @@
+//! The connection to Redis: one, shared by all workers, with a deadline for every question and a circuit that opens
+//! at the first failure, so that nobody waits for a Redis that is gone.
+
+use super::tags::plain;
+use crate::clock::Moment;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ToRedisArgs, Value, aio::MultiplexedConnection};
+use std::{
+    fmt,
+    sync::{
+        LazyLock, PoisonError, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// How long Redis has for an answer.
+pub(super) const DEADLINE: Duration = Duration::from_millis(500);
+/// How long one question for an inbox may wait for something to come, at Redis.
+const INBOX_WAIT: Duration = Duration::from_secs(1);
+/// Entries of an inbox that are read at once.
+const INBOX_BATCH: usize = 64;
+
+/// Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the phone book cannot reach its records now; try again in some seconds")]
+pub struct Away;
+
+/// A script by the hash under which Redis keeps it.
+pub(super) struct Script {
+    text: &'static str,
+    digest: LazyLock<String>,
+}
+
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        pub(super) static $name: Script =
+            Script { text: include_str!($file), digest: LazyLock::new(|| sha1(include_str!($file))) };
+    };
+}
+
+script!(REGISTER, "scripts/register.lua");
+script!(UNREGISTER, "scripts/unregister.lua");
+script!(CHARGE, "scripts/charge.lua");
+script!(SEQUENCE, "scripts/sequence.lua");
+script!(RENEW, "scripts/renew.lua");
+script!(PUSH, "scripts/push.lua");
+script!(BEAT, "scripts/beat.lua");
+
+static SCRIPTS: [&Script; 7] = [&REGISTER, &UNREGISTER, &CHARGE, &SEQUENCE, &RENEW, &PUSH, &BEAT];
+
+impl Script {
+    /// Every script touches one key, so that a cluster can spread them.
+    pub(super) fn on(&self, key: &[u8]) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&*self.digest).arg(1).arg(key);
+        cmd
+    }
+}
+
+#[derive(Clone)]
+struct Up {
+    connection: MultiplexedConnection,
+    number: u64,
+}
+
+pub(super) struct Wire {
+    client: Client,
+    up: RwLock<Option<Up>>,
+    connections: AtomicU64,
+    broken: Notify,
+    /// Redis' clock minus our steady one, in milliseconds.
+    offset: AtomicI64,
+    /// Since when this Redis has been remembering, in its Unix milliseconds.
+    born: AtomicU64,
+}
+
+impl Wire {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            up: RwLock::new(None),
+            connections: AtomicU64::new(0),
+            broken: Notify::new(),
+            offset: AtomicI64::new(0),
+            born: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.current().is_some()
+    }
+
+    /// Milliseconds since 1970 by Redis' clock, which is the same for all phone books. It does not follow our own wall clock,
+    /// which may jump.
+    pub(super) fn time(&self, now: Moment) -> u64 {
+        now.steady_millis().saturating_add_signed(self.offset.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn born(&self) -> u64 {
+        self.born.load(Ordering::Relaxed)
+    }
+
+    /// Begins at `born`, by a clock that stands there.
+    #[cfg(test)]
+    pub(super) fn pretend(&self, born: u64) {
+        self.offset.store(born.cast_signed(), Ordering::Relaxed);
+        self.born.store(born, Ordering::Relaxed);
+    }
+
+    /// One round trip; an answer for each command. What the server itself refuses is among them.
+    pub(super) async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Away> {
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(mut up) = self.current() else { return Err(Away) };
+        let asked = up.connection.send_packed_commands(pipeline, 0, pipeline.len());
+        match timeout(DEADLINE, asked).await {
+            Ok(Ok(values)) if values.len() == pipeline.len() && !values.iter().any(is_no_answer) => {
+                Ok(values)
+            }
+            Ok(Ok(values)) => Err(self.lost(up.number, &values.iter().find(|value| is_no_answer(value)))),
+            Ok(Err(error)) => Err(self.lost(up.number, &error)),
+            Err(_) => Err(self.lost(up.number, &"no answer in time")),
+        }
+    }
+
+    pub(super) async fn ask_one(&self, cmd: Cmd) -> Result<Value, Away> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(cmd);
+        self.ask(&pipeline).await?.pop().ok_or(Away)
+    }
+
+    /// Returns when there is no connection.
+    pub(super) async fn broken(&self) {
+        loop {
+            let broken = self.broken.notified();
+            if !self.is_up() {
+                return;
+            }
+            broken.await;
+        }
+    }
+
+    /// Connects, hands over the scripts, and reads the clock. Says whether this Redis remembers what the last one did.
+    pub(super) async fn connect(&self, now: impl Fn() -> Moment) -> Result<(), redis::RedisError> {
+        let mut connection = self.open(DEADLINE).await?;
+        let mut pipeline = Pipeline::new();
+        for script in SCRIPTS {
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text);
+        }
+        connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
+        let beat = connection.send_packed_command(&beat()).await?;
+        self.take_beat(&beat, now())
+            .map_err(|Away| redis::RedisError::from((redis::ErrorKind::UnexpectedReturnType, "no clock")))?;
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        *self.up.write().unwrap_or_else(PoisonError::into_inner) = Some(Up { connection, number });
+        Ok(())
+    }
+
+    /// Looks whether Redis is there, what time it is there, and since when it has been remembering.
+    pub(super) async fn beat(&self, now: impl Fn() -> Moment) -> Result<(), Away> {
+        let beat = self.ask_one(beat()).await?;
+        self.take_beat(&beat, now())
+    }
+
+    fn take_beat(&self, beat: &Value, now: Moment) -> Result<(), Away> {
+        let Value::Array(numbers) = beat else { return Err(Away) };
+        let number = |value: &Value| match value {
+            Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse::<u64>().ok(),
+            _ => None,
+        };
+        let (Some(time), Some(born)) = (numbers.first().and_then(number), numbers.get(1).and_then(number))
+        else {
+            return Err(Away);
+        };
+        self.offset.store(time.wrapping_sub(now.steady_millis()).cast_signed(), Ordering::Relaxed);
+        self.born.store(born, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A connection that does nothing but wait for an inbox.
+    pub(super) async fn inbox(&self) -> Result<MultiplexedConnection, redis::RedisError> {
+        self.open(INBOX_WAIT + DEADLINE).await
+    }
+
+    /// The next entries, or none after a second.
+    pub(super) async fn next(
+        connection: &mut MultiplexedConnection,
+        inbox: &[u8],
+    ) -> Result<Vec<Value>, redis::RedisError> {
+        let mut cmd = redis::cmd("BLMPOP");
+        cmd.arg(INBOX_WAIT.as_secs()).arg(1).arg(inbox).arg("LEFT").arg("COUNT").arg(INBOX_BATCH);
+        match connection.send_packed_command(&cmd).await?.extract_error()? {
+            Value::Array(mut parts) if parts.len() == 2 => match parts.pop() {
+                Some(Value::Array(entries)) => Ok(entries),
+                _ => Ok(Vec::new()),
+            },
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn open(&self, patience: Duration) -> Result<MultiplexedConnection, redis::RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(DEADLINE))
+            .set_response_timeout(Some(patience));
+        let opened = self.client.get_multiplexed_async_connection_with_config(&config);
+        // The greeting counts, too.
+        timeout(2 * DEADLINE, opened)
+            .await
+            .map_err(|_| redis::RedisError::from((redis::ErrorKind::Io, "no greeting in time")))?
+    }
+
+    fn current(&self) -> Option<Up> {
+        self.up.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens the circuit, if nobody has done so before, or connected again meanwhile.
+    fn lost(&self, number: u64, why: &dyn fmt::Debug) -> Away {
+        let mut up = self.up.write().unwrap_or_else(PoisonError::into_inner);
+        if up.as_ref().is_some_and(|up| up.number == number) {
+            *up = None;
+            tracing::warn!(?why, "Redis does not answer");
+            self.broken.notify_waiters();
+        }
+        Away
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("up", &self.is_up()).finish_non_exhaustive()
+    }
+}
+
+fn beat() -> Cmd {
+    BEAT.on(&plain("born"))
+}
+
+/// What a server says that is in no state to work: it starts, it follows another, it has forgotten the scripts. What
+/// it says about one key is an answer, or whoever spoils a key would spoil everything.
+const NO_STATE: [&str; 9] = [
+    "NOSCRIPT",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "BUSY",
+    "MISCONF",
+    "NOAUTH",
+    "CLUSTERDOWN",
+];
+
+fn is_no_answer(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if NO_STATE.contains(&error.code()))
+}
+
+/// Whether there was no room for a write.
+pub(super) fn is_full(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.code() == "OOM")
+}
+
+fn sha1(text: &str) -> String {
+    redis::Script::new(text).get_hash().to_owned()
+}
+
+/// Arguments one after the other.
+pub(super) trait Args: Sized {
+    fn with(self, arg: impl ToRedisArgs) -> Self;
+}
+
+impl Args for Cmd {
+    fn with(mut self, arg: impl ToRedisArgs) -> Self {
+        self.arg(arg);
+        self
+    }
+}
