@@ -267,7 +267,8 @@ fn connections(wanted: usize) -> usize {
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("the hard limit may be had");
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+            .expect("the hard limit may be had");
         // Other tests of this process have some open, too.
         let most = limit.maximum.map_or(wanted, |most| (most as usize).saturating_sub(1500) / 3);
         if most < wanted {
