@@ -46,9 +46,10 @@ pub use fyteclub_proto::{
         Event, Fault, FaultCode,
         reply::{
             CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile, FetchedObject, Hello,
-            Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, Standing,
-            Status, TransferStatus,
+            Invited, LeftOut, Limits, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published,
+            Standing, Status, TransferStatus, Transfers, UploadStatus,
         },
         request::{LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
     },
+    pace::{Change as LimitsChange, Rate, RateError},
 };

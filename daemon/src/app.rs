@@ -16,12 +16,14 @@ use crate::{
         contacts::ContactsFile,
         identity::Identity,
         ipc::{IpcError, LocalListener},
+        limits::LimitsFile,
         phonebook_http::PhonebookHttp,
         private,
         quic::{QuicEndpoint, tls::Certificate},
         store::{Store, StoreConfig},
     },
     offer::Offer,
+    pumps::pace::Pacer,
     service,
 };
 use actix::{Actor, Addr};
@@ -69,6 +71,7 @@ impl App {
         let lock = lock(config)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
         let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
+        let limits = LimitsFile::load(&paths::limits_file(dir), config.limits)?;
         let (store, opened) = Store::open(dir, StoreConfig { cache_limit: config.cache_limit })?;
         tracing::info!(
             "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
@@ -98,6 +101,7 @@ impl App {
             store,
             offer: current_offer,
             compression: config.compression,
+            pacer: Pacer::start(limits.limits()),
         };
         let coordinator = Coordinator::new(Birth {
             identity: identity.clone(),
@@ -108,6 +112,7 @@ impl App {
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
             published_file: paths::published_file(dir),
+            limits,
             bus: bus.clone(),
             cache: cache.clone(),
             upnp: Upnp.start(),

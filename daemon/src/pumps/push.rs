@@ -3,6 +3,7 @@
 use super::{
     JOB_BYTES, JOB_RECORDS, blocking,
     compression::{self, Compression},
+    pace::Pacer,
 };
 use crate::{
     consent::Consent,
@@ -14,12 +15,14 @@ use crate::{
         store::{BlobReader, ReadError, Store},
     },
     offer::{CurrentOffer, Offer},
+    served::Served,
 };
 use bytes::Bytes;
 use fyteclub_proto::{
     chunk_tree::chunk_len,
     id::BlobHash,
     limit::REQUEST_BYTES_MAX,
+    pace::Direction,
     peer::{
         AppearanceReply, CloseCode, Piece, PiecesReply, Request,
         record::{self, Header, Kind},
@@ -44,6 +47,8 @@ pub struct Push {
     /// Read anew for each record: who is no contact any more gets nothing more.
     pub consent: Consent,
     pub compression: Compression,
+    pub pacer: Pacer,
+    pub served: Served,
     /// Called when a published file turns out to have changed.
     pub changed: Changed,
 }
@@ -103,6 +108,7 @@ impl Push {
     ) -> Result<(), StreamError> {
         let (epoch, key) = self.link.sealing(REQUEST_BYTES_MAX);
         write_frame(send, &PiecesReply::Serving { epoch }).await?;
+        let out = Out { link: self.link.clone(), pacer: self.pacer, served: self.served };
         let mut source = Source {
             pieces: pieces.into_iter(),
             current: None,
@@ -130,9 +136,40 @@ impl Push {
                 let records = source.records(next);
                 (source, records)
             }));
-            let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(&mut records)).await;
-            written.map_err(|_| StreamError::Short)??;
+            out.write(send, &mut records).await?;
         }
+    }
+}
+
+/// Where a request's records go, at the pace that our own limits leave.
+struct Out {
+    link: Link,
+    pacer: Pacer,
+    served: Served,
+}
+
+impl Out {
+    async fn write(&self, send: &mut SendStream, records: &mut [Bytes]) -> Result<(), StreamError> {
+        if !self.pacer.holds(&self.link, Direction::Up) {
+            self.served.add(records.iter().map(Bytes::len).sum());
+            let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(records)).await;
+            return Ok(written.map_err(|_| StreamError::Short)??);
+        }
+        for record in records {
+            while !record.is_empty() {
+                let turn = self.pacer.wait(&self.link, Direction::Up, record.len());
+                let bytes = tokio::select! {
+                    bytes = turn => bytes,
+                    // Who waits for a link that is gone takes the others' turn.
+                    error = self.link.closed() => return Err(error.into()),
+                };
+                let slice = record.split_to(bytes.min(record.len()));
+                self.served.add(slice.len());
+                let written = tokio::time::timeout(WRITE_TIME, send.write_chunk(slice)).await;
+                written.map_err(|_| StreamError::Short)??;
+            }
+        }
+        Ok(())
     }
 }
 

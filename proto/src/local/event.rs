@@ -2,7 +2,7 @@
 
 use super::{
     Fault,
-    reply::{Contact, PathKind, Status, TransferStatus},
+    reply::{Contact, PathKind, Status, TransferStatus, UploadStatus},
 };
 use crate::id::{BlobHash, PeerId, PlayerName};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,9 @@ pub enum Event {
     /// At most five a second and player.
     #[serde(rename = "transfer.progress")]
     TransferProgress(TransferStatus),
+    /// A peer is being served. At most five a second and peer, and one with `rate` 0 when it is over.
+    #[serde(rename = "peer.uploading")]
+    PeerUploading(UploadStatus),
     #[serde(rename = "transfer.failed")]
     TransferFailed { player: PlayerName, error: Fault },
     /// Complete, verified and on disk.

@@ -49,6 +49,10 @@ pub enum Input {
     Joined(PeerId),
     /// Its link is gone; so are its requests.
     Left(PeerId),
+    /// Bytes came that are no whole chunk yet, or this side holds them back itself.
+    Heard {
+        request: RequestId,
+    },
     /// A blob's chunk list came and is proven and stored.
     Tree {
         request: RequestId,
@@ -215,6 +219,9 @@ impl Transfer {
                 self.starved = false;
             }
             Input::Left(peer) => self.lose(peer, Failure::Unreachable),
+            Input::Heard { request } => {
+                self.heard(request, now);
+            }
             Input::Tree { request, hash } => {
                 let index = self.queue.index(hash);
                 if let Some(request) = self.heard(request, now) {

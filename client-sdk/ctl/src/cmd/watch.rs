@@ -54,6 +54,15 @@ fn line(event: &Event) -> String {
             size(*missing_files, *missing_bytes)
         ),
         Event::TransferProgress(now) => format!("{}: {}", now.player, words::transfer(now)),
+        Event::PeerUploading(now) => match now.rate {
+            0 => format!("{} has been sent {}", name(&now.player, &now.peer_id), words::bytes(now.bytes)),
+            rate => format!(
+                "{} is being sent files: {}, {}/s",
+                name(&now.player, &now.peer_id),
+                words::bytes(now.bytes),
+                words::bytes(rate)
+            ),
+        },
         Event::TransferFailed { player, error } => format!("{player}: {error}"),
         Event::AppearanceReady { player, files, bytes, .. } => {
             format!("the look of {player} is here: {}, all verified", size(*files, *bytes))

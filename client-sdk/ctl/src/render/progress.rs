@@ -2,6 +2,7 @@
 
 use super::tame;
 use crate::words;
+use console::Term;
 use fyteclub_client::TransferStatus;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
@@ -41,9 +42,9 @@ impl Progress {
     pub fn show(&mut self, now: &TransferStatus) {
         match self {
             Self::Bar(bar) => {
-                bar.set_length(now.bytes_total);
-                bar.set_position(now.bytes_done);
-                bar.set_message(tame(&words::transfer(now)));
+                // Asked each time: windows are made wider. The spinner and its space come before.
+                let width = Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns));
+                bar.set_message(tame(&words::progress(now, width.saturating_sub(2))));
             }
             Self::Lines { last } => {
                 if last.is_none_or(|last| last.elapsed() >= QUIET) {
@@ -70,8 +71,8 @@ fn note(line: &str) {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:16}] {wide_msg}") {
-        bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style.tick_chars("|/-\\ "));
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     bar

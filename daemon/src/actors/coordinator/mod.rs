@@ -5,9 +5,12 @@
 
 pub mod contacts;
 mod fetch;
+pub mod limits;
 mod publish;
 mod report;
 pub mod requests;
+mod speed;
+pub mod transfers;
 
 use super::{
     listener::Accepted,
@@ -22,11 +25,13 @@ use crate::{
     io::{
         contacts::ContactsFile,
         identity::Identity,
+        limits::LimitsFile,
         quic::tls,
         store::{Pin, Store},
     },
     offer::Offer,
     pumps::push::Changed,
+    served::Served,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -67,6 +72,7 @@ pub struct Birth {
     /// How names are entered in them.
     pub listing: Listing,
     pub published_file: PathBuf,
+    pub limits: LimitsFile,
     pub bus: Bus,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
@@ -82,6 +88,7 @@ struct Known {
     addr: Option<SocketAddr>,
     open: bool,
     consent: Consent,
+    served: Served,
 }
 
 pub struct Coordinator {
@@ -98,6 +105,8 @@ pub struct Coordinator {
     fetches: HashMap<PlayerName, Fetch>,
     /// The latest look of each player stays in the cache while the daemon runs: the game has its files open.
     shown: HashMap<PlayerName, Pin>,
+    uploads: transfers::Uploads,
+    limits: LimitsFile,
     bus: Bus,
     cache: Addr<ModCache>,
     upnp: Addr<Upnp>,
@@ -125,6 +134,8 @@ impl Coordinator {
             banned: HashMap::new(),
             fetches: HashMap::new(),
             shown: HashMap::new(),
+            uploads: transfers::Uploads::default(),
+            limits: birth.limits,
             bus,
             cache,
             upnp,
@@ -147,14 +158,16 @@ impl Coordinator {
         let changed: Changed = Arc::new(move || source_changed.do_send(publish::SourceChanged));
         let (around, contacts) = (&self.around, &self.contacts.machine);
         Some(self.peers.entry(id).or_insert_with(|| {
-            let consent = Consent::default();
+            let (consent, served) = (Consent::default(), Served::default());
             consent.set_contact(contacts.consents(&id));
+            let peer = Peer::new(id, around.clone(), facts, changed, consent.clone(), served.clone());
             Known {
-                actor: Peer::new(id, around.clone(), facts, changed, consent.clone()).start(),
+                actor: peer.start(),
                 player: contacts.name_of(&id).cloned(),
                 addr: None,
                 open: false,
                 consent,
+                served,
             }
         }))
     }

@@ -1,7 +1,12 @@
 //! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
 
 use super::{Coordinator, fetch::Waiter};
-pub use super::{contacts::Wish, publish::What};
+pub use super::{
+    contacts::Wish,
+    limits::{AskLimits, ResetLimits, SetLimits},
+    publish::What,
+    transfers::{AskTransfers, Cancel},
+};
 use crate::actors::mod_cache;
 use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture, fut};
 use fyteclub_proto::{
@@ -18,7 +23,7 @@ use fyteclub_proto::{
 use std::path::PathBuf;
 use tokio::sync::oneshot;
 
-type Answer<T> = Result<T, Fault>;
+pub(super) type Answer<T> = Result<T, Fault>;
 
 #[derive(Message)]
 #[rtype(result = "Answer<Status>")]

@@ -18,9 +18,11 @@ use crate::{
     offer::CurrentOffer,
     pumps::{
         compression::Compression,
+        pace::Pacer,
         pull::AppearancePullError,
         push::{Changed, Push},
     },
+    served::Served,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
@@ -110,6 +112,7 @@ pub struct Surroundings {
     pub store: Store,
     pub offer: CurrentOffer,
     pub compression: Compression,
+    pub pacer: Pacer,
 }
 
 pub struct Peer {
@@ -127,6 +130,7 @@ pub struct Peer {
     listening: (u64, Instant),
     changed: Changed,
     consent: Consent,
+    served: Served,
     timer: Option<SpawnHandle>,
 }
 
@@ -137,6 +141,7 @@ impl Peer {
         facts: Recipient<PeerFact>,
         changed: Changed,
         consent: Consent,
+        served: Served,
     ) -> Self {
         Self {
             id,
@@ -151,6 +156,7 @@ impl Peer {
             listening: (0, Instant::now()),
             changed,
             consent,
+            served,
             timer: None,
         }
     }
@@ -277,6 +283,8 @@ impl Peer {
             offer: self.around.offer.clone(),
             consent: self.consent.clone(),
             compression: self.around.compression,
+            pacer: self.around.pacer.clone(),
+            served: self.served.clone(),
             changed: self.changed.clone(),
         };
         live.serve(push);
