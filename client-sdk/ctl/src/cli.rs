@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn limits_say_what_they_change_and_leave_the_rest() {
-        let parse = |line: &str| {
+        let parse = |line: &str| -> Result<LimitsChange, clap::Error> {
             let cli = Cli::try_parse_from(line.split(' '))?;
             match cli.command {
                 Command::Limits { command: LimitsCommand::Set(args) } => Ok(LimitsChange::from(args)),
