@@ -169,6 +169,16 @@ impl Resident {
         .await;
     }
 
+    /// Waits until every phone book introduces this daemon to others.
+    pub async fn is_introduced_by_all(&self) {
+        let client = self.client();
+        eventually(&format!("{} is in conversation with all phone books", self.player), async || {
+            let status = client.status().await.expect("a status");
+            status.phonebooks.iter().all(|book| book.live && book.ok).then_some(())
+        })
+        .await;
+    }
+
     /// Adds a peer that is no friend.
     pub async fn takes_for_a_friend(&self, hostile: &Hostile) {
         let key = hostile.peer_id();

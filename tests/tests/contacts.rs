@@ -110,9 +110,10 @@ async fn who_adds_alone_is_not_let_in() {
     assert_eq!(fault(bob.try_fetch(&alice.player, None).await).code, FaultCode::NotAContact);
     let added = bob.client().add_contact(&alice.player, Some(&alice.peer_id())).await.expect("added");
     assert_eq!((added.standing, added.online), (Standing::Requested, false));
+    // She is asked by the phone book, and says no for her: as if she were not there.
     let fault = fault(bob.try_fetch(&alice.player, None).await);
-    assert!(fault.code == FaultCode::PeerUnreachable && fault.message.contains("not said yes"), "{fault:?}");
-    assert_eq!(standing(&alice, &bob).await, None);
+    assert_eq!(fault.code, FaultCode::NotFound, "{fault:?}");
+    assert_eq!(standing(&alice, &bob).await, Some(Standing::Asking));
 
     let mut events = bob.client().watch().await.expect("events");
     alice.client().add_contact(&bob.player, Some(&bob.peer_id())).await.expect("added");
@@ -271,7 +272,7 @@ async fn an_invitation_is_followed_once() {
     look_both_ways(&town, &alice, &bob).await;
     carol.client().join(&invited.link).await.expect("she cannot know that it was used");
     let refused = fault(carol.try_fetch(&alice.player, None).await);
-    assert_eq!(refused.code, FaultCode::PeerUnreachable, "{refused:?}");
+    assert_eq!(refused.code, FaultCode::NotFound, "{refused:?}");
     assert_eq!(standing(&alice, &carol).await, None);
 }
 

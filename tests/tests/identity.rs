@@ -36,8 +36,9 @@ async fn a_key_that_others_can_read_is_refused() {
 #[tokio::test]
 async fn a_known_name_with_another_key_stops_and_asks() {
     let mut town = Town::new().await;
-    let (mut alice, bob) =
-        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    // Of who is not listed the phone book tells no key.
+    let mut alice = town.house("Alice Ashe@Gilgamesh").config("visibility = \"listed\"");
+    let (bob, ()) = tokio::join!(town.resident("Bob Birch@Balmung"), alice.start());
     alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     alice.publish(&look.folder).await;

@@ -38,8 +38,10 @@ async fn one_that_hangs_is_passed_over_within_two_seconds() {
     let (mut alice, bob, look) = pair(&town, &[gate.url(), second.url()]).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
     // Alice comes back under another address, which only the second phone book can tell.
-    alice.kill();
+    alice.client().shutdown().await.expect("stopping");
+    alice.process().ended().await;
     alice.start().await;
+    alice.is_introduced_by_all().await;
     gate.pass(Passes::Nothing);
     let began = Instant::now();
     bob.fetch(&alice.player).await;

@@ -142,8 +142,21 @@ async fn status_is_for_people_and_for_programs() {
     let mut expected = status();
     // What an older daemon does not say is shown as nothing.
     expected["portMapping"] = json!("");
+    expected["phonebooks"]
+        .as_array_mut()
+        .expect("a list")
+        .iter_mut()
+        .for_each(|book| book["live"] = json!(false));
     expected["peers"][0].as_object_mut().expect("an object").remove("cause");
     assert_eq!(shown, expected);
+
+    let mut troubled = status();
+    troubled["phonebooks"][0]["error"] = json!("the conversation broke off");
+    let script_of_trouble = async |mut caller: Caller| {
+        caller.answer("status", troubled.clone()).await;
+    };
+    let text = run(&["status"], script_of_trouble).await.out;
+    assert!(text.contains(" days ago, but introduces nobody: the conversation broke off\n"), "{text}");
 
     let text = run(&["status"], script).await.out;
     for words in [

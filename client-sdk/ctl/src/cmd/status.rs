@@ -60,7 +60,8 @@ fn text(status: &Status, now: u64) -> String {
 fn phone_book(book: &PhonebookStatus, now: u64) -> [String; 2] {
     let last = book.last_answer.map(|then| words::ago(then, now));
     let state = match (book.ok, last, &book.error) {
-        (true, Some(last), _) => format!("answered {last}"),
+        (true, Some(last), Some(trouble)) => format!("answered {last}, but introduces nobody: {trouble}"),
+        (true, Some(last), None) => format!("answered {last}"),
         (true, None, _) => "answers".to_owned(),
         (false, last, Some(error)) => {
             format!("does not answer: {error}; last answer: {}", last.as_deref().unwrap_or("never"))

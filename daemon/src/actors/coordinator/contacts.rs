@@ -26,7 +26,7 @@ use fyteclub_proto::{
 };
 use std::time::Duration;
 
-/// How long what strangers cause may wait to be written: they must not make this machine write as often as they knock.
+/// How long a stranger's knock may wait to be written: they must not make this machine write as often as they knock.
 const SAVE_PAUSE: Duration = Duration::from_secs(2);
 /// Notes that tell of a changed key, said together: a phone book limits how much one client says.
 const ANNOUNCED_AT_ONCE: usize = 40;
@@ -40,6 +40,8 @@ pub struct Own {
     pub machine: Contacts,
     file: ContactsFile,
     unsaved: bool,
+    /// Who is consented to has changed since the last write.
+    urgent: bool,
     /// A write is due soon.
     saving: bool,
     timer: Option<SpawnHandle>,
@@ -48,7 +50,7 @@ pub struct Own {
 impl Own {
     pub fn new(here: Here, policy: Policy, file: ContactsFile) -> Self {
         let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis());
-        Self { machine, file, unsaved: false, saving: false, timer: None }
+        Self { machine, file, unsaved: false, urgent: false, saving: false, timer: None }
     }
 
     /// Where a contact was reached last.
@@ -66,7 +68,7 @@ impl Own {
             tracing::warn!("{error}");
             Fault::new(FaultCode::Io, format!("{error}: it holds until the daemon stops"))
         })?;
-        self.unsaved = false;
+        (self.unsaved, self.urgent) = (false, false);
         Ok(())
     }
 
@@ -211,6 +213,11 @@ impl Coordinator {
         while let Some(output) = self.contacts.machine.poll() {
             self.contact_output(output, ctx);
         }
+        // Before the yes that was posted just now leaves this thread: who hears it counts on it. Said in the log when it
+        // fails; the next change is another chance.
+        if self.contacts.urgent && self.contacts.unsaved {
+            self.contacts.save().ok();
+        }
         if let Some(timer) = self.contacts.timer.take() {
             ctx.cancel_future(timer);
         }
@@ -233,6 +240,7 @@ impl Coordinator {
                 self.bus.publish(Event::ContactRequest { contact });
             }
             Output::Changed { contact, gone } => {
+                self.contacts.urgent = true;
                 self.refresh(&contact, gone);
                 let contact = self.shown(&contact);
                 self.bus.publish(Event::ContactChanged { contact, removed: gone });

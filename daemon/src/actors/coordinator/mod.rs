@@ -15,7 +15,7 @@ pub mod transfers;
 use super::{
     listener::Accepted,
     mod_cache::ModCache,
-    peer::{self, Peer, PeerFact, Surroundings},
+    peer::{self, DialAt, Peer, PeerFact, Surroundings},
     phone_book::{LookupError, PhoneBook, PhonebookFact, Reach},
     upnp::Upnp,
 };
@@ -369,16 +369,19 @@ impl Coordinator {
                 (Ok(mut addrs), last) => {
                     // Where they were last comes last.
                     addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    Ok(addrs)
+                    DialAt::Known(addrs)
                 }
                 (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
                     coordinator.not_found(peer, &error);
-                    Err(error.to_string())
+                    DialAt::Unknown { cause: error.to_string() }
+                }
+                (Err(error @ LookupError::NotFound), Some(addr)) => {
+                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
                 }
                 // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => Ok(vec![last]),
+                (Err(_), Some(last)) => DialAt::Known(vec![last]),
             };
-            actor.do_send(peer::DialAt(at));
+            actor.do_send(at);
         }));
     }
 }

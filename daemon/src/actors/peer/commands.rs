@@ -17,10 +17,21 @@ use std::{net::SocketAddr, time::Instant};
 #[rtype(result = "()")]
 pub struct Want;
 
-/// Where to dial, the likeliest address first, or why that is not known.
+/// Where to dial.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct DialAt(pub Result<Vec<SocketAddr>, String>);
+pub enum DialAt {
+    /// The likeliest address first.
+    Known(Vec<SocketAddr>),
+    /// Where the peer was last, though nobody says that it is there now: tried once, and then `cause` is why.
+    Guess {
+        addr: SocketAddr,
+        cause: String,
+    },
+    Unknown {
+        cause: String,
+    },
+}
 
 /// More addresses of a peer that may be being dialled.
 #[derive(Message)]
@@ -102,9 +113,10 @@ impl Handler<DialAt> for Peer {
     type Result = ();
 
     fn handle(&mut self, at: DialAt, ctx: &mut Self::Context) {
-        match at.0 {
-            Ok(addrs) => self.dial(addrs, ctx),
-            Err(cause) => self.dial_failed(cause, true, ctx),
+        match at {
+            DialAt::Known(addrs) => self.dial(addrs, None, ctx),
+            DialAt::Guess { addr, cause } => self.dial(vec![addr], Some(cause), ctx),
+            DialAt::Unknown { cause } => self.dial_failed(cause, true, ctx),
         }
     }
 }
@@ -114,7 +126,7 @@ impl Handler<DialMore> for Peer {
 
     fn handle(&mut self, more: DialMore, ctx: &mut Self::Context) {
         if self.is_dialling() {
-            self.dial(more.0, ctx);
+            self.dial(more.0, None, ctx);
         }
     }
 }

@@ -328,20 +328,25 @@ impl Peer {
         self.links.is_empty() && self.reach.is_idle()
     }
 
-    fn dial(&mut self, addrs: Vec<SocketAddr>, ctx: &mut Context<Self>) {
+    /// With `hopeless`, one failure is the end, and that is its cause.
+    fn dial(&mut self, addrs: Vec<SocketAddr>, hopeless: Option<String>, ctx: &mut Context<Self>) {
+        tracing::debug!(peer = %self.id.short(), "dialling {addrs:?}");
         let (endpoint, peer) = (self.around.endpoint.clone(), self.id);
         let dial = async move { tokio::time::timeout(TRY_TIME, endpoint.dial_any(addrs, peer)).await };
-        ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| match result {
-            Ok(Ok(connection)) => {
-                peer.reach.handle(Instant::now(), random(), reach::Input::Greeting);
-                peer.begin(connection, End::Dialer, ctx);
+        ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| {
+            let (cause, again) = match result {
+                Ok(Ok(connection)) => {
+                    peer.reach.handle(Instant::now(), random(), reach::Input::Greeting);
+                    return peer.begin(connection, End::Dialer, ctx);
+                }
+                Ok(Err(DialError::Connection(error))) => explain(&error),
+                Ok(Err(error)) => (error.to_string(), false),
+                Err(_) => (NO_ANSWER.into(), true),
+            };
+            match hopeless {
+                Some(cause) => peer.dial_failed(cause, false, ctx),
+                None => peer.dial_failed(cause, again, ctx),
             }
-            Ok(Err(DialError::Connection(error))) => {
-                let (cause, again) = explain(&error);
-                peer.dial_failed(cause, again, ctx);
-            }
-            Ok(Err(error)) => peer.dial_failed(error.to_string(), false, ctx),
-            Err(_) => peer.dial_failed(NO_ANSWER.into(), true, ctx),
         }));
     }
 
