@@ -12,10 +12,11 @@ use fyteclub_proto::{
         Request,
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Hello,
-            Invited, PeerStatus, Peers, Published, Status,
+            Invited, Limits, PeerStatus, Peers, Published, Status, Transfers,
         },
         request::{self, CacheGc, OptionChoice, Publish, Who},
     },
+    pace,
     version::LOCAL_VERSIONS,
 };
 use std::{io, path::Path, sync::Arc, time::Duration};
@@ -130,6 +131,49 @@ impl Client {
     pub async fn fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
         let out = out.map(absolute).transpose()?;
         self.connection.ask(Request::Fetch(request::Fetch { player: player.clone(), out })).await
+    }
+
+    /// Gives a running fetch up: everybody who waits for it is told [`fyteclub_proto::local::FaultCode::Cancelled`].
+    /// What came is kept.
+    ///
+    /// # Errors
+    /// As every request; a player of whom nothing is being fetched.
+    pub async fn cancel(&self, player: &PlayerName) -> Result<(), Error> {
+        let cancel = request::Cancel { player: player.clone() };
+        self.connection.ask::<Empty>(Request::Cancel(cancel)).await.map(drop)
+    }
+
+    /// What is being fetched, and who is being served.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn transfers(&self) -> Result<Transfers, Error> {
+        self.connection.ask(Request::Transfers).await
+    }
+
+    /// How fast files may go.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn limits(&self) -> Result<Limits, Error> {
+        self.connection.ask(Request::Limits).await
+    }
+
+    /// Changes some limits, at once and until they are changed again: they win over the daemon's configuration. Answers
+    /// with all that hold then.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn set_limits(&self, change: pace::Change) -> Result<Limits, Error> {
+        self.connection.ask(Request::SetLimits(change)).await
+    }
+
+    /// Goes back to the limits of the daemon's configuration.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn reset_limits(&self) -> Result<Limits, Error> {
+        self.connection.ask(Request::ResetLimits).await
     }
 
     /// Every peer that the daemon knows, connected or not.

@@ -46,9 +46,11 @@ pub use fyteclub_proto::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile,
-            FetchedObject, Hello, Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus,
-            Published, SourceStatus, Standing, Status, TransferStatus,
+            FetchedObject, Hello, Invited, LeftOut, Limits, PathKind, PeerState, PeerStatus, Peers,
+            PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus, Transfers,
+            UploadStatus,
         },
         request::{CacheGc, LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
     },
+    pace::{Change as LimitsChange, Rate, RateError},
 };

@@ -16,6 +16,7 @@ use crate::{
         contacts::ContactsFile,
         identity::Identity,
         ipc::{IpcError, LocalListener},
+        limits::LimitsFile,
         phonebook_http::PhonebookHttp,
         private,
         quic::{QuicEndpoint, tls::Certificate},
@@ -23,6 +24,7 @@ use crate::{
     },
     lending::Lending,
     offer::Offer,
+    pumps::pace::Pacer,
     service,
 };
 use actix::{Actor, Addr};
@@ -70,6 +72,7 @@ impl App {
         let lock = lock(config)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
         let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
+        let limits = LimitsFile::load(&paths::limits_file(dir), config.limits)?;
         let (store, opened) =
             Store::open(dir, StoreConfig { cache_limit: config.cache_limit, min_free: config.min_free })?;
         tracing::info!(
@@ -102,6 +105,7 @@ impl App {
             identity: identity.clone(),
             lending: Lending::default(),
             compression: config.compression,
+            pacer: Pacer::start(limits.limits()),
         };
         let coordinator = Coordinator::new(Birth {
             identity: identity.clone(),
@@ -112,6 +116,7 @@ impl App {
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
             published_file: paths::published_file(dir),
+            limits,
             bus: bus.clone(),
             cache: cache.clone(),
             upnp: Upnp.start(),

@@ -20,4 +20,5 @@ pub mod logging;
 pub mod offer;
 pub mod penumbra;
 pub mod pumps;
+pub mod served;
 pub mod service;

@@ -5,10 +5,15 @@ use clap::Parser;
 use fyteclub_daemon::{
     app::{self, App},
     cli::{Cli, Command, Settings},
+    config::{Config, paths},
     demo,
-    io::private,
+    io::{
+        limits::{LimitsFile, LimitsFileError},
+        private,
+    },
     logging, service,
 };
+use fyteclub_proto::pace::Rate;
 use std::{io::Write, process::ExitCode};
 
 const BLOCKING_THREADS: usize = 8;
@@ -27,10 +32,38 @@ fn check_config(settings: Settings) -> ExitCode {
     match settings.load() {
         Ok(config) => {
             print!("{config}");
+            match limits_set_here(&config) {
+                Ok(None) => {}
+                Ok(Some(limits)) => println!("\n{limits}"),
+                Err(error) => return fail(&error.into(), 2),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error.into(), 2),
     }
+}
+
+/// Limits that win over those of the configuration, and how to be rid of them.
+fn limits_set_here(config: &Config) -> Result<Option<String>, LimitsFileError> {
+    let file = LimitsFile::load(&paths::limits_file(&config.data_dir), config.limits)?;
+    let set = file.set_here();
+    let rate = |name: &str, rate: Option<Option<Rate>>| {
+        rate.map(|rate| format!("{name} = {}\n", rate.map_or_else(|| "off".into(), |rate| rate.to_string())))
+    };
+    let lines = [
+        rate("upload_limit", set.upload),
+        rate("download_limit", set.download),
+        rate("peer_upload_limit", set.peer_upload),
+        rate("peer_download_limit", set.peer_download),
+        set.lan.map(|lan| format!("limit_lan = {lan}\n")),
+    ];
+    let lines: String = lines.into_iter().flatten().collect();
+    Ok((!lines.is_empty()).then(|| {
+        format!(
+            "These were set while the daemon ran, and win; `fyteclubctl limits reset` undoes them:\n{}",
+            lines.trim_end()
+        )
+    }))
 }
 
 fn rotate_key(settings: Settings) -> ExitCode {

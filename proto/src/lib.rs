@@ -4,6 +4,7 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
+pub mod agenda;
 pub mod appearance;
 pub mod backoff;
 pub mod bytes;
@@ -22,6 +23,7 @@ pub mod letter;
 pub mod limit;
 pub mod live;
 pub mod local;
+pub mod pace;
 pub mod peer;
 pub mod phonebook;
 pub mod presence;
@@ -30,5 +32,6 @@ pub mod reach;
 pub mod seal;
 pub mod session;
 pub mod share_rule;
+pub mod size;
 pub mod transfer;
 pub mod version;

@@ -14,6 +14,7 @@ use fyteclub_proto::{
         CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request as LocalRequest, reply,
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
+    pace,
     peer::{
         AppearanceReply, Control, Greeting, Hello, HelloAck, HoldingReply, Message, Piece, PiecesReply,
         Request,
@@ -219,6 +220,17 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
             .prop_map(|(objects, strings)| { LocalRequest::Publish(request::Publish { objects, strings }) }),
         (name(), option::of(text()))
             .prop_map(|(player, out)| LocalRequest::Fetch(request::Fetch { player, out })),
+        name().prop_map(|player| LocalRequest::Cancel(request::Cancel { player })),
+        (vec(option::of(some_rate()), 4), option::of(any::<bool>())).prop_map(|(mut rates, lan)| {
+            let mut next = || rates.pop().flatten();
+            LocalRequest::SetLimits(pace::Change {
+                upload: next(),
+                download: next(),
+                peer_upload: next(),
+                peer_download: next(),
+                lan,
+            })
+        }),
         (name(), peer_id())
             .prop_map(|(player, peer_id)| LocalRequest::Trust(request::Trust { player, peer_id })),
         (name(), option::of(peer_id())).prop_map(|(player, peer_id)| {
@@ -237,6 +249,9 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
             &[
                 LocalRequest::Status,
                 LocalRequest::Unpublish,
+                LocalRequest::Transfers,
+                LocalRequest::Limits,
+                LocalRequest::ResetLimits,
                 LocalRequest::Peers,
                 LocalRequest::Contacts,
                 LocalRequest::Invite,
@@ -272,20 +287,33 @@ fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
 
 fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
     let who = (name(), peer_id(), sources());
-    (who, blob(), any::<[u64; 5]>()).prop_map(|((player, peer_id, sources), appearance, numbers)| {
-        let [files_done, files_total, bytes_done, bytes_total, rate] = numbers;
-        reply::TransferStatus {
-            player,
-            peer_id,
-            appearance,
-            files_done,
-            files_total,
-            bytes_done,
-            bytes_total,
-            rate,
-            sources,
-        }
-    })
+    let numbers = (any::<[u64; 5]>(), option::of(any::<u64>()));
+    (who, blob(), numbers).prop_map(
+        |((player, peer_id, sources), appearance, (numbers, remaining_seconds))| {
+            let [files_done, files_total, bytes_done, bytes_total, rate] = numbers;
+            reply::TransferStatus {
+                player,
+                peer_id,
+                appearance,
+                files_done,
+                files_total,
+                bytes_done,
+                bytes_total,
+                rate,
+                sources,
+                remaining_seconds,
+            }
+        },
+    )
+}
+
+fn some_rate() -> impl Strategy<Value = Option<pace::Rate>> {
+    option::of(any::<u64>()).prop_map(|bytes| bytes.and_then(|bytes| bytes.try_into().ok()))
+}
+
+fn upload_status() -> impl Strategy<Value = reply::UploadStatus> {
+    (option::of(name()), peer_id(), any::<[u64; 2]>())
+        .prop_map(|(player, peer_id, [bytes, rate])| reply::UploadStatus { player, peer_id, bytes, rate })
 }
 
 fn sources() -> impl Strategy<Value = Vec<reply::SourceStatus>> {
@@ -422,6 +450,7 @@ fn event() -> impl Strategy<Value = Event> {
             source,
             hash
         }),
+        upload_status().prop_map(Event::PeerUploading),
         (name(), fault()).prop_map(|(player, error)| Event::TransferFailed { player, error }),
         (name(), blob(), any::<[u64; 3]>()).prop_map(|(player, appearance, numbers)| {
             let [files, bytes, bytes_transferred] = numbers;
@@ -546,6 +575,9 @@ proptest! {
         peers in vec(peer_status(), 0..3),
         fetched in fetched(),
         cache in cache_stats(),
+        (downloads, uploads) in (vec(transfer_status(), 0..3), vec(upload_status(), 0..3)),
+        ([upload, download, peer_upload, peer_download], [lan, set_here]) in
+            ([some_rate(), some_rate(), some_rate(), some_rate()], any::<[bool; 2]>()),
         (appearance, files, bytes) in (blob(), any::<u64>(), any::<u64>()),
         collected in any::<[u64; 5]>(),
         [game_path, file, reason] in [text(), text(), text()],
@@ -555,6 +587,9 @@ proptest! {
         replies(reply::Peers { peers })?;
         replies(fetched)?;
         replies(cache)?;
+        replies(reply::Transfers { downloads, uploads })?;
+        let limits = pace::Limits { upload, download, peer_upload, peer_download, lan };
+        replies(reply::Limits { limits, set_here })?;
         replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
         replies(reply::CacheCollected { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;

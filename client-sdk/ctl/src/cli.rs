@@ -1,8 +1,8 @@
 //! The command line, as a contract: these words and flags stay. What they do is in `cmd`.
 
 use crate::exit;
-use clap::{Parser, Subcommand};
-use fyteclub_client::{OptionChoice, PeerId, PlayerName, Who};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fyteclub_client::{LimitsChange, OptionChoice, PeerId, PlayerName, Rate, Who};
 use std::path::PathBuf;
 
 /// Talks to the FyteClub daemon on this machine.
@@ -51,6 +51,19 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Show what moves at the moment: from whom, to whom, how fast, how long
+    Transfers,
+    /// Give a running fetch up; what came is kept
+    Cancel {
+        /// The player's whole name, as in "Alice Ashe@Gilgamesh"
+        #[arg(value_name = "NAME@WORLD")]
+        player: PlayerName,
+    },
+    /// Say how fast files may go
+    Limits {
+        #[command(subcommand)]
+        command: LimitsCommand,
+    },
     /// Say who may see this player's look, and whose look this player may see
     Contacts {
         #[command(subcommand)]
@@ -70,6 +83,62 @@ pub enum Command {
     Watch,
     /// Stop the daemon
     Shutdown,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LimitsCommand {
+    /// Show the limits that hold now
+    Get,
+    /// Change limits, at once and until they are changed again; they win over the daemon's configuration
+    Set(LimitsArgs),
+    /// Go back to the limits of the daemon's configuration
+    Reset,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct LimitsArgs {
+    /// Upload to all players together, a second: "2MiB", or "off"
+    #[arg(long, value_name = "SIZE", value_parser = limit)]
+    up: Option<Limit>,
+    /// Download from all players together
+    #[arg(long, value_name = "SIZE", value_parser = limit)]
+    down: Option<Limit>,
+    /// Upload to any one player
+    #[arg(long, value_name = "SIZE", value_parser = limit)]
+    peer_up: Option<Limit>,
+    /// Download from any one player
+    #[arg(long, value_name = "SIZE", value_parser = limit)]
+    peer_down: Option<Limit>,
+    /// Whether players in the local network are limited as well
+    #[arg(long)]
+    lan: Option<YesNo>,
+}
+
+/// A limit, or none. Not an `Option`: clap would take that for "not given".
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<Rate>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum YesNo {
+    Yes,
+    No,
+}
+
+impl From<LimitsArgs> for LimitsChange {
+    fn from(args: LimitsArgs) -> Self {
+        Self {
+            upload: args.up.map(|limit| limit.0),
+            download: args.down.map(|limit| limit.0),
+            peer_upload: args.peer_up.map(|limit| limit.0),
+            peer_download: args.peer_down.map(|limit| limit.0),
+            lan: args.lan.map(|lan| lan == YesNo::Yes),
+        }
+    }
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    Rate::parse(text).map(Limit).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,6 +292,33 @@ mod tests {
         }
         for bad in ["", "GiB", "-1", "1.5 GiB", "99999999999 TiB", "5 elephants"] {
             assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_say_what_they_change_and_leave_the_rest() {
+        let parse = |line: &str| -> Result<LimitsChange, clap::Error> {
+            let cli = Cli::try_parse_from(line.split(' '))?;
+            match cli.command {
+                Command::Limits { command: LimitsCommand::Set(args) } => Ok(LimitsChange::from(args)),
+                other => panic!("{other:?}"),
+            }
+        };
+        let change = parse("fyteclubctl limits set --up 2MiB --down off --lan no").expect("valid");
+        let up = Rate::parse("2 MiB").expect("a rate");
+        let expected = LimitsChange {
+            upload: Some(up),
+            download: Some(None),
+            lan: Some(false),
+            ..LimitsChange::default()
+        };
+        assert_eq!(change, expected);
+        for bad in [
+            "fyteclubctl limits set",
+            "fyteclubctl limits set --up 1KiB",
+            "fyteclubctl limits set --lan maybe",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 

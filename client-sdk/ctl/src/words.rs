@@ -73,10 +73,9 @@ pub fn transfer(now: &TransferStatus) -> String {
     let mut words = format!("{} of {files}, {}", now.files_done, part(now.bytes_done, now.bytes_total));
     if now.rate > 0 {
         words += &format!(", {}/s", bytes(now.rate));
-        let left = now.bytes_total.saturating_sub(now.bytes_done) / now.rate;
-        if left > 0 {
-            words += &format!(", {} left", duration(Duration::from_secs(left)));
-        }
+    }
+    if let Some(seconds) = now.remaining_seconds.filter(|seconds| *seconds > 0) {
+        words += &format!(", {}", left(seconds));
     }
     words
 }
@@ -88,6 +87,63 @@ pub fn low_disk(free: u64, min_free: u64) -> String {
         bytes(free),
         bytes(min_free)
     )
+}
+
+/// `3 s left`.
+pub fn left(seconds: u64) -> String {
+    format!("{} left", duration(Duration::from_secs(seconds)))
+}
+
+/// `63 %`; only what is whole is 100.
+pub fn percent(done: u64, total: u64) -> String {
+    format!("{} %", (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(100).min(100))
+}
+
+/// One line of a fetch on a terminal so wide: name, bar, and as much of the figures as there is room for, the likeliest
+/// to be looked at first. The name gives way before the figures do.
+pub fn progress(now: &TransferStatus, width: usize) -> String {
+    const BAR: usize = 16;
+    let figures = [
+        Some(percent(now.bytes_done, now.bytes_total)),
+        (now.rate > 0).then(|| format!("{}/s", bytes(now.rate))),
+        now.remaining_seconds.filter(|seconds| *seconds > 0).map(left),
+        Some(part(now.bytes_done, now.bytes_total)),
+        Some(format!("{} of {}", now.files_done, count(now.files_total, "file"))),
+    ];
+    let name = cut(now.player.as_str(), (width / 3).clamp(8, 32));
+    let full = (u128::from(now.bytes_done) * BAR as u128).checked_div(u128::from(now.bytes_total));
+    let full = full.map_or(BAR, |full| (full as usize).min(BAR));
+    let mut line = format!("{name} [{}{}]", "=".repeat(full), " ".repeat(BAR - full));
+    if columns(&line) + 6 > width {
+        line = name;
+    }
+    let mut gap = " ";
+    for figure in figures.into_iter().flatten() {
+        if columns(&line) + gap.len() + columns(&figure) > width {
+            break;
+        }
+        line = line + gap + &figure;
+        gap = ", ";
+    }
+    cut(&line, width)
+}
+
+/// At most so many columns; what was cut off shows.
+fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for letter in text.chars() {
+        if columns(&cut) + columns(letter.encode_utf8(&mut [0; 4])) + 1 > width {
+            break;
+        }
+        cut.push(letter);
+    }
+    if width > 0 {
+        cut.push('…');
+    }
+    cut
 }
 
 pub fn path(path: PathKind) -> &'static str {
@@ -190,6 +246,39 @@ mod tests {
         ] {
             assert_eq!(ago(then, 100_000_000), text);
         }
+    }
+
+    #[test]
+    fn a_line_of_progress_fits_its_terminal() {
+        let now = |player: &str| TransferStatus {
+            player: player.parse().expect("a name"),
+            peer_id: fyteclub_client::PeerId::from_bytes([1; 32]),
+            appearance: format!("b3:{}", "0".repeat(64)).parse().expect("a hash"),
+            files_done: 600,
+            files_total: 950,
+            bytes_done: 132_800_000,
+            bytes_total: 210_300_000,
+            rate: 35_000_000,
+            sources: Vec::new(),
+            remaining_seconds: Some(3),
+        };
+        let alice = now("Alice Ashe@Gilgamesh");
+        assert_eq!(
+            progress(&alice, 110),
+            "Alice Ashe@Gilgamesh [==========      ] 63 %, 35.0 MB/s, 3 s left, 132.8 of 210.3 MB, 600 of 950 files"
+        );
+        assert_eq!(progress(&alice, 60), "Alice Ashe@Gilgamesh [==========      ] 63 %, 35.0 MB/s");
+        assert_eq!(progress(&alice, 30), "Alice Ash… 63 %, 35.0 MB/s");
+        for player in ["Alice Ashe@Gilgamesh", "光の戦士 光の戦士@Gilgamesh"] {
+            for width in 0..130 {
+                let line = progress(&now(player), width);
+                assert!(columns(&line) <= width, "{width}: {line}");
+            }
+        }
+        let empty =
+            TransferStatus { bytes_done: 0, bytes_total: 0, rate: 0, remaining_seconds: None, ..alice };
+        assert!(progress(&empty, 80).contains("[================] 100 %"));
+        assert_eq!((percent(999, 1000), percent(u64::MAX, u64::MAX)), ("99 %".into(), "100 %".into()));
     }
 
     #[test]

@@ -65,6 +65,12 @@ async fn help_is_what_was_agreed() {
         "publish",
         "unpublish",
         "fetch",
+        "transfers",
+        "cancel",
+        "limits",
+        "limits get",
+        "limits set",
+        "limits reset",
         "contacts",
         "contacts list",
         "contacts add",
@@ -278,6 +284,80 @@ async fn a_key_is_trusted_by_name() {
     })
     .await;
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn limits_are_set_in_words_and_shown_as_a_table() {
+    let limits = json!({
+        "upload": 2 << 20, "download": null, "peerUpload": 1 << 20, "peerDownload": null, "lan": false, "setHere": true,
+    });
+    let answer = limits.clone();
+    let args = ["limits", "set", "--up", "2MiB", "--peer-up", "1 MiB", "--down", "off", "--lan", "no"];
+    let ended = run(&args, async |mut caller| {
+        let sent = caller.answer("limits.set", answer.clone()).await;
+        let change = json!({"upload": 2 << 20, "download": null, "peerUpload": 1 << 20, "lan": false});
+        assert_eq!(sent, change);
+    })
+    .await;
+    let says = "          all players  each player\n\
+                Upload    2 MiB/s      1 MiB/s\n\
+                Download  off          off\n\
+                The local network is not limited.\n";
+    assert!(ended.code == 0 && ended.out.starts_with(says), "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("fyteclubctl limits reset"), "{}", ended.out);
+    for (args, op) in
+        [(["limits", "get", "--json"], "limits.get"), (["limits", "reset", "--json"], "limits.reset")]
+    {
+        let answer = limits.clone();
+        let ended = run(&args, async |mut caller| {
+            caller.answer(op, answer.clone()).await;
+        })
+        .await;
+        assert_eq!(ended.json(), limits);
+    }
+    let ended = Ended::of(within(ctl("", &["limits", "set", "--up", "1KiB"]).output()).await.expect("runs"));
+    assert!(ended.code == 2 && ended.err.contains("at least 16 KiB a second, or off"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn transfers_are_a_table_of_both_ways() {
+    let bob = "Bob Birch@Balmung";
+    let mut down = transfer(600, 132_800_000);
+    down["bytesTotal"] = json!(210_300_000);
+    down["remainingSeconds"] = json!(75);
+    let up = json!({"player": bob, "peerId": fake::PEER_ID, "bytes": 5_000_000, "rate": 0});
+    let all = json!({"downloads": [down], "uploads": [up]});
+    let answer = all.clone();
+    let ended = run(&["transfers"], async |mut caller| {
+        caller.answer("transfer.list", answer.clone()).await;
+    })
+    .await;
+    for says in [
+        "from  ",
+        "63 %  132.8 of 210.3 MB  ",
+        "600 of ",
+        "1 min left",
+        "to    Bob Birch@Balmung  ",
+        "5.0 MB",
+    ] {
+        assert!(ended.out.contains(says), "{says:?} is missing:\n{}", ended.out);
+    }
+    let answer = all.clone();
+    let ended = run(&["transfers", "--json"], async |mut caller| {
+        caller.answer("transfer.list", answer.clone()).await;
+    })
+    .await;
+    assert_eq!(ended.json(), all);
+    let ended = run(&["transfers"], async |mut caller| {
+        caller.answer("transfer.list", json!({"downloads": [], "uploads": []})).await;
+    })
+    .await;
+    assert_eq!(ended.out, "Nothing moves at the moment.\n");
+    let ended = run(&["cancel", bob], async |mut caller| {
+        assert_eq!(caller.answer("peer.cancel", json!({})).await, json!({"player": bob}));
+    })
+    .await;
+    assert!(ended.code == 0 && ended.out.contains("is given up; what came is kept"), "{}", ended.out);
 }
 
 #[tokio::test]

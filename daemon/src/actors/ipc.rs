@@ -3,8 +3,9 @@
 use super::coordinator::{
     Coordinator,
     requests::{
-        AskCache, AskContacts, AskFetch, AskPeers, AskStatus, CollectCache, ForgetContact, Invite, MoveCache,
-        Publish, Shutdown, Unpublish, VerifyCache, Wish, WishContact,
+        AskCache, AskContacts, AskFetch, AskLimits, AskPeers, AskStatus, AskTransfers, Cancel, CollectCache,
+        ForgetContact, Invite, MoveCache, Publish, ResetLimits, SetLimits, Shutdown, Unpublish, VerifyCache,
+        Wish, WishContact,
     },
 };
 use crate::{
@@ -150,6 +151,11 @@ impl IpcClient {
             Request::Fetch(fetch) => {
                 self.ask(id, AskFetch { player: fetch.player, out: fetch.out.map(PathBuf::from) }, ctx);
             }
+            Request::Cancel(cancel) => self.ask(id, Cancel(cancel.player), ctx),
+            Request::Transfers => self.ask(id, AskTransfers, ctx),
+            Request::Limits => self.ask(id, AskLimits, ctx),
+            Request::SetLimits(change) => self.ask(id, SetLimits(change), ctx),
+            Request::ResetLimits => self.ask(id, ResetLimits, ctx),
             Request::Peers => {
                 let asked = self.coordinator.send(AskPeers);
                 self.reply(id, async move { asked.await.map(|peers| Peers { peers }).map_err(gone) }, ctx);

@@ -5,7 +5,14 @@
 pub mod paths;
 
 use crate::pumps::compression::Compression;
-use fyteclub_proto::{contact::Policy, id::PlayerName, phonebook::Listing, presence::HEARTBEAT};
+use fyteclub_proto::{
+    contact::Policy,
+    id::PlayerName,
+    pace::{Limits, Rate},
+    phonebook::Listing,
+    presence::HEARTBEAT,
+    size,
+};
 use serde::Deserialize;
 use std::{
     fs,
@@ -53,6 +60,14 @@ pub struct Raw {
     /// What of the disk stays free for others, written likewise; 0 switches that off.
     pub min_free: Option<Size>,
     pub compression: Option<String>,
+    /// Bytes a second to all peers together; a size as above, or `off`.
+    pub upload_limit: Option<Size>,
+    pub download_limit: Option<Size>,
+    /// And to any one of them.
+    pub peer_upload_limit: Option<Size>,
+    pub peer_download_limit: Option<Size>,
+    /// Whether they hold in the local network too.
+    pub limit_lan: Option<bool>,
     /// Seconds between registrations with a phone book.
     pub heartbeat: Option<u64>,
     /// `contacts`, `listed` or `hidden`.
@@ -73,11 +88,11 @@ pub enum Size {
     Text(String),
 }
 
-impl Size {
-    fn into_text(self) -> String {
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bytes(bytes) => bytes.to_string(),
-            Self::Text(text) => text,
+            Self::Bytes(bytes) => bytes.fmt(f),
+            Self::Text(text) => f.write_str(text),
         }
     }
 }
@@ -98,6 +113,19 @@ impl Raw {
                 expected: "it must be a number of seconds".into(),
             })?),
         };
+        let limit_lan = match text("FYTECLUB_LIMIT_LAN").as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(value) => {
+                return Err(ConfigError::Value {
+                    place: "environment".into(),
+                    key: "FYTECLUB_LIMIT_LAN",
+                    value: value.into(),
+                    expected: "it must be true or false".into(),
+                });
+            }
+        };
         Ok(Self {
             data_dir: text("FYTECLUB_DATA_DIR").map(PathBuf::from),
             player: text("FYTECLUB_PLAYER"),
@@ -108,6 +136,11 @@ impl Raw {
             cache_limit: text("FYTECLUB_CACHE_LIMIT").map(Size::Text),
             min_free: text("FYTECLUB_MIN_FREE").map(Size::Text),
             compression: text("FYTECLUB_COMPRESSION"),
+            upload_limit: text("FYTECLUB_UPLOAD_LIMIT").map(Size::Text),
+            download_limit: text("FYTECLUB_DOWNLOAD_LIMIT").map(Size::Text),
+            peer_upload_limit: text("FYTECLUB_PEER_UPLOAD_LIMIT").map(Size::Text),
+            peer_download_limit: text("FYTECLUB_PEER_DOWNLOAD_LIMIT").map(Size::Text),
+            limit_lan,
             heartbeat,
             visibility: text("FYTECLUB_VISIBILITY"),
             hidden_secret: text("FYTECLUB_HIDDEN_SECRET"),
@@ -143,6 +176,11 @@ impl Raw {
             cache_limit: self.cache_limit.or(lower.cache_limit),
             min_free: self.min_free.or(lower.min_free),
             compression: self.compression.or(lower.compression),
+            upload_limit: self.upload_limit.or(lower.upload_limit),
+            download_limit: self.download_limit.or(lower.download_limit),
+            peer_upload_limit: self.peer_upload_limit.or(lower.peer_upload_limit),
+            peer_download_limit: self.peer_download_limit.or(lower.peer_download_limit),
+            limit_lan: self.limit_lan.or(lower.limit_lan),
             heartbeat: self.heartbeat.or(lower.heartbeat),
             visibility: self.visibility.or(lower.visibility),
             hidden_secret: self.hidden_secret.or(lower.hidden_secret),
@@ -173,6 +211,7 @@ pub struct Config {
     /// `None`: a GiB, or 2 % of a small disk.
     pub min_free: Option<u64>,
     pub compression: Compression,
+    pub limits: Limits,
     pub heartbeat: Duration,
     /// Who finds this player in a phone book.
     pub listing: Listing,
@@ -242,16 +281,20 @@ impl Config {
                 wrong("listen", text, "it must read IP:PORT, 0.0.0.0:0 for any free port".into())
             })?,
         };
-        let cache_limit = match raw.cache_limit.map(Size::into_text) {
+        let cache_limit = match &raw.cache_limit {
             None => CACHE_LIMIT,
-            Some(shown) => parse_size(&shown).filter(|bytes| *bytes >= CACHE_LIMIT_MIN).ok_or_else(|| {
-                wrong("cache_limit", &shown, "it must be at least 64 MiB, written like `20 GiB`".into())
-            })?,
+            Some(size) => {
+                let shown = size.to_string();
+                size::parse(&shown).filter(|bytes| *bytes >= CACHE_LIMIT_MIN).ok_or_else(|| {
+                    wrong("cache_limit", &shown, "it must be at least 64 MiB, written like `20 GiB`".into())
+                })?
+            }
         };
-        let min_free = match raw.min_free.map(Size::into_text) {
+        let min_free = match raw.min_free {
             None => None,
-            Some(shown) => {
-                let bytes = parse_size(&shown).filter(|bytes| *bytes <= MIN_FREE_MAX);
+            Some(size) => {
+                let shown = size.to_string();
+                let bytes = size::parse(&shown).filter(|bytes| *bytes <= MIN_FREE_MAX);
                 Some(bytes.ok_or_else(|| {
                     let expected = "it must be what stays free on the disk, written like `1 GiB`";
                     wrong("min_free", &shown, expected.into())
@@ -265,6 +308,18 @@ impl Config {
             Some(other) => {
                 return Err(wrong("compression", other, "it must be auto, always or never".into()));
             }
+        };
+        let rate = |key, size: &Option<Size>| match size {
+            None => Ok(None),
+            Some(size) => Rate::parse(&size.to_string())
+                .map_err(|error| wrong(key, &size.to_string(), error.to_string())),
+        };
+        let limits = Limits {
+            upload: rate("upload_limit", &raw.upload_limit)?,
+            download: rate("download_limit", &raw.download_limit)?,
+            peer_upload: rate("peer_upload_limit", &raw.peer_upload_limit)?,
+            peer_download: rate("peer_download_limit", &raw.peer_download_limit)?,
+            lan: raw.limit_lan.unwrap_or(Limits::default().lan),
         };
         let heartbeat = match raw.heartbeat {
             None => HEARTBEAT,
@@ -315,6 +370,7 @@ impl Config {
             cache_limit,
             min_free,
             compression,
+            limits,
             heartbeat,
             listing,
             contact_requests,
@@ -341,27 +397,18 @@ impl std::fmt::Display for Config {
             None => writeln!(f, "min_free    = (1024 MiB, or 2 % of a small disk)")?,
         }
         writeln!(f, "compression = {:?}", self.compression)?;
+        let limit = |rate: Option<Rate>| rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
+        writeln!(f, "upload_limit = {}", limit(self.limits.upload))?;
+        writeln!(f, "download_limit = {}", limit(self.limits.download))?;
+        writeln!(f, "peer_upload_limit = {}", limit(self.limits.peer_upload))?;
+        writeln!(f, "peer_download_limit = {}", limit(self.limits.peer_download))?;
+        writeln!(f, "limit_lan   = {}", self.limits.lan)?;
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
         writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;
         writeln!(f, "contact_requests = {:?}", self.contact_requests)?;
         writeln!(f, "log         = {}", self.log)?;
         writeln!(f, "log_format  = {:?}", self.log_format)
     }
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
-        "t" | "tib" => 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 #[cfg(test)]
@@ -407,6 +454,8 @@ mod tests {
             ("min_free = \"5000 TiB\"", "1 GiB"),
             ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
             ("compression = \"max\"", "auto, always or never"),
+            ("upload_limit = \"fast\"", "2 MiB"),
+            ("peer_download_limit = 16383", "at least 16 KiB a second"),
             ("heartbeat = 0", "1 to 3600"),
             ("visibility = \"all\"", "contacts, listed or hidden"),
             ("visibility = \"hidden\"\nhidden_secret = \"short\"", "16 characters"),
@@ -420,11 +469,18 @@ mod tests {
     }
 
     #[test]
-    fn sizes_read_as_people_write_them() {
-        assert_eq!(parse_size("20 GiB"), Some(20 << 30));
-        assert_eq!(parse_size("512m"), Some(512 << 20));
-        assert_eq!(parse_size("70000000"), Some(70_000_000));
-        assert_eq!(parse_size("-1"), None);
-        assert_eq!(parse_size("99999999999 TiB"), None);
+    fn limits_are_off_unless_they_are_said() {
+        let config = load("", &[], Raw::default()).expect("defaults");
+        assert_eq!(config.limits, Limits::default());
+        let env = [("FYTECLUB_DOWNLOAD_LIMIT", "off"), ("FYTECLUB_LIMIT_LAN", "false")];
+        let file = "upload_limit = \"2 MiB\"\ndownload_limit = \"1 MiB\"\npeer_upload_limit = 20000\n";
+        let config = load(file, &env, Raw::default()).expect("valid");
+        let rate = |bytes: u64| Some(bytes.try_into().expect("above the floor"));
+        let limits =
+            Limits { upload: rate(2 << 20), peer_upload: rate(20_000), lan: false, ..Limits::default() };
+        assert_eq!(config.limits, limits);
+        assert!(config.to_string().contains("upload_limit = 2 MiB/s\ndownload_limit = off\n"), "{config}");
+        let error = load("", &[("FYTECLUB_LIMIT_LAN", "maybe")], Raw::default()).expect_err("neither");
+        assert!(error.to_string().contains("true or false"), "{error}");
     }
 }

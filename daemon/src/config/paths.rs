@@ -31,6 +31,11 @@ pub fn published_file(data_dir: &Path) -> PathBuf {
     data_dir.join("published.bin")
 }
 
+/// Limits that were set while the daemon ran; they win over the configuration.
+pub fn limits_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("limits.json")
+}
+
 /// Held while a daemon uses the folder.
 pub fn lock_file(data_dir: &Path) -> PathBuf {
     data_dir.join("daemon.lock")

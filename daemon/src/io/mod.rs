@@ -5,6 +5,7 @@ pub mod contacts;
 pub mod host_address;
 pub mod identity;
 pub mod ipc;
+pub mod limits;
 pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod private;

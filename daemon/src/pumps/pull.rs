@@ -1,6 +1,6 @@
 //! Stream → verify → store: carries one request to a peer and what comes of it.
 
-use super::{JOB_BYTES, JOB_RECORDS, blocking, compression};
+use super::{JOB_BYTES, JOB_RECORDS, blocking, compression, pace::Pacer};
 use crate::io::{
     quic::{
         Link,
@@ -14,6 +14,7 @@ use fyteclub_proto::{
     chunk_tree::{ChunkTree, chunk_count, chunk_len},
     grant::Grant,
     id::BlobHash,
+    pace::Direction,
     peer::{
         AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
         record::{self, Header, Kind, RecordError},
@@ -23,6 +24,7 @@ use fyteclub_proto::{
 };
 use quinn::{RecvStream, VarInt};
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,8 +33,8 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-/// How often a request says that bytes come, when they are no whole chunk yet.
-const PULSE: Duration = Duration::from_millis(250);
+/// Between two words to the machine that bytes come which are no whole chunk yet, or that this side holds them back.
+const HEARD_EVERY: Duration = Duration::from_millis(250);
 
 /// All that a pull says: progress for the transfer machine, and how it ended.
 #[derive(Debug)]
@@ -112,9 +114,10 @@ pub struct Ask {
 
 /// Carries one request of a transfer; ends when everything came or nothing more will. Dropped in the middle, it leaves
 /// what is stored.
-pub async fn pieces(link: Link, ask: Ask, store: Store, notes: Notes) {
+pub async fn pieces(link: Link, pacer: Pacer, ask: Ask, store: Store, notes: Notes) {
     let request = ask.request;
-    let end = match carry(&link, ask, store, &notes).await {
+    let mut inlet = Inlet { link: &link, pacer: &pacer, request, notes: &notes, told: Instant::now() };
+    let end = match inlet.all(ask, &store).await {
         Ok(end) => end,
         Err(error) => {
             tracing::debug!(peer = %link.peer().short(), "a request was not answered to its end: {error}");
@@ -124,12 +127,101 @@ pub async fn pieces(link: Link, ask: Ask, store: Store, notes: Notes) {
     notes(Note::Progress { facts: vec![Input::Ended { request, end }], wire: 0 });
 }
 
+/// The front of `targets`, of about so many bytes; their rest stays.
+fn portion(targets: &mut VecDeque<Target>, bytes: u64) -> Vec<Target> {
+    let (mut portion, mut left) = (Vec::new(), bytes);
+    while let Some(mut target) = targets.pop_front() {
+        let Piece { hash, first, count, .. } = target.piece;
+        let chunk = |index| chunk_len(target.size, index).unwrap_or(0) as u64;
+        // One chunk at least, so that it goes on.
+        let mut fits = u32::from(portion.is_empty());
+        left = left.saturating_sub(if fits == 1 { chunk(first) } else { 0 });
+        while fits < count && chunk(first.saturating_add(fits)) <= left {
+            left -= chunk(first.saturating_add(fits));
+            fits += 1;
+        }
+        if fits < count {
+            let rest = Piece {
+                hash,
+                tree: fits == 0 && target.piece.tree,
+                first: first + fits,
+                count: count - fits,
+            };
+            targets.push_front(Target { piece: rest, ..target.clone() });
+        }
+        if fits == 0 {
+            break;
+        }
+        target.piece.count = fits;
+        portion.push(target);
+    }
+    portion
+}
+
+/// One request's way in: our own limits, and word to the machine that it is not silent.
+struct Inlet<'a> {
+    link: &'a Link,
+    pacer: &'a Pacer,
+    request: RequestId,
+    notes: &'a Notes,
+    told: Instant,
+}
+
+impl Inlet<'_> {
+    /// Everything, in one stream or, under a limit, in several: what was asked for comes whether it is read or not.
+    async fn all(&mut self, ask: Ask, store: &Store) -> Result<End, StreamError> {
+        let mut targets = VecDeque::from(ask.targets);
+        loop {
+            let asked = portion(&mut targets, self.pacer.request_bytes(self.link));
+            let end = carry(self, asked, ask.grant.clone(), store.clone()).await?;
+            if end != End::Complete || targets.is_empty() {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Waits until our limits let some of these bytes in.
+    async fn turn(&mut self, bytes: usize) -> usize {
+        let pacer = self.pacer;
+        let turn = pacer.wait(self.link, Direction::Down, bytes);
+        tokio::pin!(turn);
+        loop {
+            tokio::select! {
+                bytes = &mut turn => return bytes,
+                () = tokio::time::sleep(HEARD_EVERY) => self.tell(),
+            }
+        }
+    }
+
+    /// Waits for work of this machine: while its disk is slow, the peer is not silent.
+    async fn through<T>(&mut self, mut work: JoinHandle<T>) -> Result<T, JoinError> {
+        loop {
+            match tokio::time::timeout(HEARD_EVERY, &mut work).await {
+                Ok(done) => return done,
+                Err(_) => self.tell(),
+            }
+        }
+    }
+
+    fn heard(&mut self) {
+        if self.told.elapsed() >= HEARD_EVERY {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        self.told = Instant::now();
+        (self.notes)(Note::Progress { facts: vec![Input::Heard { request: self.request }], wire: 0 });
+    }
+}
+
 async fn carry(
-    link: &Link,
-    Ask { request, targets, grant }: Ask,
+    inlet: &mut Inlet<'_>,
+    targets: Vec<Target>,
+    grant: Option<Grant>,
     store: Store,
-    notes: &Notes,
 ) -> Result<End, StreamError> {
+    let (link, request, notes) = (inlet.link, inlet.request, inlet.notes);
     let (mut send, mut recv) = link.open_stream().await?;
     let pieces = targets.iter().map(|target| target.piece).collect();
     let asked = match grant {
@@ -147,15 +239,14 @@ async fn carry(
         },
     };
     let mut order = Order::new(&targets, NonceCounter::new(VarInt::from(send.id()).into_inner()));
-    let mut pulse = Pulse { request, notes, told: Instant::now() };
     let sink = Sink { request, targets, store, key };
     let mut job = tokio::spawn(async { (sink, Outcome::default()) });
     loop {
         // These records are read while those before are opened, verified and written.
-        let records = order.read_job(&mut recv, &mut pulse).await;
+        let records = order.read_job(&mut recv, inlet).await;
         let came = records.iter().flatten().map(|record| record.sealed.len() as u64).sum();
         link.received(came);
-        let Ok((mut sink, outcome)) = pulse.through(job).await else { return Ok(End::Broken) };
+        let Ok((mut sink, outcome)) = inlet.through(job).await else { return Ok(End::Broken) };
         if let Some(end) = outcome.tell(notes) {
             return Ok(end);
         }
@@ -168,32 +259,6 @@ async fn carry(
             let outcome = sink.take(records);
             (sink, outcome)
         }));
-    }
-}
-
-/// Says now and then that a request lives.
-struct Pulse<'a> {
-    request: RequestId,
-    notes: &'a Notes,
-    told: Instant,
-}
-
-impl Pulse<'_> {
-    /// Waits for work of this machine: while its disk is slow, the peer is not silent.
-    async fn through<T>(&mut self, mut work: JoinHandle<T>) -> Result<T, JoinError> {
-        loop {
-            match tokio::time::timeout(PULSE, &mut work).await {
-                Ok(done) => return done,
-                Err(_) => self.beat(),
-            }
-        }
-    }
-
-    fn beat(&mut self) {
-        if self.told.elapsed() >= PULSE {
-            self.told = Instant::now();
-            (self.notes)(Note::Progress { facts: vec![Input::Heard { request: self.request }], wire: 0 });
-        }
     }
 }
 
@@ -225,7 +290,7 @@ impl Order {
     async fn read_job(
         &mut self,
         recv: &mut RecvStream,
-        pulse: &mut Pulse<'_>,
+        inlet: &mut Inlet<'_>,
     ) -> Result<Vec<Record>, StreamError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < JOB_BYTES && records.len() < JOB_RECORDS {
@@ -266,7 +331,7 @@ impl Order {
             }
             let nonce = self.nonces.advance().ok_or(RecordError::Unexpected)?;
             // At most one chunk, or one chunk list: the header was checked against its place.
-            let sealed = read_sealed(recv, header.len as usize + TAG, pulse).await?;
+            let sealed = read_sealed(recv, header.len as usize + TAG, inlet).await?;
             bytes += sealed.len();
             records.push(Record { target, kind: header.kind, index, nonce, sealed });
         }
@@ -275,17 +340,21 @@ impl Order {
 }
 
 /// Exactly `len` bytes, into memory that is not cleared first: at a GiB a second that is felt.
-async fn read_sealed(recv: &mut RecvStream, len: usize, pulse: &mut Pulse<'_>) -> Result<Room, StreamError> {
+async fn read_sealed(recv: &mut RecvStream, len: usize, inlet: &mut Inlet<'_>) -> Result<Room, StreamError> {
     let mut sealed = Room::of(len);
-    let mut rest = recv.take(len as u64);
+    let mut granted = 0;
     while sealed.len() < len {
-        let read = rest.read_buf(&mut *sealed).await;
+        if granted == 0 {
+            granted = inlet.turn(len - sealed.len()).await;
+        }
+        let read = (&mut *recv).take(granted as u64).read_buf(&mut *sealed).await;
         // What a QUIC stream says in the words of `std::io` is its own error, wrapped.
         let read = read.map_err(|e| e.downcast().map_or(StreamError::Short, StreamError::Read))?;
         if read == 0 {
             return Err(StreamError::Short);
         }
-        pulse.beat();
+        granted -= read.min(granted);
+        inlet.heard();
     }
     Ok(sealed)
 }
@@ -412,5 +481,52 @@ impl Sink {
         });
         outcome.facts.extend(verified);
         failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fyteclub_proto::{id::BlobHash, limit::CHUNK_SIZE};
+
+    fn target(name: &str, size: u64, tree: bool, first: u32, count: u32) -> Target {
+        let piece = Piece { hash: BlobHash::of(name.as_bytes()), tree, first, count };
+        Target { piece, size, ext: "tex", partial: None }
+    }
+
+    #[test]
+    fn portions_are_the_request_in_order_and_none_is_large() {
+        const CHUNK: u64 = CHUNK_SIZE as u64;
+        let request = vec![
+            target("small", 100, false, 0, 1),
+            target("large", 9 * CHUNK + 5, true, 2, 8),
+            target("empty", 0, false, 0, 1),
+            target("other", 3 * CHUNK, true, 0, 3),
+        ];
+        for bytes in [1, CHUNK, 2 * CHUNK, 100 * CHUNK] {
+            let (mut rest, mut asked) = (VecDeque::from(request.clone()), Vec::new());
+            while !rest.is_empty() {
+                let portion = portion(&mut rest, bytes);
+                let size = |target: &Target| {
+                    let Piece { first, count, .. } = target.piece;
+                    (first..first + count).filter_map(|n| chunk_len(target.size, n)).sum::<usize>() as u64
+                };
+                let sum = portion.iter().map(size).sum::<u64>();
+                assert!(!portion.is_empty() && sum <= bytes.max(CHUNK), "{sum} of {bytes}");
+                asked.extend(portion);
+            }
+            // Joined again they are the request; a list of chunks is asked for once, with the first of them.
+            let mut joined: Vec<Piece> = Vec::new();
+            for Target { piece, .. } in asked {
+                match joined.last_mut().filter(|last| last.hash == piece.hash) {
+                    Some(last) => {
+                        assert!(!piece.tree && piece.first == last.first + last.count);
+                        last.count += piece.count;
+                    }
+                    None => joined.push(piece),
+                }
+            }
+            assert_eq!(joined, request.iter().map(|target| target.piece).collect::<Vec<_>>());
+        }
     }
 }

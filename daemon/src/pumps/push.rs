@@ -3,6 +3,7 @@
 use super::{
     JOB_BYTES, JOB_RECORDS, blocking,
     compression::{self, Compression},
+    pace::Pacer,
 };
 use crate::{
     consent::Consent,
@@ -18,6 +19,7 @@ use crate::{
     },
     lending::{Lending, Loan},
     offer::{CurrentOffer, Offer},
+    served::Served,
 };
 use bytes::Bytes;
 use fyteclub_proto::{
@@ -26,6 +28,7 @@ use fyteclub_proto::{
     grant::{Grant, GrantError},
     id::{BlobHash, PeerId},
     limit::REQUEST_BYTES_MAX,
+    pace::Direction,
     peer::{
         AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
         record::{self, Header, Kind},
@@ -60,6 +63,8 @@ pub struct Push {
     /// Read anew for each record: who is no contact any more gets nothing more.
     pub consent: Consent,
     pub compression: Compression,
+    pub pacer: Pacer,
+    pub served: Served,
     /// Called when a published file turns out to have changed.
     pub changed: Changed,
 }
@@ -206,6 +211,7 @@ impl Push {
         let link = self.link.clone();
         let (epoch, key) = link.sealing(REQUEST_BYTES_MAX);
         write_frame(send, &PiecesReply::Serving { epoch }).await?;
+        let out = Out { link: self.link.clone(), pacer: self.pacer, served: self.served };
         let mut source = Source {
             pieces: pieces.into_iter(),
             current: None,
@@ -234,9 +240,40 @@ impl Push {
                 let records = source.records(room);
                 (source, records)
             }));
-            let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(&mut records)).await;
-            written.map_err(|_| StreamError::Short)??;
+            out.write(send, &mut records).await?;
         }
+    }
+}
+
+/// Where a request's records go, at the pace that our own limits leave.
+struct Out {
+    link: Link,
+    pacer: Pacer,
+    served: Served,
+}
+
+impl Out {
+    async fn write(&self, send: &mut SendStream, records: &mut [Bytes]) -> Result<(), StreamError> {
+        if !self.pacer.holds(&self.link, Direction::Up) {
+            self.served.add(records.iter().map(Bytes::len).sum());
+            let written = tokio::time::timeout(WRITE_TIME, send.write_all_chunks(records)).await;
+            return Ok(written.map_err(|_| StreamError::Short)??);
+        }
+        for record in records {
+            while !record.is_empty() {
+                let turn = self.pacer.wait(&self.link, Direction::Up, record.len());
+                let bytes = tokio::select! {
+                    bytes = turn => bytes,
+                    // Who waits for a link that is gone takes the others' turn.
+                    error = self.link.closed() => return Err(error.into()),
+                };
+                let slice = record.split_to(bytes.min(record.len()));
+                self.served.add(slice.len());
+                let written = tokio::time::timeout(WRITE_TIME, send.write_chunk(slice)).await;
+                written.map_err(|_| StreamError::Short)??;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Fault,
-    reply::{Contact, PathKind, Status, TransferStatus},
+    reply::{Contact, PathKind, Status, TransferStatus, UploadStatus},
 };
 use crate::id::{BlobHash, PeerId, PlayerName};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub enum Event {
     /// Somebody sent bytes of this player's look that do not match their hash; they are fetched elsewhere.
     #[serde(rename = "transfer.suspect")]
     TransferSuspect { player: PlayerName, source: PeerId, hash: BlobHash },
+    /// A peer is being served. At most five a second and peer, and one with `rate` 0 when it is over.
+    #[serde(rename = "peer.uploading")]
+    PeerUploading(UploadStatus),
     #[serde(rename = "transfer.failed")]
     TransferFailed { player: PlayerName, error: Fault },
     /// Complete, verified and on disk.

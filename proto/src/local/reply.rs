@@ -5,6 +5,7 @@ use crate::{
     appearance::{ObjectKind, Swap},
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
+    pace,
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +115,9 @@ pub struct TransferStatus {
     /// Who brought how much of it so far, also who is gone.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
+    /// At this rate; absent while nothing moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_seconds: Option<u64>,
 }
 
 /// One peer that a look was fetched from.
@@ -124,6 +128,34 @@ pub struct SourceStatus {
     pub peer_id: PeerId,
     /// Verified, each counted once.
     pub bytes: u64,
+}
+
+/// What one peer is being served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadStatus {
+    pub player: Option<PlayerName>,
+    pub peer_id: PeerId,
+    /// Of files, as they crossed the wire, since this peer began to fetch.
+    pub bytes: u64,
+    /// Bytes a second, over the last seconds.
+    pub rate: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfers {
+    pub downloads: Vec<TransferStatus>,
+    pub uploads: Vec<UploadStatus>,
+}
+
+/// The limits that hold now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    #[serde(flatten)]
+    pub limits: pace::Limits,
+    /// Whether some of them were set while the daemon ran, and so win over its configuration until `limits.reset`.
+    pub set_here: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,10 @@
 //! The verbs: every request a client may make, and its parameters. One reply shape each, in [`super::reply`].
 
 use super::{Call, Fault, FaultCode};
-use crate::id::{PeerId, PlayerName};
+use crate::{
+    id::{PeerId, PlayerName},
+    pace::Change,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,6 +25,16 @@ pub enum Request {
     Unpublish,
     /// Fetches a player's look and answers when it is complete, verified and on disk: [`super::reply::Fetched`].
     Fetch(Fetch),
+    /// Gives a running fetch up, for everybody who waits for it; what came is kept. Answers `{}`.
+    Cancel(Cancel),
+    /// What is fetched and what is served at the moment: [`super::reply::Transfers`].
+    Transfers,
+    /// [`super::reply::Limits`]
+    Limits,
+    /// Changes some limits at once and for good: [`super::reply::Limits`].
+    SetLimits(Change),
+    /// Goes back to the limits of the configuration: [`super::reply::Limits`].
+    ResetLimits,
     /// [`super::reply::Peers`]
     Peers,
     /// Says that the name's new key is right: [`super::reply::Empty`].
@@ -148,6 +161,11 @@ pub struct Fetch {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    pub player: PlayerName,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trust {
     pub player: PlayerName,
@@ -229,6 +247,11 @@ impl Request {
             Self::Publish(_) => "appearance.publish",
             Self::Unpublish => "appearance.clear",
             Self::Fetch(_) => "peer.fetch",
+            Self::Cancel(_) => "peer.cancel",
+            Self::Transfers => "transfer.list",
+            Self::Limits => "limits.get",
+            Self::SetLimits(_) => "limits.set",
+            Self::ResetLimits => "limits.reset",
             Self::Peers => "peer.list",
             Self::Trust(_) => "peer.trust",
             Self::Contacts => "contacts.list",
@@ -257,6 +280,8 @@ impl Request {
             Self::PublishMod(params) => serde_json::to_value(params)?,
             Self::Publish(params) => serde_json::to_value(params)?,
             Self::Fetch(params) => serde_json::to_value(params)?,
+            Self::Cancel(params) => serde_json::to_value(params)?,
+            Self::SetLimits(params) => serde_json::to_value(params)?,
             Self::Trust(params) => serde_json::to_value(params)?,
             Self::AddContact(params) => serde_json::to_value(params)?,
             Self::AcceptContact(params)
@@ -268,6 +293,9 @@ impl Request {
             Self::CacheMove(params) => serde_json::to_value(params)?,
             Self::Status
             | Self::Unpublish
+            | Self::Transfers
+            | Self::Limits
+            | Self::ResetLimits
             | Self::Peers
             | Self::Contacts
             | Self::Invite
@@ -297,6 +325,11 @@ impl Request {
             "appearance.publish" => Self::Publish(params(call)?),
             "appearance.clear" => Self::Unpublish,
             "peer.fetch" => Self::Fetch(params(call)?),
+            "peer.cancel" => Self::Cancel(params(call)?),
+            "transfer.list" => Self::Transfers,
+            "limits.get" => Self::Limits,
+            "limits.set" => Self::SetLimits(params(call)?),
+            "limits.reset" => Self::ResetLimits,
             "peer.list" => Self::Peers,
             "peer.trust" => Self::Trust(params(call)?),
             "contacts.list" => Self::Contacts,

@@ -71,7 +71,7 @@ pub enum Input {
     Joined(PeerId, Holds),
     /// Its link is gone; so are its requests.
     Left(PeerId),
-    /// Bytes came that are no whole chunk yet. Said every quarter of a second at most.
+    /// Bytes came that are no whole chunk yet, or this side holds them back itself. Said every quarter of a second at most.
     Heard {
         request: RequestId,
     },

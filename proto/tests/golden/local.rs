@@ -8,11 +8,13 @@ use fyteclub_proto::{
         CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request,
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
-            FetchedFile, FetchedObject, Hello, Invited, LeftOut, PathKind, PeerState, PeerStatus, Peers,
-            PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus,
+            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, PathKind, PeerState, PeerStatus,
+            Peers, PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus, Transfers,
+            UploadStatus,
         },
         request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
     },
+    pace::{self, Rate},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -69,11 +71,20 @@ fn transfer() -> TransferStatus {
         bytes_total: 210_000_000,
         rate: 50_000_000,
         sources: vec![source()],
+        remaining_seconds: Some(4),
     }
 }
 
 fn source() -> SourceStatus {
     SourceStatus { player: Some(player()), peer_id: peer_id(), bytes: 1_000_000 }
+}
+
+fn upload() -> UploadStatus {
+    UploadStatus { player: Some(player()), peer_id: peer_id(), bytes: 3_000_000, rate: 1_000_000 }
+}
+
+fn rate(bytes: u64) -> Option<Rate> {
+    Some(bytes.try_into().expect("above the floor"))
 }
 
 fn peers() -> Vec<PeerStatus> {
@@ -244,6 +255,24 @@ fn calls() -> Vec<Example> {
         call("unpublish", Request::Unpublish),
         call("fetch", Request::Fetch(request::Fetch { player: player(), out: Some("/tmp/out".into()) })),
         call("fetch_to_cache", Request::Fetch(request::Fetch { player: player(), out: None })),
+        call("cancel", Request::Cancel(request::Cancel { player: player() })),
+        call("transfers", Request::Transfers),
+        call("limits", Request::Limits),
+        call(
+            "limits_set",
+            Request::SetLimits(pace::Change {
+                upload: Some(rate(2 << 20)),
+                download: Some(None),
+                peer_upload: Some(rate(1 << 20)),
+                peer_download: Some(None),
+                lan: Some(false),
+            }),
+        ),
+        call(
+            "limits_set_one",
+            Request::SetLimits(pace::Change { upload: Some(None), ..pace::Change::default() }),
+        ),
+        call("limits_reset", Request::ResetLimits),
         call("peers", Request::Peers),
         call("trust", Request::Trust(request::Trust { player: player(), peer_id: peer_id() })),
         call("contacts", Request::Contacts),
@@ -297,6 +326,7 @@ fn replies() -> Vec<Example> {
         bad: vec![BlobHash::of(b"a")],
         kept: 3,
     };
+    let stuck = TransferStatus { rate: 0, remaining_seconds: None, ..transfer() };
     let failure = Reply::failure(1, Fault::new(FaultCode::NotFound, "nobody of that name is online"));
     vec![
         reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
@@ -305,6 +335,18 @@ fn replies() -> Vec<Example> {
         reply("published", published),
         reply("fetched", fetched()),
         reply("fetched_nothing_travelled", nothing_travelled),
+        reply("transfers", Transfers { downloads: vec![transfer(), stuck], uploads: vec![upload()] }),
+        reply(
+            "limits",
+            Limits {
+                limits: pace::Limits {
+                    upload: rate(2 << 20),
+                    peer_upload: rate(1 << 20),
+                    ..pace::Limits::default()
+                },
+                set_here: true,
+            },
+        ),
         reply("peers", Peers { peers: peers() }),
         reply("contacts", Contacts { contacts: contacts() }),
         reply("contact", contacts().remove(0)),
@@ -379,6 +421,7 @@ fn events() -> Vec<Example> {
             "transfer_suspect",
             Event::TransferSuspect { player: player(), source: peer_id(), hash: BlobHash::of(b"a") },
         ),
+        event("peer_uploading", Event::PeerUploading(upload())),
         event("transfer_failed", Event::TransferFailed { player: player(), error }),
         event(
             "appearance_ready",

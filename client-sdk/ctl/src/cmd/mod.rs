@@ -3,14 +3,16 @@
 mod cache;
 mod contacts;
 mod fetch;
+mod limits;
 mod peers;
 mod publish;
 mod shutdown;
 mod status;
+mod transfers;
 mod watch;
 
 use crate::{
-    cli::{CacheCommand, Cli, Command, PeersCommand},
+    cli::{CacheCommand, Cli, Command, LimitsCommand, PeersCommand},
     exit::{Exit, Failure},
     render::Page,
 };
@@ -25,6 +27,11 @@ pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Publish { path, options } => publish::publish(&client, page, path, options).await,
         Command::Unpublish => publish::unpublish(&client, page).await,
         Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,
+        Command::Transfers => transfers::list(&client, page).await,
+        Command::Cancel { player } => transfers::cancel(&client, page, player).await,
+        Command::Limits { command: LimitsCommand::Get } => limits::get(&client, page).await,
+        Command::Limits { command: LimitsCommand::Set(set) } => limits::set(&client, page, set.into()).await,
+        Command::Limits { command: LimitsCommand::Reset } => limits::reset(&client, page).await,
         Command::Contacts { command } => contacts::run(&client, page, command).await,
         Command::Peers { command: None } => peers::list(&client, page).await,
         Command::Peers { command: Some(PeersCommand::Trust { player, key }) } => {

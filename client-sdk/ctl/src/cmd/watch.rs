@@ -57,6 +57,15 @@ fn line(event: &Event) -> String {
         Event::TransferSuspect { player, source, .. } => {
             format!("{player}: {source} sent wrong bytes; they are fetched elsewhere")
         }
+        Event::PeerUploading(now) => match now.rate {
+            0 => format!("{} has been sent {}", name(&now.player, &now.peer_id), words::bytes(now.bytes)),
+            rate => format!(
+                "{} is being sent files: {}, {}/s",
+                name(&now.player, &now.peer_id),
+                words::bytes(now.bytes),
+                words::bytes(rate)
+            ),
+        },
         Event::TransferFailed { player, error } => format!("{player}: {error}"),
         Event::AppearanceReady { player, files, bytes, .. } => {
             format!("the look of {player} is here: {}, all verified", size(*files, *bytes))

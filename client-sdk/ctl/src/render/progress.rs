@@ -2,6 +2,7 @@
 
 use super::tame;
 use crate::words;
+use console::Term;
 use fyteclub_client::TransferStatus;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
@@ -39,24 +40,29 @@ impl Progress {
     }
 
     pub fn show(&mut self, now: &TransferStatus) {
-        self.count(now.bytes_done, now.bytes_total, &words::transfer(now));
+        // Asked each time: windows are made wider. The spinner and its space come before.
+        let width = || Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns));
+        match self {
+            Self::Bar(bar) => bar.set_message(tame(&words::progress(now, width().saturating_sub(2)))),
+            _ => self.line(&words::transfer(now)),
+        }
     }
 
     /// A part of a whole, and the same in words.
     pub fn count(&mut self, done: u64, total: u64, text: &str) {
         match self {
-            Self::Bar(bar) => {
-                bar.set_length(total);
-                bar.set_position(done);
-                bar.set_message(tame(text));
-            }
-            Self::Lines { last } => {
-                if last.is_none_or(|last| last.elapsed() >= QUIET) {
-                    *last = Some(Instant::now());
-                    note(text);
-                }
-            }
-            Self::Silent => {}
+            Self::Bar(bar) => bar.set_message(tame(&format!("{}, {text}", words::percent(done, total)))),
+            _ => self.line(text),
+        }
+    }
+
+    /// Now and then, where there is no bar.
+    fn line(&mut self, text: &str) {
+        if let Self::Lines { last } = self
+            && last.is_none_or(|last| last.elapsed() >= QUIET)
+        {
+            *last = Some(Instant::now());
+            note(text);
         }
     }
 }
@@ -75,8 +81,8 @@ fn note(line: &str) {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:16}] {wide_msg}") {
-        bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style.tick_chars("|/-\\ "));
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     bar

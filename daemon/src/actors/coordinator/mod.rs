@@ -7,9 +7,12 @@
 mod cache;
 pub mod contacts;
 mod fetch;
+pub mod limits;
 mod publish;
 mod report;
 pub mod requests;
+mod speed;
+pub mod transfers;
 
 use super::{
     listener::Accepted,
@@ -24,11 +27,13 @@ use crate::{
     io::{
         contacts::ContactsFile,
         identity::Identity,
+        limits::LimitsFile,
         quic::tls,
         store::{Pin, Store},
     },
     offer::Offer,
     pumps::push::Changed,
+    served::Served,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -69,6 +74,7 @@ pub struct Birth {
     /// How names are entered in them.
     pub listing: Listing,
     pub published_file: PathBuf,
+    pub limits: LimitsFile,
     pub bus: Bus,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
@@ -86,6 +92,7 @@ struct Known {
     consent: Consent,
     /// Wrong chunks that were forgiven.
     wrongs: u32,
+    served: Served,
 }
 
 pub struct Coordinator {
@@ -105,6 +112,8 @@ pub struct Coordinator {
     /// The latest look of each player stays in the cache while the daemon runs: the game has its files open.
     shown: HashMap<PlayerName, Pin>,
     room: cache::Room,
+    uploads: transfers::Uploads,
+    limits: LimitsFile,
     bus: Bus,
     cache: Addr<ModCache>,
     upnp: Addr<Upnp>,
@@ -134,6 +143,8 @@ impl Coordinator {
             fetches: HashMap::new(),
             shown: HashMap::new(),
             room: cache::Room::default(),
+            uploads: transfers::Uploads::default(),
+            limits: birth.limits,
             bus,
             cache,
             upnp,
@@ -156,15 +167,17 @@ impl Coordinator {
         let changed: Changed = Arc::new(move || source_changed.do_send(publish::SourceChanged));
         let (around, contacts) = (&self.around, &self.contacts.machine);
         Some(self.peers.entry(id).or_insert_with(|| {
-            let consent = Consent::default();
+            let (consent, served) = (Consent::default(), Served::default());
             consent.set_contact(contacts.consents(&id));
+            let peer = Peer::new(id, around.clone(), facts, changed, consent.clone(), served.clone());
             Known {
-                actor: Peer::new(id, around.clone(), facts, changed, consent.clone()).start(),
+                actor: peer.start(),
                 player: contacts.name_of(&id).cloned(),
                 addr: None,
                 open: false,
                 consent,
                 wrongs: 0,
+                served,
             }
         }))
     }

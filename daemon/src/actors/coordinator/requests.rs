@@ -1,7 +1,12 @@
 //! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
 
 use super::{Coordinator, fetch::Waiter};
-pub use super::{contacts::Wish, publish::What};
+pub use super::{
+    contacts::Wish,
+    limits::{AskLimits, ResetLimits, SetLimits},
+    publish::What,
+    transfers::{AskTransfers, Cancel},
+};
 use actix::{Context, Handler, Message, ResponseActFuture, ResponseFuture, fut};
 use fyteclub_proto::{
     id::PlayerName,
@@ -18,7 +23,7 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-type Answer<T> = Result<T, Fault>;
+pub(super) type Answer<T> = Result<T, Fault>;
 
 #[derive(Message)]
 #[rtype(result = "Answer<Status>")]

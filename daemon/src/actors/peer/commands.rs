@@ -203,7 +203,8 @@ impl Handler<Pull> for Peer {
             self.listening = (live.link.datagrams_heard(), Instant::now());
         }
         let Pull { request, ask, notes } = pull;
-        let carry = pull::pieces(live.link.clone(), ask, self.around.store.clone(), notes);
+        let (link, store, pacer) = (live.link.clone(), self.around.store.clone(), self.around.pacer.clone());
+        let carry = pull::pieces(link, pacer, ask, store, notes);
         self.pulls.insert(request, tokio::spawn(carry).abort_handle());
         if self.timer.is_none() {
             self.drive(ctx);

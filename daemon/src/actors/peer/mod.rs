@@ -20,9 +20,11 @@ use crate::{
     offer::CurrentOffer,
     pumps::{
         compression::Compression,
+        pace::Pacer,
         pull::AppearancePullError,
         push::{Changed, Grants, Push},
     },
+    served::Served,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
@@ -125,6 +127,7 @@ pub struct Surroundings {
     pub identity: Arc<Identity>,
     pub lending: Lending,
     pub compression: Compression,
+    pub pacer: Pacer,
 }
 
 pub struct Peer {
@@ -142,6 +145,7 @@ pub struct Peer {
     listening: (u64, Instant),
     changed: Changed,
     consent: Consent,
+    served: Served,
     timer: Option<SpawnHandle>,
 }
 
@@ -152,6 +156,7 @@ impl Peer {
         facts: Recipient<PeerFact>,
         changed: Changed,
         consent: Consent,
+        served: Served,
     ) -> Self {
         Self {
             id,
@@ -166,6 +171,7 @@ impl Peer {
             listening: (0, Instant::now()),
             changed,
             consent,
+            served,
             timer: None,
         }
     }
@@ -295,6 +301,8 @@ impl Peer {
             grants: Grants::default(),
             consent: self.consent.clone(),
             compression: self.around.compression,
+            pacer: self.around.pacer.clone(),
+            served: self.served.clone(),
             changed: self.changed.clone(),
         };
         live.serve(push);

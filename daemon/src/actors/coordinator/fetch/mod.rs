@@ -12,7 +12,7 @@
 mod sources;
 mod transfer;
 
-use super::{Coordinator, requests::internal};
+use super::{Coordinator, requests::internal, speed::remaining};
 use crate::{
     actors::{peer, phone_book::LookupError},
     io::{
@@ -133,6 +133,7 @@ impl Fetch {
             bytes_total: progress.bytes_total,
             rate,
             sources: self.sources(),
+            remaining_seconds: remaining(progress.bytes_total.saturating_sub(progress.bytes_done), rate),
         })
     }
 }
@@ -537,6 +538,7 @@ impl Coordinator {
         for player in left {
             self.fail(&player, Fault::new(FaultCode::Cancelled, "nobody waits for it any more"));
         }
+        self.tell_uploads();
         let now = Instant::now();
         for fetch in self.fetches.values_mut() {
             if let Some(running) = &mut fetch.running {

@@ -1,0 +1,48 @@
+//! `transfers`: what moves, both ways; `cancel`: giving up a fetch.
+
+use crate::{
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, PlayerName, TransferStatus, Transfers, UploadStatus};
+use serde_json::json;
+
+pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
+    page.show(&client.transfers().await?, table)?;
+    Ok(Exit::Done)
+}
+
+pub async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
+    client.cancel(&player).await?;
+    page.show(&json!({}), |_| {
+        format!("The fetch of {player} is given up; what came is kept, and the next one goes on from there.")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Who, how much of how much, how fast and how long; one line each way and player.
+pub fn table(transfers: &Transfers) -> String {
+    let rate = |rate: u64| if rate > 0 { format!("{}/s", words::bytes(rate)) } else { String::new() };
+    let down = |now: &TransferStatus| {
+        [
+            "from".to_owned(),
+            now.player.to_string(),
+            words::percent(now.bytes_done, now.bytes_total),
+            words::part(now.bytes_done, now.bytes_total),
+            rate(now.rate),
+            format!("{} of {}", now.files_done, words::count(now.files_total, "file")),
+            now.remaining_seconds.map(words::left).unwrap_or_default(),
+        ]
+    };
+    let up = |now: &UploadStatus| {
+        let name = now.player.as_ref().map_or_else(|| now.peer_id.to_string(), ToString::to_string);
+        let none = String::new;
+        ["to".to_owned(), name, none(), words::bytes(now.bytes), rate(now.rate), none(), none()]
+    };
+    let rows: Vec<_> = transfers.downloads.iter().map(down).chain(transfers.uploads.iter().map(up)).collect();
+    match rows.is_empty() {
+        true => "Nothing moves at the moment.".to_owned(),
+        false => words::table(0, &rows),
+    }
+}

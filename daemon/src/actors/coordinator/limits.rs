@@ -1,0 +1,58 @@
+//! The limits: read, changed while running, and given back to the configuration.
+
+use super::{Coordinator, requests::Answer};
+use crate::io::limits::LimitsFileError;
+use actix::{Context, Handler, Message};
+use fyteclub_proto::{
+    local::{Fault, FaultCode, reply},
+    pace::Change,
+};
+
+#[derive(Message)]
+#[rtype(result = "Answer<reply::Limits>")]
+pub struct AskLimits;
+
+#[derive(Message)]
+#[rtype(result = "Answer<reply::Limits>")]
+pub struct SetLimits(pub Change);
+
+#[derive(Message)]
+#[rtype(result = "Answer<reply::Limits>")]
+pub struct ResetLimits;
+
+impl Coordinator {
+    /// Has them hold, once they are safe on the disk.
+    fn limit(&self, kept: Result<(), LimitsFileError>) -> Answer<reply::Limits> {
+        kept.map_err(|error| Fault::new(FaultCode::Io, error.to_string()))?;
+        let limits = self.limits.limits();
+        self.around.pacer.set(limits);
+        Ok(reply::Limits { limits, set_here: !self.limits.set_here().is_empty() })
+    }
+}
+
+impl Handler<AskLimits> for Coordinator {
+    type Result = Answer<reply::Limits>;
+
+    fn handle(&mut self, _: AskLimits, _: &mut Context<Self>) -> Self::Result {
+        let set_here = !self.limits.set_here().is_empty();
+        Ok(reply::Limits { limits: self.limits.limits(), set_here })
+    }
+}
+
+impl Handler<SetLimits> for Coordinator {
+    type Result = Answer<reply::Limits>;
+
+    fn handle(&mut self, set: SetLimits, _: &mut Context<Self>) -> Self::Result {
+        let kept = self.limits.change(set.0);
+        self.limit(kept)
+    }
+}
+
+impl Handler<ResetLimits> for Coordinator {
+    type Result = Answer<reply::Limits>;
+
+    fn handle(&mut self, _: ResetLimits, _: &mut Context<Self>) -> Self::Result {
+        let kept = self.limits.reset();
+        self.limit(kept)
+    }
+}

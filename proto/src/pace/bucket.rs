@@ -1,0 +1,75 @@
+//! A token bucket in whole nanoseconds: what it gave in any time is at most rate × time and one burst.
+
+use super::Rate;
+use std::time::{Duration, Instant};
+
+const SECOND: u128 = 1_000_000_000;
+/// What may be saved up while nobody asks: 200 ms of the rate, so that a late timer costs no throughput.
+const BURST: u64 = 5;
+/// One grant is 25 ms of the rate, so that a low limit is smooth and forty peers have their turn in a second …
+const PORTION: u64 = 40;
+/// … but about a packet at least, and a chunk at most.
+const PORTION_MIN: u64 = 1024;
+const PORTION_MAX: u64 = crate::limit::CHUNK_SIZE as u64;
+
+#[derive(Debug)]
+pub struct Bucket {
+    rate: u64,
+    /// In bytes × nanoseconds a second: exact, whatever the steps.
+    credit: u128,
+    at: Instant,
+}
+
+impl Bucket {
+    /// The bucket of a limit that may have been another, or none. A new one is empty.
+    pub fn changed(old: Option<Self>, rate: Option<Rate>, now: Instant) -> Option<Self> {
+        let rate = rate?.bytes_a_second();
+        let credit = old.map_or(0, |mut old| {
+            old.fill(now);
+            old.credit
+        });
+        let mut bucket = Self { rate, credit, at: now };
+        bucket.credit = bucket.credit.min(bucket.full());
+        Some(bucket)
+    }
+
+    pub fn burst(&self) -> u64 {
+        self.rate / BURST
+    }
+
+    /// The largest single grant.
+    pub fn portion(&self) -> u64 {
+        (self.rate / PORTION).clamp(PORTION_MIN, PORTION_MAX)
+    }
+
+    fn full(&self) -> u128 {
+        u128::from(self.burst()) * SECOND
+    }
+
+    pub fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_nanos();
+        self.credit = (self.credit + u128::from(self.rate) * passed).min(self.full());
+        self.at = self.at.max(now);
+    }
+
+    pub fn has(&self, bytes: u64) -> bool {
+        self.credit >= u128::from(bytes) * SECOND
+    }
+
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.credit == self.full()
+    }
+
+    /// Only what it has.
+    pub fn take(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_sub(u128::from(bytes) * SECOND);
+    }
+
+    /// When it will have so many bytes.
+    pub fn due(&self, bytes: u64) -> Instant {
+        let lacks = (u128::from(bytes) * SECOND).saturating_sub(self.credit);
+        let nanos = lacks.div_ceil(u128::from(self.rate.max(1)));
+        self.at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4))
+    }
+}

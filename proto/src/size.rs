@@ -1,0 +1,55 @@
+//! Numbers of bytes, as people write them in a configuration or on a command line.
+
+/// `70000000`, `20 GiB`, `512m`; units are powers of 1024. `None` for anything else.
+pub fn parse(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        "t" | "tib" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// As [`parse`] reads it: `2 MiB`, `1.5 MiB` where it does not come out even, `900 B`.
+pub fn words(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {
+        Some((shift, unit)) if bytes.trailing_zeros() >= shift => format!("{} {unit}", bytes >> shift),
+        Some((shift, unit)) => format!("{:.1} {unit}", bytes as f64 / (1_u64 << shift) as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("20 GiB", Some(20 << 30)),
+            ("512m", Some(512 << 20)),
+            ("70000000", Some(70_000_000)),
+            ("-1", None),
+            ("1.5 MiB", None),
+            ("", None),
+            ("99999999999 TiB", None),
+        ] {
+            assert_eq!(parse(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for bytes in [0, 900, 16 << 10, 2 << 20, 20 << 30] {
+            assert_eq!(parse(&words(bytes)), Some(bytes));
+        }
+        assert_eq!(words(1_572_864), "1.5 MiB");
+    }
+}

@@ -1,0 +1,148 @@
+//! How well limits are kept: what came in a second to what may come, and how alike the shares of several receivers are.
+//!
+//! The reference is the limit itself. It counts against our side that a fetch begins with a greeting and ends with a
+//! flush; for it, that a bucket starts with nothing and may save up a fifth of a second.
+
+mod common;
+
+use common::{
+    Floor, Spread, Table, judge, look, measured, scaled,
+    town::{Daemon, Town, runtime},
+};
+use fyteclub_client::{LimitsChange, Rate};
+use std::{path::Path, time::Instant};
+
+const MIB: usize = 1 << 20;
+/// Low enough that nothing else is in the way, high enough that a round is short.
+const LIMIT: u64 = 8 << 20;
+
+#[derive(Clone, Copy)]
+struct Round {
+    up: f64,
+    down: f64,
+    peer_up: f64,
+    peer_down: f64,
+    low: f64,
+    two: f64,
+    eight: f64,
+}
+
+fn main() -> anyhow::Result<()> {
+    common::main(bench)
+}
+
+fn bench() -> anyhow::Result<()> {
+    let town = Town::start()?;
+    let runtime = runtime()?;
+    let small = look::write(&town.path("small"), &[256 << 10, 256 << 10], 1)?;
+    let large = look::write(&town.path("large"), &vec![4 * MIB; scaled(10)], 2)?;
+    look::age();
+    let rounds = measured(|_| runtime.block_on(round(&town, &small, &large)))?;
+    report(&rounds);
+    Ok(())
+}
+
+async fn round(town: &Town, small: &Path, large: &Path) -> anyhow::Result<Round> {
+    let rate: Option<Option<Rate>> = Some(Some(LIMIT.try_into()?));
+    let low: Option<Option<Rate>> = Some(Some((64 << 10).try_into()?));
+    let none = LimitsChange::default();
+    let alice = town.daemon("Alice Ashe@Gilgamesh").await?;
+    alice.publish(large).await?;
+    let up = kept(town, &alice, LimitsChange { upload: rate, ..none }, none, LIMIT).await?;
+    let peer_up = kept(town, &alice, LimitsChange { peer_upload: rate, ..none }, none, LIMIT).await?;
+    let down = kept(town, &alice, none, LimitsChange { download: rate, ..none }, LIMIT).await?;
+    let peer_down = kept(town, &alice, none, LimitsChange { peer_download: rate, ..none }, LIMIT).await?;
+    alice.client.reset_limits().await?;
+    alice.client.set_limits(LimitsChange { upload: rate, ..none }).await?;
+    let two = fairness(town, &alice, 2).await?;
+    let eight = fairness(town, &alice, 8).await?;
+    alice.publish(small).await?;
+    let low = kept(town, &alice, LimitsChange { upload: low, ..none }, none, 64 << 10).await?;
+    Ok(Round { up, down, peer_up, peer_down, low, two, eight })
+}
+
+/// What one fetch achieved of the limit.
+async fn kept(
+    town: &Town,
+    alice: &Daemon,
+    hers: LimitsChange,
+    his: LimitsChange,
+    limit: u64,
+) -> anyhow::Result<f64> {
+    alice.client.reset_limits().await?;
+    alice.client.set_limits(hers).await?;
+    let bob = town.daemon("Bob Birch@Balmung").await?;
+    bob.client.set_limits(his).await?;
+    bob.registered().await?;
+    bob.befriend(alice).await?;
+    let began = Instant::now();
+    let fetched = bob.client.fetch(&alice.player, None).await?;
+    Ok(fetched.bytes_fetched as f64 / began.elapsed().as_secs_f64() / limit as f64)
+}
+
+/// The smallest share of so many receivers to the largest, when two thirds of all is served.
+async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Result<f64> {
+    let mut fetches = Vec::new();
+    let mut places = Vec::new();
+    for number in 0..receivers {
+        let letter = char::from(b'a' + number as u8);
+        let place = town.daemon(&format!("Rec{letter} Birch@Balmung")).await?;
+        place.registered().await?;
+        place.befriend(alice).await?;
+        places.push(place);
+    }
+    for place in &places {
+        let (client, player) = (place.client.clone(), alice.player.clone());
+        fetches.push(tokio::spawn(async move { client.fetch(&player, None).await }));
+    }
+    let all = (scaled(10) * 4 * MIB * receivers) as u64;
+    // Two receivers have enough of each other after a few seconds.
+    let enough = (all * 2 / 3).min(LIMIT * 6);
+    let ratio = loop {
+        let served = alice.client.transfers().await?.uploads;
+        let ours: Vec<u64> = served
+            .iter()
+            .filter(|upload| {
+                upload.player.as_ref().is_some_and(|player| places.iter().any(|p| p.player == *player))
+            })
+            .map(|upload| upload.bytes)
+            .collect();
+        if ours.len() == receivers && ours.iter().sum::<u64>() >= enough {
+            let (least, most) = (ours.iter().min(), ours.iter().max());
+            break least.copied().unwrap_or(0) as f64 / most.copied().unwrap_or(1) as f64;
+        }
+        anyhow::ensure!(
+            !fetches.iter().all(tokio::task::JoinHandle::is_finished),
+            "they were done too early"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    for fetch in fetches {
+        fetch.abort();
+    }
+    Ok(ratio)
+}
+
+fn report(rounds: &[Round]) {
+    let of = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value));
+    let title = format!("limits: {} MiB/s, {} MiB; {} rounds", LIMIT >> 20, scaled(10) * 4, rounds.len());
+    let mut table = Table::new(&title, &["", "achieved / limit"]);
+    type Pick = fn(&Round) -> f64;
+    let cases: [(&str, Pick); 5] = [
+        ("upload, all", |r| r.up),
+        ("upload, each", |r| r.peer_up),
+        ("download, all", |r| r.down),
+        ("download, each", |r| r.peer_down),
+        ("upload, all, 64 KiB/s", |r| r.low),
+    ];
+    for (name, value) in cases {
+        table.row([name.to_owned(), of(value).to_string()]);
+    }
+    drop(table);
+    for (name, value) in cases {
+        judge(&format!("{name}: never above"), of(value), Floor::AtMost(1.02));
+        judge(&format!("{name}: made use of"), of(value), Floor::AtLeast(0.9));
+    }
+    judge("smallest to largest share of 2 receivers", of(|r| r.two), Floor::AtLeast(0.9));
+    judge("smallest to largest share of 8 receivers", of(|r| r.eight), Floor::AtLeast(0.9));
+}

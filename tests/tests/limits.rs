@@ -1,0 +1,203 @@
+//! Limits: kept, shared, changed while running, kept over a restart, and left aside in the local network on request.
+//! Told: who is served, what moves, and a fetch that somebody gives up.
+//!
+//! What is compared is bytes with bytes. Against the clock only the one thing is held that a busy machine cannot fake:
+//! that nothing was faster than its limit.
+
+use fyteclub_client::{Error, Event, Events, FaultCode, LimitsChange, PlayerName, Rate};
+use fyteclub_tests::{
+    Resident, Town, eventually, fault,
+    mods::{Mod, Written, arrived, assert_same},
+    within,
+};
+use std::time::Instant;
+
+const MIB: u64 = 1 << 20;
+
+fn rate(bytes: u64) -> Option<Option<Rate>> {
+    Some(Some(bytes.try_into().expect("above the floor")))
+}
+
+fn up(bytes: u64) -> LimitsChange {
+    LimitsChange { upload: rate(bytes), ..LimitsChange::default() }
+}
+
+fn down(bytes: u64) -> LimitsChange {
+    LimitsChange { download: rate(bytes), ..LimitsChange::default() }
+}
+
+async fn limit(resident: &Resident, change: LimitsChange) {
+    resident.client().set_limits(change).await.expect("set");
+}
+
+fn begin(
+    resident: &Resident,
+    player: &PlayerName,
+) -> tokio::task::JoinHandle<Result<fyteclub_client::Fetched, Error>> {
+    let (client, player) = (resident.client().clone(), player.clone());
+    tokio::spawn(async move { client.fetch(&player, None).await })
+}
+
+/// Waits until a fetch has so many bytes; how many they are then.
+async fn until(events: &mut Events, bytes: u64) -> u64 {
+    within("progress", async {
+        while let Some(event) = events.next().await {
+            match event.expect("an event") {
+                Event::TransferProgress(now) if now.bytes_done >= bytes => return now.bytes_done,
+                Event::AppearanceReady { .. } => panic!("it is complete already"),
+                Event::TransferFailed { error, .. } => panic!("{error}"),
+                _ => {}
+            }
+        }
+        panic!("the events ended")
+    })
+    .await
+}
+
+async fn pair(town: &Town, look: Mod) -> (Resident, Resident, Written) {
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = look.write();
+    alice.publish(&look.folder).await;
+    (alice, bob, look)
+}
+
+#[tokio::test]
+async fn the_lowest_upload_limit_is_kept_and_smooth_and_no_silence() {
+    const LIMIT: u64 = 16 * 1024;
+    const LOOK: u64 = 384 * 1024;
+    let town = Town::new().await;
+    // One chunk takes sixteen seconds: longer than a silent peer is waited for.
+    let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 1, LOOK as usize)).await;
+    limit(&alice, up(LIMIT)).await;
+    let mut events = alice.client().watch().await.expect("events");
+    let began = Instant::now();
+    let fetch = begin(&bob, &alice.player);
+    let mut told = Vec::new();
+    within("she is told that it is over", async {
+        while let Some(event) = events.next().await {
+            if let Event::PeerUploading(now) = event.expect("an event") {
+                assert_eq!(now.player.as_ref(), Some(&bob.player));
+                told.push(now.bytes);
+                if now.rate == 0 && now.bytes >= LOOK {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let fetched = within("the look is here", fetch).await.expect("no panic").expect("fetched");
+    assert_same(&arrived(&fetched), &look.content);
+    let sent = told.last().copied().unwrap_or_default();
+    assert!(sent < LOOK + 20_000, "{sent} bytes were sent for {LOOK}: something was sent again");
+    let least = (LOOK - LIMIT / 5) as f64 / LIMIT as f64;
+    assert!(began.elapsed().as_secs_f64() >= least, "faster than its limit: {:?}", began.elapsed());
+    // It grew in small steps, not by chunks.
+    let steps = told.windows(2).filter(|pair| pair[1] > pair[0]).count();
+    assert!(steps >= 20, "{told:?}");
+}
+
+#[tokio::test]
+async fn two_receivers_have_equal_shares_of_a_limited_uploader() {
+    let town = Town::new().await;
+    let (alice, bob, _) = pair(&town, Mod::of_noise(town.path("mod"), 1, 4, 6 << 20)).await;
+    let cleo = town.resident("Cleo Cedar@Balmung").await;
+    alice.befriend(&cleo).await;
+    limit(&alice, up(2 * MIB)).await;
+    let mut events = alice.client().watch().await.expect("events");
+    let fetches = [begin(&bob, &alice.player), begin(&cleo, &alice.player)];
+    let mut served = std::collections::BTreeMap::new();
+    // From where both are served, until both have been sent more megabytes: bytes by the order of events.
+    let mut start = None;
+    within("both are served", async {
+        while let Some(event) = events.next().await {
+            let Event::PeerUploading(now) = event.expect("an event") else { continue };
+            served.insert(now.peer_id, now.bytes);
+            if served.len() < 2 {
+                continue;
+            }
+            let start: &std::collections::BTreeMap<_, u64> = start.get_or_insert_with(|| served.clone());
+            let grown: Vec<u64> = served.iter().map(|(peer, bytes)| bytes - start[peer]).collect();
+            if grown.iter().sum::<u64>() >= 10 * MIB {
+                let ratio = grown[0] as f64 / grown[1] as f64;
+                assert!((0.8..1.25).contains(&ratio), "{grown:?}");
+                return;
+            }
+        }
+        panic!("the events ended")
+    })
+    .await;
+    // The limit goes, and both are done at once.
+    limit(&alice, LimitsChange { upload: Some(None), ..LimitsChange::default() }).await;
+    for fetch in fetches {
+        within("the look is here", fetch).await.expect("no panic").expect("fetched");
+    }
+}
+
+#[tokio::test]
+async fn a_download_limit_holds_the_sender_back_and_changes_while_running() {
+    let town = Town::new().await;
+    let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 3, 8 << 20)).await;
+    limit(&bob, down(256 * 1024)).await;
+    let mut events = bob.client().watch().await.expect("events");
+    let began = Instant::now();
+    let fetch = begin(&bob, &alice.player);
+    let came = until(&mut events, MIB).await;
+    let most = 256.0 * 1024.0 * (began.elapsed().as_secs_f64() + 0.2);
+    assert!(came as f64 <= most, "{came} bytes came, {most} were allowed");
+    // What she sent ahead of him is little: the link did not fill with what he may not read yet.
+    let sent = alice.client().transfers().await.expect("transfers").uploads[0].bytes;
+    assert!(sent <= came + 4 * MIB, "{sent} were sent, {came} were taken");
+    let reply = bob.client().limits().await.expect("limits");
+    assert!(reply.set_here && reply.limits.download.is_some());
+    bob.client().reset_limits().await.expect("reset");
+    let fetched = within("the look is here", fetch).await.expect("no panic").expect("fetched");
+    assert_same(&arrived(&fetched), &look.content);
+}
+
+#[tokio::test]
+async fn what_was_set_here_is_kept_and_the_local_network_is_left_aside_on_request() {
+    let town = Town::new().await;
+    let (mut alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 2, 10 << 20)).await;
+    limit(&alice, LimitsChange { lan: Some(false), ..up(16 * 1024) }).await;
+    alice.kill();
+    alice.start().await;
+    let limits = alice.client().limits().await.expect("limits");
+    assert!(limits.set_here && !limits.limits.lan && limits.limits.upload.is_some(), "{limits:?}");
+    // Twenty minutes at the limit; this machine is nearer than any network.
+    let fetched = bob.fetch(&alice.player).await;
+    assert_same(&arrived(&fetched), &look.content);
+    let off = LimitsChange { upload: Some(None), ..LimitsChange::default() };
+    limit(&alice, off).await;
+    let limits = alice.client().limits().await.expect("limits").limits;
+    assert_eq!((limits.upload, limits.lan), (None, false));
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_given_up_says_so_and_the_next_goes_on() {
+    let town = Town::new().await;
+    let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 20, 1 << 20)).await;
+    let none = fault(bob.client().cancel(&alice.player).await);
+    assert_eq!(none.code, FaultCode::BadRequest, "{none}");
+    limit(&bob, down(2 * MIB)).await;
+    let mut events = bob.client().watch().await.expect("events");
+    let fetches = [begin(&bob, &alice.player), begin(&bob, &alice.player)];
+    let came = until(&mut events, 2 * MIB).await;
+    let moving = bob.client().transfers().await.expect("transfers");
+    assert_eq!((moving.downloads.len(), moving.uploads.len()), (1, 0), "{moving:?}");
+    eventually("the time that is left is told", async || {
+        let moving = bob.client().transfers().await.expect("transfers");
+        moving.downloads.first()?.remaining_seconds
+    })
+    .await;
+    bob.client().cancel(&alice.player).await.expect("cancelled");
+    for fetch in fetches {
+        let fault = fault(within("it is over", fetch).await.expect("no panic"));
+        assert_eq!(fault.code, FaultCode::Cancelled, "{fault}");
+    }
+    bob.client().reset_limits().await.expect("reset");
+    let fetched = bob.fetch(&alice.player).await;
+    assert_same(&arrived(&fetched), &look.content);
+    assert!(fetched.bytes_fetched <= 20 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
+}
