@@ -157,6 +157,7 @@ pub fn transfer(files: u64, bytes: u64) -> Value {
         "player": "Bob Birch@Balmung", "peerId": PEER_ID, "appearance": hash('b'),
         "filesDone": files, "filesTotal": 950, "bytesDone": bytes, "bytesTotal": 210_300_000, "rate": 35_000_000,
         "remainingSeconds": 2,
+        "sources": [],
     })
 }
 
@@ -169,6 +170,7 @@ pub fn fetched() -> Value {
              "path": "/data/blobs/c.tex", "object": 0},
         ],
         "bytesTotal": 4096, "bytesTransferred": 1000, "bytesFetched": 4096, "seconds": 0.5, "path": "loopback",
+        "sources": [],
         "objects": [{"kind": "player"}],
     })
 }

@@ -5,8 +5,8 @@
 //!
 //! - A chunk is asked of one source at a time (but for the endgame), and counts once, when it is verified and stored.
 //! - The fastest source is asked first. Small blobs and large ones each have a stream while there are both.
-//! - A request of which nothing was heard for [`STALL`] is asked elsewhere, if there is an elsewhere; one that brings no
-//!   chunk for [`SILENCE`] is given up in any case, and after [`STALLS_MAX`] of them its source.
+//! - A request of which nothing was heard for [`STALL`] is asked elsewhere, if there is an elsewhere; one that is silent
+//!   for [`SILENCE`] or brings no chunk for [`DRIP`] is given up in any case, and after [`STALLS_MAX`] of them its source.
 //! - A wrong chunk names its sender ([`Output::Suspect`]) and costs it the blob and all its credit; without credit, or
 //!   at the second, it is accused and asked no more.
 //! - Without a source the transfer waits ([`Output::Starved`]): whoever runs it finds one or gives up.
@@ -29,8 +29,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a request may bring no chunk. One in this time is 17 KB/s.
+/// How long nothing at all may be heard of a request.
 pub const SILENCE: Duration = Duration::from_secs(15);
+/// How long bytes may come that are no chunk yet. Under the lowest limit ([`crate::pace::RATE_MIN`]) four streams to each
+/// of two peers take 128 s for theirs.
+pub const DRIP: Duration = Duration::from_secs(150);
 /// Silent requests in a row before a source is given up.
 pub const STALLS_MAX: u32 = 3;
 /// How long nothing at all may be heard of a request that another source could serve.
@@ -200,6 +203,13 @@ struct Request {
     cut: bool,
     /// Some of it is asked of two.
     twice: bool,
+}
+
+impl Request {
+    /// When it is given up.
+    fn patience(&self) -> Instant {
+        (self.heard + SILENCE).min(self.brought + DRIP)
+    }
 }
 
 #[derive(Debug)]
@@ -454,7 +464,7 @@ impl Transfer {
 
     fn time(&mut self, now: Instant) {
         let silent: Vec<(RequestId, PeerId)> = (self.requests.iter())
-            .filter(|(_, request)| now >= request.brought + SILENCE)
+            .filter(|(_, request)| now >= request.patience())
             .map(|(id, request)| (*id, request.source))
             .collect();
         for (request, peer) in silent {
@@ -585,7 +595,7 @@ impl Transfer {
         if self.over {
             return None;
         }
-        let silent = self.requests.values().map(|request| (request.brought + SILENCE, Why::RequestSilent));
+        let silent = self.requests.values().map(|request| (request.patience(), Why::RequestSilent));
         let stalled = (self.requests.values())
             .filter(|request| self.has_other(request))
             .map(|request| (request.heard + STALL, Why::RequestStalled));

@@ -10,8 +10,8 @@ use fyteclub_proto::{
     limit::{CHUNK_SIZE, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, STREAMS_PER_SOURCE},
     peer::{CloseCode, Piece},
     transfer::{
-        CREDIT, End, Failure, GROWTH, Holds, Input, Output, Progress, QUICK_STALLS_MAX, RequestId, SILENCE,
-        STALL, Transfer, Wanted, Why,
+        CREDIT, DRIP, End, Failure, GROWTH, Holds, Input, Output, Progress, QUICK_STALLS_MAX, RequestId,
+        SILENCE, STALL, Transfer, Wanted, Why,
     },
 };
 use std::{
@@ -120,10 +120,15 @@ fn a_source_that_is_alone_has_its_time() {
     transfer.handle(now, Input::Joined(peer(1), Holds::All));
     let first = asks(&outputs(&mut transfer));
     assert_eq!(transfer.deadline(), Some((now + SILENCE, Why::RequestSilent)));
-    // Bytes that never become a chunk are no progress.
-    now += SILENCE / 2;
-    transfer.handle(now, Input::Heard { request: first[0].1 });
-    now += SILENCE / 2;
+    // Bytes that never become a chunk are no progress in the end.
+    let until = now + DRIP;
+    while now + SILENCE < until {
+        now += SILENCE / 2;
+        transfer.handle(now, Input::Heard { request: first[0].1 });
+        transfer.handle(now, Input::Time);
+        assert_eq!(outputs(&mut transfer), [], "slow, and alive");
+    }
+    now = until;
     transfer.handle(now, Input::Time);
     let out = outputs(&mut transfer);
     assert!(out.contains(&Output::Drop { source: peer(1), request: first[0].1 }));

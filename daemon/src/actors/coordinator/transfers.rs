@@ -14,8 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A peer that was served nothing for so long has what it came for.
-const OVER_AFTER: Duration = Duration::from_secs(3);
+/// A peer that was served nothing for so long has what it came for. One that reads slowly, by a limit of its own, comes every few
+/// seconds.
+const OVER_AFTER: Duration = Duration::from_secs(6);
 
 #[derive(Message)]
 #[rtype(result = "Answer<Transfers>")]
