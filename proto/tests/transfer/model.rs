@@ -20,7 +20,7 @@ use std::{
 
 const TICK: Duration = Duration::from_millis(20);
 /// Longer than anything may take, with what the slowest source needs for everything.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(9000);
 const MB: f64 = 1e6;
 
 /// What a source is like. Times are seconds from the beginning.
