@@ -128,11 +128,11 @@ mod tests {
         assert_eq!(uploads.look(at(0), [(A, 0), (B, 0)].into_iter()), []);
         assert_eq!(uploads.look(at(1), [(A, 100), (B, 0)].into_iter()), [(A, 100, 0)]);
         assert_eq!(uploads.look(at(2), [(A, 300), (B, 0)].into_iter()), [(A, 300, 1000)]);
-        for tick in 3..17 {
+        for tick in 3..32 {
             assert_eq!(uploads.look(at(tick), [(A, 300)].into_iter()).len(), 1, "{tick}");
         }
-        assert_eq!(uploads.look(at(17), [(A, 300)].into_iter()), [(A, 300, 0)], "it is over");
-        assert_eq!(uploads.look(at(18), [(A, 300)].into_iter()), []);
-        assert_eq!(uploads.look(at(19), [(A, 350)].into_iter()), [(A, 50, 0)], "the next one");
+        assert_eq!(uploads.look(at(32), [(A, 300)].into_iter()), [(A, 300, 0)], "it is over");
+        assert_eq!(uploads.look(at(33), [(A, 300)].into_iter()), []);
+        assert_eq!(uploads.look(at(34), [(A, 350)].into_iter()), [(A, 50, 0)], "the next one");
     }
 }

@@ -1,7 +1,7 @@
 //! The phone books: registers with all of them, holds a live conversation with each, and has itself introduced.
 //!
-//! Registration and its heartbeat are here; a book's conversation is in [`live`], finding a peer in [`reach`], what
-//! others want of us in [`answer`].
+//! Registration and its heartbeat are here; a book's conversation is in `live`, finding a peer in `reach`, what
+//! others want of us in `answer`.
 
 mod answer;
 mod live;

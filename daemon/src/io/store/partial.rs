@@ -244,7 +244,13 @@ impl Partial {
         let placed = self.store.0.place(self.hash, self.ext, &self.part_path());
         if placed.is_ok() {
             let _ = remove(&self.have_path());
-            self.store.0.state().remove_part(&self.hash);
+            let mut state = self.store.0.state();
+            let this: *const Self = self;
+            // Not that of somebody who opened it anew meanwhile.
+            if state.parts.get(&self.hash).is_some_and(|part| part.open.as_ptr() == this) {
+                state.remove_part(&self.hash);
+            }
+            drop(state);
             if let Some(tree) = tree {
                 self.store.0.keep_tree(tree);
             }
@@ -460,6 +466,11 @@ impl Store {
         {
             let mut state = self.0.state();
             let used = state.tick();
+            // Somebody may have completed it since the first look.
+            if state.blobs.contains_key(&hash) {
+                drop((state, arrived));
+                return self.partial(hash, size, ext.as_str());
+            }
             if let Some(open) = state.parts.get(&hash).and_then(|part| part.open.upgrade()) {
                 drop((state, arrived));
                 return if open.size == size { Ok(open) } else { Err(foreign()) };

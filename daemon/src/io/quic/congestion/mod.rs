@@ -1,6 +1,6 @@
 //! How much may be in flight to a far peer: [`Knee`] makes a [`Flow`] for each path, and this is its wiring to quinn.
 //!
-//! The rules are in [`flow`], and know time only as an argument. Why not one of quinn's: docs/decisions/0021.
+//! The rules are in `flow`, and know time only as an argument. Why not one of quinn's: docs/decisions/0021.
 
 mod cubic;
 mod flow;
