@@ -191,6 +191,7 @@ pub async fn serve() -> anyhow::Result<()> {
         std::io::stdout().flush()?;
         loop {
             let (mut stream, _) = listener.accept().await?;
+            #[cfg(target_os = "linux")]
             socket2::SockRef::from(&stream).set_tcp_congestion(name.as_bytes())?;
             let piece = piece.clone();
             tokio::spawn(async move { while stream.write_all(&piece).await.is_ok() {} });
