@@ -207,7 +207,8 @@ impl Inner {
             }
             Ok(_) => Ok(dir),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(dir),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(MoveError::NotAFolder { dir }),
+            // Windows says of a file that its name is wrong.
+            Err(_) if dir.is_file() => Err(MoveError::NotAFolder { dir }),
             Err(source) => Err(MoveError::NotWritable { dir, source }),
         }
     }

@@ -43,7 +43,9 @@ fn everything_arrives_and_is_found_again() {
     assert_eq!((moved.files, moved.kept), (60, 2));
     assert_whole(&store, &blobs);
     assert!(shown.exists(), "who has it open by its old name keeps it");
-    assert!(store.path(&tree(&blobs[3]).hash()).unwrap().starts_with(&there));
+    // Windows may write the same folder in several ways.
+    let whole = |path: &Path| fs::canonicalize(path).unwrap();
+    assert!(whole(&store.path(&tree(&blobs[3]).hash()).unwrap()).starts_with(whole(&there)));
     let mut chunk = Vec::new();
     reader.read_chunk(2, &mut chunk).unwrap();
     assert_eq!(chunk, blobs[0][2 * CHUNK_SIZE..]);
@@ -55,7 +57,7 @@ fn everything_arrives_and_is_found_again() {
     blobs.push(half());
     store.checkpoint().unwrap();
     drop((pin, reader, store));
-    assert_eq!(cache_dir(&data), there);
+    assert_eq!(whole(&cache_dir(&data)), whole(&there));
     let (store, opened) =
         Store::open(&data, StoreConfig { cache_limit: u64::MAX, min_free: Some(0) }).unwrap();
     assert_eq!((opened.blobs, opened.adopted, opened.removed), (61, 0, 0));
@@ -121,7 +123,7 @@ fn a_fall_between_two_renames_is_made_good_by_the_start() {
         }
         let store = open(&data);
         assert_whole(&store, &blobs);
-        assert_eq!(cache_dir(&data), there);
+        assert_eq!(whole(&cache_dir(&data)), whole(&there));
         assert!(receive_chunks(&store, &half(), [1, 3]).unwrap());
     }
 }
@@ -187,7 +189,7 @@ fn a_copy_that_was_cut_short_is_not_taken_for_the_file() {
     let note = serde_json::json!({"dir": ".", "renaming": there});
     fs::write(data.join("cache.json"), note.to_string()).unwrap();
     let store = open(&data);
-    assert_eq!(cache_dir(&data), there);
+    assert_eq!(whole(&cache_dir(&data)), whole(&there));
     assert_whole(&store, &blobs);
 }
 
