@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::io::store::{MoveError, Moved, Patrol, cache_dir};
-use std::time::SystemTime;
+use std::{path::PathBuf, time::SystemTime};
 
 fn go(store: &Store, to: &Path) -> Result<Moved, MoveError> {
     store.move_to(to, |_| ControlFlow::Continue(()))
@@ -30,6 +30,11 @@ fn assert_whole(store: &Store, blobs: &[Vec<u8>]) {
     assert_eq!(store.stats().files, blobs.len());
 }
 
+/// Windows may write the same folder in several ways.
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap()
+}
+
 #[test]
 fn everything_arrives_and_is_found_again() {
     let base = tempfile::tempdir().unwrap();
@@ -43,8 +48,6 @@ fn everything_arrives_and_is_found_again() {
     assert_eq!((moved.files, moved.kept), (60, 2));
     assert_whole(&store, &blobs);
     assert!(shown.exists(), "who has it open by its old name keeps it");
-    // Windows may write the same folder in several ways.
-    let whole = |path: &Path| fs::canonicalize(path).unwrap();
     assert!(whole(&store.path(&tree(&blobs[3]).hash()).unwrap()).starts_with(whole(&there)));
     let mut chunk = Vec::new();
     reader.read_chunk(2, &mut chunk).unwrap();
@@ -71,7 +74,8 @@ fn everything_arrives_and_is_found_again() {
     // And home.
     go(&store, &data).unwrap();
     assert_whole(&store, &blobs);
-    assert!(!there.exists());
+    // Windows keeps a folder as long as somebody has it open.
+    assert!(cfg!(windows) || !there.exists());
     drop(store);
     assert_whole(&open(&data), &blobs);
 }
