@@ -95,7 +95,8 @@ const LIES: &[(Lie, Option<FaultCode>)] = {
         (ForeignEpoch, Some(PeerMisbehaved)),
         (Bomb, Some(HashMismatch)),
         (NotShared, Some(PeerRefused)),
-        (Drip, Some(PeerUnreachable)),
+        // Its list is whole after 34 s, and is none.
+        (Drip, Some(PeerMisbehaved)),
     ]
 };
 

@@ -1,6 +1,6 @@
 //! One look from several: its owner, and those who fetched it before and whom she lets give it.
 
-use fyteclub_client::{BlobHash, Event, Fetched, PeerId, TransferStatus};
+use fyteclub_client::{BlobHash, Event, Fetched, LimitsChange, PeerId, Rate, TransferStatus};
 use fyteclub_proto::{
     grant::{Grant, holding_tag},
     limit::GRANT_SKEW,
@@ -108,6 +108,12 @@ async fn the_receiver_dies_and_then_the_owner_and_the_others_have_the_rest() {
     let town = Town::new().await;
     let ([mut alice, bob, carol, mut dave], look) = four(&town).await;
     let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
+    // So that there is something left of it when they die.
+    let slowly =
+        |bytes: u64| LimitsChange { upload: Some(Rate::try_from(bytes).ok()), ..LimitsChange::default() };
+    for resident in [&alice, &bob, &carol] {
+        resident.client().set_limits(slowly(total / 12)).await.expect("set");
+    }
     let fetch = fetch_until(&dave, &alice, |now| now.bytes_done > total / 5).await;
     dave.kill();
     fetch.abort();
