@@ -34,3 +34,4 @@ pub mod share_rule;
 pub mod size;
 pub mod transfer;
 pub mod version;
+pub mod vigil;

@@ -21,7 +21,7 @@ use crate::{
     pumps::{
         compression::Compression,
         pace::Pacer,
-        pull::AppearancePullError,
+        pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
     served::Served,
@@ -30,6 +30,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use fyteclub_proto::{
+    bytes::Bytes,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     local::reply::PeerState,
@@ -40,6 +41,7 @@ use fyteclub_proto::{
     reach::{self, Reach, TRY_TIME},
     seal::End,
     session::{Input, Output},
+    vigil::{self, Vigil},
 };
 use live::{Heard, Live};
 use quinn::{Connection, ConnectionError};
@@ -50,9 +52,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// While something is asked of a peer, a path without a single datagram for this long is taken for dead. Keep-alives
-/// come more often than that.
-const DEAF_AFTER: Duration = Duration::from_secs(6);
 /// How long an appearance may take to come.
 const APPEARANCE_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may take to say what it holds.
@@ -141,8 +140,9 @@ pub struct Peer {
     /// The open link that requests go over.
     current: Option<usize>,
     pulls: HashMap<u64, tokio::task::AbortHandle>,
-    /// Datagrams of the current link at the last look, and when they changed.
-    listening: (u64, Instant),
+    /// Questions for an appearance or for holdings that are under way.
+    asks: usize,
+    vigil: Vigil,
     changed: Changed,
     consent: Consent,
     served: Served,
@@ -168,7 +168,8 @@ impl Peer {
             links: HashMap::new(),
             current: None,
             pulls: HashMap::new(),
-            listening: (0, Instant::now()),
+            asks: 0,
+            vigil: Vigil::new(Instant::now()),
             changed,
             consent,
             served,
@@ -235,8 +236,8 @@ impl Peer {
             ctx.cancel_future(timer);
         }
         let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
-        let deaf = (!self.pulls.is_empty()).then(|| Instant::now() + Duration::from_secs(1));
-        let next = sessions.chain(self.reach.deadline().map(|(at, _)| at)).chain(deaf).min();
+        let (reach, vigil) = (self.reach.deadline(), self.vigil.deadline());
+        let next = sessions.chain(reach.map(|(at, _)| at)).chain(vigil.map(|(at, _)| at)).min();
         self.timer = next.map(|at| {
             ctx.run_later(at.saturating_duration_since(Instant::now()), |peer, ctx| peer.alarm(ctx))
         });
@@ -246,16 +247,42 @@ impl Peer {
         let now = Instant::now();
         self.links.values_mut().for_each(|live| live.session.handle(now, Input::Time));
         self.reach.handle(now, random(), reach::Input::Time);
-        if let Some(live) = self.current.and_then(|id| self.links.get(&id)) {
-            let heard = live.link.datagrams_heard();
-            if heard != self.listening.0 || self.pulls.is_empty() {
-                self.listening = (heard, now);
-            } else if now >= self.listening.1 + DEAF_AFTER {
-                tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
-                live.link.close(CloseCode::Silent);
+        self.listen(now);
+        self.drive(ctx);
+    }
+
+    /// Something is asked that is no pull; its end is told to `asks`.
+    fn begin_ask(&mut self, ctx: &mut Context<Self>) {
+        self.asks += 1;
+        self.listen(Instant::now());
+        self.drive(ctx);
+    }
+
+    /// Looks whether the link in use says anything, while something is asked over it.
+    fn listen(&mut self, now: Instant) {
+        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        self.pulls.retain(|_, pull| !pull.is_finished());
+        let asking = self.asks > 0 || !self.pulls.is_empty();
+        self.vigil.handle(now, vigil::Input::Heard { datagrams: live.link.datagrams_heard(), asking });
+        while let Some(output) = self.vigil.poll() {
+            match output {
+                vigil::Output::Probe => {
+                    let link = live.link.clone();
+                    // Any datagram is the answer: what is held of nothing, nobody needs to know.
+                    tokio::spawn(async move {
+                        tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
+                    });
+                }
+                vigil::Output::Doubt => {
+                    tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
+                    self.reach.handle(now, random(), reach::Input::Doubt);
+                }
+                vigil::Output::Deaf => {
+                    tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
+                    live.link.close(CloseCode::Silent);
+                }
             }
         }
-        self.drive(ctx);
     }
 
     fn session_output(&mut self, id: usize, output: Output, ctx: &mut Context<Self>) {
@@ -312,7 +339,7 @@ impl Peer {
             old.link.close(CloseCode::Duplicate);
         }
         self.cause = None;
-        self.listening = (0, Instant::now());
+        self.vigil.handle(Instant::now(), vigil::Input::Fresh);
         self.reach.handle(Instant::now(), random(), reach::Input::Opened);
         self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
         self.drive(ctx);
