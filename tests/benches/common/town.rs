@@ -260,7 +260,7 @@ pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) 
 
 /// One client asks more than a million would.
 pub fn unlimited(command: &mut Command) -> &mut Command {
-    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
+    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
     }
     command
