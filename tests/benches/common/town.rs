@@ -137,7 +137,9 @@ impl Town {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
-        Ok(Self { dir, binaries, environment: Vec::new(), phonebook, url })
+        // What is measured is asked for.
+        let environment = vec![("FYTECLUB_PREFETCH_BUDGET", "0".to_owned())];
+        Ok(Self { dir, binaries, environment, phonebook, url })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
