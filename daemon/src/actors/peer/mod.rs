@@ -188,7 +188,7 @@ impl Peer {
 
     /// Begins a conversation on a fresh connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
-        let Some(link) = Link::new(connection, end) else { return };
+        let Some(link) = Link::new(connection, end, self.around.endpoint.traffic()) else { return };
         let id = link.id();
         let live = Live::begin(link, self.greeting(), ctx);
         self.links.insert(id, live);
