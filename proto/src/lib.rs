@@ -21,6 +21,7 @@ pub mod invitation;
 pub mod knock;
 pub mod letter;
 pub mod limit;
+pub mod link_choice;
 pub mod live;
 pub mod local;
 pub mod pace;
