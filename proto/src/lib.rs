@@ -4,6 +4,7 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
+pub mod agenda;
 pub mod appearance;
 pub mod backoff;
 pub mod bytes;
@@ -20,6 +21,7 @@ pub mod invitation;
 pub mod knock;
 pub mod letter;
 pub mod limit;
+pub mod link_choice;
 pub mod live;
 pub mod local;
 pub mod pace;

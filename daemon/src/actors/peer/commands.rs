@@ -166,7 +166,7 @@ impl Handler<AskAppearance> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: AskAppearance, ctx: &mut Self::Context) {
-        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let Some(live) = self.current() else { return };
         let link = live.link.clone();
         let ask = async move { tokio::time::timeout(APPEARANCE_TIME, pull::appearance(&link)).await };
         self.begin_ask(ctx);
@@ -182,7 +182,7 @@ impl Handler<AskHolding> for Peer {
     type Result = ();
 
     fn handle(&mut self, ask: AskHolding, ctx: &mut Self::Context) {
-        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let Some(live) = self.current() else { return };
         let (link, AskHolding { owner, look }) = (live.link.clone(), ask);
         let tag = holding_tag(&owner, &look, &self.around.here);
         let asking = async move { tokio::time::timeout(HOLDING_TIME, pull::holding(&link, tag)).await };
@@ -201,9 +201,9 @@ impl Handler<Pull> for Peer {
 
     fn handle(&mut self, pull: Pull, ctx: &mut Self::Context) {
         // Without a link the transfer was told already, or will be.
-        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         let Pull { request, ask, notes } = pull;
-        let (link, store, pacer) = (live.link.clone(), self.around.store.clone(), self.around.pacer.clone());
+        let (store, pacer) = (self.around.store.clone(), self.around.pacer.clone());
         let carry = pull::pieces(link, pacer, ask, store, notes);
         self.pulls.insert(request, tokio::spawn(carry).abort_handle());
         self.listen(Instant::now());
@@ -252,7 +252,7 @@ impl Handler<Report> for Peer {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
-        let live = self.current.and_then(|id| self.links.get(&id));
+        let live = self.current();
         MessageResult(PeerStatus {
             player: live.and_then(Live::player),
             peer_id: self.id,
