@@ -36,3 +36,4 @@ pub mod share_rule;
 pub mod size;
 pub mod transfer;
 pub mod version;
+pub mod vigil;
