@@ -222,6 +222,7 @@ async fn carry(
     store: Store,
 ) -> Result<End, StreamError> {
     let (link, request, notes) = (inlet.link, inlet.request, inlet.notes);
+    let _carrying = link.carry(Direction::Down);
     let (mut send, mut recv) = link.open_stream().await?;
     let pieces = targets.iter().map(|target| target.piece).collect();
     let asked = match grant {

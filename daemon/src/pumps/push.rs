@@ -210,6 +210,7 @@ impl Push {
     ) -> Result<(), StreamError> {
         let link = self.link.clone();
         let (epoch, key) = link.sealing(REQUEST_BYTES_MAX);
+        let _carrying = link.carry(Direction::Up);
         write_frame(send, &PiecesReply::Serving { epoch }).await?;
         let out = Out { link: self.link.clone(), pacer: self.pacer, served: self.served };
         let mut source = Source {

@@ -346,13 +346,13 @@ impl Coordinator {
         let Some(contact) = self.contacts.machine.of_name(player) else {
             return Err(not_a_contact(player));
         };
-        contact.peer_id.ok_or_else(|| {
-            Fault::new(
-                FaultCode::NotAContact,
-                format!(
-                    "{player} was asked to be a contact and has not answered yet: try again when they have"
-                ),
-            )
+        // The one case of it that time may mend.
+        contact.peer_id.ok_or_else(|| Fault {
+            code: FaultCode::NotAContact,
+            message: format!(
+                "{player} was asked to be a contact and has not answered yet: try again when they have"
+            ),
+            retryable: true,
         })
     }
 }

@@ -166,10 +166,12 @@ impl Handler<AskAppearance> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: AskAppearance, ctx: &mut Self::Context) {
-        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let Some(live) = self.current() else { return };
         let link = live.link.clone();
         let ask = async move { tokio::time::timeout(APPEARANCE_TIME, pull::appearance(&link)).await };
+        self.begin_ask(ctx);
         ctx.spawn(ask.into_actor(self).map(|result, peer, _| {
+            peer.asks -= 1;
             let late = |_| Err(AppearancePullError::Stream(StreamError::Short));
             peer.facts.do_send(PeerFact::Appearance { peer: peer.id, result: result.unwrap_or_else(late) });
         }));
@@ -180,11 +182,13 @@ impl Handler<AskHolding> for Peer {
     type Result = ();
 
     fn handle(&mut self, ask: AskHolding, ctx: &mut Self::Context) {
-        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
+        let Some(live) = self.current() else { return };
         let (link, AskHolding { owner, look }) = (live.link.clone(), ask);
         let tag = holding_tag(&owner, &look, &self.around.here);
         let asking = async move { tokio::time::timeout(HOLDING_TIME, pull::holding(&link, tag)).await };
+        self.begin_ask(ctx);
         ctx.spawn(asking.into_actor(self).map(move |reply, peer, _| {
+            peer.asks -= 1;
             // Who does not answer holds nothing.
             let Ok(Ok(reply)) = reply else { return };
             peer.facts.do_send(PeerFact::Holding { peer: peer.id, owner, look, reply });
@@ -197,18 +201,13 @@ impl Handler<Pull> for Peer {
 
     fn handle(&mut self, pull: Pull, ctx: &mut Self::Context) {
         // Without a link the transfer was told already, or will be.
-        let Some(live) = self.current.and_then(|id| self.links.get(&id)) else { return };
-        self.pulls.retain(|_, pull| !pull.is_finished());
-        if self.pulls.is_empty() {
-            self.listening = (live.link.datagrams_heard(), Instant::now());
-        }
+        let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         let Pull { request, ask, notes } = pull;
-        let (link, store, pacer) = (live.link.clone(), self.around.store.clone(), self.around.pacer.clone());
+        let (store, pacer) = (self.around.store.clone(), self.around.pacer.clone());
         let carry = pull::pieces(link, pacer, ask, store, notes);
         self.pulls.insert(request, tokio::spawn(carry).abort_handle());
-        if self.timer.is_none() {
-            self.drive(ctx);
-        }
+        self.listen(Instant::now());
+        self.drive(ctx);
     }
 }
 
@@ -253,7 +252,7 @@ impl Handler<Report> for Peer {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
-        let live = self.current.and_then(|id| self.links.get(&id));
+        let live = self.current();
         MessageResult(PeerStatus {
             player: live.and_then(Live::player),
             peer_id: self.id,

@@ -33,7 +33,8 @@ pub struct Live {
     /// Why this end closed it, once it has.
     pub closed: Option<CloseCode>,
     say: mpsc::UnboundedSender<Control>,
-    greeting: Option<Greeting>,
+    /// What the other side said of itself, once the link is open.
+    pub greeting: Option<Greeting>,
     serving: Option<tokio::task::AbortHandle>,
 }
 
@@ -75,10 +76,6 @@ impl Live {
         if let Some(greeting) = &mut self.greeting {
             greeting.published = look;
         }
-    }
-
-    pub fn instance(&self) -> Option<u64> {
-        self.greeting.as_ref().map(|greeting| greeting.instance)
     }
 
     pub fn player(&self) -> Option<PlayerName> {

@@ -1,7 +1,7 @@
 //! One peer: keeps the one link to it, whoever dialled, and starts the pumps on it.
 //!
-//! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): the greeting decides which
-//! stays, see `Peer::keeps`. Only the link in use carries requests.
+//! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): `LinkChoice` decides which is
+//! used, and when another goes. New requests go over the link in use; those of the peer are served on all.
 
 mod commands;
 mod live;
@@ -21,7 +21,7 @@ use crate::{
     pumps::{
         compression::Compression,
         pace::Pacer,
-        pull::AppearancePullError,
+        pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
     served::Served,
@@ -30,8 +30,10 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use fyteclub_proto::{
+    bytes::Bytes,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
+    link_choice::{self, LinkChoice},
     local::reply::PeerState,
     peer::{
         CloseCode, Greeting, HoldingReply,
@@ -40,6 +42,7 @@ use fyteclub_proto::{
     reach::{self, Reach, TRY_TIME},
     seal::End,
     session::{Input, Output},
+    vigil::{self, Vigil},
 };
 use live::{Heard, Live};
 use quinn::{Connection, ConnectionError};
@@ -50,9 +53,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// While something is asked of a peer, a path without a single datagram for this long is taken for dead. Keep-alives
-/// come more often than that.
-const DEAF_AFTER: Duration = Duration::from_secs(6);
 /// How long an appearance may take to come.
 const APPEARANCE_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may take to say what it holds.
@@ -138,11 +138,14 @@ pub struct Peer {
     state: PeerState,
     cause: Option<String>,
     links: HashMap<usize, Live>,
-    /// The open link that requests go over.
-    current: Option<usize>,
+    /// Which open link requests go over, and which may go.
+    choice: LinkChoice,
     pulls: HashMap<u64, tokio::task::AbortHandle>,
-    /// Datagrams of the current link at the last look, and when they changed.
-    listening: (u64, Instant),
+    /// Questions for an appearance or for holdings that are under way.
+    asks: usize,
+    vigil: Vigil,
+    /// The link that was silent for too long, and what had come over it.
+    doubted: Option<(usize, u64)>,
     changed: Changed,
     consent: Consent,
     served: Served,
@@ -158,6 +161,7 @@ impl Peer {
         consent: Consent,
         served: Served,
     ) -> Self {
+        let choice = LinkChoice::new(around.here, id);
         Self {
             id,
             around,
@@ -166,9 +170,11 @@ impl Peer {
             state: PeerState::Disconnected,
             cause: None,
             links: HashMap::new(),
-            current: None,
+            choice,
             pulls: HashMap::new(),
-            listening: (0, Instant::now()),
+            asks: 0,
+            vigil: Vigil::new(Instant::now()),
+            doubted: None,
             changed,
             consent,
             served,
@@ -188,29 +194,24 @@ impl Peer {
 
     /// Begins a conversation on a fresh connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
-        let Some(link) = Link::new(connection, end) else { return };
+        let Some(link) = Link::new(connection, end, self.around.endpoint.traffic()) else { return };
         let id = link.id();
         let live = Live::begin(link, self.greeting(), ctx);
         self.links.insert(id, live);
         self.drive(ctx);
     }
 
-    /// Whether a link that just greeted replaces the current one. Both sides come to the same answer: a peer that
-    /// restarted wins over its former life; of two links of the same lives the one stays that the smaller key dialled,
-    /// and of two by the same dialler the newer.
-    fn keeps(&self, fresh: usize, instance: u64) -> bool {
-        let Some((old, fresh)) = self.current.and_then(|id| self.links.get(&id)).zip(self.links.get(&fresh))
-        else {
-            return true;
-        };
-        let dialer = |live: &Live| match live.link.end() {
+    /// Which side dialled a link.
+    fn dialer(&self, end: End) -> PeerId {
+        match end {
             End::Dialer => self.around.here,
             End::Acceptor => self.id,
-        };
-        let (old_dialer, fresh_dialer) = (dialer(old), dialer(fresh));
-        old.instance() != Some(instance)
-            || old_dialer == fresh_dialer
-            || fresh_dialer == self.around.here.min(self.id)
+        }
+    }
+
+    /// The link that requests go over.
+    fn current(&self) -> Option<&Live> {
+        self.choice.current().and_then(|id| self.links.get(&id))
     }
 
     /// Acts on everything the machines have to say, and sets the next alarm.
@@ -220,6 +221,9 @@ impl Peer {
             while let Some(output) = self.links.get_mut(&id).and_then(|live| live.session.poll()) {
                 self.session_output(id, output, ctx);
             }
+        }
+        while let Some(output) = self.choice.poll() {
+            self.chosen(output);
         }
         while let Some(output) = self.reach.poll() {
             match output {
@@ -235,8 +239,12 @@ impl Peer {
             ctx.cancel_future(timer);
         }
         let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
-        let deaf = (!self.pulls.is_empty()).then(|| Instant::now() + Duration::from_secs(1));
-        let next = sessions.chain(self.reach.deadline().map(|(at, _)| at)).chain(deaf).min();
+        let machines = [
+            self.reach.deadline().map(|(at, _)| at),
+            self.choice.deadline().map(|(at, _)| at),
+            self.vigil.deadline().map(|(at, _)| at),
+        ];
+        let next = sessions.chain(machines.into_iter().flatten()).min();
         self.timer = next.map(|at| {
             ctx.run_later(at.saturating_duration_since(Instant::now()), |peer, ctx| peer.alarm(ctx))
         });
@@ -246,16 +254,47 @@ impl Peer {
         let now = Instant::now();
         self.links.values_mut().for_each(|live| live.session.handle(now, Input::Time));
         self.reach.handle(now, random(), reach::Input::Time);
-        if let Some(live) = self.current.and_then(|id| self.links.get(&id)) {
-            let heard = live.link.datagrams_heard();
-            if heard != self.listening.0 || self.pulls.is_empty() {
-                self.listening = (heard, now);
-            } else if now >= self.listening.1 + DEAF_AFTER {
-                tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
-                live.link.close(CloseCode::Silent);
+        for (link, _) in self.links.iter().filter(|(_, live)| live.link.carries()) {
+            self.choice.handle(now, link_choice::Input::Busy { link: *link });
+        }
+        self.choice.handle(now, link_choice::Input::Time);
+        self.listen(now);
+        self.drive(ctx);
+    }
+
+    /// Something is asked that is no pull; its end is told to `asks`.
+    fn begin_ask(&mut self, ctx: &mut Context<Self>) {
+        self.asks += 1;
+        self.listen(Instant::now());
+        self.drive(ctx);
+    }
+
+    /// Looks whether the link in use says anything, while something is asked over it.
+    fn listen(&mut self, now: Instant) {
+        let Some(link) = self.current().map(|live| live.link.clone()) else { return };
+        self.pulls.retain(|_, pull| !pull.is_finished());
+        let asking = self.asks > 0 || !self.pulls.is_empty();
+        self.vigil.handle(now, vigil::Input::Heard { datagrams: link.datagrams_heard(), asking });
+        while let Some(output) = self.vigil.poll() {
+            match output {
+                vigil::Output::Probe => {
+                    let link = link.clone();
+                    // Any datagram is the answer: what is held of nothing, nobody needs to know.
+                    tokio::spawn(async move {
+                        tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
+                    });
+                }
+                vigil::Output::Doubt => {
+                    tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
+                    self.doubted = Some((link.id(), link.datagrams_heard()));
+                    self.reach.handle(now, random(), reach::Input::Doubt);
+                }
+                vigil::Output::Deaf => {
+                    tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
+                    link.close(CloseCode::Silent);
+                }
             }
         }
-        self.drive(ctx);
     }
 
     fn session_output(&mut self, id: usize, output: Output, ctx: &mut Context<Self>) {
@@ -263,10 +302,10 @@ impl Peer {
         match output {
             Output::Say(control) => live.say(control),
             Output::Greeted(greeting) => {
-                let (instance, peer) = (greeting.instance, self.id);
-                if self.keeps(id, instance) {
-                    self.facts.do_send(PeerFact::Greeted { peer, link: id, greeting });
-                } else if let Some(live) = self.links.get_mut(&id) {
+                // Who dialled it does not use it before it is answered.
+                if self.choice.wants(self.id, greeting.instance) {
+                    self.facts.do_send(PeerFact::Greeted { peer: self.id, link: id, greeting });
+                } else {
                     live.session.handle(Instant::now(), Input::Close(CloseCode::Duplicate));
                     self.drive(ctx);
                 }
@@ -284,15 +323,10 @@ impl Peer {
     }
 
     fn opened(&mut self, id: usize, greeting: Greeting, ctx: &mut Context<Self>) {
-        let keeps = self.keeps(id, greeting.instance);
         let Some(live) = self.links.get_mut(&id) else { return };
-        live.greeted(greeting.clone());
-        if !keeps {
-            live.link.close(CloseCode::Duplicate);
-            return;
-        }
-        let addr = live.link.addr();
-        let push = Push {
+        let (end, instance) = (live.link.end(), greeting.instance);
+        live.greeted(greeting);
+        live.serve(Push {
             link: live.link.clone(),
             store: self.around.store.clone(),
             offer: self.around.offer.clone(),
@@ -304,18 +338,42 @@ impl Peer {
             pacer: self.around.pacer.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
-        };
-        live.serve(push);
-        if let Some(old) = self.current.replace(id).filter(|old| *old != id)
-            && let Some(old) = self.links.get(&old)
-        {
-            old.link.close(CloseCode::Duplicate);
-        }
-        self.cause = None;
-        self.listening = (0, Instant::now());
-        self.reach.handle(Instant::now(), random(), reach::Input::Opened);
-        self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
+        });
+        let opened = link_choice::Input::Opened { link: id, dialer: self.dialer(end), instance };
+        self.choice.handle(Instant::now(), opened);
         self.drive(ctx);
+    }
+
+    /// What the choice of a link comes to.
+    fn chosen(&mut self, output: link_choice::Output) {
+        match output {
+            link_choice::Output::Use { link } => {
+                let Some(live) = self.links.get(&link) else { return };
+                let Some(greeting) = live.greeting.clone() else { return };
+                let addr = live.link.addr();
+                self.cause = None;
+                self.vigil.handle(Instant::now(), vigil::Input::Fresh);
+                // What is still silent when another is found is waited for no longer.
+                if let Some((old, heard)) = self.doubted.take()
+                    && let Some(old) = self.links.get(&old).filter(|_| old != link)
+                    && old.link.datagrams_heard() == heard
+                {
+                    old.link.close(CloseCode::Silent);
+                }
+                self.reach.handle(Instant::now(), random(), reach::Input::Opened);
+                self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
+            }
+            link_choice::Output::Close { link } => {
+                if let Some(live) = self.links.get(&link) {
+                    live.link.close(CloseCode::Duplicate);
+                }
+            }
+            link_choice::Output::Lost => {
+                self.pulls.drain().for_each(|(_, pull)| pull.abort());
+                let cause = self.cause.clone().unwrap_or_default();
+                self.facts.do_send(PeerFact::Lost { peer: self.id, cause });
+            }
+        }
     }
 
     /// A connection is gone.
@@ -326,14 +384,17 @@ impl Peer {
             _ => explain(error),
         };
         tracing::debug!(peer = %self.id.short(), "a link ended: {error}");
-        let was_current = self.current == Some(id);
+        let was_current = self.choice.current() == Some(id);
         if was_current {
-            self.current = None;
-            self.pulls.drain().for_each(|(_, pull)| pull.abort());
             self.cause = Some(cause.clone());
-            self.facts.do_send(PeerFact::Lost { peer: self.id, cause: cause.clone() });
         }
-        if self.current.is_none() && (was_current || live.link.end() == End::Dialer) {
+        // Nor may another take its place that is closed already, and will say so.
+        let closed = self.links.iter().filter(|(_, live)| live.link.is_closed()).map(|(link, _)| *link);
+        for link in closed.chain([id]) {
+            self.choice.handle(Instant::now(), link_choice::Input::Gone { link });
+        }
+        let dialled = live.link.end() == End::Dialer && live.greeting.is_none();
+        if self.choice.current().is_none() && (was_current || dialled) {
             self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
         }
         self.drive(ctx);
@@ -370,11 +431,11 @@ impl Peer {
 
     /// Whether somebody waits for a link that is not there yet.
     fn is_dialling(&self) -> bool {
-        self.current.is_none() && self.reach.is_trying()
+        self.choice.current().is_none() && self.reach.is_trying()
     }
 
     fn dial_failed(&mut self, cause: String, again: bool, ctx: &mut Context<Self>) {
-        if self.current.is_none() {
+        if self.choice.current().is_none() {
             self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
         }
         self.drive(ctx);

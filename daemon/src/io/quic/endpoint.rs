@@ -3,7 +3,7 @@
 use super::{
     congestion::{INITIAL_WINDOW, Knee},
     tls::{self, Certificate, TlsError},
-    window,
+    window::{self, Traffic},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX};
@@ -65,6 +65,7 @@ pub struct QuicEndpoint {
     loopback: (Arc<TransportConfig>, Arc<ServerConfig>),
     local: SocketAddr,
     buffers: (usize, usize),
+    traffic: Arc<Traffic>,
 }
 
 impl QuicEndpoint {
@@ -86,9 +87,7 @@ impl QuicEndpoint {
         let mut cubic = CubicConfig::default();
         cubic.initial_window(INITIAL_WINDOW);
         let packet = loopback_packet();
-        let mut nearby = transport(packet, packet, Arc::new(cubic));
-        nearby.receive_window(VarInt::from_u32(window::NEAR as u32)).send_window(window::NEAR);
-        let nearby = Arc::new(nearby);
+        let nearby = Arc::new(transport(packet, packet, Arc::new(cubic)));
         let mut nearby_server = server.clone();
         nearby_server.transport_config(nearby.clone());
         let loopback = (nearby, Arc::new(nearby_server));
@@ -100,11 +99,17 @@ impl QuicEndpoint {
         config.max_udp_payload_size(LOOPBACK_PACKET).expect("far above the least that QUIC allows");
         let endpoint = Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(bind)?;
         let local = endpoint.local_addr().map_err(bind)?;
-        Ok(Self { endpoint, certificate: Arc::new(certificate), far, loopback, local, buffers })
+        let (certificate, traffic) = (Arc::new(certificate), Arc::default());
+        Ok(Self { endpoint, certificate, far, loopback, local, buffers, traffic })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Shared by all links of this endpoint.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
     }
 
     /// Bytes of receive and send buffer that the kernel granted.
@@ -213,8 +218,8 @@ fn transport(
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_SERVED_MAX + 1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(window::RECEIVE as u32))
-        .send_window(window::SEND)
+        .receive_window(VarInt::from_u32(window::FIRST as u32))
+        .send_window(window::FIRST)
         .datagram_receive_buffer_size(None)
         .mtu_discovery_config(Some(mtu))
         .initial_mtu(first)

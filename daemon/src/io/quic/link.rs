@@ -1,9 +1,14 @@
 //! One live connection with its data keys: what pumps are given.
 
-use super::{stream::StreamError, tls, window::Windows};
+use super::{
+    stream::StreamError,
+    tls,
+    window::{Carrying, Traffic, Windows},
+};
 use fyteclub_proto::{
     id::PeerId,
     local::reply::PathKind,
+    pace::Direction,
     peer::CloseCode,
     seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };
@@ -21,8 +26,7 @@ pub struct Link {
     peer: PeerId,
     end: End,
     keys: Arc<Keys>,
-    /// None within this machine: those windows stay as they are.
-    windows: Option<Arc<Windows>>,
+    windows: Arc<Windows>,
 }
 
 struct Keys {
@@ -40,7 +44,7 @@ struct Sending {
 
 impl Link {
     /// `None` when the other side proved no key, which TLS does not let happen.
-    pub fn new(connection: Connection, end: End) -> Option<Self> {
+    pub fn new(connection: Connection, end: End, traffic: Arc<Traffic>) -> Option<Self> {
         let peer = tls::peer_of(&connection)?;
         let mut exported = [0; 32];
         connection.export_keying_material(&mut exported, EXPORTER_LABEL, b"").ok()?;
@@ -50,7 +54,7 @@ impl Link {
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
         let near = connection.remote_address().ip().to_canonical().is_loopback();
-        let windows = (!near).then(|| Arc::new(Windows::new(Instant::now())));
+        let windows = Arc::new(Windows::new(near, traffic, Instant::now()));
         Some(Self { connection, peer, end, keys: Arc::new(keys), windows })
     }
 
@@ -108,6 +112,11 @@ impl Link {
         self.connection.close(VarInt::from_u32(code as u32), b"");
     }
 
+    /// Either side has closed it, or it broke.
+    pub fn is_closed(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
     /// Resolves when the connection is gone, with the reason.
     pub async fn closed(&self) -> quinn::ConnectionError {
         self.connection.closed().await
@@ -122,18 +131,24 @@ impl Link {
         self.connection.stats().udp_rx.datagrams
     }
 
-    /// To be called while bytes are sent: what may be held for them follows the path.
-    pub fn sending(&self) {
-        if let Some(windows) = &self.windows {
-            windows.follow(&self.connection);
-        }
+    /// A request runs on this link until what is returned is dropped.
+    pub fn carry(&self, direction: Direction) -> Carrying {
+        self.windows.carry(direction)
     }
 
-    /// To be called with what has come: what may be held of it follows the path.
+    /// Whether a request runs, either way.
+    pub fn carries(&self) -> bool {
+        self.windows.carries()
+    }
+
+    /// To be called while bytes are sent: what may be held for them follows the path, and who else carries.
+    pub fn sending(&self) {
+        self.windows.follow(&self.connection);
+    }
+
+    /// To be called with what has come: what may be held of it follows the path, and who else carries.
     pub fn received(&self, bytes: u64) {
-        if let Some(windows) = &self.windows {
-            windows.received(&self.connection, bytes);
-        }
+        self.windows.received(&self.connection, bytes);
     }
 
     /// What the congestion window carries in a round trip: an upper estimate of the path's rate, in bytes a second.
