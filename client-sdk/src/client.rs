@@ -12,9 +12,9 @@ use fyteclub_proto::{
         Request,
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Hello,
-            Invited, Limits, PeerStatus, Peers, Published, Status, Transfers,
+            Invited, Limits, Nearby, PeerStatus, Peers, Published, Status, Transfers,
         },
-        request::{self, CacheGc, OptionChoice, Publish, Who},
+        request::{self, CacheGc, OptionChoice, Publish, SetNearby, Who},
     },
     pace,
     version::LOCAL_VERSIONS,
@@ -143,7 +143,24 @@ impl Client {
         self.connection.ask::<Empty>(Request::Cancel(cancel)).await.map(drop)
     }
 
-    /// What is being fetched, and who is being served.
+    /// Says who is near: their looks are fetched by themselves, the nearest first. The set is this connection's own and
+    /// goes with it, unless `keep_secs` says otherwise. Answers with everybody who is near by any client's word.
+    ///
+    /// # Errors
+    /// As every request; more players than [`fyteclub_proto::limit::NEARBY_MAX`], of which nothing is taken.
+    pub async fn set_nearby(&self, change: SetNearby) -> Result<Nearby, Error> {
+        self.connection.ask(Request::SetNearby(change)).await
+    }
+
+    /// Who is near, by all clients' word.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn nearby(&self) -> Result<Nearby, Error> {
+        self.connection.ask(Request::Nearby).await
+    }
+
+    /// What is being fetched and why, who is being served, and who waits in line.
     ///
     /// # Errors
     /// As every request.

@@ -39,6 +39,7 @@ pub use error::{Error, Garbled, Side};
 pub use events::Events;
 
 pub use fyteclub_proto::{
+    agenda::{Distance, DistanceError, Reason},
     appearance::{ObjectKind, Swap},
     game_path::GamePath,
     id::{BlobHash, IdError, PeerId, PlayerName},
@@ -46,11 +47,14 @@ pub use fyteclub_proto::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile,
-            FetchedObject, Hello, Invited, LeftOut, Limits, PathKind, PeerState, PeerStatus, Peers,
-            PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus, Transfers,
-            UploadStatus,
+            FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind, PeerState,
+            PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus,
+            Transfers, UploadStatus, WaitingStatus,
         },
-        request::{CacheGc, LocalFile, LocalObject, LocalSwap, OptionChoice, Publish, Strings, Who},
+        request::{
+            CacheGc, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, Publish, SetNearby,
+            Strings, Who,
+        },
     },
     pace::{Change as LimitsChange, Rate, RateError},
 };

@@ -117,6 +117,7 @@ impl App {
             listing: config.listing.clone(),
             published_file: paths::published_file(dir),
             limits,
+            prefetch_budget: config.prefetch_budget,
             bus: bus.clone(),
             cache: cache.clone(),
             upnp: Upnp.start(),
@@ -255,13 +256,13 @@ async fn take_clients(
     bus: Bus,
 ) {
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-    loop {
+    for id in 0.. {
         // A client that finds no place waits in the system's queue until another leaves.
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((reader, writer)) => {
                 let (coordinator, bus) = (coordinator.clone(), bus.clone());
-                IpcClient::new(coordinator, identity.peer_id(), bus, reader, writer, place).start();
+                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, place).start();
             }
             Err(error) => {
                 // Out of handles, most likely: others will be given back.

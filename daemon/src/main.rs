@@ -96,8 +96,8 @@ fn run(settings: Settings) -> ExitCode {
             .with_context(|| format!("cannot make the data folder {}", config.data_dir.display()))?;
         let _guard = logging::start(&config)?;
         let app = App::start(&config).await?;
-        println!("ready");
-        std::io::stdout().flush().ok();
+        // Whoever started us may have left.
+        writeln!(std::io::stdout(), "ready").and_then(|()| std::io::stdout().flush()).ok();
         service::ready();
         tokio::select! {
             result = service::stop_requested() => result.context("cannot listen for signals")?,

@@ -83,6 +83,9 @@ pub(crate) struct Args {
     /// Live connections opened from one address, or off [default: 4/s burst 100]
     #[arg(long, value_name = "RATE")]
     limit_socket: Option<String>,
+    /// Everything else that one address asks for, or off [default: 20/s burst 200]
+    #[arg(long, value_name = "RATE")]
+    limit_other: Option<String>,
     /// Registrations under one key, or off [default: 2/s burst 20]
     #[arg(long, value_name = "RATE")]
     limit_register_key: Option<String>,
@@ -148,6 +151,7 @@ impl Args {
             ("limit_lookup", &self.limit_lookup),
             ("limit_introduce", &self.limit_introduce),
             ("limit_socket", &self.limit_socket),
+            ("limit_other", &self.limit_other),
             ("limit_register_key", &self.limit_register_key),
             ("limit_introduce_key", &self.limit_introduce_key),
             ("max_sockets", &self.max_sockets),

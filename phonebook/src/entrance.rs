@@ -9,9 +9,17 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::BoxBody,
     dev::{Service, ServiceRequest, ServiceResponse},
+    rt::time::sleep,
     web,
 };
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+/// How long a refusal for asking too often is kept back. A connection is answered in order, so whoever floods over eight
+/// of them gets eight refusals a second and no more; who keeps to `Retry-After` loses nothing.
+const PENANCE: Duration = Duration::from_secs(1);
 
 /// For `App::wrap_fn`: answers by itself what the address has no budget for.
 pub(crate) fn enter<S>(
@@ -37,23 +45,28 @@ where
         if let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) {
             let request = response.request();
             desk.refused(problem, address_of(&desk, request), request.extensions().get().copied());
+            if matches!(problem, Problem::TooMany(_)) {
+                sleep(PENANCE).await;
+            }
         }
         Ok(response)
     }
 }
 
 fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<(), Problem> {
-    let (Some(class), Some(address)) = (route.class(), address_of(desk, request)) else { return Ok(()) };
-    Ok(desk.limits.check_address(class, address, 1)?)
+    let Some(address) = address_of(desk, request) else { return Ok(()) };
+    Ok(desk.limits.check_address(route.class(), address, 1)?)
 }
 
-/// What the door left to do: the budget that several phone books share. Nothing where none do.
+/// What the door left to do: the budget that several phone books share. Nothing where none do, nor for what is as cheap
+/// as asking them.
 pub(crate) fn admit_shared(
     desk: &web::Data<Desk>,
     request: &HttpRequest,
 ) -> Option<impl Future<Output = Result<(), Problem>> + use<>> {
     desk.records.shared()?;
-    let class = Route::of(request.method(), request.path()).class()?;
+    let class =
+        Some(Route::of(request.method(), request.path()).class()).filter(|class| *class != Class::Other)?;
     let (desk, address) = (desk.clone(), address_of(desk, request)?);
     Some(async move { desk.charge_shared(class, Payer::Address(address), 1).await })
 }
@@ -65,7 +78,7 @@ pub(crate) async fn charge(
     class: Class,
     cost: u32,
 ) -> Result<(), Problem> {
-    let Some(address) = address_of(desk, request) else { return Ok(()) };
+    let Some(address) = address_of(desk, request).filter(|_| cost > 0) else { return Ok(()) };
     desk.limits.check_address(class, address, cost)?;
     desk.charge_shared(class, Payer::Address(address), cost).await
 }

@@ -67,7 +67,7 @@ fn registrations_lookups_and_sockets_have_budgets_by_address() {
 }
 
 #[test]
-fn another_address_and_what_costs_nothing_are_served_on() {
+fn another_address_and_another_class_are_served_on() {
     let phonebook = limited(Rates { lookup: tiny(), ..Rates::OFF });
     let lookup = |from| ask(&phonebook, from, "GET", "/api/lookup/A@B", "").status;
     eventually("one is refused", || lookup("192.0.2.1") == 429);
@@ -77,6 +77,40 @@ fn another_address_and_what_costs_nothing_are_served_on() {
         assert_eq!(ask(&phonebook, "192.0.2.1", "GET", "/api/health", "").status, 200);
         assert_eq!(ask(&phonebook, "192.0.2.1", "GET", "/api/status", "").status, 200);
     }
+}
+
+#[test]
+fn what_does_not_exist_is_not_asked_for_without_end() {
+    let phonebook = limited(Rates { other: tiny(), ..Rates::OFF });
+    refuses_and_recovers("a path that is nowhere", || {
+        ask(&phonebook, "192.0.2.1", "GET", "/wp-login.php", "")
+    });
+    refuses_and_recovers("the health", || ask(&phonebook, "192.0.2.1", "GET", "/api/health", ""));
+    assert_eq!(ask(&phonebook, "192.0.2.2", "GET", "/api/health", "").status, 200);
+}
+
+#[test]
+fn a_batch_without_names_is_paid_for_too() {
+    let phonebook = limited(Rates { lookup: tiny(), ..Rates::OFF });
+    refuses_and_recovers("batches", || ask(&phonebook, "192.0.2.1", "POST", "/api/lookup", "[]"));
+    let phonebook = limited(Rates { lookup: Some("1/h burst 3".parse().unwrap()), ..Rates::OFF });
+    let three = object!({"players": ["A@B", "C@D", "E@F"]}).to_string();
+    assert_eq!(ask(&phonebook, "192.0.2.1", "POST", "/api/lookup", &three).status, 200);
+    assert_eq!(ask(&phonebook, "192.0.2.1", "GET", "/api/lookup/A@B", "").status, 429);
+}
+
+#[test]
+fn who_asks_too_often_over_a_connection_is_answered_once_a_second() {
+    let phonebook = limited(Rates { other: Some("1/h burst 1".parse().unwrap()), ..Rates::OFF });
+    let mut stream = phonebook.connect();
+    let began = std::time::Instant::now();
+    stream.write_all("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(4).as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    let _ = std::io::Read::read_to_string(&mut stream, &mut text);
+    let refusals = text.matches(" 429 ").count() as u64;
+    assert!(refusals >= 1, "{text}");
+    assert!(began.elapsed() >= Duration::from_secs(refusals), "{refusals} in {:?}", began.elapsed());
 }
 
 #[test]

@@ -216,7 +216,15 @@ fn its_log_names_nobody_who_is_introduced() {
 
 #[test]
 fn a_ttl_on_the_command_line_counts() {
-    let process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--ttl", "1"]));
+    let process = Process::start(&mut command(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--compat",
+        "--ttl",
+        "1",
+        "--limit-other",
+        "off",
+    ]));
     process
         .phonebook
         .register(serde_json::json!({"playerName": "A", "port": 1}))

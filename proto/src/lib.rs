@@ -4,6 +4,7 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
+pub mod agenda;
 pub mod appearance;
 pub mod backoff;
 pub mod bytes;
@@ -35,3 +36,4 @@ pub mod share_rule;
 pub mod size;
 pub mod transfer;
 pub mod version;
+pub mod vigil;

@@ -84,5 +84,17 @@ pub const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const STREAMS_PER_SOURCE: usize = 4;
 pub const STREAMS_SERVED_MAX: u32 = 16;
 
+/// Looks that flow at once. Fewer leave a home's downlink idle, because a friend's uplink is a fraction of it; with more
+/// the nearest look comes late.
+pub const FLOWS_MAX: usize = 4;
+/// With those that do not move at the moment, which keep nobody else waiting: each may hold memory and streams.
+pub const FLOWS_ALL_MAX: usize = 16;
+/// How long what was brought in advance, and used by nobody, counts against the budget of that.
+pub const PREFETCH_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Most players that one client says are near: more than a game shows at once.
+pub const NEARBY_MAX: usize = 256;
+/// How long a set of those may stay when the client that said it has left.
+pub const NEARBY_KEEP_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// Longest frame of the local API: control only, never file bytes. The list of the largest look that is accepted fits.
 pub const LOCAL_FRAME_MAX: usize = 32 * 1024 * 1024;

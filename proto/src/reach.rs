@@ -29,6 +29,8 @@ pub enum Input {
         cause: String,
         again: bool,
     },
+    /// The open link says nothing: the peer is dialled beside it. What comes of that is [`Input::Opened`], or nothing.
+    Doubt,
     /// Nobody needs the peer any more.
     Leave,
     Time,
@@ -102,7 +104,9 @@ impl Reach {
                 self.backoff.reset();
                 self.outputs.push_back(Output::State(PeerState::Connected));
             }
-            (State::Idle, Input::Lost { .. }) => {}
+            (State::Linked, Input::Doubt) => self.outputs.push_back(Output::Dial),
+            // Without a link it is dialled anyway, or nobody needs it.
+            (_, Input::Doubt) | (State::Idle, Input::Lost { .. }) => {}
             (_, Input::Lost { cause, again }) => {
                 if again && self.wanted && self.backoff.attempts() + 1 < TRIES {
                     let pause = self.backoff.advance(jitter);
@@ -197,6 +201,20 @@ mod tests {
             outputs(&mut reach),
             [Output::State(PeerState::Disconnected), Output::GaveUp("no answer".into())]
         );
+    }
+
+    #[test]
+    fn a_silent_link_is_dialled_beside_and_stays_what_it_is() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let now = Instant::now();
+        let mut reach = Reach::default();
+        reach.handle(now, 0.5, Input::Doubt);
+        assert_eq!(outputs(&mut reach), [], "there is nothing to doubt");
+        reach.handle(now, 0.5, Input::Opened);
+        outputs(&mut reach);
+        reach.handle(now, 0.5, Input::Doubt);
+        assert_eq!(outputs(&mut reach), [Output::Dial]);
+        assert!(!reach.is_idle() && !reach.is_trying() && reach.deadline().is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The same cases in every run; `PROPTEST_CASES=100000` for more of them.
 
 use fyteclub_proto::{
+    agenda::{Distance, Reason},
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance, Swap},
     bytes::Bytes,
     codec,
@@ -12,7 +13,7 @@ use fyteclub_proto::{
     limit,
     local::{
         CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request as LocalRequest, reply,
-        request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
+        request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby, Strings},
     },
     pace,
     peer::{
@@ -231,6 +232,7 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
                 lan,
             })
         }),
+        set_nearby().prop_map(LocalRequest::SetNearby),
         (name(), peer_id())
             .prop_map(|(player, peer_id)| LocalRequest::Trust(request::Trust { player, peer_id })),
         (name(), option::of(peer_id())).prop_map(|(player, peer_id)| {
@@ -249,6 +251,7 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
             &[
                 LocalRequest::Status,
                 LocalRequest::Unpublish,
+                LocalRequest::Nearby,
                 LocalRequest::Transfers,
                 LocalRequest::Limits,
                 LocalRequest::ResetLimits,
@@ -262,6 +265,39 @@ fn local_request() -> impl Strategy<Value = LocalRequest> {
             ][..]
         ),
     ]
+}
+
+fn distance() -> impl Strategy<Value = Distance> {
+    fraction().prop_map(|number| number.abs().try_into().expect("a distance"))
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    select(&[Reason::Asked, Reason::Near, Reason::Prefetch][..])
+}
+
+fn set_nearby() -> impl Strategy<Value = SetNearby> {
+    let near = || (name(), distance()).prop_map(|(player, distance)| NearPlayer { player, distance });
+    let sets = (option::of(vec(near(), 0..3)), vec(near(), 0..3), vec(name(), 0..3));
+    (sets, option::of(any::<u32>())).prop_map(|((players, add, remove), keep_secs)| SetNearby {
+        players,
+        add,
+        remove,
+        keep_secs,
+    })
+}
+
+fn waiting_status() -> impl Strategy<Value = reply::WaitingStatus> {
+    (name(), peer_id(), reason(), option::of(distance())).prop_map(|(player, peer_id, reason, distance)| {
+        reply::WaitingStatus { player, peer_id, reason, distance }
+    })
+}
+
+fn nearby() -> impl Strategy<Value = reply::Nearby> {
+    let contact =
+        (name(), peer_id(), distance(), any::<bool>()).prop_map(|(player, peer_id, distance, online)| {
+            reply::NearContact { player, peer_id, distance, online }
+        });
+    (vec(contact, 0..3), any::<u64>()).prop_map(|(contacts, others)| reply::Nearby { contacts, others })
 }
 
 fn path_kind() -> impl Strategy<Value = reply::PathKind> {
@@ -287,9 +323,9 @@ fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
 
 fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
     let who = (name(), peer_id(), sources());
-    let numbers = (any::<[u64; 5]>(), option::of(any::<u64>()));
+    let numbers = (any::<[u64; 5]>(), option::of(any::<u64>()), reason());
     (who, blob(), numbers).prop_map(
-        |((player, peer_id, sources), appearance, (numbers, remaining_seconds))| {
+        |((player, peer_id, sources), appearance, (numbers, remaining_seconds, reason))| {
             let [files_done, files_total, bytes_done, bytes_total, rate] = numbers;
             reply::TransferStatus {
                 player,
@@ -302,6 +338,7 @@ fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
                 rate,
                 sources,
                 remaining_seconds,
+                reason,
             }
         },
     )
@@ -575,7 +612,9 @@ proptest! {
         peers in vec(peer_status(), 0..3),
         fetched in fetched(),
         cache in cache_stats(),
-        (downloads, uploads) in (vec(transfer_status(), 0..3), vec(upload_status(), 0..3)),
+        (downloads, uploads, waiting) in
+            (vec(transfer_status(), 0..3), vec(upload_status(), 0..3), vec(waiting_status(), 0..3)),
+        nearby in nearby(),
         ([upload, download, peer_upload, peer_download], [lan, set_here]) in
             ([some_rate(), some_rate(), some_rate(), some_rate()], any::<[bool; 2]>()),
         (appearance, files, bytes) in (blob(), any::<u64>(), any::<u64>()),
@@ -587,7 +626,8 @@ proptest! {
         replies(reply::Peers { peers })?;
         replies(fetched)?;
         replies(cache)?;
-        replies(reply::Transfers { downloads, uploads })?;
+        replies(reply::Transfers { downloads, uploads, waiting })?;
+        replies(nearby)?;
         let limits = pace::Limits { upload, download, peer_upload, peer_download, lan };
         replies(reply::Limits { limits, set_here })?;
         replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;

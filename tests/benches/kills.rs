@@ -1,5 +1,6 @@
 //! kill -9 of either side in the middle of a fetch, again and again: what is lost each time, and whether a wrong byte is
-//! ever there. `FYTECLUB_BENCH_KILLS` says how many (1,000).
+//! ever there. `FYTECLUB_BENCH_KILLS` says how many (1,000), `FYTECLUB_BENCH_PAIRS` how many owners with a receiver each are
+//! at it at once (4): most of a life is waiting, and a crowded machine kills at worse moments.
 //!
 //! After each kill every complete file of the receiver's store is read and must have the bytes of its name. What a
 //! receiver wrote before its death is what the kernel counted; what it kept is what it says is still missing.
@@ -20,16 +21,17 @@ use std::{
     fs,
     net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
-const ALICE: &str = "Alice Ashe@Gilgamesh";
 /// Latest moment of a life, after the fetch began, at which somebody is killed.
 const LIFE: Duration = Duration::from_millis(600);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Tally {
+    /// How often somebody is to be killed.
     wanted: usize,
     kills: [usize; 2],
     looks: usize,
@@ -39,45 +41,99 @@ struct Tally {
     lost: Vec<(f64, f64)>,
 }
 
-fn main() -> anyhow::Result<()> {
-    common::main(|| runtime()?.block_on(bench()))
+impl Tally {
+    fn deaths(&self) -> usize {
+        self.kills.iter().sum()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.kills.iter_mut().zip(other.kills).for_each(|(all, more)| *all += more);
+        self.looks += other.looks;
+        self.files_read += other.files_read;
+        self.wrong += other.wrong;
+        self.lost.extend(other.lost);
+    }
 }
 
-async fn bench() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    common::main(bench)
+}
+
+fn bench() -> anyhow::Result<()> {
     let wanted: usize = env_or("FYTECLUB_BENCH_KILLS", 1000);
+    let pairs = env_or("FYTECLUB_BENCH_PAIRS", 4).clamp(1, wanted.max(1));
     let town = Town::start()?;
     let mut sizes = vec![16 << 20; scaled(16)];
     sizes.extend(look::ramp(scaled(1000), 4 << 10, 256 << 10));
     let folder = look::write(&town.path("look"), &sizes, 7)?;
     look::age();
-    // Always at the same port, as a player's daemon is: whoever had a link to its former life learns at once that it ended.
-    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    let mut alice = town.daemon_in(&town.path("alice"), ALICE, Place::HERE, port).await?;
-    alice.publish(&folder).await?;
-    alice.registered().await?;
-    let mut tally = Tally { wanted, ..Tally::default() };
-    let mut dice = Noise::new(env_or("FYTECLUB_BENCH_SEED", 1));
     let began = Instant::now();
-    while tally.kills.iter().sum::<usize>() < wanted {
-        let number = tally.looks;
-        let home =
-            Home { dir: town.path(&format!("bob{number}")), player: format!("Bob Birch {number}@Balmung") };
-        one_look(&town, &mut alice, port, &home, &sizes, &mut dice, &mut tally).await?;
-        clear(&home.dir);
-        tally.looks += 1;
-    }
-    report(&tally, began.elapsed());
+    let tallies = thread::scope(|scope| {
+        // Each on a thread of its own: reading all that was kept takes a while, and the others' clocks run on.
+        let one = |pair| {
+            let share = wanted / pairs + usize::from(pair < wanted % pairs);
+            let (town, folder, sizes) = (&town, &folder, &sizes);
+            scope.spawn(move || runtime()?.block_on(self::pair(town, pair, share, folder, sizes)))
+        };
+        let running: Vec<_> = (0..pairs).map(one).collect();
+        running
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let tallies: anyhow::Result<Vec<Tally>> = tallies;
+    let mut all = Tally::default();
+    tallies?.into_iter().for_each(|tally| all.add(tally));
+    report(&all, pairs, began.elapsed());
     Ok(())
 }
 
+/// One owner, and receivers one after the other, until so many died.
+async fn pair(
+    town: &Town,
+    pair: usize,
+    wanted: usize,
+    look: &Path,
+    sizes: &[usize],
+) -> anyhow::Result<Tally> {
+    // Always at the same port, as a player's daemon is: whoever had a link to its former life learns at once that it ended.
+    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let home = Home {
+        dir: town.path(&format!("alice{pair}")),
+        player: format!("Alice Ashe {pair}@Gilgamesh"),
+        port,
+    };
+    let mut alice = home.start(town).await?;
+    alice.publish(look).await?;
+    alice.registered().await?;
+    let mut tally = Tally { wanted, ..Tally::default() };
+    let mut dice = Noise::new(env_or("FYTECLUB_BENCH_SEED", 1) + pair as u64);
+    while tally.deaths() < wanted {
+        let name = format!("{pair}x{}", tally.looks);
+        let bob = Home {
+            dir: town.path(&format!("bob{name}")),
+            player: format!("Bob Birch {name}@Balmung"),
+            port: 0,
+        };
+        one_look(town, &mut alice, &home, &bob, sizes, &mut dice, &mut tally)
+            .await
+            .with_context(|| format!("pair {pair}, after {} deaths", tally.deaths()))?;
+        clear(&bob.dir);
+        tally.looks += 1;
+    }
+    Ok(tally)
+}
+
+/// Where somebody lives, life after life.
 struct Home {
     dir: PathBuf,
     player: String,
+    port: u16,
 }
 
 impl Home {
     async fn start(&self, town: &Town) -> anyhow::Result<Daemon> {
-        town.daemon_in(&self.dir, &self.player, Place::HERE, 0).await
+        town.daemon_in(&self.dir, &self.player, Place::HERE, self.port).await
     }
 }
 
@@ -85,7 +141,7 @@ impl Home {
 async fn one_look(
     town: &Town,
     alice: &mut Daemon,
-    port: u16,
+    alices: &Home,
     home: &Home,
     sizes: &[usize],
     dice: &mut Noise,
@@ -99,7 +155,7 @@ async fn one_look(
     loop {
         let mut events = bob.client.watch().await?;
         let mut fetch = Box::pin(bob.client.fetch(&alice.player, None));
-        let enough = tally.kills.iter().sum::<usize>() >= tally.wanted;
+        let enough = tally.deaths() >= tally.wanted;
         // The clock of a life runs once it is known what is missing: then bytes flow.
         let offered = tokio::select! {
             missing = offered(&mut events) => Ok(missing?),
@@ -132,7 +188,7 @@ async fn one_look(
         tally.kills[victim] += 1;
         if victim == 0 {
             alice.kill();
-            *alice = town.daemon_in(&town.path("alice"), ALICE, Place::HERE, port).await?;
+            *alice = alices.start(town).await?;
             continue;
         }
         usage::freeze(bob.pid());
@@ -185,10 +241,10 @@ fn check(dir: &Path, least: usize, tally: &mut Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(tally: &Tally, took: Duration) {
+fn report(tally: &Tally, pairs: usize, took: Duration) {
     let [owner, receiver] = tally.kills;
     let title = format!(
-        "kills: {owner} of the owner, {receiver} of the receiver, {} looks came whole, in {:.0} s",
+        "kills: {owner} of the owner, {receiver} of the receiver, {pairs} pairs at once, {} looks came whole, in {:.0} s",
         tally.looks,
         took.as_secs_f64()
     );

@@ -62,7 +62,7 @@ fn bench() -> anyhow::Result<()> {
 
 fn open(programs: &std::path::Path, redis: &Redis) -> anyhow::Result<Process> {
     let mut command = Command::new(programs.join(format!("fyteclub-phonebook{}", env::consts::EXE_SUFFIX)));
-    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
+    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "1000000/s burst 1000000");
     }
     let args = ["--listen", "127.0.0.1:0", "--operator", "off", "--redis", &redis.url()];

@@ -37,7 +37,8 @@ impl Resident {
             data_dir: town.path().join(&name),
             ipc,
             phonebooks: vec![phonebook.to_owned()],
-            config: "heartbeat = 1\n".into(),
+            // Stories count what a fetch brings; those of fetching in advance say so.
+            config: "heartbeat = 1\nprefetch_budget = 0\n".into(),
             process: None,
             client: None,
             log: town.path().join(format!("{name}.stderr")),
@@ -45,9 +46,12 @@ impl Resident {
         }
     }
 
-    /// Another line for its `config.toml`.
+    /// Another line for its `config.toml`, in place of the one with the same key.
     #[must_use]
     pub fn config(mut self, line: &str) -> Self {
+        let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        let others = self.config.lines().filter(|other| key(other) != key(line));
+        self.config = others.flat_map(|line| [line, "\n"]).collect();
         self.config += line;
         self.config.push('\n');
         self

@@ -215,6 +215,7 @@ async fn a_request_is_accepted() {
     assert_eq!((asked.standing, asked.peer_id), (Standing::Requested, None));
     let fault = fault(bob.try_fetch(&alice.player, None).await);
     assert!(fault.code == FaultCode::NotAContact && fault.message.contains("not answered yet"), "{fault:?}");
+    assert!(fault.retryable, "{fault:?}");
 
     let asks = |event| match event {
         Event::ContactRequest { contact } => Some(contact),

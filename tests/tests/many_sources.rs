@@ -50,19 +50,23 @@ fn bytes_of(fetched: &Fetched, peer: PeerId) -> u64 {
 
 /// Alice with her look; Bob and Carol, who have it; and Dave, who has a link to everybody.
 async fn four(town: &Town) -> ([Resident; 4], Written) {
+    let look = look(town);
+    (four_with(town, &look).await, look)
+}
+
+async fn four_with(town: &Town, look: &Written) -> [Resident; 4] {
     let [alice, bob, carol, dave] = ["Alice Ashe@A", "Bob Birch@B", "Carol Cole@C", "Dave Dunn@D"];
     let (alice, bob, carol, dave) =
         tokio::join!(town.resident(alice), town.resident(bob), town.resident(carol), town.resident(dave));
     for (one, other) in [(&alice, &bob), (&alice, &carol), (&alice, &dave), (&bob, &dave), (&carol, &dave)] {
         one.befriend(other).await;
     }
-    let look = look(town);
     alice.publish(&look.folder).await;
     bob.fetch(&alice.player).await;
     carol.fetch(&alice.player).await;
     links(town, &dave, &bob).await;
     links(town, &dave, &carol).await;
-    ([alice, bob, carol, dave], look)
+    [alice, bob, carol, dave]
 }
 
 /// Begins to fetch, and returns the fetch once the progress is as wished.
@@ -104,16 +108,27 @@ async fn one_look_comes_from_its_owner_and_from_two_who_have_it() {
 }
 
 #[tokio::test]
+async fn one_blob_comes_from_three() {
+    let town = Town::new().await;
+    let look = Mod::new(town.path("mod")).file("chara/one.tex", &noise(1, 60 * MB)).write();
+    let [alice, bob, carol, dave] = four_with(&town, &look).await;
+    // So that nobody brings all before the others are asked.
+    slowly(&[&alice, &bob, &carol], 20 * MB as u64).await;
+    let fetched = dave.fetch(&alice.player).await;
+    assert_same(&arrived(&fetched), &look.content);
+    for resident in [&alice, &bob, &carol] {
+        assert!(bytes_of(&fetched, resident.peer_id()) > 0, "{}: {:?}", resident.player, fetched.sources);
+    }
+    let again = fetched.bytes_transferred as f64 / fetched.bytes_fetched as f64 - 1.0;
+    assert!(again < 0.05, "{again:.3} of it came twice");
+}
+
+#[tokio::test]
 async fn the_receiver_dies_and_then_the_owner_and_the_others_have_the_rest() {
     let town = Town::new().await;
     let ([mut alice, bob, carol, mut dave], look) = four(&town).await;
     let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
-    // So that there is something left of it when they die.
-    let slowly =
-        |bytes: u64| LimitsChange { upload: Some(Rate::try_from(bytes).ok()), ..LimitsChange::default() };
-    for resident in [&alice, &bob, &carol] {
-        resident.client().set_limits(slowly(total / 12)).await.expect("set");
-    }
+    slowly(&[&alice, &bob, &carol], total / 12).await;
     let fetch = fetch_until(&dave, &alice, |now| now.bytes_done > total / 5).await;
     dave.kill();
     fetch.abort();
@@ -133,6 +148,82 @@ async fn the_receiver_dies_and_then_the_owner_and_the_others_have_the_rest() {
     assert!(helped > 0, "{:?}", fetched.sources);
     let verified = dave.client().cache_verify().await.expect("verified");
     assert!(verified.bad.is_empty(), "{verified:?}");
+}
+
+/// Each gives so many bytes a second, so that there is something left when somebody dies.
+async fn slowly(residents: &[&Resident], bytes: u64) {
+    for resident in residents {
+        let upload = Some(Rate::try_from(bytes).ok());
+        let change = LimitsChange { upload, ..LimitsChange::default() };
+        resident.client().set_limits(change).await.expect("set");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_source_that_stands_still_owes_comes_from_the_others_at_once() {
+    let town = Town::new().await;
+    let ([alice, mut bob, carol, dave], look) = four(&town).await;
+    let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
+    let rate = total / 12;
+    slowly(&[&alice, &bob, &carol], rate).await;
+    let bob_id = bob.peer_id();
+    let helps = |now: &TransferStatus| {
+        let bobs = now.sources.iter().any(|source| source.peer_id == bob_id && source.bytes > 0);
+        bobs && now.bytes_done > total / 4
+    };
+    let fetch = fetch_until(&dave, &alice, helps).await;
+    bob.process().signal(rustix::process::Signal::STOP);
+    let stopped = std::time::Instant::now();
+    let left = dave.client().transfers().await.expect("transfers").downloads;
+    let left = left.first().map_or(0, |now| now.bytes_total - now.bytes_done);
+    let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
+    // What the two others give in that time, and the two seconds.
+    let late = stopped.elapsed().as_secs_f64() - left as f64 / (2 * rate) as f64;
+    bob.process().signal(rustix::process::Signal::CONT);
+    assert_same(&arrived(&fetched), &look.content);
+    println!("{late:.1} s later than without him");
+    assert!(late < 5.0, "{late:.1} s later than without him: he was waited for");
+}
+
+#[tokio::test]
+async fn what_was_begun_with_one_is_ended_with_another_and_over_other_paths() {
+    let town = Town::new().await;
+    let [alice, bob, dave] = ["Alice Ashe@A", "Bob Birch@B", "Dave Dunn@D"];
+    let (mut alice, mut bob, mut dave) =
+        tokio::join!(town.resident(alice), town.resident(bob), town.resident(dave));
+    for (one, other) in [(&alice, &bob), (&alice, &dave), (&bob, &dave)] {
+        one.befriend(other).await;
+    }
+    let look = look(&town);
+    let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
+    alice.publish(&look.folder).await;
+    bob.fetch(&alice.player).await;
+    slowly(&[&alice], total / 8).await;
+    let alone = alice.peer_id();
+    let fetch = fetch_until(&dave, &alice, |now| now.bytes_done > total / 2).await;
+    let reached = dave.client().transfers().await.expect("transfers").downloads;
+    let reached = reached.first().map_or(total / 2, |now| now.bytes_done);
+    // Nobody is where they were: all come back at other ports.
+    for resident in [&mut dave, &mut alice, &mut bob] {
+        resident.kill();
+    }
+    fetch.abort();
+    for resident in [&mut alice, &mut bob, &mut dave] {
+        resident.start().await;
+    }
+    // She has little to give, and he all that is missing.
+    slowly(&[&alice], 64 << 10).await;
+    // Whose it is that he holds, he learns anew from her.
+    bob.fetch(&alice.player).await;
+    links(&town, &dave, &bob).await;
+    let fetched = dave.fetch(&alice.player).await;
+    assert_same(&arrived(&fetched), &look.content);
+    let (hers, his) = (bytes_of(&fetched, alone), bytes_of(&fetched, bob.peer_id()));
+    println!("{reached} were there, then {hers} came of her and {his} of him");
+    assert!(his > hers, "{:?}", fetched.sources);
+    // Two seconds at her rate: the promise is one, and this machine may be slow.
+    assert!(fetched.bytes_fetched <= total - reached + total / 4, "{} of {total}", fetched.bytes_fetched);
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Power cuts: either side dies at random moments, comes back, and the fetch goes on where it was.
 
-use fyteclub_client::Event;
+use fyteclub_client::{Event, LimitsChange, Rate};
 use fyteclub_tests::{
     Resident, Town,
     mods::{Dice, Mod, arrived, assert_same, noise},
     within,
 };
+use std::time::Instant;
 
 const MB: usize = 1_000_000;
 const TOTAL: u64 = 120 * MB as u64;
@@ -118,4 +119,64 @@ async fn one_fetch_survives_its_source() {
     };
     let (fetched, ()) = tokio::join!(fetch, restart);
     assert_same(&arrived(&fetched), &look.content);
+}
+
+/// How long the owner, who is back at another port, is not found by who waits for her look.
+async fn found_again(alice: &mut Resident, bob: &Resident) -> f64 {
+    alice.kill();
+    let mut events = bob.client().watch().await.expect("events");
+    alice.start().await;
+    let back = Instant::now();
+    let her = alice.peer_id();
+    within("the next link", async {
+        while let Some(event) = events.next().await {
+            if matches!(event, Ok(Event::PeerConnected { peer_id, .. }) if peer_id == her) {
+                return;
+            }
+        }
+    })
+    .await;
+    back.elapsed().as_secs_f64()
+}
+
+#[tokio::test]
+async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up() {
+    let town = Town::new().await;
+    let (mut alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = look(&town);
+    alice.publish(&look.folder).await;
+    // So that there is something left of it when she dies.
+    let upload = Some(Rate::try_from(TOTAL / 12).ok());
+    alice.client().set_limits(LimitsChange { upload, ..LimitsChange::default() }).await.expect("set");
+    // In the middle of the bytes.
+    let mut events = bob.client().watch().await.expect("events");
+    let (client, player) = (bob.client().clone(), alice.player.clone());
+    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    within("progress", async {
+        while let Some(event) = events.next().await {
+            if matches!(event, Ok(Event::TransferProgress(now)) if now.bytes_done > TOTAL / 5) {
+                return;
+            }
+        }
+    })
+    .await;
+    let midway = found_again(&mut alice, &bob).await;
+    alice.client().reset_limits().await.expect("reset");
+    let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
+    assert_same(&arrived(&fetched), &look.content);
+    // With a link that died while nothing was asked: the next fetch asks over it for what she wears.
+    alice.kill();
+    alice.start().await;
+    // Said while what she wore before is still being read again: the last word counts.
+    let other = Mod::of_noise(town.path("other"), 3, 1, 1000).write();
+    alice.publish(&other.folder).await;
+    let began = Instant::now();
+    let fetched = bob.fetch(&alice.player).await;
+    let asked = began.elapsed().as_secs_f64();
+    assert_same(&arrived(&fetched), &other.content);
+    println!("found again after {midway:.1} s midway, {asked:.1} s when asked");
+    // QUIC gives a silent link up after 30 s, and the daemon after 6.
+    assert!(midway < 6.0 && asked < 6.0, "{midway:.1} s midway, {asked:.1} s when asked");
 }

@@ -2,7 +2,7 @@
 
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fyteclub_client::{LimitsChange, OptionChoice, PeerId, PlayerName, Rate, Who};
+use fyteclub_client::{Distance, LimitsChange, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who};
 use std::path::PathBuf;
 
 /// Talks to the FyteClub daemon on this machine.
@@ -51,13 +51,18 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Show what moves at the moment: from whom, to whom, how fast, how long
+    /// Show what moves at the moment, how fast, how long and why, and who waits for a turn
     Transfers,
     /// Give a running fetch up; what came is kept
     Cancel {
         /// The player's whole name, as in "Alice Ashe@Gilgamesh"
         #[arg(value_name = "NAME@WORLD")]
         player: PlayerName,
+    },
+    /// Say who is near: their looks are fetched by themselves, the nearest first
+    Nearby {
+        #[command(subcommand)]
+        command: NearbyCommand,
     },
     /// Say how fast files may go
     Limits {
@@ -83,6 +88,23 @@ pub enum Command {
     Watch,
     /// Stop the daemon
     Shutdown,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NearbyCommand {
+    /// Say anew who is near, in place of what was said here before
+    Set {
+        /// Whole names, with a distance where you like, as in "Alice Ashe@Gilgamesh:12.5"
+        #[arg(value_name = "NAME@WORLD[:DISTANCE]", value_parser = near, required = true)]
+        players: Vec<NearPlayer>,
+        /// How long it holds
+        #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
+        minutes: u32,
+    },
+    /// Show which contacts are near, by what plugins and people say
+    List,
+    /// Forget what was said here; what a plugin says stays
+    Clear,
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,6 +251,15 @@ fn who(text: &str) -> Result<Who, String> {
     }
 }
 
+/// `Alice Ashe@Gilgamesh:12.5`; without a distance right here.
+fn near(text: &str) -> Result<NearPlayer, String> {
+    let (name, distance) = text.rsplit_once(':').unwrap_or((text, "0"));
+    let player = name.parse().map_err(|error| format!("{error}"))?;
+    let wrong = || format!("`{distance}` is no distance: it must be a number, 0 or more");
+    let distance = distance.parse::<f64>().map_err(|_| wrong())?;
+    Ok(NearPlayer { player, distance: Distance::try_from(distance).map_err(|_| wrong())? })
+}
+
 /// `5 GiB`, `500 MB`, `70000000`.
 fn size(text: &str) -> Result<u64, String> {
     let wrong = || "a size reads like 5 GiB, 500 MB or 70000000".to_owned();
@@ -283,6 +314,19 @@ mod tests {
         let key = who(&PeerId::from_bytes([7; 32]).to_string()).expect("a key");
         assert!(key.player.is_none() && key.peer_id.is_some());
         assert!(who("ed25519:short@World").is_err() && who("Alice").is_err());
+    }
+
+    #[test]
+    fn who_is_near_is_a_name_with_or_without_a_distance() {
+        for (text, distance) in [("Alice Ashe@Gilgamesh", 0.0), ("Alice Ashe@Gilgamesh:12.5", 12.5)] {
+            let near = near(text).expect(text);
+            assert_eq!((near.player.as_str(), f64::from(near.distance)), ("Alice Ashe@Gilgamesh", distance));
+        }
+        for bad in
+            ["Alice", "Alice Ashe@Gilgamesh:", "Alice Ashe@Gilgamesh:-1", "Alice Ashe@Gilgamesh:inf", ":1"]
+        {
+            assert!(near(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

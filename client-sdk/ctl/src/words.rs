@@ -1,6 +1,6 @@
 //! Numbers, times and tables as a person reads them. Pure: the time is an argument.
 
-use fyteclub_client::{PathKind, PeerState, Standing, TransferStatus};
+use fyteclub_client::{Distance, PathKind, PeerState, Reason, Standing, TransferStatus};
 use std::time::Duration;
 
 /// `512 B`, `4.1 kB`, `210.3 MB`: powers of ten, as disks and networks are sold.
@@ -146,6 +146,21 @@ fn cut(text: &str, width: usize) -> String {
     cut
 }
 
+/// Why a look is fetched; nothing where somebody asked for it.
+pub fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Asked => "",
+        Reason::Near => "near",
+        Reason::Prefetch => "in advance",
+        Reason::Unknown => "for a reason that this program is too old to know",
+    }
+}
+
+/// `12.5`, in whatever the game measures with.
+pub fn distance(distance: Distance) -> String {
+    format!("{:.1}", f64::from(distance))
+}
+
 pub fn path(path: PathKind) -> &'static str {
     match path {
         PathKind::Loopback => "this machine",
@@ -261,6 +276,7 @@ mod tests {
             rate: 35_000_000,
             sources: Vec::new(),
             remaining_seconds: Some(3),
+            reason: Reason::Asked,
         };
         let alice = now("Alice Ashe@Gilgamesh");
         assert_eq!(

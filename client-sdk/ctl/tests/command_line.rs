@@ -67,6 +67,10 @@ async fn help_is_what_was_agreed() {
         "fetch",
         "transfers",
         "cancel",
+        "nearby",
+        "nearby set",
+        "nearby list",
+        "nearby clear",
         "limits",
         "limits get",
         "limits set",
@@ -320,13 +324,48 @@ async fn limits_are_set_in_words_and_shown_as_a_table() {
 }
 
 #[tokio::test]
+async fn who_is_near_is_said_for_a_while_and_shown() {
+    let near =
+        json!({"player": "Alice Ashe@Gilgamesh", "peerId": fake::PEER_ID, "distance": 12.5, "online": true});
+    let reply = json!({"contacts": [near], "others": 2});
+    let args = ["nearby", "set", "Alice Ashe@Gilgamesh:12.5", "Bob Birch@Balmung", "--minutes", "2"];
+    let answer = reply.clone();
+    let ended = run(&args, async |mut caller| {
+        let sent = caller.answer("nearby.set", answer.clone()).await;
+        let players = json!([
+            {"player": "Alice Ashe@Gilgamesh", "distance": 12.5}, {"player": "Bob Birch@Balmung", "distance": 0.0},
+        ]);
+        assert_eq!(sent, json!({"players": players, "keepSecs": 120}));
+    })
+    .await;
+    let says = "Alice Ashe@Gilgamesh  12.5  connected\nNo contacts of yours: 2 of those who were named.\n";
+    assert_eq!((ended.code, ended.out.as_str()), (0, says));
+    let answer = reply.clone();
+    let ended = run(&["nearby", "list", "--json"], async |mut caller| {
+        caller.answer("nearby.list", answer.clone()).await;
+    })
+    .await;
+    assert_eq!(ended.json(), reply);
+    let ended = run(&["nearby", "clear"], async |mut caller| {
+        let sent = caller.answer("nearby.set", json!({"contacts": [], "others": 0})).await;
+        assert_eq!(sent, json!({"players": [], "keepSecs": 0}));
+    })
+    .await;
+    assert_eq!(ended.out, "No contact is near.\n");
+}
+
+#[tokio::test]
 async fn transfers_are_a_table_of_both_ways() {
     let bob = "Bob Birch@Balmung";
     let mut down = transfer(600, 132_800_000);
     down["bytesTotal"] = json!(210_300_000);
     down["remainingSeconds"] = json!(75);
     let up = json!({"player": bob, "peerId": fake::PEER_ID, "bytes": 5_000_000, "rate": 0});
-    let all = json!({"downloads": [down], "uploads": [up]});
+    let mut other = down.clone();
+    (other["player"], other["reason"]) = (json!("Cleo Cedar@Balmung"), json!("prefetch"));
+    let next =
+        json!({"player": "Dan Dale@Balmung", "peerId": fake::PEER_ID, "reason": "near", "distance": 12.25});
+    let all = json!({"downloads": [down, other], "uploads": [up], "waiting": [next]});
     let answer = all.clone();
     let ended = run(&["transfers"], async |mut caller| {
         caller.answer("transfer.list", answer.clone()).await;
@@ -337,6 +376,9 @@ async fn transfers_are_a_table_of_both_ways() {
         "63 %  132.8 of 210.3 MB  ",
         "600 of ",
         "1 min left",
+        "in advance\n",
+        "next  Dan Dale@Balmung",
+        "near, 12.2\n",
         "to    Bob Birch@Balmung  ",
         "5.0 MB",
     ] {

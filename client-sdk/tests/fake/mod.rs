@@ -156,7 +156,7 @@ pub fn transfer(files: u64, bytes: u64) -> Value {
     json!({
         "player": "Bob Birch@Balmung", "peerId": PEER_ID, "appearance": hash('b'),
         "filesDone": files, "filesTotal": 950, "bytesDone": bytes, "bytesTotal": 210_300_000, "rate": 35_000_000,
-        "remainingSeconds": 2,
+        "remainingSeconds": 2, "reason": "asked",
         "sources": [],
     })
 }

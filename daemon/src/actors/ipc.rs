@@ -3,9 +3,9 @@
 use super::coordinator::{
     Coordinator,
     requests::{
-        AskCache, AskContacts, AskFetch, AskLimits, AskPeers, AskStatus, AskTransfers, Cancel, CollectCache,
-        ForgetContact, Invite, MoveCache, Publish, ResetLimits, SetLimits, Shutdown, Unpublish, VerifyCache,
-        Wish, WishContact,
+        AskCache, AskContacts, AskFetch, AskLimits, AskNearby, AskPeers, AskStatus, AskTransfers, Cancel,
+        ChangeNearby, ClientId, ClientLeft, CollectCache, ForgetContact, Invite, MoveCache, Publish,
+        ResetLimits, SetLimits, Shutdown, Unpublish, VerifyCache, Wish, WishContact,
     },
 };
 use crate::{
@@ -41,6 +41,7 @@ pub enum Heard {
 }
 
 pub struct IpcClient {
+    id: ClientId,
     coordinator: Addr<Coordinator>,
     peer_id: PeerId,
     bus: Bus,
@@ -48,12 +49,15 @@ pub struct IpcClient {
     send: Option<mpsc::Sender<Notice>>,
     greeted: bool,
     watching: bool,
+    /// Whether it said who is near.
+    claims: bool,
     /// This client's place among those that are served at once.
     _place: OwnedSemaphorePermit,
 }
 
 impl IpcClient {
     pub fn new(
+        id: ClientId,
         coordinator: Addr<Coordinator>,
         peer_id: PeerId,
         bus: Bus,
@@ -62,7 +66,18 @@ impl IpcClient {
         place: OwnedSemaphorePermit,
     ) -> Self {
         let halves = Some((reader, writer));
-        Self { coordinator, peer_id, bus, halves, send: None, greeted: false, watching: false, _place: place }
+        Self {
+            id,
+            coordinator,
+            peer_id,
+            bus,
+            halves,
+            send: None,
+            greeted: false,
+            watching: false,
+            claims: false,
+            _place: place,
+        }
     }
 
     /// Sends a reply when its future ends; the order of replies is the order in which they are ready.
@@ -152,6 +167,11 @@ impl IpcClient {
                 self.ask(id, AskFetch { player: fetch.player, out: fetch.out.map(PathBuf::from) }, ctx);
             }
             Request::Cancel(cancel) => self.ask(id, Cancel(cancel.player), ctx),
+            Request::SetNearby(change) => {
+                self.claims = true;
+                self.ask(id, ChangeNearby { client: self.id, change }, ctx);
+            }
+            Request::Nearby => self.ask(id, AskNearby, ctx),
             Request::Transfers => self.ask(id, AskTransfers, ctx),
             Request::Limits => self.ask(id, AskLimits, ctx),
             Request::SetLimits(change) => self.ask(id, SetLimits(change), ctx),
@@ -254,6 +274,12 @@ impl Actor for IpcClient {
                 Err(error) => Some((Heard::Broken(error), None)),
             }
         }));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if self.claims {
+            self.coordinator.do_send(ClientLeft(self.id));
+        }
     }
 }
 

@@ -24,6 +24,8 @@ use std::{
 /// What today's systems keep for friends' looks.
 const CACHE_LIMIT: u64 = 20 << 30;
 const CACHE_LIMIT_MIN: u64 = 64 << 20;
+/// One large look or a few ordinary ones; four times what a system that fetches in advance allows itself.
+const PREFETCH_BUDGET: u64 = 256 << 20;
 /// More than a whole disk of today is a slip of the keyboard.
 const MIN_FREE_MAX: u64 = 1 << 50;
 /// A secret that is shorter can be guessed by whoever runs a phone book.
@@ -59,6 +61,8 @@ pub struct Raw {
     pub cache_limit: Option<Size>,
     /// What of the disk stays free for others, written likewise; 0 switches that off.
     pub min_free: Option<Size>,
+    /// What a day may bring of looks that nobody needs yet, written likewise; 0 switches that off.
+    pub prefetch_budget: Option<Size>,
     pub compression: Option<String>,
     /// Bytes a second to all peers together; a size as above, or `off`.
     pub upload_limit: Option<Size>,
@@ -135,6 +139,7 @@ impl Raw {
             ipc: text("FYTECLUB_IPC"),
             cache_limit: text("FYTECLUB_CACHE_LIMIT").map(Size::Text),
             min_free: text("FYTECLUB_MIN_FREE").map(Size::Text),
+            prefetch_budget: text("FYTECLUB_PREFETCH_BUDGET").map(Size::Text),
             compression: text("FYTECLUB_COMPRESSION"),
             upload_limit: text("FYTECLUB_UPLOAD_LIMIT").map(Size::Text),
             download_limit: text("FYTECLUB_DOWNLOAD_LIMIT").map(Size::Text),
@@ -175,6 +180,7 @@ impl Raw {
             ipc: self.ipc.or(lower.ipc),
             cache_limit: self.cache_limit.or(lower.cache_limit),
             min_free: self.min_free.or(lower.min_free),
+            prefetch_budget: self.prefetch_budget.or(lower.prefetch_budget),
             compression: self.compression.or(lower.compression),
             upload_limit: self.upload_limit.or(lower.upload_limit),
             download_limit: self.download_limit.or(lower.download_limit),
@@ -210,6 +216,8 @@ pub struct Config {
     pub cache_limit: u64,
     /// `None`: a GiB, or 2 % of a small disk.
     pub min_free: Option<u64>,
+    /// Bytes of looks that nobody needs yet, within a day; 0: none.
+    pub prefetch_budget: u64,
     pub compression: Compression,
     pub limits: Limits,
     pub heartbeat: Duration,
@@ -301,6 +309,16 @@ impl Config {
                 })?)
             }
         };
+        let prefetch_budget = match raw.prefetch_budget {
+            None => PREFETCH_BUDGET,
+            Some(size) => {
+                let shown = size.to_string();
+                size::parse(&shown).ok_or_else(|| {
+                    let expected = "it must be a size, written like `256 MiB`, or 0 for none";
+                    wrong("prefetch_budget", &shown, expected.into())
+                })?
+            }
+        };
         let compression = match raw.compression.as_deref() {
             None | Some("auto") => Compression::Auto,
             Some("always") => Compression::Always,
@@ -369,6 +387,7 @@ impl Config {
             ipc: raw.ipc,
             cache_limit,
             min_free,
+            prefetch_budget,
             compression,
             limits,
             heartbeat,
@@ -396,6 +415,7 @@ impl std::fmt::Display for Config {
             Some(bytes) => writeln!(f, "min_free    = {} MiB", bytes >> 20)?,
             None => writeln!(f, "min_free    = (1024 MiB, or 2 % of a small disk)")?,
         }
+        writeln!(f, "prefetch_budget = {}", size::words(self.prefetch_budget))?;
         writeln!(f, "compression = {:?}", self.compression)?;
         let limit = |rate: Option<Rate>| rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
         writeln!(f, "upload_limit = {}", limit(self.limits.upload))?;
@@ -452,6 +472,7 @@ mod tests {
             ("cache_limit = 5", "64 MiB"),
             ("min_free = \"some\"", "1 GiB"),
             ("min_free = \"5000 TiB\"", "1 GiB"),
+            ("prefetch_budget = \"all\"", "256 MiB"),
             ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
             ("compression = \"max\"", "auto, always or never"),
             ("upload_limit = \"fast\"", "2 MiB"),

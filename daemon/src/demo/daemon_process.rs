@@ -50,6 +50,8 @@ impl DaemonProcess {
             .arg("--data-dir")
             .arg(dir)
             .env_remove("FYTECLUB_CONFIG")
+            // What travels here travels because it is asked for.
+            .env("FYTECLUB_PREFETCH_BUDGET", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&said)?)

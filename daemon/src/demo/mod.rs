@@ -2,6 +2,14 @@
 //!
 //! Everything that a newcomer sees here is done as a plugin would do it, through the client SDK.
 
+/// A line for whoever watches. Nobody may be there any more (`| head`), and the demo goes on.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod daemon_process;
 mod progress;
 mod sample;
@@ -62,9 +70,9 @@ async fn demo(args: Demo) -> anyhow::Result<()> {
     };
     let result = play(folder.path(), &look).await;
     if args.keep {
-        println!("The folders stay: {}", folder.keep().display());
+        say!("The folders stay: {}", folder.keep().display());
     } else if result.is_ok() {
-        println!("The folders are removed now; --keep leaves them.");
+        say!("The folders are removed now; --keep leaves them.");
     }
     result
 }
@@ -73,14 +81,14 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
     let book = BookConfig { listen: ([127, 0, 0, 1], 0).into(), ..BookConfig::default() };
     let book = Server::build(book).context("the phone book cannot listen")?.spawn().context("no thread")?;
     let url = format!("http://{}", book.addr());
-    println!("Phone book    {url}");
+    say!("Phone book    {url}");
     let (alice_dir, bob_dir) = (folder.join("alice"), folder.join("bob"));
     let (alice, bob) = tokio::try_join!(
         DaemonProcess::start(ALICE, &alice_dir, &url),
         DaemonProcess::start(BOB, &bob_dir, &url),
     )?;
-    println!("Alice's       {ALICE}, process {}", alice.pid());
-    println!("Bob's         {BOB}, process {}", bob.pid());
+    say!("Alice's       {ALICE}, process {}", alice.pid());
+    say!("Bob's         {BOB}, process {}", bob.pid());
 
     pair(&alice, &bob).await?;
     let published =
@@ -98,7 +106,7 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
 
     let again = bob.client.fetch(&alice_name, None).await.context("the second fetch failed")?;
     ensure!(again.bytes_transferred == 0, "the second fetch moved {} bytes", again.bytes_transferred);
-    println!("Second fetch  nothing had to travel: {:.0} ms", again.seconds * 1e3);
+    say!("Second fetch  nothing had to travel: {:.0} ms", again.seconds * 1e3);
 
     alice.stop().await?;
     bob.stop().await?;
@@ -122,14 +130,14 @@ async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> 
     };
     let paired = tokio::time::timeout(PAIR_TIME, paired).await.unwrap_or(false);
     ensure!(paired, "Alice's daemon did not answer Bob's");
-    println!("Contacts      Bob followed Alice's invitation: {}…", link.chars().take(40).collect::<String>());
+    say!("Contacts      Bob followed Alice's invitation: {}…", link.chars().take(40).collect::<String>());
     Ok(())
 }
 
 fn say_published(look: &Path, published: &Published) {
-    println!("Published     {}: {} files, {}", look.display(), published.files, bytes(published.bytes));
+    say!("Published     {}: {} files, {}", look.display(), published.files, bytes(published.bytes));
     for out in &published.left_out {
-        println!("  left out    {} ({}): {}", out.game_path, out.file, out.reason);
+        say!("  left out    {} ({}): {}", out.game_path, out.file, out.reason);
     }
 }
 
@@ -145,22 +153,18 @@ fn verify(fetched: &Fetched) -> anyhow::Result<()> {
 fn say_fetched(fetched: &Fetched, out: &Path) {
     let paths: usize = fetched.files.iter().map(|file| file.game_paths.len()).sum();
     let rate = fetched.bytes_fetched as f64 / fetched.seconds.max(0.001);
-    println!(
-        "Fetched       {} files, {}; all files verified",
-        fetched.files.len(),
-        bytes(fetched.bytes_total)
-    );
-    println!("Deduplicated  {paths} game paths stand for {} different files", fetched.files.len());
+    say!("Fetched       {} files, {}; all files verified", fetched.files.len(), bytes(fetched.bytes_total));
+    say!("Deduplicated  {paths} game paths stand for {} different files", fetched.files.len());
     let saved = 100.0 * (1.0 - fetched.bytes_transferred as f64 / (fetched.bytes_fetched as f64).max(1.0));
     if saved >= 1.0 {
-        println!("Compressed    to {} on the wire, {saved:.0} % less", bytes(fetched.bytes_transferred));
+        say!("Compressed    to {} on the wire, {saved:.0} % less", bytes(fetched.bytes_transferred));
     } else {
-        println!("Compressed    not: these files do not shrink");
+        say!("Compressed    not: these files do not shrink");
     }
-    println!("Time          {:.2} s, {}/s", fetched.seconds, bytes(rate as u64));
+    say!("Time          {:.2} s, {}/s", fetched.seconds, bytes(rate as u64));
     let path = fetched.path.map_or_else(|| "none".to_owned(), |path| format!("{path:?}").to_lowercase());
-    println!("Path          {path}");
+    say!("Path          {path}");
     let cache = fetched.files.first().and_then(|file| Path::new(&file.path).parent()).map(Path::to_owned);
-    println!("They lie in   {}", cache.unwrap_or_else(|| PathBuf::from("-")).display());
-    println!("As a mod in   {}", out.display());
+    say!("They lie in   {}", cache.unwrap_or_else(|| PathBuf::from("-")).display());
+    say!("As a mod in   {}", out.display());
 }

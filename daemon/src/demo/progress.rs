@@ -44,7 +44,7 @@ impl Progress {
                 );
                 if !terminal && last.elapsed() >= LINE_EVERY {
                     last = Instant::now();
-                    println!("Fetching      {text}");
+                    say!("Fetching      {text}");
                 }
                 shown.set_message(text);
             }

@@ -32,6 +32,18 @@ pub enum PlanError {
     Name { says: PlayerName },
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something else would have to go for it.
+    #[error("there is no room left over")]
+    NoSpareRoom,
+}
+
+/// What may be done about room for a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// What was not used for longest goes.
+    Make,
+    /// Nothing goes.
+    Spare,
 }
 
 /// What is known of one missing blob.
@@ -67,7 +79,13 @@ impl Plan {
 ///
 /// # Errors
 /// An appearance that is not accepted, or a look that the store has no room for.
-pub fn make(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -> Result<Plan, PlanError> {
+pub fn make(
+    store: &Store,
+    document: &[u8],
+    owner: &PeerId,
+    name: &PlayerName,
+    room: Room,
+) -> Result<Plan, PlanError> {
     let appearance = SignedAppearance::open(document, owner)?;
     if appearance.player != *name {
         return Err(PlanError::Name { says: appearance.player });
@@ -78,6 +96,10 @@ pub fn make(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
     let lacking: BTreeMap<_, _> = blobs.into_iter().filter(|(hash, _)| !store.contains(hash)).collect();
+    // Before it is begun: what is begun counts whole.
+    if room == Room::Spare && !store.has_room(lacking.values().map(|(size, _)| size).sum()) {
+        return Err(PlanError::NoSpareRoom);
+    }
     let (mut wanted, mut missing, mut missing_bytes) = (Vec::new(), HashMap::new(), 0);
     for (hash, (size, ext)) in lacking {
         let (tree, chunks, partial) = if chunk_count(size) == 1 {
@@ -93,7 +115,10 @@ pub fn make(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -
         wanted.push(Wanted { hash, size, tree, missing: chunks });
         missing.insert(hash, Missing { size, ext, partial });
     }
-    let evicted = store.reserve(missing_bytes)?;
+    let evicted = match room {
+        Room::Make => store.reserve(missing_bytes)?,
+        Room::Spare => Evicted::default(),
+    };
     Ok(Plan {
         appearance: look.hash(),
         look,

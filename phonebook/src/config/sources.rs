@@ -15,7 +15,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
-pub const KEYS: [&str; 29] = [
+pub const KEYS: [&str; 30] = [
     "listen",
     "ttl",
     "compat",
@@ -31,6 +31,7 @@ pub const KEYS: [&str; 29] = [
     "limit_lookup",
     "limit_introduce",
     "limit_socket",
+    "limit_other",
     "limit_register_key",
     "limit_introduce_key",
     "operator",
@@ -212,6 +213,7 @@ impl Layers {
             "limit_lookup" => assign(&mut config.limits.lookup, rate(value)),
             "limit_introduce" => assign(&mut config.limits.introduce, rate(value)),
             "limit_socket" => assign(&mut config.limits.socket, rate(value)),
+            "limit_other" => assign(&mut config.limits.other, rate(value)),
             "limit_register_key" => assign(&mut config.limits.register_key, rate(value)),
             "limit_introduce_key" => assign(&mut config.limits.introduce_key, rate(value)),
             "operator" => assign(&mut config.operator, operator(value)),
@@ -330,7 +332,7 @@ mod tests {
             "listen = '127.0.0.1:8080'\nttl = 10\ncompat = true\npassword = 'x'\npin = 0\nsweep = 5\n\
              trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
              max_connections = 9\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
-             limit_socket = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
+             limit_socket = 'off'\nlimit_other = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
              operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
              audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true\n\
              max_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']",

@@ -40,10 +40,13 @@ pub enum Class {
     Introduction,
     /// Opening a live connection.
     Socket,
+    /// The rest: what costs nothing but the answer, and what does not exist.
+    Other,
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 4] = [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket, Self::Other];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,6 +54,7 @@ impl Class {
             Self::Lookup => "lookup",
             Self::Introduction => "introduction",
             Self::Socket => "socket",
+            Self::Other => "other",
         }
     }
 }
@@ -142,7 +146,7 @@ impl<K: Holder, C: Clock + Clone> Budgets<K, C> {
 /// All budgets. Shared by reference between all workers.
 pub(crate) struct Limits<C: Clock = MonotonicClock> {
     /// In the order of [`Class::ALL`].
-    addresses: [Budgets<Source, C>; 4],
+    addresses: [Budgets<Source, C>; 5],
     registration_keys: Budgets<PeerId, C>,
     introduction_keys: Budgets<PeerId, C>,
     chance: RandomState,
@@ -172,12 +176,12 @@ impl<C: Clock + Clone> Limits<C> {
         budgets.charge(address.into(), cost).map_err(|missing| self.limited(class, By::Address, missing))
     }
 
-    /// Charges a key. Only for what the key is proven to have signed. Lookups and sockets have no budget by key.
+    /// Charges a key. Only for what the key is proven to have signed. Only registrations and introductions have a budget by key.
     pub(crate) fn check_key(&self, class: Class, key: &PeerId, cost: u32) -> Result<(), Limited> {
         let budgets = match class {
             Class::Registration => &self.registration_keys,
             Class::Introduction => &self.introduction_keys,
-            Class::Lookup | Class::Socket => return Ok(()),
+            Class::Lookup | Class::Socket | Class::Other => return Ok(()),
         };
         budgets.charge(*key, cost).map_err(|missing| self.limited(class, By::Key, missing))
     }

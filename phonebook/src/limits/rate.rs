@@ -103,6 +103,7 @@ pub struct Rates {
     pub lookup: Option<Rate>,
     pub introduce: Option<Rate>,
     pub socket: Option<Rate>,
+    pub other: Option<Rate>,
     pub register_key: Option<Rate>,
     pub introduce_key: Option<Rate>,
 }
@@ -114,6 +115,7 @@ impl Rates {
         lookup: None,
         introduce: None,
         socket: None,
+        other: None,
         register_key: None,
         introduce_key: None,
     };
@@ -124,6 +126,7 @@ impl Rates {
             Class::Lookup => self.lookup,
             Class::Introduction => self.introduce,
             Class::Socket => self.socket,
+            Class::Other => self.other,
         }
     }
 
@@ -131,7 +134,7 @@ impl Rates {
         match class {
             Class::Registration => self.register_key,
             Class::Introduction => self.introduce_key,
-            Class::Lookup | Class::Socket => None,
+            Class::Lookup | Class::Socket | Class::Other => None,
         }
     }
 }
@@ -143,6 +146,7 @@ impl Default for Rates {
             lookup: Rate::new(100, 1, 1000),
             introduce: Rate::new(10, 1, 200),
             socket: Rate::new(4, 1, 100),
+            other: Rate::new(20, 1, 200),
             register_key: Rate::new(2, 1, 20),
             introduce_key: Rate::new(1, 1, 60),
         }

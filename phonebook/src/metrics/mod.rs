@@ -92,7 +92,7 @@ pub(crate) struct Metrics {
     requests: [[Counter; 5]; Route::ALL.len()],
     latency: [Histogram; Route::ALL.len()],
     /// In the order of [`Class::ALL`]: by address, by key.
-    limited: [[Counter; 2]; 4],
+    limited: [[Counter; 2]; 5],
     refusals: Family<Reason, Counter>,
     registrations: Counter,
     unregistrations: Counter,

@@ -51,14 +51,14 @@ impl Route {
         }
     }
 
-    /// What one request costs its address at the door. A batch is charged by its handler, which knows how many names it has.
-    pub(crate) fn class(self) -> Option<Class> {
+    /// Which budget of its address pays for a request at the door. A batch's other names are charged by its handler.
+    pub(crate) fn class(self) -> Class {
         match self {
-            Self::Register | Self::Unregister => Some(Class::Registration),
+            Self::Register | Self::Unregister => Class::Registration,
             // A poll is a signature to check; those who have nothing else come three times a minute.
-            Self::Lookup | Self::Poll => Some(Class::Lookup),
-            Self::Live => Some(Class::Socket),
-            Self::Batch | Self::Health | Self::Status | Self::Debug | Self::Other => None,
+            Self::Lookup | Self::Batch | Self::Poll => Class::Lookup,
+            Self::Live => Class::Socket,
+            Self::Health | Self::Status | Self::Debug | Self::Other => Class::Other,
         }
     }
 }

@@ -77,7 +77,8 @@ async fn lookup_many(
     }
     // At most a hundred.
     let count = players.len() as u32;
-    entrance::charge(desk, request, Class::Lookup, count).await?;
+    // The door took one.
+    entrance::charge(desk, request, Class::Lookup, count.saturating_sub(1)).await?;
     desk.metrics.lookups.inc_by(count.into());
     let names: Vec<&str> = players.iter().map(String::as_str).collect();
     let found = desk.records.lookup_many(&names, desk.now()).await?;

@@ -2,6 +2,7 @@
 
 use super::request::Strings;
 use crate::{
+    agenda::{Distance, Reason},
     appearance::{ObjectKind, Swap},
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
@@ -118,6 +119,21 @@ pub struct TransferStatus {
     /// At this rate; absent while nothing moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_seconds: Option<u64>,
+    /// Why it is fetched.
+    #[serde(default)]
+    pub reason: Reason,
+}
+
+/// A look that is in line to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingStatus {
+    pub player: PlayerName,
+    pub peer_id: PeerId,
+    pub reason: Reason,
+    /// Of who is near.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
 }
 
 /// One peer that a look was fetched from.
@@ -146,6 +162,28 @@ pub struct UploadStatus {
 pub struct Transfers {
     pub downloads: Vec<TransferStatus>,
     pub uploads: Vec<UploadStatus>,
+    /// Who has a link and stands in line, first who is next.
+    #[serde(default)]
+    pub waiting: Vec<WaitingStatus>,
+}
+
+/// Who is near, the nearest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nearby {
+    /// Of the players who were named, the contacts: their looks are fetched by themselves.
+    pub contacts: Vec<NearContact>,
+    /// How many of them are none.
+    pub others: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NearContact {
+    pub player: PlayerName,
+    pub peer_id: PeerId,
+    pub distance: Distance,
+    /// Whether a link is open.
+    pub online: bool,
 }
 
 /// The limits that hold now.

@@ -2,6 +2,7 @@
 
 use super::{Call, Fault, FaultCode};
 use crate::{
+    agenda::Distance,
     id::{PeerId, PlayerName},
     pace::Change,
 };
@@ -27,6 +28,10 @@ pub enum Request {
     Fetch(Fetch),
     /// Gives a running fetch up, for everybody who waits for it; what came is kept. Answers `{}`.
     Cancel(Cancel),
+    /// Says who is near, so that their looks are fetched first, and by themselves: [`super::reply::Nearby`].
+    SetNearby(SetNearby),
+    /// Who is near, by all clients' word: [`super::reply::Nearby`].
+    Nearby,
     /// What is fetched and what is served at the moment: [`super::reply::Transfers`].
     Transfers,
     /// [`super::reply::Limits`]
@@ -165,6 +170,31 @@ pub struct Cancel {
     pub player: PlayerName,
 }
 
+/// A change of the set of players who are near. It is this client's own set, and goes when the client leaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SetNearby {
+    /// Everybody who is near: the set begins anew with these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub players: Option<Vec<NearPlayer>>,
+    /// Who came, or stands elsewhere now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<NearPlayer>,
+    /// Who is not near any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<PlayerName>,
+    /// Changes instead the one set that stays without its client, and has it stay for so many seconds from now; at most
+    /// [`crate::limit::NEARBY_KEEP_MAX`]. For programs that say it and end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_secs: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearPlayer {
+    pub player: PlayerName,
+    pub distance: Distance,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trust {
@@ -248,6 +278,8 @@ impl Request {
             Self::Unpublish => "appearance.clear",
             Self::Fetch(_) => "peer.fetch",
             Self::Cancel(_) => "peer.cancel",
+            Self::SetNearby(_) => "nearby.set",
+            Self::Nearby => "nearby.list",
             Self::Transfers => "transfer.list",
             Self::Limits => "limits.get",
             Self::SetLimits(_) => "limits.set",
@@ -281,6 +313,7 @@ impl Request {
             Self::Publish(params) => serde_json::to_value(params)?,
             Self::Fetch(params) => serde_json::to_value(params)?,
             Self::Cancel(params) => serde_json::to_value(params)?,
+            Self::SetNearby(params) => serde_json::to_value(params)?,
             Self::SetLimits(params) => serde_json::to_value(params)?,
             Self::Trust(params) => serde_json::to_value(params)?,
             Self::AddContact(params) => serde_json::to_value(params)?,
@@ -293,6 +326,7 @@ impl Request {
             Self::CacheMove(params) => serde_json::to_value(params)?,
             Self::Status
             | Self::Unpublish
+            | Self::Nearby
             | Self::Transfers
             | Self::Limits
             | Self::ResetLimits
@@ -326,6 +360,8 @@ impl Request {
             "appearance.clear" => Self::Unpublish,
             "peer.fetch" => Self::Fetch(params(call)?),
             "peer.cancel" => Self::Cancel(params(call)?),
+            "nearby.set" => Self::SetNearby(params(call)?),
+            "nearby.list" => Self::Nearby,
             "transfer.list" => Self::Transfers,
             "limits.get" => Self::Limits,
             "limits.set" => Self::SetLimits(params(call)?),

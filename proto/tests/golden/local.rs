@@ -2,17 +2,18 @@
 
 use crate::{Example, Reader, check, json};
 use fyteclub_proto::{
+    agenda::Reason,
     appearance::{ObjectKind, Swap},
     id::{BlobHash, PeerId, PlayerName},
     local::{
         CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request,
         reply::{
             CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
-            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, PathKind, PeerState, PeerStatus,
-            Peers, PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus, Transfers,
-            UploadStatus,
+            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
+            PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
+            TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
-        request::{self, LocalFile, LocalObject, LocalSwap, OptionChoice, Strings},
+        request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby, Strings},
     },
     pace::{self, Rate},
 };
@@ -72,7 +73,17 @@ fn transfer() -> TransferStatus {
         rate: 50_000_000,
         sources: vec![source()],
         remaining_seconds: Some(4),
+        reason: Reason::Asked,
     }
+}
+
+fn near(distance: f64) -> NearPlayer {
+    NearPlayer { player: player(), distance: distance.try_into().expect("a distance") }
+}
+
+fn waiting(reason: Reason) -> WaitingStatus {
+    let distance = (reason == Reason::Near).then(|| near(12.5).distance);
+    WaitingStatus { player: player(), peer_id: peer_id(), reason, distance }
 }
 
 fn source() -> SourceStatus {
@@ -256,6 +267,20 @@ fn calls() -> Vec<Example> {
         call("fetch", Request::Fetch(request::Fetch { player: player(), out: Some("/tmp/out".into()) })),
         call("fetch_to_cache", Request::Fetch(request::Fetch { player: player(), out: None })),
         call("cancel", Request::Cancel(request::Cancel { player: player() })),
+        call("nearby", Request::Nearby),
+        call(
+            "nearby_set",
+            Request::SetNearby(SetNearby { players: Some(vec![near(12.5)]), ..SetNearby::default() }),
+        ),
+        call(
+            "nearby_set_change",
+            Request::SetNearby(SetNearby {
+                players: None,
+                add: vec![near(0.0)],
+                remove: vec![player()],
+                keep_secs: Some(600),
+            }),
+        ),
         call("transfers", Request::Transfers),
         call("limits", Request::Limits),
         call(
@@ -326,7 +351,9 @@ fn replies() -> Vec<Example> {
         bad: vec![BlobHash::of(b"a")],
         kept: 3,
     };
-    let stuck = TransferStatus { rate: 0, remaining_seconds: None, ..transfer() };
+    let stuck = TransferStatus { rate: 0, remaining_seconds: None, reason: Reason::Prefetch, ..transfer() };
+    let contact =
+        NearContact { player: player(), peer_id: peer_id(), distance: near(12.5).distance, online: true };
     let failure = Reply::failure(1, Fault::new(FaultCode::NotFound, "nobody of that name is online"));
     vec![
         reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
@@ -335,7 +362,15 @@ fn replies() -> Vec<Example> {
         reply("published", published),
         reply("fetched", fetched()),
         reply("fetched_nothing_travelled", nothing_travelled),
-        reply("transfers", Transfers { downloads: vec![transfer(), stuck], uploads: vec![upload()] }),
+        reply("nearby", Nearby { contacts: vec![contact], others: 2 }),
+        reply(
+            "transfers",
+            Transfers {
+                downloads: vec![transfer(), stuck],
+                uploads: vec![upload()],
+                waiting: [Reason::Near, Reason::Prefetch].map(waiting).into(),
+            },
+        ),
         reply(
             "limits",
             Limits {

@@ -176,7 +176,8 @@ fn transport() -> TransportConfig {
     transport
         .initial_mtu(packet())
         .mtu_discovery_config(Some(mtu))
-        .keep_alive_interval(Some(Duration::from_secs(4)))
+        // While others have their turn this process waits for a line and answers nothing, for as long as that takes.
+        .max_idle_timeout(None)
         .congestion_controller_factory(Arc::new(cubic));
     transport
 }

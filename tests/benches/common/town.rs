@@ -137,7 +137,9 @@ impl Town {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
-        Ok(Self { dir, binaries, environment: Vec::new(), phonebook, url })
+        // What is measured is asked for.
+        let environment = vec![("FYTECLUB_PREFETCH_BUDGET", "0".to_owned())];
+        Ok(Self { dir, binaries, environment, phonebook, url })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -260,7 +262,7 @@ pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) 
 
 /// One client asks more than a million would.
 pub fn unlimited(command: &mut Command) -> &mut Command {
-    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "REGISTER_KEY", "INTRODUCE_KEY"] {
+    for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
     }
     command

@@ -42,6 +42,8 @@ struct Side {
 pub fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
     let found = Command::new("syncthing").arg("--version").stdout(Stdio::null()).status();
     found.context("it is not installed: apt-get install syncthing")?;
+    // reqwest wants one, though nothing here is encrypted. Whoever was first wins.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let dir = dir.join("syncthing");
     let runtime = runtime()?;
     let sender = runtime.block_on(async {
@@ -94,7 +96,7 @@ impl Home {
 <options><listenAddress>tcp://127.0.0.1:{listen}</listenAddress><globalAnnounceEnabled>false</globalAnnounceEnabled>
 <localAnnounceEnabled>false</localAnnounceEnabled><relaysEnabled>false</relaysEnabled><natEnabled>false</natEnabled>
 <startBrowser>false</startBrowser><urAccepted>-1</urAccepted><autoUpgradeIntervalH>0</autoUpgradeIntervalH>
-<crashReportingEnabled>false</crashReportingEnabled><setLowPriority>false</setLowPriority>
+<crashReportingEnabled>false</crashReportingEnabled><stunServer></stunServer><setLowPriority>false</setLowPriority>
 <reconnectionIntervalS>1</reconnectionIntervalS></options>
 </configuration>"#,
             files.display(),
@@ -108,6 +110,7 @@ impl Home {
             .arg(&self.dir)
             // One process, not one that watches over another: what it uses is all in one place, and it ends when killed.
             .env("STMONITORED", "yes")
+            .env("HOME", &self.dir)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;

@@ -4,6 +4,7 @@ mod cache;
 mod contacts;
 mod fetch;
 mod limits;
+mod nearby;
 mod peers;
 mod publish;
 mod shutdown;
@@ -29,6 +30,7 @@ pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,
         Command::Transfers => transfers::list(&client, page).await,
         Command::Cancel { player } => transfers::cancel(&client, page, player).await,
+        Command::Nearby { command } => nearby::run(&client, page, command).await,
         Command::Limits { command: LimitsCommand::Get } => limits::get(&client, page).await,
         Command::Limits { command: LimitsCommand::Set(set) } => limits::set(&client, page, set.into()).await,
         Command::Limits { command: LimitsCommand::Reset } => limits::reset(&client, page).await,

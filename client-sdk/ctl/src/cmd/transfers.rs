@@ -1,11 +1,11 @@
-//! `transfers`: what moves, both ways; `cancel`: giving up a fetch.
+//! `transfers`: what moves, both ways, and who waits for a turn; `cancel`: giving up a fetch.
 
 use crate::{
     exit::{Exit, Failure},
     render::Page,
     words,
 };
-use fyteclub_client::{Client, PlayerName, TransferStatus, Transfers, UploadStatus};
+use fyteclub_client::{Client, PlayerName, Reason, TransferStatus, Transfers, UploadStatus, WaitingStatus};
 use serde_json::json;
 
 pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
@@ -21,7 +21,7 @@ pub async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<
     Ok(Exit::Done)
 }
 
-/// Who, how much of how much, how fast and how long; one line each way and player.
+/// Who, how much of how much, how fast, how long and why; one line each way and player.
 pub fn table(transfers: &Transfers) -> String {
     let rate = |rate: u64| if rate > 0 { format!("{}/s", words::bytes(rate)) } else { String::new() };
     let down = |now: &TransferStatus| {
@@ -33,14 +33,24 @@ pub fn table(transfers: &Transfers) -> String {
             rate(now.rate),
             format!("{} of {}", now.files_done, words::count(now.files_total, "file")),
             now.remaining_seconds.map(words::left).unwrap_or_default(),
+            words::reason(now.reason).to_owned(),
         ]
+    };
+    let next = |next: &WaitingStatus| {
+        let none = String::new;
+        let why = match (next.reason, next.distance) {
+            (Reason::Near, Some(distance)) => format!("near, {}", words::distance(distance)),
+            (reason, _) => words::reason(reason).to_owned(),
+        };
+        ["next".to_owned(), next.player.to_string(), none(), none(), none(), none(), none(), why]
     };
     let up = |now: &UploadStatus| {
         let name = now.player.as_ref().map_or_else(|| now.peer_id.to_string(), ToString::to_string);
         let none = String::new;
-        ["to".to_owned(), name, none(), words::bytes(now.bytes), rate(now.rate), none(), none()]
+        ["to".to_owned(), name, none(), words::bytes(now.bytes), rate(now.rate), none(), none(), none()]
     };
-    let rows: Vec<_> = transfers.downloads.iter().map(down).chain(transfers.uploads.iter().map(up)).collect();
+    let moving = transfers.downloads.iter().map(down).chain(transfers.uploads.iter().map(up));
+    let rows: Vec<_> = moving.chain(transfers.waiting.iter().map(next)).collect();
     match rows.is_empty() {
         true => "Nothing moves at the moment.".to_owned(),
         false => words::table(0, &rows),

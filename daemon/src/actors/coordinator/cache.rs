@@ -11,6 +11,7 @@ use crate::{
 };
 use actix::{AsyncContext, Context, Handler, ResponseFuture};
 use fyteclub_proto::{
+    agenda,
     id::{BlobHash, PlayerName},
     local::{
         Event, Fault, FaultCode,
@@ -59,6 +60,7 @@ impl Coordinator {
             return;
         }
         self.room.low = low.then(Instant::now);
+        self.agenda(agenda::Input::Room(!low));
         self.hold_fetches(low, ctx);
     }
 
@@ -92,6 +94,9 @@ impl Coordinator {
         let mut players: Vec<PlayerName> =
             self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
         players.sort();
+        for key in players.iter().filter_map(|player| self.key_of(player).ok()).collect::<Vec<_>>() {
+            self.agenda(agenda::Input::Damaged(key));
+        }
         let published = (self.around.offer.borrow().as_ref())
             .is_some_and(|offer| hashes.iter().any(|hash| offer.blobs.contains(hash)));
         self.bus.publish(Event::CacheDamaged { hashes, players, published });

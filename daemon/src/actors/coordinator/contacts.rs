@@ -12,6 +12,7 @@ use crate::{
 };
 use actix::{AsyncContext, Context, SpawnHandle};
 use fyteclub_proto::{
+    agenda,
     bytes::Bytes,
     contact::{self, ContactError, Contacts, Here, Input, Output, Policy},
     id::{PeerId, PlayerName},
@@ -245,6 +246,7 @@ impl Coordinator {
                 // Who asked, and makes room for another, was consented to by nobody: strangers must not hurry us.
                 self.contacts.urgent |= contact.standing() != Standing::Asking;
                 self.refresh(&contact, gone);
+                self.say_nearby();
                 let contact = self.shown(&contact);
                 self.bus.publish(Event::ContactChanged { contact, removed: gone });
             }
@@ -331,6 +333,7 @@ impl Coordinator {
             };
             self.fail(&player, fault);
         }
+        self.agenda(agenda::Input::Gone(key));
         if let Some(actor) = self.tell(&key) {
             actor.do_send(peer::Leave);
             actor.do_send(peer::Close(CloseCode::Refused));
@@ -343,13 +346,13 @@ impl Coordinator {
         let Some(contact) = self.contacts.machine.of_name(player) else {
             return Err(not_a_contact(player));
         };
-        contact.peer_id.ok_or_else(|| {
-            Fault::new(
-                FaultCode::NotAContact,
-                format!(
-                    "{player} was asked to be a contact and has not answered yet: try again when they have"
-                ),
-            )
+        // The one case of it that time may mend.
+        contact.peer_id.ok_or_else(|| Fault {
+            code: FaultCode::NotAContact,
+            message: format!(
+                "{player} was asked to be a contact and has not answered yet: try again when they have"
+            ),
+            retryable: true,
         })
     }
 }

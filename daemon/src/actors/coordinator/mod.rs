@@ -8,6 +8,8 @@ mod cache;
 pub mod contacts;
 mod fetch;
 pub mod limits;
+pub mod nearby;
+mod order;
 mod publish;
 mod report;
 pub mod requests;
@@ -41,6 +43,7 @@ use actix::{
 };
 use fetch::Fetch;
 use fyteclub_proto::{
+    agenda::{self, Agenda},
     contact::{Here, Input, Policy},
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, Fault, FaultCode},
@@ -75,6 +78,8 @@ pub struct Birth {
     pub listing: Listing,
     pub published_file: PathBuf,
     pub limits: LimitsFile,
+    /// Bytes of looks that may be brought before anybody needs them.
+    pub prefetch_budget: u64,
     pub bus: Bus,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
@@ -109,6 +114,9 @@ pub struct Coordinator {
     peers: HashMap<PeerId, Known>,
     banned: HashMap<PeerId, Instant>,
     fetches: HashMap<PlayerName, Fetch>,
+    /// Whose look is fetched now.
+    agenda: Agenda,
+    nearby: nearby::Claims,
     /// The latest look of each player stays in the cache while the daemon runs: the game has its files open.
     shown: HashMap<PlayerName, Pin>,
     room: cache::Room,
@@ -141,6 +149,8 @@ impl Coordinator {
             peers: HashMap::new(),
             banned: HashMap::new(),
             fetches: HashMap::new(),
+            agenda: Agenda::new(birth.prefetch_budget, Instant::now()),
+            nearby: nearby::Claims::default(),
             shown: HashMap::new(),
             room: cache::Room::default(),
             uploads: transfers::Uploads::default(),
@@ -333,11 +343,13 @@ impl Handler<PeerFact> for Coordinator {
                 }));
                 self.newest_look(peer, published);
                 self.link_open(peer, ctx);
+                self.agenda(agenda::Input::Linked { peer, offers: published });
                 self.contacts_heard(Input::Linked(peer), ctx);
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
                 self.newest_look(peer, look);
+                self.agenda(agenda::Input::Offers { peer, look });
             }
             PeerFact::Lost { peer, cause } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
@@ -345,6 +357,8 @@ impl Handler<PeerFact> for Coordinator {
                 tracing::info!(peer = %peer.short(), "disconnected: {cause}");
                 let player = known.player.clone();
                 self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
+                // Before anybody is dialled for what nobody needs.
+                self.agenda(agenda::Input::Parted(peer));
                 self.link_lost(peer, ctx);
             }
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
@@ -367,7 +381,7 @@ impl Handler<PeerFact> for Coordinator {
 }
 
 impl Coordinator {
-    /// A peer says what it publishes now; whether to fetch it, the plugin knows.
+    /// A peer says what it publishes now; whether to fetch it, the agenda knows, or the plugin.
     fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
         if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
             self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });

@@ -58,11 +58,14 @@ pub struct Own {
     pin: Option<Pin>,
     file: PathBuf,
     rescanning: bool,
+    /// Numbers what was asked for, and which of it is published: a slow scan does not undo what came after it.
+    asked: u64,
+    published: u64,
 }
 
 impl Own {
     pub fn new(offer: watch::Sender<Option<Arc<Offer>>>, file: PathBuf) -> Self {
-        Self { offer, what: None, seq: 0, pin: None, file, rescanning: false }
+        Self { offer, what: None, seq: 0, pin: None, file, rescanning: false, asked: 0, published: 0 }
     }
 }
 
@@ -87,6 +90,11 @@ type Scanning = dyn ActorFuture<Coordinator, Output = Result<Published, Fault>>;
 impl Coordinator {
     /// Scans and publishes; the future ends with what `publish` answers.
     pub(super) fn scan(&mut self, what: What) -> Result<std::pin::Pin<Box<Scanning>>, Fault> {
+        self.own.asked += 1;
+        self.scan_as(self.own.asked, what)
+    }
+
+    fn scan_as(&mut self, number: u64, what: What) -> Result<std::pin::Pin<Box<Scanning>>, Fault> {
         let Some(player) = self.around.player.clone() else {
             return Err(Fault::new(
                 FaultCode::NoPlayer,
@@ -111,12 +119,13 @@ impl Coordinator {
         let scanning = async move { cache.send(scan).await };
         Ok(Box::pin(scanning.into_actor(self).map(move |scanned, coordinator, _| {
             let scanned = scanned.map_err(|_| internal())?.map_err(|error| scan_fault(&error))?;
-            coordinator.publish(what, player, scanned)
+            coordinator.publish(number, what, player, scanned)
         })))
     }
 
     fn publish(
         &mut self,
+        number: u64,
         what: What,
         player: fyteclub_proto::id::PlayerName,
         scanned: Scanned,
@@ -125,7 +134,10 @@ impl Coordinator {
         let hash = look.hash();
         let (files, bytes) = look.totals();
         let reply = Published { appearance: hash, files, bytes, left_out };
-        self.own.what = Some(what);
+        if number < self.own.published {
+            return Ok(reply);
+        }
+        (self.own.published, self.own.what) = (number, Some(what));
         if self.own.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
             return Ok(reply);
         }
@@ -171,7 +183,8 @@ impl Coordinator {
     }
 
     pub(super) fn withdraw(&mut self) -> Result<(), Fault> {
-        self.own.what = None;
+        self.own.asked += 1;
+        (self.own.published, self.own.what) = (self.own.asked, None);
         self.own.pin = None;
         if self.own.offer.send_replace(None).is_some() {
             self.announce();
@@ -235,7 +248,7 @@ impl Coordinator {
     }
 
     fn rescan(&mut self, ctx: &mut Context<Self>) {
-        let scan = self.own.what.clone().map(|what| self.scan(what));
+        let scan = self.own.what.clone().map(|what| self.scan_as(self.own.published, what));
         self.own.rescanning = matches!(scan, Some(Ok(_)));
         match scan {
             None => {}

@@ -4,6 +4,7 @@ use super::{Coordinator, fetch::Waiter};
 pub use super::{
     contacts::Wish,
     limits::{AskLimits, ResetLimits, SetLimits},
+    nearby::{AskNearby, ChangeNearby, ClientId, ClientLeft},
     publish::What,
     transfers::{AskTransfers, Cancel},
 };

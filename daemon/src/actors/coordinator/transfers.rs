@@ -86,7 +86,7 @@ impl Handler<AskTransfers> for Coordinator {
     type Result = Answer<Transfers>;
 
     fn handle(&mut self, _: AskTransfers, _: &mut Context<Self>) -> Self::Result {
-        let mut downloads: Vec<_> = self.fetches.values().filter_map(super::Fetch::status).collect();
+        let mut downloads: Vec<_> = self.transfers().collect();
         downloads.sort_by(|a, b| a.player.cmp(&b.player));
         let uploads = (self.uploads.running.iter()).map(|(peer_id, upload)| UploadStatus {
             player: self.contacts.machine.name_of(peer_id).cloned(),
@@ -94,7 +94,7 @@ impl Handler<AskTransfers> for Coordinator {
             bytes: upload.now.saturating_sub(upload.before),
             rate: upload.speed.rate(),
         });
-        Ok(Transfers { uploads: uploads.collect(), downloads })
+        Ok(Transfers { uploads: uploads.collect(), downloads, waiting: self.line() })
     }
 }
 
@@ -104,6 +104,9 @@ impl Handler<Cancel> for Coordinator {
     fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) -> Self::Result {
         let player = cancel.0;
         if !self.fetches.contains_key(&player) {
+            if self.decline(&player) {
+                return Ok(Empty {});
+            }
             return Err(Fault::new(FaultCode::BadRequest, format!("nothing of {player} is being fetched")));
         }
         let says = format!(

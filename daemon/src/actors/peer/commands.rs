@@ -169,7 +169,9 @@ impl Handler<AskAppearance> for Peer {
         let Some(live) = self.current() else { return };
         let link = live.link.clone();
         let ask = async move { tokio::time::timeout(APPEARANCE_TIME, pull::appearance(&link)).await };
+        self.begin_ask(ctx);
         ctx.spawn(ask.into_actor(self).map(|result, peer, _| {
+            peer.asks -= 1;
             let late = |_| Err(AppearancePullError::Stream(StreamError::Short));
             peer.facts.do_send(PeerFact::Appearance { peer: peer.id, result: result.unwrap_or_else(late) });
         }));
@@ -184,7 +186,9 @@ impl Handler<AskHolding> for Peer {
         let (link, AskHolding { owner, look }) = (live.link.clone(), ask);
         let tag = holding_tag(&owner, &look, &self.around.here);
         let asking = async move { tokio::time::timeout(HOLDING_TIME, pull::holding(&link, tag)).await };
+        self.begin_ask(ctx);
         ctx.spawn(asking.into_actor(self).map(move |reply, peer, _| {
+            peer.asks -= 1;
             // Who does not answer holds nothing.
             let Ok(Ok(reply)) = reply else { return };
             peer.facts.do_send(PeerFact::Holding { peer: peer.id, owner, look, reply });
@@ -198,17 +202,12 @@ impl Handler<Pull> for Peer {
     fn handle(&mut self, pull: Pull, ctx: &mut Self::Context) {
         // Without a link the transfer was told already, or will be.
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
-        self.pulls.retain(|_, pull| !pull.is_finished());
-        if self.pulls.is_empty() {
-            self.listening = (link.datagrams_heard(), Instant::now());
-        }
         let Pull { request, ask, notes } = pull;
         let (store, pacer) = (self.around.store.clone(), self.around.pacer.clone());
         let carry = pull::pieces(link, pacer, ask, store, notes);
         self.pulls.insert(request, tokio::spawn(carry).abort_handle());
-        if self.timer.is_none() {
-            self.drive(ctx);
-        }
+        self.listen(Instant::now());
+        self.drive(ctx);
     }
 }
 

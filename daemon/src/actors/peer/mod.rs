@@ -21,7 +21,7 @@ use crate::{
     pumps::{
         compression::Compression,
         pace::Pacer,
-        pull::AppearancePullError,
+        pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
     served::Served,
@@ -30,6 +30,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use fyteclub_proto::{
+    bytes::Bytes,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     link_choice::{self, LinkChoice},
@@ -41,6 +42,7 @@ use fyteclub_proto::{
     reach::{self, Reach, TRY_TIME},
     seal::End,
     session::{Input, Output},
+    vigil::{self, Vigil},
 };
 use live::{Heard, Live};
 use quinn::{Connection, ConnectionError};
@@ -51,9 +53,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// While something is asked of a peer, a path without a single datagram for this long is taken for dead. Keep-alives
-/// come more often than that.
-const DEAF_AFTER: Duration = Duration::from_secs(6);
 /// How long an appearance may take to come.
 const APPEARANCE_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may take to say what it holds.
@@ -142,8 +141,11 @@ pub struct Peer {
     /// Which open link requests go over, and which may go.
     choice: LinkChoice,
     pulls: HashMap<u64, tokio::task::AbortHandle>,
-    /// Datagrams of the current link at the last look, and when they changed.
-    listening: (u64, Instant),
+    /// Questions for an appearance or for holdings that are under way.
+    asks: usize,
+    vigil: Vigil,
+    /// The link that was silent for too long, and what had come over it.
+    doubted: Option<(usize, u64)>,
     changed: Changed,
     consent: Consent,
     served: Served,
@@ -170,7 +172,9 @@ impl Peer {
             links: HashMap::new(),
             choice,
             pulls: HashMap::new(),
-            listening: (0, Instant::now()),
+            asks: 0,
+            vigil: Vigil::new(Instant::now()),
+            doubted: None,
             changed,
             consent,
             served,
@@ -235,10 +239,12 @@ impl Peer {
             ctx.cancel_future(timer);
         }
         let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
-        let deaf = (!self.pulls.is_empty()).then(|| Instant::now() + Duration::from_secs(1));
-        let others =
-            [self.reach.deadline().map(|(at, _)| at), self.choice.deadline().map(|(at, _)| at), deaf];
-        let next = sessions.chain(others.into_iter().flatten()).min();
+        let machines = [
+            self.reach.deadline().map(|(at, _)| at),
+            self.choice.deadline().map(|(at, _)| at),
+            self.vigil.deadline().map(|(at, _)| at),
+        ];
+        let next = sessions.chain(machines.into_iter().flatten()).min();
         self.timer = next.map(|at| {
             ctx.run_later(at.saturating_duration_since(Instant::now()), |peer, ctx| peer.alarm(ctx))
         });
@@ -252,16 +258,43 @@ impl Peer {
             self.choice.handle(now, link_choice::Input::Busy { link: *link });
         }
         self.choice.handle(now, link_choice::Input::Time);
-        if let Some(live) = self.current() {
-            let heard = live.link.datagrams_heard();
-            if heard != self.listening.0 || self.pulls.is_empty() {
-                self.listening = (heard, now);
-            } else if now >= self.listening.1 + DEAF_AFTER {
-                tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
-                live.link.close(CloseCode::Silent);
+        self.listen(now);
+        self.drive(ctx);
+    }
+
+    /// Something is asked that is no pull; its end is told to `asks`.
+    fn begin_ask(&mut self, ctx: &mut Context<Self>) {
+        self.asks += 1;
+        self.listen(Instant::now());
+        self.drive(ctx);
+    }
+
+    /// Looks whether the link in use says anything, while something is asked over it.
+    fn listen(&mut self, now: Instant) {
+        let Some(link) = self.current().map(|live| live.link.clone()) else { return };
+        self.pulls.retain(|_, pull| !pull.is_finished());
+        let asking = self.asks > 0 || !self.pulls.is_empty();
+        self.vigil.handle(now, vigil::Input::Heard { datagrams: link.datagrams_heard(), asking });
+        while let Some(output) = self.vigil.poll() {
+            match output {
+                vigil::Output::Probe => {
+                    let link = link.clone();
+                    // Any datagram is the answer: what is held of nothing, nobody needs to know.
+                    tokio::spawn(async move {
+                        tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
+                    });
+                }
+                vigil::Output::Doubt => {
+                    tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
+                    self.doubted = Some((link.id(), link.datagrams_heard()));
+                    self.reach.handle(now, random(), reach::Input::Doubt);
+                }
+                vigil::Output::Deaf => {
+                    tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
+                    link.close(CloseCode::Silent);
+                }
             }
         }
-        self.drive(ctx);
     }
 
     fn session_output(&mut self, id: usize, output: Output, ctx: &mut Context<Self>) {
@@ -319,7 +352,14 @@ impl Peer {
                 let Some(greeting) = live.greeting.clone() else { return };
                 let addr = live.link.addr();
                 self.cause = None;
-                self.listening = (0, Instant::now());
+                self.vigil.handle(Instant::now(), vigil::Input::Fresh);
+                // What is still silent when another is found is waited for no longer.
+                if let Some((old, heard)) = self.doubted.take()
+                    && let Some(old) = self.links.get(&old).filter(|_| old != link)
+                    && old.link.datagrams_heard() == heard
+                {
+                    old.link.close(CloseCode::Silent);
+                }
                 self.reach.handle(Instant::now(), random(), reach::Input::Opened);
                 self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
             }

@@ -142,6 +142,13 @@ impl Store {
         }
     }
 
+    /// Whether so many bytes fit in the limit and on the disk without anything having to go. Books nothing.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let fits = self.0.state().bytes.saturating_add(bytes) <= self.0.config.cache_limit;
+        let after = |disk: Disk| disk.free.saturating_sub(bytes) >= disk.comfortable();
+        fits && (bytes == 0 || self.disk().is_none_or(after))
+    }
+
     /// How the cache's disk stands; `None` where nobody says. A disk in the network may take its time to answer.
     pub fn disk(&self) -> Option<Disk> {
         self.0.disk_of(&self.0.here().blobs)

@@ -226,6 +226,12 @@ impl Store {
         hashes.iter().for_each(|hash| state.touch(hash));
     }
 
+    /// Says that nobody has used these blobs yet, so that they are evicted first; until [`Store::touch`].
+    pub fn unused(&self, hashes: &[BlobHash]) {
+        let mut state = self.0.state();
+        hashes.iter().for_each(|hash| state.unused(hash));
+    }
+
     /// The folder with `blobs/` and `partial/`, as long as nobody moves it.
     pub fn dir(&self) -> PathBuf {
         self.0.here().dir.clone()

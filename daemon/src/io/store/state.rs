@@ -133,6 +133,14 @@ impl State {
         }
     }
 
+    /// Has a blob go before all that was ever used.
+    pub(super) fn unused(&mut self, hash: &BlobHash) {
+        if let Some(blob) = self.blobs.get_mut(hash) {
+            blob.used = 0;
+            self.dirty.insert(*hash);
+        }
+    }
+
     pub(super) fn insert_own(&mut self, path: Arc<Path>, file: OwnFile) {
         self.remove_own(&path);
         self.own_of.entry(file.hash).or_default().push(path.clone());

@@ -1,18 +1,20 @@
 //! Fetching a player's look: a row of stages, moved on by facts.
 //!
 //! ```text
-//! AwaitLink ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
-//!     ▲                ▲                            │
-//!     └── link lost ───┴─ a file, the look changed ─┘
+//! AwaitLink ─► AwaitTurn ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
+//!     ▲                            ▲                            │
+//!     └────────── link lost ───────┴─ a file, the look changed ─┘
 //! ```
 //!
-//! Everybody who asks for the same player waits for the same fetch. When nobody waits any more it is given up; what came
-//! stays in the store, and the next fetch goes on from there.
+//! Everybody who asks for the same player waits for the same fetch; whose turn it is says the agenda ([`super::order`]),
+//! which also has looks fetched that nobody asked for. When nobody waits any more, and the player is not near, it is given
+//! up; what came stays in the store, and the next fetch goes on from there.
 
+mod ending;
 mod sources;
 mod transfer;
 
-use super::{Coordinator, requests::internal, speed::remaining};
+use super::{Coordinator, speed::remaining};
 use crate::{
     actors::{peer, phone_book::LookupError},
     io::{
@@ -27,6 +29,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use fyteclub_proto::{
+    agenda,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     local::{
@@ -59,8 +62,11 @@ pub struct Waiter {
     pub answer: oneshot::Sender<Result<Fetched, Fault>>,
 }
 
+#[derive(PartialEq, Eq)]
 enum Stage {
     AwaitLink,
+    /// There is a link, and others go first.
+    AwaitTurn,
     AwaitAppearance,
     /// The appearance is being checked and compared with the store.
     AwaitPlan,
@@ -75,6 +81,10 @@ pub struct Fetch {
     waiters: Vec<Waiter>,
     began: Instant,
     stage: Stage,
+    /// Its turn has come; a link that is lost after that does not take it away.
+    begun: bool,
+    /// Nobody has needed it so far: it makes no room, asks nobody but its owner, and is not told of.
+    spare: bool,
     /// Kept while a lost link is looked for.
     running: Option<Running>,
     changes: u32,
@@ -114,7 +124,28 @@ impl Fetch {
         }
     }
 
-    pub fn status(&self) -> Option<TransferStatus> {
+    fn new(player: PlayerName) -> Self {
+        Self {
+            player,
+            peer: None,
+            waiters: Vec::new(),
+            began: Instant::now(),
+            stage: Stage::AwaitLink,
+            begun: false,
+            spare: false,
+            running: None,
+            changes: 0,
+            announced: None,
+            losses: 0,
+            wire: 0,
+            fetched: 0,
+            held: None,
+            full: 0,
+            brought: BTreeMap::new(),
+        }
+    }
+
+    fn status(&self, reason: agenda::Reason) -> Option<TransferStatus> {
         let (running, peer_id) = (self.running.as_ref()?, self.peer?);
         let progress = running.transfer.progress();
         let rate = match (running.seen.front(), running.seen.back()) {
@@ -134,32 +165,27 @@ impl Fetch {
             rate,
             sources: self.sources(),
             remaining_seconds: remaining(progress.bytes_total.saturating_sub(progress.bytes_done), rate),
+            reason,
         })
     }
 }
 
 impl Coordinator {
+    /// What of its look is being fetched, and why.
+    pub(super) fn transfers(&self) -> impl Iterator<Item = TransferStatus> + '_ {
+        self.fetches.values().filter_map(|fetch| fetch.status(self.agenda.reason(fetch.peer.as_ref()?)))
+    }
+
     pub(super) fn fetch(&mut self, player: PlayerName, waiter: Waiter) {
         if let Some(fetch) = self.fetches.get_mut(&player) {
             fetch.waiters.push(waiter);
+            if let Some(peer) = fetch.peer {
+                self.agenda(agenda::Input::Asked(peer));
+                self.needed(&player);
+            }
             return;
         }
-        let fetch = Fetch {
-            player: player.clone(),
-            peer: None,
-            waiters: vec![waiter],
-            began: Instant::now(),
-            stage: Stage::AwaitLink,
-            running: None,
-            changes: 0,
-            announced: None,
-            losses: 0,
-            wire: 0,
-            fetched: 0,
-            held: None,
-            full: 0,
-            brought: BTreeMap::new(),
-        };
+        let fetch = Fetch { waiters: vec![waiter], ..Fetch::new(player.clone()) };
         self.fetches.insert(player.clone(), fetch);
         if self.around.player.as_ref() == Some(&player) {
             let fault = Fault::new(
@@ -173,18 +199,36 @@ impl Coordinator {
             Ok(key) => key,
             Err(fault) => return self.fail(&player, fault),
         };
-        // Who is connected needs no looking up.
-        if self.peers.get(&key).is_some_and(|known| known.open) {
-            if let Some(fetch) = self.fetches.get_mut(&player) {
-                fetch.peer = Some(key);
-            }
-            self.ask_appearance(&player);
-            return;
-        }
+        let open = self.peers.get(&key).is_some_and(|known| known.open);
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
-        (fetch.peer, fetch.stage) = (Some(key), Stage::AwaitLink);
-        if let Some(known) = self.peer(key) {
+        (fetch.peer, fetch.stage) = (Some(key), if open { Stage::AwaitTurn } else { Stage::AwaitLink });
+        // Who is connected needs no looking up.
+        if !open && let Some(known) = self.peer(key) {
             known.actor.do_send(peer::Want);
+        }
+        self.agenda(agenda::Input::Asked(key));
+    }
+
+    /// It is this player's turn, whether somebody waits or not.
+    pub(super) fn begin(&mut self, player: PlayerName, peer: PeerId, spare: bool) {
+        let fetch = self.fetches.entry(player.clone()).or_insert_with(|| Fetch {
+            peer: Some(peer),
+            stage: Stage::AwaitTurn,
+            spare,
+            ..Fetch::new(player.clone())
+        });
+        fetch.begun = true;
+        if fetch.stage == Stage::AwaitTurn {
+            self.ask_appearance(&player);
+        }
+    }
+
+    /// Somebody needs what was fetched for want of anything else to do.
+    pub(super) fn needed(&mut self, player: &PlayerName) {
+        if let Some(fetch) = self.fetches.get_mut(player)
+            && std::mem::take(&mut fetch.spare)
+        {
+            self.ask_holdings(player);
         }
     }
 
@@ -236,13 +280,14 @@ impl Coordinator {
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             match (&fetch.stage, &mut fetch.running) {
-                (Stage::AwaitLink, None) => self.ask_appearance(&player),
+                (Stage::AwaitLink, None) if fetch.begun => self.ask_appearance(&player),
+                (Stage::AwaitLink, None) => fetch.stage = Stage::AwaitTurn,
                 (Stage::AwaitLink | Stage::Transferring, Some(running)) => {
                     running.transfer.handle(Instant::now(), Input::Joined(peer, Holds::All));
                     fetch.stage = Stage::Transferring;
                     self.drive(&player, ctx);
                 }
-                (Stage::AwaitAppearance | Stage::AwaitPlan | Stage::AwaitFolder, _)
+                (Stage::AwaitTurn | Stage::AwaitAppearance | Stage::AwaitPlan | Stage::AwaitFolder, _)
                 | (Stage::Transferring, None) => {}
             }
         }
@@ -254,6 +299,10 @@ impl Coordinator {
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             match (&fetch.stage, &mut fetch.running) {
+                (Stage::AwaitTurn, _) => {
+                    fetch.stage = Stage::AwaitLink;
+                    self.want(peer);
+                }
                 (Stage::AwaitAppearance, _) => self.await_link(&player, peer, ctx),
                 // Others may go on without the owner, who is wanted all the same.
                 (Stage::Transferring, Some(_)) if !banned => self.want(peer),
@@ -267,7 +316,8 @@ impl Coordinator {
     fn await_link(&mut self, player: &PlayerName, peer: PeerId, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.losses += 1;
-        if fetch.losses > LOSSES_MAX {
+        // For what nobody needs nobody is dialled.
+        if fetch.losses > LOSSES_MAX || fetch.spare {
             let says = format!(
                 "the link to {player} breaks off again and again; what came is kept, so try again later"
             );
@@ -305,6 +355,7 @@ impl Coordinator {
                 self.fail(&player, fault);
             }
         }
+        self.agenda(agenda::Input::Unreachable(peer));
     }
 
     pub(super) fn appearance_came(
@@ -345,11 +396,11 @@ impl Coordinator {
                 return;
             }
         };
-        if let Some(fetch) = self.fetches.get_mut(&player) {
-            fetch.stage = Stage::AwaitPlan;
-        }
+        let Some(fetch) = self.fetches.get_mut(&player) else { return };
+        fetch.stage = Stage::AwaitPlan;
+        let room = if fetch.spare { plan::Room::Spare } else { plan::Room::Make };
         let (store, name) = (self.store().clone(), player.clone());
-        let planning = blocking(move || plan::make(&store, &bytes, &peer, &name));
+        let planning = blocking(move || plan::make(&store, &bytes, &peer, &name, room));
         ctx.spawn(planning.into_actor(self).map(move |plan, coordinator, ctx| {
             coordinator.planned(&player, peer, plan, grant, ctx);
         }));
@@ -363,8 +414,20 @@ impl Coordinator {
         grant: Grant,
         ctx: &mut Context<Self>,
     ) {
+        // It was put off meanwhile, and may have begun anew since.
+        if self.fetches.get(player).is_none_or(|fetch| fetch.stage != Stage::AwaitPlan) {
+            return;
+        }
         let plan = match plan {
             Ok(plan) => Arc::new(plan),
+            // Room is made for it after all.
+            Err(plan::PlanError::NoSpareRoom) if self.fetches.get(player).is_some_and(|now| !now.spare) => {
+                return self.ask_appearance(player);
+            }
+            Err(plan::PlanError::NoSpareRoom) => {
+                let says = "there is no room for a look that nobody needs yet";
+                return self.fail(player, Fault::new(FaultCode::TooLarge, says));
+            }
             Err(plan::PlanError::Store(error)) => return self.fail(player, store_fault(&error)),
             Err(plan::PlanError::Appearance(error)) => {
                 self.ban(peer, CloseCode::Malformed);
@@ -383,19 +446,23 @@ impl Coordinator {
         if open && fetch.announced.take().is_some_and(|newest| newest != plan.appearance) {
             return self.ask_appearance(player);
         }
+        self.agenda(agenda::Input::Planned { peer, bytes: plan.missing_bytes });
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (files, bytes) = plan.look.totals();
         let Evicted { files: evicted_files, bytes: evicted_bytes } = plan.evicted;
         if evicted_files > 0 {
             self.bus.publish(Event::CacheEvicted { files: evicted_files, bytes: evicted_bytes });
         }
-        self.bus.publish(Event::AppearanceOffered {
-            player: player.clone(),
-            appearance: plan.appearance,
-            files,
-            bytes,
-            missing_files: plan.wanted.len() as u64,
-            missing_bytes: plan.missing_bytes,
-        });
+        if !fetch.spare {
+            self.bus.publish(Event::AppearanceOffered {
+                player: player.clone(),
+                appearance: plan.appearance,
+                files,
+                bytes,
+                missing_files: plan.wanted.len() as u64,
+                missing_bytes: plan.missing_bytes,
+            });
+        }
         fetch.fetched = plan.missing_bytes + fetch.brought.values().sum::<u64>();
         let mut transfer = Transfer::new(plan.wanted.clone());
         if !may_ask {
@@ -420,89 +487,9 @@ impl Coordinator {
         self.ask_holdings(player);
     }
 
-    fn complete(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
-        let Some(fetch) = self.fetches.get_mut(player) else { return };
-        fetch.stage = Stage::AwaitFolder;
-        let sources = fetch.sources();
-        let Some(running) = fetch.running.take() else { return };
-        let Some(peer) = fetch.peer else { return };
-        self.around.lending.settle(&peer, &running.plan.appearance);
-        let fresh = !running.plan.wanted.is_empty();
-        let outs: Vec<PathBuf> = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone()).collect();
-        let (store, plan, name) = (self.store().clone(), running.plan, player.clone());
-        let pin = store.pin(plan.look.blobs().into_keys());
-        self.shown.insert(player.clone(), pin);
-        let report = self.tell(&peer).map(|actor| actor.send(peer::Report));
-        let finishing = async move {
-            let path = match report {
-                Some(report) if fresh => report.await.ok().and_then(|status| status.path),
-                Some(_) | None => None,
-            };
-            let written = blocking(move || {
-                let written = outs.iter().try_for_each(|out| plan::write(&store, &plan, &name, out));
-                written.map(|()| plan::reply(&store, &plan, &name))
-            });
-            (path, written.await)
-        };
-        let player = player.clone();
-        ctx.spawn(finishing.into_actor(self).map(move |(path, written), coordinator, _| {
-            let Some(fetch) = coordinator.fetches.remove(&player) else { return };
-            let result = match written {
-                Ok(Some(mut fetched)) => {
-                    fetched.seconds = fetch.began.elapsed().as_secs_f64();
-                    fetched.bytes_transferred = fetch.wire;
-                    fetched.bytes_fetched = fetch.fetched;
-                    fetched.path = path;
-                    fetched.sources = sources;
-                    coordinator.bus.publish(Event::AppearanceReady {
-                        player,
-                        appearance: fetched.appearance,
-                        files: fetched.files.len() as u64,
-                        bytes: fetched.bytes_total,
-                        bytes_transferred: fetch.wire,
-                    });
-                    Ok(fetched)
-                }
-                Ok(None) => Err(internal()),
-                Err(error) => Err(Fault::new(FaultCode::Io, error.to_string())),
-            };
-            for waiter in fetch.waiters {
-                let told = result.clone().map(|mut fetched| {
-                    fetched.out = waiter.out.map(|out| out.to_string_lossy().into_owned());
-                    fetched
-                });
-                waiter.answer.send(told).ok();
-            }
-        }));
-    }
-
-    /// Ends a fetch without a look.
-    pub(super) fn fail(&mut self, player: &PlayerName, fault: Fault) {
-        let Some(fetch) = self.fetches.remove(player) else { return };
-        tracing::info!("a fetch failed ({:?})", fault.code);
-        tracing::debug!(%player, "a fetch failed: {fault}");
-        self.release(&fetch);
-        self.bus.publish(Event::TransferFailed { player: player.clone(), error: fault.clone() });
-        fetch.answer(Err(fault));
-    }
-
-    /// Stops what runs for a fetch that is over. What came stays in the store.
-    fn release(&self, fetch: &Fetch) {
-        if let Some(running) = &fetch.running {
-            self.stop(running);
-        }
-        if let Some(owner) = fetch.peer {
-            if let Some(running) = &fetch.running {
-                self.around.lending.settle(&owner, &running.plan.appearance);
-            }
-            if let Some(actor) = self.tell(&owner) {
-                actor.do_send(peer::Leave);
-            }
-        }
-    }
-
+    /// Whether anything flows that somebody needs, for which room is made.
     pub(super) fn is_transferring(&self) -> bool {
-        self.fetches.values().any(|fetch| matches!(fetch.stage, Stage::Transferring))
+        self.fetches.values().any(|fetch| !fetch.spare && matches!(fetch.stage, Stage::Transferring))
     }
 
     pub(super) fn held_longer_than(&self, most: Duration) -> Vec<PlayerName> {
@@ -532,14 +519,16 @@ impl Coordinator {
     pub(super) fn tick(&mut self, _: &mut Context<Self>) {
         self.tick_cache();
         let left: Vec<PlayerName> = (self.fetches.values())
+            .filter(|fetch| !fetch.waiters.is_empty())
             .filter(|fetch| fetch.waiters.iter().all(|waiter| waiter.answer.is_closed()))
             .map(|fetch| fetch.player.clone())
             .collect();
         for player in left {
-            self.fail(&player, Fault::new(FaultCode::Cancelled, "nobody waits for it any more"));
+            self.abandoned(&player);
         }
         self.tell_uploads();
         let now = Instant::now();
+        self.tick_agenda(now);
         for fetch in self.fetches.values_mut() {
             if let Some(running) = &mut fetch.running {
                 running.seen.push_back((now, running.transfer.progress().bytes_done));
@@ -548,10 +537,8 @@ impl Coordinator {
                     running.seen.pop_front();
                 }
             }
-            if let Some(status) = fetch.status() {
-                self.bus.publish(Event::TransferProgress(status));
-            }
         }
+        self.transfers().for_each(|status| self.bus.publish(Event::TransferProgress(status)));
     }
 }
 

@@ -56,7 +56,8 @@ impl Coordinator {
     pub(super) fn ask_holdings(&self, player: &PlayerName) {
         let Some(fetch) = self.fetches.get(player) else { return };
         let (Some(owner), Some(running)) = (fetch.peer, &fetch.running) else { return };
-        if running.grant.is_none() {
+        // What nobody needs yet is nobody else's business.
+        if running.grant.is_none() || fetch.spare {
             return;
         }
         let ask = || peer::AskHolding { owner, look: running.plan.appearance };
@@ -70,6 +71,7 @@ impl Coordinator {
         for fetch in self.fetches.values() {
             if let (Some(owner), Some(running)) = (fetch.peer, &fetch.running)
                 && owner != peer
+                && !fetch.spare
                 && running.grant.is_some()
             {
                 actor.do_send(peer::AskHolding { owner, look: running.plan.appearance });
@@ -145,7 +147,7 @@ impl Coordinator {
                     self.ask_appearance(&player);
                 }
                 Stage::AwaitAppearance | Stage::AwaitPlan => fetch.announced = Some(look),
-                Stage::AwaitLink | Stage::Transferring | Stage::AwaitFolder => {}
+                Stage::AwaitLink | Stage::AwaitTurn | Stage::Transferring | Stage::AwaitFolder => {}
             }
         }
     }

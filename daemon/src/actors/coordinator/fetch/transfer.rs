@@ -7,6 +7,7 @@ use crate::{
 };
 use actix::{AsyncContext, Context, Handler, Message};
 use fyteclub_proto::{
+    agenda,
     id::{BlobHash, PeerId, PlayerName},
     local::{Fault, FaultCode},
     peer::{CloseCode, Piece},
@@ -167,6 +168,7 @@ impl Handler<Carried> for Coordinator {
             Note::Progress { facts, wire } => {
                 fetch.wire += wire;
                 let now = Instant::now();
+                let before = running.transfer.progress().bytes_done;
                 for fact in facts {
                     match &fact {
                         Input::Ended { request, .. } => drop(running.requests.remove(request)),
@@ -174,6 +176,10 @@ impl Handler<Carried> for Coordinator {
                         _ => {}
                     }
                     running.transfer.handle(now, fact);
+                }
+                let bytes = running.transfer.progress().bytes_done.saturating_sub(before);
+                if let Some(peer) = fetch.peer.filter(|_| bytes > 0) {
+                    self.agenda(agenda::Input::Moved { peer, bytes });
                 }
                 self.drive(&player, ctx);
             }

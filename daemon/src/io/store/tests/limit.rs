@@ -24,6 +24,22 @@ fn the_longest_unused_goes_first() {
 }
 
 #[test]
+fn what_nobody_used_goes_before_all_that_was_used_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open_with(dir.path(), 10 * KIB);
+    let hashes: Vec<_> = (0..8).map(|n| receive(&store, &bytes(n, 1024)).unwrap()).collect();
+    store.unused(&hashes[5..]);
+    store.touch(&hashes[7..]);
+    drop(store);
+    store = open_with(dir.path(), 10 * KIB);
+    assert!(store.has_room(2 * KIB) && !store.has_room(2 * KIB + 1) && store.has_room(0));
+    assert_eq!(store.stats().files, 8, "to ask makes no room");
+    store.reserve(4 * KIB).unwrap();
+    let left: Vec<_> = hashes.iter().map(|hash| store.contains(hash)).collect();
+    assert_eq!(left, [true, true, true, true, true, false, false, true]);
+}
+
+#[test]
 fn pinned_and_open_blobs_stay() {
     let dir = tempfile::tempdir().unwrap();
     let store = open_with(dir.path(), 10 * KIB);

@@ -1,0 +1,41 @@
+//! `nearby set|list|clear`: who is near, so that their looks come first. A plugin says it by itself.
+
+use crate::{
+    cli::NearbyCommand,
+    exit::{Exit, Failure},
+    render::Page,
+    words,
+};
+use fyteclub_client::{Client, Nearby, SetNearby};
+
+pub async fn run(client: &Client, page: &Page, command: NearbyCommand) -> Result<Exit, Failure> {
+    let set = |players, minutes: u32| SetNearby {
+        players: Some(players),
+        keep_secs: Some(minutes.saturating_mul(60)),
+        ..SetNearby::default()
+    };
+    let nearby = match command {
+        NearbyCommand::Set { players, minutes } => client.set_nearby(set(players, minutes)).await?,
+        NearbyCommand::List => client.nearby().await?,
+        NearbyCommand::Clear => client.set_nearby(set(Vec::new(), 0)).await?,
+    };
+    page.show(&nearby, text)?;
+    Ok(Exit::Done)
+}
+
+fn text(nearby: &Nearby) -> String {
+    let rows: Vec<_> = (nearby.contacts.iter())
+        .map(|near| {
+            let link = if near.online { "connected" } else { "not connected" };
+            [near.player.to_string(), words::distance(near.distance), link.to_owned()]
+        })
+        .collect();
+    let mut text = match rows.is_empty() {
+        true => "No contact is near.\n".to_owned(),
+        false => words::table(0, &rows),
+    };
+    if nearby.others > 0 {
+        text += &format!("No contacts of yours: {} of those who were named.\n", nearby.others);
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! What prefetch may bring: bytes of the last day that nobody has used yet.
+
+use crate::{id::PeerId, limit::PREFETCH_AGE};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// What comes of one player no later than this after the last is counted with it, as of now.
+const GRAIN: Duration = Duration::from_secs(600);
+
+#[derive(Debug)]
+pub(super) struct Budget {
+    most: u64,
+    spent: VecDeque<Spent>,
+}
+
+#[derive(Debug)]
+struct Spent {
+    at: Instant,
+    peer: PeerId,
+    bytes: u64,
+}
+
+impl Budget {
+    pub fn new(most: u64) -> Self {
+        Self { most, spent: VecDeque::new() }
+    }
+
+    pub fn left(&self) -> u64 {
+        self.most.saturating_sub(self.spent.iter().map(|spent| spent.bytes).sum())
+    }
+
+    pub fn spend(&mut self, now: Instant, peer: PeerId, bytes: u64) {
+        match self.spent.back_mut() {
+            Some(last) if last.peer == peer && now < last.at + GRAIN => {
+                (last.at, last.bytes) = (now, last.bytes + bytes);
+            }
+            _ if bytes > 0 => self.spent.push_back(Spent { at: now, peer, bytes }),
+            _ => {}
+        }
+    }
+
+    /// What was brought of this player is of use.
+    pub fn give_back(&mut self, peer: &PeerId) {
+        self.spent.retain(|spent| spent.peer != *peer);
+    }
+
+    pub fn forget_old(&mut self, now: Instant) {
+        self.spent.retain(|spent| now < spent.at + PREFETCH_AGE);
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        self.spent.front().map(|spent| spent.at + PREFETCH_AGE)
+    }
+}

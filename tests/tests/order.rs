@@ -1,0 +1,287 @@
+//! Whose look comes first: the nearest; who is asked for before anybody; and in advance only what there is nothing better
+//! to do than.
+
+use fyteclub_client::{
+    BlobHash, Client, Event, Events, Fetched, LimitsChange, NearPlayer, PlayerName, Reason, SetNearby,
+    Transfers,
+};
+use fyteclub_tests::{
+    Resident, Town, eventually,
+    mods::{Mod, Written, arrived, assert_same},
+    within,
+};
+use std::path::PathBuf;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+async fn limit(resident: &Resident, down: Option<u64>) {
+    let download = Some(down.map(|bytes| bytes.try_into().expect("above the floor")));
+    resident.client().set_limits(LimitsChange { download, ..LimitsChange::default() }).await.expect("set");
+}
+
+fn near(near: &[(&Resident, f64)]) -> SetNearby {
+    let player = |(resident, distance): &(&Resident, f64)| NearPlayer {
+        player: resident.player.clone(),
+        distance: (*distance).try_into().expect("a distance"),
+    };
+    SetNearby { players: Some(near.iter().map(player).collect()), ..SetNearby::default() }
+}
+
+/// Publishes, and waits until that is told of at the other end of these events.
+async fn publish_heard(
+    events: &mut Events,
+    friend: &Resident,
+    folder: PathBuf,
+    seed: u64,
+    files: usize,
+    len: u64,
+) -> Written {
+    let look = Mod::of_noise(folder, seed, files, len as usize).write();
+    let published = friend.publish(&look.folder).await.appearance;
+    within("a look is told of", async {
+        while let Some(event) = events.next().await {
+            if matches!(event.expect("an event"), Event::PeerLook { appearance, .. } if appearance == Some(published)) {
+                return;
+            }
+        }
+        panic!("the events ended")
+    })
+    .await;
+    look
+}
+
+/// Friends with a link, and nothing to fetch: what they show is here.
+async fn acquainted(town: &Town, here: &Resident, name: &str, seed: u64) -> Resident {
+    let friend = town.resident(name).await;
+    here.befriend(&friend).await;
+    friend.publish(&Mod::of_noise(town.path(&format!("small{seed}")), seed, 1, 1000).write().folder).await;
+    here.fetch(&friend.player).await;
+    friend
+}
+
+async fn publish(friend: &Resident, folder: PathBuf, seed: u64, files: usize, len: u64) -> Written {
+    let look = Mod::of_noise(folder, seed, files, len as usize).write();
+    friend.publish(&look.folder).await;
+    look
+}
+
+async fn transfers(resident: &Resident) -> Transfers {
+    resident.client().transfers().await.expect("transfers")
+}
+
+fn moving(transfers: &Transfers) -> Vec<PlayerName> {
+    transfers.downloads.iter().map(|now| now.player.clone()).collect()
+}
+
+fn waiting(transfers: &Transfers) -> Vec<PlayerName> {
+    transfers.waiting.iter().map(|next| next.player.clone()).collect()
+}
+
+fn names(residents: &[&Resident]) -> Vec<PlayerName> {
+    residents.iter().map(|resident| resident.player.clone()).collect()
+}
+
+async fn ready(events: &mut Events, look: BlobHash) {
+    within("the look is here", async {
+        while let Some(event) = events.next().await {
+            match event.expect("an event") {
+                Event::AppearanceReady { appearance, .. } if appearance == look => return,
+                Event::TransferFailed { error, .. } => panic!("{error}"),
+                _ => {}
+            }
+        }
+        panic!("the events ended")
+    })
+    .await;
+}
+
+/// It is here, and to ask for it moves nothing.
+async fn is_here(here: &Resident, friend: &Resident, look: &Written) -> Fetched {
+    let fetched = here.fetch(&friend.player).await;
+    assert_eq!((fetched.bytes_fetched, fetched.bytes_transferred), (0, 0), "{:?}", fetched.sources);
+    assert_same(&arrived(&fetched), &look.content);
+    fetched
+}
+
+#[tokio::test]
+async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
+    let town = Town::new().await;
+    let bob = town.resident("Bob Birch@Balmung").await;
+    let mut events = bob.client().watch().await.expect("events");
+    let (mut friends, mut looks) = (Vec::new(), Vec::new());
+    for (seed, name) in (1..).zip(["Ann", "Ben", "Cai", "Dee", "Eve", "Fay"]) {
+        let friend = acquainted(&town, &bob, &format!("{name} Friend@Balmung"), seed).await;
+        let folder = town.path(&format!("large{seed}"));
+        looks.push(publish_heard(&mut events, &friend, folder, 100 + seed, 2, 2 * MIB).await);
+        friends.push(friend);
+    }
+    let [ann, ben, cai, dee, eve, fay] = friends.as_slice() else { panic!("six") };
+    assert_eq!(transfers(&bob).await.waiting, [], "nobody needs them");
+    limit(&bob, Some(256 * KIB)).await;
+
+    // In no order: it is the distance that counts.
+    let far = [(fay, 60.0), (cai, 30.0), (ann, 10.0), (eve, 50.0), (ben, 20.0), (dee, 40.0)];
+    let reply = bob.client().set_nearby(near(&far)).await.expect("set");
+    let matched: Vec<_> = reply.contacts.iter().map(|near| (near.player.clone(), near.online)).collect();
+    let all: Vec<_> = friends.iter().map(|friend| (friend.player.clone(), true)).collect();
+    assert_eq!((matched, reply.others), (all, 0));
+    let now =
+        eventually("four move", async || Some(transfers(&bob).await).filter(|now| now.downloads.len() == 4))
+            .await;
+    assert_eq!(moving(&now), names(&[ann, ben, cai, dee]));
+    assert_eq!(waiting(&now), names(&[eve, fay]));
+    assert!(now.downloads.iter().all(|now| now.reason == Reason::Near));
+    assert_eq!(now.waiting.first().and_then(|next| next.distance).map(f64::from), Some(50.0));
+
+    // She who was last stands right here now; he who was nearest leaves for a place behind all others.
+    let moved = [(fay, 1.0), (cai, 30.0), (ann, 70.0), (eve, 50.0), (ben, 20.0), (dee, 40.0)];
+    bob.client().set_nearby(near(&moved)).await.expect("set");
+    let now = eventually("she moves", async || {
+        Some(transfers(&bob).await).filter(|now| moving(now).contains(&fay.player))
+    })
+    .await;
+    assert_eq!(moving(&now), names(&[ben, cai, dee, fay]));
+    assert_eq!(waiting(&now), names(&[eve, ann]));
+
+    limit(&bob, None).await;
+    eventually("all are here", async || {
+        let now = transfers(&bob).await;
+        (now.downloads.is_empty() && now.waiting.is_empty()).then_some(())
+    })
+    .await;
+    for (friend, look) in friends.iter().zip(&looks) {
+        is_here(&bob, friend, look).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_near_is_looked_for_and_fetched_until_the_client_that_said_so_leaves() {
+    let town = Town::new().await;
+    let bob = town.resident("Bob Birch@Balmung").await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
+    let published = alice.publish(&look.folder).await.appearance;
+    let mut events = bob.client().watch().await.expect("events");
+    let plugin = Client::connect(bob.ipc()).await.expect("connected");
+    let mut set = near(&[(&alice, 3.0)]);
+    let stranger =
+        NearPlayer { player: "Stran Ger@Nowhere".parse().expect("a name"), distance: Default::default() };
+    set.players.get_or_insert_default().push(stranger);
+    let reply = plugin.set_nearby(set).await.expect("set");
+    assert_eq!((reply.contacts.len(), reply.others), (1, 1));
+    ready(&mut events, published).await;
+    is_here(&bob, &alice, &look).await;
+
+    // What she changes to follows by itself.
+    let other = Mod::of_noise(town.path("other"), 2, 2, 100_000).write();
+    let published = alice.publish(&other.folder).await.appearance;
+    ready(&mut events, published).await;
+    is_here(&bob, &alice, &other).await;
+
+    drop(plugin);
+    eventually("nobody is near any more", async || {
+        bob.client().nearby().await.expect("a list").contacts.is_empty().then_some(())
+    })
+    .await;
+    let kept = SetNearby { keep_secs: Some(60), ..near(&[(&alice, 5.0)]) };
+    Client::connect(bob.ipc()).await.expect("connected").set_nearby(kept).await.expect("set");
+    let reply = bob.client().set_nearby(SetNearby::default()).await.expect("set");
+    assert_eq!(reply.contacts.len(), 1, "a program that ended wished it to stay");
+}
+
+#[tokio::test]
+async fn what_was_brought_in_advance_need_not_travel_any_more() {
+    let town = Town::new().await;
+    let mut bob = town.house("Bob Birch@Balmung").config("prefetch_budget = \"64 MiB\"");
+    bob.start().await;
+    let alice = acquainted(&town, &bob, "Alice Ashe@Gilgamesh", 1).await;
+    let mut events = bob.client().watch().await.expect("events");
+    let look = publish(&alice, town.path("mod"), 2, 5, 300 * KIB).await;
+    all_but_shown(&bob, 6, 1).await;
+    is_here(&bob, &alice, &look).await;
+    let told = within("she shows", async {
+        loop {
+            match events.next().await.expect("events").expect("an event") {
+                Event::AppearanceReady { bytes_transferred, .. } => return bytes_transferred,
+                Event::AppearanceOffered { missing_bytes, .. } => assert_eq!(missing_bytes, 0),
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(told.await, 0, "a plugin hears of what was asked for, and of nothing before");
+}
+
+/// Waits until so many files are here, and no more of them in use than what is shown.
+async fn all_but_shown(resident: &Resident, files: u64, shown: u64) {
+    eventually(&format!("{files} files are here"), async || {
+        let cache = resident.client().cache_stats().await.expect("stats");
+        ((cache.files, cache.pinned) == (files, shown)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_small_budget_brings_small_looks_only() {
+    let town = Town::new().await;
+    let mut bob = town.house("Bob Birch@Balmung").config("prefetch_budget = \"1 MiB\"");
+    bob.start().await;
+    let alice = acquainted(&town, &bob, "Alice Ashe@Gilgamesh", 1).await;
+    let cleo = acquainted(&town, &bob, "Cleo Cedar@Balmung", 2).await;
+    let mut events = bob.client().watch().await.expect("events");
+    let large = publish_heard(&mut events, &alice, town.path("large"), 3, 4, 300 * KIB).await;
+    let small = publish(&cleo, town.path("small"), 4, 3, 300 * KIB).await;
+    all_but_shown(&bob, 5, 2).await;
+    let now = transfers(&bob).await;
+    assert_eq!((now.downloads, now.waiting), (vec![], vec![]), "what does not fit is not in line");
+    // Nor does another small one while the first has been of no use to anybody.
+    let other = publish_heard(&mut events, &cleo, town.path("other"), 5, 1, 200 * KIB).await;
+    let fetched = bob.fetch(&alice.player).await;
+    assert_eq!(fetched.bytes_fetched, 1200 * KIB, "nothing of it was here");
+    assert_same(&arrived(&fetched), &large.content);
+    let fetched = bob.fetch(&cleo.player).await;
+    assert_eq!(fetched.bytes_fetched, 200 * KIB);
+    assert_same(&arrived(&fetched), &other.content);
+    cleo.publish(&small.folder).await;
+    is_here(&bob, &cleo, &small).await;
+}
+
+#[tokio::test]
+async fn who_is_asked_for_does_not_wait_for_what_nobody_needs() {
+    const LOOK: u64 = 6 * MIB;
+    let town = Town::new().await;
+    let mut bob = town.house("Bob Birch@Balmung").config("prefetch_budget = \"64 MiB\"");
+    bob.start().await;
+    let alice = acquainted(&town, &bob, "Alice Ashe@Gilgamesh", 1).await;
+    let cleo = acquainted(&town, &bob, "Cleo Cedar@Balmung", 2).await;
+    limit(&bob, Some(MIB)).await;
+    let large = publish(&alice, town.path("large"), 3, 3, LOOK / 3).await;
+    let came = eventually("hers comes in advance", async || {
+        let now = transfers(&bob).await;
+        let now = now.downloads.first().filter(|now| now.bytes_done > MIB)?;
+        assert_eq!((&now.player, now.reason), (&alice.player, Reason::Prefetch));
+        Some(now.bytes_done)
+    })
+    .await;
+    let (client, player) = (bob.client().clone(), cleo.player.clone());
+    // She publishes and is asked for at once: what would come in advance is asked for by then.
+    let wanted = publish(&cleo, town.path("wanted"), 4, 2, MIB).await;
+    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let now = eventually("what was asked for moves", async || {
+        Some(transfers(&bob).await).filter(|now| moving(now).contains(&cleo.player))
+    })
+    .await;
+    assert_eq!((moving(&now), waiting(&now)), (names(&[&cleo]), names(&[&alice])));
+    assert!(now.downloads.iter().all(|now| now.reason == Reason::Asked));
+    let fetched = within("it is here", fetch).await.expect("no panic").expect("fetched");
+    assert_same(&arrived(&fetched), &wanted.content);
+    limit(&bob, None).await;
+    all_but_shown(&bob, 7, 3).await;
+    let again = eventually("she is told what she sent", async || {
+        let now = alice.client().transfers().await.expect("transfers");
+        now.uploads.first().map(|upload| upload.bytes)
+    });
+    assert!(again.await < LOOK + MIB + came / 4, "what had come was sent again");
+    is_here(&bob, &alice, &large).await;
+}
