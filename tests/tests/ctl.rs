@@ -100,7 +100,7 @@ async fn a_look_by_hand() {
     let asked = json(&bob, &["contacts", "add", nobody]);
     has_keys(&asked, "player standing since online");
     assert_eq!((asked["standing"].as_str(), asked["peerId"].is_null()), (Some("requested"), true));
-    complains(&["fetch", nobody], 1, "not answered yet");
+    complains(&["fetch", nobody], 4, "not answered yet");
     complains(&["contacts", "add", nobody], 1, "already");
     complains(&["contacts", "accept", nobody], 1, "was asked");
     complains(&["contacts", "block", nobody], 1, "only a key");

@@ -1,6 +1,6 @@
 //! Stream → verify → store: carries one request to a peer and what comes of it.
 
-use super::{JOB_BYTES, JOB_RECORDS, blocking, compression, pace::Pacer};
+use super::{JOB_BYTES, JOB_RECORDS, compression, pace::Pacer};
 use crate::io::{
     quic::{
         Link,
@@ -30,7 +30,7 @@ use std::{
 };
 use tokio::{
     io::AsyncReadExt,
-    task::{JoinError, JoinHandle},
+    task::{JoinError, JoinHandle, spawn_blocking},
 };
 
 /// Between two words to the machine that bytes come which are no whole chunk yet, or that this side holds them back.
@@ -256,10 +256,10 @@ async fn carry(
         if records.is_empty() {
             return Ok(End::Complete);
         }
-        job = tokio::spawn(blocking(move || {
+        job = spawn_blocking(move || {
             let outcome = sink.take(records);
             (sink, outcome)
-        }));
+        });
     }
 }
 

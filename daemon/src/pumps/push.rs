@@ -42,6 +42,7 @@ use std::{
     time::Duration,
     vec,
 };
+use tokio::task::spawn_blocking;
 
 /// How long a peer may take to say what it wants, once it opened a stream.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
@@ -225,10 +226,10 @@ impl Push {
             changed: self.changed,
         };
         let room = Room::take();
-        let mut job = tokio::spawn(blocking(move || {
+        let mut job = spawn_blocking(move || {
             let records = source.records(room);
             (source, records)
-        }));
+        });
         loop {
             let Ok((mut source, mut records)) = job.await else { return Err(StreamError::Short) };
             if records.is_empty() {
@@ -237,10 +238,10 @@ impl Push {
             link.sending();
             // The next job runs while this one's bytes are written.
             let room = Room::take();
-            job = tokio::spawn(blocking(move || {
+            job = spawn_blocking(move || {
                 let records = source.records(room);
                 (source, records)
-            }));
+            });
             out.write(send, &mut records).await?;
         }
     }

@@ -116,8 +116,10 @@ impl Handler<Want> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: Want, ctx: &mut Self::Context) {
+        self.joined |= self.is_dialling();
         self.reach.handle(Instant::now(), random(), reach::Input::Want);
         self.drive(ctx);
+        self.look_again();
     }
 }
 
@@ -127,7 +129,11 @@ impl Handler<DialAt> for Peer {
     fn handle(&mut self, at: DialAt, ctx: &mut Self::Context) {
         match at {
             DialAt::Known(addrs) => self.dial(addrs, None, ctx),
-            DialAt::Guess { addr, cause } => self.dial(vec![addr], Some(cause), ctx),
+            DialAt::Guess { addr, cause } => {
+                self.guessing = true;
+                self.dial(vec![addr], Some(cause), ctx);
+                self.look_again();
+            }
             DialAt::Unknown { cause } => self.dial_failed(cause, true, ctx),
         }
     }

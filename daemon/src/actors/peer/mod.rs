@@ -144,6 +144,10 @@ pub struct Peer {
     /// Questions for an appearance or for holdings that are under way.
     asks: usize,
     vigil: Vigil,
+    /// Dialled where they were last, because no phone book knew better.
+    guessing: bool,
+    /// Somebody came to want the peer while it was tried for already.
+    joined: bool,
     /// The link that was silent for too long, and what had come over it.
     doubted: Option<(usize, u64)>,
     changed: Changed,
@@ -174,6 +178,8 @@ impl Peer {
             pulls: HashMap::new(),
             asks: 0,
             vigil: Vigil::new(Instant::now()),
+            guessing: false,
+            joined: false,
             doubted: None,
             changed,
             consent,
@@ -422,11 +428,22 @@ impl Peer {
                 Ok(Err(error)) => (error.to_string(), false),
                 Err(_) => (NO_ANSWER.into(), true),
             };
+            if hopeless.is_some() {
+                (peer.guessing, peer.joined) = (false, false);
+            }
             match hopeless {
                 Some(cause) => peer.dial_failed(cause, false, ctx),
                 None => peer.dial_failed(cause, again, ctx),
             }
         }));
+    }
+
+    /// Has the phone books asked beside a guess, for whoever came after they were asked last: they may know by now, and
+    /// where nobody is any more takes seconds to be silent.
+    fn look_again(&mut self) {
+        if self.is_dialling() && self.guessing && std::mem::take(&mut self.joined) {
+            self.facts.do_send(PeerFact::AddressNeeded { peer: self.id });
+        }
     }
 
     /// Whether somebody waits for a link that is not there yet.

@@ -1,6 +1,7 @@
 //! The one UDP socket and the one QUIC endpoint on it, listening and dialling.
 
 use super::{
+    bundle::Bundling,
     congestion::{INITIAL_WINDOW, Knee},
     tls::{self, Certificate, TlsError},
     window::{self, Traffic},
@@ -8,8 +9,8 @@ use super::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX};
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
     congestion::{ControllerFactory, CubicConfig},
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -97,7 +98,10 @@ impl QuicEndpoint {
         // So that the first byte tells QUIC from whatever else will share the socket (RFC 9443).
         config.grease_quic_bit(false);
         config.max_udp_payload_size(LOOPBACK_PACKET).expect("far above the least that QUIC allows");
-        let endpoint = Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(bind)?;
+        let socket = Bundling::new(TokioRuntime.wrap_udp_socket(socket).map_err(bind)?);
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime).map_err(bind)?;
         let local = endpoint.local_addr().map_err(bind)?;
         let (certificate, traffic) = (Arc::new(certificate), Arc::default());
         Ok(Self { endpoint, certificate, far, loopback, local, buffers, traffic })

@@ -1,6 +1,7 @@
 //! QUIC: the endpoint, its TLS, its congestion controller, and frames on a stream. Nothing here decides; it carries and
 //! says what happened.
 
+mod bundle;
 pub mod congestion;
 pub mod endpoint;
 pub mod link;
