@@ -6,15 +6,39 @@ use crate::{
         coordinator::{Coordinator, requests::internal},
         peer,
     },
-    pumps::{blocking, plan},
+    io::store::Pin,
+    pumps::{
+        blocking,
+        plan::{self, Plan},
+    },
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use fyteclub_proto::{
     agenda,
-    id::{BlobHash, PeerId, PlayerName},
-    local::{Event, Fault, FaultCode},
+    id::{PeerId, PlayerName},
+    local::{
+        Event, Fault, FaultCode,
+        reply::{Fetched, SourceStatus},
+    },
 };
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+/// A look that is here, on its way to those who wait for it.
+struct Whole {
+    /// Tells its fetch from another of the same player.
+    began: Instant,
+    peer: PeerId,
+    plan: Arc<Plan>,
+    pin: Pin,
+    sources: Vec<SourceStatus>,
+    /// What came of each folder that was wished for.
+    folders: BTreeMap<PathBuf, Result<(), Fault>>,
+}
 
 impl Coordinator {
     /// Others go first; nobody waits for this one. What came stays.
@@ -33,73 +57,105 @@ impl Coordinator {
     pub(super) fn complete(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.stage = Stage::AwaitFolder;
-        let sources = fetch.sources();
+        let (began, sources) = (fetch.began, fetch.sources());
         let Some(running) = fetch.running.take() else { return };
         let Some(peer) = fetch.peer else { return };
         self.around.lending.settle(&peer, &running.plan.appearance);
-        let fresh = !running.plan.wanted.is_empty();
-        let outs: Vec<PathBuf> = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone()).collect();
-        let (store, plan, name) = (self.store().clone(), running.plan, player.clone());
-        let pin = store.pin(plan.look.blobs().into_keys());
-        let brought: Vec<BlobHash> = plan.wanted.iter().map(|wanted| wanted.hash).collect();
-        let report = self.tell(&peer).map(|actor| actor.send(peer::Report));
+        let pin = self.store().pin(running.plan.look.blobs().into_keys());
+        let whole = Whole { began, peer, plan: running.plan, pin, sources, folders: BTreeMap::new() };
+        self.hand_out(player.clone(), whole, ctx);
+    }
+
+    /// Writes the folders that are wished by now; who asks meanwhile gets the next round.
+    fn hand_out(&mut self, player: PlayerName, mut whole: Whole, ctx: &mut Context<Self>) {
+        let Some(fetch) = self.fetches.get(&player) else { return };
+        let outs = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone());
+        let outs: BTreeSet<PathBuf> = outs.filter(|out| !whole.folders.contains_key(out)).collect();
+        let report = self.tell(&whole.peer).map(|actor| actor.send(peer::Report));
+        let (store, plan, name) = (self.store().clone(), whole.plan.clone(), player.clone());
         let finishing = async move {
             let path = match report {
-                Some(report) if fresh => report.await.ok().and_then(|status| status.path),
+                Some(report) if !plan.wanted.is_empty() => report.await.ok().and_then(|status| status.path),
                 Some(_) | None => None,
             };
             let written = blocking(move || {
-                let written = outs.iter().try_for_each(|out| plan::write(&store, &plan, &name, out));
-                written.map(|()| plan::reply(&store, &plan, &name))
+                let write = |out: PathBuf| {
+                    let written = plan::write(&store, &plan, &name, &out);
+                    (out, written.map_err(|error| Fault::new(FaultCode::Io, error.to_string())))
+                };
+                let folders: Vec<_> = outs.into_iter().map(write).collect();
+                (folders, plan::reply(&store, &plan, &name))
             });
             (path, written.await)
         };
-        let player = player.clone();
-        ctx.spawn(finishing.into_actor(self).map(move |(path, written), coordinator, _| {
-            // It was given up meanwhile, and may have begun anew.
-            let ends = |fetch: &Fetch| fetch.stage == Stage::AwaitFolder;
-            if !coordinator.fetches.get(&player).is_some_and(ends) {
-                return;
-            }
-            let Some(fetch) = coordinator.fetches.remove(&player) else { return };
-            let end = match &written {
-                Ok(Some(fetched)) => agenda::End::Here(fetched.appearance),
-                _ => agenda::End::Failed,
-            };
-            match fetch.spare {
-                true => coordinator.store().unused(&brought),
-                false => drop(coordinator.shown.insert(player.clone(), pin)),
-            }
-            let result = match written {
-                Ok(Some(mut fetched)) => {
-                    fetched.seconds = fetch.began.elapsed().as_secs_f64();
-                    fetched.bytes_transferred = fetch.wire;
-                    fetched.bytes_fetched = fetch.fetched;
-                    fetched.path = path;
-                    fetched.sources = sources;
-                    if !fetch.spare {
-                        coordinator.bus.publish(Event::AppearanceReady {
-                            player,
-                            appearance: fetched.appearance,
-                            files: fetched.files.len() as u64,
-                            bytes: fetched.bytes_total,
-                            bytes_transferred: fetch.wire,
-                        });
-                    }
-                    Ok(fetched)
-                }
-                Ok(None) => Err(internal()),
-                Err(error) => Err(Fault::new(FaultCode::Io, error.to_string())),
-            };
-            for waiter in fetch.waiters {
-                let told = result.clone().map(|mut fetched| {
-                    fetched.out = waiter.out.map(|out| out.to_string_lossy().into_owned());
-                    fetched
-                });
-                waiter.answer.send(told).ok();
-            }
-            coordinator.agenda(agenda::Input::Ended { peer, end });
+        ctx.spawn(finishing.into_actor(self).map(move |(path, (folders, fetched)), coordinator, ctx| {
+            whole.folders.extend(folders);
+            let told = fetched.map(|fetched| Fetched { path, ..fetched });
+            coordinator.handed_out(player, whole, told, ctx);
         }));
+    }
+
+    /// Answers whose folder is written, or who wished for none.
+    fn handed_out(
+        &mut self,
+        player: PlayerName,
+        whole: Whole,
+        told: Option<Fetched>,
+        ctx: &mut Context<Self>,
+    ) {
+        // It was given up meanwhile, and may have begun anew.
+        let ends = |fetch: &&mut Fetch| fetch.stage == Stage::AwaitFolder && fetch.began == whole.began;
+        let Some(fetch) = self.fetches.get_mut(&player).filter(ends) else { return };
+        let told = told.map(|fetched| Fetched {
+            seconds: fetch.began.elapsed().as_secs_f64(),
+            bytes_transferred: fetch.wire,
+            bytes_fetched: fetch.fetched,
+            sources: whole.sources.clone(),
+            ..fetched
+        });
+        for waiter in std::mem::take(&mut fetch.waiters) {
+            let folder = waiter.out.as_ref().map(|out| whole.folders.get(out).cloned());
+            let answer = match (folder, &told) {
+                (Some(None), Some(_)) => {
+                    fetch.waiters.push(waiter);
+                    continue;
+                }
+                (_, None) => Err(internal()),
+                (Some(Some(Err(fault))), _) => Err(fault),
+                (Some(Some(Ok(()))) | None, Some(fetched)) => {
+                    let out = waiter.out.map(|out| out.to_string_lossy().into_owned());
+                    Ok(Fetched { out, ..fetched.clone() })
+                }
+            };
+            waiter.answer.send(answer).ok();
+        }
+        if !fetch.waiters.is_empty() {
+            return self.hand_out(player, whole, ctx);
+        }
+        let Some(fetch) = self.fetches.remove(&player) else { return };
+        match fetch.spare {
+            true => {
+                let brought: Vec<_> = whole.plan.wanted.iter().map(|wanted| wanted.hash).collect();
+                self.store().unused(&brought);
+            }
+            false => drop(self.shown.insert(player.clone(), whole.pin)),
+        }
+        let end = match told {
+            Some(fetched) => {
+                if !fetch.spare {
+                    self.bus.publish(Event::AppearanceReady {
+                        player,
+                        appearance: fetched.appearance,
+                        files: fetched.files.len() as u64,
+                        bytes: fetched.bytes_total,
+                        bytes_transferred: fetch.wire,
+                    });
+                }
+                agenda::End::Here(fetched.appearance)
+            }
+            None => agenda::End::Failed,
+        };
+        self.agenda(agenda::Input::Ended { peer: whole.peer, end });
     }
 
     /// Ends a fetch without a look.
