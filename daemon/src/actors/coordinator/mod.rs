@@ -13,6 +13,7 @@ mod order;
 mod publish;
 mod report;
 pub mod requests;
+mod shown;
 mod speed;
 pub mod transfers;
 
@@ -26,13 +27,7 @@ use super::{
 use crate::{
     consent::Consent,
     event::Bus,
-    io::{
-        contacts::ContactsFile,
-        identity::Identity,
-        limits::LimitsFile,
-        quic::tls,
-        store::{Pin, Store},
-    },
+    io::{contacts::ContactsFile, identity::Identity, limits::LimitsFile, quic::tls, store::Store},
     offer::Offer,
     pumps::push::Changed,
     served::Served,
@@ -51,6 +46,7 @@ use fyteclub_proto::{
     phonebook::Listing,
 };
 use publish::Own;
+use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
@@ -117,8 +113,7 @@ pub struct Coordinator {
     /// Whose look is fetched now.
     agenda: Agenda,
     nearby: nearby::Claims,
-    /// The latest look of each player stays in the cache while the daemon runs: the game has its files open.
-    shown: HashMap<PlayerName, Pin>,
+    shown: Shown,
     room: cache::Room,
     uploads: transfers::Uploads,
     limits: LimitsFile,
@@ -151,7 +146,7 @@ impl Coordinator {
             fetches: HashMap::new(),
             agenda: Agenda::new(birth.prefetch_budget, Instant::now()),
             nearby: nearby::Claims::default(),
-            shown: HashMap::new(),
+            shown: Shown::default(),
             room: cache::Room::default(),
             uploads: transfers::Uploads::default(),
             limits: birth.limits,

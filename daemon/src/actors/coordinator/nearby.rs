@@ -123,7 +123,17 @@ impl Coordinator {
         contacts.iter().for_each(|(_, player, _)| self.needed(player));
     }
 
+    /// Lets go of the looks that are not shown any more, for one that needs room.
+    pub(super) fn let_go_of_unseen(&mut self) {
+        let now = Instant::now();
+        self.shown.seen(self.nearby.all().into_keys(), now);
+        self.shown.let_go(now);
+    }
+
     pub(super) fn expire_nearby(&mut self, now: Instant) {
+        if self.nearby.until.is_some_and(|until| now >= until) {
+            self.shown.seen(self.nearby.all().into_keys(), now);
+        }
         if self.nearby.expire(now) {
             self.say_nearby();
         }
@@ -145,7 +155,10 @@ impl Handler<ChangeNearby> for Coordinator {
     type Result = Answer<Nearby>;
 
     fn handle(&mut self, ask: ChangeNearby, _: &mut Context<Self>) -> Self::Result {
-        self.nearby.change(ask.client, ask.change, Instant::now())?;
+        let now = Instant::now();
+        // Until now they were near; from now on it counts how long they are not.
+        self.shown.seen(self.nearby.all().into_keys(), now);
+        self.nearby.change(ask.client, ask.change, now)?;
         self.say_nearby();
         Ok(self.nearby_reply())
     }
@@ -163,6 +176,7 @@ impl Handler<ClientLeft> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, left: ClientLeft, _: &mut Context<Self>) {
+        self.shown.seen(self.nearby.all().into_keys(), Instant::now());
         if self.nearby.own.remove(&left.0).is_some() {
             self.say_nearby();
         }

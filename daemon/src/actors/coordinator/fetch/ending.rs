@@ -138,7 +138,7 @@ impl Coordinator {
                 let brought: Vec<_> = whole.plan.wanted.iter().map(|wanted| wanted.hash).collect();
                 self.store().unused(&brought);
             }
-            false => drop(self.shown.insert(player.clone(), whole.pin)),
+            false => self.shown.show(player.clone(), whole.pin, Instant::now()),
         }
         let end = match told {
             Some(fetched) => {

@@ -396,6 +396,7 @@ impl Coordinator {
                 return;
             }
         };
+        self.let_go_of_unseen();
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
         fetch.stage = Stage::AwaitPlan;
         let room = if fetch.spare { plan::Room::Spare } else { plan::Room::Make };
