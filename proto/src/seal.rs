@@ -167,22 +167,23 @@ impl NonceCounter {
     }
 }
 
-/// When the sending key changes: every [`EPOCH_TIME`] or [`EPOCH_BYTES`]. Streams that began keep the key they began with.
+/// When the sending key changes: every [`EPOCH_TIME`], or so many bytes, [`EPOCH_BYTES`] at most. Streams that began keep the key they began with.
 #[derive(Debug)]
 pub struct EpochClock {
     epoch: u32,
     since: Instant,
     bytes: u64,
+    most: u64,
 }
 
 impl EpochClock {
-    pub fn new(now: Instant) -> Self {
-        Self { epoch: 0, since: now, bytes: 0 }
+    pub fn new(now: Instant, most: u64) -> Self {
+        Self { epoch: 0, since: now, bytes: 0, most: most.min(EPOCH_BYTES) }
     }
 
     /// The epoch for a stream that begins now and will carry about `bytes`.
     pub fn epoch(&mut self, now: Instant, bytes: u64) -> u32 {
-        if now.duration_since(self.since) >= EPOCH_TIME || self.bytes >= EPOCH_BYTES {
+        if now.duration_since(self.since) >= EPOCH_TIME || self.bytes >= self.most {
             self.epoch += 1;
             self.since = now;
             self.bytes = 0;
@@ -239,7 +240,7 @@ mod tests {
     fn keys_change_by_time_and_by_volume() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let start = Instant::now();
-        let mut clock = EpochClock::new(start);
+        let mut clock = EpochClock::new(start, u64::MAX);
         assert_eq!(clock.epoch(start, 1), 0);
         assert_eq!(clock.epoch(start + EPOCH_TIME, EPOCH_BYTES), 1);
         assert_eq!(clock.epoch(start + EPOCH_TIME, 1), 2);

@@ -18,6 +18,7 @@ pub struct Resident {
     ipc: String,
     phonebooks: Vec<String>,
     config: String,
+    env: Vec<(&'static str, String)>,
     process: Option<Process>,
     client: Option<Client>,
     log: PathBuf,
@@ -39,6 +40,7 @@ impl Resident {
             phonebooks: vec![phonebook.to_owned()],
             // Stories count what a fetch brings; those of fetching in advance say so.
             config: "heartbeat = 1\nprefetch_budget = 0\n".into(),
+            env: Vec::new(),
             process: None,
             client: None,
             log: town.path().join(format!("{name}.stderr")),
@@ -54,6 +56,12 @@ impl Resident {
         self.config = others.flat_map(|line| [line, "\n"]).collect();
         self.config += line;
         self.config.push('\n');
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.env.push((name, value.to_string()));
         self
     }
 
@@ -81,6 +89,7 @@ impl Resident {
     /// As a person would start it, before anything is waited for.
     pub fn command(&self) -> Command {
         let mut command = Command::new(program("fyteclubd"));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.arg("run").arg("--data-dir").arg(&self.data_dir);
         command.args(["--player", self.player.as_str()]);
         command.args(self.phonebooks.iter().flat_map(|url| ["--phonebook", url]));

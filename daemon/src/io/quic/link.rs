@@ -10,7 +10,7 @@ use fyteclub_proto::{
     local::reply::PathKind,
     pace::Direction,
     peer::CloseCode,
-    seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
+    seal::{EPOCH_BYTES, EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
@@ -42,6 +42,12 @@ struct Sending {
     key: Arc<EpochKey>,
 }
 
+/// What a story sets to see keys change within seconds. Not so few that streams under way could be two keys apart.
+fn key_bytes() -> u64 {
+    let asked = std::env::var("FYTECLUB_DATA_KEY_BYTES").ok().and_then(|bytes| bytes.parse().ok());
+    asked.unwrap_or(EPOCH_BYTES).max(32 << 20)
+}
+
 impl Link {
     /// `None` when the other side proved no key, which TLS does not let happen.
     pub fn new(connection: Connection, end: End, traffic: Arc<Traffic>) -> Option<Self> {
@@ -49,8 +55,8 @@ impl Link {
         let mut exported = [0; 32];
         connection.export_keying_material(&mut exported, EXPORTER_LABEL, b"").ok()?;
         let secret = LinkSecret::new(exported, end);
-        let sending =
-            Sending { clock: EpochClock::new(Instant::now()), epoch: 0, key: Arc::new(secret.sealing(0)) };
+        let clock = EpochClock::new(Instant::now(), key_bytes());
+        let sending = Sending { clock, epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
         let near = connection.remote_address().ip().to_canonical().is_loopback();
@@ -76,6 +82,7 @@ impl Link {
         let mut sending = self.keys.sending.lock().unwrap_or_else(PoisonError::into_inner);
         let epoch = sending.clock.epoch(Instant::now(), bytes);
         if epoch != sending.epoch {
+            tracing::debug!(peer = %self.peer.short(), epoch, "the data key changes");
             sending.epoch = epoch;
             sending.key = Arc::new(self.keys.secret.sealing(epoch));
         }
