@@ -22,6 +22,7 @@ use crate::{
         quic::{QuicEndpoint, tls::Certificate},
         store::{Store, StoreConfig},
     },
+    ledger::Accounts,
     lending::Lending,
     offer::Offer,
     pumps::pace::Pacer,
@@ -104,6 +105,7 @@ impl App {
             offer: current_offer,
             identity: identity.clone(),
             lending: Lending::default(),
+            accounts: Accounts::default(),
             compression: config.compression,
             pacer: Pacer::start(limits.limits()),
         };

@@ -15,6 +15,7 @@ pub mod consent;
 pub mod demo;
 pub mod event;
 pub mod io;
+pub mod ledger;
 pub mod lending;
 pub mod logging;
 pub mod offer;

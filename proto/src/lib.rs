@@ -19,6 +19,7 @@ pub mod id;
 pub mod introduction;
 pub mod invitation;
 pub mod knock;
+pub mod ledger;
 pub mod letter;
 pub mod limit;
 pub mod link_choice;

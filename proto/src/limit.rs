@@ -1,5 +1,6 @@
 //! Every maximum that crosses a boundary. A receiver applies them before it allocates or fetches.
 
+use crate::ledger::{Allowance, Item, Row};
 use std::time::Duration;
 
 /// One slice of a blob that verifies on its own. A power of two and a multiple of BLAKE3's 1 KiB chunks, so that a
@@ -98,3 +99,19 @@ pub const NEARBY_KEEP_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Longest frame of the local API: control only, never file bytes. The list of the largest look that is accepted fits.
 pub const LOCAL_FRAME_MAX: usize = 32 * 1024 * 1024;
+
+/// What one counterpart may cost a daemon. Rows are added where something new is charged, and nowhere else.
+pub const DAEMON_LEDGER: &[Row] = &[
+    // Addresses that letters or a phone book name: two lists of eight in a minute, and no scan of a network.
+    Row {
+        item: Item::Dials,
+        each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
+        all: Some(Allowance::each_second(16, 256)),
+    },
+    // Handshakes that have not ended, of one address.
+    Row { item: Item::Handshakes, each: Allowance::Held(8), all: Some(Allowance::Held(256)) },
+];
+
+/// What one address or network may cost a phone book. The budgets of requests are the operator's
+/// (`docs/decisions/0011`); what is held at once stands here.
+pub const PHONE_BOOK_LEDGER: &[Row] = &[];

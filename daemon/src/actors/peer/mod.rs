@@ -16,6 +16,7 @@ use crate::{
         quic::{Link, QuicEndpoint, endpoint::DialError},
         store::Store,
     },
+    ledger::Accounts,
     lending::Lending,
     offer::CurrentOffer,
     pumps::{
@@ -126,6 +127,7 @@ pub struct Surroundings {
     pub offer: CurrentOffer,
     pub identity: Arc<Identity>,
     pub lending: Lending,
+    pub accounts: Accounts,
     pub compression: Compression,
     pub pacer: Pacer,
 }
