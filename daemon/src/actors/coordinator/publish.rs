@@ -8,7 +8,7 @@ use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
     io::{private, store::Pin},
     offer::Offer,
-    penumbra::Choice,
+    penumbra::{Choice, ModError},
     pumps::scan::{ScanError, Scanned},
 };
 use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -278,6 +278,13 @@ fn read_if_there(path: &Path) -> Option<Vec<u8>> {
 
 fn scan_fault(error: &ScanError) -> Fault {
     match error {
+        ScanError::Mod(ModError::Room(full)) if full.is_disk_full() => Fault::new(
+            FaultCode::DiskFull,
+            format!(
+                "{error}: make room, or unpack it elsewhere and publish the folder; nothing of it was kept"
+            ),
+        ),
+        ScanError::Nothing { .. } => Fault::new(FaultCode::BadMod, error.to_string()),
         ScanError::Mod(error) => Fault::new(FaultCode::BadMod, error.to_string()),
         ScanError::Look(error) => {
             Fault::new(FaultCode::TooLarge, format!("this look cannot be shared: {error}"))
