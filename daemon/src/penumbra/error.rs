@@ -46,7 +46,7 @@ pub enum ModError {
     )]
     JsonTotal { limit: u64 },
     #[error(
-        "this mod has more than {max} {}, the most that is read; split the mod in Penumbra, or remove what you do not use of it",
+        "this mod has more than {max} {}, and more is not read; split the mod in Penumbra, or remove what you do not use of it",
         .count.says()
     )]
     TooMuch { count: Count, max: usize },

@@ -42,11 +42,11 @@ impl Count {
         match self {
             Self::Groups => "groups",
             Self::Options => "options",
-            Self::Pairs => "files and swaps in its switched-on options, or in one group,",
+            Self::Pairs => "files and swaps in what is switched on or in one group",
             Self::Manipulations => "manipulations",
             Self::ManipulationBytes => "bytes in one manipulation",
             Self::Conditions => "conditions",
-            Self::Text => "bytes of names and paths in its switched-on options, or in one group,",
+            Self::Text => "bytes of names and paths in what is switched on or in one group",
         }
     }
 
