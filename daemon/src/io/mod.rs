@@ -8,6 +8,7 @@ pub mod ipc;
 pub mod limits;
 pub mod phonebook_http;
 pub mod phonebook_live;
+pub mod plain_folder;
 pub mod private;
 pub mod quic;
 pub mod room;
