@@ -34,6 +34,10 @@ pub const EXT_KEY_BYTES_MAX: usize = 64;
 /// eight times of what comes, so this is also what a stranger can make a daemon hold for a moment.
 pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Longest JSON file of a mod, and all of one mod together, in bytes.
+pub const MOD_JSON_MAX: u64 = 4 * 1024 * 1024;
+pub const MOD_JSON_TOTAL_MAX: u64 = 32 * 1024 * 1024;
+
 /// Longest player name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 128;
 
