@@ -35,6 +35,7 @@ use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -71,6 +72,7 @@ impl App {
         let dir = &config.data_dir;
         service::raise_file_limit();
         let lock = lock(config)?;
+        close_to_others(dir)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
         let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
         let limits = LimitsFile::load(&paths::limits_file(dir), config.limits)?;
@@ -195,6 +197,22 @@ fn lock(config: &Config) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
     }
+}
+
+/// Makes the folder and what in it is nobody else's business this user's alone. The identity's file is not mended but
+/// refused, because who could read it may have.
+fn close_to_others(dir: &Path) -> anyhow::Result<()> {
+    let files = [paths::contacts_file(dir), paths::limits_file(dir), paths::published_file(dir)];
+    for path in [dir.to_owned(), paths::log_dir(dir)].into_iter().chain(files) {
+        let open = private::close_to_others(&path).with_context(|| {
+            let path = path.display();
+            format!("others may read {path}, and that cannot be changed: let it belong to this user, or choose another folder with --data-dir")
+        })?;
+        if let Some(mode) = open {
+            tracing::warn!("others could read {} (mode {mode:04o}): now they cannot", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a folder that a newer daemon has laid out differently, and says in a new one how it is laid out.
