@@ -88,8 +88,12 @@ impl App {
         );
         let books = phonebooks(config)?;
         let certificate = Certificate::new(identity.key())?;
-        let endpoint =
-            QuicEndpoint::bind(config.listen, certificate, &identity.derived_secret("stateless reset"))?;
+        let endpoint = QuicEndpoint::bind(
+            config.listen,
+            certificate,
+            &identity.derived_secret("stateless reset"),
+            config.tuning,
+        )?;
         say_buffers(&endpoint);
         let listener = local_socket(config).await?;
 

@@ -7,6 +7,7 @@
 mod disk;
 mod gate;
 pub mod hostile;
+mod lan;
 pub mod mods;
 mod process;
 mod programs;
@@ -15,6 +16,7 @@ mod town;
 
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
+pub use lan::{Lan, Machine};
 pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};

@@ -13,7 +13,7 @@ use crate::{
     consent::Consent,
     io::{
         identity::Identity,
-        quic::{Link, QuicEndpoint, endpoint::DialError},
+        quic::{QuicEndpoint, endpoint::DialError},
         store::Store,
     },
     ledger::Accounts,
@@ -202,7 +202,7 @@ impl Peer {
 
     /// Begins a conversation on a fresh connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
-        let Some(link) = Link::new(connection, end, self.around.endpoint.traffic()) else { return };
+        let Some(link) = self.around.endpoint.link(connection, end) else { return };
         let id = link.id();
         let live = Live::begin(link, self.greeting(), ctx);
         self.links.insert(id, live);

@@ -15,6 +15,7 @@ use crate::io::{
     book_clock::BookClock,
     identity::Identity,
     phonebook_http::{PhonebookError, PhonebookHttp},
+    quic::Families,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
@@ -26,7 +27,7 @@ use fyteclub_proto::{
     knock::{Knock, Note},
     letter::Attempt,
     local::reply::PhonebookStatus,
-    phonebook::{KeyChange, Listing, Register, Unregister},
+    phonebook::{KeyChange, Listing, Register, Unregister, Visibility},
     presence::{Input, Presence},
 };
 use live::Conversation;
@@ -158,8 +159,13 @@ impl PhoneBook {
         let (Some(player), Some(book)) = (player, self.books.get(index)) else { return };
         let name = listing.name_of(player);
         let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
-        let mut body =
-            Register::signed(&name, local.port(), listing.visibility(), sequence, time, identity.key());
+        // Where the phone book sees us nobody could dial a socket of the other address family.
+        let unreachable = book.observed.is_some_and(|ip| !Families::of(*local).has(ip));
+        let visibility = match listing.visibility() {
+            Visibility::Listed if unreachable => Visibility::Contacts,
+            visibility => visibility,
+        };
+        let mut body = Register::signed(&name, local.port(), visibility, sequence, time, identity.key());
         // Who has taken this key for the name needs no word of older ones, and no signatures to check.
         if !matches!(book.state, Some(Ok(()))) {
             body.key_changes.clone_from(key_changes);
