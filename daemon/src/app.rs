@@ -27,6 +27,7 @@ use crate::{
     offer::Offer,
     pumps::pace::Pacer,
     service,
+    whereabouts::Whereabouts,
 };
 use actix::{Actor, Addr};
 use anyhow::Context;
@@ -102,6 +103,7 @@ impl App {
         let cache = ModCache::new(store.clone()).start();
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).context("this machine has no randomness")?;
+        let (accounts, whereabouts) = (Accounts::default(), Whereabouts::default());
         let around = Surroundings {
             here: identity.peer_id(),
             player: config.player.clone(),
@@ -111,7 +113,7 @@ impl App {
             offer: current_offer,
             identity: identity.clone(),
             lending: Lending::default(),
-            accounts: Accounts::default(),
+            accounts: accounts.clone(),
             compression: config.compression,
             pacer: Pacer::start(limits.limits()),
         };
@@ -120,6 +122,7 @@ impl App {
             around,
             offer,
             contacts,
+            whereabouts: whereabouts.clone(),
             contact_requests: config.contact_requests,
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
@@ -142,7 +145,7 @@ impl App {
         };
         let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
-        Listener::new(endpoint.clone(), coordinator.clone().recipient()).start();
+        Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
         // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());

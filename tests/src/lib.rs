@@ -5,6 +5,7 @@
 //! them harm. The stories are in `tests/`, one to a file.
 
 mod disk;
+pub mod flood;
 mod gate;
 pub mod hostile;
 mod lan;

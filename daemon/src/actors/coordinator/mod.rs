@@ -31,6 +31,7 @@ use crate::{
     offer::Offer,
     pumps::push::Changed,
     served::Served,
+    whereabouts::Whereabouts,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -67,6 +68,7 @@ pub struct Birth {
     pub around: Surroundings,
     pub offer: watch::Sender<Option<Arc<Offer>>>,
     pub contacts: ContactsFile,
+    pub whereabouts: Whereabouts,
     pub contact_requests: Policy,
     /// As configured: invitations name them.
     pub phonebooks: Vec<String>,
@@ -133,7 +135,7 @@ impl Coordinator {
         let Birth { identity, around, offer, published_file, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
-            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts),
+            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts, birth.whereabouts),
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
