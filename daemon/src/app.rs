@@ -14,6 +14,7 @@ use crate::{
     event::Bus,
     io::{
         contacts::ContactsFile,
+        host_address,
         identity::Identity,
         ipc::{IpcError, LocalListener},
         limits::LimitsFile,
@@ -49,6 +50,9 @@ const STOP_TIME: Duration = Duration::from_millis(1200);
 /// Local clients at once: a plugin for each game window, and what people have open.
 const CLIENTS_MAX: usize = 128;
 
+/// Between two changes of this machine's addresses that are told.
+const MOVES_APART: Duration = Duration::from_secs(1);
+
 /// How long the start waits for the first answers of the phone books.
 const REGISTER_TIME: Duration = Duration::from_secs(1);
 
@@ -59,6 +63,7 @@ pub struct App {
     phone_book: Addr<PhoneBook>,
     cache: Addr<ModCache>,
     clients: tokio::task::JoinHandle<()>,
+    moves: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
     /// The folder is ours while this is held.
     _lock: File,
@@ -146,11 +151,12 @@ impl App {
         let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
+        let moves = actix::spawn(tell_moves(endpoint.clone(), phone_book.clone(), coordinator.clone()));
         // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
         let clients = actix::spawn(take_clients(listener, coordinator.clone(), identity, bus));
-        Ok(Self { endpoint, coordinator, phone_book, cache, clients, shutdown, _lock: lock })
+        Ok(Self { endpoint, coordinator, phone_book, cache, clients, moves, shutdown, _lock: lock })
     }
 
     /// Resolves when a client asks the daemon to stop.
@@ -163,6 +169,7 @@ impl App {
         service::stopping();
         // No new clients; those that are there hear of the end from the coordinator.
         self.clients.abort();
+        self.moves.abort();
         within("the phone book's client", self.phone_book.send(phone_book::Leave)).await;
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
         self.endpoint.close(CloseCode::Done as u32, STOP_TIME).await;
@@ -273,6 +280,20 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
             Ok(LocalListener::bind(&fallback).await?)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells everybody whom it concerns when this machine's addresses change; a second apart at least, because the phone
+/// books are asked each time.
+async fn tell_moves(endpoint: QuicEndpoint, phone_book: Addr<PhoneBook>, coordinator: Addr<Coordinator>) {
+    let mut watch = host_address::Watch::start();
+    loop {
+        watch.changed().await;
+        tracing::info!("this machine's addresses changed: the phone books and the peers are told");
+        endpoint.moved();
+        phone_book.do_send(phone_book::Moved);
+        coordinator.do_send(coordinator::Moved(host_address::all().into()));
+        tokio::time::sleep(MOVES_APART).await;
     }
 }
 

@@ -50,7 +50,7 @@ use publish::Own;
 use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -258,6 +258,11 @@ impl Actor for Coordinator {
 #[rtype(result = "()")]
 pub struct Introduce(pub Addr<PhoneBook>);
 
+/// This machine's addresses are these now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Moved(pub Arc<[IpAddr]>);
+
 /// Fails what is waited for and stops every peer.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -268,6 +273,16 @@ impl Handler<Introduce> for Coordinator {
 
     fn handle(&mut self, introduce: Introduce, _: &mut Self::Context) {
         self.phone_book = Some(introduce.0);
+    }
+}
+
+impl Handler<Moved> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, moved: Moved, _: &mut Self::Context) {
+        for known in self.peers.values() {
+            known.actor.do_send(peer::Moved(moved.0.clone()));
+        }
     }
 }
 

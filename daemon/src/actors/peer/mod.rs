@@ -152,6 +152,8 @@ pub struct Peer {
     joined: bool,
     /// The link that was silent for too long, and what had come over it.
     doubted: Option<(usize, u64)>,
+    /// Links that came to an address that this machine has no more.
+    stranded: Vec<usize>,
     changed: Changed,
     consent: Consent,
     served: Served,
@@ -183,6 +185,7 @@ impl Peer {
             guessing: false,
             joined: false,
             doubted: None,
+            stranded: Vec::new(),
             changed,
             consent,
             served,
@@ -196,7 +199,8 @@ impl Peer {
             player: self.around.player.clone(),
             capabilities: 0,
             published: self.around.offer.borrow().as_ref().map(|offer| offer.appearance),
-            instance: self.around.instance,
+            // What was dialled before leads to an address that may be gone: the other side takes the new link for it.
+            instance: self.around.instance.wrapping_add(self.around.endpoint.moves()),
         }
     }
 
@@ -349,6 +353,12 @@ impl Peer {
         });
         let opened = link_choice::Input::Opened { link: id, dialer: self.dialer(end), instance };
         self.choice.handle(Instant::now(), opened);
+        for stranded in std::mem::take(&mut self.stranded) {
+            if let Some(live) = self.links.get(&stranded).filter(|_| stranded != id) {
+                live.link.close(CloseCode::Silent);
+                self.choice.handle(Instant::now(), link_choice::Input::Gone { link: stranded });
+            }
+        }
         self.drive(ctx);
     }
 
