@@ -98,11 +98,12 @@ impl Hostile {
         }
     }
 
-    /// A line, unless the other side refuses.
+    /// Nothing when nobody answers, or not well, within the time that a daemon gives a dial.
     pub async fn try_dial(&self, addr: SocketAddr, peer: PeerId) -> Option<Line> {
         let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
         let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
-        Some(self.line(dialling.await.ok()?, End::Dialer))
+        let dialled = tokio::time::timeout(fyteclub_proto::reach::TRY_TIME, dialling).await;
+        Some(self.line(dialled.ok()?.ok()?, End::Dialer))
     }
 
     fn line(&self, connection: Connection, end: End) -> Line {

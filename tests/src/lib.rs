@@ -5,8 +5,10 @@
 //! them harm. The stories are in `tests/`, one to a file.
 
 mod disk;
+pub mod flood;
 mod gate;
 pub mod hostile;
+mod lan;
 pub mod mods;
 mod process;
 mod programs;
@@ -16,6 +18,7 @@ mod town;
 
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
+pub use lan::{Lan, Machine};
 pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};
