@@ -34,6 +34,16 @@ pub const EXT_KEY_BYTES_MAX: usize = 64;
 /// eight times of what comes, so this is also what a stranger can make a daemon hold for a moment.
 pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How long a signed appearance may be on its way without a byte of it moving, and the slowest rate in bytes a second at
+/// which it may move: an eighth of the lowest limit ([`crate::pace::RATE_MIN`]), which several streams may share.
+pub const DOCUMENT_STALL: Duration = Duration::from_secs(30);
+pub const DOCUMENT_RATE_MIN: u64 = 2 * 1024;
+
+/// How long an appearance of so many bytes may be on its way at the most.
+pub const fn document_time(bytes: u64) -> Duration {
+    DOCUMENT_STALL.saturating_add(Duration::from_secs(bytes / DOCUMENT_RATE_MIN))
+}
+
 /// Longest player name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 128;
 
