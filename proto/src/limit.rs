@@ -120,6 +120,20 @@ pub const DAEMON_LEDGER: &[Row] = &[
     },
     // Handshakes that have not ended, of one address.
     Row { item: Item::Handshakes, each: Allowance::Held(8), all: Some(Allowance::Held(256)) },
+    // Links of one contact that have not greeted: it dials again before its last try is over, and no oftener.
+    Row { item: Item::Greetings, each: Allowance::Held(4), all: None },
+    // Looks of one contact that are asked for: a change of clothes and what follows it at once, then one in 5 s.
+    Row {
+        item: Item::Documents,
+        each: Allowance::Rate { burst: 8, amount: 1, period: Duration::from_secs(5) },
+        all: None,
+    },
+    // Sealed documents that one contact has asked for and not read: one of the longest at a time.
+    Row {
+        item: Item::Unread,
+        each: Allowance::Held(APPEARANCE_BYTES_MAX as u64),
+        all: Some(Allowance::Held(16 * APPEARANCE_BYTES_MAX as u64)),
+    },
 ];
 
 /// What one address or network may cost a phone book. The budgets of requests are the operator's
