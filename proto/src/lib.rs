@@ -12,8 +12,6 @@ pub mod candidate;
 pub mod chunk_tree;
 pub mod codec;
 pub mod contact;
-#[cfg(test)]
-mod deadlines;
 pub mod frame;
 pub mod game_path;
 pub mod grant;
@@ -41,3 +39,6 @@ pub mod stage;
 pub mod transfer;
 pub mod version;
 pub mod vigil;
+
+#[cfg(test)]
+mod tests;
