@@ -51,8 +51,14 @@ pub enum Problem {
     CutOff,
     #[error("this phone book takes only signed writes: publicKey, sequence, time and signature are required")]
     Unsigned,
+    #[error(
+        "`server` is required: the host by which you know this phone book; bodies of version 1, without it, are not taken"
+    )]
+    NoServer,
     #[error("publicKey did not sign this body")]
     BadSignature,
+    #[error("sequence is more than 120 s ahead of the clock; begin at the Unix time in milliseconds")]
+    SequenceAhead,
     #[error("your clock is off by {} s", .offset.unsigned_abs().div_ceil(1000))]
     ClockSkew {
         /// Milliseconds that the signer's clock is ahead.
@@ -91,7 +97,9 @@ impl Problem {
             Self::TooSlow => "too_slow",
             Self::CutOff => "cut_off",
             Self::Unsigned => "unsigned",
+            Self::NoServer => "no_server",
             Self::BadSignature => "bad_signature",
+            Self::SequenceAhead => "sequence_ahead",
             Self::ClockSkew { .. } => "clock_skew",
             Self::TooMany(_) => "rate_limited",
             Self::OtherServer => "other_server",
@@ -153,7 +161,9 @@ impl ResponseError for Problem {
                 StatusCode::UNAUTHORIZED
             }
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => StatusCode::UNAUTHORIZED,
+            Self::NoServer | Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::Replaced => StatusCode::CONFLICT,
             Self::NoPlace | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Player, json, live::Client, local, now, serve, signed};
+use common::{Player, SERVER, json, live::Client, local, now, serve, signed};
 use fyteclub_phonebook::Config;
 use fyteclub_proto::{
     bytes::Bytes,
@@ -60,7 +60,7 @@ async fn a_name_is_called_by_who_does_not_know_its_key() {
     let mut alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
     for (name, visibility) in [("Bob Birch@Omega", Visibility::Contacts), (&*hidden(), Visibility::Hidden)] {
-        let body = Register::signed(name, 7, visibility, 1, now(), &bob.key);
+        let body = Register::signed(name, 7, visibility, SERVER, 1, now(), &bob.key);
         assert_eq!(phonebook.register(json(&body)).status, 200);
         let callee = Callee::Name(name.to_owned());
         alice.introduce_by(callee.clone(), &bob.id(), ONE).await;

@@ -5,8 +5,8 @@
 mod common;
 
 use common::{
-    DEADLINE, Phonebook, Player, Response, eventually, json, live::Client, local, now, redis_server::Redis,
-    serve,
+    DEADLINE, Phonebook, Player, Response, SERVER, eventually, json, live::Client, local, now,
+    redis_server::Redis, serve,
 };
 use fyteclub_phonebook::{Config, Rates};
 use fyteclub_proto::{
@@ -141,7 +141,7 @@ async fn two_at_two_phone_books_are_introduced() {
     bob.candidates(&a, ONE).await;
     assert!(matches!(alice.hear().await, Hear::Candidates { from, attempt: ONE, .. } if from == b));
     // By a name that no stranger finds.
-    let body = Register::signed("Bob Birch@Omega", 7, Visibility::Contacts, 1, now(), &bob.key);
+    let body = Register::signed("Bob Birch@Omega", 7, Visibility::Contacts, SERVER, 1, now(), &bob.key);
     assert_eq!(other.register(json(&body)).status, 200);
     introduced(&mut alice, &mut bob, Callee::Name("Bob Birch@Omega".into()), TWO).await;
     bob.note(&a).await;
@@ -343,7 +343,7 @@ async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
     let limits = Rates::default();
     let one = open_with(Config { redis: place, limits, ..config(&redis) });
     let alice = Client::greeted(&one, 1).await;
-    let body = Register::signed(ALICE, 4321, Visibility::Contacts, 1, now(), &alice.key);
+    let body = Register::signed(ALICE, 4321, Visibility::Contacts, SERVER, 1, now(), &alice.key);
     assert_eq!(one.register(json(&body)).status, 200);
     assert_eq!(one.lookup(ALICE_PATH).status, 404);
 

@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{Player, eventually, json, local, now, serve, signed};
+use common::{Player, SERVER, compat, eventually, json, local, now, serve, signed};
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, config::Password};
-use fyteclub_proto::{id::PeerId, phonebook::Register};
+use fyteclub_proto::{
+    id::PeerId,
+    phonebook::{Register, Unregister, Visibility, live::Poll},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -132,6 +135,7 @@ fn a_signature_covers_every_field() {
         Register { player_name: "Bob Ashe@Gilgamesh".to_owned(), ..body.clone() },
         Register { public_key: Player::new(2).register(ALICE, 1).public_key, ..body.clone() },
         Register { sequence: 2, ..body.clone() },
+        Register { visibility: Visibility::Contacts, ..body.clone() },
         Register { time: body.time + 1, ..body.clone() },
         Register { signature: "AAAA".to_owned(), ..body.clone() },
     ] {
@@ -141,6 +145,55 @@ fn a_signature_covers_every_field() {
     let crossed = Register { signature: end.signature, ..body.clone() };
     phonebook.register(json(&crossed)).is_problem(401, "bad_signature");
     phonebook.register(json(&body)).is(200, DONE);
+}
+
+#[test]
+fn a_body_for_another_server_is_refused() {
+    let names = vec!["book.example".to_owned()];
+    let named = serve(Config { names, ..local() });
+    let key = &Player::new(1).0;
+    for (phonebook, right) in [(&signed(), SERVER), (&named, "book.example")] {
+        let register = |server| Register::signed(ALICE, 7777, Visibility::Listed, server, now(), now(), key);
+        let unregister = |server| Unregister::signed(ALICE, server, now(), now(), key);
+        phonebook.register(json(&register("evil.example"))).is_problem(401, "other_server");
+        phonebook.unregister(json(&unregister("evil.example"))).is_problem(401, "other_server");
+        // Whoever repeats a body writes the request around it.
+        if phonebook.addr == named.addr {
+            let headers = ["Content-Type: application/json", "Host: evil.example"];
+            let body = json(&register("evil.example"));
+            assert_ne!(phonebook.request("POST", "/api/register", &headers, body).status, 200);
+        }
+        phonebook.register(json(&register(right))).is(200, DONE);
+        phonebook.unregister(json(&unregister(right))).is(200, r#"{"success":true,"existed":true}"#);
+    }
+}
+
+#[test]
+fn a_body_of_version_1_is_refused_by_its_code() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    let without = |body: Value| {
+        let mut body = body;
+        body.as_object_mut().unwrap().remove("server");
+        body
+    };
+    let register = without(serde_json::to_value(alice.register(ALICE, 1)).unwrap());
+    let unregister = without(serde_json::to_value(alice.unregister(ALICE, 2)).unwrap());
+    phonebook.register(&register).is_problem(401, "no_server");
+    phonebook.unregister(&unregister).is_problem(401, "no_server");
+    // Compatibility mode looks at no signature.
+    compat().register(&register).is(200, DONE);
+}
+
+#[test]
+fn a_sequence_ahead_of_the_clock_is_refused() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    for ahead in [u64::MAX, u64::MAX - 1, now() + 180_000] {
+        phonebook.register(json(&alice.register(ALICE, ahead))).is_problem(400, "sequence_ahead");
+        phonebook.unregister(json(&alice.unregister(ALICE, ahead))).is_problem(400, "sequence_ahead");
+        let poll = Poll::signed(SERVER, ahead, now(), Duration::ZERO, &[], &alice.0);
+        phonebook.send("POST", "/api/live", json(&poll)).is_problem(400, "sequence_ahead");
+    }
+    phonebook.register(json(&alice.register(ALICE, now() + 90_000))).is(200, DONE);
 }
 
 #[test]

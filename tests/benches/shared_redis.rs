@@ -154,7 +154,8 @@ fn requests(
     sequence: u64,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
     let request = |&number: &usize| {
-        let body = Register::signed(&name(number), 7777, visibility(number), sequence, now(), &keys[number]);
+        let (name, visibility, key) = (name(number), visibility(number), &keys[number]);
+        let body = Register::signed(&name, 7777, visibility, "phonebook", sequence, now(), key);
         let body = serde_json::to_string(&body)?;
         let head = "POST /api/register HTTP/1.1\r\nHost: phonebook\r\nContent-Type: application/json\r\n";
         Ok(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())

@@ -8,7 +8,7 @@ mod greeting;
 mod poll;
 mod socket;
 
-pub(crate) use greeting::Greetings;
+pub(crate) use greeting::{Greetings, host};
 pub(crate) use poll::poll;
 pub(crate) use socket::Socket;
 

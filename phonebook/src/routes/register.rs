@@ -6,8 +6,9 @@ use crate::{
     book::{Claim, Contact, Key},
     desk::Desk,
     entrance,
-    guard::{self, Admitted, COMPAT_KEY_MAX},
+    guard::{self, Admitted, COMPAT_KEY_MAX, Here},
     limits::Class,
+    live,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
@@ -39,7 +40,9 @@ pub(super) async fn register(
         let book = desk.records.own().ok_or(Problem::NoEndpoint)?;
         book.register(name, contact, None, now)?;
     } else {
-        let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
+        let host = live::host(&request);
+        let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
+        let body = guard::signed_register(&fields, name.to_owned(), port, &here)?;
         desk.charge_key(Class::Registration, &body.public_key).await?;
         let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
         let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();

@@ -4,8 +4,9 @@ use crate::{
     body,
     desk::Desk,
     entrance,
-    guard::{self, Admitted},
+    guard::{self, Admitted, Here},
     limits::Class,
+    live,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -27,7 +28,9 @@ pub(super) async fn unregister(
     let existed = match desk.compat {
         true => desk.records.own().ok_or(Problem::NoEndpoint)?.unregister(name, None, now)?,
         false => {
-            let body = guard::signed_unregister(&fields, name.to_owned(), now)?;
+            let host = live::host(&request);
+            let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
+            let body = guard::signed_unregister(&fields, name.to_owned(), &here)?;
             desk.charge_key(Class::Registration, &body.public_key).await?;
             desk.records.unregister(name, (&body.public_key, body.sequence), now).await?
         }

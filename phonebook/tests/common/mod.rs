@@ -16,6 +16,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+/// What requests call the phone book, and signatures too.
+pub const SERVER: &str = "phonebook";
+
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub struct Phonebook {
@@ -165,11 +168,11 @@ impl Player {
     }
 
     pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
-        Register::signed(name, 7777, Visibility::Listed, sequence, time, &self.0)
+        Register::signed(name, 7777, Visibility::Listed, SERVER, sequence, time, &self.0)
     }
 
     pub fn register_for(&self, name: &str, sequence: u64, visibility: Visibility) -> Register {
-        Register::signed(name, 7777, visibility, sequence, now(), &self.0)
+        Register::signed(name, 7777, visibility, SERVER, sequence, now(), &self.0)
     }
 
     /// With the word of the key before.
@@ -179,7 +182,7 @@ impl Player {
     }
 
     pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {
-        Unregister::signed(name, sequence, now(), &self.0)
+        Unregister::signed(name, SERVER, sequence, now(), &self.0)
     }
 }
 
