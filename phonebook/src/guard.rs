@@ -3,8 +3,8 @@
 //! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
 //! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
 
-use crate::{clock::Moment, desk::Desk, entrance, live::Greetings, problem::Problem};
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use crate::{clock::Moment, desk::Desk, live::Greetings, problem::Problem};
+use actix_web::{HttpRequest, web};
 use fyteclub_proto::{
     id::{self, PeerId},
     limit::{self, KEY_CHANGES_MAX},
@@ -12,58 +12,13 @@ use fyteclub_proto::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
 
 /// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
 pub(crate) const COMPAT_KEY_MAX: usize = 2048;
 
-/// Proof that the request may be answered. A handler that does not take one is open to everybody.
-pub(crate) struct Admitted;
-
-impl FromRequest for Admitted {
-    type Error = Problem;
-    type Future = Admission;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let desk =
-            request.app_data::<web::Data<Desk>>().expect("the server shares its desk with every route");
-        match admit(request, desk) {
-            Ok(()) => match entrance::admit_shared(desk, request) {
-                Some(charged) => Admission::Asking(Box::pin(charged)),
-                None => Admission::Known(Some(Ok(()))),
-            },
-            refused => Admission::Known(Some(refused)),
-        }
-    }
-}
-
-/// Known at once, unless budgets are shared.
-pub(crate) enum Admission {
-    Known(Option<Result<(), Problem>>),
-    Asking(Pin<Box<dyn Future<Output = Result<(), Problem>>>>),
-}
-
-impl Future for Admission {
-    type Output = Result<Admitted, Problem>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Known(admitted) => {
-                Poll::Ready(admitted.take().expect("polled after its end").map(|()| Admitted))
-            }
-            Self::Asking(asking) => asking.as_mut().poll(cx).map_ok(|()| Admitted),
-        }
-    }
-}
-
-fn admit(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
+/// Whether the request brings the password, where there is one.
+pub(crate) fn check_password(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
     let Some(password) = &desk.password else { return Ok(()) };
-    if !request.uri().path().starts_with("/api/") {
-        return Ok(());
-    }
     let header = request.headers().get("x-fyteclub-password").map(|value| value.as_bytes());
     let admitted = match header {
         Some(given) => password.is(given),

@@ -74,6 +74,10 @@ pub enum Problem {
     Replaced,
     #[error("there is no place for another client")]
     NoPlace,
+    #[error("too many connections are open from your address; close some")]
+    Crowded,
+    #[error("the proxy's X-Forwarded-For has no address where it should name its client")]
+    BadForwarded,
     #[error(transparent)]
     Away(#[from] Away),
     #[error(transparent)]
@@ -106,10 +110,13 @@ impl Problem {
             Self::NotWebSocket => "not_websocket",
             Self::Replaced => "replaced",
             Self::NoPlace => "full",
+            Self::Crowded => "too_many_connections",
+            Self::BadForwarded => "bad_forwarded",
             Self::Away(_) => "degraded",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
+            Self::Refused(Refused::TooManyNames) => "too_many_names",
             Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
         })
     }
@@ -160,7 +167,9 @@ impl ResponseError for Problem {
             Self::Password { .. } | Self::Unsigned | Self::BadSignature | Self::ClockSkew { .. } => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::Crowded | Self::Refused(Refused::TooManyNames) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::NoServer | Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => {
                 StatusCode::UNAUTHORIZED
             }
@@ -180,8 +189,11 @@ impl ResponseError for Problem {
             return too_many(limited);
         }
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::NoPlace | Self::Refused(Refused::Full)) {
+        if matches!(self, Self::NoPlace | Self::Refused(Refused::Full | Refused::TooManyNames)) {
             response.insert_header((header::RETRY_AFTER, "60"));
+        }
+        if matches!(self, Self::Crowded) {
+            response.insert_header((header::RETRY_AFTER, "30"));
         }
         if matches!(self, Self::Away(_)) {
             response.insert_header((header::RETRY_AFTER, "5"));

@@ -41,9 +41,54 @@ fn another_key_cannot_take_a_name() {
 fn another_key_cannot_end_a_registration() {
     let phonebook = signed();
     phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
-    phonebook.unregister(json(&Player::new(2).unregister(ALICE, 99))).is_problem(409, "name_taken");
     phonebook.unregister(json!({"playerName": ALICE})).is_problem(401, "unsigned");
     assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
+}
+
+#[test]
+fn who_is_no_owner_ends_nothing_and_learns_nothing() {
+    let (phonebook, mallory) = (signed(), Player::new(2));
+    phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
+    let nothing = r#"{"success":true,"existed":false}"#;
+    for (name, sequence) in [(ALICE, 1), ("Nobody Known@Omega", 1), (ALICE, 2)] {
+        phonebook.unregister(json(&mallory.unregister(name, sequence))).is(200, nothing);
+    }
+    assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
+}
+
+#[test]
+fn nobody_is_told_the_exact_number_of_users() {
+    let phonebook = signed();
+    for number in 1..=19 {
+        let name = format!("Player {number}@Omega");
+        phonebook.register(json(&Player::new(number).register(&name, 1))).is(200, DONE);
+        assert_eq!(phonebook.told_users(), 0, "counted rarely, and in whole tens");
+    }
+    assert_eq!(phonebook.get("/api/status").json()["activeUsers"], 0);
+    assert_eq!(phonebook.active_users(), 19);
+}
+
+#[test]
+fn one_address_holds_its_share_of_names() {
+    let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let phonebook = serve(Config { max_names_per_address: Some(2), trusted_proxies, ..local() });
+    let register = |from: &str, number: u8, sequence| {
+        let headers = ["Content-Type: application/json", &format!("X-Forwarded-For: {from}")];
+        let body = json(&Player::new(number).register(&format!("Player {number}@Omega"), sequence));
+        phonebook.request("POST", "/api/register", &headers, body)
+    };
+    for home in ["192.0.2.1", "2001:db8:1::1"] {
+        let first = if home.contains('.') { 1 } else { 11 };
+        register(home, first, 1).is(200, DONE);
+        register(home, first + 1, 1).is(200, DONE);
+        let refusal = register(home, first + 2, 1);
+        refusal.is_problem(429, "too_many_names");
+        assert!(refusal.header("retry-after").is_some());
+        register(home, first, 2).is(200, DONE);
+    }
+    register("2001:db8:1:ffff::1", 13, 1).is_problem(429, "too_many_names");
+    register("192.0.2.2", 3, 1).is(200, DONE);
+    assert_eq!(phonebook.ledger("names"), (5, 3));
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod redis_server;
 use anyhow::Context;
 use common::{
     Table, scaled,
-    town::{Process, binaries, runtime},
+    town::{self, Process, binaries, runtime},
     usage::Meter,
 };
 use ed25519_dalek::SigningKey;
@@ -65,6 +65,7 @@ fn open(programs: &std::path::Path, redis: &Redis) -> anyhow::Result<Process> {
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "1000000/s burst 1000000");
     }
+    town::uncrowded(&mut command);
     let args = ["--listen", "127.0.0.1:0", "--operator", "off", "--redis", &redis.url()];
     Process::start(command.args(args).env("RUST_LOG", "error"))
 }

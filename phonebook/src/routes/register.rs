@@ -1,12 +1,11 @@
 //! `POST /api/register`: a player can be found at the address that this request came from.
 
 use crate::{
-    address::client_address,
     body,
     book::{Claim, Contact, Key},
     desk::Desk,
     entrance,
-    guard::{self, Admitted, COMPAT_KEY_MAX, Here},
+    guard::{self, COMPAT_KEY_MAX, Here},
     limits::Class,
     live,
     problem::Problem,
@@ -17,7 +16,6 @@ use serde_json::{Map, Value};
 use std::net::SocketAddr;
 
 pub(super) async fn register(
-    _: Admitted,
     request: HttpRequest,
     payload: web::Payload,
     desk: web::Data<Desk>,
@@ -33,8 +31,7 @@ pub(super) async fn register(
     let port = port_of(port).ok_or(Problem::BadPort)?;
 
     let now = desk.now();
-    let peer = request.peer_addr().expect("a request that came over TCP has a peer");
-    let address = SocketAddr::new(client_address(peer, request.headers(), &desk.trusted_proxies), port);
+    let address = SocketAddr::new(entrance::address_of(&desk, &request)?, port);
     if desk.compat {
         let contact = Contact { address, key: unsigned_key(&fields)?, visibility: Visibility::Listed };
         let book = desk.records.own().ok_or(Problem::NoEndpoint)?;

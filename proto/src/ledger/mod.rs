@@ -7,9 +7,13 @@
 
 mod account;
 mod counterpart;
+mod holdings;
+mod meter;
 
 use account::Account;
 pub use counterpart::{Counterpart, Network, Wide};
+pub use holdings::Holdings;
+pub use meter::Meter;
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -36,10 +40,12 @@ pub enum Item {
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Live conversations with a phone book, over a socket or by polls.
+    Sockets,
 }
 
 impl Item {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -49,6 +55,7 @@ impl Item {
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Sockets,
     ];
 
     /// As metrics and logs name it.
@@ -63,6 +70,7 @@ impl Item {
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Sockets => "sockets",
         }
     }
 }
