@@ -151,7 +151,7 @@ async fn a_lying_phone_book_changes_nothing_at_another() {
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free").port();
     let addr = format!("127.0.0.1:{port}");
-    let honest = Phonebook::another_at(&town, "honest", &addr, &["--names", &addr]).await;
+    let honest = Phonebook::another_named(&town, "honest", &addr).await;
     let mut liar = Liar::open(u64::MAX - 1).await;
     let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[liar.url.clone(), honest.url()]);
     alice.start().await;
