@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
 };
 
 pub(super) const MARK: &str = ".fyteclub-export.json";
@@ -80,10 +80,11 @@ impl Mark {
     }
 
     /// Whether this is what an export wrote under that name, and nobody changed since.
-    pub(super) fn wrote(&self, name: &str, mut there: File) -> bool {
+    pub(super) fn wrote(&self, name: &str, mut there: &File) -> bool {
         let Some(stamp) = self.files.get(name) else { return false };
         let size = there.metadata().map(|metadata| metadata.len());
         size.is_ok_and(|size| size == stamp.size)
+            && there.rewind().is_ok()
             && hash(&mut there, &mut io::sink()).is_ok_and(|now| now == *stamp)
     }
 }
@@ -94,7 +95,7 @@ pub(super) fn hash(from: &mut impl Read, to: &mut impl Write) -> io::Result<Stam
     let mut chunk = Vec::with_capacity(CHUNK_SIZE);
     loop {
         chunk.clear();
-        from.take(CHUNK_SIZE as u64).read_to_end(&mut chunk)?;
+        from.by_ref().take(CHUNK_SIZE as u64).read_to_end(&mut chunk)?;
         if chunk.is_empty() {
             break;
         }

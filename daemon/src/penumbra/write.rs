@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -179,12 +179,13 @@ impl Writing {
             Ok(Some(there)) => {
                 if same_content(&from, &there).unwrap_or(false) {
                     if self.resumed && !self.mark.files.contains_key(&listed) {
+                        (&there).rewind().map_err(failed)?;
                         let stamp = hash(&mut &there, &mut io::sink()).map_err(failed)?;
                         self.mark.files.insert(listed, stamp);
                     }
                     return Ok(());
                 }
-                if !self.mark.wrote(&listed, there) {
+                if !self.mark.wrote(&listed, &there) {
                     self.set_aside(true, name).map_err(failed)?;
                 }
             }
@@ -210,11 +211,11 @@ impl Writing {
     }
 
     fn put_text(&mut self, name: &str, text: &[u8]) -> Result<(), ExportError> {
-        let failed = |error| ExportError::Write { path: self.dir.path().join(name), source: error };
+        let failed = |error| ExportError::Write { path: Path::new(name).to_owned(), source: error };
         let stamp = Stamp::of(text);
         match self.dir.read(name) {
             Ok(None) => {}
-            Ok(Some(there)) if self.mark.wrote(name, there) => {
+            Ok(Some(there)) if self.mark.wrote(name, &there) => {
                 if self.mark.files.get(name) == Some(&stamp) {
                     return Ok(());
                 }
@@ -222,7 +223,6 @@ impl Writing {
             // Penumbra, or somebody, wrote it anew.
             Ok(Some(_)) | Err(_) => self.set_aside(false, name).map_err(failed)?,
         }
-        let failed = |error| ExportError::Write { path: Path::new(name).to_owned(), source: error };
         let temp = self.temp();
         let written = self.dir.create_new(&temp).and_then(|mut file| file.write_all(text));
         written.and_then(|()| self.dir.replace(&temp, name)).map_err(failed)?;
@@ -258,7 +258,7 @@ impl Writing {
                 continue;
             };
             let gone = match self.files.read(name) {
-                Ok(Some(there)) if self.mark.wrote(&listed, there) => {
+                Ok(Some(there)) if self.mark.wrote(&listed, &there) => {
                     let removed = self.files.remove(name).is_ok();
                     self.written.removed += usize::from(removed);
                     removed

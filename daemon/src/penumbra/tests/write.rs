@@ -164,14 +164,14 @@ fn a_link_in_the_place_of_our_files_is_not_followed() {
     let file = &export.files[0].file_name;
     let [listed, part, whole] =
         [format!("files/{file}"), format!("files/.{file}.part"), "meta.json.part".to_owned()];
-    for name in [&listed, &part, &whole, "meta.json", "default_mod.json", "default_mod.json.part"] {
+    for name in [listed.as_str(), &part, &whole, "meta.json", "default_mod.json", "default_mod.json.part"] {
         let _ = fs::remove_file(target.join(name));
         symlink(&precious, target.join(name)).unwrap();
     }
     let written = write(&target, &export).unwrap();
     assert_eq!((written.copied, written.set_aside), (1, 3));
     untouched("links in the place of files");
-    for name in [&listed, "meta.json", "default_mod.json"] {
+    for name in [listed.as_str(), "meta.json", "default_mod.json"] {
         assert!(!fs::symlink_metadata(target.join(name)).unwrap().is_symlink(), "{name}");
     }
     fs::remove_dir_all(target.join("files")).unwrap();

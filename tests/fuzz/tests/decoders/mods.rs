@@ -98,7 +98,11 @@ fn archive() {
     let default = r#"{"Files":{"x.tex":"a\\b.tex","y.tex":"é.tex"}}"#;
     let seeds = [
         pmp(&[("default_mod.json", default), ("a/b.tex", "b"), ("é.tex", "e")]),
-        pmp(&[("Mod/meta.json", r#"{"FileVersion":3}"#), ("Mod/default_mod.json", default), ("Mod/A/B.tex", "b")]),
+        pmp(&[
+            ("Mod/meta.json", r#"{"FileVersion":3}"#),
+            ("Mod/default_mod.json", default),
+            ("Mod/A/B.tex", "b"),
+        ]),
         pmp(&[("group_1.json", GROUPS[0]), ("a.tex", &"a".repeat(300))]),
     ];
     fuzz!(seeds, |input: &[u8]| {
@@ -141,7 +145,8 @@ fn mark() {
         }
         let (written, peak) = heap::peak(|| penumbra::write(&target, &export));
         assert!(peak <= MEMORY_MAX + 256 * input.len(), "{peak} bytes for {}", input.len());
-        let files = || fs::read_dir(target.join("files")).expect("a folder").map(|entry| entry.expect("an entry"));
+        let files =
+            || fs::read_dir(target.join("files")).expect("a folder").map(|entry| entry.expect("an entry"));
         let mine = files().filter(|file| fs::read(file.path()).is_ok_and(|bytes| bytes == b"mine")).count();
         assert_eq!(mine, 2, "{written:?}");
         files().for_each(|file| fs::remove_file(file.path()).expect("removed"));
