@@ -7,17 +7,15 @@ use super::{
     directory::{Directory, DirectoryError, Entry},
     relative::{fold, fold_all, parts},
 };
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 use fyteclub_proto::game_path::known_extension;
 use std::{
-    cell::Cell,
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     hash::{BuildHasher, RandomState},
-    io::{BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    rc::Rc,
 };
-use zip::read::read_zipfile_from_stream;
 
 /// How much room is asked for at a time where an entry is longer than it says.
 const ROOM_STEP: u64 = 8 << 20;
@@ -30,13 +28,15 @@ const DEFLATED: u16 = 8;
 pub(super) struct Archive<'a> {
     path: PathBuf,
     directory: Directory,
-    stream: Stream,
+    unpacker: Unpacker,
     scratch: Scratch<'a>,
     caps: Caps,
     /// Bytes unpacked so far, kept or not.
     unpacked: u64,
     index: Index,
     obtained: HashMap<usize, Result<Obtained, LeftOutReason>>,
+    /// One for all entries: thousands of small ones would tear the heap apart.
+    buffer: Vec<u8>,
 }
 
 impl<'a> Archive<'a> {
@@ -44,7 +44,7 @@ impl<'a> Archive<'a> {
         let mut file = File::open(path).map_err(|source| ModError::Read { path: path.to_owned(), source })?;
         let directory =
             Directory::read(&mut file, caps.names, caps.directory).map_err(|error| match error {
-                DirectoryError::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
+                DirectoryError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
                     ModError::Read { path: path.to_owned(), source }
                 }
                 DirectoryError::TooMany(limit) => {
@@ -57,12 +57,13 @@ impl<'a> Archive<'a> {
         Ok(Self {
             path: path.to_owned(),
             directory,
-            stream: Stream::new(file),
+            unpacker: Unpacker::new(file),
             scratch,
             caps,
             unpacked: 0,
             index,
             obtained: HashMap::new(),
+            buffer: vec![0; 128 * 1024],
         })
     }
 
@@ -95,17 +96,15 @@ impl<'a> Archive<'a> {
         // Both before a byte is written.
         let mut room = entry.size;
         (self.scratch.room)(room).map_err(ModError::Room)?;
-        let (mut packed, _close) = match self.stream.unpack(&entry) {
-            Ok(opened) => opened,
-            Err(reason) => return Ok(Err(reason)),
-        };
+        if let Err(reason) = self.unpacker.begin(&entry) {
+            return Ok(Err(reason));
+        }
         fs::create_dir_all(self.scratch.dir).map_err(failed)?;
         let mut out = File::create_new(&path).map_err(failed)?;
 
         let mut size = 0;
-        let mut buffer = vec![0; 128 * 1024];
         let ended = loop {
-            let read = match packed.read(&mut buffer) {
+            let read = match self.unpacker.read(&mut self.buffer) {
                 Ok(0) => break Ok(None),
                 Ok(read) => read,
                 Err(error) => break Ok(Some(damaged(&error))),
@@ -123,7 +122,7 @@ impl<'a> Archive<'a> {
                     break Err(ModError::Room(error));
                 }
             }
-            if let Err(error) = out.write_all(&buffer[..read]) {
+            if let Err(error) = out.write_all(&self.buffer[..read]) {
                 break Err(failed(error));
             }
         };
@@ -158,8 +157,8 @@ impl Contents for Archive<'_> {
         let number =
             self.index.find(&self.directory, &[name]).ok_or_else(|| unusable(LeftOutReason::Missing))?;
         let entry = self.check(number)?.map_err(unusable)?;
-        let (packed, close) = self.stream.unpack(&entry).map_err(unusable)?;
-        Ok(Box::new(Closing { packed, _close: close }))
+        self.unpacker.begin(&entry).map_err(unusable)?;
+        Ok(Box::new(&mut self.unpacker))
     }
 
     fn obtain(&mut self, parts: &[&str]) -> Result<Result<Obtained, LeftOutReason>, ModError> {
@@ -175,78 +174,88 @@ impl Contents for Archive<'_> {
     }
 }
 
-/// The archive's file, as `zip` reads one entry of it: a local header of ours, which says what the list says, and then
-/// the entry's bytes.
-struct Stream {
+/// The bytes of one entry at a time, unpacked and proven by its checksum. One state for all of them: a new one for each
+/// tears the heap apart, 16 KiB for every file that is kept.
+struct Unpacker {
     file: BufReader<File>,
-    header: [u8; 30],
-    at: usize,
-    open: Rc<Cell<bool>>,
+    inflate: Decompress,
+    entry: Entry,
+    /// Packed bytes that are still to come, and unpacked ones that came.
+    left: u64,
+    size: u64,
+    crc: Crc,
+    /// The packing said that it ends here.
+    ended: bool,
 }
 
-type Packed<'a> = zip::read::ZipFile<'a, Stream>;
-
-/// Ends the stream: whoever unpacks a part of an entry need not read the rest, as `zip` does. Dropped before the entry.
-struct Close(Rc<Cell<bool>>);
-
-impl Drop for Close {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
-}
-
-/// Fields are dropped in this order.
-struct Closing<'a> {
-    _close: Close,
-    packed: Packed<'a>,
-}
-
-impl Read for Closing<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        self.packed.read(into)
-    }
-}
-
-impl Stream {
+impl Unpacker {
     fn new(file: File) -> Self {
-        Self { file: BufReader::new(file), header: [0; 30], at: 0, open: Rc::new(Cell::new(false)) }
+        Self {
+            file: BufReader::new(file),
+            inflate: Decompress::new(false),
+            entry: Entry::default(),
+            left: 0,
+            size: 0,
+            crc: Crc::new(),
+            ended: true,
+        }
     }
 
-    fn unpack(&mut self, entry: &Entry) -> Result<(Packed<'_>, Close), LeftOutReason> {
+    /// What is read next is this entry's.
+    fn begin(&mut self, entry: &Entry) -> Result<(), LeftOutReason> {
         let data = Directory::data(&mut self.file, entry).map_err(|error| damaged(&error))?;
         self.file.seek(SeekFrom::Start(data)).map_err(|error| damaged(&error))?;
-        let short = |bytes: u64| u32::try_from(bytes).map_err(|_| LeftOutReason::TooLarge);
-        self.header = [0; 30];
-        self.header[..4].copy_from_slice(b"PK\x03\x04");
-        self.header[4] = 20;
-        self.header[8..10].copy_from_slice(&entry.method.to_le_bytes());
-        self.header[14..18].copy_from_slice(&entry.crc.to_le_bytes());
-        self.header[18..22].copy_from_slice(&short(entry.packed)?.to_le_bytes());
-        self.header[22..26].copy_from_slice(&short(entry.size)?.to_le_bytes());
-        self.at = 0;
-        self.open.set(true);
-        let close = Close(self.open.clone());
-        match read_zipfile_from_stream(self) {
-            Ok(Some(packed)) => Ok((packed, close)),
-            Ok(None) => Err(LeftOutReason::Missing),
-            Err(error) => Err(damaged(&error)),
+        self.inflate.reset(false);
+        self.crc.reset();
+        (self.entry, self.left, self.size, self.ended) = (*entry, entry.packed, 0, false);
+        Ok(())
+    }
+
+    fn unpack(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let all = self.file.fill_buf()?;
+            let input = &all[..all.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
+            let (used, made) = if self.entry.method == STORED {
+                let len = input.len().min(into.len());
+                into[..len].copy_from_slice(&input[..len]);
+                self.ended = len as u64 == self.left;
+                (len, len)
+            } else {
+                let (before, made) = (self.inflate.total_in(), self.inflate.total_out());
+                let status = self.inflate.decompress(input, into, FlushDecompress::None)?;
+                self.ended = status == Status::StreamEnd;
+                let used = self.inflate.total_in() - before;
+                (used as usize, (self.inflate.total_out() - made) as usize)
+            };
+            let stuck = used == 0 && made == 0;
+            self.file.consume(used);
+            self.left -= used as u64;
+            if made > 0 || self.ended {
+                return Ok(made);
+            }
+            if stuck {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an entry is cut short"));
+            }
         }
     }
 }
 
-impl Read for Stream {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        if !self.open.get() {
+impl Read for Unpacker {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
             return Ok(0);
         }
-        let header = &self.header[self.at..];
-        if header.is_empty() {
-            return self.file.read(into);
+        let made = if self.ended { 0 } else { self.unpack(into)? };
+        self.crc.update(&into[..made]);
+        self.size += made as u64;
+        let wrong = |says| Err(io::Error::new(io::ErrorKind::InvalidData, says));
+        if self.size > self.entry.size {
+            return wrong("an entry is longer than its list says");
         }
-        let len = header.len().min(into.len());
-        into[..len].copy_from_slice(&header[..len]);
-        self.at += len;
-        Ok(len)
+        if made == 0 && (self.size, self.crc.sum()) != (self.entry.size, self.entry.crc) {
+            return wrong("an entry's checksum is wrong");
+        }
+        Ok(made)
     }
 }
 

@@ -125,7 +125,8 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_str<E: Error>(self, id: &str) -> Result<(), E> {
-        self.id(Some(id.into()))
+        // No option has such an id.
+        self.id((id.len() <= super::relative::PATH_BYTES_MAX).then(|| id.into()))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {

@@ -42,7 +42,7 @@ pub(super) enum DirectoryError {
 }
 
 /// One entry, as the list says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Entry {
     name: (u32, u32),
     /// A second name, in UTF-8; empty where there is none.

@@ -309,6 +309,9 @@ impl<'de> Visitor<'de> for Manipulations<'_> {
     }
 }
 
+/// Longest text that is kept, in bytes: above what a path or a name can have, so that the rest of it changes nothing.
+const TEXT_BYTES_MAX: usize = 2 * super::relative::PATH_BYTES_MAX;
+
 /// A value that is no list and no object, whatever stands there.
 #[derive(Debug, PartialEq)]
 pub(super) enum Scalar {
@@ -393,7 +396,8 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(text.into()))
+                let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+                Ok(Scalar::Text(text[..end].into()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
