@@ -117,11 +117,16 @@ pub fn make(
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
     store.stands()?;
-    let mut lacking = BTreeMap::new();
+    let (mut lacking, mut lost) = (BTreeMap::new(), 0);
     for (hash, blob) in blobs {
+        let remembered = store.remembers(&hash);
         if store.find(&hash)?.is_none() {
             lacking.insert(hash, blob);
+            lost += u32::from(remembered);
         }
+    }
+    if lost > 0 {
+        tracing::warn!("{lost} files of the cache were removed or changed, and are fetched again");
     }
     // Before it is begun: what is begun counts whole.
     if room == Room::Spare && !store.has_room(lacking.values().map(|(size, _)| size).sum()) {
