@@ -168,6 +168,18 @@ fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
     chunks.iter().flat_map(Clone::clone).map(len).sum()
 }
 
+/// Whether every file of the look is here, and as the store left it. Blocking.
+///
+/// # Errors
+/// As [`reply`].
+pub fn look(store: &Store, plan: &Plan) -> Result<(), Unready> {
+    store.stands()?;
+    for hash in &plan.blobs {
+        store.find(hash)?.ok_or(Unready::Lost)?;
+    }
+    Ok(())
+}
+
 /// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the
 /// store left it. Blocking.
 ///
