@@ -12,6 +12,7 @@ pub mod candidate;
 pub mod chunk_tree;
 pub mod codec;
 pub mod contact;
+pub mod doorway;
 pub mod frame;
 pub mod game_path;
 pub mod grant;
@@ -35,6 +36,10 @@ pub mod seal;
 pub mod session;
 pub mod share_rule;
 pub mod size;
+pub mod stage;
 pub mod transfer;
 pub mod version;
 pub mod vigil;
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,13 @@
 
 mod account;
 mod counterpart;
+mod holdings;
+mod meter;
 
 use account::Account;
 pub use counterpart::{Counterpart, Network, Wide};
+pub use holdings::Holdings;
+pub use meter::Meter;
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -31,24 +35,39 @@ pub enum Item {
     Connections,
     /// Handshakes under way.
     Handshakes,
+    /// Handshakes that are begun from where a contact was last.
+    Arrivals,
+    /// Handshakes that are begun from anywhere else.
+    Newcomers,
+    /// Handshakes that are begun from an address that may be forged.
+    Unproven,
     /// Names held in a phone book.
     Names,
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Links that are open and have not greeted.
+    Greetings,
+    /// Live conversations with a phone book, over a socket or by polls.
+    Sockets,
 }
 
 impl Item {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
         Self::Documents,
         Self::Connections,
         Self::Handshakes,
+        Self::Arrivals,
+        Self::Newcomers,
+        Self::Unproven,
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Greetings,
+        Self::Sockets,
     ];
 
     /// As metrics and logs name it.
@@ -60,9 +79,14 @@ impl Item {
             Self::Documents => "documents",
             Self::Connections => "connections",
             Self::Handshakes => "handshakes",
+            Self::Arrivals => "arrivals",
+            Self::Newcomers => "newcomers",
+            Self::Unproven => "unproven",
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Greetings => "greetings",
+            Self::Sockets => "sockets",
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
     io::{published::PublishedFile, store::Pin},
     offer::Offer,
-    penumbra::Choice,
+    penumbra::{Choice, ModError},
     pumps::scan::{ScanError, Scanned},
 };
 use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture, fut};
@@ -181,6 +181,7 @@ impl Coordinator {
             return Ok(reply);
         }
         (self.own.published, self.own.what) = (number, Some(what));
+        self.own.file.end_reading();
         if self.own.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
             return Ok(reply);
         }
@@ -276,25 +277,45 @@ impl Coordinator {
     }
 
     fn rescan(&mut self, ctx: &mut Context<Self>) {
-        let scan = self.own.what.clone().map(|what| self.scan_as(self.own.published, what));
-        self.own.rescanning = matches!(scan, Some(Ok(_)));
-        match scan {
-            None => {}
-            Some(Ok(scan)) => {
+        self.own.rescanning = false;
+        let Some(what) = self.own.what.clone() else { return };
+        let Some(counted) = self.own.file.begin_reading() else {
+            tracing::error!(
+                "the published look was read again and again and the daemon ended each time, so it stays as it was: \
+                 look at the mod, and publish it again"
+            );
+            return;
+        };
+        match self.scan_as(self.own.published, what) {
+            Ok(scan) => {
+                self.own.rescanning = true;
+                // On a disk that is full nothing is counted, and a reading is still better than none.
+                let scan = counted.into_actor(self).then(|_, _, _| scan);
                 ctx.spawn(scan.map(|result, coordinator, _| {
                     coordinator.own.rescanning = false;
+                    coordinator.own.file.end_reading();
                     if let Err(fault) = result {
                         tracing::warn!("the published look could not be read again: {fault}");
                     }
                 }));
             }
-            Some(Err(fault)) => tracing::warn!("the published look could not be read again: {fault}"),
+            Err(fault) => {
+                self.own.file.end_reading();
+                tracing::warn!("the published look could not be read again: {fault}");
+            }
         }
     }
 }
 
 fn scan_fault(error: &ScanError) -> Fault {
     match error {
+        ScanError::Mod(ModError::Room(full)) if full.is_disk_full() => Fault::new(
+            FaultCode::DiskFull,
+            format!(
+                "{error}: make room, or unpack it elsewhere and publish the folder; nothing of it was kept"
+            ),
+        ),
+        ScanError::Nothing { .. } => Fault::new(FaultCode::BadMod, error.to_string()),
         ScanError::Mod(error) => Fault::new(FaultCode::BadMod, error.to_string()),
         ScanError::Look(error) => {
             Fault::new(FaultCode::TooLarge, format!("this look cannot be shared: {error}"))

@@ -13,7 +13,7 @@ use crate::{
     consent::Consent,
     io::{
         identity::Identity,
-        quic::{Link, QuicEndpoint, endpoint::DialError},
+        quic::{QuicEndpoint, endpoint::DialError},
         store::Store,
     },
     ledger::Accounts,
@@ -34,8 +34,9 @@ use fyteclub_proto::{
     bytes::Bytes,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
+    ledger::{Counterpart, Item},
     link_choice::{self, LinkChoice},
-    local::reply::PeerState,
+    local::reply::{PathKind, PeerState},
     peer::{
         CloseCode, Greeting, HoldingReply,
         close::{Consequence, Fault},
@@ -54,8 +55,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an appearance may take to come.
-const APPEARANCE_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may take to say what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
 
@@ -64,55 +63,30 @@ const HOLDING_TIME: Duration = Duration::from_secs(10);
 #[rtype(result = "()")]
 pub enum PeerFact {
     /// It wants to dial and needs to know where.
-    AddressNeeded {
-        peer: PeerId,
-    },
+    AddressNeeded { peer: PeerId },
     /// Somebody arrived and said who they are: answer with [`Judge`].
-    Greeted {
-        peer: PeerId,
-        link: usize,
-        greeting: Greeting,
-    },
+    Greeted { peer: PeerId, link: usize, greeting: Greeting },
     Opened {
         peer: PeerId,
         /// Where it is.
         addr: SocketAddr,
+        path: PathKind,
         greeting: Greeting,
     },
     /// The peer's own look is this one now.
-    Look {
-        peer: PeerId,
-        look: Option<BlobHash>,
-    },
+    Look { peer: PeerId, look: Option<BlobHash> },
     /// There is no link any more; requests on it are over.
-    Lost {
-        peer: PeerId,
-        cause: String,
-    },
+    Lost { peer: PeerId, cause: String },
     /// It could not be reached, and nothing more is tried.
-    GaveUp {
-        peer: PeerId,
-        cause: String,
-    },
-    Appearance {
-        peer: PeerId,
-        result: Result<(Vec<u8>, Grant), AppearancePullError>,
-    },
+    GaveUp { peer: PeerId, cause: String },
+    /// The answer to [`AskAppearance`] of this `run`.
+    Appearance { peer: PeerId, run: u64, result: Result<(Vec<u8>, Grant), AppearancePullError> },
     /// What it holds of somebody else's look.
-    Holding {
-        peer: PeerId,
-        owner: PeerId,
-        look: BlobHash,
-        reply: HoldingReply,
-    },
+    Holding { peer: PeerId, owner: PeerId, look: BlobHash, reply: HoldingReply },
     /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
-    Idle {
-        peer: PeerId,
-    },
+    Idle { peer: PeerId },
     /// The actor is gone; a new one is born when the peer is of interest again.
-    Retired {
-        peer: PeerId,
-    },
+    Retired { peer: PeerId },
 }
 
 /// What every peer actor is born with.
@@ -152,6 +126,8 @@ pub struct Peer {
     joined: bool,
     /// The link that was silent for too long, and what had come over it.
     doubted: Option<(usize, u64)>,
+    /// Links that came to an address that this machine has no more.
+    stranded: Vec<usize>,
     changed: Changed,
     consent: Consent,
     served: Served,
@@ -183,6 +159,7 @@ impl Peer {
             guessing: false,
             joined: false,
             doubted: None,
+            stranded: Vec::new(),
             changed,
             consent,
             served,
@@ -196,15 +173,24 @@ impl Peer {
             player: self.around.player.clone(),
             capabilities: 0,
             published: self.around.offer.borrow().as_ref().map(|offer| offer.appearance),
-            instance: self.around.instance,
+            // What was dialled before leads to an address that may be gone: the other side takes the new link for it.
+            instance: self.around.instance.wrapping_add(self.around.endpoint.moves()),
         }
     }
 
     /// Begins a conversation on a fresh connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
-        let Some(link) = Link::new(connection, end, self.around.endpoint.traffic()) else { return };
+        let Some(link) = self.around.endpoint.link(connection, end) else { return };
+        let due = match end {
+            End::Dialer => None,
+            End::Acceptor => {
+                let held = self.around.accounts.hold(Counterpart::Contact(self.id), Item::Greetings, 1);
+                let Ok(due) = held else { return link.close(CloseCode::Overloaded) };
+                Some(due)
+            }
+        };
         let id = link.id();
-        let live = Live::begin(link, self.greeting(), ctx);
+        let live = Live::begin(link, self.greeting(), due, ctx);
         self.links.insert(id, live);
         self.drive(ctx);
     }
@@ -344,11 +330,18 @@ impl Peer {
             consent: self.consent.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
+            accounts: self.around.accounts.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
         });
         let opened = link_choice::Input::Opened { link: id, dialer: self.dialer(end), instance };
         self.choice.handle(Instant::now(), opened);
+        for stranded in std::mem::take(&mut self.stranded) {
+            if let Some(live) = self.links.get(&stranded).filter(|_| stranded != id) {
+                live.link.close(CloseCode::Silent);
+                self.choice.handle(Instant::now(), link_choice::Input::Gone { link: stranded });
+            }
+        }
         self.drive(ctx);
     }
 
@@ -358,7 +351,7 @@ impl Peer {
             link_choice::Output::Use { link } => {
                 let Some(live) = self.links.get(&link) else { return };
                 let Some(greeting) = live.greeting.clone() else { return };
-                let addr = live.link.addr();
+                let (addr, path) = (live.link.addr(), live.link.path());
                 self.cause = None;
                 self.vigil.handle(Instant::now(), vigil::Input::Fresh);
                 // What is still silent when another is found is waited for no longer.
@@ -369,7 +362,7 @@ impl Peer {
                     old.link.close(CloseCode::Silent);
                 }
                 self.reach.handle(Instant::now(), random(), reach::Input::Opened);
-                self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
+                self.facts.do_send(PeerFact::Opened { peer: self.id, addr, path, greeting });
             }
             link_choice::Output::Close { link } => {
                 if let Some(live) = self.links.get(&link) {
