@@ -2,7 +2,10 @@
 
 use super::{requests::AskFetch, *};
 use crate::{
-    io::{quic::QuicEndpoint, quic::tls::Certificate, store::StoreConfig},
+    io::{
+        quic::{QuicEndpoint, Tuning, tls::Certificate},
+        store::StoreConfig,
+    },
     ledger::Accounts,
     lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
@@ -44,7 +47,8 @@ impl Desk {
         let certificate = Certificate::new(identity.key()).expect("a certificate");
         let secret = identity.derived_secret("stateless reset");
         let endpoint =
-            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret).expect("a socket");
+            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::new(None, None));
+        let endpoint = endpoint.expect("a socket");
         let (offer, current_offer) = watch::channel(None);
         let bus = Bus::default();
         let around = Surroundings {
@@ -65,6 +69,7 @@ impl Desk {
             around,
             offer,
             contacts: ContactsFile::load(&path("contacts.json")).expect("none"),
+            whereabouts: Whereabouts::default(),
             contact_requests: Policy::Ask,
             phonebooks: Vec::new(),
             listing: Listing::Listed,
