@@ -151,7 +151,7 @@ proptest! {
         replies(nearby)?;
         let limits = pace::Limits { upload, download, peer_upload, peer_download, lan };
         replies(reply::Limits { limits, set_here })?;
-        replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;
+        replies(reply::CacheVerified { files, bytes, bad: vec![appearance], missing: files, unread: bytes })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
         replies(reply::CacheCollected { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
         let (from, to) = (file.clone(), reason.clone());

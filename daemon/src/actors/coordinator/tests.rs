@@ -3,6 +3,8 @@
 use super::{requests::AskFetch, *};
 use crate::{
     io::{
+        keeper::Keeper,
+        published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
         store::StoreConfig,
     },
@@ -50,7 +52,7 @@ impl Desk {
             QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::new(None, None));
         let endpoint = endpoint.expect("a socket");
         let (offer, current_offer) = watch::channel(None);
-        let bus = Bus::default();
+        let (bus, keeper) = (Bus::default(), Keeper::default());
         let around = Surroundings {
             here: identity.peer_id(),
             player: Some("Here I@Am".parse().expect("a name")),
@@ -68,13 +70,13 @@ impl Desk {
             identity,
             around,
             offer,
-            contacts: ContactsFile::load(&path("contacts.json")).expect("none"),
+            contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
             whereabouts: Whereabouts::default(),
             contact_requests: Policy::Ask,
             phonebooks: Vec::new(),
             listing: Listing::Listed,
-            published_file: path("published.bin"),
-            limits: LimitsFile::load(&path("limits.json"), Limits::default()).expect("none"),
+            published: PublishedFile::load(&path("published.bin"), keeper.clone()),
+            limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
             prefetch_budget: 0,
             bus: bus.clone(),
             cache: ModCache::new(store).start(),
