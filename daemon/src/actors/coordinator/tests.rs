@@ -4,7 +4,6 @@ use super::{requests::AskFetch, *};
 use crate::{
     io::{
         keeper::Keeper,
-        published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
         store::StoreConfig,
     },
