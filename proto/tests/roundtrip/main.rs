@@ -170,10 +170,12 @@ proptest! {
     #[test]
     fn phone_book_bodies(name in name(), port in 1..=u16::MAX, numbers in any::<[u64; 2]>(), key in key(), texts in vec(text(), 3)) {
         let [sequence, time] = numbers;
-        let register = Register::signed(name.as_str(), port, Visibility::Contacts, sequence, time, &key);
+        let server = "book.example";
+        let register =
+            Register::signed(name.as_str(), port, Visibility::Contacts, server, sequence, time, &key);
         prop_assert!(register.is_authentic());
         reads_back_as_json(register)?;
-        let unregister = Unregister::signed(name.as_str(), sequence, time, &key);
+        let unregister = Unregister::signed(name.as_str(), server, sequence, time, &key);
         prop_assert!(unregister.is_authentic());
         reads_back_as_json(unregister)?;
         let [ip, public_key, error] = texts.try_into().expect("three");
