@@ -56,11 +56,12 @@ impl Hostile {
         PeerId::from_bytes(self.key.verifying_key().to_bytes())
     }
 
-    /// A registration as it should be.
-    pub fn registration(&self) -> Register {
+    /// A registration as it should be, at the phone book with this URL.
+    pub fn registration(&self, phonebook: &str) -> Register {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
         let port = self.endpoint.local_addr().expect("bound").port();
-        Register::signed(self.player.as_str(), port, Visibility::Listed, now, now, &self.key)
+        let server = phonebook.rsplit('/').next().expect("the last part");
+        Register::signed(self.player.as_str(), port, Visibility::Listed, server, now, now, &self.key)
     }
 
     /// Hands a registration in.
@@ -73,7 +74,7 @@ impl Hostile {
 
     /// Moves in: from now on the phone book leads here.
     pub async fn move_in(&self, phonebook: &str) {
-        self.register(phonebook, &self.registration()).await.expect("registered");
+        self.register(phonebook, &self.registration(phonebook)).await.expect("registered");
     }
 
     /// The next who comes.
@@ -86,6 +87,16 @@ impl Hostile {
         let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
         let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
         self.line(within("a handshake", dialling).await.expect("a handshake"), End::Dialer)
+    }
+
+    /// The next who comes, if the handshake succeeds at all.
+    pub async fn accept_any(&self) -> Line {
+        loop {
+            let incoming = self.endpoint.accept().await.expect("open");
+            if let Ok(connection) = incoming.await {
+                return self.line(connection, End::Acceptor);
+            }
+        }
     }
 
     /// Nothing when nobody answers, or not well, within the time that a daemon gives a dial.
@@ -194,6 +205,27 @@ impl Line {
             }
         }
         (send, recv)
+    }
+
+    /// Greets as one should, unless the other side has left or refuses.
+    pub async fn greet_if_heard(&self, greeting: Greeting) -> Option<(SendStream, RecvStream)> {
+        let (mut send, mut recv) = match self.end {
+            End::Dialer => self.connection.open_bi().await,
+            End::Acceptor => self.connection.accept_bi().await,
+        }
+        .ok()?;
+        match self.end {
+            End::Dialer => {
+                let versions = PEER_VERSIONS.to_vec();
+                say(&mut send, &Control::Hello(Hello { versions, greeting })).await;
+                hear::<Control>(&mut recv).await?;
+            }
+            End::Acceptor => {
+                hear::<Control>(&mut recv).await?;
+                say(&mut send, &Control::HelloAck(HelloAck { version: 1, greeting })).await;
+            }
+        }
+        Some((send, recv))
     }
 
     /// The next request, with the stream to answer it on; nothing once the other side has left.

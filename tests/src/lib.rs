@@ -13,6 +13,7 @@ pub mod mods;
 mod process;
 mod programs;
 mod resident;
+mod slow_path;
 mod town;
 
 pub use disk::SmallDisk;
@@ -21,6 +22,7 @@ pub use lan::{Lan, Machine};
 pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};
+pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
 
 use std::{future::Future, time::Duration};

@@ -51,6 +51,8 @@ impl Inner {
         if wanted == 0 {
             return Ok(freed);
         }
+        // Else files that are away would be forgotten.
+        self.stand()?;
         let victims = self.state().victims();
         if victims.iter().map(|victim| victim.size).sum::<u64>() < wanted {
             return Ok(freed);
@@ -105,10 +107,11 @@ impl Store {
     /// must stay. Books nothing: whoever fetches several looks at once asks for the sum.
     ///
     /// # Errors
-    /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so. Nothing is
-    /// evicted then.
+    /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so, `Away`.
+    /// Nothing is evicted then.
     pub fn reserve(&self, bytes: u64) -> Result<Evicted, StoreError> {
         let inner = &*self.0;
+        inner.stand()?;
         let (held, can_go) = {
             let state = inner.state();
             let can_go = state.victims().iter().map(|victim| victim.size).sum::<u64>();
@@ -139,6 +142,24 @@ impl Store {
         match self.disk() {
             Some(disk) if bytes > 0 && disk.free < bytes => Err(StoreError::DiskFull { path: path() }),
             _ => Ok(freed),
+        }
+    }
+
+    /// Makes room on the disk for `bytes` that somebody is about to write beside the blobs, and leaves what has to stay
+    /// free: evicts what may go where it must.
+    ///
+    /// # Errors
+    /// `DiskLow` when they do not fit even so.
+    pub fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let short = |disk: &Disk| bytes.saturating_add(disk.floor).saturating_sub(disk.free);
+        let Some(disk) = self.disk().filter(|disk| short(disk) > 0) else { return Ok(()) };
+        self.0.evict(short(&disk))?;
+        match self.disk().filter(|disk| short(disk) > 0) {
+            None => Ok(()),
+            Some(Disk { free, floor }) => {
+                let path = self.0.here().blobs.clone();
+                Err(StoreError::DiskLow { path, needed: bytes, free, floor })
+            }
         }
     }
 
