@@ -3,6 +3,7 @@
 use crate::io::quic::QuicEndpoint;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, StreamHandler, WrapFuture};
 use futures::stream;
+use fyteclub_proto::foreign::Foreign;
 use quinn::{Connection, Incoming};
 use std::time::Duration;
 
@@ -58,7 +59,9 @@ impl StreamHandler<Incoming> for Listener {
             listener.handshakes -= 1;
             match result {
                 Ok(Ok(connection)) => listener.accepted.do_send(Accepted(connection)),
-                Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
+                Ok(Err(error)) => {
+                    tracing::debug!("a handshake failed: {}", Foreign::new(&error.to_string()));
+                }
                 Err(_) => tracing::debug!("a handshake took too long"),
             }
         }));
