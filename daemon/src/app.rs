@@ -15,7 +15,7 @@ use crate::{
     io::{
         contacts::ContactsFile,
         identity::Identity,
-        ipc::{IpcError, LocalListener},
+        ipc::{IpcError, LocalListener, Place},
         limits::LimitsFile,
         phonebook_http::PhonebookHttp,
         private,
@@ -25,6 +25,7 @@ use crate::{
     ledger::Accounts,
     lending::Lending,
     offer::Offer,
+    places::Clients,
     pumps::pace::Pacer,
     service,
 };
@@ -35,17 +36,20 @@ use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How long each part gets to stop; all together stay below five seconds.
 const STOP_TIME: Duration = Duration::from_millis(1200);
 
-/// Local clients at once: a plugin for each game window, and what people have open.
-const CLIENTS_MAX: usize = 128;
+/// How often it is looked whether the local socket's file is still there.
+const SOCKET_LOOK: Duration = Duration::from_secs(3);
+/// The pause after a client could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the start waits for the first answers of the phone books.
 const REGISTER_TIME: Duration = Duration::from_secs(1);
@@ -182,10 +186,11 @@ async fn within<T>(who: &str, stopping: impl Future<Output = T>) {
 /// Makes the data folder and takes it for this process.
 fn lock(config: &Config) -> anyhow::Result<File> {
     let dir = config.data_dir.display();
-    private::create_dir(&config.data_dir).with_context(|| format!("cannot make the data folder {dir}"))?;
+    let unusable = |path: &Path, error| private::explain_data(path, error);
+    private::create_dir(&config.data_dir).map_err(|error| unusable(&config.data_dir, error))?;
     let path = paths::lock_file(&config.data_dir);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("cannot write in the data folder {dir}"))?;
+    let file = file.map_err(|error| unusable(&path, error))?;
     match file.try_lock() {
         Ok(()) => check_layout(config).map(|()| file),
         Err(TryLockError::WouldBlock) => {
@@ -238,38 +243,64 @@ fn say_buffers(endpoint: &QuicEndpoint) {
 /// The socket that was asked for; else the default one, or where another daemon has that, one in the data folder.
 async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
     if let Some(endpoint) = &config.ipc {
-        return Ok(LocalListener::bind(endpoint).await?);
+        return Ok(LocalListener::bind(endpoint, Place::Chosen).await?);
     }
-    match LocalListener::bind(&pipe::default_endpoint()).await {
-        Ok(listener) => Ok(listener),
-        Err(IpcError::InUse(taken)) => {
-            let fallback = paths::fallback_endpoint(&config.data_dir);
+    let default = match LocalListener::bind(&pipe::default_endpoint(), Place::Default).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let fallback = paths::fallback_endpoint(&config.data_dir);
+    let listener = match LocalListener::bind(&fallback, Place::Chosen).await {
+        Ok(listener) => listener,
+        // What is wrong with the usual place is what a person can mend.
+        Err(error) => return Err(default).with_context(|| error.to_string()),
+    };
+    match default {
+        IpcError::InUse(taken) => {
             tracing::warn!("another daemon listens for clients on {taken}; this one does on {fallback}");
-            Ok(LocalListener::bind(&fallback).await?)
         }
-        Err(error) => Err(error.into()),
+        error => {
+            tracing::warn!(
+                "{error}. Clients find this daemon at {fallback}: set FYTECLUB_IPC to that for them"
+            );
+        }
     }
+    Ok(listener)
 }
 
 async fn take_clients(
-    listener: LocalListener,
+    mut listener: LocalListener,
     coordinator: Addr<Coordinator>,
     identity: Arc<Identity>,
     bus: Bus,
 ) {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-    for id in 0.. {
-        // A client that finds no place waits in the system's queue until another leaves.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+    let clients = Clients::default();
+    let mut look = tokio::time::interval(SOCKET_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ids = 0..;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                match listener.renew().await {
+                    Ok(false) => {}
+                    Ok(true) => tracing::warn!("the local socket was removed, and is made again: {}", listener.endpoint()),
+                    Err(error) => tracing::warn!("the local socket was removed, and clients find nobody: {error}"),
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((reader, writer)) => {
                 let (coordinator, bus) = (coordinator.clone(), bus.clone());
-                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, place).start();
+                let Some(id) = ids.next() else { return };
+                let entry = clients.arrive(id);
+                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, entry).start();
             }
             Err(error) => {
                 // Out of handles, most likely: others will be given back.
                 tracing::warn!("a client could not be taken: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
