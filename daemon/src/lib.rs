@@ -24,3 +24,4 @@ pub mod places;
 pub mod pumps;
 pub mod served;
 pub mod service;
+pub mod whereabouts;

@@ -31,7 +31,7 @@ pub struct Log {
 /// A log folder that cannot be made, or logging that was started before.
 pub fn start(config: &Config) -> anyhow::Result<Log> {
     let dir = paths::log_dir(&config.data_dir);
-    // The appender makes it too, but complains before.
+    // The appender makes it too, but complains before, and lets everybody read it.
     private::create_dir(&dir).map_err(|error| private::explain_data(&dir, error))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
