@@ -23,7 +23,7 @@ use fyteclub_proto::{
     id::PeerId,
     limit::LOCAL_HELLO_TIME,
     local::{
-        Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{Empty, Hello, Peers},
         request::Hello as Greeting,
     },
@@ -31,17 +31,22 @@ use fyteclub_proto::{
 };
 use serde::Serialize;
 use std::{cell::Cell, future::Future, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Frames that may wait for a client to read, within `LOCAL_UNREAD_MAX` bytes; then it waits itself.
 const WAITING_MAX: usize = 256;
 /// How long what was said last may take to be written, once the client is dismissed or left.
 const LINGER: Duration = Duration::from_secs(5);
+/// Requests of one client that are served at once. What it sends beyond that is read when one is answered.
+const SERVED_MAX: usize = 64;
+/// Requests of one client that wait for the network or a disk: they keep no other from being read, and there may be one
+/// for everybody who is near. One more is refused.
+const LONG_MAX: usize = 256;
 
-/// A frame of the client, or how its socket ended.
+/// A frame of the client, with its place among those that are served, or how its socket ended.
 pub enum Heard {
-    Frame(Vec<u8>),
+    Frame(Vec<u8>, OwnedSemaphorePermit),
     Broken(ReadError),
 }
 
@@ -56,6 +61,9 @@ pub struct IpcClient {
     watching: bool,
     /// Whether it said who is near.
     claims: bool,
+    /// The place of the request that is being handled, until its reply has it.
+    serving: Option<OwnedSemaphorePermit>,
+    long: Arc<Semaphore>,
     /// This client's place among those that are served at once. Held until the socket is closed.
     entry: Arc<Entry>,
     /// Tells the writer that nothing more will be said.
@@ -83,20 +91,24 @@ impl IpcClient {
             greeted: Rc::default(),
             watching: false,
             claims: false,
+            serving: None,
+            long: Arc::new(Semaphore::new(LONG_MAX)),
             entry: Arc::new(entry),
             here: None,
         }
     }
 
     /// Sends a reply when its future ends; the order of replies is the order in which they are ready.
-    fn reply<T, F>(&self, id: u64, result: F, ctx: &mut Context<Self>)
+    fn reply<T, F>(&mut self, id: u64, result: F, ctx: &mut Context<Self>)
     where
         T: Serialize,
         F: Future<Output = Result<T, Fault>> + 'static,
     {
         let Some(outbox) = self.outbox.clone() else { return };
+        let serving = self.serving.take();
         ctx.spawn(
             async move {
+                let _serving = serving;
                 let reply = match result.await {
                     Ok(result) => Reply::success(id, &result).unwrap_or_else(|error| {
                         Reply::failure(id, Fault::new(FaultCode::Internal, error.to_string()))
@@ -136,7 +148,7 @@ impl IpcClient {
     }
 
     /// Asks the coordinator and sends what it answers.
-    fn ask<M, T>(&self, id: u64, message: M, ctx: &mut Context<Self>)
+    fn ask<M, T>(&mut self, id: u64, message: M, ctx: &mut Context<Self>)
     where
         M: Message<Result = Result<T, Fault>> + Send + 'static,
         T: Serialize + Send + 'static,
@@ -146,13 +158,22 @@ impl IpcClient {
         self.reply(id, async move { asked.await.unwrap_or_else(|error| Err(gone(error))) }, ctx);
     }
 
-    /// As [`Self::ask`], for what is broken off when this client leaves.
-    fn ask_while<M, T>(&self, id: u64, message: impl FnOnce(CancellationToken) -> M, ctx: &mut Context<Self>)
-    where
+    /// As [`Self::ask`], for what takes long and is broken off when this client leaves.
+    fn ask_while<M, T>(
+        &mut self,
+        id: u64,
+        message: impl FnOnce(CancellationToken) -> M,
+        ctx: &mut Context<Self>,
+    ) where
         M: Message<Result = Result<T, Fault>> + Send + 'static,
         T: Serialize + Send + 'static,
         Coordinator: Handler<M>,
     {
+        let Ok(long) = self.long.clone().try_acquire_owned() else {
+            let says = format!("{LONG_MAX} requests of this client wait already: wait for one of them");
+            return self.reply(id, async move { Err::<Empty, _>(Fault::new(FaultCode::Busy, says)) }, ctx);
+        };
+        self.serving = Some(long);
         let left = CancellationToken::new();
         let asked = self.coordinator.send(message(left.clone()));
         let here = left.drop_guard();
@@ -184,7 +205,8 @@ impl IpcClient {
             Request::Publish(publish) => self.ask(id, Publish(requests::What::Plugin(publish)), ctx),
             Request::Unpublish => self.ask(id, Unpublish, ctx),
             Request::Fetch(fetch) => {
-                self.ask(id, AskFetch { player: fetch.player, out: fetch.out.map(PathBuf::from) }, ctx);
+                let (player, out) = (fetch.player, fetch.out.map(PathBuf::from));
+                self.ask_while(id, |left| AskFetch { player, out, left }, ctx);
             }
             Request::Cancel(cancel) => self.ask(id, Cancel(cancel.player), ctx),
             Request::SetNearby(change) => {
@@ -239,12 +261,12 @@ impl IpcClient {
         let (mut events, coordinator) = (self.bus.listen(), self.coordinator.clone());
         ctx.spawn(
             async move {
-                let mut lost = true;
+                let (mut lost, mut shown) = (true, 0);
                 loop {
                     if std::mem::take(&mut lost) {
                         let Ok(Ok(status)) = coordinator.send(AskStatus).await else { return };
-                        let state = Notice::Event(Event::State(Box::new(status)));
-                        if outbox.send(&state).await.is_err() {
+                        shown = status.seq;
+                        if outbox.send(&Notice::Event(status.into())).await.is_err() {
                             return;
                         }
                     }
@@ -252,6 +274,8 @@ impl IpcClient {
                         return;
                     }
                     match events.recv().await {
+                        // The state is newer.
+                        Ok(event) if event.seq <= shown => {}
                         Ok(event) => {
                             if outbox.send(&Notice::Event(Arc::unwrap_or_clone(event))).await.is_err() {
                                 return;
@@ -293,11 +317,13 @@ impl Actor for IpcClient {
                 () = lingered => {}
             }
         });
-        let heard = stream::unfold(Some((reader, self.greeted.clone())), |state| async move {
-            let (mut reader, greeted) = state?;
+        let places = Arc::new(Semaphore::new(SERVED_MAX));
+        let heard = stream::unfold(Some((reader, places, self.greeted.clone())), |state| async move {
+            let (mut reader, places, greeted) = state?;
+            let place = places.clone().acquire_owned().await.ok()?;
             // A greeting is judged before the next frame is asked for.
             match reader.next(greeted.get()).await {
-                Ok(Some(body)) => Some((Heard::Frame(body), Some((reader, greeted)))),
+                Ok(Some(body)) => Some((Heard::Frame(body, place), Some((reader, places, greeted)))),
                 Ok(None) => None,
                 Err(error) => Some((Heard::Broken(error), None)),
             }
@@ -336,7 +362,10 @@ async fn say(outbox: &Outbox, reply: Reply) {
 impl StreamHandler<Heard> for IpcClient {
     fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
         let body = match heard {
-            Heard::Frame(body) => body,
+            Heard::Frame(body, place) => {
+                self.serving = Some(place);
+                body
+            }
             Heard::Broken(error) => {
                 let fault = Fault::new(FaultCode::BadRequest, format!("{error}: the connection is closed"));
                 return self.dismiss(fault, ctx);

@@ -42,10 +42,12 @@ pub enum Item {
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Links that are open and have not greeted.
+    Greetings,
 }
 
 impl Item {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -58,6 +60,7 @@ impl Item {
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Greetings,
     ];
 
     /// As metrics and logs name it.
@@ -75,6 +78,7 @@ impl Item {
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Greetings => "greetings",
         }
     }
 }

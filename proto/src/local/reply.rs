@@ -9,6 +9,7 @@ use crate::{
     pace,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +42,21 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     pub transfers: Vec<TransferStatus>,
     pub cache: CacheStats,
+    /// The number of the last event before this was put together: see [`super::Numbered`].
+    #[serde(default)]
+    pub seq: u64,
+    /// What others were charged since the start, by the name of the [`crate::ledger::Item`].
+    #[serde(default)]
+    pub ledger: BTreeMap<String, Charged>,
+}
+
+/// All counterparts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Charged {
+    /// In the item's unit: a number, or bytes.
+    pub charged: u64,
+    /// How often something was not done because an allowance was used up.
+    pub refusals: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

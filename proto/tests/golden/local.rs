@@ -6,12 +6,12 @@ use fyteclub_proto::{
     appearance::{ObjectKind, Swap},
     id::{BlobHash, PeerId, PlayerName},
     local::{
-        CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        CacheWork, Call, Event, Fault, FaultCode, Notice, Numbered, Reply, Request,
         reply::{
-            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
-            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
-            TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Empty,
+            Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby,
+            PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing,
+            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby, Strings},
     },
@@ -58,6 +58,10 @@ fn reply<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, result
 }
 
 fn event(name: &str, event: Event) -> Example {
+    let event = match event {
+        Event::State(status) => Numbered::from(*status),
+        event => Numbered { seq: 7, event },
+    };
     Example::json(&format!("event_{name}"), Notice::Event(event))
 }
 
@@ -192,6 +196,12 @@ fn status() -> Status {
         peers: peers()[..2].to_vec(),
         transfers: vec![transfer()],
         cache: cache_stats(),
+        seq: 6,
+        ledger: [
+            ("documents".to_owned(), Charged { charged: 12, refusals: 3 }),
+            ("unread".to_owned(), Charged { charged: 7_000_000, refusals: 0 }),
+        ]
+        .into(),
     }
 }
 
@@ -203,6 +213,8 @@ fn idle() -> Status {
         peers: vec![],
         transfers: vec![],
         cache: CacheStats::default(),
+        seq: 0,
+        ledger: Default::default(),
         ..status()
     }
 }

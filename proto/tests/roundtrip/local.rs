@@ -190,8 +190,11 @@ pub fn status() -> impl Strategy<Value = reply::Status> {
     );
     let who = (text(), peer_id(), option::of(name()), text());
     let lists = (vec(phonebook, 0..3), vec(peer_status(), 0..3), vec(transfer_status(), 0..3));
-    (who, lists, option::of(blob()), cache_stats()).prop_map(
-        |((version, peer_id, player, listen), (phonebooks, peers, transfers), appearance, cache)| {
+    let charged = any::<[u64; 2]>().prop_map(|[charged, refusals]| reply::Charged { charged, refusals });
+    let counts = (any::<u64>(), proptest::collection::btree_map(text(), charged, 0..3));
+    (who, lists, option::of(blob()), cache_stats(), counts).prop_map(
+        |((version, peer_id, player, listen), (phonebooks, peers, transfers), appearance, cache, counts)| {
+            let (seq, ledger) = counts;
             reply::Status {
                 version,
                 peer_id,
@@ -203,6 +206,8 @@ pub fn status() -> impl Strategy<Value = reply::Status> {
                 peers,
                 transfers,
                 cache,
+                seq,
+                ledger,
             }
         },
     )

@@ -13,7 +13,7 @@ use fyteclub_proto::{
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
     limit,
-    local::{Call, Notice, Reply, Request as LocalRequest, reply},
+    local::{Call, Notice, Numbered, Reply, Request as LocalRequest, reply},
     pace,
     peer::{
         AppearanceReply, Control, Message, PiecesReply, Request,
@@ -163,8 +163,8 @@ proptest! {
     }
 
     #[test]
-    fn local_events(event in event()) {
-        reads_back_as_json(Notice::Event(event))?;
+    fn local_events(event in event(), seq in any::<u64>()) {
+        reads_back_as_json(Notice::Event(Numbered { seq, event }))?;
     }
 
     #[test]

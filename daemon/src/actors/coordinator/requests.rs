@@ -49,6 +49,8 @@ pub struct Unpublish;
 pub struct AskFetch {
     pub player: PlayerName,
     pub out: Option<PathBuf>,
+    /// Cancelled when who asked has left: the fetch goes on only for others.
+    pub left: CancellationToken,
 }
 
 #[derive(Message)]
@@ -144,7 +146,7 @@ impl Handler<AskFetch> for Coordinator {
             return Box::pin(async { Err(bad_path("the folder to write to")) });
         }
         let (answer, answered) = oneshot::channel();
-        self.fetch(ask.player, Waiter { out: ask.out, answer });
+        self.fetch(ask.player, Waiter { out: ask.out, answer, left: ask.left });
         Box::pin(async move { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 }

@@ -21,12 +21,8 @@ use fyteclub_proto::{
         reply::{Fetched, SourceStatus},
     },
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// A look that is here, on its way to those who wait for it.
 struct Whole {
@@ -69,26 +65,28 @@ impl Coordinator {
     /// Writes the folders that are wished by now; who asks meanwhile gets the next round.
     fn hand_out(&mut self, player: PlayerName, mut whole: Whole, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get(&player) else { return };
-        let outs = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone());
-        let outs: BTreeSet<PathBuf> = outs.filter(|out| !whole.folders.contains_key(out)).collect();
-        let report = self.tell(&whole.peer).map(|actor| actor.send(peer::Report));
+        let mut outs: BTreeMap<PathBuf, Vec<CancellationToken>> = BTreeMap::new();
+        for waiter in &fetch.waiters {
+            if let Some(out) = waiter.out.as_ref().filter(|out| !whole.folders.contains_key(*out)) {
+                outs.entry(out.clone()).or_default().push(waiter.left.clone());
+            }
+        }
+        let path = self.peers.get(&whole.peer).filter(|known| known.open && !whole.plan.wanted.is_empty());
+        let path = path.and_then(|known| known.path);
         let (store, plan, name) = (self.store().clone(), whole.plan.clone(), player.clone());
-        let finishing = async move {
-            let path = match report {
-                Some(report) if !plan.wanted.is_empty() => report.await.ok().and_then(|status| status.path),
-                Some(_) | None => None,
-            };
-            let written = blocking(move || {
-                let write = |out: PathBuf| {
+        let finishing = blocking(move || {
+            let write = |(out, asked): (PathBuf, Vec<CancellationToken>)| {
+                // Nothing is written for who left.
+                let here = asked.iter().any(|left| !left.is_cancelled());
+                here.then(|| {
                     let written = plan::write(&store, &plan, &name, &out);
                     (out, written.map_err(|error| Fault::new(FaultCode::Io, error.to_string())))
-                };
-                let folders: Vec<_> = outs.into_iter().map(write).collect();
-                (folders, plan::reply(&store, &plan, &name))
-            });
-            (path, written.await)
-        };
-        ctx.spawn(finishing.into_actor(self).map(move |(path, (folders, fetched)), coordinator, ctx| {
+                })
+            };
+            let folders: Vec<_> = outs.into_iter().filter_map(write).collect();
+            (folders, plan::reply(&store, &plan, &name))
+        });
+        ctx.spawn(finishing.into_actor(self).map(move |(folders, fetched), coordinator, ctx| {
             whole.folders.extend(folders);
             let told = fetched.map(|fetched| Fetched { path, ..fetched });
             coordinator.handed_out(player, whole, told, ctx);
@@ -114,6 +112,9 @@ impl Coordinator {
             ..fetched
         });
         for waiter in std::mem::take(&mut fetch.waiters) {
+            if waiter.left.is_cancelled() {
+                continue;
+            }
             let folder = waiter.out.as_ref().map(|out| whole.folders.get(out).cloned());
             let answer = match (folder, &told) {
                 (Some(None), Some(_)) => {
@@ -182,7 +183,7 @@ impl Coordinator {
     }
 
     /// Stops what runs for a fetch that is over. What came stays in the store.
-    fn end(&self, fetch: &Fetch) {
+    pub(super) fn end(&self, fetch: &Fetch) {
         let Some((owner, running)) = fetch.peer.zip(fetch.running.as_ref()) else { return };
         self.stop(running);
         self.around.lending.settle(&owner, &running.plan.appearance);
@@ -195,11 +196,14 @@ impl Coordinator {
     /// Nobody waits for it any more: it goes on only for who is near.
     pub(super) fn abandoned(&mut self, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
+        // What is here whole ends by itself.
+        if fetch.stage == Stage::AwaitFolder {
+            return;
+        }
         let near = fetch.peer.filter(|peer| self.agenda.distance(peer).is_some());
         let Some(peer) = near else {
             return self.fail(player, Fault::new(FaultCode::Cancelled, "nobody waits for it any more"));
         };
-        fetch.waiters.clear();
         // In line it stands without a fetch.
         if !fetch.begun {
             self.fetches.remove(player);
