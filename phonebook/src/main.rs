@@ -28,6 +28,7 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
     let config = args.config()?;
     descriptors::raise_limit();
     let compat = config.compat;
+    let is_nameless = config.names.is_empty() && !config.listen.ip().to_canonical().is_loopback();
     let server = Server::build(config)?;
     let handle = server.handle();
     let scheme = if server.is_encrypted() { "https" } else { "http" };
@@ -36,6 +37,11 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
         speak::say(&format!("listening on {scheme}://{}", server.addr()));
         if compat {
             tracing::warn!("compatibility mode: writes are unsigned, so anybody can take over any name");
+        }
+        if is_nameless && !compat {
+            tracing::warn!(
+                "`names` is not set, so a body that was signed for another phone book can be repeated here"
+            );
         }
         if let Some(office) = server.operator_addr() {
             tracing::info!(port = office.port(), "the operator's page is served, and metrics");

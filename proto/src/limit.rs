@@ -175,4 +175,27 @@ pub const STRANGERS_HANDSHAKES_MAX: usize = 224;
 
 /// What one address or network may cost a phone book. The budgets of requests are the operator's
 /// (`docs/decisions/0011`); what is held at once stands here.
-pub const PHONE_BOOK_LEDGER: &[Row] = &[];
+pub const PHONE_BOOK_LEDGER: &[Row] = &[
+    // Of a network: as many as a hundred players behind one address need, and too few to hold much memory, at 128 KiB for
+    // a head that does not end. Behind a trusted proxy, requests under way. The operator may choose another number.
+    Row { item: Item::Connections, each: Allowance::Held(256), all: None },
+    // Of a network, TLS that has not begun.
+    Row { item: Item::Handshakes, each: Allowance::Held(64), all: None },
+    // Of a network. The operator may choose another number.
+    Row { item: Item::Sockets, each: Allowance::Held(200), all: None },
+    // Frames of a network's sockets, and messages in its polls: 400 players who are all introduced at once.
+    Row { item: Item::Messages, each: Allowance::each_second(500, 4000), all: None },
+    // Of a customer (an IPv4 address or an IPv6 /48), those included that are only remembered for their key. The operator
+    // may choose another number.
+    Row { item: Item::Names, each: Allowance::Held(1000), all: None },
+    // Of a network, in bytes: full queues of sixty-four clients.
+    Row { item: Item::Unread, each: Allowance::Held(64 * LIVE_QUEUE_MAX as u64 * UNREAD_COST), all: None },
+];
+
+/// What a message that waits in a phone book counts for, in bytes: the longest letter and what is around it.
+pub const UNREAD_COST: u64 = 2 * 1024;
+/// Frames that one live socket may send a phone book. It is not read on before the next one is due. The callee of sixty
+/// introductions at once sends 600 within a minute.
+pub const SOCKET_FRAMES: Allowance = Allowance::each_second(50, 250);
+/// How long a phone book remembers a name for a key that registered it only once. A daemon registers every 45 s.
+pub const PIN_ONCE: Duration = Duration::from_secs(60 * 60);

@@ -418,10 +418,12 @@ impl Source {
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,
             // Nothing that its owner published has changed.
-            ReadError::Changed { .. } | ReadError::Io { .. } if matches!(self.right, Right::Lent { .. }) => {
+            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. }
+                if matches!(self.right, Right::Lent { .. }) =>
+            {
                 Kind::Gone
             }
-            ReadError::Changed { .. } | ReadError::Io { .. } => {
+            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. } => {
                 (self.changed)();
                 Kind::Changed
             }

@@ -7,9 +7,13 @@
 
 mod account;
 mod counterpart;
+mod holdings;
+mod meter;
 
 use account::Account;
 pub use counterpart::{Counterpart, Network, Wide};
+pub use holdings::Holdings;
+pub use meter::Meter;
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -44,10 +48,12 @@ pub enum Item {
     Unread,
     /// Links that are open and have not greeted.
     Greetings,
+    /// Live conversations with a phone book, over a socket or by polls.
+    Sockets,
 }
 
 impl Item {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -61,6 +67,7 @@ impl Item {
         Self::Messages,
         Self::Unread,
         Self::Greetings,
+        Self::Sockets,
     ];
 
     /// As metrics and logs name it.
@@ -79,6 +86,7 @@ impl Item {
             Self::Messages => "messages",
             Self::Unread => "unread",
             Self::Greetings => "greetings",
+            Self::Sockets => "sockets",
         }
     }
 }

@@ -97,6 +97,9 @@ pub enum Event {
     #[serde(rename = "cache.damaged")]
     CacheDamaged {
         hashes: Vec<BlobHash>,
+        /// Files that somebody else removed; not among `hashes`.
+        #[serde(default)]
+        missing: Vec<BlobHash>,
         /// Whose shown looks lost a file.
         players: Vec<PlayerName>,
         /// Whether this player's own look did.

@@ -366,6 +366,9 @@ pub struct CacheStats {
     /// Whether transfers wait for room on the disk now.
     #[serde(default)]
     pub low_disk: bool,
+    /// Whether the disk with the files is away: the figures are what was known last, and fetches fail until it is back.
+    #[serde(default)]
+    pub away: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -376,6 +379,12 @@ pub struct CacheVerified {
     pub bytes: u64,
     /// Files whose bytes did not match their name: removed, to be fetched again when needed.
     pub bad: Vec<BlobHash>,
+    /// Files that somebody else had removed: they are fetched again when needed.
+    #[serde(default)]
+    pub missing: u64,
+    /// Files that could not be read, and stay: the log says why.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 /// What made room.

@@ -165,6 +165,7 @@ fn cache_stats() -> CacheStats {
         free: Some(900_000_000),
         min_free: 1 << 30,
         low_disk: true,
+        away: false,
     }
 }
 
@@ -409,13 +410,17 @@ fn replies() -> Vec<Example> {
         reply("invited", Invited { link: "fyteclub://join/x".into(), expires: 1_700_086_400_000 }),
         reply("cache_stats", cache_stats()),
         reply("cache_stats_disk_unknown", CacheStats { free: None, low_disk: false, ..cache_stats() }),
+        reply("cache_stats_away", CacheStats { free: None, low_disk: false, away: true, ..cache_stats() }),
         reply(
             "cache_collected",
             CacheCollected { files: 3, bytes: 300, unfinished: 1, bytes_left: 700, in_use: 500 },
         ),
         reply("cache_moved", moved.clone()),
         reply("cache_moved_without_damaged", CacheMoved { bad: vec![], ..moved }),
-        reply("cache_verified", CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")] }),
+        reply(
+            "cache_verified",
+            CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")], missing: 2, unread: 1 },
+        ),
         reply("empty", Empty {}),
         Example::json("reply_failure", Notice::Reply(failure)),
     ]
@@ -496,6 +501,7 @@ fn events() -> Vec<Example> {
             "cache_damaged",
             Event::CacheDamaged {
                 hashes: vec![BlobHash::of(b"a")],
+                missing: vec![BlobHash::of(b"b")],
                 players: vec![player()],
                 published: false,
             },
@@ -534,6 +540,7 @@ fn faults() -> Example {
         Changed,
         TooLarge,
         DiskFull,
+        CacheAway,
         Io,
         Busy,
         Cancelled,

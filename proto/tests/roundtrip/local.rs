@@ -180,6 +180,7 @@ pub fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
             free,
             min_free,
             low_disk,
+            away: !low_disk,
         },
     )
 }
@@ -321,8 +322,9 @@ pub fn cache_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheLowDisk { free, min_free }),
         any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheDiskOk { free, min_free }),
-        (vec(blob(), 0..3), vec(name(), 0..3), any::<bool>())
-            .prop_map(|(hashes, players, published)| { Event::CacheDamaged { hashes, players, published } }),
+        (vec(blob(), 0..3), vec(name(), 0..3), any::<bool>()).prop_map(|(hashes, players, published)| {
+            Event::CacheDamaged { missing: hashes.clone(), hashes, players, published }
+        }),
         (work, any::<[u64; 4]>()).prop_map(|(work, [files, files_total, bytes, bytes_total])| {
             Event::CacheProgress { work, files, files_total, bytes, bytes_total }
         }),

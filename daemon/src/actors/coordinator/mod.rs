@@ -27,7 +27,10 @@ use super::{
 use crate::{
     consent::Consent,
     event::Bus,
-    io::{contacts::ContactsFile, identity::Identity, limits::LimitsFile, quic::tls, store::Store},
+    io::{
+        contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
+        store::Store,
+    },
     offer::Offer,
     pumps::push::Changed,
     served::Served,
@@ -51,7 +54,6 @@ use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -76,7 +78,7 @@ pub struct Birth {
     pub phonebooks: Vec<String>,
     /// How names are entered in them.
     pub listing: Listing,
-    pub published_file: PathBuf,
+    pub published: PublishedFile,
     pub limits: LimitsFile,
     /// Bytes of looks that may be brought before anybody needs them.
     pub prefetch_budget: u64,
@@ -138,7 +140,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
-        let Birth { identity, around, offer, published_file, bus, cache, upnp, shutdown, .. } = birth;
+        let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
             contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts, birth.whereabouts),
@@ -147,7 +149,7 @@ impl Coordinator {
             aware: HashSet::new(),
             announced: None,
             identity,
-            own: Own::new(offer, published_file),
+            own: Own::new(offer, published),
             around,
             peers: HashMap::new(),
             banned: HashMap::new(),

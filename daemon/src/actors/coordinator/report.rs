@@ -83,5 +83,6 @@ pub(super) fn cache_stats(stats: &Stats, low_disk: bool) -> CacheStats {
         free: stats.disk.map(|disk| disk.free),
         min_free: stats.disk.map_or(0, |disk| disk.floor),
         low_disk,
+        away: stats.away,
     }
 }

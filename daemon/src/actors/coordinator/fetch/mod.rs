@@ -52,6 +52,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a look is asked for anew because a file of it changed meanwhile.
 const CHANGES_MAX: u32 = 5;
+/// How often files of the cache may vanish under a fetch.
+const VANISHED_MAX: u32 = 3;
 /// How often the link may be lost without a byte of progress in between.
 const LOSSES_MAX: u32 = 5;
 /// How long a link on which every stream broke gets to break too.
@@ -87,6 +89,8 @@ pub struct Fetch {
     /// Kept while a lost link is looked for.
     running: Option<Running>,
     changes: u32,
+    /// How often files of the cache vanished under it.
+    vanished: u32,
     /// What the owner said to publish while the look was on its way.
     announced: Option<BlobHash>,
     /// Links lost since something came.
@@ -142,6 +146,7 @@ impl Fetch {
             spare: false,
             running: None,
             changes: 0,
+            vanished: 0,
             announced: None,
             losses: 0,
             wire: 0,
@@ -558,6 +563,7 @@ pub(super) fn store_fault(error: &StoreError) -> Fault {
         StoreError::TooLarge { .. } => {
             Fault::new(FaultCode::TooLarge, format!("{error}: raise cache_limit in the configuration"))
         }
+        StoreError::Away { .. } => Fault::new(FaultCode::CacheAway, error.to_string()),
         other => Fault::new(FaultCode::Io, other.to_string()),
     }
 }

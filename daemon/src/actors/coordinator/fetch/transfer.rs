@@ -187,6 +187,16 @@ impl Handler<Carried> for Coordinator {
                 fetch.full += u32::from(fetch.held.is_none());
                 self.disk_is_full(ctx);
             }
+            Note::Local(error) if error.is_lost() => {
+                let Some(peer) = fetch.peer else { return };
+                if let Some(running) = fetch.running.take() {
+                    for (peer, bytes) in running.transfer.brought() {
+                        *fetch.brought.entry(peer).or_default() += bytes;
+                    }
+                    self.stop(&running);
+                }
+                self.fetch_anew(&player, peer, ctx);
+            }
             Note::Local(error) => self.fail(&player, store_fault(&error)),
         }
     }
