@@ -3,7 +3,7 @@
 //! A Unix socket that only its owner may open, in a folder that only its owner may enter; a Windows named pipe for this
 //! user, the system and the administrators.
 
-use crate::io::private::{self, Trouble};
+use crate::io::private::Trouble;
 use fyteclub_client::pipe;
 use fyteclub_proto::{
     frame::{self, FrameError},
@@ -16,7 +16,7 @@ use interprocess::local_socket::{
 use serde::Serialize;
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::{
@@ -143,7 +143,11 @@ fn file_id(_: &str) -> Option<FileId> {
 /// Makes sure that the endpoint is free, in a folder where it stays this user's.
 #[cfg(unix)]
 async fn clear(endpoint: &str, place: Place) -> Result<(), IpcError> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    use crate::io::private;
+    use std::{
+        os::unix::fs::{FileTypeExt, MetadataExt},
+        path::Path,
+    };
     let path = Path::new(endpoint);
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         let checked = match place {
@@ -307,7 +311,10 @@ impl Outbox {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::os::unix::{fs::symlink, net::UnixStream};
+    use std::{
+        os::unix::{fs::symlink, net::UnixStream},
+        path::Path,
+    };
 
     async fn refused(endpoint: &Path, place: Place) -> String {
         match LocalListener::bind(endpoint.to_str().expect("text"), place).await {

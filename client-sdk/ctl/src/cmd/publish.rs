@@ -38,7 +38,8 @@ fn text(published: &Published) -> String {
         text += &format!("\n{} left out\n", words::count(published.left_out.len() as u64, "file"));
         for left in &published.left_out {
             // Names in a mod are whoever's who made it.
-            let [path, file, reason] = [&left.game_path, &left.file, &left.reason].map(|text| escaped(text, false));
+            let [path, file, reason] =
+                [&left.game_path, &left.file, &left.reason].map(|text| escaped(text, false));
             text += &format!("  {path}\n    from {file}\n    {reason}\n");
         }
     }
