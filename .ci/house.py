@@ -13,10 +13,11 @@ from pathlib import Path
 # proves that the SDK suffices. The daemon takes the phone book's lib and the SDK only for `demo`.
 FLOORS = {
     "fyteclub-proto": set(),
-    "fyteclub-phonebook": {"fyteclub-proto"},
+    "fyteclub-logging": {"fyteclub-proto"},
+    "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-logging"},
     "fyteclub-client": {"fyteclub-proto"},
     "fyteclubctl": {"fyteclub-client"},
-    "fyteclub-daemon": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client"},
+    "fyteclub-daemon": {"fyteclub-proto", "fyteclub-logging", "fyteclub-phonebook", "fyteclub-client"},
     "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook"},
     "fyteclub-tests": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon", "fyteclubctl"},
 }
@@ -45,7 +46,7 @@ ACTORS_NEVER = re.compile(
 # The longest that a source file may be, goldens aside.
 LINES_MAX = 700
 
-CODE = ["proto", "phonebook", "daemon", "client-sdk"]
+CODE = ["proto", "logging", "phonebook", "daemon", "client-sdk"]
 
 
 def code_of(path):

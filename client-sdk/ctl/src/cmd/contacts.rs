@@ -63,7 +63,14 @@ fn list(Contacts { contacts }: &Contacts) -> String {
 
 /// What a person should know before they say yes.
 pub fn doubt(contact: &Contact) -> Option<String> {
-    contact.known_key.map(|_| "not the key that this name has here: ask them another way".to_owned())
+    if contact.known_key.is_some() {
+        return Some("not the key that this name has here: ask them another way".to_owned());
+    }
+    if let Some(other) = &contact.looks_like {
+        return Some(format!("not {other}, though the names look alike: ask them another way"));
+    }
+    let mixed = contact.mixed_scripts && contact.standing != Standing::Blocked;
+    mixed.then(|| "letters of several scripts in one word, as in a name that looks like another".to_owned())
 }
 
 fn outcome(contact: &Contact) -> String {

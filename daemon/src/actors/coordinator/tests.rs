@@ -4,12 +4,14 @@ use super::{requests::AskFetch, *};
 use crate::{
     io::{
         keeper::Keeper,
+        published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
         store::StoreConfig,
     },
     ledger::Accounts,
     lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
+    whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
     local::{
@@ -48,10 +50,11 @@ impl Desk {
         let certificate = Certificate::new(identity.key()).expect("a certificate");
         let secret = identity.derived_secret("stateless reset");
         let endpoint =
-            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::new(None, None));
-        let endpoint = endpoint.expect("a socket");
+            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::default())
+                .expect("a socket");
+        let keeper = Keeper::default();
         let (offer, current_offer) = watch::channel(None);
-        let (bus, keeper) = (Bus::default(), Keeper::default());
+        let bus = Bus::default();
         let around = Surroundings {
             here: identity.peer_id(),
             player: Some("Here I@Am".parse().expect("a name")),
@@ -70,10 +73,10 @@ impl Desk {
             around,
             offer,
             contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
-            whereabouts: Whereabouts::default(),
             contact_requests: Policy::Ask,
             phonebooks: Vec::new(),
             listing: Listing::Listed,
+            whereabouts: Whereabouts::default(),
             published: PublishedFile::load(&path("published.bin"), keeper.clone()),
             limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
             prefetch_budget: 0,
