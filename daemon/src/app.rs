@@ -96,6 +96,7 @@ impl App {
         let cache = ModCache::new(store.clone()).start();
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).context("this machine has no randomness")?;
+        let accounts = Accounts::default();
         let around = Surroundings {
             here: identity.peer_id(),
             player: config.player.clone(),
@@ -105,7 +106,7 @@ impl App {
             offer: current_offer,
             identity: identity.clone(),
             lending: Lending::default(),
-            accounts: Accounts::default(),
+            accounts: accounts.clone(),
             compression: config.compression,
             pacer: Pacer::start(limits.limits()),
         };
@@ -116,6 +117,7 @@ impl App {
             contacts,
             contact_requests: config.contact_requests,
             phonebooks: config.phonebooks.clone(),
+            carriers: books.iter().map(|book| book.url().to_owned()).collect(),
             listing: config.listing.clone(),
             published_file: paths::published_file(dir),
             limits,
@@ -134,7 +136,7 @@ impl App {
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
-        let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
+        let phone_book = PhoneBook::new(books, registrant, accounts, coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), coordinator.clone().recipient()).start();
         // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.

@@ -12,6 +12,7 @@ mod process;
 mod programs;
 mod resident;
 mod town;
+mod voice;
 
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
@@ -19,6 +20,7 @@ pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};
 pub use town::{Phonebook, Town};
+pub use voice::Voice;
 
 use std::{future::Future, time::Duration};
 

@@ -19,6 +19,7 @@ use reqwest::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -64,6 +65,8 @@ pub struct Entry {
 pub struct PhonebookHttp {
     base: Url,
     http: reqwest::Client,
+    /// Where its last answer came from; shared by clones.
+    remote: Arc<Mutex<Option<IpAddr>>>,
 }
 
 impl PhonebookHttp {
@@ -73,7 +76,7 @@ impl PhonebookHttp {
         let bad = || PhonebookError::Url(url.to_owned());
         let base = Url::parse(url).map_err(|_| bad())?;
         let usable = matches!(base.scheme(), "http" | "https") && base.has_host() && !base.cannot_be_a_base();
-        if usable { Ok(Self { base, http }) } else { Err(bad()) }
+        if usable { Ok(Self { base, http, remote: Arc::default() }) } else { Err(bad()) }
     }
 
     /// The client that all phone books of a daemon share.
@@ -95,6 +98,17 @@ impl PhonebookHttp {
 
     pub fn url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+
+    /// The address that this machine is connected to when it talks to the phone book; `None` before its first answer.
+    pub fn remote(&self) -> Option<IpAddr> {
+        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self, response: &Response) {
+        if let Some(addr) = response.remote_addr() {
+            *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr.ip().to_canonical());
+        }
     }
 
     /// # Errors
@@ -156,6 +170,7 @@ impl PhonebookHttp {
             tracing::debug!("phone book {}: {}", self.url(), chain(&error));
             if error.is_connect() || error.is_timeout() { Lost::Unreachable } else { Lost::Broken }
         })?;
+        self.answered(&response);
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {}
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -183,6 +198,7 @@ impl PhonebookHttp {
             .send()
             .await
             .map_err(|error| if error.is_connect() { Lost::Unreachable } else { Lost::Broken })?;
+        self.answered(&response);
         let status = response.status();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
@@ -225,6 +241,7 @@ impl PhonebookHttp {
         }
         let unreachable = |error: reqwest::Error| PhonebookError::Unreachable(chain(&error));
         let response = request.send().await.map_err(unreachable)?;
+        self.answered(&response);
         let status = response.status();
         Ok((status, limited(response, PHONEBOOK_BODY_MAX).await?))
     }

@@ -295,6 +295,9 @@ pub struct Contact {
     /// key, or somebody else uses their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_key: Option<PeerId>,
+    /// Other keys that answer to this name: of one who was asked and is not paired with, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<PeerId>,
 }
 
 /// How two players stand to each other, from this side.

@@ -132,6 +132,7 @@ fn contacts() -> Vec<Contact> {
         since: 1_700_000_000_000,
         online: true,
         known_key: None,
+        rivals: vec![],
     };
     let away = Contact { online: false, ..paired.clone() };
     let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
@@ -424,6 +425,12 @@ fn events() -> Vec<Example> {
                 cause: "the other side stopped".into(),
             },
         ),
+        event(
+            "contact_disputed",
+            Event::ContactDisputed { player: player(), keys: vec![peer_id(), PeerId::from_bytes([8; 32])] },
+        ),
+        event("invitation_over", Event::InvitationOver { player: Some(player()), peer_id: peer_id() }),
+        event("invitation_too_late", Event::InvitationTooLate { player: player(), peer_id: peer_id() }),
         event(
             "peer_key_changed",
             Event::PeerKeyChanged {

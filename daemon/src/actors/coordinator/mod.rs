@@ -21,7 +21,8 @@ use super::{
     listener::Accepted,
     mod_cache::ModCache,
     peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach},
+    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    unix_millis,
     upnp::Upnp,
 };
 use crate::{
@@ -58,6 +59,8 @@ use tokio::sync::watch;
 
 /// How long a key that broke the protocol is not listened to.
 const BAN: Duration = Duration::from_secs(60);
+/// How long a contact is a fresh one, in milliseconds.
+const FRESH_MS: u64 = 60_000;
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -70,6 +73,8 @@ pub struct Birth {
     pub contact_requests: Policy,
     /// As configured: invitations name them.
     pub phonebooks: Vec<String>,
+    /// As their clients name them: each carries knocks with a number of its own.
+    pub carriers: Vec<String>,
     /// How names are entered in them.
     pub listing: Listing,
     pub published_file: PathBuf,
@@ -133,7 +138,7 @@ impl Coordinator {
         let Birth { identity, around, offer, published_file, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
-            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts),
+            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts, birth.carriers),
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
@@ -389,9 +394,15 @@ impl Coordinator {
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
         let (actor, name) = (known.actor.clone(), known.player.clone());
         let Some(phone_book) = self.phone_book.clone() else { return };
-        let reach = async move {
-            phone_book.send(Reach { peer, name }).await.unwrap_or(Err(LookupError::NoPhonebook))
+        let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
+        let since = match (last, self.contacts.machine.since(&peer)) {
+            (Some(_), _) => Seen::Once,
+            // Who has just become a contact was there to become one, and is busy with that.
+            (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
+            (None, _) => Seen::Never,
         };
+        let reach = Reach { peer, name, asked, since };
+        let reach = async move { phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook)) };
         ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
             let at = match (result, last) {
                 (Ok(mut addrs), last) => {

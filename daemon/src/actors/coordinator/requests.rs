@@ -158,10 +158,16 @@ impl Handler<AskContacts> for Coordinator {
 }
 
 impl Handler<WishContact> for Coordinator {
-    type Result = Answer<Contact>;
+    type Result = ResponseFuture<Answer<Contact>>;
 
     fn handle(&mut self, wish: WishContact, ctx: &mut Context<Self>) -> Self::Result {
-        self.wish(wish.0, ctx)?.ok_or_else(internal)
+        match wish.0 {
+            Wish::Join(join) => self.join(join, ctx),
+            wish => {
+                let contact = self.wish(wish, ctx).and_then(|contact| contact.ok_or_else(internal));
+                Box::pin(async { contact })
+            }
+        }
     }
 }
 

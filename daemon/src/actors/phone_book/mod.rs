@@ -7,14 +7,17 @@ mod answer;
 mod live;
 mod reach;
 
-pub use answer::{Answer, Introduction, Post};
-pub use reach::{LookupError, Reach};
+pub use answer::{Answer, Introduction, List, Post};
+pub use reach::{LookupError, Reach, Seen};
 
 use super::{random, unix_millis};
-use crate::io::{
-    book_clock::BookClock,
-    identity::Identity,
-    phonebook_http::{PhonebookError, PhonebookHttp},
+use crate::{
+    io::{
+        book_clock::BookClock,
+        identity::Identity,
+        phonebook_http::{PhonebookError, PhonebookHttp},
+    },
+    ledger::Accounts,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
@@ -53,8 +56,10 @@ pub enum PhonebookFact {
     Knocked(Knock),
     /// Somebody wrote; the note is from this key and from nobody else.
     Noted { from: PeerId, note: Note },
+    /// Whom the phone books know by a name, each key once.
+    Listed { player: PlayerName, keys: Vec<PeerId> },
     /// Somebody wants to be introduced: answer with [`Answer`].
-    Introduced { introduction: Introduction, from: PeerId, addrs: Vec<SocketAddr> },
+    Introduced { introduction: Introduction, from: PeerId },
     /// Somebody to whom we were introduced can be reached here as well.
     MoreAddresses { peer: PeerId, addrs: Vec<SocketAddr> },
 }
@@ -93,6 +98,7 @@ pub struct PhoneBook {
     calls: HashMap<Attempt, reach::Call>,
     /// Those with whom addresses are exchanged at the moment.
     exchanges: Vec<answer::Exchange>,
+    accounts: Accounts,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
     /// Whether every phone book has answered, or failed to, once.
@@ -100,7 +106,13 @@ pub struct PhoneBook {
 }
 
 impl PhoneBook {
-    pub fn new(books: Vec<PhonebookHttp>, registrant: Registrant, facts: Recipient<PhonebookFact>) -> Self {
+    /// What phone books and contacts have this machine send is charged to `accounts`.
+    pub fn new(
+        books: Vec<PhonebookHttp>,
+        registrant: Registrant,
+        accounts: Accounts,
+        facts: Recipient<PhonebookFact>,
+    ) -> Self {
         let now = Instant::now();
         let registered = if registrant.player.is_some() { books.len() } else { 0 };
         let presence = Presence::new(registered, registrant.heartbeat, now);
@@ -120,6 +132,7 @@ impl PhoneBook {
             introductions: Introductions::default(),
             calls: HashMap::new(),
             exchanges: Vec::new(),
+            accounts,
             facts,
             timer: None,
             settled,
