@@ -81,6 +81,8 @@ pub const KEY_CHANGES_MAX: usize = 4;
 pub const INVITATIONS_MAX: usize = 16;
 /// Most that are remembered after that, to tell those who come too late; the oldest goes first.
 pub const SPENT_MAX: usize = 32;
+/// Most numbers of one key's knocks that are remembered beside the newest: one for each phone book that carries them.
+pub const NUMBERS_MAX: usize = 4;
 /// Most keys that are remembered to answer to one name.
 pub const RIVALS_MAX: usize = 4;
 

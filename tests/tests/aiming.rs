@@ -1,14 +1,20 @@
-//! Who may say where a daemon sends packets: a contact who tries.
+//! Who may say where a daemon sends packets, and whom a name means: a contact and a squatter who try.
 
+use fyteclub_client::{Event, Standing};
 use fyteclub_proto::{
     candidate::{Candidate, Candidates, Origin},
+    codec,
+    knock::Note,
     letter::Topic,
     phonebook::live::{Hear, Say},
 };
-use fyteclub_tests::{Town, Voice, hostile::Hostile};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use fyteclub_tests::{Phonebook, Town, Voice, eventually, hostile::Hostile, within};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tokio::net::UdpSocket;
 
@@ -69,4 +75,50 @@ async fn a_contact_cannot_aim_the_daemon() {
     let places = hit.iter().filter(|count| **count > 0).count();
     assert!((1..=8).contains(&places), "{places} places of 72: {hit:?}");
     assert!(hit.iter().all(|count| *count <= 16), "{hit:?}");
+}
+
+#[tokio::test]
+async fn a_squatter_at_a_second_phone_book_is_told() {
+    let town = Town::new().await;
+    let second = Phonebook::another(&town, "second").await;
+    let bob = town.resident("Bob Birch@Balmung").await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[town.phonebook.url(), second.url()]);
+    alice.start().await;
+    alice.is_introduced_by_all().await;
+    // The name is Bob's, at the first phone book; at the second somebody else took it.
+    let squatter = Hostile::new("Bob Birch@Balmung", 72);
+    squatter.move_in(&second.url()).await;
+    let mut voice = Voice::greet(&squatter, &second, &town.folder("squatter")).await;
+    let mut events = alice.client().watch().await.expect("events");
+    alice.client().add_contact(&bob.player, None).await.expect("asked");
+    // Bob's player sleeps; the squatter says yes at once.
+    let knock = loop {
+        if let Hear::Knock { knock, .. } = voice.hear().await {
+            break knock;
+        }
+    };
+    let yes = codec::encode(&Note::Accepted { name: squatter.player.clone(), nonce: knock.nonce });
+    let letter = voice.letter(&knock.from, Topic::Note, &yes);
+    voice.say(Say::Note { to: knock.from, letter });
+    // Then Bob's player wakes up, and says yes, too.
+    eventually("Bob is asked", async || {
+        let contacts = bob.contacts().await;
+        contacts.iter().any(|contact| contact.standing == Standing::Asking).then_some(())
+    })
+    .await;
+    bob.client().accept_contact(alice.player.clone()).await.expect("accepted");
+    let keys = within("a person is asked", async {
+        loop {
+            if let Event::ContactDisputed { keys, .. } = events.next().await.expect("events").expect("one") {
+                return keys;
+            }
+        }
+    })
+    .await;
+    assert_eq!(BTreeSet::from_iter(keys), BTreeSet::from([bob.peer_id(), squatter.peer_id()]));
+    let contacts = alice.contacts().await;
+    assert!(contacts.iter().all(|contact| contact.standing == Standing::Requested), "{contacts:?}");
+    // The person says whom they mean.
+    alice.client().add_contact(&bob.player, Some(&bob.peer_id())).await.expect("that one");
+    alice.is_paired_with(&bob).await;
 }

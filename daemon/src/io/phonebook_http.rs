@@ -60,6 +60,22 @@ pub struct Entry {
     pub peer: PeerId,
 }
 
+/// Why a poll was not heard.
+#[derive(Debug)]
+pub enum Unheard {
+    Lost(Lost),
+    /// Two were under way, and the later one came first. Nothing of this one was done.
+    Overtaken {
+        newest: u64,
+    },
+}
+
+impl From<Lost> for Unheard {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
 /// A client of one phone book. Keeps its connection alive between requests.
 #[derive(Debug, Clone)]
 pub struct PhonebookHttp {
@@ -189,8 +205,8 @@ impl PhonebookHttp {
     /// Says something and waits for something to hear.
     ///
     /// # Errors
-    /// Why this cannot go on.
-    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Lost> {
+    /// Why this cannot go on, or that a poll with a higher sequence came first.
+    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Unheard> {
         let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
         let time = Duration::from_millis(poll.wait) + PATIENCE;
         let request = self.http.post(url).json(poll).timeout(time);
@@ -201,14 +217,14 @@ impl PhonebookHttp {
         self.answered(&response);
         let status = response.status();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
+            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)).into());
         }
         if status == StatusCode::NOT_FOUND {
-            return Err(Lost::Unsupported);
+            return Err(Lost::Unsupported.into());
         }
         let body = limited(response, POLLED_MAX).await.map_err(|_| Lost::Broken)?;
         if status.is_success() {
-            return read(&body).map_err(|_| Lost::Broken);
+            return read(&body).map_err(|_| Lost::Broken.into());
         }
         let problem = serde_json::from_slice::<Problem>(&body).unwrap_or_default();
         Err(match problem.clock_offset {
@@ -216,8 +232,12 @@ impl PhonebookHttp {
             None if problem.code.as_deref() == Some("replaced") => {
                 Lost::Closed(CloseReason::Replaced, String::new())
             }
-            None => Lost::Closed(CloseReason::BadHello, problem.error),
-        })
+            None => match problem.sequence {
+                Some(newest) => return Err(Unheard::Overtaken { newest }),
+                None => Lost::Closed(CloseReason::BadHello, problem.error),
+            },
+        }
+        .into())
     }
 
     fn url_of(&self, path: &[&str]) -> Result<Url, PhonebookError> {

@@ -5,7 +5,7 @@ use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     knock::{Knock, Note},
-    limit::{ASKERS_MAX, KEY_CHANGES_MAX, SPENT_MAX},
+    limit::{ASKERS_MAX, KEY_CHANGES_MAX, NUMBERS_MAX, SPENT_MAX},
     local::reply::Standing,
     phonebook::KeyChange,
 };
@@ -75,10 +75,15 @@ impl Contacts {
             // Both knock, and both knew the key.
             Stage::Requested { .. } => self.pair(at, Some(nonce), now),
             // The name stays the one that a person was told: they shall not say yes to one and get another.
-            Stage::Asking { nonce: known } => {
-                self.unsaved |= *known != nonce;
-                *known = nonce;
+            Stage::Asking { nonce: known } if *known != nonce => {
+                let earlier = std::mem::replace(known, nonce);
+                let contact = &mut self.book.contacts[at];
+                contact.earlier.retain(|number| *number != nonce);
+                contact.earlier.truncate(NUMBERS_MAX - 1);
+                contact.earlier.insert(0, earlier);
+                self.unsaved = true;
             }
+            Stage::Asking { .. } => {}
         }
     }
 
@@ -110,7 +115,7 @@ impl Contacts {
     }
 
     /// Says yes once; who does not hear it asks again.
-    fn answer(&mut self, to: PeerId, nonce: Bytes<16>) {
+    pub(super) fn answer(&mut self, to: PeerId, nonce: Bytes<16>) {
         if let Some(name) = self.here.player.clone() {
             self.outputs.push_back(Output::Note { to, note: Note::Accepted { name, nonce } });
         }
@@ -133,8 +138,8 @@ impl Contacts {
             _ => false,
         };
         match self.book.contacts.iter().position(asked) {
-            Some(at) => self.name_answered(at, from, now),
-            None => self.answered_again(from, answer),
+            Some(at) => self.name_answered(at, from, answer, now),
+            None => self.answered_again(from, answer, now),
         }
     }
 

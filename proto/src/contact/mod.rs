@@ -327,9 +327,13 @@ impl Contacts {
     fn pair(&mut self, at: usize, owed: Option<Bytes<16>>, now: u64) {
         let contact = &mut self.book.contacts[at];
         (contact.stage, contact.since) = (Stage::Paired { owed }, now);
+        let (key, earlier) = (contact.peer_id, std::mem::take(&mut contact.earlier));
         self.changed(at);
         if owed.is_some() {
             self.tell(at, now);
+            // Of one phone book each: they show who asked that this side has the name at all of them.
+            let answers = key.into_iter().flat_map(|key| earlier.iter().map(move |number| (key, *number)));
+            answers.for_each(|(key, number)| self.answer(key, number));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Several keys for one name: what is made of an answer where several phone books know names.
 //!
 //! Whoever registers a name first has it, at one phone book. A squatter at the weakest of them answers at once, and a
-//! friend when they come to look. So an answer is held until every phone book was asked whom it knows by the name, for
-//! [`SECOND_OPINION_TIME`] at most. One key is paired with; of two nobody is, and a person says who is meant.
+//! friend when they come to look. So an answer is held: until every phone book was asked whom it lists by the name
+//! ([`SECOND_OPINION_TIME`]), and, unless it answers the first phone book's knock, for as long as whoever has the name
+//! there may need to answer, too ([`FIRST_BOOK_TIME`]). One key is paired with. Of two nobody is, also when the second
+//! comes after the pairing, and a person says who is meant.
 
 use super::{Contact, Contacts, Output, Stage, millis};
 use crate::{
@@ -13,8 +15,10 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long the phone books have to say whom they know by a name.
+/// How long the phone books have to say whom they list by a name.
 pub const SECOND_OPINION_TIME: Duration = Duration::from_secs(4);
+/// How long an answer to another phone book's knock waits for one to the first's.
+pub const FIRST_BOOK_TIME: Duration = Duration::from_secs(60);
 
 /// Answers to a wish that are not believed yet.
 #[derive(Debug)]
@@ -23,6 +27,17 @@ pub(super) struct Held {
     wish: Bytes<16>,
     keys: Vec<PeerId>,
     pub until: u64,
+    /// The first phone book's knock was answered.
+    first: bool,
+    /// The phone books have said whom they list.
+    listed: bool,
+}
+
+impl Held {
+    /// Nothing more that is worth waiting for can come.
+    fn is_clear(&self) -> bool {
+        self.keys.len() > 1 || (self.first && self.listed)
+    }
 }
 
 impl Contacts {
@@ -35,7 +50,7 @@ impl Contacts {
     }
 
     /// A key answers to a wish that knows a name only.
-    pub(super) fn name_answered(&mut self, at: usize, from: PeerId, now: u64) {
+    pub(super) fn name_answered(&mut self, at: usize, from: PeerId, answer: Bytes<16>, now: u64) {
         let contact = &self.book.contacts[at];
         let (Stage::Requested { nonce, .. }, Some(player)) = (&contact.stage, &contact.player) else {
             return;
@@ -47,26 +62,43 @@ impl Contacts {
             return self.fulfil(at, from, now);
         }
         let wish = *nonce;
+        let first = self.carriers.first().is_some_and(|carrier| knock_number(&wish, carrier) == answer);
+        let until = now.saturating_add(millis(if first { SECOND_OPINION_TIME } else { FIRST_BOOK_TIME }));
         match self.held.iter_mut().find(|held| held.wish == wish) {
-            Some(held) => add(&mut held.keys, from),
+            Some(held) => {
+                add(&mut held.keys, from);
+                held.first |= first;
+                held.until = if held.is_clear() { now } else { held.until.min(until) };
+            }
             None => {
-                let until = now.saturating_add(millis(SECOND_OPINION_TIME));
                 self.outputs.push_back(Output::Look { player: player.clone() });
-                self.held.push(Held { wish, keys: vec![from], until });
+                self.held.push(Held { wish, keys: vec![from], until, first, listed: false });
             }
         }
+        self.decide_held(now);
     }
 
-    /// Another key answers to a wish that is fulfilled already: a person should know.
-    pub(super) fn answered_again(&mut self, from: PeerId, answer: Bytes<16>) {
+    /// Another key answers to a wish that is fulfilled already. Where it was asked by another phone book it may be whom
+    /// the name means: then nobody is paired with any more. By the same it can only be somebody who overheard the number.
+    pub(super) fn answered_again(&mut self, from: PeerId, answer: Bytes<16>, now: u64) {
         let of_wish = |contact: &Contact| {
             matches!(contact.stage, Stage::Paired { .. })
                 && contact.peer_id != Some(from)
                 && contact.wish.as_ref().is_some_and(|wish| self.is_answer(wish, answer))
         };
-        if let Some(at) = self.book.contacts.iter().position(of_wish) {
-            self.rival(at, from);
+        let Some(at) = self.book.contacts.iter().position(of_wish) else { return };
+        let contact = &mut self.book.contacts[at];
+        let (Some(known), Some(nonce)) = (contact.peer_id, contact.wish) else { return };
+        if self.carriers.len() < 2 || contact.rivals.len() == RIVALS_MAX {
+            return self.rival(at, from);
         }
+        (contact.peer_id, contact.since) = (None, now);
+        contact.stage = Stage::Requested { nonce, secret: None };
+        if !contact.rivals.contains(&known) {
+            contact.rivals.push(known);
+        }
+        self.rival(at, from);
+        self.outputs.push_back(Output::Disconnect(known));
     }
 
     /// The phone books have said whom they know by a name.
@@ -75,7 +107,10 @@ impl Contacts {
         let Stage::Requested { nonce, .. } = self.book.contacts[at].stage else { return };
         if let Some(held) = self.held.iter_mut().find(|held| held.wish == nonce) {
             keys.iter().filter(|key| **key != self.here.key).for_each(|key| add(&mut held.keys, *key));
-            held.until = now;
+            held.listed = true;
+            if held.is_clear() {
+                held.until = now;
+            }
             self.decide_held(now);
         }
     }

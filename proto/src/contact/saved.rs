@@ -3,7 +3,7 @@
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
-    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, RIVALS_MAX, SPENT_MAX},
+    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, NUMBERS_MAX, RIVALS_MAX, SPENT_MAX},
     local::reply::Standing,
 };
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ pub struct Contact {
     /// With what number this contact was asked for by name; an answer to it with another key is another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wish: Option<Bytes<16>>,
+    /// Numbers with which they asked before the newest: other phone books carried them. A yes answers all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Bytes<16>>,
     /// Keys that answered to the name of a wish, or that phone books know it under, where they are not one; of a contact
     /// the others than its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,8 +60,8 @@ pub enum Stage {
 
 impl Contact {
     pub(super) fn new(player: Option<PlayerName>, peer_id: Option<PeerId>, stage: Stage, now: u64) -> Self {
-        let (wish, rivals) = (None, Vec::new());
-        Self { player, peer_id, since: now, stage, wish, rivals, told: now }
+        let (wish, earlier, rivals) = (None, Vec::new(), Vec::new());
+        Self { player, peer_id, since: now, stage, wish, earlier, rivals, told: now }
     }
 
     pub fn standing(&self) -> Standing {
@@ -121,7 +124,10 @@ impl Saved {
             || self.contacts.len() - askers > CONTACTS_MAX
             || self.invitations.len() > INVITATIONS_MAX
             || self.spent.len() > SPENT_MAX
-            || self.contacts.iter().any(|contact| contact.rivals.len() > RIVALS_MAX)
+            || self
+                .contacts
+                .iter()
+                .any(|contact| contact.rivals.len() > RIVALS_MAX || contact.earlier.len() > NUMBERS_MAX)
         {
             return Err(SavedError::TooLong);
         }

@@ -243,7 +243,8 @@ impl Contacts {
             at -= usize::from(other < at);
         }
         let old = self.book.contacts[at].peer_id.replace(key);
-        self.book.contacts[at].rivals.clear();
+        let contact = &mut self.book.contacts[at];
+        (contact.wish, contact.rivals) = (None, Vec::new());
         match owed {
             Some(nonce) => self.pair(at, Some(nonce), now),
             None => {
@@ -273,7 +274,7 @@ impl Contacts {
             Some(at) => {
                 let contact = &mut self.book.contacts[at];
                 (contact.peer_id, contact.stage, contact.since) = (key, stage, now);
-                contact.rivals.clear();
+                (contact.wish, contact.rivals) = (None, Vec::new());
                 at
             }
             None => {

@@ -30,8 +30,8 @@ pub enum Event {
     /// A contact came, changed, or is none any more.
     #[serde(rename = "contact.changed")]
     ContactChanged { contact: Contact, removed: bool },
-    /// Several keys answer to the name of one who was asked to be a contact, or phone books know several: nobody is paired
-    /// with. Where the first key is a contact already, another answered since.
+    /// Several keys answer to the name of one who was asked to be a contact, or phone books list several: nobody is paired
+    /// with, nor any more. With one phone book the first key is a contact, and stays one.
     #[serde(rename = "contact.disputed")]
     ContactDisputed { player: PlayerName, keys: Vec<PeerId> },
     /// The invitation that this player followed was used up or over; whoever made it is asked no more.

@@ -1,7 +1,10 @@
 //! Several phone books, and several keys for one name.
 
 use super::*;
-use crate::{contact::rivals::SECOND_OPINION_TIME, knock::knock_number};
+use crate::{
+    contact::rivals::{FIRST_BOOK_TIME, SECOND_OPINION_TIME},
+    knock::knock_number,
+};
 use proptest::{collection::vec, prelude::*};
 use std::collections::BTreeSet;
 
@@ -40,17 +43,26 @@ fn an_answer_is_held_until_all_books_were_asked() {
     let mut contacts = asking(2);
     contacts.handle(NOW, yes(2, "Bob", ONE));
     assert_eq!(outputs(&mut contacts), [], "the wish's own number is told to nobody");
-    contacts.handle(NOW, answer(2, 1));
+    contacts.handle(NOW, answer(2, 0));
     assert_eq!((outputs(&mut contacts), standing(&contacts, 2)), (vec![look()], None));
     contacts.handle(NOW, listed(&[2]));
     assert_eq!(standing(&contacts, 2), Some(Standing::Paired));
-    // Where nobody says anything, an answer is believed after a while.
+    // At the second phone book: whoever has the name at the first may still answer.
     let mut contacts = asking(2);
+    contacts.handle(NOW, answer(2, 1));
+    contacts.handle(NOW, listed(&[]));
+    assert_eq!(standing(&contacts, 2), None);
     contacts.handle(NOW, answer(2, 0));
-    let until = NOW + millis(SECOND_OPINION_TIME);
-    assert_eq!(contacts.deadline(), Some((until, Why::SecondOpinion)));
-    contacts.handle(until, Input::Time);
-    assert_eq!(standing(&contacts, 2), Some(Standing::Paired));
+    assert_eq!(standing(&contacts, 2), Some(Standing::Paired), "it was the same");
+    // Where nobody says anything more, an answer is believed after a while.
+    for (book, time) in [(0, SECOND_OPINION_TIME), (1, FIRST_BOOK_TIME)] {
+        let mut contacts = asking(2);
+        contacts.handle(NOW, answer(2, book));
+        let until = NOW + millis(time);
+        assert_eq!(contacts.deadline(), Some((until, Why::SecondOpinion)));
+        contacts.handle(until, Input::Time);
+        assert_eq!(standing(&contacts, 2), Some(Standing::Paired));
+    }
     // With one phone book there is no second opinion.
     let mut contacts = asking(1);
     contacts.handle(NOW, answer(2, 0));
@@ -58,10 +70,22 @@ fn an_answer_is_held_until_all_books_were_asked() {
 }
 
 #[test]
+fn a_yes_answers_what_every_book_carried() {
+    let mut contacts = alice();
+    let numbers = BOOKS.map(|book| knock_number(&ONE, book));
+    numbers.iter().for_each(|number| contacts.handle(NOW, knock(2, "Bob", *number)));
+    outputs(&mut contacts);
+    contacts.accept(&key(2).into(), NOW).expect("accepted");
+    let yes = |number: &Bytes<16>| (key(2), Note::Accepted { name: name("Alice"), nonce: *number });
+    assert_eq!(notes(&mut contacts), [yes(&numbers[1]), yes(&numbers[0])]);
+}
+
+#[test]
 fn of_two_keys_nobody_is_paired_with() {
-    let by_answers: &[Input] = &[answer(3, 1), answer(2, 0), listed(&[])];
+    let by_answers: &[Input] = &[answer(3, 1), listed(&[]), answer(2, 0)];
     let by_a_list: &[Input] = &[answer(3, 1), listed(&[2, 3])];
-    for words in [by_answers, by_a_list] {
+    let late: &[Input] = &[answer(3, 0), listed(&[]), answer(2, 1)];
+    for words in [by_answers, by_a_list, late] {
         let mut contacts = asking(2);
         words.iter().for_each(|word| contacts.handle(NOW, word.clone()));
         let said = outputs(&mut contacts);
@@ -73,16 +97,18 @@ fn of_two_keys_nobody_is_paired_with() {
         contacts.handle(NOW + 2 * millis(REPEAT), Input::Time);
         assert_eq!(outputs(&mut contacts), []);
         contacts.add(&name("Bob"), Some(key(2)), TWO, NOW).expect("that one");
+        contacts.handle(NOW, answer(3, 1));
         assert!(contacts.consents(&key(2)) && !contacts.consents(&key(3)));
         assert!(contacts.of_name(&name("Bob")).is_some_and(|contact| contact.rivals.is_empty()));
     }
 }
 
 #[test]
-fn a_second_answer_after_the_pairing_is_told() {
+fn a_second_answer_ends_a_pairing_by_name() {
     let mut contacts = asking(2);
     contacts.handle(NOW, answer(3, 1));
-    contacts.handle(NOW, listed(&[3]));
+    contacts.handle(NOW + millis(FIRST_BOOK_TIME), Input::Time);
+    assert!(contacts.consents(&key(3)));
     outputs(&mut contacts);
     let text = serde_json::to_string(contacts.saved()).expect("JSON");
     let saved = serde_json::from_str(&text).expect("its own text");
@@ -90,10 +116,17 @@ fn a_second_answer_after_the_pairing_is_told() {
     let carriers = BOOKS.iter().map(ToString::to_string).collect();
     let mut contacts = Contacts::new(here, Policy::Ask, saved, NOW).carried_by(carriers);
     contacts.handle(NOW, answer(2, 0));
-    assert_eq!(disputes(&outputs(&mut contacts)), [vec![key(3), key(2)]], "also after a restart");
-    assert!(contacts.consents(&key(3)), "a late word parts nobody");
+    let said = outputs(&mut contacts);
+    assert_eq!(disputes(&said), [vec![key(3), key(2)]], "also after a restart");
+    assert!(said.contains(&Output::Disconnect(key(3))) && !contacts.consents(&key(3)));
+    assert_eq!(contacts.saved().check(), Ok(()));
+    // A person has said who is meant: no answer to the old wish counts any more.
+    contacts.trust(&name("Bob"), key(3), NOW).expect("that one");
+    contacts.handle(NOW, yes(3, "Bob", knock_number(&ONE, BOOKS[1])));
+    contacts.handle(NOW, Input::Linked(key(3)));
+    outputs(&mut contacts);
     contacts.handle(NOW, answer(2, 0));
-    assert_eq!(outputs(&mut contacts), [], "once");
+    assert_eq!((outputs(&mut contacts), contacts.consents(&key(3))), (vec![], true));
 }
 
 #[derive(Debug, Clone)]
@@ -107,48 +140,48 @@ fn word() -> impl Strategy<Value = Word> {
     prop_oneof![
         3 => (2..5u8, 0..2usize).prop_map(|(from, book)| Word::Answer(from, book)),
         1 => vec(2..5u8, 0..3).prop_map(Word::Listed),
-        1 => (0..6000u64).prop_map(Word::Wait),
+        1 => (0..60_000u64).prop_map(Word::Wait),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whoever is paired with is the only key that was heard of until it was decided, and it is decided in time.
+    /// Whoever is paired with is the only key that was heard of so far, and an undisputed one is paired with in time.
     #[test]
     fn only_an_undisputed_key_is_paired_with(words in vec(word(), 1..20)) {
         let (mut contacts, mut now) = (asking(2), NOW);
-        // What the machine may know of the wish, and until when it is open.
-        let (mut heard, mut until, mut decided) = (BTreeSet::new(), None, false);
-        for word in words.into_iter().chain([Word::Wait(10_000)]) {
-            let closes = match &word {
-                Word::Answer(from, _) if !decided => {
-                    heard.insert(*from);
-                    until.get_or_insert(now + millis(SECOND_OPINION_TIME));
-                    false
+        let (mut answered, mut heard, mut listing) = (BTreeSet::new(), BTreeSet::new(), true);
+        for word in words.into_iter().chain([Word::Wait(100_000)]) {
+            let before = (2..5).any(|seed| contacts.consents(&key(seed)));
+            match word {
+                Word::Answer(from, book) => {
+                    answered.insert(from);
+                    heard.insert(from);
+                    contacts.handle(now, answer(from, book));
                 }
-                Word::Listed(keys) if !decided && until.is_some() => {
-                    heard.extend(keys);
-                    true
+                Word::Listed(keys) => {
+                    // What phone books list counts until it is decided.
+                    listing &= !before;
+                    if listing && !answered.is_empty() {
+                        heard.extend(&keys);
+                    }
+                    contacts.handle(now, listed(&keys));
                 }
                 Word::Wait(time) => {
                     now += time;
-                    until.is_some_and(|until| now >= until)
+                    contacts.handle(now, Input::Time);
                 }
-                Word::Answer(..) | Word::Listed(_) => false,
-            };
-            match word {
-                Word::Answer(from, book) => contacts.handle(now, answer(from, book)),
-                Word::Listed(keys) => contacts.handle(now, listed(&keys)),
-                Word::Wait(_) => contacts.handle(now, Input::Time),
             }
             let paired: Vec<u8> = (2..5).filter(|seed| contacts.consents(&key(*seed))).collect();
-            decided |= closes;
-            match (decided, heard.len()) {
-                (true, 1) => prop_assert_eq!(&paired, &heard.iter().copied().collect::<Vec<_>>()),
-                _ => prop_assert!(paired.is_empty(), "{:?} of {:?}", paired, heard),
+            match paired[..] {
+                [] => {}
+                [one] => prop_assert!(heard.len() == 1 && heard.contains(&one), "{one} of {heard:?}"),
+                _ => prop_assert!(false, "{paired:?}"),
             }
             prop_assert_eq!(contacts.saved().check(), Ok(()));
         }
+        let paired = (2..5).any(|seed| contacts.consents(&key(seed)));
+        prop_assert_eq!(paired, heard.len() == 1);
     }
 }
