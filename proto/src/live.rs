@@ -71,6 +71,8 @@ pub enum Input {
     Lost(Lost),
     /// Somebody is looked for: now is the time to be connected.
     Wanted,
+    /// This machine's address changed: a connection from the old one is dead, and what failed may work now.
+    Moved,
     Time,
 }
 
@@ -103,21 +105,10 @@ pub enum Why {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// `hurry`: the pause is only there to spare a phone book that does not answer.
-    Away {
-        until: Instant,
-        hurry: bool,
-    },
-    AwaitChallenge {
-        since: Instant,
-    },
-    AwaitWelcome {
-        since: Instant,
-    },
-    Open {
-        said: Instant,
-        period: Duration,
-    },
+    Away { until: Instant },
+    AwaitChallenge { since: Instant },
+    AwaitWelcome { since: Instant },
+    Open { said: Instant, period: Duration },
 }
 
 #[derive(Debug)]
@@ -136,6 +127,8 @@ pub struct Live {
     tried: Instant,
     /// It did not answer since the last conversation.
     missed: bool,
+    /// The phone book said why it wants to be left alone for a while.
+    sent_away: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -143,7 +136,7 @@ impl Live {
     /// Connects at once. `spread`: at most [`RETURN_SPREAD`]; shorter where somebody wants it so.
     pub fn new(spread: Duration, now: Instant) -> Self {
         let mut live = Self {
-            state: State::Away { until: now, hurry: false },
+            state: State::Away { until: now },
             transport: Transport::WebSocket,
             polls_until: None,
             breaks: 0,
@@ -152,6 +145,7 @@ impl Live {
             return_after: None,
             tried: now,
             missed: false,
+            sent_away: false,
             outputs: VecDeque::new(),
         };
         live.handle(now, 0.0, Input::Time);
@@ -165,7 +159,7 @@ impl Live {
     /// Whether it may be open soon: it is being connected to, or will be within [`WANTED_PAUSE`].
     pub fn is_coming(&self, now: Instant) -> bool {
         match self.state {
-            State::Away { until, .. } => until <= now + WANTED_PAUSE,
+            State::Away { until } => until <= now + WANTED_PAUSE,
             State::AwaitChallenge { .. } | State::AwaitWelcome { .. } => true,
             State::Open { .. } => false,
         }
@@ -174,10 +168,10 @@ impl Live {
     /// `jitter` is in 0..1.
     pub fn handle(&mut self, now: Instant, jitter: f64, input: Input) {
         match (self.state, input) {
-            (State::Away { until, .. }, Input::Time) if now >= until => self.connect(now),
-            (State::Away { until, hurry: true }, Input::Wanted) => {
+            (State::Away { until }, Input::Time) if now >= until => self.connect(now),
+            (State::Away { until }, Input::Wanted) if !self.sent_away => {
                 let until = until.min(self.tried + WANTED_PAUSE);
-                self.state = State::Away { until, hurry: true };
+                self.state = State::Away { until };
                 if now >= until {
                     self.connect(now);
                 }
@@ -209,6 +203,20 @@ impl Live {
                 self.outputs.push_back(Output::HangUp);
                 self.lost(now, jitter, Lost::Broken);
             }
+            (State::Away { .. }, Input::Moved) if self.sent_away => {}
+            (State::Away { .. }, Input::Moved) => {
+                self.backoff.reset();
+                self.connect(now);
+            }
+            (_, Input::Moved) => {
+                self.outputs.push_back(Output::HangUp);
+                if self.is_open() {
+                    self.outputs.push_back(Output::Down("this machine's address changed".to_owned()));
+                }
+                self.return_after = None;
+                self.backoff.reset();
+                self.connect(now);
+            }
             (State::Away { .. }, Input::Lost(_)) => {}
             (_, Input::Lost(lost)) => self.lost(now, jitter, lost),
             (_, Input::Heard(_) | Input::Said | Input::Wanted | Input::Time) => {}
@@ -231,9 +239,19 @@ impl Live {
     fn lost(&mut self, now: Instant, jitter: f64, lost: Lost) {
         let was_open = self.is_open();
         let told = self.return_after.take();
-        let hurry = told.is_none()
-            && matches!(lost, Lost::Unreachable | Lost::Broken | Lost::Closed(CloseReason::Restart, _));
         self.missed |= matches!(lost, Lost::Unreachable) || (!was_open && lost == Lost::Broken);
+        self.sent_away = told.is_some()
+            || matches!(
+                lost,
+                Lost::Unsupported
+                    | Lost::Closed(
+                        CloseReason::Replaced
+                            | CloseReason::Limited
+                            | CloseReason::BadHello
+                            | CloseReason::BadMessage,
+                        _
+                    )
+            );
         let (pause, says) = match lost {
             Lost::Closed(CloseReason::Replaced, _) => (
                 REPLACED_PAUSE.mul_f64(1.0 + jitter / 2.0),
@@ -284,7 +302,7 @@ impl Live {
                 (pause, "the conversation with the phone book broke off".to_owned())
             }
         };
-        self.state = State::Away { until: now + pause, hurry };
+        self.state = State::Away { until: now + pause };
         self.outputs.push_back(Output::Down(says));
     }
 
@@ -300,7 +318,7 @@ impl Live {
 
     pub fn deadline(&self) -> Option<(Instant, Why)> {
         Some(match self.state {
-            State::Away { until, .. } => (until, Why::Connect),
+            State::Away { until } => (until, Why::Connect),
             State::AwaitChallenge { since } | State::AwaitWelcome { since } => {
                 (since + GREETING_TIME, Why::GreetingDue)
             }
@@ -507,5 +525,32 @@ mod tests {
             live.handle(now, 0.7, Input::Time);
         }
         assert!((500..20_000).contains(&connects), "{connects}");
+    }
+
+    #[test]
+    fn a_moved_machine_connects_anew_unless_sent_away() {
+        let now = start();
+        let mut live = open(now);
+        live.handle(now, 0.5, Input::Moved);
+        let down = Output::Down("this machine's address changed".to_owned());
+        let connect = Output::Connect(Transport::WebSocket);
+        assert_eq!(outputs(&mut live), [Output::HangUp, down, connect.clone()]);
+        live.handle(now, 0.5, Input::Moved);
+        assert_eq!(
+            outputs(&mut live),
+            [Output::HangUp, connect.clone()],
+            "nor does a half-open one lead anywhere"
+        );
+        live.handle(now, 0.5, Input::Lost(Lost::Unreachable));
+        outputs(&mut live);
+        live.handle(now, 0.5, Input::Moved);
+        assert_eq!(outputs(&mut live), [connect]);
+        for lost in [Lost::Unsupported, Lost::Closed(CloseReason::Limited, "retry_after:9".into())] {
+            let mut live = open(now);
+            live.handle(now, 0.5, Input::Lost(lost));
+            outputs(&mut live);
+            live.handle(now, 0.5, Input::Moved);
+            assert_eq!(outputs(&mut live), [], "another address changes nothing about that");
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         unix_millis,
     },
     io::contacts::ContactsFile,
+    whereabouts::Whereabouts,
 };
 use actix::{AsyncContext, Context, SpawnHandle};
 use futures::{FutureExt, future::BoxFuture};
@@ -46,6 +47,7 @@ const SETTLE_PERIOD: Duration = Duration::from_secs(30);
 pub struct Own {
     pub machine: Contacts,
     file: ContactsFile,
+    whereabouts: Whereabouts,
     unsaved: bool,
     /// Who is consented to has changed since the last write.
     urgent: bool,
@@ -57,10 +59,20 @@ pub struct Own {
 }
 
 impl Own {
-    pub fn new(here: Here, policy: Policy, file: ContactsFile, carriers: Vec<String>) -> Self {
+    pub fn new(
+        here: Here,
+        policy: Policy,
+        file: ContactsFile,
+        whereabouts: Whereabouts,
+        carriers: Vec<String>,
+    ) -> Self {
+        let keys = file.saved().contacts.iter().filter_map(|contact| contact.peer_id);
+        for (key, addr) in keys.filter_map(|key| Some((key, file.last_addr(&key)?))) {
+            whereabouts.note(key, addr);
+        }
         let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis()).carried_by(carriers);
-        let joining = HashMap::new();
-        Self { machine, file, unsaved: false, urgent: false, saving: false, timer: None, joining }
+        let (timer, joining) = (None, HashMap::new());
+        Self { machine, file, whereabouts, unsaved: false, urgent: false, saving: false, timer, joining }
     }
 
     /// Where a contact was reached last.
@@ -71,6 +83,9 @@ impl Own {
     /// A contact was reached here.
     pub fn note_addr(&mut self, key: PeerId, addr: std::net::SocketAddr) {
         self.file.note_addr(key, addr);
+        if self.machine.consents(&key) {
+            self.whereabouts.note(key, addr);
+        }
     }
 
     fn save(&mut self) -> Result<(), Fault> {
@@ -394,6 +409,7 @@ impl Coordinator {
         if let Some(known) = self.peers.get(&key) {
             known.consent.set_contact(false);
         }
+        self.contacts.whereabouts.forget(&key);
         self.around.lending.forget(&key);
         for player in self.players_of(key) {
             let fault = match self.contacts.machine.of_name(&player) {
