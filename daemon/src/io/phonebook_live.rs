@@ -201,7 +201,9 @@ impl Polls {
             match self.http.poll(&poll).await {
                 Ok(polled) => return Ok(polled),
                 Err(Unheard::Lost(lost)) => return Err(lost),
-                Err(Unheard::Overtaken { newest }) => self.clock.above(newest),
+                Err(Unheard::Overtaken { newest }) => {
+                    self.clock.above(newest);
+                }
             }
         }
         Err(Lost::Broken)
@@ -255,7 +257,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let http = PhonebookHttp::new(&url, PhonebookHttp::client().expect("TLS")).expect("a URL");
         let (_connection, heard) = connect(http, Transport::Poll, identity, Arc::default());
-        let newest = u64::MAX / 2;
+        let newest = crate::io::wall_clock::unix_millis() + 60_000;
         let stale = Problem {
             error: "an older sequence".into(),
             code: Some("stale_sequence".into()),
