@@ -307,6 +307,12 @@ impl Introductions {
         ];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        self.calls.is_empty().then_some("nobody is called")
+    }
 }
 
 impl Running {

@@ -7,9 +7,13 @@
 
 mod account;
 mod counterpart;
+mod holdings;
+mod meter;
 
 use account::Account;
 pub use counterpart::{Counterpart, Network, Wide};
+pub use holdings::Holdings;
+pub use meter::Meter;
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -42,10 +46,14 @@ pub enum Item {
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Links that are open and have not greeted.
+    Greetings,
+    /// Live conversations with a phone book, over a socket or by polls.
+    Sockets,
 }
 
 impl Item {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -58,6 +66,8 @@ impl Item {
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Greetings,
+        Self::Sockets,
     ];
 
     /// As metrics and logs name it.
@@ -75,6 +85,8 @@ impl Item {
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Greetings => "greetings",
+            Self::Sockets => "sockets",
         }
     }
 }
