@@ -2,7 +2,11 @@
 
 use super::{requests::AskFetch, *};
 use crate::{
-    io::{quic::QuicEndpoint, quic::tls::Certificate, store::StoreConfig},
+    io::{
+        keeper::Keeper,
+        quic::{QuicEndpoint, Tuning, tls::Certificate},
+        store::StoreConfig,
+    },
     ledger::Accounts,
     lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
@@ -44,7 +48,8 @@ impl Desk {
         let certificate = Certificate::new(identity.key()).expect("a certificate");
         let secret = identity.derived_secret("stateless reset");
         let endpoint =
-            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret).expect("a socket");
+            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::default())
+                .expect("a socket");
         let (offer, current_offer) = watch::channel(None);
         let bus = Bus::default();
         let around = Surroundings {
@@ -64,12 +69,15 @@ impl Desk {
             identity,
             around,
             offer,
-            contacts: ContactsFile::load(&path("contacts.json")).expect("none"),
+            contacts: ContactsFile::load(&path("contacts.json"), Keeper::default()).expect("none"),
+            whereabouts: Whereabouts::default(),
             contact_requests: Policy::Ask,
             phonebooks: Vec::new(),
+            carriers: Vec::new(),
             listing: Listing::Listed,
-            published_file: path("published.bin"),
-            limits: LimitsFile::load(&path("limits.json"), Limits::default()).expect("none"),
+            published: PublishedFile::load(&path("published.bin"), Keeper::default()),
+            limits: LimitsFile::load(&path("limits.json"), Limits::default(), Keeper::default())
+                .expect("none"),
             prefetch_budget: 0,
             bus: bus.clone(),
             cache: ModCache::new(store).start(),
