@@ -4,12 +4,14 @@ use super::{requests::AskFetch, *};
 use crate::{
     io::{
         keeper::Keeper,
+        published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
         store::StoreConfig,
     },
     ledger::Accounts,
     lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
+    whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
     local::{
@@ -50,6 +52,7 @@ impl Desk {
         let endpoint =
             QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::default())
                 .expect("a socket");
+        let keeper = Keeper::default();
         let (offer, current_offer) = watch::channel(None);
         let bus = Bus::default();
         let around = Surroundings {
@@ -69,15 +72,14 @@ impl Desk {
             identity,
             around,
             offer,
-            contacts: ContactsFile::load(&path("contacts.json"), Keeper::default()).expect("none"),
-            whereabouts: Whereabouts::default(),
+            contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
             contact_requests: Policy::Ask,
             phonebooks: Vec::new(),
             carriers: Vec::new(),
             listing: Listing::Listed,
-            published: PublishedFile::load(&path("published.bin"), Keeper::default()),
-            limits: LimitsFile::load(&path("limits.json"), Limits::default(), Keeper::default())
-                .expect("none"),
+            whereabouts: Whereabouts::default(),
+            published: PublishedFile::load(&path("published.bin"), keeper.clone()),
+            limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
             prefetch_budget: 0,
             bus: bus.clone(),
             cache: ModCache::new(store).start(),
