@@ -138,6 +138,7 @@ impl App {
             whereabouts: whereabouts.clone(),
             contact_requests: config.contact_requests,
             phonebooks: config.phonebooks.clone(),
+            carriers: books.iter().map(|book| book.url().to_owned()).collect(),
             listing: config.listing.clone(),
             published,
             limits,
@@ -156,7 +157,8 @@ impl App {
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
-        let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
+        let phone_book =
+            PhoneBook::new(books, registrant, accounts.clone(), coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
         let moves = actix::spawn(tell_moves(endpoint.clone(), phone_book.clone(), coordinator.clone()));

@@ -41,7 +41,10 @@ async fn a_caller_and_a_callee_are_introduced() {
     assert_eq!((from, attempt), (a, ONE));
     assert!(letter.open(&a, &bob.key, Topic::Introduce(ONE)).is_ok());
     bob.accept(&a, ONE).await;
-    let Hear::Accepted { from, attempt, letter } = alice.hear().await else { panic!("not accepted") };
+    let Hear::Accepted { from, attempt, letter, same_network } = alice.hear().await else {
+        panic!("not accepted")
+    };
+    assert!(same_network, "both are on this machine");
     assert_eq!((from, attempt), (b, ONE));
     assert!(letter.open(&b, &alice.key, Topic::Accept(ONE)).is_ok());
     for (client, other) in [(&mut alice, b), (&mut bob, a)] {

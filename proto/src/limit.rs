@@ -76,8 +76,13 @@ pub const LIVE_QUEUE_MAX: usize = 32;
 pub const INTRODUCTIONS_MAX: usize = 16;
 /// Longest sealed letter, in bytes.
 pub const LETTER_BYTES_MAX: usize = 1024;
-/// Most ways to reach a peer that one introduction names.
+/// Most ways to reach a peer that are dialled for one introduction, over all its letters.
 pub const CANDIDATES_MAX: usize = 8;
+/// Most ways to reach a peer that are read of one letter.
+pub const CANDIDATES_READ_MAX: usize = 32;
+/// Most datagrams that one dial sends to an address that does not answer: QUIC's first packet, two more each time that
+/// nothing came back, and a goodbye. One dial is what an address gets for one introduction.
+pub const DIAL_DATAGRAMS: u64 = 8;
 
 /// Most contacts of one player, blocked keys among them. Each may have a link at once, of about 50 KiB.
 pub const CONTACTS_MAX: usize = 2_000;
@@ -88,6 +93,12 @@ pub const ASKERS_MAX: usize = 64;
 pub const KEY_CHANGES_MAX: usize = 4;
 /// Most invitations of one player that can still be followed.
 pub const INVITATIONS_MAX: usize = 16;
+/// Most that are remembered after that, to tell those who come too late; the oldest goes first.
+pub const SPENT_MAX: usize = 32;
+/// Most numbers of one key's knocks that are remembered beside the newest: one for each phone book that carries them.
+pub const NUMBERS_MAX: usize = 4;
+/// Most keys that are remembered to answer to one name.
+pub const RIVALS_MAX: usize = 4;
 
 /// Longest control frame between daemons. Answers that may be larger (an appearance) have limits of their own.
 pub const PEER_FRAME_MAX: usize = 64 * 1024;
@@ -134,6 +145,16 @@ pub const DAEMON_LEDGER: &[Row] = &[
         item: Item::Dials,
         each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
         all: Some(Allowance::each_second(16, 256)),
+    },
+    // Their datagrams, as many as there are when nobody answers.
+    Row {
+        item: Item::Probes,
+        each: Allowance::Rate {
+            burst: 16 * DIAL_DATAGRAMS,
+            amount: 8 * DIAL_DATAGRAMS,
+            period: Duration::from_secs(30),
+        },
+        all: Some(Allowance::each_second(64, 1024)),
     },
     // Links of one contact that have not greeted: it dials again before its last try is over, and no oftener.
     Row { item: Item::Greetings, each: Allowance::Held(4), all: None },

@@ -20,6 +20,7 @@ use reqwest::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -61,11 +62,29 @@ pub struct Entry {
     pub peer: PeerId,
 }
 
+/// Why a poll was not heard.
+#[derive(Debug)]
+pub enum Unheard {
+    Lost(Lost),
+    /// Two were under way, and the later one came first. Nothing of this one was done.
+    Overtaken {
+        newest: u64,
+    },
+}
+
+impl From<Lost> for Unheard {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
 /// A client of one phone book. Keeps its connection alive between requests.
 #[derive(Debug, Clone)]
 pub struct PhonebookHttp {
     base: Url,
     http: reqwest::Client,
+    /// Where its last answer came from; shared by clones.
+    remote: Arc<Mutex<Option<IpAddr>>>,
 }
 
 impl PhonebookHttp {
@@ -75,7 +94,7 @@ impl PhonebookHttp {
         let bad = || PhonebookError::Url(url.to_owned());
         let base = Url::parse(url).map_err(|_| bad())?;
         let usable = matches!(base.scheme(), "http" | "https") && base.has_host() && !base.cannot_be_a_base();
-        if usable { Ok(Self { base, http }) } else { Err(bad()) }
+        if usable { Ok(Self { base, http, remote: Arc::default() }) } else { Err(bad()) }
     }
 
     /// The client that all phone books of a daemon share.
@@ -102,6 +121,17 @@ impl PhonebookHttp {
 
     pub fn url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+
+    /// The address that this machine is connected to when it talks to the phone book; `None` before its first answer.
+    pub fn remote(&self) -> Option<IpAddr> {
+        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self, response: &Response) {
+        if let Some(addr) = response.remote_addr() {
+            *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr.ip().to_canonical());
+        }
     }
 
     /// # Errors
@@ -163,6 +193,7 @@ impl PhonebookHttp {
             tracing::debug!("phone book {}: {}", self.url(), chain(&error));
             if error.is_connect() || error.is_timeout() { Lost::Unreachable } else { Lost::Broken }
         })?;
+        self.answered(&response);
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {}
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -181,8 +212,8 @@ impl PhonebookHttp {
     /// Says something and waits for something to hear.
     ///
     /// # Errors
-    /// Why this cannot go on.
-    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Lost> {
+    /// Why this cannot go on, or that a poll with a higher sequence came first.
+    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Unheard> {
         let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
         let time = Duration::from_millis(poll.wait) + PATIENCE;
         let request = self.http.post(url).json(poll).timeout(time);
@@ -190,16 +221,17 @@ impl PhonebookHttp {
             .send()
             .await
             .map_err(|error| if error.is_connect() { Lost::Unreachable } else { Lost::Broken })?;
+        self.answered(&response);
         let status = response.status();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
+            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)).into());
         }
         if status == StatusCode::NOT_FOUND {
-            return Err(Lost::Unsupported);
+            return Err(Lost::Unsupported.into());
         }
         let body = limited(response, POLLED_MAX).await.map_err(|_| Lost::Broken)?;
         if status.is_success() {
-            return read(&body).map_err(|_| Lost::Broken);
+            return read(&body).map_err(|_| Lost::Broken.into());
         }
         let problem = serde_json::from_slice::<Problem>(&body).unwrap_or_default();
         Err(match problem.clock_offset {
@@ -207,8 +239,12 @@ impl PhonebookHttp {
             None if problem.code.as_deref() == Some("replaced") => {
                 Lost::Closed(CloseReason::Replaced, String::new())
             }
-            None => Lost::Closed(CloseReason::BadHello, Foreign::new(&problem.error).to_string()),
-        })
+            None => match problem.sequence {
+                Some(newest) => return Err(Unheard::Overtaken { newest }),
+                None => Lost::Closed(CloseReason::BadHello, Foreign::new(&problem.error).to_string()),
+            },
+        }
+        .into())
     }
 
     fn url_of(&self, path: &[&str]) -> Result<Url, PhonebookError> {
@@ -232,6 +268,7 @@ impl PhonebookHttp {
         }
         let unreachable = |error: reqwest::Error| PhonebookError::Unreachable(chain(&error));
         let response = request.send().await.map_err(unreachable)?;
+        self.answered(&response);
         let status = response.status();
         Ok((status, limited(response, PHONEBOOK_BODY_MAX).await?))
     }

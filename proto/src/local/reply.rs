@@ -318,6 +318,9 @@ pub struct Contact {
     /// A word of the name has letters of several scripts, which can hide what it really says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mixed_scripts: bool,
+    /// Other keys that answer to this name: of one who was asked and is not paired with, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<PeerId>,
 }
 
 /// How two players stand to each other, from this side.

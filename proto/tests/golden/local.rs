@@ -138,6 +138,7 @@ fn contacts() -> Vec<Contact> {
         known_key: None,
         looks_like: None,
         mixed_scripts: false,
+        rivals: vec![],
     };
     let away = Contact { online: false, ..paired.clone() };
     let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
@@ -450,6 +451,12 @@ fn events() -> Vec<Example> {
                 cause: "the other side stopped".into(),
             },
         ),
+        event(
+            "contact_disputed",
+            Event::ContactDisputed { player: player(), keys: vec![peer_id(), PeerId::from_bytes([8; 32])] },
+        ),
+        event("invitation_over", Event::InvitationOver { player: Some(player()), peer_id: peer_id() }),
+        event("invitation_too_late", Event::InvitationTooLate { player: player(), peer_id: peer_id() }),
         event(
             "peer_key_changed",
             Event::PeerKeyChanged {

@@ -250,6 +250,8 @@ impl Coordinator {
             LookupError::NotFound => FaultCode::NotFound,
             LookupError::NoPhonebook => FaultCode::BadRequest,
             LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+            LookupError::NotBack => FaultCode::NotFound,
+            LookupError::Busy => FaultCode::Busy,
             LookupError::OtherKey(offered) => {
                 for player in self.players_of(peer) {
                     if let Err(fault) = self.standing_of(&player, *offered) {
