@@ -251,7 +251,7 @@ impl Line {
         Records { line: self, send, nonces }
     }
 
-    /// Serves a request for pieces as it should be.
+    /// Serves a request for pieces as it should be; of a blob that is not in `blobs` it says that it is gone.
     pub async fn serve_well(
         &self,
         send: &mut SendStream,
@@ -260,7 +260,10 @@ impl Line {
     ) {
         let mut records = self.serve(send).await;
         for piece in pieces {
-            let bytes = &blobs[&piece.hash];
+            let Some(bytes) = blobs.get(&piece.hash) else {
+                shout(records.send, &Header { kind: Kind::Gone, len: 0 }.encode()).await;
+                continue;
+            };
             if piece.tree {
                 records.sealed(Kind::Tree, &piece.hash, 0, &list(bytes)).await;
             }

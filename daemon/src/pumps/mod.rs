@@ -7,6 +7,7 @@
 pub mod compression;
 pub mod pace;
 pub mod plan;
+pub mod possession;
 pub mod pull;
 pub mod push;
 pub mod scan;

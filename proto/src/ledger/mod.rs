@@ -36,10 +36,12 @@ pub enum Item {
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Bytes that are read to prove that they are here.
+    Proofs,
 }
 
 impl Item {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -49,6 +51,7 @@ impl Item {
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Proofs,
     ];
 
     /// As metrics and logs name it.
@@ -63,6 +66,7 @@ impl Item {
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Proofs => "proofs",
         }
     }
 }

@@ -22,6 +22,7 @@ use super::{
     mod_cache::ModCache,
     peer::{self, DialAt, Peer, PeerFact, Surroundings},
     phone_book::{LookupError, PhoneBook, PhonebookFact, Reach},
+    unix_millis,
     upnp::Upnp,
 };
 use crate::{
@@ -360,6 +361,9 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Appearance { peer, result } => self.appearance_came(peer, result, ctx),
             PeerFact::Holding { peer, owner, look, reply } => {
                 self.holding_came(peer, owner, look, reply, ctx);
+            }
+            PeerFact::Grant { grant } => {
+                self.around.lending.renew(grant, &self.around.here, unix_millis());
             }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.

@@ -58,6 +58,8 @@ use std::{
 const APPEARANCE_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may take to say what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
+/// How long a peer may take to prove that it has something: a few hundred places of a disk, or 128 MiB in a row.
+const POSSESSION_TIME: Duration = Duration::from_secs(10);
 
 /// What a peer actor says to the coordinator.
 #[derive(Debug, Message)]
@@ -104,6 +106,10 @@ pub enum PeerFact {
         owner: PeerId,
         look: BlobHash,
         reply: HoldingReply,
+    },
+    /// The owner's next grant, which is not checked yet.
+    Grant {
+        grant: Grant,
     },
     /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
     Idle {
@@ -340,6 +346,7 @@ impl Peer {
             offer: self.around.offer.clone(),
             identity: self.around.identity.clone(),
             lending: self.around.lending.clone(),
+            accounts: self.around.accounts.clone(),
             grants: Grants::default(),
             consent: self.consent.clone(),
             compression: self.around.compression,

@@ -11,6 +11,7 @@
 //! up; what came stays in the store, and the next fetch goes on from there.
 
 mod ending;
+mod possession;
 mod sources;
 mod transfer;
 
@@ -22,7 +23,6 @@ use crate::{
         store::{Evicted, StoreError},
     },
     pumps::{
-        blocking,
         plan::{self, Plan},
         pull::AppearancePullError,
     },
@@ -105,8 +105,6 @@ pub struct Fetch {
 struct Running {
     transfer: Transfer,
     plan: Arc<Plan>,
-    /// By which others than the owner may be asked; none when the owner's is not good.
-    grant: Option<Grant>,
     /// Whom each of the machine's requests went to, and its daemon-wide number.
     requests: HashMap<RequestId, (PeerId, u64)>,
     /// Who was ever a source, by the name of the contact.
@@ -400,8 +398,7 @@ impl Coordinator {
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
         fetch.stage = Stage::AwaitPlan;
         let room = if fetch.spare { plan::Room::Spare } else { plan::Room::Make };
-        let (store, name) = (self.store().clone(), player.clone());
-        let planning = blocking(move || plan::make(&store, &bytes, &peer, &name, room));
+        let planning = self.plan(peer, player.clone(), bytes, room);
         ctx.spawn(planning.into_actor(self).map(move |plan, coordinator, ctx| {
             coordinator.planned(&player, peer, plan, grant, ctx);
         }));
@@ -473,12 +470,11 @@ impl Coordinator {
         // Without a link it says that it has no source.
         transfer.handle(Instant::now(), if open { Input::Joined(peer, Holds::All) } else { Input::Time });
         fetch.stage = Stage::Transferring;
-        let grant = self.borrow(peer, grant, &plan);
+        self.borrow(peer, grant, &plan);
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.running = Some(Running {
             transfer,
             plan,
-            grant,
             requests: HashMap::new(),
             names: [(peer, Some(player.clone()))].into(),
             timer: None,
@@ -528,6 +524,7 @@ impl Coordinator {
             self.abandoned(&player);
         }
         self.tell_uploads();
+        self.tick_grants();
         let now = Instant::now();
         self.tick_agenda(now);
         for fetch in self.fetches.values_mut() {
