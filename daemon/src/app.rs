@@ -14,6 +14,7 @@ use crate::{
     event::Bus,
     io::{
         contacts::ContactsFile,
+        host_address,
         identity::Identity,
         ipc::{IpcError, LocalListener},
         limits::LimitsFile,
@@ -27,6 +28,7 @@ use crate::{
     offer::Offer,
     pumps::pace::Pacer,
     service,
+    whereabouts::Whereabouts,
 };
 use actix::{Actor, Addr};
 use anyhow::Context;
@@ -35,6 +37,7 @@ use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -47,6 +50,9 @@ const STOP_TIME: Duration = Duration::from_millis(1200);
 /// Local clients at once: a plugin for each game window, and what people have open.
 const CLIENTS_MAX: usize = 128;
 
+/// Between two changes of this machine's addresses that are told.
+const MOVES_APART: Duration = Duration::from_secs(1);
+
 /// How long the start waits for the first answers of the phone books.
 const REGISTER_TIME: Duration = Duration::from_secs(1);
 
@@ -57,6 +63,7 @@ pub struct App {
     phone_book: Addr<PhoneBook>,
     cache: Addr<ModCache>,
     clients: tokio::task::JoinHandle<()>,
+    moves: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
     /// The folder is ours while this is held.
     _lock: File,
@@ -71,6 +78,7 @@ impl App {
         let dir = &config.data_dir;
         service::raise_file_limit();
         let lock = lock(config)?;
+        close_to_others(dir)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
         let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
         let limits = LimitsFile::load(&paths::limits_file(dir), config.limits)?;
@@ -86,8 +94,12 @@ impl App {
         );
         let books = phonebooks(config)?;
         let certificate = Certificate::new(identity.key())?;
-        let endpoint =
-            QuicEndpoint::bind(config.listen, certificate, &identity.derived_secret("stateless reset"))?;
+        let endpoint = QuicEndpoint::bind(
+            config.listen,
+            certificate,
+            &identity.derived_secret("stateless reset"),
+            config.tuning,
+        )?;
         say_buffers(&endpoint);
         let listener = local_socket(config).await?;
 
@@ -96,6 +108,7 @@ impl App {
         let cache = ModCache::new(store.clone()).start();
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).context("this machine has no randomness")?;
+        let (accounts, whereabouts) = (Accounts::default(), Whereabouts::default());
         let around = Surroundings {
             here: identity.peer_id(),
             player: config.player.clone(),
@@ -105,7 +118,7 @@ impl App {
             offer: current_offer,
             identity: identity.clone(),
             lending: Lending::default(),
-            accounts: Accounts::default(),
+            accounts: accounts.clone(),
             compression: config.compression,
             pacer: Pacer::start(limits.limits()),
         };
@@ -114,6 +127,7 @@ impl App {
             around,
             offer,
             contacts,
+            whereabouts: whereabouts.clone(),
             contact_requests: config.contact_requests,
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
@@ -136,12 +150,13 @@ impl App {
         };
         let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
-        Listener::new(endpoint.clone(), coordinator.clone().recipient()).start();
+        Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
+        let moves = actix::spawn(tell_moves(endpoint.clone(), phone_book.clone(), coordinator.clone()));
         // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
         let clients = actix::spawn(take_clients(listener, coordinator.clone(), identity, bus));
-        Ok(Self { endpoint, coordinator, phone_book, cache, clients, shutdown, _lock: lock })
+        Ok(Self { endpoint, coordinator, phone_book, cache, clients, moves, shutdown, _lock: lock })
     }
 
     /// Resolves when a client asks the daemon to stop.
@@ -154,6 +169,7 @@ impl App {
         service::stopping();
         // No new clients; those that are there hear of the end from the coordinator.
         self.clients.abort();
+        self.moves.abort();
         within("the phone book's client", self.phone_book.send(phone_book::Leave)).await;
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
         self.endpoint.close(CloseCode::Done as u32, STOP_TIME).await;
@@ -195,6 +211,22 @@ fn lock(config: &Config) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
     }
+}
+
+/// Makes the folder and what in it is nobody else's business this user's alone. The identity's file is not mended but
+/// refused, because who could read it may have.
+fn close_to_others(dir: &Path) -> anyhow::Result<()> {
+    let files = [paths::contacts_file(dir), paths::limits_file(dir), paths::published_file(dir)];
+    for path in [dir.to_owned(), paths::log_dir(dir)].into_iter().chain(files) {
+        let open = private::close_to_others(&path).with_context(|| {
+            let path = path.display();
+            format!("others may read {path}, and that cannot be changed: let it belong to this user, or choose another folder with --data-dir")
+        })?;
+        if let Some(mode) = open {
+            tracing::warn!("others could read {} (mode {mode:04o}): now they cannot", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a folder that a newer daemon has laid out differently, and says in a new one how it is laid out.
@@ -248,6 +280,20 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
             Ok(LocalListener::bind(&fallback).await?)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells everybody whom it concerns when this machine's addresses change; a second apart at least, because the phone
+/// books are asked each time.
+async fn tell_moves(endpoint: QuicEndpoint, phone_book: Addr<PhoneBook>, coordinator: Addr<Coordinator>) {
+    let mut watch = host_address::Watch::start();
+    loop {
+        watch.changed().await;
+        tracing::info!("this machine's addresses changed: the phone books and the peers are told");
+        endpoint.moved();
+        phone_book.do_send(phone_book::Moved);
+        coordinator.do_send(coordinator::Moved(host_address::all().into()));
+        tokio::time::sleep(MOVES_APART).await;
     }
 }
 

@@ -23,3 +23,4 @@ pub mod penumbra;
 pub mod pumps;
 pub mod served;
 pub mod service;
+pub mod whereabouts;

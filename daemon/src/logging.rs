@@ -2,7 +2,10 @@
 //!
 //! Names and addresses appear at DEBUG only; nothing is logged per chunk.
 
-use crate::config::{Config, LogFormat, paths};
+use crate::{
+    config::{Config, LogFormat, paths},
+    io::private,
+};
 use tracing_appender::{
     non_blocking::{NonBlockingBuilder, WorkerGuard},
     rolling::{RollingFileAppender, Rotation},
@@ -18,8 +21,8 @@ const LINES_WAITING: usize = 4_096;
 /// # Errors
 /// A log folder that cannot be made, or logging that was started before.
 pub fn start(config: &Config) -> anyhow::Result<WorkerGuard> {
-    // The appender makes it too, but complains before.
-    std::fs::create_dir_all(paths::log_dir(&config.data_dir))?;
+    // The appender makes it too, but complains before, and lets everybody read it.
+    private::create_dir(&paths::log_dir(&config.data_dir))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("fyteclubd")

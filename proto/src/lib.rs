@@ -13,6 +13,7 @@ pub mod candidate;
 pub mod chunk_tree;
 pub mod codec;
 pub mod contact;
+pub mod doorway;
 pub mod frame;
 pub mod game_path;
 pub mod grant;

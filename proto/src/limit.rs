@@ -34,6 +34,10 @@ pub const EXT_KEY_BYTES_MAX: usize = 64;
 /// eight times of what comes, so this is also what a stranger can make a daemon hold for a moment.
 pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Longest JSON file of a mod, and all of one mod together, in bytes.
+pub const MOD_JSON_MAX: u64 = 4 * 1024 * 1024;
+pub const MOD_JSON_TOTAL_MAX: u64 = 32 * 1024 * 1024;
+
 /// Longest player name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 128;
 
@@ -118,11 +122,31 @@ pub const DAEMON_LEDGER: &[Row] = &[
         each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
         all: Some(Allowance::each_second(16, 256)),
     },
-    // Handshakes that have not ended, of one address.
-    Row { item: Item::Handshakes, each: Allowance::Held(8), all: Some(Allowance::Held(256)) },
+    // Handshakes that have not ended. At the rate of newcomers each has a second before it is pushed out, and friends
+    // behind one carrier's address may come at once.
+    Row { item: Item::Handshakes, each: Allowance::Held(32), all: Some(Allowance::Held(256)) },
+    // A contact that restarts again and again, or both of whose lines fail.
+    Row { item: Item::Arrivals, each: Allowance::each_second(32, 128), all: None },
+    // A handshake costs about 0.4 ms of a core: strangers get a few hundredths of one.
+    Row {
+        item: Item::Newcomers,
+        each: Allowance::each_second(32, 128),
+        all: Some(Allowance::each_second(64, 512)),
+    },
+    // A zone full of friends comes without it; a flood does not.
+    Row {
+        item: Item::Unproven,
+        each: Allowance::each_second(32, 64),
+        all: Some(Allowance::each_second(32, 64)),
+    },
     // Bytes that a contact has us read to prove that we have them: four looks at once, and then a hundredth of a core.
     Row { item: Item::Proofs, each: Allowance::each_second(16 << 20, 2 << 30), all: None },
 ];
+
+/// Handshakes under way from which on an address must first prove that it is not forged.
+pub const HANDSHAKES_BEFORE_PROOF: usize = 16;
+/// Handshakes under way of those who are at no contact's last address: the other places are the contacts'.
+pub const STRANGERS_HANDSHAKES_MAX: usize = 224;
 
 /// What one address or network may cost a phone book. The budgets of requests are the operator's
 /// (`docs/decisions/0011`); what is held at once stands here.

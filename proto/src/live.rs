@@ -61,6 +61,8 @@ pub enum Input {
     /// Something was said.
     Said,
     Lost(Lost),
+    /// This machine's address changed: a connection from the old one is dead, and what failed may work now.
+    Moved,
     Time,
 }
 
@@ -108,6 +110,8 @@ pub struct Live {
     spread: Duration,
     /// What a stopping phone book said.
     return_after: Option<Duration>,
+    /// The phone book said why it wants to be left alone for a while.
+    sent_away: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -122,6 +126,7 @@ impl Live {
             backoff: Backoff::new(FIRST_PAUSE.min(spread), LONGEST_PAUSE.min(spread * 4)),
             spread: spread.min(RETURN_SPREAD),
             return_after: None,
+            sent_away: false,
             outputs: VecDeque::new(),
         };
         live.handle(now, 0.0, Input::Time);
@@ -162,6 +167,20 @@ impl Live {
                 self.outputs.push_back(Output::HangUp);
                 self.lost(now, jitter, Lost::Broken);
             }
+            (State::Away { .. }, Input::Moved) if self.sent_away => {}
+            (State::Away { .. }, Input::Moved) => {
+                self.backoff.reset();
+                self.connect(now);
+            }
+            (_, Input::Moved) => {
+                self.outputs.push_back(Output::HangUp);
+                if self.is_open() {
+                    self.outputs.push_back(Output::Down("this machine's address changed".to_owned()));
+                }
+                self.return_after = None;
+                self.backoff.reset();
+                self.connect(now);
+            }
             (State::Away { .. }, Input::Lost(_)) => {}
             (_, Input::Lost(lost)) => self.lost(now, jitter, lost),
             (_, Input::Heard(_) | Input::Said | Input::Time) => {}
@@ -183,6 +202,18 @@ impl Live {
     fn lost(&mut self, now: Instant, jitter: f64, lost: Lost) {
         let was_open = self.is_open();
         let told = self.return_after.take();
+        self.sent_away = told.is_some()
+            || matches!(
+                lost,
+                Lost::Unsupported
+                    | Lost::Closed(
+                        CloseReason::Replaced
+                            | CloseReason::Limited
+                            | CloseReason::BadHello
+                            | CloseReason::BadMessage,
+                        _
+                    )
+            );
         let (pause, says) = match lost {
             Lost::Closed(CloseReason::Replaced, _) => (
                 REPLACED_PAUSE.mul_f64(1.0 + jitter / 2.0),
@@ -397,5 +428,32 @@ mod tests {
             live.handle(now, 0.7, Input::Time);
         }
         assert!((500..20_000).contains(&connects), "{connects}");
+    }
+
+    #[test]
+    fn a_moved_machine_connects_anew_unless_sent_away() {
+        let now = start();
+        let mut live = open(now);
+        live.handle(now, 0.5, Input::Moved);
+        let down = Output::Down("this machine's address changed".to_owned());
+        let connect = Output::Connect(Transport::WebSocket);
+        assert_eq!(outputs(&mut live), [Output::HangUp, down, connect.clone()]);
+        live.handle(now, 0.5, Input::Moved);
+        assert_eq!(
+            outputs(&mut live),
+            [Output::HangUp, connect.clone()],
+            "nor does a half-open one lead anywhere"
+        );
+        live.handle(now, 0.5, Input::Lost(Lost::Unreachable));
+        outputs(&mut live);
+        live.handle(now, 0.5, Input::Moved);
+        assert_eq!(outputs(&mut live), [connect]);
+        for lost in [Lost::Unsupported, Lost::Closed(CloseReason::Limited, "retry_after:9".into())] {
+            let mut live = open(now);
+            live.handle(now, 0.5, Input::Lost(lost));
+            outputs(&mut live);
+            live.handle(now, 0.5, Input::Moved);
+            assert_eq!(outputs(&mut live), [], "another address changes nothing about that");
+        }
     }
 }

@@ -34,6 +34,9 @@ pub enum Input {
     Down {
         book: usize,
     },
+    /// This machine's address changed: register everywhere now. What is still awaited was said from the old one, and
+    /// its answer is not told.
+    Moved,
     Time,
 }
 
@@ -111,9 +114,15 @@ impl Presence {
                     book.due = book.due.map(|due| due.min(now + pause));
                 }
             }
+            Input::Moved => {
+                for book in &mut self.books {
+                    book.backoff.reset();
+                    (book.due, book.again) = (Some(now), false);
+                }
+            }
             Input::Time => {}
         }
-        if matches!(input, Input::Time | Input::Up { .. } | Input::Registered { .. }) {
+        if matches!(input, Input::Time | Input::Up { .. } | Input::Registered { .. } | Input::Moved) {
             for (index, book) in self.books.iter_mut().enumerate() {
                 if book.due.is_some_and(|due| now >= due) {
                     book.due = None;
@@ -188,5 +197,22 @@ mod tests {
         assert_eq!(presence.poll(), Some(Register { book: 0 }));
         presence.handle(now + HEARTBEAT * 9, 0.0, Input::Time);
         assert_eq!((presence.poll(), presence.deadline()), (None, None));
+    }
+
+    #[test]
+    fn a_moved_machine_registers_everywhere_at_once() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let now = Instant::now();
+        let mut presence = Presence::new(3, HEARTBEAT, now);
+        while presence.poll().is_some() {}
+        presence.handle(now, 0.5, Input::Registered { book: 0 });
+        presence.handle(now, 0.5, Input::Failed { book: 1 });
+        let later = now + Duration::from_millis(10);
+        // The third has not answered yet, and will not.
+        presence.handle(later, 0.5, Input::Moved);
+        let registered: Vec<usize> =
+            std::iter::from_fn(|| presence.poll()).map(|register| register.book).collect();
+        assert_eq!(registered, [0, 1, 2]);
+        assert_eq!(presence.deadline(), None, "all are awaited");
     }
 }

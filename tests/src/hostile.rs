@@ -88,6 +88,24 @@ impl Hostile {
         self.line(within("a handshake", dialling).await.expect("a handshake"), End::Dialer)
     }
 
+    /// The next who comes, if the handshake succeeds at all.
+    pub async fn accept_any(&self) -> Line {
+        loop {
+            let incoming = self.endpoint.accept().await.expect("open");
+            if let Ok(connection) = incoming.await {
+                return self.line(connection, End::Acceptor);
+            }
+        }
+    }
+
+    /// Nothing when nobody answers, or not well, within the time that a daemon gives a dial.
+    pub async fn try_dial(&self, addr: SocketAddr, peer: PeerId) -> Option<Line> {
+        let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
+        let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
+        let dialled = tokio::time::timeout(fyteclub_proto::reach::TRY_TIME, dialling).await;
+        Some(self.line(dialled.ok()?.ok()?, End::Dialer))
+    }
+
     fn line(&self, connection: Connection, end: End) -> Line {
         Line::new(connection, end, self.key.clone())
     }
@@ -186,6 +204,27 @@ impl Line {
             }
         }
         (send, recv)
+    }
+
+    /// Greets as one should, unless the other side has left or refuses.
+    pub async fn greet_if_heard(&self, greeting: Greeting) -> Option<(SendStream, RecvStream)> {
+        let (mut send, mut recv) = match self.end {
+            End::Dialer => self.connection.open_bi().await,
+            End::Acceptor => self.connection.accept_bi().await,
+        }
+        .ok()?;
+        match self.end {
+            End::Dialer => {
+                let versions = PEER_VERSIONS.to_vec();
+                say(&mut send, &Control::Hello(Hello { versions, greeting })).await;
+                hear::<Control>(&mut recv).await?;
+            }
+            End::Acceptor => {
+                hear::<Control>(&mut recv).await?;
+                say(&mut send, &Control::HelloAck(HelloAck { version: 1, greeting })).await;
+            }
+        }
+        Some((send, recv))
     }
 
     /// The next request, with the stream to answer it on; nothing once the other side has left.

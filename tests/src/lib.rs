@@ -5,19 +5,24 @@
 //! them harm. The stories are in `tests/`, one to a file.
 
 mod disk;
+pub mod flood;
 mod gate;
 pub mod hostile;
+mod lan;
 pub mod mods;
 mod process;
 mod programs;
 mod resident;
+mod slow_path;
 mod town;
 
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
+pub use lan::{Lan, Machine};
 pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};
+pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
 
 use std::{future::Future, time::Duration};

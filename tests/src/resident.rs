@@ -1,6 +1,6 @@
 //! One player's daemon in the town, driven through the client SDK.
 
-use crate::{Process, eventually, hostile::Hostile, program, within};
+use crate::{Machine, Process, eventually, hostile::Hostile, program, within};
 use fyteclub_client::{
     Client, Contact, Error, Fault, Fetched, OptionChoice, PeerId, PlayerName, Published, Standing,
 };
@@ -17,6 +17,8 @@ pub struct Resident {
     data_dir: PathBuf,
     ipc: String,
     phonebooks: Vec<String>,
+    listen: Option<String>,
+    machine: Option<Machine>,
     config: String,
     env: Vec<(&'static str, String)>,
     process: Option<Process>,
@@ -38,6 +40,8 @@ impl Resident {
             data_dir: town.path().join(&name),
             ipc,
             phonebooks: vec![phonebook.to_owned()],
+            listen: Some("127.0.0.1:0".into()),
+            machine: None,
             // Stories count what a fetch brings; those of fetching in advance say so.
             config: "heartbeat = 1\nprefetch_budget = 0\n".into(),
             env: Vec::new(),
@@ -72,6 +76,20 @@ impl Resident {
         self
     }
 
+    /// Listens there; `None`: where a daemon does that is told nothing.
+    #[must_use]
+    pub fn listen(mut self, addr: Option<&str>) -> Self {
+        self.listen = addr.map(str::to_owned);
+        self
+    }
+
+    /// Lives on a machine of its own.
+    #[must_use]
+    pub fn on(mut self, machine: &Machine) -> Self {
+        self.machine = Some(machine.clone());
+        self
+    }
+
     #[must_use]
     pub fn data_dir(mut self, path: PathBuf) -> Self {
         self.data_dir = path;
@@ -88,12 +106,17 @@ impl Resident {
 
     /// As a person would start it, before anything is waited for.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program("fyteclubd"));
+        let fyteclubd = program("fyteclubd");
+        let mut command = match &self.machine {
+            Some(machine) => machine.command(&fyteclubd),
+            None => Command::new(fyteclubd),
+        };
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.arg("run").arg("--data-dir").arg(&self.data_dir);
         command.args(["--player", self.player.as_str()]);
         command.args(self.phonebooks.iter().flat_map(|url| ["--phonebook", url]));
-        command.args(["--listen", "127.0.0.1:0", "--ipc", &self.ipc]);
+        command.args(self.listen.iter().flat_map(|addr| ["--listen", addr]));
+        command.args(["--ipc", &self.ipc]);
         command.args(["--log", "info,fyteclub_daemon=debug"]);
         command
     }

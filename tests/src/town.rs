@@ -1,6 +1,6 @@
 //! The town: a phone book, a folder for everything, and where residents move in.
 
-use crate::{Process, Resident, program};
+use crate::{Machine, Process, Resident, program};
 use std::{path::PathBuf, process::Command, sync::Arc};
 use tempfile::TempDir;
 
@@ -47,6 +47,7 @@ pub struct Phonebook {
     process: Option<Process>,
     addr: String,
     args: Vec<String>,
+    machine: Option<Machine>,
     log: PathBuf,
     _folder: Arc<TempDir>,
 }
@@ -69,14 +70,29 @@ impl Phonebook {
     async fn open_as(folder: Arc<TempDir>, name: &str, args: &[&str]) -> Self {
         let log = folder.path().join(format!("{name}.stderr"));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut phonebook = Self { process: None, addr: "127.0.0.1:0".into(), args, log, _folder: folder };
+        let (addr, machine) = ("127.0.0.1:0".into(), None);
+        let mut phonebook = Self { process: None, addr, args, machine, log, _folder: folder };
+        phonebook.start().await;
+        phonebook
+    }
+
+    /// One more in the same town, at this address, which others may reach; on a machine of its own if there is one.
+    pub async fn another_at(town: &Town, name: &str, addr: &str, machine: Option<&Machine>) -> Self {
+        let log = town.folder.path().join(format!("{name}.stderr"));
+        let (args, machine) = (vec!["--plain-http".to_owned()], machine.cloned());
+        let mut phonebook =
+            Self { process: None, addr: addr.to_owned(), args, machine, log, _folder: town.folder.clone() };
         phonebook.start().await;
         phonebook
     }
 
     /// On the same port as before, once it had one.
     pub async fn start(&mut self) {
-        let mut command = Command::new(program("fyteclub-phonebook"));
+        let phonebook = program("fyteclub-phonebook");
+        let mut command = match &self.machine {
+            Some(machine) => machine.command(&phonebook),
+            None => Command::new(phonebook),
+        };
         command.args(["--listen", &self.addr, "--operator", "off"]).args(&self.args);
         let mut process = Process::spawn("the phone book", command, self.log.clone());
         self.addr = process.says("listening on http://").await;

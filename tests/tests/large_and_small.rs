@@ -1,10 +1,16 @@
 //! One large file from one player and many small ones from another, over one limited line: neither keeps the other
 //! waiting, and what a client is told of it meanwhile is true and no flood.
 
-use fyteclub_client::{Event, LimitsChange};
+use fyteclub_client::{BlobHash, Event, LimitsChange};
+use fyteclub_proto::{
+    limit::CHUNK_SIZE,
+    peer::{Piece, PiecesReply, Request},
+};
 use fyteclub_tests::{
-    Town, eventually,
-    mods::{Mod, arrived, assert_same},
+    SlowPath, Town, eventually,
+    hostile::{Hostile, hear},
+    mods::{Mod, arrived, assert_same, noise},
+    within,
 };
 use std::time::{Duration, Instant};
 
@@ -92,4 +98,44 @@ async fn progress_is_told_five_times_a_second_at_most() {
     // Two thousand files came in four seconds; and the beginning and the end may be told besides.
     let most = (took.as_secs_f64() * 5.0).ceil() as usize + 2;
     assert!((2..=most).contains(&told), "{told} in {took:?}");
+}
+
+/// A receiver stops what another source has brought meanwhile: the sender does not send what it had buffered of it.
+#[tokio::test]
+async fn stopped_request_is_sent_no_further() {
+    const CHUNKS: u32 = 4;
+    let town = Town::new().await;
+    let file = noise(7, CHUNKS as usize * CHUNK_SIZE);
+    let look = Mod::new(town.path("mod")).file("chara/a.tex", &file).write();
+    let alice = town.resident("Alice Ashe@A").await;
+    alice.publish(&look.folder).await;
+    let friend = Hostile::new("Bob Birch@B", 7);
+    alice.takes_for_a_friend(&friend).await;
+    let status = alice.client().status().await.expect("a status");
+    let path = SlowPath::to(status.listen.parse().expect("an address"), 256e3).await;
+    let line = friend.dial(path.addr(), status.peer_id).await;
+    let _control = line.greet(friend.greeting(None)).await;
+    let hash = BlobHash::of(&file);
+    let ask = || Request::Pieces(vec![Piece { hash, tree: true, first: 0, count: CHUNKS }]);
+
+    let mut recv = line.ask(&ask()).await.expect("a stream");
+    assert!(matches!(hear(&mut recv).await, Some(PiecesReply::Serving { .. })));
+    eventually("everything is handed to the link", async || {
+        let transfers = alice.client().transfers().await.expect("an answer");
+        let bytes: u64 = transfers.uploads.iter().map(|upload| upload.bytes).sum();
+        (bytes >= file.len() as u64).then_some(())
+    })
+    .await;
+    recv.stop(0u32.into()).expect("open");
+    let before = line.connection.stats().udp_rx.bytes;
+    assert!(
+        before < file.len() as u64 / 2,
+        "{before} bytes came before it was stopped: the path is not slow"
+    );
+
+    let mut recv = line.ask(&ask()).await.expect("a stream");
+    let all = within("the same once more", recv.read_to_end(file.len() * 2)).await.expect("it comes whole");
+    assert!(all.len() > file.len());
+    let came = line.connection.stats().udp_rx.bytes - before;
+    assert!(came < file.len() as u64 * 5 / 4, "{came} bytes came for {}", file.len());
 }

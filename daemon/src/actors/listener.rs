@@ -1,17 +1,19 @@
-//! The listener: takes handshakes from the endpoint and hands finished connections up.
+//! The listener: takes handshakes from the endpoint and hands finished connections up. Who may go on with one says
+//! [`Doorway`].
 
-use crate::io::quic::QuicEndpoint;
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, StreamHandler, WrapFuture};
+use crate::{io::quic::QuicEndpoint, ledger::Accounts, whereabouts::Whereabouts};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
+};
 use futures::stream;
+use fyteclub_proto::doorway::{Caller, Doorway, Verdict};
 use quinn::{Connection, Incoming};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// Handshakes under way from which on an address must first prove that it is not forged (RFC 9000 §8.1.2).
-const RETRY_FROM: usize = 16;
-/// Handshakes under way from which on newcomers are turned away.
-const HANDSHAKES_MAX: usize = 256;
+/// How often the accounts of those who came and went are cleared away.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
 
 /// Somebody proved a key and is connected; who it is and whether it is welcome is not judged yet.
 #[derive(Message)]
@@ -21,12 +23,37 @@ pub struct Accepted(pub Connection);
 pub struct Listener {
     endpoint: QuicEndpoint,
     accepted: Recipient<Accepted>,
-    handshakes: usize,
+    accounts: Accounts,
+    whereabouts: Whereabouts,
+    doorway: Doorway,
+    /// By the doorway's numbers.
+    handshakes: HashMap<u64, SpawnHandle>,
 }
 
 impl Listener {
-    pub fn new(endpoint: QuicEndpoint, accepted: Recipient<Accepted>) -> Self {
-        Self { endpoint, accepted, handshakes: 0 }
+    pub fn new(
+        endpoint: QuicEndpoint,
+        accounts: Accounts,
+        whereabouts: Whereabouts,
+        accepted: Recipient<Accepted>,
+    ) -> Self {
+        let (doorway, handshakes) = (Doorway::default(), HashMap::new());
+        Self { endpoint, accepted, accounts, whereabouts, doorway, handshakes }
+    }
+
+    fn begin(&mut self, number: u64, incoming: Incoming, ctx: &mut Context<Self>) {
+        let accepted = self.endpoint.accept(incoming);
+        let handshake = async move { tokio::time::timeout(HANDSHAKE_TIME, async { accepted?.await }).await };
+        let handle = ctx.spawn(handshake.into_actor(self).map(move |result, listener, _| {
+            listener.handshakes.remove(&number);
+            listener.accounts.with(|_, ledger| listener.doorway.ended(number, ledger));
+            match result {
+                Ok(Ok(connection)) => listener.accepted.do_send(Accepted(connection)),
+                Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            }
+        }));
+        self.handshakes.insert(number, handle);
     }
 }
 
@@ -37,30 +64,28 @@ impl Actor for Listener {
         ctx.add_stream(stream::unfold(self.endpoint.clone(), |endpoint| async move {
             Some((endpoint.incoming().await?, endpoint))
         }));
+        ctx.run_interval(FORGET_EVERY, |listener, _| listener.accounts.forget_whole());
     }
 }
 
 impl StreamHandler<Incoming> for Listener {
     fn handle(&mut self, incoming: Incoming, ctx: &mut Self::Context) {
-        if self.handshakes >= HANDSHAKES_MAX {
-            incoming.refuse();
-            return;
-        }
-        if self.handshakes >= RETRY_FROM && !incoming.remote_address_validated() {
-            // Fails only for an address that is validated.
-            incoming.retry().ok();
-            return;
-        }
-        self.handshakes += 1;
-        let accepted = self.endpoint.accept(incoming);
-        let handshake = async move { tokio::time::timeout(HANDSHAKE_TIME, async { accepted?.await }).await };
-        ctx.spawn(handshake.into_actor(self).map(|result, listener, _| {
-            listener.handshakes -= 1;
-            match result {
-                Ok(Ok(connection)) => listener.accepted.do_send(Accepted(connection)),
-                Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
-                Err(_) => tracing::debug!("a handshake took too long"),
+        let from = incoming.remote_address();
+        let caller = match self.whereabouts.whose(from) {
+            Some(peer) => Caller::Contact(peer),
+            None => Caller::Stranger(from.ip().into()),
+        };
+        let proven = incoming.remote_address_validated();
+        match self.accounts.with(|now, ledger| self.doorway.knock(now, ledger, caller, proven)) {
+            Verdict::Begin { number, instead } => {
+                if let Some(handle) = instead.and_then(|old| self.handshakes.remove(&old)) {
+                    ctx.cancel_future(handle);
+                }
+                self.begin(number, incoming, ctx);
             }
-        }));
+            // Fails only for an address that is proven.
+            Verdict::Prove => drop(incoming.retry()),
+            Verdict::Ignore => incoming.ignore(),
+        }
     }
 }

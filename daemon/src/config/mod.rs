@@ -4,7 +4,7 @@
 
 pub mod paths;
 
-use crate::pumps::compression::Compression;
+use crate::{io::quic::Tuning, pumps::compression::Compression};
 use fyteclub_proto::{
     contact::Policy,
     id::PlayerName,
@@ -16,7 +16,7 @@ use fyteclub_proto::{
 use serde::Deserialize;
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,8 +32,8 @@ const MIN_FREE_MAX: u64 = 1 << 50;
 const HIDDEN_SECRET_MIN: usize = 16;
 const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
 
-/// Any port: the phone book is told which.
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// Both address families, and any port: the phone book is told which.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -82,6 +82,10 @@ pub struct Raw {
     pub contact_requests: Option<String>,
     pub log: Option<String>,
     pub log_format: Option<String>,
+    /// Bytes in a packet to a peer on this machine. For benchmarks; `check-config` does not show it.
+    pub packet: Option<u64>,
+    /// Bytes that one data key seals. For tests; `check-config` does not show it.
+    pub data_key_bytes: Option<u64>,
 }
 
 /// A number of bytes as people write it.
@@ -108,14 +112,14 @@ impl Raw {
     /// A number that is none.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let text = |key: &str| env(key).filter(|value| !value.is_empty());
-        let heartbeat = match text("FYTECLUB_HEARTBEAT") {
-            None => None,
-            Some(value) => Some(value.parse().map_err(|_| ConfigError::Value {
+        let number = |key: &'static str, of: &str| match text(key) {
+            None => Ok(None),
+            Some(value) => value.parse().map(Some).map_err(|_| ConfigError::Value {
                 place: "environment".into(),
-                key: "FYTECLUB_HEARTBEAT",
+                key,
                 value,
-                expected: "it must be a number of seconds".into(),
-            })?),
+                expected: format!("it must be a number of {of}"),
+            }),
         };
         let limit_lan = match text("FYTECLUB_LIMIT_LAN").as_deref() {
             None => None,
@@ -146,12 +150,14 @@ impl Raw {
             peer_upload_limit: text("FYTECLUB_PEER_UPLOAD_LIMIT").map(Size::Text),
             peer_download_limit: text("FYTECLUB_PEER_DOWNLOAD_LIMIT").map(Size::Text),
             limit_lan,
-            heartbeat,
+            heartbeat: number("FYTECLUB_HEARTBEAT", "seconds")?,
             visibility: text("FYTECLUB_VISIBILITY"),
             hidden_secret: text("FYTECLUB_HIDDEN_SECRET"),
             contact_requests: text("FYTECLUB_CONTACT_REQUESTS"),
             log: text("FYTECLUB_LOG"),
             log_format: text("FYTECLUB_LOG_FORMAT"),
+            packet: number("FYTECLUB_PACKET", "bytes")?,
+            data_key_bytes: number("FYTECLUB_DATA_KEY_BYTES", "bytes")?,
         })
     }
 
@@ -193,6 +199,8 @@ impl Raw {
             contact_requests: self.contact_requests.or(lower.contact_requests),
             log: self.log.or(lower.log),
             log_format: self.log_format.or(lower.log_format),
+            packet: self.packet.or(lower.packet),
+            data_key_bytes: self.data_key_bytes.or(lower.data_key_bytes),
         }
     }
 }
@@ -227,6 +235,7 @@ pub struct Config {
     /// In the words of `tracing_subscriber::EnvFilter`.
     pub log: String,
     pub log_format: LogFormat,
+    pub tuning: Tuning,
 }
 
 impl Config {
@@ -286,7 +295,7 @@ impl Config {
         let listen = match raw.listen.as_deref() {
             None => LISTEN,
             Some(text) => text.parse().map_err(|_| {
-                wrong("listen", text, "it must read IP:PORT, 0.0.0.0:0 for any free port".into())
+                wrong("listen", text, "it must read IP:PORT, [::]:0 for any free port".into())
             })?,
         };
         let cache_limit = match &raw.cache_limit {
@@ -395,6 +404,7 @@ impl Config {
             contact_requests,
             log,
             log_format,
+            tuning: Tuning::new(raw.packet, raw.data_key_bytes),
         })
     }
 }
@@ -449,6 +459,21 @@ mod tests {
     fn nothing_but_a_data_folder_is_enough() {
         let config = load("", &[], Raw::default()).expect("defaults");
         assert_eq!((config.player, config.phonebooks.len(), config.listen), (None, 0, LISTEN));
+        assert_eq!(config.tuning, Tuning::default());
+    }
+
+    #[test]
+    fn hidden_settings_are_numbers_and_are_clamped() {
+        let env = [("FYTECLUB_PACKET", "1452"), ("FYTECLUB_DATA_KEY_BYTES", "18446744073709551615")];
+        let config = load("", &env, Raw::default()).expect("valid");
+        assert_eq!(
+            config.tuning,
+            Tuning::new(Some(1452), None),
+            "a data key lasts no longer than by default"
+        );
+        assert!(!config.to_string().contains("1452"), "{config}");
+        let error = load("", &[("FYTECLUB_DATA_KEY_BYTES", "many")], Raw::default()).expect_err("no number");
+        assert!(error.to_string().contains("FYTECLUB_DATA_KEY_BYTES"), "{error}");
     }
 
     #[test]
@@ -468,6 +493,7 @@ mod tests {
             ("plaer = \"x\"", "plaer"),
             ("player = \"Alice\"", "@"),
             ("listen = \"7777\"", "IP:PORT"),
+            ("packet = \"large\"", "config.toml"),
             ("cache_limit = \"lots\"", "20 GiB"),
             ("cache_limit = 5", "64 MiB"),
             ("min_free = \"some\"", "1 GiB"),

@@ -1,6 +1,40 @@
-//! Which of this machine's addresses faces another.
+//! This machine's own addresses: which there are, when they change, and which faces another machine.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+/// How often the list is looked at where the system does not tell of changes. A look takes some 50 µs.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Changes come in rows: an address goes, another comes, each in both families.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// The addresses at which other machines may reach this one, in the system's order. Empty when the system does not say.
+pub fn all() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::debug!("this machine's addresses are not known: {error}");
+        Vec::new()
+    });
+    let mut all = Vec::new();
+    let up = interfaces.iter().filter(|interface| interface.oper_status != if_addrs::IfOperStatus::Down);
+    for ip in up.map(if_addrs::Interface::ip).filter(is_reachable) {
+        if !all.contains(&ip) {
+            all.push(ip);
+        }
+    }
+    all
+}
+
+/// Loopback is for this machine alone, and a link-local address means nothing without its interface.
+fn is_reachable(ip: &IpAddr) -> bool {
+    let local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
 
 /// The address from which the system would send to `there`; nothing is sent. `None` without a route.
 pub fn toward(there: IpAddr) -> Option<IpAddr> {
@@ -14,6 +48,115 @@ pub fn toward(there: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified())
 }
 
+/// Watches the list of [`all`] addresses.
+pub struct Watch {
+    known: BTreeSet<IpAddr>,
+    bell: Bell,
+}
+
+impl Watch {
+    /// Must be called in a Tokio runtime.
+    pub fn start() -> Self {
+        // The bell first: what changes in between is told.
+        let bell = Bell::hang();
+        Self { known: all().into_iter().collect(), bell }
+    }
+
+    /// Resolves when the list differs from what it was at the start or when this resolved last. Dropping the future may
+    /// put a change off until the next one.
+    pub async fn changed(&mut self) {
+        loop {
+            self.bell.rung().await;
+            tokio::time::sleep(SETTLE).await;
+            let all = all().into_iter().collect();
+            if self.known != all {
+                tracing::debug!("this machine's addresses were {:?} and are {all:?}", self.known);
+                self.known = all;
+                return;
+            }
+        }
+    }
+}
+
+/// Rings when an address may have changed: where Linux tells, at once; else every [`LOOK_EVERY`].
+enum Bell {
+    #[cfg(target_os = "linux")]
+    Told(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
+    Timed,
+}
+
+impl Bell {
+    #[cfg(target_os = "linux")]
+    fn hang() -> Self {
+        match linux::subscribe() {
+            Ok(socket) => Self::Told(socket),
+            Err(error) => {
+                tracing::debug!("the system does not tell of changed addresses: {error}");
+                Self::Timed
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn hang() -> Self {
+        Self::Timed
+    }
+
+    async fn rung(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Told(socket) = self {
+            if linux::told(socket).await.is_ok() {
+                return;
+            }
+            *self = Self::Timed;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use rustix::net::{
+        AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, recv,
+        socket_with,
+    };
+    use std::{io, os::fd::OwnedFd};
+    use tokio::io::{Interest, unix::AsyncFd};
+
+    /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` of linux/rtnetlink.h.
+    const ADDRESSES: u32 = 0x1 | 0x10 | 0x100;
+
+    /// A socket to which the kernel writes whenever an address comes or goes. Needs no privilege.
+    pub(super) fn subscribe() -> io::Result<AsyncFd<OwnedFd>> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // Protocol 0 is NETLINK_ROUTE.
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        bind(&socket, &SocketAddrNetlink::new(0, ADDRESSES))?;
+        #[expect(
+            deprecated,
+            reason = "about handles that others may close; this one is owned, and the other way is unsafe"
+        )]
+        AsyncFd::with_interest(socket, Interest::READABLE)
+    }
+
+    /// Waits for the next message. What it says is not read: the list says it better.
+    pub(super) async fn told(socket: &AsyncFd<OwnedFd>) -> io::Result<()> {
+        let mut message = [0_u8; 4096];
+        loop {
+            let mut ready = socket.readable().await?;
+            match ready.try_io(|socket| Ok(recv(socket, &mut message, RecvFlags::empty())?)) {
+                Ok(Ok(_)) => return Ok(()),
+                // More came than was kept: something changed.
+                Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
+                    return Ok(());
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +164,23 @@ mod tests {
     #[test]
     fn loopback_faces_loopback() {
         assert_eq!(toward(Ipv4Addr::LOCALHOST.into()), Some(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn only_what_others_can_reach_is_listed() {
+        let listed = |text: &str| is_reachable(&text.parse().expect("an address"));
+        for ip in ["192.168.1.5", "100.64.0.1", "203.0.113.7", "fd00::5", "2001:db8::5"] {
+            assert!(listed(ip), "{ip}");
+        }
+        for ip in ["127.0.0.1", "::1", "169.254.7.7", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1"] {
+            assert!(!listed(ip), "{ip}");
+        }
+        assert!(all().iter().all(is_reachable));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_takes_the_subscription() {
+        assert!(matches!(Bell::hang(), Bell::Told(_)));
     }
 }

@@ -93,6 +93,11 @@ impl PhonebookHttp {
             .map_err(|error| PhonebookError::Unreachable(chain(&error)))
     }
 
+    /// Goes on over this client's connections.
+    pub fn use_client(&mut self, http: reqwest::Client) {
+        self.http = http;
+    }
+
     pub fn url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }

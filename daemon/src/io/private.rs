@@ -63,6 +63,28 @@ pub fn readable_by_others(path: &Path) -> io::Result<Option<u32>> {
     }
 }
 
+/// Takes from group and others whatever they may do with a file or folder; the mode that it had, `None` when nothing had
+/// to be taken or nothing is there.
+///
+/// # Errors
+/// The mode cannot be read or changed: it belongs to somebody else, or the disk is read-only.
+#[cfg(unix)]
+pub fn close_to_others(path: &Path) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(mode) = readable_by_others(path)? else { return Ok(None) };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o077))?;
+    Ok(Some(mode))
+}
+
+/// Windows has no modes: see [`readable_by_others`].
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn close_to_others(_path: &Path) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
 /// Windows has no modes: a file in the user's own profile is protected by what it inherits.
 ///
 /// # Errors
@@ -70,4 +92,24 @@ pub fn readable_by_others(path: &Path) -> io::Result<Option<u32>> {
 #[cfg(not(unix))]
 pub fn readable_by_others(_path: &Path) -> io::Result<Option<u32>> {
     Ok(None)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_others_may_do_is_taken_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("contacts.json");
+        assert_eq!(close_to_others(&path).expect("nothing is there"), None);
+        fs::write(&path, b"{}").expect("written");
+        for (mode, mended) in [(0o644, 0o600), (0o660, 0o600), (0o755, 0o700), (0o400, 0o400)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+            let told = close_to_others(&path).expect("it is ours");
+            assert_eq!(told, (mode != mended).then_some(mode), "{mode:o}");
+            assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o7777, mended, "{mode:o}");
+        }
+    }
 }

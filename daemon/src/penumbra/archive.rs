@@ -2,23 +2,36 @@
 //! of ours; what an entry says of its name or size is a hint, never a promise.
 
 use super::{
-    LeftOutReason, ModError, Source,
+    LeftOutReason, ModError, Scratch, Source,
     contents::{Caps, Contents, Obtained, says_mod},
+    directory::{Directory, DirectoryError, Entry},
     relative::{fold, fold_all, parts},
 };
 use fyteclub_proto::game_path::known_extension;
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{BufReader, Read, Write},
+    hash::{BuildHasher, RandomState},
+    io::{BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    rc::Rc,
 };
-use zip::{CompressionMethod, ZipArchive};
+use zip::read::read_zipfile_from_stream;
 
-pub(super) struct Archive {
+/// How much room is asked for at a time where an entry is longer than it says.
+const ROOM_STEP: u64 = 8 << 20;
+/// Most top-level folders that are told apart.
+const FOLDERS_MAX: usize = 16;
+/// The packing of entries, by its number in the archive.
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+
+pub(super) struct Archive<'a> {
     path: PathBuf,
-    zip: ZipArchive<BufReader<File>>,
-    scratch: PathBuf,
+    directory: Directory,
+    stream: Stream,
+    scratch: Scratch<'a>,
     caps: Caps,
     /// Bytes unpacked so far, kept or not.
     unpacked: u64,
@@ -26,26 +39,26 @@ pub(super) struct Archive {
     obtained: HashMap<usize, Result<Obtained, LeftOutReason>>,
 }
 
-/// Entries by name, relative to the mod. A later entry replaces an earlier one of the same name.
-#[derive(Default)]
-struct Index {
-    exact: HashMap<String, usize>,
-    folded: HashMap<String, usize>,
-    top: Vec<String>,
-}
-
-impl Archive {
-    pub(super) fn open(path: &Path, scratch: &Path, caps: Caps) -> Result<Self, ModError> {
-        let file = File::open(path).map_err(|source| ModError::Read { path: path.to_owned(), source })?;
-        let zip = ZipArchive::new(BufReader::new(file))
-            .map_err(|source| ModError::NotAnArchive { path: path.to_owned(), source })?;
-        let names = names(&zip);
-        let prefix = mod_folder(path, &names)?;
-        let index = Index::new(&names, prefix.as_deref());
+impl<'a> Archive<'a> {
+    pub(super) fn open(path: &Path, scratch: Scratch<'a>, caps: Caps) -> Result<Self, ModError> {
+        let mut file = File::open(path).map_err(|source| ModError::Read { path: path.to_owned(), source })?;
+        let directory =
+            Directory::read(&mut file, caps.names, caps.directory).map_err(|error| match error {
+                DirectoryError::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
+                    ModError::Read { path: path.to_owned(), source }
+                }
+                DirectoryError::TooMany(limit) => {
+                    ModError::TooManyNames { path: path.to_owned(), what: "entries", limit: limit as u64 }
+                }
+                error => ModError::NotAnArchive { path: path.to_owned(), says: error.to_string() },
+            })?;
+        let prefix = mod_folder(path, &directory)?;
+        let index = Index::new(&directory, prefix, caps)?;
         Ok(Self {
             path: path.to_owned(),
-            zip,
-            scratch: scratch.to_owned(),
+            directory,
+            stream: Stream::new(file),
+            scratch,
             caps,
             unpacked: 0,
             index,
@@ -53,58 +66,85 @@ impl Archive {
         })
     }
 
+    /// The outer error ends the reading, the inner one leaves this entry out.
+    fn check(&self, number: usize) -> Result<Result<Entry, LeftOutReason>, ModError> {
+        let Some(entry) = self.directory.entry(number) else { return Ok(Err(LeftOutReason::Missing)) };
+        let name = || self.directory.names(entry).next().unwrap_or_default();
+        if entry.is_encrypted() {
+            return Err(ModError::Encrypted { entry: name() });
+        }
+        if ![STORED, DEFLATED].contains(&entry.method) {
+            return Err(ModError::Packing { entry: name() });
+        }
+        Ok(if entry.is_regular() { Ok(*entry) } else { Err(LeftOutReason::NotAFile) })
+    }
+
     fn unpack(&mut self, number: usize) -> Result<Result<Obtained, LeftOutReason>, ModError> {
         let left = self.caps.unpacked - self.unpacked;
-        let mut entry = match open_entry(&mut self.zip, number)? {
+        let entry = match self.check(number)? {
             Ok(entry) => entry,
             Err(reason) => return Ok(Err(reason)),
         };
-        if !entry.is_file() {
-            return Ok(Err(LeftOutReason::NotAFile));
-        }
-        if entry.size() > self.caps.file {
+        if entry.size > self.caps.file {
             return Ok(Err(LeftOutReason::TooLarge));
         }
-        let extension = known_extension(&String::from_utf8_lossy(entry.name_raw())).unwrap_or("bin");
-        let path = self.scratch.join(format!("{number:05}.{extension}"));
+        let name = self.directory.names(&entry).next().unwrap_or_default();
+        let extension = known_extension(&name).unwrap_or("bin");
+        let path = self.scratch.dir.join(format!("{number:05}.{extension}"));
         let failed = |source| ModError::Unpack { path: path.clone(), source };
-        fs::create_dir_all(&self.scratch).map_err(failed)?;
+        // Both before a byte is written.
+        let mut room = entry.size;
+        (self.scratch.room)(room).map_err(ModError::Room)?;
+        let (mut packed, _close) = match self.stream.unpack(&entry) {
+            Ok(opened) => opened,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        fs::create_dir_all(self.scratch.dir).map_err(failed)?;
         let mut out = File::create_new(&path).map_err(failed)?;
 
         let mut size = 0;
         let mut buffer = vec![0; 128 * 1024];
-        let fault = loop {
-            let read = match entry.read(&mut buffer) {
-                Ok(0) => break None,
+        let ended = loop {
+            let read = match packed.read(&mut buffer) {
+                Ok(0) => break Ok(None),
                 Ok(read) => read,
-                Err(error) => {
-                    break Some(damaged(&error));
-                }
+                Err(error) => break Ok(Some(damaged(&error))),
             };
             size += read as u64;
             if size > left {
-                drop(out);
-                fs::remove_file(&path).map_err(failed)?;
-                return Err(ModError::UnpackedTooLarge { limit: self.caps.unpacked });
+                break Err(ModError::UnpackedTooLarge { limit: self.caps.unpacked });
             }
             if size > self.caps.file {
-                break Some(LeftOutReason::TooLarge);
+                break Ok(Some(LeftOutReason::TooLarge));
             }
-            out.write_all(&buffer[..read]).map_err(failed)?;
+            if size > room {
+                room += ROOM_STEP;
+                if let Err(error) = (self.scratch.room)(ROOM_STEP) {
+                    break Err(ModError::Room(error));
+                }
+            }
+            if let Err(error) = out.write_all(&buffer[..read]) {
+                break Err(failed(error));
+            }
         };
         self.unpacked += size;
-        match fault {
-            None => Ok(Ok(Obtained { source: Source::Scratch(path), size })),
-            Some(reason) => {
+        match ended {
+            Ok(None) => Ok(Ok(Obtained { source: Source::Scratch(path), size })),
+            Ok(Some(reason)) => {
                 drop(out);
                 fs::remove_file(&path).map_err(failed)?;
                 Ok(Err(reason))
+            }
+            Err(error) => {
+                drop(out);
+                fs::remove_file(&path).map_err(failed)?;
+                Err(error)
             }
         }
     }
 }
 
-impl Contents for Archive {
+impl Contents for Archive<'_> {
     fn name(&self) -> String {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -113,20 +153,19 @@ impl Contents for Archive {
         Ok(self.index.top.clone())
     }
 
-    fn json(&mut self, name: &str, cap: u64) -> Result<Vec<u8>, ModError> {
+    fn json<'a>(&'a mut self, name: &str) -> Result<Box<dyn Read + 'a>, ModError> {
         let unusable = |reason| ModError::Unusable { file: name.to_owned(), reason };
-        let number = self.index.find(&[name]).ok_or_else(|| unusable(LeftOutReason::Missing))?;
-        let entry = open_entry(&mut self.zip, number)?.map_err(unusable)?;
-        let mut bytes = Vec::new();
-        entry.take(cap + 1).read_to_end(&mut bytes).map_err(|error| unusable(damaged(&error)))?;
-        if bytes.len() as u64 > cap {
-            return Err(ModError::JsonTooLarge { file: name.to_owned(), limit: cap });
-        }
-        Ok(bytes)
+        let number =
+            self.index.find(&self.directory, &[name]).ok_or_else(|| unusable(LeftOutReason::Missing))?;
+        let entry = self.check(number)?.map_err(unusable)?;
+        let (packed, close) = self.stream.unpack(&entry).map_err(unusable)?;
+        Ok(Box::new(Closing { packed, _close: close }))
     }
 
     fn obtain(&mut self, parts: &[&str]) -> Result<Result<Obtained, LeftOutReason>, ModError> {
-        let Some(number) = self.index.find(parts) else { return Ok(Err(LeftOutReason::Missing)) };
+        let Some(number) = self.index.find(&self.directory, parts) else {
+            return Ok(Err(LeftOutReason::Missing));
+        };
         if let Some(known) = self.obtained.get(&number) {
             return Ok(known.clone());
         }
@@ -136,53 +175,172 @@ impl Contents for Archive {
     }
 }
 
-impl Index {
-    fn new(names: &[(usize, String)], prefix: Option<&str>) -> Self {
-        let mut index = Self::default();
-        for (number, name) in names {
-            let Ok(mut parts) = parts(name) else { continue };
-            if let Some(prefix) = prefix {
-                if parts.len() < 2 || fold(parts[0]) != prefix {
-                    continue;
-                }
-                parts.remove(0);
-            }
-            if let [name] = parts[..] {
-                index.top.push(name.to_owned());
-            }
-            index.exact.insert(parts.join("/"), *number);
-            index.folded.insert(fold_all(&parts), *number);
-        }
-        index
-    }
+/// The archive's file, as `zip` reads one entry of it: a local header of ours, which says what the list says, and then
+/// the entry's bytes.
+struct Stream {
+    file: BufReader<File>,
+    header: [u8; 30],
+    at: usize,
+    open: Rc<Cell<bool>>,
+}
 
-    fn find(&self, parts: &[&str]) -> Option<usize> {
-        self.exact.get(&parts.join("/")).or_else(|| self.folded.get(&fold_all(parts))).copied()
+type Packed<'a> = zip::read::ZipFile<'a, Stream>;
+
+/// Ends the stream: whoever unpacks a part of an entry need not read the rest, as `zip` does. Dropped before the entry.
+struct Close(Rc<Cell<bool>>);
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
-/// Every file's name, by its number. A name that is UTF-8 without saying so is found under both readings.
-fn names(zip: &ZipArchive<BufReader<File>>) -> Vec<(usize, String)> {
-    let mut names = Vec::with_capacity(zip.len());
-    for number in 0..zip.len() {
-        let Ok(entry) = zip.by_index_data(number) else { continue };
-        if entry.is_dir() {
-            continue;
-        }
-        let said = entry.name().ok().map(|name| name.into_owned());
-        let raw = String::from_utf8(entry.name_raw().to_vec()).ok().filter(|raw| said.as_ref() != Some(raw));
-        names.extend(said.into_iter().chain(raw).map(|name| (number, name)));
+/// Fields are dropped in this order.
+struct Closing<'a> {
+    _close: Close,
+    packed: Packed<'a>,
+}
+
+impl Read for Closing<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.packed.read(into)
     }
-    names
+}
+
+impl Stream {
+    fn new(file: File) -> Self {
+        Self { file: BufReader::new(file), header: [0; 30], at: 0, open: Rc::new(Cell::new(false)) }
+    }
+
+    fn unpack(&mut self, entry: &Entry) -> Result<(Packed<'_>, Close), LeftOutReason> {
+        let data = Directory::data(&mut self.file, entry).map_err(|error| damaged(&error))?;
+        self.file.seek(SeekFrom::Start(data)).map_err(|error| damaged(&error))?;
+        let short = |bytes: u64| u32::try_from(bytes).map_err(|_| LeftOutReason::TooLarge);
+        self.header = [0; 30];
+        self.header[..4].copy_from_slice(b"PK\x03\x04");
+        self.header[4] = 20;
+        self.header[8..10].copy_from_slice(&entry.method.to_le_bytes());
+        self.header[14..18].copy_from_slice(&entry.crc.to_le_bytes());
+        self.header[18..22].copy_from_slice(&short(entry.packed)?.to_le_bytes());
+        self.header[22..26].copy_from_slice(&short(entry.size)?.to_le_bytes());
+        self.at = 0;
+        self.open.set(true);
+        let close = Close(self.open.clone());
+        match read_zipfile_from_stream(self) {
+            Ok(Some(packed)) => Ok((packed, close)),
+            Ok(None) => Err(LeftOutReason::Missing),
+            Err(error) => Err(damaged(&error)),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if !self.open.get() {
+            return Ok(0);
+        }
+        let header = &self.header[self.at..];
+        if header.is_empty() {
+            return self.file.read(into);
+        }
+        let len = header.len().min(into.len());
+        into[..len].copy_from_slice(&header[..len]);
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// Entries by the hash of their name, relative to the mod. A later entry replaces an earlier one of the same name.
+struct Index {
+    hasher: RandomState,
+    exact: Vec<(u64, u32)>,
+    folded: Vec<(u64, u32)>,
+    top: Vec<String>,
+    prefix: Option<String>,
+}
+
+impl Index {
+    fn new(directory: &Directory, prefix: Option<String>, caps: Caps) -> Result<Self, ModError> {
+        let mut index = Self {
+            hasher: RandomState::new(),
+            exact: Vec::with_capacity(directory.len()),
+            folded: Vec::with_capacity(directory.len()),
+            top: Vec::new(),
+            prefix,
+        };
+        for number in 0..directory.len() {
+            let Some(entry) = directory.entry(number) else { continue };
+            for name in directory.names(entry).filter(|name| !is_folder(name)) {
+                let Some(parts) = index.relative(&name) else { continue };
+                if let [name] = parts[..]
+                    && says_mod(name)
+                    && !index.top.iter().rev().take(1).any(|last| last == name)
+                {
+                    // Beside the groups there are `meta.json` and `default_mod.json`.
+                    if index.top.len() > caps.groups + 1 {
+                        return Err(ModError::TooMuch { count: super::Count::Groups, max: caps.groups });
+                    }
+                    index.top.push(name.to_owned());
+                }
+                let (exact, folded) = (index.hash(&parts.join("/")), index.hash(&fold_all(&parts)));
+                index.exact.push((exact, number as u32));
+                index.folded.push((folded, number as u32));
+            }
+        }
+        for list in [&mut index.exact, &mut index.folded] {
+            // The latest first, and that one stays.
+            list.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+            list.dedup_by_key(|(hash, _)| *hash);
+        }
+        index.top.sort();
+        index.top.dedup();
+        Ok(index)
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// The parts of an entry's name inside the mod.
+    fn relative<'a>(&self, name: &'a str) -> Option<Vec<&'a str>> {
+        let mut parts = parts(name).ok()?;
+        if let Some(prefix) = &self.prefix {
+            if parts.len() < 2 || fold(parts[0]) != *prefix {
+                return None;
+            }
+            parts.remove(0);
+        }
+        Some(parts)
+    }
+
+    fn find(&self, directory: &Directory, wanted: &[&str]) -> Option<usize> {
+        let at = |list: &[(u64, u32)], hash: u64| {
+            let place = list.binary_search_by_key(&hash, |(hash, _)| *hash).ok()?;
+            list.get(place).map(|(_, number)| *number as usize)
+        };
+        let folded = fold_all(wanted);
+        let exact = at(&self.exact, self.hash(&wanted.join("/")));
+        let number = exact.or_else(|| at(&self.folded, self.hash(&folded)))?;
+        // Two names may have one hash.
+        let is_it = |name: String| self.relative(&name).is_some_and(|parts| fold_all(&parts) == folded);
+        directory.names(directory.entry(number)?).any(is_it).then_some(number)
+    }
+}
+
+fn is_folder(name: &str) -> bool {
+    name.ends_with(['/', '\\'])
 }
 
 /// The one top-level folder that holds the mod, folded; `None` when the mod lies at the top.
-fn mod_folder(path: &Path, names: &[(usize, String)]) -> Result<Option<String>, ModError> {
+fn mod_folder(path: &Path, directory: &Directory) -> Result<Option<String>, ModError> {
     let mut folders = BTreeMap::new();
-    for (_, name) in names {
-        match parts(name).as_deref() {
+    let entries = (0..directory.len()).filter_map(|number| directory.entry(number));
+    for name in entries.flat_map(|entry| directory.names(entry)).filter(|name| !is_folder(name)) {
+        match parts(&name).as_deref() {
             Ok([name]) if says_mod(name) => return Ok(None),
-            Ok([folder, name]) if says_mod(name) => _ = folders.insert(fold(folder), (*folder).to_owned()),
+            Ok([folder, name]) if says_mod(name) && folders.len() <= FOLDERS_MAX => {
+                folders.insert(fold(folder), (*folder).to_owned());
+            }
             _ => {}
         }
     }
@@ -195,24 +353,6 @@ fn mod_folder(path: &Path, names: &[(usize, String)]) -> Result<Option<String>, 
     Ok(folders.into_keys().next())
 }
 
-type Entry<'a> = zip::read::ZipFile<'a, BufReader<File>>;
-
-fn open_entry(
-    zip: &mut ZipArchive<BufReader<File>>,
-    number: usize,
-) -> Result<Result<Entry<'_>, LeftOutReason>, ModError> {
-    if let Ok(entry) = zip.by_index_data(number) {
-        let name = || String::from_utf8_lossy(entry.name_raw()).into_owned();
-        if entry.encrypted() {
-            return Err(ModError::Encrypted { entry: name() });
-        }
-        if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
-            return Err(ModError::Packing { entry: name() });
-        }
-    }
-    Ok(zip.by_index(number).map_err(|error| damaged(&error)))
-}
-
 fn damaged(error: &dyn std::error::Error) -> LeftOutReason {
-    LeftOutReason::Unreadable(format!("the archive is damaged: {error}"))
+    LeftOutReason::Unreadable(super::error::cut(&format!("the archive is damaged: {error}")))
 }

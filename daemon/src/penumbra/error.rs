@@ -1,8 +1,17 @@
 //! Why a mod cannot be read, and why one of its files is left out. Every message says what was wrong and, where
 //! somebody can do something about it, what.
 
-use fyteclub_proto::{game_path::GamePathError, limit};
+pub use super::sheet::Count;
+use crate::io::store::StoreError;
+use fyteclub_proto::{game_path::GamePathError, limit, size};
 use std::{fmt, io, path::PathBuf};
+
+/// Most entries that are named of what a look leaves out; the rest is counted.
+const LEFT_OUT_MAX: usize = 1024;
+/// Longest text of a mod's that is shown, in bytes.
+const SHOWN_MAX: usize = 300;
+/// Most names that an error lists.
+const LISTED_MAX: usize = 32;
 
 /// Why a mod cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +21,8 @@ pub enum ModError {
     NotAMod { path: PathBuf },
     #[error("`{}` holds more than one mod ({}); unpack it and give one of them", .path.display(), quoted(.folders))]
     SeveralMods { path: PathBuf, folders: Vec<String> },
-    #[error("`{}` is not a whole zip archive; fetch the .pmp again", .path.display())]
-    NotAnArchive { path: PathBuf, source: zip::result::ZipError },
+    #[error("`{}` is not a whole zip archive ({says}); fetch the .pmp again", .path.display())]
+    NotAnArchive { path: PathBuf, says: String },
     #[error("`{entry}` in the archive is encrypted; unpack it with its password and give the folder")]
     Encrypted { entry: String },
     #[error(
@@ -26,18 +35,35 @@ pub enum ModError {
     UnpackedTooLarge { limit: u64 },
     #[error("`{file}` cannot be used: {reason}")]
     Unusable { file: String, reason: LeftOutReason },
-    #[error("`{file}` has more than the {limit} bytes of JSON that a mod may have")]
+    #[error(
+        "`{file}` has more than {} of JSON, the most that one file of a mod may have; split the mod in Penumbra, or remove the groups of it that you do not use",
+        size::words(*.limit)
+    )]
     JsonTooLarge { file: String, limit: u64 },
+    #[error(
+        "the JSON files of this mod have more than {} together, the most that is read; split the mod in Penumbra, or remove the groups of it that you do not use",
+        size::words(*.limit)
+    )]
+    JsonTotal { limit: u64 },
+    #[error(
+        "this mod has more than {max} {}, and more is not read; split the mod in Penumbra, or remove what you do not use of it",
+        .count.says()
+    )]
+    TooMuch { count: Count, max: usize },
+    #[error(
+        "`{}` has more than {limit} {what}, the most that is read; give a folder with nothing but the mod, or a .pmp with less in it", .path.display()
+    )]
+    TooManyNames { path: PathBuf, what: &'static str, limit: u64 },
     #[error("`{file}` is UTF-16; save it as UTF-8")]
     Utf16 { file: String },
-    #[error("`{file}` is not the JSON of a Penumbra mod, see line {}", .source.line())]
-    Json { file: String, source: serde_json::Error },
+    #[error(
+        "`{file}` is not the JSON of a Penumbra mod: {says} (line {line}, column {column}); mend it there, or take it from a backup"
+    )]
+    Json { file: String, says: String, line: u64, column: u64 },
     #[error(
         "this mod was made for a Penumbra of 2021 or before; load it once in Penumbra, which renews its files, and try again"
     )]
     Old,
-    #[error("this mod has more than {} groups", super::package::GROUPS_MAX)]
-    TooManyGroups,
     #[error("a choice reads GROUP=OPTION, and `{0}` has no `=`")]
     Choice(String),
     #[error("this mod has no group `{group}`; {}", listed("its groups are", .known))]
@@ -56,10 +82,25 @@ pub enum ModError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot unpack to `{}` ({source})", .path.display())]
     Unpack { path: PathBuf, source: io::Error },
+    /// What the giver of the scratch folder said.
+    #[error("the archive cannot be unpacked: {0}")]
+    Room(#[source] StoreError),
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    let mut shown: Vec<_> = names.iter().take(LISTED_MAX).map(|name| format!("`{}`", cut(name))).collect();
+    if names.len() > LISTED_MAX {
+        shown.push(format!("and {} more", names.len() - LISTED_MAX));
+    }
+    shown.join(", ")
+}
+
+/// A text of a mod's, as much of it as is shown.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().map(|(at, _)| at).find(|at| *at > SHOWN_MAX) {
+        Some(end) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn listed(intro: &str, names: &[String]) -> String {
@@ -69,9 +110,9 @@ fn listed(intro: &str, names: &[String]) -> String {
 /// Something that the mod names and the look does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// As the mod writes it; empty when a whole group is left out.
+    /// In the spelling that game paths have, where it is one; empty when a whole group is left out.
     pub game_path: String,
-    /// As the mod writes it: the file, the target of a swap, or the group's name.
+    /// As the mod writes it: the file, the target of a swap, or the group's name or file. Long texts are cut.
     pub file: String,
     pub reason: LeftOutReason,
 }
@@ -85,6 +126,37 @@ impl fmt::Display for LeftOut {
     }
 }
 
+/// What is left out, while it is found: the first ones by name, the rest by number.
+#[derive(Debug, Default)]
+pub(super) struct LeftOuts {
+    named: Vec<LeftOut>,
+    more: usize,
+}
+
+impl LeftOuts {
+    pub(super) fn add(&mut self, game_path: &str, file: &str, reason: LeftOutReason) {
+        if self.named.len() < LEFT_OUT_MAX {
+            self.named.push(LeftOut { game_path: cut(game_path), file: cut(file), reason });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Whether one more would only be counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.named.len() >= LEFT_OUT_MAX
+    }
+
+    pub(super) fn into_list(mut self) -> Vec<LeftOut> {
+        self.named.sort_by(|a, b| (&a.game_path, &a.file).cmp(&(&b.game_path, &b.file)));
+        if self.more > 0 {
+            let reason = LeftOutReason::More(self.more);
+            self.named.push(LeftOut { game_path: String::new(), file: String::new(), reason });
+        }
+        self.named
+    }
+}
+
 /// Reads as a word that stays the same and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +165,8 @@ pub enum LeftOutReason {
     Missing,
     #[error("outside: the path leads out of the mod")]
     Outside,
+    #[error("too-long: the path has more than {} bytes", super::relative::PATH_BYTES_MAX)]
+    TooLong,
     #[error("extension: the game loads no such kind of file by path")]
     Extension,
     #[error("game-path: {0}")]
@@ -105,12 +179,19 @@ pub enum LeftOutReason {
     NotAFile,
     #[error("group: {0}")]
     Group(GroupFault),
+    /// Not named one by one.
+    #[error("more: {0} entries besides these are left out")]
+    More(usize),
 }
 
 /// Why a whole group, or a part of it, does nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupFault {
+    #[error("its file is not JSON that Penumbra reads: {says} (line {line}, column {column})")]
+    Json { says: String, line: u64, column: u64 },
+    #[error("its file cannot be used: {0}")]
+    Broken(String),
     #[error("its type `{0}` is not known to this version")]
     UnknownType(String),
     #[error("it has no name")]

@@ -3,10 +3,12 @@
 
 use super::{
     LeftOutReason, ModError, Source,
-    contents::{Caps, Contents, Obtained},
+    contents::{Caps, Contents, Obtained, says_mod},
     relative::fold,
 };
+use fyteclub_proto::limit::FILES_MAX;
 use std::{
+    cell::Cell,
     collections::HashMap,
     ffi::OsString,
     fs::{self, File},
@@ -23,17 +25,33 @@ pub(super) struct Folder {
     real_root: PathBuf,
     caps: Caps,
     listings: HashMap<PathBuf, Result<Listing, LeftOutReason>>,
-    obtained: HashMap<String, Result<Obtained, LeftOutReason>>,
+    /// Names that may still be listed.
+    names_left: Cell<usize>,
+    /// Some of the files that were found, so that one with many game paths is looked at once.
+    obtained: HashMap<String, Obtained>,
 }
 
+/// Ordered by folded name, then by name.
 #[derive(Default)]
-struct Listing(HashMap<String, Vec<Entry>>);
+struct Listing(Vec<Entry>);
 
-#[derive(Clone)]
 struct Entry {
     name: OsString,
+    /// `None` where the name is folded as it stands.
+    folded: Option<Box<str>>,
     is_link: bool,
 }
+
+impl Entry {
+    fn folded(&self) -> &str {
+        self.folded.as_deref().or_else(|| self.name.to_str()).unwrap_or_default()
+    }
+}
+
+/// Marks a listing that would be longer than what may be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("the mod's folders hold more names than are read")]
+struct TooManyNames;
 
 /// One spelling of a path that exists.
 struct Found {
@@ -46,8 +64,16 @@ impl Folder {
     pub(super) fn open(root: &Path, caps: Caps) -> Result<Self, ModError> {
         let unreadable = |source| ModError::Read { path: root.to_owned(), source };
         let real_root = fs::canonicalize(root).map_err(unreadable)?;
-        let listing = Listing::read(root).map_err(unreadable)?;
+        let names_left = Cell::new(caps.names);
+        let listing = Listing::read(root, &names_left).map_err(|error| match is_too_many(&error) {
+            true => {
+                let limit = caps.names as u64;
+                ModError::TooManyNames { path: root.to_owned(), what: "names", limit }
+            }
+            false => unreadable(error),
+        })?;
         Ok(Self {
+            names_left,
             root: root.to_owned(),
             real_root,
             caps,
@@ -88,7 +114,7 @@ impl Folder {
 
     fn listing(&mut self, folder: &Found) -> Result<&Listing, &LeftOutReason> {
         if !self.listings.contains_key(&folder.path) {
-            let listing = self.real(folder).and_then(|path| match Listing::read(&path) {
+            let listing = self.real(folder).and_then(|path| match Listing::read(&path, &self.names_left) {
                 Ok(listing) => Ok(listing),
                 // What is no folder has nothing in it.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Listing::default()),
@@ -132,63 +158,68 @@ impl Contents for Folder {
 
     fn top(&mut self) -> Result<Vec<String>, ModError> {
         let Some(Ok(listing)) = self.listings.get(Path::new("")) else { return Ok(Vec::new()) };
-        Ok(listing.0.values().flatten().map(|entry| entry.name.to_string_lossy().into_owned()).collect())
+        let names = listing.0.iter().filter(|entry| says_mod(entry.folded()));
+        Ok(names.map(|entry| entry.name.to_string_lossy().into_owned()).collect())
     }
 
-    fn json(&mut self, name: &str, cap: u64) -> Result<Vec<u8>, ModError> {
+    fn json<'a>(&'a mut self, name: &str) -> Result<Box<dyn Read + 'a>, ModError> {
         let found =
             self.find(&[name]).map_err(|reason| ModError::Unusable { file: name.to_owned(), reason })?;
         let path = found.source.path();
-        let unreadable = |source| ModError::Read { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(cap + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-        if bytes.len() as u64 > cap {
-            return Err(ModError::JsonTooLarge { file: name.to_owned(), limit: cap });
-        }
-        Ok(bytes)
+        let file = File::open(path).map_err(|source| ModError::Read { path: path.to_owned(), source })?;
+        Ok(Box::new(file))
     }
 
     fn obtain(&mut self, parts: &[&str]) -> Result<Result<Obtained, LeftOutReason>, ModError> {
         let key = parts.join("/");
         if let Some(known) = self.obtained.get(&key) {
-            return Ok(known.clone());
+            return Ok(Ok(known.clone()));
         }
         let cap = self.caps.file;
         let found = self.find(parts).and_then(|found| match found.size > cap {
             true => Err(LeftOutReason::TooLarge),
             false => Ok(found),
         });
-        self.obtained.insert(key, found.clone());
+        if let Ok(obtained) = &found
+            && self.obtained.len() < FILES_MAX
+        {
+            self.obtained.insert(key, obtained.clone());
+        }
         Ok(found)
     }
 }
 
 impl Listing {
-    fn read(path: &Path) -> io::Result<Self> {
+    fn read(path: &Path, names_left: &Cell<usize>) -> io::Result<Self> {
         let mut listing = Self::default();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
+            let Some(left) = names_left.get().checked_sub(1) else {
+                return Err(io::Error::other(TooManyNames));
+            };
+            names_left.set(left);
             let name = entry.file_name();
             let folded = fold(&name.to_string_lossy());
-            listing
-                .0
-                .entry(folded)
-                .or_default()
-                .push(Entry { name, is_link: entry.file_type()?.is_symlink() });
+            let folded = (*folded != *name).then(|| folded.into());
+            listing.0.push(Entry { name, folded, is_link: entry.file_type()?.is_symlink() });
         }
-        // The disk's order is no order: without this, two spellings could change places from run to run.
-        for spellings in listing.0.values_mut() {
-            spellings.sort_by(|a, b| a.name.cmp(&b.name));
-        }
+        listing.0.sort_by(|a, b| (a.folded(), &a.name).cmp(&(b.folded(), &b.name)));
         Ok(listing)
     }
 
     /// Every entry that may be meant: the exact one first.
     fn spellings<'a>(&'a self, part: &'a str) -> impl Iterator<Item = &'a Entry> {
-        let all = self.0.get(&fold(part)).map(Vec::as_slice).unwrap_or_default();
+        let folded = fold(part);
+        let start = self.0.partition_point(|entry| entry.folded() < folded.as_str());
+        let all = &self.0[start..];
+        let all = &all[..all.partition_point(|entry| entry.folded() == folded)];
         let exact = move |entry: &&Entry| entry.name == *part;
         all.iter().filter(exact).chain(all.iter().filter(move |entry| !exact(entry)))
     }
+}
+
+fn is_too_many(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<TooManyNames>())
 }
 
 fn unreadable(error: &io::Error) -> LeftOutReason {

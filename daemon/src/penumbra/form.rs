@@ -1,216 +1,448 @@
 //! The shape of Penumbra's JSON, forgiving where Penumbra and hand-edited mods are: absent, null and numbers that are
 //! text have sane defaults, unknown fields are skipped. What the values mean is said elsewhere.
+//!
+//! Everything is read as a stream into a [`Sheet`], whose counts end the reading: no tree of a stranger's size is made.
 
+use super::{
+    condition::{Condition, ReadCondition, skip},
+    sheet::{Over, Sheet, Stretch, Text},
+    transcode::Transcode,
+};
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
 use std::{fmt, marker::PhantomData};
 
-/// `meta.json`. Since FileVersion 4 it holds the whole mod; before, only its description.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub(super) struct MetaForm {
-    #[serde(deserialize_with = "number")]
-    pub file_version: i64,
-    #[serde(deserialize_with = "text")]
-    pub name: String,
-    #[serde(deserialize_with = "text")]
-    pub author: String,
-    #[serde(deserialize_with = "present")]
-    pub default_data: Container,
-    #[serde(deserialize_with = "list")]
-    pub groups: Vec<GroupForm>,
-}
-
 /// `group_*.json`, or one of FileVersion 4's `Groups`.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[derive(Default)]
 pub(super) struct GroupForm {
-    #[serde(deserialize_with = "text")]
-    pub name: String,
-    #[serde(rename = "Type", deserialize_with = "text")]
-    pub kind: String,
-    #[serde(deserialize_with = "number")]
+    pub name: Box<str>,
+    pub kind: Box<str>,
     pub priority: i64,
-    #[serde(deserialize_with = "number")]
     pub default_settings: i64,
-    #[serde(deserialize_with = "list")]
     pub options: Vec<Container>,
     /// Of a Combining group only.
-    #[serde(deserialize_with = "list")]
     pub containers: Vec<Container>,
-    pub condition: Value,
-    /// The rest is of an Imc group only.
-    pub identifier: Value,
-    pub default_entry: Value,
-    #[serde(deserialize_with = "flag")]
+    pub condition: Condition,
+    /// The rest is of an Imc group only. JSON.
+    pub identifier: Text,
+    pub default_entry: Text,
     pub all_variants: bool,
-    #[serde(deserialize_with = "flag")]
     pub only_attributes: bool,
 }
 
 /// What one switch changes: `default_mod.json`, an option, or a container of a Combining group.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[derive(Default)]
 pub(super) struct Container {
-    #[serde(deserialize_with = "text")]
-    pub name: String,
-    #[serde(deserialize_with = "number")]
+    pub name: Box<str>,
     pub priority: i64,
-    pub files: Pairs,
-    pub file_swaps: Pairs,
-    #[serde(deserialize_with = "list")]
-    pub manipulations: Vec<Value>,
+    /// Pairs of the sheet, in the order of the file: of two keys that mean one game path, the first counts.
+    pub files: Stretch,
+    pub file_swaps: Stretch,
+    pub manipulations: Stretch,
     /// What conditions call it by.
-    #[serde(deserialize_with = "text")]
-    pub id: String,
-    pub condition: Value,
+    pub id: Box<str>,
+    pub condition: Condition,
     /// The rest is of an Imc group's option only.
-    #[serde(deserialize_with = "number")]
     pub attribute_mask: i64,
-    #[serde(deserialize_with = "flag")]
     pub is_disable_sub_mod: bool,
 }
 
-/// An object of texts in the order of the file: of two keys that mean one game path, the first counts.
-#[derive(Default)]
-pub(super) struct Pairs(pub Vec<(String, String)>);
+/// An object that is read into a sheet.
+pub(super) trait Form: Sized {
+    const WHAT: &'static str;
 
-impl<'de> Deserialize<'de> for Pairs {
+    fn read<'de, A: MapAccess<'de>>(sheet: &mut Sheet, map: A) -> Result<Self, A::Error>;
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "PascalCase")]
+enum GroupKey {
+    Name,
+    Type,
+    Priority,
+    DefaultSettings,
+    Options,
+    Containers,
+    Condition,
+    Identifier,
+    DefaultEntry,
+    AllVariants,
+    OnlyAttributes,
+    #[serde(other)]
+    Other,
+}
+
+impl Form for GroupForm {
+    const WHAT: &'static str = "a group";
+
+    fn read<'de, A: MapAccess<'de>>(sheet: &mut Sheet, mut map: A) -> Result<Self, A::Error> {
+        let mut form = Self::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                GroupKey::Name => form.name = name(sheet, &mut map)?,
+                GroupKey::Type => form.kind = name(sheet, &mut map)?,
+                GroupKey::Priority => form.priority = map.next_value::<Scalar>()?.number(),
+                GroupKey::DefaultSettings => form.default_settings = map.next_value::<Scalar>()?.number(),
+                GroupKey::Options => form.options = containers(sheet, &mut map)?,
+                GroupKey::Containers => form.containers = containers(sheet, &mut map)?,
+                GroupKey::Condition => form.condition = map.next_value_seed(ReadCondition(sheet))?,
+                GroupKey::Identifier => form.identifier = map.next_value_seed(Transcode(sheet))?,
+                GroupKey::DefaultEntry => form.default_entry = map.next_value_seed(Transcode(sheet))?,
+                GroupKey::AllVariants => form.all_variants = map.next_value::<Scalar>()?.flag(),
+                GroupKey::OnlyAttributes => form.only_attributes = map.next_value::<Scalar>()?.flag(),
+                GroupKey::Other => skip(&mut map)?,
+            }
+        }
+        Ok(form)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "PascalCase")]
+enum ContainerKey {
+    Name,
+    Priority,
+    Files,
+    FileSwaps,
+    Manipulations,
+    Id,
+    Condition,
+    AttributeMask,
+    IsDisableSubMod,
+    #[serde(other)]
+    Other,
+}
+
+impl Form for Container {
+    const WHAT: &'static str = "an object of files, swaps and manipulations";
+
+    fn read<'de, A: MapAccess<'de>>(sheet: &mut Sheet, mut map: A) -> Result<Self, A::Error> {
+        sheet.count_options(1).map_err(Error::custom)?;
+        let mut form = Self::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                ContainerKey::Name => form.name = name(sheet, &mut map)?,
+                ContainerKey::Priority => form.priority = map.next_value::<Scalar>()?.number(),
+                ContainerKey::Files => form.files = map.next_value_seed(Pairs(sheet))?,
+                ContainerKey::FileSwaps => form.file_swaps = map.next_value_seed(Pairs(sheet))?,
+                ContainerKey::Manipulations => {
+                    form.manipulations = map.next_value_seed(Manipulations(sheet))?;
+                }
+                ContainerKey::Id => form.id = name(sheet, &mut map)?,
+                ContainerKey::Condition => form.condition = map.next_value_seed(ReadCondition(sheet))?,
+                ContainerKey::AttributeMask => form.attribute_mask = map.next_value::<Scalar>()?.number(),
+                ContainerKey::IsDisableSubMod => form.is_disable_sub_mod = map.next_value::<Scalar>()?.flag(),
+                ContainerKey::Other => skip(&mut map)?,
+            }
+        }
+        Ok(form)
+    }
+}
+
+fn name<'de, A: MapAccess<'de>>(sheet: &mut Sheet, map: &mut A) -> Result<Box<str>, A::Error> {
+    let name = map.next_value::<Scalar>()?.text();
+    sheet.count_name(&name).map_err(Error::custom)?;
+    Ok(name)
+}
+
+fn containers<'de, A: MapAccess<'de>>(sheet: &mut Sheet, map: &mut A) -> Result<Vec<Container>, A::Error> {
+    let mut list = Vec::new();
+    map.next_value_seed(Each(sheet, &mut |_: &mut Sheet, container| {
+        list.push(container);
+        Ok(())
+    }))?;
+    Ok(list)
+}
+
+/// Reads one object into a sheet; `None` where there is `null`.
+pub(super) struct One<'a, T>(pub &'a mut Sheet, pub PhantomData<T>);
+
+impl<'de, T: Form> DeserializeSeed<'de> for One<'_, T> {
+    type Value = Option<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Form> Visitor<'de> for One<'_, T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+        T::read(self.0, map).map(Some)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+}
+
+/// What is done with each object of a list, as soon as it is read.
+type Taker<'a, T> = &'a mut dyn FnMut(&mut Sheet, T) -> Result<(), Over>;
+
+/// Reads a list of objects. Anything else is an empty one: before FileVersion 1, `Groups` was an object.
+pub(super) struct Each<'a, 'b, T>(pub &'a mut Sheet, pub Taker<'b, T>);
+
+impl<'de, T: Form> DeserializeSeed<'de> for Each<'_, '_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Form> Visitor<'de> for Each<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self(sheet, take) = self;
+        while let Some(item) = seq.next_element_seed(One(&mut *sheet, PhantomData))? {
+            if let Some(item) = item {
+                take(sheet, item).map_err(Error::custom)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+/// An object of texts. Some tools write an empty one as `[]`.
+struct Pairs<'a>(&'a mut Sheet);
+
+impl<'de> DeserializeSeed<'de> for Pairs<'_> {
+    type Value = Stretch;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Stretch, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pairs<'_> {
+    type Value = Stretch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of paths")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stretch, A::Error> {
+        let start = self.0.lengths().0;
+        while let Some(key) = map.next_key_seed(Put(&mut *self.0))? {
+            let value = map.next_value_seed(Put(&mut *self.0))?;
+            self.0.put_pair((key, value)).map_err(Error::custom)?;
+        }
+        Ok(Stretch { start, end: self.0.lengths().0 })
+    }
+
+    fn visit_unit<E>(self) -> Result<Stretch, E> {
+        Ok(Stretch::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Stretch, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Stretch::default())
+    }
+}
+
+/// A text, put into the sheet.
+struct Put<'a>(&'a mut Sheet);
+
+impl<'de> DeserializeSeed<'de> for Put<'_> {
+    type Value = Text;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
+        let text = Scalar::deserialize(deserializer)?.text();
+        self.0.put(&text).map_err(Error::custom)
+    }
+}
+
+/// A list of anything, each as JSON text.
+struct Manipulations<'a>(&'a mut Sheet);
+
+impl<'de> DeserializeSeed<'de> for Manipulations<'_> {
+    type Value = Stretch;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Stretch, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Manipulations<'_> {
+    type Value = Stretch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of manipulations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Stretch, A::Error> {
+        let start = self.0.lengths().1;
+        while let Some(text) = seq.next_element_seed(Transcode(&mut *self.0))? {
+            self.0.put_manipulation(text).map_err(Error::custom)?;
+        }
+        Ok(Stretch { start, end: self.0.lengths().1 })
+    }
+
+    fn visit_unit<E>(self) -> Result<Stretch, E> {
+        Ok(Stretch::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stretch, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Stretch::default())
+    }
+}
+
+/// A value that is no list and no object, whatever stands there.
+#[derive(Debug, PartialEq)]
+pub(super) enum Scalar {
+    Null,
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text(Box<str>),
+    /// A list or an object, of which nothing is kept.
+    Other,
+}
+
+impl Scalar {
+    pub(super) fn text(self) -> Box<str> {
+        match self {
+            Self::Text(text) => text,
+            Self::Bool(set) => set.to_string().into(),
+            Self::Signed(number) => number.to_string().into(),
+            Self::Unsigned(number) => number.to_string().into(),
+            Self::Float(number) => format!("{number:?}").into(),
+            Self::Null | Self::Other => "".into(),
+        }
+    }
+
+    pub(super) fn into_text(self) -> Option<Box<str>> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The integer in a number or a text, 0 where there is none; a `u64` keeps its bits, since settings are bit masks.
+    pub(super) fn number(&self) -> i64 {
+        match self {
+            Self::Signed(number) => *number,
+            Self::Unsigned(number) => number.cast_signed(),
+            Self::Float(number) => *number as i64,
+            Self::Text(text) => {
+                let text = text.trim();
+                text.parse().ok().or_else(|| text.parse().ok().map(u64::cast_signed)).unwrap_or_default()
+            }
+            Self::Bool(set) => (*set).into(),
+            Self::Null | Self::Other => 0,
+        }
+    }
+
+    fn flag(&self) -> bool {
+        match self {
+            Self::Text(text) => text.eq_ignore_ascii_case("true"),
+            other => other.number() != 0,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
+        struct ScalarVisitor;
 
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of paths")
+                f.write_str("a value")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    pairs.push((key, as_text(value)));
-                }
-                Ok(Pairs(pairs))
+            fn visit_unit<E>(self) -> Result<Scalar, E> {
+                Ok(Scalar::Null)
             }
 
-            fn visit_unit<E>(self) -> Result<Pairs, E> {
-                Ok(Pairs::default())
+            fn visit_bool<E>(self, set: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Bool(set))
             }
 
-            /// Some tools write an empty object as `[]`.
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Pairs, A::Error> {
+            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Signed(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Unsigned(number))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Float(number))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(text.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Pairs::default())
+                Ok(Scalar::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
             }
         }
 
-        deserializer.deserialize_any(PairsVisitor)
+        deserializer.deserialize_any(ScalarVisitor)
     }
-}
-
-fn as_text(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-/// The integer in a number or a text; a `u64` keeps its bits, since settings are bit masks.
-pub(super) fn as_number(value: &Value) -> Option<i64> {
-    match value {
-        Value::Number(number) => number
-            .as_i64()
-            .or_else(|| number.as_u64().map(u64::cast_signed))
-            .or_else(|| number.as_f64().map(|float| float as i64)),
-        Value::String(text) => {
-            let text = text.trim();
-            text.parse().ok().or_else(|| text.parse().ok().map(u64::cast_signed))
-        }
-        Value::Bool(set) => Some((*set).into()),
-        _ => None,
-    }
-}
-
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Value::deserialize(deserializer).map(as_text)
-}
-
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Ok(as_number(&Value::deserialize(deserializer)?).unwrap_or_default())
-}
-
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => text.eq_ignore_ascii_case("true"),
-        value => as_number(&value).is_some_and(|number| number != 0),
-    })
-}
-
-/// Anything but a list is an empty one: before FileVersion 1, `Groups` was an object.
-fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct ListVisitor<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-            let mut list = Vec::new();
-            while let Some(item) = seq.next_element::<Option<T>>()? {
-                list.extend(item);
-            }
-            Ok(list)
-        }
-
-        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(Vec::new())
-        }
-    }
-
-    deserializer.deserialize_any(ListVisitor(PhantomData))
-}
-
-fn present<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn form<T: Form>(text: &str) -> (T, Sheet) {
+        let mut sheet = Sheet::default();
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let form = One(&mut sheet, PhantomData).deserialize(&mut deserializer).unwrap().unwrap();
+        (form, sheet)
+    }
+
     #[test]
     fn numbers_and_texts_that_are_something_else_are_read_for_what_they_mean() {
-        let form: GroupForm = serde_json::from_str(
+        let (group, _) = form::<GroupForm>(
             r#"{"Name": 7, "Type": null, "Priority": "3", "DefaultSettings": 18446744073709551615, "Options": null,
                 "AllVariants": "True", "Unknown": {"deep": []}}"#,
-        )
-        .unwrap();
-        assert_eq!((form.name.as_str(), form.kind.as_str(), form.priority), ("7", "", 3));
-        assert_eq!((form.default_settings, form.options.len(), form.all_variants), (-1, 0, true));
-        let form: GroupForm =
-            serde_json::from_str(r#"{"Priority": "high", "DefaultSettings": 2.0}"#).unwrap();
-        assert_eq!((form.priority, form.default_settings), (0, 2));
+        );
+        assert_eq!((&*group.name, &*group.kind, group.priority), ("7", "", 3));
+        assert_eq!((group.default_settings, group.options.len(), group.all_variants), (-1, 0, true));
+        let (group, _) = form::<GroupForm>(r#"{"Priority": "high", "DefaultSettings": 2.0}"#);
+        assert_eq!((group.priority, group.default_settings), (0, 2));
     }
 
     #[test]
     fn files_keep_the_order_of_the_file() {
-        let container: Container =
-            serde_json::from_str(r#"{"Files": {"z": "1", "a": 2}, "FileSwaps": [], "Manipulations": null}"#)
-                .unwrap();
-        assert_eq!(container.files.0, [("z".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())]);
-        assert!(container.file_swaps.0.is_empty() && container.manipulations.is_empty());
+        let (container, sheet) = form::<Container>(
+            r#"{"Files": {"y": "0"}, "Files": {"z": "1", "a": 2}, "FileSwaps": [], "Manipulations": null}"#,
+        );
+        let pairs: Vec<_> =
+            sheet.pairs(container.files).iter().map(|(a, b)| (sheet.get(*a), sheet.get(*b))).collect();
+        assert_eq!(pairs, [("z", "1"), ("a", "2")], "of two lists the last one counts");
+        assert!(sheet.pairs(container.file_swaps).is_empty());
+        assert!(sheet.manipulations(container.manipulations).is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! Manipulations: Penumbra's changes to the game's tables. They stay opaque; all that is known here is which two of
-//! them change the same thing.
+//! them change the same thing. They come as JSON texts of bounded length, so that one at a time may become a tree.
 
-use super::form::{Container, as_number};
+use super::form::Container;
+use fyteclub_proto::limit::EXT_BYTES_MAX;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -11,22 +12,44 @@ const VALUES: [&str; 2] = ["Entry", "ShiftedEntry"];
 /// Manipulations of which the first one for each thing counts.
 #[derive(Default)]
 pub(super) struct Manipulations {
-    list: Vec<Value>,
-    seen: HashSet<String>,
+    /// The list as JSON, without its end; nothing when it is longer than what travels.
+    list: String,
+    bytes: usize,
+    /// Hashes of what is changed already.
+    seen: HashSet<[u8; 16]>,
 }
 
 impl Manipulations {
     /// Does nothing when the same thing is changed already, or when this is no manipulation.
-    pub(super) fn add(&mut self, manipulation: &Value) {
-        if let Some(subject) = subject(manipulation)
-            && self.seen.insert(subject)
-        {
-            self.list.push(manipulation.clone());
+    pub(super) fn add(&mut self, json: &str) {
+        if let Ok(manipulation) = serde_json::from_str(json) {
+            self.add_value(&manipulation);
         }
     }
 
-    pub(super) fn into_list(self) -> Vec<Value> {
-        self.list
+    pub(super) fn add_value(&mut self, manipulation: &Value) {
+        let Some(subject) = subject(manipulation) else { return };
+        let hash = fyteclub_proto::id::BlobHash::of(subject.as_bytes());
+        let Some(short) = hash.as_bytes().first_chunk() else { return };
+        if !self.seen.insert(*short) {
+            return;
+        }
+        let text = manipulation.to_string();
+        self.bytes += text.len() + 1;
+        if self.bytes < EXT_BYTES_MAX {
+            self.list.push(if self.list.is_empty() { '[' } else { ',' });
+            self.list.push_str(&text);
+        } else {
+            self.list = String::new();
+        }
+    }
+
+    /// The list as JSON and its length; no text when there is none, or when it is longer than what travels.
+    pub(super) fn into_json(mut self) -> (String, usize) {
+        if !self.list.is_empty() {
+            self.list.push(']');
+        }
+        (self.list, if self.bytes == 0 { 0 } else { self.bytes + 1 })
     }
 }
 
@@ -44,6 +67,22 @@ fn subject(manipulation: &Value) -> Option<String> {
         .collect();
     subject.sort();
     Some(format!("{kind} {}", subject.join(" ")))
+}
+
+/// The integer in a number or a text; a `u64` keeps its bits, since settings are bit masks.
+pub(super) fn as_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number
+            .as_i64()
+            .or_else(|| number.as_u64().map(u64::cast_signed))
+            .or_else(|| number.as_f64().map(|float| float as i64)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| text.parse().ok().map(u64::cast_signed))
+        }
+        Value::Bool(set) => Some((*set).into()),
+        _ => None,
+    }
 }
 
 /// What an Imc group does: one entry whose attributes the options flip. `None` when an option switches it off.

@@ -1,22 +1,33 @@
 //! A mod's JSON as one thing, whichever version wrote it: the name, what is always on, and the groups in their order.
+//!
+//! Each file is read into a sheet of its own, and what may be switched on of it is copied into the mod's: so the memory
+//! follows the look, and not everything that a mod offers.
 
 use super::{
-    LeftOut, LeftOutReason, ModError,
+    Choice, LeftOutReason, ModError,
+    condition::{Condition, skip},
     contents::{Caps, Contents, says_container, says_group},
-    error::GroupFault,
-    form::{Container, GroupForm, MetaForm, as_number},
+    error::{GroupFault, LeftOuts, cut},
+    form::{Container, Each, GroupForm, One, Scalar},
+    lenient::{Lenient, Refusal},
+    manipulation::as_number,
     relative::fold,
+    settings::may_be_on,
+    sheet::{Over, Sheet},
 };
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use std::collections::HashSet;
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor},
+};
+use serde_json::{Map, Value, de::IoRead};
+use std::{collections::HashSet, fmt, io::Read, marker::PhantomData};
 
-/// Most groups of one mod; the largest known ones have about a hundred.
-pub(super) const GROUPS_MAX: usize = 4096;
 /// A Combining group of more options would need more than 256 containers; Penumbra ignores the rest, and so does this.
 const COMBINING_OPTIONS_MAX: usize = 8;
 /// The ten attributes of a model's variant.
 const ATTRIBUTES: i64 = 0x3FF;
+/// Longest entry of an Imc group, as JSON: real ones have about 200 bytes, and each becomes a tree.
+const IMC_BYTES_MAX: usize = 4 * 1024;
 /// From this version on `meta.json` holds everything and Penumbra ignores the other files.
 const VERSION_IN_ONE_FILE: i64 = 4;
 
@@ -24,16 +35,18 @@ pub(super) struct Package {
     pub name: String,
     pub default: Container,
     pub groups: Vec<Group>,
+    /// What `default` and `groups` refer to.
+    pub sheet: Sheet,
     /// The groups that do nothing.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: LeftOuts,
 }
 
 pub(super) struct Group {
-    pub name: String,
+    pub name: Box<str>,
     pub priority: i64,
     pub defaults: u64,
     pub options: Vec<Container>,
-    pub condition: Value,
+    pub condition: Condition,
     pub kind: Kind,
 }
 
@@ -48,122 +61,339 @@ pub(super) enum Kind {
     Imc { identifier: Map<String, Value>, entry: Map<String, Value> },
 }
 
-pub(super) fn read(contents: &mut dyn Contents, caps: Caps) -> Result<Package, ModError> {
+pub(super) fn read(contents: &mut dyn Contents, choices: &[Choice], caps: Caps) -> Result<Package, ModError> {
     let mut names = contents.top()?;
-    // As Windows lists a folder, and so as Penumbra numbers the groups.
-    names.sort_by_key(|name| (fold(name), name.clone()));
+    // As Windows lists a folder, and so as Penumbra numbers the groups: by upper case.
+    names.sort_by_cached_key(|name| (windows_order(name), name.clone()));
     let find = |wanted: &str| {
         let exact = names.iter().find(|name| *name == wanted);
         exact.or_else(|| names.iter().find(|name| fold(name) == wanted)).cloned()
     };
-    let mut reader = JsonReader { contents, caps, left: caps.json_total };
-
-    let meta: MetaForm = match find("meta.json") {
-        Some(name) => reader.read(&name)?,
-        None => MetaForm::default(),
-    };
-    let (default, forms) = if meta.file_version >= VERSION_IN_ONE_FILE {
-        (meta.default_data, meta.groups)
-    } else {
+    let fallback = contents.name();
+    let mut reader = JsonReader { contents, caps, left: caps.json_total, sheet: Sheet::new(caps) };
+    let mut book = Book::new(choices, caps);
+    let mut meta = Meta::default();
+    if let Some(name) = find("meta.json") {
+        let mut of_meta = Book::new(choices, caps);
+        meta = reader
+            .read(&name, |json, sheet| MetaSeed { sheet, book: &mut of_meta }.deserialize(json))
+            .map_err(|fault| of_meta.sheet.over().map_or(fault, JsonFault::Over).of_mod(&name, caps))?;
+        if meta.file_version >= VERSION_IN_ONE_FILE {
+            book = of_meta;
+        }
+    }
+    if meta.file_version < VERSION_IN_ONE_FILE {
         // Then the options were in `meta.json` in another form, and what they did not name was always on.
         if meta.file_version < 1 && !names.iter().any(|name| says_container(name)) {
             return Err(ModError::Old);
         }
-        let default = match find("default_mod.json") {
-            Some(name) => reader.read(&name)?,
-            None => Container::default(),
-        };
-        let mut forms: Vec<GroupForm> = Vec::new();
-        for name in names.iter().filter(|name| says_group(name)) {
-            if forms.len() == GROUPS_MAX {
-                return Err(ModError::TooManyGroups);
+        if let Some(name) = find("default_mod.json") {
+            let form = reader
+                .read(&name, |json, sheet| One::<Container>(sheet, PhantomData).deserialize(json))
+                .map_err(|fault| fault.of_mod(&name, caps))?;
+            if let Some(form) = form {
+                book.take_default(&reader.sheet, form)?;
             }
-            forms.push(reader.read(name)?);
         }
-        (default, forms)
-    };
-    if forms.len() > GROUPS_MAX {
-        return Err(ModError::TooManyGroups);
+        for name in names.iter().filter(|name| says_group(name)) {
+            match reader.read(name, |json, sheet| One::<GroupForm>(sheet, PhantomData).deserialize(json)) {
+                Ok(Some(form)) => book.take_group(&reader.sheet, form)?,
+                // One group that a power cut or a hand broke is no reason to withhold the others.
+                Ok(None) => book.leave_out(name, GroupFault::Broken("it is `null`".into())),
+                Err(fault) => book.leave_out(name, fault.of_group(name, caps)?),
+            }
+        }
     }
     let name = match meta.name.trim() {
-        "" => contents.name(),
+        "" => fallback,
         name => name.to_owned(),
     };
-    let mut package = Package { name, default, groups: Vec::new(), left_out: Vec::new() };
-    let mut seen = HashSet::new();
-    for form in forms {
-        package.add(form, &mut seen);
+    let Book { sheet, default, groups, left_out, .. } = book;
+    Ok(Package { name, default, groups, sheet, left_out })
+}
+
+/// Windows compares names in upper case, letter by letter.
+fn windows_order(name: &str) -> Vec<u16> {
+    let upper = name.chars().map(|c| {
+        let mut upper = c.to_uppercase();
+        match (upper.next(), upper.next()) {
+            (Some(one), None) => one,
+            _ => c,
+        }
+    });
+    let mut units = [0; 2];
+    upper.flat_map(|c| c.encode_utf16(&mut units).to_vec()).collect()
+}
+
+/// Why one JSON file cannot be used.
+#[derive(Debug)]
+enum JsonFault {
+    /// The file itself: not there, no file, unreadable.
+    File(ModError),
+    Utf16,
+    TooLong {
+        cap: u64,
+    },
+    Over(Over),
+    Syntax {
+        says: String,
+        line: u64,
+        column: u64,
+    },
+}
+
+impl JsonFault {
+    fn of_mod(self, file: &str, caps: Caps) -> ModError {
+        let file = file.to_owned();
+        match self {
+            Self::File(error) => error,
+            Self::Utf16 => ModError::Utf16 { file },
+            Self::TooLong { cap } if cap < caps.json => ModError::JsonTotal { limit: caps.json_total },
+            Self::TooLong { cap } => ModError::JsonTooLarge { file, limit: cap },
+            Self::Over(over) => over.into(),
+            Self::Syntax { says, line, column } => ModError::Json { file, says, line, column },
+        }
     }
-    Ok(package)
+
+    /// What only concerns one group's file leaves that group out. What is too much is the whole mod's.
+    fn of_group(self, file: &str, caps: Caps) -> Result<GroupFault, ModError> {
+        match self {
+            Self::File(ModError::Unusable { reason, .. }) => Ok(GroupFault::Broken(reason.to_string())),
+            Self::File(ModError::Read { source, .. }) => Ok(GroupFault::Broken(source.to_string())),
+            Self::Utf16 => Ok(GroupFault::Broken("it is UTF-16; save it as UTF-8".into())),
+            Self::Syntax { says, line, column } => Ok(GroupFault::Json { says, line, column }),
+            fault @ (Self::File(_) | Self::TooLong { .. } | Self::Over(_)) => Err(fault.of_mod(file, caps)),
+        }
+    }
 }
 
 struct JsonReader<'a> {
     contents: &'a mut dyn Contents,
     caps: Caps,
     left: u64,
+    /// Holds what the last file said.
+    sheet: Sheet,
 }
 
+type Json<'a, 'b> = serde_json::Deserializer<IoRead<&'a mut Lenient<Box<dyn Read + 'b>>>>;
+
 impl JsonReader<'_> {
-    fn read<T: DeserializeOwned>(&mut self, file: &str) -> Result<T, ModError> {
-        let bytes = self.contents.json(file, self.caps.json.min(self.left))?;
-        self.left -= bytes.len() as u64;
-        if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-            return Err(ModError::Utf16 { file: file.to_owned() });
-        }
-        let text = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&bytes);
-        serde_json::from_slice(text).map_err(|source| ModError::Json { file: file.to_owned(), source })
+    fn read<T>(
+        &mut self,
+        file: &str,
+        parse: impl FnOnce(&mut Json<'_, '_>, &mut Sheet) -> serde_json::Result<T>,
+    ) -> Result<T, JsonFault> {
+        self.sheet.clear();
+        let cap = self.caps.json.min(self.left);
+        let mut lenient = Lenient::new(self.contents.json(file).map_err(JsonFault::File)?, cap);
+        let mut json = serde_json::Deserializer::from_reader(&mut lenient);
+        let read = parse(&mut json, &mut self.sheet).and_then(|form| json.end().map(|()| form));
+        self.left -= lenient.taken();
+        read.map_err(|error| match (self.sheet.over(), lenient.refusal()) {
+            (Some(over), _) => JsonFault::Over(over),
+            (_, Some(Refusal::TooLong)) => JsonFault::TooLong { cap },
+            (_, Some(Refusal::Utf16)) => JsonFault::Utf16,
+            _ => {
+                let (line, column) = lenient.place();
+                // The parser counts in what it was given; the file's own lines are counted here.
+                let says = error.to_string();
+                let says = says.split_once(" at line ").map_or(says.as_str(), |(says, _)| says).to_owned();
+                JsonFault::Syntax { says, line, column }
+            }
+        })
     }
 }
 
-impl Package {
-    fn add(&mut self, form: GroupForm, seen: &mut HashSet<String>) {
-        let name = form.name.clone();
-        let faults = match name.is_empty() {
-            true => vec![GroupFault::Nameless],
-            false if !seen.insert(name.clone()) => vec![GroupFault::SameName],
-            false => match Group::new(form) {
-                Ok((group, faults)) => {
-                    self.groups.push(group);
-                    faults
+/// What is read of `meta.json` besides groups.
+#[derive(Default)]
+struct Meta {
+    file_version: i64,
+    name: Box<str>,
+}
+
+/// Reads `meta.json` into the book, each group as soon as it is whole. `null` is an empty one.
+struct MetaSeed<'a, 'b> {
+    sheet: &'a mut Sheet,
+    book: &'a mut Book<'b>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "PascalCase")]
+enum MetaKey {
+    FileVersion,
+    Name,
+    DefaultData,
+    Groups,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> DeserializeSeed<'de> for MetaSeed<'_, '_> {
+    type Value = Meta;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Meta, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MetaSeed<'_, '_> {
+    type Value = Meta;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the description of a mod")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Meta, A::Error> {
+        let Self { sheet, book } = self;
+        let mut meta = Meta::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                MetaKey::FileVersion => meta.file_version = map.next_value::<Scalar>()?.number(),
+                MetaKey::Name => meta.name = map.next_value::<Scalar>()?.text(),
+                MetaKey::DefaultData => {
+                    if let Some(form) = map.next_value_seed(One::<Container>(sheet, PhantomData))? {
+                        book.take_default(sheet, form).map_err(A::Error::custom)?;
+                    }
+                    sheet.clear();
                 }
-                Err(fault) => vec![fault],
-            },
-        };
-        self.left_out.extend(faults.into_iter().map(|fault| LeftOut {
-            game_path: String::new(),
-            file: name.clone(),
-            reason: LeftOutReason::Group(fault),
-        }));
+                MetaKey::Groups => map.next_value_seed(Each(sheet, &mut |sheet: &mut Sheet, form| {
+                    let taken = book.take_group(sheet, form);
+                    sheet.clear();
+                    taken
+                }))?,
+                MetaKey::Other => skip(&mut map)?,
+            }
+        }
+        Ok(meta)
+    }
+}
+
+/// The mod while its groups come in.
+struct Book<'a> {
+    choices: &'a [Choice],
+    sheet: Sheet,
+    default: Container,
+    groups: Vec<Group>,
+    names: HashSet<Box<str>>,
+    /// Groups so far, also those that do nothing.
+    seen: usize,
+    left_out: LeftOuts,
+}
+
+impl<'a> Book<'a> {
+    fn new(choices: &'a [Choice], caps: Caps) -> Self {
+        Self {
+            choices,
+            sheet: Sheet::new(caps),
+            default: Container::default(),
+            groups: Vec::new(),
+            names: HashSet::new(),
+            seen: 0,
+            left_out: LeftOuts::default(),
+        }
+    }
+
+    fn take_default(&mut self, from: &Sheet, mut form: Container) -> Result<(), Over> {
+        self.keep(from, &mut form)?;
+        self.default = form;
+        Ok(())
+    }
+
+    fn take_group(&mut self, from: &Sheet, form: GroupForm) -> Result<(), Over> {
+        self.seen += 1;
+        self.sheet.count_groups(self.seen)?;
+        let name = form.name.clone();
+        self.sheet.count_name(&name)?;
+        if name.is_empty() {
+            self.leave_out(&name, GroupFault::Nameless);
+            return Ok(());
+        }
+        if !self.names.insert(name.clone()) {
+            self.leave_out(&name, GroupFault::SameName);
+            return Ok(());
+        }
+        match Group::new(from, form) {
+            Ok((mut group, fault)) => {
+                let on = may_be_on(&group, self.choices);
+                for (option, on) in group.options.iter_mut().zip(on) {
+                    self.take(from, option, on)?;
+                }
+                if let Kind::Combining { containers } = &mut group.kind {
+                    for container in containers {
+                        self.take(from, container, true)?;
+                    }
+                }
+                self.sheet.count_conditions(group.condition.count())?;
+                self.groups.push(group);
+                if let Some(fault) = fault {
+                    self.leave_out(&name, fault);
+                }
+            }
+            Err(fault) => self.leave_out(&name, fault),
+        }
+        Ok(())
+    }
+
+    /// An option or a container of a group: what it changes is kept where it may be on.
+    fn take(&mut self, from: &Sheet, form: &mut Container, on: bool) -> Result<(), Over> {
+        self.sheet.count_options(1)?;
+        self.sheet.count_conditions(form.condition.count())?;
+        self.sheet.count_name(&form.name)?;
+        self.sheet.count_name(&form.id)?;
+        if on {
+            return self.keep(from, form);
+        }
+        (form.files, form.file_swaps, form.manipulations) = Default::default();
+        Ok(())
+    }
+
+    fn keep(&mut self, from: &Sheet, form: &mut Container) -> Result<(), Over> {
+        form.files = self.sheet.keep_pairs(from, form.files)?;
+        form.file_swaps = self.sheet.keep_pairs(from, form.file_swaps)?;
+        form.manipulations = self.sheet.keep_manipulations(from, form.manipulations)?;
+        Ok(())
+    }
+
+    fn leave_out(&mut self, name: &str, fault: GroupFault) {
+        self.left_out.add("", name, LeftOutReason::Group(fault));
     }
 }
 
 impl Group {
-    fn new(form: GroupForm) -> Result<(Self, Vec<GroupFault>), GroupFault> {
+    /// With what of it does nothing, if something does.
+    fn new(from: &Sheet, form: GroupForm) -> Result<(Self, Option<GroupFault>), GroupFault> {
         let mut options = form.options;
-        let mut faults = Vec::new();
+        let mut fault = None;
         // The numbers are Penumbra's own, and some tools write them.
         let kind = match form.kind.trim().to_ascii_lowercase().as_str() {
             "" | "single" | "0" => Kind::Single,
             "multi" | "1" => Kind::Multi,
             "imc" | "2" => {
-                let (Value::Object(identifier), Value::Object(entry)) = (form.identifier, form.default_entry)
+                let object = |text| match from.get(text) {
+                    json if json.len() <= IMC_BYTES_MAX => serde_json::from_str(json).ok(),
+                    _ => None,
+                };
+                let (Some(identifier), Some(entry)) = (object(form.identifier), object(form.default_entry))
                 else {
                     return Err(GroupFault::NoImcEntry);
                 };
+                let entry: Map<String, Value> = entry;
                 if entry.get("MaterialId").and_then(as_number).unwrap_or_default() == 0 {
                     return Err(GroupFault::NoImcEntry);
                 }
                 if form.all_variants || form.only_attributes {
-                    faults.push(GroupFault::Variants);
+                    fault = Some(GroupFault::Variants);
                 }
                 drop_unusable_imc_options(&mut options);
                 Kind::Imc { identifier, entry }
             }
             "combining" | "3" => {
                 options.truncate(COMBINING_OPTIONS_MAX);
-                Kind::Combining { containers: form.containers }
+                let mut containers = form.containers;
+                containers.truncate(1 << COMBINING_OPTIONS_MAX);
+                Kind::Combining { containers }
             }
-            _ => return Err(GroupFault::UnknownType(form.kind)),
+            _ => return Err(GroupFault::UnknownType(cut(&form.kind))),
         };
         let group = Self {
             name: form.name,
@@ -173,7 +403,7 @@ impl Group {
             condition: form.condition,
             kind,
         };
-        Ok((group, faults))
+        Ok((group, fault))
     }
 }
 

@@ -5,10 +5,16 @@
 
 use super::LeftOutReason;
 
+/// Longest path inside a mod, in bytes. Windows' own limit is at 260 letters where nobody lifted it.
+pub(super) const PATH_BYTES_MAX: usize = 1024;
+
 /// The parts of a path relative to the mod. An absolute path, a drive, a stream of NTFS and `..` lead outside.
 pub(super) fn parts(relative: &str) -> Result<Vec<&str>, LeftOutReason> {
     if relative.starts_with(['/', '\\']) || relative.contains(':') {
         return Err(LeftOutReason::Outside);
+    }
+    if relative.len() > PATH_BYTES_MAX {
+        return Err(LeftOutReason::TooLong);
     }
     let parts: Vec<&str> =
         relative.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".").collect();

@@ -1,16 +1,17 @@
-//! Who wins a game path. Penumbra's order: groups by falling priority, the earlier one first among equals; within a
-//! Multi group its options in the same way; the default last, whatever the priorities; in each of them files before
-//! swaps. Whoever comes first keeps the path, also when its file then turns out to be unusable: showing a lower one
-//! instead would be a look that nobody chose.
+//! Who wins, and with what. Penumbra's order: groups by falling priority, the later one first among equals; within a
+//! Multi group its options by falling priority, there the earlier one first among equals; the default last, whatever the
+//! priorities; in each of them files before swaps. Whoever comes first keeps the path, also when its file then turns out
+//! to be unusable: showing a lower one instead would be a look that nobody chose.
 
 use super::{
-    LeftOut, LeftOutReason, ModError, Resolved, ResolvedFile, Source,
-    condition::is_met,
+    LeftOutReason, ModError, Resolved, ResolvedFile, Source,
     contents::{Contents, Obtained},
+    error::LeftOuts,
     form::Container,
     manipulation::{Manipulations, imc},
     package::{Group, Kind, Package},
     relative,
+    sheet::{Sheet, Text},
 };
 use fyteclub_proto::{
     game_path::{GamePath, known_extension},
@@ -18,22 +19,24 @@ use fyteclub_proto::{
 };
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet, hash_map},
+    collections::{BTreeMap, HashSet},
 };
 
-enum Winner<'a> {
-    File(&'a str),
-    Swap(&'a str),
+/// One game path, and what a container shows there.
+struct Claim {
+    game_path: Text,
+    to: Text,
+    is_swap: bool,
 }
 
 /// The look, while its parts come in: the first ones win.
-#[derive(Default)]
 struct Look<'a> {
-    winners: HashMap<GamePath, (&'a str, Winner<'a>)>,
+    sheet: &'a Sheet,
+    claims: Vec<Claim>,
     /// Keys that are no game paths, so that each is told once.
     refused: HashSet<&'a str>,
     manipulations: Manipulations,
-    left_out: Vec<LeftOut>,
+    left_out: LeftOuts,
 }
 
 pub(super) fn resolve(
@@ -41,17 +44,25 @@ pub(super) fn resolve(
     on: &[Vec<bool>],
     contents: &mut dyn Contents,
 ) -> Result<Resolved, ModError> {
-    let mut look = Look { left_out: package.left_out, ..Look::default() };
-    let ids = package.groups.iter().zip(on).flat_map(|(group, on)| chosen(group, on));
-    let ids: HashSet<&str> = ids.map(|(_, option)| option.id.as_str()).collect();
+    let Package { name, default, groups, sheet, left_out } = package;
+    let mut look = Look {
+        sheet: &sheet,
+        claims: Vec::new(),
+        refused: HashSet::new(),
+        manipulations: Manipulations::default(),
+        left_out,
+    };
+    let ids = groups.iter().zip(on).flat_map(|(group, on)| chosen(group, on));
+    let ids: HashSet<&str> = ids.map(|(_, option)| &*option.id).collect();
 
-    let mut groups: Vec<_> = package.groups.iter().zip(on).collect();
-    groups.sort_by_key(|(group, _)| Reverse(group.priority));
-    for (group, on) in groups {
+    // Stable, so that of equals the later one stays first.
+    let mut order: Vec<_> = groups.iter().zip(on).rev().collect();
+    order.sort_by_key(|(group, _)| Reverse(group.priority));
+    for (group, on) in order {
         look.add_group(group, on, &ids);
     }
-    look.add(&package.default);
-    look.share(package.name.clone(), contents)
+    look.add(&default);
+    look.share(name, contents)
 }
 
 fn chosen<'a>(group: &'a Group, on: &'a [bool]) -> impl Iterator<Item = (usize, &'a Container)> {
@@ -59,11 +70,11 @@ fn chosen<'a>(group: &'a Group, on: &'a [bool]) -> impl Iterator<Item = (usize, 
 }
 
 impl<'a> Look<'a> {
-    fn add_group(&mut self, group: &'a Group, on: &'a [bool], ids: &HashSet<&str>) {
-        if !is_met(&group.condition, ids) {
+    fn add_group(&mut self, group: &Group, on: &[bool], ids: &HashSet<&str>) {
+        if !group.condition.is_met(ids) {
             return;
         }
-        let options = chosen(group, on).filter(|(_, option)| is_met(&option.condition, ids));
+        let options = chosen(group, on).filter(|(_, option)| option.condition.is_met(ids));
         match &group.kind {
             Kind::Single => options.for_each(|(_, option)| self.add(option)),
             Kind::Multi => {
@@ -79,79 +90,72 @@ impl<'a> Look<'a> {
             }
             Kind::Imc { identifier, entry } => {
                 if let Some(manipulation) = imc(identifier, entry, options.map(|(_, option)| option)) {
-                    self.manipulations.add(&manipulation);
+                    self.manipulations.add_value(&manipulation);
                 }
             }
         }
     }
 
-    fn add(&mut self, container: &'a Container) {
-        for (key, file) in &container.files.0 {
-            self.claim(key, file, Winner::File(file));
+    fn add(&mut self, container: &Container) {
+        for (stretch, is_swap) in [(container.files, false), (container.file_swaps, true)] {
+            for (key, to) in self.sheet.pairs(stretch) {
+                self.claim(Claim { game_path: *key, to: *to, is_swap });
+            }
         }
-        for (key, to) in &container.file_swaps.0 {
-            self.claim(key, to, Winner::Swap(to));
-        }
-        for manipulation in &container.manipulations {
-            self.manipulations.add(manipulation);
+        for manipulation in self.sheet.manipulations(container.manipulations) {
+            self.manipulations.add(self.sheet.get(*manipulation));
         }
     }
 
-    fn claim(&mut self, key: &'a str, file: &str, winner: Winner<'a>) {
+    fn claim(&mut self, claim: Claim) {
+        let key = self.sheet.get(claim.game_path);
         match key.parse::<GamePath>() {
-            Ok(game_path) => {
-                if let hash_map::Entry::Vacant(vacant) = self.winners.entry(game_path) {
-                    vacant.insert((key, winner));
-                }
-            }
+            Ok(_) => self.claims.push(claim),
             Err(error) => {
-                if self.refused.insert(key) {
-                    self.leave_out(key, file, error.into());
+                if !self.left_out.is_full() && self.refused.insert(key) {
+                    self.left_out.add(key, self.sheet.get(claim.to), error.into());
                 }
             }
         }
-    }
-
-    fn leave_out(&mut self, game_path: &str, file: &str, reason: LeftOutReason) {
-        self.left_out.push(LeftOut { game_path: game_path.to_owned(), file: file.to_owned(), reason });
     }
 
     /// Fetches what won. The limits count only what is there to be shared, and are checked before more is unpacked.
     fn share(mut self, name: String, contents: &mut dyn Contents) -> Result<Resolved, ModError> {
-        let mut winners: Vec<_> = self.winners.drain().collect();
-        winners.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let sheet = self.sheet;
+        // Stable: the first claim of each path stays.
+        self.claims.sort_by_key(|claim| sheet.get(claim.game_path));
+        self.claims.dedup_by_key(|claim| sheet.get(claim.game_path));
         let mut files: BTreeMap<Source, ResolvedFile> = BTreeMap::new();
         let mut swaps = Vec::new();
         let mut game_paths = 0;
-        for (game_path, (key, winner)) in winners {
-            let fault = match winner {
-                Winner::Swap(to) => match to.parse::<GamePath>() {
-                    Ok(target) => {
-                        swaps.push((game_path, target));
-                        None
-                    }
-                    Err(error) => Some((to, error.into())),
-                },
-                Winner::File(file) => match find(contents, file)? {
-                    Ok(Obtained { source, size }) => {
-                        let new = ResolvedFile { source: source.clone(), game_paths: Vec::new(), size };
-                        files.entry(source).or_insert(new).game_paths.push(game_path);
-                        None
-                    }
-                    Err(reason) => Some((file, reason)),
-                },
+        for Claim { game_path, to, is_swap } in self.claims {
+            let (key, to) = (sheet.get(game_path), sheet.get(to));
+            let Ok(game_path) = key.parse::<GamePath>() else { continue };
+            let shared = if is_swap {
+                to.parse::<GamePath>().map_err(LeftOutReason::from).map(|to| swaps.push((game_path, to)))
+            } else {
+                find(contents, to)?.map(|Obtained { source, size }| {
+                    let new = || ResolvedFile { source: source.clone(), game_paths: Vec::new(), size };
+                    files.entry(source.clone()).or_insert_with(new).game_paths.push(game_path);
+                })
             };
-            match fault {
-                Some((file, reason)) => self.leave_out(key, file, reason),
-                None => game_paths += 1,
+            match shared {
+                Err(reason) => self.left_out.add(key, to, reason),
+                Ok(()) => game_paths += 1,
             }
             check_limits(files.len(), swaps.len(), game_paths)?;
         }
         let mut files: Vec<_> = files.into_values().collect();
         files.sort_by(|a, b| a.game_paths.cmp(&b.game_paths));
-        self.left_out.sort_by(|a, b| (&a.game_path, &a.file).cmp(&(&b.game_path, &b.file)));
-        let manipulations = self.manipulations.into_list();
-        Ok(Resolved { name, files, swaps, manipulations, left_out: self.left_out })
+        let (manipulations, manipulation_bytes) = self.manipulations.into_json();
+        Ok(Resolved {
+            name,
+            files,
+            swaps,
+            manipulations,
+            manipulation_bytes,
+            left_out: self.left_out.into_list(),
+        })
     }
 }
 

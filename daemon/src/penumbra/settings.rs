@@ -28,8 +28,8 @@ impl FromStr for Choice {
 pub(super) fn settle(groups: &[Group], choices: &[Choice]) -> Result<Vec<Vec<bool>>, ModError> {
     let mut chosen: Vec<Option<Vec<bool>>> = groups.iter().map(|_| None).collect();
     for choice in choices {
-        let number = position(groups.iter().map(|group| &group.name), &choice.group).ok_or_else(|| {
-            let known = groups.iter().map(|group| group.name.clone()).collect();
+        let number = position(groups.iter().map(|group| &*group.name), &choice.group).ok_or_else(|| {
+            let known = groups.iter().map(|group| group.name.to_string()).collect();
             ModError::UnknownGroup { group: choice.group.clone(), known }
         })?;
         let group = &groups[number];
@@ -41,17 +41,21 @@ pub(super) fn settle(groups: &[Group], choices: &[Choice]) -> Result<Vec<Vec<boo
 
 fn choose(group: &Group, on: &mut [bool], option: &str) -> Result<(), ModError> {
     let single = matches!(group.kind, Kind::Single);
-    let Some(number) = position(group.options.iter().map(|option| &option.name), option) else {
+    let Some(number) = position(group.options.iter().map(|option| &*option.name), option) else {
         if option.is_empty() && !single {
             return Ok(());
         }
-        let known = group.options.iter().map(|option| option.name.clone()).collect();
-        return Err(ModError::UnknownOption { group: group.name.clone(), option: option.to_owned(), known });
+        let known = group.options.iter().map(|option| option.name.to_string()).collect();
+        return Err(ModError::UnknownOption {
+            group: group.name.to_string(),
+            option: option.to_owned(),
+            known,
+        });
     };
     if let Some(first) = on.iter().position(|on| *on).filter(|first| single && *first != number) {
-        let name = |option: &Container| option.name.clone();
+        let name = |option: &Container| option.name.to_string();
         return Err(ModError::TwoOptions {
-            group: group.name.clone(),
+            group: group.name.to_string(),
             first: name(&group.options[first]),
             second: name(&group.options[number]),
         });
@@ -61,11 +65,26 @@ fn choose(group: &Group, on: &mut [bool], option: &str) -> Result<(), ModError> 
 }
 
 /// The name itself, or the only one that differs in letter case alone.
-fn position<'a>(names: impl Iterator<Item = &'a String> + Clone, wanted: &str) -> Option<usize> {
+fn position<'a>(names: impl Iterator<Item = &'a str> + Clone, wanted: &str) -> Option<usize> {
     let exact = names.clone().position(|name| name == wanted);
-    let same = |name: &&String| name.trim().to_lowercase() == wanted.trim().to_lowercase();
+    let same = |name: &&str| is_same(name, wanted);
     let only = || names.clone().filter(same).count() == 1;
     exact.or_else(|| if only() { names.clone().position(|name| same(&name)) } else { None })
+}
+
+fn is_same(name: &str, wanted: &str) -> bool {
+    name.trim().to_lowercase() == wanted.trim().to_lowercase()
+}
+
+/// For each option: can [`settle`] switch it on, whatever the other groups are? What cannot need not be kept.
+pub(super) fn may_be_on(group: &Group, choices: &[Choice]) -> Vec<bool> {
+    let mut on = defaults(group);
+    for choice in choices.iter().filter(|choice| is_same(&group.name, &choice.group)) {
+        for (on, option) in on.iter_mut().zip(&group.options) {
+            *on |= is_same(&option.name, &choice.option);
+        }
+    }
+    on
 }
 
 /// `DefaultSettings`: an option's number for a Single group, a bit mask for the others. Too large means the last one

@@ -3,9 +3,9 @@
 //! Written so that a crash leaves a folder that the next export finishes: our mark first, then each file whole under its
 //! name, then what names them.
 
-use super::form::MetaForm;
 use fyteclub_proto::game_path::GamePath;
-use serde_json::{Map, Value, json};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashSet},
     fs::{self, File},
@@ -23,7 +23,8 @@ pub struct Export {
     pub name: String,
     pub files: Vec<ExportFile>,
     pub swaps: Vec<(GamePath, GamePath)>,
-    pub manipulations: Vec<Value>,
+    /// A JSON list, of Penumbra's own form. Anything else is written as an empty one.
+    pub manipulations: String,
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +73,7 @@ pub fn write(dir: &Path, export: &Export) -> Result<Written, ExportError> {
     }
     claim(dir)?;
     let files_dir = dir.join(FILES);
-    write_json(&dir.join("meta.json"), &meta(&export.name))?;
+    write_json(&dir.join("meta.json"), &format!("{:#}", meta(&export.name)))?;
     create_dir(&files_dir)?;
     let mut written = Written { files: files.len(), ..Written::default() };
     for (name, source) in &files {
@@ -98,6 +99,11 @@ fn claim(dir: &Path) -> Result<(), ExportError> {
     }
     let bytes = fs::read(dir.join("meta.json")).map_err(|_| occupied())?;
     let text = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&bytes);
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct MetaForm {
+        author: String,
+    }
     let meta: MetaForm = serde_json::from_slice(text).map_err(|_| occupied())?;
     // A link in the place of our folder would have us delete somebody else's files.
     let files_is_ours = match fs::symlink_metadata(dir.join(FILES)) {
@@ -121,21 +127,29 @@ fn meta(name: &str) -> Value {
     })
 }
 
-fn default_mod(export: &Export) -> Value {
-    let mut files = Map::new();
+/// As text, because the manipulations of somebody else are better not made into a tree.
+fn default_mod(export: &Export) -> String {
+    let mut files: BTreeMap<&str, String> = BTreeMap::new();
     for file in &export.files {
         for game_path in &file.game_paths {
-            let entry = files.entry(game_path.as_str());
-            entry.or_insert_with(|| format!("{FILES}\\{}", file.file_name).into());
+            files.entry(game_path.as_str()).or_insert_with(|| format!("{FILES}\\{}", file.file_name));
         }
     }
-    let swaps = export.swaps.iter().map(|(from, to)| (from.to_string(), to.as_str().into()));
-    json!({
-        "Version": 0,
-        "Files": files,
-        "FileSwaps": swaps.collect::<Map<_, _>>(),
-        "Manipulations": export.manipulations,
-    })
+    let swaps: BTreeMap<&str, &str> =
+        export.swaps.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let (files, swaps) = (serde_json::to_string_pretty(&files), serde_json::to_string_pretty(&swaps));
+    let empty = |_| "{}".to_owned();
+    format!(
+        "{{\n\"Version\": 0,\n\"Files\": {},\n\"FileSwaps\": {},\n\"Manipulations\": {}\n}}",
+        files.unwrap_or_else(empty),
+        swaps.unwrap_or_else(empty),
+        if is_list(&export.manipulations) { &export.manipulations } else { "[]" },
+    )
+}
+
+/// Whether this is JSON, and a list.
+fn is_list(text: &str) -> bool {
+    serde_json::from_str::<Vec<IgnoredAny>>(text).is_ok()
 }
 
 /// Whether the file had to be copied.
@@ -176,10 +190,9 @@ fn same_content(a: &Path, b: &Path) -> io::Result<bool> {
     }
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<(), ExportError> {
+fn write_json(path: &Path, text: &str) -> Result<(), ExportError> {
     let failed = |source| ExportError::Write { path: path.to_owned(), source };
     let part = path.with_extension("json.part");
-    let text = format!("{value:#}");
     fs::write(&part, text).and_then(|()| fs::rename(&part, path)).map_err(failed)
 }
 

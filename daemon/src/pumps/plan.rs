@@ -274,13 +274,8 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
             swaps.extend(from.map(|from| (from.clone(), swap.to.clone())));
         }
     }
-    let manipulations = plan.look.ext.get(MANIPULATIONS).and_then(|text| serde_json::from_str(text).ok());
-    let export = Export {
-        name: format!("{player} (FyteClub)"),
-        files,
-        swaps,
-        manipulations: manipulations.unwrap_or_default(),
-    };
+    let manipulations = plan.look.ext.get(MANIPULATIONS).cloned().unwrap_or_default();
+    let export = Export { name: format!("{player} (FyteClub)"), files, swaps, manipulations };
     penumbra::write(out, &export)?;
     Ok(())
 }

@@ -199,6 +199,11 @@ impl Push {
             }
         }
         send.finish().ok();
+        // The stream is kept until everything is acknowledged: quinn sends what it has buffered of a finished stream to
+        // the end, also when the peer stops it, unless this side resets it then.
+        if let Ok(Some(code)) = send.stopped().await {
+            send.reset(code).ok();
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     io::store::{Source as Indexed, Store, StoreError},
-    penumbra::{self, Choice, ModError, Source},
+    penumbra::{self, Choice, LeftOutReason, ModError, Scratch, Source},
 };
 use fyteclub_proto::{
     appearance::{AppearanceError, FileEntry, Look, ObjectKind, ObjectLook, Swap},
@@ -29,6 +29,10 @@ pub enum ScanError {
     Look(#[from] AppearanceError),
     #[error("a folder for unpacking cannot be made: {0}")]
     Scratch(#[from] io::Error),
+    #[error(
+        "none of the {count} files that {of} names can be shared, the first because: {first}; what was published before stays"
+    )]
+    Nothing { of: &'static str, count: usize, first: String },
     /// Only where the store itself is in trouble, a full disk for one. One bad file is left out instead.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,7 +58,11 @@ pub fn mod_folder(store: &Store, path: &Path, choices: &[Choice]) -> Result<Scan
 }
 
 fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> Result<Scanned, ScanError> {
-    let resolved = penumbra::read(path, choices, scratch)?;
+    let room = |bytes| store.make_room(bytes);
+    let resolved = penumbra::read_into(path, choices, Scratch { dir: scratch, room: &room })?;
+    // A group that is left out names no file.
+    let files_out = |out: &penumbra::LeftOut| !matches!(out.reason, LeftOutReason::Group(_));
+    let names_files = !resolved.files.is_empty() || resolved.left_out.iter().any(files_out);
     let mut left_out: Vec<LeftOut> = (resolved.left_out.into_iter())
         .map(|out| LeftOut { game_path: out.game_path, file: out.file, reason: out.reason.to_string() })
         .collect();
@@ -76,23 +84,20 @@ fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> R
     }
     let mut ext = BTreeMap::new();
     if !resolved.manipulations.is_empty() {
-        let text = serde_json::to_string(&resolved.manipulations).unwrap_or_default();
-        if text.len() <= EXT_BYTES_MAX {
-            ext.insert(MANIPULATIONS.to_owned(), text);
-        } else {
-            left_out.push(LeftOut {
-                game_path: String::new(),
-                file: String::new(),
-                reason: format!(
-                    "too-large: the mod's manipulations take {} bytes, and {EXT_BYTES_MAX} travel at most",
-                    text.len()
-                ),
-            });
-        }
+        ext.insert(MANIPULATIONS.to_owned(), resolved.manipulations);
+    } else if resolved.manipulation_bytes > 0 {
+        left_out.push(LeftOut {
+            game_path: String::new(),
+            file: String::new(),
+            reason: format!(
+                "too-large: the mod's manipulations take {} bytes, and {EXT_BYTES_MAX} travel at most",
+                resolved.manipulation_bytes
+            ),
+        });
     }
     let object = ObjectLook {
         kind: ObjectKind::Player,
-        files: files.entries(),
+        files: refuse_nothing("the mod", names_files, files.entries(), &left_out)?,
         swaps: swaps.into_iter().map(|(to, game_paths)| Swap { game_paths, to }).collect(),
         glamourer: None,
         customize_plus: None,
@@ -147,6 +152,23 @@ pub fn plugin_look(store: &Store, publish: request::Publish) -> Result<Scanned, 
     }
     let request::Strings { meta, heels, honorific, moodles, pet_names, ext } = publish.strings;
     finish(Look { objects, meta, heels, honorific, moodles, pet_names, ext }, left_out)
+}
+
+/// A look of which nothing is left would take the place of the one that friends see now.
+fn refuse_nothing(
+    of: &'static str,
+    names_files: bool,
+    files: Vec<FileEntry>,
+    left_out: &[LeftOut],
+) -> Result<Vec<FileEntry>, ScanError> {
+    if names_files
+        && files.is_empty()
+        && let Some(first) = left_out.iter().find(|out| !out.game_path.is_empty())
+    {
+        let first = format!("{}: {}", first.game_path, first.reason);
+        return Err(ScanError::Nothing { of, count: left_out.len(), first });
+    }
+    Ok(files)
 }
 
 fn finish(mut look: Look, left_out: Vec<LeftOut>) -> Result<Scanned, ScanError> {

@@ -31,6 +31,12 @@ pub enum Item {
     Connections,
     /// Handshakes under way.
     Handshakes,
+    /// Handshakes that are begun from where a contact was last.
+    Arrivals,
+    /// Handshakes that are begun from anywhere else.
+    Newcomers,
+    /// Handshakes that are begun from an address that may be forged.
+    Unproven,
     /// Names held in a phone book.
     Names,
     Messages,
@@ -41,13 +47,16 @@ pub enum Item {
 }
 
 impl Item {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
         Self::Documents,
         Self::Connections,
         Self::Handshakes,
+        Self::Arrivals,
+        Self::Newcomers,
+        Self::Unproven,
         Self::Names,
         Self::Messages,
         Self::Unread,
@@ -63,6 +72,9 @@ impl Item {
             Self::Documents => "documents",
             Self::Connections => "connections",
             Self::Handshakes => "handshakes",
+            Self::Arrivals => "arrivals",
+            Self::Newcomers => "newcomers",
+            Self::Unproven => "unproven",
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",

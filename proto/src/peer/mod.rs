@@ -66,7 +66,8 @@ pub struct Greeting {
     pub capabilities: u64,
     /// The look that is published now.
     pub published: Option<BlobHash>,
-    /// Random at every start: tells a peer that came back from a second link of the same life.
+    /// Random at every start, and another one after each change of the machine's address: tells a peer that came back,
+    /// or went elsewhere, from a second link of the same life.
     pub instance: u64,
 }
 

@@ -20,7 +20,7 @@ mod words;
 
 use crate::{
     id::{BlobHash, PeerId},
-    limit::STREAMS_PER_SOURCE,
+    limit::{CHUNK_SIZE, STREAMS_PER_SOURCE},
     peer::CloseCode,
 };
 use pick::{Blob, Class, Counted, Holding, Owed, Queue};
@@ -82,6 +82,8 @@ pub struct Transfer {
     progress: Progress,
     /// Who had another size than the look's, by blob.
     doubts: BTreeMap<usize, Vec<PeerId>>,
+    /// Bytes that were asked of a second source while the first was still sending them.
+    copied: u64,
     /// Bytes of fresh chunks by who brought them, also of those who left.
     brought: BTreeMap<PeerId, u64>,
     /// Why the last source was lost.
@@ -112,6 +114,7 @@ impl Transfer {
                 ..Progress::default()
             },
             doubts: BTreeMap::new(),
+            copied: 0,
             brought: BTreeMap::new(),
             lost: Failure::Unreachable,
             lacking: Failure::Gone,
@@ -394,9 +397,19 @@ impl Transfer {
         })
     }
 
-    /// How many requests a source may have: one that fell silent is asked one thing until it answers.
-    fn places(&self, source: &Source) -> usize {
-        if source.stalls > 0 && self.sources.len() > 1 { 1 } else { STREAMS_PER_SOURCE }
+    /// How many requests a source may have. Beside others, one that fell silent is asked one thing until it answers, and
+    /// one that is slow, or not known yet, two: each request has a chunk on its way that cannot be moved.
+    fn places(&self, source: &Source, now: Instant) -> usize {
+        let fast = || source.rate(now).is_some_and(|rate| rate >= (STREAMS_PER_SOURCE * CHUNK_SIZE) as f64);
+        if self.sources.len() == 1 {
+            STREAMS_PER_SOURCE
+        } else if source.stalls > 0 {
+            1
+        } else if fast() {
+            STREAMS_PER_SOURCE
+        } else {
+            STREAMS_PER_SOURCE / 2
+        }
     }
 
     /// Fills every source's free places, the fastest one's first.
@@ -408,12 +421,12 @@ impl Transfer {
         order.sort_by(|a, b| b.1.total_cmp(&a.1));
         for (peer, _) in order {
             while let Some(source) = self.sources.get(&peer) {
-                if source.requests() >= self.places(source) || source.resting.is_some() {
+                if source.requests() >= self.places(source, now) || source.resting.is_some() {
                     break;
                 }
                 // One place is kept for the other kind.
                 let mut classes = [Class::Small, Class::Large];
-                if source.open[Class::Small as usize] >= STREAMS_PER_SOURCE - 1 {
+                if source.open[Class::Small as usize] >= self.places(source, now) - 1 {
                     classes.reverse();
                 }
                 let budget = source.budget(now, alone);

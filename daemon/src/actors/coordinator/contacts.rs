@@ -9,6 +9,7 @@ use crate::{
         unix_millis,
     },
     io::contacts::ContactsFile,
+    whereabouts::Whereabouts,
 };
 use actix::{AsyncContext, Context, SpawnHandle};
 use fyteclub_proto::{
@@ -42,6 +43,7 @@ const SETTLE_PERIOD: Duration = Duration::from_secs(30);
 pub struct Own {
     pub machine: Contacts,
     file: ContactsFile,
+    whereabouts: Whereabouts,
     unsaved: bool,
     /// Who is consented to has changed since the last write.
     urgent: bool,
@@ -51,9 +53,13 @@ pub struct Own {
 }
 
 impl Own {
-    pub fn new(here: Here, policy: Policy, file: ContactsFile) -> Self {
+    pub fn new(here: Here, policy: Policy, file: ContactsFile, whereabouts: Whereabouts) -> Self {
+        let keys = file.saved().contacts.iter().filter_map(|contact| contact.peer_id);
+        for (key, addr) in keys.filter_map(|key| Some((key, file.last_addr(&key)?))) {
+            whereabouts.note(key, addr);
+        }
         let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis());
-        Self { machine, file, unsaved: false, urgent: false, saving: false, timer: None }
+        Self { machine, file, whereabouts, unsaved: false, urgent: false, saving: false, timer: None }
     }
 
     /// Where a contact was reached last.
@@ -64,6 +70,9 @@ impl Own {
     /// A contact was reached here.
     pub fn note_addr(&mut self, key: PeerId, addr: std::net::SocketAddr) {
         self.file.note_addr(key, addr);
+        if self.machine.consents(&key) {
+            self.whereabouts.note(key, addr);
+        }
     }
 
     fn save(&mut self) -> Result<(), Fault> {
@@ -323,6 +332,7 @@ impl Coordinator {
         if let Some(known) = self.peers.get(&key) {
             known.consent.set_contact(false);
         }
+        self.contacts.whereabouts.forget(&key);
         self.around.lending.forget(&key);
         // What came from them is lent no more, nor counts as theirs should they come back. The disk is waited for elsewhere.
         let store = self.store().clone();

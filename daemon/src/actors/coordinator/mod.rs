@@ -32,6 +32,7 @@ use crate::{
     offer::Offer,
     pumps::push::Changed,
     served::Served,
+    whereabouts::Whereabouts,
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -50,7 +51,7 @@ use publish::Own;
 use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -68,6 +69,7 @@ pub struct Birth {
     pub around: Surroundings,
     pub offer: watch::Sender<Option<Arc<Offer>>>,
     pub contacts: ContactsFile,
+    pub whereabouts: Whereabouts,
     pub contact_requests: Policy,
     /// As configured: invitations name them.
     pub phonebooks: Vec<String>,
@@ -134,7 +136,7 @@ impl Coordinator {
         let Birth { identity, around, offer, published_file, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
-            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts),
+            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts, birth.whereabouts),
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
@@ -257,6 +259,11 @@ impl Actor for Coordinator {
 #[rtype(result = "()")]
 pub struct Introduce(pub Addr<PhoneBook>);
 
+/// This machine's addresses are these now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Moved(pub Arc<[IpAddr]>);
+
 /// Fails what is waited for and stops every peer.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -267,6 +274,16 @@ impl Handler<Introduce> for Coordinator {
 
     fn handle(&mut self, introduce: Introduce, _: &mut Self::Context) {
         self.phone_book = Some(introduce.0);
+    }
+}
+
+impl Handler<Moved> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, moved: Moved, _: &mut Self::Context) {
+        for known in self.peers.values() {
+            known.actor.do_send(peer::Moved(moved.0.clone()));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
     io::{private, store::Pin},
     offer::Offer,
-    penumbra::Choice,
+    penumbra::{Choice, ModError},
     pumps::scan::{ScanError, Scanned},
 };
 use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -33,6 +33,45 @@ use tokio::sync::watch;
 
 /// Files that change come in groups: the second look waits for the rest.
 const SETTLE: Duration = Duration::from_millis(500);
+
+/// How often a look that the daemon did not survive is read again. A look that was taken is read at every start: one that
+/// ends the daemon would end it for ever.
+const TRIES_MAX: u32 = 3;
+
+/// Counts readings that the daemon began by itself and did not end, in a file beside the published look.
+struct Tries(PathBuf);
+
+impl Tries {
+    fn beside(published: &Path) -> Self {
+        Self(published.with_extension("tries"))
+    }
+
+    fn count(&self) -> u32 {
+        fs::read_to_string(&self.0).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Before a reading; `false` when there were enough.
+    fn begin(&self) -> bool {
+        let count = self.count();
+        if count >= TRIES_MAX {
+            return false;
+        }
+        if let Err(error) = private::write(&self.0, (count + 1).to_string().as_bytes()) {
+            // On a disk that is full nothing is counted, and a reading is still better than none.
+            tracing::debug!(%error, "{} cannot be written", self.0.display());
+        }
+        true
+    }
+
+    /// After a reading, however it ended.
+    fn end(&self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!("{} cannot be removed: {error}", self.0.display());
+        }
+    }
+}
 
 /// What to publish, as it was asked for; kept, to be done again when files change and after a restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -138,6 +177,7 @@ impl Coordinator {
             return Ok(reply);
         }
         (self.own.published, self.own.what) = (number, Some(what));
+        Tries::beside(&self.own.file).end();
         if self.own.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
             return Ok(reply);
         }
@@ -249,13 +289,26 @@ impl Coordinator {
     }
 
     fn rescan(&mut self, ctx: &mut Context<Self>) {
+        let tries = Tries::beside(&self.own.file);
+        if self.own.what.is_some() && !tries.begin() {
+            self.own.rescanning = false;
+            tracing::error!(
+                "the published look was read {TRIES_MAX} times and the daemon ended each time, so it stays as it was: \
+                 look at the mod, and publish it again"
+            );
+            return;
+        }
         let scan = self.own.what.clone().map(|what| self.scan_as(self.own.published, what));
         self.own.rescanning = matches!(scan, Some(Ok(_)));
+        if !self.own.rescanning {
+            tries.end();
+        }
         match scan {
             None => {}
             Some(Ok(scan)) => {
-                ctx.spawn(scan.map(|result, coordinator, _| {
+                ctx.spawn(scan.map(move |result, coordinator, _| {
                     coordinator.own.rescanning = false;
+                    tries.end();
                     if let Err(fault) = result {
                         tracing::warn!("the published look could not be read again: {fault}");
                     }
@@ -279,11 +332,37 @@ fn read_if_there(path: &Path) -> Option<Vec<u8>> {
 
 fn scan_fault(error: &ScanError) -> Fault {
     match error {
+        ScanError::Mod(ModError::Room(full)) if full.is_disk_full() => Fault::new(
+            FaultCode::DiskFull,
+            format!(
+                "{error}: make room, or unpack it elsewhere and publish the folder; nothing of it was kept"
+            ),
+        ),
+        ScanError::Nothing { .. } => Fault::new(FaultCode::BadMod, error.to_string()),
         ScanError::Mod(error) => Fault::new(FaultCode::BadMod, error.to_string()),
         ScanError::Look(error) => {
             Fault::new(FaultCode::TooLarge, format!("this look cannot be shared: {error}"))
         }
         ScanError::Scratch(_) => Fault::new(FaultCode::Io, error.to_string()),
         ScanError::Store(error) => super::fetch::store_fault(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_run_out_and_an_end_gives_them_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let tries = Tries::beside(&dir.path().join("published.bin"));
+        for _ in 0..TRIES_MAX {
+            assert!(tries.begin());
+        }
+        assert!(!tries.begin(), "the daemon ended each time");
+        tries.end();
+        assert!(tries.begin());
+        fs::write(&tries.0, "no number").expect("written");
+        assert!(tries.begin(), "what is damaged counts as none");
     }
 }

@@ -25,7 +25,11 @@ use fyteclub_proto::{
     session::Input,
 };
 use quinn::Connection;
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 /// Somebody needs a link to this peer.
 #[derive(Message)]
@@ -117,6 +121,11 @@ pub struct OurLook;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
+
+/// This machine's addresses are these now.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Moved(pub Arc<[IpAddr]>);
 
 /// Ends every link with this code.
 #[derive(Message)]
@@ -308,6 +317,23 @@ impl Handler<Leave> for Peer {
     fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
         self.reach.handle(Instant::now(), random(), reach::Input::Leave);
         self.drive(ctx);
+    }
+}
+
+impl Handler<Moved> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, moved: Moved, ctx: &mut Self::Context) {
+        let lost = self.links.iter().filter(|(_, live)| live.link.has_lost(&moved.0));
+        self.stranded = lost.map(|(id, _)| *id).collect();
+        // What the peer dialled leads to where nobody is any more. It learns that late; so it is dialled from here, where
+        // it is as far as that link knows, and where a phone book says.
+        let Some(link) = self.current().map(|live| live.link.clone()) else { return };
+        if self.stranded.contains(&link.id()) {
+            self.dial(vec![link.addr()], None, ctx);
+            self.reach.handle(Instant::now(), random(), reach::Input::Doubt);
+            self.drive(ctx);
+        }
     }
 }
 

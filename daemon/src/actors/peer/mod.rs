@@ -13,7 +13,7 @@ use crate::{
     consent::Consent,
     io::{
         identity::Identity,
-        quic::{Link, QuicEndpoint, endpoint::DialError},
+        quic::{QuicEndpoint, endpoint::DialError},
         store::Store,
     },
     ledger::Accounts,
@@ -158,6 +158,8 @@ pub struct Peer {
     joined: bool,
     /// The link that was silent for too long, and what had come over it.
     doubted: Option<(usize, u64)>,
+    /// Links that came to an address that this machine has no more.
+    stranded: Vec<usize>,
     changed: Changed,
     consent: Consent,
     served: Served,
@@ -189,6 +191,7 @@ impl Peer {
             guessing: false,
             joined: false,
             doubted: None,
+            stranded: Vec::new(),
             changed,
             consent,
             served,
@@ -202,13 +205,14 @@ impl Peer {
             player: self.around.player.clone(),
             capabilities: 0,
             published: self.around.offer.borrow().as_ref().map(|offer| offer.appearance),
-            instance: self.around.instance,
+            // What was dialled before leads to an address that may be gone: the other side takes the new link for it.
+            instance: self.around.instance.wrapping_add(self.around.endpoint.moves()),
         }
     }
 
     /// Begins a conversation on a fresh connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
-        let Some(link) = Link::new(connection, end, self.around.endpoint.traffic()) else { return };
+        let Some(link) = self.around.endpoint.link(connection, end) else { return };
         let id = link.id();
         let live = Live::begin(link, self.greeting(), ctx);
         self.links.insert(id, live);
@@ -356,6 +360,12 @@ impl Peer {
         });
         let opened = link_choice::Input::Opened { link: id, dialer: self.dialer(end), instance };
         self.choice.handle(Instant::now(), opened);
+        for stranded in std::mem::take(&mut self.stranded) {
+            if let Some(live) = self.links.get(&stranded).filter(|_| stranded != id) {
+                live.link.close(CloseCode::Silent);
+                self.choice.handle(Instant::now(), link_choice::Input::Gone { link: stranded });
+            }
+        }
         self.drive(ctx);
     }
 

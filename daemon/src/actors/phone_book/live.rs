@@ -61,6 +61,11 @@ impl Conversation {
         self.machine.handle(now, jitter, Input::Time);
     }
 
+    /// What was said over the old address arrives nowhere.
+    pub fn moved(&mut self, now: Instant, jitter: f64) {
+        self.machine.handle(now, jitter, Input::Moved);
+    }
+
     /// Says something if there is somebody to say it to; whether it went out, nobody knows.
     pub fn say(&mut self, say: Say) -> bool {
         let Some((connection, _)) = self.connection.as_ref().filter(|_| self.machine.is_open()) else {

@@ -15,6 +15,7 @@ use crate::io::{
     book_clock::BookClock,
     identity::Identity,
     phonebook_http::{PhonebookError, PhonebookHttp},
+    quic::Families,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
@@ -26,7 +27,7 @@ use fyteclub_proto::{
     knock::{Knock, Note},
     letter::Attempt,
     local::reply::PhonebookStatus,
-    phonebook::{KeyChange, Listing, Register, Unregister},
+    phonebook::{KeyChange, Listing, Register, Unregister, Visibility},
     presence::{Input, Presence},
 };
 use live::Conversation;
@@ -95,6 +96,8 @@ pub struct PhoneBook {
     exchanges: Vec<answer::Exchange>,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
+    /// How often this machine's addresses changed.
+    moves: u64,
     /// Whether every phone book has answered, or failed to, once.
     settled: watch::Sender<bool>,
 }
@@ -122,6 +125,7 @@ impl PhoneBook {
             exchanges: Vec::new(),
             facts,
             timer: None,
+            moves: 0,
             settled,
         }
     }
@@ -158,15 +162,24 @@ impl PhoneBook {
         let (Some(player), Some(book)) = (player, self.books.get(index)) else { return };
         let name = listing.name_of(player);
         let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
-        let mut body =
-            Register::signed(&name, local.port(), listing.visibility(), sequence, time, identity.key());
+        // Where the phone book sees us nobody could dial a socket of the other address family.
+        let unreachable = book.observed.is_some_and(|ip| !Families::of(*local).has(ip));
+        let visibility = match listing.visibility() {
+            Visibility::Listed if unreachable => Visibility::Contacts,
+            visibility => visibility,
+        };
+        let mut body = Register::signed(&name, local.port(), visibility, sequence, time, identity.key());
         // Who has taken this key for the name needs no word of older ones, and no signatures to check.
         if !matches!(book.state, Some(Ok(()))) {
             body.key_changes.clone_from(key_changes);
         }
-        let http = book.http.clone();
+        let (http, moves) = (book.http.clone(), self.moves);
         let request = async move { http.register(&body).await };
         ctx.spawn(request.into_actor(self).map(move |result, book, ctx| {
+            // Said from an address that is gone; it was said again since.
+            if book.moves != moves {
+                return;
+            }
             let input = match &result {
                 Ok(()) => Input::Registered { book: index },
                 Err(_) => Input::Failed { book: index },
@@ -220,6 +233,11 @@ impl Actor for PhoneBook {
 #[rtype(result = "Vec<PhonebookStatus>")]
 pub struct Report;
 
+/// This machine's addresses changed: registers at once, over new connections, and begins every conversation anew.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Moved;
+
 /// Answered when the first registration and the first greeting with every phone book have come to an end, good or bad.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -248,6 +266,23 @@ impl Handler<Report> for PhoneBook {
             },
         });
         MessageResult(status.collect())
+    }
+}
+
+impl Handler<Moved> for PhoneBook {
+    type Result = ();
+
+    fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
+        self.moves += 1;
+        // Those that are kept open lead from an address that may be gone, and would be waited for in vain.
+        match PhonebookHttp::client() {
+            Ok(client) => self.books.iter_mut().for_each(|book| book.http.use_client(client.clone())),
+            Err(error) => tracing::debug!("the phone books are asked over the old connections: {error}"),
+        }
+        let now = Instant::now();
+        self.presence.handle(now, random(), Input::Moved);
+        self.books.iter_mut().for_each(|book| book.conversation.moved(now, random()));
+        self.drive(ctx);
     }
 }
 

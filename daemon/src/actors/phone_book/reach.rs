@@ -6,6 +6,7 @@ use crate::{
     io::{
         host_address,
         phonebook_http::{Entry, PhonebookError, PhonebookHttp},
+        quic::Families,
     },
 };
 use actix::{Handler, Message, ResponseFuture};
@@ -18,10 +19,11 @@ use fyteclub_proto::{
     introduction::{HEDGE, Input, Output},
     knock::Callee,
     letter::{Attempt, Letter, Topic},
+    limit::CANDIDATES_MAX,
     phonebook::live::Say,
 };
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -60,24 +62,22 @@ pub struct Call {
 }
 
 impl PhoneBook {
-    /// All ways to reach this machine that are known.
+    /// The ways to reach this machine that are known, the likeliest first, [`CANDIDATES_MAX`] at most.
     pub(super) fn candidates(&self) -> Candidates {
-        let local = self.registrant.local;
-        let mut all: Vec<Candidate> = Vec::new();
-        let mut add = |origin, ip: IpAddr| {
-            let candidate = Candidate { origin, addr: SocketAddr::new(ip.to_canonical(), local.port()) };
-            if all.iter().all(|known| known.addr != candidate.addr) {
-                all.push(candidate);
-            }
-        };
         let observed: Vec<IpAddr> = self.books.iter().filter_map(|book| book.observed).collect();
+        let local = self.registrant.local;
+        let mut hosts = Vec::new();
         if local.ip().is_unspecified() {
-            observed.iter().filter_map(|ip| host_address::toward(*ip)).for_each(|ip| add(Origin::Host, ip));
+            hosts.extend(observed.iter().filter_map(|ip| host_address::toward(ip.to_canonical())));
+            // Whom a phone book of this machine introduces is on it, and may have a socket of one family only.
+            if observed.iter().any(|ip| ip.to_canonical().is_loopback()) {
+                hosts.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+            }
         } else {
-            add(Origin::Host, local.ip());
+            hosts.push(local.ip());
         }
-        observed.into_iter().for_each(|ip| add(Origin::Observed, ip));
-        Candidates(all)
+        let others = if local.ip().is_unspecified() { host_address::all() } else { Vec::new() };
+        offer(local, &hosts, &observed, &others)
     }
 
     /// A letter with this machine's addresses.
@@ -175,6 +175,24 @@ impl Handler<Reach> for PhoneBook {
     }
 }
 
+/// Host addresses that face a phone book, then where the phone books see this machine, then its other addresses; each
+/// once, and only of families that the socket at `local` has.
+fn offer(local: SocketAddr, hosts: &[IpAddr], observed: &[IpAddr], others: &[IpAddr]) -> Candidates {
+    let families = Families::of(local);
+    let mut all: Vec<Candidate> = Vec::new();
+    let hosts = hosts.iter().map(|ip| (Origin::Host, ip));
+    let observed = observed.iter().map(|ip| (Origin::Observed, ip));
+    let others = others.iter().map(|ip| (Origin::Host, ip));
+    for (origin, ip) in hosts.chain(observed).chain(others) {
+        let addr = SocketAddr::new(ip.to_canonical(), local.port());
+        let known = all.iter().any(|candidate| candidate.addr == addr);
+        if families.has(*ip) && !known && all.len() < CANDIDATES_MAX {
+            all.push(Candidate { origin, addr });
+        }
+    }
+    Candidates(all)
+}
+
 /// Asks one phone book after the other, the next one as soon as one hesitates; the first that knows the name counts.
 async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<Entry, LookupError> {
     let mut worst = LookupError::NoPhonebook;
@@ -204,5 +222,37 @@ async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<Entry, LookupEr
             },
             () = hedge => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(all: &[&str]) -> Vec<IpAddr> {
+        all.iter().map(|ip| ip.parse().expect("an address")).collect()
+    }
+
+    fn offered(local: &str) -> Vec<String> {
+        let (hosts, observed) = (ips(&["192.168.1.5"]), ips(&["203.0.113.7", "2001:db8::5"]));
+        let others = ips(&["192.168.1.5", "fd00::5", "2001:db8::5", "10.8.0.2"]);
+        let all = offer(local.parse().expect("an address"), &hosts, &observed, &others);
+        all.0.iter().map(|candidate| format!("{:?} {}", candidate.origin, candidate.addr)).collect()
+    }
+
+    #[test]
+    fn both_families_are_offered_only_where_both_listen() {
+        let (host, observed) = ("Host 192.168.1.5:7", "Observed 203.0.113.7:7");
+        let v6 = ["Observed [2001:db8::5]:7", "Host [fd00::5]:7"];
+        assert_eq!(offered("[::]:7"), [host, observed, v6[0], v6[1], "Host 10.8.0.2:7"]);
+        assert_eq!(offered("0.0.0.0:7"), [host, observed, "Host 10.8.0.2:7"]);
+        assert_eq!(offered("[fd00::5]:7"), v6);
+    }
+
+    #[test]
+    fn no_more_is_offered_than_is_read() {
+        let many: Vec<IpAddr> = (1..=40).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+        let all = offer("[::]:7".parse().expect("an address"), &[], &[], &many);
+        assert_eq!(all.0.len(), CANDIDATES_MAX);
     }
 }

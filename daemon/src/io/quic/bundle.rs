@@ -4,6 +4,11 @@
 //! packets of a usual path those calls are a fifth of the sender's time, and as many wake-ups of the receiver. So a whole
 //! ten waits here until the task that made it has had its next turn, which is microseconds, and travels with what that
 //! brings: up to forty, below the 64 KiB that a UDP message may have. Whatever is less than ten packets waits for nobody.
+//!
+//! The law of this trait: nothing but `WouldBlock` goes back to quinn. quinn ends the connection that was sending on any
+//! other error, and the whole endpoint on an error while receiving, although the error may be of another peer's packets
+//! that waited here, or of a route that is gone for a second. So every other error counts as a lost packet
+//! ([`Bundling::lost`]), and QUIC sends what was in it again.
 
 use quinn::{
     AsyncUdpSocket, UdpPoller,
@@ -14,7 +19,10 @@ use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 use tokio::sync::Notify;
@@ -25,11 +33,16 @@ const LONGEST: usize = 65_507;
 const SEGMENTS: usize = 64;
 /// What quinn makes at a time when it has enough.
 const WHOLE: usize = 10;
+/// Errors without a packet between them after which receiving is given up: the socket itself is gone.
+const DEAF_AFTER: u64 = 1_000;
 
 #[derive(Debug)]
 pub struct Bundling {
     socket: Arc<dyn AsyncUdpSocket>,
     waiting: Mutex<Waiting>,
+    lost: Arc<AtomicU64>,
+    /// Errors while receiving, since the last packet.
+    deaf: AtomicU64,
     /// Something began to wait, or nothing will any more.
     begun: Arc<Notify>,
 }
@@ -72,31 +85,76 @@ impl Bundling {
     /// To be called in a Tokio runtime.
     pub fn new(socket: Arc<dyn AsyncUdpSocket>) -> Arc<Self> {
         let begun = Arc::new(Notify::new());
-        let this = Arc::new(Self { socket, waiting: Mutex::default(), begun: begun.clone() });
+        let this = Arc::new(Self {
+            socket,
+            waiting: Mutex::default(),
+            lost: Arc::default(),
+            deaf: AtomicU64::new(0),
+            begun: begun.clone(),
+        });
         tokio::spawn(send_on(Arc::downgrade(&this), begun));
         this
+    }
+
+    /// System calls that failed with anything but `WouldBlock`, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the law of the trait: anything but `WouldBlock` is a lost packet.
+    fn lawful(&self, sent: io::Result<()>) -> io::Result<()> {
+        match sent {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                lose(&self.lost, &error);
+                Ok(())
+            }
+            sent => sent,
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what waits. What the kernel has no room for goes on waiting.
+    /// Sends what waits. What the kernel has no room for goes on waiting; the only error is `WouldBlock`.
     fn send_waiting(&self, waiting: &mut Waiting) -> io::Result<()> {
         let Some(label) = waiting.label else { return Ok(()) };
-        let sent = self.socket.try_send(&Transmit {
+        self.lawful(self.socket.try_send(&Transmit {
             destination: label.to,
             ecn: label.ecn,
             contents: &waiting.bytes,
             segment_size: Some(label.packet),
             src_ip: label.from,
-        });
-        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-            return sent;
-        }
+        }))?;
         waiting.bytes.clear();
         waiting.label = None;
-        sent
+        Ok(())
+    }
+}
+
+fn lose(lost: &AtomicU64, error: &io::Error) {
+    let before = lost.fetch_add(1, Ordering::Relaxed);
+    // 1, 2, 4, 8, …: enough to see, too few to flood the log.
+    if (before + 1).is_power_of_two() {
+        tracing::debug!("the system did not carry a packet ({} so far): {error}", before + 1);
+    }
+}
+
+/// The socket's poller, under the same law.
+#[derive(Debug)]
+struct Writable {
+    poller: Pin<Box<dyn UdpPoller>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl UdpPoller for Writable {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poller.as_mut().poll_writable(cx).map(|ready| {
+            if let Err(error) = ready {
+                lose(&self.lost, &error);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -118,7 +176,7 @@ async fn send_on(bundling: Weak<Bundling>, begun: Arc<Notify>) {
         let mut sent = this.send_waiting(&mut this.waiting());
         if sent.is_err() {
             let mut writable = this.socket.clone().create_io_poller();
-            while sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            while sent.is_err() {
                 if poll_fn(|cx| writable.as_mut().poll_writable(cx)).await.is_err() {
                     break;
                 }
@@ -142,7 +200,7 @@ fn next_turn() -> impl Future<Output = ()> {
 
 impl AsyncUdpSocket for Bundling {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.socket.clone().create_io_poller()
+        Box::pin(Writable { poller: self.socket.clone().create_io_poller(), lost: self.lost.clone() })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -157,7 +215,7 @@ impl AsyncUdpSocket for Bundling {
             self.send_waiting(waiting)?;
             let more = label.is_some_and(|label| 2 * len <= label.most());
             if !whole || !more {
-                return self.socket.try_send(transmit);
+                return self.lawful(self.socket.try_send(transmit));
             }
             waiting.label = label;
             self.begun.notify_one();
@@ -166,9 +224,8 @@ impl AsyncUdpSocket for Bundling {
         let full = label.is_none_or(|label| waiting.bytes.len() + len > label.most());
         if full || !whole {
             // It is taken either way: what has no room yet is sent when there is.
-            match self.send_waiting(waiting) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.begun.notify_one(),
-                other => return other,
+            if self.send_waiting(waiting).is_err() {
+                self.begun.notify_one();
             }
         }
         Ok(())
@@ -180,7 +237,19 @@ impl AsyncUdpSocket for Bundling {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_recv(cx, bufs, meta)
+        match self.socket.poll_recv(cx, bufs, meta) {
+            Poll::Ready(Err(error)) if self.deaf.fetch_add(1, Ordering::Relaxed) < DEAF_AFTER => {
+                lose(&self.lost, &error);
+                // After the others have had their turn.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Ok(count)) => {
+                self.deaf.store(0, Ordering::Relaxed);
+                Poll::Ready(Ok(count))
+            }
+            other => other,
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -203,14 +272,19 @@ impl AsyncUdpSocket for Bundling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     const PACKET: usize = 1452;
 
-    /// Takes everything, or nothing.
+    /// Where no route leads.
+    const NOWHERE: u16 = 9;
+
+    /// Takes everything but what goes to [`NOWHERE`], or nothing.
     #[derive(Debug, Default)]
     struct Kernel {
         full: AtomicBool,
+        /// Errors that receiving gives before it waits.
+        broken: AtomicU64,
         taken: Mutex<Vec<(u16, Vec<u8>)>>,
     }
 
@@ -244,6 +318,9 @@ mod tests {
             if self.full.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
+            if transmit.destination.port() == NOWHERE {
+                return Err(io::ErrorKind::NetworkUnreachable.into());
+            }
             let (len, packet) = (transmit.contents.len(), transmit.segment_size.unwrap_or(usize::MAX));
             assert!(len <= LONGEST && len.div_ceil(packet) <= SEGMENTS, "{len} bytes in packets of {packet}");
             let sent = (transmit.destination.port(), transmit.contents.to_vec());
@@ -257,7 +334,13 @@ mod tests {
             _: &mut [IoSliceMut<'_>],
             _: &mut [RecvMeta],
         ) -> Poll<io::Result<usize>> {
-            Poll::Pending
+            match self.broken.load(Ordering::Relaxed) {
+                0 => Poll::Ready(Ok(1)),
+                left => {
+                    self.broken.store(left - 1, Ordering::Relaxed);
+                    Poll::Ready(Err(io::ErrorKind::NetworkDown.into()))
+                }
+            }
         }
 
         fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -328,5 +411,36 @@ mod tests {
         drop(socket);
         turns().await;
         assert_eq!(Arc::strong_count(&kernel), 1, "the task went with the socket");
+    }
+
+    #[tokio::test]
+    async fn an_unsent_packet_is_lost_and_breaks_nothing() {
+        let kernel = Arc::new(Kernel::default());
+        let socket = Bundling::new(kernel.clone());
+        send(&socket, NOWHERE, 0, 10, PACKET).expect("it waits");
+        send(&socket, 1, 0, 1, 50).expect("another peer's error is none of this one's");
+        send(&socket, NOWHERE, 0, 1, 50).expect("lost, as packets are");
+        send(&socket, NOWHERE, 0, 10, PACKET).expect("it waits");
+        send(&socket, NOWHERE, 10, 1, 50).expect("the last of a bundle");
+        turns().await;
+        assert_eq!(kernel.taken().len(), 1);
+        assert_eq!(socket.lost(), 4, "counted by system call");
+    }
+
+    #[tokio::test]
+    async fn receiving_goes_on_after_errors_unless_there_is_nothing_else() {
+        let kernel = Arc::new(Kernel::default());
+        let socket = Bundling::new(kernel.clone());
+        let mut bytes = [0; 8];
+        let mut receive = async || {
+            let (mut bufs, mut meta) = ([IoSliceMut::new(&mut bytes)], [RecvMeta::default()]);
+            poll_fn(|cx| socket.poll_recv(cx, &mut bufs, &mut meta)).await.map_err(|error| error.kind())
+        };
+        for _ in 0..2 {
+            kernel.broken.store(DEAF_AFTER - 1, Ordering::Relaxed);
+            assert_eq!(receive().await, Ok(1));
+        }
+        kernel.broken.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(receive().await, Err(io::ErrorKind::NetworkDown), "a socket that is gone is no busy loop");
     }
 }

@@ -1,22 +1,30 @@
 //! The one UDP socket and the one QUIC endpoint on it, listening and dialling.
 
 use super::{
+    Link, Tuning,
     bundle::Bundling,
     congestion::{INITIAL_WINDOW, Knee},
+    socket::{self, Families},
     tls::{self, Certificate, TlsError},
     window::{self, Traffic},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX};
+use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX, seal::End};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
     ServerConfig, TokioRuntime, TransportConfig, VarInt,
     congestion::{ControllerFactory, CubicConfig},
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-/// What is asked of the kernel for each direction. With a stock 208 KiB the receiver drops thousands of packets a GiB.
-const SOCKET_BUFFER: usize = 4 << 20;
 /// A link without a sign of life for this long is gone.
 const IDLE: Duration = Duration::from_secs(30);
 /// The sign of life of both sides; also keeps home routers' mappings, which last 30 s and more.
@@ -25,11 +33,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// makes this machine hold for a stream.
 const STREAM_WINDOW: u32 = 4 << 20;
 /// Packets that every path of QUIC takes (RFC 9000 §14), and those of Ethernet, to be proven first.
-const SAFE_PACKET: u16 = 1200;
+pub(super) const SAFE_PACKET: u16 = 1200;
 const PACKET: u16 = 1452;
 /// Packets within this machine cost far less CPU when they are large (docs/performance.md). Ten of them, which is one
 /// GSO batch, must stay below 65,507 bytes; larger ones are lost whole.
-const LOOPBACK_PACKET: u16 = 6500;
+pub(super) const LOOPBACK_PACKET: u16 = 6500;
 /// How long one address may hesitate before the next is dialled as well (RFC 8305 §5 says 250 ms, for TCP to servers;
 /// peers are nearer, and of their addresses more are dead).
 const DIAL_PAUSE: Duration = Duration::from_millis(150);
@@ -60,6 +68,7 @@ pub enum DialError {
 #[derive(Clone)]
 pub struct QuicEndpoint {
     endpoint: Endpoint,
+    socket: Arc<Bundling>,
     certificate: Arc<Certificate>,
     far: Arc<TransportConfig>,
     /// For peers on this machine.
@@ -67,10 +76,13 @@ pub struct QuicEndpoint {
     local: SocketAddr,
     buffers: (usize, usize),
     traffic: Arc<Traffic>,
+    tuning: Tuning,
+    moves: Arc<AtomicU64>,
 }
 
 impl QuicEndpoint {
-    /// Binds the socket and accepts from now on. `reset_key` is a secret that survives restarts.
+    /// Binds the socket and accepts from now on. `reset_key` is a secret that survives restarts. `[::]` has both address
+    /// families, and is 0.0.0.0 where there is no IPv6.
     ///
     /// # Errors
     /// An address that cannot be bound.
@@ -78,17 +90,17 @@ impl QuicEndpoint {
         addr: SocketAddr,
         certificate: Certificate,
         reset_key: &[u8; 32],
+        tuning: Tuning,
     ) -> Result<Self, EndpointError> {
         let bind = |source| EndpointError::Bind { addr, source };
-        let (socket, buffers) = socket(addr).map_err(bind)?;
+        let (socket, buffers) = socket::open(addr)?;
         let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee)));
         let mut server = ServerConfig::with_crypto(Arc::new(certificate.server()?));
         server.transport_config(far.clone()).max_incoming(256).incoming_buffer_size_total(4 << 20);
         // Within this machine there is no path to be measured, and CUBIC costs less.
         let mut cubic = CubicConfig::default();
         cubic.initial_window(INITIAL_WINDOW);
-        let packet = loopback_packet();
-        let nearby = Arc::new(transport(packet, packet, Arc::new(cubic)));
+        let nearby = Arc::new(transport(tuning.packet, tuning.packet, Arc::new(cubic)));
         let mut nearby_server = server.clone();
         nearby_server.transport_config(nearby.clone());
         let loopback = (nearby, Arc::new(nearby_server));
@@ -100,25 +112,51 @@ impl QuicEndpoint {
         config.max_udp_payload_size(LOOPBACK_PACKET).expect("far above the least that QUIC allows");
         let socket = Bundling::new(TokioRuntime.wrap_udp_socket(socket).map_err(bind)?);
         let runtime = Arc::new(TokioRuntime);
-        let endpoint =
-            Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime).map_err(bind)?;
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket.clone(), runtime)
+            .map_err(bind)?;
         let local = endpoint.local_addr().map_err(bind)?;
-        let (certificate, traffic) = (Arc::new(certificate), Arc::default());
-        Ok(Self { endpoint, certificate, far, loopback, local, buffers, traffic })
+        let (certificate, traffic, moves) = (Arc::new(certificate), Arc::default(), Arc::default());
+        Ok(Self { endpoint, socket, certificate, far, loopback, local, buffers, traffic, tuning, moves })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Shared by all links of this endpoint.
-    pub fn traffic(&self) -> Arc<Traffic> {
-        self.traffic.clone()
+    /// Which addresses can be dialled, and dial this endpoint.
+    pub fn families(&self) -> Families {
+        Families::of(self.local)
+    }
+
+    /// `None` when the other side proved no key, which TLS does not let happen.
+    pub fn link(&self, connection: Connection, end: End) -> Option<Link> {
+        Link::new(connection, end, self.traffic.clone(), self.tuning)
     }
 
     /// Bytes of receive and send buffer that the kernel granted.
     pub fn granted_buffers(&self) -> (usize, usize) {
         self.buffers
+    }
+
+    /// Packets, or bundles of them, that the system did not carry, since the start.
+    pub fn packets_lost(&self) -> u64 {
+        self.socket.lost()
+    }
+
+    /// This machine's addresses changed. Links that were dialled from here go on from the new address: the other side
+    /// hears of it at once, because each link says something. Links that came from outside end with the address at
+    /// which they came ([`Link::has_lost`]).
+    pub fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        // The same socket: it is bound to no address in particular, or to one that is gone for good.
+        if let Err(error) = self.endpoint.rebind_abstract(self.socket.clone()) {
+            tracing::debug!("the links were not told of the new address: {error}");
+        }
+    }
+
+    /// How often this machine's addresses changed since the start.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     /// The next handshake that somebody begins; `None` once the endpoint is closed.
@@ -138,10 +176,13 @@ impl QuicEndpoint {
     }
 
     /// Dials one address after the other, the next one as soon as one hesitates, and keeps the first link (RFC 8305).
+    /// Addresses of a family that the socket does not have are left out.
     ///
     /// # Errors
     /// What the last address that failed said.
-    pub async fn dial_any(&self, addrs: Vec<SocketAddr>, peer: PeerId) -> Result<Connection, DialError> {
+    pub async fn dial_any(&self, mut addrs: Vec<SocketAddr>, peer: PeerId) -> Result<Connection, DialError> {
+        let families = self.families();
+        addrs.retain(|addr| families.has(addr.ip()));
         let mut waiting = addrs.into_iter();
         let mut dialled = FuturesUnordered::new();
         let mut worst = None;
@@ -184,26 +225,6 @@ impl QuicEndpoint {
         self.endpoint.close(VarInt::from_u32(code), b"");
         tokio::time::timeout(patience, self.endpoint.wait_idle()).await.ok();
     }
-}
-
-fn socket(addr: SocketAddr) -> io::Result<(std::net::UdpSocket, (usize, usize))> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A kernel that grants less is no error; what it granted is read back and told.
-    socket.set_recv_buffer_size(SOCKET_BUFFER).ok();
-    socket.set_send_buffer_size(SOCKET_BUFFER).ok();
-    socket.bind(&addr.into())?;
-    let granted = (socket.recv_buffer_size()?, socket.send_buffer_size()?);
-    Ok((socket.into(), granted))
-}
-
-/// What benches set to see, on one machine, what a path between two costs.
-fn loopback_packet() -> u16 {
-    let asked = std::env::var("FYTECLUB_PACKET").ok().and_then(|size| size.parse().ok());
-    asked.unwrap_or(LOOPBACK_PACKET).clamp(SAFE_PACKET, LOOPBACK_PACKET)
 }
 
 /// With packets of `first` bytes from the start, and up to `largest` once they were proven to arrive.

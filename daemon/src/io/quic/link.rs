@@ -1,6 +1,7 @@
 //! One live connection with its data keys: what pumps are given.
 
 use super::{
+    Tuning,
     stream::StreamError,
     tls,
     window::{Carrying, Traffic, Windows},
@@ -10,7 +11,7 @@ use fyteclub_proto::{
     local::reply::PathKind,
     pace::Direction,
     peer::CloseCode,
-    seal::{EPOCH_BYTES, EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
+    seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
@@ -42,20 +43,18 @@ struct Sending {
     key: Arc<EpochKey>,
 }
 
-/// What a story sets to see keys change within seconds. Not so few that streams under way could be two keys apart.
-fn key_bytes() -> u64 {
-    let asked = std::env::var("FYTECLUB_DATA_KEY_BYTES").ok().and_then(|bytes| bytes.parse().ok());
-    asked.unwrap_or(EPOCH_BYTES).max(32 << 20)
-}
-
 impl Link {
-    /// `None` when the other side proved no key, which TLS does not let happen.
-    pub fn new(connection: Connection, end: End, traffic: Arc<Traffic>) -> Option<Self> {
+    pub(super) fn new(
+        connection: Connection,
+        end: End,
+        traffic: Arc<Traffic>,
+        tuning: Tuning,
+    ) -> Option<Self> {
         let peer = tls::peer_of(&connection)?;
         let mut exported = [0; 32];
         connection.export_keying_material(&mut exported, EXPORTER_LABEL, b"").ok()?;
         let secret = LinkSecret::new(exported, end);
-        let clock = EpochClock::new(Instant::now(), key_bytes());
+        let clock = EpochClock::new(Instant::now(), tuning.data_key_bytes);
         let sending = Sending { clock, epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
@@ -168,6 +167,13 @@ impl Link {
     pub fn addr(&self) -> std::net::SocketAddr {
         let addr = self.connection.remote_address();
         std::net::SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    }
+
+    /// Whether this link came to an address that this machine does not have any more: nothing can be sent from there,
+    /// and the other side takes nothing from elsewhere. `here` is all that this machine has.
+    pub fn has_lost(&self, here: &[IpAddr]) -> bool {
+        let at = self.connection.local_ip().map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback());
+        self.end == End::Acceptor && at.is_some_and(|at| !here.contains(&at))
     }
 
     pub fn path(&self) -> PathKind {

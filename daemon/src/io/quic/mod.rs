@@ -5,9 +5,13 @@ mod bundle;
 pub mod congestion;
 pub mod endpoint;
 pub mod link;
+mod socket;
 pub mod stream;
 pub mod tls;
+mod tuning;
 pub mod window;
 
 pub use endpoint::QuicEndpoint;
 pub use link::Link;
+pub use socket::Families;
+pub use tuning::Tuning;

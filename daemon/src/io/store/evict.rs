@@ -142,6 +142,24 @@ impl Store {
         }
     }
 
+    /// Makes room on the disk for `bytes` that somebody is about to write beside the blobs, and leaves what has to stay
+    /// free: evicts what may go where it must.
+    ///
+    /// # Errors
+    /// `DiskLow` when they do not fit even so.
+    pub fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let short = |disk: &Disk| bytes.saturating_add(disk.floor).saturating_sub(disk.free);
+        let Some(disk) = self.disk().filter(|disk| short(disk) > 0) else { return Ok(()) };
+        self.0.evict(short(&disk))?;
+        match self.disk().filter(|disk| short(disk) > 0) {
+            None => Ok(()),
+            Some(Disk { free, floor }) => {
+                let path = self.0.here().blobs.clone();
+                Err(StoreError::DiskLow { path, needed: bytes, free, floor })
+            }
+        }
+    }
+
     /// Whether so many bytes fit in the limit and on the disk without anything having to go. Books nothing.
     pub fn has_room(&self, bytes: u64) -> bool {
         let fits = self.0.state().bytes.saturating_add(bytes) <= self.0.config.cache_limit;

@@ -35,7 +35,7 @@ impl Pmp {
     }
 
     fn read_within(&self, caps: Caps) -> Result<Resolved, ModError> {
-        read_within(&self.path(), &[], &self.scratch(), caps)
+        read_within(&self.path(), &[], scratch(&self.scratch()), caps)
     }
 
     fn unpacked(&self) -> usize {

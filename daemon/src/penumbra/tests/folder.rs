@@ -104,8 +104,12 @@ fn a_swap_needs_two_game_paths() {
 #[test]
 fn the_largest_file_is_in_and_one_byte_more_is_out() {
     let sized = Mod::with_files(json!({ "a.tex": "a23.tex", "b.tex": "b234.tex" }));
-    let resolved =
-        read_within(&sized.path(), &[], &sized.dir.path().join("s"), Caps { file: 7, ..Caps::default() });
+    let resolved = read_within(
+        &sized.path(),
+        &[],
+        scratch(&sized.dir.path().join("s")),
+        Caps { file: 7, ..Caps::default() },
+    );
     let resolved = resolved.unwrap();
     assert_eq!(content(&resolved), pairs(&[("a.tex", "a23.tex")]));
     assert_eq!(reasons(&resolved), [("b.tex", &LeftOutReason::TooLarge)]);
@@ -159,25 +163,165 @@ fn pipes_and_sockets_are_never_opened() {
 }
 
 #[test]
-fn json_that_cannot_be_read_says_which_and_where() {
-    for (bytes, message) in [
-        (
-            &b"{\n\"Files\": {\n\"a.tex\" \"b.tex\" } }"[..],
-            "`group_1.json` is not the JSON of a Penumbra mod, see line 3",
-        ),
-        (b"\xFF\xFE{\0}\0", "`group_1.json` is UTF-16; save it as UTF-8"),
-        (b"", "`group_1.json` is not the JSON of a Penumbra mod, see line 1"),
-        (b"{\"Name\": \"\xE4\"}", "`group_1.json` is not the JSON of a Penumbra mod, see line 1"),
+fn a_broken_group_is_left_out_and_named() {
+    let good = json!({ "Name": "G", "Options": [option("On", "a.tex", "a.tex")] });
+    let cut = &good.to_string()[..40];
+    for (bytes, says) in [
+        (&b"{\n\"Files\": {\n\"a.tex\" \"b.tex\" } }"[..], "expected `:` (line 3, column 9)"),
+        (b"\xFF\xFE{\0}\0", "it is UTF-16; save it as UTF-8"),
+        (b"", "EOF while parsing a value (line 1, column 0)"),
+        (&[0; 300], "expected value (line 1, column 1)"),
+        (cut.as_bytes(), "EOF while parsing"),
+        (b"null", "it is `null`"),
+        (b"[]", "invalid type: sequence, expected a group"),
+        (b"{\"Name\": \"\xE4\"}", "invalid unicode code point (line 1, column "),
+        (b"{} {}", "trailing characters (line 1, column 4)"),
     ] {
-        let broken = Mod::new().bytes("group_1.json", bytes);
-        assert_eq!(broken.read(&[]).unwrap_err().to_string(), message);
+        let broken = Mod::new().group(1, good.clone()).bytes("group_002_bad.json", bytes);
+        let resolved = broken.read(&[]).unwrap();
+        assert_eq!(content(&resolved), pairs(&[("a.tex", "a.tex")]), "{says}");
+        let [left_out] = &resolved.left_out[..] else { panic!("{:?}", resolved.left_out) };
+        assert_eq!((left_out.game_path.as_str(), left_out.file.as_str()), ("", "group_002_bad.json"));
+        let text = left_out.reason.to_string();
+        assert!(text.starts_with("group: its file ") && text.contains(says), "{text}");
     }
     let deep = Mod::new().text("group_1.json", &format!("{{\"Condition\": {}", "[".repeat(1_000_000)));
-    assert!(matches!(deep.read(&[]), Err(ModError::Json { .. })));
-    let long = Mod::new().text("group_1.json", &" ".repeat(65));
-    let error =
-        read_within(&long.path(), &[], &long.dir.path().join("s"), Caps { json: 64, ..Caps::default() });
-    assert!(matches!(error, Err(ModError::JsonTooLarge { limit: 64, .. })), "{error:?}");
+    assert!(deep.read(&[]).unwrap().left_out[0].reason.to_string().contains("recursion limit"));
+}
+
+#[test]
+fn broken_json_of_the_mod_says_what_and_where() {
+    for name in ["meta.json", "default_mod.json"] {
+        for (bytes, says) in [
+            (&b"{\n\"Files\": {\n\"a.tex\" \"b.tex\" } }"[..], "expected `:` (line 3, column 9)"),
+            (b"", "EOF while parsing a value (line 1, column 0)"),
+            (b"{\"FileVersion\": 3, // \"Name\"\n\0}", "key must be a string (line 2, column 1)"),
+        ] {
+            let error = Mod::new().bytes(name, bytes).read(&[]).unwrap_err().to_string();
+            let start = format!("`{name}` is not the JSON of a Penumbra mod: ");
+            assert!(error.starts_with(&start) && error.contains(says), "{error}");
+        }
+    }
+}
+
+#[test]
+fn json_is_taken_as_penumbra_takes_it() {
+    for default in [
+        r#"{"Files": {"a.tex": "a.tex",}, "FileSwaps": {}, "Manipulations": [],}"#,
+        "{ // by hand\n\"Files\": {\"a.tex\": \"a.tex\"} /* end */ }",
+        "\u{FEFF}{\"Files\": {\"a.tex\": \"a.tex\"}}",
+        "{\"Description\": \"two\nlines\tand a tab\", \"Files\": {\"a.tex\": \"a.tex\"}}",
+        r#"{"Files": {}, "Files": {"a.tex": "a.tex"}}"#,
+    ] {
+        let lenient = Mod::with_files(json!({ "a.tex": "a.tex" })).text("default_mod.json", default);
+        assert_eq!(lenient.look(&[]), pairs(&[("a.tex", "a.tex")]), "{default}");
+    }
+    let named = Mod::new()
+        .text("meta.json", "{\"FileVersion\": 3, \"Name\": \"a\tb\", /* */}")
+        .group(1, json!({ "Name": "G", "Type": "Single", "Options": [option("On", "a.tex", "a.tex")] }));
+    assert_eq!(named.read(&[]).unwrap().name, "a\tb");
+}
+
+#[test]
+fn too_much_json_says_which_file_and_what_to_do() {
+    let caps = Caps { json: 64, json_total: 100, ..Caps::default() };
+    let within = |of: &Mod| read_within(&of.path(), &[], scratch(&of.dir.path().join("s")), caps);
+    for name in ["meta.json", "default_mod.json", "group_1.json"] {
+        let long = Mod::new().text(name, &" ".repeat(65));
+        let error = within(&long).unwrap_err();
+        assert!(matches!(error, ModError::JsonTooLarge { limit: 64, .. }), "{name}: {error}");
+        assert!(error.to_string().starts_with(&format!("`{name}` has more than 64 B of JSON")), "{error}");
+        assert!(error.to_string().contains("split the mod in Penumbra"), "{error}");
+    }
+    let group = format!("{{\"Name\": \"{}\"}}", "g".repeat(40));
+    let many = Mod::new().text("group_1.json", &group).text("group_2.json", &group);
+    assert!(matches!(within(&many), Err(ModError::JsonTotal { limit: 100 })));
+}
+
+#[test]
+fn counts_that_run_out_end_the_reading() {
+    use crate::penumbra::Count;
+    let empty = |count: usize| vec![json!({}); count];
+    let on = |files: usize| {
+        let files: Value = (0..files).map(|n| (format!("{n}.tex"), json!("a.tex"))).collect();
+        json!({ "Name": "G", "Options": [{ "Files": files }] })
+    };
+    let caps = Caps {
+        groups: 2,
+        options: 4,
+        pairs: 4,
+        manipulations: 4,
+        conditions: 4,
+        text: 100,
+        manipulation_bytes: 20,
+        ..Caps::default()
+    };
+    for (what, group, over) in [
+        ("options", json!({ "Name": "G", "Options": empty(5) }), Some(Count::Options)),
+        ("containers", json!({ "Name": "G", "Type": 3, "Containers": empty(5) }), Some(Count::Options)),
+        ("four options", json!({ "Name": "G", "Options": empty(4) }), None),
+        ("pairs", on(5), Some(Count::Pairs)),
+        ("four pairs", on(4), None),
+        (
+            "manipulations",
+            json!({ "Name": "G", "Options": [{ "Manipulations": empty(5) }] }),
+            Some(Count::Manipulations),
+        ),
+        (
+            "one long manipulation",
+            json!({ "Name": "G", "Options": [{ "Manipulations": ["x".repeat(30)] }] }),
+            Some(Count::ManipulationBytes),
+        ),
+        (
+            "conditions",
+            json!({ "Name": "G", "Condition": { "Type": "And", "Conditions": empty(5) } }),
+            Some(Count::Conditions),
+        ),
+        ("text", json!({ "Name": "g".repeat(101) }), Some(Count::Text)),
+    ] {
+        let of = Mod::new().text("group_1.json", &group.to_string());
+        let read = read_within(&of.path(), &[], scratch(&of.dir.path().join("s")), caps);
+        match (read, over) {
+            (Ok(_), None) => {}
+            (Err(ModError::TooMuch { count, .. }), Some(over)) => assert_eq!(count, over, "{what}"),
+            (read, _) => panic!("{what}: {read:?}"),
+        }
+        // The same in version 4, where all groups are in one file.
+        let four = json!({ "FileVersion": 4, "Groups": [group] });
+        let of = Mod::new().text("meta.json", &four.to_string());
+        let read = read_within(&of.path(), &[], scratch(&of.dir.path().join("s")), caps);
+        assert_eq!(read.is_err(), over.is_some(), "{what}: {read:?}");
+    }
+    let group = |number: usize| json!({ "Name": format!("{number}") });
+    let three = Mod::new().group(1, group(1)).group(2, group(2)).group(3, group(3));
+    let read = read_within(&three.path(), &[], scratch(&three.dir.path().join("s")), caps);
+    assert!(matches!(read, Err(ModError::TooMuch { count: Count::Groups, max: 2 })), "{read:?}");
+}
+
+#[test]
+fn more_names_than_are_read_end_the_reading() {
+    let many = Mod::new();
+    (0..9).for_each(|n| many.file(&format!("{n}.tex")));
+    let read = |names| {
+        let caps = Caps { names, ..Caps::default() };
+        read_within(&many.path(), &[], scratch(&many.dir.path().join("s")), caps)
+    };
+    assert!(read(10).is_ok());
+    assert!(matches!(read(9), Err(ModError::TooManyNames { limit: 9, .. })));
+}
+
+#[test]
+fn options_that_are_off_cost_nothing() {
+    let off = json!({ "Name": "Off", "Files": { "a.tex": "x".repeat(90) } });
+    let on = json!({ "Name": "On", "Files": { "a.tex": "a.tex" } });
+    let group = json!({ "Name": "G", "Options": [on, off] });
+    let caps = Caps { text: 120, ..Caps::default() };
+    let of = Mod::new().group(1, group.clone()).text("group_002.json", &group.to_string().replace("G", "H"));
+    let read = read_within(&of.path(), &[], scratch(&of.dir.path().join("s")), caps).unwrap();
+    assert_eq!(content(&read), pairs(&[("a.tex", "a.tex")]));
+    let choices = ["g=off".parse().unwrap(), "H=Off".parse().unwrap()];
+    let read = read_within(&of.path(), &choices, scratch(&of.dir.path().join("s")), caps);
+    assert!(matches!(read, Err(ModError::TooMuch { .. })), "both are on now: {read:?}");
 }
 
 #[test]

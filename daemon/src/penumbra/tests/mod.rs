@@ -7,7 +7,7 @@ mod priority;
 mod real;
 mod write;
 
-use super::{Choice, LeftOutReason, ModError, Resolved, read};
+use super::{Choice, LeftOutReason, ModError, Resolved, Scratch, read};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -76,6 +76,18 @@ impl Mod {
     /// Game path → what the file there says.
     fn look(&self, choices: &[&str]) -> BTreeMap<String, String> {
         content(&self.read(choices).unwrap())
+    }
+}
+
+/// A scratch folder on a disk with room.
+fn scratch(dir: &Path) -> Scratch<'_> {
+    Scratch { dir, room: &|_| Ok(()) }
+}
+
+fn manipulations(resolved: &Resolved) -> Vec<Value> {
+    match resolved.manipulations.as_str() {
+        "" => Vec::new(),
+        list => serde_json::from_str(list).unwrap(),
     }
 }
 

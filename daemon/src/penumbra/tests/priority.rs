@@ -8,14 +8,49 @@ fn group(name: &str, priority: i64, file: &str) -> Value {
 }
 
 #[test]
-fn the_higher_group_wins_then_the_earlier_one_then_the_default() {
+fn the_higher_group_wins_then_the_later_one() {
     let base = || Mod::with_files(json!({ "x.tex": "default.tex" }));
     let won = |of: Mod| of.look(&[])["x.tex"].clone();
     assert_eq!(won(base()), "default.tex");
     assert_eq!(won(base().group(1, group("A", -5, "a.tex"))), "a.tex", "the default is below every group");
-    assert_eq!(won(base().group(1, group("A", 0, "a.tex")).group(2, group("B", 0, "b.tex"))), "a.tex");
+    assert_eq!(won(base().group(1, group("A", 0, "a.tex")).group(2, group("B", 0, "b.tex"))), "b.tex");
+    assert_eq!(won(base().group(1, group("A", 1, "a.tex")).group(2, group("B", 0, "b.tex"))), "a.tex");
+    assert_eq!(won(base().group(1, group("A", -2, "a.tex")).group(2, group("B", -2, "b.tex"))), "b.tex");
     assert_eq!(won(base().group(1, group("A", 0, "a.tex")).group(2, group("B", 1, "b.tex"))), "b.tex");
-    assert_eq!(won(base().group(10, group("A", 0, "a.tex")).group(9, group("B", 0, "b.tex"))), "b.tex");
+    assert_eq!(won(base().group(10, group("A", 0, "a.tex")).group(9, group("B", 0, "b.tex"))), "a.tex");
+    let four = json!({ "FileVersion": 4, "Groups": [group("A", 0, "a.tex"), group("B", 0, "b.tex")] });
+    let four = base().text("meta.json", &four.to_string());
+    ["a.tex", "b.tex"].iter().for_each(|name| four.file(name));
+    assert_eq!(won(four), "b.tex", "version 4");
+}
+
+#[test]
+fn the_tie_also_decides_swaps_and_manipulations() {
+    let eqp = |entry: u64| json!([{ "Type": "Eqp", "Manipulation": { "Entry": entry, "SetId": 1, "Slot": "Body" } }]);
+    let group = |name: &str, option: Value| json!({ "Name": name, "Options": [option] });
+    let both = Mod::new()
+        .group(1, group("A", json!({ "Manipulations": eqp(1) })))
+        .group(2, group("B", json!({ "Manipulations": eqp(2) })));
+    assert_eq!(manipulations(&both.read(&[]).unwrap()), eqp(2).as_array().unwrap()[..]);
+    let both = Mod::new()
+        .group(1, group("A", json!({ "Files": { "x.tex": "a.tex" } })))
+        .group(2, group("B", json!({ "FileSwaps": { "x.tex": "y.tex" } })));
+    let resolved = both.read(&[]).unwrap();
+    assert_eq!((resolved.files.len(), resolved.swaps.len()), (0, 1));
+    // An option's priority counts only inside its group.
+    let mut multi = group("A", json!({ "Files": { "x.tex": "a.tex" }, "Priority": 99 }));
+    (multi["Type"], multi["DefaultSettings"]) = (json!("Multi"), json!(1));
+    let both = Mod::new().group(1, multi).group(2, group("B", json!({ "Files": { "x.tex": "b.tex" } })));
+    assert_eq!(both.look(&[])["x.tex"], "b.tex");
+}
+
+#[test]
+fn group_files_are_ordered_by_upper_case() {
+    // `_` stands behind `Z` and before `z`.
+    let tie = Mod::with_files(json!({ "a.tex": "a.tex", "b.tex": "b.tex" }))
+        .text("group_zz.json", &group("A", 0, "a.tex").to_string())
+        .text("group__a.json", &group("B", 0, "b.tex").to_string());
+    assert_eq!(tie.look(&[])["x.tex"], "b.tex");
 }
 
 #[test]
@@ -86,8 +121,7 @@ fn an_imc_group_flips_attributes_of_one_entry() {
     };
     let masks = |of: &Mod, choices: &[&str]| -> Vec<u64> {
         let resolved = of.read(choices).unwrap();
-        resolved
-            .manipulations
+        manipulations(&resolved)
             .iter()
             .map(|m| m["Manipulation"]["Entry"]["AttributeMask"].as_u64().unwrap())
             .collect()
@@ -100,12 +134,12 @@ fn an_imc_group_flips_attributes_of_one_entry() {
 
     let all = imc(json!({ "AllVariants": true })).read(&[]).unwrap();
     assert_eq!(
-        (all.manipulations.len(), reasons(&all)[0].1),
+        (manipulations(&all).len(), reasons(&all)[0].1),
         (1, &LeftOutReason::Group(GroupFault::Variants))
     );
     let none = imc(json!({ "Identifier": null })).read(&[]).unwrap();
     assert_eq!(
-        (none.manipulations.len(), reasons(&none)[0].1),
+        (manipulations(&none).len(), reasons(&none)[0].1),
         (0, &LeftOutReason::Group(GroupFault::NoImcEntry))
     );
 }
@@ -117,7 +151,7 @@ fn of_manipulations_of_one_thing_the_first_one_counts() {
     let base = json!({ "Manipulations": [eqp(json!("1"), 10), eqp(json!(2), 20), global, global, 7, { "Type": "Eqp" }] });
     let over = json!({ "Name": "G", "Options": [{ "Name": "On", "Manipulations": [eqp(json!(1), 11)] }] });
     let merged = Mod::new().text("default_mod.json", &base.to_string()).group(1, over).read(&[]).unwrap();
-    assert_eq!(merged.manipulations, [eqp(json!(1), 11), eqp(json!(2), 20), global]);
+    assert_eq!(manipulations(&merged), [eqp(json!(1), 11), eqp(json!(2), 20), global]);
 }
 
 #[test]

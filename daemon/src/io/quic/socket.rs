@@ -1,0 +1,125 @@
+//! The one UDP socket: where it is bound, which address families it reaches, how large its buffers are.
+
+use super::endpoint::EndpointError;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+};
+
+/// What is asked of the kernel for each direction. With a stock 208 KiB the receiver drops thousands of packets a GiB.
+const BUFFER: usize = 4 << 20;
+
+/// The address families that a socket can send to and receive from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    /// Of a socket that is bound to `local`. One that is bound to `[::]` has both, because [`open`] makes it so.
+    pub fn of(local: SocketAddr) -> Self {
+        match local.ip() {
+            IpAddr::V6(ip) if ip.is_unspecified() => Self { v4: true, v6: true },
+            ip => Self { v4: ip.to_canonical().is_ipv4(), v6: ip.to_canonical().is_ipv6() },
+        }
+    }
+
+    /// Whether this address is of such a family. An IPv4 address in IPv6 form is the IPv4 address.
+    pub fn has(self, ip: IpAddr) -> bool {
+        if ip.to_canonical().is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+/// The socket, and the bytes of receive and send buffer that the kernel granted. Where `[::]` was asked for and this
+/// machine has no IPv6, the socket is bound to 0.0.0.0 with the same port.
+///
+/// # Errors
+/// An address that cannot be bound.
+pub(super) fn open(addr: SocketAddr) -> Result<(UdpSocket, (usize, usize)), EndpointError> {
+    open_with(addr, bind).map_err(|source| EndpointError::Bind { addr, source })
+}
+
+fn open_with<T>(addr: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let both = addr.is_ipv6() && addr.ip().is_unspecified();
+    bind(addr).or_else(|error| {
+        // A port that is taken is taken in both families, or the other one is somebody else's.
+        if !both || matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) {
+            return Err(error);
+        }
+        tracing::info!("this machine has no IPv6 ({error}): listening on 0.0.0.0");
+        bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), addr.port())).map_err(|_| error)
+    })
+}
+
+fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        // Some systems and settings make it IPv6 only otherwise.
+        socket.set_only_v6(false)?;
+    }
+    // A kernel that grants less is no error; what it granted is read back and told.
+    socket.set_recv_buffer_size(BUFFER).ok();
+    socket.set_send_buffer_size(BUFFER).ok();
+    socket.bind(&addr.into())?;
+    let granted = (socket.recv_buffer_size()?, socket.send_buffer_size()?);
+    Ok((socket.into(), granted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_socket_has_the_families_that_it_is_bound_to() {
+        for (local, v4, v6) in [
+            ("0.0.0.0:7", true, false),
+            ("192.0.2.1:7", true, false),
+            ("[::ffff:192.0.2.1]:7", true, false),
+            ("[2001:db8::1]:7", false, true),
+            ("[::1]:7", false, true),
+            ("[::]:7", true, true),
+        ] {
+            let families = Families::of(addr(local));
+            assert_eq!(families, Families { v4, v6 }, "{local}");
+            assert_eq!(families.has(addr("10.0.0.5:1").ip()), v4, "{local}");
+            assert_eq!(families.has(addr("[::ffff:10.0.0.5]:1").ip()), v4, "{local}");
+            assert_eq!(families.has(addr("[fd00::5]:1").ip()), v6, "{local}");
+        }
+    }
+
+    #[test]
+    fn without_ipv6_the_same_port_is_bound_in_ipv4() {
+        let no_v6 = |addr: SocketAddr| match addr.is_ipv6() {
+            true => Err(io::ErrorKind::Unsupported.into()),
+            false => Ok(addr),
+        };
+        let bound = |text| open_with(addr(text), no_v6).map_err(|error| error.kind());
+        assert_eq!(bound("[::]:7"), Ok(addr("0.0.0.0:7")));
+        assert_eq!(bound("[::1]:7"), Err(io::ErrorKind::Unsupported), "this address was meant, and no other");
+        let taken = open_with(addr("[::]:7"), |addr| match addr.is_ipv6() {
+            true => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+            false => Ok(()),
+        });
+        assert_eq!(taken.map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
+    }
+
+    #[test]
+    fn a_socket_of_both_families_hears_both() {
+        let Ok((socket, _)) = bind(addr("[::]:0")) else {
+            // A kernel without IPv6; what happens there is told above.
+            return;
+        };
+        let port = socket.local_addr().expect("bound").port();
+        let four = UdpSocket::bind("127.0.0.1:0").expect("IPv4");
+        four.send_to(b"4", ("127.0.0.1", port)).expect("sent");
+        let mut heard = [0; 8];
+        let (len, from) = socket.recv_from(&mut heard).expect("heard");
+        assert_eq!((&heard[..len], from.ip().to_canonical()), (&b"4"[..], addr("127.0.0.1:0").ip()));
+    }
+}

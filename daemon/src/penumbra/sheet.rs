@@ -1,0 +1,219 @@
+//! What was read of a mod's JSON, packed and counted while it is read: the texts lie in one string, what refers to them
+//! takes eight bytes, and a count that runs out ends the reading. So a mod costs the bytes that it has, whatever it says.
+
+use super::{ModError, contents::Caps};
+use fyteclub_proto::game_path::GamePath;
+use std::ops::Range;
+
+/// A text of a [`Sheet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Text {
+    start: u32,
+    end: u32,
+}
+
+/// A stretch of a sheet's pairs or manipulations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Stretch {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Stretch {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// What a mod can have too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    Groups,
+    Options,
+    Pairs,
+    Manipulations,
+    ManipulationBytes,
+    Conditions,
+    Text,
+}
+
+impl Count {
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Options => "options",
+            Self::Pairs => "files and swaps in what is switched on or in one group",
+            Self::Manipulations => "manipulations",
+            Self::ManipulationBytes => "bytes in one manipulation",
+            Self::Conditions => "conditions",
+            Self::Text => "bytes of names and paths in what is switched on or in one group",
+        }
+    }
+
+    fn max(self, caps: &Caps) -> usize {
+        match self {
+            Self::Groups => caps.groups,
+            Self::Options => caps.options,
+            Self::Pairs => caps.pairs,
+            Self::Manipulations => caps.manipulations,
+            Self::ManipulationBytes => caps.manipulation_bytes,
+            Self::Conditions => caps.conditions,
+            Self::Text => caps.text,
+        }
+    }
+}
+
+/// A count has run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {max} {}", .count.says())]
+pub(super) struct Over {
+    pub count: Count,
+    pub max: usize,
+}
+
+impl From<Over> for ModError {
+    fn from(over: Over) -> Self {
+        Self::TooMuch { count: over.count, max: over.max }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Sheet {
+    caps: Caps,
+    text: String,
+    pairs: Vec<(Text, Text)>,
+    manipulations: Vec<Text>,
+    options: usize,
+    conditions: usize,
+    /// Names that are kept outside of `text`.
+    names: usize,
+    over: Option<Over>,
+}
+
+impl Sheet {
+    pub(super) fn new(caps: Caps) -> Self {
+        Self { caps, ..Self::default() }
+    }
+
+    /// Empties it and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.pairs.clear();
+        self.manipulations.clear();
+        (self.options, self.conditions, self.names) = (0, 0, 0);
+    }
+
+    /// The count that ran out, if one did: a parser knows only that something was wrong.
+    pub(super) fn over(&self) -> Option<Over> {
+        self.over
+    }
+
+    fn check(&mut self, count: Count, number: usize) -> Result<(), Over> {
+        let max = count.max(&self.caps);
+        if number <= max {
+            return Ok(());
+        }
+        let over = Over { count, max };
+        self.over = Some(over);
+        Err(over)
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> Result<(), Over> {
+        self.check(Count::Text, self.text.len() + self.names + text.len())?;
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    /// Where the next text begins.
+    pub(super) fn mark(&self) -> u32 {
+        self.text.len() as u32
+    }
+
+    pub(super) fn text_since(&self, mark: u32) -> Text {
+        Text { start: mark, end: self.text.len() as u32 }
+    }
+
+    /// Takes back what was pushed since.
+    pub(super) fn cut(&mut self, mark: u32) {
+        self.text.truncate(mark as usize);
+    }
+
+    pub(super) fn put(&mut self, text: &str) -> Result<Text, Over> {
+        let mark = self.mark();
+        self.push(text)?;
+        Ok(self.text_since(mark))
+    }
+
+    pub(super) fn get(&self, text: Text) -> &str {
+        self.text.get(text.start as usize..text.end as usize).unwrap_or_default()
+    }
+
+    pub(super) fn put_pair(&mut self, pair: (Text, Text)) -> Result<(), Over> {
+        self.check(Count::Pairs, self.pairs.len() + 1)?;
+        self.pairs.push(pair);
+        Ok(())
+    }
+
+    pub(super) fn put_manipulation(&mut self, text: Text) -> Result<(), Over> {
+        self.check(Count::ManipulationBytes, (text.end - text.start) as usize)?;
+        self.check(Count::Manipulations, self.manipulations.len() + 1)?;
+        self.manipulations.push(text);
+        Ok(())
+    }
+
+    /// (pairs, manipulations) so far: what a stretch begins or ends with.
+    pub(super) fn lengths(&self) -> (u32, u32) {
+        (self.pairs.len() as u32, self.manipulations.len() as u32)
+    }
+
+    pub(super) fn pairs(&self, stretch: Stretch) -> &[(Text, Text)] {
+        self.pairs.get(stretch.range()).unwrap_or_default()
+    }
+
+    pub(super) fn manipulations(&self, stretch: Stretch) -> &[Text] {
+        self.manipulations.get(stretch.range()).unwrap_or_default()
+    }
+
+    pub(super) fn count_options(&mut self, more: usize) -> Result<(), Over> {
+        self.options += more;
+        self.check(Count::Options, self.options)
+    }
+
+    pub(super) fn count_conditions(&mut self, more: usize) -> Result<(), Over> {
+        self.conditions += more;
+        self.check(Count::Conditions, self.conditions)
+    }
+
+    pub(super) fn count_groups(&mut self, groups: usize) -> Result<(), Over> {
+        self.check(Count::Groups, groups)
+    }
+
+    pub(super) fn count_name(&mut self, name: &str) -> Result<(), Over> {
+        self.names += name.len();
+        self.check(Count::Text, self.text.len() + self.names)
+    }
+
+    /// Copies pairs of another sheet; keys that are game paths get the one spelling that they have.
+    pub(super) fn keep_pairs(&mut self, from: &Self, stretch: Stretch) -> Result<Stretch, Over> {
+        let start = self.lengths().0;
+        for (key, value) in from.pairs(stretch) {
+            let said = from.get(*key);
+            let key = match said.parse::<GamePath>() {
+                Ok(game_path) => self.put(game_path.as_str())?,
+                Err(_) => self.put(said)?,
+            };
+            let value = self.put(from.get(*value))?;
+            self.put_pair((key, value))?;
+        }
+        Ok(Stretch { start, end: self.lengths().0 })
+    }
+
+    pub(super) fn keep_manipulations(&mut self, from: &Self, stretch: Stretch) -> Result<Stretch, Over> {
+        let start = self.lengths().1;
+        for text in from.manipulations(stretch) {
+            let text = self.put(from.get(*text))?;
+            self.put_manipulation(text)?;
+        }
+        Ok(Stretch { start, end: self.lengths().1 })
+    }
+}

@@ -1,0 +1,127 @@
+//! Who may go on with a handshake when many want to.
+//!
+//! A handshake that has begun holds a place until it ends. Nobody can fill the places of others: a network has a few, and
+//! when they are taken its own oldest handshake goes, because an honest one ends within a round trip or two. Strangers
+//! together have fewer places than there are, and the rest is for callers at an address where a contact was last. Under
+//! load an address must be proven first (RFC 9000 §8.1.2), so that nobody spends another's allowance with forged packets.
+//! What handshakes cost in time is bounded by rates: signing and checking are most of it.
+
+use crate::{
+    id::PeerId,
+    ledger::{By, Counterpart, Item, Ledger, Network},
+    limit::{HANDSHAKES_BEFORE_PROOF, STRANGERS_HANDSHAKES_MAX},
+};
+use std::{collections::VecDeque, time::Instant};
+
+/// Who begins a handshake, as far as an address tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody at the address where this contact was last.
+    Contact(PeerId),
+    Stranger(Network),
+}
+
+impl Caller {
+    /// Whom it costs.
+    pub fn account(self) -> Counterpart {
+        match self {
+            Self::Contact(peer) => Counterpart::Contact(peer),
+            Self::Stranger(network) => Counterpart::Network(network),
+        }
+    }
+
+    fn is_stranger(self) -> bool {
+        matches!(self, Self::Stranger(_))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on with it, under this number. `instead` ends now: its place is taken.
+    Begin { number: u64, instead: Option<u64> },
+    /// Have the address proven first.
+    Prove,
+    /// Say nothing. A caller that means it asks again after a second.
+    Ignore,
+}
+
+#[derive(Debug)]
+struct Handshake {
+    number: u64,
+    caller: Caller,
+}
+
+/// The handshakes under way, the oldest first.
+#[derive(Debug, Default)]
+pub struct Doorway {
+    under_way: VecDeque<Handshake>,
+    last: u64,
+}
+
+impl Doorway {
+    /// Somebody wants to begin a handshake. `proven`: the address is not forged.
+    pub fn knock(
+        &mut self,
+        now: Instant,
+        ledger: &mut Ledger<Counterpart>,
+        caller: Caller,
+        proven: bool,
+    ) -> Verdict {
+        let account = caller.account();
+        if !proven
+            && (self.under_way.len() >= HANDSHAKES_BEFORE_PROOF
+                || ledger.charge(now, &account, Item::Unproven, 1).is_err())
+        {
+            return Verdict::Prove;
+        }
+        let rate = if caller.is_stranger() { Item::Newcomers } else { Item::Arrivals };
+        if ledger.charge(now, &account, rate, 1).is_err() {
+            return Verdict::Ignore;
+        }
+        let mut instead = None;
+        let strangers = self.under_way.iter().filter(|handshake| handshake.caller.is_stranger()).count();
+        if caller.is_stranger() && strangers >= STRANGERS_HANDSHAKES_MAX {
+            // Its own network's oldest, if it has one: others are not made to pay first.
+            let own = self.oldest(|other| other == caller).or_else(|| self.oldest(Caller::is_stranger));
+            instead = own.map(|at| self.end_at(at, ledger));
+        }
+        while let Err(refused) = ledger.charge(now, &account, Item::Handshakes, 1) {
+            let oldest = match refused.by {
+                By::Counterpart => self.oldest(|other| other == caller),
+                By::Everybody => self.oldest(Caller::is_stranger).or_else(|| self.oldest(|_| true)),
+            };
+            match oldest.filter(|_| instead.is_none()) {
+                Some(at) => instead = Some(self.end_at(at, ledger)),
+                None => return Verdict::Ignore,
+            }
+        }
+        self.last += 1;
+        self.under_way.push_back(Handshake { number: self.last, caller });
+        Verdict::Begin { number: self.last, instead }
+    }
+
+    /// The handshake came to an end, good or bad. One that made place for another has ended already.
+    pub fn ended(&mut self, number: u64, ledger: &mut Ledger<Counterpart>) {
+        if let Some(at) = self.under_way.iter().position(|handshake| handshake.number == number) {
+            self.end_at(at, ledger);
+        }
+    }
+
+    /// How many are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    fn oldest(&self, of: impl Fn(Caller) -> bool) -> Option<usize> {
+        self.under_way.iter().position(|handshake| of(handshake.caller))
+    }
+
+    fn end_at(&mut self, at: usize, ledger: &mut Ledger<Counterpart>) -> u64 {
+        let Some(handshake) = self.under_way.remove(at) else { return 0 };
+        ledger.release(&handshake.caller.account(), Item::Handshakes, 1);
+        handshake.number
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! A local network of the story's own: network namespaces on a bridge, gone with the story.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// The first part of the namespaces' names; the process's number follows.
+const PREFIX: &str = "fclan";
+
+pub struct Lan {
+    /// Where the bridge is.
+    hub: String,
+    machines: Vec<Machine>,
+}
+
+/// One machine of the network: a namespace with `lo` and `eth0`.
+#[derive(Clone)]
+pub struct Machine {
+    namespace: String,
+}
+
+impl Lan {
+    /// So many machines, without addresses so far; without IPv6 if `v6` is false. `None`, which is said aloud, where there
+    /// can be none.
+    ///
+    /// # Panics
+    /// Where there can be none and `CI` is set: there no story may be left out.
+    pub fn open(machines: usize, v6: bool) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        sweep();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = |part: &str| format!("{PREFIX}{}-{number}-{part}", std::process::id());
+        let machines = (0..machines).map(|n| Machine { namespace: name(&n.to_string()) }).collect();
+        // From here on whatever fails takes the namespaces with it.
+        let lan = Self { hub: name("hub"), machines };
+        if lan.build(v6) {
+            return Some(lan);
+        }
+        let why = "a network cannot be made: this story needs Linux, root and `ip` of iproute2";
+        assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
+        crate::skipped(why);
+        None
+    }
+
+    fn build(&self, v6: bool) -> bool {
+        let hub = self.hub.as_str();
+        let mut built = ip(&["netns", "add", hub])
+            && ip(&["-n", hub, "link", "add", "br0", "type", "bridge"])
+            && ip(&["-n", hub, "link", "set", "br0", "up"]);
+        for (n, machine) in self.machines.iter().enumerate() {
+            let (space, port) = (machine.namespace.as_str(), format!("port{n}"));
+            let off = "for c in all default; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done";
+            built = built
+                && ip(&["netns", "add", space])
+                && (v6 || run(machine.command(Path::new("sh")).args(["-c", off])))
+                && ip(&[
+                    "-n", hub, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", space,
+                ])
+                && ip(&["-n", hub, "link", "set", &port, "master", "br0", "up"])
+                && ip(&["-n", space, "link", "set", "lo", "up"])
+                && ip(&["-n", space, "link", "set", "eth0", "up"]);
+        }
+        built
+    }
+
+    pub fn machine(&self, n: usize) -> &Machine {
+        &self.machines[n]
+    }
+}
+
+impl Machine {
+    /// `program` on this machine.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(program);
+        command
+    }
+
+    /// # Panics
+    /// When the system refuses.
+    pub fn add(&self, address: &str) {
+        let mut args = vec!["-n", &self.namespace, "addr", "add", address, "dev", "eth0"];
+        // Checking whether somebody has the address takes a second, and nobody has.
+        args.extend(address.contains(':').then_some("nodad"));
+        assert!(ip(&args), "{address} is added");
+    }
+
+    /// # Panics
+    /// When the system refuses.
+    pub fn remove(&self, address: &str) {
+        assert!(ip(&["-n", &self.namespace, "addr", "del", address, "dev", "eth0"]), "{address} is removed");
+    }
+
+    /// Sends nothing to this address any more.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn blocks(&self, address: &str) {
+        assert!(ip(&["-n", &self.namespace, "route", "add", "blackhole", address]), "{address} is blocked");
+    }
+
+    /// Goes from one address to another, as a machine does that changes its network.
+    pub fn moves(&self, from: &str, to: &str) {
+        self.remove(from);
+        self.add(to);
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        for machine in &self.machines {
+            ip(&["netns", "delete", &machine.namespace]);
+        }
+        ip(&["netns", "delete", &self.hub]);
+    }
+}
+
+/// Removes what a story that was killed left behind.
+fn sweep() {
+    for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(pid) = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()) else { continue };
+        if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
+            ip(&["netns", "delete", &name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> bool {
+    run(Command::new("ip").args(args))
+}
+
+fn run(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
