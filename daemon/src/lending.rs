@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn linked_owners_are_asked_for_the_next_grant_which_prolongs_the_loan() {
+    fn linked_owners_are_asked_and_prolong_the_loan() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         let (here, look) = (PeerId::from_bytes([2; 32]), BlobHash::of(b"look"));
         let (lending, owner) = (Lending::default(), Consent::default());

@@ -142,6 +142,38 @@ impl Givers {
     }
 }
 
+/// The beginning of a file of origin records, see [`origin_record`].
+pub const ORIGINS_MAGIC: &[u8; 8] = b"FC.orig1";
+const ORIGIN_SUM: usize = 8;
+/// Bytes of one record.
+pub const ORIGIN_RECORD: usize = 32 + 32 + ORIGIN_SUM;
+
+/// As it is kept that a blob came from an owner: hash, owner, and the first bytes of BLAKE3 over both, so that a record
+/// that was cut short or bent is none.
+pub fn origin_record(hash: &BlobHash, owner: &PeerId) -> [u8; ORIGIN_RECORD] {
+    let mut record = [0; ORIGIN_RECORD];
+    record[..32].copy_from_slice(hash.as_bytes());
+    record[32..64].copy_from_slice(owner.as_bytes());
+    let sum = blake3::hash(&record[..64]);
+    record[64..].copy_from_slice(&sum.as_bytes()[..ORIGIN_SUM]);
+    record
+}
+
+/// Reads a file of records; none of one that is something else. Also whether records may be appended to it as it is.
+pub fn read_origins(file: &[u8]) -> (Vec<(BlobHash, PeerId)>, bool) {
+    let Some(body) = file.strip_prefix(ORIGINS_MAGIC) else { return (Vec::new(), false) };
+    let (records, rest) = body.as_chunks::<ORIGIN_RECORD>();
+    let read = |bytes: &[u8; ORIGIN_RECORD]| {
+        let (hash, rest) = bytes.split_first_chunk::<32>()?;
+        let (owner, _) = rest.split_first_chunk::<32>()?;
+        let read = (BlobHash::from_bytes(*hash), PeerId::from_bytes(*owner));
+        (origin_record(&read.0, &read.1) == *bytes).then_some(read)
+    };
+    let good: Vec<_> = records.iter().filter_map(read).collect();
+    let clean = rest.is_empty() && good.len() == records.len();
+    (good, clean)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,10 +212,25 @@ mod tests {
     }
 
     #[test]
-    fn owners_beyond_the_most_that_are_counted_give_nothing() {
+    fn owners_beyond_the_counted_give_nothing() {
         let content = Content { hash: BlobHash::of(b"small"), size: 1 };
         let mut givers = Givers::default();
         let gave = (0..40).filter(|n| givers.gave(peer(*n), &content, 0)).count();
         assert_eq!(gave, GIVERS_MAX);
+    }
+
+    #[test]
+    fn records_before_and_after_a_bent_one_are_read() {
+        let pair = |n: u8| (BlobHash::of(&[n]), peer(n));
+        let mut file = ORIGINS_MAGIC.to_vec();
+        for n in 1..4 {
+            file.extend(origin_record(&pair(n).0, &pair(n).1));
+        }
+        assert_eq!(read_origins(&file), (vec![pair(1), pair(2), pair(3)], true));
+        let torn = &file[..file.len() - 5];
+        assert_eq!(read_origins(torn), (vec![pair(1), pair(2)], false));
+        file[ORIGINS_MAGIC.len() + ORIGIN_RECORD + 40] ^= 1;
+        assert_eq!(read_origins(&file), (vec![pair(1), pair(3)], false), "a bent owner is no owner");
+        assert_eq!(read_origins(b"something else"), (vec![], false));
     }
 }

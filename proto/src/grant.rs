@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn grant_ends_ten_minutes_after_it_was_given_also_by_late_clocks() {
+    fn grant_ends_in_ten_minutes_also_by_late_clocks() {
         let grant = Grant::new(&SigningKey::from_bytes(&[1; 32]), peer(2), BlobHash::of(b"look"), NOW);
         // What a holder whose clock is late by so much makes of it, so long after it was given.
         for late in 0..=SKEW / 1000 {
@@ -199,7 +199,7 @@ mod tests {
     /// A holder, an owner and time: while the owner gives, the look is held without a gap; once it gives no more, it is
     /// held for ten minutes at most.
     #[test]
-    fn removed_contact_loses_what_was_lent_when_its_grant_ends() {
+    fn removed_contact_loses_loans_when_grant_ends() {
         let (key, here) = (SigningKey::from_bytes(&[1; 32]), peer(2));
         let give = |now| Grant::new(&key, here, BlobHash::of(b"look"), now);
         for (late, early) in [(0, 0), (SKEW, 0), (0, SKEW)] {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn renewal_takes_only_a_longer_grant_of_the_same_look_to_the_same_peer() {
+    fn renewal_takes_only_a_longer_grant_of_the_same() {
         let (key, here) = (SigningKey::from_bytes(&[1; 32]), peer(2));
         let give = |key: &SigningKey, to, look: &[u8], now| Grant::new(key, to, BlobHash::of(look), now);
         let mut tenure = Tenure::new(give(&key, here, b"look", NOW));

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn proof_is_of_one_nonce_one_pair_one_span_and_one_content() {
+    fn proof_is_of_one_nonce_pair_span_and_content() {
         let bytes = blob();
         let content = Content::of(&bytes);
         for span in [Span::Sample, Span::Whole] {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bent_byte_is_found_by_whole_and_by_a_sample_of_its_place() {
+    fn bent_place_is_found_by_whole_and_its_sample() {
         let bytes = blob();
         let content = Content::of(&bytes);
         let mut found = 0;

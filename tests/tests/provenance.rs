@@ -8,7 +8,7 @@ use fyteclub_proto::{
     blob::Content,
     bytes::Bytes,
     grant::Grant,
-    limit::CHUNK_SIZE,
+    limit::{CHUNK_SIZE, GRANT_SKEW},
     peer::{
         GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{Header, Kind},
@@ -40,6 +40,8 @@ struct Owner {
     /// Requests for this blob are heard, and not answered.
     mute: Option<BlobHash>,
     asked: watch::Sender<Vec<BlobHash>>,
+    /// When the grants that are given end; as they should where there is none.
+    until: watch::Sender<Option<u64>>,
 }
 
 impl Owner {
@@ -48,8 +50,8 @@ impl Owner {
         let files: BTreeMap<&str, Vec<u8>> =
             files.iter().map(|(path, bytes)| (*path, bytes.to_vec())).collect();
         let has = files.values().map(|bytes| (BlobHash::of(bytes), bytes.clone())).collect();
-        let (asked, _) = watch::channel(Vec::new());
-        Self { hostile: Hostile::new(player, seed), look: look(&files), has, mute: None, asked }
+        let (asked, until) = (watch::Sender::new(Vec::new()), watch::Sender::new(None));
+        Self { hostile: Hostile::new(player, seed), look: look(&files), has, mute: None, asked, until }
     }
 
     /// Names these bytes as well, without having them.
@@ -99,7 +101,10 @@ impl Owner {
             match request {
                 Request::Appearance => {
                     let document = self.hostile.signed_as(self.hostile.player.clone(), self.look.clone());
-                    line.send_appearance(&mut send, &document).await;
+                    line.send_appearance_with(&mut send, &document, self.grant_on(&line)).await;
+                }
+                Request::Grant { .. } => {
+                    say(&mut send, &GrantReply::Given(self.grant_on(&line))).await;
                 }
                 Request::Pieces(pieces) => {
                     let mute = pieces.iter().any(|piece| Some(piece.hash) == self.mute);
@@ -122,6 +127,15 @@ impl Owner {
 
     fn proof(&self, challenge: &Challenge, content: &Content) -> Option<Bytes<32>> {
         proof(challenge, content, self.has.get(&content.hash)?)
+    }
+
+    /// The owner's word for the other end of this link.
+    fn grant_on(&self, line: &Line) -> Grant {
+        let to = tls::peer_of(&line.connection).expect("a key");
+        match *self.until.borrow() {
+            Some(until) => Grant::until(&self.hostile.key, to, self.look.hash(), until),
+            None => line.grant(self.look.hash()),
+        }
     }
 
     /// The owner's word that `to` may have this look.
@@ -377,4 +391,57 @@ async fn only_what_is_published_is_proven_and_granted() {
     assert_eq!((grant.owner, grant.look), (bob.peer_id(), look));
     assert_eq!(grant.holds_for(&mate.hostile.peer_id(), unix_millis()), Ok(()));
     assert_eq!(granted(olga.look.hash()).await, GrantReply::Nothing, "it is not his to grant");
+}
+
+#[tokio::test]
+async fn lender_renews_its_grant_and_lends_while_it_lasts() {
+    let town = Town::new().await;
+    let bob = town.resident("Bob Birch@B").await;
+    let file = noise(1, SMALL);
+    let olga = Owner::new("Olga Owner@O", 210, &[("chara/a.tex", &file)]).moves_in(&town, &[&bob]).await;
+    // What is given to him is over in a few seconds, and stays so.
+    let soon = unix_millis() + 4_000 - GRANT_SKEW.as_millis() as u64;
+    olga.until.send_replace(Some(soon));
+    bob.fetch(&olga.hostile.player).await;
+    let mate = Mate::of(&bob, 212).await;
+    assert!(mate.is_lent(&olga, &file).await, "it lasts, and so does the mate's");
+    eventually("it ends", async || (!mate.is_lent(&olga, &file).await).then_some(())).await;
+    // From now on he gets what he asks for again and again, as long as they are friends.
+    olga.until.send_replace(None);
+    eventually("he has the next one", async || mate.is_lent(&olga, &file).await.then_some(())).await;
+}
+
+/// Two friends wear the same: of the second look as much comes as is small, and the rest is proven.
+#[tokio::test]
+async fn second_look_of_the_same_files_costs_its_small_ones() {
+    let town = Town::new().await;
+    let (alice, bob, carol) = tokio::join!(
+        town.resident("Alice Ashe@A"),
+        town.resident("Bob Birch@B"),
+        town.resident("Carol Cole@C")
+    );
+    alice.befriend(&bob).await;
+    carol.befriend(&bob).await;
+    // As a typical look is: most bytes in few textures, most files small.
+    let sizes = [(6, 4_000_000), (14, 600_000), (30, 60_000), (60, 8_000)];
+    let sizes = sizes.into_iter().flat_map(|(count, len)| std::iter::repeat_n(len, count)).enumerate();
+    let wear = |name: &str| {
+        let files = sizes.clone().fold(Mod::new(town.path(name)), |worn, (n, len)| {
+            worn.file(&format!("chara/{name}/{n}.tex"), &noise(n as u64, len))
+        });
+        files.write()
+    };
+    alice.publish(&wear("one").folder).await;
+    let other = wear("two");
+    carol.publish(&other.folder).await;
+    let first = bob.fetch(&alice.player).await;
+    let second = bob.fetch(&carol.player).await;
+    assert_eq!(arrived(&second), other.content);
+    assert_eq!(first.bytes_fetched, first.bytes_total);
+    let small: usize = sizes.map(|(_, len)| len).filter(|len| *len <= CHUNK_SIZE).sum();
+    println!(
+        "{} of {} bytes; {:.3} s after {:.3} s",
+        second.bytes_fetched, second.bytes_total, second.seconds, first.seconds
+    );
+    assert_eq!(second.bytes_fetched, small as u64);
 }

@@ -180,8 +180,9 @@ impl Draft {
                 if chunks.is_empty() {
                     continue;
                 }
-                // Who is asked anew for what is here is asked for all of it.
-                (partial.tree().is_some() && !here, chunks, Some(partial))
+                // Where others brought anything of it, it is asked for as if nothing were here, its list as well.
+                let alone = !here && chunks == partial.missing();
+                (alone && partial.tree().is_some(), chunks, Some(partial))
             };
             let bytes = bytes_of(size, &chunks);
             missing_bytes += bytes;

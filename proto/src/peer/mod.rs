@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn proofs_are_asked_of_blobs_that_may_exist_and_of_few() {
+    fn proofs_are_asked_of_few_possible_blobs() {
         let content = Content { hash: BlobHash::of(b""), size: limit::FILE_SIZE_MAX };
         let decode = |blobs: Vec<Content>| {
             let request = Request::Possession { nonce: Bytes([1; 32]), span: Span::Whole, blobs };

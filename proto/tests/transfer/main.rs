@@ -359,7 +359,7 @@ fn doubted(now: Instant) -> (Transfer, RequestId, BlobHash) {
 }
 
 #[test]
-fn unfit_size_costs_the_owner_its_credit_and_nobody_else() {
+fn unfit_size_costs_the_owner_its_credit_only() {
     let now = start();
     let (mut transfer, request, hash) = doubted(now);
     transfer.handle(now, Input::Ended { request, end: End::Unfit(hash) });
@@ -375,7 +375,7 @@ fn unfit_size_costs_the_owner_its_credit_and_nobody_else() {
 }
 
 #[test]
-fn lender_whose_word_on_a_size_is_disproven_is_accused() {
+fn lender_whose_size_is_disproven_is_accused() {
     let now = start();
     let (mut transfer, request, hash) = doubted(now);
     transfer.handle(now, Input::Ended { request, end: End::Unfit(hash) });
@@ -387,7 +387,7 @@ fn lender_whose_word_on_a_size_is_disproven_is_accused() {
 }
 
 #[test]
-fn owner_whose_own_blob_does_not_fit_its_look_is_accused() {
+fn owner_whose_blob_does_not_fit_is_accused() {
     let now = start();
     let blob = wanted(1, 10);
     let mut transfer = Transfer::new(vec![blob.clone()]);

@@ -8,7 +8,7 @@
 use super::{Inner, Store, lock};
 use crate::io::private;
 use fyteclub_proto::{
-    blob::{Blob, Content, Owners},
+    blob::{Blob, Content, ORIGINS_MAGIC, Owners, origin_record, read_origins},
     id::{BlobHash, PeerId},
     limit::OWNERS_MAX,
 };
@@ -53,27 +53,8 @@ impl Numbers {
     }
 }
 
-const MAGIC: &[u8; 8] = b"FC.orig1";
-const SUM: usize = 8;
-const RECORD: usize = 32 + 32 + SUM;
 /// Records that may be out of date before the file is written anew.
 const STALE_MAX: usize = 50_000;
-
-fn record(hash: &BlobHash, owner: &PeerId) -> [u8; RECORD] {
-    let mut record = [0; RECORD];
-    record[..32].copy_from_slice(hash.as_bytes());
-    record[32..64].copy_from_slice(owner.as_bytes());
-    let sum = BlobHash::of(&record[..64]);
-    record[64..].copy_from_slice(&sum.as_bytes()[..SUM]);
-    record
-}
-
-fn read_record(bytes: &[u8; RECORD]) -> Option<(BlobHash, PeerId)> {
-    let (hash, rest) = bytes.split_first_chunk::<32>()?;
-    let (owner, _) = rest.split_first_chunk::<32>()?;
-    let read = (BlobHash::from_bytes(*hash), PeerId::from_bytes(*owner));
-    (record(&read.0, &read.1) == *bytes).then_some(read)
-}
 
 /// The file.
 pub(super) struct Origins {
@@ -84,8 +65,11 @@ pub(super) struct Origins {
 /// What is known of the file.
 #[derive(Default)]
 struct Open {
+    /// To append to; none when the file has to be written anew first.
     file: Option<File>,
     records: usize,
+    /// The log knows that it cannot be written.
+    complained: bool,
 }
 
 impl Origins {
@@ -99,35 +83,40 @@ impl Origins {
             }
             read => read.unwrap_or_default(),
         };
-        let records = bytes.strip_prefix(MAGIC).unwrap_or_default().as_chunks::<RECORD>().0;
-        let read: Vec<_> = records.iter().filter_map(read_record).collect();
-        (Self { path, open: Mutex::default() }, read)
+        let (read, clean) = read_origins(&bytes);
+        let file = OpenOptions::new().append(true).open(&path).ok().filter(|_| clean);
+        let open = Mutex::new(Open { file, records: read.len(), complained: false });
+        (Self { path, open }, read)
     }
 
-    /// Adds records. Unsynced, and what cannot be written is said in the log and lost.
+    /// Adds records. Unsynced; what cannot be written is lost until the file is written anew.
     fn append(&self, news: &[(BlobHash, PeerId)]) {
         let mut open = lock(&self.open);
-        let Open { file, records } = &mut *open;
-        let Some(file) = file else { return };
-        let bytes: Vec<u8> = news.iter().flat_map(|(hash, owner)| record(hash, owner)).collect();
-        *records += news.len();
-        if let Err(error) = file.write_all(&bytes) {
-            tracing::warn!(%error, "which owners cached files came from cannot be written");
+        open.records += news.len();
+        let Some(file) = &mut open.file else { return };
+        let bytes: Vec<u8> = news.iter().flat_map(|(hash, owner)| origin_record(hash, owner)).collect();
+        if file.write_all(&bytes).is_err() {
             // Nothing may follow a record that was cut short.
             open.file = None;
         }
     }
 
-    /// Replaces the file by what is so now.
-    fn rewrite(&self, all: &[(BlobHash, PeerId)]) -> io::Result<()> {
+    /// Replaces the file by what is so now. The log hears of the first time that it fails.
+    fn rewrite(&self, all: &[(BlobHash, PeerId)]) {
         let mut open = lock(&self.open);
-        *open = Open::default();
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(all.iter().flat_map(|(hash, owner)| record(hash, owner)));
-        private::write(&self.path, &bytes)?;
-        let file = OpenOptions::new().append(true).open(&self.path)?;
-        *open = Open { file: Some(file), records: all.len() };
-        Ok(())
+        open.file = None;
+        let mut bytes = ORIGINS_MAGIC.to_vec();
+        bytes.extend(all.iter().flat_map(|(hash, owner)| origin_record(hash, owner)));
+        let written = private::write(&self.path, &bytes)
+            .and_then(|()| OpenOptions::new().append(true).open(&self.path));
+        match written {
+            Ok(file) => *open = Open { file: Some(file), records: all.len(), complained: false },
+            Err(error) => {
+                if !std::mem::replace(&mut open.complained, true) {
+                    tracing::warn!(%error, "which owners cached files came from cannot be written");
+                }
+            }
+        }
     }
 }
 
@@ -139,17 +128,10 @@ impl Inner {
             state.came_from(hash, owner);
         }
         drop(state);
-        self.rewrite_origins();
+        self.tidy_origins();
     }
 
-    fn rewrite_origins(&self) {
-        let all = self.state().origins();
-        if let Err(error) = self.origins.rewrite(&all) {
-            tracing::warn!(%error, "which owners cached files came from cannot be written");
-        }
-    }
-
-    /// For a checkpoint: writes the file anew when most of it is out of date, or when it could not be written.
+    /// Writes the file anew when most of it is out of date, or when nothing can be appended to it.
     pub(super) fn tidy_origins(&self) {
         let (usable, records) = {
             let open = lock(&self.origins.open);
@@ -158,9 +140,9 @@ impl Inner {
         if usable && records < STALE_MAX {
             return;
         }
-        let live = self.state().origins().len();
-        if !usable || records > STALE_MAX + 2 * live {
-            self.rewrite_origins();
+        let all = self.state().origins();
+        if !usable || records > STALE_MAX + 2 * all.len() {
+            self.origins.rewrite(&all);
         }
     }
 
@@ -187,8 +169,12 @@ impl Store {
     /// Nothing counts as come from this owner any more. In memory at once; then the file is written and synced, so this
     /// is for a thread that may wait.
     pub fn forget_owner(&self, owner: &PeerId) {
-        if self.0.state().forget_owner(owner) {
-            self.0.rewrite_origins();
+        let all = {
+            let mut state = self.0.state();
+            state.forget_owner(owner).then(|| state.origins())
+        };
+        if let Some(all) = all {
+            self.0.origins.rewrite(&all);
         }
     }
 
@@ -215,29 +201,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pair(n: u8) -> (BlobHash, PeerId) {
-        (BlobHash::of(&[n]), PeerId::from_bytes([n; 32]))
-    }
-
-    #[test]
-    fn records_before_a_torn_or_bent_one_are_read() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (origins, none) = Origins::open(dir.path());
-        assert!(none.is_empty());
-        origins.rewrite(&[pair(1)]).expect("written");
-        origins.append(&[pair(2), pair(3)]);
-        let all = |dir: &Path| Origins::open(dir).1;
-        assert_eq!(all(dir.path()), [pair(1), pair(2), pair(3)]);
-        let path = dir.path().join("origins");
-        let mut bytes = fs::read(&path).expect("there");
-        bytes[MAGIC.len() + RECORD + 40] ^= 1;
-        bytes.extend([0; RECORD + 5]);
-        fs::write(&path, &bytes).expect("written");
-        assert_eq!(all(dir.path()), [pair(1), pair(3)], "a bent owner is no owner");
-        fs::write(&path, b"something else").expect("written");
-        assert_eq!(all(dir.path()), []);
-    }
 
     #[test]
     fn numbers_come_to_an_end_without_being_given_twice() {

@@ -55,7 +55,7 @@ fn origin_survives_a_kill_and_ends_with_the_owner() {
 }
 
 #[test]
-fn owners_blob_is_served_from_the_cache_in_its_size_only() {
+fn owners_blob_is_served_cached_and_in_its_size_only() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let (cached, own) = (bytes(1, 5000), bytes(2, 6000));
