@@ -54,23 +54,37 @@ impl fmt::Display for Network {
     }
 }
 
+/// A trusted proxy says where its client is in a way that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unreadable;
+
 /// The client's address: the socket's peer, or, if that is a trusted proxy, the right-most address of
 /// `X-Forwarded-For` that is none. What stands left of it was written by the client and counts for nothing.
-pub(crate) fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+///
+/// # Errors
+/// What stands right of it, or nothing but proxies, is no address. A proxy without the header asks for itself.
+pub(crate) fn client_address(
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    trusted: &[Network],
+) -> Result<IpAddr, Unreadable> {
     let mut address = peer.ip().to_canonical();
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(address) {
-        return address;
+        return Ok(address);
     }
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Some(hop) = hop_address(hop.trim()) else { break };
-        address = hop;
-        if !is_trusted(address) {
-            break;
+    let lines: Vec<_> = headers.get_all("x-forwarded-for").collect();
+    for line in lines.iter().rev() {
+        // Read as bytes: what is not text is written by the client, left of where it matters, or it is unreadable.
+        for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
+            let hop = std::str::from_utf8(hop).ok().and_then(|hop| hop_address(hop.trim()));
+            address = hop.ok_or(Unreadable)?;
+            if !is_trusted(address) {
+                return Ok(address);
+            }
         }
     }
-    address
+    Ok(address)
 }
 
 /// Some proxies add the port.
@@ -90,7 +104,8 @@ mod tests {
             headers.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(line));
         }
         let trusted: Vec<Network> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        client_address(SocketAddr::new(peer.parse().unwrap(), 1), &headers, &trusted).to_string()
+        let address = client_address(SocketAddr::new(peer.parse().unwrap(), 1), &headers, &trusted);
+        address.map_or_else(|Unreadable| "unreadable".to_owned(), |address| address.to_string())
     }
 
     #[test]
@@ -125,8 +140,22 @@ mod tests {
         assert_eq!(address("10.0.0.1", &["6.6.6.6", "203.0.113.1", "10.0.0.2"], trusted), "203.0.113.1");
         assert_eq!(address("::1", &["[2001:db8::1]:4711"], trusted), "2001:db8::1");
         assert_eq!(address("10.0.0.1", &[], trusted), "10.0.0.1");
-        assert_eq!(address("10.0.0.1", &["203.0.113.1, unknown"], trusted), "10.0.0.1");
         assert_eq!(address("10.0.0.1", &["10.0.0.9, 10.0.0.2"], trusted), "10.0.0.9");
+    }
+
+    #[test]
+    fn an_unreadable_hop_is_refused_and_not_replaced() {
+        let trusted = &["10.0.0.0/8"];
+        for unreadable in
+            ["203.0.113.1, unknown", "unknown", "", " ", "203.0.113.1,", "_hidden", "1.2.3", "::1::"]
+        {
+            assert_eq!(address("10.0.0.1", &[unreadable], trusted), "unreadable", "{unreadable:?}");
+        }
+        assert_eq!(address("10.0.0.1", &["203.0.113.1", "unknown, 10.0.0.2"], trusted), "unreadable");
+        // What the client wrote itself is not looked at.
+        assert_eq!(address("10.0.0.1", &["unknown, 203.0.113.1"], trusted), "203.0.113.1");
+        assert_eq!(address("10.0.0.1", &["unknown", "203.0.113.1"], trusted), "203.0.113.1");
+        assert_eq!(address("192.0.2.1", &["unknown"], trusted), "192.0.2.1");
     }
 
     #[test]

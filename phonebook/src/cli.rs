@@ -95,6 +95,15 @@ pub(crate) struct Args {
     /// Most live clients at once, three quarters of the connections at most [default: 20000]
     #[arg(long, value_name = "N")]
     max_sockets: Option<String>,
+    /// Most connections from one address at once [default: 256, or a quarter of all]
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<String>,
+    /// Most live clients from one address at once [default: 200, or a quarter of all]
+    #[arg(long, value_name = "N")]
+    max_sockets_per_address: Option<String>,
+    /// Most names in memory from one address [default: 1000, or a quarter of all]
+    #[arg(long, value_name = "N")]
+    max_names_per_address: Option<String>,
     /// What clients call this phone book, with the port where they need one [default: whatever they say]
     #[arg(long, value_name = "HOSTS")]
     names: Option<String>,
@@ -155,6 +164,9 @@ impl Args {
             ("limit_register_key", &self.limit_register_key),
             ("limit_introduce_key", &self.limit_introduce_key),
             ("max_sockets", &self.max_sockets),
+            ("max_connections_per_address", &self.max_connections_per_address),
+            ("max_sockets_per_address", &self.max_sockets_per_address),
+            ("max_names_per_address", &self.max_names_per_address),
             ("names", &self.names),
             ("redis", &self.redis),
             ("redis_secret", &self.redis_secret),

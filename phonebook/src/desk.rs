@@ -1,6 +1,7 @@
 //! What every worker shares: the book, the clock, and the operator's rules.
 
 use crate::{
+    accounts::{Accounts, share},
     address::Network,
     audit::{Audit, Kind, Subject},
     book::Terms,
@@ -14,8 +15,20 @@ use crate::{
     records::Records,
     shared::{self, Payer, Shared},
 };
-use fyteclub_proto::id::PeerId;
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use fyteclub_proto::{
+    id::PeerId,
+    ledger::{Count, Item},
+    limit::PIN_ONCE,
+};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -27,9 +40,12 @@ pub(crate) struct Desk {
     pub(crate) password: Option<Password>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) limits: Limits,
+    pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Audit>,
     pub(crate) condition: Condition,
+    /// What anybody is told of how many users there are.
+    told_users: AtomicUsize,
 }
 
 impl Desk {
@@ -37,7 +53,14 @@ impl Desk {
     pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
         // The original knows no owners, so there is nothing to remember.
         let pin = if config.compat { Duration::ZERO } else { config.pin };
-        let terms = Terms { ttl: config.ttl, pin, max_records: config.max_records };
+        let terms = Terms {
+            ttl: config.ttl,
+            pin,
+            pin_once: PIN_ONCE,
+            max_records: config.max_records,
+            max_of_one: share(Item::Names, config.max_names_per_address, config.max_records),
+        };
+        let accounts = Accounts::new(config);
         let gauges = config.redis.as_ref().map(|_| shared::Counters::default());
         let metrics = Metrics::new(gauges.as_ref());
         let shared = match (&config.redis, gauges) {
@@ -48,15 +71,17 @@ impl Desk {
             Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
         Ok(Self {
             records: Records::new(terms, shared.as_ref()),
-            live: Live::new(&config.names, config.sockets_max(), counters, shared),
+            live: Live::new(&config.names, config.sockets_max(), &accounts, counters, shared),
             clock,
             compat: config.compat,
             debug_players: config.debug_players,
             password: config.password.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: Limits::new(&config.limits),
+            accounts,
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
+            told_users: AtomicUsize::new(0),
             // Until Redis was reached for the first time.
             condition: config
                 .redis
@@ -67,6 +92,17 @@ impl Desk {
 
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// How many users anybody is told: whole tens, as of the last [`Desk::count_users`], because in a small book the exact
+    /// number shows one player's coming and going. Compatibility mode hides nobody, and says what the original said.
+    pub(crate) fn told_users(&self) -> usize {
+        if self.compat { self.records.len() } else { self.told_users.load(Ordering::Relaxed) }
+    }
+
+    /// Takes the number that is told from now on.
+    pub(crate) fn count_users(&self) {
+        self.told_users.store(self.records.len() / 10 * 10, Ordering::Relaxed);
     }
 
     /// What several phone books share, if they do.
@@ -90,6 +126,21 @@ impl Desk {
     pub(crate) async fn charge_key(&self, class: Class, key: &PeerId) -> Result<(), Problem> {
         self.limits.check_key(class, key, 1)?;
         self.charge_shared(class, Payer::Key(key), 1).await
+    }
+
+    /// What the ledger was charged and refused since the start, wherever the accounts lie.
+    pub(crate) fn ledger(&self) -> [(Item, Count); Item::ALL.len()] {
+        let accounts = self.accounts.counts();
+        Item::ALL.map(|item| {
+            let count = match item {
+                Item::Names => self.records.names(),
+                Item::Unread => self.live.unread(),
+                item => {
+                    accounts.iter().find(|(of, _)| *of == item).map(|(_, count)| *count).unwrap_or_default()
+                }
+            };
+            (item, count)
+        })
     }
 
     /// Counts a refusal, and notes in the audit log what concerns security: once for each, wherever it was told.

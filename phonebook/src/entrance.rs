@@ -1,17 +1,28 @@
-//! What happens to every request around its handler: the budget of its address before, the counters and the audit log
-//! after. Handlers know nothing of it, but for what only they know: a batch's size, a proven key, a name.
+//! What happens to every request around its handler: the budget of its address and the password before, the counters
+//! and the audit log after. Handlers know nothing of it, but for what only they know: a batch's size, a proven key, a name.
 
 use crate::{
-    address::client_address, audit::Subject, desk::Desk, limits::Class, metrics::Route, problem::Problem,
+    accounts::Hold,
+    address::{Unreadable, client_address},
+    audit::Subject,
+    desk::Desk,
+    guard,
+    io::patience::Lines,
+    limits::Class,
+    metrics::Route,
+    problem::Problem,
     shared::Payer,
 };
+use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpMessage, HttpRequest,
-    body::BoxBody,
+    body::{BoxBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
+    middleware::Next,
     rt::time::sleep,
     web,
 };
+use fyteclub_proto::ledger::Item;
 use std::{
     net::IpAddr,
     time::{Duration, Instant},
@@ -21,31 +32,40 @@ use std::{
 /// of them gets eight refusals a second and no more; who keeps to `Retry-After` loses nothing.
 const PENANCE: Duration = Duration::from_secs(1);
 
-/// For `App::wrap_fn`: answers by itself what the address has no budget for.
-pub(crate) fn enter<S>(
+/// The one path that is answered where a password is set and none is given: for supervisors.
+const OPEN: &str = "/health";
+
+/// For `App::wrap_fn`: answers by itself what the address has no budget for, what has no password, and what does not
+/// exist. Only what [`Route`] lists gets further, so nothing is served that was not admitted.
+pub(crate) fn enter<S, B>(
     desk: web::Data<Desk>,
+    lines: web::Data<Lines>,
     request: ServiceRequest,
     service: &S,
-) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<S>
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<S, B>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
 {
     let began = Instant::now();
     let route = Route::of(request.method(), request.path());
     let turn = match admit(&desk, route, request.request()) {
-        Ok(()) => Ok(service.call(request)),
+        Ok(place) => Ok((service.call(request), place)),
         Err(problem) => Err(request.error_response(problem)),
     };
     async move {
-        let response = match turn {
-            Ok(served) => served.await?,
-            Err(refused) => refused,
+        let (mut response, _place) = match turn {
+            Ok((served, place)) => (served.await?.map_into_boxed_body(), place),
+            Err(refused) => (refused, None),
         };
-        desk.metrics.answered(route, response.status(), began.elapsed());
+        let status = response.status();
+        desk.metrics.answered(route, status, began.elapsed());
+        if lines.answered(response.request(), status.as_u16() < 400) {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         if let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) {
-            let request = response.request();
-            desk.refused(problem, address_of(&desk, request), request.extensions().get().copied());
-            if matches!(problem, Problem::TooMany(_)) {
+            refused(&desk, response.request(), problem);
+            if matches!(problem, Problem::TooMany(_) | Problem::Crowded) {
                 sleep(PENANCE).await;
             }
         }
@@ -53,22 +73,39 @@ where
     }
 }
 
-fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<(), Problem> {
-    let Some(address) = address_of(desk, request) else { return Ok(()) };
-    Ok(desk.limits.check_address(route.class(), address, 1)?)
+/// The place of a request that came over a proxy's connection, which costs nothing itself.
+fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
+    let address = address_of(desk, request)?;
+    desk.limits.check_address(route.class(), address, 1)?;
+    let place = Lines::is_proxys(request).then(|| desk.accounts.hold(address.into(), Item::Connections));
+    let place = place.transpose().map_err(|_| Problem::Crowded)?;
+    match route {
+        Route::Health if request.path() == OPEN => {}
+        // The original asks for no password where it has nothing.
+        Route::Other if !request.path().starts_with("/api/") => return Err(Problem::NoEndpoint),
+        _ => guard::check_password(request, desk)?,
+    }
+    if route == Route::Other { Err(Problem::NoEndpoint) } else { Ok(place) }
 }
 
-/// What the door left to do: the budget that several phone books share. Nothing where none do, nor for what is as cheap
-/// as asking them.
-pub(crate) fn admit_shared(
-    desk: &web::Data<Desk>,
-    request: &HttpRequest,
-) -> Option<impl Future<Output = Result<(), Problem>> + use<>> {
-    desk.records.shared()?;
-    let class =
-        Some(Route::of(request.method(), request.path()).class()).filter(|class| *class != Class::Other)?;
-    let (desk, address) = (desk.clone(), address_of(desk, request)?);
-    Some(async move { desk.charge_shared(class, Payer::Address(address), 1).await })
+/// For `middleware::from_fn`, where several phone books share a Redis: charges the budget that they share. Nothing for
+/// what is as cheap as asking Redis.
+pub(crate) async fn admit_shared(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let class = Route::of(request.method(), request.path()).class();
+    let desk = request.app_data::<web::Data<Desk>>().cloned();
+    if let Some(desk) = desk.filter(|_| class != Class::Other) {
+        let charged = match address_of(&desk, request.request()) {
+            Ok(address) => desk.charge_shared(class, Payer::Address(address), 1).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = charged {
+            return Ok(request.error_response(problem));
+        }
+    }
+    next.call(request).await
 }
 
 /// Charges the request's address. For handlers, what the door could not know: how many names a batch has.
@@ -78,9 +115,17 @@ pub(crate) async fn charge(
     class: Class,
     cost: u32,
 ) -> Result<(), Problem> {
-    let Some(address) = address_of(desk, request).filter(|_| cost > 0) else { return Ok(()) };
+    if cost == 0 {
+        return Ok(());
+    }
+    let address = address_of(desk, request)?;
     desk.limits.check_address(class, address, cost)?;
     desk.charge_shared(class, Payer::Address(address), cost).await
+}
+
+/// Counts a refusal and notes it, whether or not it is the answer.
+pub(crate) fn refused(desk: &Desk, request: &HttpRequest, problem: &Problem) {
+    desk.refused(problem, address_of(desk, request).ok(), request.extensions().get().copied());
 }
 
 /// The request is about this name, should it end in the audit log.
@@ -90,6 +135,72 @@ pub(crate) fn concerns(desk: &Desk, request: &HttpRequest, name: &str) {
     }
 }
 
-fn address_of(desk: &Desk, request: &HttpRequest) -> Option<IpAddr> {
-    Some(client_address(request.peer_addr()?, request.headers(), &desk.trusted_proxies))
+/// Where the client really is.
+///
+/// # Errors
+/// A trusted proxy does not say it in a way that can be read, or the connection is gone.
+pub(crate) fn address_of(desk: &Desk, request: &HttpRequest) -> Result<IpAddr, Problem> {
+    let peer = request.peer_addr().ok_or(Problem::CutOff)?;
+    client_address(peer, request.headers(), &desk.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Server, config::Password};
+    use std::{
+        io::{Read, Write},
+        net::{SocketAddr, TcpStream},
+    };
+
+    /// Status, and everything that was answered.
+    fn ask(addr: SocketAddr, method: &str, path: &str, more: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap();
+        (status, answer)
+    }
+
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+    #[test]
+    fn nothing_but_health_is_served_without_the_password() {
+        let password = Some(Password::new("secret"));
+        for compat in [false, true] {
+            let listen = ([127, 0, 0, 1], 0).into();
+            let config = Config {
+                listen,
+                limits: crate::Rates::OFF,
+                compat,
+                password: password.clone(),
+                ..Config::default()
+            };
+            let running = Server::build(config).unwrap().spawn().unwrap();
+            let addr = running.addr();
+            let all = Route::ALL
+                .into_iter()
+                .flat_map(|route| route.examples().iter().map(move |path| (route, *path)));
+            for (route, path) in all {
+                for method in METHODS {
+                    let open = match (route, method) {
+                        // The original's cross-origin answer, which serves nothing.
+                        (_, "OPTIONS") if compat => 204,
+                        (Route::Health, "GET" | "HEAD") if path == OPEN => 200,
+                        (Route::Health, _) if path == OPEN => 404,
+                        (Route::Other, _) if !path.starts_with("/api/") => 404,
+                        _ => 401,
+                    };
+                    assert_eq!(ask(addr, method, path, "").0, open, "{method} {path}");
+                    if open == 401 {
+                        let right = "x-fyteclub-password: secret\r\n";
+                        let (_, answer) = ask(addr, method, path, right);
+                        assert!(!answer.contains("Authentication required"), "{method} {path}: {answer}");
+                    }
+                }
+            }
+        }
+    }
 }

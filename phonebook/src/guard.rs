@@ -3,67 +3,22 @@
 //! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
 //! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
 
-use crate::{clock::Moment, desk::Desk, entrance, problem::Problem};
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use crate::{clock::Moment, desk::Desk, live::Greetings, problem::Problem};
+use actix_web::{HttpRequest, web};
 use fyteclub_proto::{
     id::{self, PeerId},
     limit::{self, KEY_CHANGES_MAX},
-    phonebook::{HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
+    phonebook::{self, HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
 
 /// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
 pub(crate) const COMPAT_KEY_MAX: usize = 2048;
 
-/// Proof that the request may be answered. A handler that does not take one is open to everybody.
-pub(crate) struct Admitted;
-
-impl FromRequest for Admitted {
-    type Error = Problem;
-    type Future = Admission;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let desk =
-            request.app_data::<web::Data<Desk>>().expect("the server shares its desk with every route");
-        match admit(request, desk) {
-            Ok(()) => match entrance::admit_shared(desk, request) {
-                Some(charged) => Admission::Asking(Box::pin(charged)),
-                None => Admission::Known(Some(Ok(()))),
-            },
-            refused => Admission::Known(Some(refused)),
-        }
-    }
-}
-
-/// Known at once, unless budgets are shared.
-pub(crate) enum Admission {
-    Known(Option<Result<(), Problem>>),
-    Asking(Pin<Box<dyn Future<Output = Result<(), Problem>>>>),
-}
-
-impl Future for Admission {
-    type Output = Result<Admitted, Problem>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Self::Known(admitted) => {
-                Poll::Ready(admitted.take().expect("polled after its end").map(|()| Admitted))
-            }
-            Self::Asking(asking) => asking.as_mut().poll(cx).map_ok(|()| Admitted),
-        }
-    }
-}
-
-fn admit(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
+/// Whether the request brings the password, where there is one.
+pub(crate) fn check_password(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
     let Some(password) = &desk.password else { return Ok(()) };
-    if !request.uri().path().starts_with("/api/") {
-        return Ok(());
-    }
     let header = request.headers().get("x-fyteclub-password").map(|value| value.as_bytes());
     let admitted = match header {
         Some(given) => password.is(given),
@@ -84,9 +39,9 @@ pub(crate) fn signed_register(
     fields: &Map<String, Value>,
     player_name: String,
     port: u16,
-    now: Moment,
+    here: &Here<'_>,
 ) -> Result<Register, Problem> {
-    let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
+    let Seal { public_key, server, sequence, time, signature } = seal(fields, here)?;
     let visibility = visibility(fields)?;
     if player_name.starts_with(HIDDEN_PREFIX) != (visibility == Visibility::Hidden) {
         let expected = "`hidden` for a hidden name, and only for that";
@@ -97,7 +52,17 @@ pub(crate) fn signed_register(
         return Err(Problem::BadField { field: "playerName", expected });
     }
     let key_changes = key_changes(fields)?;
-    let body = Register { player_name, port, public_key, visibility, key_changes, sequence, time, signature };
+    let body = Register {
+        player_name,
+        port,
+        public_key,
+        visibility,
+        server,
+        key_changes,
+        sequence,
+        time,
+        signature,
+    };
     let changed = &body.key_changes;
     let proven = body.is_authentic() && (changed.is_empty() || KeyChange::lead(changed, &body.public_key));
     if proven { Ok(body) } else { Err(Problem::BadSignature) }
@@ -107,10 +72,10 @@ pub(crate) fn signed_register(
 pub(crate) fn signed_unregister(
     fields: &Map<String, Value>,
     player_name: String,
-    now: Moment,
+    here: &Here<'_>,
 ) -> Result<Unregister, Problem> {
-    let Seal { public_key, sequence, time, signature } = seal(fields, now)?;
-    let body = Unregister { player_name, public_key, sequence, time, signature };
+    let Seal { public_key, server, sequence, time, signature } = seal(fields, here)?;
+    let body = Unregister { player_name, public_key, server, sequence, time, signature };
     if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
 }
 
@@ -135,12 +100,20 @@ fn key_changes(fields: &Map<String, Value>) -> Result<Vec<KeyChange>, Problem> {
 /// What a signature adds to an unsigned body.
 struct Seal {
     public_key: PeerId,
+    server: String,
     sequence: u64,
     time: u64,
     signature: String,
 }
 
-fn seal(fields: &Map<String, Value>, now: Moment) -> Result<Seal, Problem> {
+/// What a signed body is held against: this phone book, as itself and the request call it, and its clock.
+pub(crate) struct Here<'a> {
+    pub(crate) greetings: &'a Greetings,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) now: Moment,
+}
+
+fn seal(fields: &Map<String, Value>, here: &Here<'_>) -> Result<Seal, Problem> {
     let field = |name| fields.get(name).filter(|value| !value.is_null());
     let (Some(sequence), Some(time), Some(signature)) =
         (field("sequence"), field("time"), field("signature"))
@@ -151,11 +124,16 @@ fn seal(fields: &Map<String, Value>, now: Moment) -> Result<Seal, Problem> {
     let number = |value: &Value, field| {
         value.as_u64().ok_or(Problem::BadField { field, expected: "a whole number from 0 to 2^64-1" })
     };
+    let server = field("server").ok_or(Problem::NoServer)?;
     let time = number(time, "time")?;
-    check_time(time, now)?;
+    check_time(time, here.now)?;
+    let sequence = number(sequence, "sequence")?;
+    check_sequence(sequence, here.now)?;
+    let server = server.as_str().filter(|server| here.greetings.is_here(server, here.host));
     Ok(Seal {
         public_key: public_key.as_str().and_then(|key| key.parse().ok()).ok_or(Problem::BadSignature)?,
-        sequence: number(sequence, "sequence")?,
+        server: server.ok_or(Problem::OtherServer)?.to_owned(),
+        sequence,
         time,
         signature: signature.as_str().ok_or(Problem::BadSignature)?.to_owned(),
     })
@@ -167,6 +145,12 @@ pub(crate) fn check_time(time: u64, now: Moment) -> Result<(), Problem> {
         return Err(Problem::ClockSkew { offset });
     }
     Ok(())
+}
+
+/// A sequence near the end of the numbers would leave its key none to go on with.
+pub(crate) fn check_sequence(sequence: u64, now: Moment) -> Result<(), Problem> {
+    let ahead = phonebook::is_sequence_ahead(sequence, now.unix_millis());
+    if ahead { Err(Problem::SequenceAhead) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! | `server` | a running phone book: [`Server`], [`Handle`], [`Running`] |
 //! | `routes` | one file per verb |
 //! | `entrance`, `limits` | around every request: budgets before, counters and audit after |
+//! | `accounts` | the ledger: what each network holds and sends |
 //! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
 //! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
@@ -25,6 +26,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+mod accounts;
 mod address;
 mod audit;
 mod body;

@@ -29,6 +29,7 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
     let config = args.config()?;
     descriptors::raise_limit();
     let compat = config.compat;
+    let is_nameless = config.names.is_empty() && !config.listen.ip().to_canonical().is_loopback();
     let server = Server::build(config)?;
     let handle = server.handle();
     let scheme = if server.is_encrypted() { "https" } else { "http" };
@@ -37,6 +38,11 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
         writeln!(stdout(), "listening on {scheme}://{}", server.addr()).and_then(|()| stdout().flush())?;
         if compat {
             tracing::warn!("compatibility mode: writes are unsigned, so anybody can take over any name");
+        }
+        if is_nameless && !compat {
+            tracing::warn!(
+                "`names` is not set, so a body that was signed for another phone book can be repeated here"
+            );
         }
         if let Some(office) = server.operator_addr() {
             tracing::info!(port = office.port(), "the operator's page is served, and metrics");

@@ -51,8 +51,14 @@ pub enum Problem {
     CutOff,
     #[error("this phone book takes only signed writes: publicKey, sequence, time and signature are required")]
     Unsigned,
+    #[error(
+        "`server` is required: the host by which you know this phone book; bodies of version 1, without it, are not taken"
+    )]
+    NoServer,
     #[error("publicKey did not sign this body")]
     BadSignature,
+    #[error("sequence is more than 120 s ahead of the clock; begin at the Unix time in milliseconds")]
+    SequenceAhead,
     #[error("your clock is off by {} s", .offset.unsigned_abs().div_ceil(1000))]
     ClockSkew {
         /// Milliseconds that the signer's clock is ahead.
@@ -68,6 +74,10 @@ pub enum Problem {
     Replaced,
     #[error("there is no place for another client")]
     NoPlace,
+    #[error("too many connections are open from your address; close some")]
+    Crowded,
+    #[error("the proxy's X-Forwarded-For has no address where it should name its client")]
+    BadForwarded,
     #[error(transparent)]
     Away(#[from] Away),
     #[error(transparent)]
@@ -91,17 +101,22 @@ impl Problem {
             Self::TooSlow => "too_slow",
             Self::CutOff => "cut_off",
             Self::Unsigned => "unsigned",
+            Self::NoServer => "no_server",
             Self::BadSignature => "bad_signature",
+            Self::SequenceAhead => "sequence_ahead",
             Self::ClockSkew { .. } => "clock_skew",
             Self::TooMany(_) => "rate_limited",
             Self::OtherServer => "other_server",
             Self::NotWebSocket => "not_websocket",
             Self::Replaced => "replaced",
             Self::NoPlace => "full",
+            Self::Crowded => "too_many_connections",
+            Self::BadForwarded => "bad_forwarded",
             Self::Away(_) => "degraded",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
+            Self::Refused(Refused::TooManyNames) => "too_many_names",
             Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
         })
     }
@@ -152,8 +167,12 @@ impl ResponseError for Problem {
             Self::Password { .. } | Self::Unsigned | Self::BadSignature | Self::ClockSkew { .. } => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => StatusCode::UNAUTHORIZED,
+            Self::TooMany(_) | Self::Crowded | Self::Refused(Refused::TooManyNames) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::NoServer | Self::OtherServer | Self::Refused(Refused::BeforeStart { .. }) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::Replaced => StatusCode::CONFLICT,
             Self::NoPlace | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -170,8 +189,11 @@ impl ResponseError for Problem {
             return too_many(limited);
         }
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::NoPlace | Self::Refused(Refused::Full)) {
+        if matches!(self, Self::NoPlace | Self::Refused(Refused::Full | Refused::TooManyNames)) {
             response.insert_header((header::RETRY_AFTER, "60"));
+        }
+        if matches!(self, Self::Crowded) {
+            response.insert_header((header::RETRY_AFTER, "30"));
         }
         if matches!(self, Self::Away(_)) {
             response.insert_header((header::RETRY_AFTER, "5"));

@@ -6,7 +6,7 @@ use crate::{
     problem::Problem,
     shared::{Away, Shared},
 };
-use fyteclub_proto::id::PeerId;
+use fyteclub_proto::{id::PeerId, ledger::Count};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -82,6 +82,14 @@ impl Records {
         match self {
             Self::Own(book) => book.len(),
             Self::Shared(shared) => shared.users(),
+        }
+    }
+
+    /// Names that customers took and were refused since the start.
+    pub(crate) fn names(&self) -> Count {
+        match self {
+            Self::Own(book) => book.names(),
+            Self::Shared(shared) => shared.names(),
         }
     }
 

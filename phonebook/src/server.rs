@@ -7,14 +7,16 @@ use crate::{
     config::Config,
     desk::Desk,
     entrance,
-    io::patience::Lines,
+    io::{door, patience::Lines},
     operator, routes,
     shared::tend,
     start::{self, StartError},
     sweep::{sweep, tidy},
     tls::Certificate,
 };
-use actix_web::{App, HttpServer, dev::Service, middleware, web};
+use actix_http::{HttpService, TlsAcceptorConfig};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::{App, dev::AppConfig, middleware, web};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -27,6 +29,8 @@ use tokio::{sync::Notify, task::JoinSet};
 /// How long a stop waits for requests that are being answered.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+/// TLS handshakes under way at once, for each worker: more than several networks' share together.
+const HANDSHAKES_MAX: usize = 1024;
 /// For a request's head. Bodies have a time of their own.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// Silence after which an idle connection is closed: a lookup burst is over by then, the next heartbeat far off.
@@ -101,7 +105,7 @@ impl Server {
     /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
         let desk = Arc::new(Desk::new(&self.config, self.clock)?);
-        let lines = Arc::new(Lines::new());
+        let lines = Arc::new(Lines::new(&desk.accounts, &desk.trusted_proxies));
         let server = listen(&self.config, self.listener, self.certificate.as_ref(), &desk, &lines)?;
         let stopper = server.handle();
         let mut chores = JoinSet::new();
@@ -162,36 +166,59 @@ fn listen(
     desk: &Arc<Desk>,
     lines: &Arc<Lines>,
 ) -> io::Result<actix_web::dev::Server> {
-    let (compat, desk, lines) =
-        (config.compat, web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
-    let opened = lines.clone();
-    let server = HttpServer::new(move || {
-        let (asked, entered) = (lines.clone(), desk.clone());
-        App::new()
+    let (compat, is_shared) = (config.compat, config.redis.is_some());
+    let (desk, known) = (web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
+    let app = move || {
+        let (asked, answered, entered) = (known.clone(), known.clone(), desk.clone());
+        let app = App::new()
             .app_data(desk.clone())
-            .app_data(lines.clone())
+            .app_data(known.clone())
             .configure(routes::routes)
-            .wrap_fn(move |request, service| entrance::enter(entered.clone(), request, service))
+            .wrap(middleware::Condition::new(is_shared, middleware::from_fn(entrance::admit_shared)))
+            .wrap_fn(move |request, service| {
+                entrance::enter(entered.clone(), answered.clone(), request, service)
+            })
             .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::cross_origin)))
             .wrap_fn(move |request, service| {
                 asked.asked(&request);
-                service.call(request)
-            })
-    })
-    .on_connect(move |stream, data| opened.opened(stream, data))
-    .workers(config.workers)
-    .max_connections(config.max_connections.div_ceil(config.workers))
-    .client_request_timeout(HEAD_TIME_MAX)
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(STOP_TIME_MAX.as_secs())
-    .disable_signals()
-    .tls_handshake_timeout(HANDSHAKE_TIME_MAX);
+                actix_web::dev::Service::call(service, request)
+            });
+        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        map_config(app, |()| AppConfig::default())
+    };
+    actix_tls::accept::max_concurrent_tls_connect(HANDSHAKES_MAX);
+    let server = actix_web::dev::Server::build()
+        .workers(config.workers)
+        .max_concurrent_connections(config.max_connections.div_ceil(config.workers))
+        .shutdown_timeout(STOP_TIME_MAX.as_secs())
+        .disable_signals();
+    let stopping = server.graceful_shutdown_signal();
+    let lines = Arc::clone(lines);
+    let certificate = certificate.map(|certificate| certificate.server()).transpose();
+    let certificate = certificate.map_err(io::Error::from)?;
+    macro_rules! http {
+        () => {{
+            let stopping = stopping.clone();
+            HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_TIME_MAX)
+                .client_disconnect_timeout(Duration::from_secs(1))
+                .on_connect_ext(door::on_connect)
+                .finish(app())
+        }};
+    }
     let server = match certificate {
-        Some(certificate) => {
-            server.listen_rustls_0_23(listener, certificate.server().map_err(io::Error::from)?)?
-        }
-        None => server.listen(listener)?,
+        Some(certificate) => server.listen("phonebook", listener, move || {
+            let tls = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIME_MAX);
+            let http = http!().rustls_0_23_with_config(certificate.clone(), tls);
+            door::guarded(Arc::clone(&lines), true, http)
+        })?,
+        None => server
+            .listen("phonebook", listener, move || door::guarded(Arc::clone(&lines), false, http!().tcp()))?,
     };
     Ok(server.run())
 }

@@ -4,6 +4,9 @@ use crate::{condition::Trouble, desk::Desk, limits, metrics};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
+/// How often the number of users is counted that anybody is told.
+const COUNT: Duration = Duration::from_secs(600);
+
 /// Runs until dropped.
 pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
     // What is in Redis goes by itself.
@@ -25,16 +28,21 @@ pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
     }
 }
 
-/// What must happen more often: whole budgets are forgotten, and the counters' rates sampled. Runs until dropped.
+/// What happens at other times: whole budgets are forgotten, the counters' rates sampled, users counted. Runs until dropped.
 pub(crate) async fn tidy(desk: Arc<Desk>) {
     let mut budgets = interval(limits::SWEEP);
     let mut samples = interval(metrics::PACE);
-    for ticks in [&mut budgets, &mut samples] {
+    let mut counts = interval(COUNT);
+    for ticks in [&mut budgets, &mut samples, &mut counts] {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
         tokio::select! {
-            _ = budgets.tick() => desk.limits.forget_idle(),
+            _ = budgets.tick() => {
+                desk.limits.forget_idle();
+                desk.accounts.forget_whole();
+            }
+            _ = counts.tick() => desk.count_users(),
             _ = samples.tick() => desk.metrics.sample(desk.now().steady),
         }
     }

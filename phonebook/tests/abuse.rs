@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DEADLINE, Phonebook, answer, compat, local, serve, signed};
+use common::{DEADLINE, Phonebook, answer, compat, eventually, local, serve, signed};
 use fyteclub_phonebook::{Config, Rates};
 use serde_json::json;
 use std::{
@@ -288,7 +288,8 @@ fn connections(wanted: usize) -> usize {
 
 #[test]
 fn ten_thousand_idle_connections_starve_nobody_and_are_cut_off() {
-    let phonebook = signed();
+    // Of a great many addresses.
+    let phonebook = serve(Config { max_connections_per_address: Some(20_000), ..local() });
     let idle: Vec<_> = (0..connections(10_000)).map(|_| phonebook.connect()).collect();
     let player = common::Player::new(1);
     for sequence in 1..=50 {
@@ -302,6 +303,80 @@ fn ten_thousand_idle_connections_starve_nobody_and_are_cut_off() {
         assert!(!is_cut_off(stream).starts_with("HTTP/1.1 2"));
     }
     is_well(&phonebook);
+}
+
+#[test]
+fn one_address_does_not_hold_every_connection() {
+    let phonebook = serve(Config { max_connections: 64, ..local() });
+    let mut held: Vec<_> = (0..70)
+        .map(|_| {
+            let mut stream = phonebook.connect();
+            let _ = stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n");
+            stream
+        })
+        .collect();
+    for _ in 0..5 {
+        assert_eq!(phonebook.get_from("127.0.0.2", "/health").status, 200);
+    }
+    let statuses = held.iter_mut().map(|stream| {
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).unwrap();
+        String::from_utf8(start.to_vec()).unwrap()
+    });
+    let refused = statuses.filter(|status| status == "HTTP/1.1 429").count();
+    assert_eq!(refused, 70 - 16, "a quarter of the connections is its share");
+    assert_eq!(phonebook.ledger("connections").1, 54);
+    // Who leaves makes room.
+    drop(held);
+    eventually("there is room again", || phonebook.get("/health").status == 200);
+}
+
+#[test]
+fn behind_a_proxy_each_client_has_a_share_of_its_own() {
+    let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let phonebook = serve(Config {
+        max_connections: 400,
+        max_connections_per_address: Some(2),
+        trusted_proxies,
+        ..local()
+    });
+    let slow: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stream = phonebook.connect();
+            let head = "POST /api/register HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\
+                        Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let from = |address: &str| {
+        let from = format!("X-Forwarded-For: {address}");
+        phonebook.request("GET", "/health", &[&from], "")
+    };
+    eventually("its share is used up", || phonebook.ledger("connections").1 >= 48);
+    from("192.0.2.1").is_problem(429, "too_many_connections");
+    assert_eq!(from("192.0.2.2").status, 200);
+    drop(slow);
+    eventually("there is room again", || from("192.0.2.1").status == 200);
+}
+
+#[test]
+fn an_unreadable_forwarded_address_is_refused() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let phonebook = serve(Config { trusted_proxies, ..local() });
+    for unreadable in ["unknown", "203.0.113.5, unknown", "", "203.0.113.5, \u{e9}", "_hidden"] {
+        let header = format!("X-Forwarded-For: {unreadable}");
+        for (method, path) in
+            [("GET", "/health"), ("GET", "/api/lookup/A@B"), ("POST", "/api/register"), ("GET", "/api/live")]
+        {
+            phonebook.request(method, path, &[&header], "").is_problem(400, "bad_forwarded");
+        }
+    }
+    assert_eq!(
+        phonebook.request("GET", "/health", &["X-Forwarded-For: unknown, 203.0.113.5"], "").status,
+        200
+    );
+    assert_eq!(phonebook.get("/health").status, 200, "the proxy itself");
 }
 
 #[test]

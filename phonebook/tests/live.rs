@@ -4,13 +4,14 @@
 
 mod common;
 
-use common::{Player, json, live::Client, local, now, serve, signed};
+use common::{Player, SERVER, json, live::Client, local, now, serve, signed};
+use futures::SinkExt;
 use fyteclub_phonebook::Config;
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
     knock::{Callee, Knock},
-    letter::Topic,
+    letter::{Letter, Topic},
     limit::{INTRODUCTIONS_MAX, LIVE_MESSAGE_MAX},
     phonebook::{
         Register, Visibility, hidden_name,
@@ -60,7 +61,7 @@ async fn a_name_is_called_by_who_does_not_know_its_key() {
     let mut alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
     for (name, visibility) in [("Bob Birch@Omega", Visibility::Contacts), (&*hidden(), Visibility::Hidden)] {
-        let body = Register::signed(name, 7, visibility, 1, now(), &bob.key);
+        let body = Register::signed(name, 7, visibility, SERVER, 1, now(), &bob.key);
         assert_eq!(phonebook.register(json(&body)).status, 200);
         let callee = Callee::Name(name.to_owned());
         alice.introduce_by(callee.clone(), &bob.id(), ONE).await;
@@ -326,21 +327,30 @@ async fn who_does_not_greet_is_sent_away() {
 #[tokio::test]
 async fn who_does_not_read_is_cut_off_and_others_are_served() {
     let phonebook = signed();
-    let mut deaf = Client::greeted(&phonebook, 1).await;
-    let mut writer = Client::greeted(&phonebook, 2).await;
+    let mut deaf = Client::connect_small(&phonebook, 1).await.greet().await;
     let to = deaf.id();
-    // More than the kernel keeps for a connection, on both ends.
-    let letter = writer.letter(&to, Topic::Note);
-    let note = json(&Say::Note { to, letter });
-    for _ in 0..60_000 {
-        writer.send(Message::text(note.clone())).await;
+    let mut writers = Vec::new();
+    for seed in 2..=250 {
+        let from = format!("127.0.0.{}", seed / 16 + 1);
+        writers.push(Client::connect_from(&phonebook, seed, &from).await.greet().await);
+    }
+    // More than the kernel keeps for a connection, on both ends, and as much as is read of each at once.
+    for writer in &mut writers {
+        let letter = Letter::seal(&writer.key, &to, Topic::Note, &[7; 800], [7; 32].into()).unwrap();
+        let note = json(&Say::Note { to, letter });
+        for _ in 0..240 {
+            writer.send(Message::text(note.clone())).await;
+        }
+    }
+    for writer in &mut writers {
+        assert_eq!(writer.settled().await, []);
     }
     // And for twice as long as a full queue may stay as it is: on a busy machine the kernel goes on finding room.
-    let filled = Instant::now();
+    let (filled, mut writer) = (Instant::now(), writers.remove(0));
     while filled.elapsed() < Duration::from_secs(10) {
-        writer.send(Message::text(note.clone())).await;
+        writer.note(&to).await;
+        assert_eq!(writer.settled().await, []);
     }
-    assert_eq!(writer.settled().await, []);
     deaf.is_cut_off().await;
     let mut again = Client::greeted(&phonebook, 1).await;
     writer.note(&to).await;
@@ -349,7 +359,7 @@ async fn who_does_not_read_is_cut_off_and_others_are_served() {
 
 #[tokio::test]
 async fn there_are_so_many_places_and_each_is_free_again() {
-    let phonebook = serve(Config { max_sockets: 2, ..local() });
+    let phonebook = serve(Config { max_sockets: 2, max_sockets_per_address: Some(9), ..local() });
     let _alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
     let mut carol = Client::connect(&phonebook, 3).await;
@@ -358,6 +368,37 @@ async fn there_are_so_many_places_and_each_is_free_again() {
     bob.is_cut_off().await;
     // Its place is free by the time the connection is gone.
     Client::greeted(&phonebook, 3).await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_places_and_others_theirs() {
+    let phonebook = serve(Config { max_sockets_per_address: Some(2), ..local() });
+    let mut alice = Client::greeted(&phonebook, 1).await;
+    let _bob = Client::greeted(&phonebook, 2).await;
+    let mut carol = Client::connect(&phonebook, 3).await;
+    assert_eq!(carol.closes_for(CloseReason::Limited).await, "retry_after:30");
+    let mut other = Client::connect_from(&phonebook, 4, "127.0.0.2").await;
+    other.challenge().await;
+    alice.socket.close(None).await.unwrap();
+    alice.is_cut_off().await;
+    Client::greeted(&phonebook, 3).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_floods_is_read_at_its_rate() {
+    const FRAMES: u32 = 320;
+    let phonebook = signed();
+    let mut flooder = Client::greeted(&phonebook, 1).await;
+    let began = Instant::now();
+    for _ in 0..FRAMES {
+        flooder.socket.feed(Message::Ping(Vec::new().into())).await.unwrap();
+    }
+    flooder.socket.flush().await.unwrap();
+    // Every one is read in the end, but no sooner than the burst and the rate allow.
+    flooder.settled().await;
+    let least = Duration::from_secs(1).mul_f64(f64::from(FRAMES - 250) / 50.0);
+    assert!(began.elapsed() > least.mul_f64(0.9), "{:?}", began.elapsed());
+    assert!(phonebook.ledger("messages").0 >= u64::from(FRAMES));
 }
 
 #[tokio::test]

@@ -226,7 +226,7 @@ fn what_is_said_in_a_poll_is_judged_as_over_a_socket() {
 
 #[test]
 fn polls_take_places_and_a_stop_is_their_answer() {
-    let phonebook = serve(Config { max_sockets: 1, ..local() });
+    let phonebook = serve(Config { max_sockets: 1, max_sockets_per_address: Some(9), ..local() });
     let (alice, bob) = (Player::new(1), Player::new(2));
     heard(&poll(&phonebook, &alice, 1, Duration::ZERO, &[]));
     let refusal = poll(&phonebook, &bob, 1, Duration::ZERO, &[]);
@@ -254,4 +254,21 @@ fn a_first_poll_takes_a_place_and_costs_as_much_as_a_socket() {
     (2..20).for_each(|sequence| {
         heard(&poll(&phonebook, &players[0], sequence, Duration::ZERO, &[]));
     });
+}
+
+#[test]
+fn what_is_said_in_polls_is_charged_to_the_address() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    let say = vec![Say::Here; 800];
+    let began = Instant::now();
+    // Four thousand at once, and five hundred a second.
+    let refusal = (1..100)
+        .map(|sequence| poll(&phonebook, &alice, sequence, Duration::ZERO, &say))
+        .find(|answer| answer.status != 200);
+    let refusal = refusal.expect("a bound");
+    refusal.is_problem(429, "rate_limited");
+    assert!(refusal.header("retry-after").is_some());
+    let most = 4000 + 500 * (began.elapsed().as_secs() + 1);
+    let (charged, refused) = phonebook.ledger("messages");
+    assert!(charged <= most && refused == 1, "{charged} of {most}");
 }

@@ -120,6 +120,8 @@ fn its_log_names_nobody_whatever_is_refused() {
         "1/h burst 3",
         "--max-records",
         "2",
+        "--max-names-per-address",
+        "2",
     ]);
     let mut process = Process::start(command.env("RUST_LOG", "info").arg("--audit").arg(&audit));
     let ask = |method: &str, path: &str, body: &str| {

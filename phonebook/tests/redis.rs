@@ -5,8 +5,8 @@
 mod common;
 
 use common::{
-    DEADLINE, Phonebook, Player, Response, eventually, json, live::Client, local, now, redis_server::Redis,
-    serve,
+    DEADLINE, Phonebook, Player, Response, SERVER, eventually, json, live::Client, local, now,
+    redis_server::Redis, serve,
 };
 use fyteclub_phonebook::{Config, Rates};
 use fyteclub_proto::{
@@ -90,7 +90,9 @@ fn a_hijack_and_a_replay_are_refused_by_all_also_by_one_that_has_just_started() 
     for phonebook in [&one, &other] {
         phonebook.register(&captured).is_problem(409, "stale_sequence");
         phonebook.register(json(&mallory.register(ALICE, 9))).is_problem(409, "name_taken");
-        phonebook.unregister(json(&mallory.unregister(ALICE, 9))).is_problem(409, "name_taken");
+        let nothing = r#"{"success":true,"existed":false}"#;
+        phonebook.unregister(json(&mallory.unregister(ALICE, 9))).is(200, nothing);
+        assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
     }
     // Signed before this one started, and known not to be repeated.
     assert_eq!(one.register(&late).status, 200);
@@ -128,6 +130,32 @@ fn budgets_are_shared() {
     one.register(json(&alice.register(ALICE, 3))).is_problem(429, "rate_limited");
 }
 
+#[test]
+fn names_of_one_address_are_bounded_at_all_phone_books() {
+    let Some(redis) = Redis::start() else { return };
+    let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let config = Config { max_names_per_address: Some(2), trusted_proxies, ..config(&redis) };
+    let (one, other) = (open_with(config.clone()), open_with(config));
+    let register = |book: &Phonebook, from: &str, number: u8, sequence| {
+        let headers = ["Content-Type: application/json", &format!("X-Forwarded-For: {from}")];
+        let body = json(&Player::new(number).register(&format!("Player {number}@Omega"), sequence));
+        book.request("POST", "/api/register", &headers, body)
+    };
+    assert_eq!(register(&one, "192.0.2.1", 1, 1).status, 200);
+    assert_eq!(register(&other, "192.0.2.1", 2, 1).status, 200);
+    for book in [&one, &other] {
+        register(book, "192.0.2.1", 3, 1).is_problem(429, "too_many_names");
+    }
+    assert_eq!(register(&other, "192.0.2.1", 1, 2).status, 200, "a name that is held is renewed");
+    // Who moves makes room, and where there is none, the old place goes on holding the name.
+    assert_eq!(register(&one, "192.0.2.2", 1, 3).status, 200);
+    assert_eq!(register(&other, "192.0.2.1", 3, 1).status, 200);
+    assert_eq!(register(&one, "192.0.2.1", 1, 4).status, 200);
+    register(&one, "192.0.2.1", 4, 1).is_problem(429, "too_many_names");
+    assert_eq!(register(&one, "192.0.2.2", 4, 1).status, 200);
+    register(&one, "192.0.2.2", 5, 1).is_problem(429, "too_many_names");
+}
+
 #[tokio::test]
 async fn two_at_two_phone_books_are_introduced() {
     let Some(redis) = Redis::start() else { return };
@@ -141,7 +169,7 @@ async fn two_at_two_phone_books_are_introduced() {
     bob.candidates(&a, ONE).await;
     assert!(matches!(alice.hear().await, Hear::Candidates { from, attempt: ONE, .. } if from == b));
     // By a name that no stranger finds.
-    let body = Register::signed("Bob Birch@Omega", 7, Visibility::Contacts, 1, now(), &bob.key);
+    let body = Register::signed("Bob Birch@Omega", 7, Visibility::Contacts, SERVER, 1, now(), &bob.key);
     assert_eq!(other.register(json(&body)).status, 200);
     introduced(&mut alice, &mut bob, Callee::Name("Bob Birch@Omega".into()), TWO).await;
     bob.note(&a).await;
@@ -305,7 +333,7 @@ fn a_spoiled_key_spoils_nothing_else() {
     let alice = Player::new(1);
     assert_eq!(one.register(json(&alice.register(ALICE, 1))).status, 200);
     let mut connection = redis.connection();
-    let records: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc1:n*").query(&mut connection).unwrap();
+    let records: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc2:n*").query(&mut connection).unwrap();
     let () = redis::cmd("SET").arg(&records[0]).arg("x").query(&mut connection).unwrap();
     assert_eq!(one.lookup(ALICE_PATH).status, 404);
     assert_eq!(code(&one.register(json(&alice.register(ALICE, 2)))), (503, "degraded".into()));
@@ -343,7 +371,7 @@ async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
     let limits = Rates::default();
     let one = open_with(Config { redis: place, limits, ..config(&redis) });
     let alice = Client::greeted(&one, 1).await;
-    let body = Register::signed(ALICE, 4321, Visibility::Contacts, 1, now(), &alice.key);
+    let body = Register::signed(ALICE, 4321, Visibility::Contacts, SERVER, 1, now(), &alice.key);
     assert_eq!(one.register(json(&body)).status, 200);
     assert_eq!(one.lookup(ALICE_PATH).status, 404);
 
@@ -352,9 +380,9 @@ async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
     let mut all = keys.concat();
     let mut records = 0;
     for key in keys {
-        if key.starts_with(b"fc1:n") {
+        if key.starts_with(b"fc2:n") {
             let record: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut connection).unwrap();
-            assert_eq!(record.len(), 49, "no address");
+            assert_eq!(record.len(), 53, "no address");
             records += 1;
         } else {
             assert!(!key.windows(4).any(|part| part == [127, 0, 0, 1]));
@@ -380,12 +408,12 @@ async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
     let key = alice.id();
     reaches(&mut bob, &mut alice, &key).await;
     let mut connection = redis.connection();
-    let seats: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc1:p*").query(&mut connection).unwrap();
+    let seats: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc2:p*").query(&mut connection).unwrap();
     for seat in seats {
         let seat: Vec<u8> = redis::cmd("GET").arg(seat).query(&mut connection).unwrap();
         let instance = u64::from_be_bytes(seat[..8].try_into().unwrap());
         for nonsense in [&b"{"[..], &[0xff; 100_000], br#"{"moved":{"key":"x","client":-1}}"#] {
-            let inbox = format!("fc1:i:{instance:016x}");
+            let inbox = format!("fc2:i:{instance:016x}");
             let () = redis::cmd("RPUSH").arg(inbox).arg(nonsense).query(&mut connection).unwrap();
         }
     }
@@ -393,7 +421,7 @@ async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
 
     // The inbox of one that is gone: nobody takes anything out, and no more than so much goes in.
     let seats = |connection: &mut redis::Connection| {
-        redis::cmd("KEYS").arg("fc1:p*").query::<Vec<Vec<u8>>>(connection).unwrap()
+        redis::cmd("KEYS").arg("fc2:p*").query::<Vec<Vec<u8>>>(connection).unwrap()
     };
     let before = seats(&mut connection);
     let dora = Client::greeted(&one, 4).await;
@@ -402,7 +430,7 @@ async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
     let seat = after().into_iter().find(|seat| !before.contains(seat)).unwrap();
     let mut nobody = vec![0u8; 16];
     nobody[7] = 0xff;
-    let (dead, waiting) = ("fc1:i:00000000000000ff", vec!["x"; 4096]);
+    let (dead, waiting) = ("fc2:i:00000000000000ff", vec!["x"; 4096]);
     let () = redis::cmd("SET").arg(seat).arg(nobody).query(&mut connection).unwrap();
     let () = redis::cmd("RPUSH").arg(dead).arg(waiting).query(&mut connection).unwrap();
     bob.note(&dora.id()).await;

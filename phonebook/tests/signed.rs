@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{Player, eventually, json, local, now, serve, signed};
+use common::{Player, SERVER, compat, eventually, json, local, now, serve, signed};
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, config::Password};
-use fyteclub_proto::{id::PeerId, phonebook::Register};
+use fyteclub_proto::{
+    id::PeerId,
+    phonebook::{Register, Unregister, Visibility, live::Poll},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -38,9 +41,54 @@ fn another_key_cannot_take_a_name() {
 fn another_key_cannot_end_a_registration() {
     let phonebook = signed();
     phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
-    phonebook.unregister(json(&Player::new(2).unregister(ALICE, 99))).is_problem(409, "name_taken");
     phonebook.unregister(json!({"playerName": ALICE})).is_problem(401, "unsigned");
     assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
+}
+
+#[test]
+fn who_is_no_owner_ends_nothing_and_learns_nothing() {
+    let (phonebook, mallory) = (signed(), Player::new(2));
+    phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
+    let nothing = r#"{"success":true,"existed":false}"#;
+    for (name, sequence) in [(ALICE, 1), ("Nobody Known@Omega", 1), (ALICE, 2)] {
+        phonebook.unregister(json(&mallory.unregister(name, sequence))).is(200, nothing);
+    }
+    assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
+}
+
+#[test]
+fn nobody_is_told_the_exact_number_of_users() {
+    let phonebook = signed();
+    for number in 1..=19 {
+        let name = format!("Player {number}@Omega");
+        phonebook.register(json(&Player::new(number).register(&name, 1))).is(200, DONE);
+        assert_eq!(phonebook.told_users(), 0, "counted rarely, and in whole tens");
+    }
+    assert_eq!(phonebook.get("/api/status").json()["activeUsers"], 0);
+    assert_eq!(phonebook.active_users(), 19);
+}
+
+#[test]
+fn one_address_holds_its_share_of_names() {
+    let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let phonebook = serve(Config { max_names_per_address: Some(2), trusted_proxies, ..local() });
+    let register = |from: &str, number: u8, sequence| {
+        let headers = ["Content-Type: application/json", &format!("X-Forwarded-For: {from}")];
+        let body = json(&Player::new(number).register(&format!("Player {number}@Omega"), sequence));
+        phonebook.request("POST", "/api/register", &headers, body)
+    };
+    for home in ["192.0.2.1", "2001:db8:1::1"] {
+        let first = if home.contains('.') { 1 } else { 11 };
+        register(home, first, 1).is(200, DONE);
+        register(home, first + 1, 1).is(200, DONE);
+        let refusal = register(home, first + 2, 1);
+        refusal.is_problem(429, "too_many_names");
+        assert!(refusal.header("retry-after").is_some());
+        register(home, first, 2).is(200, DONE);
+    }
+    register("2001:db8:1:ffff::1", 13, 1).is_problem(429, "too_many_names");
+    register("192.0.2.2", 3, 1).is(200, DONE);
+    assert_eq!(phonebook.ledger("names"), (5, 3));
 }
 
 #[test]
@@ -132,6 +180,7 @@ fn a_signature_covers_every_field() {
         Register { player_name: "Bob Ashe@Gilgamesh".to_owned(), ..body.clone() },
         Register { public_key: Player::new(2).register(ALICE, 1).public_key, ..body.clone() },
         Register { sequence: 2, ..body.clone() },
+        Register { visibility: Visibility::Contacts, ..body.clone() },
         Register { time: body.time + 1, ..body.clone() },
         Register { signature: "AAAA".to_owned(), ..body.clone() },
     ] {
@@ -141,6 +190,55 @@ fn a_signature_covers_every_field() {
     let crossed = Register { signature: end.signature, ..body.clone() };
     phonebook.register(json(&crossed)).is_problem(401, "bad_signature");
     phonebook.register(json(&body)).is(200, DONE);
+}
+
+#[test]
+fn a_body_for_another_server_is_refused() {
+    let names = vec!["book.example".to_owned()];
+    let named = serve(Config { names, ..local() });
+    let key = &Player::new(1).0;
+    for (phonebook, right) in [(&signed(), SERVER), (&named, "book.example")] {
+        let register = |server| Register::signed(ALICE, 7777, Visibility::Listed, server, now(), now(), key);
+        let unregister = |server| Unregister::signed(ALICE, server, now(), now(), key);
+        phonebook.register(json(&register("evil.example"))).is_problem(401, "other_server");
+        phonebook.unregister(json(&unregister("evil.example"))).is_problem(401, "other_server");
+        // Whoever repeats a body writes the request around it.
+        if phonebook.addr == named.addr {
+            let headers = ["Content-Type: application/json", "Host: evil.example"];
+            let body = json(&register("evil.example"));
+            assert_ne!(phonebook.request("POST", "/api/register", &headers, body).status, 200);
+        }
+        phonebook.register(json(&register(right))).is(200, DONE);
+        phonebook.unregister(json(&unregister(right))).is(200, r#"{"success":true,"existed":true}"#);
+    }
+}
+
+#[test]
+fn a_body_of_version_1_is_refused_by_its_code() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    let without = |body: Value| {
+        let mut body = body;
+        body.as_object_mut().unwrap().remove("server");
+        body
+    };
+    let register = without(serde_json::to_value(alice.register(ALICE, 1)).unwrap());
+    let unregister = without(serde_json::to_value(alice.unregister(ALICE, 2)).unwrap());
+    phonebook.register(&register).is_problem(401, "no_server");
+    phonebook.unregister(&unregister).is_problem(401, "no_server");
+    // Compatibility mode looks at no signature.
+    compat().register(&register).is(200, DONE);
+}
+
+#[test]
+fn a_sequence_ahead_of_the_clock_is_refused() {
+    let (phonebook, alice) = (signed(), Player::new(1));
+    for ahead in [u64::MAX, u64::MAX - 1, now() + 180_000] {
+        phonebook.register(json(&alice.register(ALICE, ahead))).is_problem(400, "sequence_ahead");
+        phonebook.unregister(json(&alice.unregister(ALICE, ahead))).is_problem(400, "sequence_ahead");
+        let poll = Poll::signed(SERVER, ahead, now(), Duration::ZERO, &[], &alice.0);
+        phonebook.send("POST", "/api/live", json(&poll)).is_problem(400, "sequence_ahead");
+    }
+    phonebook.register(json(&alice.register(ALICE, now() + 90_000))).is(200, DONE);
 }
 
 #[test]

@@ -49,6 +49,10 @@ fn serve(files: &TlsFiles) -> Running {
 
 /// A connection whose server proved to have `trusted`.
 fn connect(addr: SocketAddr, trusted: &Pair) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    handshake(TcpStream::connect(addr)?, trusted)
+}
+
+fn handshake(tcp: TcpStream, trusted: &Pair) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -57,7 +61,6 @@ fn connect(addr: SocketAddr, trusted: &Pair) -> io::Result<StreamOwned<ClientCon
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let tcp = TcpStream::connect(addr)?;
     tcp.set_read_timeout(Some(DEADLINE))?;
     let name = ServerName::try_from("localhost").unwrap();
     let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
@@ -91,6 +94,26 @@ fn https_is_served_and_plain_http_is_not() {
     let mut bytes = Vec::new();
     let _ = plain.read_to_end(&mut bytes);
     assert!(!bytes.starts_with(b"HTTP/1.1 200"));
+}
+
+#[test]
+fn silent_handshakes_of_one_address_keep_nobody_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, pair) = (files(directory.path()), pair());
+    write(&files, &pair);
+    let config = Config { tls: Some(files), workers: 1, max_connections_per_address: Some(1000), ..local() };
+    let phonebook = common::serve(config);
+    // More than a worker shakes hands with at once; each has five seconds.
+    let silent: Vec<_> = (0..300).map(|_| phonebook.connect()).collect();
+    let began = Instant::now();
+    let mut tls = handshake(phonebook.connect_from("127.0.0.2"), &pair).unwrap();
+    tls.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    let _ = tls.read_to_string(&mut text);
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(began.elapsed().as_secs() < 4, "{:?}", began.elapsed());
+    eventually("the others are refused", || phonebook.ledger("handshakes").1 == 300 - 64);
+    drop(silent);
 }
 
 #[test]

@@ -34,6 +34,16 @@ pub const EXT_KEY_BYTES_MAX: usize = 64;
 /// eight times of what comes, so this is also what a stranger can make a daemon hold for a moment.
 pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How long a signed appearance may be on its way without a byte of it moving, and the slowest rate in bytes a second at
+/// which it may move: an eighth of the lowest limit ([`crate::pace::RATE_MIN`]), which several streams may share.
+pub const DOCUMENT_STALL: Duration = Duration::from_secs(30);
+pub const DOCUMENT_RATE_MIN: u64 = 2 * 1024;
+
+/// How long an appearance of so many bytes may be on its way at the most.
+pub const fn document_time(bytes: u64) -> Duration {
+    DOCUMENT_STALL.saturating_add(Duration::from_secs(bytes / DOCUMENT_RATE_MIN))
+}
+
 /// Longest JSON file of a mod, and all of one mod together, in bytes.
 pub const MOD_JSON_MAX: u64 = 4 * 1024 * 1024;
 pub const MOD_JSON_TOTAL_MAX: u64 = 32 * 1024 * 1024;
@@ -122,6 +132,20 @@ pub const DAEMON_LEDGER: &[Row] = &[
         each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
         all: Some(Allowance::each_second(16, 256)),
     },
+    // Links of one contact that have not greeted: it dials again before its last try is over, and no oftener.
+    Row { item: Item::Greetings, each: Allowance::Held(4), all: None },
+    // Looks of one contact that are asked for: a change of clothes and what follows it at once, then one in 5 s.
+    Row {
+        item: Item::Documents,
+        each: Allowance::Rate { burst: 8, amount: 1, period: Duration::from_secs(5) },
+        all: None,
+    },
+    // Sealed documents that one contact has asked for and not read: one of the longest at a time.
+    Row {
+        item: Item::Unread,
+        each: Allowance::Held(APPEARANCE_BYTES_MAX as u64),
+        all: Some(Allowance::Held(16 * APPEARANCE_BYTES_MAX as u64)),
+    },
     // Handshakes that have not ended. At the rate of newcomers each has a second before it is pushed out, and friends
     // behind one carrier's address may come at once.
     Row { item: Item::Handshakes, each: Allowance::Held(32), all: Some(Allowance::Held(256)) },
@@ -150,4 +174,27 @@ pub const STRANGERS_HANDSHAKES_MAX: usize = 224;
 
 /// What one address or network may cost a phone book. The budgets of requests are the operator's
 /// (`docs/decisions/0011`); what is held at once stands here.
-pub const PHONE_BOOK_LEDGER: &[Row] = &[];
+pub const PHONE_BOOK_LEDGER: &[Row] = &[
+    // Of a network: as many as a hundred players behind one address need, and too few to hold much memory, at 128 KiB for
+    // a head that does not end. Behind a trusted proxy, requests under way. The operator may choose another number.
+    Row { item: Item::Connections, each: Allowance::Held(256), all: None },
+    // Of a network, TLS that has not begun.
+    Row { item: Item::Handshakes, each: Allowance::Held(64), all: None },
+    // Of a network. The operator may choose another number.
+    Row { item: Item::Sockets, each: Allowance::Held(200), all: None },
+    // Frames of a network's sockets, and messages in its polls: 400 players who are all introduced at once.
+    Row { item: Item::Messages, each: Allowance::each_second(500, 4000), all: None },
+    // Of a customer (an IPv4 address or an IPv6 /48), those included that are only remembered for their key. The operator
+    // may choose another number.
+    Row { item: Item::Names, each: Allowance::Held(1000), all: None },
+    // Of a network, in bytes: full queues of sixty-four clients.
+    Row { item: Item::Unread, each: Allowance::Held(64 * LIVE_QUEUE_MAX as u64 * UNREAD_COST), all: None },
+];
+
+/// What a message that waits in a phone book counts for, in bytes: the longest letter and what is around it.
+pub const UNREAD_COST: u64 = 2 * 1024;
+/// Frames that one live socket may send a phone book. It is not read on before the next one is due. The callee of sixty
+/// introductions at once sends 600 within a minute.
+pub const SOCKET_FRAMES: Allowance = Allowance::each_second(50, 250);
+/// How long a phone book remembers a name for a key that registered it only once. A daemon registers every 45 s.
+pub const PIN_ONCE: Duration = Duration::from_secs(60 * 60);

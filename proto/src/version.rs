@@ -14,6 +14,9 @@ pub const LOCAL_VERSIONS: &[u16] = &[1];
 /// Version of the signed phone-book bodies; part of what is signed.
 pub const PROOF_VERSION: u8 = 1;
 
+/// The same, of registrations and unregistrations. Version 1 did not name the server that a body is for.
+pub const WRITE_PROOF_VERSION: u8 = 2;
+
 /// Version of the appearance document.
 pub const APPEARANCE_VERSION: u8 = 1;
 

@@ -12,7 +12,7 @@ mod redis_server;
 use anyhow::Context;
 use common::{
     Table, scaled,
-    town::{Process, binaries, runtime},
+    town::{self, Process, binaries, runtime},
     usage::Meter,
 };
 use ed25519_dalek::SigningKey;
@@ -65,6 +65,7 @@ fn open(programs: &std::path::Path, redis: &Redis) -> anyhow::Result<Process> {
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "1000000/s burst 1000000");
     }
+    town::uncrowded(&mut command);
     let args = ["--listen", "127.0.0.1:0", "--operator", "off", "--redis", &redis.url()];
     Process::start(command.args(args).env("RUST_LOG", "error"))
 }
@@ -154,7 +155,8 @@ fn requests(
     sequence: u64,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
     let request = |&number: &usize| {
-        let body = Register::signed(&name(number), 7777, visibility(number), sequence, now(), &keys[number]);
+        let (name, visibility, key) = (name(number), visibility(number), &keys[number]);
+        let body = Register::signed(&name, 7777, visibility, "phonebook", sequence, now(), key);
         let body = serde_json::to_string(&body)?;
         let head = "POST /api/register HTTP/1.1\r\nHost: phonebook\r\nContent-Type: application/json\r\n";
         Ok(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())

@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn soak() -> anyhow::Result<()> {
     let minutes: f64 = env_or("FYTECLUB_SOAK_MINUTES", 15.0);
-    let server = Server::ours_limited(&binaries()?)?;
+    let server = Server::ours_crowded(&binaries()?)?;
     let people = players::players(PLAYERS)?;
     let lookups: Vec<Vec<u8>> = people.iter().map(|player| players::lookup(&player.name)).collect();
     let mut noise = common::look::Noise::new(7);

@@ -56,11 +56,12 @@ impl Hostile {
         PeerId::from_bytes(self.key.verifying_key().to_bytes())
     }
 
-    /// A registration as it should be.
-    pub fn registration(&self) -> Register {
+    /// A registration as it should be, at the phone book with this URL.
+    pub fn registration(&self, phonebook: &str) -> Register {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
         let port = self.endpoint.local_addr().expect("bound").port();
-        Register::signed(self.player.as_str(), port, Visibility::Listed, now, now, &self.key)
+        let server = phonebook.rsplit('/').next().expect("the last part");
+        Register::signed(self.player.as_str(), port, Visibility::Listed, server, now, now, &self.key)
     }
 
     /// Hands a registration in.
@@ -73,7 +74,7 @@ impl Hostile {
 
     /// Moves in: from now on the phone book leads here.
     pub async fn move_in(&self, phonebook: &str) {
-        self.register(phonebook, &self.registration()).await.expect("registered");
+        self.register(phonebook, &self.registration(phonebook)).await.expect("registered");
     }
 
     /// The next who comes.

@@ -54,7 +54,7 @@ pub struct Phonebook {
 
 impl Phonebook {
     async fn open(folder: Arc<TempDir>) -> Self {
-        Self::open_as(folder, "phonebook", &[]).await
+        Self::open_as(folder, "phonebook", "127.0.0.1:0", &[]).await
     }
 
     /// One more in the same town.
@@ -64,13 +64,18 @@ impl Phonebook {
 
     /// The same, with more on its command line.
     pub async fn another_with(town: &Town, name: &str, args: &[&str]) -> Self {
-        Self::open_as(town.folder.clone(), name, args).await
+        Self::open_as(town.folder.clone(), name, "127.0.0.1:0", args).await
     }
 
-    async fn open_as(folder: Arc<TempDir>, name: &str, args: &[&str]) -> Self {
+    /// One more at this address, which knows that it is called so.
+    pub async fn another_named(town: &Town, name: &str, addr: &str) -> Self {
+        Self::open_as(town.folder.clone(), name, addr, &["--names", addr]).await
+    }
+
+    async fn open_as(folder: Arc<TempDir>, name: &str, addr: &str, args: &[&str]) -> Self {
         let log = folder.path().join(format!("{name}.stderr"));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let (addr, machine) = ("127.0.0.1:0".into(), None);
+        let (addr, machine) = (addr.to_owned(), None);
         let mut phonebook = Self { process: None, addr, args, machine, log, _folder: folder };
         phonebook.start().await;
         phonebook

@@ -462,14 +462,14 @@ async fn a_registration_counts_once() {
     let url = town.phonebook.url();
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let mallory = Hostile::new("Mal Lory@Nowhere", 201);
-    let registration = mallory.registration();
+    let registration = mallory.registration(&url);
     mallory.register(&url, &registration).await.expect("the first time");
     let replayed = mallory.register(&url, &registration).await;
     assert!(replayed.is_err(), "a replay is refused");
     // Another name under the same signature, and a name that is somebody else's.
-    let mut renamed = mallory.registration();
+    let mut renamed = mallory.registration(&url);
     renamed.player_name = "Ma Lory@Nowhere".into();
     assert!(mallory.register(&url, &renamed).await.is_err(), "the name is part of what is signed");
     let impostor = Hostile::new(alice.player.as_str(), 202);
-    assert!(impostor.register(&url, &impostor.registration()).await.is_err(), "the name is hers");
+    assert!(impostor.register(&url, &impostor.registration(&url)).await.is_err(), "the name is hers");
 }

@@ -3,8 +3,17 @@
 use fyteclub_tests::{
     Gate, Passes, Phonebook, Resident, Town,
     mods::{Mod, Written, arrived, assert_same},
+    within,
 };
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 
 /// Two who know each other only through these phone books.
 async fn pair(town: &Town, books: &[String]) -> (Resident, Resident, Written) {
@@ -75,4 +84,105 @@ async fn one_that_stops_says_when_to_come_back() {
     alice.is_introduced().await;
     bob.is_introduced().await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+}
+
+/// A phone book by hand: keeps every registration that it is handed, and answers it with a sequence of its choice.
+struct Liar {
+    url: String,
+    bodies: mpsc::UnboundedReceiver<Vec<u8>>,
+}
+
+impl Liar {
+    async fn open(newest: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (heard, bodies) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Self::serve(stream, newest, heard.clone()));
+            }
+        });
+        Self { url, bodies }
+    }
+
+    async fn serve(stream: TcpStream, newest: u64, heard: mpsc::UnboundedSender<Vec<u8>>) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let (mut first, mut length) = (String::new(), 0);
+            stream.read_line(&mut first).await?;
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await? <= 2 {
+                    break;
+                }
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().map_err(io::Error::other)?;
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await?;
+            let (status, answer) = match first.starts_with("POST /api/register") {
+                true => {
+                    heard.send(body).map_err(io::Error::other)?;
+                    let problem = format!(
+                        r#"{{"error":"the sequence must be higher","code":"stale_sequence","sequence":{newest}}}"#
+                    );
+                    ("409 Conflict", problem)
+                }
+                false => ("404 Not Found", r#"{"error":"Endpoint not found"}"#.to_owned()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: ");
+            stream.write_all(format!("{head}{}\r\n\r\n{answer}", answer.len()).as_bytes()).await?;
+        }
+    }
+
+    /// The sequence of the next registration, and its body.
+    async fn next(&mut self) -> (u64, Vec<u8>) {
+        let body = within("a registration", self.bodies.recv()).await.expect("the liar listens");
+        let fields: serde_json::Value = serde_json::from_slice(&body).expect("a body is JSON");
+        (fields["sequence"].as_u64().expect("a sequence"), body)
+    }
+}
+
+#[tokio::test]
+async fn a_lying_phone_book_changes_nothing_at_another() {
+    let town = Town::new().await;
+    // Known before it starts, because a phone book that has no name goes by what the request calls it.
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free").port();
+    let addr = format!("127.0.0.1:{port}");
+    let honest = Phonebook::another_named(&town, "honest", &addr).await;
+    let mut liar = Liar::open(u64::MAX - 1).await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[liar.url.clone(), honest.url()]);
+    alice.start().await;
+
+    // It is told a number near the end of all numbers, and does not go there.
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    let mut body = Vec::new();
+    for _ in 0..3 {
+        let sequence;
+        (sequence, body) = liar.next().await;
+        assert!(sequence < now() + 120_000, "{sequence}");
+    }
+    // What the liar was given, it repeats at the honest one, from another address.
+    let answer = repeat(&honest, body).await;
+    assert!(answer.contains("401") && answer.contains("other_server"), "{answer}");
+
+    // What the player signs next still counts there: the goodbye, and the registration of the next start.
+    alice.client().shutdown().await.expect("stopping");
+    alice.process().ended().await;
+    alice.start().await;
+    let status = alice.client().status().await.expect("a status");
+    assert!(status.phonebooks[1].ok && !status.phonebooks[0].ok, "{status:?}");
+}
+
+/// Everything that the phone book says to this body.
+async fn repeat(phonebook: &Phonebook, body: Vec<u8>) -> String {
+    let mut stream = TcpStream::connect(phonebook.addr()).await.expect("it listens");
+    let head = "POST /api/register HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close";
+    let request = [format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes(), body].concat();
+    stream.write_all(&request).await.expect("it reads");
+    let mut answer = String::new();
+    within("an answer", stream.read_to_string(&mut answer)).await.expect("text");
+    answer
 }

@@ -1,11 +1,13 @@
 //! The time and the numbers that are signed for one phone book.
 
+use fyteclub_proto::phonebook::is_sequence_ahead;
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// This machine's clock, corrected by what the phone book said of it: players' clocks are wrong.
+/// This machine's clock, corrected by what the phone book said of it: players' clocks are wrong. Each phone book has one
+/// of its own, so that what one says changes nothing that is signed for another.
 #[derive(Debug, Default)]
 pub struct BookClock {
     /// Milliseconds.
@@ -21,10 +23,14 @@ impl BookClock {
         here.saturating_add_signed(self.ahead.load(Ordering::Relaxed).saturating_neg())
     }
 
-    /// The phone book says that what was signed with [`BookClock::now`] is this far ahead of its clock.
+    /// The phone book says that what was signed with [`BookClock::now`] is this far ahead of its clock. It refused what
+    /// was signed so, and with it the sequence: one that is too far ahead of the corrected clock is forgotten.
     pub fn correct(&self, ahead: i64) {
         let corrected = self.ahead.load(Ordering::Relaxed).saturating_add(ahead);
         self.ahead.store(corrected, Ordering::Relaxed);
+        if is_sequence_ahead(self.sequence.load(Ordering::Relaxed), self.now()) {
+            self.sequence.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Strictly rising, also over restarts as long as the clock does not go back.
@@ -35,9 +41,14 @@ impl BookClock {
         last.map_or(now, |last| last.saturating_add(1).max(now))
     }
 
-    /// The next sequence will be above this one.
-    pub fn above(&self, newest: u64) {
-        self.sequence.fetch_max(newest, Ordering::Relaxed);
+    /// The next sequence will be above `newest`, which the phone book says that it has seen. No honest one has seen a
+    /// sequence that is ahead of the clock: such a number is not followed, and the answer is `false`.
+    pub fn above(&self, newest: u64) -> bool {
+        let follows = !is_sequence_ahead(newest, self.now());
+        if follows {
+            self.sequence.fetch_max(newest, Ordering::Relaxed);
+        }
+        follows
     }
 }
 
@@ -52,8 +63,30 @@ mod tests {
         clock.correct(60_000);
         let second = clock.next_sequence();
         assert!(second > first);
-        clock.above(second + 1_000_000_000);
-        assert!(clock.next_sequence() > second + 1_000_000_000);
+        let newest = clock.now() + 100_000;
+        assert!(clock.above(newest));
+        assert_eq!(clock.next_sequence(), newest + 1);
+    }
+
+    #[test]
+    fn a_sequence_ahead_of_the_clock_is_not_followed() {
+        let clock = BookClock::default();
+        let first = clock.next_sequence();
+        for newest in [u64::MAX, u64::MAX - 1, clock.now() + 180_000] {
+            assert!(!clock.above(newest));
+            let next = clock.next_sequence();
+            assert!(next > first && next < clock.now() + 60_000, "{next}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_of_a_wrong_clock_is_forgotten_with_it() {
+        let clock = BookClock::default();
+        clock.correct(-(6 * 365 * 86_400_000));
+        let wrong = clock.next_sequence();
+        clock.correct(6 * 365 * 86_400_000);
+        let right = clock.next_sequence();
+        assert!(right < wrong && !is_sequence_ahead(right, clock.now()), "{right}");
     }
 
     #[test]

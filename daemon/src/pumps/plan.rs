@@ -39,6 +39,27 @@ pub enum PlanError {
     NoSpareRoom,
 }
 
+/// Why a look that was here cannot be handed out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unready {
+    /// Somebody removed or changed some of its files: they are forgotten, and can be fetched again.
+    #[error("files of the look are not in the cache any more")]
+    Lost,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a look was not written to a folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    #[error(transparent)]
+    Unready(#[from] Unready),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
 /// What may be done about room for a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
@@ -124,19 +145,26 @@ pub fn draft(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) 
     let blobs = look.blobs();
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
+    store.stands()?;
     // Every large one that the owner has not given, here or not: so the question tells nothing of which are.
     let content = |(hash, (size, _)): (&BlobHash, &(u64, _))| Content { hash: *hash, size: *size };
-    let mut questions: Vec<Content> = (blobs.iter().map(content))
-        .filter(|content| !content.is_small() && !holds(store, owner, content))
-        .collect();
+    let mut questions = Vec::new();
+    for content in blobs.iter().map(content).filter(|content| !content.is_small()) {
+        if !holds(store, owner, &content)? {
+            questions.push(content);
+        }
+    }
     // What is left out is fetched, so the largest come first.
     questions.sort_by_key(|content| (std::cmp::Reverse(content.size), content.hash));
     questions.truncate(PROOFS_MAX);
     Ok(Draft { owner: *owner, look, blobs, questions, pin })
 }
 
-fn holds(store: &Store, owner: &PeerId, content: &Content) -> bool {
-    store.holds(&Blob { content: *content, origin: Origin::Owner(*owner) })
+/// Whether a blob is here and came from this owner. A file that cannot be looked at is an error, not an absent one.
+fn holds(store: &Store, owner: &PeerId, content: &Content) -> Result<bool, StoreError> {
+    let blob = Blob { content: *content, origin: Origin::Owner(*owner) };
+    // Twice: what a look finds changed is dropped.
+    Ok(store.came(&blob) && store.find(&content.hash)?.is_some() && store.came(&blob))
 }
 
 impl Draft {
@@ -156,12 +184,13 @@ impl Draft {
         let proven: HashSet<Content> =
             answers.map(|answers| answers.proven(store).collect()).unwrap_or_default();
         let contents = blobs.iter().map(|(hash, (size, _))| Content { hash: *hash, size: *size }).collect();
-        let lacking: BTreeMap<_, _> = (blobs.into_iter())
-            .filter(|(hash, (size, _))| {
-                let content = Content { hash: *hash, size: *size };
-                !holds(store, &owner, &content) && !proven.contains(&content)
-            })
-            .collect();
+        let mut lacking = BTreeMap::new();
+        for (hash, (size, ext)) in blobs {
+            let content = Content { hash, size };
+            if !proven.contains(&content) && !holds(store, &owner, &content)? {
+                lacking.insert(hash, (size, ext));
+            }
+        }
         let is_here =
             |hash, size| store.holds(&Blob { content: Content { hash, size }, origin: Origin::Own });
         let new = lacking.iter().filter(|(hash, (size, _))| !is_here(**hash, *size));
@@ -213,8 +242,14 @@ fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
     chunks.iter().flat_map(Clone::clone).map(len).sum()
 }
 
-/// The finished look for a client, but for what the transfer knows; `None` when a blob is gone again.
-pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched> {
+/// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the
+/// store left it. Blocking.
+///
+/// # Errors
+/// A file that is not, or a disk that is away.
+pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Result<Fetched, Unready> {
+    // Also of a look without files: where the cache is away nothing is called whole.
+    store.stands()?;
     let mut files = Vec::new();
     let mut used = Vec::new();
     for (number, object) in plan.look.objects.iter().enumerate() {
@@ -224,7 +259,7 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
                 game_paths: file.game_paths.clone(),
                 hash: file.hash,
                 size: file.size,
-                path: store.path(&file.hash)?.to_string_lossy().into_owned(),
+                path: store.find(&file.hash)?.ok_or(Unready::Lost)?.to_string_lossy().into_owned(),
                 object: number,
             });
         }
@@ -237,7 +272,7 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
         customize_plus: object.customize_plus.clone(),
     });
     let Look { meta, heels, honorific, moodles, pet_names, ext, .. } = plan.look.clone();
-    Some(Fetched {
+    Ok(Fetched {
         player: player.clone(),
         appearance: plan.appearance,
         files,
@@ -256,8 +291,8 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
 /// Writes the look of the player object as a mod folder. Blocking.
 ///
 /// # Errors
-/// A folder that is not ours to write, or the machine's.
-pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Result<(), ExportError> {
+/// A folder that is not ours to write, a file of the look that is gone, or the machine's.
+pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Result<(), WriteError> {
     let mut files = Vec::new();
     let mut swaps = Vec::new();
     // Penumbra's mods know no objects: the first claim of a path wins, and the player comes first.
@@ -266,7 +301,10 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
         for file in &object.files {
             let game_paths: Vec<_> =
                 file.game_paths.iter().filter(|path| claimed.insert((*path).clone())).cloned().collect();
-            let Some(source) = store.path(&file.hash).filter(|_| !game_paths.is_empty()) else { continue };
+            if game_paths.is_empty() {
+                continue;
+            }
+            let source = store.find(&file.hash).map_err(Unready::from)?.ok_or(Unready::Lost)?;
             let file_name = format!("{}.{}", file.hash.hex(), file.extension());
             files.push(ExportFile { source, file_name, game_paths });
         }

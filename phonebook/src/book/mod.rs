@@ -12,14 +12,19 @@ mod shard;
 mod tests;
 
 use crate::clock::{Moment, millis};
-use fyteclub_proto::{id::PeerId, limit, phonebook::Visibility};
+use fyteclub_proto::{
+    id::PeerId,
+    ledger::{Count, Holdings, Item, Wide},
+    limit,
+    phonebook::Visibility,
+};
 use record::Record;
 pub use record::{Contact, Found, Key};
 use shard::Shard;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -35,8 +40,12 @@ pub struct Terms {
     pub ttl: Duration,
     /// How long a name belongs to its key after the key's last registration. Zero: never longer than the record.
     pub pin: Duration,
+    /// The same for a name that was registered only once, if that is shorter.
+    pub pin_once: Duration,
     /// Most names held at once, those that are only remembered for their key included.
     pub max_records: usize,
+    /// Most of them from one customer: an IPv4 address, or an IPv6 /48.
+    pub max_of_one: u64,
 }
 
 /// Why the book did not take a write.
@@ -49,6 +58,8 @@ pub enum Refused {
     Stale { newest: u64 },
     #[error("the phone book is full")]
     Full,
+    #[error("too many names are held from your address")]
+    TooManyNames,
     #[error("this was signed before the phone book started; sign it anew")]
     BeforeStart {
         /// Milliseconds that the signer's clock is ahead, if it was signed just now.
@@ -95,6 +106,8 @@ pub struct Book {
     shards: Box<[RwLock<Shard>]>,
     current: AtomicUsize,
     held: AtomicUsize,
+    /// Taken after a shard's lock, and never before it.
+    customers: Mutex<Holdings>,
 }
 
 impl Book {
@@ -105,6 +118,7 @@ impl Book {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             current: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            customers: Mutex::new(Holdings::new(Item::Names, terms.max_of_one)),
         }
     }
 
@@ -119,23 +133,27 @@ impl Book {
         now: Moment,
     ) -> Result<(), Refused> {
         let sequence = claim.map(|claim| claim.sequence);
+        let customer = self.hasher.hash_one(Wide::from(contact.address.ip())) as u32;
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         if let Some(record) = shard.find_mut(hash, name) {
+            let mut again = false;
             match claim {
                 Some(claim) if self.is_remembered(record, now) => {
                     let heir = claim.follows.iter().any(|old| record.key == Some(Key::Peer(*old)));
                     if !heir {
                         self.check(record, contact.key.as_ref(), claim.sequence, now)?;
                     }
+                    again = heir || record.key == contact.key;
                 }
                 Some(claim) => check_started(claim.time, now)?,
                 None => {}
             }
-            if !record.current {
+            if !record.is_current() {
                 self.current.fetch_add(1, Ordering::Relaxed);
             }
-            record.renew(contact, sequence, now);
+            let customer = self.moved(record.customer, customer);
+            record.renew(contact, customer, sequence, again, now);
             return Ok(());
         }
         if let Some(claim) = claim {
@@ -146,9 +164,29 @@ impl Book {
                 (held < self.terms.max_records).then_some(held + 1)
             })
             .map_err(|_| Refused::Full)?;
+        if self.customers().charge(customer).is_err() {
+            self.held.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refused::TooManyNames);
+        }
         self.current.fetch_add(1, Ordering::Relaxed);
-        shard.insert(hash, Record::new(name, contact, sequence, now));
+        shard.insert(hash, Record::new(name, contact, customer, sequence, now));
         Ok(())
+    }
+
+    /// Who holds the name from now on. Whoever knows a name takes it along, and where the new place has its share, the
+    /// old one goes on holding it: nobody loses a name by moving.
+    fn moved(&self, old: u32, new: u32) -> u32 {
+        if old == new {
+            return old;
+        }
+        let mut customers = self.customers();
+        match customers.charge(new) {
+            Ok(()) => {
+                customers.release(old);
+                new
+            }
+            Err(_) => old,
+        }
     }
 
     /// Ends a registration and says whether there was one. Without a `claim` anyone may, and the name is forgotten;
@@ -163,7 +201,7 @@ impl Book {
         let mut shard = self.write(hash);
         let Some(record) = shard.find_mut(hash, name) else { return Ok(false) };
         let Some((key, sequence)) = claim else {
-            let current = record.current;
+            let current = record.is_current();
             self.forget(&mut shard, hash, name);
             return Ok(current);
         };
@@ -187,13 +225,15 @@ impl Book {
         let hash = self.hasher.hash_one(name);
         {
             let shard = self.read(hash);
-            let record = shard.find(hash, name).filter(|record| record.visibility != Visibility::Contacts)?;
+            let record =
+                shard.find(hash, name).filter(|record| record.visibility() != Visibility::Contacts)?;
             if self.is_live(record, now) {
                 return Some(record.found());
             }
         }
         let mut shard = self.write(hash);
-        let record = shard.find_mut(hash, name).filter(|record| record.visibility != Visibility::Contacts)?;
+        let record =
+            shard.find_mut(hash, name).filter(|record| record.visibility() != Visibility::Contacts)?;
         if self.is_live(record, now) {
             return Some(record.found());
         }
@@ -222,11 +262,15 @@ impl Book {
             let before = shard.len();
             shard.retain(
                 |record| {
-                    if record.current && !self.is_live(record, now) {
+                    if record.is_current() && !self.is_live(record, now) {
                         self.end(record);
                         swept.expired += 1;
                     }
-                    record.current || self.is_remembered(record, now)
+                    let keep = record.is_current() || self.is_remembered(record, now);
+                    if !keep {
+                        self.customers().release(record.customer);
+                    }
+                    keep
                 },
                 |name| self.hasher.hash_one(name),
             );
@@ -249,6 +293,11 @@ impl Book {
     /// Every name in memory, those that are only remembered for their key included; what `max_records` bounds.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Names that customers took and were refused since the start.
+    pub fn names(&self) -> Count {
+        self.customers().count()
     }
 
     /// Whether new names are refused.
@@ -280,23 +329,27 @@ impl Book {
     }
 
     fn is_live(&self, record: &Record, now: Moment) -> bool {
-        record.current && record.age(now) < millis(self.terms.ttl)
+        record.is_current() && record.age(now) < millis(self.terms.ttl)
     }
 
     fn is_pinned(&self, record: &Record, now: Moment) -> bool {
-        self.is_live(record, now) || record.age(now) < millis(self.terms.pin)
+        let pin = match record.is_renewed() {
+            true => self.terms.pin,
+            false => self.terms.pin.min(self.terms.pin_once),
+        };
+        self.is_live(record, now) || record.age(now) < millis(pin)
     }
 
     /// A signed record outlives every signature that could still be replayed: one may be dated a window ahead and is
     /// good for a window after its date.
     fn is_remembered(&self, record: &Record, now: Moment) -> bool {
-        let replayable = if record.signed { 2 * limit::PROOF_TIME_WINDOW } else { Duration::ZERO };
+        let replayable = if record.is_signed() { 2 * limit::PROOF_TIME_WINDOW } else { Duration::ZERO };
         self.is_pinned(record, now) || record.age(now) < millis(replayable)
     }
 
     fn end(&self, record: &mut Record) {
-        if record.current {
-            record.current = false;
+        if record.is_current() {
+            record.end();
             self.current.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -304,10 +357,15 @@ impl Book {
     fn forget(&self, shard: &mut Shard, hash: u64, name: &str) {
         if let Some(record) = shard.remove(hash, name, |name| self.hasher.hash_one(name)) {
             self.held.fetch_sub(1, Ordering::Relaxed);
-            if record.current {
+            self.customers().release(record.customer);
+            if record.is_current() {
                 self.current.fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+
+    fn customers(&self) -> MutexGuard<'_, Holdings> {
+        self.customers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // A panic inside a lock leaves a shard that is at worst short of one record: serving on beats refusing for ever.

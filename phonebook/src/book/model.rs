@@ -16,6 +16,7 @@ enum Act {
     Register {
         name: u8,
         key: u8,
+        from: u8,
         sequence: u64,
         visibility: Visibility,
         follows: Option<u8>,
@@ -41,9 +42,9 @@ fn act() -> impl Strategy<Value = Act> {
     let follows = prop_oneof![4 => Just(None), 1 => (1..4u8).prop_map(Some)];
     let early = prop::bool::weighted(0.1);
     prop_oneof![
-        5 => (0..NAMES, 1..4u8, 0..30u64, visibility, follows, early).prop_map(
-            |(name, key, sequence, visibility, follows, early)| {
-                Act::Register { name, key, sequence, visibility, follows, early }
+        5 => (0..NAMES, 1..4u8, 0..3u8, 0..30u64, visibility, follows, early).prop_map(
+            |(name, key, from, sequence, visibility, follows, early)| {
+                Act::Register { name, key, from, sequence, visibility, follows, early }
             }
         ),
         2 => (0..NAMES, 1..4u8, 0..30u64).prop_map(|(name, key, sequence)| Act::Unregister { name, key, sequence }),
@@ -60,12 +61,19 @@ fn terms() -> impl Strategy<Value = Terms> {
     let seconds = || prop::sample::select(&[10, 60, 240, 3600][..]).prop_map(Duration::from_secs);
     let pin = prop_oneof![1 => Just(Duration::ZERO), 4 => seconds()];
     let most = prop::sample::select(&[3usize, 6, 1000][..]);
-    (seconds(), pin, most).prop_map(|(ttl, pin, max_records)| Terms { ttl, pin, max_records })
+    let of_one = prop::sample::select(&[1u64, 3, 1000][..]);
+    (seconds(), pin, seconds(), most, of_one).prop_map(|(ttl, pin, pin_once, max_records, max_of_one)| {
+        Terms { ttl, pin, pin_once, max_records, max_of_one }
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Line {
     key: u8,
+    /// Where it was registered from last, and who holds it.
+    from: u8,
+    held_by: u8,
+    renewed: bool,
     sequence: u64,
     since: u64,
     current: bool,
@@ -85,7 +93,8 @@ impl Model {
     }
 
     fn is_pinned(&self, line: &Line, now: u64) -> bool {
-        self.is_live(line, now) || now - line.since < self.terms.pin.as_secs()
+        let pin = if line.renewed { self.terms.pin } else { self.terms.pin.min(self.terms.pin_once) };
+        self.is_live(line, now) || now - line.since < pin.as_secs()
     }
 
     fn is_remembered(&self, line: &Line, now: u64) -> bool {
@@ -109,18 +118,27 @@ impl Model {
         early: Option<Refused>,
     ) -> Result<(), Refused> {
         let now = new.since;
-        let known = self.lines.get(&name);
+        let known = self.lines.get(&name).copied();
+        let mut renewed = false;
         if self.signed {
             match known.filter(|line| self.is_remembered(line, now)) {
-                Some(line) if follows == Some(line.key) => {}
-                Some(line) => self.check(line, new.key, new.sequence, now)?,
+                Some(line) if follows == Some(line.key) => renewed = true,
+                Some(line) => {
+                    self.check(&line, new.key, new.sequence, now)?;
+                    renewed = line.key == new.key;
+                }
                 None => early.map_or(Ok(()), Err)?,
             }
         }
-        if known.is_none() && self.lines.len() >= self.terms.max_records {
-            return Err(Refused::Full);
-        }
-        self.lines.insert(name, new);
+        let held = self.lines.values().filter(|line| line.held_by == new.from).count();
+        let has_room = (held as u64) < self.terms.max_of_one;
+        let held_by = match known {
+            None if self.lines.len() >= self.terms.max_records => return Err(Refused::Full),
+            None if !has_room => return Err(Refused::TooManyNames),
+            Some(line) if !has_room => line.held_by,
+            _ => new.from,
+        };
+        self.lines.insert(name, Line { held_by, renewed, ..new });
         Ok(())
     }
 
@@ -175,14 +193,14 @@ fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])
 }
 
-fn contact(key: u8, visibility: Visibility) -> Contact {
-    let address = SocketAddr::from(([10, 0, 0, key], 7777));
+fn contact(key: u8, from: u8, visibility: Visibility) -> Contact {
+    let address = SocketAddr::from(([10, 0, 0, from], 7777));
     Contact { address, key: Some(Key::Peer(peer(key))), visibility }
 }
 
 /// What a stranger is told of a line.
 fn told(line: Line) -> Found {
-    let contact = contact(line.key, line.visibility);
+    let contact = contact(line.key, line.from, line.visibility);
     let address = (line.visibility == Visibility::Listed).then_some(contact.address);
     Found { address, key: contact.key, last_seen: at(line.since).unix_millis() }
 }
@@ -200,7 +218,7 @@ proptest! {
         let (mut model, mut now) = (Model { terms, signed, lines: BTreeMap::new() }, 0);
         for act in acts {
             match act {
-                Act::Register { name, key, sequence, visibility, follows, early } => {
+                Act::Register { name, key, from, sequence, visibility, follows, early } => {
                     // Unsigned bodies have neither, and are all listed.
                     let sequence = if signed { sequence } else { 0 };
                     let visibility = if signed { visibility } else { Visibility::Listed };
@@ -208,11 +226,13 @@ proptest! {
                     let heir = follows.map(peer);
                     let claim = signed.then_some(Claim { sequence, time, follows: heir.as_slice() });
                     let offset = -(now as i64 * 1000) - 1;
-                    let line = Line { key, sequence, since: now, current: true, visibility };
+                    let (held_by, renewed, current) = (from, false, true);
+                    let line = Line { key, from, held_by, renewed, sequence, since: now, current, visibility };
                     let expected =
                         model.register(name, line, follows, early.then_some(Refused::BeforeStart { offset }));
                     let name = name.to_string();
-                    prop_assert_eq!(book.register(&name, contact(key, visibility), claim, at(now)), expected);
+                    let contact = contact(key, from, visibility);
+                    prop_assert_eq!(book.register(&name, contact, claim, at(now)), expected);
                 }
                 Act::Unregister { name, key, sequence } => {
                     let expected = model.unregister(name, key, sequence, now);

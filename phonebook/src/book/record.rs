@@ -44,15 +44,33 @@ pub(super) struct Record {
     // Absent for everybody who is not listed: what is not kept cannot be seized.
     ip: Option<IpAddr>,
     port: u16,
-    pub(super) visibility: Visibility,
-    pub(super) signed: bool,
-    /// Registered and neither unregistered nor found expired. A record that is not current only remembers its key.
-    pub(super) current: bool,
+    flags: u8,
+    /// Whose name it is in the ledger: a blinded hash, from which no address follows.
+    pub(super) customer: u32,
 }
 
+/// Registered and neither unregistered nor found expired. A record that is not current only remembers its key.
+const CURRENT: u8 = 1;
+const SIGNED: u8 = 2;
+/// Registered more than once by its key, or by one that follows it.
+const RENEWED: u8 = 4;
+const LISTED: u8 = 8;
+const HIDDEN: u8 = 16;
+
 impl Record {
-    pub(super) fn new(name: &str, contact: Contact, sequence: Option<u64>, now: Moment) -> Self {
+    pub(super) fn new(
+        name: &str,
+        contact: Contact,
+        customer: u32,
+        sequence: Option<u64>,
+        now: Moment,
+    ) -> Self {
         let listed = contact.visibility == Visibility::Listed;
+        let visibility = match contact.visibility {
+            Visibility::Contacts => 0,
+            Visibility::Listed => LISTED,
+            Visibility::Hidden => HIDDEN,
+        };
         Self {
             name: name.into(),
             key: contact.key,
@@ -61,16 +79,50 @@ impl Record {
             last_seen: now.unix_millis(),
             ip: listed.then(|| contact.address.ip()),
             port: if listed { contact.address.port() } else { 0 },
-            visibility: contact.visibility,
-            signed: sequence.is_some(),
-            current: true,
+            flags: CURRENT | visibility | if sequence.is_some() { SIGNED } else { 0 },
+            customer,
         }
     }
 
-    /// A new registration under the same name.
-    pub(super) fn renew(&mut self, contact: Contact, sequence: Option<u64>, now: Moment) {
+    /// A new registration under the same name. `again`: by the key that has it, or one that follows it.
+    pub(super) fn renew(
+        &mut self,
+        contact: Contact,
+        customer: u32,
+        sequence: Option<u64>,
+        again: bool,
+        now: Moment,
+    ) {
         let name = std::mem::take(&mut self.name);
-        *self = Self { name, ..Self::new("", contact, sequence, now) };
+        *self = Self { name, ..Self::new("", contact, customer, sequence, now) };
+        if again {
+            self.flags |= RENEWED;
+        }
+    }
+
+    pub(super) fn visibility(&self) -> Visibility {
+        match self.flags & (LISTED | HIDDEN) {
+            LISTED => Visibility::Listed,
+            HIDDEN => Visibility::Hidden,
+            _ => Visibility::Contacts,
+        }
+    }
+
+    pub(super) fn is_current(&self) -> bool {
+        self.flags & CURRENT != 0
+    }
+
+    pub(super) fn is_signed(&self) -> bool {
+        self.flags & SIGNED != 0
+    }
+
+    pub(super) fn is_renewed(&self) -> bool {
+        self.flags & RENEWED != 0
+    }
+
+    /// It only remembers its key from now on.
+    pub(super) fn end(&mut self) {
+        self.flags &= !CURRENT;
     }
 
     pub(super) fn found(&self) -> Found {

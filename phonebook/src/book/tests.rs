@@ -6,12 +6,17 @@ use std::net::SocketAddr;
 const TTL: u64 = 3600;
 const PIN: u64 = 7 * 86400;
 
+fn terms(pin: u64, max_records: usize) -> Terms {
+    let (ttl, pin) = (Duration::from_secs(TTL), Duration::from_secs(pin));
+    Terms { ttl, pin, pin_once: pin, max_records, max_of_one: 1_000_000 }
+}
+
 fn book() -> Book {
-    Book::new(Terms { ttl: Duration::from_secs(TTL), pin: Duration::from_secs(PIN), max_records: 1000 })
+    Book::new(terms(PIN, 1000))
 }
 
 fn unsigned_book() -> Book {
-    Book::new(Terms { ttl: Duration::from_secs(TTL), pin: Duration::ZERO, max_records: 1000 })
+    Book::new(terms(0, 1000))
 }
 
 fn at(seconds: u64) -> Moment {
@@ -106,7 +111,7 @@ fn a_name_stays_its_keys_until_the_pin_ends() {
 
 #[test]
 fn even_without_a_pin_nothing_replayable_is_forgotten() {
-    let terms = Terms { ttl: Duration::from_secs(1), pin: Duration::ZERO, max_records: 10 };
+    let terms = Terms { ttl: Duration::from_secs(1), ..terms(0, 10) };
     let book = Book::new(terms);
     book.register("Alice", contact(1), signed(5), at(0)).unwrap();
     let last = 2 * limit::PROOF_TIME_WINDOW.as_secs() - 1;
@@ -165,7 +170,7 @@ fn an_expired_unsigned_record_is_gone_at_the_lookup() {
 
 #[test]
 fn a_full_book_refuses_new_names_and_renews_old_ones() {
-    let terms = Terms { ttl: Duration::from_secs(TTL), pin: Duration::ZERO, max_records: 2 };
+    let terms = terms(0, 2);
     let book = Book::new(terms);
     book.register("A", contact(1), None, at(0)).unwrap();
     book.register("B", contact(2), None, at(0)).unwrap();
@@ -190,4 +195,65 @@ fn a_sweep_takes_out_ten_thousand_and_gives_their_memory_back() {
     book.sweep(at(10 * TTL));
     assert_eq!((book.len(), book.held()), (0, 0));
     assert!(book.shards.iter().all(|shard| shard.read().unwrap().iter().next().is_none()));
+}
+
+/// From an address of its own, or of a /48.
+fn from(address: &str) -> Contact {
+    let address = SocketAddr::new(address.parse().unwrap(), 7777);
+    Contact { address, ..contact(1) }
+}
+
+#[test]
+fn a_customer_holds_its_share_of_names_and_no_more() {
+    let book = Book::new(Terms { max_of_one: 2, ..terms(PIN, 1000) });
+    let register = |name: &str, address: &str| book.register(name, from(address), signed(1), at(0));
+    for home in [
+        ["192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"],
+        ["2001:db8:1::1", "2001:db8:1:7::1", "2001:db8:1:ffff::1"],
+    ] {
+        for (number, address) in (0..).zip(home) {
+            let expected = if number < 2 { Ok(()) } else { Err(Refused::TooManyNames) };
+            assert_eq!(register(&format!("{number} of {}", home[0]), address), expected, "{address}");
+        }
+    }
+    for other in ["192.0.2.2", "2001:db8:2::1"] {
+        assert_eq!(register(other, other), Ok(()));
+    }
+    // What is only remembered is held, what is forgotten is not.
+    assert_eq!(book.unregister("0 of 192.0.2.1", Some((&peer(1), 2)), at(1)), Ok(true));
+    assert_eq!(register("3", "192.0.2.1"), Err(Refused::TooManyNames));
+    assert_eq!(book.held(), 6);
+    book.sweep(at(PIN + TTL));
+    assert_eq!(book.register("3", from("192.0.2.1"), signed(1), at(PIN + TTL)), Ok(()));
+    assert_eq!(book.names(), Count { charged: 7, refusals: 3 });
+}
+
+#[test]
+fn who_moves_takes_the_name_along_or_keeps_it() {
+    let book = Book::new(Terms { max_of_one: 1, ..terms(PIN, 1000) });
+    let register =
+        |name: &str, address, sequence| book.register(name, from(address), signed(sequence), at(0));
+    register("Alice", "192.0.2.1", 1).unwrap();
+    register("Alice", "192.0.2.2", 2).unwrap();
+    assert_eq!(register("Bob", "192.0.2.2", 1), Err(Refused::TooManyNames), "Alice took her place along");
+    register("Bob", "192.0.2.1", 1).unwrap();
+    // Where there is no room, the old place goes on holding it.
+    register("Bob", "192.0.2.2", 2).unwrap();
+    assert_eq!(register("Cleo", "192.0.2.1", 1), Err(Refused::TooManyNames));
+}
+
+#[test]
+fn a_name_registered_once_is_pinned_for_less() {
+    let once = 2 * TTL;
+    let book = Book::new(Terms { pin_once: Duration::from_secs(once), ..terms(PIN, 1000) });
+    for (name, times) in [("Once", 1), ("Twice", 2)] {
+        for sequence in 1..=times {
+            book.register(name, contact(1), signed(sequence), at(0)).unwrap();
+        }
+        let takes = |time| book.register(name, contact(2), signed(1), at(time));
+        assert_eq!(takes(once - 1), Err(Refused::NameTaken));
+        assert_eq!(takes(once).is_ok(), times == 1, "{name}");
+    }
+    assert_eq!(book.sweep(at(PIN - 1)).forgotten, 1, "what was Once has been registered once again");
+    assert_eq!(book.sweep(at(PIN)).forgotten, 1, "of Twice");
 }

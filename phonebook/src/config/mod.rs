@@ -40,6 +40,14 @@ pub struct Config {
     pub max_connections: usize,
     /// Most clients of `/api/live` at once. Never more than three quarters of `max_connections`, so that others are heard.
     pub max_sockets: usize,
+    /// Most connections from one address (IPv6: one /64) at once, and behind a trusted proxy most requests. `None`: 256, or
+    /// a quarter of `max_connections` where that is less.
+    pub max_connections_per_address: Option<usize>,
+    /// Most live clients from one address at once. `None`: 200, or a quarter of `max_sockets` where that is less.
+    pub max_sockets_per_address: Option<usize>,
+    /// Most names in memory from one address (IPv6: one /48). `None`: 1,000, or a quarter of `max_records` where that is
+    /// less.
+    pub max_names_per_address: Option<usize>,
     /// What clients call this phone book: hosts, with the port where it is not the scheme's own. None: whatever they say.
     pub names: Vec<String>,
     /// How often who may ask.
@@ -89,6 +97,9 @@ impl Default for Config {
             plain_http: false,
             max_connections: 32_768,
             max_sockets: 20_000,
+            max_connections_per_address: None,
+            max_sockets_per_address: None,
+            max_names_per_address: None,
             names: Vec::new(),
             redis: None,
         }

@@ -15,7 +15,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
-pub const KEYS: [&str; 30] = [
+pub const KEYS: [&str; 33] = [
     "listen",
     "ttl",
     "compat",
@@ -43,6 +43,9 @@ pub const KEYS: [&str; 30] = [
     "tls_key",
     "plain_http",
     "max_sockets",
+    "max_connections_per_address",
+    "max_sockets_per_address",
+    "max_names_per_address",
     "names",
     "redis",
     "redis_secret",
@@ -225,6 +228,9 @@ impl Layers {
             "tls_key" => assign(&mut self.tls_key, path(value)),
             "plain_http" => assign(&mut config.plain_http, truth(value)),
             "max_sockets" => assign(&mut config.max_sockets, within(value, 0..=1_000_000)),
+            "max_connections_per_address" => assign(&mut config.max_connections_per_address, share(value)),
+            "max_sockets_per_address" => assign(&mut config.max_sockets_per_address, share(value)),
+            "max_names_per_address" => assign(&mut config.max_names_per_address, share(value)),
             "names" => assign(&mut config.names, names(value)),
             "redis" => assign(&mut self.redis, place(value)),
             "redis_secret" => assign(&mut self.redis_secret, secret(value)),
@@ -250,6 +256,11 @@ fn seconds(text: &str, least: u64) -> Option<Duration> {
 
 fn within<T: FromStr + PartialOrd>(text: &str, range: std::ops::RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))
+}
+
+/// A number of one's own, for the default.
+fn share(text: &str) -> Option<Option<usize>> {
+    within(text, 1..=1_000_000_000).map(Some)
 }
 
 fn is_off(text: &str) -> bool {
@@ -331,7 +342,8 @@ mod tests {
         let config = from_file(
             "listen = '127.0.0.1:8080'\nttl = 10\ncompat = true\npassword = 'x'\npin = 0\nsweep = 5\n\
              trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
-             max_connections = 9\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
+             max_connections = 9\nmax_connections_per_address = 5\nmax_sockets_per_address = 6\n\
+             max_names_per_address = 7\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
              limit_socket = 'off'\nlimit_other = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
              operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
              audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true\n\
@@ -357,6 +369,9 @@ mod tests {
             tls: Some(TlsFiles { cert: "c".into(), key: "k".into() }),
             plain_http: true,
             max_sockets: 4,
+            max_connections_per_address: Some(5),
+            max_sockets_per_address: Some(6),
+            max_names_per_address: Some(7),
             names: vec!["book.example".to_owned(), "192.0.2.7:3000".to_owned()],
             redis: None,
         };

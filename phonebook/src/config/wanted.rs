@@ -10,6 +10,7 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "password" => "some characters, or leave it out for no password",
         "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
         "max_records" => "a number from 1 to 1000000000, such as 2000000",
+        _ if key.ends_with("_per_address") => "a number from 1 to 1000000000, such as 500",
         "max_sockets" => "a number from 0 to 1000000, such as 20000",
         "names" => {
             "hosts separated by commas, with a port where clients need one, such as book.example, 192.0.2.7:3000"

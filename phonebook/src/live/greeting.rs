@@ -1,7 +1,12 @@
 //! Who may join the conversation: greetings and polls that were signed now, for this phone book, by the key they name.
 
 use super::Ending;
-use crate::{book, clock::Moment, guard::check_time, problem::Problem};
+use crate::{
+    book,
+    clock::Moment,
+    guard::{check_sequence, check_time},
+    problem::Problem,
+};
 use actix_web::{HttpRequest, http::header};
 use fyteclub_proto::{
     bytes::Bytes,
@@ -23,7 +28,7 @@ impl Greetings {
 
     /// Whether `server` means this phone book: one of its names, or, if it was given none, what the request calls it.
     /// Only names help against a phone book that passes greetings on: it writes the request.
-    fn is_here(&self, server: &str, host: Option<&str>) -> bool {
+    pub(crate) fn is_here(&self, server: &str, host: Option<&str>) -> bool {
         match self.names.is_empty() {
             true => host == Some(server),
             false => self.names.iter().any(|name| name == server),
@@ -74,6 +79,7 @@ impl Greetings {
         if !poll.is_authentic() {
             return Err(Problem::BadSignature);
         }
+        check_sequence(poll.sequence, now)?;
         if !known {
             book::check_started(poll.time, now)?;
         }
@@ -98,6 +104,6 @@ pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
 }
 
 /// The `Host` of a request, as a name is compared.
-pub(super) fn host(request: &HttpRequest) -> Option<String> {
+pub(crate) fn host(request: &HttpRequest) -> Option<String> {
     request.headers().get(header::HOST)?.to_str().ok().map(str::to_lowercase)
 }

@@ -8,11 +8,12 @@ mod greeting;
 mod poll;
 mod socket;
 
-pub(crate) use greeting::Greetings;
+pub(crate) use greeting::{Greetings, host};
 pub(crate) use poll::poll;
 pub(crate) use socket::Socket;
 
 use crate::{
+    accounts::{Accounts, Hold as Charge},
     book::Book,
     clock::Moment,
     io::patience::Hold,
@@ -22,6 +23,7 @@ use crate::{
 };
 use fyteclub_proto::{
     id::PeerId,
+    ledger::{Count, Item, Network},
     phonebook::live::{CloseReason, Hear, Say},
 };
 use prometheus_client::metrics::gauge::Gauge;
@@ -43,6 +45,7 @@ const RETRY_AFTER: u64 = 30;
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) greetings: Greetings,
+    accounts: Accounts,
     sockets_max: usize,
     /// Greeted or not.
     sockets: AtomicUsize,
@@ -78,8 +81,10 @@ enum Ear {
     Polls(Polls),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Polls {
+    /// What the client costs the network that it came from first.
+    _place: Charge,
     /// By sequence, the newest last.
     waiting: Vec<(u64, Waker)>,
     ending: Option<Ending>,
@@ -119,11 +124,13 @@ impl Live {
     pub(crate) fn new(
         names: &[String],
         sockets_max: usize,
+        accounts: &Accounts,
         counters: Counters,
         shared: Option<Arc<Shared>>,
     ) -> Self {
         Self {
             greetings: Greetings::new(names),
+            accounts: accounts.clone(),
             sockets_max,
             sockets: AtomicUsize::new(0),
             counters,
@@ -163,6 +170,11 @@ impl Live {
         self.hand(Input::Stop, None);
     }
 
+    /// What waits to be read, as the ledger counts it.
+    pub(crate) fn unread(&self) -> Count {
+        self.lock().board.unread()
+    }
+
     /// Clients that are present.
     pub(crate) fn present(&self) -> usize {
         self.lock().board.len()
@@ -173,17 +185,19 @@ impl Live {
         self.lock().board.clients()
     }
 
-    /// A place for one more socket. Whether its address may have one more was asked at the door.
-    fn open(&self) -> Result<(), Ending> {
+    /// A place for one more socket of its network, until what is returned is dropped.
+    fn open(&self, network: Network) -> Result<Charge, Ending> {
         if self.lock().stopping {
             return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
         }
+        let limited = || Ending::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}"));
+        let place = self.accounts.hold(network, Item::Sockets).map_err(|_| limited())?;
         if self.sockets.fetch_add(1, Ordering::Relaxed) >= self.sockets_max {
             self.sockets.fetch_sub(1, Ordering::Relaxed);
-            return Err(Ending::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}")));
+            return Err(limited());
         }
         self.counters.sockets.inc();
-        Ok(())
+        Ok(place)
     }
 
     fn closed(&self, client: Option<ClientId>) {
@@ -196,7 +210,13 @@ impl Live {
     }
 
     /// A socket has greeted. `Err` when the phone book stops.
-    fn attach(&self, key: PeerId, hold: Option<Hold>, waker: &Waker) -> Result<ClientId, Ending> {
+    fn attach(
+        &self,
+        key: PeerId,
+        network: Network,
+        hold: Option<Hold>,
+        waker: &Waker,
+    ) -> Result<ClientId, Ending> {
         let mut state = self.lock();
         if state.stopping {
             return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
@@ -204,7 +224,7 @@ impl Live {
         let client = state.number();
         let listener = Listener { waker: waker.clone(), hold, ping: false, ending: None };
         state.ears.insert(client, Ear::Socket(listener));
-        self.step(&mut state, Input::Arrived { client, key, door: Door::Socket }, None);
+        self.step(&mut state, Input::Arrived { client, key, door: Door::Socket, network }, None);
         self.announce(key, client);
         Ok(client)
     }

@@ -2,16 +2,16 @@
 
 use super::{Ear, Live, Polls, allowance::speak, greeting, socket::welcome};
 use crate::{
-    address::client_address,
     book::Refused,
     desk::Desk,
     entrance,
-    limits::Class,
+    limits::{By, Class},
     problem::Problem,
     switchboard::{ClientId, Door, Input, Unsequenced},
 };
 use actix_web::{HttpRequest, rt::time};
 use fyteclub_proto::{
+    ledger::{Item, Network},
     phonebook::live::{CloseReason, Hear, POLL_TIME_MAX, Poll as Body, Polled},
     version::LIVE_VERSIONS,
 };
@@ -37,13 +37,15 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
         // It takes a place, as a socket does, and keys cost nothing.
         entrance::charge(desk, request, Class::Socket, 1).await?;
     }
-    let peer = request.peer_addr().expect("a request that came over TCP has a peer");
-    let address = client_address(peer, request.headers(), &desk.trusted_proxies);
+    let address = entrance::address_of(desk, request)?;
+    // As frames over a socket. Before the sequence is taken, so that the same poll may come again.
+    let charged = desk.accounts.charge(address.into(), Item::Messages, said.len() as u64);
+    charged.map_err(|missing| desk.limits.limited(Class::Introduction, By::Address, missing))?;
     if let Some(shared) = shared {
         shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;
     }
     let welcome = welcome(LIVE_VERSIONS[0], address);
-    let Some(client) = live.attach_poll(body)? else {
+    let Some(client) = live.attach_poll(body, address.into())? else {
         let hear = vec![Hear::Restarting { after_ms: 1000 }];
         return Ok(Polled { welcome, hear });
     };
@@ -59,7 +61,7 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
 
 impl Live {
     /// `None` when the phone book stops.
-    fn attach_poll(&self, body: &Body) -> Result<Option<ClientId>, Problem> {
+    fn attach_poll(&self, body: &Body, network: Network) -> Result<Option<ClientId>, Problem> {
         let mut state = self.lock();
         if state.stopping {
             return Ok(None);
@@ -69,6 +71,11 @@ impl Live {
         if here.is_none() && state.board.len() >= self.sockets_max {
             return Err(Problem::NoPlace);
         }
+        // Before the sequence is taken, so that the same poll may come again.
+        let place = match here {
+            Some((client, Door::Polls)) if state.ears.contains_key(&client) => None,
+            _ => Some(self.accounts.hold(network, Item::Sockets).map_err(|_| Problem::Crowded)?),
+        };
         if self.shared.is_none() {
             state.sequences.take(key, body.sequence, Instant::now()).map_err(|refused| match refused {
                 Unsequenced::Stale { newest } => Problem::from(Refused::Stale { newest }),
@@ -79,8 +86,11 @@ impl Live {
             Some((client, Door::Polls)) => (client, false),
             _ => (state.number(), true),
         };
-        state.ears.entry(client).or_insert_with(|| Ear::Polls(Polls::default()));
-        self.step(&mut state, Input::Arrived { client, key, door: Door::Polls }, None);
+        if let Some(place) = place {
+            let polls = Polls { _place: place, waiting: Vec::new(), ending: None };
+            state.ears.entry(client).or_insert(Ear::Polls(polls));
+        }
+        self.step(&mut state, Input::Arrived { client, key, door: Door::Polls, network }, None);
         if new {
             self.announce(key, client);
         }
@@ -100,7 +110,7 @@ impl Waiting<'_> {
     /// Ready with something for the newest that waits, and with nothing when its time has come early.
     fn hear(&self, waker: &Waker) -> Poll<Vec<Hear>> {
         let mut state = self.live.lock();
-        let Some(Ear::Polls(Polls { waiting, ending: None })) = state.ears.get_mut(&self.client) else {
+        let Some(Ear::Polls(Polls { waiting, ending: None, .. })) = state.ears.get_mut(&self.client) else {
             return Poll::Ready(Vec::new());
         };
         let newest = waiting.last().map(|(number, _)| *number);
@@ -144,7 +154,9 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.live.lock();
-        let Some(Ear::Polls(Polls { waiting, ending })) = state.ears.get_mut(&self.client) else { return };
+        let Some(Ear::Polls(Polls { waiting, ending, .. })) = state.ears.get_mut(&self.client) else {
+            return;
+        };
         waiting.retain(|(number, _)| *number != self.number);
         if ending.is_some() && waiting.is_empty() {
             state.ears.remove(&self.client);

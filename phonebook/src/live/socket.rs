@@ -6,7 +6,7 @@
 
 use super::{Ending, News, allowance::speak, greeting};
 use crate::{
-    address::client_address,
+    accounts::Hold as Charge,
     desk::Desk,
     io::patience::{Hold, Lines},
     switchboard::{ClientId, Input},
@@ -18,7 +18,8 @@ use futures_core::Stream;
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
-    limit::LIVE_MESSAGE_MAX,
+    ledger::{self, Meter, Network},
+    limit::{LIVE_MESSAGE_MAX, SOCKET_FRAMES},
     phonebook::live::{CloseReason, GREETING_TIME, Hear, PRESENCE_LIFE, PRESENCE_PERIOD, Say, Welcome},
     version::LIVE_VERSIONS,
 };
@@ -27,12 +28,14 @@ use std::{
     net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Frames that are read before others on the same thread have their turn.
 const FRAMES_AT_ONCE: usize = 32;
+/// The shortest time for which a client that sends too fast is not read, so that it is not woken for every frame.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 pub(crate) struct Socket {
     desk: web::Data<Desk>,
@@ -46,8 +49,12 @@ pub(crate) struct Socket {
     text: Vec<u8>,
     pinged: Option<Instant>,
     stage: Stage,
-    /// Whether the connection takes one of the places for sockets.
-    counted: bool,
+    /// One of the places for sockets, and of its network's.
+    place: Option<Charge>,
+    network: Network,
+    meter: Meter,
+    /// Until when nothing more is read: the client sends faster than it may.
+    pause: Option<Pin<Box<time::Sleep>>>,
     /// Nothing that comes can be understood any more.
     deaf: bool,
     /// Both have said goodbye.
@@ -79,15 +86,15 @@ impl Socket {
         payload: web::Payload,
         desk: web::Data<Desk>,
         lines: &Lines,
+        address: IpAddr,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce)?;
-        let peer = request.peer_addr().expect("a request that came over TCP has a peer");
-        let opened = desk.live.open();
+        let opened = desk.live.open(address.into());
         let greeting = Greeting {
             nonce: Bytes(nonce),
             host: greeting::host(request),
-            address: client_address(peer, request.headers(), &desk.trusted_proxies),
+            address,
             timer: Box::pin(time::sleep(GREETING_TIME)),
         };
         let challenge = Hear::Challenge {
@@ -104,13 +111,19 @@ impl Socket {
             text: Vec::new(),
             pinged: None,
             stage: Stage::Greeting(Box::new(greeting)),
-            counted: opened.is_ok(),
+            place: None,
+            network: address.into(),
+            meter: Meter::new(SOCKET_FRAMES),
+            pause: None,
             deaf: false,
             over: false,
             desk,
         };
         match opened {
-            Ok(()) => socket.tell(&challenge),
+            Ok(place) => {
+                socket.place = Some(place);
+                socket.tell(&challenge);
+            }
             Err(ending) => socket.end(ending),
         }
         Ok(socket)
@@ -144,7 +157,7 @@ impl Socket {
             Stage::Present { client, .. } => Some(client),
             _ => None,
         };
-        if std::mem::take(&mut self.counted) {
+        if self.place.take().is_some() {
             self.desk.live.closed(client);
         }
         if let Some(hold) = &self.hold {
@@ -211,8 +224,8 @@ impl Socket {
                     .greet(&hello, &greeting.nonce, host, now)
                     .map(|version| welcome(version, greeting.address))
                     .and_then(|welcome| {
-                        let client =
-                            self.desk.live.attach(hello.public_key, self.hold.clone(), cx.waker())?;
+                        let (key, hold) = (hello.public_key, self.hold.clone());
+                        let client = self.desk.live.attach(key, self.network, hold, cx.waker())?;
                         Ok((welcome, client, greeting.address))
                     });
                 match welcomed {
@@ -231,11 +244,38 @@ impl Socket {
         }
     }
 
+    /// Charges one frame. Where that is too much, the client waits: what it sends meanwhile fills its own buffers, nothing of
+    /// it is decoded or looked up, and nothing is lost.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.pause = None;
+        }
+        let charged = self.meter.charge(Instant::now(), 1);
+        let charged =
+            charged.and_then(|()| self.desk.accounts.charge(self.network, ledger::Item::Messages, 1));
+        let Err(wait) = charged else { return true };
+        let mut pause = Box::pin(time::sleep(wait.max(PAUSE_MIN)));
+        // Polled once, so that it wakes this task.
+        let is_over = pause.as_mut().poll(cx).is_ready();
+        self.pause = Some(pause);
+        if is_over {
+            cx.waker().wake_by_ref();
+        }
+        false
+    }
+
     /// Whether the connection goes on.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_AT_ONCE {
             if self.over {
                 return false;
+            }
+            // Before the next frame is decoded, and not while there is nothing to decode.
+            if !self.deaf && !self.inbox.is_empty() && !self.may_read(cx) {
+                return true;
             }
             if self.deaf {
                 self.inbox = BytesMut::new();

@@ -12,6 +12,7 @@ use crate::{
     shared,
 };
 use actix_web::http::StatusCode;
+use fyteclub_proto::ledger::{Count, Item};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -61,6 +62,11 @@ struct Reason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Charged {
+    item: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitedBy {
     class: &'static str,
     by: &'static str,
@@ -80,6 +86,8 @@ pub(crate) struct Introductions {
 /// Readings that are taken when somebody looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Readings {
+    /// What the ledger was charged and refused since the start.
+    pub(crate) ledger: [(Item, Count); Item::ALL.len()],
     pub(crate) users: usize,
     pub(crate) held: usize,
     pub(crate) connections: usize,
@@ -108,6 +116,8 @@ pub(crate) struct Metrics {
     memory: Gauge,
     descriptors: Gauge,
     audit_dropped: Gauge,
+    ledger: Family<Charged, Counter>,
+    ledger_refusals: Family<Charged, Counter>,
     rates: Rates,
 }
 
@@ -145,6 +155,8 @@ impl Metrics {
             memory: Gauge::default(),
             descriptors: Gauge::default(),
             audit_dropped: Gauge::default(),
+            ledger: Family::default(),
+            ledger_refusals: Family::default(),
             rates: Rates::default(),
             registry: Registry::default(),
         };
@@ -166,6 +178,13 @@ impl Metrics {
         r.register("names", "Names in memory, remembered ones included", metrics.held.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register_with_unit("uptime", "Since the start", Unit::Seconds, metrics.uptime.clone());
+        let (charged, refused) = (metrics.ledger.clone(), metrics.ledger_refusals.clone());
+        r.register("ledger_charged", "Charged to networks and customers, by item", charged);
+        r.register(
+            "ledger_refusals",
+            "Refused because a network or customer has its share, by item",
+            refused,
+        );
         r.register("audit_dropped", "Security events that were not written", metrics.audit_dropped.clone());
         if let Some(shared::Counters { up, sent, received, dropped }) = shared {
             r.register("redis_up", "Whether the shared Redis answers", up.clone());
@@ -238,6 +257,13 @@ impl Metrics {
         self.memory.set(process::memory().map_or(0, u64::cast_signed));
         self.descriptors.set(process::descriptors().map_or(0, number));
         self.audit_dropped.set(readings.audit_dropped.cast_signed());
+        for (item, count) in readings.ledger {
+            let item = Charged { item: item.name() };
+            for (family, now) in [(&self.ledger, count.charged), (&self.ledger_refusals, count.refusals)] {
+                let counter = family.get_or_create_owned(&item);
+                counter.inc_by(now.saturating_sub(counter.get()));
+            }
+        }
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -51,6 +51,36 @@ impl Route {
         }
     }
 
+    /// Paths that lead there, and ways around them that must not.
+    #[cfg(test)]
+    pub(crate) fn examples(self) -> &'static [&'static str] {
+        match self {
+            Self::Register => &["/api/register", "/api/register?x=/health"],
+            Self::Unregister => &["/api/unregister"],
+            Self::Lookup => &["/api/lookup/A%20B@W", "/api/lookup/", "/api/lookup/../health"],
+            Self::Batch => &["/api/lookup"],
+            Self::Live | Self::Poll => &["/api/live"],
+            Self::Health => &["/health", "/api/health"],
+            Self::Status => &["/api/status"],
+            Self::Debug => &["/api/debug/players"],
+            Self::Other => &[
+                "/",
+                "/api",
+                "/api/",
+                "/api/status/",
+                "/%61pi/status",
+                "/a%70i/lookup/A@B",
+                "//api/status",
+                "/api//status",
+                "/API/status",
+                "/api/%73tatus",
+                "/./api/status",
+                "/health/../api/status",
+                "/health/",
+            ],
+        }
+    }
+
     /// Which budget of its address pays for a request at the door. A batch's other names are charged by its handler.
     pub(crate) fn class(self) -> Class {
         match self {

@@ -20,7 +20,7 @@ pub(super) struct Status {
     lookups_per_second: f64,
     introductions: u64,
     introductions_per_second: f64,
-    /// Requests that a limit refused.
+    /// Requests that a limit refused, and what the ledger refused.
     limited: u64,
     audit_dropped: u64,
     /// Bytes; `null` where the system does not tell cheaply.
@@ -34,6 +34,7 @@ pub(super) struct Status {
 
 pub(super) fn readings(desk: &Desk, lines: &Lines) -> Readings {
     Readings {
+        ledger: desk.ledger(),
         users: desk.records.len(),
         held: desk.records.held(),
         connections: lines.count(),
@@ -43,7 +44,7 @@ pub(super) fn readings(desk: &Desk, lines: &Lines) -> Readings {
 }
 
 pub(super) fn now(desk: &Desk, lines: &Lines) -> Status {
-    let Readings { users, held, connections, uptime, audit_dropped } = readings(desk, lines);
+    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(desk, lines);
     let rates = desk.metrics.per_second(uptime);
     let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
     Status {
@@ -59,7 +60,8 @@ pub(super) fn now(desk: &Desk, lines: &Lines) -> Status {
         lookups_per_second: tenths(rates.lookups),
         introductions: desk.metrics.introductions.asked.get(),
         introductions_per_second: tenths(rates.introductions),
-        limited: desk.metrics.refused_by_limits(),
+        limited: desk.metrics.refused_by_limits()
+            + ledger.iter().map(|(_, count)| count.refusals).sum::<u64>(),
         audit_dropped,
         memory: process::memory(),
         descriptors: process::descriptors(),

@@ -3,7 +3,7 @@
 use crate::{
     body,
     desk::Desk,
-    guard::Admitted,
+    entrance,
     io::patience::Lines,
     live::{self, Socket},
     problem::Problem,
@@ -18,7 +18,6 @@ use fyteclub_proto::phonebook::live::Poll;
 use serde_json::Value;
 
 pub(super) async fn socket(
-    _: Admitted,
     request: HttpRequest,
     payload: web::Payload,
     desk: web::Data<Desk>,
@@ -30,7 +29,8 @@ pub(super) async fn socket(
     ws::verify_handshake(request.head()).map_err(|_| Problem::NotWebSocket)?;
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).ok_or(Problem::NotWebSocket)?;
     let accept = ws::hash_key(key.as_bytes());
-    let socket = Socket::open(&request, payload, desk, &lines).map_err(|_| Problem::NoPlace)?;
+    let address = entrance::address_of(&desk, &request)?;
+    let socket = Socket::open(&request, payload, desk, &lines, address).map_err(|_| Problem::NoPlace)?;
     Ok(HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS)
         .upgrade("websocket")
         .insert_header((header::SEC_WEBSOCKET_ACCEPT, &accept[..]))
@@ -38,7 +38,6 @@ pub(super) async fn socket(
 }
 
 pub(super) async fn poll(
-    _: Admitted,
     request: HttpRequest,
     payload: web::Payload,
     desk: web::Data<Desk>,

@@ -5,8 +5,7 @@ use crate::{
     body,
     book::{Found, Key},
     desk::Desk,
-    entrance,
-    guard::{self, Admitted},
+    entrance, guard,
     limits::Class,
     problem::Problem,
 };
@@ -39,7 +38,6 @@ enum PublicKey {
 }
 
 pub(super) async fn lookup(
-    _: Admitted,
     request: HttpRequest,
     payload: web::Payload,
     desk: web::Data<Desk>,

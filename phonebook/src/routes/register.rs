@@ -1,13 +1,13 @@
 //! `POST /api/register`: a player can be found at the address that this request came from.
 
 use crate::{
-    address::client_address,
     body,
     book::{Claim, Contact, Key},
     desk::Desk,
     entrance,
-    guard::{self, Admitted, COMPAT_KEY_MAX},
+    guard::{self, COMPAT_KEY_MAX, Here},
     limits::Class,
+    live,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
@@ -16,7 +16,6 @@ use serde_json::{Map, Value};
 use std::net::SocketAddr;
 
 pub(super) async fn register(
-    _: Admitted,
     request: HttpRequest,
     payload: web::Payload,
     desk: web::Data<Desk>,
@@ -32,14 +31,15 @@ pub(super) async fn register(
     let port = port_of(port).ok_or(Problem::BadPort)?;
 
     let now = desk.now();
-    let peer = request.peer_addr().expect("a request that came over TCP has a peer");
-    let address = SocketAddr::new(client_address(peer, request.headers(), &desk.trusted_proxies), port);
+    let address = SocketAddr::new(entrance::address_of(&desk, &request)?, port);
     if desk.compat {
         let contact = Contact { address, key: unsigned_key(&fields)?, visibility: Visibility::Listed };
         let book = desk.records.own().ok_or(Problem::NoEndpoint)?;
         book.register(name, contact, None, now)?;
     } else {
-        let body = guard::signed_register(&fields, name.to_owned(), port, now)?;
+        let host = live::host(&request);
+        let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
+        let body = guard::signed_register(&fields, name.to_owned(), port, &here)?;
         desk.charge_key(Class::Registration, &body.public_key).await?;
         let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
         let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();

@@ -2,17 +2,18 @@
 
 use crate::{
     body,
+    book::Refused,
     desk::Desk,
     entrance,
-    guard::{self, Admitted},
+    guard::{self, Here},
     limits::Class,
+    live,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use fyteclub_proto::phonebook::Unregistered;
 
 pub(super) async fn unregister(
-    _: Admitted,
     request: HttpRequest,
     payload: web::Payload,
     desk: web::Data<Desk>,
@@ -27,9 +28,18 @@ pub(super) async fn unregister(
     let existed = match desk.compat {
         true => desk.records.own().ok_or(Problem::NoEndpoint)?.unregister(name, None, now)?,
         false => {
-            let body = guard::signed_unregister(&fields, name.to_owned(), now)?;
+            let host = live::host(&request);
+            let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
+            let body = guard::signed_unregister(&fields, name.to_owned(), &here)?;
             desk.charge_key(Class::Registration, &body.public_key).await?;
-            desk.records.unregister(name, (&body.public_key, body.sequence), now).await?
+            match desk.records.unregister(name, (&body.public_key, body.sequence), now).await {
+                // A stranger's name and nobody's are one answer. The audit log tells them apart.
+                Err(problem @ Problem::Refused(Refused::NameTaken)) => {
+                    entrance::refused(&desk, &request, &problem);
+                    false
+                }
+                existed => existed?,
+            }
         }
     };
     Ok(HttpResponse::Ok().json(Unregistered { success: true, existed }))

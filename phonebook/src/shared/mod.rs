@@ -33,7 +33,7 @@ pub use wire::Away;
 
 use crate::{book::Terms, limits::Rates, switchboard::ClientId};
 use census::Census;
-use fyteclub_proto::id::PeerId;
+use fyteclub_proto::{id::PeerId, ledger::Count};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use std::{
     collections::HashMap,
@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     /// This process' number, new at every start: where others find its inbox.
     instance: u64,
     is_full: AtomicBool,
+    /// Names that were charged to customers.
+    names: Mutex<Count>,
     errands: mpsc::Sender<Errand>,
     waiting: Mutex<Option<mpsc::Receiver<Errand>>>,
     /// Who greeted while Redis was gone, and wins when it is back.
@@ -94,6 +96,7 @@ impl Shared {
             census: Census::new(terms.ttl),
             instance: u64::from_be_bytes(number),
             is_full: AtomicBool::new(false),
+            names: Mutex::default(),
             errands,
             waiting: Mutex::new(Some(waiting)),
             late: Mutex::default(),

@@ -3,15 +3,16 @@
 use super::{
     Shared,
     record::{self, Record},
-    wire::{Args, Away, REGISTER, UNREGISTER, is_full},
+    tags,
+    wire::{Args, Away, HOLD, HOLD_ON, REGISTER, UNREGISTER, is_full},
 };
 use crate::{
-    book::{Claim, Contact, Found, Key, Refused},
+    book::{Claim, Contact, Found, Key, Refused, Terms},
     clock::{Moment, millis},
 };
-use fyteclub_proto::{id::PeerId, limit::PROOF_TIME_WINDOW, phonebook::Visibility};
+use fyteclub_proto::{id::PeerId, ledger::Count, limit::PROOF_TIME_WINDOW, phonebook::Visibility};
 use redis::{Cmd, Pipeline, Value};
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 /// As `Book::is_remembered`: nothing that was signed can be repeated after that.
 pub(super) const REPLAYABLE: Duration = PROOF_TIME_WINDOW.saturating_mul(2);
@@ -36,41 +37,122 @@ impl Shared {
     ) -> Result<(), Unwritten> {
         let Some(Key::Peer(key)) = &contact.key else { return Err(Away.into()) };
         let time = self.wire.time(now);
-        let (flags, address) = record::ends(&contact);
         let tag = self.tags.record(name);
-        let [ttl, pin, replayable, keep] = self.spans();
+        let customer = self.tags.customer(contact.address.ip());
+        let entry = Entry { contact: &contact, key, claim: &claim, tag: &tag, customer };
+        let first = self.wire.ask_one(self.register_command(&entry, time, b"n")).await?;
+        let answer = self.taken(Some(&first))?;
+        let charged = match answer.split_first() {
+            Some((b'c', _)) => {
+                if !self.hold(customer, &tag, time).await? {
+                    return Err(Refused::TooManyNames.into());
+                }
+                b"y"
+            }
+            // Where the new place has its share, the old one goes on holding the name.
+            Some((b'm', _)) => match self.hold(customer, &tag, time).await? {
+                true => b"y",
+                false => b"r",
+            },
+            _ => {
+                verdict(answer, claim.time, now)?;
+                return self.counted(customer, &tag, time, kept_for(answer)?).await;
+            }
+        };
+        let second = self.wire.ask_one(self.register_command(&entry, time, charged)).await?;
+        let kept = self.taken(Some(&second)).and_then(|answer| {
+            verdict(answer, claim.time, now)?;
+            kept_for(answer)
+        });
+        // Whoever does not hold it is not charged: a place that was left, or a write that came too late.
+        let old = answer.get(1..).and_then(|old| <[u8; 4]>::try_from(old).ok());
+        match (&kept, charged, old) {
+            (Ok(keep), b"r", Some(old)) => self.counted(old, &tag, time, *keep).await?,
+            (Ok(keep), ..) => {
+                self.counted(customer, &tag, time, *keep).await?;
+                if let Some(old) = old {
+                    self.release(old, &tag).await?;
+                }
+            }
+            (Err(_), b"y", _) => self.release(customer, &tag).await?,
+            (Err(_), ..) => {}
+        }
+        kept.map(|_| ())
+    }
+
+    /// A name was taken in that `customer` holds: they hold it for `keep` ms from now on, and it is counted.
+    async fn counted(&self, customer: [u8; 4], tag: &[u8], time: u64, keep: u64) -> Result<(), Unwritten> {
+        let hold_on = HOLD_ON.on(&tags::names_of(customer)).with(time + keep).with(tag);
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.add_command(hold_on.with(self.spans().keep));
+        pipeline.add_command(self.census.count(tag, time));
+        self.wire.ask(&pipeline).await?;
+        Ok(())
+    }
+
+    async fn release(&self, customer: [u8; 4], tag: &[u8]) -> Result<(), Unwritten> {
+        self.wire.ask_one(redis::cmd("ZREM").with(tags::names_of(customer)).with(tag)).await?;
+        Ok(())
+    }
+
+    fn register_command(&self, entry: &Entry<'_>, time: u64, charged: &[u8; 1]) -> Cmd {
+        let Entry { contact, key, claim, tag, customer } = entry;
+        let (flags, address) = record::ends(contact);
+        let Spans { ttl, pin, once, replayable, .. } = self.spans();
         let follows: Vec<u8> = claim.follows.iter().flat_map(|key| *key.as_bytes()).collect();
-        let register = REGISTER
-            .on(&tag)
+        REGISTER
+            .on(tag)
             .with(time)
             .with(ttl)
             .with(pin)
+            .with(once)
             .with(replayable)
-            .with(keep)
             .with(self.wire.born())
             .with(claim.time)
             .with(&claim.sequence.to_be_bytes()[..])
             .with(&key.as_bytes()[..])
             .with(follows)
-            .with(&[flags][..])
-            .with(address);
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.add_command(register).add_command(self.census.count(&tag, time));
-        let values = self.wire.ask(&pipeline).await?;
-        match values.first() {
+            .with(flags)
+            .with(address)
+            .with(&customer[..])
+            .with(&charged[..])
+    }
+
+    /// What a write answered, if there was room for it.
+    fn taken<'a>(&self, value: Option<&'a Value>) -> Result<&'a [u8], Unwritten> {
+        match value {
             Some(value) if is_full(value) => {
                 self.full(true);
                 Err(Refused::Full.into())
             }
             Some(Value::BulkString(answer)) => {
                 self.full(false);
-                match verdict(answer, claim.time, now)? {
-                    b'k' => Ok(()),
-                    _ => Err(Away.into()),
-                }
+                Ok(answer)
             }
             _ => Err(Away.into()),
         }
+    }
+
+    /// Charges a name to a customer. No if they hold as many as they may.
+    async fn hold(&self, customer: [u8; 4], tag: &[u8], time: u64) -> Result<bool, Unwritten> {
+        let keep = self.spans().keep;
+        let hold = HOLD.on(&tags::names_of(customer)).with(time).with(time + keep);
+        let hold = hold.with(self.terms.max_of_one).with(tag).with(keep);
+        let held = self.wire.ask_one(hold).await?;
+        let held = match held {
+            Value::Int(held) => held == 1,
+            value if is_full(&value) => return Err(Refused::Full.into()),
+            _ => return Err(Away.into()),
+        };
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.charged += u64::from(held);
+        names.refusals += u64::from(!held);
+        Ok(held)
+    }
+
+    /// Names that were charged to customers, and refused to them, by this phone book.
+    pub(crate) fn names(&self) -> Count {
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`crate::book::Book::unregister`], for a signed unregistration.
@@ -80,12 +162,13 @@ impl Shared {
         claim: (&PeerId, u64),
         now: Moment,
     ) -> Result<bool, Unwritten> {
-        let [ttl, pin, replayable, _] = self.spans();
+        let Spans { ttl, pin, once, replayable, .. } = self.spans();
         let unregister = UNREGISTER
             .on(&self.tags.record(name))
             .with(self.wire.time(now))
             .with(ttl)
             .with(pin)
+            .with(once)
             .with(replayable)
             .with(&claim.1.to_be_bytes()[..])
             .with(&claim.0.as_bytes()[..]);
@@ -121,10 +204,39 @@ impl Shared {
         record.is_live(self.wire.time(now), millis(self.terms.ttl)).then_some(record)
     }
 
-    /// Milliseconds: the ttl, the pin, what can be repeated, and how long Redis keeps a record for all of them.
-    fn spans(&self) -> [u64; 4] {
-        let (ttl, pin, replayable) = (millis(self.terms.ttl), millis(self.terms.pin), millis(REPLAYABLE));
-        [ttl, pin, replayable, ttl.max(pin).max(replayable)]
+    fn spans(&self) -> Spans {
+        let Terms { ttl, pin, pin_once, .. } = self.terms;
+        let (ttl, pin, replayable) = (millis(ttl), millis(pin), millis(REPLAYABLE));
+        let once = millis(pin_once).min(pin);
+        Spans { ttl, pin, once, replayable, keep: ttl.max(pin).max(replayable) }
+    }
+}
+
+/// What a registration writes.
+struct Entry<'a> {
+    contact: &'a Contact,
+    key: &'a PeerId,
+    claim: &'a Claim<'a>,
+    tag: &'a [u8],
+    customer: [u8; 4],
+}
+
+/// Milliseconds: how long which record is answered, pinned, and remembered because it could be repeated; and the longest
+/// that any is kept.
+struct Spans {
+    ttl: u64,
+    pin: u64,
+    /// Of a name that was registered only once.
+    once: u64,
+    replayable: u64,
+    keep: u64,
+}
+
+/// How long Redis keeps what was taken in, in milliseconds.
+fn kept_for(answer: &[u8]) -> Result<u64, Unwritten> {
+    match answer.split_first() {
+        Some((b'k', keep)) => Ok(keep.try_into().map(u64::from_be_bytes).map_err(|_| Away)?),
+        _ => Err(Away.into()),
     }
 }
 

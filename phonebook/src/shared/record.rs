@@ -1,17 +1,21 @@
-//! A record as it lies in Redis: 49 bytes, and 6 or 18 more with a listed player's address. The scripts read the same
+//! A record as it lies in Redis: 53 bytes, and 6 or 18 more with a listed player's address. The scripts read the same
 //! layout.
 //!
 //! ```text
-//! flags 1 · sequence 8 · registered 8 (Unix ms, of Redis' clock) · key 32 · [port 2 · address 4 or 16]     big-endian
+//! flags 1 · sequence 8 · registered 8 (Unix ms, of Redis' clock) · key 32 · customer 4 · [port 2 · address 4 or 16]
 //! ```
+//!
+//! Numbers are big-endian. Flags: 1 current, 2 listed, 4 hidden, 8 registered more than once.
 
 use crate::book::{Contact, Found, Key};
 use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
-const HEAD: usize = 49;
+const HEAD: usize = 53;
 /// Registered and not unregistered.
 const CURRENT: u8 = 1;
+/// Set by `register.lua`.
+const RENEWED: u8 = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
@@ -42,7 +46,7 @@ impl Record {
     /// `None` for what no version of this layout writes.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(HEAD)?;
-        let visibility = match head[0] >> 1 {
+        let visibility = match (head[0] & !RENEWED) >> 1 {
             0 => Visibility::Contacts,
             1 => Visibility::Listed,
             2 => Visibility::Hidden,
@@ -64,7 +68,7 @@ impl Record {
             current: head[0] & CURRENT != 0,
             visibility,
             registered: u64::from_be_bytes(head[9..17].try_into().ok()?),
-            key: PeerId::from_bytes(head[17..HEAD].try_into().ok()?),
+            key: PeerId::from_bytes(head[17..49].try_into().ok()?),
             address,
         })
     }
@@ -85,7 +89,7 @@ mod tests {
 
     fn record(contact: &Contact) -> Vec<u8> {
         let (flags, address) = ends(contact);
-        [&[flags][..], &[0; 8], &5u64.to_be_bytes(), &[9; 32], &address].concat()
+        [&[flags][..], &[0; 8], &5u64.to_be_bytes(), &[9; 32], &[1; 4], &address].concat()
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! Without a secret the hashes are the same everywhere, and whoever has a list of names can look each of them up.
 
-use fyteclub_proto::id::PeerId;
+use fyteclub_proto::{id::PeerId, ledger::Wide};
 use std::net::IpAddr;
 
 /// In front of every key. Another layout is another number, so that two versions never read each other's.
-const PREFIX: &[u8] = b"fc1:";
+const PREFIX: &[u8] = b"fc2:";
 /// Of a hash: enough that two never meet, and a million keys take 16 MB less.
 const TAG: usize = 16;
 
@@ -19,6 +19,8 @@ pub(super) enum Kind {
     /// Of polls.
     Sequence,
     Budget,
+    /// Which names a customer holds.
+    Customer,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Self::Presence => b'p',
             Self::Sequence => b'q',
             Self::Budget => b'r',
+            Self::Customer => b'c',
         }
     }
 }
@@ -74,9 +77,25 @@ impl Tags {
         }
     }
 
+    /// A customer as it is written in records: IPv4 whole, IPv6 by its /48.
+    pub(super) fn customer(&self, address: IpAddr) -> [u8; 4] {
+        let (kind, bits) = match Wide::from(address) {
+            Wide::V4(bits) => (b"4", u64::from(bits)),
+            Wide::V6(bits) => (b"6", bits),
+        };
+        let tag = self.of(Kind::Customer, &[kind, &bits.to_be_bytes()]);
+        let (_, hash) = tag.split_at(PREFIX.len() + 1);
+        [hash[0], hash[1], hash[2], hash[3]]
+    }
+
     pub(super) fn key_budget(&self, class: &str, key: &PeerId) -> Vec<u8> {
         self.of(Kind::Budget, &[class.as_bytes(), b"k", key.as_bytes()])
     }
+}
+
+/// Where it is written what a customer holds.
+pub(super) fn names_of(customer: [u8; 4]) -> Vec<u8> {
+    [PREFIX, &[Kind::Customer.letter()], &customer].concat()
 }
 
 /// One key for everybody, without a hash.
@@ -115,5 +134,14 @@ mod tests {
         assert_eq!(v6("2001:db8::1"), v6("2001:db8::ffff"), "one /64 is one client");
         assert_ne!(v6("2001:db8::1"), v6("2001:db8:0:1::1"));
         assert_eq!(v6("::ffff:192.0.2.1"), v6("192.0.2.1"));
+        let customer = |tags: &Tags, text: &str| tags.customer(text.parse().unwrap());
+        assert_eq!(
+            customer(&tags, "2001:db8:1:1::1"),
+            customer(&tags, "2001:db8:1:2::1"),
+            "one /48 is one customer"
+        );
+        assert_ne!(customer(&tags, "2001:db8:1::1"), customer(&tags, "2001:db8:2::1"));
+        assert_eq!(customer(&tags, "::ffff:192.0.2.1"), customer(&tags, "192.0.2.1"));
+        assert_ne!(customer(&tags, "192.0.2.1"), customer(&others, "192.0.2.1"));
     }
 }

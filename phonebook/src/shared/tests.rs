@@ -20,15 +20,36 @@ use std::{net::SocketAddr, time::Duration};
 
 /// Unix milliseconds at which both have begun.
 const BEGIN: u64 = 1_700_000_000_000;
-const TERMS: Terms =
-    Terms { ttl: Duration::from_secs(100), pin: Duration::from_secs(300), max_records: 1000 };
+const TERMS: Terms = Terms {
+    ttl: Duration::from_secs(100),
+    pin: Duration::from_secs(600),
+    pin_once: Duration::from_secs(300),
+    max_records: 1000,
+    max_of_one: 2,
+};
 
 #[derive(Debug, Clone)]
 enum Op {
-    Register { name: u8, key: u8, follows: Option<u8>, sequence: u64, visibility: Visibility, age: u64 },
-    Unregister { name: u8, key: u8, sequence: u64 },
-    Lookup { name: u8 },
-    Pass { seconds: u64 },
+    Register {
+        name: u8,
+        key: u8,
+        from: u8,
+        follows: Option<u8>,
+        sequence: u64,
+        visibility: Visibility,
+        age: u64,
+    },
+    Unregister {
+        name: u8,
+        key: u8,
+        sequence: u64,
+    },
+    Lookup {
+        name: u8,
+    },
+    Pass {
+        seconds: u64,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -37,10 +58,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let visibility =
         prop_oneof![Just(Visibility::Listed), Just(Visibility::Contacts), Just(Visibility::Hidden)];
     let follows = proptest::option::weighted(0.2, 0u8..3);
-    let register = (0u8..3, 0u8..3, follows, sequence(), visibility, 0u64..200).prop_map(
-        |(name, key, follows, sequence, visibility, age)| Op::Register {
+    let register = (0u8..5, 0u8..3, 0u8..3, follows, sequence(), visibility, 0u64..200).prop_map(
+        |(name, key, from, follows, sequence, visibility, age)| Op::Register {
             name,
             key,
+            from,
             follows,
             sequence,
             visibility,
@@ -48,12 +70,12 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         },
     );
     let unregister =
-        (0u8..3, 0u8..3, sequence()).prop_map(|(name, key, sequence)| Op::Unregister { name, key, sequence });
+        (0u8..5, 0u8..3, sequence()).prop_map(|(name, key, sequence)| Op::Unregister { name, key, sequence });
     let op = prop_oneof![
         4 => register,
         2 => unregister,
-        3 => (0u8..3).prop_map(|name| Op::Lookup { name }),
-        2 => prop_oneof![0u64..130, 230u64..320].prop_map(|seconds| Op::Pass { seconds }),
+        3 => (0u8..5).prop_map(|name| Op::Lookup { name }),
+        2 => prop_oneof![0u64..130, 230u64..320, 590u64..610].prop_map(|seconds| Op::Pass { seconds }),
     ];
     proptest::collection::vec(op, 1..50)
 }
@@ -99,8 +121,8 @@ fn redis_and_the_book_in_memory_say_the_same() {
 async fn same(book: &Book, shared: &Shared, op: &Op, now: &mut Moment) -> Result<(), TestCaseError> {
     let text = |name: &u8| format!("Player {name}@World");
     match op {
-        Op::Register { name, key, follows, sequence, visibility, age } => {
-            let address = SocketAddr::new([192, 0, 2, *key].into(), 7000 + u16::from(*name));
+        Op::Register { name, key, from, follows, sequence, visibility, age } => {
+            let address = SocketAddr::new([192, 0, 2, *from].into(), 7000 + u16::from(*name));
             let contact = Contact { address, key: Some(Key::Peer(peer(*key))), visibility: *visibility };
             let follows = follows.map(peer);
             let time = now.unix_millis() - age * 1000;
@@ -124,6 +146,8 @@ async fn same(book: &Book, shared: &Shared, op: &Op, now: &mut Moment) -> Result
         }
         Op::Pass { seconds } => {
             *now = at(now.steady + Duration::from_secs(*seconds));
+            // What is forgotten is held no longer; Redis sees to that when somebody asks.
+            book.sweep(*now);
         }
     }
     Ok(())

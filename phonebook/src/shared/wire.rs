@@ -40,6 +40,8 @@ macro_rules! script {
 }
 
 script!(REGISTER, "scripts/register.lua");
+script!(HOLD, "scripts/hold.lua");
+script!(HOLD_ON, "scripts/hold_on.lua");
 script!(UNREGISTER, "scripts/unregister.lua");
 script!(CHARGE, "scripts/charge.lua");
 script!(SEQUENCE, "scripts/sequence.lua");
@@ -47,7 +49,8 @@ script!(RENEW, "scripts/renew.lua");
 script!(PUSH, "scripts/push.lua");
 script!(BEAT, "scripts/beat.lua");
 
-static SCRIPTS: [&Script; 7] = [&REGISTER, &UNREGISTER, &CHARGE, &SEQUENCE, &RENEW, &PUSH, &BEAT];
+static SCRIPTS: [&Script; 9] =
+    [&REGISTER, &HOLD, &HOLD_ON, &UNREGISTER, &CHARGE, &SEQUENCE, &RENEW, &PUSH, &BEAT];
 
 impl Script {
     /// Every script touches one key, so that a cluster can spread them.

@@ -15,7 +15,9 @@ pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
     id::PeerId,
     knock::{Callee, Knock},
+    ledger::{Count, Item, Ledger, Network, Row},
     letter::{Attempt, Letter},
+    limit::{PHONE_BOOK_LEDGER, UNREAD_COST},
     phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
 };
 use queue::Queue;
@@ -73,6 +75,8 @@ pub(crate) enum Input {
         client: ClientId,
         key: PeerId,
         door: Door,
+        /// Which pays for what waits for the client.
+        network: Network,
     },
     /// Any sign of life.
     Heard {
@@ -157,6 +161,7 @@ pub(crate) enum Why {
 struct Client {
     id: ClientId,
     door: Door,
+    network: Network,
     heard: Instant,
     half_trip: Duration,
     queue: Queue,
@@ -164,8 +169,10 @@ struct Client {
     full: Option<Instant>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Switchboard {
+    /// What waits to be read.
+    unread: Ledger<Network>,
     present: HashMap<PeerId, Client>,
     keys: HashMap<ClientId, PeerId>,
     attempts: Attempts,
@@ -174,10 +181,25 @@ pub(crate) struct Switchboard {
     outputs: VecDeque<Output>,
 }
 
+impl Default for Switchboard {
+    fn default() -> Self {
+        let rows: Vec<Row> =
+            PHONE_BOOK_LEDGER.iter().filter(|row| row.item == Item::Unread).copied().collect();
+        Self {
+            unread: Ledger::new(&rows),
+            present: HashMap::new(),
+            keys: HashMap::new(),
+            attempts: Attempts::default(),
+            deadlines: BinaryHeap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+}
+
 impl Switchboard {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Arrived { client, key, door } => self.arrived(client, key, door, now),
+            Input::Arrived { client, key, door, network } => self.arrived(client, key, door, network, now),
             Input::Heard { client } => {
                 if let Some(client) = self.client(client) {
                     client.heard = now;
@@ -194,8 +216,10 @@ impl Switchboard {
                 }
             }
             Input::Left { client } => {
-                if let Some(key) = self.keys.remove(&client) {
-                    self.present.remove(&key);
+                if let Some(key) = self.keys.remove(&client)
+                    && let Some(client) = self.present.remove(&key)
+                {
+                    self.read(client.network, client.queue.len());
                 }
             }
             Input::Resolved { pending, callee } => self.resolved(pending, callee),
@@ -219,7 +243,23 @@ impl Switchboard {
     pub(crate) fn take(&mut self, client: ClientId) -> Option<Hear> {
         let client = self.client(client)?;
         client.full = None;
-        client.queue.pop()
+        let (network, hear) = (client.network, client.queue.pop()?);
+        self.read(network, 1);
+        Some(hear)
+    }
+
+    /// So many messages wait no longer.
+    fn read(&mut self, network: Network, messages: usize) {
+        self.unread.release(&network, Item::Unread, messages as u64 * UNREAD_COST);
+    }
+
+    /// What all that waited to be read was charged, and what was lost because it was too much for a network.
+    pub(crate) fn unread(&self) -> Count {
+        self.unread
+            .counts()
+            .find(|(item, _)| *item == Item::Unread)
+            .map(|(_, count)| count)
+            .unwrap_or_default()
     }
 
     /// Whether [`Switchboard::take`] has something.
@@ -246,21 +286,30 @@ impl Switchboard {
         self.present.get_mut(self.keys.get(&client)?)
     }
 
-    fn arrived(&mut self, id: ClientId, key: PeerId, door: Door, now: Instant) {
-        let mut queue = Queue::default();
+    fn arrived(&mut self, id: ClientId, key: PeerId, door: Door, network: Network, now: Instant) {
+        let mut waits = VecDeque::new();
         if let Some(older) = self.present.get_mut(&key) {
             if (older.door, door) == (Door::Polls, Door::Polls) {
                 older.heard = now;
                 return;
             }
             // What it has not heard yet, the newer hears.
-            queue = std::mem::take(&mut older.queue);
+            let (of, queue) = (older.network, std::mem::take(&mut older.queue));
+            self.read(of, queue.len());
+            waits = queue.into_inner();
             self.close(key, VecDeque::new(), CloseReason::Replaced, "the same key greeted again");
+        }
+        let mut queue = Queue::default();
+        for hear in waits {
+            // As many as before; what the new network has no room for is lost.
+            if self.unread.charge(now, &network, Item::Unread, UNREAD_COST).is_ok() && !queue.push(hear) {
+                self.read(network, 1);
+            }
         }
         let news = !queue.is_empty();
         self.keys.insert(id, key);
-        self.present
-            .insert(key, Client { id, door, heard: now, half_trip: Duration::ZERO, queue, full: None });
+        let half_trip = Duration::ZERO;
+        self.present.insert(key, Client { id, door, network, heard: now, half_trip, queue, full: None });
         self.deadlines.push(Reverse((now + PRESENCE_LIFE, Why::Life(id))));
         if door == Door::Socket {
             self.deadlines.push(Reverse((now, Why::Ping(id))));
@@ -376,9 +425,15 @@ impl Switchboard {
     /// shall not end anybody's conversation by that. Only who then reads nothing is cut off.
     fn tell(&mut self, key: PeerId, hear: Hear, now: Instant) {
         let Some(client) = self.present.get_mut(&key) else { return };
-        if client.queue.push(hear) {
+        let charged = self.unread.charge(now, &client.network, Item::Unread, UNREAD_COST).is_ok();
+        if charged && client.queue.push(hear) {
             self.outputs.push_back(Output::Wake { client: client.id });
-        } else if client.full.is_none() {
+            return;
+        }
+        if charged {
+            self.unread.release(&client.network, Item::Unread, UNREAD_COST);
+        }
+        if client.full.is_none() && !client.queue.is_empty() {
             client.full = Some(now);
             self.deadlines.push(Reverse((now + READ_TIME, Why::Unread(client.id))));
         }
@@ -387,7 +442,8 @@ impl Switchboard {
     /// What it has not heard yet, the newer hears, wherever it is.
     fn moved(&mut self, key: PeerId, id: ClientId) {
         let Some(client) = self.present.get_mut(&key).filter(|client| client.id == id) else { return };
-        let queue = std::mem::take(&mut client.queue);
+        let (network, queue) = (client.network, std::mem::take(&mut client.queue));
+        self.read(network, queue.len());
         self.close(key, VecDeque::new(), CloseReason::Replaced, "the same key greeted elsewhere");
         for hear in queue.into_inner() {
             self.deliver(key, Parcel::Hear(hear));
@@ -397,6 +453,7 @@ impl Switchboard {
     fn close(&mut self, key: PeerId, last: VecDeque<Hear>, reason: CloseReason, text: &'static str) {
         if let Some(client) = self.present.remove(&key) {
             self.keys.remove(&client.id);
+            self.read(client.network, client.queue.len());
             self.outputs.push_back(Output::Close { client: client.id, last, reason, text });
         }
     }
@@ -406,7 +463,9 @@ impl Switchboard {
         let count = self.present.len().max(1);
         let spread = RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count as u32 / RETURNS_PER_SECOND as u32);
         self.keys.clear();
-        for (number, (_, client)) in self.present.drain().enumerate() {
+        let present = std::mem::take(&mut self.present);
+        for (number, (_, client)) in present.into_iter().enumerate() {
+            self.read(client.network, client.queue.len());
             let mut last = client.queue.into_inner();
             let after = RETURN_AFTER + spread.mul_f64(number as f64 / count as f64);
             last.push_back(Hear::Restarting { after_ms: after.as_millis() as u64 });

@@ -30,7 +30,6 @@ impl Queue {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -71,7 +71,7 @@ impl Board {
     fn arrives(&mut self, number: u8, door: Door) -> ClientId {
         self.clients += 1;
         let client = ClientId(self.clients);
-        self.hand(Input::Arrived { client, key: peer(number), door });
+        self.hand(Input::Arrived { client, key: peer(number), door, network: Network::V4(number.into()) });
         client
     }
 
@@ -324,13 +324,42 @@ fn after_a_stop_they_come_back_one_by_one() {
 }
 
 #[test]
+fn what_a_network_does_not_read_is_bounded() {
+    let mut board = Board::new();
+    let sender = board.arrives(1, Door::Socket);
+    // All of one network.
+    let network = Network::V4(66);
+    for number in 2..=80 {
+        board.clients += 1;
+        let client = ClientId(board.clients);
+        board.hand(Input::Arrived { client, key: peer(number), door: Door::Polls, network });
+    }
+    let reader = board.arrives(200, Door::Socket);
+    for number in 2..=80 {
+        for _ in 0..LIVE_QUEUE_MAX {
+            board.says(sender, Say::Note { to: peer(number), letter: LETTER.clone() });
+        }
+    }
+    let waits = |board: &Board| board.board.present.values().map(|client| client.queue.len()).sum::<usize>();
+    assert_eq!(waits(&board), 64 * LIVE_QUEUE_MAX);
+    assert_eq!(board.board.unread().refusals, 15 * LIVE_QUEUE_MAX as u64);
+    // Another network's client hears on.
+    board.says(sender, Say::Note { to: peer(200), letter: LETTER.clone() });
+    assert!(board.board.take(reader).is_some());
+    // And when they have left, nothing is held.
+    board.hand(Input::Stop);
+    assert_eq!(board.board.unread.accounts(), 0);
+}
+
+#[test]
 fn many_take_so_long_that_a_second_sees_few() {
     let mut board = Switchboard::default();
     for number in 0..5000_u64 {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
         let (client, key) = (ClientId(number), PeerId::from_bytes(key));
-        board.handle(Instant::now(), Input::Arrived { client, key, door: Door::Polls });
+        let network = Network::V6(number);
+        board.handle(Instant::now(), Input::Arrived { client, key, door: Door::Polls, network });
     }
     board.handle(Instant::now(), Input::Stop);
     let mut seconds = BTreeMap::<u64, usize>::new();

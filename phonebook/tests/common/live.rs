@@ -11,7 +11,10 @@ use fyteclub_proto::{
     phonebook::live::{CloseReason, Hear, Hello, Say},
 };
 use std::net::SocketAddr;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Error, Message},
@@ -26,7 +29,25 @@ pub struct Client {
 impl Client {
     /// Connected and not greeted.
     pub async fn connect(phonebook: &Phonebook, seed: u8) -> Self {
-        let stream = TcpStream::connect(phonebook.addr).await.unwrap();
+        Self::connect_from(phonebook, seed, "127.0.0.1").await
+    }
+
+    /// The same, from one of this machine's other addresses.
+    pub async fn connect_from(phonebook: &Phonebook, seed: u8, from: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        Self::over(socket, phonebook, seed).await
+    }
+
+    /// The same, and its kernel keeps no more than 64 KiB of what is not read.
+    pub async fn connect_small(phonebook: &Phonebook, seed: u8) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        Self::over(socket, phonebook, seed).await
+    }
+
+    async fn over(socket: TcpSocket, phonebook: &Phonebook, seed: u8) -> Self {
+        let stream = socket.connect(phonebook.addr).await.unwrap();
         let url = format!("ws://{}/api/live", phonebook.addr);
         let (socket, _) = client_async(url, stream).await.unwrap();
         Self { key: SigningKey::from_bytes(&[seed; 32]), addr: phonebook.addr, socket }
@@ -34,13 +55,16 @@ impl Client {
 
     /// Greeted and welcome.
     pub async fn greeted(phonebook: &Phonebook, seed: u8) -> Self {
-        let mut client = Self::connect(phonebook, seed).await;
-        let nonce = client.challenge().await;
-        let hello = Hello::signed(&phonebook.addr.to_string(), nonce, now(), &client.key);
-        client.say(&Say::Hello(hello)).await;
-        let Hear::Welcome(welcome) = client.hear().await else { panic!("not welcome") };
+        Self::connect(phonebook, seed).await.greet().await
+    }
+
+    pub async fn greet(mut self) -> Self {
+        let nonce = self.challenge().await;
+        let hello = Hello::signed(&self.addr.to_string(), nonce, now(), &self.key);
+        self.say(&Say::Hello(hello)).await;
+        let Hear::Welcome(welcome) = self.hear().await else { panic!("not welcome") };
         assert_eq!((welcome.version, welcome.life, welcome.period), (1, 75, 25));
-        client
+        self
     }
 
     pub async fn challenge(&mut self) -> Bytes<32> {

@@ -7,7 +7,7 @@ pub mod live;
 pub mod redis_server;
 
 use ed25519_dalek::SigningKey;
-use fyteclub_phonebook::{Config, Rates, Running, Server};
+use fyteclub_phonebook::{Config, Operator, Rates, Running, Server};
 use fyteclub_proto::phonebook::{KeyChange, Register, Unregister, Visibility};
 use serde_json::Value;
 use std::{
@@ -15,11 +15,15 @@ use std::{
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use tokio::net::TcpSocket;
+
+/// What requests call the phone book, and signatures too.
+pub const SERVER: &str = "phonebook";
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub struct Phonebook {
-    _running: Option<Running>,
+    running: Option<Running>,
     pub addr: SocketAddr,
 }
 
@@ -29,8 +33,13 @@ pub fn local() -> Config {
 }
 
 pub fn serve(config: Config) -> Phonebook {
-    let running = Server::build(config).unwrap().spawn().unwrap();
-    Phonebook { addr: running.addr(), _running: Some(running) }
+    // The operator's page has the exact numbers.
+    let operator = match config.operator {
+        Operator::Off => Operator::At(([127, 0, 0, 1], 0).into()),
+        other => other,
+    };
+    let running = Server::build(Config { operator, ..config }).unwrap().spawn().unwrap();
+    Phonebook { addr: running.addr(), running: Some(running) }
 }
 
 pub fn compat() -> Phonebook {
@@ -71,7 +80,7 @@ impl Response {
 
 impl Phonebook {
     pub fn at(addr: SocketAddr) -> Self {
-        Self { _running: None, addr }
+        Self { running: None, addr }
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -128,8 +137,51 @@ impl Phonebook {
         self.get(&format!("/api/lookup/{encoded_name}"))
     }
 
-    pub fn active_users(&self) -> u64 {
+    /// What anybody is told.
+    pub fn told_users(&self) -> u64 {
         self.get("/health").json()["activeUsers"].as_u64().unwrap()
+    }
+
+    /// The exact number, as the operator of one that runs in this process sees it.
+    pub fn active_users(&self) -> u64 {
+        match self.running.as_ref().and_then(Running::operator_addr) {
+            Some(office) => {
+                Self::at(office).get_as("127.0.0.1", "/status.json").json()["users"].as_u64().unwrap()
+            }
+            None => self.told_users(),
+        }
+    }
+
+    /// What the operator's page says of an item of the ledger: charged, and refused.
+    pub fn ledger(&self, item: &str) -> (u64, u64) {
+        let office = self.running.as_ref().and_then(Running::operator_addr).unwrap();
+        let text = Self::at(office).get_as("127.0.0.1", "/metrics").body;
+        let of = |name: &str| {
+            let start = format!("fyteclub_phonebook_{name}_total{{item=\"{item}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
+        };
+        (of("ledger_charged"), of("ledger_refusals"))
+    }
+
+    /// From one of this machine's other addresses.
+    pub fn connect_from(&self, from: &str) -> TcpStream {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+            socket.connect(self.addr).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    pub fn get_from(&self, from: &str, path: &str) -> Response {
+        let mut stream = self.connect_from(from);
+        let _ = stream.write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: phonebook\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
+        answer(stream)
     }
 }
 
@@ -165,11 +217,11 @@ impl Player {
     }
 
     pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
-        Register::signed(name, 7777, Visibility::Listed, sequence, time, &self.0)
+        Register::signed(name, 7777, Visibility::Listed, SERVER, sequence, time, &self.0)
     }
 
     pub fn register_for(&self, name: &str, sequence: u64, visibility: Visibility) -> Register {
-        Register::signed(name, 7777, visibility, sequence, now(), &self.0)
+        Register::signed(name, 7777, visibility, SERVER, sequence, now(), &self.0)
     }
 
     /// With the word of the key before.
@@ -179,7 +231,7 @@ impl Player {
     }
 
     pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {
-        Unregister::signed(name, sequence, now(), &self.0)
+        Unregister::signed(name, SERVER, sequence, now(), &self.0)
     }
 }
 

@@ -7,9 +7,13 @@
 
 mod account;
 mod counterpart;
+mod holdings;
+mod meter;
 
 use account::Account;
 pub use counterpart::{Counterpart, Network, Wide};
+pub use holdings::Holdings;
+pub use meter::Meter;
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -42,12 +46,16 @@ pub enum Item {
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Links that are open and have not greeted.
+    Greetings,
+    /// Live conversations with a phone book, over a socket or by polls.
+    Sockets,
     /// Bytes that are read to prove that they are here.
     Proofs,
 }
 
 impl Item {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -60,6 +68,8 @@ impl Item {
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Greetings,
+        Self::Sockets,
         Self::Proofs,
     ];
 
@@ -78,6 +88,8 @@ impl Item {
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Greetings => "greetings",
+            Self::Sockets => "sockets",
             Self::Proofs => "proofs",
         }
     }

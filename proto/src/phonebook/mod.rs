@@ -2,7 +2,7 @@
 //! [`live`], what phone books behind one name tell each other in [`between`].
 //!
 //! The paths and the unsigned shapes are the original's (compatibility mode serves them to the letter); signed bodies
-//! add `sequence`, `time` and `signature`. Who may write what is decided by the phone book, not here.
+//! add `server`, `sequence`, `time` and `signature`. Who may write what is decided by the phone book, not here.
 
 pub mod between;
 mod key_change;
@@ -12,7 +12,7 @@ mod visibility;
 pub use key_change::KeyChange;
 pub use visibility::{HIDDEN_PREFIX, Listing, Visibility, hidden_name, is_hidden_name};
 
-use crate::{id::PeerId, proof::Proof, version::PROOF_VERSION};
+use crate::{id::PeerId, limit::PROOF_TIME_WINDOW, proof::Proof, version::WRITE_PROOF_VERSION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -29,10 +29,13 @@ pub struct Register {
     /// Who is told what of it.
     #[serde(default)]
     pub visibility: Visibility,
+    /// The phone book that this is for, as in [`live::Hello::server`]. Another one refuses it.
+    pub server: String,
     /// Where the name belongs to an older key: the changes that lead from it to this one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_changes: Vec<KeyChange>,
-    /// Strictly rising per key; the phone book refuses one that it has already seen.
+    /// Strictly rising per key; the phone book refuses one that it has already seen, and one that
+    /// [`is_sequence_ahead`].
     pub sequence: u64,
     /// Unix milliseconds; refused when further than [`crate::limit::PROOF_TIME_WINDOW`] from the server's clock.
     pub time: u64,
@@ -46,6 +49,7 @@ impl Register {
         name: &str,
         port: u16,
         visibility: Visibility,
+        server: &str,
         sequence: u64,
         time: u64,
         key: &SigningKey,
@@ -55,6 +59,7 @@ impl Register {
             port,
             public_key: PeerId::of(key),
             visibility,
+            server: server.to_owned(),
             key_changes: Vec::new(),
             sequence,
             time,
@@ -64,14 +69,15 @@ impl Register {
         body
     }
 
-    /// What is signed: purpose `register`, then name, port, key, visibility, sequence, time. Changes of key are signed
-    /// by themselves.
+    /// What is signed: purpose `register`, then name, port, key, visibility, server, sequence, time. Changes of key are
+    /// signed by themselves.
     pub fn proof(&self) -> Proof {
-        Proof::new("register", PROOF_VERSION)
+        Proof::new("register", WRITE_PROOF_VERSION)
             .field(self.player_name.as_bytes())
             .number(self.port.into())
             .field(self.public_key.as_bytes())
             .field(self.visibility.as_str().as_bytes())
+            .field(self.server.as_bytes())
             .number(self.sequence)
             .number(self.time)
     }
@@ -88,6 +94,8 @@ impl Register {
 pub struct Unregister {
     pub player_name: String,
     pub public_key: PeerId,
+    /// As in [`Register::server`].
+    pub server: String,
     /// From the same rising row as registrations.
     pub sequence: u64,
     pub time: u64,
@@ -95,10 +103,11 @@ pub struct Unregister {
 }
 
 impl Unregister {
-    pub fn signed(name: &str, sequence: u64, time: u64, key: &SigningKey) -> Self {
+    pub fn signed(name: &str, server: &str, sequence: u64, time: u64, key: &SigningKey) -> Self {
         let mut body = Self {
             player_name: name.to_owned(),
             public_key: PeerId::of(key),
+            server: server.to_owned(),
             sequence,
             time,
             signature: String::new(),
@@ -107,11 +116,12 @@ impl Unregister {
         body
     }
 
-    /// What is signed: purpose `unregister`, then name, key, sequence, time.
+    /// What is signed: purpose `unregister`, then name, key, server, sequence, time.
     pub fn proof(&self) -> Proof {
-        Proof::new("unregister", PROOF_VERSION)
+        Proof::new("unregister", WRITE_PROOF_VERSION)
             .field(self.player_name.as_bytes())
             .field(self.public_key.as_bytes())
+            .field(self.server.as_bytes())
             .number(self.sequence)
             .number(self.time)
     }
@@ -119,6 +129,13 @@ impl Unregister {
     pub fn is_authentic(&self) -> bool {
         authentic(&self.signature, &self.proof(), &self.public_key)
     }
+}
+
+/// Whether a sequence is further ahead of a clock than a signature may be. Sequences begin at the clock in milliseconds, so
+/// an honest one never is. A phone book refuses it, and a daemon does not continue above it, because a sequence near
+/// the end of the numbers would leave the key none to go on with.
+pub fn is_sequence_ahead(sequence: u64, unix_millis: u64) -> bool {
+    u128::from(sequence) > u128::from(unix_millis) + PROOF_TIME_WINDOW.as_millis()
 }
 
 /// Whether `signature` is 64 bytes in unpadded base64url by which `key` signed.
@@ -195,12 +212,14 @@ mod tests {
     fn a_signed_body_is_authentic_until_a_field_changes() {
         let key = SigningKey::from_bytes(&[3; 32]);
         let name = "Alice Ashe@Gilgamesh";
-        let body = Register::signed(name, 7777, Visibility::Contacts, 5, 1_700_000_000_000, &key);
+        let server = "book.example";
+        let body = Register::signed(name, 7777, Visibility::Contacts, server, 5, 1_700_000_000_000, &key);
         assert!(body.is_authentic());
         for changed in [
             Register { port: 7778, ..body.clone() },
             Register { sequence: 6, ..body.clone() },
             Register { visibility: Visibility::Listed, ..body.clone() },
+            Register { server: "evil.example".into(), ..body.clone() },
             Register { player_name: "Alice Ashe@Omega".into(), ..body.clone() },
             Register { public_key: PeerId::from_bytes([4; 32]), ..body.clone() },
             Register { signature: body.signature.replace(&body.signature[..4], "AAAA"), ..body.clone() },
@@ -208,6 +227,18 @@ mod tests {
         ] {
             assert!(!changed.is_authentic(), "{changed:?}");
         }
-        assert!(Unregister::signed(name, 6, 0, &key).is_authentic());
+        let end = Unregister::signed(name, server, 6, 0, &key);
+        assert!(end.is_authentic());
+        assert!(!Unregister { server: "evil.example".into(), ..end }.is_authentic());
+    }
+
+    #[test]
+    fn a_sequence_is_ahead_beyond_the_window_only() {
+        let now = 1_700_000_000_000;
+        for (sequence, ahead) in [(0, false), (now + 120_000, false), (now + 120_001, true), (u64::MAX, true)]
+        {
+            assert_eq!(is_sequence_ahead(sequence, now), ahead, "{sequence}");
+        }
+        assert!(!is_sequence_ahead(u64::MAX, u64::MAX));
     }
 }

@@ -10,6 +10,8 @@ use fyteclub_proto::{
     },
 };
 
+const SERVER: &str = "book.example";
+
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
@@ -18,10 +20,11 @@ fn key() -> SigningKey {
 fn the_phone_books_bodies_are_what_they_were() {
     let name = "Alice Ashe@Gilgamesh";
     let id = PeerId::from_bytes(key().verifying_key().to_bytes());
-    let register = Register::signed(name, 7777, Visibility::Listed, 5, 1_700_000_000_000, &key());
-    let unregister = Unregister::signed(name, 6, 1_700_000_060_000, &key());
+    let register = Register::signed(name, 7777, Visibility::Listed, SERVER, 5, 1_700_000_000_000, &key());
+    let unregister = Unregister::signed(name, SERVER, 6, 1_700_000_060_000, &key());
     let hidden = hidden_name("a secret of sixteen bytes", &name.parse().expect("a name"));
-    let registered = Register::signed(&hidden, 7777, Visibility::Hidden, 5, 1_700_000_000_000, &key());
+    let registered =
+        Register::signed(&hidden, 7777, Visibility::Hidden, SERVER, 5, 1_700_000_000_000, &key());
     let change = KeyChange::signed(&SigningKey::from_bytes(&[8; 32]), &key());
     let follows = Register { key_changes: vec![change.clone()], ..register.clone() };
     assert!(change.is_authentic());

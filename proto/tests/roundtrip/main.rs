@@ -13,7 +13,7 @@ use fyteclub_proto::{
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
     limit,
-    local::{Call, Notice, Reply, Request as LocalRequest, reply},
+    local::{Call, Notice, Numbered, Reply, Request as LocalRequest, reply},
     pace,
     peer::{
         AppearanceReply, Control, Message, PiecesReply, Request,
@@ -155,7 +155,7 @@ proptest! {
         replies(nearby)?;
         let limits = pace::Limits { upload, download, peer_upload, peer_download, lan };
         replies(reply::Limits { limits, set_here })?;
-        replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;
+        replies(reply::CacheVerified { files, bytes, bad: vec![appearance], missing: files, unread: bytes })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
         replies(reply::CacheCollected { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
         let (from, to) = (file.clone(), reason.clone());
@@ -167,17 +167,19 @@ proptest! {
     }
 
     #[test]
-    fn local_events(event in event()) {
-        reads_back_as_json(Notice::Event(event))?;
+    fn local_events(event in event(), seq in any::<u64>()) {
+        reads_back_as_json(Notice::Event(Numbered { seq, event }))?;
     }
 
     #[test]
     fn phone_book_bodies(name in name(), port in 1..=u16::MAX, numbers in any::<[u64; 2]>(), key in key(), texts in vec(text(), 3)) {
         let [sequence, time] = numbers;
-        let register = Register::signed(name.as_str(), port, Visibility::Contacts, sequence, time, &key);
+        let server = "book.example";
+        let register =
+            Register::signed(name.as_str(), port, Visibility::Contacts, server, sequence, time, &key);
         prop_assert!(register.is_authentic());
         reads_back_as_json(register)?;
-        let unregister = Unregister::signed(name.as_str(), sequence, time, &key);
+        let unregister = Unregister::signed(name.as_str(), server, sequence, time, &key);
         prop_assert!(unregister.is_authentic());
         reads_back_as_json(unregister)?;
         let [ip, public_key, error] = texts.try_into().expect("three");

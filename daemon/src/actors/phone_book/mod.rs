@@ -168,7 +168,8 @@ impl PhoneBook {
             Visibility::Listed if unreachable => Visibility::Contacts,
             visibility => visibility,
         };
-        let mut body = Register::signed(&name, local.port(), visibility, sequence, time, identity.key());
+        let (port, server) = (local.port(), book.http.authority());
+        let mut body = Register::signed(&name, port, visibility, &server, sequence, time, identity.key());
         // Who has taken this key for the name needs no word of older ones, and no signatures to check.
         if !matches!(book.state, Some(Ok(()))) {
             body.key_changes.clone_from(key_changes);
@@ -197,7 +198,12 @@ impl PhoneBook {
             Ok(()) => book.last_answer = Some(unix_millis()),
             // The next registration is dated and numbered as the phone book wants it.
             Err(PhonebookError::Clock { ahead }) => book.clock.correct(*ahead),
-            Err(PhonebookError::Stale { newest }) => book.clock.above(*newest),
+            Err(PhonebookError::Stale { newest }) => {
+                if !book.clock.above(*newest) {
+                    let url = book.http.url();
+                    tracing::debug!("phone book {url} names sequence {newest}, which is ahead of the clock");
+                }
+            }
             Err(_) => {}
         }
         let changed = book.state.as_ref().map(Result::is_ok) != Some(result.is_ok());
@@ -314,7 +320,8 @@ impl Handler<Leave> for PhoneBook {
         let goodbyes: Vec<_> = answering
             .map(|book| {
                 let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
-                let body = Unregister::signed(&name, sequence, time, identity.key());
+                let server = book.http.authority();
+                let body = Unregister::signed(&name, &server, sequence, time, identity.key());
                 let http = book.http.clone();
                 async move { http.unregister(&body).await }
             })

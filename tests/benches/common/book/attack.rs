@@ -1,8 +1,11 @@
 //! What strangers do to a phone book, as a process of its own, from addresses that nobody else has.
 
-use super::{load::Line, players};
+use super::{crowd, load::Line, players};
 use crate::common::{roles::Role, town::Process};
 use anyhow::Context;
+use ed25519_dalek::SigningKey;
+use futures::SinkExt;
+use fyteclub_proto::phonebook::live::Say;
 use std::{
     env,
     io::Write,
@@ -18,6 +21,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::{sleep, sleep_until, timeout},
 };
+use tokio_tungstenite::tungstenite::Message;
+
+/// Messages a second of [`Attack::OneAddress`].
+pub const MESSAGES: u32 = 20_000;
 
 const KEY: &str = "FYTECLUB_BENCH_ATTACK";
 
@@ -29,6 +36,9 @@ pub enum Attack {
     Idle(usize),
     /// So many heads a second, of a MiB each.
     HugeHeads(usize),
+    /// So many connections of one address, of four kinds: idle, with heads that come a byte a second, with requests for
+    /// what does not exist, and live ones that send as many messages a second as [`MESSAGES`] together.
+    OneAddress(usize),
     /// So many requests a second for what does not exist. 0: as many as are answered.
     NotFound(usize),
 }
@@ -37,6 +47,7 @@ impl Attack {
     pub fn name(self) -> String {
         match self {
             Self::SlowHeads(count) => format!("{count} heads, a byte a second"),
+            Self::OneAddress(count) => format!("{count} connections of one address, {MESSAGES} messages/s"),
             Self::Idle(count) => format!("{count} idle connections"),
             Self::HugeHeads(rate) => format!("{rate}/s heads of 1 MiB"),
             Self::NotFound(0) => "404s without a pause, 8 connections".to_owned(),
@@ -49,6 +60,7 @@ impl Attack {
         let (kind, count) = match self {
             Self::SlowHeads(count) => ("slow", count),
             Self::Idle(count) => ("idle", count),
+            Self::OneAddress(count) => ("one", count),
             Self::HugeHeads(count) => ("huge", count),
             Self::NotFound(count) => ("flood", count),
         };
@@ -63,6 +75,7 @@ impl Attack {
         let attack = match kind.as_str() {
             "slow" => Self::SlowHeads(count),
             "idle" => Self::Idle(count),
+            "one" => Self::OneAddress(count),
             "huge" => Self::HugeHeads(count),
             _ => Self::NotFound(count),
         };
@@ -76,18 +89,34 @@ pub async fn serve() -> anyhow::Result<()> {
     super::connections(1);
     let (tasks, at_once) = match attack {
         Attack::SlowHeads(count) | Attack::Idle(count) => (count, count / 10 * 9),
+        // Connections that are refused are tried again, and were opened all the same.
+        Attack::OneAddress(count) => (count, count),
         Attack::HugeHeads(_) => (4, 4),
         Attack::NotFound(_) => (8, 8),
     };
+    let addresses = if matches!(attack, Attack::OneAddress(_)) { 1 } else { 4096 };
     let under_way = Arc::new(AtomicUsize::new(0));
     for number in 0..tasks as u32 {
-        let from = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 66, 1)) + number % 4096);
+        let from = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 66, 1)) + number % addresses);
         let one = One { on, from: from.into(), under_way: Arc::clone(&under_way) };
         tokio::spawn(async move {
             sleep(Duration::from_micros(200) * number).await;
             match attack {
                 Attack::SlowHeads(_) => one.again_and_again(One::slow_head).await,
                 Attack::Idle(_) => one.again_and_again(One::idle).await,
+                Attack::OneAddress(count) => {
+                    // Whoever is refused comes again a second later.
+                    let rate = MESSAGES as f64 / (count as f64 / 4.0);
+                    loop {
+                        match number % 4 {
+                            0 => one.idle().await.ok(),
+                            1 => one.slow_head().await.ok(),
+                            2 => one.flood(8.0).await.ok(),
+                            _ => one.live(number, rate).await.ok(),
+                        };
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                }
                 Attack::HugeHeads(rate) => {
                     let mut next = Instant::now();
                     loop {
@@ -159,6 +188,21 @@ impl One {
         let head = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(1 << 20));
         stream.write_all(head.as_bytes()).await?;
         stream.read_u8().await.ok();
+        Ok(())
+    }
+
+    /// A conversation that sends `rate` messages a second, and reads nothing of what it is told.
+    async fn live(&self, number: u32, rate: f64) -> anyhow::Result<()> {
+        let mut seed = [0xa7; 32];
+        seed[..4].copy_from_slice(&number.to_le_bytes());
+        let key = SigningKey::from_bytes(&seed);
+        let mut socket = crowd::greeted(self.connect().await?, self.on, &key).await?;
+        let here = serde_json::to_string(&Say::Here)?;
+        let start = Instant::now();
+        for number in 0.. {
+            sleep_until((start + Duration::from_secs_f64(f64::from(number) / rate)).into()).await;
+            socket.send(Message::text(here.clone())).await?;
+        }
         Ok(())
     }
 

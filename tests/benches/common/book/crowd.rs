@@ -190,7 +190,7 @@ impl Drop for Here {
     }
 }
 
-type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 struct Client {
     key: SigningKey,
@@ -286,6 +286,28 @@ impl Client {
 
 async fn connect(addr: SocketAddr) -> Result<Socket, Lost> {
     let stream = TcpStream::connect(addr).await.map_err(|_| Lost::Unreachable)?;
+    upgraded(stream, addr).await
+}
+
+/// A conversation over a connection that is open, to its welcome.
+pub async fn greeted(stream: TcpStream, addr: SocketAddr, key: &SigningKey) -> anyhow::Result<Socket> {
+    let refused = |lost: Lost| anyhow::anyhow!("no conversation: {lost:?}");
+    let mut socket = Some(upgraded(stream, addr).await.map_err(refused)?);
+    loop {
+        match hear(&mut socket).await.map_err(refused)? {
+            Hear::Challenge { nonce, .. } => {
+                let now = super::players::unix_millis()?;
+                let hello = Hello::signed(&addr.to_string(), nonce, now, key);
+                anyhow::ensure!(say_to(&mut socket, &Say::Hello(hello)).await, "the phone book is gone");
+            }
+            Hear::Welcome(_) => break,
+            _ => {}
+        }
+    }
+    socket.ok_or_else(|| anyhow::anyhow!("no conversation"))
+}
+
+async fn upgraded(stream: TcpStream, addr: SocketAddr) -> Result<Socket, Lost> {
     // Ten thousand of the usual 128 KiB would be more than a GiB.
     let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
     let url = format!("ws://{addr}/api/live");

@@ -36,8 +36,8 @@ pub fn lookup(name: &PlayerName) -> Vec<u8> {
 pub fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let now = unix_millis()?;
     let request = |player: &Player| {
-        let body =
-            Register::signed(player.name.as_str(), 7777, Visibility::Listed, sequence, now, &player.key);
+        let (name, listed) = (player.name.as_str(), Visibility::Listed);
+        let body = Register::signed(name, 7777, listed, "phonebook", sequence, now, &player.key);
         let body = serde_json::to_string(&body)?;
         let head = "POST /api/register HTTP/1.1\r\nHost: phonebook\r\nContent-Type: application/json\r\n";
         Ok(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())

@@ -53,6 +53,12 @@ impl Server {
         Self::new("FyteClub", Process::start(&mut town::phonebook_command(binaries, Place::HERE, addr))?)
     }
 
+    /// The same, where all clients come from one address.
+    pub fn ours_crowded(binaries: &Path) -> anyhow::Result<Self> {
+        let mut command = town::phonebook_command(binaries, Place::HERE, ([127, 0, 0, 1], 0).into());
+        Self::new("FyteClub", Process::start(town::uncrowded(&mut command))?)
+    }
+
     /// The framework of ours with as many threads, and nothing to do.
     pub fn hello() -> anyhow::Result<Self> {
         Self::new("actix-web's hello", Process::start(&mut Role::Hello.command()?)?)

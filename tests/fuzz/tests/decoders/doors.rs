@@ -120,12 +120,15 @@ fn json(body: &impl serde::Serialize) -> Vec<u8> {
 fn register() {
     let door = Door::open();
     let keys = [7, 8].map(|seed| SigningKey::from_bytes(&[seed; 32]));
-    let signed = |visibility| Register::signed("Alice Ashe@Gilgamesh", 7777, visibility, 5, now(), &keys[0]);
+    let signed = |name: &str, visibility, sequence| {
+        Register::signed(name, 7777, visibility, "book.example", sequence, now(), &keys[0])
+    };
     let changed = Register {
         key_changes: vec![KeyChange::signed(&keys[1], &keys[0])],
-        ..Register::signed("Bob Birch@Balmung", 7777, Visibility::Contacts, 6, now(), &keys[0])
+        ..signed("Bob Birch@Balmung", Visibility::Contacts, 6)
     };
-    let right = [signed(Visibility::Listed), signed(Visibility::Contacts), changed];
+    let alice = "Alice Ashe@Gilgamesh";
+    let right = [signed(alice, Visibility::Listed, 5), signed(alice, Visibility::Contacts, 5), changed];
     let mut seeds: Vec<Vec<u8>> = right.iter().map(json).collect();
     seeds.extend(goldens("phonebook_v1", &["register"]));
     fuzz!(seeds, |input: &[u8]| {
@@ -146,7 +149,7 @@ fn register() {
 fn unregister() {
     let door = Door::open();
     let key = SigningKey::from_bytes(&[7; 32]);
-    let right = Unregister::signed("Alice Ashe@Gilgamesh", 5, now(), &key);
+    let right = Unregister::signed("Alice Ashe@Gilgamesh", "book.example", 5, now(), &key);
     let mut seeds = vec![json(&right)];
     seeds.extend(goldens("phonebook_v1", &["unregister.json"]));
     fuzz!(seeds, |input: &[u8]| {

@@ -46,7 +46,7 @@ fn signed_names() {
     let seeds = fyteclub_fuzz::seed::texts(&["Alice Ashe@Gilgamesh", "光の 戦士@トンベリ"]);
     fuzz!(seeds, |input: &[u8]| {
         let name = String::from_utf8_lossy(input);
-        let body = Register::signed(&name, 1, Visibility::Listed, 2, 3, &key);
+        let body = Register::signed(&name, 1, Visibility::Listed, "book.example", 2, 3, &key);
         assert!(body.is_authentic());
         let text = serde_json::to_vec(&body).expect("encodes");
         assert_eq!(accepted::<Register>(&text), Some(body));

@@ -12,6 +12,7 @@ mod patrol;
 mod put;
 mod resume;
 mod timing;
+mod trust;
 
 use super::{ReadError, Store, StoreConfig, StoreError};
 use fyteclub_proto::{
