@@ -69,7 +69,6 @@ pub struct Push {
     /// Signs what others may have from others.
     pub identity: Arc<Identity>,
     pub lending: Lending,
-    pub accounts: Accounts,
     pub grants: Grants,
     /// Read anew for each record: who is no contact any more gets nothing more.
     pub consent: Consent,

@@ -335,7 +335,6 @@ impl Peer {
             consent: self.consent.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
-            accounts: self.around.accounts.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
         });
