@@ -7,6 +7,7 @@
 pub mod agenda;
 pub mod appearance;
 pub mod backoff;
+pub mod blob;
 pub mod bytes;
 pub mod candidate;
 pub mod chunk_tree;
@@ -31,6 +32,7 @@ pub mod lookalike;
 pub mod pace;
 pub mod peer;
 pub mod phonebook;
+pub mod possession;
 pub mod presence;
 pub mod proof;
 pub mod reach;

@@ -58,11 +58,21 @@ pub const PROOF_TIME_WINDOW: Duration = Duration::from_secs(120);
 
 /// Most names in one batch lookup.
 pub const LOOKUP_NAMES_MAX: usize = 100;
-/// How long a grant lets a contact have a look from others: a long fetch, and no evening. It outlives the end of the
-/// friendship, because nobody can take back what was signed.
-pub const GRANT_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How long a grant lets a contact have a look from others. It is asked for anew while it is used
+/// ([`crate::grant::Tenure`]), so it need not outlast a fetch; and it outlives the end of the friendship, because nobody
+/// can take back what was signed: by this, by [`GRANT_SKEW`] that is forgiven, and by as much again where the holder's
+/// clock is late. Ten minutes in all.
+pub const GRANT_LIFE: Duration = Duration::from_secs(6 * 60);
 /// How far the clocks of those who give and who honour a grant may differ.
 pub const GRANT_SKEW: Duration = Duration::from_secs(120);
+/// Owners that a cached blob is known to have come from; the one that was noted first goes when one more comes.
+pub const OWNERS_MAX: usize = 16;
+/// Bytes of a blob over which a sample of it is proven.
+pub const SAMPLE_BYTES: usize = 16 * 1024;
+/// Most blobs whose possession one request asks for.
+pub const PROOFS_MAX: usize = 512;
+/// Most bytes that may have to be read for one request for proofs; a single blob may have more.
+pub const PROOF_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Longest map of what of a look's distinct files a peer holds, in bytes: a bit for each.
 pub const HOLDING_BYTES_MAX: usize = FILES_MAX.div_ceil(8);
 
@@ -187,6 +197,8 @@ pub const DAEMON_LEDGER: &[Row] = &[
         each: Allowance::each_second(32, 64),
         all: Some(Allowance::each_second(32, 64)),
     },
+    // Bytes that a contact has us read to prove that we have them: four looks at once, and then a hundredth of a core.
+    Row { item: Item::Proofs, each: Allowance::each_second(16 << 20, 2 << 30), all: None },
 ];
 
 /// Handshakes under way from which on an address must first prove that it is not forged.

@@ -497,6 +497,9 @@ impl Coordinator {
         }
         self.contacts.whereabouts.forget(&key);
         self.around.lending.forget(&key);
+        // What came from them is lent no more, nor counts as theirs should they come back. The disk is waited for elsewhere.
+        let store = self.store().clone();
+        tokio::task::spawn_blocking(move || store.forget_owner(&key));
         for player in self.players_of(key) {
             let fault = match self.contacts.machine.of_name(&player) {
                 None => not_a_contact(&player),

@@ -399,6 +399,9 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Holding { peer, owner, look, reply } => {
                 self.holding_came(peer, owner, look, reply, ctx);
             }
+            PeerFact::Grant { grant } => {
+                self.around.lending.renew(grant, &self.around.here, unix_millis());
+            }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
                 let of_interest = self.contacts.machine.consents(&peer);

@@ -58,6 +58,8 @@ use std::{
 
 /// How long a peer may take to say what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
+/// How long a peer may take to prove that it has something: a few hundred places of a disk, or 128 MiB in a row.
+const POSSESSION_TIME: Duration = Duration::from_secs(10);
 
 /// What a peer actor says to the coordinator.
 #[derive(Debug, Message)]
@@ -84,6 +86,8 @@ pub enum PeerFact {
     Appearance { peer: PeerId, run: u64, result: Result<(Vec<u8>, Grant), AppearancePullError> },
     /// What it holds of somebody else's look.
     Holding { peer: PeerId, owner: PeerId, look: BlobHash, reply: HoldingReply },
+    /// The owner's next grant, which is not checked yet.
+    Grant { grant: Grant },
     /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
     Idle { peer: PeerId },
     /// The actor is gone; a new one is born when the peer is of interest again.
@@ -327,11 +331,11 @@ impl Peer {
             offer: self.around.offer.clone(),
             identity: self.around.identity.clone(),
             lending: self.around.lending.clone(),
+            accounts: self.around.accounts.clone(),
             grants: Grants::default(),
             consent: self.consent.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
-            accounts: self.around.accounts.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
         });

@@ -101,6 +101,7 @@ impl Inner {
             partial.save_now();
         }
         self.trim()?;
+        self.tidy_origins();
         if !self.index.is_usable() {
             self.index_behind.store(true, Ordering::Relaxed);
         }

@@ -52,10 +52,13 @@ impl Coordinator {
     pub(super) fn complete(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.stage = Stage::AwaitFolder;
-        let (began, sources) = (fetch.began, fetch.sources());
+        let (began, sources, fetch_is_spare) = (fetch.began, fetch.sources(), fetch.spare);
         let Some(running) = fetch.running.take() else { return };
         let Some(peer) = fetch.peer else { return };
         self.around.lending.settle(&peer, &running.plan.appearance);
+        if !fetch_is_spare {
+            self.ask_possession(running.plan.clone(), ctx);
+        }
         let pin = self.store().pin(running.plan.look.blobs().into_keys());
         let brought = running.transfer.brought().into_iter().collect();
         let whole =
