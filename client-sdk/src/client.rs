@@ -124,7 +124,8 @@ impl Client {
     }
 
     /// Fetches a player's look and returns once it is complete, verified and on disk; `out` also has it written there as
-    /// a mod folder that Penumbra loads.
+    /// a mod folder that Penumbra loads. Dropping the future does not end the fetch; [`Self::cancel`] does, and so does
+    /// closing the connection of the last client that waits for it.
     ///
     /// # Errors
     /// Also [`Error::Path`] for an `out` that is not Unicode.

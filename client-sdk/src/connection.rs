@@ -11,7 +11,7 @@ use crate::{
 use fyteclub_proto::{
     frame,
     limit::LOCAL_FRAME_MAX,
-    local::{Event, Notice, Reply, Request},
+    local::{Notice, Numbered, Reply, Request},
 };
 use serde::de::DeserializeOwned;
 use std::{
@@ -48,7 +48,7 @@ struct Rows {
     last_id: u64,
     waiting: HashMap<u64, oneshot::Sender<Reply>>,
     /// There once somebody watched.
-    events: Option<broadcast::Sender<Event>>,
+    events: Option<broadcast::Sender<Numbered>>,
     end: Option<End>,
 }
 
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Events from now on.
-    pub(crate) fn events(&self) -> Result<broadcast::Receiver<Event>, Error> {
+    pub(crate) fn events(&self) -> Result<broadcast::Receiver<Numbered>, Error> {
         let mut rows = self.table.rows();
         match &rows.end {
             Some(end) => Err(end.clone().into()),
@@ -170,7 +170,7 @@ impl Table {
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&self, event: Numbered) {
         if let Some(events) = &self.rows().events {
             let _ = events.send(event);
         }

@@ -4,27 +4,29 @@ use crate::{
     connection::Connection,
     error::{End, Error},
 };
-use fyteclub_proto::local::{Event, Request};
+use fyteclub_proto::local::{Event, Numbered, Request, reply::Status};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Made by [`crate::Client::watch`]. Keeps the connection alive, also after the client was dropped.
 pub struct Events {
     connection: Arc<Connection>,
-    events: Receiver<Event>,
+    events: Receiver<Numbered>,
+    /// The number of the last event that the last state shows.
+    shown: u64,
     /// Events were lost, and the state that makes up for them was not handed out yet.
     lagged: bool,
     over: bool,
 }
 
 impl Events {
-    pub(crate) fn new(connection: Arc<Connection>, events: Receiver<Event>) -> Self {
-        Self { connection, events, lagged: false, over: false }
+    pub(crate) fn new(connection: Arc<Connection>, events: Receiver<Numbered>) -> Self {
+        Self { connection, events, shown: 0, lagged: false, over: false }
     }
 
     /// The next event; `None` once the daemon has stopped. The first one is [`Event::State`], and it comes again
-    /// whenever this watcher fell so far behind that events were dropped. Cancel-safe. Events that this crate is too
-    /// old to know are skipped.
+    /// whenever this watcher fell so far behind that events were dropped. No event is older than the state before it.
+    /// Cancel-safe. Events that this crate is too old to know are skipped.
     ///
     /// # Errors
     /// A connection that broke off or turned to garbage, once; then `None`.
@@ -34,9 +36,10 @@ impl Events {
                 return None;
             }
             if self.lagged {
-                match self.connection.ask(Request::Status).await {
+                match self.connection.ask::<Status>(Request::Status).await {
                     Ok(status) => {
                         self.lagged = false;
+                        self.shown = status.seq;
                         return Some(Ok(Event::State(Box::new(status))));
                     }
                     Err(_) if self.connection.end().is_some() => self.lagged = false,
@@ -44,7 +47,13 @@ impl Events {
                 }
             }
             match self.events.recv().await {
-                Ok(event) => return Some(Ok(event)),
+                Ok(Numbered { seq, event: event @ Event::State(_) }) => {
+                    self.shown = seq;
+                    return Some(Ok(event));
+                }
+                // 0: this daemon does not number them.
+                Ok(Numbered { seq, .. }) if seq != 0 && seq <= self.shown => {}
+                Ok(Numbered { event, .. }) => return Some(Ok(event)),
                 Err(RecvError::Lagged(_)) => {
                     // Everything after this point is heard, so the state that is asked for now cannot be too old.
                     self.events = self.events.resubscribe();

@@ -46,10 +46,10 @@ pub use fyteclub_proto::{
     local::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
-            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Fetched, FetchedFile,
-            FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind, PeerState,
-            PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status, TransferStatus,
-            Transfers, UploadStatus, WaitingStatus,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Fetched,
+            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
+            PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
+            TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{
             CacheGc, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, Publish, SetNearby,

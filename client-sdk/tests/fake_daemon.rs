@@ -195,6 +195,27 @@ async fn a_slow_watcher_gets_the_state_instead_of_what_it_missed() {
 }
 
 #[tokio::test]
+async fn event_older_than_the_state_is_skipped() {
+    let daemon = FakeDaemon::listen();
+    let (client, mut caller) = pair(&daemon).await;
+    let (events, _) = join!(client.watch(), caller.answer("watch", json!({})));
+    let mut events = events.expect("answered");
+    let numbered = |seq: u64, event: &str, data: serde_json::Value| {
+        let event = json!({"seq": seq, "event": event, "data": data});
+        frame::join(event.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short")
+    };
+    let evicted = |seq: u64| numbered(seq, "cache.evicted", json!({"files": seq, "bytes": 0}));
+    let mut shown = status();
+    shown["seq"] = json!(5);
+    // Two that the state shows already come after it, and one that it does not.
+    caller.bytes(&[numbered(5, "state", shown), evicted(4), evicted(5), evicted(6)].concat()).await;
+    let state = within(events.next()).await;
+    assert!(matches!(&state, Some(Ok(Event::State(status))) if status.seq == 5), "{state:?}");
+    let after = within(events.next()).await;
+    assert!(matches!(after, Some(Ok(Event::CacheEvicted { files: 6, .. }))), "{after:?}");
+}
+
+#[tokio::test]
 async fn dropping_the_client_hangs_up() {
     let daemon = FakeDaemon::listen();
     let (client, mut caller) = pair(&daemon).await;

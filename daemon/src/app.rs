@@ -17,9 +17,11 @@ use crate::{
         host_address,
         identity::Identity,
         ipc::{IpcError, LocalListener},
+        keeper::Keeper,
         limits::LimitsFile,
         phonebook_http::PhonebookHttp,
         private,
+        published::PublishedFile,
         quic::{QuicEndpoint, tls::Certificate},
         store::{Store, StoreConfig},
     },
@@ -62,6 +64,7 @@ pub struct App {
     coordinator: Addr<Coordinator>,
     phone_book: Addr<PhoneBook>,
     cache: Addr<ModCache>,
+    keeper: Keeper,
     clients: tokio::task::JoinHandle<()>,
     moves: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
@@ -80,8 +83,10 @@ impl App {
         let lock = lock(config)?;
         close_to_others(dir)?;
         let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
-        let contacts = ContactsFile::load(&paths::contacts_file(dir))?;
-        let limits = LimitsFile::load(&paths::limits_file(dir), config.limits)?;
+        let keeper = Keeper::default();
+        let contacts = ContactsFile::load(&paths::contacts_file(dir), keeper.clone())?;
+        let limits = LimitsFile::load(&paths::limits_file(dir), config.limits, keeper.clone())?;
+        let published = PublishedFile::load(&paths::published_file(dir), keeper.clone());
         let (store, opened) =
             Store::open(dir, StoreConfig { cache_limit: config.cache_limit, min_free: config.min_free })?;
         tracing::info!(
@@ -131,7 +136,7 @@ impl App {
             contact_requests: config.contact_requests,
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
-            published_file: paths::published_file(dir),
+            published,
             limits,
             prefetch_budget: config.prefetch_budget,
             bus: bus.clone(),
@@ -156,7 +161,7 @@ impl App {
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
         let clients = actix::spawn(take_clients(listener, coordinator.clone(), identity, bus));
-        Ok(Self { endpoint, coordinator, phone_book, cache, clients, moves, shutdown, _lock: lock })
+        Ok(Self { endpoint, coordinator, phone_book, cache, keeper, clients, moves, shutdown, _lock: lock })
     }
 
     /// Resolves when a client asks the daemon to stop.
@@ -172,7 +177,9 @@ impl App {
         self.moves.abort();
         within("the phone book's client", self.phone_book.send(phone_book::Leave)).await;
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
-        self.endpoint.close(CloseCode::Done as u32, STOP_TIME).await;
+        // After the coordinator said its last.
+        let kept = within("the writing of contacts and of what is published", self.keeper.flush());
+        tokio::join!(kept, self.endpoint.close(CloseCode::Done as u32, STOP_TIME));
         within("the mod cache", self.cache.send(mod_cache::Close)).await;
     }
 }

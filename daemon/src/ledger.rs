@@ -9,14 +9,22 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
+use tokio::sync::Notify;
 
 /// Clones share one ledger.
 #[derive(Debug, Clone)]
-pub struct Accounts(Arc<Mutex<Ledger<Counterpart>>>);
+pub struct Accounts(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    ledger: Mutex<Ledger<Counterpart>>,
+    /// Something that was held came back.
+    released: Notify,
+}
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Ledger::new(DAEMON_LEDGER))))
+        Self(Arc::new(Shared { ledger: Mutex::new(Ledger::new(DAEMON_LEDGER)), released: Notify::new() }))
     }
 }
 
@@ -38,9 +46,26 @@ impl Accounts {
         Ok(Hold { accounts: self.clone(), who, item, amount })
     }
 
+    /// As [`Self::hold`], and waits until others have released enough. Waits for ever for more than may be held at
+    /// all; every look at the account counts as a refusal. Dropped, it holds nothing.
+    pub async fn hold_when_free(&self, who: Counterpart, item: Item, amount: u64) -> Hold {
+        loop {
+            let released = self.0.released.notified();
+            tokio::pin!(released);
+            // Before the look: what is released after it is not missed.
+            released.as_mut().enable();
+            if let Ok(hold) = self.hold(who.clone(), item, amount) {
+                return hold;
+            }
+            released.await;
+        }
+    }
+
     /// For a machine that charges and releases by its own rules, in one step.
     pub fn with<T>(&self, act: impl FnOnce(Instant, &mut Ledger<Counterpart>) -> T) -> T {
-        act(Instant::now(), &mut self.ledger())
+        let done = act(Instant::now(), &mut self.ledger());
+        self.0.released.notify_waiters();
+        done
     }
 
     /// What all accounts together were charged and refused since the start, for `status` and metrics.
@@ -54,7 +79,7 @@ impl Accounts {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger<Counterpart>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,12 +95,14 @@ pub struct Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.accounts.ledger().release(&self.who, self.item, self.amount);
+        self.accounts.0.released.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
     use fyteclub_proto::ledger::Network;
 
     #[test]
@@ -86,5 +113,16 @@ mod tests {
         assert_eq!(held.len(), 32);
         drop(held);
         assert!(accounts.hold(who(), Item::Handshakes, 32).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_holds_when_another_releases() {
+        let accounts = Accounts::default();
+        let who = || Counterpart::Network(Network::V4(1));
+        let held = accounts.hold(who(), Item::Handshakes, 32).expect("all of it");
+        let mut waiting = Box::pin(accounts.hold_when_free(who(), Item::Handshakes, 1));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(held);
+        assert_eq!(waiting.await.amount, 1);
     }
 }

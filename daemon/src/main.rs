@@ -8,6 +8,7 @@ use fyteclub_daemon::{
     config::{Config, paths},
     demo,
     io::{
+        keeper::Keeper,
         limits::{LimitsFile, LimitsFileError},
         private,
     },
@@ -45,7 +46,7 @@ fn check_config(settings: Settings) -> ExitCode {
 
 /// Limits that win over those of the configuration, and how to be rid of them.
 fn limits_set_here(config: &Config) -> Result<Option<String>, LimitsFileError> {
-    let file = LimitsFile::load(&paths::limits_file(&config.data_dir), config.limits)?;
+    let file = LimitsFile::load(&paths::limits_file(&config.data_dir), config.limits, Keeper::default())?;
     let set = file.set_here();
     let rate = |name: &str, rate: Option<Option<Rate>>| {
         rate.map(|rate| format!("{name} = {}\n", rate.map_or_else(|| "off".into(), |rate| rate.to_string())))

@@ -125,6 +125,12 @@ impl Introductions {
     pub fn deadline(&self) -> Option<(Instant, Why)> {
         self.calls.values().filter_map(Call::deadline).min_by_key(|(at, _)| *at)
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        self.calls.is_empty().then_some("nobody is called")
+    }
 }
 
 impl Call {

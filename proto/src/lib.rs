@@ -36,6 +36,10 @@ pub mod seal;
 pub mod session;
 pub mod share_rule;
 pub mod size;
+pub mod stage;
 pub mod transfer;
 pub mod version;
 pub mod vigil;
+
+#[cfg(test)]
+mod tests;

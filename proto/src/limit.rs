@@ -34,6 +34,16 @@ pub const EXT_KEY_BYTES_MAX: usize = 64;
 /// eight times of what comes, so this is also what a stranger can make a daemon hold for a moment.
 pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How long a signed appearance may be on its way without a byte of it moving, and the slowest rate in bytes a second at
+/// which it may move: an eighth of the lowest limit ([`crate::pace::RATE_MIN`]), which several streams may share.
+pub const DOCUMENT_STALL: Duration = Duration::from_secs(30);
+pub const DOCUMENT_RATE_MIN: u64 = 2 * 1024;
+
+/// How long an appearance of so many bytes may be on its way at the most.
+pub const fn document_time(bytes: u64) -> Duration {
+    DOCUMENT_STALL.saturating_add(Duration::from_secs(bytes / DOCUMENT_RATE_MIN))
+}
+
 /// Longest JSON file of a mod, and all of one mod together, in bytes.
 pub const MOD_JSON_MAX: u64 = 4 * 1024 * 1024;
 pub const MOD_JSON_TOTAL_MAX: u64 = 32 * 1024 * 1024;
@@ -111,6 +121,20 @@ pub const DAEMON_LEDGER: &[Row] = &[
         item: Item::Dials,
         each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
         all: Some(Allowance::each_second(16, 256)),
+    },
+    // Links of one contact that have not greeted: it dials again before its last try is over, and no oftener.
+    Row { item: Item::Greetings, each: Allowance::Held(4), all: None },
+    // Looks of one contact that are asked for: a change of clothes and what follows it at once, then one in 5 s.
+    Row {
+        item: Item::Documents,
+        each: Allowance::Rate { burst: 8, amount: 1, period: Duration::from_secs(5) },
+        all: None,
+    },
+    // Sealed documents that one contact has asked for and not read: one of the longest at a time.
+    Row {
+        item: Item::Unread,
+        each: Allowance::Held(APPEARANCE_BYTES_MAX as u64),
+        all: Some(Allowance::Held(16 * APPEARANCE_BYTES_MAX as u64)),
     },
     // Handshakes that have not ended. At the rate of newcomers each has a second before it is pushed out, and friends
     // behind one carrier's address may come at once.

@@ -154,6 +154,12 @@ impl LinkChoice {
     pub fn deadline(&self) -> Option<(Instant, Why)> {
         self.spare.iter().map(|spare| (spare.due, Why::SpareDue)).min_by_key(|(at, _)| *at)
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        self.spare.is_empty().then_some("no link is to go")
+    }
 }
 
 #[cfg(test)]

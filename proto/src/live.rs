@@ -287,6 +287,12 @@ impl Live {
             State::Open { said, period } => (said + period, Why::HereDue),
         })
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// The number after the colon of a close frame's text.

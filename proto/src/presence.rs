@@ -13,6 +13,8 @@ use std::{
 pub const HEARTBEAT: Duration = Duration::from_secs(45);
 /// How often while a live conversation says that the player is there: three times in a record's usual life.
 pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(1200);
+/// When a registration has failed of which nothing was heard. Longer than an HTTP request may take.
+pub const WORD_TIME: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -49,12 +51,15 @@ pub struct Register {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     Heartbeat,
+    AnswerDue,
 }
 
 #[derive(Debug)]
 struct Book {
     /// `None` while an answer is awaited.
     due: Option<Instant>,
+    /// When it was registered with last.
+    asked: Instant,
     /// Register once more when the answer is there.
     again: bool,
     live: bool,
@@ -73,6 +78,7 @@ impl Presence {
     pub fn new(books: usize, heartbeat: Duration, now: Instant) -> Self {
         let book = || Book {
             due: Some(now),
+            asked: now,
             again: false,
             live: false,
             backoff: Backoff::new(FIRST_PAUSE, heartbeat.min(LONGEST_PAUSE)),
@@ -124,8 +130,11 @@ impl Presence {
         }
         if matches!(input, Input::Time | Input::Up { .. } | Input::Registered { .. } | Input::Moved) {
             for (index, book) in self.books.iter_mut().enumerate() {
+                if book.due.is_none() && now >= book.asked + WORD_TIME {
+                    book.due = Some(now + book.backoff.advance(jitter));
+                }
                 if book.due.is_some_and(|due| now >= due) {
-                    book.due = None;
+                    (book.due, book.asked) = (None, now);
                     self.outputs.push_back(Register { book: index });
                 }
             }
@@ -137,7 +146,17 @@ impl Presence {
     }
 
     pub fn deadline(&self) -> Option<(Instant, Why)> {
-        self.books.iter().filter_map(|book| book.due).min().map(|due| (due, Why::Heartbeat))
+        let next = |book: &Book| match book.due {
+            Some(due) => (due, Why::Heartbeat),
+            None => (book.asked + WORD_TIME, Why::AnswerDue),
+        };
+        self.books.iter().map(next).min_by_key(|(at, _)| *at)
+    }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        self.books.is_empty().then_some("no phone book: nothing is registered")
     }
 }
 
@@ -195,8 +214,14 @@ mod tests {
         let now = Instant::now();
         let mut presence = Presence::new(1, HEARTBEAT, now);
         assert_eq!(presence.poll(), Some(Register { book: 0 }));
-        presence.handle(now + HEARTBEAT * 9, 0.0, Input::Time);
-        assert_eq!((presence.poll(), presence.deadline()), (None, None));
+        presence.handle(now + WORD_TIME / 2, 0.0, Input::Time);
+        assert_eq!((presence.poll(), presence.deadline()), (None, Some((now + WORD_TIME, Why::AnswerDue))));
+        // Its word was lost: one more, after the pause of a failure.
+        presence.handle(now + WORD_TIME, 0.0, Input::Time);
+        let (at, why) = presence.deadline().expect("a time");
+        assert_eq!((presence.poll(), why), (None, Why::Heartbeat));
+        presence.handle(at, 0.0, Input::Time);
+        assert_eq!((presence.poll(), presence.poll()), (Some(Register { book: 0 }), None));
     }
 
     #[test]

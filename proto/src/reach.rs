@@ -13,6 +13,9 @@ use std::{
 pub const TRIES: u32 = 3;
 /// How long one try may take, handshake and greeting.
 pub const TRY_TIME: Duration = Duration::from_secs(5);
+/// When a try has failed of which nothing was heard: asking where the peer is, a handshake and a greeting have times of
+/// their own, which are shorter together, so their word was lost.
+pub const WORD_TIME: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
@@ -47,12 +50,13 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     NextTry,
+    TryDue,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    AwaitLink,
+    AwaitLink { since: Instant },
     AwaitNextTry { at: Instant },
     Linked,
 }
@@ -94,7 +98,7 @@ impl Reach {
             (State::Idle, Input::Want) => {
                 self.wanted = true;
                 self.backoff.reset();
-                self.dial();
+                self.dial(now);
             }
             (_, Input::Want) => self.wanted = true,
             (_, Input::Greeting) => self.outputs.push_back(Output::State(PeerState::Authenticating)),
@@ -107,26 +111,31 @@ impl Reach {
             (State::Linked, Input::Doubt) => self.outputs.push_back(Output::Dial),
             // Without a link it is dialled anyway, or nobody needs it.
             (_, Input::Doubt) | (State::Idle, Input::Lost { .. }) => {}
-            (_, Input::Lost { cause, again }) => {
-                if again && self.wanted && self.backoff.attempts() + 1 < TRIES {
-                    let pause = self.backoff.advance(jitter);
-                    self.state = State::AwaitNextTry { at: now + pause };
-                    self.outputs.push_back(Output::State(PeerState::Reconnecting));
-                } else {
-                    self.state = State::Idle;
-                    self.outputs.push_back(Output::State(PeerState::Disconnected));
-                    if std::mem::take(&mut self.wanted) {
-                        self.outputs.push_back(Output::GaveUp(cause));
-                    }
-                }
+            (_, Input::Lost { cause, again }) => self.lost(now, jitter, cause, again),
+            (State::AwaitNextTry { at }, Input::Time) if now >= *at => self.dial(now),
+            (State::AwaitLink { since }, Input::Time) if now >= *since + WORD_TIME => {
+                self.lost(now, jitter, NO_WORD.into(), true);
             }
-            (State::AwaitNextTry { at }, Input::Time) if now >= *at => self.dial(),
             (_, Input::Time) => {}
         }
     }
 
-    fn dial(&mut self) {
-        self.state = State::AwaitLink;
+    fn lost(&mut self, now: Instant, jitter: f64, cause: String, again: bool) {
+        if again && self.wanted && self.backoff.attempts() + 1 < TRIES {
+            let pause = self.backoff.advance(jitter);
+            self.state = State::AwaitNextTry { at: now + pause };
+            self.outputs.push_back(Output::State(PeerState::Reconnecting));
+        } else {
+            self.state = State::Idle;
+            self.outputs.push_back(Output::State(PeerState::Disconnected));
+            if std::mem::take(&mut self.wanted) {
+                self.outputs.push_back(Output::GaveUp(cause));
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Instant) {
+        self.state = State::AwaitLink { since: now };
         let state = if self.again { PeerState::Reconnecting } else { PeerState::Connecting };
         self.outputs.extend([Output::State(state), Output::Dial]);
     }
@@ -138,7 +147,7 @@ impl Reach {
 
     /// Whether a link is tried for at the moment.
     pub fn is_trying(&self) -> bool {
-        matches!(self.state, State::AwaitLink)
+        matches!(self.state, State::AwaitLink { .. })
     }
 
     pub fn poll(&mut self) -> Option<Output> {
@@ -148,10 +157,23 @@ impl Reach {
     pub fn deadline(&self) -> Option<(Instant, Why)> {
         match self.state {
             State::AwaitNextTry { at } => Some((at, Why::NextTry)),
-            State::Idle | State::AwaitLink | State::Linked => None,
+            State::AwaitLink { since } => Some((since + WORD_TIME, Why::TryDue)),
+            State::Idle | State::Linked => None,
+        }
+    }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        match self.state {
+            State::AwaitLink { .. } | State::AwaitNextTry { .. } => None,
+            State::Idle => Some("idle: nobody needs the peer, or it was given up"),
+            State::Linked => Some("linked: the vigil watches the link while something is asked"),
         }
     }
 }
+
+const NO_WORD: &str = "nothing came of dialling them";
 
 #[cfg(test)]
 mod tests {
@@ -187,6 +209,23 @@ mod tests {
         }
         assert_eq!(dials, TRIES as usize);
         assert_eq!(reach.deadline(), None);
+    }
+
+    #[test]
+    fn try_without_a_word_counts_as_failed() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let mut now = Instant::now();
+        let mut reach = Reach::default();
+        reach.handle(now, 0.5, Input::Want);
+        // Nobody ever says what became of a try.
+        let mut dials = 0;
+        while let Some((at, _)) = reach.deadline() {
+            dials += outputs(&mut reach).iter().filter(|output| **output == Output::Dial).count();
+            now = at;
+            reach.handle(now, 0.5, Input::Time);
+        }
+        assert_eq!(dials, TRIES as usize);
+        assert!(outputs(&mut reach).contains(&Output::GaveUp(NO_WORD.into())) && reach.is_idle());
     }
 
     #[test]

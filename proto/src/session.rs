@@ -5,7 +5,7 @@
 //! | `AwaitHello` (acceptor) | `Hello` with a common version | `Greeted`, → `AwaitVerdict` |
 //! | `AwaitVerdict` (acceptor) | `Admit` | sends `HelloAck`, `Opened`, → `Open` |
 //! | `AwaitHelloAck` (dialler) | `HelloAck` | `Opened`, → `Open` |
-//! | `Open` | `Published` | `TheirLook` |
+//! | `Open` | `Published` | `TheirLook`, at most one each [`LOOK_PERIOD`]: the newest |
 //! | any | what is not in its row | closes: `OutOfTurn`; no common version: `Version` |
 //! | before `Open` | [`GREETING_TIME`] passes | closes: `Silent` |
 //!
@@ -25,6 +25,8 @@ use std::{
 
 /// How long the whole greeting may take.
 pub const GREETING_TIME: Duration = Duration::from_secs(5);
+/// How often the other side's look may change here. What it says in between is replaced by what it says last.
+pub const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -59,6 +61,8 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     GreetingDue,
+    /// The other side's newest look is told.
+    LookDue,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,11 @@ pub struct Session {
     /// The look that the other side was told of last.
     said: Option<BlobHash>,
     began: Instant,
+    /// What the other side's look is, as far as it was told here, and when that was. Not before a first `Published`.
+    told: Option<BlobHash>,
+    told_at: Option<Instant>,
+    /// A newer one that is not told yet.
+    untold: Option<Option<BlobHash>>,
     outputs: VecDeque<Output>,
 }
 
@@ -93,7 +102,7 @@ impl Session {
             }
         };
         let said = greeting.published;
-        Self { state, greeting, said, began: now, outputs }
+        Self { state, greeting, said, began: now, told: None, told_at: None, untold: None, outputs }
     }
 
     pub fn is_open(&self) -> bool {
@@ -118,13 +127,13 @@ impl Session {
                 self.said = self.greeting.published;
                 let ack = HelloAck { version, greeting: self.greeting.clone() };
                 self.outputs.push_back(Output::Say(Control::HelloAck(ack)));
-                self.outputs.push_back(Output::Opened { version, greeting });
+                self.opened(version, greeting);
                 State::Open
             }
             (State::AwaitHelloAck, Input::Heard(Control::HelloAck(ack))) => {
                 if PEER_VERSIONS.contains(&ack.version) {
                     let HelloAck { version, greeting } = ack;
-                    self.outputs.push_back(Output::Opened { version, greeting });
+                    self.opened(version, greeting);
                     // The hello may be older than what is published by now.
                     self.say_look();
                     State::Open
@@ -133,7 +142,8 @@ impl Session {
                 }
             }
             (State::Open, Input::Heard(Control::Published(look))) => {
-                self.outputs.push_back(Output::TheirLook(look));
+                self.untold = Some(look).filter(|look| *look != self.told);
+                self.tell_look(now);
                 State::Open
             }
             (state, Input::Publish(look)) => {
@@ -153,9 +163,31 @@ impl Session {
                     state
                 }
             }
-            (State::Open, Input::Time) => State::Open,
+            (State::Open, Input::Time) => {
+                self.tell_look(now);
+                State::Open
+            }
             (_, Input::Heard(_) | Input::Admit) => self.close(CloseCode::OutOfTurn),
         };
+    }
+
+    fn opened(&mut self, version: u16, greeting: Greeting) {
+        self.told = greeting.published;
+        self.outputs.push_back(Output::Opened { version, greeting });
+    }
+
+    /// When the other side's newest look may be told.
+    fn look_due(&self) -> Option<Instant> {
+        self.untold.and(self.told_at).map(|at| at + LOOK_PERIOD)
+    }
+
+    fn tell_look(&mut self, now: Instant) {
+        if self.look_due().is_none_or(|due| now >= due)
+            && let Some(look) = self.untold.take()
+        {
+            (self.told, self.told_at) = (look, Some(now));
+            self.outputs.push_back(Output::TheirLook(look));
+        }
     }
 
     fn say_look(&mut self) {
@@ -179,7 +211,19 @@ impl Session {
             State::AwaitHello | State::AwaitVerdict { .. } | State::AwaitHelloAck => {
                 Some((self.began + GREETING_TIME, Why::GreetingDue))
             }
-            State::Open | State::Closed => None,
+            State::Open => self.look_due().map(|due| (due, Why::LookDue)),
+            State::Closed => None,
+        }
+    }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        match self.state {
+            State::AwaitHello | State::AwaitVerdict { .. } | State::AwaitHelloAck => None,
+            State::Open if self.untold.is_some() => None,
+            State::Open => Some("open: QUIC's idle timeout ends a dead link"),
+            State::Closed => Some("closed"),
         }
     }
 }
@@ -244,6 +288,33 @@ mod tests {
         acceptor.handle(now, Input::Publish(look));
         acceptor.handle(now, Input::Publish(look));
         assert_eq!(converse(&mut dialer, &mut acceptor, now)[0], [Output::TheirLook(look)], "once");
+    }
+
+    #[test]
+    fn published_in_a_flood_is_told_once_a_second() {
+        let now = start();
+        let mut dialer = Session::new(End::Dialer, greeting("d"), now);
+        let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);
+        converse(&mut dialer, &mut acceptor, now);
+        let look = |n: u32| Some(BlobHash::of(&n.to_le_bytes()));
+        let mut told = Vec::new();
+        // A thousand a second, for ten seconds; the last one is told although nothing follows it.
+        let at = |ms: u32| now + Duration::from_millis(ms.into());
+        for ms in 0..10_000 {
+            dialer.handle(at(ms), Input::Heard(Control::Published(look(ms))));
+            told.extend(outputs(&mut dialer));
+        }
+        while let Some((due, Why::LookDue)) = dialer.deadline() {
+            dialer.handle(due, Input::Time);
+            told.extend(outputs(&mut dialer));
+        }
+        assert_eq!(told.len(), 11, "{told:?}");
+        assert_eq!(told.last(), Some(&Output::TheirLook(look(9_999))));
+        // Back to what was told before anything else was: nothing has changed.
+        dialer.handle(at(20_000), Input::Heard(Control::Published(look(1))));
+        dialer.handle(at(20_001), Input::Heard(Control::Published(look(2))));
+        dialer.handle(at(20_002), Input::Heard(Control::Published(look(1))));
+        assert_eq!((outputs(&mut dialer), dialer.deadline()), (vec![Output::TheirLook(look(1))], None));
     }
 
     #[test]

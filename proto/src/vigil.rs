@@ -89,6 +89,16 @@ impl Vigil {
         let (after, _) = STEPS.get(self.taken).filter(|_| self.asking)?;
         Some((self.since + *after, Why::Listen))
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        match self.taken {
+            _ if !self.asking => Some("nothing is asked"),
+            taken if taken == STEPS.len() => Some("the link was given up"),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

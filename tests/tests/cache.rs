@@ -138,13 +138,110 @@ async fn damage_is_told_with_whose_look_lost_what() {
     let damage = loop {
         match within("an event", events.next()).await.expect("events").expect("an event") {
             Event::CacheProgress { work: CacheWork::Verify, files_total: 3, .. } => progress += 1,
-            Event::CacheDamaged { hashes, players, published } => break (hashes, players, published),
+            Event::CacheDamaged { hashes, players, published, .. } => break (hashes, players, published),
             _ => {}
         }
     };
     assert_eq!(damage, (vec![fetched.files[0].hash], vec![alice.player.clone()], false));
     assert!(progress > 0);
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+}
+
+/// Removes everything in a folder, and the folder itself where `whole` says so.
+fn wipe(dir: &Path, whole: bool) {
+    fs::remove_dir_all(dir).expect("removed");
+    if !whole {
+        fs::create_dir(dir).expect("made");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_emptied_by_hand_is_fetched_anew() {
+    let town = Town::new().await;
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 12, 20_000).file("chara/l.tex", &mods::noise(2, 2 * MB));
+    let look = look.write();
+    alice.publish(&look.folder).await;
+    let fetched = bob.fetch(&alice.player).await;
+    let (blobs, partial) = (bob.data().join("blobs"), bob.data().join("partial"));
+    for round in 0..4 {
+        let lost = match round {
+            // One file, in the same fetch as those that are there.
+            0 => {
+                let file = fetched.files.iter().find(|file| file.size == 20_000).expect("a small one");
+                fs::remove_file(&file.path).expect("removed");
+                20_000
+            }
+            1 => {
+                wipe(&blobs, false);
+                wipe(&partial, false);
+                2 * MB + 12 * 20_000
+            }
+            2 => {
+                wipe(&blobs, true);
+                wipe(&partial, true);
+                2 * MB + 12 * 20_000
+            }
+            // Changed in place, to another size.
+            _ => {
+                let file = fetched.files.iter().find(|file| file.size == 20_000).expect("a small one");
+                fs::write(&file.path, b"short").expect("written");
+                20_000
+            }
+        };
+        let out = town.path(&format!("out{round}"));
+        let again = bob.try_fetch(&alice.player, Some(&out)).await.expect("fetched");
+        assert_eq!(again.bytes_fetched, lost as u64, "round {round}");
+        assert_same(&arrived(&again), &look.content);
+        assert_eq!(fs::read_dir(out.join("files")).expect("written").count(), look.content.len());
+        assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
+    }
+    // Its own folder for files that have no name yet, as a cleaner removes it.
+    for entry in fs::read_dir(&partial).expect("there").map(|entry| entry.expect("an entry").path()) {
+        fs::remove_dir_all(entry).expect("removed");
+    }
+    let next = Mod::of_noise(town.path("next"), 3, 12, 20_000).write();
+    alice.publish(&next.folder).await;
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &next.content);
+    // What was not there was not damaged.
+    wipe(&blobs, false);
+    let verified = bob.client().cache_verify().await.expect("verified");
+    assert_eq!((verified.files, verified.bad.len()), (0, 0), "{verified:?}");
+    assert!(verified.missing >= 12, "{verified:?}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_away_is_told_and_comes_back() {
+    let town = Town::new().await;
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 12, 20_000).write();
+    alice.publish(&look.folder).await;
+    bob.fetch(&alice.player).await;
+    let (disk, pulled) = (town.folder("disk"), town.path("pulled"));
+    bob.client().cache_move(&disk).await.expect("moved");
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+    // As after umount: the mount point is there, and empty.
+    fs::rename(&disk, &pulled).expect("pulled");
+    fs::create_dir(&disk).expect("a mount point");
+    for out in [None, Some(town.path("out"))] {
+        let fault = fault(bob.try_fetch(&alice.player, out.as_deref()).await);
+        assert!(fault.message.contains("is away") && fault.retryable, "{fault:?}");
+    }
+    assert!(!town.path("out").exists(), "nothing is written of what is not here");
+    let fault = fault(bob.client().cache_verify().await);
+    assert!(fault.message.contains("is away"), "{fault:?}");
+    let stats = bob.client().status().await.expect("status").cache;
+    assert!(stats.away && stats.files == 12, "{stats:?}");
+    fs::remove_dir(&disk).expect("nothing was written below the mount point");
+    fs::rename(&pulled, &disk).expect("back");
+    let back = bob.fetch(&alice.player).await;
+    assert_eq!(back.bytes_fetched, 0);
+    assert_same(&arrived(&back), &look.content);
+    assert!(!bob.client().status().await.expect("status").cache.away);
 }
 
 #[tokio::test]

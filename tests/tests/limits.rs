@@ -1,10 +1,10 @@
 //! Limits: kept, shared, changed while running, kept over a restart, and left aside in the local network on request.
-//! Told: who is served, what moves, and a fetch that somebody gives up.
+//! Told: who is served, what moves, and a fetch that somebody gives up, or whose client has left.
 //!
 //! What is compared is bytes with bytes. Against the clock only the one thing is held that a busy machine cannot fake:
 //! that nothing was faster than its limit.
 
-use fyteclub_client::{Error, Event, Events, FaultCode, LimitsChange, PlayerName, Rate};
+use fyteclub_client::{Client, Error, Event, Events, FaultCode, LimitsChange, PlayerName, Rate};
 use fyteclub_tests::{
     Resident, Town, eventually, fault,
     mods::{Mod, Written, arrived, assert_same},
@@ -203,4 +203,93 @@ async fn a_fetch_that_is_given_up_says_so_and_the_next_goes_on() {
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     assert!(fetched.bytes_fetched <= 20 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
+}
+
+/// A client of its own that fetches into a folder, for as long as what is returned runs.
+async fn begin_alone(
+    resident: &Resident,
+    player: &PlayerName,
+    out: std::path::PathBuf,
+) -> tokio::task::JoinHandle<()> {
+    let client = Client::connect(resident.ipc()).await.expect("the daemon greets");
+    let player = player.clone();
+    tokio::spawn(async move {
+        client.fetch(&player, Some(&out)).await.expect("fetched");
+    })
+}
+
+#[tokio::test]
+async fn client_gone_fetch_given_up() {
+    let town = Town::new().await;
+    let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 8, 1 << 20)).await;
+    limit(&bob, down(512 * 1024)).await;
+    let mut events = bob.client().watch().await.expect("events");
+    let out = town.path("out");
+    let fetch = begin_alone(&bob, &alice.player, out.clone()).await;
+    let came = until(&mut events, MIB).await;
+    fetch.abort();
+    assert!(fetch.await.is_err_and(|end| end.is_cancelled()), "it has left");
+    eventually("nothing is fetched any more", async || {
+        bob.client().transfers().await.expect("transfers").downloads.is_empty().then_some(())
+    })
+    .await;
+    // Told, and as what it is.
+    within("the end is told", async {
+        while let Some(event) = events.next().await {
+            if let Event::TransferFailed { error, .. } = event.expect("an event") {
+                assert_eq!(error.code, FaultCode::Cancelled, "{error}");
+                return;
+            }
+        }
+        panic!("the events ended")
+    })
+    .await;
+    // What came stayed; the folder is of nobody.
+    bob.client().reset_limits().await.expect("reset");
+    let fetched = bob.fetch(&alice.player).await;
+    assert_same(&arrived(&fetched), &look.content);
+    assert!(fetched.bytes_fetched <= 8 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
+    assert!(!out.exists(), "a folder was written for who left");
+}
+
+#[tokio::test]
+async fn folder_of_a_client_gone_is_not_written() {
+    let town = Town::new().await;
+    let (alice, bob, _) = pair(&town, Mod::of_noise(town.path("mod"), 1, 8, 1 << 20)).await;
+    limit(&bob, down(512 * 1024)).await;
+    let mut events = bob.client().watch().await.expect("events");
+    let (left, stays) = (town.path("left"), town.path("stays"));
+    let fetches = [
+        begin_alone(&bob, &alice.player, left.clone()).await,
+        begin_alone(&bob, &alice.player, stays.clone()).await,
+    ];
+    let came = until(&mut events, MIB).await;
+    let [leaving, staying] = fetches;
+    leaving.abort();
+    assert!(leaving.await.is_err());
+    // It goes on for the other.
+    until(&mut events, came + MIB).await;
+    bob.client().reset_limits().await.expect("reset");
+    within("the other's look is here", staying).await.expect("fetched");
+    assert!(stays.exists() && !left.exists());
+}
+
+#[tokio::test]
+async fn fetches_of_one_client_are_bounded() {
+    const ASKED: usize = 300;
+    const MOST: usize = 256;
+    let town = Town::new().await;
+    let bob = town.resident("Bob Birch@Balmung").await;
+    // Somebody who is there, and never takes a call.
+    let mute = fyteclub_tests::hostile::Hostile::new("Mu Te@Nowhere", 206);
+    bob.takes_for_a_friend(&mute).await;
+    mute.move_in(&town.phonebook.url()).await;
+    let fetches: Vec<_> = (0..ASKED).map(|_| begin(&bob, &mute.player)).collect();
+    within("they keep nobody from asking", bob.client().status()).await.expect("a status");
+    let mut busy = 0;
+    for fetch in fetches {
+        let fault = fault(within("it is over", fetch).await.expect("no panic"));
+        busy += usize::from(fault.code == FaultCode::Busy);
+    }
+    assert_eq!(busy, ASKED - MOST);
 }

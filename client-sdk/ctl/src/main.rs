@@ -18,7 +18,8 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let page = Page::new(cli.json);
-    // Stopping to watch is how watching ends; anything else was cut short. The daemon goes on either way.
+    // Stopping to watch is how watching ends; anything else was cut short. The daemon gives up a fetch that nobody else
+    // waits for, and keeps what came.
     let interrupted = match cli.command {
         Command::Watch => Exit::Done,
         _ => Exit::Interrupted,

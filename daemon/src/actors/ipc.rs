@@ -21,22 +21,27 @@ use futures::stream;
 use fyteclub_proto::{
     id::PeerId,
     local::{
-        Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{Empty, Hello, Peers},
     },
     version::LOCAL_VERSIONS,
 };
 use serde::Serialize;
 use std::{future::Future, path::PathBuf, sync::Arc};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Frames that may wait for a client to read; then it waits itself.
 const WAITING_MAX: usize = 256;
+/// Requests of one client that are served at once. What it sends beyond that is read when one is answered.
+const SERVED_MAX: usize = 64;
+/// Requests of one client that wait for the network or a disk: they keep no other from being read, and there may be one
+/// for everybody who is near. One more is refused.
+const LONG_MAX: usize = 256;
 
-/// A frame of the client, or how its socket ended.
+/// A frame of the client, with its place among those that are served, or how its socket ended.
 pub enum Heard {
-    Frame(Vec<u8>),
+    Frame(Vec<u8>, OwnedSemaphorePermit),
     Broken(ReadError),
 }
 
@@ -51,6 +56,9 @@ pub struct IpcClient {
     watching: bool,
     /// Whether it said who is near.
     claims: bool,
+    /// The place of the request that is being handled, until its reply has it.
+    serving: Option<OwnedSemaphorePermit>,
+    long: Arc<Semaphore>,
     /// This client's place among those that are served at once.
     _place: OwnedSemaphorePermit,
 }
@@ -76,19 +84,23 @@ impl IpcClient {
             greeted: false,
             watching: false,
             claims: false,
+            serving: None,
+            long: Arc::new(Semaphore::new(LONG_MAX)),
             _place: place,
         }
     }
 
     /// Sends a reply when its future ends; the order of replies is the order in which they are ready.
-    fn reply<T, F>(&self, id: u64, result: F, ctx: &mut Context<Self>)
+    fn reply<T, F>(&mut self, id: u64, result: F, ctx: &mut Context<Self>)
     where
         T: Serialize,
         F: Future<Output = Result<T, Fault>> + 'static,
     {
         let Some(send) = self.send.clone() else { return };
+        let serving = self.serving.take();
         ctx.spawn(
             async move {
+                let _serving = serving;
                 let reply = match result.await {
                     Ok(result) => Reply::success(id, &result).unwrap_or_else(|error| {
                         Reply::failure(id, Fault::new(FaultCode::Internal, error.to_string()))
@@ -103,7 +115,7 @@ impl IpcClient {
     }
 
     /// Asks the coordinator and sends what it answers.
-    fn ask<M, T>(&self, id: u64, message: M, ctx: &mut Context<Self>)
+    fn ask<M, T>(&mut self, id: u64, message: M, ctx: &mut Context<Self>)
     where
         M: Message<Result = Result<T, Fault>> + Send + 'static,
         T: Serialize + Send + 'static,
@@ -113,13 +125,22 @@ impl IpcClient {
         self.reply(id, async move { asked.await.unwrap_or_else(|error| Err(gone(error))) }, ctx);
     }
 
-    /// As [`Self::ask`], for what is broken off when this client leaves.
-    fn ask_while<M, T>(&self, id: u64, message: impl FnOnce(CancellationToken) -> M, ctx: &mut Context<Self>)
-    where
+    /// As [`Self::ask`], for what takes long and is broken off when this client leaves.
+    fn ask_while<M, T>(
+        &mut self,
+        id: u64,
+        message: impl FnOnce(CancellationToken) -> M,
+        ctx: &mut Context<Self>,
+    ) where
         M: Message<Result = Result<T, Fault>> + Send + 'static,
         T: Serialize + Send + 'static,
         Coordinator: Handler<M>,
     {
+        let Ok(long) = self.long.clone().try_acquire_owned() else {
+            let says = format!("{LONG_MAX} requests of this client wait already: wait for one of them");
+            return self.reply(id, async move { Err::<Empty, _>(Fault::new(FaultCode::Busy, says)) }, ctx);
+        };
+        self.serving = Some(long);
         let left = CancellationToken::new();
         let asked = self.coordinator.send(message(left.clone()));
         let here = left.drop_guard();
@@ -164,7 +185,8 @@ impl IpcClient {
             Request::Publish(publish) => self.ask(id, Publish(requests::What::Plugin(publish)), ctx),
             Request::Unpublish => self.ask(id, Unpublish, ctx),
             Request::Fetch(fetch) => {
-                self.ask(id, AskFetch { player: fetch.player, out: fetch.out.map(PathBuf::from) }, ctx);
+                let (player, out) = (fetch.player, fetch.out.map(PathBuf::from));
+                self.ask_while(id, |left| AskFetch { player, out, left }, ctx);
             }
             Request::Cancel(cancel) => self.ask(id, Cancel(cancel.player), ctx),
             Request::SetNearby(change) => {
@@ -219,11 +241,12 @@ impl IpcClient {
         let (mut events, coordinator) = (self.bus.listen(), self.coordinator.clone());
         ctx.spawn(
             async move {
-                let mut lost = true;
+                let (mut lost, mut shown) = (true, 0);
                 loop {
                     if std::mem::take(&mut lost) {
                         let Ok(Ok(status)) = coordinator.send(AskStatus).await else { return };
-                        if send.send(Notice::Event(Event::State(Box::new(status)))).await.is_err() {
+                        shown = status.seq;
+                        if send.send(Notice::Event(status.into())).await.is_err() {
                             return;
                         }
                     }
@@ -231,6 +254,8 @@ impl IpcClient {
                         return;
                     }
                     match events.recv().await {
+                        // The state is newer.
+                        Ok(event) if event.seq <= shown => {}
                         Ok(event) => {
                             if send.send(Notice::Event(Arc::unwrap_or_clone(event))).await.is_err() {
                                 return;
@@ -266,10 +291,12 @@ impl Actor for IpcClient {
                 }
             }
         });
-        ctx.add_stream(stream::unfold(Some(reader), |reader| async move {
-            let mut reader = reader?;
+        let places = Arc::new(Semaphore::new(SERVED_MAX));
+        ctx.add_stream(stream::unfold(Some((reader, places)), |reading| async move {
+            let (mut reader, places) = reading?;
+            let place = places.clone().acquire_owned().await.ok()?;
             match reader.next().await {
-                Ok(Some(body)) => Some((Heard::Frame(body), Some(reader))),
+                Ok(Some(body)) => Some((Heard::Frame(body, place), Some((reader, places)))),
                 Ok(None) => None,
                 Err(error) => Some((Heard::Broken(error), None)),
             }
@@ -314,7 +341,10 @@ async fn write(writer: &mut LocalWriter, notices: &mut Vec<Notice>) -> std::io::
 impl StreamHandler<Heard> for IpcClient {
     fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
         let body = match heard {
-            Heard::Frame(body) => body,
+            Heard::Frame(body, place) => {
+                self.serving = Some(place);
+                body
+            }
             Heard::Broken(error) => {
                 // Says why before it closes; 0 because there is no request to answer.
                 let fault = Fault::new(FaultCode::BadRequest, format!("{error}: the connection is closed"));

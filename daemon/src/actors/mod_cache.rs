@@ -17,10 +17,7 @@ use crate::{
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, WrapFuture,
 };
-use fyteclub_proto::{
-    id::BlobHash,
-    local::{CacheWork, request::Publish},
-};
+use fyteclub_proto::local::{CacheWork, request::Publish};
 use std::{
     ops::ControlFlow,
     path::PathBuf,
@@ -55,7 +52,7 @@ pub enum CacheFact {
     LowDisk(Disk),
     DiskOk(Disk),
     Evicted(Evicted),
-    Damaged(Vec<BlobHash>),
+    Damaged(Damage),
     Progress {
         work: CacheWork,
         files: u64,
@@ -211,7 +208,7 @@ pub struct Full;
 
 /// Reads every cached file against its name; bad ones are removed. The token breaks it off.
 #[derive(Message)]
-#[rtype(result = "Verified")]
+#[rtype(result = "Result<Verified, StoreError>")]
 pub struct Verify(pub CancellationToken);
 
 #[derive(Message)]
@@ -287,7 +284,7 @@ impl Handler<Full> for ModCache {
 }
 
 impl Handler<Verify> for ModCache {
-    type Result = actix::ResponseActFuture<Self, Verified>;
+    type Result = actix::ResponseActFuture<Self, Result<Verified, StoreError>>;
 
     fn handle(&mut self, verify: Verify, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
@@ -295,12 +292,14 @@ impl Handler<Verify> for ModCache {
         let mut teller = Teller { facts, work, last: None, left: verify.0 };
         let verifying = blocking(move || {
             store.verify(|so_far, files_total, bytes_total| {
-                let Verified { files, bytes, .. } = *so_far;
+                let (files, bytes) = (so_far.looked_at(), so_far.bytes);
                 teller.tell(MoveProgress { files, files_total, bytes, bytes_total })
             })
         });
         Box::pin(verifying.into_actor(self).map(|verified, cache, _| {
-            cache.tell_damage(verified.bad.clone());
+            if let Ok(Verified { bad, missing, .. }) = &verified {
+                cache.tell_damage(Damage { wrong: bad.clone(), missing: missing.clone() });
+            }
             verified
         }))
     }
@@ -327,7 +326,7 @@ impl Handler<Move> for ModCache {
             if let Ok(Moved { from, to, bad, .. }) = &moved {
                 tracing::info!("the cache was moved");
                 cache.tell(CacheFact::Moved { from: from.clone(), to: to.clone() });
-                cache.tell_damage(bad.clone());
+                cache.tell_damage(Damage { wrong: bad.clone(), missing: Vec::new() });
             }
             moved
         }))

@@ -1,9 +1,9 @@
 //! The file of contacts, and where each was found last. What a contact is and may do is [`fyteclub_proto::contact`]'s.
 //!
 //! A file of its own, because the index may be lost. Contacts are written when the coordinator says so. Addresses are
-//! less dear: they are written once a minute at most, and when the daemon stops.
+//! less dear: they are written once a minute at most, and when the daemon stops. The [`Keeper`] writes.
 
-use crate::io::private;
+use crate::io::keeper::{Keeper, Keeping};
 use fyteclub_proto::{
     contact::{Saved, SavedError},
     id::PeerId,
@@ -75,9 +75,9 @@ impl Content {
     }
 }
 
-#[derive(Debug)]
 pub struct ContactsFile {
     path: PathBuf,
+    keeper: Keeper,
     content: Content,
     /// Addresses were noted since the last write.
     stale: bool,
@@ -87,7 +87,7 @@ pub struct ContactsFile {
 impl ContactsFile {
     /// # Errors
     /// A file that cannot be read or is not whole; nothing is overwritten.
-    pub fn load(path: &Path) -> Result<Self, ContactsFileError> {
+    pub fn load(path: &Path, keeper: Keeper) -> Result<Self, ContactsFileError> {
         let content = match fs::read(path) {
             Ok(bytes) => Content::decode(&bytes).map_err(|error| match error {
                 ContentError::Newer(version) if version > VERSION => {
@@ -100,7 +100,7 @@ impl ContactsFile {
             }
             Err(source) => return Err(ContactsFileError::Io { path: path.to_owned(), source }),
         };
-        Ok(Self { path: path.to_owned(), content, stale: false, written: Instant::now() })
+        Ok(Self { path: path.to_owned(), keeper, content, stale: false, written: Instant::now() })
     }
 
     /// As it was read or written last.
@@ -108,9 +108,8 @@ impl ContactsFile {
         &self.content.saved
     }
 
-    /// # Errors
-    /// The file could not be written; the old one is still there.
-    pub fn write(&mut self, saved: &Saved) -> Result<(), ContactsFileError> {
+    /// Has the file say this, and the addresses of those who are contacts.
+    pub fn write(&mut self, saved: &Saved) -> Keeping {
         self.content.saved = saved.clone();
         let keys: BTreeSet<PeerId> = saved.contacts.iter().filter_map(|contact| contact.peer_id).collect();
         self.content.last_addr.retain(|key, _| keys.contains(key));
@@ -131,19 +130,19 @@ impl ContactsFile {
     }
 
     /// Writes noted addresses if it is time to, or if it is the last chance.
-    ///
-    /// # Errors
-    /// As [`ContactsFile::write`].
-    pub fn settle(&mut self, last: bool) -> Result<(), ContactsFileError> {
-        if self.stale && (last || self.written.elapsed() >= ADDRS_PERIOD) { self.flush() } else { Ok(()) }
+    pub fn settle(&mut self, last: bool) -> Option<Keeping> {
+        let due = self.stale && (last || self.written.elapsed() >= ADDRS_PERIOD);
+        due.then(|| self.flush())
     }
 
-    fn flush(&mut self) -> Result<(), ContactsFileError> {
-        let error = |source| ContactsFileError::Io { path: self.path.clone(), source };
-        let text = serde_json::to_vec_pretty(&self.content).map_err(|json| error(json.into()))?;
-        private::write(&self.path, &text).map_err(error)?;
+    /// What was written last is not on the disk: it is written again when addresses are.
+    pub fn lost(&mut self) {
+        self.stale = true;
+    }
+
+    fn flush(&mut self) -> Keeping {
         (self.stale, self.written) = (false, Instant::now());
-        Ok(())
+        self.keeper.write_json(&self.path, &self.content)
     }
 }
 
@@ -170,23 +169,24 @@ mod tests {
         serde_json::from_slice(&text).expect("its own text")
     }
 
-    #[test]
-    fn contacts_and_their_places_are_kept() {
+    #[tokio::test]
+    async fn contacts_and_their_places_are_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("contacts.json");
         let addr: SocketAddr = "192.0.2.1:7777".parse().expect("an address");
-        let mut file = ContactsFile::load(&path).expect("new");
-        file.write(&saved()).expect("written");
+        let load = || ContactsFile::load(&path, Keeper::default()).expect("kept");
+        let mut file = load();
+        file.write(&saved()).await.expect("written");
         file.note_addr(key(2), addr);
         file.note_addr(key(9), addr);
-        file.settle(false).expect("not yet");
-        let read = ContactsFile::load(&path).expect("kept");
+        assert!(file.settle(false).is_none(), "not yet");
+        let read = load();
         assert_eq!((read.saved(), read.last_addr(&key(2))), (&saved(), None));
-        file.settle(true).expect("written");
-        let mut read = ContactsFile::load(&path).expect("kept");
+        file.settle(true).expect("something to write").await.expect("written");
+        let mut read = load();
         assert_eq!((read.last_addr(&key(2)), read.last_addr(&key(9))), (Some(addr), None));
-        read.write(&Saved::default()).expect("written");
-        assert_eq!(ContactsFile::load(&path).expect("kept").last_addr(&key(2)), None);
+        read.write(&Saved::default()).await.expect("written");
+        assert_eq!(load().last_addr(&key(2)), None);
     }
 
     #[test]
@@ -198,11 +198,11 @@ mod tests {
         let twice = serde_json::to_vec(&Content { version: 1, saved: twice, last_addr: BTreeMap::new() });
         for bytes in [b"{".to_vec(), b"{\"version\":0,\"contacts\":[]}".to_vec(), twice.expect("JSON")] {
             fs::write(&path, &bytes).expect("written");
-            let error = ContactsFile::load(&path).expect_err("damaged");
+            let error = ContactsFile::load(&path, Keeper::default()).err().expect("damaged");
             assert!(matches!(error, ContactsFileError::Damaged { .. }), "{error}");
             assert_eq!(fs::read(&path).expect("there"), bytes);
         }
         fs::write(&path, br#"{"version":2,"other":[]}"#).expect("written");
-        assert!(matches!(ContactsFile::load(&path), Err(ContactsFileError::Newer(_))));
+        assert!(matches!(ContactsFile::load(&path, Keeper::default()), Err(ContactsFileError::Newer(_))));
     }
 }

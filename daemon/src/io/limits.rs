@@ -1,6 +1,6 @@
 //! The file of limits that were set while the daemon ran. It holds only those, and wins over the configuration.
 
-use crate::io::private;
+use crate::io::keeper::{Keeper, Keeping};
 use fyteclub_proto::pace::{Change, Limits};
 use std::{
     fs, io,
@@ -16,11 +16,14 @@ pub enum LimitsFileError {
     Io { path: PathBuf, source: io::Error },
 }
 
-#[derive(Debug)]
 pub struct LimitsFile {
     path: PathBuf,
+    keeper: Keeper,
     configured: Limits,
+    /// As the file says.
     set: Change,
+    /// As it will say, once what was asked for last is written.
+    wished: Change,
 }
 
 impl LimitsFile {
@@ -28,14 +31,14 @@ impl LimitsFile {
     ///
     /// # Errors
     /// A file that cannot be read, or says what is no limit.
-    pub fn load(path: &Path, configured: Limits) -> Result<Self, LimitsFileError> {
+    pub fn load(path: &Path, configured: Limits, keeper: Keeper) -> Result<Self, LimitsFileError> {
         let set = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|cause| LimitsFileError::Damaged { path: path.to_owned(), cause })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Change::default(),
             Err(source) => return Err(LimitsFileError::Io { path: path.to_owned(), source }),
         };
-        Ok(Self { path: path.to_owned(), configured, set })
+        Ok(Self { path: path.to_owned(), keeper, configured, set, wished: set })
     }
 
     pub fn limits(&self) -> Limits {
@@ -47,30 +50,28 @@ impl LimitsFile {
         self.set
     }
 
-    /// # Errors
-    /// A file that cannot be written; then nothing is changed.
-    pub fn change(&mut self, change: Change) -> Result<(), LimitsFileError> {
-        let set = change.after(self.set);
-        let io = |source| LimitsFileError::Io { path: self.path.clone(), source };
-        let json = serde_json::to_vec(&set).map_err(|error| io(error.into()))?;
-        private::write(&self.path, &json).map_err(io)?;
-        self.set = set;
-        Ok(())
+    /// Has the file say this change too. It holds when it is safe: hand what this returns to [`LimitsFile::kept`] then.
+    pub fn change(&mut self, change: Change) -> (Change, Keeping) {
+        self.wished = change.after(self.wished);
+        (self.wished, self.keeper.write_json(&self.path, &self.wished))
     }
 
-    /// Back to the configuration.
-    ///
-    /// # Errors
-    /// A file that cannot be removed; then nothing is changed.
-    pub fn reset(&mut self) -> Result<(), LimitsFileError> {
-        match fs::remove_file(&self.path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(LimitsFileError::Io { path: self.path.clone(), source })
-            }
-            _ => {
-                self.set = Change::default();
-                Ok(())
-            }
+    /// Back to the configuration; as [`LimitsFile::change`].
+    pub fn reset(&mut self) -> (Change, Keeping) {
+        self.wished = Change::default();
+        (self.wished, self.keeper.remove(&self.path))
+    }
+
+    /// The file says this now.
+    pub fn kept(&mut self, set: Change) {
+        self.set = set;
+    }
+
+    /// It could not be written: what comes next builds on what the file says. Nothing, where something newer was asked
+    /// for meanwhile.
+    pub fn lost(&mut self, wished: Change) {
+        if self.wished == wished {
+            self.wished = self.set;
         }
     }
 }
@@ -80,26 +81,49 @@ mod tests {
     use super::*;
     use fyteclub_proto::pace::Rate;
 
-    #[test]
-    fn what_was_set_wins_until_it_is_reset() {
+    async fn change(file: &mut LimitsFile, change: Change) {
+        let (set, keeping) = file.change(change);
+        keeping.await.expect("written");
+        file.kept(set);
+    }
+
+    #[tokio::test]
+    async fn what_was_set_wins_until_it_is_reset() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("limits.json");
+        let load = |configured| LimitsFile::load(&path, configured, Keeper::default()).expect("read");
         let rate = |bytes: u64| Rate::try_from(bytes).ok();
         let configured = Limits { upload: rate(50_000), download: rate(60_000), ..Limits::default() };
-        let mut file = LimitsFile::load(&path, configured).expect("no file is no error");
+        let mut file = load(configured);
         assert_eq!((file.limits(), file.set_here().is_empty()), (configured, true));
-        file.change(Change { upload: Some(None), ..Change::default() }).expect("written");
-        file.change(Change { lan: Some(false), ..Change::default() }).expect("written");
+        change(&mut file, Change { upload: Some(None), ..Change::default() }).await;
+        change(&mut file, Change { lan: Some(false), ..Change::default() }).await;
         let set = Limits { upload: None, lan: false, ..configured };
         assert_eq!(file.limits(), set);
         // Another configuration counts where nothing was set.
         let other = Limits { download: rate(70_000), ..configured };
-        let mut again = LimitsFile::load(&path, other).expect("read");
+        let mut again = load(other);
         assert_eq!(again.limits(), Limits { download: rate(70_000), ..set });
-        again.reset().expect("removed");
-        again.reset().expect("nothing to remove");
+        for _ in 0..2 {
+            let (set, keeping) = again.reset();
+            keeping.await.expect("removed, or nothing to remove");
+            again.kept(set);
+        }
         assert_eq!(again.limits(), other);
-        assert_eq!(LimitsFile::load(&path, configured).expect("gone").limits(), configured);
+        assert_eq!(load(configured).limits(), configured);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_does_not_hold() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("no/limits.json");
+        let mut file = LimitsFile::load(&path, Limits::default(), Keeper::default()).expect("no file");
+        let (first, keeping) = file.change(Change { lan: Some(false), ..Change::default() });
+        keeping.await.expect_err("there is no such folder");
+        file.lost(first);
+        fs::create_dir(dir.path().join("no")).expect("made");
+        change(&mut file, Change { upload: Some(None), ..Change::default() }).await;
+        assert_eq!(file.set_here(), Change { upload: Some(None), ..Change::default() });
     }
 
     #[test]
@@ -108,7 +132,7 @@ mod tests {
         let path = dir.path().join("limits.json");
         for bytes in ["", "{", r#"{"upload":5}"#] {
             fs::write(&path, bytes).expect("written");
-            let error = LimitsFile::load(&path, Limits::default()).expect_err("damaged");
+            let error = LimitsFile::load(&path, Limits::default(), Keeper::default()).err().expect("damaged");
             assert!(error.to_string().contains("remove it"), "{error}");
         }
     }

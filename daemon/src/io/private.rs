@@ -31,6 +31,21 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a file, which may be gone already, so that it does not come back after a power cut.
+///
+/// # Errors
+/// The machine's.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    }
+    if let Some(Ok(dir)) = path.parent().map(File::open) {
+        dir.sync_all().ok();
+    }
+    Ok(())
+}
+
 /// Creates a folder, and those above it, that only its owner may enter.
 ///
 /// # Errors

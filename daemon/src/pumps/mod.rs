@@ -5,6 +5,7 @@
 //! is. Disk, hash, seal and zstd run on blocking threads, one job ahead of the network.
 
 pub mod compression;
+mod document;
 pub mod pace;
 pub mod plan;
 pub mod pull;

@@ -37,6 +37,27 @@ pub enum PlanError {
     NoSpareRoom,
 }
 
+/// Why a look that was here cannot be handed out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unready {
+    /// Somebody removed or changed some of its files: they are forgotten, and can be fetched again.
+    #[error("files of the look are not in the cache any more")]
+    Lost,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a look was not written to a folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    #[error(transparent)]
+    Unready(#[from] Unready),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
 /// What may be done about room for a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
@@ -95,7 +116,13 @@ pub fn make(
     let hashes = blobs.keys().copied().collect();
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
-    let lacking: BTreeMap<_, _> = blobs.into_iter().filter(|(hash, _)| !store.contains(hash)).collect();
+    store.stands()?;
+    let mut lacking = BTreeMap::new();
+    for (hash, blob) in blobs {
+        if store.find(&hash)?.is_none() {
+            lacking.insert(hash, blob);
+        }
+    }
     // Before it is begun: what is begun counts whole.
     if room == Room::Spare && !store.has_room(lacking.values().map(|(size, _)| size).sum()) {
         return Err(PlanError::NoSpareRoom);
@@ -136,8 +163,14 @@ fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
     chunks.iter().flat_map(Clone::clone).map(len).sum()
 }
 
-/// The finished look for a client, but for what the transfer knows; `None` when a blob is gone again.
-pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched> {
+/// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the
+/// store left it. Blocking.
+///
+/// # Errors
+/// A file that is not, or a disk that is away.
+pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Result<Fetched, Unready> {
+    // Also of a look without files: where the cache is away nothing is called whole.
+    store.stands()?;
     let mut files = Vec::new();
     let mut used = Vec::new();
     for (number, object) in plan.look.objects.iter().enumerate() {
@@ -147,7 +180,7 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
                 game_paths: file.game_paths.clone(),
                 hash: file.hash,
                 size: file.size,
-                path: store.path(&file.hash)?.to_string_lossy().into_owned(),
+                path: store.find(&file.hash)?.ok_or(Unready::Lost)?.to_string_lossy().into_owned(),
                 object: number,
             });
         }
@@ -160,7 +193,7 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
         customize_plus: object.customize_plus.clone(),
     });
     let Look { meta, heels, honorific, moodles, pet_names, ext, .. } = plan.look.clone();
-    Some(Fetched {
+    Ok(Fetched {
         player: player.clone(),
         appearance: plan.appearance,
         files,
@@ -179,8 +212,8 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Option<Fetched>
 /// Writes the look of the player object as a mod folder. Blocking.
 ///
 /// # Errors
-/// A folder that is not ours to write, or the machine's.
-pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Result<(), ExportError> {
+/// A folder that is not ours to write, a file of the look that is gone, or the machine's.
+pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Result<(), WriteError> {
     let mut files = Vec::new();
     let mut swaps = Vec::new();
     // Penumbra's mods know no objects: the first claim of a path wins, and the player comes first.
@@ -189,7 +222,10 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
         for file in &object.files {
             let game_paths: Vec<_> =
                 file.game_paths.iter().filter(|path| claimed.insert((*path).clone())).cloned().collect();
-            let Some(source) = store.path(&file.hash).filter(|_| !game_paths.is_empty()) else { continue };
+            if game_paths.is_empty() {
+                continue;
+            }
+            let source = store.find(&file.hash).map_err(Unready::from)?.ok_or(Unready::Lost)?;
             let file_name = format!("{}.{}", file.hash.hex(), file.extension());
             files.push(ExportFile { source, file_name, game_paths });
         }

@@ -1,10 +1,14 @@
 //! Stream → verify → store: carries one request to a peer and what comes of it.
 
-use super::{JOB_BYTES, JOB_RECORDS, compression, pace::Pacer};
+use super::{
+    JOB_BYTES, JOB_RECORDS, compression,
+    document::{self, Patience},
+    pace::Pacer,
+};
 use crate::io::{
     quic::{
         Link,
-        stream::{StreamError, exact, read_frame, read_run, write_frame},
+        stream::{StreamError, exact, read_frame, write_frame},
     },
     room::Room,
     store::{Partial, Store, StoreError},
@@ -70,18 +74,25 @@ pub enum AppearancePullError {
     Unsealed,
 }
 
-/// Asks for the peer's signed appearance, and the grant that comes with it. Neither is checked here.
+/// Asks for the peer's signed appearance, and the grant that comes with it. Neither is checked here. It ends within
+/// [`fyteclub_proto::limit::document_time`], but for what our own limits hold back.
 ///
 /// # Errors
-/// A refusal, a broken stream, or bytes that do not open.
-pub async fn appearance(link: &Link) -> Result<(Vec<u8>, Grant), AppearancePullError> {
-    let (mut send, mut recv) = link.open_stream().await?;
-    write_frame(&mut send, &Request::Appearance).await?;
-    send.finish().ok();
-    match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
+/// A refusal, a broken or stalled stream, or bytes that do not open.
+pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), AppearancePullError> {
+    let mut patience = Patience::default();
+    let asking = async {
+        let (mut send, mut recv) = link.open_stream().await?;
+        write_frame(&mut send, &Request::Appearance).await?;
+        send.finish().ok();
+        let reply = read_frame(&mut recv).await?.ok_or(StreamError::Short)?;
+        Ok::<_, AppearancePullError>((send, recv, reply))
+    };
+    let (send, mut recv, reply) = patience.within(asking).await?;
+    match reply {
         AppearanceReply::Nothing => Err(AppearancePullError::Nothing),
         AppearanceReply::Document { epoch, len, grant } => {
-            let mut sealed = read_run(&mut recv, len as usize + TAG).await?;
+            let mut sealed = document::receive(link, pacer, patience, &mut recv, len as usize + TAG).await?;
             let key = link.opening(epoch).ok_or(AppearancePullError::Unsealed)?;
             let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance();
             let nonce = nonce.ok_or(AppearancePullError::Unsealed)?;

@@ -3,6 +3,7 @@
 use super::{
     JOB_BYTES, JOB_RECORDS, blocking,
     compression::{self, Compression},
+    document,
     pace::Pacer,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         store::{BlobReader, ReadError, Store},
         wall_clock::unix_millis,
     },
+    ledger::Accounts,
     lending::{Lending, Loan},
     offer::{CurrentOffer, Offer},
     served::Served,
@@ -27,7 +29,8 @@ use fyteclub_proto::{
     chunk_tree::chunk_len,
     grant::{Grant, GrantError},
     id::{BlobHash, PeerId},
-    limit::REQUEST_BYTES_MAX,
+    ledger::{Counterpart, Item},
+    limit::{APPEARANCE_BYTES_MAX, REQUEST_BYTES_MAX},
     pace::Direction,
     peer::{
         AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
@@ -37,6 +40,7 @@ use fyteclub_proto::{
     share_rule::{Asked, Lent, Verdict, share_rule},
 };
 use quinn::{RecvStream, SendStream, VarInt};
+use serde::Serialize;
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -48,6 +52,8 @@ use tokio::task::spawn_blocking;
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a peer may take to make room for one job's bytes.
 const WRITE_TIME: Duration = Duration::from_secs(60);
+/// How long a request for a document may wait for another of the same peer to be read.
+const TURN_TIME: Duration = Duration::from_secs(60);
 /// Grants of one link whose signatures are not checked again.
 const GRANTS_KNOWN: usize = 8;
 
@@ -65,6 +71,7 @@ pub struct Push {
     pub consent: Consent,
     pub compression: Compression,
     pub pacer: Pacer,
+    pub accounts: Accounts,
     pub served: Served,
     /// Called when a published file turns out to have changed.
     pub changed: Changed,
@@ -178,7 +185,17 @@ impl Push {
     async fn appearance(&self, offer: Option<Arc<Offer>>, send: &mut SendStream) -> Result<(), StreamError> {
         let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
         let Some(offer) = offer.filter(|_| shared) else {
-            return write_frame(send, &AppearanceReply::Nothing).await;
+            return say(send, &AppearanceReply::Nothing).await;
+        };
+        // Until it is read: however many ask, one contact has one of the longest sealed at a time.
+        let (who, len) =
+            (Counterpart::Contact(self.link.peer()), offer.document.len().min(APPEARANCE_BYTES_MAX) as u64);
+        let unread = self.accounts.hold_when_free(who, Item::Unread, len);
+        let _unread = tokio::select! {
+            unread = tokio::time::timeout(TURN_TIME, unread) => unread.map_err(|_| StreamError::Short)?,
+            // Who left waits for nothing.
+            _ = send.stopped() => return Ok(()),
+            error = self.link.closed() => return Err(error.into()),
         };
         let (epoch, key) = self.link.sealing(offer.document.len() as u64);
         let mut nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
@@ -188,9 +205,8 @@ impl Push {
         if let Some(nonce) = nonces.advance() {
             key.small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
         }
-        write_frame(send, &AppearanceReply::Document { epoch, len, grant }).await?;
-        send.write_chunk(Bytes::from(sealed)).await?;
-        Ok(())
+        say(send, &AppearanceReply::Document { epoch, len, grant }).await?;
+        document::send(&self.link, &self.pacer, send, Bytes::from(sealed)).await
     }
 
     /// What is here of a look that the asker knows. What of it is whole is looked up anew each time.
@@ -200,12 +216,12 @@ impl Push {
             share_rule(self.consent.asker(), asked) == Verdict::Share
         };
         let loan = self.lending.by_tag(tag, &self.link.peer()).filter(shared);
-        let Some(loan) = loan else { return write_frame(send, &HoldingReply::Nothing).await };
+        let Some(loan) = loan else { return say(send, &HoldingReply::Nothing).await };
         let store = self.store.clone();
         // Before it is looked at: what comes meanwhile is asked for once too often, and not missed.
         let growing = loan.is_growing();
         let look = move || HoldingReply::of(loan.blobs.iter().map(|hash| store.contains(hash)), growing);
-        write_frame(send, &blocking(look).await).await
+        say(send, &blocking(look).await).await
     }
 
     async fn pieces(
@@ -217,7 +233,7 @@ impl Push {
         let link = self.link.clone();
         let (epoch, key) = link.sealing(REQUEST_BYTES_MAX);
         let _carrying = link.carry(Direction::Up);
-        write_frame(send, &PiecesReply::Serving { epoch }).await?;
+        say(send, &PiecesReply::Serving { epoch }).await?;
         let out = Out { link: self.link.clone(), pacer: self.pacer, served: self.served };
         let mut source = Source {
             pieces: pieces.into_iter(),
@@ -250,6 +266,11 @@ impl Push {
             out.write(send, &mut records).await?;
         }
     }
+}
+
+/// Says one message, to a peer that makes room for it in time.
+async fn say<T: Serialize>(send: &mut SendStream, message: &T) -> Result<(), StreamError> {
+    tokio::time::timeout(WRITE_TIME, write_frame(send, message)).await.map_err(|_| StreamError::Short)?
 }
 
 /// Where a request's records go, at the pace that our own limits leave.
@@ -397,10 +418,12 @@ impl Source {
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,
             // Nothing that its owner published has changed.
-            ReadError::Changed { .. } | ReadError::Io { .. } if matches!(self.right, Right::Lent { .. }) => {
+            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. }
+                if matches!(self.right, Right::Lent { .. }) =>
+            {
                 Kind::Gone
             }
-            ReadError::Changed { .. } | ReadError::Io { .. } => {
+            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. } => {
                 (self.changed)();
                 Kind::Changed
             }

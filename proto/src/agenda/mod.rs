@@ -166,6 +166,10 @@ impl Agenda {
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
+        // Told too often to look through all entries, so what is due meanwhile is not acted on: it stays due.
+        if let Input::Moved { peer, bytes } = input {
+            return self.moved(now, peer, bytes, bytes);
+        }
         self.now = now;
         match input {
             Input::Asked(peer) => {
@@ -189,6 +193,7 @@ impl Agenda {
                 entry.reaching = None;
                 entry.failed(now);
             }
+            Input::Document { peer, bytes } => self.moved(now, peer, bytes, 0),
             Input::Planned { peer, bytes } => {
                 let entry = self.entry(peer);
                 entry.missing = bytes;
@@ -196,7 +201,6 @@ impl Agenda {
                     flow.moved = now;
                 }
             }
-            Input::Moved { peer, bytes } => return self.moved(now, peer, bytes),
             Input::Ended { peer, end } => {
                 let turn = self.next_turn();
                 self.entry(peer).ended(now, turn, end);
@@ -207,7 +211,7 @@ impl Agenda {
                 self.entries.remove(&peer);
             }
             Input::Room(room) => self.room = room,
-            Input::Time => {}
+            Input::Moved { .. } | Input::Time => {}
         }
         self.settle(now);
     }
@@ -228,6 +232,19 @@ impl Agenda {
             .chain(due)
             .filter(|(at, _)| *at > self.now)
             .min_by_key(|(at, _)| *at)
+    }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        let now = self.now;
+        let waits = |e: &Entry| e.reaching.is_some() || e.is_moving(now) || e.rests(now);
+        if self.entries.values().any(waits) {
+            return None;
+        }
+        // A flow beyond its time has the deadlines of its fetch, and keeps nobody waiting.
+        let stalled = self.entries.values().any(|entry| entry.flow.is_some());
+        Some(if stalled { "what flows has stalled, and its fetch has deadlines" } else { "nothing flows" })
     }
 
     fn entry(&mut self, peer: PeerId) -> &mut Entry {
@@ -262,11 +279,12 @@ impl Agenda {
         }
     }
 
-    fn moved(&mut self, now: Instant, peer: PeerId, bytes: u64) {
+    /// `bytes` came, of which `wanted` were known to be missing.
+    fn moved(&mut self, now: Instant, peer: PeerId, bytes: u64, wanted: u64) {
         let Some(entry) = self.entries.get_mut(&peer) else { return };
         let Some(flow) = &mut entry.flow else { return };
         flow.moved = now;
-        entry.missing = entry.missing.saturating_sub(bytes);
+        entry.missing = entry.missing.saturating_sub(wanted);
         if entry.place().is_prefetch() {
             self.budget.spend(now, peer, bytes);
         }
@@ -387,6 +405,7 @@ impl Entry {
                 (self.failures, self.again) = (0, None);
             }
             End::Declined => self.declined = self.offers,
+            End::Later(pause) => self.again = self.again.max(Some(now + pause)),
             End::Failed => self.failed(now),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::id::{BlobHash, PeerId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How far away somebody stands, in whatever the client measures with: only the order counts. Finite and not negative.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -97,6 +97,11 @@ pub enum Input {
     Parted(PeerId),
     /// No way to it worked.
     Unreachable(PeerId),
+    /// The signed document of a look that flows came, with so many bytes, whatever it says.
+    Document {
+        peer: PeerId,
+        bytes: u64,
+    },
     /// So many bytes of a look that flows are missing.
     Planned {
         peer: PeerId,
@@ -129,6 +134,8 @@ pub enum End {
     /// A person does not want what is offered now.
     Declined,
     Failed,
+    /// It was not begun: the contact's allowance of documents is used up for so long.
+    Later(Duration),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -202,6 +202,14 @@ impl Contacts {
         self.rest.or_else(|| waiting.map(again).min()).map(|at| (at, Why::Repeat))
     }
 
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self, now: u64) -> Option<&'static str> {
+        let waits = |contact: &Contact| self.waits(contact, now.saturating_add(millis(REPEAT)));
+        let waiting = self.book.contacts.iter().any(waits);
+        (!waiting).then_some("nobody is to be told anything again: wishes beyond their time stay wishes")
+    }
+
     fn by_key(&self, key: &PeerId) -> Option<usize> {
         self.book.contacts.iter().position(|contact| contact.peer_id.as_ref() == Some(key))
     }

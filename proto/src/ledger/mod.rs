@@ -46,12 +46,14 @@ pub enum Item {
     Messages,
     /// Bytes of answers that were written and not read.
     Unread,
+    /// Links that are open and have not greeted.
+    Greetings,
     /// Live conversations with a phone book, over a socket or by polls.
     Sockets,
 }
 
 impl Item {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -64,6 +66,7 @@ impl Item {
         Self::Names,
         Self::Messages,
         Self::Unread,
+        Self::Greetings,
         Self::Sockets,
     ];
 
@@ -82,6 +85,7 @@ impl Item {
             Self::Names => "names",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::Greetings => "greetings",
             Self::Sockets => "sockets",
         }
     }

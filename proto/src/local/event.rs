@@ -7,6 +7,26 @@ use super::{
 use crate::id::{BlobHash, PeerId, PlayerName};
 use serde::{Deserialize, Serialize};
 
+/// An event with its place in the daemon's row of events: `{"seq":7,"event":"…","data":{…}}`.
+///
+/// Numbers rise by one with each event since the daemon's start. A `state` has the number of the last event before it was
+/// put together ([`Status::seq`]): it shows what every event up to that number told, so those are to be dropped; what
+/// has a higher number is to be applied to it, also where the state shows it already.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// 0 from a daemon that does not number its events.
+    #[serde(default)]
+    pub seq: u64,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl From<Status> for Numbered {
+    fn from(status: Status) -> Self {
+        Self { seq: status.seq, event: Event::State(Box::new(status)) }
+    }
+}
+
 /// `{"event":"…","data":{…}}`. New kinds may come: see [`super::Notice::Novel`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", content = "data", rename_all_fields = "camelCase")]
@@ -77,6 +97,9 @@ pub enum Event {
     #[serde(rename = "cache.damaged")]
     CacheDamaged {
         hashes: Vec<BlobHash>,
+        /// Files that somebody else removed; not among `hashes`.
+        #[serde(default)]
+        missing: Vec<BlobHash>,
         /// Whose shown looks lost a file.
         players: Vec<PlayerName>,
         /// Whether this player's own look did.

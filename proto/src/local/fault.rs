@@ -58,6 +58,8 @@ pub enum FaultCode {
     /// The look is larger than a limit, or than the cache.
     TooLarge,
     DiskFull,
+    /// The disk with the cache is not there.
+    CacheAway,
     /// Reading or writing a local file failed.
     Io,
     /// Too much is going on already.
@@ -78,7 +80,7 @@ impl FaultCode {
     pub fn is_retryable(self) -> bool {
         use FaultCode::*;
         match self {
-            NotFound | PhonebookUnavailable | PeerUnreachable | Changed | Busy | DiskFull => true,
+            NotFound | PhonebookUnavailable | PeerUnreachable | Changed | Busy | DiskFull | CacheAway => true,
             BadRequest | Unsupported | Version | HelloFirst | BadMod | NoPlayer | PhonebookRefused
             | NotAContact | KeyChanged | PeerRefused | PeerMisbehaved | HashMismatch | TooLarge | Io
             | Cancelled | Stopping | BadReply | Internal | Unknown => false,

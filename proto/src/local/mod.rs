@@ -13,7 +13,7 @@ pub mod fault;
 pub mod reply;
 pub mod request;
 
-pub use event::{CacheWork, Event};
+pub use event::{CacheWork, Event, Numbered};
 pub use fault::{Fault, FaultCode};
 pub use request::Request;
 
@@ -35,8 +35,8 @@ pub struct Call {
 pub enum Notice {
     /// `{"id":1,"ok":true,"result":{…}}` or `{"id":1,"ok":false,"error":{…}}`. `id` is 0 where the call had none to repeat.
     Reply(Reply),
-    /// `{"event":"transfer.progress","data":{…}}`.
-    Event(Event),
+    /// `{"seq":7,"event":"transfer.progress","data":{…}}`.
+    Event(Numbered),
     /// An event of a kind that this client is too old for: to be skipped.
     Novel { event: String },
 }
@@ -105,8 +105,10 @@ mod tests {
         let event = r#"{"event":"cache.evicted","data":{"files":1,"bytes":2}}"#;
         assert!(matches!(
             serde_json::from_str(event),
-            Ok(Notice::Event(Event::CacheEvicted { files: 1, bytes: 2 }))
+            Ok(Notice::Event(Numbered { seq: 0, event: Event::CacheEvicted { files: 1, bytes: 2 } }))
         ));
+        let numbered = r#"{"seq":9,"event":"cache.evicted","data":{"files":1,"bytes":2}}"#;
+        assert!(matches!(serde_json::from_str(numbered), Ok(Notice::Event(Numbered { seq: 9, .. }))));
     }
 
     #[test]

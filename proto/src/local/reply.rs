@@ -9,6 +9,7 @@ use crate::{
     pace,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +42,21 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     pub transfers: Vec<TransferStatus>,
     pub cache: CacheStats,
+    /// The number of the last event before this was put together: see [`super::Numbered`].
+    #[serde(default)]
+    pub seq: u64,
+    /// What others were charged since the start, by the name of the [`crate::ledger::Item`].
+    #[serde(default)]
+    pub ledger: BTreeMap<String, Charged>,
+}
+
+/// All counterparts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Charged {
+    /// In the item's unit: a number, or bytes.
+    pub charged: u64,
+    /// How often something was not done because an allowance was used up.
+    pub refusals: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,6 +359,9 @@ pub struct CacheStats {
     /// Whether transfers wait for room on the disk now.
     #[serde(default)]
     pub low_disk: bool,
+    /// Whether the disk with the files is away: the figures are what was known last, and fetches fail until it is back.
+    #[serde(default)]
+    pub away: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,6 +372,12 @@ pub struct CacheVerified {
     pub bytes: u64,
     /// Files whose bytes did not match their name: removed, to be fetched again when needed.
     pub bad: Vec<BlobHash>,
+    /// Files that somebody else had removed: they are fetched again when needed.
+    #[serde(default)]
+    pub missing: u64,
+    /// Files that could not be read, and stay: the log says why.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 /// What made room.

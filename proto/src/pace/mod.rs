@@ -102,6 +102,13 @@ impl Pace {
         let due = self.up.due().into_iter().chain(self.down.due()).min()?;
         Some((due, Why::TokensDue))
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        let waits = |lane: &Lane| lane.flows.values().any(|flow| !flow.asks.is_empty());
+        (!waits(&self.up) && !waits(&self.down)).then_some("nobody asks")
+    }
 }
 
 /// One direction.

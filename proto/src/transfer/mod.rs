@@ -475,4 +475,17 @@ impl Transfer {
         let check = self.check.filter(|_| !self.requests.is_empty()).map(|at| (at, Why::Endgame));
         silent.chain(stalled).chain(rested).chain(growing).chain(check).min_by_key(|(at, _)| *at)
     }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        match self {
+            Self { over: true, .. } => Some("over"),
+            Self { held: true, .. } if self.requests.is_empty() => {
+                Some("held: whoever runs it ends that, or the transfer")
+            }
+            Self { starved: true, .. } => Some("starved: whoever runs it finds a source, or gives up"),
+            _ => None,
+        }
+    }
 }

@@ -6,12 +6,12 @@ use fyteclub_proto::{
     appearance::{ObjectKind, Swap},
     id::{BlobHash, PeerId, PlayerName},
     local::{
-        CacheWork, Call, Event, Fault, FaultCode, Notice, Reply, Request,
+        CacheWork, Call, Event, Fault, FaultCode, Notice, Numbered, Reply, Request,
         reply::{
-            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched,
-            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
-            TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Empty,
+            Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby,
+            PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing,
+            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby, Strings},
     },
@@ -58,6 +58,10 @@ fn reply<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, result
 }
 
 fn event(name: &str, event: Event) -> Example {
+    let event = match event {
+        Event::State(status) => Numbered::from(*status),
+        event => Numbered { seq: 7, event },
+    };
     Example::json(&format!("event_{name}"), Notice::Event(event))
 }
 
@@ -152,6 +156,7 @@ fn cache_stats() -> CacheStats {
         free: Some(900_000_000),
         min_free: 1 << 30,
         low_disk: true,
+        away: false,
     }
 }
 
@@ -183,6 +188,12 @@ fn status() -> Status {
         peers: peers()[..2].to_vec(),
         transfers: vec![transfer()],
         cache: cache_stats(),
+        seq: 6,
+        ledger: [
+            ("documents".to_owned(), Charged { charged: 12, refusals: 3 }),
+            ("unread".to_owned(), Charged { charged: 7_000_000, refusals: 0 }),
+        ]
+        .into(),
     }
 }
 
@@ -194,6 +205,8 @@ fn idle() -> Status {
         peers: vec![],
         transfers: vec![],
         cache: CacheStats::default(),
+        seq: 0,
+        ledger: Default::default(),
         ..status()
     }
 }
@@ -388,13 +401,17 @@ fn replies() -> Vec<Example> {
         reply("invited", Invited { link: "fyteclub://join/x".into(), expires: 1_700_086_400_000 }),
         reply("cache_stats", cache_stats()),
         reply("cache_stats_disk_unknown", CacheStats { free: None, low_disk: false, ..cache_stats() }),
+        reply("cache_stats_away", CacheStats { free: None, low_disk: false, away: true, ..cache_stats() }),
         reply(
             "cache_collected",
             CacheCollected { files: 3, bytes: 300, unfinished: 1, bytes_left: 700, in_use: 500 },
         ),
         reply("cache_moved", moved.clone()),
         reply("cache_moved_without_damaged", CacheMoved { bad: vec![], ..moved }),
-        reply("cache_verified", CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")] }),
+        reply(
+            "cache_verified",
+            CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")], missing: 2, unread: 1 },
+        ),
         reply("empty", Empty {}),
         Example::json("reply_failure", Notice::Reply(failure)),
     ]
@@ -475,6 +492,7 @@ fn events() -> Vec<Example> {
             "cache_damaged",
             Event::CacheDamaged {
                 hashes: vec![BlobHash::of(b"a")],
+                missing: vec![BlobHash::of(b"b")],
                 players: vec![player()],
                 published: false,
             },
@@ -513,6 +531,7 @@ fn faults() -> Example {
         Changed,
         TooLarge,
         DiskFull,
+        CacheAway,
         Io,
         Busy,
         Cancelled,

@@ -180,6 +180,7 @@ pub fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
             free,
             min_free,
             low_disk,
+            away: !low_disk,
         },
     )
 }
@@ -190,8 +191,11 @@ pub fn status() -> impl Strategy<Value = reply::Status> {
     );
     let who = (text(), peer_id(), option::of(name()), text());
     let lists = (vec(phonebook, 0..3), vec(peer_status(), 0..3), vec(transfer_status(), 0..3));
-    (who, lists, option::of(blob()), cache_stats()).prop_map(
-        |((version, peer_id, player, listen), (phonebooks, peers, transfers), appearance, cache)| {
+    let charged = any::<[u64; 2]>().prop_map(|[charged, refusals]| reply::Charged { charged, refusals });
+    let counts = (any::<u64>(), proptest::collection::btree_map(text(), charged, 0..3));
+    (who, lists, option::of(blob()), cache_stats(), counts).prop_map(
+        |((version, peer_id, player, listen), (phonebooks, peers, transfers), appearance, cache, counts)| {
+            let (seq, ledger) = counts;
             reply::Status {
                 version,
                 peer_id,
@@ -203,6 +207,8 @@ pub fn status() -> impl Strategy<Value = reply::Status> {
                 peers,
                 transfers,
                 cache,
+                seq,
+                ledger,
             }
         },
     )
@@ -314,8 +320,9 @@ pub fn cache_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheLowDisk { free, min_free }),
         any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheDiskOk { free, min_free }),
-        (vec(blob(), 0..3), vec(name(), 0..3), any::<bool>())
-            .prop_map(|(hashes, players, published)| { Event::CacheDamaged { hashes, players, published } }),
+        (vec(blob(), 0..3), vec(name(), 0..3), any::<bool>()).prop_map(|(hashes, players, published)| {
+            Event::CacheDamaged { missing: hashes.clone(), hashes, players, published }
+        }),
         (work, any::<[u64; 4]>()).prop_map(|(work, [files, files_total, bytes, bytes_total])| {
             Event::CacheProgress { work, files, files_total, bytes, bytes_total }
         }),

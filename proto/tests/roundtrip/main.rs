@@ -13,7 +13,7 @@ use fyteclub_proto::{
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
     limit,
-    local::{Call, Notice, Reply, Request as LocalRequest, reply},
+    local::{Call, Notice, Numbered, Reply, Request as LocalRequest, reply},
     pace,
     peer::{
         AppearanceReply, Control, Message, PiecesReply, Request,
@@ -151,7 +151,7 @@ proptest! {
         replies(nearby)?;
         let limits = pace::Limits { upload, download, peer_upload, peer_download, lan };
         replies(reply::Limits { limits, set_here })?;
-        replies(reply::CacheVerified { files, bytes, bad: vec![appearance] })?;
+        replies(reply::CacheVerified { files, bytes, bad: vec![appearance], missing: files, unread: bytes })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
         replies(reply::CacheCollected { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
         let (from, to) = (file.clone(), reason.clone());
@@ -163,8 +163,8 @@ proptest! {
     }
 
     #[test]
-    fn local_events(event in event()) {
-        reads_back_as_json(Notice::Event(event))?;
+    fn local_events(event in event(), seq in any::<u64>()) {
+        reads_back_as_json(Notice::Event(Numbered { seq, event }))?;
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub fn words(stats: &CacheStats) -> String {
 
 /// How the disk stands; empty where nobody says.
 pub fn disk(stats: &CacheStats) -> String {
+    if stats.away {
+        return format!("its disk is away: {} is not there; mount it again", stats.dir);
+    }
     let Some(free) = stats.free else { return String::new() };
     let (free, floor) = (human::bytes(free), human::bytes(stats.min_free));
     match stats.low_disk {
@@ -94,10 +97,16 @@ pub fn disk(stats: &CacheStats) -> String {
 }
 
 fn verdict(verified: &CacheVerified) -> String {
-    let read = format!("{} read, {}", human::count(verified.files, "file"), human::bytes(verified.bytes));
+    let mut text = format!("{} read, {}", human::count(verified.files, "file"), human::bytes(verified.bytes));
+    if verified.unread > 0 {
+        text += &format!("; {} could not be read, see the daemon's log", verified.unread);
+    }
+    if verified.missing > 0 {
+        text += &format!("; {} missing, fetched again when needed", verified.missing);
+    }
     match verified.bad.as_slice() {
-        [] => format!("{read}: every one is what its name says."),
-        bad => format!("{read}: {}", damaged(bad)),
+        [] => format!("{text}: every one is what its name says."),
+        bad => format!("{text}: {}", damaged(bad)),
     }
 }
 

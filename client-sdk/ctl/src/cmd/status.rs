@@ -58,7 +58,7 @@ fn text(status: &Status, now: u64) -> String {
 }
 
 fn cache_words(status: &Status) -> String {
-    match status.cache.low_disk {
+    match status.cache.low_disk || status.cache.away {
         true => format!("{}; {}", cache::words(&status.cache), cache::disk(&status.cache)),
         false => cache::words(&status.cache),
     }

@@ -77,8 +77,8 @@ fn line(event: &Event) -> String {
         Event::CacheDiskOk { free, .. } => {
             format!("the disk has room again, {}: transfers go on", words::bytes(*free))
         }
-        Event::CacheDamaged { hashes, players, published } => {
-            damaged(hashes.len() as u64, players, *published)
+        Event::CacheDamaged { hashes, missing, players, published } => {
+            damaged([hashes.len(), missing.len()], players, *published)
         }
         Event::CacheProgress { work, files, files_total, .. } => {
             let what = match work {
@@ -103,8 +103,13 @@ fn state(status: &Status) -> String {
     )
 }
 
-fn damaged(files: u64, players: &[PlayerName], published: bool) -> String {
-    let mut text = format!("{} removed from the cache", words::count(files, "damaged file"));
+fn damaged([wrong, missing]: [usize; 2], players: &[PlayerName], published: bool) -> String {
+    let removed = || format!("{} removed from the cache", words::count(wrong as u64, "damaged file"));
+    let mut text = match (wrong, missing) {
+        (_, 0) => removed(),
+        (0, _) => format!("{} missing from the cache", words::count(missing as u64, "file")),
+        _ => format!("{}, and {missing} are missing", removed()),
+    };
     for player in players {
         text += &format!("; the look of {player} lacks some: fyteclubctl fetch \"{player}\"");
     }

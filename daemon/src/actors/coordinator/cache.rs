@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     actors::mod_cache::{self, CacheFact},
-    io::store::{Disk, MoveError, Pin, Wish},
+    io::store::{Damage, Disk, MoveError, Pin, Wish},
 };
 use actix::{AsyncContext, Context, Handler, ResponseFuture};
 use fyteclub_proto::{
@@ -88,9 +88,16 @@ impl Coordinator {
         )
     }
 
-    fn damaged(&mut self, hashes: Vec<BlobHash>, ctx: &mut Context<Self>) {
-        tracing::warn!("{} damaged files were removed from the cache", hashes.len());
-        let of_player = |pin: &Pin| hashes.iter().any(|hash| pin.holds(hash));
+    fn damaged(&mut self, damage: Damage, ctx: &mut Context<Self>) {
+        let Damage { wrong: hashes, missing } = damage;
+        if !hashes.is_empty() {
+            tracing::warn!("{} damaged files were removed from the cache", hashes.len());
+        }
+        if !missing.is_empty() {
+            tracing::warn!("{} files are missing from the cache", missing.len());
+        }
+        let lost: Vec<BlobHash> = hashes.iter().chain(&missing).copied().collect();
+        let of_player = |pin: &Pin| lost.iter().any(|hash| pin.holds(hash));
         let mut players: Vec<PlayerName> =
             self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
         players.sort();
@@ -98,8 +105,8 @@ impl Coordinator {
             self.agenda(agenda::Input::Damaged(key));
         }
         let published = (self.around.offer.borrow().as_ref())
-            .is_some_and(|offer| hashes.iter().any(|hash| offer.blobs.contains(hash)));
-        self.bus.publish(Event::CacheDamaged { hashes, players, published });
+            .is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains(hash)));
+        self.bus.publish(Event::CacheDamaged { hashes, missing, players, published });
         if published {
             // An archive's files are unpacked again; where it is gone, the log says so.
             self.reread(ctx);
@@ -126,7 +133,7 @@ impl Handler<CacheFact> for Coordinator {
             CacheFact::Evicted(evicted) => {
                 self.bus.publish(Event::CacheEvicted { files: evicted.files, bytes: evicted.bytes });
             }
-            CacheFact::Damaged(hashes) => self.damaged(hashes, ctx),
+            CacheFact::Damaged(damage) => self.damaged(damage, ctx),
             CacheFact::Progress { work, files, files_total, bytes, bytes_total } => {
                 self.bus.publish(Event::CacheProgress { work, files, files_total, bytes, bytes_total });
             }
@@ -157,10 +164,17 @@ impl Handler<VerifyCache> for Coordinator {
         let cache = self.cache.clone();
         Box::pin(async move {
             let verified = cache.send(mod_cache::Verify(ask.0)).await.map_err(|_| internal())?;
+            let verified = verified.map_err(|error| store_fault(&error))?;
             if verified.cancelled {
                 return Err(Fault::new(FaultCode::Cancelled, "broken off: not every file was read"));
             }
-            Ok(CacheVerified { files: verified.files as u64, bytes: verified.bytes, bad: verified.bad })
+            Ok(CacheVerified {
+                files: verified.files as u64,
+                bytes: verified.bytes,
+                bad: verified.bad,
+                missing: verified.missing.len() as u64,
+                unread: verified.unread as u64,
+            })
         })
     }
 }

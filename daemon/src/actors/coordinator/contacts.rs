@@ -8,10 +8,13 @@ use crate::{
         phone_book::{Answer as Introduction, PhonebookFact, Post},
         unix_millis,
     },
-    io::contacts::ContactsFile,
+    io::{
+        contacts::ContactsFile,
+        keeper::{KeepError, Keeping},
+    },
     whereabouts::Whereabouts,
 };
-use actix::{AsyncContext, Context, SpawnHandle};
+use actix::{ActorFutureExt, AsyncContext, Context, ResponseActFuture, SpawnHandle, WrapFuture, fut};
 use fyteclub_proto::{
     agenda,
     bytes::Bytes,
@@ -30,6 +33,8 @@ use std::time::Duration;
 
 /// How long a stranger's knock may wait to be written: they must not make this machine write as often as they knock.
 const SAVE_PAUSE: Duration = Duration::from_secs(2);
+/// Words to others that wait for a slow disk.
+const HELD_MAX: usize = 1024;
 /// Notes that tell of a changed key, said together: a phone book limits how much one client says.
 const ANNOUNCED_AT_ONCE: usize = 40;
 /// How often the next of those who have not come since are told.
@@ -49,6 +54,9 @@ pub struct Own {
     urgent: bool,
     /// A write is due soon.
     saving: bool,
+    /// Writes that what is posted waits for: who hears a yes counts on it.
+    writing: usize,
+    held: Vec<Post>,
     timer: Option<SpawnHandle>,
 }
 
@@ -59,7 +67,17 @@ impl Own {
             whereabouts.note(key, addr);
         }
         let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis());
-        Self { machine, file, whereabouts, unsaved: false, urgent: false, saving: false, timer: None }
+        Self {
+            machine,
+            file,
+            whereabouts,
+            unsaved: false,
+            urgent: false,
+            saving: false,
+            writing: 0,
+            held: Vec::new(),
+            timer: None,
+        }
     }
 
     /// Where a contact was reached last.
@@ -75,23 +93,29 @@ impl Own {
         }
     }
 
-    fn save(&mut self) -> Result<(), Fault> {
-        self.file.write(self.machine.saved()).map_err(|error| {
-            tracing::warn!("{error}");
-            Fault::new(FaultCode::Io, format!("{error}: it holds until the daemon stops"))
-        })?;
+    fn save(&mut self) -> Keeping {
         (self.unsaved, self.urgent) = (false, false);
-        Ok(())
+        self.file.write(self.machine.saved())
     }
 
-    /// The last chance to keep something.
+    /// What was being written is not on the disk. The next change is another chance.
+    fn lost(&mut self, error: &KeepError) {
+        tracing::warn!("{error}");
+        self.unsaved = true;
+        self.file.lost();
+    }
+
+    /// The last chance to keep something; whoever stops waits for the keeper.
     pub fn close(&mut self) {
-        let saved = if self.unsaved { self.save().is_ok() } else { true };
-        if saved && let Err(error) = self.file.settle(true) {
-            tracing::warn!("{error}");
+        if self.unsaved {
+            drop(self.save());
         }
+        drop(self.file.settle(true));
     }
 }
+
+/// An answer that is given once what it tells of is safe on the disk.
+pub type Later<T> = ResponseActFuture<Coordinator, Result<T, Fault>>;
 
 /// What a client wishes of the contacts.
 pub enum Wish {
@@ -123,9 +147,9 @@ fn refused(error: &ContactError) -> Fault {
 
 impl Coordinator {
     pub(super) fn start_contacts(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(SETTLE_PERIOD, |coordinator, _| {
-            if let Err(error) = coordinator.contacts.file.settle(false) {
-                tracing::warn!("{error}");
+        ctx.run_interval(SETTLE_PERIOD, |coordinator, ctx| {
+            if let Some(keeping) = coordinator.contacts.file.settle(false) {
+                coordinator.keep(keeping, ctx);
             }
         });
         if !self.identity.changes().is_empty() {
@@ -154,11 +178,43 @@ impl Coordinator {
     }
 
     /// Fulfils a wish; what it changed is on the disk before it is answered.
-    pub(super) fn wish(
-        &mut self,
-        wish: Wish,
-        ctx: &mut Context<Self>,
-    ) -> Result<Option<reply::Contact>, Fault> {
+    pub(super) fn wish(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Later<Option<reply::Contact>> {
+        match self.change(wish) {
+            Ok(contact) => {
+                let keeping = self.drive_contacts(ctx);
+                let keeping = keeping.or_else(|| self.contacts.unsaved.then(|| self.save(ctx)));
+                let contact = contact.map(|contact| self.shown(&contact));
+                self.once_kept(keeping, contact)
+            }
+            Err(fault) => Box::pin(fut::ready(Err(fault))),
+        }
+    }
+
+    /// Answers when it is safe.
+    fn once_kept<T: 'static>(&self, keeping: Option<Keeping>, answer: T) -> Later<T> {
+        let Some(keeping) = keeping else { return Box::pin(fut::ready(Ok(answer))) };
+        Box::pin(keeping.into_actor(self).map(|kept, _, _| match kept {
+            Ok(()) => Ok(answer),
+            Err(error) => Err(Fault::new(FaultCode::Io, format!("{error}: it holds until the daemon stops"))),
+        }))
+    }
+
+    fn save(&mut self, ctx: &mut Context<Self>) -> Keeping {
+        let keeping = self.contacts.save();
+        self.keep(keeping.clone(), ctx);
+        keeping
+    }
+
+    /// Sees to what nobody waits for.
+    fn keep(&self, keeping: Keeping, ctx: &mut Context<Self>) {
+        ctx.spawn(keeping.into_actor(self).map(|kept, coordinator, _| {
+            if let Err(error) = kept {
+                coordinator.contacts.lost(&error);
+            }
+        }));
+    }
+
+    fn change(&mut self, wish: Wish) -> Result<Option<contact::Contact>, Fault> {
         let (now, machine) = (unix_millis(), &mut self.contacts.machine);
         let done = match wish {
             Wish::Add(add) => machine.add(&add.player, add.peer_id, random()?, now).map(Some),
@@ -176,24 +232,21 @@ impl Coordinator {
                 machine.join(&invitation, random()?, now).map(Some)
             }
         };
-        let contact = done.map_err(|error| refused(&error))?;
-        self.drive_contacts(ctx);
-        if self.contacts.unsaved {
-            self.contacts.save()?;
-        }
-        Ok(contact.map(|contact| self.shown(&contact)))
+        done.map_err(|error| refused(&error))
     }
 
-    pub(super) fn invite(
-        &mut self,
-        phonebooks: &[String],
-        ctx: &mut Context<Self>,
-    ) -> Result<Invited, Fault> {
-        let made = self.contacts.machine.invite(random()?, phonebooks, unix_millis());
-        let (invitation, expires) = made.map_err(|error| refused(&error))?;
-        self.drive_contacts(ctx);
-        self.contacts.save()?;
-        Ok(Invited { link: invitation.to_string(), expires })
+    pub(super) fn invite(&mut self, phonebooks: &[String], ctx: &mut Context<Self>) -> Later<Invited> {
+        let made = random().and_then(|random| {
+            let made = self.contacts.machine.invite(random, phonebooks, unix_millis());
+            made.map_err(|error| refused(&error))
+        });
+        match made {
+            Ok((invitation, expires)) => {
+                let keeping = self.drive_contacts(ctx).unwrap_or_else(|| self.save(ctx));
+                self.once_kept(Some(keeping), Invited { link: invitation.to_string(), expires })
+            }
+            Err(fault) => Box::pin(fut::ready(Err(fault))),
+        }
     }
 
     pub(super) fn contacts_heard(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -221,14 +274,27 @@ impl Coordinator {
         }
     }
 
-    fn drive_contacts(&mut self, ctx: &mut Context<Self>) {
+    /// Acts on what the machine says. `Some` when something urgent is being written: what was said to others leaves after
+    /// it, because who hears a yes counts on it.
+    fn drive_contacts(&mut self, ctx: &mut Context<Self>) -> Option<Keeping> {
         while let Some(output) = self.contacts.machine.poll() {
             self.contact_output(output, ctx);
         }
-        // Before the yes that was posted just now leaves this thread: who hears it counts on it. Said in the log when it
-        // fails; the next change is another chance.
-        if self.contacts.urgent && self.contacts.unsaved {
-            self.contacts.save().ok();
+        let urgent = self.contacts.urgent && self.contacts.unsaved;
+        let keeping = urgent.then(|| self.contacts.save());
+        match keeping.clone() {
+            Some(keeping) => {
+                self.contacts.writing += 1;
+                ctx.spawn(keeping.into_actor(self).map(|kept, coordinator, _| {
+                    coordinator.contacts.writing -= 1;
+                    if let Err(error) = kept {
+                        coordinator.contacts.lost(&error);
+                        coordinator.contacts.urgent = true;
+                    }
+                    coordinator.say_held();
+                }));
+            }
+            None => self.say_held(),
         }
         if let Some(timer) = self.contacts.timer.take() {
             ctx.cancel_future(timer);
@@ -240,12 +306,22 @@ impl Coordinator {
             });
             self.contacts.timer = Some(timer);
         }
+        keeping
+    }
+
+    /// Says what waited for the disk, in order, unless it still has to.
+    fn say_held(&mut self) {
+        if self.contacts.writing == 0 {
+            for post in std::mem::take(&mut self.contacts.held) {
+                self.post(post);
+            }
+        }
     }
 
     fn contact_output(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
             Output::Knock { to, nonce } => self.knock(to, nonce),
-            Output::Note { to, note } => self.post(Post::Note { to, note }),
+            Output::Note { to, note } => self.hold_post(Post::Note { to, note }),
             Output::Asks { contact, .. } => {
                 tracing::info!("somebody asks to be a contact");
                 let contact = self.shown(&contact);
@@ -265,11 +341,10 @@ impl Coordinator {
                 if std::mem::replace(&mut self.contacts.saving, true) {
                     return;
                 }
-                ctx.run_later(SAVE_PAUSE, |coordinator, _| {
+                ctx.run_later(SAVE_PAUSE, |coordinator, ctx| {
                     coordinator.contacts.saving = false;
                     if coordinator.contacts.unsaved {
-                        // Said in the log; the next change is another chance.
-                        coordinator.contacts.save().ok();
+                        drop(coordinator.save(ctx));
                     }
                 });
             }
@@ -288,7 +363,14 @@ impl Coordinator {
         }
     }
 
-    fn knock(&self, to: Callee, nonce: Bytes<16>) {
+    fn hold_post(&mut self, post: Post) {
+        // What is not said is said again.
+        if self.contacts.held.len() < HELD_MAX {
+            self.contacts.held.push(post);
+        }
+    }
+
+    fn knock(&mut self, to: Callee, nonce: Bytes<16>) {
         let Some(name) = &self.around.player else { return };
         // Signed for the name as the phone books know it.
         let to = match to {
@@ -299,7 +381,7 @@ impl Coordinator {
             Callee::Key(key) => Callee::Key(key),
         };
         let knock = Knock::signed(&to, name, nonce, self.identity.key());
-        self.post(Post::Knock { to, knock });
+        self.hold_post(Post::Knock { to, knock });
     }
 
     fn post(&self, post: Post) {

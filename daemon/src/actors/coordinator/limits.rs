@@ -1,8 +1,8 @@
 //! The limits: read, changed while running, and given back to the configuration.
 
 use super::{Coordinator, requests::Answer};
-use crate::io::limits::LimitsFileError;
-use actix::{Context, Handler, Message};
+use crate::io::keeper::Keeping;
+use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use fyteclub_proto::{
     local::{Fault, FaultCode, reply},
     pace::Change,
@@ -20,13 +20,23 @@ pub struct SetLimits(pub Change);
 #[rtype(result = "Answer<reply::Limits>")]
 pub struct ResetLimits;
 
+type Setting = ResponseActFuture<Coordinator, Answer<reply::Limits>>;
+
 impl Coordinator {
-    /// Has them hold, once they are safe on the disk.
-    fn limit(&self, kept: Result<(), LimitsFileError>) -> Answer<reply::Limits> {
-        kept.map_err(|error| Fault::new(FaultCode::Io, error.to_string()))?;
-        let limits = self.limits.limits();
-        self.around.pacer.set(limits);
-        Ok(reply::Limits { limits, set_here: !self.limits.set_here().is_empty() })
+    /// Has them hold and says so, once they are safe on the disk.
+    fn limit(&self, (wished, keeping): (Change, Keeping)) -> Setting {
+        Box::pin(keeping.into_actor(self).map(move |kept, coordinator, _| {
+            match kept {
+                Ok(()) => coordinator.limits.kept(wished),
+                Err(error) => {
+                    coordinator.limits.lost(wished);
+                    return Err(Fault::new(FaultCode::Io, error.to_string()));
+                }
+            }
+            let limits = coordinator.limits.limits();
+            coordinator.around.pacer.set(limits);
+            Ok(reply::Limits { limits, set_here: !coordinator.limits.set_here().is_empty() })
+        }))
     }
 }
 
@@ -40,7 +50,7 @@ impl Handler<AskLimits> for Coordinator {
 }
 
 impl Handler<SetLimits> for Coordinator {
-    type Result = Answer<reply::Limits>;
+    type Result = Setting;
 
     fn handle(&mut self, set: SetLimits, _: &mut Context<Self>) -> Self::Result {
         let kept = self.limits.change(set.0);
@@ -49,7 +59,7 @@ impl Handler<SetLimits> for Coordinator {
 }
 
 impl Handler<ResetLimits> for Coordinator {
-    type Result = Answer<reply::Limits>;
+    type Result = Setting;
 
     fn handle(&mut self, _: ResetLimits, _: &mut Context<Self>) -> Self::Result {
         let kept = self.limits.reset();

@@ -27,7 +27,10 @@ use super::{
 use crate::{
     consent::Consent,
     event::Bus,
-    io::{contacts::ContactsFile, identity::Identity, limits::LimitsFile, quic::tls, store::Store},
+    io::{
+        contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
+        store::Store,
+    },
     offer::Offer,
     pumps::push::Changed,
     served::Served,
@@ -42,7 +45,7 @@ use fyteclub_proto::{
     agenda::{self, Agenda},
     contact::{Here, Input, Policy},
     id::{BlobHash, PeerId, PlayerName},
-    local::{Event, Fault, FaultCode},
+    local::{Event, Fault, FaultCode, reply::PathKind},
     peer::CloseCode,
     phonebook::Listing,
 };
@@ -51,7 +54,6 @@ use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -59,6 +61,8 @@ use tokio::sync::watch;
 
 /// How long a key that broke the protocol is not listened to.
 const BAN: Duration = Duration::from_secs(60);
+/// Why it is not dialled either.
+const BANNED: &str = "their daemon broke the protocol, and is left alone for a minute";
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -74,7 +78,7 @@ pub struct Birth {
     pub phonebooks: Vec<String>,
     /// How names are entered in them.
     pub listing: Listing,
-    pub published_file: PathBuf,
+    pub published: PublishedFile,
     pub limits: LimitsFile,
     /// Bytes of looks that may be brought before anybody needs them.
     pub prefetch_budget: u64,
@@ -91,6 +95,8 @@ struct Known {
     /// The contact's name; never what it says of itself.
     player: Option<PlayerName>,
     addr: Option<SocketAddr>,
+    /// Of the last link that was in use.
+    path: Option<PathKind>,
     open: bool,
     consent: Consent,
     /// Wrong chunks that were forgiven.
@@ -128,11 +134,13 @@ pub struct Coordinator {
     facts: Option<Recipient<PeerFact>>,
     source_changed: Option<Recipient<publish::SourceChanged>>,
     next_request: u64,
+    /// The number of the last attempt to fetch a look, of anybody.
+    next_run: u64,
 }
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
-        let Birth { identity, around, offer, published_file, bus, cache, upnp, shutdown, .. } = birth;
+        let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
             contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts, birth.whereabouts),
@@ -141,7 +149,7 @@ impl Coordinator {
             aware: HashSet::new(),
             announced: None,
             identity,
-            own: Own::new(offer, published_file),
+            own: Own::new(offer, published),
             around,
             peers: HashMap::new(),
             banned: HashMap::new(),
@@ -160,6 +168,7 @@ impl Coordinator {
             facts: None,
             source_changed: None,
             next_request: 0,
+            next_run: 0,
         }
     }
 
@@ -181,6 +190,7 @@ impl Coordinator {
                 actor: peer.start(),
                 player: contacts.name_of(&id).cloned(),
                 addr: None,
+                path: None,
                 open: false,
                 consent,
                 wrongs: 0,
@@ -333,26 +343,24 @@ impl Handler<PeerFact> for Coordinator {
         match fact {
             PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
             PeerFact::Greeted { peer, link, .. } => self.judge(peer, link),
-            PeerFact::Opened { peer, addr, greeting } => {
+            PeerFact::Opened { peer, addr, path, greeting } => {
+                let banned = self.is_banned(&peer);
                 let Some(known) = self.peers.get_mut(&peer) else { return };
+                known.consent.set_banned(banned);
+                if banned {
+                    // We dialled it before it was banned, or another link of it takes the closed one's place.
+                    known.actor.do_send(peer::Close(CloseCode::Refused));
+                    return;
+                }
                 known.open = true;
-                known.addr = Some(addr);
+                (known.addr, known.path) = (Some(addr), Some(path));
                 self.contacts.note_addr(peer, addr);
                 self.aware.insert(peer);
-                let (actor, player) = (known.actor.clone(), known.player.clone());
-                let published = greeting.published;
+                let (player, published) = (known.player.clone(), greeting.published);
                 tracing::info!(peer = %peer.short(), "connected");
-                let bus = self.bus.clone();
-                let told = async move {
-                    let status = actor.send(peer::Report).await.ok()?;
-                    Some(Event::PeerConnected { peer_id: peer, player, path: status.path? })
-                };
-                ctx.spawn(told.into_actor(self).map(move |event, coordinator, _| {
-                    if let Some(event) = event {
-                        bus.publish(event);
-                        coordinator.shows(peer, published);
-                    }
-                }));
+                // At once, and in this order: what the peer says next must not be told before.
+                self.bus.publish(Event::PeerConnected { peer_id: peer, player, path });
+                self.shows(peer, published);
                 self.newest_look(peer, published);
                 self.link_open(peer, ctx);
                 self.agenda(agenda::Input::Linked { peer, offers: published });
@@ -365,16 +373,18 @@ impl Handler<PeerFact> for Coordinator {
             }
             PeerFact::Lost { peer, cause } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
-                known.open = false;
-                tracing::info!(peer = %peer.short(), "disconnected: {cause}");
-                let player = known.player.clone();
-                self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
+                // Who was connected while banned was never told of.
+                if std::mem::take(&mut known.open) {
+                    tracing::info!(peer = %peer.short(), "disconnected: {cause}");
+                    let player = known.player.clone();
+                    self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
+                }
                 // Before anybody is dialled for what nobody needs.
                 self.agenda(agenda::Input::Parted(peer));
                 self.link_lost(peer, ctx);
             }
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
-            PeerFact::Appearance { peer, result } => self.appearance_came(peer, result, ctx),
+            PeerFact::Appearance { peer, run, result } => self.appearance_came(peer, run, result, ctx),
             PeerFact::Holding { peer, owner, look, reply } => {
                 self.holding_came(peer, owner, look, reply, ctx);
             }
@@ -387,6 +397,13 @@ impl Handler<PeerFact> for Coordinator {
             }
             PeerFact::Retired { peer } => {
                 self.peers.remove(&peer);
+                // A message that was sent to the actor after it had stopped was not read.
+                if self.contacts.machine.consents(&peer)
+                    && self.is_needed(&peer)
+                    && let Some(known) = self.peer(peer)
+                {
+                    known.actor.do_send(peer::Want);
+                }
             }
         }
     }
@@ -400,17 +417,29 @@ impl Coordinator {
         }
     }
 
+    /// Whether a fetch or somebody who is near needs a link to this peer.
+    fn is_needed(&self, peer: &PeerId) -> bool {
+        self.agenda.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
+    }
+
     /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
     fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        let banned = self.is_banned(&peer);
         let Some(known) = self.peers.get(&peer) else { return };
+        if banned {
+            known.actor.do_send(DialAt::Never { cause: BANNED.into() });
+            return;
+        }
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
         let (actor, name) = (known.actor.clone(), known.player.clone());
-        let Some(phone_book) = self.phone_book.clone() else { return };
+        let phone_book = self.phone_book.clone();
         let reach = async move {
+            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
             phone_book.send(Reach { peer, name }).await.unwrap_or(Err(LookupError::NoPhonebook))
         };
         ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
             let at = match (result, last) {
+                _ if coordinator.is_banned(&peer) => DialAt::Never { cause: BANNED.into() },
                 (Ok(mut addrs), last) => {
                     // Where they were last comes last.
                     addrs.extend(last.filter(|last| !addrs.contains(last)));
@@ -450,3 +479,6 @@ impl Handler<Stop> for Coordinator {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

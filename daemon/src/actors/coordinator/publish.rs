@@ -2,19 +2,21 @@
 
 use super::{
     Coordinator,
+    contacts::Later,
     requests::{bad_path, internal},
 };
 use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
-    io::{private, store::Pin},
+    io::{published::PublishedFile, store::Pin},
     offer::Offer,
     penumbra::{Choice, ModError},
     pumps::scan::{ScanError, Scanned},
 };
-use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture, fut};
 use fyteclub_proto::{
     appearance::{Appearance, SignedAppearance},
     codec,
+    id::BlobHash,
     limit::APPEARANCE_BYTES_MAX,
     local::{
         Event, Fault, FaultCode,
@@ -23,55 +25,11 @@ use fyteclub_proto::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Files that change come in groups: the second look waits for the rest.
 const SETTLE: Duration = Duration::from_millis(500);
-
-/// How often a look that the daemon did not survive is read again. A look that was taken is read at every start: one that
-/// ends the daemon would end it for ever.
-const TRIES_MAX: u32 = 3;
-
-/// Counts readings that the daemon began by itself and did not end, in a file beside the published look.
-struct Tries(PathBuf);
-
-impl Tries {
-    fn beside(published: &Path) -> Self {
-        Self(published.with_extension("tries"))
-    }
-
-    fn count(&self) -> u32 {
-        fs::read_to_string(&self.0).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-    }
-
-    /// Before a reading; `false` when there were enough.
-    fn begin(&self) -> bool {
-        let count = self.count();
-        if count >= TRIES_MAX {
-            return false;
-        }
-        if let Err(error) = private::write(&self.0, (count + 1).to_string().as_bytes()) {
-            // On a disk that is full nothing is counted, and a reading is still better than none.
-            tracing::debug!(%error, "{} cannot be written", self.0.display());
-        }
-        true
-    }
-
-    /// After a reading, however it ended.
-    fn end(&self) {
-        if let Err(error) = fs::remove_file(&self.0)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!("{} cannot be removed: {error}", self.0.display());
-        }
-    }
-}
 
 /// What to publish, as it was asked for; kept, to be done again when files change and after a restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,7 +53,9 @@ pub struct Own {
     seq: u64,
     /// Unpacked files of an archive are nowhere else.
     pin: Option<Pin>,
-    file: PathBuf,
+    file: PublishedFile,
+    /// What the file says: the look, and what was asked for.
+    kept: Option<(BlobHash, String)>,
     rescanning: bool,
     /// Numbers what was asked for, and which of it is published: a slow scan does not undo what came after it.
     asked: u64,
@@ -103,8 +63,18 @@ pub struct Own {
 }
 
 impl Own {
-    pub fn new(offer: watch::Sender<Option<Arc<Offer>>>, file: PathBuf) -> Self {
-        Self { offer, what: None, seq: 0, pin: None, file, rescanning: false, asked: 0, published: 0 }
+    pub fn new(offer: watch::Sender<Option<Arc<Offer>>>, file: PublishedFile) -> Self {
+        Self {
+            offer,
+            what: None,
+            seq: 0,
+            pin: None,
+            file,
+            kept: None,
+            rescanning: false,
+            asked: 0,
+            published: 0,
+        }
     }
 }
 
@@ -156,10 +126,44 @@ impl Coordinator {
         };
         let cache = self.cache.clone();
         let scanning = async move { cache.send(scan).await };
-        Ok(Box::pin(scanning.into_actor(self).map(move |scanned, coordinator, _| {
-            let scanned = scanned.map_err(|_| internal())?.map_err(|error| scan_fault(&error))?;
-            coordinator.publish(number, what, player, scanned)
+        Ok(Box::pin(scanning.into_actor(self).then(move |scanned, coordinator, _| {
+            let scanned = scanned
+                .map_err(|_| internal())
+                .and_then(|scanned| scanned.map_err(|error| scan_fault(&error)));
+            match scanned.and_then(|scanned| coordinator.publish(number, what, player, scanned)) {
+                Ok(reply) => coordinator.keep_published(reply),
+                Err(fault) => Box::pin(fut::ready(Err(fault))),
+            }
         })))
+    }
+
+    /// Answers when the look survives a restart.
+    fn keep_published(&mut self, reply: Published) -> Later<Published> {
+        let now = self.own.what.as_ref().zip(self.own.offer.borrow().clone());
+        let Some((what, offer)) = now else { return Box::pin(fut::ready(Ok(reply))) };
+        let text = serde_json::to_string(what).unwrap_or_default();
+        let keeps = Some((offer.appearance, text.clone()));
+        if self.own.kept == keeps {
+            return Box::pin(fut::ready(Ok(reply)));
+        }
+        // Nothing is until it is written: what is asked for meanwhile is written again.
+        self.own.kept = None;
+        let saved = codec::encode(&Saved { document: offer.document.clone(), what: text });
+        Box::pin(self.own.file.write(saved).into_actor(self).map(move |kept, coordinator, _| {
+            let error = match kept {
+                Ok(()) => {
+                    // Unless it is something else by now.
+                    let offered = coordinator.own.offer.borrow().as_ref().map(|offer| offer.appearance);
+                    if offered == Some(offer.appearance) {
+                        coordinator.own.kept = keeps;
+                    }
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            let says = format!("the look is published until the daemon stops, because {error}");
+            Err(Fault::new(FaultCode::Io, says))
+        }))
     }
 
     fn publish(
@@ -177,7 +181,7 @@ impl Coordinator {
             return Ok(reply);
         }
         (self.own.published, self.own.what) = (number, Some(what));
-        Tries::beside(&self.own.file).end();
+        self.own.file.end_reading();
         if self.own.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
             return Ok(reply);
         }
@@ -192,18 +196,7 @@ impl Coordinator {
             );
             return Err(Fault::new(FaultCode::TooLarge, says));
         }
-        self.offer(&appearance, document.clone());
-        let text = serde_json::to_string(&self.own.what).unwrap_or_default();
-        let saved = codec::encode(&Saved { document, what: text });
-        private::write(&self.own.file, &saved).map_err(|error| {
-            Fault::new(
-                FaultCode::Io,
-                format!(
-                    "the look is published until the daemon stops, because {} cannot be written: {error}",
-                    self.own.file.display()
-                ),
-            )
-        })?;
+        self.offer(&appearance, document);
         tracing::info!("published a look of {files} files, {bytes} bytes; {} left out", reply.left_out.len());
         Ok(reply)
     }
@@ -222,24 +215,20 @@ impl Coordinator {
         self.peers.values().for_each(|known| known.actor.do_send(peer::OurLook));
     }
 
-    pub(super) fn withdraw(&mut self) -> Result<(), Fault> {
+    pub(super) fn withdraw(&mut self) -> Later<()> {
         self.own.asked += 1;
         (self.own.published, self.own.what) = (self.own.asked, None);
-        self.own.pin = None;
+        (self.own.pin, self.own.kept) = (None, None);
         if self.own.offer.send_replace(None).is_some() {
             self.announce();
             self.bus.publish(Event::AppearancePublished { appearance: None, files: 0, bytes: 0 });
         }
-        match fs::remove_file(&self.own.file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                let path = self.own.file.display();
-                Err(Fault::new(
-                    FaultCode::Io,
-                    format!("{path} cannot be removed, so the look would come back after a restart: {error}"),
-                ))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        Box::pin(self.own.file.remove().into_actor(self).map(|gone, _, _| {
+            gone.map_err(|error| {
+                let says = format!("the look would come back after a restart, because {error}");
+                Fault::new(FaultCode::Io, says)
+            })
+        }))
     }
 
     /// Offers what was published before the restart, at once, and then looks whether it is still so.
@@ -257,8 +246,8 @@ impl Coordinator {
         self.rescan(ctx);
     }
 
-    fn read_saved(&self) -> Option<(Saved, Appearance)> {
-        let bytes = read_if_there(&self.own.file)?;
+    fn read_saved(&mut self) -> Option<(Saved, Appearance)> {
+        let bytes = self.own.file.take_found()?;
         let read = codec::decode::<Saved>(&bytes).map_err(|error| error.to_string()).and_then(|saved| {
             let here = self.identity.peer_id();
             let former = self.identity.changes().iter().rev().map(|change| change.from);
@@ -288,43 +277,32 @@ impl Coordinator {
     }
 
     fn rescan(&mut self, ctx: &mut Context<Self>) {
-        let tries = Tries::beside(&self.own.file);
-        if self.own.what.is_some() && !tries.begin() {
-            self.own.rescanning = false;
+        self.own.rescanning = false;
+        let Some(what) = self.own.what.clone() else { return };
+        let Some(counted) = self.own.file.begin_reading() else {
             tracing::error!(
-                "the published look was read {TRIES_MAX} times and the daemon ended each time, so it stays as it was: \
+                "the published look was read again and again and the daemon ended each time, so it stays as it was: \
                  look at the mod, and publish it again"
             );
             return;
-        }
-        let scan = self.own.what.clone().map(|what| self.scan_as(self.own.published, what));
-        self.own.rescanning = matches!(scan, Some(Ok(_)));
-        if !self.own.rescanning {
-            tries.end();
-        }
-        match scan {
-            None => {}
-            Some(Ok(scan)) => {
-                ctx.spawn(scan.map(move |result, coordinator, _| {
+        };
+        match self.scan_as(self.own.published, what) {
+            Ok(scan) => {
+                self.own.rescanning = true;
+                // On a disk that is full nothing is counted, and a reading is still better than none.
+                let scan = counted.into_actor(self).then(|_, _, _| scan);
+                ctx.spawn(scan.map(|result, coordinator, _| {
                     coordinator.own.rescanning = false;
-                    tries.end();
+                    coordinator.own.file.end_reading();
                     if let Err(fault) = result {
                         tracing::warn!("the published look could not be read again: {fault}");
                     }
                 }));
             }
-            Some(Err(fault)) => tracing::warn!("the published look could not be read again: {fault}"),
-        }
-    }
-}
-
-fn read_if_there(path: &Path) -> Option<Vec<u8>> {
-    match fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!("{} cannot be read: {error}", path.display());
-            None
+            Err(fault) => {
+                self.own.file.end_reading();
+                tracing::warn!("the published look could not be read again: {fault}");
+            }
         }
     }
 }
@@ -344,24 +322,5 @@ fn scan_fault(error: &ScanError) -> Fault {
         }
         ScanError::Scratch(_) => Fault::new(FaultCode::Io, error.to_string()),
         ScanError::Store(error) => super::fetch::store_fault(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tries_run_out_and_an_end_gives_them_back() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let tries = Tries::beside(&dir.path().join("published.bin"));
-        for _ in 0..TRIES_MAX {
-            assert!(tries.begin());
-        }
-        assert!(!tries.begin(), "the daemon ended each time");
-        tries.end();
-        assert!(tries.begin());
-        fs::write(&tries.0, "no number").expect("written");
-        assert!(tries.begin(), "what is damaged counts as none");
     }
 }

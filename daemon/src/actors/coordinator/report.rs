@@ -5,14 +5,24 @@ use crate::{
     actors::{mod_cache, peer, phone_book, upnp},
     io::store::Stats,
 };
-use fyteclub_proto::local::{
-    Fault,
-    reply::{CacheStats, PeerStatus, Status},
+use fyteclub_proto::{
+    ledger::Count,
+    local::{
+        Fault,
+        reply::{CacheStats, Charged, PeerStatus, Status},
+    },
 };
 use std::future::Future;
 
 impl Coordinator {
     pub(super) fn status(&self) -> impl Future<Output = Result<Status, Fault>> + 'static {
+        // First: what is told from now on may be newer than what is shown.
+        let seq = self.bus.last();
+        let counts = self.around.accounts.counts().into_iter();
+        let ledger = counts.map(|(item, Count { charged, refusals })| {
+            (item.name().to_owned(), Charged { charged, refusals })
+        });
+        let ledger = ledger.collect();
         let peers = self.peer_list();
         let (cache, upnp, phone_book) = (self.cache.clone(), self.upnp.clone(), self.phone_book.clone());
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -40,6 +50,8 @@ impl Coordinator {
                 peers: peers.await,
                 transfers,
                 cache: cache_stats(&cache, low_disk),
+                seq,
+                ledger,
             })
         }
     }
@@ -71,5 +83,6 @@ pub(super) fn cache_stats(stats: &Stats, low_disk: bool) -> CacheStats {
         free: stats.disk.map(|disk| disk.free),
         min_free: stats.disk.map_or(0, |disk| disk.floor),
         low_disk,
+        away: stats.away,
     }
 }

@@ -1,6 +1,6 @@
 //! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
 
-use super::{Coordinator, fetch::Waiter};
+use super::{Coordinator, contacts::Later, fetch::Waiter};
 pub use super::{
     contacts::Wish,
     limits::{AskLimits, ResetLimits, SetLimits},
@@ -8,7 +8,7 @@ pub use super::{
     publish::What,
     transfers::{AskTransfers, Cancel},
 };
-use actix::{Context, Handler, Message, ResponseActFuture, ResponseFuture, fut};
+use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture, fut};
 use fyteclub_proto::{
     id::PlayerName,
     local::{
@@ -49,6 +49,8 @@ pub struct Unpublish;
 pub struct AskFetch {
     pub player: PlayerName,
     pub out: Option<PathBuf>,
+    /// Cancelled when who asked has left: the fetch goes on only for others.
+    pub left: CancellationToken,
 }
 
 #[derive(Message)]
@@ -129,10 +131,10 @@ impl Handler<Publish> for Coordinator {
 }
 
 impl Handler<Unpublish> for Coordinator {
-    type Result = Answer<Empty>;
+    type Result = Later<Empty>;
 
     fn handle(&mut self, _: Unpublish, _: &mut Context<Self>) -> Self::Result {
-        self.withdraw().map(|()| Empty {})
+        Box::pin(self.withdraw().map(|gone, _, _| gone.map(|()| Empty {})))
     }
 }
 
@@ -144,7 +146,7 @@ impl Handler<AskFetch> for Coordinator {
             return Box::pin(async { Err(bad_path("the folder to write to")) });
         }
         let (answer, answered) = oneshot::channel();
-        self.fetch(ask.player, Waiter { out: ask.out, answer });
+        self.fetch(ask.player, Waiter { out: ask.out, answer, left: ask.left });
         Box::pin(async move { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 }
@@ -158,23 +160,23 @@ impl Handler<AskContacts> for Coordinator {
 }
 
 impl Handler<WishContact> for Coordinator {
-    type Result = Answer<Contact>;
+    type Result = Later<Contact>;
 
     fn handle(&mut self, wish: WishContact, ctx: &mut Context<Self>) -> Self::Result {
-        self.wish(wish.0, ctx)?.ok_or_else(internal)
+        Box::pin(self.wish(wish.0, ctx).map(|contact, _, _| contact?.ok_or_else(internal)))
     }
 }
 
 impl Handler<ForgetContact> for Coordinator {
-    type Result = Answer<Empty>;
+    type Result = Later<Empty>;
 
     fn handle(&mut self, wish: ForgetContact, ctx: &mut Context<Self>) -> Self::Result {
-        self.wish(wish.0, ctx).map(|_| Empty {})
+        Box::pin(self.wish(wish.0, ctx).map(|contact, _, _| contact.map(|_| Empty {})))
     }
 }
 
 impl Handler<Invite> for Coordinator {
-    type Result = Answer<Invited>;
+    type Result = Later<Invited>;
 
     fn handle(&mut self, _: Invite, ctx: &mut Context<Self>) -> Self::Result {
         let phonebooks = self.phonebooks.clone();

@@ -1,10 +1,7 @@
 //! What the coordinator may ask of a peer: each command with what the actor does about it.
 
-use super::{APPEARANCE_TIME, HOLDING_TIME, Live, Peer, PeerFact, random};
-use crate::{
-    io::quic::stream::StreamError,
-    pumps::pull::{self, AppearancePullError, Ask, Notes},
-};
+use super::{HOLDING_TIME, Live, Peer, PeerFact, random};
+use crate::pumps::pull::{self, Ask, Notes};
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, WrapFuture};
 use fyteclub_proto::{
     grant::holding_tag,
@@ -41,6 +38,10 @@ pub enum DialAt {
     Unknown {
         cause: String,
     },
+    /// Nowhere, and it is not to be tried again now.
+    Never {
+        cause: String,
+    },
 }
 
 /// More addresses of a peer that may be being dialled.
@@ -63,7 +64,10 @@ pub struct Judge {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AskAppearance;
+pub struct AskAppearance {
+    /// Repeated with the answer, so that it is taken for this ask only.
+    pub run: u64,
+}
 
 /// Asks what this peer holds of somebody else's look.
 #[derive(Message)]
@@ -144,6 +148,7 @@ impl Handler<DialAt> for Peer {
                 self.look_again();
             }
             DialAt::Unknown { cause } => self.dial_failed(cause, true, ctx),
+            DialAt::Never { cause } => self.dial_failed(cause, false, ctx),
         }
     }
 }
@@ -180,15 +185,15 @@ impl Handler<Judge> for Peer {
 impl Handler<AskAppearance> for Peer {
     type Result = ();
 
-    fn handle(&mut self, _: AskAppearance, ctx: &mut Self::Context) {
+    fn handle(&mut self, AskAppearance { run }: AskAppearance, ctx: &mut Self::Context) {
+        // Without a link the fetch was told already, or will be.
         let Some(live) = self.current() else { return };
-        let link = live.link.clone();
-        let ask = async move { tokio::time::timeout(APPEARANCE_TIME, pull::appearance(&link)).await };
+        let (link, pacer) = (live.link.clone(), self.around.pacer.clone());
+        let ask = async move { pull::appearance(&link, &pacer).await };
         self.begin_ask(ctx);
-        ctx.spawn(ask.into_actor(self).map(|result, peer, _| {
+        ctx.spawn(ask.into_actor(self).map(move |result, peer, _| {
             peer.asks -= 1;
-            let late = |_| Err(AppearancePullError::Stream(StreamError::Short));
-            peer.facts.do_send(PeerFact::Appearance { peer: peer.id, result: result.unwrap_or_else(late) });
+            peer.facts.do_send(PeerFact::Appearance { peer: peer.id, run, result });
         }));
     }
 }

@@ -6,6 +6,7 @@ use crate::{
         Link,
         stream::{StreamError, read_frame, write_frame},
     },
+    ledger::Hold,
     pumps::push::Push,
 };
 use actix::{AsyncContext, Context};
@@ -36,11 +37,13 @@ pub struct Live {
     /// What the other side said of itself, once the link is open.
     pub greeting: Option<Greeting>,
     serving: Option<tokio::task::AbortHandle>,
+    /// Its place among the links that have not greeted; none where this side dialled.
+    greeting_due: Option<Hold>,
 }
 
 impl Live {
     /// Opens or awaits the control stream; what is heard on it comes to the actor as [`Heard`].
-    pub fn begin(link: Link, greeting: Greeting, ctx: &mut Context<Peer>) -> Self {
+    pub fn begin(link: Link, greeting: Greeting, due: Option<Hold>, ctx: &mut Context<Peer>) -> Self {
         let session = Session::new(link.end(), greeting, Instant::now());
         // Bounded by what the session says: a greeting, then one message per change of our own look.
         let (say, mut said) = mpsc::unbounded_channel::<Control>();
@@ -60,7 +63,7 @@ impl Live {
             }
         });
         ctx.add_stream(heard(link.clone(), received));
-        Self { link, session, closed: None, say, greeting: None, serving: None }
+        Self { link, session, closed: None, say, greeting: None, serving: None, greeting_due: due }
     }
 
     pub fn say(&self, control: Control) {
@@ -70,6 +73,7 @@ impl Live {
 
     pub fn greeted(&mut self, greeting: Greeting) {
         self.greeting = Some(greeting);
+        self.greeting_due = None;
     }
 
     pub fn set_look(&mut self, look: Option<BlobHash>) {

@@ -34,8 +34,9 @@ use fyteclub_proto::{
     bytes::Bytes,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
+    ledger::{Counterpart, Item},
     link_choice::{self, LinkChoice},
-    local::reply::PeerState,
+    local::reply::{PathKind, PeerState},
     peer::{
         CloseCode, Greeting, HoldingReply,
         close::{Consequence, Fault},
@@ -54,8 +55,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an appearance may take to come.
-const APPEARANCE_TIME: Duration = Duration::from_secs(30);
 /// How long a peer may take to say what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
 
@@ -64,55 +63,30 @@ const HOLDING_TIME: Duration = Duration::from_secs(10);
 #[rtype(result = "()")]
 pub enum PeerFact {
     /// It wants to dial and needs to know where.
-    AddressNeeded {
-        peer: PeerId,
-    },
+    AddressNeeded { peer: PeerId },
     /// Somebody arrived and said who they are: answer with [`Judge`].
-    Greeted {
-        peer: PeerId,
-        link: usize,
-        greeting: Greeting,
-    },
+    Greeted { peer: PeerId, link: usize, greeting: Greeting },
     Opened {
         peer: PeerId,
         /// Where it is.
         addr: SocketAddr,
+        path: PathKind,
         greeting: Greeting,
     },
     /// The peer's own look is this one now.
-    Look {
-        peer: PeerId,
-        look: Option<BlobHash>,
-    },
+    Look { peer: PeerId, look: Option<BlobHash> },
     /// There is no link any more; requests on it are over.
-    Lost {
-        peer: PeerId,
-        cause: String,
-    },
+    Lost { peer: PeerId, cause: String },
     /// It could not be reached, and nothing more is tried.
-    GaveUp {
-        peer: PeerId,
-        cause: String,
-    },
-    Appearance {
-        peer: PeerId,
-        result: Result<(Vec<u8>, Grant), AppearancePullError>,
-    },
+    GaveUp { peer: PeerId, cause: String },
+    /// The answer to [`AskAppearance`] of this `run`.
+    Appearance { peer: PeerId, run: u64, result: Result<(Vec<u8>, Grant), AppearancePullError> },
     /// What it holds of somebody else's look.
-    Holding {
-        peer: PeerId,
-        owner: PeerId,
-        look: BlobHash,
-        reply: HoldingReply,
-    },
+    Holding { peer: PeerId, owner: PeerId, look: BlobHash, reply: HoldingReply },
     /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
-    Idle {
-        peer: PeerId,
-    },
+    Idle { peer: PeerId },
     /// The actor is gone; a new one is born when the peer is of interest again.
-    Retired {
-        peer: PeerId,
-    },
+    Retired { peer: PeerId },
 }
 
 /// What every peer actor is born with.
@@ -207,8 +181,16 @@ impl Peer {
     /// Begins a conversation on a fresh connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
         let Some(link) = self.around.endpoint.link(connection, end) else { return };
+        let due = match end {
+            End::Dialer => None,
+            End::Acceptor => {
+                let held = self.around.accounts.hold(Counterpart::Contact(self.id), Item::Greetings, 1);
+                let Ok(due) = held else { return link.close(CloseCode::Overloaded) };
+                Some(due)
+            }
+        };
         let id = link.id();
-        let live = Live::begin(link, self.greeting(), ctx);
+        let live = Live::begin(link, self.greeting(), due, ctx);
         self.links.insert(id, live);
         self.drive(ctx);
     }
@@ -348,6 +330,7 @@ impl Peer {
             consent: self.consent.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
+            accounts: self.around.accounts.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
         });
@@ -368,7 +351,7 @@ impl Peer {
             link_choice::Output::Use { link } => {
                 let Some(live) = self.links.get(&link) else { return };
                 let Some(greeting) = live.greeting.clone() else { return };
-                let addr = live.link.addr();
+                let (addr, path) = (live.link.addr(), live.link.path());
                 self.cause = None;
                 self.vigil.handle(Instant::now(), vigil::Input::Fresh);
                 // What is still silent when another is found is waited for no longer.
@@ -379,7 +362,7 @@ impl Peer {
                     old.link.close(CloseCode::Silent);
                 }
                 self.reach.handle(Instant::now(), random(), reach::Input::Opened);
-                self.facts.do_send(PeerFact::Opened { peer: self.id, addr, greeting });
+                self.facts.do_send(PeerFact::Opened { peer: self.id, addr, path, greeting });
             }
             link_choice::Output::Close { link } => {
                 if let Some(live) = self.links.get(&link) {

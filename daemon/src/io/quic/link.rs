@@ -16,7 +16,10 @@ use fyteclub_proto::{
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,6 +27,7 @@ use std::{
 #[derive(Clone)]
 pub struct Link {
     connection: Connection,
+    id: usize,
     peer: PeerId,
     end: End,
     keys: Arc<Keys>,
@@ -43,6 +47,9 @@ struct Sending {
     key: Arc<EpochKey>,
 }
 
+/// quinn's own id is an address in memory, which the next connection may get again.
+static LAST_ID: AtomicUsize = AtomicUsize::new(0);
+
 impl Link {
     pub(super) fn new(
         connection: Connection,
@@ -60,7 +67,14 @@ impl Link {
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
         let near = connection.remote_address().ip().to_canonical().is_loopback();
         let windows = Arc::new(Windows::new(near, traffic, Instant::now()));
-        Some(Self { connection, peer, end, keys: Arc::new(keys), windows })
+        Some(Self {
+            connection,
+            id: LAST_ID.fetch_add(1, Ordering::Relaxed) + 1,
+            peer,
+            end,
+            keys: Arc::new(keys),
+            windows,
+        })
     }
 
     pub fn peer(&self) -> PeerId {
@@ -71,9 +85,9 @@ impl Link {
         self.end
     }
 
-    /// Tells this link from every other of this process.
+    /// Tells this link from every other of this process, also from those that are gone.
     pub fn id(&self) -> usize {
-        self.connection.stable_id()
+        self.id
     }
 
     /// The key for a stream that begins now and will carry about `bytes`, and its epoch.

@@ -1,6 +1,6 @@
 //! Complete blobs: how they get their names, and how they keep them while somebody needs them.
 
-use super::{Inner, Store, error::StoreError, name::Ext, os, os::Stamp, state::Blob};
+use super::{Inner, Store, error::StoreError, name::Ext, os, os::Stamp, state::Blob, trust::is_as_left};
 use fyteclub_proto::{
     chunk_tree::VerifiedChunk,
     id::BlobHash,
@@ -33,16 +33,32 @@ impl Drop for Pin {
 
 impl Inner {
     /// Gives the complete and verified file `temp` its name in `blobs/`. When the blob is there already, `temp` goes.
+    ///
+    /// # Errors
+    /// `Missing` when `temp` is.
     pub(super) fn place(&self, hash: BlobHash, ext: Ext, temp: &Path) -> Result<(), StoreError> {
         let stamp = fs::metadata(temp).map(|m| Stamp::of(&m)).map_err(|e| StoreError::at(temp, e))?;
         let size = u32::try_from(stamp.size).map_err(|_| StoreError::Foreign { hash })?;
         let _name = self.name(&hash);
-        if self.state().blobs.contains_key(&hash) {
-            remove(temp)?;
-            return Ok(());
+        let known = self.state().blobs.get(&hash).copied();
+        if let Some(known) = known {
+            if is_as_left(&self.blob_path(&hash, known.ext), &known)? {
+                remove(temp)?;
+                return Ok(());
+            }
+            // Another's file, or none: these bytes are the proven ones.
+            if known.ext != ext {
+                remove(&self.blob_path(&hash, known.ext))?;
+            }
         }
-        let path = self.blob_path(&hash, ext);
-        if let Err(error) = fs::rename(temp, &path) {
+        let mut path = self.blob_path(&hash, ext);
+        let mut renamed = fs::rename(temp, &path);
+        if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.stand()?.make_again()?;
+            path = self.blob_path(&hash, ext);
+            renamed = fs::rename(temp, &path);
+        }
+        if let Err(error) = renamed {
             if error.kind() == io::ErrorKind::CrossesDevices {
                 // The cache was moved to another disk since the file was begun.
                 let here = self.temp_path()?;
@@ -90,7 +106,12 @@ impl Inner {
         let tree = state.trees.get(hash).cloned();
         let Some(blob) = state.remove_blob(hash) else { return Ok(false) };
         drop(state);
-        let result = remove(&self.blob_path(hash, blob.ext));
+        let path = self.blob_path(hash, blob.ext);
+        let result = match fs::remove_file(&path) {
+            // Or its disk is away, and it with it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.stand().map(drop),
+            result => result.map_err(|error| StoreError::at(&path, error)),
+        };
         if result.is_err() {
             // On Windows the game may hold it open: it is still there, and still right.
             let mut state = self.state();
@@ -102,12 +123,9 @@ impl Inner {
 
     fn put_one(&self, chunk: VerifiedChunk<'_>, ext: &str) -> Result<(), StoreError> {
         let (hash, bytes) = (chunk.hash(), chunk.bytes());
-        {
-            let mut state = self.state();
-            if state.blobs.contains_key(&hash) {
-                state.touch(&hash);
-                return Ok(());
-            }
+        if self.cached(&hash)?.is_some() {
+            self.state().touch(&hash);
+            return Ok(());
         }
         // The first chunk of a longer blob is a whole chunk: only then must the hash be asked.
         let whole = chunk.index() == 0 && (bytes.len() < CHUNK_SIZE || BlobHash::of(bytes) == hash);
@@ -115,16 +133,18 @@ impl Inner {
             return Err(StoreError::Foreign { hash });
         }
         self.note_use();
-        let (temp, mut file) = self.create_temp()?;
-        let written = file.write_all(bytes);
-        drop(file);
-        let placed = written
-            .map_err(|e| StoreError::at(&temp, e))
-            .and_then(|()| self.place(hash, Ext::new(ext), &temp));
-        if placed.is_err() {
-            let _ = fs::remove_file(&temp);
-        }
-        placed
+        self.again_if_lost(|| {
+            let (temp, mut file) = self.create_temp()?;
+            let written = file.write_all(bytes);
+            drop(file);
+            let placed = written
+                .map_err(|e| StoreError::at(&temp, e))
+                .and_then(|()| self.place(hash, Ext::new(ext), &temp));
+            if placed.is_err() {
+                let _ = fs::remove_file(&temp);
+            }
+            placed
+        })
     }
 }
 
@@ -141,7 +161,7 @@ impl Store {
     /// of the machine after the next checkpoint.
     ///
     /// # Errors
-    /// A full disk, or a chunk that is not its whole blob.
+    /// A full disk, one that is away, or a chunk that is not its whole blob.
     pub fn put(&self, chunk: VerifiedChunk<'_>, ext: &str) -> Result<(), StoreError> {
         self.0.put_one(chunk, ext)
     }

@@ -26,6 +26,8 @@ pub struct Stats {
     /// The folder with the files.
     pub dir: PathBuf,
     pub disk: Option<Disk>,
+    /// Whether the disk is away. The figures are what was known last then.
+    pub away: bool,
     /// Complete blobs and, as if they were complete, partials. Own files are not counted.
     pub bytes: u64,
     /// Complete blobs.
@@ -91,6 +93,10 @@ impl Inner {
 
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         let mut complaint = lock(&self.checkpoint);
+        // What is not safe yet stays marked so; files that are away must not pass for synced.
+        if self.stand().is_err() {
+            return Ok(());
+        }
         for partial in self.open_partials() {
             partial.save_now();
         }
@@ -152,7 +158,7 @@ impl Store {
     /// back under its limit. To be called every few seconds while there is traffic: a start hashes what came after the
     /// last one. One that finds nothing to do costs next to nothing and lets the index rest, which gives its memory back:
     /// so once more after the last traffic. An index that cannot be written is no error: the log is told once, and every
-    /// checkpoint tries to mend it.
+    /// checkpoint tries to mend it. While the disk with the cache is away nothing is done.
     ///
     /// # Errors
     /// Blobs that cannot be synced or evicted.
@@ -161,11 +167,13 @@ impl Store {
     }
 
     pub fn stats(&self) -> Stats {
-        let (dir, disk) = (self.0.here().dir.clone(), self.disk());
+        let away = self.stands().is_err();
+        let (dir, disk) = (self.0.here().dir.clone(), self.disk().filter(|_| !away));
         let state = self.0.state();
         Stats {
             dir,
             disk,
+            away,
             bytes: state.bytes,
             files: state.blobs.len(),
             limit: self.0.config.cache_limit,

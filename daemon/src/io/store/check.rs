@@ -2,7 +2,8 @@
 //! long as the daemon lives. A file that is not goes, pinned or not: nobody is served or shown wrong bytes.
 
 use super::{
-    Inner, Store, blobs::open_blob_file, error::StoreError, name::Ext, os, own::hash_file, place::Place,
+    Inner, Store, blobs::open_blob_file, error::StoreError, name::Ext, os, os::Stamp, own::hash_file,
+    place::Place,
 };
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
@@ -22,16 +23,40 @@ use std::{
 /// What a look into the cache's files has come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
+    /// Files that were read.
     pub files: usize,
     pub bytes: u64,
     /// Were not what their names said, and are removed.
     pub bad: Vec<BlobHash>,
+    /// Were not there; nothing of them was read.
+    pub missing: Vec<BlobHash>,
+    /// Could not be read, and stay.
+    pub unread: usize,
     /// It was broken off: there are files that were not read.
     pub cancelled: bool,
 }
 
-/// Blobs that were found damaged, and are gone.
-pub type Damage = Vec<BlobHash>;
+impl Verified {
+    /// Files that had their turn.
+    pub fn looked_at(&self) -> usize {
+        self.files + self.missing.len() + self.unread
+    }
+}
+
+/// Blobs that are not in the cache any more, though nobody evicted them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Damage {
+    /// Were not what their names said, and are removed.
+    pub wrong: Vec<BlobHash>,
+    /// Somebody else removed their files.
+    pub missing: Vec<BlobHash>,
+}
+
+impl Damage {
+    pub fn is_empty(&self) -> bool {
+        self.wrong.is_empty() && self.missing.is_empty()
+    }
+}
 
 /// A blob as it was known when its file was opened; what has changed since is not judged.
 pub(super) struct Known {
@@ -45,21 +70,12 @@ pub(super) struct Known {
 }
 
 /// What a file turned out to be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Right,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Right(Stamp),
     Wrong,
-    /// The machine's trouble, which may pass; the file may be right.
-    Unreadable,
-}
-
-fn verdict_of(error: &StoreError) -> Verdict {
-    match error {
-        StoreError::Missing { .. } | StoreError::NotAFile { .. } | StoreError::FileTooLarge { .. } => {
-            Verdict::Wrong
-        }
-        _ => Verdict::Unreadable,
-    }
+    /// It is not there, and its disk is.
+    Gone,
 }
 
 impl Known {
@@ -79,6 +95,10 @@ impl Inner {
 
     /// Takes a blob away whose file is wrong; `false` when it is another file by now, or none.
     pub(super) fn condemn(&self, known: &Known) -> bool {
+        // Another disk may be where the cache's was.
+        if self.stand().is_err() {
+            return false;
+        }
         let same = |state: &super::State| {
             // A file that is being moved, there or back again, is not where it was, and not missing.
             self.moves.load(Ordering::Acquire) == known.moves
@@ -93,27 +113,45 @@ impl Inner {
         }
     }
 
-    fn look_into(&self, known: &Known) -> Verdict {
-        let read = open_blob_file(&known.path()).and_then(|(file, stamp)| {
-            hash_file(&file, stamp.size).map_err(|error| StoreError::at(&known.path(), error))
-        });
-        match read {
-            Ok(Some(tree)) if tree.hash() == known.hash => Verdict::Right,
-            Ok(_) => Verdict::Wrong,
-            Err(error) => {
-                if verdict_of(&error) == Verdict::Unreadable {
-                    tracing::warn!(%error, "a file in the cache cannot be read");
-                }
-                verdict_of(&error)
+    /// Reads the blob's file.
+    ///
+    /// # Errors
+    /// The machine's trouble, which may pass; the file may be right.
+    pub(super) fn look_into(&self, known: &Known) -> Result<Verdict, StoreError> {
+        let path = known.path();
+        match open_blob_file(&path) {
+            Ok((file, stamp)) => {
+                let tree = hash_file(&file, stamp.size).map_err(|error| StoreError::at(&path, error))?;
+                let right = tree.is_some_and(|tree| tree.hash() == known.hash);
+                self.stand()?;
+                Ok(if right { Verdict::Right(stamp) } else { Verdict::Wrong })
             }
+            Err(error) => self.without_a_file(error),
+        }
+    }
+
+    /// What a file is that could not be opened.
+    fn without_a_file(&self, error: StoreError) -> Result<Verdict, StoreError> {
+        match error {
+            StoreError::Missing { .. } => self.stand().map(|_| Verdict::Gone),
+            StoreError::NotAFile { .. } | StoreError::FileTooLarge { .. } => Ok(Verdict::Wrong),
+            error => Err(error),
         }
     }
 }
 
 impl Store {
-    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not. `progress` hears the state
-    /// after each file, with the number and the bytes of all, and may break it off. Own files that are gone are forgotten.
-    pub fn verify(&self, mut progress: impl FnMut(&Verified, usize, u64) -> ControlFlow<()>) -> Verified {
+    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not, and what is missing forgotten.
+    /// `progress` hears the state after each file, with the number and the bytes of all, and may break it off. Own files
+    /// that are gone are forgotten.
+    ///
+    /// # Errors
+    /// `Away`, also when the disk goes meanwhile: what was not read is not judged.
+    pub fn verify(
+        &self,
+        mut progress: impl FnMut(&Verified, usize, u64) -> ControlFlow<()>,
+    ) -> Result<Verified, StoreError> {
+        self.stands()?;
         let inner = &*self.0;
         let (all, bytes, own) = {
             let state = inner.state();
@@ -126,15 +164,24 @@ impl Store {
         for hash in &all {
             // Evicted meanwhile is not bad.
             let Some(known) = inner.known(hash) else { continue };
-            let verdict = inner.look_into(&known);
-            verified.bytes += known.size;
-            verified.files += 1;
-            if verdict == Verdict::Wrong && inner.condemn(&known) {
-                verified.bad.push(*hash);
+            match inner.look_into(&known) {
+                Ok(Verdict::Gone) => verified.missing.extend(inner.condemn(&known).then_some(*hash)),
+                Ok(verdict) => {
+                    verified.bytes += known.size;
+                    verified.files += 1;
+                    if verdict == Verdict::Wrong && inner.condemn(&known) {
+                        verified.bad.push(*hash);
+                    }
+                }
+                Err(error @ StoreError::Away { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "a file in the cache cannot be read");
+                    verified.unread += 1;
+                }
             }
             if progress(&verified, all.len(), bytes).is_break() {
                 verified.cancelled = true;
-                return verified;
+                return Ok(verified);
             }
         }
         for (path, file) in own {
@@ -143,7 +190,7 @@ impl Store {
                 inner.forget_own(&path, &file);
             }
         }
-        verified
+        Ok(verified)
     }
 }
 
@@ -227,9 +274,13 @@ impl Patrol {
         !self.over
     }
 
-    /// Reads at most `budget` bytes, and a chunk more; tells what it found damaged, and removed.
+    /// Reads at most `budget` bytes, and a chunk more; tells what it found damaged, and removed. While the disk is away
+    /// it stays where it is.
     pub fn step(&mut self, budget: u64) -> Damage {
-        let mut damage = Damage::new();
+        let mut damage = Damage::default();
+        if self.store.stands().is_err() {
+            return damage;
+        }
         let (mut read, mut files) = (0, 0);
         while read < budget && files < STEP_FILES && !self.over {
             let Some(mut reading) = self.reading.take().or_else(|| self.open_next(&mut damage)) else {
@@ -249,7 +300,7 @@ impl Patrol {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     files += 1;
                     self.at = Some(reading.known.hash);
-                    damage.extend(self.store.0.condemn(&reading.known).then_some(reading.known.hash));
+                    damage.wrong.extend(self.store.0.condemn(&reading.known).then_some(reading.known.hash));
                 }
                 Err(error) => {
                     files += 1;
@@ -284,8 +335,10 @@ impl Patrol {
                 Some(Reading { known, file, size: stamp.size, next: 0, builder: TreeBuilder::default() })
             }
             Err(error) => {
-                if verdict_of(&error) == Verdict::Wrong && inner.condemn(&known) {
-                    damage.push(hash);
+                match inner.without_a_file(error) {
+                    Ok(Verdict::Gone) => damage.missing.extend(inner.condemn(&known).then_some(hash)),
+                    Ok(_) => damage.wrong.extend(inner.condemn(&known).then_some(hash)),
+                    Err(error) => tracing::warn!(%error, "a file in the cache cannot be read"),
                 }
                 self.at = Some(hash);
                 None
@@ -314,7 +367,7 @@ impl Patrol {
         }
         drop(file);
         if builder.finish().hash() != known.hash && self.store.0.condemn(&known) {
-            damage.push(known.hash);
+            damage.wrong.push(known.hash);
         }
     }
 }

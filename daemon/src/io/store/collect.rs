@@ -36,9 +36,10 @@ impl Store {
     /// what nobody will finish: partials of which nothing came for a day, forgotten temporary files.
     ///
     /// # Errors
-    /// A folder that cannot be read.
+    /// A folder that cannot be read, or a disk that is away.
     pub fn collect(&self, wish: Wish) -> Result<Collected, StoreError> {
         let inner = &*self.0;
+        inner.stand()?.make_again()?;
         let now = inner.state().tick();
         let before = |age: Duration| now.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
         let (stale, old) = (before(STALE), wish.older_than.map(before));

@@ -40,6 +40,9 @@ pub enum StoreError {
         dir.display(), note.display()
     )]
     CacheAway { dir: PathBuf, note: PathBuf },
+    /// The disk with the cache was there when the daemon started, and is not now. What is known of it is kept.
+    #[error("the disk with the cache is away: {} is not there; mount it again, and everything on it is used as before", dir.display())]
+    Away { dir: PathBuf },
     #[error("{} does not say where the cache is ({why}): write {{\"dir\": \"THE FOLDER\"}} into it", note.display())]
     NoPlace { note: PathBuf, why: String },
     #[error("another process has the index in {} open", path.display())]
@@ -62,6 +65,11 @@ impl StoreError {
         }
     }
 
+    /// A file of the cache vanished under the daemon: what it held can be fetched again.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. } | Self::DiskLow { .. })
     }
@@ -77,6 +85,8 @@ pub enum ReadError {
     /// The file has other bytes than when it was indexed.
     #[error("{} has changed since it was indexed", path.display())]
     Changed { path: PathBuf },
+    #[error("the disk with the cache in {} is away", dir.display())]
+    Away { dir: PathBuf },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }

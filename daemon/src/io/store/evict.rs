@@ -51,6 +51,8 @@ impl Inner {
         if wanted == 0 {
             return Ok(freed);
         }
+        // Else files that are away would be forgotten.
+        self.stand()?;
         let victims = self.state().victims();
         if victims.iter().map(|victim| victim.size).sum::<u64>() < wanted {
             return Ok(freed);
@@ -105,10 +107,11 @@ impl Store {
     /// must stay. Books nothing: whoever fetches several looks at once asks for the sum.
     ///
     /// # Errors
-    /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so. Nothing is
-    /// evicted then.
+    /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so, `Away`.
+    /// Nothing is evicted then.
     pub fn reserve(&self, bytes: u64) -> Result<Evicted, StoreError> {
         let inner = &*self.0;
+        inner.stand()?;
         let (held, can_go) = {
             let state = inner.state();
             let can_go = state.victims().iter().map(|victim| victim.size).sum::<u64>();

@@ -38,6 +38,7 @@ mod recover;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use blobs::Pin;
 pub use care::Stats;
@@ -60,7 +61,7 @@ use place::Place;
 use state::State;
 use std::{
     collections::VecDeque,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -104,6 +105,8 @@ struct Inner {
     index_behind: AtomicBool,
     recent_trees: Mutex<VecDeque<Arc<ChunkTree>>>,
     temps: AtomicU64,
+    /// Whether the log was told last that the cache's disk is away.
+    away: AtomicBool,
     born: Instant,
     /// Milliseconds after `born` at which bytes were last taken or served.
     last_use: AtomicU64,
@@ -141,23 +144,24 @@ impl Inner {
         self.here().blob_path(hash, ext)
     }
 
+    /// A fresh path for a file that has no name in `blobs/` yet, in a folder that is there.
     fn temp_path(&self) -> Result<PathBuf, StoreError> {
-        self.here().temp_path(self.temps.fetch_add(1, Ordering::Relaxed))
+        let here = self.here();
+        if !here.new.is_dir() {
+            self.stand()?.make_again()?;
+        }
+        Ok(self.here().temp_path(self.temps.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A fresh file that has no name in `blobs/` yet.
     fn create_temp(&self) -> Result<(PathBuf, fs::File), StoreError> {
-        loop {
-            let here = self.here();
-            let path = here.temp_path(self.temps.fetch_add(1, Ordering::Relaxed))?;
-            match fs::File::create_new(&path) {
-                Ok(file) => return Ok((path, file)),
-                // The folder went with a move that came in between.
-                Err(error)
-                    if error.kind() == io::ErrorKind::NotFound && !Arc::ptr_eq(&here, &self.here()) => {}
-                Err(error) => return Err(StoreError::at(&path, error)),
-            }
-        }
+        let create = || {
+            let path = self.here().temp_path(self.temps.fetch_add(1, Ordering::Relaxed));
+            let file = fs::File::create_new(&path).map_err(|error| StoreError::at(&path, error));
+            file.map(|file| (path, file))
+        };
+        // The folder is not made yet, went with a move, or was removed by somebody.
+        self.again_if_lost(create)
     }
 
     fn note_use(&self) {
@@ -205,21 +209,6 @@ impl Store {
         recover::open(dir, config)
     }
 
-    /// Whether the blob is here whole and could be served now. Looks at own files on the disk, at cached ones not.
-    pub fn contains(&self, hash: &BlobHash) -> bool {
-        self.path(hash).is_some()
-    }
-
-    /// The file with this content, cached or the player's own, for the game to open. It stays as long as the blob is
-    /// pinned.
-    pub fn path(&self, hash: &BlobHash) -> Option<PathBuf> {
-        let cached = self.0.state().blobs.get(hash).map(|blob| blob.ext);
-        match cached {
-            Some(ext) => Some(self.0.blob_path(hash, ext)),
-            None => self.0.unchanged_own_path(hash),
-        }
-    }
-
     /// Says that these blobs were used now, so that others are evicted first.
     pub fn touch(&self, hashes: &[BlobHash]) {
         let mut state = self.0.state();
@@ -247,7 +236,7 @@ impl Store {
     /// next start is removed.
     ///
     /// # Errors
-    /// A full disk.
+    /// A full disk, or one that is away.
     pub fn scratch_path(&self) -> Result<PathBuf, StoreError> {
         self.0.temp_path()
     }

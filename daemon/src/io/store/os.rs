@@ -67,6 +67,48 @@ fn change_time_and_id(metadata: &Metadata) -> (i64, u64) {
     (0, metadata.created().map_or(0, |time| nanos(time) as u64))
 }
 
+/// Which folder a path leads to now: another one once its disk is away and the mount point shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FolderId {
+    pub disk: u64,
+    pub folder: u64,
+}
+
+/// Follows links.
+#[cfg(unix)]
+pub(super) fn folder_id(path: &Path) -> io::Result<FolderId> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path)?;
+    if !found.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(FolderId { disk: found.dev(), folder: found.ino() })
+}
+
+/// A disk that is away takes its letter along, so its number is not asked for.
+#[cfg(not(unix))]
+pub(super) fn folder_id(path: &Path) -> io::Result<FolderId> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(FolderId { disk: 0, folder: change_time_and_id(&found).1 })
+}
+
+/// Which file this is, and how long: names come and go. `None` where nobody says.
+pub(super) fn file_id(file: &File) -> Option<(u64, u64)> {
+    let stamp = Stamp::of(&file.metadata().ok()?);
+    Some((stamp.id, stamp.size))
+}
+
+/// Whether `path` leads to this file.
+pub(super) fn is_file(path: &Path, id: Option<(u64, u64)>) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| {
+        let stamp = Stamp::of(&found);
+        id.is_none_or(|id| id == (stamp.id, stamp.size))
+    })
+}
+
 /// Opens a regular file for reading and nothing else: a pipe or a device would wait or do harm.
 pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
     let not_a_file = || StoreError::NotAFile { path: path.to_owned() };

@@ -66,14 +66,29 @@ fn hash_steady(path: &Path) -> Result<(ChunkTree, OwnFile), StoreError> {
 }
 
 impl Inner {
-    /// The first own file of this content that is still as it was indexed, by what the disk says without reading it.
+    /// The first own file of this content that is still as it was indexed; one that its size and times do not vouch for
+    /// is read.
     pub(super) fn unchanged_own_path(&self, hash: &BlobHash) -> Option<PathBuf> {
         let files = self.state().own_files(hash);
         files.into_iter().find_map(|(path, file)| {
             let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-            let unchanged = file.stamp.likeness(&Stamp::of(&metadata)) != Likeness::Changed;
+            let unchanged = match file.stamp.likeness(&Stamp::of(&metadata)) {
+                Likeness::Changed => false,
+                Likeness::Same if !file.young => true,
+                Likeness::Same | Likeness::Doubtful => {
+                    self.index_own(&path).is_ok_and(|now| now.hash == *hash)
+                }
+            };
             unchanged.then(|| path.to_path_buf())
         })
+    }
+
+    /// Reads an own file, and knows it by what it is now.
+    fn index_own(&self, path: &Path) -> Result<OwnFile, StoreError> {
+        let (tree, file) = hash_steady(path)?;
+        self.state().insert_own(path.into(), file);
+        self.keep_tree(Arc::new(tree));
+        Ok(file)
     }
 
     /// Forgets an own file that turned out not to be what `known` says, unless it was indexed anew since.
@@ -97,9 +112,7 @@ impl Store {
         if let Some(file) = self.0.state().unchanged_own(&path, &Stamp::of(&metadata)) {
             return Ok(Source { hash: file.hash, size: file.stamp.size });
         }
-        let (tree, file) = hash_steady(&path)?;
-        self.0.state().insert_own(path.into(), file);
-        self.0.keep_tree(Arc::new(tree));
+        let file = self.0.index_own(&path)?;
         Ok(Source { hash: file.hash, size: file.stamp.size })
     }
 
@@ -107,12 +120,11 @@ impl Store {
     /// [`Store::scratch_path`]; from another disk it is copied. After an error it is where it was.
     ///
     /// # Errors
-    /// As [`Store::index_source`], and a full disk.
+    /// As [`Store::index_source`], a full disk, and one that is away.
     pub fn import(&self, path: &Path, ext: &str) -> Result<Source, StoreError> {
         let (tree, file) = hash_steady(path)?;
         let source = Source { hash: file.hash, size: file.stamp.size };
-        let known = self.0.state().blobs.contains_key(&source.hash);
-        if known {
+        if self.0.cached(&source.hash)?.is_some() {
             self.touch(&[source.hash]);
             remove(path)?;
             return Ok(source);

@@ -65,6 +65,13 @@ impl Arrived {
         self.bits.get(index as usize / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
     }
 
+    /// Nothing of it is here.
+    fn begin_anew(&mut self) {
+        self.bits.fill(0);
+        (self.count, self.file) = (0, None);
+        (self.unsaved, self.list_saved) = (false, false);
+    }
+
     fn set(&mut self, index: u32) {
         if let Some(byte) = self.bits.get_mut(index as usize / 8)
             && *byte & (1 << (index % 8)) == 0
@@ -214,22 +221,24 @@ impl Partial {
             Some(file) => file.clone(),
             None => {
                 let _name = self.store.0.name(&self.hash);
-                let path = self.part_path();
                 let open = || {
-                    let file =
-                        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+                    let path = self.part_path();
+                    let mut options = OpenOptions::new();
+                    options.read(true).write(true).create(true).truncate(false);
+                    let file = options.open(&path).map_err(|e| StoreError::at(&path, e))?;
                     // A hole, not zeros: a size that a peer claims takes no room before its bytes come.
-                    file.set_len(self.size)?;
+                    file.set_len(self.size).map_err(|e| StoreError::at(&path, e))?;
                     Ok(Arc::new(file))
                 };
-                arrived.file.insert(open().map_err(|e| StoreError::at(&path, e))?).clone()
+                arrived.file.insert(self.store.0.again_if_lost(open)?).clone()
             }
         };
         arrived.writers += 1;
         Ok(file)
     }
 
-    /// The last to leave a file that has everything gives it its name.
+    /// The last to leave a file that has everything gives it its name. If somebody took it away or put another in its
+    /// place, nothing of the blob is here: it begins anew, and `Missing` says so.
     fn leave(&self, mut arrived: MutexGuard<'_, Arrived>) -> Result<Progress, StoreError> {
         arrived.writers -= 1;
         let all = arrived.count == chunk_count(self.size);
@@ -239,9 +248,14 @@ impl Partial {
         arrived.finishing = true;
         let tree = arrived.tree.clone();
         // Closed before it is renamed: until then Windows does not say its last time.
-        arrived.file = None;
+        let written = arrived.file.take().map(|file| os::file_id(&file));
         drop(arrived);
-        let placed = self.store.0.place(self.hash, self.ext, &self.part_path());
+        let path = self.part_path();
+        let same = written.is_none_or(|written| os::is_file(&path, written));
+        let placed = match same {
+            true => self.store.0.place(self.hash, self.ext, &path),
+            false => Err(StoreError::Missing { path }),
+        };
         if placed.is_ok() {
             let _ = remove(&self.have_path());
             let mut state = self.store.0.state();
@@ -258,6 +272,9 @@ impl Partial {
         let mut arrived = lock(&self.arrived);
         arrived.finishing = false;
         arrived.complete = placed.is_ok();
+        if placed.as_ref().is_err_and(StoreError::is_lost) && self.store.0.stand().is_ok() {
+            arrived.begin_anew();
+        }
         placed.map(|()| Progress { complete: true })
     }
 
@@ -278,6 +295,8 @@ impl Partial {
             Err(error) => {
                 tracing::debug!(%error, "could not save the progress of {}", self.hash);
                 arrived.unsaved = true;
+                // Somebody removed it: the next one is written whole.
+                arrived.list_saved &= error.kind() != io::ErrorKind::NotFound;
             }
         }
         arrived
@@ -437,7 +456,7 @@ impl Store {
     /// blob that is complete already it says so. Takes no room on the disk before the first chunk.
     ///
     /// # Errors
-    /// A size that no blob has, or another than somebody has this blob open with.
+    /// A size that no blob has, or another than somebody has this blob open with. A disk that is away.
     pub fn partial(&self, hash: BlobHash, size: u64, ext: &str) -> Result<Arc<Partial>, StoreError> {
         let foreign = || StoreError::Foreign { hash };
         let size_in_memory =
@@ -449,11 +468,8 @@ impl Store {
             let arrived = Mutex::new(Arrived { tree, bits, complete, ..Arrived::default() });
             Arc::new(Partial { store: self.clone(), hash, size, ext, arrived })
         };
-        let (complete, known_ext) = {
-            let state = self.0.state();
-            let complete = state.blobs.get(&hash).map(|blob| u64::from(blob.size) == size);
-            (complete, state.parts.get(&hash).map(|part| part.ext))
-        };
+        let complete = self.0.cached(&hash)?.map(|(_, blob)| u64::from(blob.size) == size);
+        let known_ext = self.0.state().parts.get(&hash).map(|part| part.ext);
         match complete {
             Some(true) => return Ok(fresh(Ext::new(ext), true)),
             Some(false) => return Err(foreign()),

@@ -8,7 +8,7 @@
 //! {"dir":"/new","leaving":["/old"]}           all of it is in the new place: the start empties the old one
 //! ```
 
-use super::{blobs::remove, error::StoreError, name, name::Ext, os};
+use super::{blobs::remove, error::StoreError, lock, name, name::Ext, os, os::FolderId};
 use crate::io::private;
 use fyteclub_proto::id::BlobHash;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::Mutex,
     time::SystemTime,
 };
 
@@ -44,8 +44,17 @@ pub(super) struct Place {
     pub blobs: PathBuf,
     pub partial: PathBuf,
     pub new: PathBuf,
-    new_made: AtomicBool,
-    _lock: Option<File>,
+    anchor: Mutex<Anchor>,
+}
+
+/// By what a place is known to be there, and not only the folder in which its disk is mounted.
+#[derive(Debug)]
+struct Anchor {
+    dir: FolderId,
+    blobs: FolderId,
+    /// What the mark says; `None` in the data folder, which has none.
+    mark: Option<Vec<u8>>,
+    lock: Option<File>,
 }
 
 impl Whereabouts {
@@ -112,14 +121,80 @@ impl Place {
 
     /// Makes the folders, and takes a place that is not the data folder for this process.
     pub(super) fn at(dir: PathBuf, away: bool) -> Result<Self, StoreError> {
-        let lock = away.then(|| os::lock_file(&dir.join(MARK))).transpose()?;
+        let (lock, mark) = match away {
+            true => take_mark(&dir.join(MARK)).map(|(lock, mark)| (Some(lock), Some(mark)))?,
+            false => (None, None),
+        };
         let (blobs, partial) = (dir.join("blobs"), dir.join("partial"));
         for dir in [&blobs, &partial] {
             fs::create_dir_all(dir).map_err(|error| StoreError::at(dir, error))?;
         }
         os::spread_folders_of(&partial);
+        let id = |dir: &Path| os::folder_id(dir).map_err(|error| StoreError::at(dir, error));
+        let anchor = Mutex::new(Anchor { dir: id(&dir)?, blobs: id(&blobs)?, mark, lock });
         let new = partial.join(format!("new.{:x}", os::nanos(SystemTime::now())));
-        Ok(Self { dir, blobs, partial, new, new_made: AtomicBool::new(false), _lock: lock })
+        Ok(Self { dir, blobs, partial, new, anchor })
+    }
+
+    /// Whether the disk with the files is there. One that comes back under another number is known by its mark, or in
+    /// the data folder by the folder's own number, and is taken for this process again.
+    pub(super) fn stands(&self) -> bool {
+        let mut anchor = lock(&self.anchor);
+        match os::folder_id(&self.dir) {
+            Ok(id) if id == anchor.dir && anchor.mark.is_some() == anchor.lock.is_some() => {}
+            Ok(id) if self.is_back(id, &mut anchor) => {
+                if anchor.blobs.disk == anchor.dir.disk {
+                    anchor.blobs.disk = id.disk;
+                }
+                anchor.dir = id;
+            }
+            Ok(_) | Err(_) => return false,
+        }
+        match os::folder_id(&self.blobs) {
+            // Another folder of the same disk: somebody removed it and made it again.
+            Ok(id) if id.disk == anchor.blobs.disk || id.folder == anchor.blobs.folder => {
+                anchor.blobs = id;
+                true
+            }
+            // Somebody removed it, unless it is on a disk of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                anchor.blobs.disk == anchor.dir.disk && self.blobs.symlink_metadata().is_err()
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    fn is_back(&self, id: FolderId, anchor: &mut Anchor) -> bool {
+        let Some(mark) = &anchor.mark else {
+            return id.folder == anchor.dir.folder && self.dir.join("index.lock").exists();
+        };
+        // Given up first: it may be the same file by another mount.
+        anchor.lock = None;
+        let path = self.dir.join(MARK);
+        if fs::read(&path).is_ok_and(|found| found == *mark) {
+            anchor.lock = os::lock_file(&path).ok();
+        }
+        anchor.lock.is_some()
+    }
+
+    /// Makes the folders again that somebody removed. The caller has asked whether the place stands.
+    pub(super) fn make_again(&self) -> Result<(), StoreError> {
+        for dir in [&self.blobs, &self.partial, &self.new] {
+            match fs::create_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::at(dir, error));
+                }
+                Ok(()) if *dir == self.partial => os::spread_folders_of(dir),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let anchor = lock(&self.anchor);
+        let path = self.dir.join(MARK);
+        if let Some(mark) = anchor.mark.as_ref().filter(|_| !path.exists()) {
+            // Not locked: the lock of the removed one is held.
+            private::write(&path, mark).map_err(|error| StoreError::at(&path, error))?;
+        }
+        Ok(())
     }
 
     pub(super) fn blob_path(&self, hash: &BlobHash, ext: Ext) -> PathBuf {
@@ -139,19 +214,38 @@ impl Place {
         remove(&self.part_path(hash, ext))
     }
 
-    /// # Errors
-    /// The folder for temps, which is made at the first need, cannot be made.
-    pub(super) fn temp_path(&self, number: u64) -> Result<PathBuf, StoreError> {
-        if !self.new_made.load(Ordering::Acquire) {
-            match fs::create_dir(&self.new) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::at(&self.new, error));
-                }
-                _ => self.new_made.store(true, Ordering::Release),
-            }
-        }
-        Ok(self.new.join(format!("{number}.tmp")))
+    /// In a folder that is made at the first need: see [`Place::make_again`].
+    pub(super) fn temp_path(&self, number: u64) -> PathBuf {
+        self.new.join(format!("{number}.tmp"))
     }
+}
+
+/// What a mark says: whose it is, and a number that no other has.
+pub(super) fn fresh_mark() -> io::Result<Vec<u8>> {
+    let mut number = [0; 16];
+    getrandom::fill(&mut number).map_err(io::Error::other)?;
+    let number = u128::from_le_bytes(number);
+    let text = "The cache of a FyteClub daemon. To have it elsewhere: fyteclubctl cache move DIR\n";
+    Ok(format!("{text}{NUMBER}{number:032x}\n").into_bytes())
+}
+
+/// What comes before the number in a mark.
+const NUMBER: &str = "number ";
+
+/// Takes a place by its mark; what the mark says. One without a number gets one.
+fn take_mark(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
+    // Before it is locked: on Windows nobody reads it then.
+    let mark = fs::read(path).unwrap_or_default();
+    let lock = os::lock_file(path)?;
+    if String::from_utf8_lossy(&mark).lines().any(|line| line.starts_with(NUMBER)) {
+        return Ok((lock, mark));
+    }
+    let fresh = fresh_mark().and_then(|fresh| {
+        os::write_all_at(&lock, &fresh, 0)?;
+        lock.set_len(fresh.len() as u64)?;
+        Ok(fresh)
+    });
+    fresh.map(|fresh| (lock, fresh)).map_err(|error| StoreError::at(path, error))
 }
 
 /// Whether a name in `blobs/` or `partial/` is one that the store gives.

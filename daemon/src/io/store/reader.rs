@@ -5,6 +5,7 @@
 use super::{
     Inner, Pin, Store,
     blobs::open_blob_file,
+    check::Verdict,
     error::{ReadError, StoreError},
     os,
     os::{Likeness, Stamp},
@@ -66,51 +67,56 @@ impl BlobReader {
     fn changed(&self) -> ReadError {
         match &self.own {
             Some(own) => self.store.0.forget_own(&self.path, own),
-            None => self.store.0.recheck(&self.tree.hash()),
+            // What cannot be read now may be right.
+            None => drop(self.store.0.recheck(&self.tree.hash())),
         }
         ReadError::Changed { path: self.path.clone() }
     }
 }
 
+/// The machine's trouble, which may pass.
+fn unreadable(error: StoreError) -> ReadError {
+    match error {
+        StoreError::Io { path, source } => ReadError::Io { path, source },
+        StoreError::Away { dir } => ReadError::Away { dir },
+        other => ReadError::Io { path: PathBuf::new(), source: io::Error::other(other) },
+    }
+}
+
 impl Inner {
-    /// Hashes a cached blob whose file is not as the store left it: it is trusted anew, or goes.
-    pub(super) fn recheck(&self, hash: &BlobHash) {
-        let Some(known) = self.known(hash) else { return };
-        let right = open_blob_file(&known.path()).and_then(|(file, stamp)| {
-            let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(&known.path(), e))?;
-            Ok(tree.filter(|tree| tree.hash() == *hash).map(|_| stamp))
-        });
-        match right {
-            Ok(Some(stamp)) => {
+    /// Reads a cached blob whose file is not as the store left it: it is trusted anew, or dropped.
+    ///
+    /// # Errors
+    /// A disk that is away, or a file that cannot be read: then nothing is dropped.
+    pub(super) fn recheck(&self, hash: &BlobHash) -> Result<(), StoreError> {
+        let Some(known) = self.known(hash) else { return Ok(()) };
+        match self.look_into(&known)? {
+            Verdict::Right(stamp) => {
                 let mut state = self.state();
                 if let Some(blob) = state.blobs.get_mut(hash) {
                     (blob.mtime_ns, blob.synced) = (stamp.mtime_ns, false);
                     state.dirty.insert(*hash);
                 }
             }
-            Ok(None) | Err(StoreError::Missing { .. } | StoreError::NotAFile { .. }) => {
+            verdict @ (Verdict::Wrong | Verdict::Gone) => {
                 if self.condemn(&known) {
-                    tracing::warn!("a file in the cache was not what it was, and is removed: {hash}");
+                    tracing::debug!("a file in the cache is {verdict:?}, and forgotten: {hash}");
                 }
             }
-            Err(error) => tracing::warn!(%error, "a file in the cache cannot be read"),
         }
+        Ok(())
     }
 
     /// Opens the cached file, if it still is as the store left it.
-    fn open_cached(&self, hash: &BlobHash) -> Result<Option<(File, PathBuf, Stamp)>, ReadError> {
+    fn open_cached(&self, hash: &BlobHash) -> Result<Option<(File, PathBuf, Stamp)>, StoreError> {
         // Twice: the second time after a look into the file.
         for _ in 0..2 {
             let Some(blob) = self.state().blobs.get(hash).copied() else { return Ok(None) };
             let path = self.blob_path(hash, blob.ext);
             match open_blob_file(&path) {
-                Ok((file, stamp))
-                    if (stamp.size, stamp.mtime_ns) == (u64::from(blob.size), blob.mtime_ns) =>
-                {
-                    return Ok(Some((file, path, stamp)));
-                }
-                Err(StoreError::Io { path, source }) => return Err(ReadError::Io { path, source }),
-                _ => self.recheck(hash),
+                Ok((file, stamp)) if blob.is_as_left(&stamp) => return Ok(Some((file, path, stamp))),
+                Err(error @ StoreError::Io { .. }) => return Err(error),
+                _ => self.recheck(hash)?,
             }
         }
         Ok(None)
@@ -174,7 +180,7 @@ impl Store {
         let pin = self.pin([*hash]);
         self.touch(&[*hash]);
         let inner = &*self.0;
-        let (file, path, stamp, own, verify) = match inner.open_cached(hash)? {
+        let (file, path, stamp, own, verify) = match inner.open_cached(hash).map_err(unreadable)? {
             Some((file, path, stamp)) => (file, path, stamp, None, false),
             None => {
                 let (file, path, stamp, own, verify) = inner.open_own(hash)?;

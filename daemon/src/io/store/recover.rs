@@ -87,6 +87,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
         index_behind: AtomicBool::new(!available),
         recent_trees: Mutex::default(),
         temps: AtomicU64::new(0),
+        away: AtomicBool::new(false),
         born: Instant::now(),
         last_use: AtomicU64::new(0),
         _lock: lock_file,

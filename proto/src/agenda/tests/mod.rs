@@ -261,3 +261,46 @@ fn distances_are_numbers_of_a_kind() {
     assert_eq!(at(-0.0), at(0.0));
     assert!(at(0.0) < at(f64::MIN_POSITIVE) && at(1.0) < at(f64::MAX));
 }
+
+#[test]
+fn documents_spend_the_budget_whatever_they_say() {
+    let mut desk = Desk::new(3 * MIB);
+    assert_eq!(desk.linked(1, 1), [Output::Begin(peer(1))]);
+    // Ever new looks, and no file of any is missing.
+    for turn in 2..=3 {
+        desk.say(Input::Document { peer: peer(1), bytes: MIB });
+        desk.say(Input::Planned { peer: peer(1), bytes: 0 });
+        desk.ended(1, End::Here(look(turn - 1)));
+        let said = desk.say(Input::Offers { peer: peer(1), look: Some(look(turn)) });
+        assert_eq!(said, [Output::Begin(peer(1))]);
+    }
+    desk.say(Input::Document { peer: peer(1), bytes: MIB });
+    desk.ended(1, End::Here(look(3)));
+    assert_eq!(
+        desk.say(Input::Offers { peer: peer(1), look: Some(look(4)) }),
+        [],
+        "the day's budget is spent"
+    );
+    assert_eq!(desk.asked(1), [Output::Begin(peer(1))], "who asks is not held up by that");
+}
+
+#[test]
+fn what_comes_later_leaves_its_place_and_is_begun_then() {
+    let (mut desk, _) = Desk::with(100 * MIB, 0..2);
+    desk.near(&[(0, 1.0)]);
+    let pause = Duration::from_secs(4);
+    assert_eq!(desk.ended(0, End::Later(pause)), [Output::Begin(peer(1))], "another goes meanwhile");
+    desk.now += pause;
+    assert_eq!(desk.say(Input::Time), [Output::Stop(peer(1)), Output::Begin(peer(0))]);
+}
+
+#[test]
+fn what_is_due_while_bytes_come_stays_due() {
+    let mut desk = Desk::new(0);
+    desk.near(&[(0, 1.0), (1, 2.0)]);
+    desk.linked(0, 1);
+    desk.now += REACH_TIME + Duration::from_secs(1);
+    assert_eq!(desk.say(Input::Moved { peer: peer(0), bytes: 1 }), []);
+    let (at, why) = desk.agenda.deadline().expect("a search that found nobody");
+    assert!(at <= desk.now && why != Why::BudgetDue, "{why:?}");
+}

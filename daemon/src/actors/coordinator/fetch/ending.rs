@@ -1,15 +1,12 @@
 //! How a fetch ends: with the look, with a fault, or put off without a word.
 
-use super::{Fetch, Stage};
+use super::{Fetch, Stage, VANISHED_MAX, store_fault};
 use crate::{
-    actors::{
-        coordinator::{Coordinator, requests::internal},
-        peer,
-    },
+    actors::{coordinator::Coordinator, peer},
     io::store::Pin,
     pumps::{
         blocking,
-        plan::{self, Plan},
+        plan::{self, Plan, Unready},
     },
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -21,12 +18,8 @@ use fyteclub_proto::{
         reply::{Fetched, SourceStatus},
     },
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// A look that is here, on its way to those who wait for it.
 struct Whole {
@@ -36,6 +29,8 @@ struct Whole {
     plan: Arc<Plan>,
     pin: Pin,
     sources: Vec<SourceStatus>,
+    /// Who brought how much of it.
+    brought: Vec<(PeerId, u64)>,
     /// What came of each folder that was wished for.
     folders: BTreeMap<PathBuf, Result<(), Fault>>,
 }
@@ -62,69 +57,106 @@ impl Coordinator {
         let Some(peer) = fetch.peer else { return };
         self.around.lending.settle(&peer, &running.plan.appearance);
         let pin = self.store().pin(running.plan.look.blobs().into_keys());
-        let whole = Whole { began, peer, plan: running.plan, pin, sources, folders: BTreeMap::new() };
+        let brought = running.transfer.brought().into_iter().collect();
+        let whole =
+            Whole { began, peer, plan: running.plan, pin, sources, brought, folders: BTreeMap::new() };
         self.hand_out(player.clone(), whole, ctx);
     }
 
     /// Writes the folders that are wished by now; who asks meanwhile gets the next round.
     fn hand_out(&mut self, player: PlayerName, mut whole: Whole, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get(&player) else { return };
-        let outs = fetch.waiters.iter().filter_map(|waiter| waiter.out.clone());
-        let outs: BTreeSet<PathBuf> = outs.filter(|out| !whole.folders.contains_key(out)).collect();
-        let report = self.tell(&whole.peer).map(|actor| actor.send(peer::Report));
+        let mut outs: BTreeMap<PathBuf, Vec<CancellationToken>> = BTreeMap::new();
+        for waiter in &fetch.waiters {
+            if let Some(out) = waiter.out.as_ref().filter(|out| !whole.folders.contains_key(*out)) {
+                outs.entry(out.clone()).or_default().push(waiter.left.clone());
+            }
+        }
+        let path = self.peers.get(&whole.peer).filter(|known| known.open && !whole.plan.wanted.is_empty());
+        let path = path.and_then(|known| known.path);
         let (store, plan, name) = (self.store().clone(), whole.plan.clone(), player.clone());
-        let finishing = async move {
-            let path = match report {
-                Some(report) if !plan.wanted.is_empty() => report.await.ok().and_then(|status| status.path),
-                Some(_) | None => None,
-            };
-            let written = blocking(move || {
-                let write = |out: PathBuf| {
+        let finishing = blocking(move || {
+            // Before anything is written: a folder is whole, or it is not begun.
+            if let Err(unready) = plan::reply(&store, &plan, &name) {
+                return (Vec::new(), Err(unready));
+            }
+            let write = |(out, asked): (PathBuf, Vec<CancellationToken>)| {
+                // Nothing is written for a client that left.
+                let here = asked.iter().any(|left| !left.is_cancelled());
+                here.then(|| {
                     let written = plan::write(&store, &plan, &name, &out);
                     (out, written.map_err(|error| Fault::new(FaultCode::Io, error.to_string())))
-                };
-                let folders: Vec<_> = outs.into_iter().map(write).collect();
-                (folders, plan::reply(&store, &plan, &name))
-            });
-            (path, written.await)
-        };
-        ctx.spawn(finishing.into_actor(self).map(move |(path, (folders, fetched)), coordinator, ctx| {
+                })
+            };
+            let folders: Vec<_> = outs.into_iter().filter_map(write).collect();
+            // And after it: a file that went meanwhile is not in every folder.
+            (folders, plan::reply(&store, &plan, &name))
+        });
+        ctx.spawn(finishing.into_actor(self).map(move |(folders, fetched), coordinator, ctx| {
+            let told = match fetched {
+                Ok(fetched) => Fetched { path, ..fetched },
+                Err(unready) => return coordinator.not_whole(&player, &whole, &unready, ctx),
+            };
             whole.folders.extend(folders);
-            let told = fetched.map(|fetched| Fetched { path, ..fetched });
             coordinator.handed_out(player, whole, told, ctx);
         }));
     }
 
+    /// Some files of a look that was here are gone or changed: they are fetched anew.
+    fn not_whole(&mut self, player: &PlayerName, whole: &Whole, unready: &Unready, ctx: &mut Context<Self>) {
+        let ends = |fetch: &&mut Fetch| fetch.stage == Stage::AwaitFolder && fetch.began == whole.began;
+        let Some(fetch) = self.fetches.get_mut(player).filter(ends) else { return };
+        for (peer, bytes) in &whole.brought {
+            *fetch.brought.entry(*peer).or_default() += bytes;
+        }
+        match unready {
+            Unready::Store(error) => self.fail(player, store_fault(error)),
+            Unready::Lost => self.fetch_anew(player, whole.peer, ctx),
+        }
+    }
+
+    /// Begins again at the look's document, because files of the cache vanished under the fetch.
+    pub(super) fn fetch_anew(&mut self, player: &PlayerName, peer: PeerId, ctx: &mut Context<Self>) {
+        let Some(fetch) = self.fetches.get_mut(player) else { return };
+        fetch.vanished += 1;
+        if fetch.vanished > VANISHED_MAX {
+            let says =
+                "files of the cache keep vanishing: see whether a cleaner or another program removes them";
+            return self.fail(player, Fault::new(FaultCode::Io, says));
+        }
+        tracing::warn!("files of the cache vanished under a fetch: they are fetched again");
+        match self.peers.get(&peer).is_some_and(|known| known.open) {
+            true => self.ask_appearance(player),
+            false => self.await_link(player, peer, ctx),
+        }
+    }
+
     /// Answers whose folder is written, or who wished for none.
-    fn handed_out(
-        &mut self,
-        player: PlayerName,
-        whole: Whole,
-        told: Option<Fetched>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn handed_out(&mut self, player: PlayerName, whole: Whole, told: Fetched, ctx: &mut Context<Self>) {
         // It was given up meanwhile, and may have begun anew.
         let ends = |fetch: &&mut Fetch| fetch.stage == Stage::AwaitFolder && fetch.began == whole.began;
         let Some(fetch) = self.fetches.get_mut(&player).filter(ends) else { return };
-        let told = told.map(|fetched| Fetched {
+        let told = Fetched {
             seconds: fetch.began.elapsed().as_secs_f64(),
             bytes_transferred: fetch.wire,
             bytes_fetched: fetch.fetched,
             sources: whole.sources.clone(),
-            ..fetched
-        });
+            ..told
+        };
         for waiter in std::mem::take(&mut fetch.waiters) {
+            if waiter.left.is_cancelled() {
+                continue;
+            }
             let folder = waiter.out.as_ref().map(|out| whole.folders.get(out).cloned());
-            let answer = match (folder, &told) {
-                (Some(None), Some(_)) => {
+            let answer = match folder {
+                Some(None) => {
                     fetch.waiters.push(waiter);
                     continue;
                 }
-                (_, None) => Err(internal()),
-                (Some(Some(Err(fault))), _) => Err(fault),
-                (Some(Some(Ok(()))) | None, Some(fetched)) => {
+                Some(Some(Err(fault))) => Err(fault),
+                Some(Some(Ok(()))) | None => {
                     let out = waiter.out.map(|out| out.to_string_lossy().into_owned());
-                    Ok(Fetched { out, ..fetched.clone() })
+                    Ok(Fetched { out, ..told.clone() })
                 }
             };
             waiter.answer.send(answer).ok();
@@ -140,22 +172,16 @@ impl Coordinator {
             }
             false => self.shown.show(player.clone(), whole.pin, Instant::now()),
         }
-        let end = match told {
-            Some(fetched) => {
-                if !fetch.spare {
-                    self.bus.publish(Event::AppearanceReady {
-                        player,
-                        appearance: fetched.appearance,
-                        files: fetched.files.len() as u64,
-                        bytes: fetched.bytes_total,
-                        bytes_transferred: fetch.wire,
-                    });
-                }
-                agenda::End::Here(fetched.appearance)
-            }
-            None => agenda::End::Failed,
-        };
-        self.agenda(agenda::Input::Ended { peer: whole.peer, end });
+        if !fetch.spare {
+            self.bus.publish(Event::AppearanceReady {
+                player,
+                appearance: told.appearance,
+                files: told.files.len() as u64,
+                bytes: told.bytes_total,
+                bytes_transferred: fetch.wire,
+            });
+        }
+        self.agenda(agenda::Input::Ended { peer: whole.peer, end: agenda::End::Here(told.appearance) });
     }
 
     /// Ends a fetch without a look.
@@ -182,7 +208,7 @@ impl Coordinator {
     }
 
     /// Stops what runs for a fetch that is over. What came stays in the store.
-    fn end(&self, fetch: &Fetch) {
+    pub(super) fn end(&self, fetch: &Fetch) {
         let Some((owner, running)) = fetch.peer.zip(fetch.running.as_ref()) else { return };
         self.stop(running);
         self.around.lending.settle(&owner, &running.plan.appearance);
@@ -195,11 +221,14 @@ impl Coordinator {
     /// Nobody waits for it any more: it goes on only for who is near.
     pub(super) fn abandoned(&mut self, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
+        // What is here whole ends by itself.
+        if fetch.stage == Stage::AwaitFolder {
+            return;
+        }
         let near = fetch.peer.filter(|peer| self.agenda.distance(peer).is_some());
         let Some(peer) = near else {
             return self.fail(player, Fault::new(FaultCode::Cancelled, "nobody waits for it any more"));
         };
-        fetch.waiters.clear();
         // In line it stands without a fetch.
         if !fetch.begun {
             self.fetches.remove(player);

@@ -10,6 +10,7 @@
 //! which also has looks fetched that nobody asked for. When nobody waits any more, and the player is not near, it is given
 //! up; what came stays in the store, and the next fetch goes on from there.
 
+mod asking;
 mod ending;
 mod sources;
 mod transfer;
@@ -37,6 +38,7 @@ use fyteclub_proto::{
         reply::{Fetched, TransferStatus},
     },
     peer::CloseCode,
+    stage::Stage,
     transfer::{Holds, Input, RequestId, Transfer},
 };
 use std::{
@@ -46,9 +48,12 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// How often a look is asked for anew because a file of it changed meanwhile.
 const CHANGES_MAX: u32 = 5;
+/// How often files of the cache may vanish under a fetch.
+const VANISHED_MAX: u32 = 3;
 /// How often the link may be lost without a byte of progress in between.
 const LOSSES_MAX: u32 = 5;
 /// How long a link on which every stream broke gets to break too.
@@ -60,19 +65,8 @@ const CHANGE_PAUSE: Duration = Duration::from_millis(1500);
 pub struct Waiter {
     pub out: Option<PathBuf>,
     pub answer: oneshot::Sender<Result<Fetched, Fault>>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Stage {
-    AwaitLink,
-    /// There is a link, and others go first.
-    AwaitTurn,
-    AwaitAppearance,
-    /// The appearance is being checked and compared with the store.
-    AwaitPlan,
-    Transferring,
-    /// The last files are made safe and the mod folder is written.
-    AwaitFolder,
+    /// Cancelled when the local client has left. `answer` does not tell: its other end is held by a task of actix's.
+    pub left: CancellationToken,
 }
 
 pub struct Fetch {
@@ -81,6 +75,13 @@ pub struct Fetch {
     waiters: Vec<Waiter>,
     began: Instant,
     stage: Stage,
+    /// Numbers the attempts, of all fetches: what comes of an older one is told by it. An attempt begins when the
+    /// appearance is asked for.
+    run: u64,
+    /// The stage and attempt at the last tick, and since when.
+    watched: (Stage, u64, Instant),
+    /// When the appearance is asked for, where that has to wait.
+    ask_at: Option<Instant>,
     /// Its turn has come; a link that is lost after that does not take it away.
     begun: bool,
     /// Nobody has needed it so far: it makes no room, asks nobody but its owner, and is not told of.
@@ -88,6 +89,8 @@ pub struct Fetch {
     /// Kept while a lost link is looked for.
     running: Option<Running>,
     changes: u32,
+    /// How often files of the cache vanished under it.
+    vanished: u32,
     /// What the owner said to publish while the look was on its way.
     announced: Option<BlobHash>,
     /// Links lost since something came.
@@ -117,6 +120,11 @@ struct Running {
 }
 
 impl Fetch {
+    /// Whether it is of this peer's look.
+    pub fn is_of(&self, peer: &PeerId) -> bool {
+        self.peer.as_ref() == Some(peer)
+    }
+
     pub fn answer(self, result: Result<Fetched, Fault>) {
         for waiter in self.waiters {
             // Who left does not want to know.
@@ -131,10 +139,14 @@ impl Fetch {
             waiters: Vec::new(),
             began: Instant::now(),
             stage: Stage::AwaitLink,
+            run: 0,
+            watched: (Stage::AwaitLink, 0, Instant::now()),
+            ask_at: None,
             begun: false,
             spare: false,
             running: None,
             changes: 0,
+            vanished: 0,
             announced: None,
             losses: 0,
             wire: 0,
@@ -257,16 +269,6 @@ impl Coordinator {
         }
     }
 
-    fn ask_appearance(&mut self, player: &PlayerName) {
-        let Some(fetch) = self.fetches.get_mut(player) else { return };
-        fetch.stage = Stage::AwaitAppearance;
-        if let Some(peer) = fetch.peer
-            && let Some(actor) = self.tell(&peer)
-        {
-            actor.do_send(peer::AskAppearance);
-        }
-    }
-
     pub(super) fn players_of(&self, peer: PeerId) -> Vec<PlayerName> {
         self.fetches
             .values()
@@ -277,6 +279,10 @@ impl Coordinator {
 
     /// A link to the peer is open: who waited for it goes on.
     pub(super) fn link_open(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        // Its links are being closed.
+        if self.is_banned(&peer) {
+            return;
+        }
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             match (&fetch.stage, &mut fetch.running) {
@@ -361,11 +367,13 @@ impl Coordinator {
     pub(super) fn appearance_came(
         &mut self,
         peer: PeerId,
+        run: u64,
         result: Result<(Vec<u8>, Grant), AppearancePullError>,
         ctx: &mut Context<Self>,
     ) {
         let waiting = self.players_of(peer).into_iter().find(|player| {
-            self.fetches.get(player).is_some_and(|fetch| matches!(fetch.stage, Stage::AwaitAppearance))
+            let asks = |fetch: &Fetch| fetch.stage == Stage::AwaitAppearance && fetch.run == run;
+            self.fetches.get(player).is_some_and(asks)
         });
         let Some(player) = waiting else { return };
         let (bytes, grant) = match result {
@@ -396,27 +404,30 @@ impl Coordinator {
                 return;
             }
         };
+        self.agenda(agenda::Input::Document { peer, bytes: bytes.len() as u64 });
         self.let_go_of_unseen();
+        // The document may have been the last that the budget paid for.
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
         fetch.stage = Stage::AwaitPlan;
         let room = if fetch.spare { plan::Room::Spare } else { plan::Room::Make };
         let (store, name) = (self.store().clone(), player.clone());
         let planning = blocking(move || plan::make(&store, &bytes, &peer, &name, room));
         ctx.spawn(planning.into_actor(self).map(move |plan, coordinator, ctx| {
-            coordinator.planned(&player, peer, plan, grant, ctx);
+            coordinator.planned(&player, (peer, run), plan, grant, ctx);
         }));
     }
 
     fn planned(
         &mut self,
         player: &PlayerName,
-        peer: PeerId,
+        (peer, run): (PeerId, u64),
         plan: Result<Plan, plan::PlanError>,
         grant: Grant,
         ctx: &mut Context<Self>,
     ) {
         // It was put off meanwhile, and may have begun anew since.
-        if self.fetches.get(player).is_none_or(|fetch| fetch.stage != Stage::AwaitPlan) {
+        let waits = |fetch: &Fetch| fetch.stage == Stage::AwaitPlan && fetch.run == run;
+        if !self.fetches.get(player).is_some_and(waits) {
             return;
         }
         let plan = match plan {
@@ -440,7 +451,7 @@ impl Coordinator {
                 return self.fail(player, Fault::new(FaultCode::PeerRefused, says));
             }
         };
-        let open = self.peers.get(&peer).is_some_and(|known| known.open);
+        let open = self.peers.get(&peer).is_some_and(|known| known.open) && !self.is_banned(&peer);
         let may_ask = self.may_ask();
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         // They changed while this look was on its way.
@@ -519,16 +530,11 @@ impl Coordinator {
     /// Tells progress, and gives up what nobody waits for.
     pub(super) fn tick(&mut self, _: &mut Context<Self>) {
         self.tick_cache();
-        let left: Vec<PlayerName> = (self.fetches.values())
-            .filter(|fetch| !fetch.waiters.is_empty())
-            .filter(|fetch| fetch.waiters.iter().all(|waiter| waiter.answer.is_closed()))
-            .map(|fetch| fetch.player.clone())
-            .collect();
-        for player in left {
-            self.abandoned(&player);
-        }
+        self.drop_who_left();
         self.tell_uploads();
         let now = Instant::now();
+        self.fail_overdue(now);
+        self.ask_who_waited(now);
         self.tick_agenda(now);
         for fetch in self.fetches.values_mut() {
             if let Some(running) = &mut fetch.running {
@@ -557,6 +563,7 @@ pub(super) fn store_fault(error: &StoreError) -> Fault {
         StoreError::TooLarge { .. } => {
             Fault::new(FaultCode::TooLarge, format!("{error}: raise cache_limit in the configuration"))
         }
+        StoreError::Away { .. } => Fault::new(FaultCode::CacheAway, error.to_string()),
         other => Fault::new(FaultCode::Io, other.to_string()),
     }
 }

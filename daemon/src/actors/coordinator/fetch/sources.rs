@@ -88,6 +88,9 @@ impl Coordinator {
         ctx: &mut Context<Self>,
     ) {
         let HoldingReply::Holds { bits, growing } = reply else { return };
+        if self.is_banned(&peer) {
+            return;
+        }
         let Some(known) = self.peers.get(&peer).filter(|known| known.open) else { return };
         let name = known.player.clone();
         for player in self.players_of(owner) {

@@ -1,6 +1,6 @@
 //! The running transfer of a fetch: the machine's outputs become commands to peers, the pumps' notes its inputs.
 
-use super::{CHANGE_PAUSE, CHANGES_MAX, Stage, misbehaved, store_fault};
+use super::{CHANGE_PAUSE, CHANGES_MAX, Fetch, Stage, misbehaved, store_fault};
 use crate::{
     actors::{coordinator::Coordinator, peer},
     pumps::pull::{Ask, Note, Target},
@@ -8,7 +8,7 @@ use crate::{
 use actix::{AsyncContext, Context, Handler, Message};
 use fyteclub_proto::{
     agenda,
-    id::{BlobHash, PeerId, PlayerName},
+    id::{PeerId, PlayerName},
     local::{Fault, FaultCode},
     peer::{CloseCode, Piece},
     transfer::{Failure, Input, Output, RequestId},
@@ -81,8 +81,8 @@ impl Coordinator {
         running.requests.insert(request, (source, number));
         let targets: Vec<Target> = pieces.iter().filter_map(|piece| running.plan.target(*piece)).collect();
         let (home, player) = (ctx.address().recipient::<Carried>(), player.clone());
-        let appearance = running.plan.appearance;
-        let notes = Arc::new(move |note| home.do_send(Carried { player: player.clone(), appearance, note }));
+        let run = fetch.run;
+        let notes = Arc::new(move |note| home.do_send(Carried { player: player.clone(), run, note }));
         if let Some(actor) = self.tell(&source) {
             let ask = Ask { request, targets, grant };
             actor.do_send(peer::Pull { request: number, ask, notes });
@@ -135,10 +135,11 @@ impl Coordinator {
             return self.fail(player, fault);
         }
         fetch.stage = Stage::AwaitAppearance;
-        let player = player.clone();
+        let (player, run) = (player.clone(), fetch.run);
         ctx.run_later(CHANGE_PAUSE, move |coordinator, _| {
-            let again = coordinator.fetches.get(&player).is_some_and(|fetch| fetch.running.is_none());
-            if again {
+            // Neither begun anew meanwhile, nor moved on.
+            let waits = |fetch: &Fetch| fetch.run == run && fetch.stage == Stage::AwaitAppearance;
+            if coordinator.fetches.get(&player).is_some_and(waits) {
                 coordinator.ask_appearance(&player);
             }
         });
@@ -150,7 +151,8 @@ impl Coordinator {
 #[rtype(result = "()")]
 pub struct Carried {
     player: PlayerName,
-    appearance: BlobHash,
+    /// Of the fetch: requests are numbered anew in each.
+    run: u64,
     note: Note,
 }
 
@@ -158,12 +160,9 @@ impl Handler<Carried> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, carried: Carried, ctx: &mut Self::Context) {
-        let Carried { player, appearance, note } = carried;
-        let Some(fetch) = self.fetches.get_mut(&player) else { return };
-        let Some(running) = fetch.running.as_mut().filter(|running| running.plan.appearance == appearance)
-        else {
-            return;
-        };
+        let Carried { player, run, note } = carried;
+        let Some(fetch) = self.fetches.get_mut(&player).filter(|fetch| fetch.run == run) else { return };
+        let Some(running) = fetch.running.as_mut() else { return };
         match note {
             Note::Progress { facts, wire } => {
                 fetch.wire += wire;
@@ -187,6 +186,16 @@ impl Handler<Carried> for Coordinator {
                 // Several requests meet the same full disk.
                 fetch.full += u32::from(fetch.held.is_none());
                 self.disk_is_full(ctx);
+            }
+            Note::Local(error) if error.is_lost() => {
+                let Some(peer) = fetch.peer else { return };
+                if let Some(running) = fetch.running.take() {
+                    for (peer, bytes) in running.transfer.brought() {
+                        *fetch.brought.entry(peer).or_default() += bytes;
+                    }
+                    self.stop(&running);
+                }
+                self.fetch_anew(&player, peer, ctx);
             }
             Note::Local(error) => self.fail(&player, store_fault(&error)),
         }

@@ -168,6 +168,9 @@ impl Copies<'_> {
                     remove(&to)?;
                     self.bad.push(*hash);
                 }
+                Err(StoreError::Missing { .. }) if !self.old.stands() => {
+                    return Err(StoreError::Away { dir: self.old.dir.clone() }.into());
+                }
                 // Evicted meanwhile, or somebody removed it.
                 Err(StoreError::Missing { .. }) => drop(self.gone.insert(*hash)),
                 Err(error) => return Err(error.into()),

@@ -16,7 +16,7 @@ use super::{
     name::Ext,
     os,
     partial::Partial,
-    place::{MARK, Place, Whereabouts, empty},
+    place::{MARK, Place, Whereabouts, empty, fresh_mark},
 };
 use crate::io::private;
 use fyteclub_proto::id::BlobHash;
@@ -102,6 +102,7 @@ impl Store {
             Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(MoveError::Busy),
         };
+        let old = inner.stand()?;
         let mut note = Whereabouts::read(&inner.dir)?;
         let target = inner.judge_target(target, &note)?;
         let home = target == canonical(&inner.dir);
@@ -109,7 +110,6 @@ impl Store {
             true => ".".to_owned(),
             false => target.to_str().ok_or_else(|| MoveError::NoPath { dir: target.clone() })?.to_owned(),
         };
-        let old = inner.here();
         let unwritable = |source| MoveError::NotWritable { dir: target.clone(), source };
         fs::create_dir_all(&target).map_err(unwritable)?;
         // Copies that could not be removed yet are not forgotten.
@@ -158,9 +158,8 @@ fn canonical(path: &Path) -> PathBuf {
 /// Marks the place, so that a disk that is not there is not taken for an empty cache.
 fn prepare(target: &Path, home: bool) -> io::Result<()> {
     if !home {
-        let text = "The cache of a FyteClub daemon. To have it elsewhere: fyteclubctl cache move DIR\n";
         // On the disk before a note says that anything is here.
-        private::write(&target.join(MARK), text.as_bytes())?;
+        private::write(&target.join(MARK), &fresh_mark()?)?;
     }
     for folder in ["blobs", "partial"] {
         fs::create_dir_all(target.join(folder))?;

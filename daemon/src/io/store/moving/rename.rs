@@ -49,6 +49,9 @@ impl Inner {
             let (from, to) = (old.blob_path(hash, *ext), new.blob_path(hash, *ext));
             let pinned = self.state().pinned(hash);
             match carry(&from, &to, pinned) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !old.stands() => {
+                    return Err(StoreError::Away { dir: old.dir.clone() });
+                }
                 // Somebody removed it; whoever asks for it will notice.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(StoreError::at(&to, error));

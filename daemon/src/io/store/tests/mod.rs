@@ -11,6 +11,7 @@ mod patrol;
 mod put;
 mod resume;
 mod timing;
+mod trust;
 
 use super::{ReadError, Store, StoreConfig, StoreError};
 use fyteclub_proto::{

@@ -128,7 +128,7 @@ proptest! {
             }
             model.check(&store)?;
         }
-        prop_assert_eq!(store.verify(|_, _, _| ControlFlow::Continue(())).bad, []);
+        prop_assert_eq!(store.verify(|_, _, _| ControlFlow::Continue(())).unwrap().bad, []);
     }
 }
 

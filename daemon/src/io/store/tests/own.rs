@@ -149,7 +149,7 @@ fn a_renamed_folder_is_indexed_again_and_one_of_two_files_is_enough() {
     assert!(!store.contains(&hash));
     store.index_source(&mods.path().join("moved")).unwrap();
     assert_eq!(read(&store, &hash).unwrap(), blob);
-    store.verify(|_, _, _| ControlFlow::Continue(()));
+    store.verify(|_, _, _| ControlFlow::Continue(())).unwrap();
     assert_eq!(store.stats().own_files, 1);
 }
 

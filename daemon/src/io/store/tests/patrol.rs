@@ -1,7 +1,7 @@
 //! The slow look into every file: it finds what is wrong, goes on after a restart, and rests.
 
 use super::*;
-use crate::io::store::Patrol;
+use crate::io::store::{Damage, Patrol};
 use std::time::{Duration, SystemTime};
 
 fn bend(path: &Path) {
@@ -15,14 +15,23 @@ fn bend(path: &Path) {
 
 /// Steps until the round is over; how many, and what was found.
 fn round(patrol: &mut Patrol, now: SystemTime) -> (usize, Vec<BlobHash>) {
-    let (mut steps, mut bad) = (0, Vec::new());
+    let (steps, Damage { mut wrong, missing }) = whole_round(patrol, now);
+    wrong.extend(missing);
+    wrong.sort();
+    (steps, wrong)
+}
+
+/// As [`round`], and apart what was wrong and what was not there.
+fn whole_round(patrol: &mut Patrol, now: SystemTime) -> (usize, Damage) {
+    let (mut steps, mut damage) = (0, Damage::default());
     while patrol.is_due(now) {
-        bad.extend(patrol.step(CHUNK_SIZE as u64));
+        let Damage { wrong, missing } = patrol.step(CHUNK_SIZE as u64);
+        damage.wrong.extend(wrong);
+        damage.missing.extend(missing);
         steps += 1;
         assert!(steps < 1000);
     }
-    bad.sort();
-    (steps, bad)
+    (steps, damage)
 }
 
 #[test]
@@ -32,17 +41,19 @@ fn every_wrong_file_is_found_once_in_a_round() {
     let blobs: Vec<_> = (0..20).map(|n| bytes(n, if n % 5 == 0 { 3 * CHUNK_SIZE } else { 1000 })).collect();
     let hashes: Vec<_> = blobs.iter().map(|blob| receive(&store, blob).unwrap()).collect();
     let _pin = store.pin(hashes.iter().copied());
-    let mut wrong = vec![hashes[0], hashes[7], hashes[11]];
+    let (mut wrong, gone) = (vec![hashes[0], hashes[7]], hashes[11]);
     bend(&store.path(&wrong[0]).unwrap());
     bend(&store.path(&wrong[1]).unwrap());
-    fs::remove_file(store.path(&wrong[2]).unwrap()).unwrap();
+    fs::remove_file(store.path(&gone).unwrap()).unwrap();
     wrong.sort();
     let now = SystemTime::now();
     let mut patrol = Patrol::new(store.clone());
-    let (steps, bad) = round(&mut patrol, now);
-    assert_eq!(bad, wrong);
+    let (steps, mut damage) = whole_round(&mut patrol, now);
+    damage.wrong.sort();
+    assert_eq!(damage.missing, [gone], "what was not there was not read");
+    assert_eq!(damage.wrong, wrong);
     assert!(steps >= 4 * 3, "a little at a time: {steps}");
-    assert!(wrong.iter().all(|hash| !store.contains(hash)));
+    assert!(wrong.iter().all(|hash| !store.contains(hash)) && !store.contains(&gone));
     assert_eq!(store.stats().files, 17);
     assert_blobs_right(dir.path());
     // Then it rests for a week, also in its next life.
@@ -62,7 +73,7 @@ fn a_later_life_goes_on_where_this_one_was() {
     let mut patrol = Patrol::new(store.clone());
     assert!(patrol.is_due(now));
     for _ in 0..8 {
-        assert_eq!(patrol.step(CHUNK_SIZE as u64), []);
+        assert_eq!(patrol.step(CHUNK_SIZE as u64), Damage::default());
     }
     patrol.save();
     // The first was read, the last was not.
@@ -91,7 +102,7 @@ fn what_changes_while_it_is_read_is_not_judged() {
     let hash = receive(&store, &blob).unwrap();
     let mut patrol = Patrol::new(store.clone());
     assert!(patrol.is_due(SystemTime::now()));
-    assert_eq!(patrol.step(1), []);
+    assert_eq!(patrol.step(1), Damage::default());
     store.reserve(8 * CHUNK_SIZE as u64).unwrap();
     assert!(!store.contains(&hash));
     receive(&store, &blob).unwrap();

@@ -1,0 +1,238 @@
+//! The coordinator alone, with facts of peers that nobody is behind: what it tells clients, and in which order.
+
+use super::{requests::AskFetch, *};
+use crate::{
+    io::{
+        keeper::Keeper,
+        published::PublishedFile,
+        quic::{QuicEndpoint, Tuning, tls::Certificate},
+        store::StoreConfig,
+    },
+    ledger::Accounts,
+    lending::Lending,
+    pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
+    whereabouts::Whereabouts,
+};
+use fyteclub_proto::{
+    local::{
+        Numbered,
+        reply::Fetched,
+        request::{AddContact, Who},
+    },
+    pace::Limits,
+    peer::Greeting,
+};
+use requests::{ForgetContact, Wish, WishContact};
+use std::future::Future;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A coordinator with one contact, whose key is known and whom no phone book can find.
+struct Desk {
+    coordinator: Addr<Coordinator>,
+    events: tokio::sync::broadcast::Receiver<Arc<Numbered>>,
+    peer: PeerId,
+    player: PlayerName,
+    _folder: TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        // A second installation changes nothing.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let identity = Arc::new(Identity::load_or_create(&path("identity.key")).expect("an identity"));
+        let (store, _) = Store::open(folder.path(), StoreConfig { cache_limit: u64::MAX, min_free: None })
+            .expect("a store");
+        let certificate = Certificate::new(identity.key()).expect("a certificate");
+        let secret = identity.derived_secret("stateless reset");
+        let endpoint =
+            QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::default())
+                .expect("a socket");
+        let keeper = Keeper::default();
+        let (offer, current_offer) = watch::channel(None);
+        let bus = Bus::default();
+        let around = Surroundings {
+            here: identity.peer_id(),
+            player: Some("Here I@Am".parse().expect("a name")),
+            instance: 1,
+            endpoint,
+            store: store.clone(),
+            offer: current_offer,
+            identity: identity.clone(),
+            lending: Lending::default(),
+            accounts: Accounts::default(),
+            compression: Compression::default(),
+            pacer: Pacer::start(Limits::default()),
+        };
+        let coordinator = Coordinator::new(Birth {
+            identity,
+            around,
+            offer,
+            contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
+            contact_requests: Policy::Ask,
+            phonebooks: Vec::new(),
+            listing: Listing::Listed,
+            whereabouts: Whereabouts::default(),
+            published: PublishedFile::load(&path("published.bin"), keeper.clone()),
+            limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
+            prefetch_budget: 0,
+            bus: bus.clone(),
+            cache: ModCache::new(store).start(),
+            upnp: Upnp.start(),
+            shutdown: CancellationToken::new(),
+        });
+        let events = bus.listen();
+        let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
+        let desk = Self {
+            coordinator: coordinator.start(),
+            events,
+            peer: PeerId::from_bytes(peer),
+            player: "Alice Ashe@Gilgamesh".parse().expect("a name"),
+            _folder: folder,
+        };
+        desk.befriend().await;
+        // The peer's actor is born only when it is of interest.
+        desk.coordinator.do_send(Touch(desk.peer));
+        desk
+    }
+
+    async fn befriend(&self) {
+        let add = AddContact { player: self.player.clone(), peer_id: Some(self.peer) };
+        let added = self.coordinator.send(WishContact(Wish::Add(add))).await.expect("it lives");
+        added.expect("a contact");
+    }
+
+    fn fact(&self, fact: PeerFact) {
+        self.coordinator.do_send(fact);
+    }
+
+    fn opened(&self, published: Option<BlobHash>) {
+        let greeting =
+            Greeting { agent: String::new(), player: None, capabilities: 0, published, instance: 1 };
+        let addr = ([127, 0, 0, 1], 9).into();
+        self.fact(PeerFact::Opened { peer: self.peer, addr, path: PathKind::Loopback, greeting });
+    }
+
+    fn lost(&self) {
+        self.fact(PeerFact::Lost { peer: self.peer, cause: "it broke".into() });
+    }
+
+    fn fetch(&self) -> impl Future<Output = Result<Fetched, Fault>> + 'static {
+        let ask = AskFetch { player: self.player.clone(), out: None, left: CancellationToken::new() };
+        let asked = self.coordinator.send(ask);
+        async move { asked.await.expect("it lives") }
+    }
+
+    /// What was told of the peer since the last call, in words.
+    async fn told(&mut self) -> Vec<String> {
+        // The answer comes after everything that was said to the coordinator before.
+        self.coordinator.send(requests::AskContacts).await.expect("it lives").expect("a list");
+        let events = std::iter::from_fn(|| self.events.try_recv().ok());
+        let word = |told: Arc<Numbered>| match &told.event {
+            Event::PeerConnected { .. } => Some("connected".to_owned()),
+            Event::PeerDisconnected { .. } => Some("disconnected".to_owned()),
+            Event::PeerLook { appearance, .. } => Some(format!("{appearance:?}")),
+            _ => None,
+        };
+        events.filter_map(word).collect()
+    }
+}
+
+/// Has the peer's actor born.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Touch(PeerId);
+
+impl Handler<Touch> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, touch: Touch, _: &mut Self::Context) {
+        self.peer(touch.0);
+    }
+}
+
+/// Bans the peer as a pump's finding does.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Ban(PeerId);
+
+impl Handler<Ban> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, ban: Ban, _: &mut Self::Context) {
+        self.ban(ban.0, CloseCode::Malformed);
+    }
+}
+
+#[actix::test]
+async fn connected_comes_before_disconnected() {
+    let mut desk = Desk::new().await;
+    // A link that dies at once: both facts wait in the mailbox together.
+    desk.opened(None);
+    desk.lost();
+    assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
+}
+
+#[actix::test]
+async fn newer_look_comes_after_older() {
+    let mut desk = Desk::new().await;
+    let [older, newer] = [b"older", b"newer"].map(|look| Some(BlobHash::of(look)));
+    desk.opened(older);
+    desk.fact(PeerFact::Look { peer: desk.peer, look: newer });
+    let looks = [older, newer].map(|look| format!("{look:?}"));
+    assert_eq!(desk.told().await, ["connected", looks[0].as_str(), looks[1].as_str()]);
+}
+
+#[actix::test]
+async fn wish_to_retiring_peer_is_kept() {
+    let desk = Desk::new().await;
+    // All three in one breath: the actor is told to retire, and the fetch wants it before it is gone.
+    let who = Who { player: Some(desk.player.clone()), peer_id: None };
+    let removed = desk.coordinator.send(ForgetContact(Wish::Remove(who)));
+    let add = AddContact { player: desk.player.clone(), peer_id: Some(desk.peer) };
+    let added = desk.coordinator.send(WishContact(Wish::Add(add)));
+    let fetched = desk.fetch();
+    removed.await.expect("it lives").expect("removed");
+    added.await.expect("it lives").expect("added");
+    // Without a phone book nobody can be found, and that is said. A wish that nobody read says nothing, for ever.
+    let fault =
+        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nobody is there");
+    assert_ne!(fault.code, FaultCode::Internal, "{fault}");
+}
+
+#[actix::test]
+async fn answer_to_an_older_ask_is_dropped() {
+    let desk = Desk::new().await;
+    desk.opened(Some(BlobHash::of(b"look")));
+    let mut fetched = Box::pin(desk.fetch());
+    let answer =
+        |run| PeerFact::Appearance { peer: desk.peer, run, result: Err(AppearancePullError::Nothing) };
+    // What was asked before this fetch began comes late. Attempts are numbered from 1.
+    desk.fact(answer(0));
+    let soon = tokio::time::timeout(Duration::from_millis(100), fetched.as_mut()).await;
+    assert!(soon.is_err(), "{soon:?}");
+    desk.fact(answer(1));
+    let fault =
+        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nothing is shown");
+    assert_eq!(fault.code, FaultCode::PeerRefused, "{fault}");
+}
+
+#[actix::test]
+async fn banned_peer_is_not_dialled_or_told_of() {
+    let mut desk = Desk::new().await;
+    desk.opened(None);
+    desk.coordinator.do_send(Ban(desk.peer));
+    desk.lost();
+    assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
+    let fault =
+        tokio::time::timeout(PATIENCE, desk.fetch()).await.expect("an answer").expect_err("it is banned");
+    assert!(fault.message.contains(BANNED), "{fault}");
+    // A link that was being dialled when it was banned.
+    desk.opened(None);
+    desk.lost();
+    assert_eq!(desk.told().await, [""; 0]);
+}

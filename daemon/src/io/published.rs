@@ -1,0 +1,93 @@
+//! The file in which the published look survives a restart. What is in it the coordinator knows.
+
+use super::keeper::{Keeper, Keeping};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// How often a look that the daemon did not survive is read again. A published look is read at every start: one that ends
+/// the daemon would end it for ever.
+const READINGS_MAX: u32 = 3;
+
+pub struct PublishedFile {
+    path: PathBuf,
+    /// Readings that began and did not end, also in earlier lives.
+    readings: u32,
+    keeper: Keeper,
+    found: Option<Vec<u8>>,
+}
+
+impl PublishedFile {
+    /// Reads what an earlier life left. A file that cannot be read is said in the log, and is as good as none: the look
+    /// can be published again.
+    pub fn load(path: &Path, keeper: Keeper) -> Self {
+        let found = match fs::read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!("{} cannot be read: {error}", path.display());
+                None
+            }
+        };
+        // A damaged count is as good as none.
+        let readings = fs::read_to_string(readings_file(path)).ok().and_then(|text| text.trim().parse().ok());
+        Self { path: path.to_owned(), readings: readings.unwrap_or(0), keeper, found }
+    }
+
+    /// What was there at the start; once.
+    pub fn take_found(&mut self) -> Option<Vec<u8>> {
+        self.found.take()
+    }
+
+    pub fn write(&self, content: Vec<u8>) -> Keeping {
+        self.keeper.write(&self.path, content)
+    }
+
+    pub fn remove(&self) -> Keeping {
+        self.keeper.remove(&self.path)
+    }
+
+    /// Counts a reading of the published mod, which is to begin when the count is kept; `None` when the daemon ended
+    /// during the last ones.
+    pub fn begin_reading(&mut self) -> Option<Keeping> {
+        if self.readings >= READINGS_MAX {
+            return None;
+        }
+        self.readings += 1;
+        Some(self.keeper.write(&readings_file(&self.path), self.readings.to_string().into_bytes()))
+    }
+
+    /// A reading ended, well or not: the daemon is alive.
+    pub fn end_reading(&mut self) {
+        if std::mem::take(&mut self.readings) > 0 {
+            drop(self.keeper.remove(&readings_file(&self.path)));
+        }
+    }
+}
+
+fn readings_file(published: &Path) -> PathBuf {
+    published.with_extension("tries")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn unended_readings_run_out_over_restarts() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("published.bin");
+        let restart = || PublishedFile::load(&path, Keeper::default());
+        for _ in 0..READINGS_MAX {
+            restart().begin_reading().expect("another try").await.expect("counted");
+        }
+        let mut file = restart();
+        assert!(file.begin_reading().is_none(), "the daemon ended each time");
+        file.end_reading();
+        let counted = file.begin_reading().expect("as good as new");
+        counted.await.expect("counted");
+        fs::write(readings_file(&path), "no number").expect("written");
+        assert!(restart().begin_reading().is_some(), "a damaged count is none");
+    }
+}

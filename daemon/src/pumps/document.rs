@@ -1,0 +1,110 @@
+//! A signed look on its way, both ends: at the pace that the limits leave, and not for ever.
+//!
+//! A document is sealed whole, so both ends hold it whole. Here is only how its bytes are carried.
+
+use super::pace::Pacer;
+use crate::io::quic::{Link, stream::StreamError};
+use bytes::Bytes;
+use fyteclub_proto::{
+    limit::{DOCUMENT_RATE_MIN, DOCUMENT_STALL},
+    pace::Direction,
+};
+use quinn::{RecvStream, SendStream};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+/// So much is carried between two looks at the clock and at the limits.
+const STEP: usize = 64 * 1024;
+
+/// How long the other end may still stall: [`DOCUMENT_STALL`] at first and at the most, less what it has stalled, more
+/// for what it has moved. What our own limits hold back is not counted.
+pub(super) struct Patience(Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(DOCUMENT_STALL)
+    }
+}
+
+impl Patience {
+    /// # Errors
+    /// `Short` when patience ends before `work` does.
+    pub async fn within<T, E: From<StreamError>>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = Instant::now();
+        let result = tokio::time::timeout(self.0, work).await;
+        self.0 = self.0.saturating_sub(began.elapsed());
+        result.unwrap_or_else(|_| Err(StreamError::Short.into()))
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        let earned = Duration::from_secs_f64(bytes as f64 / DOCUMENT_RATE_MIN as f64);
+        self.0 = (self.0 + earned).min(DOCUMENT_STALL);
+    }
+}
+
+/// Writes it, and waits until the other end has all of it: until then quinn holds it.
+///
+/// # Errors
+/// The stream or link broke, or the other end does not read.
+pub(super) async fn send(
+    link: &Link,
+    pacer: &Pacer,
+    stream: &mut SendStream,
+    mut bytes: Bytes,
+) -> Result<(), StreamError> {
+    let mut patience = Patience::default();
+    while !bytes.is_empty() {
+        let step = bytes.len().min(STEP);
+        let turn = tokio::select! {
+            turn = pacer.wait(link, Direction::Up, step) => turn,
+            // Who waits for a link that is gone takes the others' turn.
+            error = link.closed() => return Err(error.into()),
+        };
+        let step = bytes.split_to(turn.clamp(1, step));
+        let len = step.len();
+        patience.within(async { Ok::<_, StreamError>(stream.write_chunk(step).await?) }).await?;
+        patience.moved(len);
+    }
+    stream.finish().ok();
+    patience
+        .within(async {
+            // An error: the other end wants no more of it, or the link is gone. Either way nothing is held.
+            stream.stopped().await.ok();
+            Ok(())
+        })
+        .await
+}
+
+/// Reads exactly `len` bytes. At most twice of what has come is ever allocated.
+///
+/// # Errors
+/// The stream ended, broke, or stalled for too long.
+pub(super) async fn receive(
+    link: &Link,
+    pacer: &Pacer,
+    mut patience: Patience,
+    stream: &mut RecvStream,
+    len: usize,
+) -> Result<Vec<u8>, StreamError> {
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        let start = bytes.len();
+        let turn = pacer.wait(link, Direction::Down, (len - start).min(STEP)).await;
+        let turn = turn.clamp(1, (len - start).min(STEP));
+        bytes.resize(start + turn, 0);
+        let mut came = 0;
+        while came < turn {
+            let rest = bytes.get_mut(start + came..).unwrap_or_default();
+            let read = patience.within(async { Ok::<_, StreamError>(stream.read(rest).await?) }).await?;
+            let read = read.ok_or(StreamError::Short)?;
+            patience.moved(read);
+            came += read;
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,410 @@
+//! Every machine has a deadline in every state in which it waits. Each is walked at random under virtual time, and after
+//! each step it must either name a deadline or say why nothing is waited for (its `idle`). The reasons are listed here,
+//! and each must have been met: the walk has been there.
+
+use crate::{
+    agenda::{self, Agenda},
+    bytes::Bytes,
+    contact::{self, Contacts, Here, Policy, Saved},
+    id::{BlobHash, PeerId},
+    introduction::{self, Introductions},
+    letter::Attempt,
+    link_choice::{self, LinkChoice},
+    live::{self, Live, Lost},
+    local::request::Who,
+    pace::{self, Direction, Limits, Pace},
+    peer::{CloseCode, Control, Greeting, Hello, HelloAck},
+    phonebook::live::{Hear, Welcome},
+    presence::{self, Presence},
+    reach::{self, Reach},
+    seal::End,
+    session::{self, Session},
+    stage::{Patience, Stage},
+    transfer::{self, Holds, Transfer, Wanted},
+    vigil::{self, Vigil},
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+const WALKS: u64 = 60;
+const STEPS: u32 = 250;
+
+/// Small numbers that look random, the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+
+    fn size(&mut self, most: usize) -> usize {
+        usize::try_from(self.below(most as u64)).unwrap()
+    }
+
+    /// A moment, or a while, or so long that everything is due.
+    fn pause(&mut self) -> Duration {
+        Duration::from_millis([0, 100, 1_000, 10_000, 200_000][self.size(5)])
+    }
+
+    fn peer(&mut self) -> PeerId {
+        PeerId::from_bytes([u8::try_from(self.below(4)).unwrap() + 1; 32])
+    }
+
+    fn look(&mut self) -> Option<BlobHash> {
+        let look = self.below(4);
+        (look > 0).then(|| BlobHash::of(&look.to_le_bytes()))
+    }
+}
+
+/// Walks machines of one kind. `step` does something to one, and says whether it has a deadline and why it is idle.
+fn walk<M>(
+    name: &str,
+    idle: &[&'static str],
+    new: impl Fn(&mut Dice, Instant) -> M,
+    mut step: impl FnMut(&mut M, &mut Dice, Instant) -> (bool, Option<&'static str>),
+) {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+    let start = Instant::now();
+    let (mut met, mut waited) = (BTreeSet::new(), false);
+    for seed in 0..WALKS {
+        let (mut dice, mut now) = (Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), start);
+        let mut machine = new(&mut dice, now);
+        for steps in 0..STEPS {
+            now += dice.pause();
+            match step(&mut machine, &mut dice, now) {
+                (_, Some(reason)) => drop(met.insert(reason)),
+                (true, None) => waited = true,
+                (false, None) => panic!("{name}: waits without a deadline, seed {seed}, step {steps}"),
+            }
+        }
+    }
+    assert!(waited, "{name} never waited");
+    assert_eq!(met, idle.iter().copied().collect(), "{name}");
+}
+
+fn greeting(published: Option<BlobHash>) -> Greeting {
+    Greeting { agent: String::new(), player: None, capabilities: 0, published, instance: 1 }
+}
+
+#[test]
+fn session_waits_with_a_deadline() {
+    let idle = ["open: QUIC's idle timeout ends a dead link", "closed"];
+    let new = |dice: &mut Dice, now| {
+        let end = if dice.below(2) == 0 { End::Dialer } else { End::Acceptor };
+        Session::new(end, greeting(None), now)
+    };
+    walk("session", &idle, new, |session, dice, now| {
+        use session::Input;
+        let look = dice.look();
+        let input = match dice.below(12) {
+            0 => Input::Heard(Control::Hello(Hello { versions: vec![1], greeting: greeting(look) })),
+            1 | 2 => Input::Heard(Control::HelloAck(HelloAck { version: 1, greeting: greeting(look) })),
+            3 => Input::Admit,
+            4 if dice.below(9) == 0 => Input::Close(CloseCode::Done),
+            5 => Input::Publish(look),
+            6..=8 if session.is_open() => Input::Heard(Control::Published(look)),
+            _ => Input::Time,
+        };
+        session.handle(now, input);
+        (session.deadline().is_some(), session.idle())
+    });
+}
+
+#[test]
+fn reach_waits_with_a_deadline() {
+    let idle = [
+        "idle: nobody needs the peer, or it was given up",
+        "linked: the vigil watches the link while something is asked",
+    ];
+    walk(
+        "reach",
+        &idle,
+        |_, _| Reach::default(),
+        |reach, dice, now| {
+            use reach::Input;
+            let input = match dice.below(8) {
+                0 | 1 => Input::Want,
+                2 => Input::Opened,
+                3 => Input::Greeting,
+                4 => Input::Lost { cause: String::new(), again: dice.below(4) > 0 },
+                5 => Input::Doubt,
+                6 if dice.below(4) == 0 => Input::Leave,
+                _ => Input::Time,
+            };
+            reach.handle(now, 0.5, input);
+            (reach.deadline().is_some(), reach.idle())
+        },
+    );
+}
+
+#[test]
+fn vigil_waits_with_a_deadline() {
+    let idle = ["nothing is asked", "the link was given up"];
+    walk(
+        "vigil",
+        &idle,
+        |_, now| Vigil::new(now),
+        |vigil, dice, now| {
+            let heard = vigil::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
+            vigil.handle(now, if dice.below(9) == 0 { vigil::Input::Fresh } else { heard });
+            (vigil.deadline().is_some(), vigil.idle())
+        },
+    );
+}
+
+#[test]
+fn link_choice_waits_with_a_deadline() {
+    let [here, there] = [1, 2].map(|key| PeerId::from_bytes([key; 32]));
+    walk(
+        "link_choice",
+        &["no link is to go"],
+        |_, _| LinkChoice::new(here, there),
+        |choice, dice, now| {
+            use link_choice::Input;
+            let link = dice.size(8);
+            let dialer = if dice.below(2) == 0 { here } else { there };
+            choice.handle(
+                now,
+                match dice.below(5) {
+                    0 => Input::Opened { link, dialer, instance: dice.below(3) / 2 },
+                    1 => Input::Busy { link },
+                    2 => Input::Gone { link },
+                    _ => Input::Time,
+                },
+            );
+            (choice.deadline().is_some(), choice.idle())
+        },
+    );
+}
+
+#[test]
+fn presence_waits_with_a_deadline() {
+    let idle = ["no phone book: nothing is registered"];
+    let new = |dice: &mut Dice, now| Presence::new(dice.size(3), presence::HEARTBEAT, now);
+    walk("presence", &idle, new, |presence, dice, now| {
+        use presence::Input;
+        let book = dice.size(2);
+        presence.handle(
+            now,
+            0.5,
+            match dice.below(8) {
+                0 => Input::Registered { book },
+                1 => Input::Failed { book },
+                2 => Input::Up { book },
+                3 => Input::Down { book },
+                _ => Input::Time,
+            },
+        );
+        (presence.deadline().is_some(), presence.idle())
+    });
+}
+
+#[test]
+fn introductions_wait_with_a_deadline() {
+    walk(
+        "introductions",
+        &["nobody is called"],
+        |_, _| Introductions::default(),
+        |calls, dice, now| {
+            use introduction::Input;
+            let (peer, book) = (dice.peer(), dice.size(3));
+            let attempt: Attempt = Bytes([u8::try_from(dice.below(4)).unwrap(); 16]);
+            calls.handle(
+                now,
+                match dice.below(8) {
+                    0 => Input::Call { peer, attempt, books: (0..dice.size(4)).collect() },
+                    1 => Input::Accepted { peer, attempt },
+                    2 => Input::Go { peer, attempt, delay: dice.pause() },
+                    3 => Input::Unavailable { book, attempt },
+                    4 => Input::Down { book },
+                    _ => Input::Time,
+                },
+            );
+            (calls.deadline().is_some(), calls.idle())
+        },
+    );
+}
+
+#[test]
+fn live_waits_with_a_deadline() {
+    walk(
+        "live",
+        &[],
+        |_, now| Live::new(live::RETURN_SPREAD, now),
+        |live, dice, now| {
+            use live::Input;
+            let lost = [Lost::Unreachable, Lost::NoUpgrade, Lost::Unsupported, Lost::Broken];
+            live.handle(
+                now,
+                0.5,
+                match dice.below(8) {
+                    0 => Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([0; 32]), time: 0 }),
+                    1 => Input::Heard(Hear::Welcome(Welcome { period: dice.below(60), ..welcome() })),
+                    2 => Input::Heard(Hear::Restarting { after_ms: dice.below(9_000) }),
+                    3 => Input::Said,
+                    4 => Input::Lost(lost[dice.size(4)].clone()),
+                    _ => Input::Time,
+                },
+            );
+            (live.deadline().is_some(), live.idle())
+        },
+    );
+}
+
+#[test]
+fn pace_waits_with_a_deadline() {
+    let limited = || Limits {
+        upload: (64 << 10).try_into().ok(),
+        peer_download: (16 << 10).try_into().ok(),
+        ..Limits::default()
+    };
+    walk(
+        "pace",
+        &["nobody asks"],
+        |_, now| Pace::new(limited(), now),
+        |pace, dice, now| {
+            use pace::Input;
+            let direction = if dice.below(2) == 0 { Direction::Up } else { Direction::Down };
+            let (ticket, peer) = (dice.below(1 << 30), dice.peer());
+            pace.handle(
+                now,
+                match dice.below(8) {
+                    0..=2 => Input::Ask { ticket, peer, direction, bytes: dice.below(1 << 20) },
+                    3 => Input::Withdraw(dice.below(9)),
+                    4 => Input::Limits(if dice.below(3) == 0 { Limits::default() } else { limited() }),
+                    _ => Input::Time,
+                },
+            );
+            (pace.deadline().is_some(), pace.idle())
+        },
+    );
+}
+
+#[test]
+fn agenda_waits_with_a_deadline() {
+    let idle = ["nothing flows", "what flows has stalled, and its fetch has deadlines"];
+    walk(
+        "agenda",
+        &idle,
+        |_, now| Agenda::new(1 << 20, now),
+        |agenda, dice, now| {
+            use agenda::{End, Input};
+            let (peer, look) = (dice.peer(), dice.look());
+            let ends = [End::Here(BlobHash::of(b"x")), End::Declined, End::Failed, End::Later(dice.pause())];
+            agenda.handle(
+                now,
+                match dice.below(14) {
+                    0 => Input::Asked(peer),
+                    1 => Input::Unasked(peer),
+                    2 => Input::Nearby(
+                        (0..dice.below(3)).map(|_| (dice.peer(), 1.0.try_into().unwrap())).collect(),
+                    ),
+                    3 | 4 => Input::Linked { peer, offers: look },
+                    5 => Input::Offers { peer, look },
+                    6 => Input::Parted(peer),
+                    7 => Input::Unreachable(peer),
+                    8 => Input::Planned { peer, bytes: dice.below(1 << 20) },
+                    9 => Input::Moved { peer, bytes: dice.below(1 << 16) },
+                    10 => Input::Ended { peer, end: ends[dice.size(4)] },
+                    11 => Input::Document { peer, bytes: dice.below(1 << 16) },
+                    _ => Input::Time,
+                },
+            );
+            (agenda.deadline().is_some(), agenda.idle())
+        },
+    );
+}
+
+#[test]
+fn contacts_wait_with_a_deadline() {
+    let names = ["Ann A@W", "Bob B@W", "Cid C@W"].map(|name| name.parse().unwrap());
+    let here = || Here { key: PeerId::from_bytes([9; 32]), player: "Own O@W".parse().ok() };
+    let idle = ["nobody is to be told anything again: wishes beyond their time stay wishes"];
+    let mut at = 1_000_000_000_000_u64;
+    let new = |_: &mut Dice, _| Contacts::new(here(), Policy::Ask, Saved::default(), 1_000_000_000_000);
+    walk("contacts", &idle, new, |contacts, dice, _| {
+        use contact::Input;
+        let (key, nonce) = (dice.peer(), Bytes([0; 16]));
+        at += [0, 1_000, 300_000, 40 * 24 * 3_600_000][dice.size(4)];
+        let player = &names[dice.size(3)];
+        let who = Who { player: None, peer_id: Some(key) };
+        // Refusals are as good as anything.
+        match dice.below(7) {
+            0 => drop(contacts.add(player, Some(key), nonce, at)),
+            1 => drop(contacts.add(player, None, nonce, at)),
+            2 => drop(contacts.remove(&who)),
+            3 => drop(contacts.block(&who, at)),
+            4 => contacts.handle(at, Input::Linked(key)),
+            5 => contacts.handle(at, Input::Connected),
+            _ => contacts.handle(at, Input::Time),
+        }
+        (contacts.deadline().is_some(), contacts.idle(at))
+    });
+}
+
+#[test]
+fn transfer_waits_with_a_deadline() {
+    let idle = [
+        "over",
+        "held: whoever runs it ends that, or the transfer",
+        "starved: whoever runs it finds a source, or gives up",
+    ];
+    const SIZES: [u64; 6] = [100, 5_000_000, 300_000, 7, 0, 2_000_000];
+    let hashes: Vec<BlobHash> = (0..6_u8).map(|n| BlobHash::of(&[n])).collect();
+    let new = |_: &mut Dice, _| {
+        let wanted = hashes.iter().zip(SIZES);
+        let wanted = wanted.map(|(hash, size)| Wanted {
+            hash: *hash,
+            size,
+            tree: crate::chunk_tree::chunk_count(size) == 1,
+            missing: std::iter::once(0..crate::chunk_tree::chunk_count(size)).collect(),
+        });
+        Transfer::new(wanted.collect())
+    };
+    walk("transfer", &idle, new, |transfer, dice, now| {
+        use transfer::{End, Input};
+        let (peer, request) = (dice.peer(), dice.below(12));
+        let blob = dice.size(6);
+        let (hash, last) = (hashes[blob], crate::chunk_tree::chunk_count(SIZES[blob]));
+        let blobs = hashes.iter().copied().filter(|_| dice.below(2) == 0).collect();
+        let ends = [End::Complete, End::Busy, End::Broken, End::Refused, End::Unkept, End::Wrong(hash)];
+        transfer.handle(
+            now,
+            match dice.below(16) {
+                0 => Input::Joined(peer, Holds::All),
+                1..=3 => Input::Joined(peer, Holds::These { blobs, growing: dice.below(2) == 0 }),
+                4 => Input::Left(peer),
+                5 => Input::Heard { request },
+                6 => Input::Tree { request, hash },
+                7 => Input::Verified { request, hash, chunks: 0..last },
+                8 => Input::Lacking { request, hash, changed: dice.below(2) == 0 },
+                9 => Input::Ended { request, end: ends[dice.size(6)] },
+                10 => Input::Hold(dice.below(4) == 0),
+                _ => Input::Time,
+            },
+        );
+        (transfer.deadline().is_some(), transfer.idle())
+    });
+}
+
+#[test]
+fn fetch_stages_have_a_time_or_another_end() {
+    for stage in Stage::ALL {
+        match stage.patience() {
+            Patience::Fails(after) => {
+                assert!(stage.is_overdue(after) && !stage.is_overdue(after - Duration::from_millis(1)));
+            }
+            Patience::Other(why) => assert!(!why.is_empty() && !stage.is_overdue(Duration::MAX), "{stage:?}"),
+        }
+    }
+    // What waits for another machine fails first, with a better reason.
+    let tries = reach::WORD_TIME * reach::TRIES + Duration::from_secs(10);
+    assert!(!Stage::AwaitLink.is_overdue(tries), "{tries:?}");
+}
+
+fn welcome() -> Welcome {
+    Welcome { version: 1, address: std::net::IpAddr::from([127, 0, 0, 1]), life: 60, period: 20 }
+}

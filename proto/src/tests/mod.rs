@@ -1,0 +1,3 @@
+//! What holds for all machines together.
+
+mod deadlines;

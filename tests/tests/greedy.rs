@@ -1,0 +1,216 @@
+//! A contact who costs as much as the protocol lets it: answers that it does not read, ever new looks, links without a
+//! greeting. What it may cost is in the ledger, and shows from outside.
+
+use fyteclub_client::{BlobHash, FaultCode, LocalObject, NearPlayer, ObjectKind, Publish, SetNearby};
+use fyteclub_proto::{
+    limit::APPEARANCE_BYTES_MAX,
+    peer::{Control, Request},
+};
+use fyteclub_tests::{
+    Resident, Town, eventually, fault,
+    hostile::{Hostile, Line, hear, look, say, shout},
+    within,
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+const MIB: u64 = 1 << 20;
+/// Requests on one link that are not read: one fewer than it may have streams.
+const UNREAD: usize = 15;
+
+async fn dial(hostile: &Hostile, resident: &Resident) -> Line {
+    let status = resident.client().status().await.expect("a status");
+    let addr: SocketAddr = status.listen.parse().expect("an address");
+    hostile.dial(addr, status.peer_id).await
+}
+
+/// A look whose signed document is of nearly seven MiB, and has no file.
+fn long_look() -> Publish {
+    let text = |n: u8| Some(char::from(b'a' + n).to_string().repeat(MIB as usize - 1024));
+    let object = |(n, kind)| LocalObject {
+        kind,
+        files: vec![],
+        swaps: vec![],
+        glamourer: text(n),
+        customize_plus: text(n + 10),
+    };
+    let kinds = [ObjectKind::Player, ObjectKind::Pet, ObjectKind::Companion];
+    Publish { objects: (0..).zip(kinds).map(object).collect(), ..Publish::default() }
+}
+
+#[tokio::test]
+async fn unread_documents_hold_little_memory() {
+    let town = Town::new().await;
+    let mut alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let greedy = Hostile::new("Gree Dy@Nowhere", 201);
+    alice.takes_for_a_friend(&greedy).await;
+    alice.client().publish(long_look()).await.expect("published");
+    // Once in full, so that what one costs is no growth.
+    let line = dial(&greedy, &alice).await;
+    let _control = line.greet(greedy.greeting(None)).await;
+    let document = within("her look", line.appearance()).await.expect("a document");
+    assert!((5 * MIB as usize..APPEARANCE_BYTES_MAX).contains(&document.len()), "{}", document.len());
+
+    let before = alice.process().memory();
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        let asked = within("a stream is free", line.ask(&Request::Appearance)).await;
+        unread.push(asked.expect("a stream"));
+    }
+    let highest = async {
+        let mut highest = 0;
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            alice.client().status().await.expect("she answers");
+            highest = highest.max(alice.process().memory().unwrap_or_default());
+        }
+        highest
+    }
+    .await;
+    match before {
+        Some(before) => {
+            println!(
+                "16 unread documents of {} bytes hold {} KiB",
+                document.len(),
+                (highest.saturating_sub(before)) >> 10
+            );
+            assert!(highest < before + 16 * MIB, "grew from {before} to {highest} bytes");
+        }
+        None => fyteclub_tests::skipped("this system does not tell how much memory a process has"),
+    }
+    // Who reads all of them gets all of them, one after the other.
+    let reads = unread.iter_mut().map(|recv| recv.read_to_end(APPEARANCE_BYTES_MAX + 1024));
+    for read in within("all are answered", futures::future::join_all(reads)).await {
+        assert!(read.is_ok_and(|bytes| bytes.len() > document.len()));
+    }
+}
+
+/// Answers every request for a look with a new one of about so many bytes, and says at once that there is another; how
+/// often it was asked within this time.
+async fn renames(
+    line: &Line,
+    control: &mut quinn::SendStream,
+    hostile: &Hostile,
+    len: usize,
+    time: Duration,
+) -> u32 {
+    let (mut asked, mut turn) = (0, 0_u64);
+    let serving = async {
+        while let Some((mut send, request)) = line.request().await {
+            if request != Request::Appearance {
+                continue;
+            }
+            asked += 1;
+            turn += 1;
+            let mut wearing = look(&BTreeMap::new());
+            wearing.meta = Some(format!("{turn} {}", "x".repeat(len)));
+            line.send_appearance(&mut send, &hostile.signed_as(hostile.player.clone(), wearing)).await;
+            say(control, &Control::Published(Some(BlobHash::of(&turn.to_le_bytes())))).await;
+        }
+        panic!("she hung up");
+    };
+    // What is counted is what happens within a time, so the time has to pass.
+    let _ = tokio::time::timeout(time, serving).await;
+    asked
+}
+
+#[tokio::test]
+async fn documents_spend_the_prefetch_budget() {
+    let town = Town::new().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").config("prefetch_budget = \"3 MiB\"");
+    alice.start().await;
+    let greedy = Hostile::new("Gree Dy@Nowhere", 202);
+    alice.takes_for_a_friend(&greedy).await;
+    let line = dial(&greedy, &alice).await;
+    let (mut send, _recv) = line.greet(greedy.greeting(Some(BlobHash::of(b"first")))).await;
+    let time = Duration::from_secs(8);
+    let asked = renames(&line, &mut send, &greedy, 900_000, time).await;
+    println!("a renamed look of 900 kB was fetched {asked} times within {time:?}");
+    assert!((1..=4).contains(&asked), "{asked} documents, and nobody asked for one");
+}
+
+#[tokio::test]
+async fn new_looks_are_fetched_every_few_seconds() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let greedy = Hostile::new("Gree Dy@Nowhere", 203);
+    alice.takes_for_a_friend(&greedy).await;
+    let near = NearPlayer { player: greedy.player.clone(), distance: 1.0.try_into().expect("a distance") };
+    let change = SetNearby { add: vec![near], ..SetNearby::default() };
+    alice.client().set_nearby(change).await.expect("set");
+    let line = dial(&greedy, &alice).await;
+    let (mut send, _recv) = line.greet(greedy.greeting(Some(BlobHash::of(b"first")))).await;
+    let time = Duration::from_secs(15);
+    let asked = renames(&line, &mut send, &greedy, 1000, time).await;
+    println!("the look of who is near was fetched {asked} times within {time:?}");
+    // Eight at once, and one in five seconds.
+    assert!((2..=12).contains(&asked), "{asked} documents");
+}
+
+#[tokio::test]
+async fn banned_peer_is_not_dialled() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let liar = Hostile::new("Li Ar@Nowhere", 204);
+    alice.takes_for_a_friend(&liar).await;
+    liar.move_in(&town.phonebook.url()).await;
+    let (client, player) = (alice.client().clone(), liar.player.clone());
+    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let line = liar.accept().await;
+    let (_send, _recv) = line.greet(liar.greeting(None)).await;
+    let (mut send, _) = within("a request", line.request()).await.expect("for the look");
+    // No honest program writes this.
+    shout(&mut send, &[0xff; 64]).await;
+    let fault_of = |result| fault::<fyteclub_client::Fetched>(result).code;
+    assert_eq!(fault_of(within("it is over", fetch).await.expect("no panic")), FaultCode::PeerMisbehaved);
+    // Asked again at once: he is not dialled, whatever the phone book says.
+    let again = alice.try_fetch(&liar.player, None);
+    let dialled = async {
+        liar.accept().await;
+        panic!("a banned peer was dialled");
+    };
+    let refused = tokio::select! { refused = again => refused, () = dialled => unreachable!() };
+    assert_eq!(fault_of(refused), FaultCode::PeerUnreachable);
+}
+
+#[tokio::test]
+async fn links_without_a_greeting_are_few() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let mute = Hostile::new("Mu Te@Nowhere", 205);
+    alice.takes_for_a_friend(&mute).await;
+    let mut lines = Vec::new();
+    for _ in 0..12 {
+        lines.push(dial(&mute, &alice).await);
+    }
+    // Too many links is code 9, a greeting that did not come is 8.
+    let codes = eventually("the others are closed upon", async || {
+        let codes = lines.iter().map(|line| match line.connection.close_reason() {
+            Some(quinn::ConnectionError::ApplicationClosed(close)) => Some(close.error_code.into_inner()),
+            _ => None,
+        });
+        let codes: Vec<_> = codes.flatten().collect();
+        (codes.len() >= 8).then_some(codes)
+    })
+    .await;
+    let refused = codes.iter().filter(|code| **code == 9).count();
+    assert!(refused >= 8 || lines.len() - refused <= 8, "{codes:?}");
+    assert!(codes.contains(&9), "{codes:?}");
+    // Who greets is let in all the same, once there is a place.
+    drop(lines);
+    within("a greeting is answered", async {
+        loop {
+            let line = dial(&mute, &alice).await;
+            let (mut send, mut recv) = line.control().await;
+            let hello = fyteclub_proto::peer::Hello { versions: vec![1], greeting: mute.greeting(None) };
+            say(&mut send, &Control::Hello(hello)).await;
+            if hear::<Control>(&mut recv).await.is_some() {
+                return;
+            }
+        }
+    })
+    .await;
+}
