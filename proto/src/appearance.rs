@@ -2,6 +2,8 @@
 //!
 //! Paths on a disk never appear here. The opaque strings of other plugins are carried and never parsed.
 
+mod shape;
+
 use crate::{
     codec::{self, CodecError},
     game_path::GamePath,
@@ -123,17 +125,16 @@ impl Look {
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), AppearanceError> {
         use AppearanceError::Inconsistent;
-        let too_many = |what, count, max| match count > max {
-            true => Err(AppearanceError::TooMany { what, count, max }),
-            false => Ok(()),
-        };
         let objects = &self.objects;
-        too_many("objects", objects.len(), limit::OBJECTS_MAX)?;
-        too_many("files", objects.iter().map(|o| o.files.len()).sum(), limit::FILES_MAX)?;
-        too_many("file swaps", objects.iter().map(|o| o.swaps.len()).sum(), limit::SWAPS_MAX)?;
         let of_files = objects.iter().flat_map(|o| &o.files).map(|file| file.game_paths.len());
         let of_swaps = objects.iter().flat_map(|o| &o.swaps).map(|swap| swap.game_paths.len());
-        too_many("game paths", of_files.chain(of_swaps).sum(), limit::GAME_PATHS_MAX)?;
+        let counts = Counts {
+            objects: objects.len(),
+            files: objects.iter().map(|o| o.files.len()).sum(),
+            swaps: objects.iter().map(|o| o.swaps.len()).sum(),
+            game_paths: of_files.chain(of_swaps).sum(),
+        };
+        counts.check()?;
 
         let mut kinds = BTreeSet::new();
         let mut sizes = BTreeMap::new();
@@ -216,6 +217,28 @@ impl Look {
     }
 }
 
+fn too_many(what: &'static str, count: usize, max: usize) -> Result<(), AppearanceError> {
+    if count > max { Err(AppearanceError::TooMany { what, count, max }) } else { Ok(()) }
+}
+
+/// How many parts a look has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    objects: usize,
+    files: usize,
+    swaps: usize,
+    game_paths: usize,
+}
+
+impl Counts {
+    fn check(&self) -> Result<(), AppearanceError> {
+        too_many("objects", self.objects, limit::OBJECTS_MAX)?;
+        too_many("files", self.files, limit::FILES_MAX)?;
+        too_many("file swaps", self.swaps, limit::SWAPS_MAX)?;
+        too_many("game paths", self.game_paths, limit::GAME_PATHS_MAX)
+    }
+}
+
 struct Canonical(blake3::Hasher);
 
 impl Canonical {
@@ -267,23 +290,35 @@ impl SignedAppearance {
         codec::encode(self)
     }
 
-    /// The only way from bytes to an appearance: signature first, then every limit.
+    /// The only way from bytes to an appearance: signature first, then every limit. Takes the memory of the appearance
+    /// that comes out, and none for what is refused.
     ///
     /// # Errors
     /// Whatever is wrong with it; nothing of it may be used then.
     pub fn open(bytes: &[u8], owner: &PeerId) -> Result<Appearance, AppearanceError> {
-        let envelope: Self = codec::decode(bytes)?;
-        let signature = envelope.signature.as_slice().try_into().map_err(|_| AppearanceError::Signature)?;
-        if !Self::proof(&envelope.document).verified_by(owner, signature) {
+        let Envelope { document, signature } = codec::borrow(bytes)?;
+        let signature = signature.try_into().map_err(|_| AppearanceError::Signature)?;
+        if !Self::proof(document).verified_by(owner, signature) {
             return Err(AppearanceError::Signature);
         }
-        if envelope.document.first() != Some(&APPEARANCE_VERSION) {
-            return Err(AppearanceError::Version(envelope.document.first().copied().unwrap_or(0)));
+        if document.first() != Some(&APPEARANCE_VERSION) {
+            return Err(AppearanceError::Version(document.first().copied().unwrap_or(0)));
         }
-        let appearance: Appearance = codec::decode(&envelope.document)?;
+        // Counted first, without keeping any of it: a document of nothing but short paths takes ten times its length.
+        shape::of(document)?.check()?;
+        let appearance: Appearance = codec::decode(document)?;
         appearance.look.check()?;
         Ok(appearance)
     }
+}
+
+/// [`SignedAppearance`], read where it lies.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    document: &'a [u8],
+    #[serde(borrow, with = "serde_bytes")]
+    signature: &'a [u8],
 }
 
 #[cfg(test)]
@@ -342,6 +377,23 @@ mod tests {
         let mut bent = envelope.clone();
         *bent.document.last_mut().expect("not empty") ^= 1;
         assert_eq!(SignedAppearance::open(&bent.to_bytes(), &owner).unwrap_err(), AppearanceError::Signature);
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_decoded() {
+        let mut many = look(vec![file("a.tex", b"a"), file("b.tex", b"b")]);
+        let path = |path: &str| path.parse().expect("a game path");
+        many.objects[0].files[0].game_paths.push(path("c.tex"));
+        many.objects[0].swaps =
+            vec![Swap { game_paths: vec![path("d.tex"), path("e.tex")], to: path("f.tex") }];
+        many.objects[0].glamourer = Some("g".into());
+        (many.meta, many.pet_names) = (Some("m".repeat(300)), Some(String::new()));
+        many.ext.insert("key".into(), "value".into());
+        let (_, _, envelope) = signed(many);
+        let counts = shape::of(&envelope.document).expect("counted");
+        assert_eq!(counts, Counts { objects: 1, files: 2, swaps: 1, game_paths: 5 });
+        let cut = &envelope.document[..envelope.document.len() - 1];
+        assert!(shape::of(cut).is_err());
     }
 
     #[test]

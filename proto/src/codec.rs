@@ -3,7 +3,7 @@
 //! Every decode has a limit and must use its input up; nothing that is signed or hashed is ever re-encoded. bincode 2 is
 //! unmaintained (RUSTSEC-2025-0141), so nobody else may name it: swapping it means this file and new goldens.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Why bytes are not what they should be. The text is for logs, not for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     } else {
         decode_from_slice(bytes, config::<ALLOCATION_MAX>())
     };
+    let (value, used) = decoded.map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if used < bytes.len() { Err(CodecError::Trailing(bytes.len() - used)) } else { Ok(value) }
+}
+
+/// As [`decode`], of something that only points into the bytes: allocates nothing for texts and bytes.
+///
+/// # Errors
+/// Anything but exactly one value.
+pub fn borrow<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    let decoded = bincode::serde::borrow_decode_from_slice(bytes, config::<ALLOCATION_MAX>());
     let (value, used) = decoded.map_err(|error| CodecError::Malformed(error.to_string()))?;
     if used < bytes.len() { Err(CodecError::Trailing(bytes.len() - used)) } else { Ok(value) }
 }

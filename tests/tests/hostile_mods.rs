@@ -33,10 +33,13 @@ fn pmp(entries: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().expect("an archive").into_inner()
 }
 
+/// Above every count that ends a reading, and few enough that numbers shrink below the longest input.
+const ITEMS_MAX: usize = 250_000;
+
 /// As many of these as fit between the two, separated by commas.
 fn full(before: &str, each: impl Fn(usize) -> String, after: &str) -> Vec<u8> {
     let mut json = before.to_owned();
-    for number in 0.. {
+    for number in 0..ITEMS_MAX {
         let item = each(number);
         if json.len() + item.len() + after.len() + 1 > JSON_MAX {
             break;
@@ -140,7 +143,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
             "long pairs in many groups",
             groups(8, &on("Files", |n| format!("\"{n:x}{}.tex\":\"A\"", "A".repeat(200)))),
         ),
-        ("pairs that are no game paths", groups(8, &on("Files", |n| format!("\"{n:x}\":\"{n:x}\"")))),
+        ("pairs that are no game paths", groups(8, &on("Files", |n| format!("\"{n:x}\":\"\"")))),
         ("swaps", groups(8, &on("FileSwaps", |n| format!("\"{n:x}.tex\":\"b.tex\"")))),
         ("manipulations", groups(8, &on("Manipulations", eqp))),
         ("empty manipulations", groups(8, &on("Manipulations", |_| "{}".into()))),

@@ -9,6 +9,7 @@ pub mod keeper;
 pub mod limits;
 pub mod phonebook_http;
 pub mod phonebook_live;
+pub mod plain_folder;
 pub mod private;
 pub mod published;
 pub mod quic;

@@ -15,6 +15,7 @@ mod folder;
 mod form;
 mod lenient;
 mod manipulation;
+mod mark;
 mod package;
 mod relative;
 mod resolve;

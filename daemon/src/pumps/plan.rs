@@ -331,7 +331,13 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
         }
     }
     let manipulations = plan.look.ext.get(MANIPULATIONS).cloned().unwrap_or_default();
-    let export = Export { name: format!("{player} (FyteClub)"), files, swaps, manipulations };
+    let export = Export {
+        name: format!("{player} (FyteClub)"),
+        player: player.to_string(),
+        files,
+        swaps,
+        manipulations,
+    };
     penumbra::write(out, &export)?;
     Ok(())
 }

@@ -30,9 +30,9 @@ pub enum ScanError {
     #[error("a folder for unpacking cannot be made: {0}")]
     Scratch(#[from] io::Error),
     #[error(
-        "none of the {count} files that {of} names can be shared, the first because: {first}; what was published before stays"
+        "none of the files that {of} names can be shared, the first because: {first}; what was published before stays"
     )]
-    Nothing { of: &'static str, count: usize, first: String },
+    Nothing { of: &'static str, first: String },
     /// Only where the store itself is in trouble, a full disk for one. One bad file is left out instead.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -166,7 +166,7 @@ fn refuse_nothing(
         && let Some(first) = left_out.iter().find(|out| !out.game_path.is_empty())
     {
         let first = format!("{}: {}", first.game_path, first.reason);
-        return Err(ScanError::Nothing { of, count: left_out.len(), first });
+        return Err(ScanError::Nothing { of, first });
     }
     Ok(files)
 }
@@ -243,5 +243,27 @@ fn reason(error: &StoreError) -> String {
             format!("too-large: it has {size} bytes, and at most {FILE_SIZE_MAX} are shared")
         }
         other => format!("unreadable: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mod_without_a_file_to_share_is_refused() {
+        let out = LeftOut {
+            game_path: "a.tex".into(),
+            file: "b.tex".into(),
+            reason: "missing: the mod has no such file".into(),
+        };
+        let refused = refuse_nothing("the mod", true, vec![], std::slice::from_ref(&out));
+        let says = refused.expect_err("nothing is left").to_string();
+        assert!(says.starts_with("none of the files that the mod names can be shared"), "{says}");
+        assert!(says.contains("a.tex: missing"), "{says}");
+        // An option that changes no file is a look too.
+        assert!(refuse_nothing("the mod", false, vec![], &[]).is_ok());
+        let entry = FileEntry { game_paths: vec![], hash: BlobHash::of(b""), size: 0 };
+        assert!(refuse_nothing("the mod", true, vec![entry], &[out]).is_ok());
     }
 }

@@ -190,6 +190,49 @@ fn no_changed_byte_ends_in_a_panic_or_in_a_file_that_is_not_told() {
 }
 
 #[test]
+fn unpacking_stops_where_there_is_no_room() {
+    use crate::io::store::StoreError;
+    use std::cell::Cell;
+    let long = "x".repeat(100_000);
+    let json = r#"{"Files": {"x.tex": "x.tex", "y.tex": "y.tex"}}"#;
+    let entries = [("default_mod.json", json), ("x.tex", long.as_str()), ("y.tex", long.as_str())];
+    let pmp = Pmp::new(&entries);
+    for (room, files) in [(200_000, 2), (199_999, 1), (99_999, 0)] {
+        let left = Cell::new(room);
+        let ask = |bytes: u64| {
+            let path = PathBuf::from("disk");
+            let low = StoreError::DiskLow { path, needed: bytes, free: left.get(), floor: 7 };
+            left.set(left.get().checked_sub(bytes).ok_or(low)?);
+            Ok(())
+        };
+        let dir = pmp.scratch();
+        let read = read_within(&pmp.path(), &[], Scratch { dir: &dir, room: &ask }, Caps::default());
+        assert_eq!(pmp.unpacked(), files, "asked before a byte is written");
+        match read {
+            Ok(_) => assert_eq!(files, 2),
+            Err(ModError::Room(error)) => assert!(files < 2 && error.is_disk_full(), "{error}"),
+            Err(error) => panic!("{error}"),
+        }
+        _ = fs::remove_dir_all(dir);
+    }
+}
+
+#[test]
+fn what_a_list_of_entries_claims_is_not_believed() {
+    let whole = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "b")], CompressionMethod::Deflated);
+    let record = whole.len() - 22;
+    for (at, value) in [(8, [0xFF, 0xFF]), (10, [0xFF, 0xFF]), (12, [0xFF, 0xFF]), (18, [0xFF, 0x7F])] {
+        let mut bytes = whole.clone();
+        bytes[record + at..record + at + 2].copy_from_slice(&value);
+        let read = Pmp::raw(&bytes).read();
+        // The first is the number on one disk, of which there is one.
+        assert_eq!(matches!(read, Err(ModError::NotAnArchive { .. })), at != 8, "{at}: {read:?}");
+    }
+    let caps = Caps { names: 1, ..Caps::default() };
+    assert!(matches!(Pmp::raw(&whole).read_within(caps), Err(ModError::TooManyNames { limit: 1, .. })));
+}
+
+#[test]
 fn encrypted_and_unknown_packing_say_so() {
     let plain = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "b")], CompressionMethod::Stored);
     // Flags and method stand before the name: at 6 and 8 of a local header of 30 bytes, at 8 and 10 of a central one

@@ -70,6 +70,7 @@ fn an_archive_with_a_byte_order_mark_and_back_slashes() {
         game_paths: file.game_paths.clone(),
     });
     let export = Export {
+        player: "Alice Ashe@Gilgamesh".to_owned(),
         name: resolved.name.clone(),
         files: files.collect(),
         swaps: resolved.swaps.clone(),

@@ -2,7 +2,7 @@
 
 use crate::modest;
 use ed25519_dalek::SigningKey;
-use fyteclub_fuzz::{fuzz, seed::goldens};
+use fyteclub_fuzz::{fuzz, heap, seed::goldens};
 use fyteclub_proto::{
     appearance::{Appearance, AppearanceError, SignedAppearance},
     codec,
@@ -82,6 +82,40 @@ fn document() {
             Err(error) => assert!(error.to_string().len() < 1000, "an error is a sentence"),
         }
     });
+}
+
+/// A document on the wire, of paths that nobody checked yet.
+type Paths = Vec<&'static str>;
+type Object = (u8, Vec<(Paths, [u8; 32], u64)>, Vec<(Paths, &'static str)>, Option<u8>, Option<u8>);
+type Look = (Vec<Object>, [Option<u8>; 5], Vec<(&'static str, &'static str)>);
+
+/// Whatever an owner signs costs 32 MiB at most beside three times its length.
+#[test]
+fn a_signed_document_costs_no_more_than_its_due() {
+    let key = owner();
+    let path = "a.tex";
+    let object = |files, swaps| -> Object { (0, files, swaps, None, None) };
+    let many = |count: usize| vec![path; count];
+    let files = |count: usize| vec![(vec![path], [0; 32], 0); count];
+    for (what, objects) in [
+        ("paths of one file", vec![object(vec![(many(1_390_000), [0; 32], 0)], vec![])]),
+        ("paths of one swap", vec![object(vec![], vec![(many(1_390_000), path)])]),
+        ("swaps", vec![object(vec![], vec![(vec![], path); 1_190_000])]),
+        ("files", vec![object(files(200_000), vec![])]),
+        ("objects", vec![object(vec![], vec![]); 1_600_000]),
+        ("objects in a small document", vec![object(vec![], vec![]); 200_000]),
+        ("paths in a small document", vec![object(vec![(many(174_000), [0; 32], 0)], vec![])]),
+        ("as many as are accepted", vec![object(files(limit::FILES_MAX), vec![])]),
+    ] {
+        let look: Look = (objects, [None; 5], vec![]);
+        let document = codec::encode(&(APPEARANCE_VERSION, 1_u64, "Alice Ashe@Gilgamesh", look));
+        let envelope = sign(&document, &key);
+        assert!(envelope.len() <= limit::APPEARANCE_BYTES_MAX, "{what}: {}", envelope.len());
+        let (opened, peak) = heap::peak(|| SignedAppearance::open(&envelope, &id(&key)));
+        assert!(!matches!(opened, Err(AppearanceError::Malformed(_))), "{what}: {opened:?}");
+        assert!(opened.is_err(), "{what}: none of them is right");
+        assert!(peak <= (32 << 20) + 3 * envelope.len(), "{what}: {peak} bytes for {}", envelope.len());
+    }
 }
 
 /// Documents that are well-formed and break a rule: assembled from bytes, so that the rules are what is tried.

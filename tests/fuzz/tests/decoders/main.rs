@@ -1,4 +1,4 @@
-//! One target per decoder of proto: not only that nothing panics, but what must be true of whatever is accepted.
+//! One target per decoder of proto and reader of the daemon: not only that nothing panics, but what must be true of whatever is accepted.
 
 mod appearance;
 mod blobs;
@@ -6,6 +6,7 @@ mod contacts;
 mod doors;
 mod live;
 mod local;
+mod mods;
 mod names;
 mod peer;
 mod phonebook;

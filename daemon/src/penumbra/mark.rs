@@ -1,0 +1,135 @@
+//! The mark in a folder that an export made: whose look it is, and what was written, by name, size and hash.
+
+use fyteclub_proto::{
+    chunk_tree::TreeBuilder,
+    id::BlobHash,
+    limit::{CHUNK_SIZE, FILES_MAX},
+};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{self, Read, Seek, Write},
+};
+
+pub(super) const MARK: &str = ".fyteclub-export.json";
+/// The most files of a look have about half of it.
+const MARK_BYTES_MAX: u64 = 8 << 20;
+/// Those of a look, of the one before it, and the two that name them.
+const LISTED_MAX: usize = 2 * FILES_MAX + 2;
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Mark {
+    version: u32,
+    pub player: String,
+    /// What names of temporary files begin with. Random: nobody else's file has such a name.
+    temp: String,
+    /// Whether the last export came to its end.
+    pub finished: bool,
+    /// Names relative to the folder, `/`-separated.
+    #[serde(deserialize_with = "listed")]
+    pub files: BTreeMap<String, Stamp>,
+}
+
+/// What a file is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    size: u64,
+    hash: BlobHash,
+}
+
+impl Stamp {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self { size: bytes.len() as u64, hash: BlobHash::of(bytes) }
+    }
+}
+
+impl Mark {
+    pub(super) fn new(player: &str) -> io::Result<Self> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let temp: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let player = player.to_owned();
+        Ok(Self { version: VERSION, player, temp, finished: false, files: BTreeMap::new() })
+    }
+
+    /// `None` for what is no mark of ours.
+    pub(super) fn read(file: File) -> Option<Self> {
+        let mut bytes = Vec::new();
+        file.take(MARK_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let mark: Self = serde_json::from_slice(&bytes).ok()?;
+        let is_token = mark.temp.len() == 32 && mark.temp.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (mark.version == VERSION && is_token).then_some(mark)
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(super) fn temp_name(&self, number: u32) -> String {
+        format!(".{}-{number}.part", self.temp)
+    }
+
+    pub(super) fn is_temp(&self, name: &str) -> bool {
+        name.strip_prefix('.').and_then(|rest| rest.strip_prefix(self.temp.as_str())).is_some()
+    }
+
+    /// Whether this is what an export wrote under that name, and nobody changed since.
+    pub(super) fn wrote(&self, name: &str, mut there: &File) -> bool {
+        let Some(stamp) = self.files.get(name) else { return false };
+        let size = there.metadata().map(|metadata| metadata.len());
+        size.is_ok_and(|size| size == stamp.size)
+            && there.rewind().is_ok()
+            && hash(&mut there, &mut io::sink()).is_ok_and(|now| now == *stamp)
+    }
+}
+
+/// Copies, and says what was copied.
+pub(super) fn hash(from: &mut impl Read, to: &mut impl Write) -> io::Result<Stamp> {
+    let mut builder = TreeBuilder::default();
+    let mut chunk = Vec::with_capacity(CHUNK_SIZE);
+    loop {
+        chunk.clear();
+        from.by_ref().take(CHUNK_SIZE as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            break;
+        }
+        to.write_all(&chunk)?;
+        builder.push(&chunk);
+        if chunk.len() < CHUNK_SIZE {
+            break;
+        }
+    }
+    let tree = builder.finish();
+    Ok(Stamp { size: tree.size(), hash: tree.hash() })
+}
+
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Stamp>, D::Error> {
+    struct ListVisitor;
+
+    impl<'de> Visitor<'de> for ListVisitor {
+        type Value = BTreeMap<String, Stamp>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of files")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut files = BTreeMap::new();
+            while let Some((name, stamp)) = map.next_entry()? {
+                if files.len() == LISTED_MAX {
+                    return Err(Error::custom("it lists more files than a look has"));
+                }
+                files.insert(name, stamp);
+            }
+            Ok(files)
+        }
+    }
+
+    deserializer.deserialize_map(ListVisitor)
+}
