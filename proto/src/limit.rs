@@ -124,6 +124,19 @@ pub const NEARBY_KEEP_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Longest frame of the local API: control only, never file bytes. The list of the largest look that is accepted fits.
 pub const LOCAL_FRAME_MAX: usize = 32 * 1024 * 1024;
+/// Longest frame of a client that has not greeted.
+pub const LOCAL_HELLO_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may be connected without greeting.
+pub const LOCAL_HELLO_TIME: Duration = Duration::from_secs(5);
+/// Clients of the local API that are connected at once: a plugin for each game window, and what people have open. Some of
+/// them are always those that have not greeted, so that who comes can.
+pub const LOCAL_CLIENTS_MAX: usize = 128;
+/// Clients that have greeted, and how many of those places are kept for `fyteclubctl`.
+pub const LOCAL_GREETED_MAX: usize = 120;
+pub const LOCAL_KEPT: usize = 8;
+/// Bytes of replies and events that wait for one client to read; then nothing more is read of what it asks. One answer
+/// that is longer waits alone.
+pub const LOCAL_UNREAD_MAX: usize = 1024 * 1024;
 
 /// What one counterpart may cost a daemon. Rows are added where something new is charged, and nowhere else.
 pub const DAEMON_LEDGER: &[Row] = &[

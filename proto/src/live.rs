@@ -15,6 +15,7 @@
 use crate::{
     backoff::Backoff,
     bytes::Bytes,
+    foreign::Foreign,
     phonebook::live::{CloseReason, GREETING_TIME, Hear, Welcome},
 };
 use std::{
@@ -271,7 +272,7 @@ impl Live {
                 (pause, format!("the phone book is asked too much; it is asked again in {seconds} s"))
             }
             Lost::Closed(reason @ (CloseReason::BadHello | CloseReason::BadMessage), text) => {
-                let text: String = text.chars().filter(|c| !c.is_control()).take(120).collect();
+                let text = Foreign::new(&text);
                 (
                     UNSUPPORTED_PAUSE / 10,
                     format!("the phone book does not understand this daemon ({reason:?}: {text})"),

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fyteclub_proto::{
+    foreign::Foreign,
     id::PeerId,
     limit::{LIVE_MESSAGE_MAX, LIVE_QUEUE_MAX, PHONEBOOK_BODY_MAX},
     live::Lost,
@@ -34,10 +35,11 @@ const POLLED_MAX: usize = (LIVE_QUEUE_MAX + 1) * LIVE_MESSAGE_MAX;
 pub enum PhonebookError {
     #[error("`{0}` is no phone book's address: it reads http://HOST:PORT or https://HOST")]
     Url(String),
+    /// What a library says may quote a stranger, a certificate's names for one.
     #[error("the phone book does not answer ({0})")]
-    Unreachable(String),
+    Unreachable(Foreign),
     #[error("the phone book refuses: {0}")]
-    Refused(String),
+    Refused(Foreign),
     #[error(
         "your name belongs to another key there: bring identity.key from where you used the name before, or wait until it is free, usually a week after that"
     )]
@@ -50,7 +52,7 @@ pub enum PhonebookError {
     #[error("the phone book has seen a newer word of this daemon's key")]
     Stale { newest: u64 },
     #[error("the phone book's answer makes no sense ({0})")]
-    Malformed(String),
+    Malformed(Foreign),
 }
 
 /// A player's key, and where a listed one is.
@@ -156,7 +158,7 @@ impl PhonebookHttp {
             return Ok(None);
         }
         let found: Found = read(&ok((status, body))?)?;
-        let malformed = |what: &str| PhonebookError::Malformed(what.to_owned());
+        let malformed = |what: &str| PhonebookError::Malformed(Foreign::new(what));
         let addr = match (&found.ip, found.port) {
             (None, _) => None,
             (Some(ip), port) => {
@@ -239,7 +241,7 @@ impl PhonebookHttp {
             }
             None => match problem.sequence {
                 Some(newest) => return Err(Unheard::Overtaken { newest }),
-                None => Lost::Closed(CloseReason::BadHello, problem.error),
+                None => Lost::Closed(CloseReason::BadHello, Foreign::new(&problem.error).to_string()),
             },
         }
         .into())
@@ -285,7 +287,7 @@ async fn limited(mut response: Response, max: usize) -> Result<Vec<u8>, Phoneboo
         response.chunk().await.map_err(|error| PhonebookError::Unreachable(chain(&error)))?
     {
         if body.len() + chunk.len() > max {
-            return Err(PhonebookError::Malformed("its answer is too long".into()));
+            return Err(PhonebookError::Malformed(Foreign::new("it is too long")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -305,20 +307,19 @@ fn ok((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, PhonebookError> 
         }
         (None, None) => {}
     }
-    let said = problem.error;
-    let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
-    Err(PhonebookError::Refused(if said.is_empty() { status.to_string() } else { said }))
+    let said = Foreign::new(&problem.error);
+    Err(PhonebookError::Refused(if said.is_empty() { Foreign::new(&status.to_string()) } else { said }))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PhonebookError> {
-    serde_json::from_slice(body).map_err(|error| PhonebookError::Malformed(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| PhonebookError::Malformed(Foreign::new(&error.to_string())))
 }
 
 /// The innermost cause says what happened; the outer ones repeat the URL.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> Foreign {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    Foreign::new(&innermost.to_string())
 }

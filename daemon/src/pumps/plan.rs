@@ -117,11 +117,16 @@ pub fn make(
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
     store.stands()?;
-    let mut lacking = BTreeMap::new();
+    let (mut lacking, mut lost) = (BTreeMap::new(), 0);
     for (hash, blob) in blobs {
+        let remembered = store.remembers(&hash);
         if store.find(&hash)?.is_none() {
             lacking.insert(hash, blob);
+            lost += u32::from(remembered);
         }
+    }
+    if lost > 0 {
+        tracing::warn!("{lost} files of the cache were removed or changed, and are fetched again");
     }
     // Before it is begun: what is begun counts whole.
     if room == Room::Spare && !store.has_room(lacking.values().map(|(size, _)| size).sum()) {
@@ -161,6 +166,18 @@ pub fn make(
 fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
     let len = |index| fyteclub_proto::chunk_tree::chunk_len(size, index).unwrap_or(0) as u64;
     chunks.iter().flat_map(Clone::clone).map(len).sum()
+}
+
+/// Whether every file of the look is here, and as the store left it. Blocking.
+///
+/// # Errors
+/// As [`reply`].
+pub fn look(store: &Store, plan: &Plan) -> Result<(), Unready> {
+    store.stands()?;
+    for hash in &plan.blobs {
+        store.find(hash)?.ok_or(Unready::Lost)?;
+    }
+    Ok(())
 }
 
 /// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the

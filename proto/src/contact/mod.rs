@@ -34,6 +34,7 @@ use crate::{
     invitation::INVITATION_TIME,
     knock::{Callee, Note},
     local::reply::Standing,
+    lookalike::Shape,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -150,6 +151,7 @@ pub enum Why {
 #[derive(Debug)]
 pub struct Contacts {
     here: Here,
+    own_shape: Option<Shape>,
     policy: Policy,
     book: Saved,
     outputs: VecDeque<Output>,
@@ -170,8 +172,13 @@ fn millis(duration: Duration) -> u64 {
 
 impl Contacts {
     pub fn new(here: Here, policy: Policy, mut book: Saved, now: u64) -> Self {
-        book.contacts.iter_mut().for_each(|contact| contact.told = now);
+        book.contacts.iter_mut().for_each(|contact| {
+            contact.told = now;
+            let player = contact.player.take();
+            contact.name(player);
+        });
         Self {
+            own_shape: here.player.as_ref().map(Shape::of),
             here,
             policy,
             book,
@@ -228,6 +235,24 @@ impl Contacts {
         let asks = contact.standing() == Standing::Asking;
         let held = self.of_name(contact.player.as_ref()?).filter(|_| asks)?;
         held.peer_id.filter(|known| Some(*known) != contact.peer_id)
+    }
+
+    /// Whose name can be taken for this one's, and is another: an earlier contact's, or this player's own.
+    pub fn looks_like(&self, contact: &Contact) -> Option<&PlayerName> {
+        let player = contact.player.as_ref()?;
+        let alike = |other: &&Contact| {
+            other.is_held()
+                && other.shape == contact.shape
+                && other.player.as_ref() != Some(player)
+                && (!contact.is_held() || other.since < contact.since)
+        };
+        let own = || {
+            self.here
+                .player
+                .as_ref()
+                .filter(|own| *own != player && self.own_shape.as_ref() == Some(&contact.shape))
+        };
+        self.book.contacts.iter().find(alike).and_then(|other| other.player.as_ref()).or_else(own)
     }
 
     /// What is to be kept.

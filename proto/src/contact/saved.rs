@@ -5,6 +5,7 @@ use crate::{
     id::{PeerId, PlayerName},
     limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, NUMBERS_MAX, RIVALS_MAX, SPENT_MAX},
     local::reply::Standing,
+    lookalike::Shape,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -35,6 +36,9 @@ pub struct Contact {
     /// When something was said to them last.
     #[serde(skip)]
     pub(super) told: u64,
+    /// Of the name, because there may be thousands to compare.
+    #[serde(skip)]
+    pub(super) shape: Shape,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +64,24 @@ pub enum Stage {
 
 impl Contact {
     pub(super) fn new(player: Option<PlayerName>, peer_id: Option<PeerId>, stage: Stage, now: u64) -> Self {
-        let (wish, earlier, rivals) = (None, Vec::new(), Vec::new());
-        Self { player, peer_id, since: now, stage, wish, earlier, rivals, told: now }
+        let mut contact = Self {
+            player: None,
+            peer_id,
+            since: now,
+            stage,
+            wish: None,
+            earlier: Vec::new(),
+            rivals: Vec::new(),
+            told: now,
+            shape: Shape::default(),
+        };
+        contact.name(player);
+        contact
+    }
+
+    pub(super) fn name(&mut self, player: Option<PlayerName>) {
+        self.shape = player.as_ref().map(Shape::of).unwrap_or_default();
+        self.player = player;
     }
 
     pub fn standing(&self) -> Standing {

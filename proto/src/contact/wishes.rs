@@ -307,7 +307,7 @@ impl Contacts {
             }
             None => self.has_room()?,
         }
-        self.book.contacts[at].player = Some(player.clone());
+        self.book.contacts[at].name(Some(player.clone()));
         self.pair(at, Some(nonce), now);
         Ok(self.book.contacts[at].clone())
     }

@@ -183,7 +183,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
             (Ok(()), None) => Ok(()),
         };
         // An account that does not exist yet is whole, but may be too small for a held amount.
-        let verdict = verdict.and_then(|()| match row.each {
+        let verdict = verdict.and(match row.each {
             Allowance::Held(most) if amount > most => {
                 Err(Refused { item, by: By::Counterpart, retry_after: None })
             }

@@ -195,6 +195,7 @@ fn presence_waits_with_a_deadline() {
                 1 => Input::Failed { book },
                 2 => Input::Up { book },
                 3 => Input::Down { book },
+                4 if dice.below(4) == 0 => Input::Moved,
                 _ => Input::Time,
             },
         );

@@ -137,14 +137,23 @@ fn contacts() -> Vec<Contact> {
         online: true,
         known_key: None,
         rivals: vec![],
+        looks_like: None,
+        mixed_scripts: false,
     };
     let away = Contact { online: false, ..paired.clone() };
     let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
     let other = Some(PeerId::from_bytes([8; 32]));
     let asking =
         Contact { peer_id: other, standing: Standing::Asking, known_key: Some(peer_id()), ..away.clone() };
-    let blocked = Contact { player: None, standing: Standing::Blocked, ..away };
-    vec![paired, requested, asking, blocked]
+    let blocked = Contact { player: None, standing: Standing::Blocked, ..away.clone() };
+    let alike = Contact {
+        player: "Alice Αshe@Gilgamesh".parse().ok(),
+        known_key: None,
+        looks_like: Some(player()),
+        mixed_scripts: true,
+        ..asking.clone()
+    };
+    vec![paired, requested, asking, blocked, alike]
 }
 
 fn cache_stats() -> CacheStats {

@@ -254,15 +254,27 @@ pub fn who() -> impl Strategy<Value = request::Who> {
 pub fn contact() -> impl Strategy<Value = reply::Contact> {
     use reply::Standing::*;
     let standing = select(&[Requested, Asking, Paired, Blocked, Unknown][..]);
-    (who(), standing, any::<u64>(), any::<bool>(), option::of(peer_id())).prop_map(
-        |(request::Who { player, peer_id }, standing, since, online, known_key)| reply::Contact {
-            player,
-            peer_id,
+    let doubts = (option::of(peer_id()), option::of(name()), any::<bool>());
+    (who(), standing, any::<u64>(), any::<bool>(), doubts).prop_map(
+        |(
+            request::Who { player, peer_id },
             standing,
             since,
             online,
-            rivals: known_key.into_iter().collect(),
-            known_key,
+            (known_key, looks_like, mixed_scripts),
+        )| {
+            let rivals = known_key.into_iter().collect();
+            reply::Contact {
+                player,
+                peer_id,
+                standing,
+                since,
+                online,
+                rivals,
+                known_key,
+                looks_like,
+                mixed_scripts,
+            }
         },
     )
 }

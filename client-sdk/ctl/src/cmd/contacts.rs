@@ -66,11 +66,18 @@ pub fn doubt(contact: &Contact) -> Option<String> {
     if contact.known_key.is_some() {
         return Some("not the key that this name has here: ask them another way".to_owned());
     }
-    let others = (!contact.rivals.is_empty()).then(|| keys(&contact.rivals))?;
-    Some(match contact.peer_id {
-        Some(_) => format!("another key answers to this name, too: {others}"),
-        None => format!("several keys answer: ask them for theirs, and add it with --key: {others}"),
-    })
+    if !contact.rivals.is_empty() {
+        let others = keys(&contact.rivals);
+        return Some(match contact.peer_id {
+            Some(_) => format!("another key answers to this name, too: {others}"),
+            None => format!("several keys answer: ask them for theirs, and add it with --key: {others}"),
+        });
+    }
+    if let Some(other) = &contact.looks_like {
+        return Some(format!("not {other}, though the names look alike: ask them another way"));
+    }
+    let mixed = contact.mixed_scripts && contact.standing != Standing::Blocked;
+    mixed.then(|| "letters of several scripts in one word, as in a name that looks like another".to_owned())
 }
 
 /// Several keys in a row.

@@ -11,7 +11,7 @@ use fyteclub_client::{CacheWork, Client, Event, PeerId, PlayerName, Status};
 pub async fn watch(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let mut events = client.watch().await?;
     while let Some(event) = events.next().await {
-        page.show(&event?, line)?;
+        page.show_line(&event?, line)?;
     }
     Ok(Exit::Done)
 }

@@ -27,6 +27,7 @@ use fyteclub_proto::{
         reply::{self, Invited, Standing},
         request::{AddContact, Join, Who},
     },
+    lookalike::mixes_scripts,
     peer::CloseCode,
 };
 use std::{collections::HashMap, time::Duration};
@@ -181,6 +182,8 @@ impl Coordinator {
             online: contact.peer_id.is_some_and(open),
             known_key: self.contacts.machine.known_key(contact),
             rivals: contact.rivals.clone(),
+            looks_like: self.contacts.machine.looks_like(contact).cloned(),
+            mixed_scripts: contact.player.as_ref().is_some_and(mixes_scripts),
         }
     }
 

@@ -32,6 +32,7 @@ use actix::{
 };
 use fyteclub_proto::{
     bytes::Bytes,
+    foreign::Foreign,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     ledger::{Counterpart, Item},
@@ -384,7 +385,7 @@ impl Peer {
             (ConnectionError::LocallyClosed, Some(code)) => blame(code),
             _ => explain(error),
         };
-        tracing::debug!(peer = %self.id.short(), "a link ended: {error}");
+        tracing::debug!(peer = %self.id.short(), "a link ended: {}", Foreign::new(&error.to_string()));
         let was_current = self.choice.current() == Some(id);
         if was_current {
             self.cause = Some(cause.clone());
@@ -493,7 +494,10 @@ fn explain(error: &ConnectionError) -> (String, bool) {
         ConnectionError::Reset => ("the other side restarted".into(), true),
         ConnectionError::LocallyClosed => ("the link was closed here".into(), true),
         ConnectionError::VersionMismatch => (CloseCode::Version.explain().into(), false),
-        other => (other.to_string(), true),
+        ConnectionError::ConnectionClosed(close) => {
+            (format!("the other side ended the connection: {}", Foreign::of_bytes(&close.reason)), true)
+        }
+        other => (Foreign::new(&other.to_string()).to_string(), true),
     }
 }
 

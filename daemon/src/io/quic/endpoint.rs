@@ -9,7 +9,7 @@ use super::{
     window::{self, Traffic},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX, seal::End};
+use fyteclub_proto::{foreign::Foreign, id::PeerId, limit::STREAMS_SERVED_MAX, seal::End};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
     ServerConfig, TokioRuntime, TransportConfig, VarInt,
@@ -57,7 +57,7 @@ pub enum EndpointError {
 pub enum DialError {
     #[error("the address cannot be dialled: {0}")]
     Address(#[from] quinn::ConnectError),
-    #[error(transparent)]
+    #[error("{}", Foreign::new(&.0.to_string()))]
     Connection(#[from] quinn::ConnectionError),
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -112,6 +112,7 @@ impl Inner {
             self.index_behind.store(false, Ordering::Relaxed);
             let taken = self.take();
             if taken.hashes.is_empty() && taken.own.is_empty() && taken.news.trees.is_empty() {
+                self.state().shrink();
                 self.index.rest();
                 return Ok(Ok(()));
             }

@@ -10,6 +10,7 @@ use super::{
 use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     path::Path,
     sync::{Arc, Weak},
     time::SystemTime,
@@ -74,6 +75,9 @@ pub(super) struct State {
 /// A use is written to the index only when the last one is that much older: a look that is shown for hours must not
 /// write thousands of rows every few seconds.
 const USE_GRAIN_US: u64 = 60_000_000;
+
+/// Entries for which a table may always have room.
+const SPARE_MIN: usize = 1_024;
 
 impl State {
     /// Now, later than every other tick.
@@ -233,9 +237,48 @@ impl State {
         self.pins.keys().filter(|hash| self.blobs.contains_key(hash)).count()
     }
 
+    /// Gives back the room of what has gone: a cache that was emptied holds no table of what was in it.
+    pub(super) fn shrink(&mut self) {
+        fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+            if map.capacity() > SPARE_MIN.max(4 * map.len()) {
+                map.shrink_to(2 * map.len());
+            }
+        }
+        shrink(&mut self.blobs);
+        shrink(&mut self.parts);
+        shrink(&mut self.own);
+        shrink(&mut self.own_of);
+        shrink(&mut self.pins);
+        shrink(&mut self.trees);
+    }
+
     /// For a new or a recovered index: it has to hear everything again.
     pub(super) fn all_dirty(&mut self) {
         self.dirty.extend(self.blobs.keys());
         self.dirty_own.extend(self.own.keys().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_cache_gives_its_room_back() {
+        let mut state = State::default();
+        let hash = |n: u32| BlobHash::of(&n.to_le_bytes());
+        for n in 0..20_000 {
+            let blob = Blob { used: 0, mtime_ns: 0, size: 1, ext: Ext::new("tex"), synced: true };
+            state.insert_blob(hash(n), blob);
+        }
+        let full = state.blobs.capacity();
+        state.shrink();
+        assert_eq!(state.blobs.capacity(), full, "nothing has gone");
+        for n in 100..20_000 {
+            state.remove_blob(&hash(n));
+        }
+        state.shrink();
+        assert!(state.blobs.capacity() < full / 10, "{} of {full}", state.blobs.capacity());
+        assert_eq!((state.blobs.len(), state.bytes), (100, 100));
     }
 }

@@ -77,7 +77,8 @@ impl Coordinator {
         let (store, plan, name) = (self.store().clone(), whole.plan.clone(), player.clone());
         let finishing = blocking(move || {
             // Before anything is written: a folder is whole, or it is not begun.
-            if let Err(unready) = plan::reply(&store, &plan, &name) {
+            let all = if outs.is_empty() { Ok(()) } else { plan::look(&store, &plan) };
+            if let Err(unready) = all {
                 return (Vec::new(), Err(unready));
             }
             let write = |(out, asked): (PathBuf, Vec<CancellationToken>)| {
