@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn blob() -> Vec<u8> {
-        (0..3 * CHUNK_SIZE + 77).map(|n| (n * n >> 7) as u8).collect()
+        (0..3 * CHUNK_SIZE + 77).map(|n| ((n * n) >> 7) as u8).collect()
     }
 
     fn proof(challenge: &Challenge, bytes: &[u8], content: &Content) -> Bytes<32> {

@@ -66,7 +66,7 @@ impl Owner {
         self
     }
 
-    fn is_mute_about(mut self, bytes: &[u8]) -> Self {
+    fn mute_about(mut self, bytes: &[u8]) -> Self {
         self.mute = Some(BlobHash::of(bytes));
         self
     }
@@ -326,7 +326,7 @@ async fn wrong_size_vetoes_nobody() {
     let bob = town.resident("Bob Birch@B").await;
     let file = noise(1, LARGE);
     let eve = Owner::new("Eve Evans@E", 211, &[("chara/a.tex", &file)]);
-    let eve = eve.says_size(&file, LARGE + 300_000).is_mute_about(&file).moves_in(&town, &[&bob]).await;
+    let eve = eve.says_size(&file, LARGE + 300_000).mute_about(&file).moves_in(&town, &[&bob]).await;
     fetched_or_asked(&bob, &eve, &[&file]).await;
     assert!(eve.asked_for(&file) > 0, "hers is being fetched");
     let bert = Owner::new("Bert Bell@B", 210, &[("chara/a.tex", &file)]).moves_in(&town, &[&bob]).await;
@@ -424,9 +424,9 @@ async fn second_look_of_the_same_files_costs_its_small_ones() {
     carol.befriend(&bob).await;
     // As a typical look is: most bytes in few textures, most files small.
     let sizes = [(6, 4_000_000), (14, 600_000), (30, 60_000), (60, 8_000)];
-    let sizes = sizes.into_iter().flat_map(|(count, len)| std::iter::repeat_n(len, count)).enumerate();
+    let sizes = sizes.into_iter().flat_map(|(count, len)| std::iter::repeat_n(len, count));
     let wear = |name: &str| {
-        let files = sizes.clone().fold(Mod::new(town.path(name)), |worn, (n, len)| {
+        let files = sizes.clone().enumerate().fold(Mod::new(town.path(name)), |worn, (n, len)| {
             worn.file(&format!("chara/{name}/{n}.tex"), &noise(n as u64, len))
         });
         files.write()
@@ -438,7 +438,7 @@ async fn second_look_of_the_same_files_costs_its_small_ones() {
     let second = bob.fetch(&carol.player).await;
     assert_eq!(arrived(&second), other.content);
     assert_eq!(first.bytes_fetched, first.bytes_total);
-    let small: usize = sizes.map(|(_, len)| len).filter(|len| *len <= CHUNK_SIZE).sum();
+    let small: usize = sizes.filter(|len| *len <= CHUNK_SIZE).sum();
     println!(
         "{} of {} bytes; {:.3} s after {:.3} s",
         second.bytes_fetched, second.bytes_total, second.seconds, first.seconds

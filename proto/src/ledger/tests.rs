@@ -1,5 +1,3 @@
-#![expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
-
 use super::*;
 use proptest::prelude::*;
 

@@ -18,7 +18,7 @@ use fyteclub_proto::{
 fn origins() {
     let record = |n: u8| origin_record(&BlobHash::of(&[n]), &PeerId::from_bytes([n; 32]));
     let seed: Vec<u8> = ORIGINS_MAGIC.iter().copied().chain((0..3).flat_map(record)).collect();
-    fuzz!(vec![seed], |input: &[u8]| {
+    fuzz!([seed], |input: &[u8]| {
         let (read, clean) = modest(input, || read_origins(input));
         for (hash, owner) in &read {
             let record = origin_record(hash, owner);

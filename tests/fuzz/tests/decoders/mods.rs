@@ -86,7 +86,7 @@ fn pmp(entries: &[(&str, &str)]) -> Vec<u8> {
         writer.start_file(*name, SimpleFileOptions::default()).expect("begun");
         writer.write_all(content.as_bytes()).expect("written");
     }
-    writer.set_comment("a comment");
+    writer.set_comment("a comment").expect("short");
     writer.finish().expect("an archive").into_inner()
 }
 

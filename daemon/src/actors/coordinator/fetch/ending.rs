@@ -60,7 +60,7 @@ impl Coordinator {
             self.ask_possession(running.plan.clone(), ctx);
         }
         let pin = self.store().pin(running.plan.look.blobs().into_keys());
-        let brought = running.transfer.brought().into_iter().collect();
+        let brought = running.transfer.brought().collect();
         let whole =
             Whole { began, peer, plan: running.plan, pin, sources, brought, folders: BTreeMap::new() };
         self.hand_out(player.clone(), whole, ctx);
