@@ -128,7 +128,21 @@ def files_are_rooms():
             yield f"{path} has {count} lines: it wants a wall"
 
 
-RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, files_are_rooms)
+def named_tests_exist():
+    """A promise in SECURITY.md or in the CHANGELOG names the test that holds it, as a long snake_case name."""
+    known = set()
+    for path in [*sorted(Path(".").glob("*/**/*.rs")), Path(".ci/house.py")]:
+        if "target" not in path.parts:
+            # A setting's name is as long: it is a field.
+            known.update(re.findall(r"\b(?:fn |def |pub )(\w+)", path.read_text(encoding="utf-8")))
+    for page in (Path("docs/SECURITY.md"), Path("CHANGELOG.md")):
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            for name in re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", line):
+                if name not in known:
+                    yield f"{page}:{number} names a test that is not there: {name}"
+
+
+RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, files_are_rooms, named_tests_exist)
 
 
 def main():
