@@ -13,10 +13,11 @@ from pathlib import Path
 # proves that the SDK suffices. The daemon takes the phone book's lib and the SDK only for `demo`.
 FLOORS = {
     "fyteclub-proto": set(),
-    "fyteclub-phonebook": {"fyteclub-proto"},
+    "fyteclub-logging": {"fyteclub-proto"},
+    "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-logging"},
     "fyteclub-client": {"fyteclub-proto"},
     "fyteclubctl": {"fyteclub-client"},
-    "fyteclub-daemon": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client"},
+    "fyteclub-daemon": {"fyteclub-proto", "fyteclub-logging", "fyteclub-phonebook", "fyteclub-client"},
     "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook"},
     "fyteclub-tests": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon", "fyteclubctl"},
 }
@@ -36,10 +37,16 @@ PROTO_NEVER = {
 OS_ROOMS = re.compile(r"(^|/)(io|service|pipe)/|/config/paths\.rs$|/pipe\.rs$")
 OS = re.compile(r"\bcfg!?\s*\(.*\b(windows|unix|target_os|target_family)\b|\bcfg_attr\s*\(.*\b(windows|unix|target_os)\b")
 
+# An actor's thread is the network's: a disk that is slow must not hold it up. Files are io's, on threads that may wait;
+# small states are written by io/keeper.rs.
+ACTORS_NEVER = re.compile(
+    r"\bfs::|\bstd::fs\b|^\s*fs,$|\bprivate::|\b(File|OpenOptions)::(open|create|options|new)\b|\.sync_(all|data)\(|\.(exists|is_file|is_dir|canonicalize|symlink_metadata)\(\)"
+)
+
 # The longest that a source file may be, goldens aside.
 LINES_MAX = 700
 
-CODE = ["proto", "phonebook", "daemon", "client-sdk"]
+CODE = ["proto", "logging", "phonebook", "daemon", "client-sdk"]
 
 
 def code_of(path):
@@ -105,6 +112,15 @@ def systems_have_rooms():
                 yield f"{path}:{number} tells systems apart outside io/, service/, config/paths.rs and the SDK's pipe module"
 
 
+def actors_touch_no_files():
+    for path in sorted(Path("daemon/src/actors").rglob("*.rs")):
+        if is_test(path):
+            continue
+        for number, line in code_of(path):
+            if ACTORS_NEVER.search(line):
+                yield f"{path}:{number} touches a file on the network's thread: that is for io/, on a thread that may wait"
+
+
 def files_are_rooms():
     for path in [*sources("src"), *sources("tests"), *sorted(Path("tests").rglob("*.rs"))]:
         count = len(path.read_text(encoding="utf-8").splitlines())
@@ -112,10 +128,25 @@ def files_are_rooms():
             yield f"{path} has {count} lines: it wants a wall"
 
 
+def named_tests_exist():
+    """A promise in SECURITY.md or in the CHANGELOG names the test that holds it, as a long snake_case name."""
+    known = set()
+    for path in [*sorted(Path(".").glob("*/**/*.rs")), Path(".ci/house.py")]:
+        if "target" not in path.parts:
+            # A setting's name is as long: it is a field.
+            known.update(re.findall(r"\b(?:fn |def |pub )(\w+)", path.read_text(encoding="utf-8")))
+    for page in (Path("docs/SECURITY.md"), Path("CHANGELOG.md")):
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            for name in re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", line):
+                if name not in known:
+                    yield f"{page}:{number} names a test that is not there: {name}"
+
+
+RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, files_are_rooms, named_tests_exist)
+
+
 def main():
-    problems = [
-        problem for rule in (floors, proto_is_pure, systems_have_rooms, files_are_rooms) for problem in rule()
-    ]
+    problems = [problem for rule in RULES for problem in rule()]
     for problem in problems:
         print(problem)
     print(f"house rules: {len(problems) or 'nothing'} broken")

@@ -12,7 +12,10 @@ pub enum Error {
         "no FyteClub daemon listens at {endpoint}; start it with `fyteclubd run`, or set FYTECLUB_IPC to where it listens"
     )]
     NotRunning { endpoint: String, source: io::Error },
-    #[error("{endpoint} belongs to another user; run this as the user who runs fyteclubd")]
+    /// Said before anything is sent: what lies there is another user's, by its mode or by who listens.
+    #[error(
+        "{endpoint} belongs to another user; run this as the user who runs fyteclubd, or set FYTECLUB_IPC to where your own daemon listens"
+    )]
     NoPermission { endpoint: String, source: io::Error },
     /// The endpoint can be nobody's: a mistake in a setting, not an absent daemon.
     #[error("{endpoint:?} cannot be where the daemon listens ({source}); check FYTECLUB_IPC")]

@@ -41,6 +41,7 @@ pub use events::Events;
 pub use fyteclub_proto::{
     agenda::{Distance, DistanceError, Reason},
     appearance::{ObjectKind, Swap},
+    foreign::escaped,
     game_path::GamePath,
     id::{BlobHash, IdError, PeerId, PlayerName},
     local::{

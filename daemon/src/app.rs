@@ -16,7 +16,7 @@ use crate::{
         contacts::ContactsFile,
         host_address,
         identity::Identity,
-        ipc::{IpcError, LocalListener},
+        ipc::{IpcError, LocalListener, Place},
         keeper::Keeper,
         limits::LimitsFile,
         phonebook_http::PhonebookHttp,
@@ -28,6 +28,7 @@ use crate::{
     ledger::Accounts,
     lending::Lending,
     offer::Offer,
+    places::Clients,
     pumps::pace::Pacer,
     service,
     whereabouts::Whereabouts,
@@ -43,14 +44,16 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How long each part gets to stop; all together stay below five seconds.
 const STOP_TIME: Duration = Duration::from_millis(1200);
 
-/// Local clients at once: a plugin for each game window, and what people have open.
-const CLIENTS_MAX: usize = 128;
+/// How often it is looked whether the local socket's file is still there.
+const SOCKET_LOOK: Duration = Duration::from_secs(3);
+/// The pause after a client could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Between two changes of this machine's addresses that are told.
 const MOVES_APART: Duration = Duration::from_secs(1);
@@ -135,6 +138,7 @@ impl App {
             whereabouts: whereabouts.clone(),
             contact_requests: config.contact_requests,
             phonebooks: config.phonebooks.clone(),
+            carriers: books.iter().map(|book| book.url().to_owned()).collect(),
             listing: config.listing.clone(),
             published,
             limits,
@@ -153,7 +157,8 @@ impl App {
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
-        let phone_book = PhoneBook::new(books, registrant, coordinator.clone().recipient()).start();
+        let phone_book =
+            PhoneBook::new(books, registrant, accounts.clone(), coordinator.clone().recipient()).start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
         let moves = actix::spawn(tell_moves(endpoint.clone(), phone_book.clone(), coordinator.clone()));
@@ -205,10 +210,11 @@ async fn within<T>(who: &str, stopping: impl Future<Output = T>) {
 /// Makes the data folder and takes it for this process.
 fn lock(config: &Config) -> anyhow::Result<File> {
     let dir = config.data_dir.display();
-    private::create_dir(&config.data_dir).with_context(|| format!("cannot make the data folder {dir}"))?;
+    let unusable = |path: &Path, error| private::explain_data(path, error);
+    private::create_dir(&config.data_dir).map_err(|error| unusable(&config.data_dir, error))?;
     let path = paths::lock_file(&config.data_dir);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("cannot write in the data folder {dir}"))?;
+    let file = file.map_err(|error| unusable(&path, error))?;
     match file.try_lock() {
         Ok(()) => check_layout(config).map(|()| file),
         Err(TryLockError::WouldBlock) => {
@@ -277,17 +283,29 @@ fn say_buffers(endpoint: &QuicEndpoint) {
 /// The socket that was asked for; else the default one, or where another daemon has that, one in the data folder.
 async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
     if let Some(endpoint) = &config.ipc {
-        return Ok(LocalListener::bind(endpoint).await?);
+        return Ok(LocalListener::bind(endpoint, Place::Chosen).await?);
     }
-    match LocalListener::bind(&pipe::default_endpoint()).await {
-        Ok(listener) => Ok(listener),
-        Err(IpcError::InUse(taken)) => {
-            let fallback = paths::fallback_endpoint(&config.data_dir);
+    let default = match LocalListener::bind(&pipe::default_endpoint(), Place::Default).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let fallback = paths::fallback_endpoint(&config.data_dir);
+    let listener = match LocalListener::bind(&fallback, Place::Chosen).await {
+        Ok(listener) => listener,
+        // What is wrong with the usual place is what a person can mend.
+        Err(error) => return Err(default).with_context(|| error.to_string()),
+    };
+    match default {
+        IpcError::InUse(taken) => {
             tracing::warn!("another daemon listens for clients on {taken}; this one does on {fallback}");
-            Ok(LocalListener::bind(&fallback).await?)
         }
-        Err(error) => Err(error.into()),
+        error => {
+            tracing::warn!(
+                "{error}. Clients find this daemon at {fallback}: set FYTECLUB_IPC to that for them"
+            );
+        }
     }
+    Ok(listener)
 }
 
 /// Tells everybody whom it concerns when this machine's addresses change; a second apart at least, because the phone
@@ -305,24 +323,38 @@ async fn tell_moves(endpoint: QuicEndpoint, phone_book: Addr<PhoneBook>, coordin
 }
 
 async fn take_clients(
-    listener: LocalListener,
+    mut listener: LocalListener,
     coordinator: Addr<Coordinator>,
     identity: Arc<Identity>,
     bus: Bus,
 ) {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-    for id in 0.. {
-        // A client that finds no place waits in the system's queue until another leaves.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+    let clients = Clients::default();
+    let mut look = tokio::time::interval(SOCKET_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ids = 0..;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                match listener.renew().await {
+                    Ok(false) => {}
+                    Ok(true) => tracing::warn!("the local socket was removed, and is made again: {}", listener.endpoint()),
+                    Err(error) => tracing::warn!("the local socket was removed, and clients find nobody: {error}"),
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((reader, writer)) => {
                 let (coordinator, bus) = (coordinator.clone(), bus.clone());
-                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, place).start();
+                let Some(id) = ids.next() else { return };
+                let entry = clients.arrive(id);
+                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, entry).start();
             }
             Err(error) => {
                 // Out of handles, most likely: others will be given back.
                 tracing::warn!("a client could not be taken: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

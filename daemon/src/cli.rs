@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ConfigError, Raw};
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{env::VarError, path::PathBuf};
 
 /// Shares your character's look with your friends, straight from your machine to theirs.
 #[derive(Debug, Parser)]
@@ -71,7 +71,20 @@ impl Settings {
             log: self.log,
             ..Raw::default()
         };
-        Config::load(flags, self.config.as_deref(), |key| std::env::var(key).ok())
+        // A variable that counts is never passed over because it cannot be read.
+        let unreadable = std::cell::RefCell::new(None);
+        let config = Config::load(flags, self.config.as_deref(), |key| match std::env::var(key) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(_)) => {
+                unreadable.borrow_mut().get_or_insert_with(|| key.to_owned());
+                None
+            }
+        });
+        match unreadable.into_inner() {
+            Some(key) => Err(ConfigError::NotUnicode { key }),
+            None => config,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod lending;
 pub mod logging;
 pub mod offer;
 pub mod penumbra;
+pub mod places;
 pub mod pumps;
 pub mod served;
 pub mod service;

@@ -14,8 +14,9 @@ use fyteclub_daemon::{
     },
     logging, service,
 };
+use fyteclub_logging::speak;
 use fyteclub_proto::pace::Rate;
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 const BLOCKING_THREADS: usize = 8;
 
@@ -32,10 +33,10 @@ fn main() -> ExitCode {
 fn check_config(settings: Settings) -> ExitCode {
     match settings.load() {
         Ok(config) => {
-            print!("{config}");
+            speak::say(config.to_string().trim_end());
             match limits_set_here(&config) {
                 Ok(None) => {}
-                Ok(Some(limits)) => println!("\n{limits}"),
+                Ok(Some(limits)) => speak::say(&format!("\n{limits}")),
                 Err(error) => return fail(&error.into(), 2),
             }
             ExitCode::SUCCESS
@@ -74,10 +75,9 @@ fn rotate_key(settings: Settings) -> ExitCode {
     };
     match app::rotate_key(&config) {
         Ok((old, new)) => {
-            println!("The key is replaced.\nold  {old}\nnew  {new}");
-            println!(
-                "Start the daemon: phone books and contacts who are online learn it from the old key's signature."
-            );
+            speak::say(&format!(
+                "The key is replaced.\nold  {old}\nnew  {new}\nStart the daemon: phone books and contacts who are online learn it from the old key's signature."
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error, 1),
@@ -92,13 +92,14 @@ fn run(settings: Settings) -> ExitCode {
     };
     let system = actix::System::with_tokio_rt(runtime);
     let result = system.block_on(async {
+        service::survive_limits();
         // Before anything is written in it: what lies there is nobody else's business.
         private::create_dir(&config.data_dir)
-            .with_context(|| format!("cannot make the data folder {}", config.data_dir.display()))?;
-        let _guard = logging::start(&config)?;
+            .map_err(|error| private::explain_data(&config.data_dir, error))?;
+        let _log = logging::start(&config)?;
         let app = App::start(&config).await?;
-        // Whoever started us may have left.
-        writeln!(std::io::stdout(), "ready").and_then(|()| std::io::stdout().flush()).ok();
+        // Who started us may have left, or may never read.
+        speak::say("ready");
         service::ready();
         tokio::select! {
             result = service::stop_requested() => result.context("cannot listen for signals")?,
@@ -140,6 +141,6 @@ async fn stdin_closed() {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("fyteclubd: {error:#}");
+    speak::complain(&format!("fyteclubd: {}", speak::causes(error.as_ref())));
     ExitCode::from(code)
 }

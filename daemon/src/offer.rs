@@ -1,7 +1,7 @@
 //! What this player publishes now, as pumps serve it: shared, replaced whole, never changed.
 
-use fyteclub_proto::id::BlobHash;
-use std::{collections::HashSet, sync::Arc};
+use fyteclub_proto::{blob::Content, id::BlobHash};
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
 /// One published look.
@@ -10,7 +10,15 @@ pub struct Offer {
     pub appearance: BlobHash,
     /// The signed appearance, as it travels.
     pub document: Vec<u8>,
-    pub blobs: HashSet<BlobHash>,
+    /// What it names, with sizes.
+    pub blobs: HashMap<BlobHash, u64>,
+}
+
+impl Offer {
+    /// Whether the look names it, in this size.
+    pub fn names(&self, content: &Content) -> bool {
+        self.blobs.get(&content.hash) == Some(&content.size)
+    }
 }
 
 /// The look of the moment; `None` while nothing is published.

@@ -1,19 +1,27 @@
-//! The log goes to stderr; stdout is for the one line that says where the server listens.
+//! The log goes to stderr; stdout is for the one line that says where the server listens. Neither is waited for.
 //!
 //! At INFO and above nothing names a player or a client's address: operators should have nothing to hand over.
 
 use crate::cli::LogFormat;
-use std::io::stderr;
-use tracing_subscriber::EnvFilter;
+use fyteclub_logging::{Form, Sparse, Stderr, Teller, log_panics};
+use std::io;
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-pub(crate) fn start(format: LogFormat) {
+/// What is still in memory is written when the guard is dropped.
+///
+/// # Errors
+/// No thread or no handle is left.
+pub(crate) fn start(format: LogFormat) -> io::Result<Teller> {
     // actix tells at INFO how many workers it starts, and at ERROR of each head that is not HTTP or too large: the first
     // is of no use to an operator, and with the second any stranger could fill a disk.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(false);
-    match format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.init(),
-    }
+    let (stderr, sparse) = (Stderr::start()?, Sparse::default());
+    let log = match format {
+        LogFormat::Json => fmt::layer().json().with_writer(stderr.guarded(Form::Json)).boxed(),
+        LogFormat::Text => fmt::layer().with_ansi(false).with_writer(stderr.guarded(Form::Text)).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(sparse.clone()).with(log).init();
+    log_panics(stderr.clone());
+    sparse.start(stderr)
 }

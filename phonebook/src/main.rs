@@ -6,20 +6,19 @@ mod service;
 
 use anyhow::Context;
 use clap::Parser;
+use fyteclub_logging::speak;
 use fyteclub_phonebook::Server;
 use service::{descriptors, signals, systemd};
-use std::{
-    io::{Write, stdout},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
-    logging::start(args.log);
-    match run(&args) {
+    // Its last lines are written before the reason why the program ends.
+    let result = logging::start(args.log).context("the log cannot be started").and_then(|_log| run(&args));
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fyteclub-phonebook: {error:#}");
+            speak::complain(&format!("fyteclub-phonebook: {}", speak::causes(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -35,7 +34,7 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
     let scheme = if server.is_encrypted() { "https" } else { "http" };
     actix_rt::System::new().block_on(async move {
         let signals = signals::obey(handle)?;
-        writeln!(stdout(), "listening on {scheme}://{}", server.addr()).and_then(|()| stdout().flush())?;
+        speak::say(&format!("listening on {scheme}://{}", server.addr()));
         if compat {
             tracing::warn!("compatibility mode: writes are unsigned, so anybody can take over any name");
         }

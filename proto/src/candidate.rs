@@ -1,105 +1,366 @@
-//! Ways to reach a peer, as two daemons tell them to each other in letters.
+//! Ways to reach a peer, as two daemons tell them to each other in letters, and which of them may be dialled.
+//!
+//! In a letter each candidate is a kind, a length and so many bytes, so that a daemon skips the kinds that it does not
+//! know, and the letter stays readable:
+//!
+//! ```text
+//! kind u8 · length u8 · value      kinds 0 to 3 are the origins below; their value is the address, 4 or 16 bytes, and
+//!                                  the port, big-endian
+//! ```
 
-use crate::limit::CANDIDATES_MAX;
-use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use crate::{
+    ledger::Network,
+    limit::{CANDIDATES_READ_MAX, LETTER_BYTES_MAX},
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// How an address was learned. What is unknown to an older daemon does not decode, and its letter is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How an address was learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Origin {
     /// An address of the machine itself.
-    Host,
+    Host = 0,
     /// Where a phone book sees the machine, with the port that it listens on.
-    Observed,
+    Observed = 1,
     /// A port that a router was asked to forward.
-    Mapped,
-    /// Said by a person.
-    Manual,
+    Mapped = 2,
+    /// Said by a person on that machine.
+    Manual = 3,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+impl Origin {
+    const ALL: [Self; 4] = [Self::Host, Self::Observed, Self::Mapped, Self::Manual];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Candidate {
     pub origin: Origin,
     pub addr: SocketAddr,
 }
 
-/// What an introduction's letters hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What an introduction's letters hold, the likeliest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidates(pub Vec<Candidate>);
 
+/// Why bytes are no list of candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CandidatesError {
+    #[error("a list of addresses has at most {LETTER_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("the list of addresses ends in the middle of one")]
+    Cut,
+}
+
 impl Candidates {
-    /// Those worth a packet, each address once, [`CANDIDATES_MAX`] at most, in the order of the list.
+    /// As it stands in a letter. What is above [`CANDIDATES_READ_MAX`] is left out, because nobody reads it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for Candidate { origin, addr } in self.0.iter().take(CANDIDATES_READ_MAX) {
+            let value = match addr.ip() {
+                IpAddr::V4(ip) => [&ip.octets()[..], &addr.port().to_be_bytes()].concat(),
+                IpAddr::V6(ip) => [&ip.octets()[..], &addr.port().to_be_bytes()].concat(),
+            };
+            bytes.extend([*origin as u8, value.len() as u8]);
+            bytes.extend(value);
+        }
+        bytes
+    }
+
+    /// Reads a letter's text. Candidates of kinds or lengths that this build does not know are skipped, and so is
+    /// everything after the first [`CANDIDATES_READ_MAX`] that it knows.
     ///
-    /// `observed` is where a phone book sees this machine. Loopback is dialled only by a machine that a phone book of
-    /// the same machine introduced: else a contact could have packets sent to what listens here.
-    pub fn worth_dialing(&self, observed: Option<IpAddr>) -> Vec<SocketAddr> {
-        let mut worth = Vec::new();
-        for candidate in &self.0 {
-            let addr = SocketAddr::new(candidate.addr.ip().to_canonical(), candidate.addr.port());
-            if worth.len() < CANDIDATES_MAX && is_dialable(addr, observed) && !worth.contains(&addr) {
-                worth.push(addr);
+    /// # Errors
+    /// A text that is longer than a letter, or ends inside a candidate.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CandidatesError> {
+        if bytes.len() > LETTER_BYTES_MAX {
+            return Err(CandidatesError::TooLong);
+        }
+        let (mut all, mut rest) = (Vec::new(), bytes);
+        while let [kind, length, after @ ..] = rest {
+            let (value, next) = after.split_at_checked(usize::from(*length)).ok_or(CandidatesError::Cut)?;
+            rest = next;
+            let origin = Origin::ALL.into_iter().find(|origin| *origin as u8 == *kind);
+            if let Some((origin, addr)) = origin.zip(address(value))
+                && all.len() < CANDIDATES_READ_MAX
+            {
+                all.push(Candidate { origin, addr });
             }
         }
-        worth
+        if rest.is_empty() { Ok(Self(all)) } else { Err(CandidatesError::Cut) }
+    }
+
+    pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.0.iter().map(|candidate| candidate.addr)
     }
 }
 
-fn is_dialable(addr: SocketAddr, observed: Option<IpAddr>) -> bool {
-    let ip = addr.ip();
-    let special = match ip {
-        IpAddr::V4(ip) => ip.is_broadcast() || ip.is_link_local(),
-        // A link-local address means nothing without the interface.
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+fn address(value: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = value.split_last_chunk::<2>()?;
+    let ip: IpAddr = match ip.len() {
+        4 => <[u8; 4]>::try_from(ip).ok()?.into(),
+        16 => <[u8; 16]>::try_from(ip).ok()?.into(),
+        _ => return None,
     };
-    let here = observed.is_some_and(|ip| ip.is_loopback());
-    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !special && (here || !ip.is_loopback())
+    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
+}
+
+/// Who names an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teller {
+    /// A contact, in a letter.
+    Contact,
+    /// A phone book, in its own answer to a lookup.
+    PhoneBook,
+    /// Whoever runs this daemon.
+    Person,
+}
+
+/// What is known of both ends when an address is judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vantage {
+    /// Where the phone book answers, as this machine is connected to it.
+    pub book: Option<IpAddr>,
+    /// Where that phone book sees this machine, by its own word.
+    pub here: Option<IpAddr>,
+    /// Whether that phone book says that it sees both ends [together](are_together).
+    pub together: bool,
+}
+
+/// What an address can lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Nobody, everybody, or whoever is on the wire.
+    Nowhere,
+    Loopback,
+    /// A home's network, a provider's: the same address is another machine elsewhere.
+    Private,
+    Public,
+}
+
+fn scope(ip: IpAddr) -> Scope {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => scope_v4(ip),
+        IpAddr::V6(ip) => scope_v6(ip),
+    }
+}
+
+fn scope_v4(ip: Ipv4Addr) -> Scope {
+    match ip.octets() {
+        [127, ..] => Scope::Loopback,
+        // "This network", link-local, multicast, reserved and broadcast.
+        [0 | 224..=255, ..] | [169, 254, ..] => Scope::Nowhere,
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] | [192, 0, 0, _] => {
+            Scope::Private
+        }
+        _ => Scope::Public,
+    }
+}
+
+fn scope_v6(ip: Ipv6Addr) -> Scope {
+    let embedded = |high: u16, low: u16| {
+        let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
+        // A gateway would send it on into a network that is none of ours.
+        if scope_v4([a, b, c, d].into()) == Scope::Public { Scope::Public } else { Scope::Nowhere }
+    };
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 1] => Scope::Loopback,
+        [0, 0, 0, 0, 0, 0, ..] => Scope::Nowhere,
+        // NAT64 and 6to4.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
+        [0x64, 0xff9b, 1, ..] => Scope::Private,
+        [first, ..] => match first {
+            // Means nothing without the interface, or means everybody.
+            0xfe80..=0xfebf | 0xff00..=0xffff => Scope::Nowhere,
+            0xfc00..=0xfdff | 0xfec0..=0xfeff => Scope::Private,
+            _ => Scope::Public,
+        },
+    }
+}
+
+/// Whether two clients of one phone book are behind one line, or both on networks that lead nowhere else, as the phone
+/// book sees them.
+pub fn are_together(one: IpAddr, other: IpAddr) -> bool {
+    let is_private = |ip| matches!(scope(ip), Scope::Private | Scope::Loopback);
+    Network::from(one) == Network::from(other) || (is_private(one) && is_private(other))
+}
+
+/// Whether packets may be sent to `addr`, which `teller` names. What this says no to, no contact and no phone book can
+/// make this machine send to.
+pub fn may_be_dialled(addr: SocketAddr, teller: Teller, vantage: &Vantage) -> bool {
+    let place = scope(addr.ip());
+    if place == Scope::Nowhere || addr.port() == 0 {
+        return false;
+    }
+    if teller == Teller::Person {
+        return true;
+    }
+    // Below are the services of machines, and no player's.
+    if addr.port() < 1024 {
+        return false;
+    }
+    let is = |ip: Option<IpAddr>, scopes: &[Scope]| ip.is_some_and(|ip| scopes.contains(&scope(ip)));
+    let within = [Scope::Private, Scope::Loopback];
+    // A phone book out there that sees a private address sees its own proxy's, or lies.
+    let near_book = is(vantage.book, &within) && is(vantage.here, &within);
+    let together = match teller {
+        Teller::Contact => vantage.together && (near_book || is(vantage.here, &[Scope::Public])),
+        Teller::PhoneBook | Teller::Person => near_book,
+    };
+    match place {
+        Scope::Public => true,
+        Scope::Private => together,
+        Scope::Loopback => {
+            together && is(vantage.book, &[Scope::Loopback]) && is(vantage.here, &[Scope::Loopback])
+        }
+        Scope::Nowhere => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all(addrs: &[&str]) -> Candidates {
-        let candidate =
-            |addr: &&str| Candidate { origin: Origin::Host, addr: addr.parse().expect("an address") };
-        Candidates(addrs.iter().map(candidate).collect())
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().expect("an address"))
+    }
+
+    const NEVER: [&str; 16] = [
+        "0.0.0.0:7777",
+        "0.1.2.3:7777",
+        "10.0.0.5:0",
+        "203.0.113.9:0",
+        "224.0.0.1:7777",
+        "240.0.0.1:7777",
+        "255.255.255.255:7777",
+        "169.254.169.254:7777",
+        "[::]:7777",
+        "[::10.0.0.5]:7777",
+        "[::ffff:169.254.169.254]:7777",
+        "[fe80::1]:7777",
+        "[ff02::1]:7777",
+        "[64:ff9b::7f00:1]:7777",
+        "[64:ff9b::a00:5]:7777",
+        "[2002:a00:5::1]:7777",
+    ];
+    const LOOPBACK: [&str; 4] = ["127.0.0.1:7777", "127.9.9.9:7777", "[::1]:7777", "[::ffff:127.0.0.1]:7777"];
+    const PRIVATE: [&str; 8] = [
+        "10.0.0.5:7777",
+        "172.16.0.1:7777",
+        "192.168.1.1:7777",
+        "100.64.0.1:7777",
+        "[::ffff:192.168.1.1]:7777",
+        "[fd00::5]:7777",
+        "[fec0::5]:7777",
+        "[64:ff9b:1::5]:7777",
+    ];
+    const PUBLIC: [&str; 6] = [
+        "203.0.113.9:7777",
+        "172.32.0.1:7777",
+        "100.128.0.1:1024",
+        "[2001:db8::5]:7777",
+        "[64:ff9b::cb00:7109]:7777",
+        "[2002:cb00:7109::1]:7777",
+    ];
+
+    /// Which of the four groups may be dialled.
+    fn judged(teller: Teller, vantage: &Vantage) -> [bool; 4] {
+        [&NEVER[..], &LOOPBACK, &PRIVATE, &PUBLIC].map(|group| {
+            let verdicts: Vec<bool> =
+                group.iter().map(|text| may_be_dialled(addr(text), teller, vantage)).collect();
+            assert!(verdicts.iter().all(|may| *may == verdicts[0]), "{teller:?} {vantage:?} {verdicts:?}");
+            verdicts[0]
+        })
     }
 
     #[test]
-    fn only_what_can_be_an_answering_machine_is_dialled() {
-        let public: IpAddr = "203.0.113.7".parse().expect("an address");
-        let listed = all(&[
-            "0.0.0.0:7",
-            "10.0.0.5:0",
-            "224.0.0.1:7",
-            "255.255.255.255:7",
-            "169.254.1.1:7",
-            "[fe80::1]:7",
-            "[ff02::1]:7",
-            "127.0.0.1:7",
-            "[::1]:7",
-            "[::ffff:127.0.0.1]:7",
-            "10.0.0.5:7",
-            "[::ffff:10.0.0.5]:7",
-            "[2001:db8::5]:7",
+    fn addresses_are_dialled_by_scope_and_vantage() {
+        const NO: bool = false;
+        const YES: bool = true;
+        let at = |book: &str, here: &str, together| Vantage { book: ip(book), here: ip(here), together };
+        let (public, other) = ("203.0.113.7", "198.51.100.1");
+        // Never, loopback, private, public: named by a contact, and by a phone book.
+        let table = [
+            (Vantage::default(), [NO, NO, NO, YES], [NO, NO, NO, YES]),
+            (at(other, public, false), [NO, NO, NO, YES], [NO, NO, NO, YES]),
+            // Behind one router.
+            (at(other, public, true), [NO, NO, YES, YES], [NO, NO, NO, YES]),
+            // A public phone book that sees private addresses sees its proxy's, or lies.
+            (at(other, "10.0.0.9", true), [NO, NO, NO, YES], [NO, NO, NO, YES]),
+            (at(other, "127.0.0.1", true), [NO, NO, NO, YES], [NO, NO, NO, YES]),
+            // A phone book in the home.
+            (at("192.168.1.2", "192.168.1.3", true), [NO, NO, YES, YES], [NO, NO, YES, YES]),
+            (at("192.168.1.2", "192.168.1.3", false), [NO, NO, NO, YES], [NO, NO, YES, YES]),
+            // A phone book on this machine; the other end may be here, in the home, or far away.
+            (at("127.0.0.1", "127.0.0.1", true), [NO, YES, YES, YES], [NO, YES, YES, YES]),
+            (at("127.0.0.1", "127.0.0.1", false), [NO, NO, NO, YES], [NO, YES, YES, YES]),
+            (at("192.168.1.2", "127.0.0.1", true), [NO, NO, YES, YES], [NO, NO, YES, YES]),
+        ];
+        for (vantage, contact, book) in table {
+            assert_eq!(judged(Teller::Contact, &vantage), contact, "contact, {vantage:?}");
+            assert_eq!(judged(Teller::PhoneBook, &vantage), book, "phone book, {vantage:?}");
+            assert_eq!(judged(Teller::Person, &vantage), [NO, YES, YES, YES], "person, {vantage:?}");
+        }
+    }
+
+    #[test]
+    fn ports_of_services_are_dialled_for_a_person() {
+        let here = ip("127.0.0.1");
+        let vantage = Vantage { book: here, here, together: true };
+        for text in ["203.0.113.9:443", "127.0.0.1:53", "10.0.0.5:1023", "[2001:db8::5]:1"] {
+            assert!(!may_be_dialled(addr(text), Teller::Contact, &vantage), "{text}");
+            assert!(!may_be_dialled(addr(text), Teller::PhoneBook, &vantage), "{text}");
+            assert!(may_be_dialled(addr(text), Teller::Person, &vantage), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_line_or_two_private_networks_are_together() {
+        let together = |one: &str, other: &str| {
+            are_together(one.parse().expect("an address"), other.parse().expect("an address"))
+        };
+        assert!(together("203.0.113.7", "::ffff:203.0.113.7"));
+        assert!(together("2001:db8:1:2::5", "2001:db8:1:2::6"));
+        assert!(!together("2001:db8:1:2::5", "2001:db8:1:3::5"));
+        assert!(together("127.0.0.1", "192.168.1.3") && together("10.0.0.1", "fd00::1"));
+        assert!(!together("203.0.113.7", "203.0.113.8") && !together("203.0.113.7", "10.0.0.1"));
+    }
+
+    #[test]
+    fn unknown_kinds_between_known_ones_are_skipped() {
+        let known = Candidates(vec![
+            Candidate { origin: Origin::Host, addr: addr("192.168.1.3:7777") },
+            Candidate { origin: Origin::Mapped, addr: addr("[2001:db8::5]:7778") },
+            Candidate { origin: Origin::Manual, addr: addr("203.0.113.9:7779") },
         ]);
-        let worth = listed.worth_dialing(Some(public));
-        assert_eq!(
-            worth,
-            all(&["10.0.0.5:7", "[2001:db8::5]:7"]).0.iter().map(|c| c.addr).collect::<Vec<_>>()
-        );
-        let here = all(&["127.0.0.1:7"]);
-        assert_eq!(
-            here.worth_dialing("127.0.0.1".parse().ok()),
-            ["127.0.0.1:7".parse().expect("an address")]
-        );
-        assert!(here.worth_dialing(None).is_empty());
+        let one = |at: usize| Candidates(vec![known.0[at]]).encode();
+        // A relay, a name, nothing at all, and a longer form of a kind that is known.
+        let strange: [&[u8]; 4] = [
+            &[9, 5, 1, 2, 3, 4, 5],
+            &[255, 3, b'a', b'b', b'c'],
+            &[77, 0],
+            &[0, 7, 192, 168, 1, 3, 0x1e, 0x61, 1],
+        ];
+        let mixed =
+            [strange[0], &one(0), strange[1], strange[2], &one(1), strange[3], &one(2), strange[0]].concat();
+        assert_eq!(Candidates::decode(&mixed), Ok(known.clone()));
+        assert_eq!(Candidates::decode(&known.encode()), Ok(known));
+        assert_eq!(Candidates::decode(&[]), Ok(Candidates::default()));
     }
 
     #[test]
-    fn a_long_list_is_cut() {
-        let many: Vec<String> = (1..100).map(|port| format!("10.0.0.5:{port}")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(all(&many).worth_dialing(None).len(), CANDIDATES_MAX);
+    fn cut_or_long_lists_are_refused() {
+        let one = Candidate { origin: Origin::Host, addr: addr("192.168.1.3:7777") };
+        let whole = Candidates(vec![one]).encode();
+        for length in 1..whole.len() {
+            assert_eq!(Candidates::decode(&whole[..length]), Err(CandidatesError::Cut), "{length}");
+        }
+        assert_eq!(Candidates::decode(&[9; LETTER_BYTES_MAX + 1]), Err(CandidatesError::TooLong));
+        let many = Candidates::decode(&whole.repeat(100)).expect("a list");
+        assert_eq!(many.0.len(), CANDIDATES_READ_MAX);
     }
 }

@@ -1,7 +1,8 @@
 //! A grant: the owner's signed word that one peer may have one look from whoever holds it, until a moment.
 //!
 //! It is given with the look itself, so who has one has the list of files already. It names whom: a stolen one is of no
-//! use to the thief. Whether it is honoured is decided in [`crate::share_rule`].
+//! use to the thief. Whether it is honoured is decided in [`crate::share_rule`]. It is short, and asked for anew while it is
+//! used: [`Tenure`].
 
 use crate::{
     bytes::Bytes,
@@ -94,6 +95,51 @@ impl Grant {
     }
 }
 
+/// A grant that is used for longer than one lasts: says when its owner is to be asked for the next, and takes it. Times
+/// are Unix milliseconds.
+#[derive(Debug, Clone)]
+pub struct Tenure {
+    grant: Grant,
+    asked: Option<u64>,
+}
+
+/// How long an owner gets to answer before it is asked again.
+const ASK_AGAIN: u64 = 20_000;
+
+impl Tenure {
+    /// `grant` was checked.
+    pub fn new(grant: Grant) -> Self {
+        Self { grant, asked: None }
+    }
+
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Whether the owner is to be asked now; it counts as asked then. So half of a grant's life is left for trying again,
+    /// and for clocks that differ.
+    pub fn is_due(&mut self, now: u64) -> bool {
+        let half = GRANT_LIFE.as_millis() as u64 / 2;
+        let due = self.grant.until <= now.saturating_add(half)
+            && self.asked.is_none_or(|asked| now >= asked.saturating_add(ASK_AGAIN) || now < asked);
+        if due {
+            self.asked = Some(now);
+        }
+        due
+    }
+
+    /// Takes the owner's next grant to `peer`. One that is not for this look, not good, or no longer than the last
+    /// changes nothing, and `false` is returned.
+    pub fn renew(&mut self, grant: Grant, peer: &PeerId, now: u64) -> bool {
+        let same = (grant.owner, grant.look) == (self.grant.owner, self.grant.look);
+        let good = same && grant.until > self.grant.until && grant.holds_for(peer, now).is_ok();
+        if good {
+            (self.grant, self.asked) = (grant, None);
+        }
+        good
+    }
+}
+
 /// By what a look is asked after: who does not know the look learns nothing of it, and who hears `asker` ask cannot
 /// ask another with the same words.
 pub fn holding_tag(owner: &PeerId, look: &BlobHash, asker: &PeerId) -> Bytes<32> {
@@ -138,6 +184,70 @@ mod tests {
         ] {
             assert_eq!(bent.holds_for(&bent.to, NOW), Err(GrantError::Signature), "{bent:?}");
         }
+    }
+
+    #[test]
+    fn grant_ends_in_ten_minutes_also_by_late_clocks() {
+        let grant = Grant::new(&SigningKey::from_bytes(&[1; 32]), peer(2), BlobHash::of(b"look"), NOW);
+        // What a holder whose clock is late by so much makes of it, so long after it was given.
+        for late in 0..=SKEW / 1000 {
+            let honoured = |after: u64| grant.holds_for(&peer(2), NOW - late * 1000 + after).is_ok();
+            assert!(!(10 * 60_000..60 * 60_000).step_by(1000).any(honoured), "{late} s late");
+        }
+    }
+
+    /// A holder, an owner and time: while the owner gives, the look is held without a gap; once it gives no more, it is
+    /// held for ten minutes at most.
+    #[test]
+    fn removed_contact_loses_loans_when_grant_ends() {
+        let (key, here) = (SigningKey::from_bytes(&[1; 32]), peer(2));
+        let give = |now| Grant::new(&key, here, BlobHash::of(b"look"), now);
+        for (late, early) in [(0, 0), (SKEW, 0), (0, SKEW)] {
+            let clock = |now: u64| now - late + early;
+            let mut tenure = Tenure::new(give(NOW));
+            let removed = NOW + 2 * 60 * 60_000;
+            let (mut asked, mut ended) = (0, None);
+            for now in (NOW..removed + 20 * 60_000).step_by(1000) {
+                if tenure.is_due(clock(now)) {
+                    asked += 1;
+                    // Whom the owner removed is told what strangers are told.
+                    if now < removed {
+                        assert!(tenure.renew(give(now), &here, clock(now)));
+                    }
+                }
+                let held = tenure.grant().holds_for(&here, clock(now)).is_ok();
+                assert!(held || now >= removed, "no gap while they are friends");
+                if !held && ended.is_none() {
+                    ended = Some(now);
+                }
+            }
+            let ended = ended.expect("it ends");
+            assert!(ended - removed <= 10 * 60_000, "{} s", (ended - removed) / 1000);
+            assert!(asked < 200, "{asked}");
+        }
+    }
+
+    #[test]
+    fn renewal_takes_only_a_longer_grant_of_the_same() {
+        let (key, here) = (SigningKey::from_bytes(&[1; 32]), peer(2));
+        let give = |key: &SigningKey, to, look: &[u8], now| Grant::new(key, to, BlobHash::of(look), now);
+        let mut tenure = Tenure::new(give(&key, here, b"look", NOW));
+        assert!(!tenure.is_due(NOW + LIFE / 2 - 1));
+        assert!(tenure.is_due(NOW + LIFE / 2) && !tenure.is_due(NOW + LIFE / 2 + 1), "asked once");
+        assert!(tenure.is_due(NOW + LIFE / 2 + ASK_AGAIN), "and again without an answer");
+        let now = NOW + LIFE / 2;
+        let other = SigningKey::from_bytes(&[3; 32]);
+        for wrong in [
+            give(&other, here, b"look", now),
+            give(&key, peer(3), b"look", now),
+            give(&key, here, b"other", now),
+            give(&key, here, b"look", NOW),
+            Grant::until(&key, here, BlobHash::of(b"look"), u64::MAX),
+            Grant { until: now + LIFE, ..give(&key, here, b"look", NOW) },
+        ] {
+            assert!(!tenure.renew(wrong.clone(), &here, now), "{wrong:?}");
+        }
+        assert!(tenure.renew(give(&key, here, b"look", now), &here, now) && !tenure.is_due(now));
     }
 
     #[test]

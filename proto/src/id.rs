@@ -3,7 +3,10 @@
 //! Text in JSON and on the command line, raw bytes in bincode. What a name may look like is said here; what a key
 //! may do is not.
 
-use crate::limit;
+use crate::{
+    foreign::{Foreign, is_blank, is_direction_mark},
+    limit,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use curve25519_dalek::constants::EIGHT_TORSION;
 use ed25519_dalek::{Signature, SigningKey, Verifier, VerifyingKey};
@@ -28,9 +31,9 @@ pub enum IdError {
     NameBlanks,
 }
 
-/// At most 80 characters of somebody's text, for an error message.
+/// Somebody's text, for an error message.
 fn excerpt(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
+    Foreign::new(text).to_string()
 }
 
 /// The encodings of the points of small order. Whoever may use one can make a signature that is good for any message.
@@ -158,20 +161,6 @@ impl PlayerName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Invisible characters that turn the reading direction: a name could look like another with them.
-fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Characters that show nothing, and blanks that look like others: a name would look like another with them.
-fn is_blank(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
-        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{2800}')
-        || matches!(c, '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}')
-        || matches!(c, '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The phone book's own rule for a name: any key of 1 to 128 bytes without control characters. A player's name obeys

@@ -3,10 +3,20 @@
 //! The first connected phone book is asked at once, each next one [`HEDGE`] later or as soon as the one before has no
 //! answer to give: a phone book that hangs costs less than a second. The callee may hear of one attempt from several
 //! phone books; its first answer counts.
+//!
+//! What cannot be asked yet waits, for [`QUEUE_TIME`] at most: a call for which every place is taken
+//! ([`INTRODUCTIONS_MAX`]) or that a phone book found too much, those first for whom somebody waits; and a call for which
+//! no phone book is connected, as long as one is being connected to. Nobody there is said once, or, where the callee was
+//! there a moment ago, only when it is still so after a while.
 
-use crate::{id::PeerId, letter::Attempt, phonebook::live::ANSWER_TIME};
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    id::PeerId, letter::Attempt, limit::INTRODUCTIONS_MAX, live::RETURN_TIME, phonebook::live::ANSWER_TIME,
+};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -17,15 +27,19 @@ pub const HEDGE: Duration = Duration::from_millis(700);
 const TRAVEL_TIME: Duration = Duration::from_millis(1000);
 /// How long an accepted introduction waits for its `Go`, at most.
 pub const GO_TIME: Duration = Duration::from_millis(700);
+/// How long a call may wait for a place, or for a phone book to want more of us.
+pub const QUEUE_TIME: Duration = Duration::from_secs(30);
+/// How long a call waits for a phone book that is being connected to.
+pub const COMING_TIME: Duration = Duration::from_secs(3);
+/// Before a callee who was not there is asked for again.
+const AGAIN_PAUSE: Duration = Duration::from_millis(300);
+/// A phone book that found us too much is asked once in [`TIGHT_PAUSE`] for so long.
+const TIGHT_TIME: Duration = Duration::from_secs(30);
+const TIGHT_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Introduce this daemon to a peer, through these phone books, in this order. `attempt` is random.
-    Call {
-        peer: PeerId,
-        attempt: Attempt,
-        books: Vec<usize>,
-    },
+    Call(Call),
     /// The callee accepted, with a letter that opened.
     Accepted {
         peer: PeerId,
@@ -40,11 +54,46 @@ pub enum Input {
         book: usize,
         attempt: Attempt,
     },
-    /// The conversation with this phone book ended.
+    /// This phone book did not do it, and wants no more before that time is over.
+    Limited {
+        book: usize,
+        attempt: Attempt,
+        retry_after: Duration,
+    },
+    /// A conversation with this phone book began. `missed`: it was away, so that its other clients may still be coming.
+    Up {
+        book: usize,
+        missed: bool,
+    },
+    /// The conversation with this phone book ended, or did not begin.
     Down {
         book: usize,
     },
     Time,
+}
+
+/// Introduce this daemon to a peer, through the phone books that are connected, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub peer: PeerId,
+    /// Random.
+    pub attempt: Attempt,
+    /// Somebody waits for it: it goes before those for whom nobody does.
+    pub asked: bool,
+    pub patience: Patience,
+    /// Phone books that are being connected to.
+    pub coming: Vec<usize>,
+}
+
+/// What is made of a callee who is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It is said at once: something else can be tried.
+    None,
+    /// It is said at once, unless a phone book has only just come back.
+    Usual,
+    /// They were there just now: they are asked for again until this time is over.
+    Until(Instant),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +103,18 @@ pub enum Output {
     /// Dial now what the callee's letter named.
     Dial { attempt: Attempt },
     /// Nobody could introduce us.
-    Failed { attempt: Attempt },
+    Failed { attempt: Attempt, why: Failure },
+}
+
+/// Why nobody could introduce us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// They are not there, or not for us.
+    NotThere,
+    /// As far as a phone book knows that was away until just now.
+    NotBack,
+    /// There was no place in time.
+    Busy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,60 +122,96 @@ pub enum Why {
     NextBook,
     NoAnswer,
     Go,
+    Again,
+    /// A place, or a phone book, was waited for long enough.
+    WaitedLong,
 }
 
 #[derive(Debug)]
-struct Call {
-    peer: PeerId,
+struct Running {
+    call: Call,
+    since: Instant,
     /// Not asked yet.
     books: VecDeque<usize>,
     /// Asked, and what they said is awaited until then.
     asked: Vec<(usize, Instant)>,
     next_book: Instant,
+    /// All have said no; when they are asked again.
+    again: Option<Instant>,
     /// Accepted: when to begin.
     go: Option<Instant>,
+    /// It has waited for long enough; nobody is asked any more.
+    late: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Introductions {
-    calls: HashMap<Attempt, Call>,
+    /// In the order of calling.
+    calls: Vec<Running>,
+    /// Connected; when each was away last, if it was.
+    up: BTreeMap<usize, Option<Instant>>,
+    /// Phone books that want no more of us until then.
+    held: BTreeMap<usize, Instant>,
+    /// When each said so last.
+    tight: BTreeMap<usize, Instant>,
     outputs: VecDeque<Output>,
 }
 
 impl Introductions {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Call { peer, attempt, books } => {
-                let call = Call { peer, books: books.into(), asked: Vec::new(), next_book: now, go: None };
-                self.calls.insert(attempt, call);
+            Input::Call(call) => {
+                let books = self.up.keys().copied().collect();
+                let (asked, again, go, late) = (Vec::new(), None, None, false);
+                self.calls.push(Running { call, since: now, books, asked, next_book: now, again, go, late });
             }
             Input::Accepted { peer, attempt } => {
-                if let Some(call) = self.calls.get_mut(&attempt).filter(|call| call.peer == peer) {
+                if let Some(call) = self.call(attempt, Some(peer)) {
                     call.go.get_or_insert(now + GO_TIME);
                 }
             }
             Input::Go { peer, attempt, delay } => {
-                if let Some(call) = self.calls.get_mut(&attempt).filter(|call| call.peer == peer)
-                    && let Some(go) = &mut call.go
-                {
+                if let Some(go) = self.call(attempt, Some(peer)).and_then(|call| call.go.as_mut()) {
                     *go = (now + delay).min(*go);
                 }
             }
             Input::Unavailable { book, attempt } => {
-                if let Some(call) = self.calls.get_mut(&attempt) {
+                if let Some(call) = self.call(attempt, None) {
                     call.forget(book, now);
                 }
             }
-            Input::Down { book } => self.calls.values_mut().for_each(|call| call.forget(book, now)),
+            Input::Limited { book, attempt, retry_after } => {
+                self.held.insert(book, now + retry_after.min(QUEUE_TIME));
+                if retry_after >= TIGHT_PAUSE {
+                    self.tight.insert(book, now);
+                }
+                if let Some(call) = self.call(attempt, None)
+                    && call.asked.iter().any(|(asked, _)| *asked == book)
+                {
+                    call.forget(book, now);
+                    call.books.push_back(book);
+                }
+            }
+            Input::Up { book, missed } => {
+                self.up.insert(book, missed.then_some(now));
+                for call in self.calls.iter_mut().filter(|call| call.go.is_none()) {
+                    call.call.coming.retain(|coming| *coming != book);
+                    if !call.books.contains(&book) && call.again.is_none() {
+                        call.books.push_back(book);
+                    }
+                }
+            }
+            Input::Down { book } => {
+                self.up.remove(&book);
+                self.held.remove(&book);
+                for call in &mut self.calls {
+                    call.call.coming.retain(|coming| *coming != book);
+                    call.forget(book, now);
+                }
+            }
             Input::Time => {}
         }
-        self.calls.retain(|attempt, call| match call.advance(now, *attempt, &mut self.outputs) {
-            Some(end) => {
-                self.outputs.push_back(end);
-                false
-            }
-            None => true,
-        });
+        self.advance(now);
     }
 
     pub fn poll(&mut self) -> Option<Output> {
@@ -123,7 +219,93 @@ impl Introductions {
     }
 
     pub fn deadline(&self) -> Option<(Instant, Why)> {
-        self.calls.values().filter_map(Call::deadline).min_by_key(|(at, _)| *at)
+        let places = self.has_place();
+        self.calls.iter().filter_map(|call| self.deadline_of(call, places)).min_by_key(|(at, _)| *at)
+    }
+
+    fn call(&mut self, attempt: Attempt, peer: Option<PeerId>) -> Option<&mut Running> {
+        let is_it = |call: &&mut Running| {
+            call.call.attempt == attempt && peer.is_none_or(|peer| call.call.peer == peer)
+        };
+        self.calls.iter_mut().find(is_it)
+    }
+
+    /// Whether one more introduction may be under way.
+    fn has_place(&self) -> bool {
+        let waits = |call: &&Running| call.go.is_none() && !call.asked.is_empty();
+        self.calls.iter().filter(waits).count() < INTRODUCTIONS_MAX
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.held.retain(|_, until| now < *until);
+        for call in &mut self.calls {
+            call.asked.retain(|(_, until)| now < *until);
+            if now >= call.since + COMING_TIME {
+                call.call.coming.clear();
+            }
+            if call.again.is_some_and(|again| now >= again) {
+                call.again = None;
+                call.books = self.up.keys().copied().collect();
+            }
+            if now >= call.since + QUEUE_TIME && (call.late || !call.books.is_empty()) {
+                (call.late, call.again) = (true, None);
+                call.books.clear();
+            }
+        }
+        // Those first for whom somebody waits.
+        for asked in [true, false] {
+            for at in 0..self.calls.len() {
+                if self.calls[at].call.asked == asked {
+                    self.ask(now, at);
+                }
+            }
+        }
+        let (up, outputs) = (&self.up, &mut self.outputs);
+        self.calls.retain_mut(|call| match call.end(now, up) {
+            Some(end) => {
+                outputs.push_back(end);
+                false
+            }
+            None => true,
+        });
+    }
+
+    /// Asks the next phone book for a call, if it may.
+    fn ask(&mut self, now: Instant, at: usize) {
+        let call = &self.calls[at];
+        if call.go.is_some() || now < call.next_book || (call.asked.is_empty() && !self.has_place()) {
+            return;
+        }
+        let Some(position) = call.books.iter().position(|book| !self.held.contains_key(book)) else { return };
+        let call = &mut self.calls[at];
+        let Some(book) = call.books.remove(position) else { return };
+        call.asked.push((book, now + ANSWER_TIME + TRAVEL_TIME));
+        call.next_book = now + HEDGE;
+        let (peer, attempt) = (call.call.peer, call.call.attempt);
+        self.outputs.push_back(Output::Introduce { book, peer, attempt });
+        if self.tight.get(&book).is_some_and(|said| now < *said + TIGHT_TIME) {
+            self.held.insert(book, now + TIGHT_PAUSE);
+        }
+    }
+
+    fn deadline_of(&self, call: &Running, places: bool) -> Option<(Instant, Why)> {
+        if let Some(go) = call.go {
+            return Some((go, Why::Go));
+        }
+        let free = |book: &usize| self.held.get(book).copied().unwrap_or(call.next_book).max(call.next_book);
+        let next = call.books.iter().map(free).min().filter(|_| places || !call.asked.is_empty());
+        let last = call.asked.iter().map(|(_, until)| *until).min();
+        let long = (call.asked.is_empty() && call.again.is_none()).then(|| match call.books.is_empty() {
+            true => call.since + COMING_TIME,
+            false => call.since + QUEUE_TIME,
+        });
+        let all = [
+            next.map(|at| (at, Why::NextBook)),
+            last.map(|at| (at, Why::NoAnswer)),
+            call.again.map(|at| (at, Why::Again)),
+            long.map(|at| (at, Why::WaitedLong)),
+        ];
+        all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
@@ -133,7 +315,7 @@ impl Introductions {
     }
 }
 
-impl Call {
+impl Running {
     /// Nothing more is to come from this phone book: the next one need not wait.
     fn forget(&mut self, book: usize, now: Instant) {
         let before = self.asked.len();
@@ -145,107 +327,31 @@ impl Call {
     }
 
     /// How the call ended, if it did.
-    fn advance(&mut self, now: Instant, attempt: Attempt, outputs: &mut VecDeque<Output>) -> Option<Output> {
+    fn end(&mut self, now: Instant, up: &BTreeMap<usize, Option<Instant>>) -> Option<Output> {
+        let attempt = self.call.attempt;
         if let Some(go) = self.go {
             return (now >= go).then_some(Output::Dial { attempt });
         }
-        self.asked.retain(|(_, until)| now < *until);
-        if now >= self.next_book
-            && let Some(book) = self.books.pop_front()
-        {
-            self.asked.push((book, now + ANSWER_TIME + TRAVEL_TIME));
-            self.next_book = now + HEDGE;
-            outputs.push_back(Output::Introduce { book, peer: self.peer, attempt });
+        if !self.asked.is_empty() || self.again.is_some() {
+            return None;
         }
-        (self.asked.is_empty() && self.books.is_empty()).then_some(Output::Failed { attempt })
-    }
-
-    fn deadline(&self) -> Option<(Instant, Why)> {
-        if let Some(go) = self.go {
-            return Some((go, Why::Go));
+        if self.late {
+            return Some(Output::Failed { attempt, why: Failure::Busy });
         }
-        let next = (!self.books.is_empty()).then_some((self.next_book, Why::NextBook));
-        let last = self.asked.iter().map(|(_, until)| *until).min().map(|until| (until, Why::NoAnswer));
-        next.into_iter().chain(last).min_by_key(|(at, _)| *at)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bytes::Bytes;
-
-    const ATTEMPT: Attempt = Bytes([1; 16]);
-    const PEER: PeerId = PeerId::from_bytes([9; 32]);
-
-    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    fn outputs(introductions: &mut Introductions) -> Vec<Output> {
-        std::iter::from_fn(|| introductions.poll()).collect()
-    }
-
-    fn ask(book: usize) -> Output {
-        Output::Introduce { book, peer: PEER, attempt: ATTEMPT }
-    }
-
-    fn call(books: &[usize], now: Instant) -> Introductions {
-        let mut introductions = Introductions::default();
-        introductions.handle(now, Input::Call { peer: PEER, attempt: ATTEMPT, books: books.to_vec() });
-        introductions
-    }
-
-    #[test]
-    fn the_first_that_answers_is_enough() {
-        let now = start();
-        let mut calls = call(&[0, 1], now);
-        assert_eq!(outputs(&mut calls), [ask(0)]);
-        let other = PeerId::from_bytes([8; 32]);
-        calls.handle(now, Input::Accepted { peer: other, attempt: ATTEMPT });
-        calls.handle(now, Input::Accepted { peer: PEER, attempt: ATTEMPT });
-        let delay = Duration::from_millis(40);
-        calls.handle(now, Input::Go { peer: PEER, attempt: ATTEMPT, delay });
-        assert_eq!(calls.deadline(), Some((now + delay, Why::Go)));
-        calls.handle(now + delay, Input::Time);
-        assert_eq!(outputs(&mut calls), [Output::Dial { attempt: ATTEMPT }]);
-        assert_eq!(calls.deadline(), None);
-    }
-
-    #[test]
-    fn a_go_that_is_lost_is_not_waited_for_long() {
-        let now = start();
-        let mut calls = call(&[0], now);
-        outputs(&mut calls);
-        calls.handle(now, Input::Go { peer: PEER, attempt: ATTEMPT, delay: Duration::ZERO });
-        assert!(outputs(&mut calls).is_empty(), "a go before the addresses is none");
-        calls.handle(now, Input::Accepted { peer: PEER, attempt: ATTEMPT });
-        calls.handle(now + GO_TIME, Input::Time);
-        assert_eq!(outputs(&mut calls), [Output::Dial { attempt: ATTEMPT }]);
-    }
-
-    #[test]
-    fn a_phone_book_that_hangs_costs_less_than_a_second() {
-        let now = start();
-        let mut calls = call(&[0, 1, 2], now);
-        assert_eq!(outputs(&mut calls), [ask(0)]);
-        calls.handle(now + HEDGE, Input::Time);
-        assert_eq!(outputs(&mut calls), [ask(1)]);
-        calls.handle(now + HEDGE, Input::Down { book: 1 });
-        assert_eq!(outputs(&mut calls), [ask(2)], "one that is gone is not waited for");
-        let late = now + HEDGE + ANSWER_TIME;
-        calls.handle(late, Input::Unavailable { book: 2, attempt: ATTEMPT });
-        assert!(outputs(&mut calls).is_empty(), "the first may still answer");
-        let (until, why) = calls.deadline().expect("an end");
-        assert_eq!(why, Why::NoAnswer);
-        calls.handle(until, Input::Time);
-        assert_eq!(outputs(&mut calls), [Output::Failed { attempt: ATTEMPT }]);
-    }
-
-    #[test]
-    fn without_a_phone_book_it_fails_at_once() {
-        let mut calls = call(&[], start());
-        assert_eq!(outputs(&mut calls), [Output::Failed { attempt: ATTEMPT }]);
+        if !self.books.is_empty() || !self.call.coming.is_empty() {
+            return None;
+        }
+        let back = up.values().flatten().map(|since| *since + RETURN_TIME).max().filter(|until| now < *until);
+        let until = match self.call.patience {
+            Patience::None => None,
+            Patience::Usual => back.filter(|_| self.call.asked),
+            Patience::Until(until) => Some(back.map_or(until, |back| back.max(until))),
+        };
+        if until.is_some_and(|until| now + AGAIN_PAUSE < until) {
+            self.again = Some(now + AGAIN_PAUSE);
+            return None;
+        }
+        let why = if back.is_some() { Failure::NotBack } else { Failure::NotThere };
+        Some(Output::Failed { attempt, why })
     }
 }

@@ -66,6 +66,16 @@ impl Knock {
     }
 }
 
+/// The number by which one phone book carries a wish whose own number is `nonce`: whoever answers with it was found by
+/// that phone book, which the others cannot say of themselves. `carrier` names the phone book.
+pub fn knock_number(nonce: &Bytes<16>, carrier: &str) -> Bytes<16> {
+    let wish = [nonce.as_slice(), carrier.as_bytes()].concat();
+    let derived = blake3::derive_key("fyteclub knock number v1", &wish);
+    let mut number = [0; 16];
+    number.copy_from_slice(&derived[..16]);
+    Bytes(number)
+}
+
 /// Between two keys about being contacts; sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Note {
@@ -75,11 +85,23 @@ pub enum Note {
     Join { name: PlayerName, secret: Bytes<16> },
     /// "My key has changed": sealed by the last key, with the changes that lead to it, oldest first.
     KeyChanged(Vec<KeyChange>),
+    /// "You come too late": the answer to a [`Note::Join`] whose secret was used by another, or is over. `answer` is what
+    /// a yes would have been answered with, so that only who knows the secret can say it.
+    TooLate { answer: Bytes<16> },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_carrier_has_a_number_of_its_own() {
+        let number = |nonce, carrier| knock_number(&Bytes([nonce; 16]), carrier);
+        let all = [number(1, "https://a"), number(1, "https://b"), number(2, "https://a")];
+        assert!(all[0] != all[1] && all[0] != all[2] && all[1] != all[2]);
+        assert_eq!(all[0], number(1, "https://a"));
+        assert!(!all.contains(&Bytes([1; 16])), "the wish's own number is told to nobody");
+    }
 
     #[test]
     fn a_knock_is_for_one_door() {

@@ -58,11 +58,21 @@ pub const PROOF_TIME_WINDOW: Duration = Duration::from_secs(120);
 
 /// Most names in one batch lookup.
 pub const LOOKUP_NAMES_MAX: usize = 100;
-/// How long a grant lets a contact have a look from others: a long fetch, and no evening. It outlives the end of the
-/// friendship, because nobody can take back what was signed.
-pub const GRANT_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How long a grant lets a contact have a look from others. It is asked for anew while it is used
+/// ([`crate::grant::Tenure`]), so it need not outlast a fetch; and it outlives the end of the friendship, because nobody
+/// can take back what was signed: by this, by [`GRANT_SKEW`] that is forgiven, and by as much again where the holder's
+/// clock is late. Ten minutes in all.
+pub const GRANT_LIFE: Duration = Duration::from_secs(6 * 60);
 /// How far the clocks of those who give and who honour a grant may differ.
 pub const GRANT_SKEW: Duration = Duration::from_secs(120);
+/// Owners that a cached blob is known to have come from; the one that was noted first goes when one more comes.
+pub const OWNERS_MAX: usize = 16;
+/// Bytes of a blob over which a sample of it is proven.
+pub const SAMPLE_BYTES: usize = 16 * 1024;
+/// Most blobs whose possession one request asks for.
+pub const PROOFS_MAX: usize = 512;
+/// Most bytes that may have to be read for one request for proofs; a single blob may have more.
+pub const PROOF_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Longest map of what of a look's distinct files a peer holds, in bytes: a bit for each.
 pub const HOLDING_BYTES_MAX: usize = FILES_MAX.div_ceil(8);
 
@@ -76,8 +86,13 @@ pub const LIVE_QUEUE_MAX: usize = 32;
 pub const INTRODUCTIONS_MAX: usize = 16;
 /// Longest sealed letter, in bytes.
 pub const LETTER_BYTES_MAX: usize = 1024;
-/// Most ways to reach a peer that one introduction names.
+/// Most ways to reach a peer that are dialled for one introduction, over all its letters.
 pub const CANDIDATES_MAX: usize = 8;
+/// Most ways to reach a peer that are read of one letter.
+pub const CANDIDATES_READ_MAX: usize = 32;
+/// Most datagrams that one dial sends to an address that does not answer: QUIC's first packet, two more each time that
+/// nothing came back, and a goodbye. One dial is what an address gets for one introduction.
+pub const DIAL_DATAGRAMS: u64 = 8;
 
 /// Most contacts of one player, blocked keys among them. Each may have a link at once, of about 50 KiB.
 pub const CONTACTS_MAX: usize = 2_000;
@@ -88,6 +103,12 @@ pub const ASKERS_MAX: usize = 64;
 pub const KEY_CHANGES_MAX: usize = 4;
 /// Most invitations of one player that can still be followed.
 pub const INVITATIONS_MAX: usize = 16;
+/// Most that are remembered after that, to tell those who come too late; the oldest goes first.
+pub const SPENT_MAX: usize = 32;
+/// Most numbers of one key's knocks that are remembered beside the newest: one for each phone book that carries them.
+pub const NUMBERS_MAX: usize = 4;
+/// Most keys that are remembered to answer to one name.
+pub const RIVALS_MAX: usize = 4;
 
 /// Longest control frame between daemons. Answers that may be larger (an appearance) have limits of their own.
 pub const PEER_FRAME_MAX: usize = 64 * 1024;
@@ -113,6 +134,19 @@ pub const NEARBY_KEEP_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Longest frame of the local API: control only, never file bytes. The list of the largest look that is accepted fits.
 pub const LOCAL_FRAME_MAX: usize = 32 * 1024 * 1024;
+/// Longest frame of a client that has not greeted.
+pub const LOCAL_HELLO_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may be connected without greeting.
+pub const LOCAL_HELLO_TIME: Duration = Duration::from_secs(5);
+/// Clients of the local API that are connected at once: a plugin for each game window, and what people have open. Some of
+/// them are always those that have not greeted, so that who comes can.
+pub const LOCAL_CLIENTS_MAX: usize = 128;
+/// Clients that have greeted, and how many of those places are kept for `fyteclubctl`.
+pub const LOCAL_GREETED_MAX: usize = 120;
+pub const LOCAL_KEPT: usize = 8;
+/// Bytes of replies and events that wait for one client to read; then nothing more is read of what it asks. One answer
+/// that is longer waits alone.
+pub const LOCAL_UNREAD_MAX: usize = 1024 * 1024;
 
 /// What one counterpart may cost a daemon. Rows are added where something new is charged, and nowhere else.
 pub const DAEMON_LEDGER: &[Row] = &[
@@ -121,6 +155,16 @@ pub const DAEMON_LEDGER: &[Row] = &[
         item: Item::Dials,
         each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
         all: Some(Allowance::each_second(16, 256)),
+    },
+    // Their datagrams, as many as there are when nobody answers.
+    Row {
+        item: Item::Probes,
+        each: Allowance::Rate {
+            burst: 16 * DIAL_DATAGRAMS,
+            amount: 8 * DIAL_DATAGRAMS,
+            period: Duration::from_secs(30),
+        },
+        all: Some(Allowance::each_second(64, 1024)),
     },
     // Links of one contact that have not greeted: it dials again before its last try is over, and no oftener.
     Row { item: Item::Greetings, each: Allowance::Held(4), all: None },
@@ -153,6 +197,8 @@ pub const DAEMON_LEDGER: &[Row] = &[
         each: Allowance::each_second(32, 64),
         all: Some(Allowance::each_second(32, 64)),
     },
+    // Bytes that a contact has us read to prove that we have them: four looks at once, and then a hundredth of a core.
+    Row { item: Item::Proofs, each: Allowance::each_second(16 << 20, 2 << 30), all: None },
 ];
 
 /// Handshakes under way from which on an address must first prove that it is not forged.

@@ -3,6 +3,7 @@
 //! | state | hears | does |
 //! |---|---|---|
 //! | `Away{until}` | `until` passes | connects, → `AwaitChallenge` or `AwaitWelcome` (a poll has no challenge) |
+//! | `Away{until}` | somebody is looked for | connects, once in [`WANTED_PAUSE`] at most, unless told to stay away |
 //! | `AwaitChallenge` | `Challenge` | greets, → `AwaitWelcome` |
 //! | `AwaitWelcome` | `Welcome` | `Up`, → `Open` |
 //! | `Open` | anything | says `Here` when nothing was said for a period |
@@ -14,6 +15,7 @@
 use crate::{
     backoff::Backoff,
     bytes::Bytes,
+    foreign::Foreign,
     phonebook::live::{CloseReason, GREETING_TIME, Hear, Welcome},
 };
 use std::{
@@ -29,8 +31,15 @@ pub const UNSUPPORTED_PAUSE: Duration = Duration::from_secs(600);
 pub const POLL_SPELL: Duration = Duration::from_secs(1800);
 /// After a conversation that broke: its clients come back within this time, each at its own moment.
 pub const RETURN_SPREAD: Duration = Duration::from_secs(10);
+/// Between two attempts to connect while somebody is looked for.
+pub const WANTED_PAUSE: Duration = Duration::from_secs(1);
+/// After a phone book came back: as long as those of its clients may still be away that nobody hurries.
+pub const RETURN_TIME: Duration = Duration::from_secs(12);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(45);
+/// As over [`RETURN_SPREAD`]: they come back within ten seconds, each at its own moment.
+const LONGEST_PAUSE: Duration = RETURN_SPREAD;
+/// The longest that a stopping phone book may keep its clients away.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(45);
 /// WebSockets that open and break before a welcome, until polls are tried: a proxy that does not understand them.
 const BREAKS_MAX: u32 = 2;
 
@@ -61,6 +70,8 @@ pub enum Input {
     /// Something was said.
     Said,
     Lost(Lost),
+    /// Somebody is looked for: now is the time to be connected.
+    Wanted,
     /// This machine's address changed: a connection from the old one is dead, and what failed may work now.
     Moved,
     Time,
@@ -73,8 +84,11 @@ pub enum Output {
     Greet(Bytes<32>),
     /// Say that we are here.
     SayHere,
-    /// The conversation is open.
-    Up(Welcome),
+    /// The conversation is open. `missed`: the phone book did not answer before.
+    Up {
+        welcome: Welcome,
+        missed: bool,
+    },
     /// It is not any more, or could not be opened; the sentence is for a person.
     Down(String),
     /// The clock is this many milliseconds ahead of the phone book's.
@@ -110,6 +124,10 @@ pub struct Live {
     spread: Duration,
     /// What a stopping phone book said.
     return_after: Option<Duration>,
+    /// When it was connected to last.
+    tried: Instant,
+    /// It did not answer since the last conversation.
+    missed: bool,
     /// The phone book said why it wants to be left alone for a while.
     sent_away: bool,
     outputs: VecDeque<Output>,
@@ -126,6 +144,8 @@ impl Live {
             backoff: Backoff::new(FIRST_PAUSE.min(spread), LONGEST_PAUSE.min(spread * 4)),
             spread: spread.min(RETURN_SPREAD),
             return_after: None,
+            tried: now,
+            missed: false,
             sent_away: false,
             outputs: VecDeque::new(),
         };
@@ -137,10 +157,26 @@ impl Live {
         matches!(self.state, State::Open { .. })
     }
 
+    /// Whether it may be open soon: it is being connected to, or will be within [`WANTED_PAUSE`].
+    pub fn is_coming(&self, now: Instant) -> bool {
+        match self.state {
+            State::Away { until } => until <= now + WANTED_PAUSE,
+            State::AwaitChallenge { .. } | State::AwaitWelcome { .. } => true,
+            State::Open { .. } => false,
+        }
+    }
+
     /// `jitter` is in 0..1.
     pub fn handle(&mut self, now: Instant, jitter: f64, input: Input) {
         match (self.state, input) {
             (State::Away { until }, Input::Time) if now >= until => self.connect(now),
+            (State::Away { until }, Input::Wanted) if !self.sent_away => {
+                let until = until.min(self.tried + WANTED_PAUSE);
+                self.state = State::Away { until };
+                if now >= until {
+                    self.connect(now);
+                }
+            }
             (State::AwaitChallenge { since }, Input::Heard(Hear::Challenge { nonce, .. })) => {
                 self.outputs.push_back(Output::Greet(nonce));
                 self.state = State::AwaitWelcome { since };
@@ -151,10 +187,11 @@ impl Live {
                 self.state = State::Open { said: now, period };
                 self.breaks = 0;
                 self.backoff.reset();
-                self.outputs.push_back(Output::Up(welcome));
+                let missed = std::mem::take(&mut self.missed);
+                self.outputs.push_back(Output::Up { welcome, missed });
             }
             (State::Open { .. }, Input::Heard(Hear::Restarting { after_ms })) => {
-                self.return_after = Some(Duration::from_millis(after_ms).min(LONGEST_PAUSE));
+                self.return_after = Some(Duration::from_millis(after_ms).min(RESTART_PAUSE_MAX));
             }
             (State::Open { period, .. }, Input::Said) => self.state = State::Open { said: now, period },
             (State::Open { said, period }, Input::Time) if now >= said + period => {
@@ -183,11 +220,12 @@ impl Live {
             }
             (State::Away { .. }, Input::Lost(_)) => {}
             (_, Input::Lost(lost)) => self.lost(now, jitter, lost),
-            (_, Input::Heard(_) | Input::Said | Input::Time) => {}
+            (_, Input::Heard(_) | Input::Said | Input::Wanted | Input::Time) => {}
         }
     }
 
     fn connect(&mut self, now: Instant) {
+        self.tried = now;
         if self.polls_until.is_some_and(|until| now >= until) {
             self.polls_until = None;
             self.transport = Transport::WebSocket;
@@ -202,6 +240,7 @@ impl Live {
     fn lost(&mut self, now: Instant, jitter: f64, lost: Lost) {
         let was_open = self.is_open();
         let told = self.return_after.take();
+        self.missed |= matches!(lost, Lost::Unreachable) || (!was_open && lost == Lost::Broken);
         self.sent_away = told.is_some()
             || matches!(
                 lost,
@@ -233,7 +272,7 @@ impl Live {
                 (pause, format!("the phone book is asked too much; it is asked again in {seconds} s"))
             }
             Lost::Closed(reason @ (CloseReason::BadHello | CloseReason::BadMessage), text) => {
-                let text: String = text.chars().filter(|c| !c.is_control()).take(120).collect();
+                let text = Foreign::new(&text);
                 (
                     UNSUPPORTED_PAUSE / 10,
                     format!("the phone book does not understand this daemon ({reason:?}: {text})"),
@@ -325,7 +364,7 @@ mod tests {
         live.handle(now, 0.5, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
         assert_eq!(outputs(&mut live), [Output::Greet(nonce)]);
         live.handle(now, 0.5, Input::Heard(Hear::Welcome(welcome())));
-        assert_eq!(outputs(&mut live), [Output::Up(welcome())]);
+        assert_eq!(outputs(&mut live), [Output::Up { welcome: welcome(), missed: false }]);
         live
     }
 
@@ -383,6 +422,65 @@ mod tests {
             live.handle(later, 0.0, Input::Lost(Lost::Broken));
             live.handle(later, 0.0, Input::Time);
             assert_eq!(outputs(&mut live).last(), Some(&Output::Connect(Transport::WebSocket)));
+        }
+    }
+
+    #[test]
+    fn who_is_looked_for_ends_the_back_off() {
+        let begin = start();
+        let (mut live, mut now) = (Live::new(RETURN_SPREAD, begin), begin);
+        // An outage of a minute, with nobody asking: the pauses have grown.
+        while now < begin + Duration::from_secs(60) {
+            assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
+            live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
+            assert!(matches!(outputs(&mut live)[..], [Output::Down(_)]));
+            now = live.deadline().expect("a time").0;
+            live.handle(now, 1.0, Input::Time);
+        }
+        outputs(&mut live);
+        live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
+        assert!(live.deadline().expect("a time").0 >= now + Duration::from_secs(5));
+        outputs(&mut live);
+        // A hundred who ask in ten seconds are ten attempts.
+        let (asking, mut attempts) = (now + Duration::from_millis(100), 0);
+        for turn in 0..100 {
+            now = asking + Duration::from_millis(100) * turn;
+            live.handle(now, 1.0, Input::Time);
+            live.handle(now, 1.0, Input::Wanted);
+            assert!(live.is_coming(now));
+            if outputs(&mut live).contains(&Output::Connect(Transport::WebSocket)) {
+                attempts += 1;
+                live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
+                outputs(&mut live);
+            }
+        }
+        assert!((9..=10).contains(&attempts), "{attempts}");
+        now += WANTED_PAUSE;
+        live.handle(now, 1.0, Input::Wanted);
+        live.handle(
+            now,
+            1.0,
+            Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+        );
+        live.handle(now, 1.0, Input::Heard(Hear::Welcome(welcome())));
+        assert_eq!(outputs(&mut live).last(), Some(&Output::Up { welcome: welcome(), missed: true }));
+    }
+
+    #[test]
+    fn nobody_ends_a_pause_that_was_asked_for() {
+        let now = start();
+        for lost in [
+            Lost::Unsupported,
+            Lost::Closed(CloseReason::Replaced, String::new()),
+            Lost::Closed(CloseReason::Limited, "retry_after:30".into()),
+            Lost::Closed(CloseReason::BadMessage, String::new()),
+        ] {
+            let mut live = open(now);
+            live.handle(now, 0.5, Input::Lost(lost.clone()));
+            let later = now + WANTED_PAUSE * 2;
+            live.handle(later, 0.5, Input::Wanted);
+            assert!(!outputs(&mut live).contains(&Output::Connect(Transport::WebSocket)), "{lost:?}");
+            assert!(!live.is_coming(later));
         }
     }
 

@@ -238,6 +238,6 @@ mod tests {
         let registered: Vec<usize> =
             std::iter::from_fn(|| presence.poll()).map(|register| register.book).collect();
         assert_eq!(registered, [0, 1, 2]);
-        assert_eq!(presence.deadline(), None, "all are awaited");
+        assert_eq!(presence.deadline(), Some((later + WORD_TIME, Why::AnswerDue)), "all are awaited");
     }
 }

@@ -51,7 +51,9 @@ impl Stage {
             Self::AwaitLink => Patience::Fails(LINK_TIME),
             Self::AwaitTurn => Patience::Other("the agenda: a fetch that does not move gives up its place"),
             Self::AwaitAppearance => Patience::Fails(APPEARANCE_TIME),
-            Self::AwaitPlan => Patience::Other("a blocking job, which ends by itself"),
+            Self::AwaitPlan => {
+                Patience::Other("blocking jobs, which end by themselves, and a question that has its time")
+            }
             Self::Transferring => Patience::Other("the transfer's deadlines; on a full disk, the cache's"),
             Self::AwaitFolder => Patience::Other("a blocking job, which ends by itself"),
         }

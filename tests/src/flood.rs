@@ -132,7 +132,9 @@ impl Flood {
         let (ended, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let raw = {
             let (ended, sent) = (ended.clone(), sent.clone());
-            let beginnings = beginnings(peer, 512);
+            // On a thread of its own, because this one may be a runtime's already.
+            let made = std::thread::spawn(move || beginnings(peer, 512)).join();
+            let beginnings = made.expect("datagrams");
             std::thread::spawn(move || throw(from, to, rate, &beginnings, &ended, &sent))
         };
         let live = {

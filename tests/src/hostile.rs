@@ -267,12 +267,17 @@ impl Line {
 
     /// Answers with a document, sealed as it should be.
     pub async fn send_appearance(&self, send: &mut SendStream, document: &[u8]) {
-        let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance().expect("the first");
-        let mut sealed = document.to_vec();
-        self.secret.sealing(0).small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
         let own = PeerId::from_bytes(self.key.verifying_key().to_bytes());
         let look = SignedAppearance::open(document, &own).map(|appearance| appearance.look.hash());
         let grant = self.grant(look.unwrap_or(BlobHash::of(b"a foreign one")));
+        self.send_appearance_with(send, document, grant).await;
+    }
+
+    /// The same, with any grant.
+    pub async fn send_appearance_with(&self, send: &mut SendStream, document: &[u8], grant: Grant) {
+        let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance().expect("the first");
+        let mut sealed = document.to_vec();
+        self.secret.sealing(0).small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
         say(send, &AppearanceReply::Document { epoch: 0, len: document.len() as u32, grant }).await;
         shout(send, &sealed).await;
         let _ = send.finish();
@@ -291,7 +296,7 @@ impl Line {
         Records { line: self, send, nonces }
     }
 
-    /// Serves a request for pieces as it should be.
+    /// Serves a request for pieces as it should be; of a blob that is not in `blobs` it says that it is gone.
     pub async fn serve_well(
         &self,
         send: &mut SendStream,
@@ -300,7 +305,10 @@ impl Line {
     ) {
         let mut records = self.serve(send).await;
         for piece in pieces {
-            let bytes = &blobs[&piece.hash];
+            let Some(bytes) = blobs.get(&piece.hash) else {
+                shout(records.send, &Header { kind: Kind::Gone, len: 0 }.encode()).await;
+                continue;
+            };
             if piece.tree {
                 records.sealed(Kind::Tree, &piece.hash, 0, &list(bytes)).await;
             }

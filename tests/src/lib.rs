@@ -15,6 +15,7 @@ mod programs;
 mod resident;
 mod slow_path;
 mod town;
+mod voice;
 
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
@@ -24,6 +25,7 @@ pub use programs::program;
 pub use resident::{Resident, fault};
 pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
+pub use voice::Voice;
 
 use std::{future::Future, time::Duration};
 

@@ -278,10 +278,17 @@ async fn an_invitation_is_followed_once() {
     };
     event(&mut his, "she answers", paired).await;
     look_both_ways(&town, &alice, &bob).await;
-    carol.client().join(&invited.link).await.expect("she cannot know that it was used");
-    let refused = fault(carol.try_fetch(&alice.player, None).await);
-    assert_eq!(refused.code, FaultCode::NotFound, "{refused:?}");
-    assert_eq!(standing(&alice, &carol).await, None);
+    // Who comes too late hears it, and so does who made the link.
+    let mut hers = alice.client().watch().await.expect("events");
+    let refused = fault(carol.client().join(&invited.link).await);
+    assert_eq!((refused.code, refused.retryable), (FaultCode::InvitationOver, false), "{refused:?}");
+    let late = |event| match event {
+        Event::InvitationTooLate { player, peer_id } => Some((player, peer_id)),
+        _ => None,
+    };
+    let who = event(&mut hers, "she is told", late).await;
+    assert_eq!(who, (carol.player.clone(), carol.peer_id()));
+    assert_eq!((standing(&alice, &carol).await, standing(&carol, &alice).await), (None, None));
 }
 
 #[tokio::test]

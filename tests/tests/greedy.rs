@@ -73,7 +73,7 @@ async fn unread_documents_hold_little_memory() {
     match before {
         Some(before) => {
             println!(
-                "16 unread documents of {} bytes hold {} KiB",
+                "{UNREAD} unread documents of {} bytes hold {} KiB",
                 document.len(),
                 (highest.saturating_sub(before)) >> 10
             );

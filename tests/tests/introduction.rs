@@ -24,9 +24,10 @@ async fn an_invitation_is_all_that_two_players_need() {
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 
     // The link is used up, and whoever finds it in a chat gets nothing.
-    eve.client().join(&link).await.expect("eve may try");
+    let refused = fault(eve.client().join(&link).await);
+    assert_eq!(refused.code, FaultCode::InvitationOver, "{refused:?}");
     let refused = fault(eve.try_fetch(&alice.player, None).await);
-    assert_eq!(refused.code, FaultCode::NotFound, "{refused:?}");
+    assert_eq!(refused.code, FaultCode::NotAContact, "{refused:?}");
     assert!(alice.contacts().await.iter().all(|contact| contact.player.as_ref() != Some(&eve.player)));
 
     // Who asks the phone book hears of nobody, and nothing that it wrote tells where anybody is.
@@ -66,4 +67,23 @@ async fn a_hidden_player_is_found_by_those_who_share_the_secret() {
     alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
     bob.is_paired_with(&alice).await;
     assert_eq!(alice.contacts().await.len(), 1, "eve's knock found no door");
+}
+
+/// Many wishes use up what a phone book takes of one client; whom somebody waits for is asked for first, and waits.
+#[tokio::test]
+async fn a_fetch_waits_for_its_turn_behind_many_knocks() {
+    let town = Town::new().await;
+    let (alice, bob) =
+        tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
+    alice.publish(&look.folder).await;
+    for number in 0..80_u8 {
+        let letter = |number: u8| char::from(b'a' + number);
+        let name =
+            format!("Old {}{}@Gilgamesh", letter(number / 26).to_ascii_uppercase(), letter(number % 26));
+        let name = name.parse().expect("a name");
+        bob.client().add_contact(&name, None).await.expect("asked, and nobody hears");
+    }
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 }

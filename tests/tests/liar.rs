@@ -7,7 +7,7 @@ use fyteclub_proto::{
     chunk_tree::chunk_count,
     limit,
     peer::{
-        Control, HelloAck, HoldingReply, Piece, PiecesReply, Request,
+        Control, GrantReply, HelloAck, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{Header, Kind},
     },
 };
@@ -180,6 +180,8 @@ impl Liar {
                 self.answer_pieces(&line, &mut send, &pieces).await
             }
             Request::Holding { .. } => say(&mut send, &HoldingReply::Nothing).await,
+            Request::Possession { .. } => say(&mut send, &PossessionReply::Nothing).await,
+            Request::Grant { .. } => say(&mut send, &GrantReply::Nothing).await,
         }
     }
 

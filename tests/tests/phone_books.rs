@@ -7,12 +7,15 @@ use fyteclub_tests::{
 };
 use std::{
     io,
+    net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
+    task::JoinSet,
+    time::sleep,
 };
 
 /// Two who know each other only through these phone books.
@@ -84,6 +87,42 @@ async fn one_that_stops_says_when_to_come_back() {
     alice.is_introduced().await;
     bob.is_introduced().await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+}
+
+/// From an address that nobody else has, one request for nothing every few seconds, for ever.
+async fn holds_a_connection(addr: SocketAddr) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, 66), 0).into())?;
+    let mut stream = socket.connect(addr).await?;
+    let mut answer = [0; 1024];
+    loop {
+        stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+        if stream.read(&mut answer).await? == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_address_keeps_no_daemon_out() {
+    let town = Town::new().await;
+    let book = Phonebook::another_with(&town, "small", &["--max-connections", "64"]).await;
+    let addr: SocketAddr = book.addr().parse().expect("an address");
+    let mut attack = JoinSet::new();
+    for _ in 0..70 {
+        attack.spawn(async move {
+            loop {
+                // Whoever is refused comes again.
+                let _ = holds_a_connection(addr).await;
+                sleep(Duration::from_millis(500)).await;
+            }
+        });
+    }
+    let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[book.url()]);
+    alice.start().await;
+    alice.is_introduced().await;
+    attack.abort_all();
 }
 
 /// A phone book by hand: keeps every registration that it is handed, and answers it with a sequence of its choice.

@@ -1,10 +1,14 @@
 //! The phone book dies and comes back with nothing: within a heartbeat everybody can be found again.
 
 use fyteclub_client::FaultCode;
+use fyteclub_proto::live::RETURN_TIME;
 use fyteclub_tests::{
     Town, eventually, fault,
     mods::{Mod, arrived, assert_same},
+    within,
 };
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn players_are_findable_again_within_a_heartbeat() {
@@ -37,3 +41,34 @@ async fn players_are_findable_again_within_a_heartbeat() {
     assert_same(&arrived(&fetched), &look.content);
     tokio::join!(alice.is_found(), bob.is_found(), carol.is_found());
 }
+
+/// The pauses of an outage are long by then; whoever asks does not wait for their end.
+#[tokio::test]
+async fn a_fetch_finds_a_phone_book_that_just_came_back() {
+    let mut town = Town::new().await;
+    let patient = |player: &str| town.house(player).config("heartbeat = 45");
+    let (mut alice, mut bob) = (patient("Alice Ashe@Gilgamesh"), patient("Bob Birch@Balmung"));
+    tokio::join!(alice.start(), bob.start());
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
+    alice.publish(&look.folder).await;
+    town.phonebook.kill();
+    // Whoever listens there instead hangs up, and counts: four attempts of each daemon and kind, so that eight seconds
+    // and more are the next pause.
+    let listener = TcpListener::bind(town.phonebook.addr()).await.expect("the port is free");
+    within("the pauses have grown", async {
+        for _ in 0..16 {
+            drop(listener.accept().await.expect("an attempt"));
+        }
+    })
+    .await;
+    drop(listener);
+    town.phonebook.start().await;
+    let began = Instant::now();
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+    // Alice is asked for and does not know: she comes back by herself.
+    assert!(began.elapsed() < RETURN_TIME + SLACK, "{:?}", began.elapsed());
+}
+
+/// What a busy test machine may add to a promise.
+const SLACK: Duration = Duration::from_secs(4);

@@ -1,6 +1,6 @@
 //! Numbers, times and tables as a person reads them. Pure: the time is an argument.
 
-use fyteclub_client::{Distance, PathKind, PeerState, Reason, Standing, TransferStatus};
+use fyteclub_client::{Distance, PathKind, PeerState, Reason, Standing, TransferStatus, escaped};
 use std::time::Duration;
 
 /// `512 B`, `4.1 kB`, `210.3 MB`: powers of ten, as disks and networks are sold.
@@ -192,16 +192,19 @@ pub fn standing(standing: Standing) -> &'static str {
     }
 }
 
-/// Rows with their columns aligned, each line indented by `indent`; the last column is as long as it likes.
+/// Rows with their columns aligned, each line indented by `indent`; the last column is as long as it likes. A cell is on
+/// one line, whoever wrote it.
 pub fn table<const N: usize>(indent: usize, rows: &[[String; N]]) -> String {
+    let shown = |row: &[String; N]| row.each_ref().map(|cell| escaped(cell, false).into_owned());
+    let rows: Vec<[String; N]> = rows.iter().map(shown).collect();
     let mut widths = [0; N];
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = columns(cell).max(*width);
         }
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = " ".repeat(indent);
         for (width, cell) in widths.iter().zip(row).filter(|(width, _)| **width > 0) {
             line += cell;
@@ -302,5 +305,13 @@ mod tests {
         let row = |a: &str, b: &str, c: &str| [a.to_owned(), b.to_owned(), c.to_owned()];
         let rows = [row("光の", "", "x"), row("Bob", "", "y")];
         assert_eq!(table(2, &rows), "  光の  x\n  Bob   y\n");
+    }
+
+    #[test]
+    fn a_cause_forges_no_row() {
+        let cause = "bye\nCarol Cole@Cactuar  connected  direct\u{202e}".to_owned();
+        let text = table(0, &[["Evan Eel@Exodus".to_owned(), "not connected".to_owned(), cause]]);
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.ends_with("bye\\nCarol Cole@Cactuar  connected  direct\\u{202e}\n"), "{text}");
     }
 }

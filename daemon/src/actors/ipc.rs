@@ -11,28 +11,33 @@ use super::coordinator::{
 use crate::{
     actors::coordinator::requests,
     event::Bus,
-    io::ipc::{LocalReader, LocalWriter, ReadError},
+    io::ipc::{LocalReader, LocalWriter, Outbox, ReadError},
+    places::Entry,
 };
 use actix::{
-    Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Message, StreamHandler,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MailboxError, Message,
+    StreamHandler, WrapFuture,
 };
 use futures::stream;
 use fyteclub_proto::{
     id::PeerId,
+    limit::LOCAL_HELLO_TIME,
     local::{
         Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{Empty, Hello, Peers},
+        request::Hello as Greeting,
     },
     version::LOCAL_VERSIONS,
 };
 use serde::Serialize;
-use std::{future::Future, path::PathBuf, sync::Arc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
-use tokio_util::sync::CancellationToken;
+use std::{cell::Cell, future::Future, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Frames that may wait for a client to read; then it waits itself.
+/// Frames that may wait for a client to read, within `LOCAL_UNREAD_MAX` bytes; then it waits itself.
 const WAITING_MAX: usize = 256;
+/// How long what was said last may take to be written, once the client is dismissed or left.
+const LINGER: Duration = Duration::from_secs(5);
 /// Requests of one client that are served at once. What it sends beyond that is read when one is answered.
 const SERVED_MAX: usize = 64;
 /// Requests of one client that wait for the network or a disk: they keep no other from being read, and there may be one
@@ -51,16 +56,18 @@ pub struct IpcClient {
     peer_id: PeerId,
     bus: Bus,
     halves: Option<(LocalReader, LocalWriter)>,
-    send: Option<mpsc::Sender<Notice>>,
-    greeted: bool,
+    outbox: Option<Outbox>,
+    greeted: Rc<Cell<bool>>,
     watching: bool,
     /// Whether it said who is near.
     claims: bool,
     /// The place of the request that is being handled, until its reply has it.
     serving: Option<OwnedSemaphorePermit>,
     long: Arc<Semaphore>,
-    /// This client's place among those that are served at once.
-    _place: OwnedSemaphorePermit,
+    /// This client's place among those that are served at once. Held until the socket is closed.
+    entry: Arc<Entry>,
+    /// Tells the writer that nothing more will be said.
+    here: Option<DropGuard>,
 }
 
 impl IpcClient {
@@ -71,7 +78,7 @@ impl IpcClient {
         bus: Bus,
         reader: LocalReader,
         writer: LocalWriter,
-        place: OwnedSemaphorePermit,
+        entry: Entry,
     ) -> Self {
         let halves = Some((reader, writer));
         Self {
@@ -80,13 +87,14 @@ impl IpcClient {
             peer_id,
             bus,
             halves,
-            send: None,
-            greeted: false,
+            outbox: None,
+            greeted: Rc::default(),
             watching: false,
             claims: false,
             serving: None,
             long: Arc::new(Semaphore::new(LONG_MAX)),
-            _place: place,
+            entry: Arc::new(entry),
+            here: None,
         }
     }
 
@@ -96,7 +104,7 @@ impl IpcClient {
         T: Serialize,
         F: Future<Output = Result<T, Fault>> + 'static,
     {
-        let Some(send) = self.send.clone() else { return };
+        let Some(outbox) = self.outbox.clone() else { return };
         let serving = self.serving.take();
         ctx.spawn(
             async move {
@@ -107,11 +115,36 @@ impl IpcClient {
                     }),
                     Err(fault) => Reply::failure(id, fault),
                 };
-                // A client that left does not want it.
-                send.send(Notice::Reply(reply)).await.ok();
+                say(&outbox, reply).await;
             }
             .into_actor(self),
         );
+    }
+
+    /// Tells the client why its connection ends, and ends it. 0 because there is no request to answer.
+    fn dismiss(&self, fault: Fault, ctx: &mut Context<Self>) {
+        if let Some(outbox) = self.outbox.clone() {
+            // Outlives the actor.
+            actix::spawn(async move { say(&outbox, Reply::failure(0, fault)).await });
+        }
+        ctx.stop();
+    }
+
+    /// Whether client and daemon understand each other, and there is a place.
+    fn greet(&self, hello: &Greeting) -> Result<Hello, Fault> {
+        let common = LOCAL_VERSIONS.iter().copied().find(|version| hello.versions.contains(version));
+        let protocol = common.ok_or_else(|| {
+            let newer = hello.versions.iter().max() > LOCAL_VERSIONS.iter().max();
+            let who = if newer { "the daemon" } else { "the client" };
+            Fault::new(
+                FaultCode::Version,
+                format!(
+                    "daemon and client have no version in common (the daemon speaks {LOCAL_VERSIONS:?}): upgrade {who}"
+                ),
+            )
+        })?;
+        self.entry.greet(&hello.client).map_err(|full| Fault::new(FaultCode::Busy, full.to_string()))?;
+        Ok(Hello { version: env!("CARGO_PKG_VERSION").into(), protocol, peer_id: self.peer_id })
     }
 
     /// Asks the coordinator and sends what it answers.
@@ -157,24 +190,11 @@ impl IpcClient {
     fn request(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
         match request {
             Request::Hello(hello) => {
-                let common = LOCAL_VERSIONS.iter().copied().find(|version| hello.versions.contains(version));
-                let greeting = common.map(|protocol| Hello {
-                    version: env!("CARGO_PKG_VERSION").into(),
-                    protocol,
-                    peer_id: self.peer_id,
-                });
-                self.greeted = greeting.is_some();
-                let newer = hello.versions.iter().max() > LOCAL_VERSIONS.iter().max();
-                let who = if newer { "the daemon" } else { "the client" };
-                let fault = Fault::new(
-                    FaultCode::Version,
-                    format!(
-                        "daemon and client have no version in common (the daemon speaks {LOCAL_VERSIONS:?}): upgrade {who}"
-                    ),
-                );
-                self.reply(id, async move { greeting.ok_or(fault) }, ctx);
+                let greeting = self.greet(&hello);
+                self.greeted.set(greeting.is_ok());
+                self.reply(id, async move { greeting }, ctx);
             }
-            _ if !self.greeted => {
+            _ if !self.greeted.get() => {
                 let fault = Fault::new(FaultCode::HelloFirst, "say `hello` first");
                 self.reply(id, async { Err::<Empty, _>(fault) }, ctx);
             }
@@ -236,7 +256,7 @@ impl IpcClient {
 
     /// The whole state, and on the first time every event from now on.
     fn watch(&mut self, ctx: &mut Context<Self>) {
-        let Some(send) = self.send.clone() else { return };
+        let Some(outbox) = self.outbox.clone() else { return };
         let first = !std::mem::replace(&mut self.watching, true);
         let (mut events, coordinator) = (self.bus.listen(), self.coordinator.clone());
         ctx.spawn(
@@ -246,7 +266,7 @@ impl IpcClient {
                     if std::mem::take(&mut lost) {
                         let Ok(Ok(status)) = coordinator.send(AskStatus).await else { return };
                         shown = status.seq;
-                        if send.send(Notice::Event(status.into())).await.is_err() {
+                        if outbox.send(&Notice::Event(status.into())).await.is_err() {
                             return;
                         }
                     }
@@ -257,7 +277,7 @@ impl IpcClient {
                         // The state is newer.
                         Ok(event) if event.seq <= shown => {}
                         Ok(event) => {
-                            if send.send(Notice::Event(Arc::unwrap_or_clone(event))).await.is_err() {
+                            if outbox.send(&Notice::Event(Arc::unwrap_or_clone(event))).await.is_err() {
                                 return;
                             }
                         }
@@ -280,26 +300,46 @@ impl Actor for IpcClient {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some((reader, mut writer)) = self.halves.take() else { return };
-        let (send, mut waiting) = mpsc::channel::<Notice>(WAITING_MAX);
-        self.send = Some(send);
+        let (outbox, mut outgoing) = writer.outbox(WAITING_MAX);
+        self.outbox = Some(outbox);
+        let (gone, entry) = (CancellationToken::new(), self.entry.clone());
+        self.here = Some(gone.clone().drop_guard());
         // Outlives the actor, so that what was said last is still written.
         actix::spawn(async move {
-            let mut notices = Vec::new();
-            while waiting.recv_many(&mut notices, WAITING_MAX).await > 0 {
-                if write(&mut writer, &mut notices).await.is_err() {
-                    return;
-                }
+            let _entry = entry;
+            let written = async { while let Ok(true) = writer.write(&mut outgoing).await {} };
+            let lingered = async {
+                gone.cancelled().await;
+                tokio::time::sleep(LINGER).await;
+            };
+            tokio::select! {
+                () = written => {}
+                () = lingered => {}
             }
         });
         let places = Arc::new(Semaphore::new(SERVED_MAX));
-        ctx.add_stream(stream::unfold(Some((reader, places)), |reading| async move {
-            let (mut reader, places) = reading?;
+        let heard = stream::unfold(Some((reader, places, self.greeted.clone())), |state| async move {
+            let (mut reader, places, greeted) = state?;
             let place = places.clone().acquire_owned().await.ok()?;
-            match reader.next().await {
-                Ok(Some(body)) => Some((Heard::Frame(body, place), Some((reader, places)))),
+            // A greeting is judged before the next frame is asked for.
+            match reader.next(greeted.get()).await {
+                Ok(Some(body)) => Some((Heard::Frame(body, place), Some((reader, places, greeted)))),
                 Ok(None) => None,
                 Err(error) => Some((Heard::Broken(error), None)),
             }
+        });
+        ctx.add_stream(heard);
+        ctx.run_later(LOCAL_HELLO_TIME, |client, ctx| {
+            if !client.greeted.get() {
+                let why =
+                    format!("no `hello` came for {} s: the connection is closed", LOCAL_HELLO_TIME.as_secs());
+                client.dismiss(Fault::new(FaultCode::HelloFirst, why), ctx);
+            }
+        });
+        let displaced = self.entry.displaced();
+        ctx.spawn(async move { displaced.cancelled().await }.into_actor(self).map(|(), client, ctx| {
+            let why = "there are too many local clients, and this one said nothing: the connection is closed";
+            client.dismiss(Fault::new(FaultCode::Busy, why), ctx);
         }));
     }
 
@@ -310,31 +350,12 @@ impl Actor for IpcClient {
     }
 }
 
-/// Writes what waits. A reply that is too long for a frame becomes the fault that says so.
-async fn write(writer: &mut LocalWriter, notices: &mut Vec<Notice>) -> std::io::Result<()> {
-    match writer.write(notices).await {
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            for notice in notices.drain(..) {
-                let too_long = match &notice {
-                    Notice::Reply(reply) => Some(reply.id),
-                    Notice::Event(_) | Notice::Novel { .. } => None,
-                };
-                let one = writer.write(std::slice::from_ref(&notice)).await;
-                match (one, too_long) {
-                    (Err(error), Some(id)) if error.kind() == std::io::ErrorKind::InvalidData => {
-                        let fault =
-                            Fault::new(FaultCode::TooLarge, "the answer is too long for the local socket");
-                        writer.write(&[Notice::Reply(Reply::failure(id, fault))]).await?;
-                    }
-                    (result, _) => result?,
-                }
-            }
-            Ok(())
-        }
-        result => {
-            notices.clear();
-            result
-        }
+/// Says a reply. One that is too long for a frame becomes the fault that says so; a client that left does not want it.
+async fn say(outbox: &Outbox, reply: Reply) {
+    let id = reply.id;
+    if outbox.send(&Notice::Reply(reply)).await == Ok(false) {
+        let fault = Fault::new(FaultCode::TooLarge, "the answer is too long for the local socket");
+        outbox.send(&Notice::Reply(Reply::failure(id, fault))).await.ok();
     }
 }
 
@@ -346,13 +367,8 @@ impl StreamHandler<Heard> for IpcClient {
                 body
             }
             Heard::Broken(error) => {
-                // Says why before it closes; 0 because there is no request to answer.
                 let fault = Fault::new(FaultCode::BadRequest, format!("{error}: the connection is closed"));
-                if let Some(send) = &self.send {
-                    send.try_send(Notice::Reply(Reply::failure(0, fault))).ok();
-                }
-                ctx.stop();
-                return;
+                return self.dismiss(fault, ctx);
             }
         };
         match serde_json::from_slice::<Call>(&body) {
@@ -364,11 +380,10 @@ impl StreamHandler<Heard> for IpcClient {
                 }
             }
             Err(error) => {
-                let fault = Fault::new(FaultCode::BadRequest, format!("a frame is no request: {error}"));
-                if let Some(send) = &self.send {
-                    send.try_send(Notice::Reply(Reply::failure(0, fault))).ok();
-                }
-                ctx.stop();
+                self.dismiss(
+                    Fault::new(FaultCode::BadRequest, format!("a frame is no request: {error}")),
+                    ctx,
+                );
             }
         }
     }

@@ -6,7 +6,10 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use futures::stream;
-use fyteclub_proto::doorway::{Caller, Doorway, Verdict};
+use fyteclub_proto::{
+    doorway::{Caller, Doorway, Verdict},
+    foreign::Foreign,
+};
 use quinn::{Connection, Incoming};
 use std::{collections::HashMap, time::Duration};
 
@@ -49,7 +52,7 @@ impl Listener {
             listener.accounts.with(|_, ledger| listener.doorway.ended(number, ledger));
             match result {
                 Ok(Ok(connection)) => listener.accepted.do_send(Accepted(connection)),
-                Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
+                Ok(Err(error)) => tracing::debug!("a handshake failed: {}", Foreign::new(&error.to_string())),
                 Err(_) => tracing::debug!("a handshake took too long"),
             }
         }));

@@ -4,7 +4,13 @@
 
 pub mod paths;
 
-use crate::{io::quic::Tuning, pumps::compression::Compression};
+use crate::{
+    io::{
+        private::{self, Trouble},
+        quic::Tuning,
+    },
+    pumps::compression::Compression,
+};
 use fyteclub_proto::{
     contact::Policy,
     id::PlayerName,
@@ -13,6 +19,7 @@ use fyteclub_proto::{
     presence::HEARTBEAT,
     size,
 };
+use paths::HomeError;
 use serde::Deserialize;
 use std::{
     fs,
@@ -44,8 +51,12 @@ pub enum ConfigError {
     Invalid { path: PathBuf, message: String },
     #[error("{place}: `{key}` is `{value}`, and {expected}")]
     Value { place: String, key: &'static str, value: String, expected: String },
-    #[error("no home folder is known: say where to keep things with --data-dir DIR")]
-    NoHome,
+    #[error("no home folder is known, because {0}: say where to keep things with --data-dir DIR")]
+    NoHome(#[source] HomeError),
+    #[error("{key} is not UTF-8: set it to plain Unicode, or say where to keep things with --data-dir DIR")]
+    NotUnicode { key: String },
+    #[error(transparent)]
+    Folder(Trouble),
 }
 
 /// One layer, as written. In the file every key is optional and an unknown one is an error.
@@ -171,6 +182,10 @@ impl Raw {
                 message: error.to_string().trim_end().to_owned(),
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Self::default()),
+            // There may be none: what cannot be read is the folder.
+            Err(error) if !named && !path.is_file() => {
+                Err(ConfigError::Folder(private::explain_data(path.parent().unwrap_or(path), error)))
+            }
             Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
         }
     }
@@ -253,11 +268,9 @@ impl Config {
         let layers = match &named {
             Some(path) => upper.over(Raw::from_file(path, true)?),
             None => {
-                let dir = upper
-                    .data_dir
-                    .clone()
-                    .or_else(|| paths::default_data_dir(&env))
-                    .ok_or(ConfigError::NoHome)?;
+                let chosen = upper.data_dir.clone().map(Ok);
+                let dir =
+                    chosen.unwrap_or_else(|| paths::default_data_dir(&env).map_err(ConfigError::NoHome))?;
                 upper.over(Raw::from_file(&paths::config_file(&dir), false)?)
             }
         };
@@ -271,7 +284,9 @@ impl Config {
             value: value.to_owned(),
             expected,
         };
-        let data_dir = raw.data_dir.or_else(|| paths::default_data_dir(&env)).ok_or(ConfigError::NoHome)?;
+        let chosen = raw.data_dir.map(Ok);
+        let data_dir =
+            chosen.unwrap_or_else(|| paths::default_data_dir(&env).map_err(ConfigError::NoHome))?;
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| wrong("data_dir", &data_dir.display().to_string(), error.to_string()))?;
         let player = match raw.player.as_deref() {
@@ -513,6 +528,31 @@ mod tests {
             let error = load(file, &[], Raw::default()).expect_err(file).to_string();
             assert!(error.contains(says), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn home_that_is_none_is_told_with_the_way_out() {
+        let load = |home: Option<&'static str>| {
+            let env = move |key: &str| home.filter(|_| key == "HOME").map(str::to_owned);
+            Config::load(Raw::default(), None, env).expect_err("no folder").to_string()
+        };
+        for (home, says) in
+            [(None, "HOME is not set"), (Some(""), "HOME is empty"), (Some("home"), "no absolute path")]
+        {
+            let error = load(home);
+            assert!(error.contains(says) && error.contains("--data-dir"), "{error}");
+        }
+    }
+
+    #[test]
+    fn file_as_data_folder_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("file");
+        fs::write(&file, "mine").expect("written");
+        let flags = Raw { data_dir: Some(file.clone()), ..Raw::default() };
+        let error = Config::load(flags, None, |_| None).expect_err("a file").to_string();
+        assert!(error.contains(&file.display().to_string()) && error.contains("--data-dir"), "{error}");
+        assert!(!error.contains("config"), "{error}");
     }
 
     #[test]

@@ -2,14 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
+/// Why it is not known where things are to be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HomeError {
+    #[error("{0} is not set")]
+    Absent(&'static str),
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    #[error("{0} is `{1}`, which is no absolute path")]
+    Relative(&'static str, String),
+}
+
 /// Linux and others: `$XDG_DATA_HOME/fyteclub` or `~/.local/share/fyteclub`. Windows: `%LOCALAPPDATA%\FyteClub`.
-pub fn default_data_dir(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let dir = |key: &str| env(key).filter(|value| !value.is_empty()).map(PathBuf::from);
+///
+/// # Errors
+/// The variable that should say so does not.
+pub fn default_data_dir(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf, HomeError> {
+    let dir = |key: &'static str| match env(key).map(PathBuf::from) {
+        None => Err(HomeError::Absent(key)),
+        Some(path) if path.as_os_str().is_empty() => Err(HomeError::Empty(key)),
+        Some(path) if path.is_absolute() => Ok(path),
+        Some(path) => Err(HomeError::Relative(key, path.display().to_string())),
+    };
     if cfg!(windows) {
-        return Some(dir("LOCALAPPDATA")?.join("FyteClub"));
+        return Ok(dir("LOCALAPPDATA")?.join("FyteClub"));
     }
-    let data = dir("XDG_DATA_HOME").filter(|path| path.is_absolute());
-    Some(data.or_else(|| Some(dir("HOME")?.join(".local/share")))?.join("fyteclub"))
+    // A relative one is to be ignored, says its specification.
+    let data = dir("XDG_DATA_HOME").or_else(|_| Ok(dir("HOME")?.join(".local/share")))?;
+    Ok(data.join("fyteclub"))
 }
 
 pub fn config_file(data_dir: &Path) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fyteclub_proto::{
+    foreign::Foreign,
     id::PeerId,
     limit::{LIVE_MESSAGE_MAX, LIVE_QUEUE_MAX, PHONEBOOK_BODY_MAX},
     live::Lost,
@@ -19,6 +20,7 @@ use reqwest::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -33,10 +35,11 @@ const POLLED_MAX: usize = (LIVE_QUEUE_MAX + 1) * LIVE_MESSAGE_MAX;
 pub enum PhonebookError {
     #[error("`{0}` is no phone book's address: it reads http://HOST:PORT or https://HOST")]
     Url(String),
+    /// What a library says may quote a stranger, a certificate's names for one.
     #[error("the phone book does not answer ({0})")]
-    Unreachable(String),
+    Unreachable(Foreign),
     #[error("the phone book refuses: {0}")]
-    Refused(String),
+    Refused(Foreign),
     #[error(
         "your name belongs to another key there: bring identity.key from where you used the name before, or wait until it is free, usually a week after that"
     )]
@@ -49,7 +52,7 @@ pub enum PhonebookError {
     #[error("the phone book has seen a newer word of this daemon's key")]
     Stale { newest: u64 },
     #[error("the phone book's answer makes no sense ({0})")]
-    Malformed(String),
+    Malformed(Foreign),
 }
 
 /// A player's key, and where a listed one is.
@@ -59,11 +62,29 @@ pub struct Entry {
     pub peer: PeerId,
 }
 
+/// Why a poll was not heard.
+#[derive(Debug)]
+pub enum Unheard {
+    Lost(Lost),
+    /// Two were under way, and the later one came first. Nothing of this one was done.
+    Overtaken {
+        newest: u64,
+    },
+}
+
+impl From<Lost> for Unheard {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
 /// A client of one phone book. Keeps its connection alive between requests.
 #[derive(Debug, Clone)]
 pub struct PhonebookHttp {
     base: Url,
     http: reqwest::Client,
+    /// Where its last answer came from; shared by clones.
+    remote: Arc<Mutex<Option<IpAddr>>>,
 }
 
 impl PhonebookHttp {
@@ -73,7 +94,7 @@ impl PhonebookHttp {
         let bad = || PhonebookError::Url(url.to_owned());
         let base = Url::parse(url).map_err(|_| bad())?;
         let usable = matches!(base.scheme(), "http" | "https") && base.has_host() && !base.cannot_be_a_base();
-        if usable { Ok(Self { base, http }) } else { Err(bad()) }
+        if usable { Ok(Self { base, http, remote: Arc::default() }) } else { Err(bad()) }
     }
 
     /// The client that all phone books of a daemon share.
@@ -102,6 +123,17 @@ impl PhonebookHttp {
         self.base.as_str().trim_end_matches('/')
     }
 
+    /// The address that this machine is connected to when it talks to the phone book; `None` before its first answer.
+    pub fn remote(&self) -> Option<IpAddr> {
+        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self, response: &Response) {
+        if let Some(addr) = response.remote_addr() {
+            *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr.ip().to_canonical());
+        }
+    }
+
     /// # Errors
     /// No answer, or a refusal with the phone book's words.
     pub async fn register(&self, body: &Register) -> Result<(), PhonebookError> {
@@ -126,7 +158,7 @@ impl PhonebookHttp {
             return Ok(None);
         }
         let found: Found = read(&ok((status, body))?)?;
-        let malformed = |what: &str| PhonebookError::Malformed(what.to_owned());
+        let malformed = |what: &str| PhonebookError::Malformed(Foreign::new(what));
         let addr = match (&found.ip, found.port) {
             (None, _) => None,
             (Some(ip), port) => {
@@ -161,6 +193,7 @@ impl PhonebookHttp {
             tracing::debug!("phone book {}: {}", self.url(), chain(&error));
             if error.is_connect() || error.is_timeout() { Lost::Unreachable } else { Lost::Broken }
         })?;
+        self.answered(&response);
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => {}
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -179,8 +212,8 @@ impl PhonebookHttp {
     /// Says something and waits for something to hear.
     ///
     /// # Errors
-    /// Why this cannot go on.
-    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Lost> {
+    /// Why this cannot go on, or that a poll with a higher sequence came first.
+    pub async fn poll(&self, poll: &Poll) -> Result<Polled, Unheard> {
         let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
         let time = Duration::from_millis(poll.wait) + PATIENCE;
         let request = self.http.post(url).json(poll).timeout(time);
@@ -188,16 +221,17 @@ impl PhonebookHttp {
             .send()
             .await
             .map_err(|error| if error.is_connect() { Lost::Unreachable } else { Lost::Broken })?;
+        self.answered(&response);
         let status = response.status();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
+            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)).into());
         }
         if status == StatusCode::NOT_FOUND {
-            return Err(Lost::Unsupported);
+            return Err(Lost::Unsupported.into());
         }
         let body = limited(response, POLLED_MAX).await.map_err(|_| Lost::Broken)?;
         if status.is_success() {
-            return read(&body).map_err(|_| Lost::Broken);
+            return read(&body).map_err(|_| Lost::Broken.into());
         }
         let problem = serde_json::from_slice::<Problem>(&body).unwrap_or_default();
         Err(match problem.clock_offset {
@@ -205,8 +239,12 @@ impl PhonebookHttp {
             None if problem.code.as_deref() == Some("replaced") => {
                 Lost::Closed(CloseReason::Replaced, String::new())
             }
-            None => Lost::Closed(CloseReason::BadHello, problem.error),
-        })
+            None => match problem.sequence {
+                Some(newest) => return Err(Unheard::Overtaken { newest }),
+                None => Lost::Closed(CloseReason::BadHello, Foreign::new(&problem.error).to_string()),
+            },
+        }
+        .into())
     }
 
     fn url_of(&self, path: &[&str]) -> Result<Url, PhonebookError> {
@@ -230,6 +268,7 @@ impl PhonebookHttp {
         }
         let unreachable = |error: reqwest::Error| PhonebookError::Unreachable(chain(&error));
         let response = request.send().await.map_err(unreachable)?;
+        self.answered(&response);
         let status = response.status();
         Ok((status, limited(response, PHONEBOOK_BODY_MAX).await?))
     }
@@ -248,7 +287,7 @@ async fn limited(mut response: Response, max: usize) -> Result<Vec<u8>, Phoneboo
         response.chunk().await.map_err(|error| PhonebookError::Unreachable(chain(&error)))?
     {
         if body.len() + chunk.len() > max {
-            return Err(PhonebookError::Malformed("its answer is too long".into()));
+            return Err(PhonebookError::Malformed(Foreign::new("it is too long")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -268,20 +307,19 @@ fn ok((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, PhonebookError> 
         }
         (None, None) => {}
     }
-    let said = problem.error;
-    let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
-    Err(PhonebookError::Refused(if said.is_empty() { status.to_string() } else { said }))
+    let said = Foreign::new(&problem.error);
+    Err(PhonebookError::Refused(if said.is_empty() { Foreign::new(&status.to_string()) } else { said }))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PhonebookError> {
-    serde_json::from_slice(body).map_err(|error| PhonebookError::Malformed(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| PhonebookError::Malformed(Foreign::new(&error.to_string())))
 }
 
 /// The innermost cause says what happened; the outer ones repeat the URL.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> Foreign {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    Foreign::new(&innermost.to_string())
 }

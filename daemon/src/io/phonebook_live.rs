@@ -1,7 +1,11 @@
 //! One live conversation's connection, WebSocket or polls: says what it is given and hands up what it hears, until it
 //! ends. When to connect and what to say, others decide.
 
-use super::{book_clock::BookClock, identity::Identity, phonebook_http::PhonebookHttp};
+use super::{
+    book_clock::BookClock,
+    identity::Identity,
+    phonebook_http::{PhonebookHttp, Unheard},
+};
 use futures::{SinkExt, Stream, StreamExt};
 use fyteclub_proto::{
     limit::{LIVE_MESSAGE_MAX, LIVE_QUEUE_MAX},
@@ -28,6 +32,8 @@ use tokio_tungstenite::{
 
 /// How long the network may take to accept one message.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+/// How often in a row a poll may be overtaken by another of ours.
+const OVERTAKEN_MAX: usize = 4;
 
 /// What comes out of a connection; after `Lost` nothing more.
 #[derive(Debug)]
@@ -186,10 +192,21 @@ impl Polls {
         }
     }
 
+    /// Says it again where a poll that was begun later came first: two are under way, each over a connection of its own.
     async fn poll(&self, wait: Duration, say: &[Say]) -> Result<Polled, Lost> {
-        let (sequence, time) = (self.clock.next_sequence(), self.clock.now());
-        let key = self.identity.key();
-        self.http.poll(&Poll::signed(&self.http.authority(), sequence, time, wait, say, key)).await
+        for _ in 0..OVERTAKEN_MAX {
+            let (sequence, time) = (self.clock.next_sequence(), self.clock.now());
+            let key = self.identity.key();
+            let poll = Poll::signed(&self.http.authority(), sequence, time, wait, say, key);
+            match self.http.poll(&poll).await {
+                Ok(polled) => return Ok(polled),
+                Err(Unheard::Lost(lost)) => return Err(lost),
+                Err(Unheard::Overtaken { newest }) => {
+                    self.clock.above(newest);
+                }
+            }
+        }
+        Err(Lost::Broken)
     }
 }
 
@@ -201,4 +218,58 @@ async fn hand(polled: Polled, heard: &Sender<Heard>) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fyteclub_proto::phonebook::{Problem, live::Welcome};
+    use std::pin::pin;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// Answers one request, and gives its body back.
+    async fn answer(listener: &TcpListener, status: &str, reply: &str) -> Poll {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut text = Vec::new();
+        loop {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).await.expect("a request");
+            text.extend_from_slice(&part[..read]);
+            let head = text.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
+            if let Some(poll) = head.and_then(|at| serde_json::from_slice(&text[at..]).ok()) {
+                let length = reply.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                stream.write_all((head + reply).as_bytes()).await.expect("it reads");
+                return poll;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_overtaken_poll_is_said_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let identity = Arc::new(Identity::load_or_create(&dir.path().join("key")).expect("an identity"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let http = PhonebookHttp::new(&url, PhonebookHttp::client().expect("TLS")).expect("a URL");
+        let (_connection, heard) = connect(http, Transport::Poll, identity, Arc::default());
+        let newest = crate::io::wall_clock::unix_millis() + 60_000;
+        let stale = Problem {
+            error: "an older sequence".into(),
+            code: Some("stale_sequence".into()),
+            sequence: Some(newest),
+            ..Problem::default()
+        };
+        let first = answer(&listener, "409 Conflict", &serde_json::to_string(&stale).expect("JSON")).await;
+        let welcome = Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25 };
+        let polled = Polled { welcome, hear: Vec::new() };
+        let second = answer(&listener, "200 OK", &serde_json::to_string(&polled).expect("JSON")).await;
+        assert!(first.sequence < newest && second.sequence > newest && first.say == second.say);
+        let first = pin!(heard).next().await.expect("something");
+        assert!(matches!(first, Heard::Message(Hear::Welcome(_))), "{first:?}");
+    }
 }

@@ -1,4 +1,5 @@
-//! Files that only their owner may read, written whole or not at all.
+//! Files that only their owner may read, written whole or not at all; folders that are this user's own, and what is wrong
+//! with those that are not.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -61,6 +62,134 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// What is wrong with a path, and what to do: one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(String);
+
+/// Makes a folder that is this user's alone: a folder itself and no link, this user's, closed to everybody else. What is
+/// this user's and open is closed. Checked by its handle, so that nothing can take its place meanwhile.
+///
+/// # Errors
+/// It belongs to somebody else, is something else, or cannot be made.
+#[cfg(unix)]
+pub fn own_dir(path: &Path) -> Result<(), Trouble> {
+    use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
+    create_dir(path).map_err(|error| explain(path, error))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = open(path, flags, Mode::empty()).map_err(|error| {
+        match fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
+            true => Trouble(format!("{} is a link, and a folder of your own is needed", path.display())),
+            false => explain(path, error.into()),
+        }
+    })?;
+    let found = fstat(&folder).map_err(|error| explain(path, error.into()))?;
+    if found.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(Trouble(format!("{} belongs to {}", path.display(), user(found.st_uid))));
+    }
+    if found.st_mode & 0o077 != 0 {
+        fchmod(&folder, Mode::RWXU).map_err(|error| explain(path, error.into()))?;
+    }
+    Ok(())
+}
+
+/// Windows: what lies in a user's profile is closed by what it inherits.
+///
+/// # Errors
+/// The machine's.
+#[cfg(not(unix))]
+pub fn own_dir(path: &Path) -> Result<(), Trouble> {
+    create_dir(path).map_err(|error| explain(path, error))
+}
+
+/// Makes a folder in which nobody but this user and root may replace files: theirs, and not writable for everybody unless
+/// only owners may remove what is in it, as in `/tmp`.
+///
+/// # Errors
+/// It is somebody else's, everybody may write in it, or it cannot be made.
+#[cfg(unix)]
+pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
+    use rustix::fs::{Mode, OFlags, fstat, open};
+    create_dir(path).map_err(|error| explain(path, error))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found =
+        open(path, flags, Mode::empty()).and_then(fstat).map_err(|error| explain(path, error.into()))?;
+    if ![0, rustix::process::geteuid().as_raw()].contains(&found.st_uid) {
+        return Err(Trouble(format!("{} belongs to {}", path.display(), user(found.st_uid))));
+    }
+    if found.st_mode & 0o1002 == 0o002 {
+        let dir = path.display();
+        return Err(Trouble(format!("everybody may write in {dir}: run `chmod o-w {dir}`")));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// The machine's.
+#[cfg(not(unix))]
+pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
+    create_dir(path).map_err(|error| explain(path, error))
+}
+
+/// Why a path cannot be used: names the first part of it that is not what it should be, and what to do about it.
+pub fn explain(path: &Path, error: io::Error) -> Trouble {
+    let parts = || path.ancestors().filter(|part| !part.as_os_str().is_empty());
+    let shown = path.display();
+    if let Some((part, found)) = parts().find_map(|part| Some((part, fs::metadata(part).ok()?))) {
+        let at = part.display();
+        if !found.is_dir() && part != path {
+            return Trouble(format!("{shown} cannot be: {at} is a file; move it away"));
+        }
+        let wants_folder =
+            matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory);
+        if wants_folder && !found.is_dir() {
+            return Trouble(format!("{at} is a file, and a folder is needed there; move it away"));
+        }
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::{MetadataExt, PermissionsExt};
+                let own = rustix::process::geteuid().as_raw();
+                if found.uid() != own {
+                    let owner = user(found.uid());
+                    let around = part.parent().and_then(|around| fs::metadata(around).ok());
+                    // Of root, in a folder of this user: what a start with sudo leaves. Never said of a system's folder.
+                    let way = match found.uid() == 0 && around.is_some_and(|around| around.uid() == own) {
+                        true => {
+                            format!(", as after a start with sudo: run `sudo chown -R \"$(id -un)\" {at}`")
+                        }
+                        false => String::new(),
+                    };
+                    return Trouble(format!("{shown} cannot be used: {at} belongs to {owner}{way}"));
+                }
+                let mode = found.permissions().mode() & 0o7777;
+                return Trouble(format!(
+                    "{shown} cannot be used: {at} has the mode {mode:o}; run `chmod u+rwX {at}`"
+                ));
+            }
+        }
+    }
+    Trouble(format!("{shown} cannot be used: {error}"))
+}
+
+/// As [`explain`], for what lies in the data folder.
+pub fn explain_data(path: &Path, error: io::Error) -> Trouble {
+    let Trouble(why) = explain(path, error);
+    Trouble(format!("{why}; or choose another folder with --data-dir"))
+}
+
+/// A user as a person knows them.
+#[cfg(unix)]
+pub fn user(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("user {uid}"))
+}
+
 /// The file's mode when group or others may do anything with it; `None` when they may not, or there is no file.
 ///
 /// # Errors
@@ -112,7 +241,65 @@ pub fn readable_by_others(_path: &Path) -> io::Result<Option<u32>> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    }
+
+    #[test]
+    fn own_folder_that_is_open_is_closed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (new, open) = (dir.path().join("new"), dir.path().join("open"));
+        own_dir(&new).expect("made");
+        fs::create_dir(&open).expect("made");
+        set_mode(&open, 0o777);
+        own_dir(&open).expect("closed");
+        assert_eq!((mode(&new), mode(&open)), (0o700, 0o700));
+    }
+
+    #[test]
+    fn link_or_file_is_no_own_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (link, file) = (dir.path().join("link"), dir.path().join("file"));
+        symlink(dir.path(), &link).expect("a link");
+        fs::write(&file, "mine").expect("a file");
+        assert!(own_dir(&link).expect_err("a link").to_string().contains("is a link"));
+        assert!(own_dir(&file).expect_err("a file").to_string().contains("is a file"));
+        let below = own_dir(&file.join("below")).expect_err("below a file").to_string();
+        assert!(below.contains(&format!("{} is a file; move it away", file.display())), "{below}");
+        assert_eq!(fs::read_to_string(&file).expect("kept"), "mine");
+    }
+
+    #[test]
+    fn folder_open_to_everybody_is_not_safe() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (mode, safe) in [(0o700, true), (0o755, true), (0o1777, true), (0o777, false)] {
+            set_mode(dir.path(), mode);
+            assert_eq!(safe_dir(dir.path()).is_ok(), safe, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn others_folder_is_refused() {
+        if rustix::process::geteuid().as_raw() == 0 {
+            // Root may give folders away, so here both can be seen.
+            let dir = tempfile::tempdir().expect("a folder");
+            std::os::unix::fs::chown(dir.path(), Some(65534), None).expect("given away");
+            for refused in [own_dir(dir.path()), safe_dir(dir.path())] {
+                assert!(refused.expect_err("theirs").to_string().contains("belongs to "));
+            }
+        } else {
+            assert!(own_dir(Path::new("/")).expect_err("root's").to_string().contains("belongs to root"));
+            let why = explain(Path::new("/root/x/y"), io::ErrorKind::PermissionDenied.into()).to_string();
+            assert!(why.contains("/root belongs to root") && !why.contains("chown"), "{why}");
+        }
+        assert_eq!(user(0), "root");
+    }
 
     #[test]
     fn what_others_may_do_is_taken_and_nothing_else() {

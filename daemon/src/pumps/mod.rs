@@ -8,6 +8,7 @@ pub mod compression;
 mod document;
 pub mod pace;
 pub mod plan;
+pub mod possession;
 pub mod pull;
 pub mod push;
 pub mod scan;

@@ -1,14 +1,16 @@
 //! Appearance × store → what is missing; and, when nothing is, the look as clients and Penumbra want it.
 
-use super::{pull::Target, scan::MANIPULATIONS};
+use super::{possession::Answers, pull::Target, scan::MANIPULATIONS};
 use crate::{
     io::store::{Evicted, Partial, Pin, Store, StoreError},
     penumbra::{self, Export, ExportError, ExportFile},
 };
 use fyteclub_proto::{
     appearance::{AppearanceError, Look, SignedAppearance},
+    blob::{Blob, Content, Origin},
     chunk_tree::chunk_count,
     id::{BlobHash, PeerId, PlayerName},
+    limit::{PROOF_BYTES_MAX, PROOFS_MAX},
     local::{
         reply::{Fetched, FetchedFile, FetchedObject},
         request::Strings,
@@ -17,7 +19,7 @@ use fyteclub_proto::{
     transfer::Wanted,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::Arc,
 };
@@ -74,12 +76,23 @@ struct Missing {
     partial: Option<Arc<Partial>>,
 }
 
-/// A checked look, and what of it is not here. Everything that is here stays while the plan lives.
+/// A checked look, before it is known what of it is to be fetched: first the owner is asked to prove what did not come
+/// from it. Everything that is here stays while this lives.
+pub struct Draft {
+    owner: PeerId,
+    look: Look,
+    blobs: BTreeMap<BlobHash, (u64, &'static str)>,
+    questions: Vec<Content>,
+    pin: Pin,
+}
+
+/// A checked look, and what of it is to be fetched. Everything that is here stays while the plan lives.
 pub struct Plan {
     pub appearance: BlobHash,
+    pub owner: PeerId,
     pub look: Look,
-    /// The look's distinct blobs, ascending.
-    pub blobs: Vec<BlobHash>,
+    /// The look's distinct blobs, ascending by hash.
+    pub blobs: Vec<Content>,
     pub wanted: Vec<Wanted>,
     pub missing_bytes: u64,
     /// What had to go to make room.
@@ -92,75 +105,158 @@ impl Plan {
     /// Where the chunks of a piece go.
     pub fn target(&self, piece: Piece) -> Option<Target> {
         let Missing { size, ext, partial } = self.missing.get(&piece.hash)?;
-        Some(Target { piece, size: *size, ext, partial: partial.clone() })
+        let owner = self.owner;
+        Some(Target { piece, size: *size, ext, partial: partial.clone(), owner })
+    }
+
+    /// What of the look is in the cache and did not come from its owner, who may prove to have it: groups that may be
+    /// asked for in one request each. Blocking.
+    pub fn unproven(&self, store: &Store) -> Vec<Vec<Content>> {
+        let mut groups: Vec<Vec<Content>> = Vec::new();
+        let mut bytes = 0;
+        for content in &self.blobs {
+            let owners = Blob { content: *content, origin: Origin::Owner(self.owner) };
+            if store.holds(&owners) || !store.caches(content) {
+                continue;
+            }
+            bytes += content.size;
+            match groups.last_mut() {
+                Some(group) if group.len() < PROOFS_MAX && bytes <= PROOF_BYTES_MAX => group.push(*content),
+                _ => {
+                    bytes = content.size;
+                    groups.push(vec![*content]);
+                }
+            }
+        }
+        groups
     }
 }
 
 /// Checks an appearance that came from `owner`, and compares it with the store. Blocking.
 ///
 /// # Errors
-/// An appearance that is not accepted, or a look that the store has no room for.
-pub fn make(
-    store: &Store,
-    document: &[u8],
-    owner: &PeerId,
-    name: &PlayerName,
-    room: Room,
-) -> Result<Plan, PlanError> {
+/// An appearance that is not accepted.
+pub fn draft(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -> Result<Draft, PlanError> {
     let appearance = SignedAppearance::open(document, owner)?;
     if appearance.player != *name {
         return Err(PlanError::Name { says: appearance.player });
     }
     let look = appearance.look;
     let blobs = look.blobs();
-    let hashes = blobs.keys().copied().collect();
     // Before anything is evicted to make room.
     let pin = store.pin(blobs.keys().copied());
     store.stands()?;
-    let mut lacking = BTreeMap::new();
-    for (hash, blob) in blobs {
-        if store.find(&hash)?.is_none() {
-            lacking.insert(hash, blob);
+    // Every large one that the owner has not given, here or not: so the question tells nothing of which are.
+    let content = |(hash, (size, _)): (&BlobHash, &(u64, _))| Content { hash: *hash, size: *size };
+    let mut questions = Vec::new();
+    for content in blobs.iter().map(content).filter(|content| !content.is_small()) {
+        if !holds(store, owner, &content)? {
+            questions.push(content);
         }
     }
-    // Before it is begun: what is begun counts whole.
-    if room == Room::Spare && !store.has_room(lacking.values().map(|(size, _)| size).sum()) {
-        return Err(PlanError::NoSpareRoom);
+    // What is left out is fetched, so the largest come first.
+    questions.sort_by_key(|content| (std::cmp::Reverse(content.size), content.hash));
+    questions.truncate(PROOFS_MAX);
+    Ok(Draft { owner: *owner, look, blobs, questions, pin })
+}
+
+/// Whether a blob is here and came from this owner. A file that cannot be looked at is an error, not an absent one.
+fn holds(store: &Store, owner: &PeerId, content: &Content) -> Result<bool, StoreError> {
+    let blob = Blob { content: *content, origin: Origin::Owner(*owner) };
+    // Twice: what a look finds changed is dropped.
+    Ok(store.came(&blob) && store.find(&content.hash)?.is_some() && store.came(&blob))
+}
+
+impl Draft {
+    /// Blobs of which the owner is to prove a sample; most often none.
+    pub fn questions(&self) -> &[Content] {
+        &self.questions
     }
-    let (mut wanted, mut missing, mut missing_bytes) = (Vec::new(), HashMap::new(), 0);
-    for (hash, (size, ext)) in lacking {
-        let (tree, chunks, partial) = if chunk_count(size) == 1 {
-            (true, std::iter::once(0..1).collect(), None)
-        } else {
-            let partial = store.partial(hash, size, ext)?;
-            if partial.is_complete() {
-                continue;
+
+    /// Says what is to be fetched. What is here for another reason than that the owner gave it counts as here only when
+    /// the owner proved a sample of it in `answers`, so that a look tells nobody what is here who has it not themselves;
+    /// small blobs are fetched again. Blocking.
+    ///
+    /// # Errors
+    /// A look that the store has no room for.
+    pub fn settle(self, store: &Store, room: Room, answers: Option<Answers>) -> Result<Plan, PlanError> {
+        let Self { owner, look, blobs, pin, .. } = self;
+        let proven: HashSet<Content> =
+            answers.map(|answers| answers.proven(store).collect()).unwrap_or_default();
+        let contents = blobs.iter().map(|(hash, (size, _))| Content { hash: *hash, size: *size }).collect();
+        let (mut lacking, mut lost) = (BTreeMap::new(), 0);
+        for (hash, (size, ext)) in blobs {
+            let content = Content { hash, size };
+            let remembered = store.remembers(&hash);
+            if !proven.contains(&content) && !holds(store, &owner, &content)? {
+                lacking.insert(hash, (size, ext));
+                lost += u32::from(remembered && !store.remembers(&hash));
             }
-            (partial.tree().is_some(), partial.missing(), Some(partial))
+        }
+        if lost > 0 {
+            tracing::warn!("{lost} files of the cache were removed or changed, and are fetched again");
+        }
+        let is_here =
+            |hash, size| store.holds(&Blob { content: Content { hash, size }, origin: Origin::Own });
+        let new = lacking.iter().filter(|(hash, (size, _))| !is_here(**hash, *size));
+        // Before it is begun: what is begun counts whole.
+        if room == Room::Spare && !store.has_room(new.map(|(_, (size, _))| size).sum()) {
+            return Err(PlanError::NoSpareRoom);
+        }
+        let (mut wanted, mut missing, mut missing_bytes, mut new_bytes) = (Vec::new(), HashMap::new(), 0, 0);
+        for (hash, (size, ext)) in lacking {
+            let here = is_here(hash, size);
+            let (tree, chunks, partial) = if chunk_count(size) == 1 {
+                (true, std::iter::once(0..1).collect(), None)
+            } else {
+                let partial = store.partial(hash, size, ext)?;
+                let chunks = partial.missing_of(&owner);
+                if chunks.is_empty() {
+                    continue;
+                }
+                // Where others brought anything of it, it is asked for as if nothing were here, its list as well.
+                let alone = !here && chunks == partial.missing();
+                (alone && partial.tree().is_some(), chunks, Some(partial))
+            };
+            let bytes = bytes_of(size, &chunks);
+            missing_bytes += bytes;
+            new_bytes += if here { 0 } else { bytes };
+            wanted.push(Wanted { hash, size, tree, missing: chunks });
+            missing.insert(hash, Missing { size, ext, partial });
+        }
+        let evicted = match room {
+            Room::Make => store.reserve(new_bytes)?,
+            Room::Spare => Evicted::default(),
         };
-        missing_bytes += bytes_of(size, &chunks);
-        wanted.push(Wanted { hash, size, tree, missing: chunks });
-        missing.insert(hash, Missing { size, ext, partial });
+        Ok(Plan {
+            appearance: look.hash(),
+            owner,
+            look,
+            blobs: contents,
+            wanted,
+            missing_bytes,
+            evicted,
+            missing,
+            _pin: pin,
+        })
     }
-    let evicted = match room {
-        Room::Make => store.reserve(missing_bytes)?,
-        Room::Spare => Evicted::default(),
-    };
-    Ok(Plan {
-        appearance: look.hash(),
-        look,
-        blobs: hashes,
-        wanted,
-        missing_bytes,
-        evicted,
-        missing,
-        _pin: pin,
-    })
 }
 
 fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
     let len = |index| fyteclub_proto::chunk_tree::chunk_len(size, index).unwrap_or(0) as u64;
     chunks.iter().flat_map(Clone::clone).map(len).sum()
+}
+
+/// Whether every file of the look is here, and as the store left it. Blocking.
+///
+/// # Errors
+/// As [`reply`].
+pub fn look(store: &Store, plan: &Plan) -> Result<(), Unready> {
+    store.stands()?;
+    for content in &plan.blobs {
+        store.find(&content.hash)?.ok_or(Unready::Lost)?;
+    }
+    Ok(())
 }
 
 /// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the

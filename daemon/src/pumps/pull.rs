@@ -14,15 +14,17 @@ use crate::io::{
     store::{Partial, Store, StoreError},
 };
 use fyteclub_proto::{
+    blob::Content,
     bytes::Bytes as Tag,
     chunk_tree::{ChunkTree, chunk_count, chunk_len},
     grant::Grant,
-    id::BlobHash,
+    id::{BlobHash, PeerId},
     pace::Direction,
     peer::{
-        AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
+        AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{self, Header, Kind, RecordError},
     },
+    possession::Span,
     seal::{EpochKey, NonceCounter, TAG},
     transfer::{End, Input, RequestId},
 };
@@ -60,6 +62,8 @@ pub struct Target {
     pub ext: &'static str,
     /// For blobs of more than one chunk.
     pub partial: Option<Arc<Partial>>,
+    /// Whose look it is of: it comes from them, or under their grant.
+    pub owner: PeerId,
 }
 
 /// Why an appearance did not come.
@@ -113,6 +117,40 @@ pub async fn holding(link: &Link, tag: Tag<32>) -> Result<HoldingReply, StreamEr
     write_frame(&mut send, &Request::Holding { tag }).await?;
     send.finish().ok();
     read_frame(&mut recv).await?.ok_or(StreamError::Short)
+}
+
+/// Asks for proofs of these blobs of the peer's own look; one each, or nothing at all.
+///
+/// # Errors
+/// A broken stream, or words that are wrong.
+pub async fn possession(
+    link: &Link,
+    nonce: Tag<32>,
+    span: Span,
+    blobs: &[Content],
+) -> Result<Vec<Option<Tag<32>>>, StreamError> {
+    let (mut send, mut recv) = link.open_stream().await?;
+    let asked = Request::Possession { nonce, span, blobs: blobs.to_vec() };
+    write_frame(&mut send, &asked).await?;
+    send.finish().ok();
+    Ok(match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
+        PossessionReply::Proofs(proofs) if proofs.len() == blobs.len() => proofs,
+        PossessionReply::Proofs(_) | PossessionReply::Nothing => Vec::new(),
+    })
+}
+
+/// Asks the owner for its next grant, which is not checked here; `None` when it gives none.
+///
+/// # Errors
+/// A broken stream, or words that are wrong.
+pub async fn grant(link: &Link, look: BlobHash) -> Result<Option<Grant>, StreamError> {
+    let (mut send, mut recv) = link.open_stream().await?;
+    write_frame(&mut send, &Request::Grant { look }).await?;
+    send.finish().ok();
+    Ok(match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
+        GrantReply::Given(grant) => Some(grant),
+        GrantReply::Nothing => None,
+    })
 }
 
 /// One request of a transfer.
@@ -236,6 +274,7 @@ async fn carry(
     let _carrying = link.carry(Direction::Down);
     let (mut send, mut recv) = link.open_stream().await?;
     let pieces = targets.iter().map(|target| target.piece).collect();
+    let lent = grant.is_some();
     let asked = match grant {
         None => Request::Pieces(pieces),
         Some(grant) => Request::Granted { grant, pieces },
@@ -251,7 +290,7 @@ async fn carry(
         },
     };
     let mut order = Order::new(&targets, NonceCounter::new(VarInt::from(send.id()).into_inner()));
-    let sink = Sink { request, targets, store, key };
+    let sink = Sink { request, targets, store, key, lent };
     let mut job = tokio::spawn(async { (sink, Outcome::default()) });
     loop {
         // These records are read while those before are opened, verified and written.
@@ -263,7 +302,11 @@ async fn carry(
             return Ok(end);
         }
         // After what came before the stream broke: there may be a lie in it.
-        let records = records?;
+        let records = match (records, order.unfit) {
+            // Of two who disagree about a length, the one who signed it is asked next.
+            (Err(_), Some(hash)) if lent => return Ok(End::Unfit(hash)),
+            (records, _) => records?,
+        };
         if records.is_empty() {
             return Ok(End::Complete);
         }
@@ -280,6 +323,8 @@ struct Order {
     due: std::vec::IntoIter<(usize, Piece, u64)>,
     current: Option<(usize, Piece, u64)>,
     nonces: NonceCounter,
+    /// The blob of which a record came that is of another length than its place.
+    unfit: Option<BlobHash>,
 }
 
 /// One record as it came, for one place.
@@ -295,7 +340,7 @@ impl Order {
     fn new(targets: &[Target], nonces: NonceCounter) -> Self {
         let due: Vec<_> =
             targets.iter().enumerate().map(|(n, target)| (n, target.piece, target.size)).collect();
-        Self { due: due.into_iter(), current: None, nonces }
+        Self { due: due.into_iter(), current: None, nonces, unfit: None }
     }
 
     /// About [`JOB_BYTES`] of records; none when all have come. A record that does not fit its place is an error.
@@ -330,10 +375,13 @@ impl Order {
                 Kind::Tree if piece.tree && header.len as usize == 32 * chunk_count(size) as usize => {
                     piece.tree = false;
                 }
-                Kind::Tree => return Err(RecordError::Unexpected.into()),
+                Kind::Tree => {
+                    self.unfit = piece.tree.then_some(piece.hash);
+                    return Err(RecordError::Unexpected.into());
+                }
                 Kind::Raw | Kind::Zstd if piece.tree => return Err(RecordError::Unexpected.into()),
                 Kind::Raw | Kind::Zstd => {
-                    header.fits_chunk(size, index)?;
+                    header.fits_chunk(size, index).inspect_err(|_| self.unfit = Some(piece.hash))?;
                     piece.first += 1;
                     piece.count -= 1;
                     if piece.count == 0 {
@@ -377,6 +425,8 @@ struct Sink {
     targets: Vec<Target>,
     store: Store,
     key: Arc<EpochKey>,
+    /// It is not the owner who is asked.
+    lent: bool,
 }
 
 #[derive(Default)]
@@ -389,6 +439,8 @@ struct Outcome {
 enum Failed {
     /// Bytes of this blob do not match its hash.
     Wrong(BlobHash),
+    /// They are not as many as the look says.
+    Unfit(BlobHash),
     Peer(CloseCode),
     Local(StoreError),
 }
@@ -407,6 +459,7 @@ impl Outcome {
         }
         match self.failed? {
             Failed::Wrong(hash) => Some(End::Wrong(hash)),
+            Failed::Unfit(hash) => Some(End::Unfit(hash)),
             Failed::Peer(code) => Some(End::Misbehaved(code)),
             Failed::Local(error) => {
                 notes(Note::Local(error));
@@ -448,7 +501,9 @@ impl Sink {
         let bytes = match kind {
             Kind::Zstd => {
                 let len = chunk_len(target.size, index).ok_or_else(wrong)?;
-                compression::decompress(&sealed, len).ok_or_else(wrong)?.into()
+                let unpacked = compression::decompress(&sealed, len);
+                let unfit = || if self.lent { Failed::Unfit(hash) } else { wrong() };
+                unpacked.ok_or_else(unfit)?.into()
             }
             _ => sealed,
         };
@@ -461,7 +516,7 @@ impl Sink {
             (Some(partial), _) => {
                 let tree = partial.tree().ok_or_else(wrong)?;
                 let chunk = tree.verify(index, &bytes).map_err(|_| Failed::Wrong(hash))?;
-                partial.write(chunk)?;
+                partial.write_from(&target.owner, chunk)?;
                 outcome.facts.push(Input::Verified { request, hash, chunks: index..index + 1 });
             }
             (None, _) => small.push((number, bytes)),
@@ -486,6 +541,10 @@ impl Sink {
             }
         }
         self.store.put_many(&chunks)?;
+        // One request is of one look.
+        if let Some(Target { owner, .. }) = self.targets.first() {
+            self.store.came_from(owner, chunks.iter().map(|(chunk, _)| chunk.hash()));
+        }
         let verified = chunks.iter().map(|(chunk, _)| Input::Verified {
             request: self.request,
             hash: chunk.hash(),
@@ -503,7 +562,7 @@ mod tests {
 
     fn target(name: &str, size: u64, tree: bool, first: u32, count: u32) -> Target {
         let piece = Piece { hash: BlobHash::of(name.as_bytes()), tree, first, count };
-        Target { piece, size, ext: "tex", partial: None }
+        Target { piece, size, ext: "tex", partial: None, owner: PeerId::from_bytes([1; 32]) }
     }
 
     #[test]

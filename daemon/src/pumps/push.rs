@@ -5,6 +5,7 @@ use super::{
     compression::{self, Compression},
     document,
     pace::Pacer,
+    possession,
 };
 use crate::{
     consent::Consent,
@@ -25,19 +26,21 @@ use crate::{
 };
 use bytes::Bytes;
 use fyteclub_proto::{
+    blob::{Blob, Content, Origin},
     bytes::Bytes as Tag,
     chunk_tree::chunk_len,
     grant::{Grant, GrantError},
     id::{BlobHash, PeerId},
     ledger::{Counterpart, Item},
-    limit::{APPEARANCE_BYTES_MAX, REQUEST_BYTES_MAX},
+    limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX},
     pace::Direction,
     peer::{
-        AppearanceReply, CloseCode, HoldingReply, Piece, PiecesReply, Request,
+        AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{self, Header, Kind},
     },
+    possession::{Challenge, Span},
     seal::{EpochKey, NonceCounter, TAG},
-    share_rule::{Asked, Lent, Verdict, share_rule},
+    share_rule::{Asked, Lent, LentBlob, Verdict, share_rule},
 };
 use quinn::{RecvStream, SendStream, VarInt};
 use serde::Serialize;
@@ -117,16 +120,29 @@ impl Right {
         }
     }
 
-    /// And before every blob.
-    fn asked(&self, hash: &BlobHash) -> Asked {
+    /// The blob that is meant by this hash: its size is the look's, and its origin says where it may be served from.
+    /// `None` where the look names no such blob.
+    fn blob(&self, hash: &BlobHash) -> Option<Blob> {
         match self {
             Self::Published(offer) => {
-                let published = offer.as_ref().is_some_and(|offer| offer.blobs.contains(hash));
-                Asked::Blob { published }
+                let size = *offer.as_ref()?.blobs.get(hash)?;
+                Some(Blob { content: Content { hash: *hash, size }, origin: Origin::Own })
             }
-            Self::Lent { loan, grant, good } => Asked::LentBlob {
+            Self::Lent { loan, .. } => loan.as_ref()?.blob(hash),
+        }
+    }
+
+    /// And before every blob.
+    fn asked(&self, blob: Option<&Blob>, store: &Store) -> Asked {
+        match self {
+            Self::Published(_) => Asked::Blob { published: blob.is_some() },
+            Self::Lent { grant, good, .. } => Asked::LentBlob {
                 lent: self.lent(),
-                of_look: loan.as_ref().is_some_and(|loan| loan.names(hash)),
+                blob: LentBlob {
+                    named: blob.is_some(),
+                    fits: blob.is_some_and(|blob| store.caches(&blob.content)),
+                    came: blob.is_some_and(|blob| store.came(blob)),
+                },
                 granted: *good && grant.is_current(unix_millis()).is_ok(),
             },
         }
@@ -172,6 +188,19 @@ impl Push {
                 let right = Right::Lent { loan, grant, good: checked.is_ok() };
                 self.pieces(right, pieces, send).await?;
             }
+            Request::Possession { nonce, span, blobs } => {
+                let reply = self.possession(offer, &nonce, span, blobs).await;
+                say(send, &reply).await?;
+            }
+            Request::Grant { look } => {
+                let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
+                let published = offer.is_some_and(|offer| offer.appearance == look);
+                let reply = match shared && published {
+                    true => GrantReply::Given(self.grant(look)),
+                    false => GrantReply::Nothing,
+                };
+                say(send, &reply).await?;
+            }
         }
         send.finish().ok();
         // The stream is kept until everything is acknowledged: quinn sends what it has buffered of a finished stream to
@@ -200,13 +229,50 @@ impl Push {
         let (epoch, key) = self.link.sealing(offer.document.len() as u64);
         let mut nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
         let len = offer.document.len() as u32;
-        let grant = Grant::new(self.identity.key(), self.link.peer(), offer.appearance, unix_millis());
+        let grant = self.grant(offer.appearance);
         let mut sealed = offer.document.clone();
         if let Some(nonce) = nonces.advance() {
             key.small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
         }
         say(send, &AppearanceReply::Document { epoch, len, grant }).await?;
         document::send(&self.link, &self.pacer, send, Bytes::from(sealed)).await
+    }
+
+    /// Our word that the asker may have this look, which is ours, from others.
+    fn grant(&self, look: BlobHash) -> Grant {
+        Grant::new(self.identity.key(), self.link.peer(), look, unix_millis())
+    }
+
+    /// Proves what is asked for, as far as our own look names it; nobody else's files are proven to anybody.
+    async fn possession(
+        &self,
+        offer: Option<Arc<Offer>>,
+        nonce: &Tag<32>,
+        span: Span,
+        blobs: Vec<Content>,
+    ) -> PossessionReply {
+        let asker = self.link.peer();
+        let challenge = Challenge::new(nonce, &asker, &self.identity.peer_id(), span);
+        let may = |content: &Content| {
+            let published = offer.as_ref().is_some_and(|offer| offer.names(content));
+            share_rule(self.consent.asker(), Asked::Blob { published }) == Verdict::Share
+        };
+        let blobs: Vec<_> = blobs.into_iter().map(|content| (may(&content), content)).collect();
+        let costs = blobs.iter().filter(|(may, _)| *may).map(|(_, content)| challenge.cost(content));
+        let (cost, few) = (costs.clone().sum::<u64>(), costs.count() <= 1);
+        let affordable = cost <= PROOF_BYTES_MAX || few;
+        if cost == 0 || !affordable {
+            return PossessionReply::Nothing;
+        }
+        if let Err(refused) = self.accounts.charge(&Counterpart::Contact(asker), Item::Proofs, cost) {
+            tracing::debug!(peer = %asker.short(), "possession is not proven: {refused}");
+            return PossessionReply::Nothing;
+        }
+        let store = self.store.clone();
+        let prove = move |(may, content): &(bool, Content)| {
+            may.then(|| possession::prove(&store, &challenge, content)).flatten()
+        };
+        PossessionReply::Proofs(blocking(move || blobs.iter().map(prove).collect()).await)
     }
 
     /// What is here of a look that the asker knows. What of it is whole is looked up anew each time.
@@ -220,7 +286,7 @@ impl Push {
         let store = self.store.clone();
         // Before it is looked at: what comes meanwhile is asked for once too often, and not missed.
         let growing = loan.is_growing();
-        let look = move || HoldingReply::of(loan.blobs.iter().map(|hash| store.contains(hash)), growing);
+        let look = move || HoldingReply::of(loan.blobs().map(|blob| store.holds(&blob)), growing);
         say(send, &blocking(look).await).await
     }
 
@@ -362,10 +428,11 @@ impl Source {
         }
         if self.current.is_none() {
             let piece = self.pieces.next()?;
-            let asked = self.right.asked(&piece.hash);
-            let reader = match share_rule(self.consent.asker(), asked) {
-                Verdict::Share => self.store.open_blob(&piece.hash),
-                Verdict::Refuse => Err(ReadError::Gone { hash: piece.hash }),
+            let blob = self.right.blob(&piece.hash);
+            let asked = self.right.asked(blob.as_ref(), &self.store);
+            let reader = match (share_rule(self.consent.asker(), asked), blob) {
+                (Verdict::Share, Some(blob)) => self.store.open_blob(&blob),
+                _ => Err(ReadError::Gone { hash: piece.hash }),
             };
             match reader {
                 Ok(reader) => self.current = Some((piece, reader)),
@@ -452,7 +519,7 @@ mod tests {
         let hash = store.index_source(&path).expect("read").hash;
         let consent = Consent::default();
         let piece = Piece { hash, tree: false, first: 0, count: 3 };
-        let blobs = [hash].into();
+        let blobs = [(hash, 3 * CHUNK_SIZE as u64)].into();
         let mut source = Source {
             pieces: vec![piece; 2].into_iter(),
             current: None,

@@ -59,21 +59,45 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Resolves when the system or a person asks the process to stop: SIGTERM, SIGINT or SIGHUP; Ctrl-C on Windows.
+/// Has a limit on the size of files be an error of the write that passes it, not the end of the process: a shell's
+/// `ulimit -f` sends a signal otherwise. Must run inside a Tokio runtime.
+pub fn survive_limits() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Once listened for, the signal does nothing else any more.
+        signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).ok();
+    }
+}
+
+/// Resolves when the system or a person asks the process to stop: SIGTERM, SIGINT or SIGHUP; Ctrl-C on Windows. A signal that
+/// whoever started the process had it ignore stays ignored.
 ///
 /// # Errors
 /// Signals that cannot be listened for.
 #[cfg(unix)]
 pub async fn stop_requested() -> std::io::Result<()> {
+    use fyteclub_logging::io::signals::is_ignored;
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+    let mut obeyed = Vec::new();
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+        (SignalKind::hangup(), "SIGHUP"),
+    ] {
+        if is_ignored(kind.as_raw_value()) {
+            tracing::info!("{name} is ignored, as whoever started this wanted it");
+        } else {
+            obeyed.push(signal(kind)?);
+        }
     }
+    std::future::poll_fn(|context| {
+        match obeyed.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
     Ok(())
 }
 

@@ -49,6 +49,7 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
         let hear = vec![Hear::Restarting { after_ms: 1000 }];
         return Ok(Polled { welcome, hear });
     };
+    live.hand(Input::Seen { client, address }, None);
     for say in said {
         speak(desk, client, &body.public_key, address, say);
     }

@@ -230,6 +230,7 @@ impl Socket {
                     });
                 match welcomed {
                     Ok((welcome, client, address)) => {
+                        self.desk.live.hand(Input::Seen { client, address }, None);
                         self.stage = Stage::Present { client, key: hello.public_key, address };
                         self.tell(&Hear::Welcome(welcome));
                     }

@@ -1,6 +1,9 @@
-//! SIGTERM and SIGINT (Ctrl-C elsewhere) stop the server in order; SIGHUP has the certificate read again.
+//! SIGTERM and SIGINT (Ctrl-C elsewhere) stop the server in order, unless whoever started it had it ignore them; SIGHUP has
+//! the certificate read again, and never stops it.
 
 use actix_rt::task::JoinHandle;
+#[cfg(unix)]
+use fyteclub_logging::io::signals::is_ignored;
 use fyteclub_phonebook::Handle;
 use std::io;
 
@@ -8,19 +11,32 @@ use std::io;
 #[cfg(unix)]
 pub(crate) fn obey(handle: Handle) -> io::Result<JoinHandle<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let obeyed = |kind: SignalKind| match is_ignored(kind.as_raw_value()) {
+        true => Ok(None),
+        false => signal(kind).map(Some),
+    };
+    let (mut terminate, mut interrupt) = (obeyed(SignalKind::terminate())?, obeyed(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(actix_rt::spawn(async move {
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = came(&mut terminate) => break,
+                () = came(&mut interrupt) => break,
                 _ = hangup.recv() => handle.reload(),
             }
         }
         super::systemd::stopping();
         handle.stop();
     }))
+}
+
+/// A signal that is ignored never comes.
+#[cfg(unix)]
+async fn came(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(not(unix))]

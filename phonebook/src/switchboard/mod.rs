@@ -13,6 +13,7 @@ mod tests;
 use attempts::Attempts;
 pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
+    candidate::are_together,
     id::PeerId,
     knock::{Callee, Knock},
     ledger::{Count, Item, Ledger, Network, Row},
@@ -25,6 +26,7 @@ pub(crate) use sequences::{Sequences, Unsequenced};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -77,6 +79,11 @@ pub(crate) enum Input {
         door: Door,
         /// Which pays for what waits for the client.
         network: Network,
+    },
+    /// Where a client is connected from.
+    Seen {
+        client: ClientId,
+        address: IpAddr,
     },
     /// Any sign of life.
     Heard {
@@ -164,6 +171,7 @@ struct Client {
     network: Network,
     heard: Instant,
     half_trip: Duration,
+    seen: Option<IpAddr>,
     queue: Queue,
     /// Since when something does not fit and nothing was taken.
     full: Option<Instant>,
@@ -200,6 +208,11 @@ impl Switchboard {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Arrived { client, key, door, network } => self.arrived(client, key, door, network, now),
+            Input::Seen { client, address } => {
+                if let Some(client) = self.client(client) {
+                    client.seen = Some(address);
+                }
+            }
             Input::Heard { client } => {
                 if let Some(client) = self.client(client) {
                     client.heard = now;
@@ -308,8 +321,9 @@ impl Switchboard {
         }
         let news = !queue.is_empty();
         self.keys.insert(id, key);
-        let half_trip = Duration::ZERO;
-        self.present.insert(key, Client { id, door, network, heard: now, half_trip, queue, full: None });
+        let (half_trip, seen) = (Duration::ZERO, None);
+        let client = Client { id, door, network, heard: now, half_trip, seen, queue, full: None };
+        self.present.insert(key, client);
         self.deadlines.push(Reverse((now + PRESENCE_LIFE, Why::Life(id))));
         if door == Door::Socket {
             self.deadlines.push(Reverse((now, Why::Ping(id))));
@@ -327,12 +341,13 @@ impl Switchboard {
             Say::Here => {}
             Say::Introduce { to, attempt, letter } => self.introduce(from, to, attempt, letter, now),
             Say::Accept { to, attempt, letter } => {
-                let half_trip = self.present.get(&from).map_or(Duration::ZERO, |client| client.half_trip);
-                let accepted = Some((letter, half_trip));
-                self.deliver(to, Parcel::Answer { from, attempt, accepted });
+                let client = self.present.get(&from);
+                let half_trip = client.map_or(Duration::ZERO, |client| client.half_trip);
+                let (accepted, seen) = (Some((letter, half_trip)), client.and_then(|client| client.seen));
+                self.deliver(to, Parcel::Answer { from, attempt, accepted, seen });
             }
             Say::Decline { to, attempt } => {
-                self.deliver(to, Parcel::Answer { from, attempt, accepted: None });
+                self.deliver(to, Parcel::Answer { from, attempt, accepted: None, seen: None });
             }
             Say::Candidates { to, attempt, letter } => match self.attempts.is_callers(from, attempt) {
                 false => self.deliver(to, Parcel::Candidates { from, attempt, letter }),
@@ -394,7 +409,7 @@ impl Switchboard {
     fn delivered(&mut self, to: PeerId, parcel: Parcel, now: Instant) {
         match parcel {
             Parcel::Hear(hear) => self.tell(to, hear, now),
-            Parcel::Answer { from, attempt, accepted } => {
+            Parcel::Answer { from, attempt, accepted, seen } => {
                 // A caller who is gone is not waited for; if it comes back in time, it hears that nobody answered.
                 let Some(caller) = self.present.get(&to) else { return };
                 if !self.attempts.answer(to, attempt, &from, accepted.is_some()) {
@@ -405,11 +420,13 @@ impl Switchboard {
                 let Some((letter, theirs)) = accepted else { return };
                 self.deadlines.push(Reverse((now + INTRODUCTION_TIME, Why::Introduction(to, attempt))));
                 let (ours, theirs) = (caller.half_trip, theirs.min(HALF_TRIP_MAX));
+                let same_network =
+                    caller.seen.zip(seen).is_some_and(|(caller, callee)| are_together(caller, callee));
                 let go = |peer, half_trip: Duration| {
                     let delay_ms = (ours.max(theirs) - half_trip).as_millis() as u64;
                     Hear::Go { peer, attempt, delay_ms }
                 };
-                self.tell(to, Hear::Accepted { from, attempt, letter }, now);
+                self.tell(to, Hear::Accepted { from, attempt, letter, same_network }, now);
                 self.tell(to, go(from, ours), now);
                 self.deliver(from, Parcel::Hear(go(to, theirs)));
             }

@@ -75,6 +75,10 @@ impl Board {
         client
     }
 
+    fn sees(&mut self, client: ClientId, address: &str) {
+        self.hand(Input::Seen { client, address: address.parse().expect("an address") });
+    }
+
     fn says(&mut self, client: ClientId, say: Say) {
         self.hand(Input::Said { client, say });
     }
@@ -321,6 +325,28 @@ fn after_a_stop_they_come_back_one_by_one() {
     assert!(times.windows(2).all(|two| two[0] < two[1]), "each at a time of its own");
     assert!(times[199] - times[0] >= 990 && times[199] < 1500, "{times:?}");
     assert_eq!(board.board.len(), 0);
+}
+
+#[test]
+fn both_ends_at_one_address_are_told_so() {
+    for (caller_at, callee_at, near) in [
+        ("203.0.113.7", "203.0.113.7", true),
+        ("203.0.113.7", "203.0.113.8", false),
+        ("127.0.0.1", "192.168.1.3", true),
+        ("203.0.113.7", "192.168.1.3", false),
+    ] {
+        let mut board = Board::new();
+        let (caller, callee) = (board.arrives(1, Door::Socket), board.arrives(2, Door::Polls));
+        board.sees(caller, caller_at);
+        board.sees(callee, callee_at);
+        board.introduces(caller, Callee::Key(peer(2)), 5);
+        board.accepts(callee, 1, 5);
+        let told = board.hears(caller).into_iter().find_map(|hear| match hear {
+            Hear::Accepted { same_network, .. } => Some(same_network),
+            _ => None,
+        });
+        assert_eq!(told, Some(near), "{caller_at} {callee_at}");
+    }
 }
 
 #[test]

@@ -39,10 +39,10 @@ impl Client {
         Self::over(socket, phonebook, seed).await
     }
 
-    /// The same, and its kernel keeps no more than 64 KiB of what is not read.
+    /// The same, and its kernel keeps no more than a MiB of what is not read.
     pub async fn connect_small(phonebook: &Phonebook, seed: u8) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        socket.set_recv_buffer_size(512 * 1024).unwrap();
         Self::over(socket, phonebook, seed).await
     }
 

@@ -1,14 +1,20 @@
 //! What others say, and what happens meanwhile. Nothing here trusts a name that somebody claims.
 
-use super::{Contact, Contacts, Output, Stage, invitation_answer};
+use super::{Contact, Contacts, OpenInvitation, Output, REPEAT, Stage, invitation_answer, millis};
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     knock::{Knock, Note},
-    limit::{ASKERS_MAX, KEY_CHANGES_MAX},
+    limit::{ASKERS_MAX, KEY_CHANGES_MAX, NUMBERS_MAX, SPENT_MAX},
     local::reply::Standing,
     phonebook::KeyChange,
 };
+use std::time::Duration;
+
+/// How long an invitation is remembered when it cannot be followed any more.
+const SPENT_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How often one key is told in the time between two repetitions that it comes too late: an answer may be lost.
+const LATE_ANSWERS: usize = 3;
 
 /// What the daemon heard or noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +28,11 @@ pub enum Input {
     },
     /// A link with this key is open: their side lets us in.
     Linked(PeerId),
+    /// Whom the phone books know by a name that was to be [looked up](Output::Look); those that do not answer, nobody.
+    Listed {
+        player: PlayerName,
+        keys: Vec<PeerId>,
+    },
     /// A phone book is there to carry what waits.
     Connected,
     Time,
@@ -36,6 +47,8 @@ impl Contacts {
             Input::Noted { from, note: Note::Accepted { nonce, .. } } => self.accepted(from, nonce, now),
             Input::Noted { from, note: Note::Join { name, secret } } => self.joined(from, name, secret, now),
             Input::Noted { from, note: Note::KeyChanged(changes) } => self.key_changed(from, &changes, now),
+            Input::Noted { from, note: Note::TooLate { answer } } => self.came_too_late(from, answer),
+            Input::Listed { player, keys } => self.listed(&player, &keys, now),
             Input::Linked(key) => self.linked(&key, now),
             Input::Connected => {
                 self.book.contacts.iter_mut().for_each(|contact| contact.told = 0);
@@ -43,9 +56,8 @@ impl Contacts {
             }
             Input::Time => {
                 self.repeat(now);
-                let before = self.book.invitations.len();
-                self.book.invitations.retain(|open| open.expires > now);
-                self.unsaved |= before != self.book.invitations.len();
+                self.decide_held(now);
+                self.spend_over(now);
             }
         }
     }
@@ -63,10 +75,15 @@ impl Contacts {
             // Both knock, and both knew the key.
             Stage::Requested { .. } => self.pair(at, Some(nonce), now),
             // The name stays the one that a person was told: they shall not say yes to one and get another.
-            Stage::Asking { nonce: known } => {
-                self.unsaved |= *known != nonce;
-                *known = nonce;
+            Stage::Asking { nonce: known } if *known != nonce => {
+                let earlier = std::mem::replace(known, nonce);
+                let contact = &mut self.book.contacts[at];
+                contact.earlier.retain(|number| *number != nonce);
+                contact.earlier.truncate(NUMBERS_MAX - 1);
+                contact.earlier.insert(0, earlier);
+                self.unsaved = true;
             }
+            Stage::Asking { .. } => {}
         }
     }
 
@@ -98,30 +115,45 @@ impl Contacts {
     }
 
     /// Says yes once; who does not hear it asks again.
-    fn answer(&mut self, to: PeerId, nonce: Bytes<16>) {
+    pub(super) fn answer(&mut self, to: PeerId, nonce: Bytes<16>) {
         if let Some(name) = self.here.player.clone() {
             self.outputs.push_back(Output::Note { to, note: Note::Accepted { name, nonce } });
         }
     }
 
     fn accepted(&mut self, from: PeerId, answer: Bytes<16>, now: u64) {
-        let known = self.by_key(&from);
-        let owed = match known.map(|at| (at, &self.book.contacts[at].stage)) {
+        match self.by_key(&from).map(|at| (at, &self.book.contacts[at].stage)) {
             Some((_, Stage::Blocked)) => return,
             Some((at, Stage::Requested { nonce, secret }))
-                if *nonce == answer || secret.as_ref().map(invitation_answer) == Some(answer) =>
+                if self.is_answer(nonce, answer)
+                    || secret.as_ref().map(invitation_answer) == Some(answer) =>
             {
                 return self.pair(at, None, now);
             }
-            Some((_, Stage::Asking { nonce })) => Some(*nonce),
-            Some((_, Stage::Requested { .. } | Stage::Paired { .. })) | None => None,
-        };
+            Some(_) | None => {}
+        }
         // The number went to a name only, and whoever has the name has it.
         let asked = |contact: &Contact| match &contact.stage {
-            Stage::Requested { nonce, .. } => contact.peer_id.is_none() && *nonce == answer,
+            Stage::Requested { nonce, .. } => contact.peer_id.is_none() && self.is_answer(nonce, answer),
             _ => false,
         };
-        let Some(mut at) = self.book.contacts.iter().position(asked) else { return };
+        match self.book.contacts.iter().position(asked) {
+            Some(at) => self.name_answered(at, from, answer, now),
+            None => self.answered_again(from, answer, now),
+        }
+    }
+
+    /// This key is whom the wish at `at` meant.
+    pub(super) fn fulfil(&mut self, mut at: usize, from: PeerId, now: u64) {
+        let known = self.by_key(&from);
+        let owed = match known.map(|known| &self.book.contacts[known].stage) {
+            Some(Stage::Blocked) => return,
+            Some(Stage::Asking { nonce }) => Some(*nonce),
+            Some(Stage::Requested { .. } | Stage::Paired { .. }) | None => None,
+        };
+        if let Stage::Requested { nonce, .. } = self.book.contacts[at].stage {
+            self.book.contacts[at].wish = Some(nonce);
+        }
         if let Some(asker) = known {
             if self.book.contacts[asker].is_held() {
                 // A contact already, under another name.
@@ -153,7 +185,9 @@ impl Contacts {
             let invitation = &self.book.invitations[*at];
             invitation.expires > now && blake3::Hash::from_bytes(invitation.hash.0) == shown
         };
-        let Some(invitation) = (0..self.book.invitations.len()).find(open) else { return };
+        let Some(invitation) = (0..self.book.invitations.len()).find(open) else {
+            return self.joined_late(from, name, shown, answer, now);
+        };
         let paired = match (known, stage) {
             (Some(_), Some(Stage::Paired { .. })) => true,
             (Some(at), Some(Stage::Requested { .. })) => {
@@ -175,9 +209,68 @@ impl Contacts {
             }
         };
         if paired {
-            self.book.invitations.remove(invitation);
-            self.unsaved = true;
+            let used = self.book.invitations.remove(invitation);
+            self.spend(used, now);
         }
+    }
+
+    /// Remembers an invitation that cannot be followed any more.
+    fn spend(&mut self, invitation: OpenInvitation, now: u64) {
+        let expires = now.saturating_add(millis(SPENT_TIME));
+        self.book.spent.retain(|spent| spent.expires > now);
+        if self.book.spent.len() == SPENT_MAX {
+            self.book.spent.remove(0);
+        }
+        self.book.spent.push(OpenInvitation { expires, ..invitation });
+        self.unsaved = true;
+    }
+
+    /// Those that are over are spent.
+    pub(super) fn spend_over(&mut self, now: u64) {
+        let over: Vec<OpenInvitation> =
+            self.book.invitations.extract_if(.., |open| open.expires <= now).collect();
+        over.into_iter().for_each(|invitation| self.spend(invitation, now));
+    }
+
+    /// Tells both sides that an invitation of ours was followed too late. Who shows a secret that was never ours learns
+    /// nothing.
+    fn joined_late(
+        &mut self,
+        from: PeerId,
+        name: PlayerName,
+        shown: blake3::Hash,
+        answer: Bytes<16>,
+        now: u64,
+    ) {
+        self.spend_over(now);
+        let ours = |spent: &OpenInvitation| blake3::Hash::from_bytes(spent.hash.0) == shown;
+        let held = self.by_key(&from).is_some_and(|at| self.book.contacts[at].is_held());
+        if held || !self.book.spent.iter().any(ours) {
+            return;
+        }
+        self.late.retain(|(_, told)| now.abs_diff(*told) < millis(REPEAT) / 2);
+        let told = |(key, _): &&(PeerId, u64)| *key == from;
+        if self.late.len() == ASKERS_MAX || self.late.iter().filter(told).count() >= LATE_ANSWERS {
+            return;
+        }
+        if !self.late.iter().any(|(key, _)| *key == from) {
+            self.outputs.push_back(Output::TooLate { player: name, key: from });
+        }
+        self.late.push_back((from, now));
+        self.outputs.push_back(Output::Note { to: from, note: Note::TooLate { answer } });
+    }
+
+    /// The inviter says so, and nobody else can: whom we asked by that link is not asked any more.
+    fn came_too_late(&mut self, from: PeerId, answer: Bytes<16>) {
+        let Some(at) = self.by_key(&from) else { return };
+        let contact = &self.book.contacts[at];
+        let Stage::Requested { secret: Some(secret), .. } = &contact.stage else { return };
+        if invitation_answer(secret) != answer {
+            return;
+        }
+        self.outputs.push_back(Output::InvitationOver { contact: contact.clone() });
+        self.forget(at);
+        self.outputs.push_back(Output::Disconnect(from));
     }
 
     fn key_changed(&mut self, from: PeerId, changes: &[KeyChange], now: u64) {

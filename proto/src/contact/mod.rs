@@ -15,8 +15,11 @@
 //! ```
 //!
 //! A name in a knock is a claim. What counts is the key, and that it answered to a number that was sent to the name.
+//! Each phone book carries a number of its own ([`crate::knock::knock_number`]). Where there are several, an answer is
+//! held until all of them were asked whom they know by that name, in `rivals`: two keys are nobody, and a person is asked.
 
 mod facts;
+mod rivals;
 mod saved;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,7 @@ use crate::{
     invitation::INVITATION_TIME,
     knock::{Callee, Note},
     local::reply::Standing,
+    lookalike::Shape,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -41,8 +45,9 @@ pub const OWED_TIME: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long a wish is said again to one who does not answer. It stays a wish.
 pub const REQUEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What is said at once, and the pause before the rest: phone books limit how much one client sends.
-const BATCH: usize = 16;
-const BATCH_PAUSE: Duration = Duration::from_secs(10);
+const BATCH: usize = 8;
+/// With [`BATCH`] half of what a phone book takes of one client by default: the other half is for who is looked for.
+const BATCH_PAUSE: Duration = Duration::from_secs(16);
 
 /// Whose contacts these are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +125,14 @@ pub enum Output {
     Asks { contact: Contact, known: Option<PeerId> },
     /// As it is now, or as it was where it is gone.
     Changed { contact: Contact, gone: bool },
+    /// Ask every phone book whom it knows by this name, and say it as [`Input::Listed`].
+    Look { player: PlayerName },
+    /// Several keys answer to a name that was asked for, or are known by it.
+    Disputed { player: PlayerName, keys: Vec<PeerId> },
+    /// Somebody followed an invitation of this player's that was used up or over.
+    TooLate { player: PlayerName, key: PeerId },
+    /// The invitation by which this contact was asked for was used up or over. The contact is gone.
+    InvitationOver { contact: Contact },
     /// This key is not consented to any more: its links end now.
     Disconnect(PeerId),
     /// What [`Contacts::saved`] gives is not what it gave before.
@@ -130,18 +143,27 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     Repeat,
+    /// Phone books have had long enough to say whom they know by a name.
+    SecondOpinion,
 }
 
 /// The machine. Few thousand entries at most: it looks through all of them rather than keep an index right.
 #[derive(Debug)]
 pub struct Contacts {
     here: Here,
+    own_shape: Option<Shape>,
     policy: Policy,
     book: Saved,
     outputs: VecDeque<Output>,
     unsaved: bool,
     /// When the rest of a batch is due.
     rest: Option<u64>,
+    /// What phone books carry knocks, by name.
+    carriers: Vec<String>,
+    /// Answers that wait for a second opinion.
+    held: Vec<rivals::Held>,
+    /// Who was told lately that they came too late, and when.
+    late: VecDeque<(PeerId, u64)>,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -150,8 +172,31 @@ fn millis(duration: Duration) -> u64 {
 
 impl Contacts {
     pub fn new(here: Here, policy: Policy, mut book: Saved, now: u64) -> Self {
-        book.contacts.iter_mut().for_each(|contact| contact.told = now);
-        Self { here, policy, book, outputs: VecDeque::new(), unsaved: false, rest: None }
+        book.contacts.iter_mut().for_each(|contact| {
+            contact.told = now;
+            let player = contact.player.take();
+            contact.name(player);
+        });
+        Self {
+            own_shape: here.player.as_ref().map(Shape::of),
+            here,
+            policy,
+            book,
+            outputs: VecDeque::new(),
+            unsaved: false,
+            rest: None,
+            carriers: Vec::new(),
+            held: Vec::new(),
+            late: VecDeque::new(),
+        }
+    }
+
+    /// With the phone books that carry its knocks, each of which has to be given its own number. Without any, a wish's own
+    /// number is what is answered.
+    #[must_use]
+    pub fn carried_by(mut self, carriers: Vec<String>) -> Self {
+        self.carriers = carriers;
+        self
     }
 
     /// Whether this key may be served, introduced and linked with: a contact by both sides' will, or one whom this side
@@ -168,6 +213,11 @@ impl Contacts {
     pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
         let contact = &self.book.contacts[self.by_key(key)?];
         if contact.is_held() { contact.player.as_ref() } else { None }
+    }
+
+    /// Since when a key's standing is what it is, in Unix milliseconds.
+    pub fn since(&self, key: &PeerId) -> Option<u64> {
+        Some(self.book.contacts[self.by_key(key)?].since)
     }
 
     /// The contact of this name, paired or asked for. Who only claims the name is none.
@@ -187,6 +237,24 @@ impl Contacts {
         held.peer_id.filter(|known| Some(*known) != contact.peer_id)
     }
 
+    /// Whose name can be taken for this one's, and is another: an earlier contact's, or this player's own.
+    pub fn looks_like(&self, contact: &Contact) -> Option<&PlayerName> {
+        let player = contact.player.as_ref()?;
+        let alike = |other: &&Contact| {
+            other.is_held()
+                && other.shape == contact.shape
+                && other.player.as_ref() != Some(player)
+                && (!contact.is_held() || other.since < contact.since)
+        };
+        let own = || {
+            self.here
+                .player
+                .as_ref()
+                .filter(|own| *own != player && self.own_shape.as_ref() == Some(&contact.shape))
+        };
+        self.book.contacts.iter().find(alike).and_then(|other| other.player.as_ref()).or_else(own)
+    }
+
     /// What is to be kept.
     pub fn saved(&self) -> &Saved {
         &self.book
@@ -199,7 +267,9 @@ impl Contacts {
     pub fn deadline(&self) -> Option<(u64, Why)> {
         let again = |contact: &Contact| contact.told.saturating_add(millis(REPEAT));
         let waiting = self.book.contacts.iter().filter(|contact| self.waits(contact, again(contact)));
-        self.rest.or_else(|| waiting.map(again).min()).map(|at| (at, Why::Repeat))
+        let repeat = self.rest.or_else(|| waiting.map(again).min()).map(|at| (at, Why::Repeat));
+        let held = self.held.iter().map(|held| (held.until, Why::SecondOpinion)).min_by_key(|(at, _)| *at);
+        repeat.into_iter().chain(held).min_by_key(|(at, _)| *at)
     }
 
     /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
@@ -225,7 +295,8 @@ impl Contacts {
         let within = |limit| now.saturating_sub(contact.since) < millis(limit);
         self.here.player.is_some()
             && match contact.stage {
-                Stage::Requested { .. } => within(REQUEST_TIME),
+                // Where several answer a person has to say who is meant.
+                Stage::Requested { .. } => contact.rivals.is_empty() && within(REQUEST_TIME),
                 Stage::Paired { owed: Some(_) } => within(OWED_TIME),
                 Stage::Paired { owed: None } | Stage::Asking { .. } | Stage::Blocked => false,
             }
@@ -289,9 +360,13 @@ impl Contacts {
     fn pair(&mut self, at: usize, owed: Option<Bytes<16>>, now: u64) {
         let contact = &mut self.book.contacts[at];
         (contact.stage, contact.since) = (Stage::Paired { owed }, now);
+        let (key, earlier) = (contact.peer_id, std::mem::take(&mut contact.earlier));
         self.changed(at);
         if owed.is_some() {
             self.tell(at, now);
+            // Of one phone book each: they show who asked that this side has the name at all of them.
+            let answers = key.into_iter().flat_map(|key| earlier.iter().map(move |number| (key, *number)));
+            answers.for_each(|(key, number)| self.answer(key, number));
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
-    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX},
+    limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, NUMBERS_MAX, RIVALS_MAX, SPENT_MAX},
     local::reply::Standing,
+    lookalike::Shape,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -22,9 +23,22 @@ pub struct Contact {
     pub since: u64,
     #[serde(flatten)]
     pub stage: Stage,
+    /// With what number this contact was asked for by name; an answer to it with another key is another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Bytes<16>>,
+    /// Numbers with which they asked before the newest: other phone books carried them. A yes answers all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Bytes<16>>,
+    /// Keys that answered to the name of a wish, or that phone books know it under, where they are not one; of a contact
+    /// the others than its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<PeerId>,
     /// When something was said to them last.
     #[serde(skip)]
     pub(super) told: u64,
+    /// Of the name, because there may be thousands to compare.
+    #[serde(skip)]
+    pub(super) shape: Shape,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +64,17 @@ pub enum Stage {
 
 impl Contact {
     pub(super) fn new(player: Option<PlayerName>, peer_id: Option<PeerId>, stage: Stage, now: u64) -> Self {
-        Self { player, peer_id, since: now, stage, told: now }
+        let (wish, earlier, rivals) = (None, Vec::new(), Vec::new());
+        let shape = Shape::default();
+        let mut contact =
+            Self { player: None, peer_id, since: now, stage, wish, earlier, rivals, told: now, shape };
+        contact.name(player);
+        contact
+    }
+
+    pub(super) fn name(&mut self, player: Option<PlayerName>) {
+        self.shape = player.as_ref().map(Shape::of).unwrap_or_default();
+        self.player = player;
     }
 
     pub fn standing(&self) -> Standing {
@@ -68,7 +92,7 @@ impl Contact {
     }
 }
 
-/// An invitation that can still be followed. The secret itself is only in the link.
+/// An invitation that can be followed, or could. The secret itself is only in the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenInvitation {
@@ -85,6 +109,9 @@ pub struct Saved {
     pub contacts: Vec<Contact>,
     #[serde(default)]
     pub invitations: Vec<OpenInvitation>,
+    /// Those that were used or are over, until they are forgotten: who follows them is told so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<OpenInvitation>,
 }
 
 /// Why a list of contacts cannot be one that was kept.
@@ -109,6 +136,11 @@ impl Saved {
         if askers > ASKERS_MAX
             || self.contacts.len() - askers > CONTACTS_MAX
             || self.invitations.len() > INVITATIONS_MAX
+            || self.spent.len() > SPENT_MAX
+            || self
+                .contacts
+                .iter()
+                .any(|contact| contact.rivals.len() > RIVALS_MAX || contact.earlier.len() > NUMBERS_MAX)
         {
             return Err(SavedError::TooLong);
         }

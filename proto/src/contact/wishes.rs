@@ -148,7 +148,7 @@ impl Contacts {
         now: u64,
     ) -> Result<(Invitation, u64), ContactError> {
         let Some(player) = self.here.player.clone() else { return Err(ContactError::Nameless) };
-        self.book.invitations.retain(|open| open.expires > now);
+        self.spend_over(now);
         if self.book.invitations.len() >= INVITATIONS_MAX {
             return Err(ContactError::TooManyInvitations);
         }
@@ -243,6 +243,8 @@ impl Contacts {
             at -= usize::from(other < at);
         }
         let old = self.book.contacts[at].peer_id.replace(key);
+        let contact = &mut self.book.contacts[at];
+        (contact.wish, contact.rivals) = (None, Vec::new());
         match owed {
             Some(nonce) => self.pair(at, Some(nonce), now),
             None => {
@@ -272,6 +274,7 @@ impl Contacts {
             Some(at) => {
                 let contact = &mut self.book.contacts[at];
                 (contact.peer_id, contact.stage, contact.since) = (key, stage, now);
+                (contact.wish, contact.rivals) = (None, Vec::new());
                 at
             }
             None => {
@@ -304,7 +307,7 @@ impl Contacts {
             }
             None => self.has_room()?,
         }
-        self.book.contacts[at].player = Some(player.clone());
+        self.book.contacts[at].name(Some(player.clone()));
         self.pair(at, Some(nonce), now);
         Ok(self.book.contacts[at].clone())
     }

@@ -34,6 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
     fn a_meter_gives_its_burst_and_then_its_rate() {
         let (mut meter, start) = (Meter::new(Allowance::each_second(10, 3)), Instant::now());
         for _ in 0..3 {

@@ -50,10 +50,12 @@ pub enum Item {
     Greetings,
     /// Live conversations with a phone book, over a socket or by polls.
     Sockets,
+    /// Bytes that are read to prove that they are here.
+    Proofs,
 }
 
 impl Item {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -68,6 +70,7 @@ impl Item {
         Self::Unread,
         Self::Greetings,
         Self::Sockets,
+        Self::Proofs,
     ];
 
     /// As metrics and logs name it.
@@ -87,6 +90,7 @@ impl Item {
             Self::Unread => "unread",
             Self::Greetings => "greetings",
             Self::Sockets => "sockets",
+            Self::Proofs => "proofs",
         }
     }
 }
@@ -183,7 +187,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
             (Ok(()), None) => Ok(()),
         };
         // An account that does not exist yet is whole, but may be too small for a held amount.
-        let verdict = verdict.and_then(|()| match row.each {
+        let verdict = verdict.and(match row.each {
             Allowance::Held(most) if amount > most => {
                 Err(Refused { item, by: By::Counterpart, retry_after: None })
             }

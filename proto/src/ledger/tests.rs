@@ -3,13 +3,18 @@ use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+#[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+fn beginning() -> Instant {
+    Instant::now()
+}
+
 fn ledger(item: Item, each: Allowance, all: Option<Allowance>) -> Ledger<u8> {
     Ledger::new(&[Row { item, each, all }])
 }
 
 #[test]
 fn a_rate_comes_back_with_time() {
-    let start = Instant::now();
+    let start = beginning();
     let mut ledger = ledger(Item::Dials, Allowance::each_second(2, 5), None);
     for _ in 0..5 {
         assert_eq!(ledger.charge(start, &1, Item::Dials, 1), Ok(()));
@@ -27,7 +32,7 @@ fn a_rate_comes_back_with_time() {
 
 #[test]
 fn held_amounts_come_back_by_release_only() {
-    let start = Instant::now();
+    let start = beginning();
     let mut ledger = ledger(Item::Connections, Allowance::Held(2), Some(Allowance::Held(3)));
     let mut open = |who| ledger.charge(start + SECOND * 900, &who, Item::Connections, 1);
     assert_eq!((open(1), open(1)), (Ok(()), Ok(())));
@@ -47,13 +52,13 @@ fn held_amounts_come_back_by_release_only() {
 #[test]
 fn more_than_may_ever_be_held_is_refused_to_a_newcomer_too() {
     let mut ledger = ledger(Item::Unread, Allowance::Held(10), None);
-    assert!(ledger.charge(Instant::now(), &1, Item::Unread, 11).is_err());
+    assert!(ledger.charge(beginning(), &1, Item::Unread, 11).is_err());
     assert_eq!(ledger.accounts(), 0);
 }
 
 #[test]
 fn an_amount_above_the_burst_costs_the_burst() {
-    let start = Instant::now();
+    let start = beginning();
     let mut ledger = ledger(Item::Bytes, Allowance::each_second(10, 100), None);
     assert_eq!(ledger.charge(start, &1, Item::Bytes, 5_000), Ok(()));
     let refused = ledger.charge(start, &1, Item::Bytes, 5_000).expect_err("used up");
@@ -63,7 +68,7 @@ fn an_amount_above_the_burst_costs_the_burst() {
 #[test]
 fn each_item_is_counted() {
     let mut ledger = ledger(Item::Dials, Allowance::each_second(1, 1), None);
-    let now = Instant::now();
+    let now = beginning();
     ledger.charge(now, &1, Item::Dials, 1).expect("the first");
     ledger.charge(now, &1, Item::Dials, 1).expect_err("the second");
     ledger.charge(now, &1, Item::Messages, 7).expect("no row, no limit");
@@ -92,7 +97,7 @@ proptest! {
     fn no_account_gets_more_than_its_rate(
         burst in 1u64..50, amount in 1u64..50, asked in prop::collection::vec((0u64..400, 1u64..60), 1..80)
     ) {
-        let start = Instant::now();
+        let start = beginning();
         let mut ledger = ledger(Item::Bytes, Allowance::each_second(amount, burst), None);
         let (mut now, mut got) = (Duration::ZERO, 0);
         for (pause, wanted) in asked {
@@ -112,7 +117,7 @@ proptest! {
     /// Held amounts never pass their limits, and everything released leaves nothing behind.
     #[test]
     fn what_is_held_is_bounded(steps in prop::collection::vec((0u8..4, any::<bool>(), 1u64..4), 1..120)) {
-        let now = Instant::now();
+        let now = beginning();
         let mut ledger = ledger(Item::Unread, Allowance::Held(5), Some(Allowance::Held(8)));
         let mut held = [0u64; 4];
         for (who, more, amount) in steps {

@@ -7,8 +7,13 @@ pub enum Platform {
     Windows,
 }
 
+/// Longest path of a Unix socket on every system that the daemon runs on, in bytes: the shortest `sun_path`, macOS's,
+/// without its end. Linux takes four more.
+pub const SOCKET_PATH_MAX: usize = 103;
+
 /// Where clients look when nobody told them: `FYTECLUB_IPC`; else on Unix `$XDG_RUNTIME_DIR/fyteclub/fyteclubd.sock`, or
-/// the same under `/tmp/fyteclub-USER` where there is no runtime folder; on Windows the pipe `fyteclub-USER`.
+/// the same under `/tmp/fyteclub-USER` where there is no runtime folder or its path is too long for a socket; on Windows
+/// the pipe `fyteclub-USER`.
 ///
 /// `env` looks up one environment variable. A file path on Unix, never an abstract name: .NET cannot reach those.
 pub fn default_endpoint(platform: Platform, env: impl Fn(&str) -> Option<String>) -> String {
@@ -22,11 +27,10 @@ pub fn default_endpoint(platform: Platform, env: impl Fn(&str) -> Option<String>
     match platform {
         Platform::Windows => format!("fyteclub-{user}"),
         Platform::Unix => {
-            let dir = match set("XDG_RUNTIME_DIR") {
-                Some(runtime) => format!("{}/fyteclub", runtime.trim_end_matches('/')),
-                None => format!("/tmp/fyteclub-{user}"),
-            };
-            format!("{dir}/fyteclubd.sock")
+            let runtime = set("XDG_RUNTIME_DIR");
+            let path = runtime.map(|dir| format!("{}/fyteclub/fyteclubd.sock", dir.trim_end_matches('/')));
+            let fits = path.filter(|path| path.len() <= SOCKET_PATH_MAX);
+            fits.unwrap_or_else(|| format!("/tmp/fyteclub-{user}/fyteclubd.sock"))
         }
     }
 }
@@ -51,5 +55,16 @@ mod tests {
             "/run/user/1/fyteclub/fyteclubd.sock"
         );
         assert_eq!(default_endpoint(Unix, env(&[("USER", "../al")])), "/tmp/fyteclub-..al/fyteclubd.sock");
+    }
+
+    #[test]
+    fn a_runtime_folder_too_deep_is_passed_over() {
+        let deep = format!("/{}", "d".repeat(100));
+        let env = |name: &str| match name {
+            "XDG_RUNTIME_DIR" => Some(deep.clone()),
+            "USER" => Some("al".to_owned()),
+            _ => None,
+        };
+        assert_eq!(default_endpoint(Platform::Unix, env), "/tmp/fyteclub-al/fyteclubd.sock");
     }
 }

@@ -50,6 +50,16 @@ pub enum Event {
     /// A contact came, changed, or is none any more.
     #[serde(rename = "contact.changed")]
     ContactChanged { contact: Contact, removed: bool },
+    /// Several keys answer to the name of one who was asked to be a contact, or phone books list several: nobody is paired
+    /// with, nor any more. With one phone book the first key is a contact, and stays one.
+    #[serde(rename = "contact.disputed")]
+    ContactDisputed { player: PlayerName, keys: Vec<PeerId> },
+    /// The invitation that this player followed was used up or over; whoever made it is asked no more.
+    #[serde(rename = "invitation.over")]
+    InvitationOver { player: Option<PlayerName>, peer_id: PeerId },
+    /// Somebody who goes by this name followed an invitation of this player's that was used up or over.
+    #[serde(rename = "invitation.tooLate")]
+    InvitationTooLate { player: PlayerName, peer_id: PeerId },
     /// This player's own look changed.
     #[serde(rename = "appearance.published")]
     AppearancePublished { appearance: Option<BlobHash>, files: u64, bytes: u64 },

@@ -43,6 +43,8 @@ pub enum FaultCode {
     PhonebookRefused,
     /// The player is no contact, or has not answered yet.
     NotAContact,
+    /// The invitation was used by another, or is too old.
+    InvitationOver,
     /// The name now belongs to another key than the one known here.
     KeyChanged,
     /// No path to the peer worked.
@@ -82,8 +84,8 @@ impl FaultCode {
         match self {
             NotFound | PhonebookUnavailable | PeerUnreachable | Changed | Busy | DiskFull | CacheAway => true,
             BadRequest | Unsupported | Version | HelloFirst | BadMod | NoPlayer | PhonebookRefused
-            | NotAContact | KeyChanged | PeerRefused | PeerMisbehaved | HashMismatch | TooLarge | Io
-            | Cancelled | Stopping | BadReply | Internal | Unknown => false,
+            | NotAContact | InvitationOver | KeyChanged | PeerRefused | PeerMisbehaved | HashMismatch
+            | TooLarge | Io | Cancelled | Stopping | BadReply | Internal | Unknown => false,
         }
     }
 }

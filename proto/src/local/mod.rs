@@ -10,6 +10,7 @@
 pub mod endpoint;
 pub mod event;
 pub mod fault;
+pub mod places;
 pub mod reply;
 pub mod request;
 

@@ -311,6 +311,16 @@ pub struct Contact {
     /// key, or somebody else uses their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_key: Option<PeerId>,
+    /// Another name that this one can be taken for: an earlier contact's, or this player's own. Somebody may use that on
+    /// purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks_like: Option<PlayerName>,
+    /// A word of the name has letters of several scripts, which can hide what it really says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed_scripts: bool,
+    /// Other keys that answer to this name: of one who was asked and is not paired with, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<PeerId>,
 }
 
 /// How two players stand to each other, from this side.

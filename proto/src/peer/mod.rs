@@ -15,11 +15,13 @@ pub mod record;
 pub use close::CloseCode;
 
 use crate::{
+    blob::Content,
     bytes::Bytes,
     codec::{self, CodecError},
     grant::Grant,
     id::{BlobHash, PlayerName},
     limit,
+    possession::Span,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,10 @@ pub enum Request {
     Holding { tag: Bytes<32> },
     /// 3: pieces of blobs of a third peer's look, who lets the asker have it.
     Granted { grant: Grant, pieces: Vec<Piece> },
+    /// 4: proofs that the other has these blobs of its own look ([`crate::possession`]). The nonce is random.
+    Possession { nonce: Bytes<32>, span: Span, blobs: Vec<Content> },
+    /// 5: the next grant for the look of this hash, which the other still publishes. No document again.
+    Grant { look: BlobHash },
 }
 
 /// A run of chunks of one blob.
@@ -137,6 +143,24 @@ impl HoldingReply {
     pub fn has(bits: &[u8], at: usize) -> bool {
         bits.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1)
     }
+}
+
+/// The frame that answers [`Request::Possession`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PossessionReply {
+    /// 0: not for you, or too much at the moment: deliberately one answer.
+    Nothing,
+    /// 1: one for each blob, in the order of the request; none of what is not published, or cannot be read now.
+    Proofs(Vec<Option<Bytes<32>>>),
+}
+
+/// The frame that answers [`Request::Grant`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GrantReply {
+    /// 0: that look is published no more, or not for you: deliberately one answer.
+    Nothing,
+    /// 1
+    Given(Grant),
 }
 
 /// The frame that answers [`Request::Pieces`].
@@ -196,7 +220,15 @@ impl Message for Request {
             Self::Pieces(pieces) | Self::Granted { pieces, .. } if !in_limits(pieces) => {
                 Err(WireError::Limit("the list of pieces"))
             }
-            Self::Appearance | Self::Pieces(_) | Self::Holding { .. } | Self::Granted { .. } => Ok(request),
+            Self::Possession { blobs, .. } if !may_be_proven(blobs) => {
+                Err(WireError::Limit("the list of blobs to prove"))
+            }
+            Self::Appearance
+            | Self::Pieces(_)
+            | Self::Holding { .. }
+            | Self::Granted { .. }
+            | Self::Possession { .. }
+            | Self::Grant { .. } => Ok(request),
         }
     }
 }
@@ -209,6 +241,28 @@ fn in_limits(pieces: &[Piece]) -> bool {
         piece.count > 0 && end.is_some_and(|end| end as usize <= limit::BLOB_CHUNKS_MAX)
     };
     (1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len()) && chunks <= most && pieces.iter().all(exists)
+}
+
+fn may_be_proven(blobs: &[Content]) -> bool {
+    (1..=limit::PROOFS_MAX).contains(&blobs.len())
+        && blobs.iter().all(|content| content.size <= limit::FILE_SIZE_MAX)
+}
+
+impl Message for PossessionReply {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        match codec::decode(body)? {
+            Self::Proofs(proofs) if proofs.len() > limit::PROOFS_MAX => {
+                Err(WireError::Limit("the list of proofs"))
+            }
+            reply => Ok(reply),
+        }
+    }
+}
+
+impl Message for GrantReply {
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        Ok(codec::decode(body)?)
+    }
 }
 
 impl Message for HoldingReply {
@@ -262,6 +316,25 @@ mod tests {
         assert!(granted(vec![piece]).is_ok());
         assert!(granted(vec![]).is_err());
         assert!(granted(vec![piece; limit::REQUEST_ITEMS_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn proofs_are_asked_of_few_possible_blobs() {
+        let content = Content { hash: BlobHash::of(b""), size: limit::FILE_SIZE_MAX };
+        let decode = |blobs: Vec<Content>| {
+            let request = Request::Possession { nonce: Bytes([1; 32]), span: Span::Whole, blobs };
+            let bytes = codec::encode(&request);
+            (Request::decode(&bytes), bytes.len())
+        };
+        let (most, len) = decode(vec![content; limit::PROOFS_MAX]);
+        assert!(most.is_ok() && len <= limit::PEER_FRAME_MAX, "{len}");
+        assert!(decode(vec![]).0.is_err());
+        assert!(decode(vec![content; limit::PROOFS_MAX + 1]).0.is_err());
+        assert!(decode(vec![Content { size: limit::FILE_SIZE_MAX + 1, ..content }]).0.is_err());
+        let reply = |count| codec::encode(&PossessionReply::Proofs(vec![Some(Bytes([1; 32])); count]));
+        assert!(reply(limit::PROOFS_MAX).len() <= limit::PEER_FRAME_MAX);
+        assert!(PossessionReply::decode(&reply(limit::PROOFS_MAX)).is_ok());
+        assert!(PossessionReply::decode(&reply(limit::PROOFS_MAX + 1)).is_err());
     }
 
     #[test]

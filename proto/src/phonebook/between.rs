@@ -11,7 +11,7 @@ use crate::{
     limit::DISPATCH_MAX,
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// Something for the holder of a key, wherever it is connected. Whoever sends it learns nothing of its fate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub enum Parcel {
         from: PeerId,
         attempt: Attempt,
         accepted: Option<(Letter, Duration)>,
+        /// Where the callee's phone book sees it; compared with the caller's place, and told to nobody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<IpAddr>,
     },
     /// A callee's candidates, likewise.
     Candidates {

@@ -107,6 +107,10 @@ pub enum Hear {
         from: PeerId,
         attempt: Attempt,
         letter: Letter,
+        /// Whether the phone book sees both at one public address, or both at private ones. Only then are private
+        /// addresses in the letter worth a packet.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        same_network: bool,
     },
     /// The callee is not there, or not for you.
     Unavailable {

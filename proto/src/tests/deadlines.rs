@@ -195,6 +195,7 @@ fn presence_waits_with_a_deadline() {
                 1 => Input::Failed { book },
                 2 => Input::Up { book },
                 3 => Input::Down { book },
+                4 if dice.below(4) == 0 => Input::Moved,
                 _ => Input::Time,
             },
         );
@@ -209,17 +210,29 @@ fn introductions_wait_with_a_deadline() {
         &["nobody is called"],
         |_, _| Introductions::default(),
         |calls, dice, now| {
-            use introduction::Input;
+            use introduction::{Call, Input, Patience};
             let (peer, book) = (dice.peer(), dice.size(3));
             let attempt: Attempt = Bytes([u8::try_from(dice.below(4)).unwrap(); 16]);
             calls.handle(
                 now,
-                match dice.below(8) {
-                    0 => Input::Call { peer, attempt, books: (0..dice.size(4)).collect() },
+                match dice.below(10) {
+                    0 => Input::Call(Call {
+                        peer,
+                        attempt,
+                        asked: dice.below(2) == 0,
+                        patience: match dice.below(3) {
+                            0 => Patience::None,
+                            1 => Patience::Usual,
+                            _ => Patience::Until(now + dice.pause()),
+                        },
+                        coming: (0..dice.size(4)).collect(),
+                    }),
                     1 => Input::Accepted { peer, attempt },
                     2 => Input::Go { peer, attempt, delay: dice.pause() },
                     3 => Input::Unavailable { book, attempt },
                     4 => Input::Down { book },
+                    5 => Input::Up { book, missed: dice.below(2) == 0 },
+                    6 => Input::Limited { book, attempt, retry_after: dice.pause() },
                     _ => Input::Time,
                 },
             );

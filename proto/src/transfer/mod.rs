@@ -9,6 +9,8 @@
 //!   for [`SILENCE`] or brings no chunk for [`DRIP`] is given up in any case, and after [`STALLS_MAX`] of them its source.
 //! - A wrong chunk names its sender ([`Output::Suspect`]) and costs it the blob and all its credit; without credit, or
 //!   at the second, it is accused and asked no more.
+//! - Where another than the owner has a blob of another size, the look is taken to lie: that costs the owner its credit,
+//!   and the blob is asked of the owner. Once it came whole in the look's size, who said otherwise is accused.
 //! - Without a source the transfer waits ([`Output::Starved`]): whoever runs it finds one or gives up.
 
 mod endgame;
@@ -78,6 +80,8 @@ pub struct Transfer {
     /// Whom each request was of, also when it is over: what came of it may be told after that.
     asked: Vec<PeerId>,
     progress: Progress,
+    /// Who had another size than the look's, by blob.
+    doubts: BTreeMap<usize, Vec<PeerId>>,
     /// Bytes that were asked of a second source while the first was still sending them.
     copied: u64,
     /// Bytes of fresh chunks by who brought them, also of those who left.
@@ -109,6 +113,7 @@ impl Transfer {
                 bytes_total: wanted.iter().map(|blob| blob.size).sum(),
                 ..Progress::default()
             },
+            doubts: BTreeMap::new(),
             copied: 0,
             brought: BTreeMap::new(),
             lost: Failure::Unreachable,
@@ -225,6 +230,12 @@ impl Transfer {
         self.progress.bytes_done += fresh;
         self.progress.bytes_again += again;
         self.progress.files_done += u64::from(complete);
+        if complete {
+            for source in self.doubts.remove(&index).unwrap_or_default() {
+                self.outputs.push_back(Output::Suspect { source, hash });
+                self.accuse(source, CloseCode::WrongBytes);
+            }
+        }
         let Some(peer) = usize::try_from(request).ok().and_then(|at| self.asked.get(at)).copied() else {
             return;
         };
@@ -283,6 +294,18 @@ impl Transfer {
                 } else if self.lacking == Failure::Gone {
                     self.lacking = Failure::Misbehaved(CloseCode::WrongBytes);
                 }
+            }
+            End::Unfit(hash) if source.holding.is_all() => {
+                self.queue.lacks(hash, peer);
+                self.accuse(peer, CloseCode::Malformed);
+            }
+            End::Unfit(hash) => {
+                self.queue.lacks(hash, peer);
+                if let Some(index) = self.queue.index(hash) {
+                    self.doubts.entry(index).or_default().push(peer);
+                }
+                let owner = self.sources.values_mut().filter(|source| source.holding.is_all());
+                owner.for_each(Source::discredit);
             }
             End::Misbehaved(code) => self.accuse(peer, code),
         }

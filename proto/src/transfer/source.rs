@@ -124,6 +124,11 @@ impl Source {
         std::mem::take(&mut self.credit) >= CREDIT && self.wrongs <= FORGIVEN
     }
 
+    /// What it signed is in doubt.
+    pub fn discredit(&mut self) {
+        self.credit = 0;
+    }
+
     /// How much to ask in one request. A source that is alone is asked for the most: there is nobody to share with.
     pub fn budget(&self, now: Instant, alone: bool) -> u64 {
         match self.rate(now) {

@@ -81,6 +81,8 @@ pub enum End {
     Refused,
     /// Bytes of this blob do not match its hash.
     Wrong(BlobHash),
+    /// What the source has of this blob is not of the size that the look says.
+    Unfit(BlobHash),
     /// The source broke the protocol.
     Misbehaved(CloseCode),
 }

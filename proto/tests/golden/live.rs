@@ -5,6 +5,7 @@ use crate::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
     bytes::Bytes,
+    candidate::{Candidate, Candidates, Origin},
     id::PeerId,
     knock::{Callee, Knock},
     letter::{Attempt, Letter, Topic},
@@ -55,11 +56,22 @@ fn the_live_conversation_is_what_it_was() {
     let parcel = |parcel| Dispatch::Parcel { to, parcel };
     let introduced = Hear::Introduced { from, attempt: ATTEMPT, letter: introduce.clone() };
     let half_trip = Duration::from_micros(21_500);
-    let answer = |accepted| parcel(Parcel::Answer { from, attempt: ATTEMPT, accepted });
+    let candidate = |origin, addr: &str| Candidate { origin, addr: addr.parse().expect("an address") };
+    let told = Candidates(vec![
+        candidate(Origin::Host, "192.168.1.3:7777"),
+        candidate(Origin::Observed, "203.0.113.7:7777"),
+        candidate(Origin::Mapped, "[2001:db8::5]:7778"),
+        candidate(Origin::Manual, "198.51.100.9:7777"),
+    ]);
+    let answer = |accepted, seen| parcel(Parcel::Answer { from, attempt: ATTEMPT, accepted, seen });
     let examples = vec![
         Example::json("dispatch_hear", parcel(Parcel::Hear(introduced))),
-        Example::json("dispatch_answer", answer(Some((accept.clone(), half_trip)))),
-        Example::json("dispatch_answer_no", answer(None)),
+        Example::json("dispatch_answer", answer(Some((accept.clone(), half_trip)), None)),
+        Example::json(
+            "dispatch_answer_seen",
+            answer(Some((accept.clone(), half_trip)), Some([203, 0, 113, 7].into())),
+        ),
+        Example::json("dispatch_answer_no", answer(None, None)),
         Example::json(
             "dispatch_candidates",
             parcel(Parcel::Candidates { from, attempt: ATTEMPT, letter: candidates.clone() }),
@@ -92,7 +104,15 @@ fn the_live_conversation_is_what_it_was() {
         ),
         Example::json("hear_welcome", Hear::Welcome(welcome.clone())),
         Example::json("hear_introduced", Hear::Introduced { from, attempt: ATTEMPT, letter: introduce }),
-        Example::json("hear_accepted", Hear::Accepted { from, attempt: ATTEMPT, letter: accept }),
+        Example::json(
+            "hear_accepted",
+            Hear::Accepted { from, attempt: ATTEMPT, letter: accept.clone(), same_network: false },
+        ),
+        Example::json(
+            "hear_accepted_near",
+            Hear::Accepted { from, attempt: ATTEMPT, letter: accept, same_network: true },
+        ),
+        Example::hex("candidates", told.clone(), &told.encode(), Candidates::decode),
         Example::json("hear_unavailable", Hear::Unavailable { attempt: ATTEMPT }),
         Example::json("hear_candidates", Hear::Candidates { from, attempt: ATTEMPT, letter: candidates }),
         Example::json("hear_go", Hear::Go { peer: to, attempt: ATTEMPT, delay_ms: 130 }),

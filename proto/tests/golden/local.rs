@@ -136,14 +136,24 @@ fn contacts() -> Vec<Contact> {
         since: 1_700_000_000_000,
         online: true,
         known_key: None,
+        looks_like: None,
+        mixed_scripts: false,
+        rivals: vec![],
     };
     let away = Contact { online: false, ..paired.clone() };
     let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
     let other = Some(PeerId::from_bytes([8; 32]));
     let asking =
         Contact { peer_id: other, standing: Standing::Asking, known_key: Some(peer_id()), ..away.clone() };
-    let blocked = Contact { player: None, standing: Standing::Blocked, ..away };
-    vec![paired, requested, asking, blocked]
+    let blocked = Contact { player: None, standing: Standing::Blocked, ..away.clone() };
+    let alike = Contact {
+        player: "Alice Αshe@Gilgamesh".parse().ok(),
+        known_key: None,
+        looks_like: Some(player()),
+        mixed_scripts: true,
+        ..asking.clone()
+    };
+    vec![paired, requested, asking, blocked, alike]
 }
 
 fn cache_stats() -> CacheStats {
@@ -441,6 +451,12 @@ fn events() -> Vec<Example> {
                 cause: "the other side stopped".into(),
             },
         ),
+        event(
+            "contact_disputed",
+            Event::ContactDisputed { player: player(), keys: vec![peer_id(), PeerId::from_bytes([8; 32])] },
+        ),
+        event("invitation_over", Event::InvitationOver { player: Some(player()), peer_id: peer_id() }),
+        event("invitation_too_late", Event::InvitationTooLate { player: player(), peer_id: peer_id() }),
         event(
             "peer_key_changed",
             Event::PeerKeyChanged {

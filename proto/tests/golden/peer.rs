@@ -4,16 +4,19 @@ use crate::{Example, Reader, check, unhex};
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance, Swap},
+    blob::Content,
+    bytes::Bytes,
     chunk_tree::{ChunkTree, TreeBuilder},
     codec,
     grant::{Grant, holding_tag},
     id::{BlobHash, PeerId},
     limit::CHUNK_SIZE,
     peer::{
-        AppearanceReply, Control, Greeting, Hello, HelloAck, HoldingReply, Message, Piece, PiecesReply,
-        Request,
+        AppearanceReply, Control, GrantReply, Greeting, Hello, HelloAck, HoldingReply, Message, Piece,
+        PiecesReply, PossessionReply, Request,
         record::{self, HEADER, Header, Kind},
     },
+    possession::{Challenge, Span},
     seal::{End, LinkSecret, NonceCounter},
 };
 use serde::Serialize;
@@ -124,6 +127,20 @@ fn unseal(bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(buffer)
 }
 
+/// What the owner of key 2 answers the one of key 1, of three chunks of which the last is short.
+fn proof(name: &str, span: Span) -> Example {
+    let bytes = [vec![1; CHUNK_SIZE], vec![2; CHUNK_SIZE], b"end".to_vec()].concat();
+    let content = Content::of(&bytes);
+    let (asker, asked) = (PeerId::from_bytes([1; 32]), PeerId::from_bytes([2; 32]));
+    let challenge = Challenge::new(&Bytes([3; 32]), &asker, &asked, span);
+    let mut proving = challenge.prove(&content);
+    for chunk in challenge.chunks(&content) {
+        proving.push(bytes.chunks(CHUNK_SIZE).nth(chunk as usize).expect("a chunk"));
+    }
+    let proof = proving.finish();
+    Example::hex(name, proof, &proof.0, |bytes| bytes.try_into().map(Bytes))
+}
+
 fn decodes<T: Message>(text: &str) -> Result<(), String> {
     T::decode(&unhex(text)).map(drop).map_err(|error| error.to_string())
 }
@@ -135,6 +152,7 @@ fn the_peer_wire_is_what_it_was() {
     let piece = Piece { hash: BlobHash::of(b"blob"), tree: true, first: 0, count: 3 };
     let to = PeerId::from_bytes([9; 32]);
     let grant = Grant::new(&owner(), to, BlobHash::of(b"look"), 1_800_000_000_000);
+    let content = Content { hash: BlobHash::of(b"blob"), size: 600_000 };
     let tag = holding_tag(&grant.owner, &grant.look, &to);
     let appearance = appearance();
     let signed = SignedAppearance::sign(&appearance, &owner()).to_bytes();
@@ -152,6 +170,21 @@ fn the_peer_wire_is_what_it_was() {
         ),
         frame("request_holding", Request::Holding { tag }),
         frame("request_granted", Request::Granted { grant: grant.clone(), pieces: vec![piece] }),
+        frame(
+            "request_possession_sample",
+            Request::Possession { nonce: Bytes([3; 32]), span: Span::Sample, blobs: vec![content; 2] },
+        ),
+        frame(
+            "request_possession_whole",
+            Request::Possession { nonce: Bytes([3; 32]), span: Span::Whole, blobs: vec![content] },
+        ),
+        frame("request_grant", Request::Grant { look: BlobHash::of(b"look") }),
+        frame("possession_reply_nothing", PossessionReply::Nothing),
+        frame("possession_reply_proofs", PossessionReply::Proofs(vec![Some(Bytes([4; 32])), None])),
+        frame("grant_reply_nothing", GrantReply::Nothing),
+        frame("grant_reply_given", GrantReply::Given(grant.clone())),
+        proof("proof_sample", Span::Sample),
+        proof("proof_whole", Span::Whole),
         frame("appearance_reply_document", AppearanceReply::Document { epoch: 1, len: 70_000, grant }),
         frame("appearance_reply_nothing", AppearanceReply::Nothing),
         frame("holding_reply_nothing", HoldingReply::Nothing),
@@ -177,6 +210,8 @@ fn the_peer_wire_is_what_it_was() {
         ("appearance_reply_", decodes::<AppearanceReply>),
         ("holding_reply_", decodes::<HoldingReply>),
         ("pieces_reply_", decodes::<PiecesReply>),
+        ("possession_reply_", decodes::<PossessionReply>),
+        ("grant_reply_", decodes::<GrantReply>),
         ("record_", |text| read_header(&unhex(text)).map(drop)),
         ("appearance_signed", |text| open(&unhex(text)).map(drop)),
         ("sealed_", |text| unseal(&unhex(text)).map(drop)),

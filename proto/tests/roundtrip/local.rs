@@ -254,14 +254,27 @@ pub fn who() -> impl Strategy<Value = request::Who> {
 pub fn contact() -> impl Strategy<Value = reply::Contact> {
     use reply::Standing::*;
     let standing = select(&[Requested, Asking, Paired, Blocked, Unknown][..]);
-    (who(), standing, any::<u64>(), any::<bool>(), option::of(peer_id())).prop_map(
-        |(request::Who { player, peer_id }, standing, since, online, known_key)| reply::Contact {
-            player,
-            peer_id,
+    let doubts = (option::of(peer_id()), option::of(name()), any::<bool>());
+    (who(), standing, any::<u64>(), any::<bool>(), doubts).prop_map(
+        |(
+            request::Who { player, peer_id },
             standing,
             since,
             online,
-            known_key,
+            (known_key, looks_like, mixed_scripts),
+        )| {
+            let rivals = known_key.into_iter().collect();
+            reply::Contact {
+                player,
+                peer_id,
+                standing,
+                since,
+                online,
+                known_key,
+                looks_like,
+                mixed_scripts,
+                rivals,
+            }
         },
     )
 }
@@ -286,6 +299,11 @@ pub fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(peer_id, player, path)| Event::PeerConnected { peer_id, player, path }),
         (peer_id(), option::of(name()), text())
             .prop_map(|(peer_id, player, cause)| Event::PeerDisconnected { peer_id, player, cause }),
+        (name(), peer_id(), peer_id())
+            .prop_map(|(player, one, other)| Event::ContactDisputed { player, keys: vec![one, other] }),
+        (option::of(name()), peer_id())
+            .prop_map(|(player, peer_id)| Event::InvitationOver { player, peer_id }),
+        (name(), peer_id()).prop_map(|(player, peer_id)| Event::InvitationTooLate { player, peer_id }),
         (name(), peer_id(), peer_id()).prop_map(|(player, known, offered)| Event::PeerKeyChanged {
             player,
             known,

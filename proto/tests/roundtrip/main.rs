@@ -89,12 +89,16 @@ proptest! {
         reply in appearance_reply(),
         holding in holding_reply(),
         pieces in pieces_reply(),
+        possession in possession_reply(),
+        grant in grant_reply(),
     ) {
         reads_back(control)?;
         reads_back(holding)?;
         reads_back(request)?;
         reads_back(reply)?;
         reads_back(pieces)?;
+        reads_back(possession)?;
+        reads_back(grant)?;
     }
 
     #[test]

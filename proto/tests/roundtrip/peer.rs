@@ -2,14 +2,17 @@
 
 use crate::look::*;
 use fyteclub_proto::{
+    blob::Content,
     bytes::Bytes,
     grant::Grant,
     limit,
     local::request::Strings,
     peer::{
-        AppearanceReply, Control, Greeting, Hello, HelloAck, HoldingReply, Piece, PiecesReply, Request,
+        AppearanceReply, Control, GrantReply, Greeting, Hello, HelloAck, HoldingReply, Piece, PiecesReply,
+        PossessionReply, Request,
         record::{Header, Kind},
     },
+    possession::Span,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -48,7 +51,31 @@ pub fn peer_request() -> impl Strategy<Value = Request> {
         pieces.clone().prop_map(Request::Pieces),
         any::<[u8; 32]>().prop_map(|tag| Request::Holding { tag: Bytes(tag) }),
         (grant(), pieces).prop_map(|(grant, pieces)| Request::Granted { grant, pieces }),
+        possession(),
+        blob().prop_map(|look| Request::Grant { look }),
     ]
+}
+
+fn possession() -> impl Strategy<Value = Request> {
+    let content = (blob(), 0..=limit::FILE_SIZE_MAX).prop_map(|(hash, size)| Content { hash, size });
+    let span = prop_oneof![Just(Span::Sample), Just(Span::Whole)];
+    (any::<[u8; 32]>(), span, vec(content, 1..=8)).prop_map(|(nonce, span, blobs)| Request::Possession {
+        nonce: Bytes(nonce),
+        span,
+        blobs,
+    })
+}
+
+pub fn possession_reply() -> impl Strategy<Value = PossessionReply> {
+    let proof = option::of(any::<[u8; 32]>().prop_map(Bytes));
+    prop_oneof![
+        Just(PossessionReply::Nothing),
+        vec(proof, 0..=limit::PROOFS_MAX).prop_map(PossessionReply::Proofs),
+    ]
+}
+
+pub fn grant_reply() -> impl Strategy<Value = GrantReply> {
+    prop_oneof![Just(GrantReply::Nothing), grant().prop_map(GrantReply::Given)]
 }
 
 pub fn grant() -> impl Strategy<Value = Grant> {

@@ -341,3 +341,59 @@ fn while_it_is_held_nothing_is_asked_and_nothing_is_lost() {
     }
     assert_eq!(transfer.progress().files_done, 2);
 }
+
+/// A lender that holds one small blob was asked for it, and the owner, who has everything, has earned credit. The
+/// machine, the lender's request and the blob.
+fn doubted(now: Instant) -> (Transfer, RequestId, BlobHash) {
+    let (blob, other) = (wanted(1, 10), Wanted { tree: true, ..wanted(2, REQUEST_BYTES_MAX) });
+    let hash = blob.hash;
+    let mut transfer = Transfer::new(vec![blob, other]);
+    let holds = Holds::These { blobs: [hash].into(), growing: false };
+    transfer.handle(now, Input::Joined(peer(2), holds));
+    let (_, lenders, _) = asks(&outputs(&mut transfer)).remove(0);
+    transfer.handle(now, Input::Joined(peer(1), Holds::All));
+    let (_, owners, pieces) = asks(&outputs(&mut transfer)).remove(0);
+    serve(&mut transfer, now, owners, &pieces);
+    outputs(&mut transfer);
+    (transfer, lenders, hash)
+}
+
+#[test]
+fn unfit_size_costs_the_owner_its_credit_only() {
+    let now = start();
+    let (mut transfer, request, hash) = doubted(now);
+    transfer.handle(now, Input::Ended { request, end: End::Unfit(hash) });
+    let out = outputs(&mut transfer);
+    let blamed = |out: &Output| matches!(out, Output::Accuse { .. } | Output::Suspect { .. });
+    assert!(!out.iter().any(blamed), "it may be the look that lies: {out:?}");
+    let (source, request, pieces) = asks(&out).remove(0);
+    assert_eq!((source, pieces[0].hash), (peer(1), hash), "it goes back to the owner");
+    transfer.handle(now, Input::Ended { request, end: End::Wrong(hash) });
+    let out = outputs(&mut transfer);
+    assert_eq!(out[1], Output::Accuse { source: peer(1), code: CloseCode::WrongBytes }, "without credit");
+    assert!(!out.iter().any(|out| matches!(out, Output::Accuse { source, .. } if *source == peer(2))));
+}
+
+#[test]
+fn lender_whose_size_is_disproven_is_accused() {
+    let now = start();
+    let (mut transfer, request, hash) = doubted(now);
+    transfer.handle(now, Input::Ended { request, end: End::Unfit(hash) });
+    let (_, request, pieces) = asks(&outputs(&mut transfer)).remove(0);
+    serve(&mut transfer, now, request, &pieces);
+    let out = outputs(&mut transfer);
+    assert_eq!(out[0], Output::Suspect { source: peer(2), hash });
+    assert_eq!(out[1], Output::Accuse { source: peer(2), code: CloseCode::WrongBytes });
+}
+
+#[test]
+fn owner_whose_blob_does_not_fit_is_accused() {
+    let now = start();
+    let blob = wanted(1, 10);
+    let mut transfer = Transfer::new(vec![blob.clone()]);
+    transfer.handle(now, Input::Joined(peer(1), Holds::All));
+    let (_, request, _) = asks(&outputs(&mut transfer)).remove(0);
+    transfer.handle(now, Input::Ended { request, end: End::Unfit(blob.hash) });
+    let accused = Output::Accuse { source: peer(1), code: CloseCode::Malformed };
+    assert_eq!(outputs(&mut transfer)[0], accused);
+}

@@ -6,7 +6,7 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Contact, Contacts, Invited, Standing};
+use fyteclub_client::{Client, Contact, Contacts, Invited, PeerId, Standing};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 
@@ -63,7 +63,26 @@ fn list(Contacts { contacts }: &Contacts) -> String {
 
 /// What a person should know before they say yes.
 pub fn doubt(contact: &Contact) -> Option<String> {
-    contact.known_key.map(|_| "not the key that this name has here: ask them another way".to_owned())
+    if contact.known_key.is_some() {
+        return Some("not the key that this name has here: ask them another way".to_owned());
+    }
+    if let Some(other) = &contact.looks_like {
+        return Some(format!("not {other}, though the names look alike: ask them another way"));
+    }
+    let others = (!contact.rivals.is_empty()).then(|| keys(&contact.rivals));
+    if let Some(others) = others {
+        return Some(match contact.peer_id {
+            Some(_) => format!("another key answers to this name, too: {others}"),
+            None => format!("several keys answer: ask them for theirs, and add it with --key: {others}"),
+        });
+    }
+    let mixed = contact.mixed_scripts && contact.standing != Standing::Blocked;
+    mixed.then(|| "letters of several scripts in one word, as in a name that looks like another".to_owned())
+}
+
+/// Several keys in a row.
+pub fn keys(keys: &[PeerId]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn outcome(contact: &Contact) -> String {

@@ -5,7 +5,7 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, OptionChoice, Published};
+use fyteclub_client::{Client, OptionChoice, Published, escaped};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -37,7 +37,10 @@ fn text(published: &Published) -> String {
     if !published.left_out.is_empty() {
         text += &format!("\n{} left out\n", words::count(published.left_out.len() as u64, "file"));
         for left in &published.left_out {
-            text += &format!("  {}\n    from {}\n    {}\n", left.game_path, left.file, left.reason);
+            // Names in a mod are whoever's who made it.
+            let [path, file, reason] =
+                [&left.game_path, &left.file, &left.reason].map(|text| escaped(text, false));
+            text += &format!("  {path}\n    from {file}\n    {reason}\n");
         }
     }
     text

@@ -11,7 +11,7 @@ use fyteclub_client::{CacheWork, Client, Event, PeerId, PlayerName, Status};
 pub async fn watch(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let mut events = client.watch().await?;
     while let Some(event) = events.next().await {
-        page.show(&event?, line)?;
+        page.show_line(&event?, line)?;
     }
     Ok(Exit::Done)
 }
@@ -34,6 +34,21 @@ fn line(event: &Event) -> String {
         Event::PeerKeyChanged { player, offered, .. } => format!(
             "{player} has another key than before; ask them, and if it is theirs: fyteclubctl peers trust \"{player}\" {offered}"
         ),
+        Event::ContactDisputed { player, keys } => format!(
+            "several keys answer to {player}: ask them for theirs, and run fyteclubctl contacts add \"{player}\" --key KEY with one of {}",
+            contacts::keys(keys)
+        ),
+        Event::InvitationOver { player, peer_id } => {
+            format!(
+                "the invitation of {} was used up or too old: ask them for a new one",
+                name(player, peer_id)
+            )
+        }
+        Event::InvitationTooLate { player, .. } => {
+            format!(
+                "somebody who goes by {player} followed an invitation that was used up or too old: send a new one if you want them"
+            )
+        }
         Event::ContactRequest { contact } => {
             let name = contacts::name(contact);
             let doubt = contacts::doubt(contact).map(|doubt| format!(" ({doubt})")).unwrap_or_default();

@@ -4,6 +4,7 @@ mod progress;
 
 pub use progress::Progress;
 
+use fyteclub_client::escaped;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -21,12 +22,25 @@ impl Page {
         self.json
     }
 
-    /// A result: one JSON document on one line, or what `text` makes of it.
+    /// A result: one JSON document on one line, or what `text` makes of it. What others wrote is one line of it at most:
+    /// [`crate::words::table`] sees to that in tables.
     pub fn show<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         let shown = match self.json {
-            true => serde_json::to_string(result)?,
-            false => tame(text(result).trim_end()),
+            true => escaped(&serde_json::to_string(result)?, true).into_owned(),
+            false => lines(text(result).trim_end()),
         };
+        Self::print(&shown)
+    }
+
+    /// As [`Self::show`], where the text is one line whatever is in it.
+    pub fn show_line<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+        match self.json {
+            true => self.show(result, text),
+            false => Self::print(&escaped(text(result).trim_end(), false)),
+        }
+    }
+
+    fn print(shown: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(out, "{shown}")?;
         out.flush()
@@ -35,12 +49,17 @@ impl Page {
 
 /// One sentence to a person, whatever becomes of it.
 pub fn complain(sentence: &str) {
-    let _ = writeln!(io::stderr().lock(), "fyteclubctl: {}", tame(sentence).replace('\n', " "));
+    let _ = writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false));
 }
 
-/// Names and messages come from other machines: no control character of theirs reaches a terminal.
-fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+/// On one line, whoever wrote it.
+fn one_line(text: &str) -> String {
+    escaped(text, false).into_owned()
+}
+
+/// Names and messages come from other machines: nothing hidden in them reaches a terminal.
+fn lines(text: &str) -> String {
+    text.split('\n').map(|line| escaped(line, false)).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -49,6 +68,6 @@ mod tests {
 
     #[test]
     fn nobody_else_writes_to_this_terminal() {
-        assert_eq!(tame("a\x1b[31mb\r\x07\nc"), "a\u{fffd}[31mb\u{fffd}\u{fffd}\nc");
+        assert_eq!(lines("a\x1b[31mb\r\u{202e}\nc"), "a\\u{1b}[31mb\\u{d}\\u{202e}\nc");
     }
 }

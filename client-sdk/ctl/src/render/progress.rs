@@ -1,6 +1,6 @@
 //! How far a fetch is: a bar where standard error is a terminal, a quiet line now and then where it is not.
 
-use super::tame;
+use super::one_line;
 use crate::words;
 use console::Term;
 use fyteclub_client::TransferStatus;
@@ -33,7 +33,7 @@ impl Progress {
     /// What is awaited, before there is anything to count.
     pub fn say(&mut self, text: &str) {
         match self {
-            Self::Bar(bar) => bar.set_message(tame(text)),
+            Self::Bar(bar) => bar.set_message(one_line(text)),
             Self::Lines { .. } => note(text),
             Self::Silent => {}
         }
@@ -43,7 +43,7 @@ impl Progress {
         // Asked each time: windows are made wider. The spinner and its space come before.
         let width = || Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns));
         match self {
-            Self::Bar(bar) => bar.set_message(tame(&words::progress(now, width().saturating_sub(2)))),
+            Self::Bar(bar) => bar.set_message(one_line(&words::progress(now, width().saturating_sub(2)))),
             _ => self.line(&words::transfer(now)),
         }
     }
@@ -51,7 +51,7 @@ impl Progress {
     /// A part of a whole, and the same in words.
     pub fn count(&mut self, done: u64, total: u64, text: &str) {
         match self {
-            Self::Bar(bar) => bar.set_message(tame(&format!("{}, {text}", words::percent(done, total)))),
+            Self::Bar(bar) => bar.set_message(one_line(&format!("{}, {text}", words::percent(done, total)))),
             _ => self.line(text),
         }
     }
@@ -76,7 +76,7 @@ impl Drop for Progress {
 }
 
 fn note(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", tame(line));
+    let _ = writeln!(io::stderr().lock(), "{}", one_line(line));
 }
 
 fn bar() -> ProgressBar {

@@ -105,7 +105,7 @@ impl Coordinator {
             self.agenda(agenda::Input::Damaged(key));
         }
         let published = (self.around.offer.borrow().as_ref())
-            .is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains(hash)));
+            .is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains_key(hash)));
         self.bus.publish(Event::CacheDamaged { hashes, missing, players, published });
         if published {
             // An archive's files are unpacked again; where it is gone, the log says so.

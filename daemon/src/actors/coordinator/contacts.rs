@@ -1,11 +1,11 @@
 //! Contacts at work: runs their machine, signs and posts what it says, tells the bus, keeps the file, and ends the links
 //! of who is none any more. The rules are [`fyteclub_proto::contact`]'s.
 
-use super::Coordinator;
+use super::{Coordinator, requests::internal};
 use crate::{
     actors::{
         peer,
-        phone_book::{Answer as Introduction, PhonebookFact, Post},
+        phone_book::{Answer as Introduction, List, PhonebookFact, Post},
         unix_millis,
     },
     io::{
@@ -21,16 +21,20 @@ use fyteclub_proto::{
     contact::{self, ContactError, Contacts, Here, Input, Output, Policy},
     id::{PeerId, PlayerName},
     invitation::{Invitation, InvitationError},
-    knock::{Callee, Knock, Note},
+    knock::{Callee, Note},
     local::{
         Event, Fault, FaultCode,
         reply::{self, Invited, Standing},
         request::{AddContact, Join, Who},
     },
+    lookalike::mixes_scripts,
     peer::CloseCode,
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
+use tokio::sync::oneshot;
 
+/// How long whoever follows an invitation waits to hear whether it still holds. The inviter may be away.
+const JOIN_TIME: Duration = Duration::from_secs(3);
 /// How long a stranger's knock may wait to be written: they must not make this machine write as often as they knock.
 const SAVE_PAUSE: Duration = Duration::from_secs(2);
 /// Words to others that wait for a slow disk.
@@ -58,15 +62,23 @@ pub struct Own {
     writing: usize,
     held: Vec<Post>,
     timer: Option<SpawnHandle>,
+    /// Who followed an invitation just now and waits for its inviter's word.
+    joining: HashMap<PeerId, Vec<oneshot::Sender<Result<reply::Contact, Fault>>>>,
 }
 
 impl Own {
-    pub fn new(here: Here, policy: Policy, file: ContactsFile, whereabouts: Whereabouts) -> Self {
+    pub fn new(
+        here: Here,
+        policy: Policy,
+        file: ContactsFile,
+        whereabouts: Whereabouts,
+        carriers: Vec<String>,
+    ) -> Self {
         let keys = file.saved().contacts.iter().filter_map(|contact| contact.peer_id);
         for (key, addr) in keys.filter_map(|key| Some((key, file.last_addr(&key)?))) {
             whereabouts.note(key, addr);
         }
-        let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis());
+        let machine = Contacts::new(here, policy, file.saved().clone(), unix_millis()).carried_by(carriers);
         Self {
             machine,
             file,
@@ -77,6 +89,7 @@ impl Own {
             writing: 0,
             held: Vec::new(),
             timer: None,
+            joining: HashMap::new(),
         }
     }
 
@@ -168,6 +181,9 @@ impl Coordinator {
             since: contact.since,
             online: contact.peer_id.is_some_and(open),
             known_key: self.contacts.machine.known_key(contact),
+            looks_like: self.contacts.machine.looks_like(contact).cloned(),
+            mixed_scripts: contact.player.as_ref().is_some_and(mixes_scripts),
+            rivals: contact.rivals.clone(),
         }
     }
 
@@ -235,6 +251,42 @@ impl Coordinator {
         done.map_err(|error| refused(&error))
     }
 
+    /// Follows an invitation, and waits a moment for its inviter: whoever comes too late is told so.
+    pub(super) fn join(&mut self, join: Join, ctx: &mut Context<Self>) -> Later<reply::Contact> {
+        let wished = self.wish(Wish::Join(join), ctx);
+        Box::pin(wished.then(|contact, coordinator, _| coordinator.hear_inviter(contact)))
+    }
+
+    fn hear_inviter(&mut self, wished: Result<Option<reply::Contact>, Fault>) -> Later<reply::Contact> {
+        let contact = match wished.and_then(|contact| contact.ok_or_else(internal)) {
+            Ok(contact) => contact,
+            Err(fault) => return Box::pin(fut::ready(Err(fault))),
+        };
+        let Some(key) = contact.peer_id.filter(|_| contact.standing == Standing::Requested) else {
+            return Box::pin(fut::ready(Ok(contact)));
+        };
+        let (answer, answered) = oneshot::channel();
+        self.contacts.joining.values_mut().for_each(|waiting| waiting.retain(|one| !one.is_closed()));
+        self.contacts.joining.retain(|_, waiting| !waiting.is_empty());
+        self.contacts.joining.entry(key).or_default().push(answer);
+        let hearing = async move {
+            match tokio::time::timeout(JOIN_TIME, answered).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) | Err(_) => Ok(contact),
+            }
+        };
+        Box::pin(hearing.into_actor(self))
+    }
+
+    /// Whoever waits for this inviter's word hears it.
+    fn joined(&mut self, key: Option<PeerId>, answer: &Result<reply::Contact, Fault>) {
+        let waiting = key.and_then(|key| self.contacts.joining.remove(&key));
+        for one in waiting.into_iter().flatten() {
+            // Who left does not want to know.
+            one.send(answer.clone()).ok();
+        }
+    }
+
     pub(super) fn invite(&mut self, phonebooks: &[String], ctx: &mut Context<Self>) -> Later<Invited> {
         let made = random().and_then(|random| {
             let made = self.contacts.machine.invite(random, phonebooks, unix_millis());
@@ -262,6 +314,9 @@ impl Coordinator {
             PhonebookFact::Connected => {
                 self.contacts_heard(Input::Connected, ctx);
                 self.announce_key(1);
+            }
+            PhonebookFact::Listed { player, keys } => {
+                self.contacts_heard(Input::Listed { player, keys }, ctx);
             }
             PhonebookFact::Knocked(knock) => self.contacts_heard(Input::Knocked(knock), ctx),
             PhonebookFact::Noted { from, note } => self.contacts_heard(Input::Noted { from, note }, ctx),
@@ -333,9 +388,35 @@ impl Coordinator {
                 self.refresh(&contact, gone);
                 self.say_nearby();
                 let contact = self.shown(&contact);
+                if contact.standing == Standing::Paired && !gone {
+                    self.joined(contact.peer_id, &Ok(contact.clone()));
+                }
                 self.bus.publish(Event::ContactChanged { contact, removed: gone });
             }
             Output::Disconnect(key) => self.disconnect(key),
+            Output::Look { player } => {
+                if let Some(phone_book) = &self.phone_book {
+                    phone_book.do_send(List(player));
+                }
+            }
+            Output::Disputed { player, keys } => {
+                tracing::warn!("several keys answer to one name: a person has to say which is meant");
+                self.bus.publish(Event::ContactDisputed { player, keys });
+            }
+            Output::TooLate { player, key } => {
+                tracing::info!(peer = %key.short(), "somebody followed an invitation that was used up or over");
+                self.bus.publish(Event::InvitationTooLate { player, peer_id: key });
+            }
+            Output::InvitationOver { contact } => {
+                tracing::info!("an invitation was followed too late");
+                let Some(peer_id) = contact.peer_id else { return };
+                let who = contact.player.as_ref().map_or_else(|| peer_id.to_string(), ToString::to_string);
+                let says = format!(
+                    "this invitation was used by another player, or is older than a day: ask {who} for a new one"
+                );
+                self.joined(Some(peer_id), &Err(Fault::new(FaultCode::InvitationOver, says)));
+                self.bus.publish(Event::InvitationOver { player: contact.player, peer_id });
+            }
             Output::Save => {
                 self.contacts.unsaved = true;
                 if std::mem::replace(&mut self.contacts.saving, true) {
@@ -372,7 +453,7 @@ impl Coordinator {
 
     fn knock(&mut self, to: Callee, nonce: Bytes<16>) {
         let Some(name) = &self.around.player else { return };
-        // Signed for the name as the phone books know it.
+        // As the phone books know the name.
         let to = match to {
             Callee::Name(player) => match player.parse() {
                 Ok(player) => Callee::Name(self.listing.name_of(&player)),
@@ -380,8 +461,8 @@ impl Coordinator {
             },
             Callee::Key(key) => Callee::Key(key),
         };
-        let knock = Knock::signed(&to, name, nonce, self.identity.key());
-        self.hold_post(Post::Knock { to, knock });
+        let post = Post::Knock { to, name: name.clone(), nonce };
+        self.hold_post(post);
     }
 
     fn post(&self, post: Post) {
@@ -416,6 +497,9 @@ impl Coordinator {
         }
         self.contacts.whereabouts.forget(&key);
         self.around.lending.forget(&key);
+        // What came from them is lent no more, nor counts as theirs should they come back. The disk is waited for elsewhere.
+        let store = self.store().clone();
+        tokio::task::spawn_blocking(move || store.forget_owner(&key));
         for player in self.players_of(key) {
             let fault = match self.contacts.machine.of_name(&player) {
                 None => not_a_contact(&player),

@@ -21,7 +21,8 @@ use super::{
     listener::Accepted,
     mod_cache::ModCache,
     peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach},
+    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    unix_millis,
     upnp::Upnp,
 };
 use crate::{
@@ -61,6 +62,8 @@ use tokio::sync::watch;
 
 /// How long a key that broke the protocol is not listened to.
 const BAN: Duration = Duration::from_secs(60);
+/// How long a contact is a fresh one, in milliseconds.
+const FRESH_MS: u64 = 60_000;
 /// Why it is not dialled either.
 const BANNED: &str = "their daemon broke the protocol, and is left alone for a minute";
 /// How often running transfers are looked at: progress is told at most this often.
@@ -76,6 +79,8 @@ pub struct Birth {
     pub contact_requests: Policy,
     /// As configured: invitations name them.
     pub phonebooks: Vec<String>,
+    /// As their clients name them: each carries knocks with a number of its own.
+    pub carriers: Vec<String>,
     /// How names are entered in them.
     pub listing: Listing,
     pub published: PublishedFile,
@@ -143,7 +148,13 @@ impl Coordinator {
         let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
         Self {
-            contacts: contacts::Own::new(here, birth.contact_requests, birth.contacts, birth.whereabouts),
+            contacts: contacts::Own::new(
+                here,
+                birth.contact_requests,
+                birth.contacts,
+                birth.whereabouts,
+                birth.carriers,
+            ),
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
@@ -388,6 +399,9 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Holding { peer, owner, look, reply } => {
                 self.holding_came(peer, owner, look, reply, ctx);
             }
+            PeerFact::Grant { grant } => {
+                self.around.lending.renew(grant, &self.around.here, unix_millis());
+            }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
                 let of_interest = self.contacts.machine.consents(&peer);
@@ -433,9 +447,17 @@ impl Coordinator {
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
         let (actor, name) = (known.actor.clone(), known.player.clone());
         let phone_book = self.phone_book.clone();
+        let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
+        let since = match (last, self.contacts.machine.since(&peer)) {
+            (Some(_), _) => Seen::Once,
+            // Who has just become a contact was there to become one, and is busy with that.
+            (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
+            (None, _) => Seen::Never,
+        };
+        let reach = Reach { peer, name, asked, since };
         let reach = async move {
             let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(Reach { peer, name }).await.unwrap_or(Err(LookupError::NoPhonebook))
+            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
         };
         ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
             let at = match (result, last) {

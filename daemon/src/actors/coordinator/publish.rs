@@ -204,8 +204,9 @@ impl Coordinator {
     fn offer(&mut self, appearance: &Appearance, document: Vec<u8>) {
         let look = &appearance.look;
         let (hash, (files, bytes)) = (look.hash(), look.totals());
-        let blobs: std::collections::HashSet<_> = look.blobs().into_keys().collect();
-        self.own.pin = Some(self.store().pin(blobs.iter().copied()));
+        let blobs: std::collections::HashMap<_, _> =
+            look.blobs().into_iter().map(|(hash, (size, _))| (hash, size)).collect();
+        self.own.pin = Some(self.store().pin(blobs.keys().copied()));
         self.own.offer.send_replace(Some(Arc::new(Offer { appearance: hash, document, blobs })));
         self.announce();
         self.bus.publish(Event::AppearancePublished { appearance: Some(hash), files, bytes });

@@ -163,7 +163,10 @@ impl Handler<WishContact> for Coordinator {
     type Result = Later<Contact>;
 
     fn handle(&mut self, wish: WishContact, ctx: &mut Context<Self>) -> Self::Result {
-        Box::pin(self.wish(wish.0, ctx).map(|contact, _, _| contact?.ok_or_else(internal)))
+        match wish.0 {
+            Wish::Join(join) => self.join(join, ctx),
+            wish => Box::pin(self.wish(wish, ctx).map(|contact, _, _| contact?.ok_or_else(internal))),
+        }
     }
 }
 

@@ -75,6 +75,7 @@ impl Desk {
             contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
             contact_requests: Policy::Ask,
             phonebooks: Vec::new(),
+            carriers: Vec::new(),
             listing: Listing::Listed,
             whereabouts: Whereabouts::default(),
             published: PublishedFile::load(&path("published.bin"), keeper.clone()),

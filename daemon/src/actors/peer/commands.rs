@@ -1,13 +1,22 @@
 //! What the coordinator may ask of a peer: each command with what the actor does about it.
 
-use super::{HOLDING_TIME, Live, Peer, PeerFact, random};
-use crate::pumps::pull::{self, Ask, Notes};
-use actix::{ActorContext, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, WrapFuture};
+use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, random};
+use crate::pumps::{
+    possession::Answers,
+    pull::{self, Ask, Notes},
+};
+use actix::{
+    ActorContext, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, ResponseActFuture,
+    WrapFuture,
+};
 use fyteclub_proto::{
+    blob::Content,
+    bytes::Bytes,
     grant::holding_tag,
     id::{BlobHash, PeerId},
     local::reply::PeerStatus,
     peer::CloseCode,
+    possession::{Challenge, Span},
     reach,
     seal::End,
     session::Input,
@@ -75,6 +84,22 @@ pub struct AskAppearance {
 pub struct AskHolding {
     pub owner: PeerId,
     pub look: BlobHash,
+}
+
+/// Asks this peer, as a look's owner, for the next grant for it. What it gives rises as [`PeerFact::Grant`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskGrant {
+    pub look: BlobHash,
+}
+
+/// Asks this peer to prove that it has these blobs of its own look; `None` when it does not answer, or not in time.
+#[derive(Message)]
+#[rtype(result = "Option<Answers>")]
+pub struct AskPossession {
+    pub span: Span,
+    /// At most [`fyteclub_proto::limit::PROOFS_MAX`].
+    pub blobs: Vec<Content>,
 }
 
 /// Carries one request of a transfer; its notes go where they are wanted.
@@ -213,6 +238,46 @@ impl Handler<AskHolding> for Peer {
             let Ok(Ok(reply)) = reply else { return };
             peer.facts.do_send(PeerFact::Holding { peer: peer.id, owner, look, reply });
         }));
+    }
+}
+
+impl Handler<AskGrant> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, ask: AskGrant, ctx: &mut Self::Context) {
+        let Some(link) = self.current().map(|live| live.link.clone()) else { return };
+        let asking = async move { tokio::time::timeout(HOLDING_TIME, pull::grant(&link, ask.look)).await };
+        self.begin_ask(ctx);
+        ctx.spawn(asking.into_actor(self).map(|reply, peer, _| {
+            peer.asks -= 1;
+            // Who gives none is asked again in a while, as long as there is a loan.
+            let Ok(Ok(Some(grant))) = reply else { return };
+            peer.facts.do_send(PeerFact::Grant { grant });
+        }));
+    }
+}
+
+impl Handler<AskPossession> for Peer {
+    type Result = ResponseActFuture<Self, Option<Answers>>;
+
+    fn handle(&mut self, ask: AskPossession, ctx: &mut Self::Context) -> Self::Result {
+        let AskPossession { span, blobs } = ask;
+        let mut nonce = Bytes([0; 32]);
+        let link = self.current().map(|live| live.link.clone());
+        let Some(link) = link.filter(|_| getrandom::fill(&mut nonce.0).is_ok()) else {
+            return Box::pin(actix::fut::ready(None));
+        };
+        let challenge = Challenge::new(&nonce, &self.around.here, &self.id, span);
+        let asking = async move {
+            let asked = pull::possession(&link, nonce, span, &blobs);
+            let proofs = tokio::time::timeout(POSSESSION_TIME, asked).await.ok()?.ok()?;
+            (!proofs.is_empty()).then_some(Answers { challenge, blobs, proofs })
+        };
+        self.begin_ask(ctx);
+        Box::pin(asking.into_actor(self).map(|answers, peer, _| {
+            peer.asks -= 1;
+            answers
+        }))
     }
 }
 

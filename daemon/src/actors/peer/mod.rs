@@ -32,6 +32,7 @@ use actix::{
 };
 use fyteclub_proto::{
     bytes::Bytes,
+    foreign::Foreign,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     ledger::{Counterpart, Item},
@@ -57,6 +58,8 @@ use std::{
 
 /// How long a peer may take to say what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
+/// How long a peer may take to prove that it has something: a few hundred places of a disk, or 128 MiB in a row.
+const POSSESSION_TIME: Duration = Duration::from_secs(10);
 
 /// What a peer actor says to the coordinator.
 #[derive(Debug, Message)]
@@ -83,6 +86,8 @@ pub enum PeerFact {
     Appearance { peer: PeerId, run: u64, result: Result<(Vec<u8>, Grant), AppearancePullError> },
     /// What it holds of somebody else's look.
     Holding { peer: PeerId, owner: PeerId, look: BlobHash, reply: HoldingReply },
+    /// The owner's next grant, which is not checked yet.
+    Grant { grant: Grant },
     /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
     Idle { peer: PeerId },
     /// The actor is gone; a new one is born when the peer is of interest again.
@@ -326,11 +331,11 @@ impl Peer {
             offer: self.around.offer.clone(),
             identity: self.around.identity.clone(),
             lending: self.around.lending.clone(),
+            accounts: self.around.accounts.clone(),
             grants: Grants::default(),
             consent: self.consent.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
-            accounts: self.around.accounts.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
         });
@@ -384,7 +389,7 @@ impl Peer {
             (ConnectionError::LocallyClosed, Some(code)) => blame(code),
             _ => explain(error),
         };
-        tracing::debug!(peer = %self.id.short(), "a link ended: {error}");
+        tracing::debug!(peer = %self.id.short(), "a link ended: {}", Foreign::new(&error.to_string()));
         let was_current = self.choice.current() == Some(id);
         if was_current {
             self.cause = Some(cause.clone());
@@ -493,7 +498,10 @@ fn explain(error: &ConnectionError) -> (String, bool) {
         ConnectionError::Reset => ("the other side restarted".into(), true),
         ConnectionError::LocallyClosed => ("the link was closed here".into(), true),
         ConnectionError::VersionMismatch => (CloseCode::Version.explain().into(), false),
-        other => (other.to_string(), true),
+        ConnectionError::ConnectionClosed(close) => {
+            (format!("the other side ended the connection: {}", Foreign::of_bytes(&close.reason)), true)
+        }
+        other => (Foreign::new(&other.to_string()).to_string(), true),
     }
 }
 

@@ -2,17 +2,27 @@
 //!
 //! Whether somebody may know our addresses, the coordinator says; here is only how that travels.
 
-use super::{PhoneBook, PhonebookFact};
-use actix::{Handler, Message};
+use super::{PhoneBook, PhonebookFact, reach::LOOKUP_TIME};
+use crate::{
+    io::{host_address, phonebook_http::PhonebookHttp},
+    ledger::Accounts,
+};
+use actix::{Handler, Message, ResponseFuture};
 use fyteclub_proto::{
-    candidate::Candidates,
+    bytes::Bytes,
+    candidate::{Candidates, Teller, Vantage, may_be_dialled},
     codec,
-    id::PeerId,
-    knock::{Callee, Knock, Note},
+    id::{PeerId, PlayerName},
+    knock::{Callee, Knock, Note, knock_number},
+    ledger::{Counterpart, Item},
     letter::{Attempt, Letter, Topic},
+    limit::{CANDIDATES_MAX, DIAL_DATAGRAMS},
     phonebook::live::{INTRODUCTION_TIME, Say},
 };
-use std::time::Instant;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 use zeroize::Zeroizing;
 
 /// Which introduction, by which phone book.
@@ -35,16 +45,23 @@ pub struct Answer {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum Post {
-    /// Signed for the callee as the phone books know it: see [`fyteclub_proto::phonebook::Listing::name_of`].
+    /// To the callee as the phone books know it: see [`fyteclub_proto::phonebook::Listing::name_of`]. Each phone book is
+    /// given a number of its own that comes from this one.
     Knock {
         to: Callee,
-        knock: Knock,
+        name: PlayerName,
+        nonce: Bytes<16>,
     },
     Note {
         to: PeerId,
         note: Note,
     },
 }
+
+/// Asks every phone book whom it knows by this name; what they say is [`PhonebookFact::Listed`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct List(pub PlayerName);
 
 /// An introduction that was accepted lately: addresses that are learned now are told, too.
 pub struct Exchange {
@@ -53,13 +70,73 @@ pub struct Exchange {
     since: Instant,
     /// What the other side was told last.
     told: Candidates,
+    /// Whether the phone book sees both ends together.
+    together: bool,
+    /// Where they said they are, as far as it may be dialled.
+    given: Vec<SocketAddr>,
 }
 
 impl PhoneBook {
-    pub(super) fn exchanging(&mut self, book: usize, peer: PeerId, attempt: Attempt) {
+    pub(super) fn exchanging(&mut self, book: usize, peer: PeerId, attempt: Attempt, together: bool) {
         self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME);
         let introduction = Introduction { book, attempt };
-        self.exchanges.push(Exchange { introduction, peer, since: Instant::now(), told: self.candidates() });
+        let (since, told) = (Instant::now(), self.candidates());
+        self.exchanges.push(Exchange { introduction, peer, since, told, together, given: Vec::new() });
+    }
+
+    /// What is known of a phone book and of this machine when an address is judged. A phone book that has no live
+    /// conversation says nothing of us: then it sees the address that faces it.
+    pub(super) fn vantage(&self, book: usize, together: bool) -> Vantage {
+        let Some(book) = self.books.get(book) else { return Vantage::default() };
+        let at: Option<IpAddr> = book.http.remote();
+        Vantage { book: at, here: book.observed.or_else(|| at.and_then(host_address::toward)), together }
+    }
+
+    /// Of the addresses in a peer's letter those that may be dialled and were not given before: [`CANDIDATES_MAX`] for
+    /// one attempt, whatever the number of its letters and phone books. The peer is charged for each.
+    pub(super) fn admit(
+        &mut self,
+        introduction: Introduction,
+        peer: PeerId,
+        candidates: &Candidates,
+    ) -> Vec<SocketAddr> {
+        let is_it = |exchange: &&Exchange| exchange.introduction == introduction && exchange.peer == peer;
+        let Some(together) = self.exchanges.iter().find(is_it).map(|exchange| exchange.together) else {
+            return Vec::new();
+        };
+        let vantage = self.vantage(introduction.book, together);
+        let of_attempt = |exchange: &&Exchange| {
+            exchange.introduction.attempt == introduction.attempt && exchange.peer == peer
+        };
+        let mut given: Vec<SocketAddr> =
+            self.exchanges.iter().filter(of_attempt).flat_map(|exchange| exchange.given.clone()).collect();
+        let before = given.len();
+        let who = Counterpart::Contact(peer);
+        for addr in candidates.addrs() {
+            let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+            if given.contains(&addr) || !may_be_dialled(addr, Teller::Contact, &vantage) {
+                continue;
+            }
+            if given.len() == CANDIDATES_MAX || !self.affords(&who) {
+                tracing::debug!(peer = %peer.short(), "more addresses of a peer than may be dialled");
+                break;
+            }
+            given.push(addr);
+        }
+        let fresh = given.split_off(before);
+        if let Some(exchange) = self
+            .exchanges
+            .iter_mut()
+            .find(|exchange| exchange.introduction == introduction && exchange.peer == peer)
+        {
+            exchange.given.extend(&fresh);
+        }
+        fresh
+    }
+
+    /// Charges one dial.
+    fn affords(&self, who: &Counterpart) -> bool {
+        affords(&self.accounts, who)
     }
 
     /// This machine can be reached in another way than a moment ago.
@@ -81,24 +158,19 @@ impl PhoneBook {
         }
     }
 
+    /// The callee dials nobody: it is enough that the letter is one.
     pub(super) fn introduced(&mut self, introduction: Introduction, from: PeerId, text: &[u8]) {
-        let Ok(candidates) = codec::decode::<Candidates>(text) else {
-            tracing::debug!("an introduction's letter holds no addresses");
-            return;
-        };
-        let observed = self.books.get(introduction.book).and_then(|book| book.observed);
-        let addrs = candidates.worth_dialing(observed);
-        self.facts.do_send(PhonebookFact::Introduced { introduction, from, addrs });
+        match Candidates::decode(text) {
+            Ok(_) => self.facts.do_send(PhonebookFact::Introduced { introduction, from }),
+            Err(error) => tracing::debug!("an introduction's letter: {error}"),
+        }
     }
 
     pub(super) fn more_candidates(&mut self, book: usize, from: PeerId, attempt: Attempt, text: &[u8]) {
         let introduction = Introduction { book, attempt };
-        let known = |exchange: &Exchange| exchange.introduction == introduction && exchange.peer == from;
-        if !self.exchanges.iter().any(known) {
-            return;
-        }
-        if let Ok(candidates) = codec::decode::<Candidates>(text) {
-            let addrs = candidates.worth_dialing(self.books.get(book).and_then(|book| book.observed));
+        let Ok(candidates) = Candidates::decode(text) else { return };
+        let addrs = self.admit(introduction, from, &candidates);
+        if !addrs.is_empty() {
             self.facts.do_send(PhonebookFact::MoreAddresses { peer: from, addrs });
         }
     }
@@ -126,15 +198,28 @@ impl PhoneBook {
     }
 }
 
+/// Charges one dial, with all that it sends to an address that is silent.
+pub(super) fn affords(accounts: &Accounts, who: &Counterpart) -> bool {
+    accounts.charge(who, Item::Dials, 1).is_ok() && accounts.charge(who, Item::Probes, DIAL_DATAGRAMS).is_ok()
+}
+
 impl Handler<Post> for PhoneBook {
     type Result = ();
 
     fn handle(&mut self, post: Post, ctx: &mut Self::Context) {
+        self.hurry();
+        let key = self.registrant.identity.key();
         let say = match post {
-            Post::Knock { to, knock } => Some(Say::Knock { to, knock }),
+            Post::Knock { to, name, nonce } => {
+                for book in &mut self.books {
+                    let number = knock_number(&nonce, book.http.url());
+                    let knock = Knock::signed(&to, &name, number, key);
+                    book.conversation.say(Say::Knock { to: to.clone(), knock });
+                }
+                None
+            }
             Post::Note { to, note } => {
                 let mut secret = Zeroizing::new([0; 32]);
-                let key = self.registrant.identity.key();
                 let sealed = getrandom::fill(secret.as_mut_slice())
                     .ok()
                     .and_then(|()| Letter::seal(key, &to, Topic::Note, &codec::encode(&note), secret).ok());
@@ -150,6 +235,26 @@ impl Handler<Post> for PhoneBook {
     }
 }
 
+impl Handler<List> for PhoneBook {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, List(player): List, _: &mut Self::Context) -> Self::Result {
+        let name = self.registrant.listing.name_of(&player);
+        let facts = self.facts.clone();
+        let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
+        Box::pin(async move {
+            let lookups = books.iter().map(|book| tokio::time::timeout(LOOKUP_TIME, book.lookup(&name)));
+            let answers = futures::future::join_all(lookups).await;
+            // A phone book that does not answer knows nobody.
+            let known = answers.into_iter().filter_map(|answer| answer.ok()?.ok()?);
+            let mut keys: Vec<PeerId> = known.map(|entry| entry.peer).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            facts.do_send(PhonebookFact::Listed { player, keys });
+        })
+    }
+}
+
 impl Handler<Answer> for PhoneBook {
     type Result = ();
 
@@ -159,7 +264,7 @@ impl Handler<Answer> for PhoneBook {
         let letter = accept.then(|| self.address_letter(&to, Topic::Accept(attempt))).flatten();
         let say = match letter {
             Some(letter) => {
-                self.exchanging(book, to, attempt);
+                self.exchanging(book, to, attempt, false);
                 Say::Accept { to, attempt, letter }
             }
             None => Say::Decline { to, attempt },

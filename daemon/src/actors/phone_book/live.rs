@@ -57,6 +57,16 @@ impl Conversation {
         self.machine.deadline().map(|(at, _)| at)
     }
 
+    /// Whether it may be open soon.
+    pub fn is_coming(&self, now: Instant) -> bool {
+        self.machine.is_coming(now)
+    }
+
+    /// Somebody is looked for.
+    pub fn want(&mut self, now: Instant, jitter: f64) {
+        self.machine.handle(now, jitter, Input::Wanted);
+    }
+
     pub fn time(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Time);
     }
@@ -113,12 +123,13 @@ impl PhoneBook {
                         connection.say(Say::Here);
                     }
                 }
-                Output::Up(welcome) => {
+                Output::Up { welcome, missed } => {
                     tracing::info!("phone book {} introduces", book.http.url());
                     book.conversation.trouble = None;
                     book.conversation.tried = true;
                     let moved = book.observed.replace(welcome.address) != Some(welcome.address);
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
+                    self.introductions.handle(now, introduction::Input::Up { book: index, missed });
                     self.facts.do_send(PhonebookFact::Connected);
                     self.settle();
                     if moved {
@@ -152,17 +163,20 @@ impl PhoneBook {
         let now = Instant::now();
         let key = self.registrant.identity.key();
         match hear {
-            Hear::Accepted { from, attempt, letter } => {
+            Hear::Accepted { from, attempt, letter, same_network } => {
+                let introduction = Introduction { book: index, attempt };
                 match letter.open(&from, key, Topic::Accept(attempt)) {
-                    Ok(text) => self.accepted(index, from, attempt, &text),
+                    Ok(text) => self.accepted(introduction, from, same_network, &text),
                     Err(error) => tracing::debug!("an acceptance does not open: {error}"),
                 }
             }
             Hear::Unavailable { attempt } => {
                 self.introductions.handle(now, introduction::Input::Unavailable { book: index, attempt });
             }
-            Hear::Limited { attempt: Some(attempt), .. } => {
-                self.introductions.handle(now, introduction::Input::Unavailable { book: index, attempt });
+            Hear::Limited { attempt: Some(attempt), retry_after } => {
+                let retry_after = Duration::from_secs(retry_after);
+                let limited = introduction::Input::Limited { book: index, attempt, retry_after };
+                self.introductions.handle(now, limited);
             }
             Hear::Go { peer, attempt, delay_ms } => {
                 let delay = Duration::from_millis(delay_ms);

@@ -7,15 +7,18 @@ mod answer;
 mod live;
 mod reach;
 
-pub use answer::{Answer, Introduction, Post};
-pub use reach::{LookupError, Reach};
+pub use answer::{Answer, Introduction, List, Post};
+pub use reach::{LookupError, Reach, Seen};
 
 use super::{random, unix_millis};
-use crate::io::{
-    book_clock::BookClock,
-    identity::Identity,
-    phonebook_http::{PhonebookError, PhonebookHttp},
-    quic::Families,
+use crate::{
+    io::{
+        book_clock::BookClock,
+        identity::Identity,
+        phonebook_http::{PhonebookError, PhonebookHttp},
+        quic::Families,
+    },
+    ledger::Accounts,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
@@ -54,8 +57,10 @@ pub enum PhonebookFact {
     Knocked(Knock),
     /// Somebody wrote; the note is from this key and from nobody else.
     Noted { from: PeerId, note: Note },
+    /// Whom the phone books know by a name, each key once.
+    Listed { player: PlayerName, keys: Vec<PeerId> },
     /// Somebody wants to be introduced: answer with [`Answer`].
-    Introduced { introduction: Introduction, from: PeerId, addrs: Vec<SocketAddr> },
+    Introduced { introduction: Introduction, from: PeerId },
     /// Somebody to whom we were introduced can be reached here as well.
     MoreAddresses { peer: PeerId, addrs: Vec<SocketAddr> },
 }
@@ -94,6 +99,7 @@ pub struct PhoneBook {
     calls: HashMap<Attempt, reach::Call>,
     /// Those with whom addresses are exchanged at the moment.
     exchanges: Vec<answer::Exchange>,
+    accounts: Accounts,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
     /// How often this machine's addresses changed.
@@ -103,7 +109,13 @@ pub struct PhoneBook {
 }
 
 impl PhoneBook {
-    pub fn new(books: Vec<PhonebookHttp>, registrant: Registrant, facts: Recipient<PhonebookFact>) -> Self {
+    /// What phone books and contacts have this machine send is charged to `accounts`.
+    pub fn new(
+        books: Vec<PhonebookHttp>,
+        registrant: Registrant,
+        accounts: Accounts,
+        facts: Recipient<PhonebookFact>,
+    ) -> Self {
         let now = Instant::now();
         let registered = if registrant.player.is_some() { books.len() } else { 0 };
         let presence = Presence::new(registered, registrant.heartbeat, now);
@@ -123,6 +135,7 @@ impl PhoneBook {
             introductions: Introductions::default(),
             calls: HashMap::new(),
             exchanges: Vec::new(),
+            accounts,
             facts,
             timer: None,
             moves: 0,

@@ -1,6 +1,9 @@
 //! Where is a peer? Asks for an introduction, and the lists of those who are listed, at the same time.
 
-use super::PhoneBook;
+use super::{
+    PhoneBook,
+    answer::{Introduction, affords},
+};
 use crate::{
     actors::random,
     io::{
@@ -13,12 +16,12 @@ use actix::{Handler, Message, ResponseFuture};
 use futures::{StreamExt, future::Either, stream::FuturesUnordered};
 use fyteclub_proto::{
     bytes::Bytes,
-    candidate::{Candidate, Candidates, Origin},
-    codec,
+    candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
     id::{PeerId, PlayerName},
-    introduction::{HEDGE, Input, Output},
+    introduction::{self, Failure, HEDGE, Input, Output, Patience},
     knock::Callee,
-    letter::{Attempt, Letter, Topic},
+    ledger::Counterpart,
+    letter::{Letter, Topic},
     limit::CANDIDATES_MAX,
     phonebook::live::Say,
 };
@@ -30,7 +33,11 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// How long the lists of all phone books together may take.
-const LOOKUP_TIME: Duration = Duration::from_secs(2);
+pub(super) const LOOKUP_TIME: Duration = Duration::from_secs(2);
+/// How long a callee who was there just now is asked for again.
+const FRESH_TIME: Duration = Duration::from_secs(6);
+/// Before what did not fit into a conversation's queue is said again.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a player's address is not known.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,23 +49,41 @@ pub enum LookupError {
     NotFound,
     #[error("{0}")]
     Unavailable(PhonebookError),
+    #[error("they are not there yet, as far as a phone book knows that has only just come back: try again")]
+    NotBack,
+    #[error("too many others are looked for at the moment: try again")]
+    Busy,
     #[error("the phone book knows their name under another key")]
     OtherKey(PeerId),
 }
 
-/// Where is this peer? Answered within about two seconds. `name` is theirs, if it is known.
+/// Where is this peer? Answered within about two seconds, unless many are looked for at once, or the phone book is not
+/// there or has only just come back. `name` is theirs, if it is known.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<SocketAddr>, LookupError>")]
 pub struct Reach {
     pub peer: PeerId,
     pub name: Option<PlayerName>,
+    /// Somebody waits for it.
+    pub asked: bool,
+    pub since: Seen,
+}
+
+/// What is known of where they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// They were there a moment ago, though not over a link.
+    JustNow,
+    /// They had a link once, and can be tried at its address.
+    Once,
+    Never,
 }
 
 /// Somebody here waits for an introduction.
 pub struct Call {
     peer: PeerId,
     addrs: Vec<SocketAddr>,
-    answer: oneshot::Sender<Vec<SocketAddr>>,
+    answer: oneshot::Sender<Result<Vec<SocketAddr>, Failure>>,
 }
 
 impl PhoneBook {
@@ -82,18 +107,30 @@ impl PhoneBook {
 
     /// A letter with this machine's addresses.
     pub(super) fn address_letter(&self, to: &PeerId, topic: Topic) -> Option<Letter> {
-        let text = codec::encode(&self.candidates());
+        let text = self.candidates().encode();
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(secret.as_mut_slice()).ok()?;
         Letter::seal(self.registrant.identity.key(), to, topic, &text, secret).ok()
     }
 
     /// The callee's own word came; whether to dial now, the machine says.
-    pub(super) fn accepted(&mut self, book: usize, from: PeerId, attempt: Attempt, text: &[u8]) {
-        let Some(call) = self.calls.get_mut(&attempt).filter(|call| call.peer == from) else { return };
-        let Ok(candidates) = codec::decode::<Candidates>(text) else { return };
-        call.addrs = candidates.worth_dialing(self.books.get(book).and_then(|book| book.observed));
-        self.exchanging(book, from, attempt);
+    pub(super) fn accepted(
+        &mut self,
+        introduction: Introduction,
+        from: PeerId,
+        same_network: bool,
+        text: &[u8],
+    ) {
+        let Introduction { book, attempt } = introduction;
+        if self.calls.get(&attempt).is_none_or(|call| call.peer != from) {
+            return;
+        }
+        let Ok(candidates) = Candidates::decode(text) else { return };
+        self.exchanging(book, from, attempt, same_network);
+        let addrs = self.admit(introduction, from, &candidates);
+        if let Some(call) = self.calls.get_mut(&attempt) {
+            call.addrs.extend(addrs);
+        }
         self.introductions.handle(Instant::now(), Input::Accepted { peer: from, attempt });
     }
 
@@ -104,33 +141,53 @@ impl PhoneBook {
                     let letter = self.address_letter(&peer, Topic::Introduce(attempt));
                     let say = letter.map(|letter| Say::Introduce { to: Callee::Key(peer), attempt, letter });
                     let conversation = self.books.get_mut(book).map(|book| &mut book.conversation);
-                    if !say.zip(conversation).is_some_and(|(say, conversation)| conversation.say(say)) {
-                        self.introductions.handle(Instant::now(), Input::Down { book });
+                    let Some((say, conversation)) = say.zip(conversation) else { continue };
+                    if !conversation.say(say) {
+                        // It says so itself where it is over; else more waits to go out than fits.
+                        let retry_after = FULL_PAUSE;
+                        self.introductions
+                            .handle(Instant::now(), Input::Limited { book, attempt, retry_after });
                     }
                 }
                 Output::Dial { attempt } => {
                     if let Some(call) = self.calls.remove(&attempt) {
                         // Who gave up waiting needs no answer.
-                        call.answer.send(call.addrs).ok();
+                        call.answer.send(Ok(call.addrs)).ok();
                     }
                 }
-                Output::Failed { attempt } => {
-                    self.calls.remove(&attempt);
+                Output::Failed { attempt, why } => {
+                    if let Some(call) = self.calls.remove(&attempt) {
+                        call.answer.send(Err(why)).ok();
+                    }
                 }
             }
         }
     }
 
-    /// Begins an introduction; the answer is dropped when nothing comes of it.
-    fn call(&mut self, peer: PeerId) -> oneshot::Receiver<Vec<SocketAddr>> {
+    /// Somebody is looked for: phone books that are away for want of an answer are tried now.
+    pub(super) fn hurry(&mut self) {
+        let now = Instant::now();
+        self.books.iter_mut().for_each(|book| book.conversation.want(now, random()));
+    }
+
+    /// Begins an introduction; the answer is dropped where there is no randomness.
+    fn call(&mut self, reach: &Reach) -> oneshot::Receiver<Result<Vec<SocketAddr>, Failure>> {
         let (answer, answered) = oneshot::channel();
         let mut attempt = [0; 16];
         if getrandom::fill(&mut attempt).is_ok() {
             let attempt = Bytes(attempt);
-            let connected = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_open());
-            let books = connected.map(|(index, _)| index).collect();
+            let Reach { peer, asked, since, .. } = *reach;
+            let now = Instant::now();
+            let coming = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_coming(now));
+            let coming = coming.map(|(index, _)| index).collect();
             self.calls.insert(attempt, Call { peer, addrs: Vec::new(), answer });
-            self.introductions.handle(Instant::now(), Input::Call { peer, attempt, books });
+            let patience = match since {
+                Seen::JustNow => Patience::Until(now + FRESH_TIME),
+                Seen::Once => Patience::None,
+                Seen::Never => Patience::Usual,
+            };
+            let call = introduction::Call { peer, attempt, asked, patience, coming };
+            self.introductions.handle(now, Input::Call(call));
         }
         answered
     }
@@ -140,16 +197,26 @@ impl Handler<Reach> for PhoneBook {
     type Result = ResponseFuture<Result<Vec<SocketAddr>, LookupError>>;
 
     fn handle(&mut self, reach: Reach, ctx: &mut Self::Context) -> Self::Result {
-        let Reach { peer, name } = reach;
         if self.books.is_empty() {
             return Box::pin(async { Err(LookupError::NoPhonebook) });
         }
-        let introduced = self.call(peer);
+        self.hurry();
+        let introduced = self.call(&reach);
         self.drive(ctx);
+        let Reach { peer, name, .. } = reach;
         let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
+        let vantages: Vec<Vantage> = (0..books.len()).map(|book| self.vantage(book, false)).collect();
+        let accounts = self.accounts.clone();
         let name = name.map(|name| self.registrant.listing.name_of(&name));
         Box::pin(async move {
-            let introduced = async move { introduced.await.ok().filter(|addrs| !addrs.is_empty()) };
+            let introduced = async move {
+                match introduced.await {
+                    Ok(Ok(addrs)) if !addrs.is_empty() => Ok(addrs),
+                    Ok(Err(failure)) => Err(failure),
+                    // Also whose letter names no place that may be dialled.
+                    Ok(Ok(_)) | Err(_) => Err(Failure::NotThere),
+                }
+            };
             let listed = async move {
                 let found = match name {
                     Some(name) => {
@@ -159,17 +226,28 @@ impl Handler<Reach> for PhoneBook {
                     None => Err(LookupError::NotFound),
                 };
                 match found {
-                    Ok(entry) if entry.peer != peer => Err(LookupError::OtherKey(entry.peer)),
-                    Ok(Entry { addr: Some(addr), .. }) => Ok(vec![addr]),
-                    Ok(Entry { addr: None, .. }) => Err(LookupError::NotFound),
+                    Ok((entry, _)) if entry.peer != peer => Err(LookupError::OtherKey(entry.peer)),
+                    Ok((Entry { addr: Some(addr), .. }, book)) => {
+                        let vantage = vantages.get(book.index).copied().unwrap_or_default();
+                        // Where it answers, its first answer has shown.
+                        let vantage = Vantage { book: book.http.remote().or(vantage.book), ..vantage };
+                        let who = Counterpart::PhoneBook(book.http.url().to_owned());
+                        match may_be_dialled(addr, Teller::PhoneBook, &vantage) && affords(&accounts, &who) {
+                            true => Ok(vec![addr]),
+                            false => Err(LookupError::NotFound),
+                        }
+                    }
+                    Ok((Entry { addr: None, .. }, _)) => Err(LookupError::NotFound),
                     Err(error) => Err(error),
                 }
             };
             match futures::future::select(Box::pin(introduced), Box::pin(listed)).await {
-                Either::Left((Some(addrs), _)) => Ok(addrs),
-                Either::Left((None, listed)) => listed.await,
+                Either::Left((Ok(addrs), _)) => Ok(addrs),
+                Either::Left((Err(failure), listed)) => listed.await.map_err(|error| both(error, failure)),
                 Either::Right((Ok(addrs), _)) => Ok(addrs),
-                Either::Right((Err(error), introduced)) => introduced.await.ok_or(error),
+                Either::Right((Err(error), introduced)) => {
+                    introduced.await.map_err(|failure| both(error, failure))
+                }
             }
         })
     }
@@ -193,14 +271,30 @@ fn offer(local: SocketAddr, hosts: &[IpAddr], observed: &[IpAddr], others: &[IpA
     Candidates(all)
 }
 
+/// Why neither a list nor an introduction told where somebody is.
+fn both(listed: LookupError, introduced: Failure) -> LookupError {
+    match (listed, introduced) {
+        (LookupError::NotFound, Failure::NotBack) => LookupError::NotBack,
+        (LookupError::NotFound, Failure::Busy) => LookupError::Busy,
+        (error, _) => error,
+    }
+}
+
+/// One of the phone books, by its place in their list.
+struct Numbered {
+    index: usize,
+    http: PhonebookHttp,
+}
+
 /// Asks one phone book after the other, the next one as soon as one hesitates; the first that knows the name counts.
-async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<Entry, LookupError> {
+async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<(Entry, Numbered), LookupError> {
     let mut worst = LookupError::NoPhonebook;
-    let mut waiting = books.into_iter();
+    let books = books.into_iter().enumerate().map(|(index, http)| Numbered { index, http });
+    let mut waiting = books.collect::<Vec<_>>().into_iter();
     let mut asked = FuturesUnordered::new();
     loop {
         if let Some(book) = waiting.next() {
-            asked.push(async move { (book.lookup(name).await, book) });
+            asked.push(async move { (book.http.lookup(name).await, book) });
         }
         let hedge = async {
             match waiting.len() {
@@ -210,10 +304,10 @@ async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<Entry, LookupEr
         };
         tokio::select! {
             answer = asked.next() => match answer {
-                Some((Ok(Some(entry)), _)) => return Ok(entry),
+                Some((Ok(Some(entry)), book)) => return Ok((entry, book)),
                 Some((Ok(None), _)) => worst = LookupError::NotFound,
                 Some((Err(error), book)) => {
-                    tracing::debug!("phone book {}: {error}", book.url());
+                    tracing::debug!("phone book {}: {error}", book.http.url());
                     if !matches!(worst, LookupError::NotFound) {
                         worst = LookupError::Unavailable(error);
                     }

@@ -9,7 +9,7 @@ use super::{
     window::{self, Traffic},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use fyteclub_proto::{id::PeerId, limit::STREAMS_SERVED_MAX, seal::End};
+use fyteclub_proto::{foreign::Foreign, id::PeerId, limit::STREAMS_SERVED_MAX, seal::End};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
     ServerConfig, TokioRuntime, TransportConfig, VarInt,
@@ -57,7 +57,7 @@ pub enum EndpointError {
 pub enum DialError {
     #[error("the address cannot be dialled: {0}")]
     Address(#[from] quinn::ConnectError),
-    #[error(transparent)]
+    #[error("{}", Foreign::new(&.0.to_string()))]
     Connection(#[from] quinn::ConnectionError),
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -250,4 +250,35 @@ fn transport(
         .initial_mtu(first)
         .congestion_controller_factory(controller);
     transport
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+    use fyteclub_proto::{limit::DIAL_DATAGRAMS, reach::TRY_TIME};
+
+    /// The ledger charges so many for a dial; whoever is named by others gets no more.
+    #[tokio::test]
+    async fn a_silent_address_gets_few_datagrams() {
+        let certificate = Certificate::new(&SigningKey::from_bytes(&[1; 32])).expect("a certificate");
+        let anywhere = ([127, 0, 0, 1], 0).into();
+        let endpoint =
+            QuicEndpoint::bind(anywhere, certificate, &[2; 32], Tuning::default()).expect("an endpoint");
+        let silent = async |transport: &Arc<TransportConfig>| {
+            let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            silent.set_nonblocking(true).expect("a mode");
+            let addr = silent.local_addr().expect("bound");
+            let tls = endpoint.certificate.client(PeerId::from_bytes([3; 32])).expect("TLS");
+            let mut config = ClientConfig::new(Arc::new(tls));
+            config.transport_config(transport.clone());
+            let dial = endpoint.endpoint.connect_with(config, addr, tls::SERVER_NAME).expect("a dial");
+            assert!(tokio::time::timeout(TRY_TIME, dial).await.is_err(), "nobody answers");
+            endpoint.endpoint.wait_idle().await;
+            let mut buffer = [0; 2048];
+            std::iter::from_fn(|| silent.recv(&mut buffer).ok()).count() as u64
+        };
+        let (far, near) = tokio::join!(silent(&endpoint.far), silent(&endpoint.loopback.0));
+        assert!((2..=DIAL_DATAGRAMS).contains(&far) && (2..=DIAL_DATAGRAMS).contains(&near), "{far} {near}");
+    }
 }

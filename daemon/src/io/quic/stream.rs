@@ -2,6 +2,7 @@
 
 use fyteclub_proto::{
     codec,
+    foreign::Foreign,
     frame::{self, FrameError},
     limit::PEER_FRAME_MAX,
     peer::{CloseCode, Message, WireError, record::RecordError},
@@ -20,11 +21,12 @@ pub enum StreamError {
     Record(#[from] RecordError),
     #[error("the stream ended too early")]
     Short,
-    #[error(transparent)]
+    // These may quote the peer: a close reason is its own text.
+    #[error("{}", Foreign::new(&.0.to_string()))]
     Read(#[from] ReadError),
-    #[error(transparent)]
+    #[error("{}", Foreign::new(&.0.to_string()))]
     Write(#[from] WriteError),
-    #[error(transparent)]
+    #[error("{}", Foreign::new(&.0.to_string()))]
     Connection(#[from] ConnectionError),
 }
 

@@ -1,7 +1,11 @@
 //! Complete blobs: how they get their names, and how they keep them while somebody needs them.
 
-use super::{Inner, Store, error::StoreError, name::Ext, os, os::Stamp, state::Blob, trust::is_as_left};
+use super::{
+    Inner, Store, error::StoreError, name::Ext, origin::BlobOwners, os, os::Stamp, state::Blob,
+    trust::is_as_left,
+};
 use fyteclub_proto::{
+    blob::Content,
     chunk_tree::VerifiedChunk,
     id::BlobHash,
     limit::{CHUNK_SIZE, FILE_SIZE_MAX},
@@ -84,11 +88,14 @@ impl Inner {
     fn placed(&self, hash: BlobHash, ext: Ext, stamp: Stamp, size: u32) {
         let mut state = self.state();
         let used = state.tick();
-        let left = state.parts.get(&hash).filter(|part| part.open.strong_count() == 0).map(|part| part.ext);
-        state.insert_blob(hash, Blob { used, mtime_ns: stamp.mtime_ns, size, ext, synced: false });
+        let content = Content { hash, size: u64::from(size) };
+        let left =
+            state.parts.get(&content).filter(|part| part.open.strong_count() == 0).map(|part| part.ext);
+        let owners = BlobOwners::default();
+        state.insert_blob(hash, Blob { used, mtime_ns: stamp.mtime_ns, size, ext, synced: false, owners });
         drop(state);
         if let Some(ext) = left {
-            let _ = self.here().remove_part(&hash, ext);
+            let _ = self.here().remove_part(&content, ext);
         }
     }
 

@@ -101,6 +101,7 @@ impl Inner {
             partial.save_now();
         }
         self.trim()?;
+        self.tidy_origins();
         if !self.index.is_usable() {
             self.index_behind.store(true, Ordering::Relaxed);
         }
@@ -112,6 +113,7 @@ impl Inner {
             self.index_behind.store(false, Ordering::Relaxed);
             let taken = self.take();
             if taken.hashes.is_empty() && taken.own.is_empty() && taken.news.trees.is_empty() {
+                self.state().shrink();
                 self.index.rest();
                 return Ok(Ok(()));
             }

@@ -82,9 +82,9 @@ impl Inner {
         if !state.evictable(victim) {
             return Ok(false);
         }
-        let Some(part) = state.remove_part(&victim.hash) else { return Ok(false) };
+        let Some(part) = state.remove_part(&victim.content()) else { return Ok(false) };
         drop(state);
-        self.here().remove_part(&victim.hash, part.ext)?;
+        self.here().remove_part(&victim.content(), part.ext)?;
         Ok(true)
     }
 

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! blobs/<hex>.<ext>            complete and right, always; its name is given once and never again while it is there
-//! partial/<hex>.<ext>.part     a blob of several chunks on its way; .have beside it says which chunks are there
+//! partial/<hex>.<size>.<ext>.part   a blob of several chunks on its way; .have beside it says which chunks are there
 //! partial/new.<time>/<n>.tmp   a file before it has its name, in a folder of this process; gone after a start
+//! origins                      which owner each cached blob came from
 //! index/                       sled: what spares the start a pass over all bytes; index.lock is held by its user
 //! cache.json                   where `blobs/` and `partial/` are, when they were moved away from beside it
 //! checked                      how far the patrol is
@@ -29,6 +30,7 @@ mod evict;
 mod index;
 mod moving;
 mod name;
+mod origin;
 mod os;
 mod own;
 mod partial;
@@ -57,6 +59,7 @@ pub use recover::Opened;
 use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
 use index::Index;
 use name::Ext;
+use origin::Origins;
 use place::Place;
 use state::State;
 use std::{
@@ -95,6 +98,7 @@ struct Inner {
     state: Mutex<State>,
     names: [Mutex<()>; 64],
     index: Index,
+    origins: Origins,
     /// Held for the length of a checkpoint; says whether the log knows that the index is out of order.
     checkpoint: Mutex<care::Complaint>,
     /// Held by the one who moves the cache.

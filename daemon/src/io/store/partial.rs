@@ -8,8 +8,9 @@
 
 use super::{Inner, Store, blobs::remove, error::StoreError, lock, name::Ext, os, state::Part};
 use fyteclub_proto::{
+    blob::{Content, Givers},
     chunk_tree::{ChunkTree, VerifiedChunk, chunk_count, chunk_len},
-    id::BlobHash,
+    id::{BlobHash, PeerId},
     limit::{CHUNK_SIZE, FILE_SIZE_MAX},
 };
 use std::{
@@ -24,8 +25,9 @@ use std::{
 
 /// Most progress that a kill takes. A blob that arrives faster never has its progress written at all.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
-const HAVE_MAGIC: &[u8; 8] = b"FC.have1";
-const HAVE_HEAD: usize = 16;
+const HAVE_MAGIC: &[u8; 8] = b"FC.have2";
+/// Magic, size, and the owner who brought all that is there; zeros where there is no such one.
+const HAVE_HEAD: usize = 48;
 
 /// What a written chunk led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +40,7 @@ pub struct Progress {
 /// evicted before.
 pub struct Partial {
     store: Store,
-    hash: BlobHash,
-    size: u64,
+    content: Content,
     ext: Ext,
     arrived: Mutex<Arrived>,
 }
@@ -47,6 +48,8 @@ pub struct Partial {
 #[derive(Default)]
 struct Arrived {
     tree: Option<Arc<ChunkTree>>,
+    /// Who brought which chunks, also such as were there already.
+    givers: Givers,
     bits: Box<[u8]>,
     count: u32,
     file: Option<Arc<File>>,
@@ -81,11 +84,18 @@ impl Arrived {
             self.unsaved = true;
         }
     }
+
+    /// The owner who brought all that is there, as it is saved.
+    fn giver(&self) -> [u8; 32] {
+        let there = (0..self.bits.len() as u32 * 8).filter(|index| self.has(*index));
+        self.givers.of_all(there).map_or([0; 32], |owner| *owner.as_bytes())
+    }
 }
 
 /// A `.have` file's bytes, as far as they make sense. Proves nothing yet.
 pub(super) struct Claim {
     pub size: u64,
+    giver: Option<PeerId>,
     list: Vec<u8>,
     bits: Vec<u8>,
 }
@@ -97,10 +107,12 @@ impl Claim {
         let longest = HAVE_HEAD + fyteclub_proto::limit::BLOB_CHUNKS_MAX * 33;
         let bytes = (len <= longest as u64).then(|| fs::read(path).ok())??;
         let (head, rest) = bytes.split_at_checked(HAVE_HEAD)?;
-        let size = u64::from_le_bytes(head.strip_prefix(HAVE_MAGIC)?.try_into().ok()?);
+        let (size, giver) = head.strip_prefix(HAVE_MAGIC)?.split_first_chunk::<8>()?;
+        let (size, giver) = (u64::from_le_bytes(*size), <[u8; 32]>::try_from(giver).ok()?);
+        let giver = (giver != [0; 32]).then(|| PeerId::from_bytes(giver));
         let chunks = (size <= FILE_SIZE_MAX).then(|| chunk_count(size) as usize)?;
         let (list, bits) = rest.split_at_checked(32 * chunks)?;
-        (bits.len() == chunks.div_ceil(8)).then(|| Self { size, list: list.into(), bits: bits.into() })
+        (bits.len() == chunks.div_ceil(8)).then(|| Self { size, giver, list: list.into(), bits: bits.into() })
     }
 
     pub(super) fn all(&self) -> bool {
@@ -113,12 +125,8 @@ impl Claim {
 }
 
 impl Partial {
-    pub fn hash(&self) -> BlobHash {
-        self.hash
-    }
-
-    pub fn size(&self) -> u64 {
-        self.size
+    pub fn content(&self) -> Content {
+        self.content
     }
 
     /// What the chunks are verified against: of a blob of one chunk from the beginning, of others once it was set, also
@@ -132,8 +140,8 @@ impl Partial {
     /// # Errors
     /// The tree of another blob.
     pub fn set_tree(&self, tree: ChunkTree) -> Result<(), StoreError> {
-        if tree.hash() != self.hash || tree.size() != self.size {
-            return Err(StoreError::Foreign { hash: self.hash });
+        if tree.hash() != self.content.hash || tree.size() != self.content.size {
+            return Err(self.foreign());
         }
         lock(&self.arrived).tree.get_or_insert_with(|| Arc::new(tree));
         Ok(())
@@ -146,17 +154,33 @@ impl Partial {
     /// The chunks that are not there, in order.
     pub fn missing(&self) -> Vec<Range<u32>> {
         let arrived = lock(&self.arrived);
-        let mut ranges: Vec<Range<u32>> = Vec::new();
-        if arrived.complete {
-            return ranges;
+        ranges((0..self.content.chunks()).filter(|index| !arrived.complete && !arrived.has(*index)))
+    }
+
+    /// The chunks that this owner has not brought, whether another did or not, in order.
+    pub fn missing_of(&self, owner: &PeerId) -> Vec<Range<u32>> {
+        let arrived = lock(&self.arrived);
+        let there = |index| arrived.complete || arrived.has(index);
+        ranges(
+            (0..self.content.chunks())
+                .filter(|index| !(there(*index) && arrived.givers.has_given(owner, *index))),
+        )
+    }
+
+    /// As [`Partial::write`], of a chunk that came from this owner or under their grant. Once all chunks came so, the
+    /// blob counts as come from them.
+    ///
+    /// # Errors
+    /// As [`Partial::write`].
+    pub fn write_from(&self, owner: &PeerId, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
+        let index = chunk.index();
+        let progress = self.write(chunk)?;
+        // Before it is looked whether the blob is in the store: whoever puts it there looks the other way round.
+        let whole = lock(&self.arrived).givers.gave(*owner, &self.content, index);
+        if whole {
+            self.store.0.came_from(owner, [self.content.hash]);
         }
-        for index in (0..chunk_count(self.size)).filter(|index| !arrived.has(*index)) {
-            match ranges.last_mut() {
-                Some(last) if last.end == index => last.end += 1,
-                _ => ranges.push(index..index + 1),
-            }
-        }
-        ranges
+        Ok(progress)
     }
 
     /// Writes a chunk where it belongs; one that is there already costs nothing. With the last one the blob is complete,
@@ -165,12 +189,12 @@ impl Partial {
     /// # Errors
     /// A full disk: what was written stays, and the chunk can be written again. A chunk of another blob.
     pub fn write(&self, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
-        let right =
-            chunk.hash() == self.hash && chunk_len(self.size, chunk.index()) == Some(chunk.bytes().len());
+        let Content { hash, size } = self.content;
+        let right = chunk.hash() == hash && chunk_len(size, chunk.index()) == Some(chunk.bytes().len());
         if !right {
-            return Err(StoreError::Foreign { hash: self.hash });
+            return Err(self.foreign());
         }
-        if chunk_count(self.size) == 1 {
+        if chunk_count(size) == 1 {
             self.store.put(chunk, self.ext.as_str())?;
             let mut arrived = lock(&self.arrived);
             (arrived.complete, arrived.count) = (true, 1);
@@ -178,7 +202,7 @@ impl Partial {
         }
         let mut arrived = lock(&self.arrived);
         if arrived.tree.is_none() {
-            return Err(StoreError::Foreign { hash: self.hash });
+            return Err(self.foreign());
         }
         if arrived.complete {
             return Ok(Progress { complete: true });
@@ -201,18 +225,22 @@ impl Partial {
             }
         }
         let due = arrived.saved.get_or_insert_with(Instant::now).elapsed() >= SAVE_EVERY;
-        if due && arrived.count < chunk_count(self.size) {
+        if due && arrived.count < chunk_count(size) {
             arrived = self.write_claim(arrived);
         }
         self.leave(arrived)
     }
 
+    fn foreign(&self) -> StoreError {
+        StoreError::Foreign { hash: self.content.hash }
+    }
+
     fn part_path(&self) -> PathBuf {
-        self.store.0.here().part_path(&self.hash, self.ext)
+        self.store.0.here().part_path(&self.content, self.ext)
     }
 
     fn have_path(&self) -> PathBuf {
-        self.store.0.here().have_path(&self.hash, self.ext)
+        self.store.0.here().have_path(&self.content, self.ext)
     }
 
     /// Counts the caller among the writers, and opens the file for the first of them.
@@ -220,14 +248,14 @@ impl Partial {
         let file = match &arrived.file {
             Some(file) => file.clone(),
             None => {
-                let _name = self.store.0.name(&self.hash);
+                let _name = self.store.0.name(&self.content.hash);
                 let open = || {
                     let path = self.part_path();
                     let mut options = OpenOptions::new();
                     options.read(true).write(true).create(true).truncate(false);
                     let file = options.open(&path).map_err(|e| StoreError::at(&path, e))?;
                     // A hole, not zeros: a size that a peer claims takes no room before its bytes come.
-                    file.set_len(self.size).map_err(|e| StoreError::at(&path, e))?;
+                    file.set_len(self.content.size).map_err(|e| StoreError::at(&path, e))?;
                     Ok(Arc::new(file))
                 };
                 arrived.file.insert(self.store.0.again_if_lost(open)?).clone()
@@ -241,7 +269,7 @@ impl Partial {
     /// place, nothing of the blob is here: it begins anew, and `Missing` says so.
     fn leave(&self, mut arrived: MutexGuard<'_, Arrived>) -> Result<Progress, StoreError> {
         arrived.writers -= 1;
-        let all = arrived.count == chunk_count(self.size);
+        let all = arrived.count == self.content.chunks();
         if !all || arrived.writers > 0 || arrived.finishing {
             return Ok(Progress { complete: arrived.complete });
         }
@@ -253,7 +281,7 @@ impl Partial {
         let path = self.part_path();
         let same = written.is_none_or(|written| os::is_file(&path, written));
         let placed = match same {
-            true => self.store.0.place(self.hash, self.ext, &path),
+            true => self.store.0.place(self.content.hash, self.ext, &path),
             false => Err(StoreError::Missing { path }),
         };
         if placed.is_ok() {
@@ -261,8 +289,8 @@ impl Partial {
             let mut state = self.store.0.state();
             let this: *const Self = self;
             // Not that of somebody who opened it anew meanwhile.
-            if state.parts.get(&self.hash).is_some_and(|part| part.open.as_ptr() == this) {
-                state.remove_part(&self.hash);
+            if state.parts.get(&self.content).is_some_and(|part| part.open.as_ptr() == this) {
+                state.remove_part(&self.content);
             }
             drop(state);
             if let Some(tree) = tree {
@@ -275,6 +303,11 @@ impl Partial {
         if placed.as_ref().is_err_and(StoreError::is_lost) && self.store.0.stand().is_ok() {
             arrived.begin_anew();
         }
+        let givers: Vec<PeerId> = arrived.givers.whole(&self.content).collect();
+        drop(arrived);
+        for owner in givers.iter().filter(|_| placed.is_ok()) {
+            self.store.0.came_from(owner, [self.content.hash]);
+        }
         placed.map(|()| Progress { complete: true })
     }
 
@@ -284,16 +317,16 @@ impl Partial {
             return arrived;
         };
         (arrived.saving, arrived.unsaved) = (true, false);
-        let (bits, list_saved) = (arrived.bits.clone(), arrived.list_saved);
+        let (giver, bits, list_saved) = (arrived.giver(), arrived.bits.clone(), arrived.list_saved);
         drop(arrived);
-        let result = save(&self.have_path(), &tree, &bits, list_saved);
+        let result = save(&self.have_path(), &tree, &giver, &bits, list_saved);
         let mut arrived = lock(&self.arrived);
         arrived.saving = false;
         arrived.saved = Some(Instant::now());
         match result {
             Ok(()) => arrived.list_saved = true,
             Err(error) => {
-                tracing::debug!(%error, "could not save the progress of {}", self.hash);
+                tracing::debug!(%error, "could not save the progress of {}", self.content.hash);
                 arrived.unsaved = true;
                 // Somebody removed it: the next one is written whole.
                 arrived.list_saved &= error.kind() != io::ErrorKind::NotFound;
@@ -311,20 +344,21 @@ impl Partial {
         arrived.writers += 1;
         let arrived = self.write_claim(arrived);
         if let Err(error) = self.leave(arrived) {
-            tracing::debug!(%error, "could not complete {}", self.hash);
+            tracing::debug!(%error, "could not complete {}", self.content.hash);
         }
     }
 
     /// Takes over what an earlier life left, as far as it proves true. Anything else of it is removed.
     fn resume(&self, arrived: &mut Arrived) -> Result<(), StoreError> {
         let found = {
-            let _name = self.store.0.name(&self.hash);
+            let Content { hash, size } = self.content;
+            let _name = self.store.0.name(&hash);
             let (part, have) = (self.part_path(), self.have_path());
             let open = || {
-                let claim = Claim::read(&have).filter(|claim| claim.size == self.size)?;
-                let tree = ChunkTree::prove(self.hash, self.size, &claim.list).ok()?;
+                let claim = Claim::read(&have).filter(|claim| claim.size == size)?;
+                let tree = ChunkTree::prove(hash, size, &claim.list).ok()?;
                 let file = OpenOptions::new().read(true).write(true).open(&part).ok()?;
-                (file.metadata().ok()?.len() == self.size).then_some((claim, tree, file))
+                (file.metadata().ok()?.len() == size).then_some((claim, tree, file))
             };
             let found = open();
             if found.is_none() {
@@ -336,10 +370,13 @@ impl Partial {
         let Some((claim, tree, file)) = found else { return Ok(()) };
         let mut bytes = Vec::new();
         for index in (0..tree.chunks()).filter(|index| claim.claims(*index)) {
-            bytes.resize(chunk_len(self.size, index).unwrap_or_default(), 0);
+            bytes.resize(self.content.chunk_len(index).unwrap_or_default(), 0);
             let offset = u64::from(index) * CHUNK_SIZE as u64;
             if os::read_exact_at(&file, &mut bytes, offset).is_ok() && tree.verify(index, &bytes).is_ok() {
                 arrived.set(index);
+                if let Some(giver) = claim.giver {
+                    arrived.givers.gave(giver, &self.content, index);
+                }
             }
         }
         arrived.tree = Some(Arc::new(tree));
@@ -349,16 +386,31 @@ impl Partial {
     }
 }
 
-fn save(path: &Path, tree: &ChunkTree, bits: &[u8], list_saved: bool) -> io::Result<()> {
+/// The chunks in runs; they ascend.
+fn ranges(chunks: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
+    let mut ranges: Vec<Range<u32>> = Vec::new();
+    for index in chunks {
+        match ranges.last_mut() {
+            Some(last) if last.end == index => last.end += 1,
+            _ => ranges.push(index..index + 1),
+        }
+    }
+    ranges
+}
+
+fn save(path: &Path, tree: &ChunkTree, giver: &[u8; 32], bits: &[u8], list_saved: bool) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(!list_saved).truncate(false).open(path)?;
     let list_end = HAVE_HEAD + tree.list().len();
     if !list_saved {
         let mut head = HAVE_MAGIC.to_vec();
         head.extend(tree.size().to_le_bytes());
+        head.extend(giver);
         head.extend(tree.list());
         os::write_all_at(&file, &head, 0)?;
         file.set_len((list_end + bits.len()) as u64)?;
     }
+    // Before the bits: another's chunk must not count as theirs.
+    os::write_all_at(&file, giver, 16)?;
     os::write_all_at(&file, bits, list_end as u64)
 }
 
@@ -369,17 +421,17 @@ impl Drop for Partial {
         if arrived.complete {
             return;
         }
-        let known = self.store.0.state().parts.get(&self.hash).map(|part| part.open.clone());
+        let known = self.store.0.state().parts.get(&self.content).map(|part| part.open.clone());
         let open = known.filter(|open| open.as_ptr() == this);
-        let left = Left { store: self.store.clone(), hash: self.hash, ext: self.ext, open, arrived };
+        let left = Left { store: self.store.clone(), content: self.content, ext: self.ext, open, arrived };
         // The last handle may go on a thread that must not wait, and the names are held long while the cache is moved.
         let inner = self.store.0.clone();
-        match inner.names_of(&self.hash).try_lock() {
+        match inner.names_of(&self.content.hash).try_lock() {
             Err(TryLockError::WouldBlock) => {
                 let waiting =
-                    thread::Builder::new().spawn(move || left.settle(&left.store.0.name(&left.hash)));
+                    thread::Builder::new().spawn(move || left.settle(&left.store.0.name(&left.content.hash)));
                 if let Err(error) = waiting {
-                    tracing::debug!(%error, "could not save the progress of {}", self.hash);
+                    tracing::debug!(%error, "could not save the progress of {}", self.content.hash);
                 }
             }
             Ok(name) => left.settle(&name),
@@ -391,7 +443,7 @@ impl Drop for Partial {
 /// What a partial leaves that nobody has open any more.
 struct Left {
     store: Store,
-    hash: BlobHash,
+    content: Content,
     ext: Ext,
     /// What tells it from one that was opened since; none when there is such a one already.
     open: Option<Weak<Partial>>,
@@ -401,25 +453,31 @@ struct Left {
 impl Left {
     /// Saves the progress, or removes what nobody needs. The guard is the name's.
     fn settle(&self, _name: &MutexGuard<'_, ()>) {
-        let (inner, hash, arrived) = (&*self.store.0, self.hash, &self.arrived);
+        let (inner, content, arrived) = (&*self.store.0, self.content, &self.arrived);
+        let hash = content.hash;
         let mut state = inner.state();
         // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
-        let still = |open: &Weak<_>| state.parts.get(&hash).is_some_and(|part| part.open.ptr_eq(open));
+        let still = |open: &Weak<_>| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
         let ours = self.open.as_ref().is_some_and(still);
         // Or the blob may have come another way, and nobody needs the pieces.
-        let needless = state.blobs.contains_key(&hash) && !state.parts.contains_key(&hash);
+        let whole = state.blobs.get(&hash).is_some_and(|blob| u64::from(blob.size) == content.size);
+        let needless = whole && !state.parts.contains_key(&content);
         if !(ours || needless) {
             return;
         }
         if arrived.count == 0 || needless {
-            state.remove_part(&hash);
+            state.remove_part(&content);
             drop(state);
-            let _ = inner.here().remove_part(&hash, self.ext);
+            let _ = inner.here().remove_part(&content, self.ext);
         } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
             drop(state);
-            if let Err(error) =
-                save(&inner.here().have_path(&hash, self.ext), tree, &arrived.bits, arrived.list_saved)
-            {
+            if let Err(error) = save(
+                &inner.here().have_path(&content, self.ext),
+                tree,
+                &arrived.giver(),
+                &arrived.bits,
+                arrived.list_saved,
+            ) {
                 tracing::debug!(%error, "could not save the progress of {hash}");
             }
         }
@@ -452,12 +510,14 @@ impl Inner {
 }
 
 impl Store {
-    /// Starts or resumes a blob; everybody who asks gets the same one. Resuming reads and verifies what is there. Of a
-    /// blob that is complete already it says so. Takes no room on the disk before the first chunk.
+    /// Starts or resumes a blob; everybody who asks for the same hash and size gets the same one. Resuming reads and
+    /// verifies what is there. Of a blob that is complete already, in this size, it says so. Takes no room on the disk
+    /// before the first chunk.
     ///
     /// # Errors
-    /// A size that no blob has, or another than somebody has this blob open with. A disk that is away.
+    /// A size that no blob has. A disk that is away.
     pub fn partial(&self, hash: BlobHash, size: u64, ext: &str) -> Result<Arc<Partial>, StoreError> {
+        let content = Content { hash, size };
         let foreign = || StoreError::Foreign { hash };
         let size_in_memory =
             u32::try_from(size).ok().filter(|_| size <= FILE_SIZE_MAX).ok_or_else(foreign)?;
@@ -466,15 +526,14 @@ impl Store {
             let bits = vec![0; chunks.div_ceil(8) as usize].into_boxed_slice();
             let tree = self.0.kept_tree(hash, size);
             let arrived = Mutex::new(Arrived { tree, bits, complete, ..Arrived::default() });
-            Arc::new(Partial { store: self.clone(), hash, size, ext, arrived })
+            Arc::new(Partial { store: self.clone(), content, ext, arrived })
         };
-        let complete = self.0.cached(&hash)?.map(|(_, blob)| u64::from(blob.size) == size);
-        let known_ext = self.0.state().parts.get(&hash).map(|part| part.ext);
-        match complete {
-            Some(true) => return Ok(fresh(Ext::new(ext), true)),
-            Some(false) => return Err(foreign()),
-            None if chunks == 1 => return Ok(fresh(Ext::new(ext), false)),
-            None => {}
+        let is_complete =
+            |state: &super::State| state.blobs.get(&hash).is_some_and(|blob| u64::from(blob.size) == size);
+        let complete = self.0.cached(&hash)?.is_some_and(|(_, blob)| u64::from(blob.size) == size);
+        let known_ext = self.0.state().parts.get(&content).map(|part| part.ext);
+        if complete || chunks == 1 {
+            return Ok(fresh(Ext::new(ext), complete));
         }
         let ext = known_ext.unwrap_or_else(|| Ext::new(ext));
         let partial = fresh(ext, false);
@@ -483,16 +542,16 @@ impl Store {
             let mut state = self.0.state();
             let used = state.tick();
             // Somebody may have completed it since the first look.
-            if state.blobs.contains_key(&hash) {
+            if is_complete(&state) {
                 drop((state, arrived));
                 return self.partial(hash, size, ext.as_str());
             }
-            if let Some(open) = state.parts.get(&hash).and_then(|part| part.open.upgrade()) {
+            if let Some(open) = state.parts.get(&content).and_then(|part| part.open.upgrade()) {
                 drop((state, arrived));
-                return if open.size == size { Ok(open) } else { Err(foreign()) };
+                return Ok(open);
             }
             let open = Arc::downgrade(&partial);
-            state.insert_part(hash, Part { used, size: size_in_memory, ext, open });
+            state.insert_part(content, Part { used, size: size_in_memory, ext, open });
         }
         let resumed = partial.resume(&mut arrived);
         // Everything was there, but for its name.

@@ -10,7 +10,7 @@
 
 use super::{blobs::remove, error::StoreError, lock, name, name::Ext, os, os::FolderId};
 use crate::io::private;
-use fyteclub_proto::id::BlobHash;
+use fyteclub_proto::{blob::Content, id::BlobHash};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -201,17 +201,17 @@ impl Place {
         self.blobs.join(name::blob_name(hash, ext))
     }
 
-    pub(super) fn part_path(&self, hash: &BlobHash, ext: Ext) -> PathBuf {
-        self.partial.join(name::part_name(hash, ext))
+    pub(super) fn part_path(&self, content: &Content, ext: Ext) -> PathBuf {
+        self.partial.join(name::part_name(content, ext))
     }
 
-    pub(super) fn have_path(&self, hash: &BlobHash, ext: Ext) -> PathBuf {
-        self.partial.join(name::have_name(hash, ext))
+    pub(super) fn have_path(&self, content: &Content, ext: Ext) -> PathBuf {
+        self.partial.join(name::have_name(content, ext))
     }
 
-    pub(super) fn remove_part(&self, hash: &BlobHash, ext: Ext) -> Result<(), StoreError> {
-        remove(&self.have_path(hash, ext))?;
-        remove(&self.part_path(hash, ext))
+    pub(super) fn remove_part(&self, content: &Content, ext: Ext) -> Result<(), StoreError> {
+        remove(&self.have_path(content, ext))?;
+        remove(&self.part_path(content, ext))
     }
 
     /// In a folder that is made at the first need: see [`Place::make_again`].

@@ -13,6 +13,7 @@ use super::{
     state::OwnFile,
 };
 use fyteclub_proto::{
+    blob::{Blob, Origin},
     chunk_tree::{ChunkTree, chunk_len},
     id::BlobHash,
     limit::CHUNK_SIZE,
@@ -171,17 +172,30 @@ impl Inner {
 }
 
 impl Store {
-    /// Opens a blob for serving, the cached one before the player's own. Reads nothing, but for a large blob whose tree
-    /// was lost and a cached file that somebody touched: those are hashed once.
+    /// Opens a blob for serving. As [`Origin::Own`] it may be the cached one or the player's own file; as an owner's it
+    /// must be in the cache and have come from them. Reads nothing, but for a large blob whose tree was lost and a cached
+    /// file that somebody touched: those are hashed once.
     ///
     /// # Errors
-    /// `Gone` when it is not here; `Changed` when it was an own file that is something else now.
-    pub fn open_blob(&self, hash: &BlobHash) -> Result<BlobReader, ReadError> {
+    /// `Gone` when it is not here, in this size and from there; `Changed` when it was an own file that is something else
+    /// now.
+    pub fn open_blob(&self, blob: &Blob) -> Result<BlobReader, ReadError> {
+        let gone = || ReadError::Gone { hash: blob.content.hash };
+        if !self.0.state().holds(blob) {
+            return Err(gone());
+        }
+        let reader = self.open_hash(&blob.content.hash, blob.origin == Origin::Own)?;
+        if reader.tree.size() == blob.content.size { Ok(reader) } else { Err(gone()) }
+    }
+
+    /// The cached blob before the player's own, if that may be it at all.
+    pub(super) fn open_hash(&self, hash: &BlobHash, or_own: bool) -> Result<BlobReader, ReadError> {
         let pin = self.pin([*hash]);
         self.touch(&[*hash]);
         let inner = &*self.0;
         let (file, path, stamp, own, verify) = match inner.open_cached(hash).map_err(unreadable)? {
             Some((file, path, stamp)) => (file, path, stamp, None, false),
+            None if !or_own => return Err(ReadError::Gone { hash: *hash }),
             None => {
                 let (file, path, stamp, own, verify) = inner.open_own(hash)?;
                 (file, path, stamp, Some(own), verify)

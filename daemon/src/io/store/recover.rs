@@ -8,6 +8,7 @@ use super::{
     index::{BlobRow, Index, IndexHealth},
     lock,
     name::{self, Ext},
+    origin::{BlobOwners, Origins},
     os,
     own::hash_file,
     partial::Claim,
@@ -74,6 +75,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
     let (index, rows, health) = Index::open(dir)?;
     let available = index.is_usable();
     index.rest();
+    let (origins, known_origins) = Origins::open(dir);
     let inner = Inner {
         dir: dir.to_owned(),
         place: Mutex::new(Arc::new(place)),
@@ -81,6 +83,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
         state: Mutex::new(State::default()),
         names: [const { Mutex::new(()) }; 64],
         index,
+        origins,
         checkpoint: Mutex::new(Complaint::default()),
         moving: Mutex::new(()),
         moves: AtomicU64::new(0),
@@ -112,6 +115,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
         state.dirty_own.clear();
     }
     inner.recover_partials(&mut opened)?;
+    inner.recover_origins(&known_origins);
     let state = inner.state();
     (opened.blobs, opened.bytes, opened.partials) = (state.blobs.len(), state.bytes, state.parts.len());
     drop(state);
@@ -140,9 +144,10 @@ impl Inner {
             match rows.remove(&hash) {
                 Some(row) if (u64::from(row.size), row.mtime_ns) == (stamp.size, stamp.mtime_ns) => {
                     let BlobRow { size, mtime_ns, used } = row;
+                    let owners = BlobOwners::default();
                     let mut state = self.state();
                     state.saw_tick(used);
-                    state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: true });
+                    state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: true, owners });
                     state.dirty.remove(&hash);
                 }
                 row => self.adopt(hash, ext, &entry.path(), row.map(|row| row.used), opened)?,
@@ -168,7 +173,8 @@ impl Inner {
                 let mut state = self.state();
                 let used = used.unwrap_or_else(|| state.tick());
                 let size = tree.size() as u32;
-                state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: false });
+                let owners = BlobOwners::default();
+                state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: false, owners });
                 drop(state);
                 self.keep_tree(Arc::new(tree));
             }
@@ -196,7 +202,7 @@ impl Inner {
                 haves.push((path, dir.join(format!("{part}.part"))));
                 continue;
             }
-            let Some((hash, ext)) = name::parse_part_name(&file) else {
+            let Some((content, ext)) = name::parse_part_name(&file) else {
                 match path.is_dir() {
                     true if file.starts_with("new.") => {
                         fs::remove_dir_all(&path).map_err(|e| StoreError::at(&path, e))?;
@@ -206,12 +212,13 @@ impl Inner {
                 }
                 continue;
             };
-            let have = dir.join(name::have_name(&hash, ext));
+            let hash = content.hash;
+            let have = dir.join(name::have_name(&content, ext));
             let len = entry.metadata().map_or(0, |metadata| metadata.len());
-            let claim = Claim::read(&have).filter(|claim| claim.size == len);
+            let claim = Claim::read(&have).filter(|claim| claim.size == len && len == content.size);
             let known = {
                 let state = self.state();
-                state.blobs.contains_key(&hash) || state.parts.contains_key(&hash)
+                state.blobs.contains_key(&hash) || state.parts.contains_key(&content)
             };
             match claim {
                 Some(claim) if !known && !claim.all() => {
@@ -219,7 +226,8 @@ impl Inner {
                     let used = fs::metadata(&path).ok().and_then(|m| m.modified().ok()).map_or(0, os::nanos);
                     let used = u64::try_from(used / 1_000).unwrap_or(0);
                     state.saw_tick(used);
-                    state.insert_part(hash, Part { used, size: claim.size as u32, ext, open: Weak::new() });
+                    state
+                        .insert_part(content, Part { used, size: claim.size as u32, ext, open: Weak::new() });
                 }
                 // Complete but for its name, or fallen before its progress was first written: then it may be too.
                 _ => {

@@ -4,12 +4,18 @@
 
 use super::{
     name::Ext,
+    origin::{BlobOwners, Numbers},
     os::{Likeness, Stamp},
     partial::Partial,
 };
-use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
+use fyteclub_proto::{
+    blob::{Blob as Asked, Content, Origin},
+    chunk_tree::ChunkTree,
+    id::{BlobHash, PeerId},
+};
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     path::Path,
     sync::{Arc, Weak},
     time::SystemTime,
@@ -25,6 +31,8 @@ pub(super) struct Blob {
     pub ext: Ext,
     /// Whether its bytes are known to survive a loss of power.
     pub synced: bool,
+    /// Under whose grants it may be lent.
+    pub owners: BlobOwners,
 }
 
 /// A blob of which only a part is here.
@@ -54,13 +62,21 @@ pub(super) struct Victim {
     pub partial: bool,
 }
 
+impl Victim {
+    pub(super) fn content(&self) -> Content {
+        Content { hash: self.hash, size: self.size }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub blobs: HashMap<BlobHash, Blob>,
-    pub parts: HashMap<BlobHash, Part>,
+    /// By size as well: until one is whole, looks may differ about it.
+    pub parts: HashMap<Content, Part>,
     pub own: HashMap<Arc<Path>, OwnFile>,
     own_of: HashMap<BlobHash, Vec<Arc<Path>>>,
     pins: HashMap<BlobHash, u32>,
+    numbers: Numbers,
     /// Of all blobs, and of all partials as if they were complete.
     pub bytes: u64,
     /// Whose rows in the index are to be written or, when they are no longer known here, deleted.
@@ -74,6 +90,9 @@ pub(super) struct State {
 /// A use is written to the index only when the last one is that much older: a look that is shown for hours must not
 /// write thousands of rows every few seconds.
 const USE_GRAIN_US: u64 = 60_000_000;
+
+/// Entries for which a table may always have room.
+const SPARE_MIN: usize = 1_024;
 
 impl State {
     /// Now, later than every other tick.
@@ -91,7 +110,7 @@ impl State {
     }
 
     pub(super) fn insert_blob(&mut self, hash: BlobHash, blob: Blob) {
-        self.remove_part(&hash);
+        self.remove_part(&Content { hash, size: u64::from(blob.size) });
         self.bytes += u64::from(blob.size);
         if let Some(old) = self.blobs.insert(hash, blob) {
             self.bytes -= u64::from(old.size);
@@ -107,15 +126,15 @@ impl State {
         Some(blob)
     }
 
-    pub(super) fn insert_part(&mut self, hash: BlobHash, part: Part) {
+    pub(super) fn insert_part(&mut self, content: Content, part: Part) {
         self.bytes += u64::from(part.size);
-        if let Some(old) = self.parts.insert(hash, part) {
+        if let Some(old) = self.parts.insert(content, part) {
             self.bytes -= u64::from(old.size);
         }
     }
 
-    pub(super) fn remove_part(&mut self, hash: &BlobHash) -> Option<Part> {
-        let part = self.parts.remove(hash)?;
+    pub(super) fn remove_part(&mut self, content: &Content) -> Option<Part> {
+        let part = self.parts.remove(content)?;
         self.bytes -= u64::from(part.size);
         Some(part)
     }
@@ -127,9 +146,6 @@ impl State {
                 self.dirty.insert(*hash);
             }
             blob.used = now;
-        }
-        if let Some(part) = self.parts.get_mut(hash) {
-            part.used = now;
         }
     }
 
@@ -181,6 +197,46 @@ impl State {
         (!file.young && file.stamp.likeness(now) == Likeness::Same).then_some(*file)
     }
 
+    /// Whether a blob of this size is here and came from there, by what was known last.
+    pub(super) fn holds(&self, asked: &Asked) -> bool {
+        let Content { hash, size } = asked.content;
+        let cached = self.blobs.get(&hash).filter(|blob| u64::from(blob.size) == size);
+        match asked.origin {
+            Origin::Owner(owner) => {
+                let number = self.numbers.of(&owner);
+                cached.zip(number).is_some_and(|(blob, number)| blob.owners.contains(number))
+            }
+            Origin::Own => {
+                let mut own = self.own_of.get(&hash).into_iter().flatten();
+                cached.is_some()
+                    || own.any(|path| self.own.get(path).is_some_and(|file| file.stamp.size == size))
+            }
+        }
+    }
+
+    /// Notes that a cached blob came from this owner; whether that is news.
+    pub(super) fn came_from(&mut self, hash: &BlobHash, owner: &PeerId) -> bool {
+        let Some(blob) = self.blobs.get_mut(hash) else { return false };
+        self.numbers.make(owner).is_some_and(|number| blob.owners.insert(number))
+    }
+
+    /// Forgets that anything came from this owner; whether anything had.
+    pub(super) fn forget_owner(&mut self, owner: &PeerId) -> bool {
+        let Some(number) = self.numbers.of(owner) else { return false };
+        self.blobs.values_mut().map(|blob| blob.owners.remove(number)).fold(false, |any, was| any | was)
+    }
+
+    /// Every cached blob with each owner that it came from, the oldest first.
+    pub(super) fn origins(&self) -> Vec<(BlobHash, PeerId)> {
+        let of_blob = |(hash, blob): (&BlobHash, &Blob)| {
+            let mut owners: Vec<_> =
+                blob.owners.iter().filter_map(|number| Some((*hash, self.numbers.peer(number)?))).collect();
+            owners.reverse();
+            owners
+        };
+        self.blobs.iter().flat_map(of_blob).collect()
+    }
+
     /// In the cache or an own file, by what was known last.
     pub(super) fn knows(&self, hash: &BlobHash) -> bool {
         self.blobs.contains_key(hash) || self.own_of.contains_key(hash)
@@ -208,7 +264,7 @@ impl State {
         let idle = |part: &Part| part.open.strong_count() == 0;
         !self.pinned(&victim.hash)
             && match victim.partial {
-                true => self.parts.get(&victim.hash).is_some_and(idle),
+                true => self.parts.get(&victim.content()).is_some_and(idle),
                 false => self.blobs.contains_key(&victim.hash),
             }
     }
@@ -222,7 +278,8 @@ impl State {
             partial,
         };
         let blobs = self.blobs.iter().map(|(hash, blob)| victim(hash, blob.used, blob.size, false));
-        let parts = self.parts.iter().map(|(hash, part)| victim(hash, part.used, part.size, true));
+        let parts =
+            self.parts.iter().map(|(content, part)| victim(&content.hash, part.used, part.size, true));
         let mut all: Vec<_> = blobs.chain(parts).filter(|victim| self.evictable(victim)).collect();
         all.sort_unstable();
         all
@@ -233,9 +290,49 @@ impl State {
         self.pins.keys().filter(|hash| self.blobs.contains_key(hash)).count()
     }
 
+    /// Gives back the room of what has gone: a cache that was emptied holds no table of what was in it.
+    pub(super) fn shrink(&mut self) {
+        fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+            if map.capacity() > SPARE_MIN.max(4 * map.len()) {
+                map.shrink_to(2 * map.len());
+            }
+        }
+        shrink(&mut self.blobs);
+        shrink(&mut self.parts);
+        shrink(&mut self.own);
+        shrink(&mut self.own_of);
+        shrink(&mut self.pins);
+        shrink(&mut self.trees);
+    }
+
     /// For a new or a recovered index: it has to hear everything again.
     pub(super) fn all_dirty(&mut self) {
         self.dirty.extend(self.blobs.keys());
         self.dirty_own.extend(self.own.keys().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_cache_gives_its_room_back() {
+        let mut state = State::default();
+        let hash = |n: u32| BlobHash::of(&n.to_le_bytes());
+        for n in 0..20_000 {
+            let (ext, owners) = (Ext::new("tex"), BlobOwners::default());
+            let blob = Blob { used: 0, mtime_ns: 0, size: 1, ext, synced: true, owners };
+            state.insert_blob(hash(n), blob);
+        }
+        let full = state.blobs.capacity();
+        state.shrink();
+        assert_eq!(state.blobs.capacity(), full, "nothing has gone");
+        for n in 100..20_000 {
+            state.remove_blob(&hash(n));
+        }
+        state.shrink();
+        assert!(state.blobs.capacity() < full / 10, "{} of {full}", state.blobs.capacity());
+        assert_eq!((state.blobs.len(), state.bytes), (100, 100));
     }
 }

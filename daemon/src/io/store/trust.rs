@@ -106,6 +106,11 @@ impl Store {
         self.0.find(hash)
     }
 
+    /// Whether the cache had this blob when somebody looked last.
+    pub fn remembers(&self, hash: &BlobHash) -> bool {
+        self.0.state().blobs.contains_key(hash)
+    }
+
     /// As [`Store::find`]; `None` also when it fails.
     pub fn path(&self, hash: &BlobHash) -> Option<PathBuf> {
         self.0.find(hash).ok().flatten()

@@ -48,6 +48,7 @@ impl Pair {
                     Input::Noted { from: sender, note }
                 }
                 Output::Changed { .. } | Output::Disconnect(_) | Output::Save => continue,
+                other => panic!("{other:?}"),
             };
             if !self.loses() {
                 self.parties[other].handle(now, input);

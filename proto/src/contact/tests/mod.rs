@@ -2,6 +2,7 @@
 
 mod carriage;
 mod model;
+mod rivals;
 
 use super::*;
 use crate::{
@@ -207,7 +208,7 @@ fn nobody_may_ask_where_nobody_is_heard_but_answers_and_invitations_are() {
 fn a_secret_opens_once_and_for_a_day() {
     let mut contacts = alice();
     let (made, expires) = contacts.invite(ONE, &[], NOW).expect("invited");
-    let (late, _) = contacts.invite(Bytes([0xa5; 16]), &[], NOW).expect("invited");
+    let (over, _) = contacts.invite(Bytes([0xa5; 16]), &[], NOW).expect("invited");
     outputs(&mut contacts);
     let join = |from: u8, player: &str, secret| Input::Noted {
         from: key(from),
@@ -220,13 +221,48 @@ fn a_secret_opens_once_and_for_a_day() {
     assert_eq!(notes(&mut contacts), vec![answer.clone()]);
     assert!(contacts.consents(&key(2)));
     contacts.handle(NOW, join(3, "Carol", made.secret));
-    assert_eq!((standing(&contacts, 3), outputs(&mut contacts)), (None, vec![]), "used");
+    let late = Output::Note { to: key(3), note: Note::TooLate { answer: invitation_answer(&made.secret) } };
+    let told = [Output::TooLate { player: name("Carol"), key: key(3) }, late.clone()];
+    assert_eq!((standing(&contacts, 3), outputs(&mut contacts)), (None, told.to_vec()), "used");
+    contacts.handle(NOW, join(3, "Carol", made.secret));
+    assert_eq!(outputs(&mut contacts), [late], "the answer was lost; a person hears of it once");
+    for _ in 0..9 {
+        contacts.handle(NOW, join(3, "Carol", made.secret));
+    }
+    assert!(outputs(&mut contacts).len() < 3, "who repeats it is not answered each time");
     contacts.handle(NOW, join(2, "Bob", made.secret));
     assert_eq!(notes(&mut contacts), [answer], "the answer was lost");
-    contacts.handle(expires, join(4, "Dan", late.secret));
+    contacts.handle(expires, join(4, "Dan", over.secret));
     assert_eq!(standing(&contacts, 4), None, "over");
+    let late = Note::TooLate { answer: invitation_answer(&over.secret) };
+    assert_eq!(notes(&mut contacts), [(key(4), late)]);
     let kept = format!("{:?}", serde_json::to_string(contacts.saved()));
-    assert!(!kept.contains(&late.secret.to_string()), "secrets are not kept: {kept}");
+    assert!(!kept.contains(&over.secret.to_string()), "secrets are not kept: {kept}");
+}
+
+#[test]
+fn an_invitation_that_is_over_asks_nobody() {
+    let invitation = Invitation { player: name("Bob"), peer_id: key(2), secret: TWO, phonebooks: vec![] };
+    let mut contacts = alice();
+    contacts.join(&invitation, ONE, NOW).expect("joined");
+    outputs(&mut contacts);
+    let late = |from: u8, secret| Input::Noted {
+        from: key(from),
+        note: Note::TooLate { answer: invitation_answer(&secret) },
+    };
+    contacts.handle(NOW, late(3, TWO));
+    contacts.handle(NOW, late(2, ONE));
+    assert_eq!((standing(&contacts, 2), outputs(&mut contacts)), (Some(Standing::Requested), vec![]));
+    contacts.handle(NOW, late(2, TWO));
+    let said = outputs(&mut contacts);
+    assert!(matches!(said[0], Output::InvitationOver { .. }), "{said:?}");
+    assert!(matches!(said[1], Output::Changed { gone: true, .. }), "{said:?}");
+    assert_eq!((standing(&contacts, 2), contacts.consents(&key(2))), (None, false));
+    // Who is paired already is not parted by it.
+    contacts.join(&invitation, ONE, NOW).expect("joined");
+    contacts.handle(NOW, yes(2, "Bob", invitation_answer(&TWO)));
+    contacts.handle(NOW, late(2, TWO));
+    assert_eq!(standing(&contacts, 2), Some(Standing::Paired));
 }
 
 #[test]
@@ -409,4 +445,28 @@ fn a_yes_is_said_until_they_come() {
     // He lost what he knew, and asks again.
     contacts.handle(NOW, knock(2, "Bob", TWO));
     assert_eq!(notes(&mut contacts), [(key(2), Note::Accepted { name: name("Alice"), nonce: TWO })]);
+}
+
+#[test]
+fn lookalike_of_a_contact_or_oneself_is_named() {
+    let mut contacts = alice();
+    contacts.add(&name("Bob"), Some(key(2)), ONE, NOW).expect("added");
+    // Cyrillic о and Greek capital alpha.
+    for (seed, claimed) in [(3, "Bоb"), (4, "Αlice"), (5, "Carol"), (6, "Bob")] {
+        contacts.handle(NOW + 1, knock(seed, claimed, Bytes([seed; 16])));
+    }
+    let like = |seed: u8| {
+        let asker = contacts.iter().find(|contact| contact.peer_id == Some(key(seed))).expect("asks");
+        contacts.looks_like(asker).cloned()
+    };
+    assert_eq!([3, 4, 5, 6].map(like), [Some(name("Bob")), Some(name("Alice")), None, None]);
+    // A contact by its false name is still told, also after a restart; the true one is not.
+    contacts.accept(&name("Bоb").into(), NOW + 2).expect("asks");
+    let here = Here { key: key(1), player: Some(name("Alice")) };
+    let contacts = Contacts::new(here, Policy::Ask, contacts.saved().clone(), NOW + 3);
+    let like = |seed: u8| {
+        let contact = contacts.iter().find(|contact| contact.peer_id == Some(key(seed))).expect("a contact");
+        contacts.looks_like(contact).cloned()
+    };
+    assert_eq!([2, 3].map(like), [None, Some(name("Bob"))]);
 }

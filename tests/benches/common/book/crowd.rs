@@ -249,7 +249,7 @@ impl Client {
             Output::SayHere => {
                 say_to(socket, &Say::Here).await;
             }
-            Output::Up(_) => self.here.set(true),
+            Output::Up { .. } => self.here.set(true),
             Output::Down(_) => self.here.set(false),
             Output::HangUp => *socket = None,
             Output::ClockAhead(_) => {}

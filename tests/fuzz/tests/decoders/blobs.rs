@@ -1,15 +1,32 @@
 //! Chunk lists and sealed pieces: only the right bytes at the right place count.
 
+use crate::modest;
 use fyteclub_fuzz::{
     fuzz,
     seed::{goldens, texts},
 };
 use fyteclub_proto::{
+    blob::{ORIGIN_RECORD, ORIGINS_MAGIC, origin_record, read_origins},
     chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
-    id::BlobHash,
+    id::{BlobHash, PeerId},
     limit::CHUNK_SIZE,
     seal::{End, LinkSecret, TAG},
 };
+
+/// What is read is what was written, record by record; nothing else counts.
+#[test]
+fn origins() {
+    let record = |n: u8| origin_record(&BlobHash::of(&[n]), &PeerId::from_bytes([n; 32]));
+    let seed: Vec<u8> = ORIGINS_MAGIC.iter().copied().chain((0..3).flat_map(record)).collect();
+    fuzz!([seed], |input: &[u8]| {
+        let (read, clean) = modest(input, || read_origins(input));
+        for (hash, owner) in &read {
+            let record = origin_record(hash, owner);
+            assert!(input.windows(ORIGIN_RECORD).any(|window| window == record));
+        }
+        assert!(!clean || input.len() == ORIGINS_MAGIC.len() + read.len() * ORIGIN_RECORD);
+    });
+}
 
 /// A list is proven only if it is this blob's.
 #[test]

@@ -66,6 +66,7 @@ fn note() {
         Note::Accepted { name: name(), nonce: Bytes([1; 16]) },
         Note::Join { name: name(), secret: Bytes([2; 16]) },
         Note::KeyChanged(vec![KeyChange::signed(&old, &new)]),
+        Note::TooLate { answer: Bytes([3; 16]) },
     ];
     let seeds: Vec<Vec<u8>> = seeds.iter().map(codec::encode).collect();
     fuzz!(seeds, |input: &[u8]| {

@@ -4,9 +4,10 @@ use crate::{modest, phonebook::accepted};
 use ed25519_dalek::SigningKey;
 use fyteclub_fuzz::{fuzz, seed::goldens};
 use fyteclub_proto::{
+    candidate::Candidates,
     id::PeerId,
     letter::{Letter, Topic},
-    limit::DISPATCH_MAX,
+    limit::{CANDIDATES_READ_MAX, DISPATCH_MAX, LETTER_BYTES_MAX},
     phonebook::{
         between::Dispatch,
         live::{Hear, Poll, Polled, Say},
@@ -68,6 +69,16 @@ fn dispatch() {
         let Ok(dispatch) = modest(input, || Dispatch::decode(input)) else { return };
         assert!(input.len() <= DISPATCH_MAX);
         assert_eq!(Dispatch::decode(&dispatch.encode()), Ok(dispatch));
+    });
+}
+
+/// What is read of a letter is written the same, but for what nobody knows.
+#[test]
+fn candidates() {
+    fuzz!(goldens("live_v1", &["candidates"]), |input: &[u8]| {
+        let Ok(read) = modest(input, || Candidates::decode(input)) else { return };
+        assert!(read.0.len() <= CANDIDATES_READ_MAX && input.len() <= LETTER_BYTES_MAX);
+        assert_eq!(Candidates::decode(&read.encode()), Ok(read));
     });
 }
 

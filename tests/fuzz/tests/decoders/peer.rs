@@ -7,7 +7,7 @@ use fyteclub_proto::{
     frame::{self, Frame, FrameError},
     limit,
     peer::{
-        AppearanceReply, Control, HoldingReply, Message, PiecesReply, Request,
+        AppearanceReply, Control, GrantReply, HoldingReply, Message, PiecesReply, PossessionReply, Request,
         record::{HEADER, Header, Kind},
     },
 };
@@ -38,7 +38,14 @@ fn control() {
 #[test]
 fn request() {
     fuzz!(goldens("peer_v1", &["request_"]), |input: &[u8]| {
-        let Some(Request::Pieces(pieces) | Request::Granted { pieces, .. }) = accepted(input) else { return };
+        let pieces = match accepted(input) {
+            Some(Request::Pieces(pieces) | Request::Granted { pieces, .. }) => pieces,
+            Some(Request::Possession { blobs, .. }) => {
+                assert!((1..=limit::PROOFS_MAX).contains(&blobs.len()));
+                return assert!(blobs.iter().all(|content| content.size <= limit::FILE_SIZE_MAX));
+            }
+            Some(_) | None => return,
+        };
         assert!((1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len()));
         for piece in pieces {
             let end = u64::from(piece.first) + u64::from(piece.count);
@@ -62,6 +69,22 @@ fn holding_reply() {
         if let Some(HoldingReply::Holds { bits, .. }) = accepted(input) {
             assert!(bits.len() <= limit::HOLDING_BYTES_MAX);
         }
+    });
+}
+
+#[test]
+fn possession_reply() {
+    fuzz!(goldens("peer_v1", &["possession_reply_"]), |input: &[u8]| {
+        if let Some(PossessionReply::Proofs(proofs)) = accepted(input) {
+            assert!(proofs.len() <= limit::PROOFS_MAX);
+        }
+    });
+}
+
+#[test]
+fn grant_reply() {
+    fuzz!(goldens("peer_v1", &["grant_reply_"]), |input: &[u8]| {
+        accepted::<GrantReply>(input);
     });
 }
 

@@ -52,12 +52,15 @@ impl Coordinator {
     pub(super) fn complete(&mut self, player: &PlayerName, ctx: &mut Context<Self>) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.stage = Stage::AwaitFolder;
-        let (began, sources) = (fetch.began, fetch.sources());
+        let (began, sources, fetch_is_spare) = (fetch.began, fetch.sources(), fetch.spare);
         let Some(running) = fetch.running.take() else { return };
         let Some(peer) = fetch.peer else { return };
         self.around.lending.settle(&peer, &running.plan.appearance);
+        if !fetch_is_spare {
+            self.ask_possession(running.plan.clone(), ctx);
+        }
         let pin = self.store().pin(running.plan.look.blobs().into_keys());
-        let brought = running.transfer.brought().into_iter().collect();
+        let brought = running.transfer.brought().collect();
         let whole =
             Whole { began, peer, plan: running.plan, pin, sources, brought, folders: BTreeMap::new() };
         self.hand_out(player.clone(), whole, ctx);
@@ -77,7 +80,8 @@ impl Coordinator {
         let (store, plan, name) = (self.store().clone(), whole.plan.clone(), player.clone());
         let finishing = blocking(move || {
             // Before anything is written: a folder is whole, or it is not begun.
-            if let Err(unready) = plan::reply(&store, &plan, &name) {
+            let all = if outs.is_empty() { Ok(()) } else { plan::look(&store, &plan) };
+            if let Err(unready) = all {
                 return (Vec::new(), Err(unready));
             }
             let write = |(out, asked): (PathBuf, Vec<CancellationToken>)| {

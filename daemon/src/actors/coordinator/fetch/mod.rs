@@ -12,6 +12,7 @@
 
 mod asking;
 mod ending;
+mod possession;
 mod sources;
 mod transfer;
 
@@ -23,7 +24,6 @@ use crate::{
         store::{Evicted, StoreError},
     },
     pumps::{
-        blocking,
         plan::{self, Plan},
         pull::AppearancePullError,
     },
@@ -108,8 +108,6 @@ pub struct Fetch {
 struct Running {
     transfer: Transfer,
     plan: Arc<Plan>,
-    /// By which others than the owner may be asked; none when the owner's is not good.
-    grant: Option<Grant>,
     /// Whom each of the machine's requests went to, and its daemon-wide number.
     requests: HashMap<RequestId, (PeerId, u64)>,
     /// Who was ever a source, by the name of the contact.
@@ -250,6 +248,8 @@ impl Coordinator {
             LookupError::NotFound => FaultCode::NotFound,
             LookupError::NoPhonebook => FaultCode::BadRequest,
             LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+            LookupError::NotBack => FaultCode::NotFound,
+            LookupError::Busy => FaultCode::Busy,
             LookupError::OtherKey(offered) => {
                 for player in self.players_of(peer) {
                     if let Err(fault) = self.standing_of(&player, *offered) {
@@ -410,8 +410,7 @@ impl Coordinator {
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
         fetch.stage = Stage::AwaitPlan;
         let room = if fetch.spare { plan::Room::Spare } else { plan::Room::Make };
-        let (store, name) = (self.store().clone(), player.clone());
-        let planning = blocking(move || plan::make(&store, &bytes, &peer, &name, room));
+        let planning = self.plan(peer, player.clone(), bytes, room);
         ctx.spawn(planning.into_actor(self).map(move |plan, coordinator, ctx| {
             coordinator.planned(&player, (peer, run), plan, grant, ctx);
         }));
@@ -484,12 +483,11 @@ impl Coordinator {
         // Without a link it says that it has no source.
         transfer.handle(Instant::now(), if open { Input::Joined(peer, Holds::All) } else { Input::Time });
         fetch.stage = Stage::Transferring;
-        let grant = self.borrow(peer, grant, &plan);
+        self.borrow(peer, grant, &plan);
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.running = Some(Running {
             transfer,
             plan,
-            grant,
             requests: HashMap::new(),
             names: [(peer, Some(player.clone()))].into(),
             timer: None,
@@ -532,6 +530,7 @@ impl Coordinator {
         self.tick_cache();
         self.drop_who_left();
         self.tell_uploads();
+        self.tick_grants();
         let now = Instant::now();
         self.fail_overdue(now);
         self.ask_who_waited(now);

@@ -38,18 +38,31 @@ impl Fetch {
 }
 
 impl Coordinator {
-    /// Notes that the look may be passed on. What is returned may be shown to others; a grant that is not good is
-    /// nobody's fault: players' clocks are wrong, and then the owner alone is asked.
-    pub(super) fn borrow(&mut self, owner: PeerId, grant: Grant, plan: &Plan) -> Option<Grant> {
+    /// Notes that the look may be asked of others and passed on. A grant that is not good is nobody's fault: players'
+    /// clocks are wrong, and then the owner alone is asked.
+    pub(super) fn borrow(&mut self, owner: PeerId, grant: Grant, plan: &Plan) {
         let now = unix_millis();
         let checked = grant.holds_for(&self.around.here, now);
         if checked.is_err() || grant.owner != owner || grant.look != plan.appearance {
             tracing::info!(peer = %owner.short(), "others are not asked for this look: its grant is not good ({checked:?})");
-            return None;
+            return;
         }
-        let consent = self.peers.get(&owner)?.consent.clone();
-        self.around.lending.begin(grant.clone(), consent, plan.blobs.clone(), now);
-        Some(grant)
+        let Some(known) = self.peers.get(&owner) else { return };
+        self.around.lending.begin(grant, known.consent.clone(), plan.blobs.clone(), now);
+    }
+
+    /// Asks owners for the next grant where what is fetched or lent under the last one needs it.
+    pub(super) fn tick_grants(&self) {
+        let open = |owner: &PeerId| self.peers.get(owner).is_some_and(|known| known.open);
+        for (owner, look) in self.around.lending.due(unix_millis(), open) {
+            if let Some(actor) = self.tell(&owner) {
+                actor.do_send(peer::AskGrant { look });
+            }
+        }
+    }
+
+    fn is_granted(&self, owner: &PeerId, look: &BlobHash) -> bool {
+        self.around.lending.grant(owner, look, unix_millis()).is_some()
     }
 
     /// Asks everybody with a link what they hold of a look that is being fetched.
@@ -57,7 +70,7 @@ impl Coordinator {
         let Some(fetch) = self.fetches.get(player) else { return };
         let (Some(owner), Some(running)) = (fetch.peer, &fetch.running) else { return };
         // What nobody needs yet is nobody else's business.
-        if running.grant.is_none() || fetch.spare {
+        if !self.is_granted(&owner, &running.plan.appearance) || fetch.spare {
             return;
         }
         let ask = || peer::AskHolding { owner, look: running.plan.appearance };
@@ -72,7 +85,7 @@ impl Coordinator {
             if let (Some(owner), Some(running)) = (fetch.peer, &fetch.running)
                 && owner != peer
                 && !fetch.spare
-                && running.grant.is_some()
+                && self.is_granted(&owner, &running.plan.appearance)
             {
                 actor.do_send(peer::AskHolding { owner, look: running.plan.appearance });
             }
@@ -100,7 +113,8 @@ impl Coordinator {
                 continue;
             };
             let held = running.plan.blobs.iter().enumerate();
-            let blobs = held.filter(|(at, _)| HoldingReply::has(&bits, *at)).map(|(_, hash)| *hash).collect();
+            let blobs =
+                held.filter(|(at, _)| HoldingReply::has(&bits, *at)).map(|(_, blob)| blob.hash).collect();
             running.names.insert(peer, name.clone());
             running.transfer.handle(Instant::now(), Input::Joined(peer, Holds::These { blobs, growing }));
             self.drive(&player, ctx);

@@ -2,7 +2,7 @@
 
 use super::{CHANGE_PAUSE, CHANGES_MAX, Fetch, Stage, misbehaved, store_fault};
 use crate::{
-    actors::{coordinator::Coordinator, peer},
+    actors::{coordinator::Coordinator, peer, unix_millis},
     pumps::pull::{Ask, Note, Target},
 };
 use actix::{AsyncContext, Context, Handler, Message};
@@ -11,7 +11,7 @@ use fyteclub_proto::{
     id::{PeerId, PlayerName},
     local::{Fault, FaultCode},
     peer::{CloseCode, Piece},
-    transfer::{Failure, Input, Output, RequestId},
+    transfer::{End, Failure, Input, Output, RequestId},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -71,11 +71,20 @@ impl Coordinator {
     ) {
         let number = self.next_request;
         self.next_request += 1;
+        let lending = self.around.lending.clone();
         let Some(fetch) = self.fetches.get_mut(player) else { return };
-        let owner = fetch.peer;
         let Some(running) = fetch.running.as_mut() else { return };
-        // Somebody other than the owner wants to see why.
-        let grant = running.grant.clone().filter(|_| owner != Some(source));
+        // Somebody other than the owner wants to see why. The newest word: a fetch may last longer than one.
+        let owner = running.plan.owner;
+        let grant = match owner == source {
+            true => None,
+            false => lending.grant(&owner, &running.plan.appearance, unix_millis()),
+        };
+        if grant.is_none() && owner != source {
+            let end = Input::Ended { request, end: End::Refused };
+            running.transfer.handle(Instant::now(), end);
+            return;
+        }
         // With somebody to ask the link that was lost is not what is waited for.
         fetch.stage = Stage::Transferring;
         running.requests.insert(request, (source, number));

@@ -13,7 +13,7 @@ fn a_size_is_reached_by_the_longest_unused_and_never_by_what_is_in_use() {
     let hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 1024)).unwrap()).collect();
     store.touch(&hashes[..1]);
     let _pin = store.pin([hashes[1]]);
-    let reader = store.open_blob(&hashes[2]).unwrap();
+    let reader = store.open_hash(&hashes[2], true).unwrap();
     let collected = store.collect(Wish { to: Some(4 * KIB), older_than: None }).unwrap();
     assert_eq!(collected.evicted, Evicted { files: 6, bytes: 6 * KIB });
     assert_eq!((collected.bytes_left, collected.in_use), (4 * KIB, 2 * KIB));

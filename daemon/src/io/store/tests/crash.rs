@@ -37,7 +37,7 @@ fn torn_files_go_and_temps_are_swept() {
     fs::write(blobs.join("thumbs.db"), b"a stranger's").unwrap();
     fs::write(partial.join("17.tmp"), b"half").unwrap();
     fs::write(partial.join(format!("{}.tex.have", torn.hex())), b"half").unwrap();
-    fs::write(partial.join(format!("{}.tex.part", torn.hex())), b"half").unwrap();
+    fs::write(partial.join(format!("{}.4.tex.part", torn.hex())), b"half").unwrap();
     let (store, found) = opened(dir.path());
     assert_eq!((found.blobs, found.removed, found.foreign, found.partials), (1, 1, 1, 0));
     assert!(files_in(&partial).is_empty());

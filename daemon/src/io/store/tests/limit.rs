@@ -45,7 +45,7 @@ fn pinned_and_open_blobs_stay() {
     let store = open_with(dir.path(), 10 * KIB);
     let hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 1024)).unwrap()).collect();
     let pins = (store.pin(hashes[..3].iter().copied()), store.pin([hashes[0]]));
-    let reader = store.open_blob(&hashes[3]).unwrap();
+    let reader = store.open_hash(&hashes[3], true).unwrap();
     assert_eq!(store.stats().pinned, 4);
     let refused = store.reserve(7 * KIB);
     assert!(matches!(refused, Err(StoreError::TooLarge { in_use, .. }) if in_use == 4 * KIB));

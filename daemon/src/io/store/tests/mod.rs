@@ -6,6 +6,7 @@ mod full_disk;
 mod limit;
 mod model;
 mod moving;
+mod origin;
 mod own;
 mod patrol;
 mod put;
@@ -78,7 +79,7 @@ fn receive_chunks(
 
 /// The whole blob as a peer would get it.
 fn read(store: &Store, hash: &BlobHash) -> Result<Vec<u8>, ReadError> {
-    let reader = store.open_blob(hash)?;
+    let reader = store.open_hash(hash, true)?;
     let (mut all, mut chunk) = (Vec::new(), Vec::new());
     for index in 0..reader.tree().chunks() {
         reader.read_chunk(index, &mut chunk)?;

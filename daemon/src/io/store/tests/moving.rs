@@ -43,7 +43,7 @@ fn everything_arrives_and_is_found_again() {
     let blobs = fill(&store);
     let shown = store.path(&tree(&blobs[3]).hash()).unwrap();
     let pin = store.pin([tree(&blobs[3]).hash()]);
-    let reader = store.open_blob(&tree(&blobs[0]).hash()).unwrap();
+    let reader = store.open_hash(&tree(&blobs[0]).hash(), true).unwrap();
     let moved = go(&store, &there).unwrap();
     assert_eq!((moved.files, moved.kept), (60, 2));
     assert_whole(&store, &blobs);

@@ -101,7 +101,7 @@ fn a_change_under_an_open_reader_is_noticed() {
     for cut in [true, false] {
         old_file(&path, &old);
         store.index_source(&path).unwrap();
-        let reader = store.open_blob(&hash).unwrap();
+        let reader = store.open_hash(&hash, true).unwrap();
         let mut chunk = Vec::new();
         reader.read_chunk(0, &mut chunk).unwrap();
         fs::write(&path, if cut { old[..10].to_vec() } else { bytes(2, 3 * CHUNK_SIZE) }).unwrap();

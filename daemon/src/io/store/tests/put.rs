@@ -36,7 +36,7 @@ fn what_is_not_here_is_gone() {
     let hash = BlobHash::of(b"never");
     assert!(!store.contains(&hash));
     assert_eq!(store.path(&hash), None);
-    assert!(matches!(store.open_blob(&hash), Err(ReadError::Gone { .. })));
+    assert!(matches!(store.open_hash(&hash, true), Err(ReadError::Gone { .. })));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_chunk_behind_the_end_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let hash = receive(&store, b"short").unwrap();
-    let reader = store.open_blob(&hash).unwrap();
+    let reader = store.open_hash(&hash, true).unwrap();
     for index in [1, u32::MAX] {
         assert!(matches!(reader.read_chunk(index, &mut Vec::new()), Err(ReadError::Io { .. })));
     }

@@ -91,8 +91,8 @@ fn what_a_partial_claims_is_proven() {
     let (hash, size) = (tree(&blob).hash(), blob.len() as u64);
     receive_chunks(&open(dir.path()), &blob, 0..8).unwrap();
     let partial_dir = dir.path().join("partial");
-    let part = partial_dir.join(format!("{}.mdl.part", hash.hex()));
-    let have = partial_dir.join(format!("{}.mdl.have", hash.hex()));
+    let part = partial_dir.join(format!("{}.{size}.mdl.part", hash.hex()));
+    let have = partial_dir.join(format!("{}.{size}.mdl.have", hash.hex()));
 
     let mut bent = fs::read(&part).unwrap();
     bent[3 * CHUNK_SIZE + 5] ^= 1;
@@ -111,7 +111,7 @@ fn what_a_partial_claims_is_proven() {
 
     receive_chunks(&open(dir.path()), &blob, 0..8).unwrap();
     let mut claim = fs::read(&have).unwrap();
-    claim[40] ^= 1;
+    claim[80] ^= 1;
     fs::write(&have, &claim).unwrap();
     assert_eq!(missing(&open(dir.path())), std::slice::from_ref(&(0..CHUNKS)), "its tree proves nothing");
     assert!(files_in(&partial_dir).is_empty());
@@ -124,7 +124,7 @@ fn a_complete_partial_without_its_name_gets_it() {
         let blob = large(5);
         let hash = tree(&blob).hash();
         receive_chunks(&open(dir.path()), &blob, 0..8).unwrap();
-        let part = dir.path().join("partial").join(format!("{}.mdl.part", hash.hex()));
+        let part = dir.path().join("partial").join(format!("{}.{}.mdl.part", hash.hex(), blob.len()));
         let have = part.with_extension("have");
         fs::write(&part, &blob).unwrap();
         if with_claim {

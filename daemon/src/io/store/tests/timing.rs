@@ -78,7 +78,7 @@ fn large_files() {
         let start = Instant::now();
         let mut chunk = Vec::new();
         for tree in &trees {
-            let reader = store.open_blob(&tree.hash()).unwrap();
+            let reader = store.open_hash(&tree.hash(), true).unwrap();
             (0..tree.chunks()).for_each(|n| reader.read_chunk(n, &mut chunk).unwrap());
         }
         println!(

@@ -1,0 +1,69 @@
+//! Who has a place at the local socket: the rule of [`fyteclub_proto::local::places`], shared by who takes clients in and by
+//! the clients themselves.
+
+use fyteclub_proto::local::places::{Full, Places};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Clones share the places.
+#[derive(Debug, Clone, Default)]
+pub struct Clients(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    places: Places,
+    /// How each is told that it has to go.
+    displaced: HashMap<u64, CancellationToken>,
+}
+
+impl Clients {
+    /// Takes a client in. Ids are never used again, and grow.
+    pub fn arrive(&self, id: u64) -> Entry {
+        let mut table = self.table();
+        let goes = table.places.arrive(id);
+        if let Some(displaced) = goes.and_then(|goes| table.displaced.remove(&goes)) {
+            displaced.cancel();
+        }
+        let displaced = CancellationToken::new();
+        table.displaced.insert(id, displaced.clone());
+        Entry { clients: self.clone(), id, displaced }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One client's place, given back when this is dropped.
+#[derive(Debug)]
+pub struct Entry {
+    clients: Clients,
+    id: u64,
+    displaced: CancellationToken,
+}
+
+impl Entry {
+    /// The client said which program it is.
+    ///
+    /// # Errors
+    /// There is no place for it.
+    pub fn greet(&self, program: &str) -> Result<(), Full> {
+        self.clients.table().places.greet(self.id, program)
+    }
+
+    /// Cancelled when another client needs the place of this one, which said nothing.
+    pub fn displaced(&self) -> CancellationToken {
+        self.displaced.clone()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut table = self.clients.table();
+        table.places.leave(self.id);
+        table.displaced.remove(&self.id);
+    }
+}

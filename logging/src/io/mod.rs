@@ -1,0 +1,32 @@
+//! The process's standard streams as files of their own: writing to them takes no lock that another part of the program
+//! may want, because who writes may wait for a reader that never reads.
+
+pub mod signals;
+
+use std::{fs::File, io};
+
+/// A second handle of standard error.
+///
+/// # Errors
+/// No handle is left.
+pub fn stderr() -> io::Result<File> {
+    let stream = io::stderr();
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned();
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&stream).try_clone_to_owned();
+    handle.map(File::from)
+}
+
+/// A second handle of standard output.
+///
+/// # Errors
+/// No handle is left.
+pub fn stdout() -> io::Result<File> {
+    let stream = io::stdout();
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned();
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&stream).try_clone_to_owned();
+    handle.map(File::from)
+}

@@ -1,0 +1,80 @@
+//! What a program says on its standard streams outside the log: the line that says that it serves, and why it ends. A
+//! stream that nobody reads costs a moment, a closed one nothing.
+
+use crate::io;
+use std::{error::Error, io::Write, sync::mpsc, thread, time::Duration};
+
+/// How long a reader may keep a program waiting that says one line.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Writes a line to standard output. It may be written after this returned, and is lost where nobody can read it.
+pub fn say(line: &str) {
+    write(line, io::stdout);
+}
+
+/// Writes a line to standard error, likewise.
+pub fn complain(line: &str) {
+    write(line, io::stderr);
+}
+
+fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
+    let line = format!("{line}\n");
+    let (done, written) = mpsc::channel::<()>();
+    // A write cannot be given up, so it has a thread of its own.
+    let writer = thread::Builder::new().name("speak".into()).spawn(move || {
+        if let Ok(mut to) = to() {
+            to.write_all(line.as_bytes()).ok();
+        }
+        drop(done);
+    });
+    if writer.is_ok() {
+        written.recv_timeout(PATIENCE).ok();
+    }
+}
+
+/// An error with its causes, outermost first. A cause whose words were said already is not said again: many errors show
+/// their source themselves.
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Layer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let denied = || Some(Box::new(Layer("Permission denied", None)));
+        assert_eq!(
+            causes(&Layer("cannot read x: Permission denied", denied())),
+            "cannot read x: Permission denied"
+        );
+        assert_eq!(causes(&Layer("cannot read x", denied())), "cannot read x: Permission denied");
+    }
+}

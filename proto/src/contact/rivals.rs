@@ -1,0 +1,152 @@
+//! Several keys for one name: what is made of an answer where several phone books know names.
+//!
+//! Whoever registers a name first has it, at one phone book. A squatter at the weakest of them answers at once, and a
+//! friend when they come to look. So an answer is held: until every phone book was asked whom it lists by the name
+//! ([`SECOND_OPINION_TIME`]), and, unless it answers the first phone book's knock, for as long as whoever has the name
+//! there may need to answer, too ([`FIRST_BOOK_TIME`]). One key is paired with. Of two nobody is, also when the second
+//! comes after the pairing, and a person says who is meant.
+
+use super::{Contact, Contacts, Output, Stage, millis};
+use crate::{
+    bytes::Bytes,
+    id::{PeerId, PlayerName},
+    knock::knock_number,
+    limit::RIVALS_MAX,
+};
+use std::time::Duration;
+
+/// How long the phone books have to say whom they list by a name.
+pub const SECOND_OPINION_TIME: Duration = Duration::from_secs(4);
+/// How long an answer to another phone book's knock waits for one to the first's.
+pub const FIRST_BOOK_TIME: Duration = Duration::from_secs(60);
+
+/// Answers to a wish that are not believed yet.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The wish's own number.
+    wish: Bytes<16>,
+    keys: Vec<PeerId>,
+    pub until: u64,
+    /// The first phone book's knock was answered.
+    first: bool,
+    /// The phone books have said whom they list.
+    listed: bool,
+}
+
+impl Held {
+    /// Nothing more that is worth waiting for can come.
+    fn is_clear(&self) -> bool {
+        self.keys.len() > 1 || (self.first && self.listed)
+    }
+}
+
+impl Contacts {
+    /// Whether `answer` is a number by which somebody carried the wish with this number.
+    pub(super) fn is_answer(&self, wish: &Bytes<16>, answer: Bytes<16>) -> bool {
+        match self.carriers.is_empty() {
+            true => *wish == answer,
+            false => self.carriers.iter().any(|carrier| knock_number(wish, carrier) == answer),
+        }
+    }
+
+    /// A key answers to a wish that knows a name only.
+    pub(super) fn name_answered(&mut self, at: usize, from: PeerId, answer: Bytes<16>, now: u64) {
+        let contact = &self.book.contacts[at];
+        let (Stage::Requested { nonce, .. }, Some(player)) = (&contact.stage, &contact.player) else {
+            return;
+        };
+        if !contact.rivals.is_empty() {
+            return self.rival(at, from);
+        }
+        if self.carriers.len() < 2 {
+            return self.fulfil(at, from, now);
+        }
+        let wish = *nonce;
+        let first = self.carriers.first().is_some_and(|carrier| knock_number(&wish, carrier) == answer);
+        let until = now.saturating_add(millis(if first { SECOND_OPINION_TIME } else { FIRST_BOOK_TIME }));
+        match self.held.iter_mut().find(|held| held.wish == wish) {
+            Some(held) => {
+                add(&mut held.keys, from);
+                held.first |= first;
+                held.until = if held.is_clear() { now } else { held.until.min(until) };
+            }
+            None => {
+                self.outputs.push_back(Output::Look { player: player.clone() });
+                self.held.push(Held { wish, keys: vec![from], until, first, listed: false });
+            }
+        }
+        self.decide_held(now);
+    }
+
+    /// Another key answers to a wish that is fulfilled already. Where it was asked by another phone book it may be whom
+    /// the name means: then nobody is paired with any more. By the same it can only be somebody who overheard the number.
+    pub(super) fn answered_again(&mut self, from: PeerId, answer: Bytes<16>, now: u64) {
+        let of_wish = |contact: &Contact| {
+            matches!(contact.stage, Stage::Paired { .. })
+                && contact.peer_id != Some(from)
+                && contact.wish.as_ref().is_some_and(|wish| self.is_answer(wish, answer))
+        };
+        let Some(at) = self.book.contacts.iter().position(of_wish) else { return };
+        let contact = &mut self.book.contacts[at];
+        let (Some(known), Some(nonce)) = (contact.peer_id, contact.wish) else { return };
+        if self.carriers.len() < 2 || contact.rivals.len() == RIVALS_MAX {
+            return self.rival(at, from);
+        }
+        (contact.peer_id, contact.since) = (None, now);
+        contact.stage = Stage::Requested { nonce, secret: None };
+        if !contact.rivals.contains(&known) {
+            contact.rivals.push(known);
+        }
+        self.rival(at, from);
+        self.outputs.push_back(Output::Disconnect(known));
+    }
+
+    /// The phone books have said whom they know by a name.
+    pub(super) fn listed(&mut self, player: &PlayerName, keys: &[PeerId], now: u64) {
+        let Some(at) = self.held(player) else { return };
+        let Stage::Requested { nonce, .. } = self.book.contacts[at].stage else { return };
+        if let Some(held) = self.held.iter_mut().find(|held| held.wish == nonce) {
+            keys.iter().filter(|key| **key != self.here.key).for_each(|key| add(&mut held.keys, *key));
+            held.listed = true;
+            if held.is_clear() {
+                held.until = now;
+            }
+            self.decide_held(now);
+        }
+    }
+
+    /// Whoever was held for long enough is whom the name means, if there is one.
+    pub(super) fn decide_held(&mut self, now: u64) {
+        while let Some(due) = self.held.iter().position(|held| held.until <= now) {
+            let Held { wish, keys, .. } = self.held.swap_remove(due);
+            let is_it = |contact: &Contact| {
+                contact.peer_id.is_none()
+                    && matches!(&contact.stage, Stage::Requested { nonce, .. } if *nonce == wish)
+            };
+            let Some(at) = self.book.contacts.iter().position(is_it) else { continue };
+            match keys[..] {
+                [key] => self.fulfil(at, key, now),
+                _ => keys.into_iter().for_each(|key| self.rival(at, key)),
+            }
+        }
+    }
+
+    /// One more key for a contact's name.
+    fn rival(&mut self, at: usize, key: PeerId) {
+        let contact = &mut self.book.contacts[at];
+        if contact.rivals.contains(&key) || contact.rivals.len() == RIVALS_MAX {
+            return;
+        }
+        contact.rivals.push(key);
+        let keys: Vec<PeerId> = contact.peer_id.into_iter().chain(contact.rivals.iter().copied()).collect();
+        let player = contact.player.clone().filter(|_| keys.len() > 1);
+        self.changed(at);
+        self.outputs.extend(player.map(|player| Output::Disputed { player, keys }));
+    }
+}
+
+fn add(keys: &mut Vec<PeerId>, key: PeerId) {
+    if !keys.contains(&key) && keys.len() < RIVALS_MAX {
+        keys.push(key);
+    }
+}

@@ -1,0 +1,213 @@
+//! The local socket: what it takes over and what not, whose it is, who keeps whom out, and what becomes of it when it is
+//! removed.
+
+#![cfg(unix)]
+
+use fyteclub_client::{Client, Error};
+use fyteclub_proto::{
+    frame,
+    limit::{LOCAL_CLIENTS_MAX, LOCAL_FRAME_MAX},
+};
+use fyteclub_tests::{Process, Town, eventually, program, skipped, within};
+use serde_json::json;
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        net::{UnixListener, UnixStream},
+        process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+/// What an honest client may cost as well.
+const GROWTH_MAX: u64 = 12 << 20;
+
+#[tokio::test]
+async fn what_is_no_socket_is_not_taken_over() {
+    let town = Town::new().await;
+    let notes = town.path("alice.sock");
+    fs::write(&notes, "my notes\n").expect("a file");
+    let alice = town.house("Alice Ashe@Gilgamesh");
+    let mut daemon = Process::spawn("a daemon", alice.command(), town.path("alice.stderr"));
+    let (status, _) = daemon.ended().await;
+    assert_eq!(status.code(), Some(1));
+    let said = daemon.log();
+    assert!(said.contains("is a file, not a socket: choose another place with --ipc"), "{said}");
+    assert_eq!(fs::read_to_string(&notes).expect("kept"), "my notes\n");
+}
+
+#[tokio::test]
+async fn a_removed_socket_is_made_again() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    fs::remove_file(alice.ipc()).expect("removed");
+    eventually("a client finds the daemon again", async || Client::connect(alice.ipc()).await.ok()).await;
+    let mode = fs::metadata(alice.ipc()).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn silent_clients_keep_nobody_out() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let mut silent: Vec<UnixStream> =
+        (0..LOCAL_CLIENTS_MAX + 8).map(|_| UnixStream::connect(alice.ipc()).expect("connected")).collect();
+    let client = within("a client beside the silent", Client::connect(alice.ipc())).await.expect("greeted");
+    client.status().await.expect("answered");
+    // The first had to make way, the last hears that it is late.
+    let heard = |mut stream: UnixStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).map(|_| String::from_utf8_lossy(&text).into_owned())
+    };
+    let first = silent.remove(0);
+    let last = silent.pop().expect("many");
+    let (first, last) = tokio::task::spawn_blocking(move || (heard(first), heard(last))).await.expect("read");
+    assert!(first.as_ref().is_ok_and(|text| text.contains("too many local clients")), "{first:?}");
+    assert!(last.as_ref().is_ok_and(|text| text.contains("hello_first")), "{last:?}");
+}
+
+#[tokio::test]
+async fn too_many_greeted_clients_are_told_and_ctl_gets_in() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let mut clients = Vec::new();
+    let refused = loop {
+        match Client::connect_as(alice.ipc(), "leaky plugin").await {
+            Ok(client) => clients.push(client),
+            Err(error) => break error,
+        }
+        assert!(clients.len() <= LOCAL_CLIENTS_MAX, "there is a bound");
+    };
+    assert!(refused.to_string().contains("too many local clients"), "{refused}");
+    let ctl =
+        Command::new(program("fyteclubctl")).args(["--ipc", alice.ipc(), "status"]).output().expect("runs");
+    assert!(ctl.status.success(), "{}", String::from_utf8_lossy(&ctl.stderr));
+    // A place that is given back is another's.
+    clients.pop();
+    eventually("a place is free", async || Client::connect_as(alice.ipc(), "plugin").await.ok()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_read_on() {
+    let town = Town::new().await;
+    let mut alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let framed = |text: String| frame::join(text.as_bytes(), LOCAL_FRAME_MAX).expect("short");
+    let mut deaf = UnixStream::connect(alice.ipc()).expect("connected");
+    let hello = json!({ "id": 1, "op": "hello", "params": { "client": "deaf", "versions": [1] } });
+    deaf.write_all(&framed(hello.to_string())).expect("sent");
+    let before = alice.process().memory();
+    let asking = tokio::task::spawn_blocking(move || {
+        deaf.set_write_timeout(Some(Duration::from_secs(3))).expect("set");
+        let status: Vec<u8> =
+            (0..100).flat_map(|id| framed(json!({ "id": id + 2, "op": "status" }).to_string())).collect();
+        let mut sent = 0;
+        while sent < 16 << 20 {
+            match deaf.write(&status) {
+                Ok(bytes) => sent += bytes,
+                Err(_) => break,
+            }
+        }
+        (deaf, sent)
+    });
+    let (deaf, sent) = within("a client is not read on", asking).await.expect("asked");
+    assert!(sent < 4 << 20, "{sent} bytes of requests were read though nothing was heard");
+    alice.client().status().await.expect("others are answered");
+    if let Some(before) = before {
+        let grown = alice.process().memory().unwrap_or(0).saturating_sub(before);
+        assert!(grown < GROWTH_MAX, "{grown} bytes");
+    }
+    drop(deaf);
+    Client::connect(alice.ipc()).await.expect("greeted").status().await.expect("answered");
+}
+
+/// Two users who are nobody else.
+const VICTIM: u32 = 65534;
+const STRANGER: u32 = 65533;
+
+/// No `XDG_RUNTIME_DIR`, and another user made `/tmp/fyteclub-USER` before.
+#[tokio::test]
+async fn a_strangers_folder_is_refused_and_their_socket_not_spoken_to() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI runs this story as root");
+        return skipped("only root can be two users");
+    }
+    let town = tempfile::TempDir::with_prefix_in("fyteclub-", "/tmp").expect("a folder");
+    fs::set_permissions(town.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let [home, bin] = ["home", "bin"].map(|name| town.path().join(name));
+    fs::create_dir(&home).expect("a folder");
+    chown(&home, Some(VICTIM), Some(VICTIM)).expect("given");
+    fs::create_dir(&bin).expect("a folder");
+    for name in ["fyteclubd", "fyteclubctl"] {
+        fs::copy(program(name), bin.join(name)).expect("copied");
+    }
+    let user = format!("test{}", std::process::id());
+    let squat = Path::new("/tmp").join(format!("fyteclub-{user}"));
+    fs::create_dir(&squat).expect("a folder");
+    let _gone = Gone(squat.clone());
+    fs::set_permissions(&squat, fs::Permissions::from_mode(0o777)).expect("set");
+    chown(&squat, Some(STRANGER), Some(STRANGER)).expect("given");
+
+    let as_victim = |name: &str| {
+        let mut command = Command::new(bin.join(name));
+        command.uid(VICTIM).gid(VICTIM).env_clear().current_dir("/");
+        command.env("HOME", &home).env("USER", &user);
+        command
+    };
+    let mut command = as_victim("fyteclubd");
+    command.args(["run", "--listen", "127.0.0.1:0"]);
+    let mut daemon = Process::spawn("a daemon", command, town.path().join("stderr"));
+    daemon.says("ready").await;
+    assert_eq!(fs::read_dir(&squat).expect("readable").count(), 0, "nothing lies in the stranger's folder");
+    let own = home.join(".local/share/fyteclub/fyteclubd.sock");
+    eventually("it says where it listens", async || {
+        let log = daemon.log();
+        (log.contains("belongs to") && log.contains(own.to_str().expect("text"))).then_some(())
+    })
+    .await;
+    let ctl = as_victim("fyteclubctl").arg("status").env("FYTECLUB_IPC", &own).output().expect("runs");
+    assert!(ctl.status.success(), "{}", String::from_utf8_lossy(&ctl.stderr));
+
+    // The stranger's socket, where the client looks when nobody told it otherwise.
+    let socket = squat.join("fyteclubd.sock");
+    let listener = UnixListener::bind(&socket).expect("bound");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("set");
+    let ctl =
+        as_victim("fyteclubctl").args(["contacts", "join", "fyteclub://join/secret"]).output().expect("runs");
+    let said = String::from_utf8_lossy(&ctl.stderr).into_owned();
+    assert_eq!(ctl.status.code(), Some(3), "{said}");
+    assert!(said.contains("belongs to another user"), "{said}");
+    listener.set_nonblocking(true).expect("set");
+    let (mut stream, _) = listener.accept().expect("it connected");
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).expect("closed");
+    assert!(heard.is_empty(), "the stranger heard {heard:?}");
+}
+
+/// A folder that is removed when the story ends.
+struct Gone(std::path::PathBuf);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_of_nobody_is_told_once() {
+    let town = Town::new().await;
+    let long = town.path(&"x".repeat(120));
+    let mut command = Command::new(program("fyteclubd"));
+    command.arg("run").arg("--data-dir").arg(town.path("data")).arg("--ipc").arg(&long);
+    let mut daemon = Process::spawn("a daemon", command, town.path("stderr"));
+    assert_eq!(daemon.ended().await.0.code(), Some(1));
+    let said = daemon.log();
+    assert_eq!(said.matches("a socket's path has at most").count(), 1, "{said}");
+    assert!(said.contains("--ipc") && !said.contains("sun_path"), "{said}");
+    let error = Client::connect(long.to_str().expect("text")).await.err().expect("no client");
+    assert!(matches!(error, Error::Endpoint { .. }), "{error:?}");
+}
