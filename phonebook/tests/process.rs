@@ -17,7 +17,9 @@ use std::{
 use tokio_tungstenite::tungstenite::Message;
 
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fyteclub-phonebook"));
+    // Whatever signals the launcher of the tests ignores: the phone book would go on ignoring them.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_fyteclub-phonebook")]);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FYTECLUB_")) {
         command.env_remove(name);
     }

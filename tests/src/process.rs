@@ -20,6 +20,26 @@ pub struct Process {
     log: PathBuf,
 }
 
+/// The same, whatever signals the launcher of the tests ignores: a shell ignores SIGINT for what it starts in the
+/// background, and a daemon goes on ignoring what it was started so with.
+fn with_default_signals(command: Command) -> Command {
+    if cfg!(windows) {
+        return command;
+    }
+    let mut through = Command::new("env");
+    through.arg("--default-signal=HUP,INT,TERM").arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => through.env(key, value),
+            None => through.env_remove(key),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        through.current_dir(folder);
+    }
+    through
+}
+
 impl Process {
     /// Starts it. What it says on standard error goes to the end of `log`, which is shown when the story ends badly.
     ///
@@ -33,6 +53,7 @@ impl Process {
                 command.env_remove(key);
             }
         }
+        let mut command = with_default_signals(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
