@@ -46,7 +46,7 @@ impl Default for Caps {
             pairs: 2 * limit::GAME_PATHS_MAX,
             manipulations: 65_536,
             manipulation_bytes: 16 << 10,
-            text: 12 << 20,
+            text: 10 << 20,
             conditions: 32_768,
             names: 131_072,
             directory: 16 << 20,
