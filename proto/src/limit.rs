@@ -150,12 +150,14 @@ pub const LOCAL_UNREAD_MAX: usize = 1024 * 1024;
 
 /// What one counterpart may cost a daemon. Rows are added where something new is charged, and nowhere else.
 pub const DAEMON_LEDGER: &[Row] = &[
-    // Addresses that letters or a phone book name: two lists of eight in a minute, and no scan of a network.
+    // Addresses that a contact's letters name: two lists of eight in a minute, and no scan of a network.
     Row {
         item: Item::Dials,
         each: Allowance::Rate { burst: 16, amount: 8, period: Duration::from_secs(30) },
-        all: Some(Allowance::each_second(16, 256)),
+        all: Some(Allowance::each_second(64, 1024)),
     },
+    // A phone book names one address for each player who is looked for: a zone full of friends at once.
+    Row { item: Item::Lookups, each: Allowance::each_second(16, 256), all: None },
     // Their datagrams, as many as there are when nobody answers.
     Row {
         item: Item::Probes,
@@ -164,7 +166,7 @@ pub const DAEMON_LEDGER: &[Row] = &[
             amount: 8 * DIAL_DATAGRAMS,
             period: Duration::from_secs(30),
         },
-        all: Some(Allowance::each_second(64, 1024)),
+        all: Some(Allowance::each_second(512, 8192)),
     },
     // Links of one contact that have not greeted: it dials again before its last try is over, and no oftener.
     Row { item: Item::Greetings, each: Allowance::Held(4), all: None },

@@ -29,6 +29,8 @@ pub enum Item {
     Probes,
     /// Attempts to connect.
     Dials,
+    /// Attempts to connect to the one address that a phone book has of a player.
+    Lookups,
     /// Signed looks that are fetched unasked.
     Documents,
     /// Open connections.
@@ -55,10 +57,11 @@ pub enum Item {
 }
 
 impl Item {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
+        Self::Lookups,
         Self::Documents,
         Self::Connections,
         Self::Handshakes,
@@ -79,6 +82,7 @@ impl Item {
             Self::Bytes => "bytes",
             Self::Probes => "probes",
             Self::Dials => "dials",
+            Self::Lookups => "lookups",
             Self::Documents => "documents",
             Self::Connections => "connections",
             Self::Handshakes => "handshakes",

@@ -1,9 +1,6 @@
 //! Where is a peer? Asks for an introduction, and the lists of those who are listed, at the same time.
 
-use super::{
-    PhoneBook,
-    answer::{Introduction, affords},
-};
+use super::{PhoneBook, answer::Introduction};
 use crate::{
     actors::random,
     io::{
@@ -20,7 +17,7 @@ use fyteclub_proto::{
     id::{PeerId, PlayerName},
     introduction::{self, Failure, HEDGE, Input, Output, Patience},
     knock::Callee,
-    ledger::Counterpart,
+    ledger::{Counterpart, Item},
     letter::{Letter, Topic},
     limit::CANDIDATES_MAX,
     phonebook::live::Say,
@@ -232,7 +229,8 @@ impl Handler<Reach> for PhoneBook {
                         // Where it answers, its first answer has shown.
                         let vantage = Vantage { book: book.http.remote().or(vantage.book), ..vantage };
                         let who = Counterpart::PhoneBook(book.http.url().to_owned());
-                        match may_be_dialled(addr, Teller::PhoneBook, &vantage) && affords(&accounts, &who) {
+                        let affords = || accounts.charge(&who, Item::Lookups, 1).is_ok();
+                        match may_be_dialled(addr, Teller::PhoneBook, &vantage) && affords() {
                             true => Ok(vec![addr]),
                             false => Err(LookupError::NotFound),
                         }

@@ -174,7 +174,7 @@ impl Partial {
     /// As [`Partial::write`].
     pub fn write_from(&self, owner: &PeerId, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
         let index = chunk.index();
-        let progress = self.write(chunk)?;
+        let progress = self.write_as(Some(owner), chunk)?;
         // Before it is looked whether the blob is in the store: whoever puts it there looks the other way round.
         let whole = lock(&self.arrived).givers.gave(*owner, &self.content, index);
         if whole {
@@ -189,6 +189,10 @@ impl Partial {
     /// # Errors
     /// A full disk: what was written stays, and the chunk can be written again. A chunk of another blob.
     pub fn write(&self, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
+        self.write_as(None, chunk)
+    }
+
+    fn write_as(&self, owner: Option<&PeerId>, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
         let Content { hash, size } = self.content;
         let right = chunk.hash() == hash && chunk_len(size, chunk.index()) == Some(chunk.bytes().len());
         if !right {
@@ -218,7 +222,13 @@ impl Partial {
         drop(file);
         let mut arrived = lock(&self.arrived);
         match written {
-            Ok(()) => arrived.set(chunk.index()),
+            Ok(()) => {
+                arrived.set(chunk.index());
+                // Before it is saved who brought all that is there.
+                if let Some(owner) = owner {
+                    arrived.givers.gave(*owner, &self.content, chunk.index());
+                }
+            }
             Err(error) => {
                 arrived.writers -= 1;
                 return Err(StoreError::at(&self.part_path(), error));
