@@ -279,8 +279,15 @@ impl Contacts {
             |change: &KeyChange| self.by_key(&change.from).filter(|at| self.book.contacts[*at].is_held());
         let known = changes.iter().rev().take(KEY_CHANGES_MAX).find_map(held);
         if let Some(at) = known.filter(|_| KeyChange::lead(changes, &from)) {
+            let old = self.book.contacts[at].peer_id;
             // Where the new key is blocked or another contact, nothing moves.
-            self.take_key(at, from, now).ok();
+            if self.take_key(at, from, now).is_ok()
+                && let Some(old) = old
+            {
+                let leaves = |output: &Output| *output == Output::Disconnect(old);
+                let at = self.outputs.iter().rposition(leaves).unwrap_or(self.outputs.len());
+                self.outputs.insert(at, Output::Followed { from: old, to: from });
+            }
         }
     }
 

@@ -125,6 +125,9 @@ pub enum Output {
     Asks { contact: Contact, known: Option<PeerId> },
     /// As it is now, or as it was where it is gone.
     Changed { contact: Contact, gone: bool },
+    /// A contact's new key is vouched for by its old one: what came from the one came from the other. Before the old one's
+    /// [`Output::Disconnect`].
+    Followed { from: PeerId, to: PeerId },
     /// Ask every phone book whom it knows by this name, and say it as [`Input::Listed`].
     Look { player: PlayerName },
     /// Several keys answer to a name that was asked for, or are known by it.

@@ -393,6 +393,13 @@ impl Coordinator {
                 }
                 self.bus.publish(Event::ContactChanged { contact, removed: gone });
             }
+            Output::Followed { from, to } => {
+                if self.store().follow_owner(&from, &to) {
+                    let store = self.store().clone();
+                    // A record that a crash loses has the owner's small files sent again.
+                    tokio::task::spawn_blocking(move || store.save_origins());
+                }
+            }
             Output::Disconnect(key) => self.disconnect(key),
             Output::Look { player } => {
                 if let Some(phone_book) = &self.phone_book {

@@ -48,6 +48,19 @@ impl Numbers {
         Some(number)
     }
 
+    /// What is known of one key is known of the other from now on, unless that is known by itself.
+    pub(super) fn rename(&mut self, from: &PeerId, to: &PeerId) -> bool {
+        if self.of.contains_key(to) {
+            return false;
+        }
+        let Some(number) = self.of.remove(from) else { return false };
+        self.of.insert(*to, number);
+        if let Some(peer) = self.peers.get_mut(usize::from(number.get()) - 1) {
+            *peer = *to;
+        }
+        true
+    }
+
     pub(super) fn peer(&self, number: Number) -> Option<PeerId> {
         self.peers.get(usize::from(number.get()) - 1).copied()
     }
@@ -176,6 +189,18 @@ impl Store {
         if let Some(all) = all {
             self.0.origins.rewrite(&all);
         }
+    }
+
+    /// What came from an owner's old key counts as come from the new one. In memory only: [`Store::save_origins`] keeps it.
+    /// Whether anything changed.
+    pub fn follow_owner(&self, from: &PeerId, to: &PeerId) -> bool {
+        self.0.state().follow_owner(from, to)
+    }
+
+    /// Writes the file anew and syncs it: for a thread that may wait.
+    pub fn save_origins(&self) {
+        let all = self.0.state().origins();
+        self.0.origins.rewrite(&all);
     }
 
     /// Whether a blob of this size is here whole and came from there. Looks at files as [`Store::contains`] does.

@@ -221,6 +221,10 @@ impl State {
     }
 
     /// Forgets that anything came from this owner; whether anything had.
+    pub(super) fn follow_owner(&mut self, from: &PeerId, to: &PeerId) -> bool {
+        self.numbers.rename(from, to)
+    }
+
     pub(super) fn forget_owner(&mut self, owner: &PeerId) -> bool {
         let Some(number) = self.numbers.of(owner) else { return false };
         self.blobs.values_mut().map(|blob| blob.owners.remove(number)).fold(false, |any, was| any | was)
