@@ -18,7 +18,7 @@ pub struct Families {
 }
 
 impl Families {
-    /// Of a socket that is bound to `local`. One that is bound to `[::]` has both, because [`open`] makes it so.
+    /// Of a socket that is bound to `local`. One that is bound to `[::]` has both, because `open` makes it so.
     pub fn of(local: SocketAddr) -> Self {
         match local.ip() {
             IpAddr::V6(ip) if ip.is_unspecified() => Self { v4: true, v6: true },
