@@ -85,14 +85,15 @@ pub(super) fn folder_id(path: &Path) -> io::Result<FolderId> {
     Ok(FolderId { disk: found.dev(), folder: found.ino() })
 }
 
-/// A disk that is away takes its letter along, so its number is not asked for.
+/// A disk that is away takes its letter along, so any folder that is there is the one: no number of it can be asked for
+/// here, and Wine has the time of its making move with every file.
 #[cfg(not(unix))]
 pub(super) fn folder_id(path: &Path) -> io::Result<FolderId> {
     let found = std::fs::metadata(path)?;
     if !found.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    Ok(FolderId { disk: 0, folder: change_time_and_id(&found).1 })
+    Ok(FolderId { disk: 0, folder: 0 })
 }
 
 /// Which file this is, and how long: names come and go. `None` where nobody says.

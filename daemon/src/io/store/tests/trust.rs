@@ -181,6 +181,7 @@ impl Town {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "a disk that is away takes its letter along")]
 fn a_disk_that_is_away_costs_nothing() {
     let away = |error: StoreError| assert!(matches!(error, StoreError::Away { .. }), "{error}");
     let town = Town::new(0);
@@ -216,6 +217,7 @@ fn a_disk_that_is_away_costs_nothing() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "a disk that is away takes its letter along")]
 fn another_disk_is_not_the_caches() {
     let (town, other) = (Town::new(0), Town::new(20));
     town.pull();
@@ -245,17 +247,4 @@ fn a_cache_that_is_emptied_by_hand_stays_where_it_is() {
     assert!(!town.store.contains(&town.hashes()[0]));
     assert_receives(&town.store, 5);
     assert!(!town.store.stats().away);
-}
-
-#[test]
-fn looking_at_2000_files_is_cheap() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let hashes: Vec<_> = (0..2_000).map(|seed| receive(&store, &bytes(seed, 64)).unwrap()).collect();
-    let start = std::time::Instant::now();
-    assert!(hashes.iter().all(|hash| store.contains(hash)));
-    // A slow machine with other tests on it, and unoptimised code; a hash of each would be as far above it.
-    let took = start.elapsed();
-    println!("looked at 2,000 files in {took:?}");
-    assert!(took < std::time::Duration::from_millis(500), "{took:?}");
 }
