@@ -130,6 +130,10 @@ impl Coordinator {
             for (peer, bytes) in running.transfer.brought() {
                 *fetch.brought.entry(peer).or_default() += bytes;
             }
+            // What it did not bring does not come: others wait for a look that grows.
+            if let Some(owner) = fetch.peer {
+                self.around.lending.settle(&owner, &running.plan.appearance);
+            }
         }
         fetch.changes += 1;
         if fetch.changes > CHANGES_MAX {
