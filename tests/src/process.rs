@@ -41,7 +41,8 @@ fn with_default_signals(command: Command) -> Command {
 }
 
 impl Process {
-    /// Starts it. What it says on standard error goes to the end of `log`, which is shown when the story ends badly.
+    /// Starts it, with the arguments, environment and folder of `command`; another user or an emptied environment is not
+    /// carried over (the standard library tells neither): `setpriv` and `env` do that. What it says on standard error goes to the end of `log`, which is shown when the story ends badly.
     ///
     /// # Panics
     /// When it cannot be started.

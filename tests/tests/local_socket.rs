@@ -16,7 +16,6 @@ use std::{
     os::unix::{
         fs::{PermissionsExt, chown},
         net::{UnixListener, UnixStream},
-        process::CommandExt,
     },
     path::Path,
     process::Command,
@@ -153,9 +152,10 @@ async fn a_strangers_folder_is_refused_and_their_socket_not_spoken_to() {
     chown(&squat, Some(STRANGER), Some(STRANGER)).expect("given");
 
     let as_victim = |name: &str| {
-        let mut command = Command::new(bin.join(name));
-        command.uid(VICTIM).gid(VICTIM).env_clear().current_dir("/");
-        command.env("HOME", &home).env("USER", &user);
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={VICTIM}"), format!("--regid={VICTIM}"), "--clear-groups".into()]);
+        command.args(["env", "-u", "XDG_RUNTIME_DIR", "-u", "XDG_DATA_HOME", "-u", "XDG_CONFIG_HOME"]);
+        command.arg(bin.join(name)).current_dir("/").env("HOME", &home).env("USER", &user);
         command
     };
     let mut command = as_victim("fyteclubd");
