@@ -10,16 +10,34 @@ import sys
 from pathlib import Path
 
 # Who of ours each crate may import. proto imports none, and everything may import proto except fyteclubctl, which
-# proves that the SDK suffices. The daemon takes the phone book's lib and the SDK only for `demo`.
+# proves that the SDK suffices. The daemon takes the SDK only for `pipe`.
 FLOORS = {
     "fyteclub-proto": set(),
     "fyteclub-logging": {"fyteclub-proto"},
     "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-logging"},
     "fyteclub-client": {"fyteclub-proto"},
     "fyteclubctl": {"fyteclub-client"},
-    "fyteclub-daemon": {"fyteclub-proto", "fyteclub-logging", "fyteclub-phonebook", "fyteclub-client"},
+    "fyteclub-files": set(),
+    "fyteclub-store": {"fyteclub-proto", "fyteclub-files"},
+    "fyteclub-penumbra": {"fyteclub-proto", "fyteclub-files", "fyteclub-store"},
+    "fyteclub-daemon": {
+        "fyteclub-proto",
+        "fyteclub-logging",
+        "fyteclub-client",
+        "fyteclub-files",
+        "fyteclub-store",
+        "fyteclub-penumbra",
+    },
+    "fyteclub-demo": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon"},
     "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook"},
-    "fyteclub-tests": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon", "fyteclubctl"},
+    "fyteclub-tests": {
+        "fyteclub-proto",
+        "fyteclub-phonebook",
+        "fyteclub-client",
+        "fyteclub-daemon",
+        "fyteclub-penumbra",
+        "fyteclubctl",
+    },
 }
 
 # Time, randomness, files and sockets are arguments of proto's machines.
@@ -34,7 +52,9 @@ PROTO_NEVER = {
 }
 
 # Where one system may be told from another.
-OS_ROOMS = re.compile(r"(^|/)(io|service|pipe)/|/config/paths\.rs$|/pipe\.rs$")
+OS_ROOMS = re.compile(
+    r"(^|/)(io|service|pipe)/|/config/paths\.rs$|/pipe\.rs$|^daemon/files/src/|^daemon/store/src/os\.rs$"
+)
 OS = re.compile(r"\bcfg!?\s*\(.*\b(windows|unix|target_os|target_family)\b|\bcfg_attr\s*\(.*\b(windows|unix|target_os)\b")
 
 # An actor's thread is the network's: a disk that is slow must not hold it up. Files are io's, on threads that may wait;

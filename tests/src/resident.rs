@@ -117,7 +117,7 @@ impl Resident {
         command.args(self.phonebooks.iter().flat_map(|url| ["--phonebook", url]));
         command.args(self.listen.iter().flat_map(|addr| ["--listen", addr]));
         command.args(["--ipc", &self.ipc]);
-        command.args(["--log", "info,fyteclub_daemon=debug"]);
+        command.args(["--log", "info,fyteclub_daemon=debug,fyteclub_store=debug"]);
         command
     }
 
