@@ -10,20 +10,21 @@ import sys
 from pathlib import Path
 
 # Who of ours each crate may import. proto imports none, and everything may import proto except fyteclubctl, which
-# proves that the SDK suffices. The daemon takes the SDK only for `pipe`.
+# proves that the SDK suffices.
 FLOORS = {
     "fyteclub-proto": set(),
     "fyteclub-logging": {"fyteclub-proto"},
     "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-logging"},
-    "fyteclub-client": {"fyteclub-proto"},
-    "fyteclubctl": {"fyteclub-client"},
     "fyteclub-files": set(),
+    "fyteclub-pipe": {"fyteclub-proto", "fyteclub-files"},
+    "fyteclub-client": {"fyteclub-proto", "fyteclub-pipe"},
+    "fyteclubctl": {"fyteclub-client"},
     "fyteclub-store": {"fyteclub-proto", "fyteclub-files"},
     "fyteclub-penumbra": {"fyteclub-proto", "fyteclub-files", "fyteclub-store"},
     "fyteclub-daemon": {
         "fyteclub-proto",
         "fyteclub-logging",
-        "fyteclub-client",
+        "fyteclub-pipe",
         "fyteclub-files",
         "fyteclub-store",
         "fyteclub-penumbra",

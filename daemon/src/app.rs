@@ -16,7 +16,7 @@ use crate::{
         contacts::ContactsFile,
         host_address,
         identity::Identity,
-        ipc::{IpcError, LocalListener, Place},
+        ipc::{self, IpcError, LocalListener},
         keeper::Keeper,
         limits::LimitsFile,
         phonebook_http::PhonebookHttp,
@@ -35,7 +35,7 @@ use crate::{
 };
 use actix::{Actor, Addr};
 use anyhow::Context;
-use fyteclub_client::pipe;
+use fyteclub_pipe::Endpoint;
 use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
@@ -282,15 +282,15 @@ fn say_buffers(endpoint: &QuicEndpoint) {
 
 /// The socket that was asked for; else the default one, or where another daemon has that, one in the data folder.
 async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
-    if let Some(endpoint) = &config.ipc {
-        return Ok(LocalListener::bind(endpoint, Place::Chosen).await?);
+    if let Some(place) = &config.ipc {
+        return Ok(LocalListener::bind(&Endpoint::at(place)).await?);
     }
-    let default = match LocalListener::bind(&pipe::default_endpoint(), Place::Default).await {
+    let default = match LocalListener::bind(&Endpoint::usual()).await {
         Ok(listener) => return Ok(listener),
         Err(error) => error,
     };
     let fallback = paths::fallback_endpoint(&config.data_dir);
-    let listener = match LocalListener::bind(&fallback, Place::Chosen).await {
+    let listener = match LocalListener::bind(&Endpoint::at(&fallback)).await {
         Ok(listener) => listener,
         // What is wrong with the usual place is what a person can mend.
         Err(error) => return Err(default).with_context(|| error.to_string()),
@@ -345,11 +345,15 @@ async fn take_clients(
             }
         };
         match accepted {
-            Ok((reader, writer)) => {
+            Ok(stream) => {
+                let (reader, writer) = ipc::halves(stream);
                 let (coordinator, bus) = (coordinator.clone(), bus.clone());
                 let Some(id) = ids.next() else { return };
                 let entry = clients.arrive(id);
                 IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, entry).start();
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                tracing::warn!("a client was refused: {error}")
             }
             Err(error) => {
                 // Out of handles, most likely: others will be given back.

@@ -46,6 +46,7 @@ mod problem;
 mod records;
 mod routes;
 mod server;
+#[cfg_attr(not(feature = "redis"), path = "shared/absent.rs")]
 mod shared;
 mod start;
 mod sweep;

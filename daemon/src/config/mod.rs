@@ -247,7 +247,7 @@ pub struct Config {
     /// Who finds this player in a phone book.
     pub listing: Listing,
     pub contact_requests: Policy,
-    /// In the words of `tracing_subscriber::EnvFilter`.
+    /// In the words of `tracing_subscriber::filter::Targets`: `info`, or `warn,fyteclub_daemon=debug`.
     pub log: String,
     pub log_format: LogFormat,
     pub tuning: Tuning,
@@ -394,8 +394,8 @@ impl Config {
                 return Err(wrong("contact_requests", other, "it must be ask or nobody".into()));
             }
         };
-        let log = raw.log.unwrap_or_else(|| "info".into());
-        if let Err(error) = log.parse::<tracing_subscriber::EnvFilter>() {
+        let log = raw.log.filter(|log| !log.is_empty()).unwrap_or_else(|| "info".into());
+        if let Err(error) = log.parse::<tracing_subscriber::filter::Targets>() {
             return Err(wrong("log", &log, format!("it must be a level or a filter: {error}")));
         }
         let log_format = match raw.log_format.as_deref() {

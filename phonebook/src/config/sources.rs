@@ -378,6 +378,7 @@ mod tests {
         assert_eq!(config, expected);
     }
 
+    #[cfg(feature = "redis")]
     #[test]
     fn a_redis_is_set_with_its_secret_and_never_shown() {
         let set = "redis = 'redis://:hunter2@127.0.0.1:7'\nredis_secret = '0123456789abcdef'";

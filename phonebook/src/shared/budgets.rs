@@ -2,34 +2,18 @@
 //! Redis nothing; and when Redis is gone, its own are what counts.
 
 use super::{
-    Shared, names,
-    names::{REPLAYABLE, Unwritten},
-    wire::{Args, Away, CHARGE, SEQUENCE, is_full},
+    Away, Payer, Shared, Unwritten,
+    names::{self, REPLAYABLE},
+    wire::{Args, CHARGE, SEQUENCE, is_full},
 };
 use crate::{
     book::Refused,
     clock::{Moment, millis},
-    limits::{By, Class, Rate},
+    limits::{Class, Rate},
 };
 use fyteclub_proto::id::PeerId;
 use redis::{Cmd, Value};
-use std::{net::IpAddr, time::Duration};
-
-/// Whose budget is charged.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Payer<'a> {
-    Address(IpAddr),
-    Key(&'a PeerId),
-}
-
-impl Payer<'_> {
-    pub(crate) fn by(self) -> By {
-        match self {
-            Self::Address(_) => By::Address,
-            Self::Key(_) => By::Key,
-        }
-    }
-}
+use std::time::Duration;
 
 impl Shared {
     /// How long is missing. Nothing is when Redis is gone.

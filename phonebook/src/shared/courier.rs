@@ -3,57 +3,21 @@
 //! What waits is asked together: one round trip for all questions, one for all dispatches that follow. When Redis is
 //! gone, what is said here is charged by the own budgets alone, and what would leave the house is dropped.
 
-use super::{Payer, Shared, budgets, presence::Seat, wire::Away};
+use super::{Away, Errand, Payer, Shared, budgets, presence::Seat};
 use crate::{
     desk::Desk,
     limits::Class,
     problem::Problem,
-    switchboard::{ClientId, Input, Pending},
+    switchboard::{ClientId, Input},
 };
-use fyteclub_proto::{
-    id::PeerId,
-    letter::Attempt,
-    phonebook::{
-        between::{Dispatch, Parcel},
-        live::Say,
-    },
-};
+use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Pipeline, Value};
-use std::{
-    net::IpAddr,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 /// Errands of one round trip.
 const AT_ONCE: usize = 128;
 /// Clients that are remembered to have greeted while Redis was gone. Others win or lose by chance.
 const LATE_MAX: usize = 1 << 17;
-
-#[derive(Debug)]
-pub(crate) enum Errand {
-    /// A key has greeted here.
-    Arrived {
-        key: PeerId,
-        client: ClientId,
-    },
-    /// Costs budgets, and is said when they were charged.
-    Say {
-        client: ClientId,
-        key: PeerId,
-        address: IpAddr,
-        attempt: Option<Attempt>,
-        say: Box<Say>,
-    },
-    Resolve {
-        name: String,
-        pending: Pending,
-    },
-    /// For a key that is not connected here.
-    Deliver {
-        to: PeerId,
-        parcel: Parcel,
-    },
-}
 
 /// Runs until dropped.
 pub(super) async fn carry(desk: Arc<Desk>, shared: Arc<Shared>) {

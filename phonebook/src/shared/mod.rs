@@ -2,13 +2,15 @@
 //!
 //! | room | what lives there |
 //! |---|---|
+//! | `surface` | what the rest of the phone book names of all this |
 //! | `wire` | the connection, its deadline and its circuit |
 //! | `tags`, `record`, `scripts/` | how things are called, how they lie there, what Redis does at once |
 //! | `names`, `budgets`, `census` | the book's rules, the limits', how many there are |
 //! | `presence`, `courier` | which phone book a key is connected to; what goes there, in order |
 //! | `tend` | connecting again, renewing, reading the own inbox |
 //!
-//! Without `redis` none of this runs. With it, a phone book whose Redis is gone refuses what it cannot know and goes on
+//! Without `redis` in the configuration none of this runs; without the feature `redis` it is not built, and `absent` stands
+//! in its place. With it, a phone book whose Redis is gone refuses what it cannot know and goes on
 //! with what it can: its own clients, and introductions between them.
 
 mod budgets;
@@ -18,23 +20,20 @@ mod names;
 mod place;
 mod presence;
 mod record;
+mod surface;
 mod tags;
 mod tend;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub(crate) use budgets::Payer;
-pub(crate) use courier::Errand;
-pub(crate) use names::Unwritten;
 pub use place::{NotAPlace, Place};
+pub(crate) use surface::{Away, Counters, Errand, Payer, Unwritten};
 pub(crate) use tend::tend;
-pub use wire::Away;
 
 use crate::{book::Terms, limits::Rates, switchboard::ClientId};
 use census::Census;
 use fyteclub_proto::{id::PeerId, ledger::Count};
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use std::{
     collections::HashMap,
     io,
@@ -49,18 +48,6 @@ use wire::Wire;
 
 /// Errands that may wait for Redis. One more is not done: its sender is answered as if nobody had heard.
 const ERRANDS: usize = 8192;
-
-/// What the operator sees of it. Clones count together.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counters {
-    /// 1 while Redis answers.
-    pub(crate) up: Gauge,
-    /// Messages for clients of other phone books.
-    pub(crate) sent: Counter,
-    pub(crate) received: Counter,
-    /// Messages that went nowhere: Redis gone, an inbox full, not understood.
-    pub(crate) dropped: Counter,
-}
 
 /// One phone book's end of what all of one name share. Used by all workers.
 #[derive(Debug)]

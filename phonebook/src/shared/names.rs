@@ -1,10 +1,10 @@
 //! Names on Redis: the book's rules, in scripts that Redis runs one after the other. `book` is what they are held against.
 
 use super::{
-    Shared,
+    Away, Shared, Unwritten,
     record::{self, Record},
     tags,
-    wire::{Args, Away, HOLD, HOLD_ON, REGISTER, UNREGISTER, is_full},
+    wire::{Args, HOLD, HOLD_ON, REGISTER, UNREGISTER, is_full},
 };
 use crate::{
     book::{Claim, Contact, Found, Key, Refused, Terms},
@@ -16,15 +16,6 @@ use std::{sync::PoisonError, time::Duration};
 
 /// As `Book::is_remembered`: nothing that was signed can be repeated after that.
 pub(super) const REPLAYABLE: Duration = PROOF_TIME_WINDOW.saturating_mul(2);
-
-/// Why a write did not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unwritten {
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error(transparent)]
-    Away(#[from] Away),
-}
 
 impl Shared {
     /// As [`crate::book::Book::register`], for a signed registration.

@@ -5,9 +5,9 @@
 //! the client, which is as good as no entry. So it has to be renewed rarely, and never to be taken back.
 
 use super::{
-    Shared,
+    Away, Shared,
     tags::plain,
-    wire::{Args, Away, PUSH, RENEW},
+    wire::{Args, PUSH, RENEW},
 };
 use crate::{clock::millis, switchboard::ClientId};
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};

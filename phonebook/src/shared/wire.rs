@@ -1,7 +1,7 @@
 //! The connection to Redis: one, shared by all workers, with a deadline for every question and a circuit that opens
 //! at the first failure, so that nobody waits for a Redis that is gone.
 
-use super::tags::plain;
+use super::{Away, tags::plain};
 use crate::clock::Moment;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ToRedisArgs, Value, aio::MultiplexedConnection};
 use std::{
@@ -20,11 +20,6 @@ pub(super) const DEADLINE: Duration = Duration::from_millis(500);
 const INBOX_WAIT: Duration = Duration::from_secs(1);
 /// Entries of an inbox that are read at once.
 const INBOX_BATCH: usize = 64;
-
-/// Redis does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the phone book cannot reach its records now; try again in some seconds")]
-pub struct Away;
 
 /// A script by the hash under which Redis keeps it.
 pub(super) struct Script {
