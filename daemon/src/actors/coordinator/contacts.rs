@@ -1,7 +1,7 @@
 //! Contacts at work: runs their machine, signs and posts what it says, tells the bus, keeps the file, and ends the links
 //! of who is none any more. The rules are [`fyteclub_proto::contact`]'s.
 
-use super::{Coordinator, requests::internal};
+use super::{Coordinator, verbs::internal};
 use crate::{
     actors::{
         peer,

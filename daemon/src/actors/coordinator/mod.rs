@@ -1,6 +1,6 @@
 //! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
 //!
-//! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
+//! What local clients ask arrives here ([`verbs`]); facts of peers, listener and phone books rise to here. A fetch is
 //! a row of stages in `fetch`; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
 //! together in `report`.
 
@@ -12,10 +12,10 @@ pub mod nearby;
 mod order;
 mod publish;
 mod report;
-pub mod requests;
 mod shown;
 mod speed;
 pub mod transfers;
+pub mod verbs;
 
 use super::{
     listener::Accepted,

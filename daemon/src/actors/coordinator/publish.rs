@@ -3,7 +3,7 @@
 use super::{
     Coordinator,
     contacts::Later,
-    requests::{bad_path, internal},
+    verbs::{bad_path, internal},
 };
 use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
