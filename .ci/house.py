@@ -142,6 +142,17 @@ def actors_touch_no_files():
                 yield f"{path}:{number} touches a file on the network's thread: that is for io/, on a thread that may wait"
 
 
+def one_file_asks_for_remote_addresses():
+    """What quinn says of the other end is an address to send to. What it leads to is place.rs's to say."""
+    home = Path("daemon/src/io/quic/place.rs")
+    for path in sorted(Path("daemon/src").rglob("*.rs")):
+        if path == home:
+            continue
+        for number, line in code_of(path):
+            if re.search(r"\bremote_address\b", line):
+                yield f"{path}:{number} asks quinn for a remote address: use Link::place() or {home}"
+
+
 def files_are_rooms():
     for path in [*sources("src"), *sources("tests"), *sorted(Path("tests").rglob("*.rs"))]:
         count = len(path.read_text(encoding="utf-8").splitlines())
@@ -163,7 +174,7 @@ def named_tests_exist():
                     yield f"{page}:{number} names a test that is not there: {name}"
 
 
-RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, files_are_rooms, named_tests_exist)
+RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, one_file_asks_for_remote_addresses, files_are_rooms, named_tests_exist)
 
 
 def main():

@@ -103,7 +103,7 @@ impl Hostile {
     pub async fn try_dial(&self, addr: SocketAddr, peer: PeerId) -> Option<Line> {
         let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
         let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
-        let dialled = tokio::time::timeout(fyteclub_proto::reach::TRY_TIME, dialling).await;
+        let dialled = tokio::time::timeout(fyteclub_proto::reaching::connector::TRY_TIME, dialling).await;
         Some(self.line(dialled.ok()?.ok()?, End::Dialer))
     }
 

@@ -2,11 +2,11 @@
 
 use fyteclub_client::{Event, Standing};
 use fyteclub_proto::{
-    candidate::{Candidate, Candidates, Origin},
     codec,
     knock::Note,
     letter::Topic,
     phonebook::live::{Hear, Say},
+    reaching::candidate::{Candidate, Candidates, Origin},
 };
 use fyteclub_tests::{Phonebook, Town, Voice, eventually, hostile::Hostile, within};
 use std::{

@@ -13,13 +13,13 @@ mod tests;
 use attempts::Attempts;
 pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
-    candidate::are_together,
     id::PeerId,
     knock::{Callee, Knock},
     ledger::{Count, Item, Ledger, Network, Row},
     letter::{Attempt, Letter},
     limit::{PHONE_BOOK_LEDGER, UNREAD_COST},
     phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
+    reaching::candidate::are_together,
 };
 use queue::Queue;
 pub(crate) use sequences::{Sequences, Unsequenced};

@@ -7,21 +7,23 @@ use crate::{
     bytes::Bytes,
     contact::{self, Contacts, Here, Policy, Saved},
     id::{BlobHash, PeerId},
-    introduction::{self, Introductions},
     letter::Attempt,
-    link_choice::{self, LinkChoice},
     live::{self, Live, Lost},
     local::request::Who,
     pace::{self, Direction, Limits, Pace},
     peer::{CloseCode, Control, Greeting, Hello, HelloAck},
     phonebook::live::{Hear, Welcome},
     presence::{self, Presence},
-    reach::{self, Reach},
+    reaching::{
+        connector::{self, Connector},
+        introduction::{self, Introductions},
+        link_choice::{self, LinkChoice},
+        liveness::{self, Liveness},
+        session::{self, Session},
+    },
     seal::End,
-    session::{self, Session},
     stage::{Patience, Stage},
     transfer::{self, Holds, Transfer, Wanted},
-    vigil::{self, Vigil},
 };
 use std::{
     collections::BTreeSet,
@@ -114,43 +116,43 @@ fn session_waits_with_a_deadline() {
 }
 
 #[test]
-fn reach_waits_with_a_deadline() {
+fn connector_waits_with_a_deadline() {
     let idle = [
         "idle: nobody needs the peer, or it was given up",
-        "linked: the vigil watches the link while something is asked",
+        "linked: `Liveness` watches the link while something is asked",
     ];
     walk(
-        "reach",
+        "connector",
         &idle,
-        |_, _| Reach::default(),
-        |reach, dice, now| {
-            use reach::Input;
+        |_, _| Connector::default(),
+        |connector, dice, now| {
+            use connector::Input;
             let input = match dice.below(8) {
                 0 | 1 => Input::Want,
                 2 => Input::Opened,
                 3 => Input::Greeting,
                 4 => Input::Lost { cause: String::new(), again: dice.below(4) > 0 },
-                5 => Input::Doubt,
+                5 => Input::Suspect,
                 6 if dice.below(4) == 0 => Input::Leave,
                 _ => Input::Time,
             };
-            reach.handle(now, 0.5, input);
-            (reach.deadline().is_some(), reach.idle())
+            connector.handle(now, 0.5, input);
+            (connector.deadline().is_some(), connector.idle())
         },
     );
 }
 
 #[test]
-fn vigil_waits_with_a_deadline() {
+fn liveness_waits_with_a_deadline() {
     let idle = ["nothing is asked", "the link was given up"];
     walk(
-        "vigil",
+        "liveness",
         &idle,
-        |_, now| Vigil::new(now),
-        |vigil, dice, now| {
-            let heard = vigil::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
-            vigil.handle(now, if dice.below(9) == 0 { vigil::Input::Fresh } else { heard });
-            (vigil.deadline().is_some(), vigil.idle())
+        |_, now| Liveness::new(now),
+        |liveness, dice, now| {
+            let heard = liveness::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
+            liveness.handle(now, if dice.below(9) == 0 { liveness::Input::Fresh } else { heard });
+            (liveness.deadline().is_some(), liveness.idle())
         },
     );
 }
@@ -414,7 +416,7 @@ fn fetch_stages_have_a_time_or_another_end() {
         }
     }
     // What waits for another machine fails first, with a better reason.
-    let tries = reach::WORD_TIME * reach::TRIES + Duration::from_secs(10);
+    let tries = connector::WORD_TIME * connector::TRIES + Duration::from_secs(10);
     assert!(!Stage::AwaitLink.is_overdue(tries), "{tries:?}");
 }
 

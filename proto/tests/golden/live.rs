@@ -5,7 +5,6 @@ use crate::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
     bytes::Bytes,
-    candidate::{Candidate, Candidates, Origin},
     id::PeerId,
     knock::{Callee, Knock},
     letter::{Attempt, Letter, Topic},
@@ -13,6 +12,7 @@ use fyteclub_proto::{
         between::{Dispatch, Parcel},
         live::{Hear, Hello, POLL_TIME_MAX, Poll, Polled, Say, Welcome},
     },
+    reaching::candidate::{Candidate, Candidates, Origin},
 };
 use std::time::Duration;
 

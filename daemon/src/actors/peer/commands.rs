@@ -17,9 +17,8 @@ use fyteclub_proto::{
     local::reply::PeerStatus,
     peer::CloseCode,
     possession::{Challenge, Span},
-    reach,
+    reaching::{connector, session::Input},
     seal::End,
-    session::Input,
 };
 use quinn::Connection;
 use std::{
@@ -155,7 +154,7 @@ impl Handler<Want> for Peer {
 
     fn handle(&mut self, _: Want, ctx: &mut Self::Context) {
         self.joined |= self.is_dialling();
-        self.reach.handle(Instant::now(), random(), reach::Input::Want);
+        self.connector.handle(Instant::now(), random(), connector::Input::Want);
         self.drive(ctx);
         self.look_again();
     }
@@ -320,7 +319,7 @@ impl Handler<Leave> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
-        self.reach.handle(Instant::now(), random(), reach::Input::Leave);
+        self.connector.handle(Instant::now(), random(), connector::Input::Leave);
         self.drive(ctx);
     }
 }
@@ -335,8 +334,8 @@ impl Handler<Moved> for Peer {
         // it is as far as that link knows, and where a phone book says.
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         if self.stranded.contains(&link.id()) {
-            self.dial(vec![link.addr()], None, ctx);
-            self.reach.handle(Instant::now(), random(), reach::Input::Doubt);
+            self.dial(vec![link.place().addr()], None, ctx);
+            self.connector.handle(Instant::now(), random(), connector::Input::Suspect);
             self.drive(ctx);
         }
     }
@@ -359,7 +358,7 @@ impl Handler<Report> for Peer {
             player: live.and_then(Live::player),
             peer_id: self.id,
             state: self.state,
-            path: live.map(|live| live.link.path()),
+            path: live.map(|live| live.link.place().path()),
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },
         })

@@ -3,6 +3,7 @@
 //! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): `LinkChoice` decides which is
 //! used, and when another goes. New requests go over the link in use; those of the peer are served on all.
 
+mod cause;
 mod commands;
 mod live;
 
@@ -30,22 +31,22 @@ use crate::{
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
+use cause::{NO_ANSWER, blame, explain};
 use fyteclub_proto::{
     bytes::Bytes,
     foreign::Foreign,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     ledger::{Counterpart, Item},
-    link_choice::{self, LinkChoice},
     local::reply::{PathKind, PeerState},
-    peer::{
-        CloseCode, Greeting, HoldingReply,
-        close::{Consequence, Fault},
+    peer::{CloseCode, Greeting, HoldingReply},
+    reaching::{
+        connector::{self, Connector, TRY_TIME},
+        link_choice::{self, LinkChoice},
+        liveness::{self, Liveness},
+        session::{Input, Output},
     },
-    reach::{self, Reach, TRY_TIME},
     seal::End,
-    session::{Input, Output},
-    vigil::{self, Vigil},
 };
 use live::{Heard, Live};
 use quinn::{Connection, ConnectionError};
@@ -115,7 +116,7 @@ pub struct Peer {
     id: PeerId,
     around: Surroundings,
     facts: Recipient<PeerFact>,
-    reach: Reach,
+    connector: Connector,
     state: PeerState,
     cause: Option<String>,
     links: HashMap<usize, Live>,
@@ -124,7 +125,7 @@ pub struct Peer {
     pulls: HashMap<u64, tokio::task::AbortHandle>,
     /// Questions for an appearance or for holdings that are under way.
     asks: usize,
-    vigil: Vigil,
+    liveness: Liveness,
     /// Dialled where they were last, because no phone book knew better.
     guessing: bool,
     /// Somebody came to want the peer while it was tried for already.
@@ -153,14 +154,14 @@ impl Peer {
             id,
             around,
             facts,
-            reach: Reach::default(),
+            connector: Connector::default(),
             state: PeerState::Disconnected,
             cause: None,
             links: HashMap::new(),
             choice,
             pulls: HashMap::new(),
             asks: 0,
-            vigil: Vigil::new(Instant::now()),
+            liveness: Liveness::new(Instant::now()),
             guessing: false,
             joined: false,
             doubted: None,
@@ -224,11 +225,11 @@ impl Peer {
         while let Some(output) = self.choice.poll() {
             self.chosen(output);
         }
-        while let Some(output) = self.reach.poll() {
+        while let Some(output) = self.connector.poll() {
             match output {
-                reach::Output::Dial => self.facts.do_send(PeerFact::AddressNeeded { peer: self.id }),
-                reach::Output::State(state) => self.state = state,
-                reach::Output::GaveUp(cause) => {
+                connector::Output::Dial => self.facts.do_send(PeerFact::AddressNeeded { peer: self.id }),
+                connector::Output::State(state) => self.state = state,
+                connector::Output::GaveUp(cause) => {
                     self.cause = Some(cause.clone());
                     self.facts.do_send(PeerFact::GaveUp { peer: self.id, cause });
                 }
@@ -239,9 +240,9 @@ impl Peer {
         }
         let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
         let machines = [
-            self.reach.deadline().map(|(at, _)| at),
+            self.connector.deadline().map(|(at, _)| at),
             self.choice.deadline().map(|(at, _)| at),
-            self.vigil.deadline().map(|(at, _)| at),
+            self.liveness.deadline().map(|(at, _)| at),
         ];
         let next = sessions.chain(machines.into_iter().flatten()).min();
         self.timer = next.map(|at| {
@@ -252,7 +253,7 @@ impl Peer {
     fn alarm(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         self.links.values_mut().for_each(|live| live.session.handle(now, Input::Time));
-        self.reach.handle(now, random(), reach::Input::Time);
+        self.connector.handle(now, random(), connector::Input::Time);
         for (link, _) in self.links.iter().filter(|(_, live)| live.link.carries()) {
             self.choice.handle(now, link_choice::Input::Busy { link: *link });
         }
@@ -273,22 +274,22 @@ impl Peer {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         self.pulls.retain(|_, pull| !pull.is_finished());
         let asking = self.asks > 0 || !self.pulls.is_empty();
-        self.vigil.handle(now, vigil::Input::Heard { datagrams: link.datagrams_heard(), asking });
-        while let Some(output) = self.vigil.poll() {
+        self.liveness.handle(now, liveness::Input::Heard { datagrams: link.datagrams_heard(), asking });
+        while let Some(output) = self.liveness.poll() {
             match output {
-                vigil::Output::Probe => {
+                liveness::Output::Probe => {
                     let link = link.clone();
                     // Any datagram is the answer: what is held of nothing, nobody needs to know.
                     tokio::spawn(async move {
                         tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
                     });
                 }
-                vigil::Output::Doubt => {
+                liveness::Output::Suspect => {
                     tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
                     self.doubted = Some((link.id(), link.datagrams_heard()));
-                    self.reach.handle(now, random(), reach::Input::Doubt);
+                    self.connector.handle(now, random(), connector::Input::Suspect);
                 }
-                vigil::Output::Deaf => {
+                liveness::Output::Dead => {
                     tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
                     link.close(CloseCode::Silent);
                 }
@@ -356,9 +357,10 @@ impl Peer {
             link_choice::Output::Use { link } => {
                 let Some(live) = self.links.get(&link) else { return };
                 let Some(greeting) = live.greeting.clone() else { return };
-                let (addr, path) = (live.link.addr(), live.link.path());
+                let place = live.link.place();
+                let (addr, path) = (place.addr(), place.path());
                 self.cause = None;
-                self.vigil.handle(Instant::now(), vigil::Input::Fresh);
+                self.liveness.handle(Instant::now(), liveness::Input::Fresh);
                 // What is still silent when another is found is waited for no longer.
                 if let Some((old, heard)) = self.doubted.take()
                     && let Some(old) = self.links.get(&old).filter(|_| old != link)
@@ -366,7 +368,7 @@ impl Peer {
                 {
                     old.link.close(CloseCode::Silent);
                 }
-                self.reach.handle(Instant::now(), random(), reach::Input::Opened);
+                self.connector.handle(Instant::now(), random(), connector::Input::Opened);
                 self.facts.do_send(PeerFact::Opened { peer: self.id, addr, path, greeting });
             }
             link_choice::Output::Close { link } => {
@@ -401,7 +403,7 @@ impl Peer {
         }
         let dialled = live.link.end() == End::Dialer && live.greeting.is_none();
         if self.choice.current().is_none() && (was_current || dialled) {
-            self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
+            self.connector.handle(Instant::now(), random(), connector::Input::Lost { cause, again });
         }
         self.drive(ctx);
         if self.is_idle() {
@@ -410,7 +412,7 @@ impl Peer {
     }
 
     fn is_idle(&self) -> bool {
-        self.links.is_empty() && self.reach.is_idle()
+        self.links.is_empty() && self.connector.is_idle()
     }
 
     /// With `hopeless`, one failure is the end, and that is its cause.
@@ -421,7 +423,7 @@ impl Peer {
         ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| {
             let (cause, again) = match result {
                 Ok(Ok(connection)) => {
-                    peer.reach.handle(Instant::now(), random(), reach::Input::Greeting);
+                    peer.connector.handle(Instant::now(), random(), connector::Input::Greeting);
                     return peer.begin(connection, End::Dialer, ctx);
                 }
                 Ok(Err(DialError::Connection(error))) => explain(&error),
@@ -448,60 +450,14 @@ impl Peer {
 
     /// Whether somebody waits for a link that is not there yet.
     fn is_dialling(&self) -> bool {
-        self.choice.current().is_none() && self.reach.is_trying()
+        self.choice.current().is_none() && self.connector.is_trying()
     }
 
     fn dial_failed(&mut self, cause: String, again: bool, ctx: &mut Context<Self>) {
         if self.choice.current().is_none() {
-            self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
+            self.connector.handle(Instant::now(), random(), connector::Input::Lost { cause, again });
         }
         self.drive(ctx);
-    }
-}
-
-const NO_ANSWER: &str =
-    "nobody answers at their address: their daemon may be off, or their router lets nobody in";
-
-/// Why this end closed a link, in words for a person, and whether another try makes sense.
-fn blame(code: CloseCode) -> (String, bool) {
-    let Consequence { fault, retry, .. } = code.consequence();
-    let cause = match (fault, code) {
-        (_, CloseCode::Silent) => "their daemon takes the link and then says nothing",
-        (Fault::Theirs, CloseCode::Refused | CloseCode::NameTaken) => {
-            "they are not listened to here: they are no contact, or broke the protocol"
-        }
-        (Fault::Theirs, _) => "their daemon does not keep to the protocol; update both daemons",
-        // The two programs are too far apart, or two links were one too many: the same from both sides.
-        _ => code.explain(),
-    };
-    (cause.into(), retry)
-}
-
-/// Why a connection ended, in words for a person, and whether another try makes sense.
-fn explain(error: &ConnectionError) -> (String, bool) {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            match CloseCode::from_number(close.error_code.into_inner()) {
-                // The link that stays may not have greeted us yet: the pause before the next try is its time to.
-                Some(code @ CloseCode::Duplicate) => (code.explain().into(), true),
-                Some(code) => (code.explain().into(), code.consequence().retry),
-                None => (
-                    "the other side ended the link for a reason that this program is too old to know".into(),
-                    false,
-                ),
-            }
-        }
-        ConnectionError::TimedOut => (NO_ANSWER.into(), true),
-        ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
-            ("whoever answers at their address does not have their key".into(), false)
-        }
-        ConnectionError::Reset => ("the other side restarted".into(), true),
-        ConnectionError::LocallyClosed => ("the link was closed here".into(), true),
-        ConnectionError::VersionMismatch => (CloseCode::Version.explain().into(), false),
-        ConnectionError::ConnectionClosed(close) => {
-            (format!("the other side ended the connection: {}", Foreign::of_bytes(&close.reason)), true)
-        }
-        other => (Foreign::new(&other.to_string()).to_string(), true),
     }
 }
 

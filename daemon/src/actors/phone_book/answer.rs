@@ -10,7 +10,6 @@ use crate::{
 use actix::{Handler, Message, ResponseFuture};
 use fyteclub_proto::{
     bytes::Bytes,
-    candidate::{Candidates, Teller, Vantage, may_be_dialled},
     codec,
     id::{PeerId, PlayerName},
     knock::{Callee, Knock, Note, knock_number},
@@ -18,6 +17,7 @@ use fyteclub_proto::{
     letter::{Attempt, Letter, Topic},
     limit::{CANDIDATES_MAX, DIAL_DATAGRAMS},
     phonebook::live::{INTRODUCTION_TIME, Say},
+    reaching::candidate::{Candidates, Teller, Vantage, may_be_dialled},
 };
 use std::{
     net::{IpAddr, SocketAddr},

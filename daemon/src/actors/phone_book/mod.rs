@@ -26,12 +26,12 @@ use actix::{
 };
 use fyteclub_proto::{
     id::{PeerId, PlayerName},
-    introduction::Introductions,
     knock::{Knock, Note},
     letter::Attempt,
     local::reply::PhonebookStatus,
     phonebook::{KeyChange, Listing, Register, Unregister, Visibility},
     presence::{Input, Presence},
+    reaching::introduction::{self, Introductions},
 };
 use live::Conversation;
 use std::{
@@ -163,7 +163,7 @@ impl PhoneBook {
             self.timer = Some(ctx.run_later(wait, |book, ctx| {
                 let now = Instant::now();
                 book.presence.handle(now, random(), Input::Time);
-                book.introductions.handle(now, fyteclub_proto::introduction::Input::Time);
+                book.introductions.handle(now, introduction::Input::Time);
                 book.books.iter_mut().for_each(|book| book.conversation.time(now, random()));
                 book.drive(ctx);
             }));

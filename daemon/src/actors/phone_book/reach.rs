@@ -13,14 +13,16 @@ use actix::{Handler, Message, ResponseFuture};
 use futures::{StreamExt, future::Either, stream::FuturesUnordered};
 use fyteclub_proto::{
     bytes::Bytes,
-    candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
     id::{PeerId, PlayerName},
-    introduction::{self, Failure, HEDGE, Input, Output, Patience},
     knock::Callee,
     ledger::{Counterpart, Item},
     letter::{Letter, Topic},
     limit::CANDIDATES_MAX,
     phonebook::live::Say,
+    reaching::{
+        candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
+        introduction::{self, Failure, HEDGE, Input, Output, Patience},
+    },
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

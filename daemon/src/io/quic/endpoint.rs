@@ -4,6 +4,7 @@ use super::{
     Link, Tuning,
     bundle::Bundling,
     congestion::{INITIAL_WINDOW, Knee},
+    place::Place,
     socket::{self, Families},
     tls::{self, Certificate, TlsError},
     window::{self, Traffic},
@@ -169,7 +170,7 @@ impl QuicEndpoint {
     /// # Errors
     /// As [`quinn::Incoming::accept`].
     pub fn accept(&self, incoming: quinn::Incoming) -> Result<quinn::Connecting, quinn::ConnectionError> {
-        match incoming.remote_address().ip().to_canonical().is_loopback() {
+        match Place::calling(&incoming).is_near() {
             true => incoming.accept_with(self.loopback.1.clone()),
             false => incoming.accept(),
         }
@@ -214,7 +215,7 @@ impl QuicEndpoint {
     /// No answer within the transport's patience, or another key.
     pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Result<Connection, DialError> {
         let mut config = ClientConfig::new(Arc::new(self.certificate.client(peer)?));
-        let nearby = addr.ip().to_canonical().is_loopback();
+        let nearby = Place::at(addr).is_near();
         config.transport_config(if nearby { self.loopback.0.clone() } else { self.far.clone() });
         Ok(self.endpoint.connect_with(config, addr, tls::SERVER_NAME)?.await?)
     }
@@ -256,7 +257,7 @@ fn transport(
 mod tests {
     use super::*;
     use ed25519_dalek::SigningKey;
-    use fyteclub_proto::{limit::DIAL_DATAGRAMS, reach::TRY_TIME};
+    use fyteclub_proto::{limit::DIAL_DATAGRAMS, reaching::connector::TRY_TIME};
 
     /// The ledger charges so many for a dial; whoever is named by others gets no more.
     #[tokio::test]

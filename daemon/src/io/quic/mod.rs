@@ -5,6 +5,7 @@ mod bundle;
 pub mod congestion;
 pub mod endpoint;
 pub mod link;
+mod place;
 mod socket;
 pub mod stream;
 pub mod tls;
@@ -13,5 +14,6 @@ pub mod window;
 
 pub use endpoint::QuicEndpoint;
 pub use link::Link;
+pub use place::Place;
 pub use socket::Families;
 pub use tuning::Tuning;

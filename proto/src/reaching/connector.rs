@@ -33,7 +33,7 @@ pub enum Input {
         again: bool,
     },
     /// The open link says nothing: the peer is dialled beside it. What comes of that is [`Input::Opened`], or nothing.
-    Doubt,
+    Suspect,
     /// Nobody needs the peer any more.
     Leave,
     Time,
@@ -62,7 +62,7 @@ enum State {
 }
 
 #[derive(Debug)]
-pub struct Reach {
+pub struct Connector {
     state: State,
     /// Somebody needs the link, so losing it means dialling again.
     wanted: bool,
@@ -72,7 +72,7 @@ pub struct Reach {
     outputs: VecDeque<Output>,
 }
 
-impl Default for Reach {
+impl Default for Connector {
     fn default() -> Self {
         Self {
             state: State::Idle,
@@ -84,7 +84,7 @@ impl Default for Reach {
     }
 }
 
-impl Reach {
+impl Connector {
     /// `jitter` is in 0..1.
     pub fn handle(&mut self, now: Instant, jitter: f64, input: Input) {
         match (&self.state, input) {
@@ -108,9 +108,9 @@ impl Reach {
                 self.backoff.reset();
                 self.outputs.push_back(Output::State(PeerState::Connected));
             }
-            (State::Linked, Input::Doubt) => self.outputs.push_back(Output::Dial),
+            (State::Linked, Input::Suspect) => self.outputs.push_back(Output::Dial),
             // Without a link it is dialled anyway, or nobody needs it.
-            (_, Input::Doubt) | (State::Idle, Input::Lost { .. }) => {}
+            (_, Input::Suspect) | (State::Idle, Input::Lost { .. }) => {}
             (_, Input::Lost { cause, again }) => self.lost(now, jitter, cause, again),
             (State::AwaitNextTry { at }, Input::Time) if now >= *at => self.dial(now),
             (State::AwaitLink { since }, Input::Time) if now >= *since + WORD_TIME => {
@@ -168,7 +168,7 @@ impl Reach {
         match self.state {
             State::AwaitLink { .. } | State::AwaitNextTry { .. } => None,
             State::Idle => Some("idle: nobody needs the peer, or it was given up"),
-            State::Linked => Some("linked: the vigil watches the link while something is asked"),
+            State::Linked => Some("linked: `Liveness` watches the link while something is asked"),
         }
     }
 }
@@ -179,8 +179,8 @@ const NO_WORD: &str = "nothing came of dialling them";
 mod tests {
     use super::*;
 
-    fn outputs(reach: &mut Reach) -> Vec<Output> {
-        std::iter::from_fn(|| reach.poll()).collect()
+    fn outputs(connector: &mut Connector) -> Vec<Output> {
+        std::iter::from_fn(|| connector.poll()).collect()
     }
 
     fn lost(again: bool) -> Input {
@@ -191,53 +191,53 @@ mod tests {
     fn three_tries_and_then_a_cause() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let mut now = Instant::now();
-        let mut reach = Reach::default();
-        reach.handle(now, 0.5, Input::Want);
+        let mut connector = Connector::default();
+        connector.handle(now, 0.5, Input::Want);
         let mut dials = 0;
         loop {
-            let out = outputs(&mut reach);
+            let out = outputs(&mut connector);
             dials += out.iter().filter(|output| **output == Output::Dial).count();
             if out.contains(&Output::GaveUp("no answer".into())) {
                 break;
             }
             if out.contains(&Output::Dial) {
-                reach.handle(now, 0.5, lost(true));
+                connector.handle(now, 0.5, lost(true));
             } else {
-                now = reach.deadline().expect("the next try").0;
-                reach.handle(now, 0.5, Input::Time);
+                now = connector.deadline().expect("the next try").0;
+                connector.handle(now, 0.5, Input::Time);
             }
         }
         assert_eq!(dials, TRIES as usize);
-        assert_eq!(reach.deadline(), None);
+        assert_eq!(connector.deadline(), None);
     }
 
     #[test]
     fn try_without_a_word_counts_as_failed() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let mut now = Instant::now();
-        let mut reach = Reach::default();
-        reach.handle(now, 0.5, Input::Want);
+        let mut connector = Connector::default();
+        connector.handle(now, 0.5, Input::Want);
         // Nobody ever says what became of a try.
         let mut dials = 0;
-        while let Some((at, _)) = reach.deadline() {
-            dials += outputs(&mut reach).iter().filter(|output| **output == Output::Dial).count();
+        while let Some((at, _)) = connector.deadline() {
+            dials += outputs(&mut connector).iter().filter(|output| **output == Output::Dial).count();
             now = at;
-            reach.handle(now, 0.5, Input::Time);
+            connector.handle(now, 0.5, Input::Time);
         }
         assert_eq!(dials, TRIES as usize);
-        assert!(outputs(&mut reach).contains(&Output::GaveUp(NO_WORD.into())) && reach.is_idle());
+        assert!(outputs(&mut connector).contains(&Output::GaveUp(NO_WORD.into())) && connector.is_idle());
     }
 
     #[test]
     fn what_cannot_get_better_is_not_tried_again() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let now = Instant::now();
-        let mut reach = Reach::default();
-        reach.handle(now, 0.5, Input::Want);
-        outputs(&mut reach);
-        reach.handle(now, 0.5, lost(false));
+        let mut connector = Connector::default();
+        connector.handle(now, 0.5, Input::Want);
+        outputs(&mut connector);
+        connector.handle(now, 0.5, lost(false));
         assert_eq!(
-            outputs(&mut reach),
+            outputs(&mut connector),
             [Output::State(PeerState::Disconnected), Output::GaveUp("no answer".into())]
         );
     }
@@ -246,32 +246,32 @@ mod tests {
     fn a_silent_link_is_dialled_beside_and_stays_what_it_is() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let now = Instant::now();
-        let mut reach = Reach::default();
-        reach.handle(now, 0.5, Input::Doubt);
-        assert_eq!(outputs(&mut reach), [], "there is nothing to doubt");
-        reach.handle(now, 0.5, Input::Opened);
-        outputs(&mut reach);
-        reach.handle(now, 0.5, Input::Doubt);
-        assert_eq!(outputs(&mut reach), [Output::Dial]);
-        assert!(!reach.is_idle() && !reach.is_trying() && reach.deadline().is_none());
+        let mut connector = Connector::default();
+        connector.handle(now, 0.5, Input::Suspect);
+        assert_eq!(outputs(&mut connector), [], "there is nothing to doubt");
+        connector.handle(now, 0.5, Input::Opened);
+        outputs(&mut connector);
+        connector.handle(now, 0.5, Input::Suspect);
+        assert_eq!(outputs(&mut connector), [Output::Dial]);
+        assert!(!connector.is_idle() && !connector.is_trying() && connector.deadline().is_none());
     }
 
     #[test]
     fn a_wanted_link_comes_back_and_an_unwanted_one_does_not() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let now = Instant::now();
-        let mut reach = Reach::default();
-        reach.handle(now, 0.5, Input::Opened);
-        reach.handle(now, 0.5, lost(true));
+        let mut connector = Connector::default();
+        connector.handle(now, 0.5, Input::Opened);
+        connector.handle(now, 0.5, lost(true));
         assert_eq!(
-            outputs(&mut reach),
+            outputs(&mut connector),
             [Output::State(PeerState::Connected), Output::State(PeerState::Disconnected)]
         );
-        reach.handle(now, 0.5, Input::Want);
-        reach.handle(now, 0.5, Input::Opened);
-        outputs(&mut reach);
-        reach.handle(now, 0.5, lost(true));
-        assert_eq!(outputs(&mut reach), [Output::State(PeerState::Reconnecting)]);
-        assert!(reach.deadline().is_some());
+        connector.handle(now, 0.5, Input::Want);
+        connector.handle(now, 0.5, Input::Opened);
+        outputs(&mut connector);
+        connector.handle(now, 0.5, lost(true));
+        assert_eq!(outputs(&mut connector), [Output::State(PeerState::Reconnecting)]);
+        assert!(connector.deadline().is_some());
     }
 }

@@ -13,9 +13,9 @@ use std::{
 /// How long nothing may be heard before the question. A source under the lowest limit is silent for longer.
 pub const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// When the peer is dialled beside the link: the question has had time for several repetitions, also far away.
-pub const DOUBT_AFTER: Duration = Duration::from_millis(2500);
+pub const SUSPECT_AFTER: Duration = Duration::from_millis(2500);
 /// When the link is given up.
-pub const DEAF_AFTER: Duration = Duration::from_secs(6);
+pub const DEAD_AFTER: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
@@ -30,9 +30,9 @@ pub enum Output {
     /// Say something that is answered.
     Probe,
     /// Dial beside the link.
-    Doubt,
+    Suspect,
     /// Close it.
-    Deaf,
+    Dead,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +43,10 @@ pub enum Why {
 
 /// What is due next, and after how long a silence.
 const STEPS: [(Duration, Output); 3] =
-    [(PROBE_AFTER, Output::Probe), (DOUBT_AFTER, Output::Doubt), (DEAF_AFTER, Output::Deaf)];
+    [(PROBE_AFTER, Output::Probe), (SUSPECT_AFTER, Output::Suspect), (DEAD_AFTER, Output::Dead)];
 
 #[derive(Debug)]
-pub struct Vigil {
+pub struct Liveness {
     heard: u64,
     /// Of the last sign of life, or of the first ask after a time without any.
     since: Instant,
@@ -56,7 +56,7 @@ pub struct Vigil {
     outputs: VecDeque<Output>,
 }
 
-impl Vigil {
+impl Liveness {
     pub fn new(now: Instant) -> Self {
         Self { heard: 0, since: now, asking: false, taken: 0, outputs: VecDeque::new() }
     }
@@ -110,16 +110,16 @@ mod tests {
     fn outputs(came: &[u64], answers: bool) -> Vec<(u64, Output)> {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let start = Instant::now();
-        let (mut vigil, mut now, mut answered, mut all) = (Vigil::new(start), start, 0, Vec::new());
+        let (mut liveness, mut now, mut answered, mut all) = (Liveness::new(start), start, 0, Vec::new());
         loop {
             let ms = now.duration_since(start).as_millis() as u64;
             let datagrams = came.iter().filter(|at| **at <= ms).count() as u64 + answered;
-            vigil.handle(now, Input::Heard { datagrams, asking: true });
-            while let Some(output) = vigil.poll() {
+            liveness.handle(now, Input::Heard { datagrams, asking: true });
+            while let Some(output) = liveness.poll() {
                 answered += u64::from(answers && output == Output::Probe);
                 all.push((ms, output));
             }
-            match vigil.deadline() {
+            match liveness.deadline() {
                 Some((at, Why::Listen)) if at < start + Duration::from_secs(20) => now = at.max(now),
                 _ => return all,
             }
@@ -128,11 +128,14 @@ mod tests {
 
     #[test]
     fn who_is_gone_is_asked_then_dialled_beside_then_given_up() {
-        assert_eq!(outputs(&[], false), [(1000, Output::Probe), (2500, Output::Doubt), (6000, Output::Deaf)]);
+        assert_eq!(
+            outputs(&[], false),
+            [(1000, Output::Probe), (2500, Output::Suspect), (6000, Output::Dead)]
+        );
         let after_life = outputs(&[100, 900], false);
         assert_eq!(
             after_life.last(),
-            Some(&(7000, Output::Deaf)),
+            Some(&(7000, Output::Dead)),
             "counted from the last look at which it lived"
         );
         assert_eq!(after_life.len(), 3);
@@ -148,16 +151,16 @@ mod tests {
     fn nobody_listens_where_nothing_is_asked_and_the_next_ask_begins_anew() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let start = Instant::now();
-        let mut vigil = Vigil::new(start);
-        vigil.handle(start, Input::Heard { datagrams: 5, asking: false });
-        assert_eq!(vigil.deadline(), None);
+        let mut liveness = Liveness::new(start);
+        liveness.handle(start, Input::Heard { datagrams: 5, asking: false });
+        assert_eq!(liveness.deadline(), None);
         let later = start + Duration::from_secs(100);
-        vigil.handle(later, Input::Heard { datagrams: 5, asking: false });
-        vigil.handle(later, Input::Heard { datagrams: 5, asking: true });
-        assert_eq!((vigil.poll(), vigil.deadline()), (None, Some((later + PROBE_AFTER, Why::Listen))));
-        vigil.handle(later + DOUBT_AFTER, Input::Heard { datagrams: 5, asking: true });
-        assert_eq!((vigil.poll(), vigil.poll()), (Some(Output::Probe), Some(Output::Doubt)));
-        vigil.handle(later + DOUBT_AFTER, Input::Fresh);
-        assert_eq!(vigil.deadline(), None, "another link, another vigil");
+        liveness.handle(later, Input::Heard { datagrams: 5, asking: false });
+        liveness.handle(later, Input::Heard { datagrams: 5, asking: true });
+        assert_eq!((liveness.poll(), liveness.deadline()), (None, Some((later + PROBE_AFTER, Why::Listen))));
+        liveness.handle(later + SUSPECT_AFTER, Input::Heard { datagrams: 5, asking: true });
+        assert_eq!((liveness.poll(), liveness.poll()), (Some(Output::Probe), Some(Output::Suspect)));
+        liveness.handle(later + SUSPECT_AFTER, Input::Fresh);
+        assert_eq!(liveness.deadline(), None, "each link is watched anew");
     }
 }

@@ -1,12 +1,11 @@
-//! Store → stream: serves one request of a peer.
+//! Store → stream: serves one request of a peer. By what right is in `right`; the records are made in `source`.
 
-use super::{
-    JOB_BYTES, JOB_RECORDS, blocking,
-    compression::{self, Compression},
-    document,
-    pace::Pacer,
-    possession,
-};
+mod right;
+mod source;
+
+pub use right::Grants;
+
+use super::{blocking, compression::Compression, document, pace::Pacer, possession};
 use crate::{
     consent::Consent,
     io::{
@@ -16,7 +15,7 @@ use crate::{
             stream::{StreamError, read_frame, write_frame},
         },
         room::Room,
-        store::{BlobReader, ReadError, Store},
+        store::Store,
         wall_clock::unix_millis,
     },
     ledger::Accounts,
@@ -26,29 +25,26 @@ use crate::{
 };
 use bytes::Bytes;
 use fyteclub_proto::{
-    blob::{Blob, Content, Origin},
+    blob::Content,
     bytes::Bytes as Tag,
-    chunk_tree::chunk_len,
-    grant::{Grant, GrantError},
-    id::{BlobHash, PeerId},
+    grant::Grant,
+    id::BlobHash,
     ledger::{Counterpart, Item},
     limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX},
     pace::Direction,
     peer::{
         AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
-        record::{self, Header, Kind},
+        record,
     },
     possession::{Challenge, Span},
-    seal::{EpochKey, NonceCounter, TAG},
-    share_rule::{Asked, Lent, LentBlob, Verdict, share_rule},
+    seal::NonceCounter,
+    share_rule::{Asked, Verdict, share_rule},
 };
 use quinn::{RecvStream, SendStream, VarInt};
+use right::Right;
 use serde::Serialize;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-    vec,
-};
+use source::Source;
+use std::{sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 
 /// How long a peer may take to say what it wants, once it opened a stream.
@@ -57,8 +53,6 @@ const REQUEST_TIME: Duration = Duration::from_secs(10);
 const WRITE_TIME: Duration = Duration::from_secs(60);
 /// How long a request for a document may wait for another of the same peer to be read.
 const TURN_TIME: Duration = Duration::from_secs(60);
-/// Grants of one link whose signatures are not checked again.
-const GRANTS_KNOWN: usize = 8;
 
 /// What every request of a link is served with.
 #[derive(Clone)]
@@ -82,79 +76,6 @@ pub struct Push {
 
 /// Whoever wants to hear that a published file changed. Must not block.
 pub type Changed = Arc<dyn Fn() + Send + Sync>;
-
-/// Grants that were honoured on this link: a signature is checked once, not with every request.
-#[derive(Clone, Default)]
-pub struct Grants(Arc<Mutex<Vec<Grant>>>);
-
-impl Grants {
-    fn check(&self, grant: &Grant, asker: &PeerId) -> Result<(), GrantError> {
-        let now = unix_millis();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(grant) {
-            return grant.is_current(now);
-        }
-        grant.holds_for(asker, now)?;
-        if known.len() == GRANTS_KNOWN {
-            known.remove(0);
-        }
-        known.push(grant.clone());
-        Ok(())
-    }
-}
-
-/// By what right a request is served.
-enum Right {
-    /// It is of the own look.
-    Published(Option<Arc<Offer>>),
-    /// It is of somebody else's; whether their grant was good when the request came.
-    Lent { loan: Option<Arc<Loan>>, grant: Grant, good: bool },
-}
-
-impl Right {
-    /// What has to hold before every record.
-    fn standing(&self) -> Asked {
-        match self {
-            Self::Published(_) => Asked::Appearance,
-            Self::Lent { .. } => Asked::Holding(self.lent()),
-        }
-    }
-
-    /// The blob that is meant by this hash: its size is the look's, and its origin says where it may be served from.
-    /// `None` where the look names no such blob.
-    fn blob(&self, hash: &BlobHash) -> Option<Blob> {
-        match self {
-            Self::Published(offer) => {
-                let size = *offer.as_ref()?.blobs.get(hash)?;
-                Some(Blob { content: Content { hash: *hash, size }, origin: Origin::Own })
-            }
-            Self::Lent { loan, .. } => loan.as_ref()?.blob(hash),
-        }
-    }
-
-    /// And before every blob.
-    fn asked(&self, blob: Option<&Blob>, store: &Store) -> Asked {
-        match self {
-            Self::Published(_) => Asked::Blob { published: blob.is_some() },
-            Self::Lent { grant, good, .. } => Asked::LentBlob {
-                lent: self.lent(),
-                blob: LentBlob {
-                    named: blob.is_some(),
-                    fits: blob.is_some_and(|blob| store.caches(&blob.content)),
-                    came: blob.is_some_and(|blob| store.came(blob)),
-                },
-                granted: *good && grant.is_current(unix_millis()).is_ok(),
-            },
-        }
-    }
-
-    fn lent(&self) -> Lent {
-        match self {
-            Self::Lent { loan: Some(loan), .. } => loan.lent(unix_millis()),
-            Self::Lent { loan: None, .. } | Self::Published(_) => Lent { owner: false, held: false },
-        }
-    }
-}
 
 impl Push {
     /// Serves one stream to its end. A peer that breaks the protocol loses its link.
@@ -368,174 +289,5 @@ impl Out {
             }
         }
         Ok(())
-    }
-}
-
-/// Makes a request's records, in order, a job at a time. Runs on blocking threads.
-struct Source {
-    pieces: vec::IntoIter<Piece>,
-    current: Option<(Piece, BlobReader)>,
-    store: Store,
-    right: Right,
-    consent: Consent,
-    key: Arc<EpochKey>,
-    nonces: NonceCounter,
-    compress: bool,
-    changed: Changed,
-}
-
-impl Source {
-    /// About [`JOB_BYTES`] of records, in `room` as far as it goes; none when the request is served.
-    fn records(&mut self, room: Room) -> Vec<Bytes> {
-        let mut room = Some(room);
-        let mut records = Vec::new();
-        // Small records share one buffer; a full chunk goes by itself, uncopied.
-        let mut small = Room::from(Vec::new());
-        let (mut bytes, mut count) = (0, 0);
-        while bytes < JOB_BYTES && count < JOB_RECORDS {
-            let Some((header, body)) = self.record(&mut room) else { break };
-            bytes += body.len();
-            count += 1;
-            let alone = body.is_shared();
-            let needed = record::HEADER + if alone { 0 } else { body.len() };
-            if small.len() + needed > small.capacity() {
-                let next = match alone {
-                    true => Vec::with_capacity(needed).into(),
-                    false => room.take().unwrap_or_else(Room::take),
-                };
-                let full = std::mem::replace(&mut small, next);
-                records.extend((!full.is_empty()).then(|| full.into_bytes()));
-            }
-            small.extend_from_slice(&header.encode());
-            if alone {
-                let before = std::mem::replace(&mut small, Vec::new().into());
-                records.extend([before.into_bytes(), body.into_bytes()]);
-            } else {
-                small.extend_from_slice(&body);
-            }
-        }
-        if !small.is_empty() {
-            records.push(small.into_bytes());
-        }
-        records
-    }
-
-    fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
-        let standing = share_rule(self.consent.asker(), self.right.standing());
-        if standing == Verdict::Refuse {
-            // What is under way ends as well.
-            self.current = None;
-        }
-        if self.current.is_none() {
-            let piece = self.pieces.next()?;
-            let blob = self.right.blob(&piece.hash);
-            let asked = self.right.asked(blob.as_ref(), &self.store);
-            let reader = match (share_rule(self.consent.asker(), asked), blob) {
-                (Verdict::Share, Some(blob)) => self.store.open_blob(&blob),
-                _ => Err(ReadError::Gone { hash: piece.hash }),
-            };
-            match reader {
-                Ok(reader) => self.current = Some((piece, reader)),
-                Err(error) => {
-                    if asked == (Asked::Blob { published: true }) && standing == Verdict::Share {
-                        (self.changed)();
-                    }
-                    return Some(self.lacking(&error));
-                }
-            }
-        }
-        let (piece, reader) = self.current.as_mut()?;
-        let (hash, tree) = (piece.hash, reader.tree());
-        if std::mem::take(&mut piece.tree) {
-            let list = tree.list().to_vec();
-            return self.sealed(Kind::Tree, hash, 0, list.into());
-        }
-        let (index, size) = (piece.first, tree.size());
-        if index >= tree.chunks() {
-            // Behind the blob's end there is nothing, and nothing has changed.
-            self.current = None;
-            return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new().into()));
-        }
-        let len = chunk_len(size, index).unwrap_or(0);
-        let mut body = Room::of_or(room, len + TAG);
-        if let Err(error) = reader.read_chunk(index, &mut body) {
-            self.current = None;
-            return Some(self.lacking(&error));
-        }
-        piece.first += 1;
-        piece.count -= 1;
-        if piece.count == 0 {
-            self.current = None;
-        }
-        match self.compress.then(|| compression::compress(&body)).flatten() {
-            Some(packed) => self.sealed(Kind::Zstd, hash, index, packed.into()),
-            None => self.sealed(Kind::Raw, hash, index, body),
-        }
-    }
-
-    fn sealed(&mut self, kind: Kind, hash: BlobHash, index: u32, mut body: Room) -> Option<(Header, Room)> {
-        let header = Header { kind, len: body.len() as u32 };
-        self.key.bulk().seal(self.nonces.advance()?, &record::place(kind, &hash, index), &mut body);
-        Some((header, body))
-    }
-
-    /// What a peer is told of a blob that cannot be read: why exactly stays in our log.
-    fn lacking(&self, error: &ReadError) -> (Header, Room) {
-        tracing::debug!("a blob is not served: {error}");
-        let kind = match error {
-            ReadError::Gone { .. } => Kind::Gone,
-            // Nothing that its owner published has changed.
-            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. }
-                if matches!(self.right, Right::Lent { .. }) =>
-            {
-                Kind::Gone
-            }
-            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. } => {
-                (self.changed)();
-                Kind::Changed
-            }
-        };
-        (Header { kind, len: 0 }, Vec::new().into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::io::store::StoreConfig;
-    use fyteclub_proto::{
-        limit::CHUNK_SIZE,
-        seal::{End, LinkSecret},
-    };
-    use std::fs;
-
-    #[test]
-    fn consent_that_ends_in_the_middle_of_a_file_ends_the_file() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (store, _) =
-            Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: None }).expect("a store");
-        let path = dir.path().join("large.tex");
-        fs::write(&path, vec![7; 3 * CHUNK_SIZE]).expect("written");
-        let hash = store.index_source(&path).expect("read").hash;
-        let consent = Consent::default();
-        let piece = Piece { hash, tree: false, first: 0, count: 3 };
-        let blobs = [(hash, 3 * CHUNK_SIZE as u64)].into();
-        let mut source = Source {
-            pieces: vec![piece; 2].into_iter(),
-            current: None,
-            store,
-            right: Right::Published(Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs }))),
-            consent: consent.clone(),
-            key: Arc::new(LinkSecret::new([1; 32], End::Acceptor).sealing(0)),
-            nonces: NonceCounter::new(0),
-            compress: false,
-            changed: Arc::new(|| panic!("nothing changed")),
-        };
-        let mut kind = |contact: bool| {
-            consent.set_contact(contact);
-            source.record(&mut None).map(|(header, _)| header.kind)
-        };
-        let kinds = [kind(true), kind(true), kind(false), kind(false)];
-        assert_eq!(kinds, [Some(Kind::Raw), Some(Kind::Raw), Some(Kind::Gone), None]);
     }
 }
