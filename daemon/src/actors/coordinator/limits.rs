@@ -4,8 +4,8 @@ use super::{Coordinator, requests::Answer};
 use crate::io::keeper::Keeping;
 use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use fyteclub_proto::{
+    fetching::pace::Change,
     local::{Fault, FaultCode, reply},
-    pace::Change,
 };
 
 #[derive(Message)]

@@ -14,12 +14,12 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    fetching::pace::Limits,
     local::{
         Numbered,
         reply::Fetched,
         request::{AddContact, Who},
     },
-    pace::Limits,
     peer::Greeting,
 };
 use requests::{ForgetContact, Wish, WishContact};
