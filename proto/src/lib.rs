@@ -4,7 +4,6 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
-pub mod agenda;
 pub mod appearance;
 pub mod backoff;
 pub mod blob;
@@ -12,6 +11,7 @@ pub mod bytes;
 pub mod chunk_tree;
 pub mod codec;
 pub mod contact;
+pub mod fetching;
 pub mod foreign;
 pub mod frame;
 pub mod game_path;
@@ -25,7 +25,6 @@ pub mod limit;
 pub mod live;
 pub mod local;
 pub mod lookalike;
-pub mod pace;
 pub mod peer;
 pub mod phonebook;
 pub mod possession;
@@ -36,8 +35,6 @@ pub mod repeats;
 pub mod seal;
 pub mod share_rule;
 pub mod size;
-pub mod stage;
-pub mod transfer;
 pub mod version;
 
 #[cfg(test)]

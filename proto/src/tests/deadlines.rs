@@ -3,14 +3,18 @@
 //! and each must have been met: the walk has been there.
 
 use crate::{
-    agenda::{self, Agenda},
     bytes::Bytes,
     contact::{self, Contacts, Here, Policy, Saved},
+    fetching::{
+        pace::{self, Direction, Limits, Pace},
+        scheduler::{self, Scheduler},
+        stage::{Patience, Stage},
+        transfer::{self, Holds, Transfer, Wanted},
+    },
     id::{BlobHash, PeerId},
     letter::Attempt,
     live::{self, Live, Lost},
     local::request::Who,
-    pace::{self, Direction, Limits, Pace},
     peer::{CloseCode, Control, Greeting, Hello, HelloAck},
     phonebook::live::{Hear, Welcome},
     presence::{self, Presence},
@@ -299,17 +303,17 @@ fn pace_waits_with_a_deadline() {
 }
 
 #[test]
-fn agenda_waits_with_a_deadline() {
+fn scheduler_waits_with_a_deadline() {
     let idle = ["nothing flows", "what flows has stalled, and its fetch has deadlines"];
     walk(
-        "agenda",
+        "scheduler",
         &idle,
-        |_, now| Agenda::new(1 << 20, now),
-        |agenda, dice, now| {
-            use agenda::{End, Input};
+        |_, now| Scheduler::new(1 << 20, now),
+        |scheduler, dice, now| {
+            use scheduler::{End, Input};
             let (peer, look) = (dice.peer(), dice.look());
             let ends = [End::Here(BlobHash::of(b"x")), End::Declined, End::Failed, End::Later(dice.pause())];
-            agenda.handle(
+            scheduler.handle(
                 now,
                 match dice.below(14) {
                     0 => Input::Asked(peer),
@@ -328,7 +332,7 @@ fn agenda_waits_with_a_deadline() {
                     _ => Input::Time,
                 },
             );
-            (agenda.deadline().is_some(), agenda.idle())
+            (scheduler.deadline().is_some(), scheduler.idle())
         },
     );
 }

@@ -16,9 +16,9 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, ResponseActFuture, SpawnHandle, WrapFuture, fut};
 use fyteclub_proto::{
-    agenda,
     bytes::Bytes,
     contact::{self, ContactError, Contacts, Here, Input, Output, Policy},
+    fetching::scheduler,
     id::{PeerId, PlayerName},
     invitation::{Invitation, InvitationError},
     knock::{Callee, Note},
@@ -516,7 +516,7 @@ impl Coordinator {
             };
             self.fail(&player, fault);
         }
-        self.agenda(agenda::Input::Gone(key));
+        self.scheduler(scheduler::Input::Gone(key));
         if let Some(actor) = self.tell(&key) {
             actor.do_send(peer::Leave);
             actor.do_send(peer::Close(CloseCode::Refused));

@@ -43,8 +43,8 @@ use actix::{
 };
 use fetch::Fetch;
 use fyteclub_proto::{
-    agenda::{self, Agenda},
     contact::{Here, Input, Policy},
+    fetching::scheduler::{self, Scheduler},
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, Fault, FaultCode, reply::PathKind},
     peer::CloseCode,
@@ -124,7 +124,7 @@ pub struct Coordinator {
     banned: HashMap<PeerId, Instant>,
     fetches: HashMap<PlayerName, Fetch>,
     /// Whose look is fetched now.
-    agenda: Agenda,
+    scheduler: Scheduler,
     nearby: nearby::Claims,
     shown: Shown,
     room: cache::Room,
@@ -165,7 +165,7 @@ impl Coordinator {
             peers: HashMap::new(),
             banned: HashMap::new(),
             fetches: HashMap::new(),
-            agenda: Agenda::new(birth.prefetch_budget, Instant::now()),
+            scheduler: Scheduler::new(birth.prefetch_budget, Instant::now()),
             nearby: nearby::Claims::default(),
             shown: Shown::default(),
             room: cache::Room::default(),
@@ -374,13 +374,13 @@ impl Handler<PeerFact> for Coordinator {
                 self.shows(peer, published);
                 self.newest_look(peer, published);
                 self.link_open(peer, ctx);
-                self.agenda(agenda::Input::Linked { peer, offers: published });
+                self.scheduler(scheduler::Input::Linked { peer, offers: published });
                 self.contacts_heard(Input::Linked(peer), ctx);
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
                 self.newest_look(peer, look);
-                self.agenda(agenda::Input::Offers { peer, look });
+                self.scheduler(scheduler::Input::Offers { peer, look });
             }
             PeerFact::Lost { peer, cause } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
@@ -391,7 +391,7 @@ impl Handler<PeerFact> for Coordinator {
                     self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
                 }
                 // Before anybody is dialled for what nobody needs.
-                self.agenda(agenda::Input::Parted(peer));
+                self.scheduler(scheduler::Input::Parted(peer));
                 self.link_lost(peer, ctx);
             }
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
@@ -424,7 +424,7 @@ impl Handler<PeerFact> for Coordinator {
 }
 
 impl Coordinator {
-    /// A peer says what it publishes now; whether to fetch it, the agenda knows, or the plugin.
+    /// A peer says what it publishes now; whether to fetch it, the scheduler knows, or the plugin.
     fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
         if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
             self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
@@ -433,7 +433,7 @@ impl Coordinator {
 
     /// Whether a fetch or somebody who is near needs a link to this peer.
     fn is_needed(&self, peer: &PeerId) -> bool {
-        self.agenda.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
+        self.scheduler.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
     }
 
     /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
@@ -447,7 +447,7 @@ impl Coordinator {
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
         let (actor, name) = (known.actor.clone(), known.player.clone());
         let phone_book = self.phone_book.clone();
-        let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
+        let asked = self.scheduler.reason(&peer) == scheduler::Reason::Asked;
         let since = match (last, self.contacts.machine.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.

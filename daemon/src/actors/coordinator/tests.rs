@@ -14,11 +14,11 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    fetching::pace::Limits,
     local::{
         Numbered, RawJson, Request,
         request::{self, AddContact, Who},
     },
-    pace::Limits,
     peer::Greeting,
 };
 use std::future::Future;

@@ -8,6 +8,7 @@ use super::{
     window::{Carrying, Traffic, Windows},
 };
 use fyteclub_proto::{
+    fetching::pace::Direction,
     id::PeerId,
     pace::Direction,
     peer::CloseCode,

@@ -31,7 +31,6 @@ use fyteclub_proto::{
     id::BlobHash,
     ledger::{Counterpart, Item},
     limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX},
-    pace::Direction,
     peer::{
         AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record,

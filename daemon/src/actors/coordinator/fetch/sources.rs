@@ -5,11 +5,11 @@ use super::{Fetch, Plan, Running, Stage};
 use crate::actors::{coordinator::Coordinator, peer, unix_millis};
 use actix::{AsyncContext, Context};
 use fyteclub_proto::{
+    fetching::transfer::{Holds, Input},
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, reply::SourceStatus},
     peer::{CloseCode, HoldingReply},
-    transfer::{Holds, Input},
 };
 use std::time::{Duration, Instant};
 

@@ -118,7 +118,7 @@ impl Entry {
 }
 
 #[derive(Debug)]
-pub struct Agenda {
+pub struct Scheduler {
     entries: BTreeMap<PeerId, Entry>,
     budget: Budget,
     room: bool,
@@ -127,7 +127,7 @@ pub struct Agenda {
     outputs: VecDeque<Output>,
 }
 
-impl Agenda {
+impl Scheduler {
     /// `prefetch`: bytes that may be brought within [`crate::limit::PREFETCH_AGE`] without anybody using them; 0 switches
     /// that off.
     pub fn new(prefetch: u64, now: Instant) -> Self {
