@@ -8,7 +8,6 @@ use super::{
     possession,
 };
 use crate::{
-    consent::Consent,
     io::{
         identity::Identity,
         quic::{
@@ -20,9 +19,12 @@ use crate::{
         wall_clock::unix_millis,
     },
     ledger::Accounts,
-    lending::{Lending, Loan},
-    offer::{CurrentOffer, Offer},
-    served::Served,
+    sharing::{
+        access::Consent,
+        lending::{Lending, Loan},
+        published::{CurrentOffer, Offer},
+        served::Served,
+    },
 };
 use bytes::Bytes;
 use fyteclub_proto::{

@@ -26,15 +26,13 @@ use super::{
     upnp::Upnp,
 };
 use crate::{
-    consent::Consent,
     event::Bus,
     io::{
         contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
         store::Store,
     },
-    offer::Offer,
     pumps::push::Changed,
-    served::Served,
+    sharing::{access::Consent, published::Offer, served::Served},
     whereabouts::Whereabouts,
 };
 use actix::{

@@ -9,8 +9,8 @@ use crate::{
         store::StoreConfig,
     },
     ledger::Accounts,
-    lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
+    sharing::lending::Lending,
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{

@@ -10,22 +10,19 @@ pub use commands::*;
 
 use super::random;
 use crate::{
-    consent::Consent,
     io::{
         identity::Identity,
         quic::{QuicEndpoint, endpoint::DialError},
         store::Store,
     },
     ledger::Accounts,
-    lending::Lending,
-    offer::CurrentOffer,
     pumps::{
         compression::Compression,
         pace::Pacer,
         pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
-    served::Served,
+    sharing::{access::Consent, lending::Lending, published::CurrentOffer, served::Served},
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,

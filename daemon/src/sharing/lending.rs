@@ -4,7 +4,7 @@
 //! the store knows; a loan lasts as long as the owner goes on granting it ([`Tenure`]). Gone with the daemon: after a
 //! restart a look is passed on again when it was fetched again, which costs no byte.
 
-use crate::consent::Consent;
+use super::access::Consent;
 use fyteclub_proto::{
     blob::{Blob, Content, Origin},
     bytes::Bytes,
