@@ -20,7 +20,7 @@ use crate::{
     },
     ledger::Accounts,
     sharing::{
-        access::Consent,
+        access::Access,
         lending::{Lending, Loan},
         published::{CurrentOffer, Offer},
         served::Served,
@@ -73,7 +73,7 @@ pub struct Push {
     pub lending: Lending,
     pub grants: Grants,
     /// Read anew for each record: who is no contact any more gets nothing more.
-    pub consent: Consent,
+    pub access: Access,
     pub compression: Compression,
     pub pacer: Pacer,
     pub accounts: Accounts,
@@ -195,7 +195,7 @@ impl Push {
                 say(send, &reply).await?;
             }
             Request::Grant { look } => {
-                let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
+                let shared = share_rule(self.access.asker(), Asked::Appearance) == Verdict::Share;
                 let published = offer.is_some_and(|offer| offer.appearance == look);
                 let reply = match shared && published {
                     true => GrantReply::Given(self.grant(look)),
@@ -214,7 +214,7 @@ impl Push {
     }
 
     async fn appearance(&self, offer: Option<Arc<Offer>>, send: &mut SendStream) -> Result<(), StreamError> {
-        let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
+        let shared = share_rule(self.access.asker(), Asked::Appearance) == Verdict::Share;
         let Some(offer) = offer.filter(|_| shared) else {
             return say(send, &AppearanceReply::Nothing).await;
         };
@@ -257,7 +257,7 @@ impl Push {
         let challenge = Challenge::new(nonce, &asker, &self.identity.peer_id(), span);
         let may = |content: &Content| {
             let published = offer.as_ref().is_some_and(|offer| offer.names(content));
-            share_rule(self.consent.asker(), Asked::Blob { published }) == Verdict::Share
+            share_rule(self.access.asker(), Asked::Blob { published }) == Verdict::Share
         };
         let blobs: Vec<_> = blobs.into_iter().map(|content| (may(&content), content)).collect();
         let costs = blobs.iter().filter(|(may, _)| *may).map(|(_, content)| challenge.cost(content));
@@ -281,7 +281,7 @@ impl Push {
     async fn holding(&self, tag: &Tag<32>, send: &mut SendStream) -> Result<(), StreamError> {
         let shared = |loan: &Arc<Loan>| {
             let asked = Asked::Holding(loan.lent(unix_millis()));
-            share_rule(self.consent.asker(), asked) == Verdict::Share
+            share_rule(self.access.asker(), asked) == Verdict::Share
         };
         let loan = self.lending.by_tag(tag, &self.link.peer()).filter(shared);
         let Some(loan) = loan else { return say(send, &HoldingReply::Nothing).await };
@@ -308,7 +308,7 @@ impl Push {
             current: None,
             store: self.store,
             right,
-            consent: self.consent,
+            access: self.access,
             key,
             nonces: NonceCounter::new(VarInt::from(send.id()).into_inner()),
             compress: self.compression.pays(link.rate_estimate()),
@@ -379,7 +379,7 @@ struct Source {
     current: Option<(Piece, BlobReader)>,
     store: Store,
     right: Right,
-    consent: Consent,
+    access: Access,
     key: Arc<EpochKey>,
     nonces: NonceCounter,
     compress: bool,
@@ -423,7 +423,7 @@ impl Source {
     }
 
     fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
-        let standing = share_rule(self.consent.asker(), self.right.standing());
+        let standing = share_rule(self.access.asker(), self.right.standing());
         if standing == Verdict::Refuse {
             // What is under way ends as well.
             self.current = None;
@@ -432,7 +432,7 @@ impl Source {
             let piece = self.pieces.next()?;
             let blob = self.right.blob(&piece.hash);
             let asked = self.right.asked(blob.as_ref(), &self.store);
-            let reader = match (share_rule(self.consent.asker(), asked), blob) {
+            let reader = match (share_rule(self.access.asker(), asked), blob) {
                 (Verdict::Share, Some(blob)) => self.store.open_blob(&blob),
                 _ => Err(ReadError::Gone { hash: piece.hash }),
             };
@@ -519,7 +519,7 @@ mod tests {
         let path = dir.path().join("large.tex");
         fs::write(&path, vec![7; 3 * CHUNK_SIZE]).expect("written");
         let hash = store.index_source(&path).expect("read").hash;
-        let consent = Consent::default();
+        let access = Access::default();
         let piece = Piece { hash, tree: false, first: 0, count: 3 };
         let blobs = [(hash, 3 * CHUNK_SIZE as u64)].into();
         let mut source = Source {
@@ -527,14 +527,14 @@ mod tests {
             current: None,
             store,
             right: Right::Published(Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs }))),
-            consent: consent.clone(),
+            access: access.clone(),
             key: Arc::new(LinkSecret::new([1; 32], End::Acceptor).sealing(0)),
             nonces: NonceCounter::new(0),
             compress: false,
             changed: Arc::new(|| panic!("nothing changed")),
         };
         let mut kind = |contact: bool| {
-            consent.set_contact(contact);
+            access.set_contact(contact);
             source.record(&mut None).map(|(header, _)| header.kind)
         };
         let kinds = [kind(true), kind(true), kind(false), kind(false)];

@@ -22,7 +22,7 @@ use crate::{
         pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
-    sharing::{access::Consent, lending::Lending, published::CurrentOffer, served::Served},
+    sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
@@ -64,8 +64,6 @@ const POSSESSION_TIME: Duration = Duration::from_secs(10);
 pub enum PeerFact {
     /// It wants to dial and needs to know where.
     AddressNeeded { peer: PeerId },
-    /// Somebody arrived and said who they are: answer with [`Judge`].
-    Greeted { peer: PeerId, link: usize, greeting: Greeting },
     Opened {
         peer: PeerId,
         /// Where it is.
@@ -131,7 +129,7 @@ pub struct Peer {
     /// Links that came to an address that this machine has no more.
     stranded: Vec<usize>,
     changed: Changed,
-    consent: Consent,
+    access: Access,
     served: Served,
     timer: Option<SpawnHandle>,
 }
@@ -142,7 +140,7 @@ impl Peer {
         around: Surroundings,
         facts: Recipient<PeerFact>,
         changed: Changed,
-        consent: Consent,
+        access: Access,
         served: Served,
     ) -> Self {
         let choice = LinkChoice::new(around.here, id);
@@ -163,7 +161,7 @@ impl Peer {
             doubted: None,
             stranded: Vec::new(),
             changed,
-            consent,
+            access,
             served,
             timer: None,
         }
@@ -298,13 +296,15 @@ impl Peer {
         match output {
             Output::Say(control) => live.say(control),
             Output::Greeted(greeting) => {
-                // Who dialled it does not use it before it is answered.
-                if self.choice.wants(self.id, greeting.instance) {
-                    self.facts.do_send(PeerFact::Greeted { peer: self.id, link: id, greeting });
-                } else {
-                    live.session.handle(Instant::now(), Input::Close(CloseCode::Duplicate));
-                    self.drive(ctx);
-                }
+                // Who dialled it does not use it before it is answered. The key decides: what a greeting says of its
+                // name is shown to nobody.
+                let verdict = match self.access.check() {
+                    _ if !self.choice.wants(self.id, greeting.instance) => Input::Close(CloseCode::Duplicate),
+                    Ok(()) => Input::Admit,
+                    Err(_) => Input::Close(CloseCode::Refused),
+                };
+                live.session.handle(Instant::now(), verdict);
+                self.drive(ctx);
             }
             Output::Opened { greeting, .. } => self.opened(id, greeting, ctx),
             Output::TheirLook(look) => {
@@ -330,7 +330,7 @@ impl Peer {
             lending: self.around.lending.clone(),
             accounts: self.around.accounts.clone(),
             grants: Grants::default(),
-            consent: self.consent.clone(),
+            access: self.access.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
             served: self.served.clone(),
