@@ -26,11 +26,10 @@ use crate::{
         store::{Store, StoreConfig},
     },
     ledger::Accounts,
-    lending::Lending,
-    offer::Offer,
     places::Clients,
     pumps::pace::Pacer,
     service,
+    sharing::{lending::Lending, published::Offer},
     whereabouts::Whereabouts,
 };
 use actix::{Actor, Addr};

@@ -62,14 +62,6 @@ pub struct DialMore(pub Vec<SocketAddr>);
 #[rtype(result = "()")]
 pub struct Adopt(pub Connection);
 
-/// The verdict on a greeting: `None` admits.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Judge {
-    pub link: usize,
-    pub refuse: Option<CloseCode>,
-}
-
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskAppearance {
@@ -192,17 +184,6 @@ impl Handler<Adopt> for Peer {
 
     fn handle(&mut self, adopt: Adopt, ctx: &mut Self::Context) {
         self.begin(adopt.0, End::Acceptor, ctx);
-    }
-}
-
-impl Handler<Judge> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
-        if let Some(live) = self.links.get_mut(&judge.link) {
-            live.session.handle(Instant::now(), judge.refuse.map_or(Input::Admit, Input::Close));
-        }
-        self.drive(ctx);
     }
 }
 

@@ -11,22 +11,19 @@ pub use commands::*;
 
 use super::random;
 use crate::{
-    consent::Consent,
     io::{
         identity::Identity,
         quic::{QuicEndpoint, endpoint::DialError},
         store::Store,
     },
     ledger::Accounts,
-    lending::Lending,
-    offer::CurrentOffer,
     pumps::{
         compression::Compression,
         pace::Pacer,
         pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
-    served::Served,
+    sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
@@ -68,8 +65,6 @@ const POSSESSION_TIME: Duration = Duration::from_secs(10);
 pub enum PeerFact {
     /// It wants to dial and needs to know where.
     AddressNeeded { peer: PeerId },
-    /// Somebody arrived and said who they are: answer with [`Judge`].
-    Greeted { peer: PeerId, link: usize, greeting: Greeting },
     Opened {
         peer: PeerId,
         /// Where it is.
@@ -135,7 +130,7 @@ pub struct Peer {
     /// Links that came to an address that this machine has no more.
     stranded: Vec<usize>,
     changed: Changed,
-    consent: Consent,
+    access: Access,
     served: Served,
     timer: Option<SpawnHandle>,
 }
@@ -146,7 +141,7 @@ impl Peer {
         around: Surroundings,
         facts: Recipient<PeerFact>,
         changed: Changed,
-        consent: Consent,
+        access: Access,
         served: Served,
     ) -> Self {
         let choice = LinkChoice::new(around.here, id);
@@ -167,7 +162,7 @@ impl Peer {
             doubted: None,
             stranded: Vec::new(),
             changed,
-            consent,
+            access,
             served,
             timer: None,
         }
@@ -302,13 +297,15 @@ impl Peer {
         match output {
             Output::Say(control) => live.say(control),
             Output::Greeted(greeting) => {
-                // Who dialled it does not use it before it is answered.
-                if self.choice.wants(self.id, greeting.instance) {
-                    self.facts.do_send(PeerFact::Greeted { peer: self.id, link: id, greeting });
-                } else {
-                    live.session.handle(Instant::now(), Input::Close(CloseCode::Duplicate));
-                    self.drive(ctx);
-                }
+                // Who dialled it does not use it before it is answered. The key decides: what a greeting says of its
+                // name is shown to nobody.
+                let verdict = match self.access.check() {
+                    _ if !self.choice.wants(self.id, greeting.instance) => Input::Close(CloseCode::Duplicate),
+                    Ok(()) => Input::Admit,
+                    Err(_) => Input::Close(CloseCode::Refused),
+                };
+                live.session.handle(Instant::now(), verdict);
+                self.drive(ctx);
             }
             Output::Opened { greeting, .. } => self.opened(id, greeting, ctx),
             Output::TheirLook(look) => {
@@ -334,7 +331,7 @@ impl Peer {
             lending: self.around.lending.clone(),
             accounts: self.around.accounts.clone(),
             grants: Grants::default(),
-            consent: self.consent.clone(),
+            access: self.access.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
             served: self.served.clone(),

@@ -7,7 +7,6 @@ pub use right::Grants;
 
 use super::{blocking, compression::Compression, document, pace::Pacer, possession};
 use crate::{
-    consent::Consent,
     io::{
         identity::Identity,
         quic::{
@@ -19,9 +18,12 @@ use crate::{
         wall_clock::unix_millis,
     },
     ledger::Accounts,
-    lending::{Lending, Loan},
-    offer::{CurrentOffer, Offer},
-    served::Served,
+    sharing::{
+        access::Access,
+        lending::{Lending, Loan},
+        published::{CurrentOffer, Offer},
+        served::Served,
+    },
 };
 use bytes::Bytes;
 use fyteclub_proto::{
@@ -64,7 +66,7 @@ pub struct Push {
     pub lending: Lending,
     pub grants: Grants,
     /// Read anew for each record: who is no contact any more gets nothing more.
-    pub consent: Consent,
+    pub access: Access,
     pub compression: Compression,
     pub pacer: Pacer,
     pub accounts: Accounts,
@@ -113,7 +115,7 @@ impl Push {
                 say(send, &reply).await?;
             }
             Request::Grant { look } => {
-                let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
+                let shared = share_rule(self.access.asker(), Asked::Appearance) == Verdict::Share;
                 let published = offer.is_some_and(|offer| offer.appearance == look);
                 let reply = match shared && published {
                     true => GrantReply::Given(self.grant(look)),
@@ -132,7 +134,7 @@ impl Push {
     }
 
     async fn appearance(&self, offer: Option<Arc<Offer>>, send: &mut SendStream) -> Result<(), StreamError> {
-        let shared = share_rule(self.consent.asker(), Asked::Appearance) == Verdict::Share;
+        let shared = share_rule(self.access.asker(), Asked::Appearance) == Verdict::Share;
         let Some(offer) = offer.filter(|_| shared) else {
             return say(send, &AppearanceReply::Nothing).await;
         };
@@ -175,7 +177,7 @@ impl Push {
         let challenge = Challenge::new(nonce, &asker, &self.identity.peer_id(), span);
         let may = |content: &Content| {
             let published = offer.as_ref().is_some_and(|offer| offer.names(content));
-            share_rule(self.consent.asker(), Asked::Blob { published }) == Verdict::Share
+            share_rule(self.access.asker(), Asked::Blob { published }) == Verdict::Share
         };
         let blobs: Vec<_> = blobs.into_iter().map(|content| (may(&content), content)).collect();
         let costs = blobs.iter().filter(|(may, _)| *may).map(|(_, content)| challenge.cost(content));
@@ -199,7 +201,7 @@ impl Push {
     async fn holding(&self, tag: &Tag<32>, send: &mut SendStream) -> Result<(), StreamError> {
         let shared = |loan: &Arc<Loan>| {
             let asked = Asked::Holding(loan.lent(unix_millis()));
-            share_rule(self.consent.asker(), asked) == Verdict::Share
+            share_rule(self.access.asker(), asked) == Verdict::Share
         };
         let loan = self.lending.by_tag(tag, &self.link.peer()).filter(shared);
         let Some(loan) = loan else { return say(send, &HoldingReply::Nothing).await };
@@ -226,7 +228,7 @@ impl Push {
             current: None,
             store: self.store,
             right,
-            consent: self.consent,
+            access: self.access,
             key,
             nonces: NonceCounter::new(VarInt::from(send.id()).into_inner()),
             compress: self.compression.pays(link.rate_estimate()),

@@ -4,7 +4,7 @@
 //! the store knows; a loan lasts as long as the owner goes on granting it ([`Tenure`]). Gone with the daemon: after a
 //! restart a look is passed on again when it was fetched again, which costs no byte.
 
-use crate::consent::Consent;
+use super::access::Access;
 use fyteclub_proto::{
     blob::{Blob, Content, Origin},
     bytes::Bytes,
@@ -29,7 +29,7 @@ pub struct Loan {
     /// The owner's word that this side may have it.
     tenure: Mutex<Tenure>,
     peer: PeerId,
-    owner: Consent,
+    owner: Access,
     /// The look's distinct blobs, ascending by hash.
     blobs: Vec<Content>,
     growing: AtomicBool,
@@ -42,8 +42,7 @@ impl Loan {
 
     /// What the share rule wants to know, at `now` in Unix milliseconds.
     pub fn lent(&self, now: u64) -> Lent {
-        let owner = self.owner.asker();
-        Lent { owner: owner.contact && !owner.banned, held: self.tenure().grant().is_current(now).is_ok() }
+        Lent { owner: self.owner.check().is_ok(), held: self.tenure().grant().is_current(now).is_ok() }
     }
 
     /// Whether it is still being fetched.
@@ -74,7 +73,7 @@ pub struct Lending(Arc<RwLock<Loans>>);
 
 impl Lending {
     /// A look is being fetched under this grant, which was checked; `blobs` ascend by hash.
-    pub fn begin(&self, grant: Grant, owner: Consent, blobs: Vec<Content>, now: u64) {
+    pub fn begin(&self, grant: Grant, owner: Access, blobs: Vec<Content>, now: u64) {
         self.change(|loans| {
             loans.retain(|_, loan| loan.tenure().grant().is_current(now).is_ok());
             let (peer, look) = (grant.owner, grant.look);
@@ -154,7 +153,7 @@ mod tests {
     fn it_is_ours_to_pass_on_while_the_owner_is_a_contact_and_the_grant_lasts() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         let (here, look) = (PeerId::from_bytes([2; 32]), BlobHash::of(b"look"));
-        let (lending, owner) = (Lending::default(), Consent::default());
+        let (lending, owner) = (Lending::default(), Access::default());
         owner.set_contact(true);
         let grant = Grant::new(&key, here, look, NOW);
         lending.begin(grant.clone(), owner.clone(), vec![Content::of(b"a")], NOW);
@@ -173,7 +172,7 @@ mod tests {
         owner.set_contact(false);
         assert_eq!(loan.lent(NOW), Lent { owner: false, held: true });
         owner.set_contact(true);
-        owner.set_banned(true);
+        owner.ban_until(std::time::Instant::now() + std::time::Duration::from_secs(60));
         assert!(!loan.lent(NOW).owner);
         lending.forget(&grant.owner);
         assert!(lending.of(&grant.owner, &look).is_none());
@@ -183,7 +182,7 @@ mod tests {
     fn linked_owners_are_asked_and_prolong_the_loan() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         let (here, look) = (PeerId::from_bytes([2; 32]), BlobHash::of(b"look"));
-        let (lending, owner) = (Lending::default(), Consent::default());
+        let (lending, owner) = (Lending::default(), Access::default());
         owner.set_contact(true);
         let grant = |now| Grant::new(&key, here, look, now);
         let peer = grant(NOW).owner;
@@ -208,7 +207,7 @@ mod tests {
         let lending = Lending::default();
         for n in 0..20u64 {
             let grant = Grant::new(&key, here, BlobHash::of(&n.to_le_bytes()), NOW + n);
-            lending.begin(grant, Consent::default(), vec![], NOW + n);
+            lending.begin(grant, Access::default(), vec![], NOW + n);
         }
         assert!(lending.loans().len() <= LOOKS_MAX + 1);
         let owner = PeerId::from_bytes(key.verifying_key().to_bytes());
