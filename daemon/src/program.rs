@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::Context;
 use fyteclub_logging::speak;
-use fyteclub_proto::pace::Rate;
+use fyteclub_proto::fetching::pace::Rate;
 use std::process::ExitCode;
 
 const BLOCKING_THREADS: usize = 8;

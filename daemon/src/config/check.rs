@@ -8,8 +8,8 @@ use super::{
 use crate::{io::quic::Tuning, pumps::compression::Compression};
 use fyteclub_proto::{
     contact::Policy,
+    fetching::pace::{Limits, Rate},
     id::PlayerName,
-    pace::{Limits, Rate},
     phonebook::Listing,
     presence::HEARTBEAT,
     size,
@@ -171,7 +171,7 @@ fn contact_requests(word: Option<&str>) -> Result<Policy, ConfigError> {
 
 fn log(filter: Option<String>) -> Result<String, ConfigError> {
     let log = filter.unwrap_or_else(|| "info".into());
-    match log.parse::<tracing_subscriber::EnvFilter>() {
+    match log.parse::<tracing_subscriber::filter::Targets>() {
         Ok(_) => Ok(log),
         Err(error) => Err(wrong("log", &log, format!("it must be a level or a filter: {error}"))),
     }

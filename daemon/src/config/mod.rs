@@ -14,7 +14,7 @@ use crate::{
     io::{private::Trouble, quic::Tuning},
     pumps::compression::Compression,
 };
-use fyteclub_proto::{contact::Policy, id::PlayerName, pace::Limits, phonebook::Listing};
+use fyteclub_proto::{contact::Policy, fetching::pace::Limits, id::PlayerName, phonebook::Listing};
 use paths::HomeError;
 pub use raw::{Raw, Size};
 use std::{
@@ -67,7 +67,7 @@ pub struct Config {
     /// Who finds this player in a phone book.
     pub listing: Listing,
     pub contact_requests: Policy,
-    /// In the words of `tracing_subscriber::EnvFilter`.
+    /// In the words of `tracing_subscriber::filter::Targets`.
     pub log: String,
     pub log_format: LogFormat,
     pub tuning: Tuning,

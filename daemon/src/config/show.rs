@@ -1,7 +1,7 @@
 //! A configuration as `check-config` shows it.
 
 use super::Config;
-use fyteclub_proto::{id::PlayerName, pace::Rate, size};
+use fyteclub_proto::{fetching::pace::Rate, id::PlayerName, size};
 
 /// Every key with the value that counts.
 impl std::fmt::Display for Config {

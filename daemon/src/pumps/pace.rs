@@ -7,7 +7,6 @@ use fyteclub_proto::{
     fetching::pace::{Direction, Input, Limits, Pace, Rate, Ticket},
     id::PeerId,
     limit::{CHUNK_SIZE, REQUEST_BYTES_MAX},
-    pace::{Direction, Input, Limits, Pace, Rate, Ticket},
 };
 use std::{
     collections::HashMap,

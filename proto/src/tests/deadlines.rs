@@ -26,8 +26,6 @@ use crate::{
         session::{self, Session},
     },
     seal::End,
-    stage::{Patience, Stage},
-    transfer::{self, Holds, Transfer, Wanted},
 };
 use std::{
     collections::BTreeSet,

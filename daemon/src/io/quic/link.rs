@@ -10,7 +10,6 @@ use super::{
 use fyteclub_proto::{
     fetching::pace::Direction,
     id::PeerId,
-    pace::Direction,
     peer::CloseCode,
     seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };

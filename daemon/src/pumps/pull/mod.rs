@@ -17,12 +17,12 @@ use crate::io::{
 };
 use fyteclub_proto::{
     chunk_tree::chunk_len,
+    fetching::pace::Direction,
+    fetching::transfer::{End, Input, RequestId},
     grant::Grant,
     id::PeerId,
-    pace::Direction,
     peer::{CloseCode, Piece, PiecesReply, Request},
     seal::NonceCounter,
-    transfer::{End, Input, RequestId},
 };
 use order::Order;
 use quinn::VarInt;

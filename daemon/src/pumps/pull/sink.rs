@@ -10,13 +10,13 @@ use crate::{
 };
 use fyteclub_proto::{
     chunk_tree::{ChunkTree, chunk_len},
+    fetching::transfer::{End, Input, RequestId},
     id::BlobHash,
     peer::{
         CloseCode,
         record::{self, Kind},
     },
     seal::EpochKey,
-    transfer::{End, Input, RequestId},
 };
 use std::sync::Arc;
 

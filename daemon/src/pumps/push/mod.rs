@@ -29,6 +29,7 @@ use bytes::Bytes;
 use fyteclub_proto::{
     blob::Content,
     bytes::Bytes as Tag,
+    fetching::pace::Direction,
     grant::Grant,
     id::BlobHash,
     ledger::{Counterpart, Item},

@@ -2,8 +2,7 @@
 
 use crate::{
     io::{store::Store, wall_clock::unix_millis},
-    lending::Loan,
-    offer::Offer,
+    sharing::{lending::Loan, published::Offer},
 };
 use fyteclub_proto::{
     blob::{Blob, Content, Origin},

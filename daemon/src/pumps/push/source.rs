@@ -2,12 +2,12 @@
 
 use super::{Changed, right::Right};
 use crate::{
-    consent::Consent,
     io::{
         room::Room,
         store::{BlobReader, ReadError, Store},
     },
     pumps::{JOB_BYTES, JOB_RECORDS, compression},
+    sharing::access::Access,
 };
 use bytes::Bytes;
 use fyteclub_proto::{
@@ -28,7 +28,7 @@ pub(super) struct Source {
     pub(super) current: Option<(Piece, BlobReader)>,
     pub(super) store: Store,
     pub(super) right: Right,
-    pub(super) consent: Consent,
+    pub(super) access: Access,
     pub(super) key: Arc<EpochKey>,
     pub(super) nonces: NonceCounter,
     pub(super) compress: bool,
@@ -72,7 +72,7 @@ impl Source {
     }
 
     fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
-        let standing = share_rule(self.consent.asker(), self.right.standing());
+        let standing = share_rule(self.access.asker(), self.right.standing());
         if standing == Verdict::Refuse {
             // What is under way ends as well.
             self.current = None;
@@ -81,7 +81,7 @@ impl Source {
             let piece = self.pieces.next()?;
             let blob = self.right.blob(&piece.hash);
             let asked = self.right.asked(blob.as_ref(), &self.store);
-            let reader = match (share_rule(self.consent.asker(), asked), blob) {
+            let reader = match (share_rule(self.access.asker(), asked), blob) {
                 (Verdict::Share, Some(blob)) => self.store.open_blob(&blob),
                 _ => Err(ReadError::Gone { hash: piece.hash }),
             };
