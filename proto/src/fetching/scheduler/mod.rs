@@ -247,6 +247,12 @@ impl Scheduler {
         Some(if stalled { "what flows has stalled, and its fetch has deadlines" } else { "nothing flows" })
     }
 
+    /// Whether this look has a turn.
+    #[cfg(test)]
+    pub(crate) fn flows(&self, peer: &PeerId) -> bool {
+        self.entries.get(peer).is_some_and(|entry| entry.flow.is_some())
+    }
+
     fn entry(&mut self, peer: PeerId) -> &mut Entry {
         self.entries.entry(peer).or_default()
     }
