@@ -7,7 +7,10 @@
 pub mod candidate;
 pub mod connector;
 pub mod doorway;
+pub mod families;
 pub mod introduction;
 pub mod link_choice;
 pub mod liveness;
+pub mod paths;
+pub mod reachable;
 pub mod session;
