@@ -22,6 +22,7 @@ pub mod offer;
 pub mod penumbra;
 pub mod places;
 pub mod pumps;
+pub mod reachable;
 pub mod served;
 pub mod service;
 pub mod whereabouts;

@@ -20,8 +20,8 @@ pub mod transfers;
 use super::{
     listener::Accepted,
     mod_cache::ModCache,
-    peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    peer::{self, Admission, Peer, PeerFact, Surroundings},
+    phone_book::{PhoneBook, PhonebookFact, Seen},
     unix_millis,
     upnp::Upnp,
 };
@@ -37,10 +37,7 @@ use crate::{
     served::Served,
     whereabouts::Whereabouts,
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
-    ResponseFuture, WrapFuture,
-};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 use fetch::Fetch;
 use fyteclub_proto::{
     agenda::{self, Agenda},
@@ -64,8 +61,6 @@ use tokio::sync::watch;
 const BAN: Duration = Duration::from_secs(60);
 /// How long a contact is a fresh one, in milliseconds.
 const FRESH_MS: u64 = 60_000;
-/// Why it is not dialled either.
-const BANNED: &str = "their daemon broke the protocol, and is left alone for a minute";
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -315,11 +310,6 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::MoreAddresses { peer, addrs } => {
-                if let Some(actor) = self.tell(&peer) {
-                    actor.do_send(peer::DialMore(addrs));
-                }
-            }
             fact => self.carried(fact, ctx),
         }
     }
@@ -352,7 +342,8 @@ impl Handler<PeerFact> for Coordinator {
 
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
-            PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
+            PeerFact::MayDial { peer } => self.admit(peer),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error),
             PeerFact::Greeted { peer, link, .. } => self.judge(peer, link),
             PeerFact::Opened { peer, addr, path, greeting } => {
                 let banned = self.is_banned(&peer);
@@ -436,49 +427,29 @@ impl Coordinator {
         self.agenda.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
     }
 
-    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
-    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn admit(&mut self, peer: PeerId) {
         let banned = self.is_banned(&peer);
         let Some(known) = self.peers.get(&peer) else { return };
+        known.consent.set_banned(banned);
         if banned {
-            known.actor.do_send(DialAt::Never { cause: BANNED.into() });
+            known.actor.do_send(Admission::Banned);
             return;
         }
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let (actor, name) = (known.actor.clone(), known.player.clone());
-        let phone_book = self.phone_book.clone();
-        let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
         let since = match (last, self.contacts.machine.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
             (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
             (None, _) => Seen::Never,
         };
-        let reach = Reach { peer, name, asked, since };
-        let reach = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
-        };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
-            let at = match (result, last) {
-                _ if coordinator.is_banned(&peer) => DialAt::Never { cause: BANNED.into() },
-                (Ok(mut addrs), last) => {
-                    // Where they were last comes last.
-                    addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    DialAt::Known(addrs)
-                }
-                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error);
-                    DialAt::Unknown { cause: error.to_string() }
-                }
-                (Err(error @ LookupError::NotFound), Some(addr)) => {
-                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
-                }
-                // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => DialAt::Known(vec![last]),
-            };
-            actor.do_send(at);
-        }));
+        known.actor.do_send(Admission::Granted {
+            phone_book: self.phone_book.clone(),
+            name: known.player.clone(),
+            asked: self.agenda.reason(&peer) == agenda::Reason::Asked,
+            since,
+            last,
+        });
     }
 }
 

@@ -231,7 +231,7 @@ async fn banned_peer_is_not_dialled_or_told_of() {
     assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
     let fault =
         tokio::time::timeout(PATIENCE, desk.fetch()).await.expect("an answer").expect_err("it is banned");
-    assert!(fault.message.contains(BANNED), "{fault}");
+    assert!(fault.message.contains(peer::BANNED), "{fault}");
     // A link that was being dialled when it was banned.
     desk.opened(None);
     desk.lost();
