@@ -2,8 +2,8 @@
 //!
 //! [`pairs`] is the table, [`score`] compares paths that work. The [`Connector`] inside says when to try and how often;
 //! here is what one try consists of. A try asks the sources ([`Output::Find`]); each answer is a round, which dials its
-//! addresses in the order told, the next one 150 ms after the one before or as soon as that failed. Rounds run
-//! independently: more addresses may come while a try runs.
+//! addresses in the order told, the next one 150 ms after the one before or as soon as that failed. More addresses that
+//! come while a try runs are a round beside it; the try has failed when its last round has.
 //!
 //! A peer of which no source knows whether it is there is dialled where it was last, once: a guess. Who comes to need the
 //! peer during a guess has the sources asked again, because they may know more by then.
@@ -339,7 +339,8 @@ impl Paths {
     }
 
     fn time(&mut self, now: Instant, jitter: f64) {
-        for mut round in std::mem::take(&mut self.rounds) {
+        for _ in 0..self.rounds.len() {
+            let mut round = self.rounds.remove(0);
             let step = round.time(now);
             self.carry_on(now, jitter, round, step);
         }
@@ -368,7 +369,11 @@ impl Paths {
                         }
                         None => failure,
                     };
-                    return self.failed(now, jitter, failure);
+                    // The try goes on while another round does.
+                    if self.rounds.is_empty() {
+                        self.failed(now, jitter, failure);
+                    }
+                    return;
                 }
             }
         }

@@ -138,3 +138,15 @@ fn last_place_of_missing_family_is_no_guess() {
     world.run(1000);
     assert_eq!(world.log()[1..], ["0 gave up: not online, and nobody answers where they were last"]);
 }
+
+#[test]
+fn told_address_outlasts_the_guess() {
+    let mut world = world().host(HOST, Host::Answers(900)).answer(not_there(0)).answer(at(1000, &[HOST]));
+    world.give(Input::Want);
+    world.run(3500);
+    world.give(Input::Want);
+    world.run(10_000);
+    let log = world.log();
+    assert!(!log.iter().any(|line| line.contains("gave up")), "{log:?}");
+    assert_eq!(log.last().map(String::as_str), Some("6300 open 192.168.1.5:7"));
+}

@@ -302,3 +302,29 @@ fn silent_sources_and_no_last_place_are_tried_again() {
     let log = world.log();
     assert_eq!((log.len(), log[3].ends_with("gave up: away")), (4, true), "{log:?}");
 }
+
+#[test]
+fn rounds_of_one_try_are_one_try() {
+    let mut world = world().answer(at(0, &[HOST])).answer(at(0, &[HOST])).answer(at(0, &[HOST]));
+    world.give(Input::Want);
+    world.run(1000);
+    world.give(Input::Told(candidates(&[SEEN])));
+    world.run(4500);
+    assert_eq!(world.states, [PeerState::Connecting], "the second round runs until 6 s");
+    world.run(60_000);
+    assert_eq!(world.log().iter().filter(|line| line.ends_with("find")).count(), 3);
+}
+
+#[test]
+fn addresses_that_come_late_outlast_a_hopeless_one() {
+    let mut world = world()
+        .host(HOST, Host::Never(2000, "another key"))
+        .host(SEEN, Host::Answers(900))
+        .answer(at(0, &[HOST]));
+    world.give(Input::Want);
+    world.run(1500);
+    world.give(Input::Told(candidates(&[SEEN])));
+    world.run(10_000);
+    let log = world.log();
+    assert_eq!(log.last().map(String::as_str), Some("3300 open 203.0.113.9:7"), "{log:?}");
+}
