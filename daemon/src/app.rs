@@ -28,6 +28,7 @@ use crate::{
     ledger::Accounts,
     places::Clients,
     pumps::pace::Pacer,
+    reachable::Reachable,
     service,
     sharing::{lending::Lending, published::Offer},
     whereabouts::Whereabouts,
@@ -35,7 +36,7 @@ use crate::{
 use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_pipe::Endpoint;
-use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
+use fyteclub_proto::{id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
@@ -148,6 +149,8 @@ impl App {
             shutdown: shutdown.clone(),
         })
         .start();
+        let reachable = Reachable::new(endpoint.local_addr());
+        note_interfaces(&reachable);
         let registrant = Registrant {
             identity: identity.clone(),
             player: config.player.clone(),
@@ -156,11 +159,18 @@ impl App {
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
-        let phone_book =
-            PhoneBook::new(books, registrant, accounts.clone(), coordinator.clone().recipient()).start();
+        let phone_book = PhoneBook::new(
+            books,
+            registrant,
+            reachable.clone(),
+            accounts.clone(),
+            coordinator.clone().recipient(),
+        )
+        .start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
-        let moves = actix::spawn(tell_moves(endpoint.clone(), phone_book.clone(), coordinator.clone()));
+        let moves =
+            actix::spawn(tell_moves(endpoint.clone(), reachable, phone_book.clone(), coordinator.clone()));
         // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
@@ -309,15 +319,29 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
 
 /// Tells everybody whom it concerns when this machine's addresses change; a second apart at least, because the phone
 /// books are asked each time.
-async fn tell_moves(endpoint: QuicEndpoint, phone_book: Addr<PhoneBook>, coordinator: Addr<Coordinator>) {
+async fn tell_moves(
+    endpoint: QuicEndpoint,
+    reachable: Reachable,
+    phone_book: Addr<PhoneBook>,
+    coordinator: Addr<Coordinator>,
+) {
     let mut watch = host_address::Watch::start();
+    note_interfaces(&reachable);
     loop {
         watch.changed().await;
         tracing::info!("this machine's addresses changed: the phone books and the peers are told");
+        note_interfaces(&reachable);
         endpoint.moved();
         phone_book.do_send(phone_book::Moved);
         coordinator.do_send(coordinator::Moved(host_address::all().into()));
         tokio::time::sleep(MOVES_APART).await;
+    }
+}
+
+/// Writes what the system says of this machine's addresses.
+fn note_interfaces(reachable: &Reachable) {
+    if reachable.is_anywhere() {
+        reachable.set(Slot::Interfaces, host_address::all());
     }
 }
 

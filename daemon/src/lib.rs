@@ -18,6 +18,7 @@ pub mod logging;
 pub mod places;
 pub mod program;
 pub mod pumps;
+pub mod reachable;
 pub mod service;
 pub mod sharing;
 pub mod whereabouts;

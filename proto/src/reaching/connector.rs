@@ -145,6 +145,11 @@ impl Connector {
         self.state == State::Idle
     }
 
+    /// A link is open.
+    pub fn is_linked(&self) -> bool {
+        self.state == State::Linked
+    }
+
     /// Whether a link is tried for at the moment.
     pub fn is_trying(&self) -> bool {
         matches!(self.state, State::AwaitLink { .. })

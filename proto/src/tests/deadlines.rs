@@ -20,16 +20,20 @@ use crate::{
     phonebook::live::{Hear, Welcome},
     presence::{self, Presence},
     reaching::{
+        candidate::{Candidate, Origin},
         connector::{self, Connector},
+        families::Families,
         introduction::{self, Introductions},
         link_choice::{self, LinkChoice},
         liveness::{self, Liveness},
+        paths::{self, Paths},
         session::{self, Session},
     },
     seal::End,
 };
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -141,6 +145,50 @@ fn connector_waits_with_a_deadline() {
             };
             connector.handle(now, 0.5, input);
             (connector.deadline().is_some(), connector.idle())
+        },
+    );
+}
+
+#[test]
+fn paths_wait_with_a_deadline() {
+    let idle = [
+        "idle: nobody needs the peer, or it was given up",
+        "linked: `Liveness` watches the link while something is asked",
+    ];
+    let at = |dice: &mut Dice| SocketAddr::from(([10, 0, 0, u8::try_from(dice.below(4)).unwrap()], 7));
+    let families = Families::of(SocketAddr::from(([0, 0, 0, 0], 7)));
+    walk(
+        "paths",
+        &idle,
+        |_, _| Paths::new(families),
+        |paths, dice, now| {
+            use paths::{Failure, Input, Unfound};
+            let told = |dice: &mut Dice| {
+                (0..dice.below(4)).map(|_| Candidate { origin: Origin::Host, addr: at(dice) }).collect()
+            };
+            let failure = |dice: &mut Dice| Failure::new("", dice.below(4) > 0);
+            let unfound = [Unfound::NotThere, Unfound::Unavailable, Unfound::OtherKey, Unfound::Forbidden];
+            let last = (dice.below(2) == 0).then(|| at(dice));
+            let input = match dice.below(14) {
+                0 | 1 => Input::Want,
+                2 => Input::Found { told: Ok(told(dice)), last },
+                3 => Input::Found { told: Err(unfound[dice.size(4)](String::new())), last },
+                4 => Input::Told(told(dice)),
+                5 => Input::Dialled { dial: dice.below(40), result: Err(failure(dice)) },
+                6 => {
+                    Input::Dialled { dial: dice.below(40), result: Ok(Duration::from_millis(dice.below(9))) }
+                }
+                7 => Input::Opened { link: 1, addr: at(dice), rtt: dice.pause(), suspect: None },
+                8 => Input::Closed { addr: at(dice) },
+                9 => Input::Lost(failure(dice)),
+                10 => Input::Suspect { link: 1, heard: dice.below(3) },
+                11 => Input::Stranded { addr: at(dice) },
+                12 if dice.below(4) == 0 => Input::Leave,
+                _ => Input::Time,
+            };
+            paths.handle(now, 0.5, input);
+            while paths.poll().is_some() {}
+            (paths.deadline().is_some(), paths.idle())
         },
     );
 }

@@ -313,7 +313,7 @@ impl Coordinator {
     pub(super) fn carried(&mut self, fact: PhonebookFact, ctx: &mut Context<Self>) {
         match fact {
             // The coordinator's own.
-            PhonebookFact::Changed { .. } | PhonebookFact::MoreAddresses { .. } => {}
+            PhonebookFact::Changed { .. } => {}
             PhonebookFact::Connected => {
                 self.contacts_heard(Input::Connected, ctx);
                 self.announce_key(1);

@@ -21,8 +21,8 @@ pub mod verbs;
 use super::{
     listener::Accepted,
     mod_cache::ModCache,
-    peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    peer::{self, DialPermit, Peer, PeerFact, Surroundings},
+    phone_book::{PhoneBook, PhonebookFact, Seen},
     unix_millis,
     upnp::Upnp,
 };
@@ -35,10 +35,7 @@ use crate::{
     sharing::published::Offer,
     whereabouts::Whereabouts,
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
-    WrapFuture,
-};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use fetch::Fetch;
 use fyteclub_proto::{
     contact::{Here, Input, Policy},
@@ -272,11 +269,6 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::MoreAddresses { peer, addrs } => {
-                if let Some(actor) = self.tell(&peer) {
-                    actor.do_send(peer::DialMore(addrs));
-                }
-            }
             fact => self.carried(fact, ctx),
         }
     }
@@ -305,7 +297,8 @@ impl Handler<PeerFact> for Coordinator {
 
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
-            PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
+            PeerFact::MayDial { peer } => self.may_dial(peer),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error),
             PeerFact::Opened { peer, addr, path, greeting } => {
                 let admitted = self.peers.admits(&peer).check(Instant::now());
                 let Some(known) = self.peers.get_mut(&peer) else { return };
@@ -387,51 +380,27 @@ impl Coordinator {
         self.scheduler.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
     }
 
-    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
-    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn may_dial(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get(&peer) else { return };
         if let Err(refusal) = self.peers.admits(&peer).check(Instant::now()) {
-            known.actor.do_send(DialAt::Never { cause: refusal.to_string() });
+            known.actor.do_send(DialPermit::Refused(refusal));
             return;
         }
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let (actor, name) = (known.actor.clone(), known.player.clone());
-        let phone_book = self.phone_book.clone();
-        let asked = self.scheduler.reason(&peer) == scheduler::Reason::Asked;
         let since = match (last, self.contacts.machine.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
             (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
             (None, _) => Seen::Never,
         };
-        let reach = Reach { peer, name, asked, since };
-        let reach = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
-        };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
-            if let Err(refusal) = coordinator.peers.admits(&peer).check(Instant::now()) {
-                actor.do_send(DialAt::Never { cause: refusal.to_string() });
-                return;
-            }
-            let at = match (result, last) {
-                (Ok(mut addrs), last) => {
-                    // Where they were last comes last.
-                    addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    DialAt::Known(addrs)
-                }
-                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error);
-                    DialAt::Unknown { cause: error.to_string() }
-                }
-                (Err(error @ LookupError::NotFound), Some(addr)) => {
-                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
-                }
-                // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => DialAt::Known(vec![last]),
-            };
-            actor.do_send(at);
-        }));
+        known.actor.do_send(DialPermit::Granted {
+            phone_book: self.phone_book.clone(),
+            name: known.player.clone(),
+            asked: self.scheduler.reason(&peer) == scheduler::Reason::Asked,
+            since,
+            last,
+        });
     }
 }
 

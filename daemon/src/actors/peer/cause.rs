@@ -6,14 +6,12 @@ use fyteclub_proto::{
         CloseCode,
         close::{Consequence, Fault},
     },
+    reaching::paths::Failure,
 };
 use quinn::ConnectionError;
 
-pub(super) const NO_ANSWER: &str =
-    "nobody answers at their address: their daemon may be off, or their router lets nobody in";
-
 /// Why this end closed a link, in words for a person, and whether another try makes sense.
-pub(super) fn blame(code: CloseCode) -> (String, bool) {
+pub(super) fn blame(code: CloseCode) -> Failure {
     let Consequence { fault, retry, .. } = code.consequence();
     let cause = match (fault, code) {
         (_, CloseCode::Silent) => "their daemon takes the link and then says nothing",
@@ -24,33 +22,34 @@ pub(super) fn blame(code: CloseCode) -> (String, bool) {
         // The two programs are too far apart, or two links were one too many: the same from both sides.
         _ => code.explain(),
     };
-    (cause.into(), retry)
+    Failure::new(cause, retry)
 }
 
 /// Why a connection ended, in words for a person, and whether another try makes sense.
-pub(super) fn explain(error: &ConnectionError) -> (String, bool) {
+pub(super) fn explain(error: &ConnectionError) -> Failure {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             match CloseCode::from_number(close.error_code.into_inner()) {
                 // The link that stays may not have greeted us yet: the pause before the next try is its time to.
-                Some(code @ CloseCode::Duplicate) => (code.explain().into(), true),
-                Some(code) => (code.explain().into(), code.consequence().retry),
-                None => (
-                    "the other side ended the link for a reason that this program is too old to know".into(),
+                Some(code @ CloseCode::Duplicate) => Failure::new(code.explain(), true),
+                Some(code) => Failure::new(code.explain(), code.consequence().retry),
+                None => Failure::new(
+                    "the other side ended the link for a reason that this program is too old to know",
                     false,
                 ),
             }
         }
-        ConnectionError::TimedOut => (NO_ANSWER.into(), true),
+        ConnectionError::TimedOut => Failure::no_answer(),
         ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
-            ("whoever answers at their address does not have their key".into(), false)
+            Failure::new("whoever answers at their address does not have their key", false)
         }
-        ConnectionError::Reset => ("the other side restarted".into(), true),
-        ConnectionError::LocallyClosed => ("the link was closed here".into(), true),
-        ConnectionError::VersionMismatch => (CloseCode::Version.explain().into(), false),
+        ConnectionError::Reset => Failure::new("the other side restarted", true),
+        ConnectionError::LocallyClosed => Failure::new("the link was closed here", true),
+        ConnectionError::VersionMismatch => Failure::new(CloseCode::Version.explain(), false),
         ConnectionError::ConnectionClosed(close) => {
-            (format!("the other side ended the connection: {}", Foreign::of_bytes(&close.reason)), true)
+            let reason = Foreign::of_bytes(&close.reason);
+            Failure::new(format!("the other side ended the connection: {reason}"), true)
         }
-        other => (Foreign::new(&other.to_string()).to_string(), true),
+        other => Failure::new(Foreign::new(&other.to_string()).to_string(), true),
     }
 }

@@ -5,17 +5,15 @@
 
 mod cause;
 mod commands;
+mod dial;
 mod live;
 
 pub use commands::*;
+pub use dial::DialPermit;
 
-use super::random;
+use super::{phone_book::LookupError, random};
 use crate::{
-    io::{
-        identity::Identity,
-        quic::{QuicEndpoint, endpoint::DialError},
-        store::Store,
-    },
+    io::{identity::Identity, quic::QuicEndpoint, store::Store},
     ledger::Accounts,
     pumps::{
         compression::Compression,
@@ -25,10 +23,8 @@ use crate::{
     },
     sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
 };
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
-};
-use cause::{NO_ANSWER, blame, explain};
+use actix::{Actor, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler};
+use cause::{blame, explain};
 use fyteclub_proto::{
     bytes::Bytes,
     foreign::Foreign,
@@ -38,9 +34,9 @@ use fyteclub_proto::{
     local::reply::{PathKind, PeerState},
     peer::{CloseCode, Greeting, HoldingReply},
     reaching::{
-        connector::{self, Connector, TRY_TIME},
         link_choice::{self, LinkChoice},
         liveness::{self, Liveness},
+        paths::{self, Failure, Paths},
         session::{Input, Output},
     },
     seal::End,
@@ -63,8 +59,10 @@ const POSSESSION_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum PeerFact {
-    /// It wants to dial and needs to know where.
-    AddressNeeded { peer: PeerId },
+    /// It wants to dial: answer with [`DialPermit`].
+    MayDial { peer: PeerId },
+    /// Nobody knows where it is, or its name is known under another key.
+    NotFound { peer: PeerId, error: LookupError },
     Opened {
         peer: PeerId,
         /// Where it is.
@@ -111,7 +109,10 @@ pub struct Peer {
     id: PeerId,
     around: Surroundings,
     facts: Recipient<PeerFact>,
-    connector: Connector,
+    /// Where it may be, and what is tried.
+    paths: Paths,
+    /// What [`Paths`] has dialled.
+    dials: HashMap<u64, SpawnHandle>,
     state: PeerState,
     cause: Option<String>,
     links: HashMap<usize, Live>,
@@ -121,12 +122,6 @@ pub struct Peer {
     /// Questions for an appearance or for holdings that are under way.
     asks: usize,
     liveness: Liveness,
-    /// Dialled where they were last, because no phone book knew better.
-    guessing: bool,
-    /// Somebody came to want the peer while it was tried for already.
-    joined: bool,
-    /// The link that was silent for too long, and what had come over it.
-    doubted: Option<(usize, u64)>,
     /// Links that came to an address that this machine has no more.
     stranded: Vec<usize>,
     changed: Changed,
@@ -147,9 +142,10 @@ impl Peer {
         let choice = LinkChoice::new(around.here, id);
         Self {
             id,
-            around,
             facts,
-            connector: Connector::default(),
+            paths: Paths::new(around.endpoint.families()),
+            dials: HashMap::new(),
+            around,
             state: PeerState::Disconnected,
             cause: None,
             links: HashMap::new(),
@@ -157,9 +153,6 @@ impl Peer {
             pulls: HashMap::new(),
             asks: 0,
             liveness: Liveness::new(Instant::now()),
-            guessing: false,
-            joined: false,
-            doubted: None,
             stranded: Vec::new(),
             changed,
             access,
@@ -220,22 +213,15 @@ impl Peer {
         while let Some(output) = self.choice.poll() {
             self.chosen(output);
         }
-        while let Some(output) = self.connector.poll() {
-            match output {
-                connector::Output::Dial => self.facts.do_send(PeerFact::AddressNeeded { peer: self.id }),
-                connector::Output::State(state) => self.state = state,
-                connector::Output::GaveUp(cause) => {
-                    self.cause = Some(cause.clone());
-                    self.facts.do_send(PeerFact::GaveUp { peer: self.id, cause });
-                }
-            }
+        while let Some(output) = self.paths.poll() {
+            self.path_output(output, ctx);
         }
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
         let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
         let machines = [
-            self.connector.deadline().map(|(at, _)| at),
+            self.paths.deadline().map(|(at, _)| at),
             self.choice.deadline().map(|(at, _)| at),
             self.liveness.deadline().map(|(at, _)| at),
         ];
@@ -248,7 +234,7 @@ impl Peer {
     fn alarm(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         self.links.values_mut().for_each(|live| live.session.handle(now, Input::Time));
-        self.connector.handle(now, random(), connector::Input::Time);
+        self.paths.handle(now, random(), paths::Input::Time);
         for (link, _) in self.links.iter().filter(|(_, live)| live.link.carries()) {
             self.choice.handle(now, link_choice::Input::Busy { link: *link });
         }
@@ -281,8 +267,8 @@ impl Peer {
                 }
                 liveness::Output::Suspect => {
                     tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
-                    self.doubted = Some((link.id(), link.datagrams_heard()));
-                    self.connector.handle(now, random(), connector::Input::Suspect);
+                    let suspect = paths::Input::Suspect { link: link.id(), heard: link.datagrams_heard() };
+                    self.paths.handle(now, random(), suspect);
                 }
                 liveness::Output::Dead => {
                     tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
@@ -355,17 +341,13 @@ impl Peer {
                 let Some(live) = self.links.get(&link) else { return };
                 let Some(greeting) = live.greeting.clone() else { return };
                 let place = live.link.place();
-                let (addr, path) = (place.addr(), place.path());
+                let (addr, path, rtt) = (place.addr(), place.path(), live.link.rtt());
                 self.cause = None;
                 self.liveness.handle(Instant::now(), liveness::Input::Fresh);
-                // What is still silent when another is found is waited for no longer.
-                if let Some((old, heard)) = self.doubted.take()
-                    && let Some(old) = self.links.get(&old).filter(|_| old != link)
-                    && old.link.datagrams_heard() == heard
-                {
-                    old.link.close(CloseCode::Silent);
-                }
-                self.connector.handle(Instant::now(), random(), connector::Input::Opened);
+                let suspect = self.paths.suspect().and_then(|link| self.links.get(&link));
+                let suspect = suspect.map(|live| live.link.datagrams_heard());
+                let opened = paths::Input::Opened { link, addr, rtt, suspect };
+                self.paths.handle(Instant::now(), random(), opened);
                 self.facts.do_send(PeerFact::Opened { peer: self.id, addr, path, greeting });
             }
             link_choice::Output::Close { link } => {
@@ -384,7 +366,7 @@ impl Peer {
     /// A connection is gone.
     fn gone(&mut self, id: usize, error: &ConnectionError, ctx: &mut Context<Self>) {
         let Some(live) = self.links.remove(&id) else { return };
-        let (cause, again) = match (error, live.closed) {
+        let Failure { cause, again } = match (error, live.closed) {
             (ConnectionError::LocallyClosed, Some(code)) => blame(code),
             _ => explain(error),
         };
@@ -398,9 +380,13 @@ impl Peer {
         for link in closed.chain([id]) {
             self.choice.handle(Instant::now(), link_choice::Input::Gone { link });
         }
+        let addr = live.link.place().addr();
+        if self.links.values().all(|live| live.link.place().addr() != addr) {
+            self.paths.handle(Instant::now(), random(), paths::Input::Closed { addr });
+        }
         let dialled = live.link.end() == End::Dialer && live.greeting.is_none();
         if self.choice.current().is_none() && (was_current || dialled) {
-            self.connector.handle(Instant::now(), random(), connector::Input::Lost { cause, again });
+            self.paths.handle(Instant::now(), random(), paths::Input::Lost(Failure { cause, again }));
         }
         self.drive(ctx);
         if self.is_idle() {
@@ -409,52 +395,7 @@ impl Peer {
     }
 
     fn is_idle(&self) -> bool {
-        self.links.is_empty() && self.connector.is_idle()
-    }
-
-    /// With `hopeless`, one failure is the end, and that is its cause.
-    fn dial(&mut self, addrs: Vec<SocketAddr>, hopeless: Option<String>, ctx: &mut Context<Self>) {
-        tracing::debug!(peer = %self.id.short(), "dialling {addrs:?}");
-        let (endpoint, peer) = (self.around.endpoint.clone(), self.id);
-        let dial = async move { tokio::time::timeout(TRY_TIME, endpoint.dial_any(addrs, peer)).await };
-        ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| {
-            let (cause, again) = match result {
-                Ok(Ok(connection)) => {
-                    peer.connector.handle(Instant::now(), random(), connector::Input::Greeting);
-                    return peer.begin(connection, End::Dialer, ctx);
-                }
-                Ok(Err(DialError::Connection(error))) => explain(&error),
-                Ok(Err(error)) => (error.to_string(), false),
-                Err(_) => (NO_ANSWER.into(), true),
-            };
-            if hopeless.is_some() {
-                (peer.guessing, peer.joined) = (false, false);
-            }
-            match hopeless {
-                Some(cause) => peer.dial_failed(cause, false, ctx),
-                None => peer.dial_failed(cause, again, ctx),
-            }
-        }));
-    }
-
-    /// Has the phone books asked beside a guess, for whoever came after they were asked last: they may know by now, and
-    /// where nobody is any more takes seconds to be silent.
-    fn look_again(&mut self) {
-        if self.is_dialling() && self.guessing && std::mem::take(&mut self.joined) {
-            self.facts.do_send(PeerFact::AddressNeeded { peer: self.id });
-        }
-    }
-
-    /// Whether somebody waits for a link that is not there yet.
-    fn is_dialling(&self) -> bool {
-        self.choice.current().is_none() && self.connector.is_trying()
-    }
-
-    fn dial_failed(&mut self, cause: String, again: bool, ctx: &mut Context<Self>) {
-        if self.choice.current().is_none() {
-            self.connector.handle(Instant::now(), random(), connector::Input::Lost { cause, again });
-        }
-        self.drive(ctx);
+        self.links.is_empty() && self.paths.is_idle()
     }
 }
 

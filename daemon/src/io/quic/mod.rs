@@ -15,5 +15,4 @@ pub mod window;
 pub use endpoint::QuicEndpoint;
 pub use link::Link;
 pub use place::Place;
-pub use socket::Families;
 pub use tuning::Tuning;

@@ -161,14 +161,14 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn consent_that_ends_in_the_middle_of_a_file_ends_the_file() {
+    fn access_that_ends_in_the_middle_of_a_file_ends_the_file() {
         let dir = tempfile::tempdir().expect("a folder");
         let (store, _) =
             Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: None }).expect("a store");
         let path = dir.path().join("large.tex");
         fs::write(&path, vec![7; 3 * CHUNK_SIZE]).expect("written");
         let hash = store.index_source(&path).expect("read").hash;
-        let consent = Consent::default();
+        let access = Access::default();
         let piece = Piece { hash, tree: false, first: 0, count: 3 };
         let blobs = [(hash, 3 * CHUNK_SIZE as u64)].into();
         let mut source = Source {
@@ -176,14 +176,14 @@ mod tests {
             current: None,
             store,
             right: Right::Published(Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs }))),
-            consent: consent.clone(),
+            access: access.clone(),
             key: Arc::new(LinkSecret::new([1; 32], End::Acceptor).sealing(0)),
             nonces: NonceCounter::new(0),
             compress: false,
             changed: Arc::new(|| panic!("nothing changed")),
         };
         let mut kind = |contact: bool| {
-            consent.set_contact(contact);
+            access.set_contact(contact);
             source.record(&mut None).map(|(header, _)| header.kind)
         };
         let kinds = [kind(true), kind(true), kind(false), kind(false)];
