@@ -21,24 +21,20 @@ FLOORS = {
     "fyteclubctl": {"fyteclub-client"},
     "fyteclub-store": {"fyteclub-proto", "fyteclub-files"},
     "fyteclub-penumbra": {"fyteclub-proto", "fyteclub-files", "fyteclub-store"},
+    "fyteclub-quic": {"fyteclub-proto"},
     "fyteclub-daemon": {
         "fyteclub-proto",
         "fyteclub-logging",
         "fyteclub-pipe",
+        "fyteclub-quic",
         "fyteclub-files",
         "fyteclub-store",
         "fyteclub-penumbra",
     },
     "fyteclub-demo": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon"},
     "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook"},
-    "fyteclub-tests": {
-        "fyteclub-proto",
-        "fyteclub-phonebook",
-        "fyteclub-client",
-        "fyteclub-daemon",
-        "fyteclub-penumbra",
-        "fyteclubctl",
-    },
+    # It drives the programs: what it does not import, no change of an actor has to build again.
+    "fyteclub-tests": {"fyteclub-proto", "fyteclub-client", "fyteclub-quic", "fyteclub-penumbra"},
 }
 
 # Time, randomness, files and sockets are arguments of proto's machines.

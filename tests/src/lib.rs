@@ -27,7 +27,10 @@ pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
 pub use voice::Voice;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// How long anything may take that takes no time: a machine that is busy with other things is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,6 +60,14 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         }
     })
     .await
+}
+
+/// By this machine's clock.
+///
+/// # Panics
+/// Before 1970.
+pub fn unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
 /// Says past the test runner, which hides what a test prints, that a story could not be told here.

@@ -46,7 +46,7 @@ async fn a_contact_cannot_aim_the_daemon() {
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let eve = Hostile::new("Eve Elm@Nowhere", 71);
     alice.takes_for_a_friend(&eve).await;
-    let mut voice = Voice::greet(&eve, &town.phonebook, &town.folder("eve")).await;
+    let mut voice = Voice::greet(&eve, &town.phonebook).await;
     let mut targets = Vec::new();
     for _ in 0..72 {
         targets.push(Silent::open().await);
@@ -88,7 +88,7 @@ async fn a_squatter_at_a_second_phone_book_is_told() {
     // The name is Bob's, at the first phone book; at the second somebody else took it.
     let squatter = Hostile::new("Bob Birch@Balmung", 72);
     squatter.move_in(&second.url()).await;
-    let mut voice = Voice::greet(&squatter, &second, &town.folder("squatter")).await;
+    let mut voice = Voice::greet(&squatter, &second).await;
     let mut events = alice.client().watch().await.expect("events");
     alice.client().add_contact(&bob.player, None).await.expect("asked");
     // Bob's player sleeps; the squatter says yes at once.

@@ -358,7 +358,7 @@ async fn a_grant_is_good_for_whom_it_names_for_what_it_names_and_while_it_lasts(
     bob.takes_for_a_friend(&friend).await;
     let (theirs, line) = (dial(&stranger, &bob).await, dial(&friend, &bob).await);
     let _controls = (theirs.greet(stranger.greeting(None)).await, line.greet(friend.greeting(None)).await);
-    let now = fyteclub_daemon::io::wall_clock::unix_millis();
+    let now = fyteclub_tests::unix_millis();
     let skew = GRANT_SKEW.as_millis() as u64;
     let good = Grant::new(&olga.key, friend.peer_id(), look, now);
     assert_eq!(under(&line, &good, hash).await, Some(Kind::Raw as u8), "the test can see bytes");

@@ -2,7 +2,6 @@
 //! being named, and a wrong size harms nobody but who signed it.
 
 use fyteclub_client::{BlobHash, Event};
-use fyteclub_daemon::io::{quic::tls, wall_clock::unix_millis};
 use fyteclub_proto::{
     appearance::Look,
     blob::Content,
@@ -15,11 +14,12 @@ use fyteclub_proto::{
     },
     possession::{Challenge, Span},
 };
+use fyteclub_quic::tls;
 use fyteclub_tests::{
     Resident, Town, eventually,
     hostile::{Hostile, Line, hear, look, say},
     mods::{Mod, arrived, noise},
-    within,
+    unix_millis, within,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -6,7 +6,13 @@
 //! resumed, against a tree that proves itself. It is a file of its own, not a tail of the data, because some file
 //! systems would have to fill everything before it with zeros.
 
+mod claim;
+mod left;
+
+pub(super) use claim::Claim;
+
 use super::{Inner, Store, blobs::remove, error::StoreError, lock, name::Ext, os, state::Part};
+use claim::save;
 use fyteclub_proto::{
     blob::{Content, Givers},
     chunk_tree::{ChunkTree, VerifiedChunk, chunk_count, chunk_len},
@@ -14,20 +20,17 @@ use fyteclub_proto::{
     limit::{CHUNK_SIZE, FILE_SIZE_MAX},
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
     ops::Range,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
 
 /// Most progress that a kill takes. A blob that arrives faster never has its progress written at all.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
-const HAVE_MAGIC: &[u8; 8] = b"FC.have2";
-/// Magic, size, and the owner who brought all that is there; zeros where there is no such one.
-const HAVE_HEAD: usize = 48;
 
 /// What a written chunk led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,38 +92,6 @@ impl Arrived {
     fn giver(&self) -> [u8; 32] {
         let there = (0..self.bits.len() as u32 * 8).filter(|index| self.has(*index));
         self.givers.of_all(there).map_or([0; 32], |owner| *owner.as_bytes())
-    }
-}
-
-/// A `.have` file's bytes, as far as they make sense. Proves nothing yet.
-pub(super) struct Claim {
-    pub size: u64,
-    giver: Option<PeerId>,
-    list: Vec<u8>,
-    bits: Vec<u8>,
-}
-
-impl Claim {
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        let len = fs::metadata(path).ok()?.len();
-        // The longest that the limits allow; anything else is not ours and not worth reading.
-        let longest = HAVE_HEAD + fyteclub_proto::limit::BLOB_CHUNKS_MAX * 33;
-        let bytes = (len <= longest as u64).then(|| fs::read(path).ok())??;
-        let (head, rest) = bytes.split_at_checked(HAVE_HEAD)?;
-        let (size, giver) = head.strip_prefix(HAVE_MAGIC)?.split_first_chunk::<8>()?;
-        let (size, giver) = (u64::from_le_bytes(*size), <[u8; 32]>::try_from(giver).ok()?);
-        let giver = (giver != [0; 32]).then(|| PeerId::from_bytes(giver));
-        let chunks = (size <= FILE_SIZE_MAX).then(|| chunk_count(size) as usize)?;
-        let (list, bits) = rest.split_at_checked(32 * chunks)?;
-        (bits.len() == chunks.div_ceil(8)).then(|| Self { size, giver, list: list.into(), bits: bits.into() })
-    }
-
-    pub(super) fn all(&self) -> bool {
-        (0..chunk_count(self.size)).all(|index| self.claims(index))
-    }
-
-    fn claims(&self, index: u32) -> bool {
-        self.bits[index as usize / 8] & (1 << (index % 8)) != 0
     }
 }
 
@@ -406,92 +377,6 @@ fn ranges(chunks: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
         }
     }
     ranges
-}
-
-fn save(path: &Path, tree: &ChunkTree, giver: &[u8; 32], bits: &[u8], list_saved: bool) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(!list_saved).truncate(false).open(path)?;
-    let list_end = HAVE_HEAD + tree.list().len();
-    if !list_saved {
-        let mut head = HAVE_MAGIC.to_vec();
-        head.extend(tree.size().to_le_bytes());
-        head.extend(giver);
-        head.extend(tree.list());
-        os::write_all_at(&file, &head, 0)?;
-        file.set_len((list_end + bits.len()) as u64)?;
-    }
-    // Before the bits: another's chunk must not count as theirs.
-    os::write_all_at(&file, giver, 16)?;
-    os::write_all_at(&file, bits, list_end as u64)
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let arrived = self.arrived.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let (arrived, this): (_, *const Self) = (std::mem::take(arrived), self);
-        if arrived.complete {
-            return;
-        }
-        let known = self.store.0.state().parts.get(&self.content).map(|part| part.open.clone());
-        let open = known.filter(|open| open.as_ptr() == this);
-        let left = Left { store: self.store.clone(), content: self.content, ext: self.ext, open, arrived };
-        // The last handle may go on a thread that must not wait, and the names are held long while the cache is moved.
-        let inner = self.store.0.clone();
-        match inner.names_of(&self.content.hash).try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                let waiting =
-                    thread::Builder::new().spawn(move || left.settle(&left.store.0.name(&left.content.hash)));
-                if let Err(error) = waiting {
-                    tracing::debug!(%error, "could not save the progress of {}", self.content.hash);
-                }
-            }
-            Ok(name) => left.settle(&name),
-            Err(TryLockError::Poisoned(name)) => left.settle(&name.into_inner()),
-        }
-    }
-}
-
-/// What a partial leaves that nobody has open any more.
-struct Left {
-    store: Store,
-    content: Content,
-    ext: Ext,
-    /// What tells it from one that was opened since; none when there is such a one already.
-    open: Option<Weak<Partial>>,
-    arrived: Arrived,
-}
-
-impl Left {
-    /// Saves the progress, or removes what nobody needs. The guard is the name's.
-    fn settle(&self, _name: &MutexGuard<'_, ()>) {
-        let (inner, content, arrived) = (&*self.store.0, self.content, &self.arrived);
-        let hash = content.hash;
-        let mut state = inner.state();
-        // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
-        let still = |open: &Weak<_>| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
-        let ours = self.open.as_ref().is_some_and(still);
-        // Or the blob may have come another way, and nobody needs the pieces.
-        let whole = state.blobs.get(&hash).is_some_and(|blob| u64::from(blob.size) == content.size);
-        let needless = whole && !state.parts.contains_key(&content);
-        if !(ours || needless) {
-            return;
-        }
-        if arrived.count == 0 || needless {
-            state.remove_part(&content);
-            drop(state);
-            let _ = inner.here().remove_part(&content, self.ext);
-        } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
-            drop(state);
-            if let Err(error) = save(
-                &inner.here().have_path(&content, self.ext),
-                tree,
-                &arrived.giver(),
-                &arrived.bits,
-                arrived.list_saved,
-            ) {
-                tracing::debug!(%error, "could not save the progress of {hash}");
-            }
-        }
-    }
 }
 
 impl Partial {
