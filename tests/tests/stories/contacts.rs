@@ -175,10 +175,11 @@ async fn contacts_outlive_the_daemon_and_damage_is_not_emptiness() {
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
     alice.befriend(&bob).await;
-    let blocked = Hostile::new("Mal Lory@Nowhere", 9).peer_id();
-    alice.client().block_contact(blocked).await.expect("blocked");
     // Else Bob's answer may come while she is away, or just after.
     alice.is_paired_with(&bob).await;
+    // This answer says that the file is on the disk, with all that came before; a list says what is in memory.
+    let blocked = Hostile::new("Mal Lory@Nowhere", 9).peer_id();
+    alice.client().block_contact(blocked).await.expect("blocked");
     let all = async |alice: &Resident| {
         let contacts = alice.client().contacts().await.expect("contacts");
         // Who has a link at the moment is another matter.
