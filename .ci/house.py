@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from asserting import unasserting
+
 # Who of ours each crate may import. proto imports none, and everything may import proto except fyteclubctl, which
 # proves that the SDK suffices.
 FLOORS = {
@@ -170,7 +172,13 @@ def named_tests_exist():
                     yield f"{page}:{number} names a test that is not there: {name}"
 
 
-RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, one_file_asks_for_remote_addresses, files_are_rooms, named_tests_exist)
+def tests_assert():
+    files = [path for path in sorted(Path(".").glob("*/**/*.rs")) if not {"target", "benches"} & set(path.parts)]
+    for path, line, name in unasserting(files):
+        yield f"{path}:{line} asserts nothing: {name}"
+
+
+RULES = (floors, proto_is_pure, systems_have_rooms, actors_touch_no_files, one_file_asks_for_remote_addresses, files_are_rooms, named_tests_exist, tests_assert)
 
 
 def main():

@@ -2,7 +2,7 @@
 //!
 //! A [`Town`] is a phone book and its [`Resident`]s, each a `fyteclubd` of its own with a data folder of its own, all on
 //! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
-//! them harm. The stories are in `tests/`, one to a file.
+//! them harm. The stories are in `tests/stories`, one module for each subject.
 
 mod disk;
 pub mod flood;
@@ -15,6 +15,7 @@ mod programs;
 mod resident;
 mod slow_path;
 mod town;
+mod turn;
 mod voice;
 
 pub use disk::SmallDisk;

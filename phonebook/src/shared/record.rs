@@ -110,7 +110,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_record_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            Record::decode(&bytes);
+            let record = Record::decode(&bytes);
+            let address = |record: Record| match record.address {
+                None => 0,
+                Some(address) => if address.is_ipv4() { 2 + 4 } else { 2 + 16 },
+            };
+            prop_assert!(record.is_none_or(|record| HEAD + address(record) == bytes.len()));
         }
     }
 }

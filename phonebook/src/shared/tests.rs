@@ -1,6 +1,6 @@
 //! The names on a real Redis against the book in memory: whatever is done to both, both say the same.
 
-#[path = "../../tests/common/redis_server.rs"]
+#[path = "../../tests/integration/common/redis_server.rs"]
 #[allow(dead_code)]
 mod server;
 
