@@ -3,17 +3,18 @@
 use crate::{
     accounts::{Accounts, share},
     address::Network,
-    audit::{Audit, Kind, Subject},
+    audit::{Audit, Subject},
     book::Terms,
     clock::{Clock, Moment},
     condition::{Condition, Trouble},
     config::{Config, Password},
+    host::Host,
     limits::{Class, Limits},
     live::{Counters, Live},
-    metrics::Metrics,
+    metrics::{Metrics, RedisCounters},
     problem::Problem,
     records::Records,
-    shared::{self, Payer, Shared},
+    shared::{Payer, Shared},
 };
 use fyteclub_proto::{
     id::PeerId,
@@ -33,6 +34,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) records: Records,
+    pub(crate) host: Host,
     pub(crate) live: Live,
     clock: Clock,
     pub(crate) compat: bool,
@@ -61,7 +63,7 @@ impl Desk {
             max_of_one: share(Item::Names, config.max_names_per_address, config.max_records),
         };
         let accounts = Accounts::new(config);
-        let gauges = config.redis.as_ref().map(|_| shared::Counters::default());
+        let gauges = config.redis.as_ref().map(|_| RedisCounters::default());
         let metrics = Metrics::new(gauges.as_ref());
         let shared = match (&config.redis, gauges) {
             (Some(place), Some(gauges)) => Some(Arc::new(Shared::new(place, terms, &config.limits, gauges)?)),
@@ -71,7 +73,8 @@ impl Desk {
             Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
         Ok(Self {
             records: Records::new(terms, shared.as_ref()),
-            live: Live::new(&config.names, config.sockets_max(), &accounts, counters, shared),
+            host: Host::new(&config.names),
+            live: Live::new(config.sockets_max(), &accounts, counters, shared),
             clock,
             compat: config.compat,
             debug_players: config.debug_players,
@@ -145,8 +148,11 @@ impl Desk {
 
     /// Counts a refusal, and notes in the audit log what concerns security: once for each, wherever it was told.
     pub(crate) fn refused(&self, problem: &Problem, address: Option<IpAddr>, about: Option<Subject>) {
-        self.metrics.refused(problem);
-        if let (Some(audit), Some(kind), Some(address)) = (&self.audit, Kind::of(problem), address) {
+        match problem {
+            Problem::TooMany(limited) => self.metrics.limited(*limited),
+            problem => self.metrics.refused(problem.code()),
+        }
+        if let (Some(audit), Some(kind), Some(address)) = (&self.audit, problem.security_event(), address) {
             audit.note(kind, address, about, self.now().unix_millis());
         }
     }

@@ -3,18 +3,21 @@
 //! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
 //! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
 
-use crate::{clock::Moment, desk::Desk, live::Greetings, problem::Problem};
+use crate::{
+    clock::Moment,
+    desk::Desk,
+    host::Host,
+    problem::Problem,
+    proof_time::{check_sequence, check_time},
+};
 use actix_web::{HttpRequest, web};
 use fyteclub_proto::{
     id::{self, PeerId},
-    limit::{self, KEY_CHANGES_MAX},
-    phonebook::{self, HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
+    limit::KEY_CHANGES_MAX,
+    phonebook::{HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-/// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
-pub(crate) const COMPAT_KEY_MAX: usize = 2048;
 
 /// Whether the request brings the password, where there is one.
 pub(crate) fn check_password(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
@@ -108,7 +111,7 @@ struct Seal {
 
 /// What a signed body is held against: this phone book, as itself and the request call it, and its clock.
 pub(crate) struct Here<'a> {
-    pub(crate) greetings: &'a Greetings,
+    pub(crate) names: &'a Host,
     pub(crate) host: Option<&'a str>,
     pub(crate) now: Moment,
 }
@@ -129,7 +132,7 @@ fn seal(fields: &Map<String, Value>, here: &Here<'_>) -> Result<Seal, Problem> {
     check_time(time, here.now)?;
     let sequence = number(sequence, "sequence")?;
     check_sequence(sequence, here.now)?;
-    let server = server.as_str().filter(|server| here.greetings.is_here(server, here.host));
+    let server = server.as_str().filter(|server| here.names.is_here(server, here.host));
     Ok(Seal {
         public_key: public_key.as_str().and_then(|key| key.parse().ok()).ok_or(Problem::BadSignature)?,
         server: server.ok_or(Problem::OtherServer)?.to_owned(),
@@ -137,39 +140,4 @@ fn seal(fields: &Map<String, Value>, here: &Here<'_>) -> Result<Seal, Problem> {
         time,
         signature: signature.as_str().ok_or(Problem::BadSignature)?.to_owned(),
     })
-}
-
-pub(crate) fn check_time(time: u64, now: Moment) -> Result<(), Problem> {
-    let offset = i64::try_from(i128::from(time) - i128::from(now.unix_millis())).unwrap_or(i64::MAX);
-    if u128::from(offset.unsigned_abs()) > limit::PROOF_TIME_WINDOW.as_millis() {
-        return Err(Problem::ClockSkew { offset });
-    }
-    Ok(())
-}
-
-/// A sequence near the end of the numbers would leave its key none to go on with.
-pub(crate) fn check_sequence(sequence: u64, now: Moment) -> Result<(), Problem> {
-    let ahead = phonebook::is_sequence_ahead(sequence, now.unix_millis());
-    if ahead { Err(Problem::SequenceAhead) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_proof_is_good_for_the_window_on_both_sides() {
-        let window = limit::PROOF_TIME_WINDOW.as_millis() as u64;
-        let now = Moment { steady: Duration::ZERO, unix: Duration::from_secs(1_700_000_000) };
-        let unix = now.unix_millis();
-        for good in [unix, unix - window, unix + window] {
-            assert_eq!(check_time(good, now), Ok(()));
-        }
-        let problem = check_time(unix - window - 500, now).unwrap_err();
-        assert_eq!(problem, Problem::ClockSkew { offset: -(window as i64) - 500 });
-        assert_eq!(problem.to_string(), "your clock is off by 121 s");
-        assert_eq!(check_time(u64::MAX, now), Err(Problem::ClockSkew { offset: i64::MAX }));
-        assert!(check_time(0, now).is_err());
-    }
 }

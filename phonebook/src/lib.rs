@@ -7,7 +7,7 @@
 //! | `routes` | one file per verb |
 //! | `entrance`, `limits` | around every request: budgets before, counters and audit after |
 //! | `accounts` | the ledger: what each network holds and sends |
-//! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
+//! | `guard`, `host`, `proof_time`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
 //! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
 //! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
@@ -37,12 +37,14 @@ pub mod config;
 mod desk;
 mod entrance;
 mod guard;
+mod host;
 mod io;
 mod limits;
 mod live;
 mod metrics;
 mod operator;
 mod problem;
+mod proof_time;
 mod records;
 mod routes;
 mod server;
@@ -53,12 +55,9 @@ mod switchboard;
 mod tls;
 
 pub use address::{Network, NotANetwork};
-pub use audit::AuditFile;
 pub use clock::Moment;
-pub use config::{Config, ConfigError, TlsFiles};
+pub use config::{AuditFile, Config, ConfigError, NotAPlace, Operator, Place, TlsFiles};
 pub use limits::{NotARate, Rate, Rates};
-pub use operator::Operator;
 pub use server::{Handle, Running, Server};
-pub use shared::{NotAPlace, Place};
 pub use start::StartError;
 pub use tls::TlsError;

@@ -4,6 +4,7 @@
 //! that stays the same when the sentence is improved.
 
 use crate::{
+    audit::Kind,
     book::Refused,
     limits::{By, Limited},
     shared::{Away, Unwritten},
@@ -37,8 +38,8 @@ pub enum Problem {
     NameNotText,
     #[error("port must be a whole number from 1 to 65535")]
     BadPort,
-    #[error("publicKey must be shorter than {} bytes", crate::guard::COMPAT_KEY_MAX)]
-    KeyTooLong,
+    #[error("publicKey must be shorter than {most} bytes")]
+    KeyTooLong { most: usize },
     #[error("{field} is not {expected}")]
     BadField { field: &'static str, expected: &'static str },
     #[error("more than {} names in one lookup", fyteclub_proto::limit::LOOKUP_NAMES_MAX)]
@@ -94,7 +95,7 @@ impl Problem {
             Self::BadEncoding => "bad_encoding",
             Self::BadName(_) | Self::NameNotText => "bad_name",
             Self::BadPort => "bad_port",
-            Self::KeyTooLong => "bad_key",
+            Self::KeyTooLong { .. } => "bad_key",
             Self::BadField { .. } => "bad_field",
             Self::TooManyNames => "too_many",
             Self::TooLarge => "too_large",
@@ -118,6 +119,19 @@ impl Problem {
             Self::Refused(Refused::Full) => "full",
             Self::Refused(Refused::TooManyNames) => "too_many_names",
             Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
+        })
+    }
+
+    /// What the audit log makes of it. `None` for refusals that say nothing about security.
+    pub(crate) fn security_event(&self) -> Option<Kind> {
+        Some(match self {
+            Self::Refused(Refused::NameTaken) => Kind::Hijack,
+            Self::Refused(Refused::Stale { .. }) => Kind::Replay,
+            Self::BadSignature => Kind::BadSignature,
+            Self::ClockSkew { .. } => Kind::ClockSkew,
+            Self::Password { .. } => Kind::WrongPassword,
+            Self::TooMany(Limited { class, by, .. }) => Kind::Limited(*class, *by),
+            _ => return None,
         })
     }
 }

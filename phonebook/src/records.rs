@@ -3,8 +3,7 @@
 use crate::{
     book::{Book, Claim, Contact, Found, Terms},
     clock::Moment,
-    problem::Problem,
-    shared::{Away, Shared},
+    shared::{Away, Shared, Unwritten},
 };
 use fyteclub_proto::{id::PeerId, ledger::Count};
 use std::sync::Arc;
@@ -43,10 +42,10 @@ impl Records {
         contact: Contact,
         claim: Claim<'_>,
         now: Moment,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Unwritten> {
         match self {
             Self::Own(book) => Ok(book.register(name, contact, Some(claim), now)?),
-            Self::Shared(shared) => Ok(shared.register(name, contact, claim, now).await?),
+            Self::Shared(shared) => shared.register(name, contact, claim, now).await,
         }
     }
 
@@ -55,10 +54,10 @@ impl Records {
         name: &str,
         claim: (&PeerId, u64),
         now: Moment,
-    ) -> Result<bool, Problem> {
+    ) -> Result<bool, Unwritten> {
         match self {
             Self::Own(book) => Ok(book.unregister(name, Some(claim), now)?),
-            Self::Shared(shared) => Ok(shared.unregister(name, claim, now).await?),
+            Self::Shared(shared) => shared.unregister(name, claim, now).await,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What must be so before a phone book serves: where it may listen, and under which certificate.
 
 use crate::{
-    config::Config,
-    operator::{self, Operator},
+    config::{Config, Operator},
+    operator,
     tls::{Certificate, TlsError},
 };
 use std::{

@@ -1,12 +1,23 @@
 //! Who repeats themselves is counted and not written line by line: a flood must leave the log readable.
 
-use super::Kind;
-use std::{collections::HashMap, net::IpAddr};
+use super::event::Kind;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, atomic::AtomicU64},
+};
 
 /// Lines that one address (as it is written) gets of one kind in one round.
 const LINES: u64 = 10;
 /// Most addresses and kinds that a round tells apart; what is beyond is counted together.
 const CELLS_MAX: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) tally: Mutex<Tally>,
+    /// Found the queue full, or the disk refused them.
+    pub(super) dropped: AtomicU64,
+}
 
 /// One round, a minute.
 #[derive(Debug, Default)]

@@ -1,8 +1,14 @@
 //! The audit log's promises: bounded, counted, unreadable about names, harmless when the disk is not there.
 
 use super::*;
+use crate::limits::{By, Class};
 use serde_json::Value;
-use std::{collections::HashSet, fs, net::Ipv4Addr, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 fn file(path: &Path, size: u64) -> AuditFile {
     AuditFile { path: path.to_owned(), size, full_addresses: false }

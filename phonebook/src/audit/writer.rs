@@ -1,7 +1,11 @@
 //! The thread that writes the audit log, and what a line looks like.
 
-use super::{AuditFile, Entry, Kind, Shared, Subject, file::Rotating};
-use crate::limits::By;
+use super::{
+    event::{Entry, Kind, Subject},
+    file::Rotating,
+    tally::Shared,
+};
+use crate::{config::AuditFile, limits::By};
 use serde::{Serialize, Serializer};
 use std::{
     net::IpAddr,

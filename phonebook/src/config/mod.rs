@@ -1,11 +1,17 @@
 //! What an operator can choose, and the defaults. Where the choices come from is in `sources`.
 
+mod audit;
+mod operator;
 mod password;
+mod place;
 mod sources;
 mod wanted;
 
-use crate::{address::Network, audit::AuditFile, limits::Rates, operator::Operator, shared::Place};
+use crate::{address::Network, limits::Rates};
+pub use audit::AuditFile;
+pub use operator::Operator;
 pub use password::Password;
+pub use place::{NotAPlace, Place};
 pub use sources::{ConfigError, ENV_PREFIX, KEYS, Layers, Origin};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

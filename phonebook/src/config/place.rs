@@ -26,11 +26,11 @@ impl Place {
         Self { secret: Some(*blake3::hash(secret.as_bytes()).as_bytes()), ..self }
     }
 
-    pub(super) fn client(&self) -> Result<Client, redis::RedisError> {
+    pub(crate) fn client(&self) -> Result<Client, redis::RedisError> {
         Client::open(self.url.as_str())
     }
 
-    pub(super) fn secret(&self) -> Option<&[u8; 32]> {
+    pub(crate) fn secret(&self) -> Option<&[u8; 32]> {
         self.secret.as_ref()
     }
 }

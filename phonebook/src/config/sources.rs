@@ -2,8 +2,8 @@
 //!
 //! A mistake is told in one sentence: where it is, which key, what stands there, what to write instead.
 
-use super::{Config, OPERATOR, Password, TlsFiles, wanted::wanted};
-use crate::{address::Network, audit::AuditFile, limits::Rate, operator::Operator, shared::Place};
+use super::{AuditFile, Config, OPERATOR, Operator, Password, Place, TlsFiles, wanted::wanted};
+use crate::{address::Network, limits::Rate};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},

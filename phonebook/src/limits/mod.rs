@@ -3,9 +3,11 @@
 //! The decision takes no memory but for a newcomer, and comes before anything that costs: a refused request is cheaper
 //! than a served one. A key's budget is charged only after its signature held, so that nobody empties another's.
 
+mod class;
 mod rate;
 mod store;
 
+pub use class::{By, Class, Limited};
 use fyteclub_proto::id::PeerId;
 use governor::{
     RateLimiter,
@@ -29,52 +31,6 @@ const HOLDERS_MAX: usize = 1 << 18;
 
 /// How often whole budgets are forgotten.
 pub(crate) const SWEEP: Duration = Duration::from_secs(5);
-
-/// What is counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Registering and unregistering, and giving a name to another key.
-    Registration,
-    /// Each name that is asked for.
-    Lookup,
-    Introduction,
-    /// Opening a live connection.
-    Socket,
-    /// The rest: what costs nothing but the answer, and what does not exist.
-    Other,
-}
-
-impl Class {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket, Self::Other];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Registration => "registration",
-            Self::Lookup => "lookup",
-            Self::Introduction => "introduction",
-            Self::Socket => "socket",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// Whose budget was used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum By {
-    Address,
-    Key,
-}
-
-/// The budget is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limited {
-    pub class: Class,
-    pub by: By,
-    /// Whole seconds after which it is worth trying: what is missing, rounded up, and up to half as much again by chance,
-    /// so that those who were refused together do not come back together.
-    pub retry_after: u32,
-}
 
 /// A client's address as far as it is one client: IPv4 whole, IPv6 by its /64, which is what one line gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
 //! A rate as an operator writes it: `100/s burst 1000`, `1/5s burst 10`, `off`.
 
-use super::Class;
+use super::class::Class;
 use governor::Quota;
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 

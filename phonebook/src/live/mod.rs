@@ -4,11 +4,11 @@
 //! outputs are carried out before the lock is left, so that messages keep their order.
 
 mod allowance;
+mod ending;
 mod greeting;
 mod poll;
 mod socket;
 
-pub(crate) use greeting::{Greetings, host};
 pub(crate) use poll::poll;
 pub(crate) use socket::Socket;
 
@@ -21,6 +21,7 @@ use crate::{
     shared::{Errand, Shared},
     switchboard::{ClientId, Door, Fate, Input, Output, Sequences, Switchboard},
 };
+use ending::Ending;
 use fyteclub_proto::{
     id::PeerId,
     ledger::{Count, Item, Network},
@@ -28,7 +29,7 @@ use fyteclub_proto::{
 };
 use prometheus_client::metrics::gauge::Gauge;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -44,7 +45,6 @@ const RETRY_AFTER: u64 = 30;
 /// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) greetings: Greetings,
     accounts: Accounts,
     sockets_max: usize,
     /// Greeted or not.
@@ -98,20 +98,6 @@ struct Listener {
     ending: Option<Ending>,
 }
 
-/// A connection's last words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ending {
-    last: VecDeque<Hear>,
-    reason: CloseReason,
-    text: String,
-}
-
-impl Ending {
-    fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { last: VecDeque::new(), reason, text: text.into() }
-    }
-}
-
 /// What a socket is to send.
 #[derive(Debug)]
 enum News {
@@ -122,14 +108,12 @@ enum News {
 
 impl Live {
     pub(crate) fn new(
-        names: &[String],
         sockets_max: usize,
         accounts: &Accounts,
         counters: Counters,
         shared: Option<Arc<Shared>>,
     ) -> Self {
         Self {
-            greetings: Greetings::new(names),
             accounts: accounts.clone(),
             sockets_max,
             sockets: AtomicUsize::new(0),

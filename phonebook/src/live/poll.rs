@@ -1,10 +1,11 @@
 //! The same conversation by requests: each says something and waits until there is something to hear.
 
-use super::{Ear, Live, Polls, allowance::speak, greeting, socket::welcome};
+use super::{Ear, Live, Polls, allowance::speak, greeting, greeting::welcome};
 use crate::{
     book::Refused,
     desk::Desk,
     entrance,
+    host::host,
     limits::{By, Class},
     problem::Problem,
     switchboard::{ClientId, Door, Input, Unsequenced},
@@ -32,7 +33,7 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
     let shared = live.shared.as_deref();
     // Where sequences are shared, Redis says what it knows when one is taken.
     let known = shared.is_some() || live.lock().sequences.knows(&body.public_key, Instant::now());
-    let said = live.greetings.hear(body, greeting::host(request).as_deref(), known, now)?;
+    let said = greeting::hear(&desk.host, body, host(request).as_deref(), known, now)?;
     if live.lock().board.present(&body.public_key).is_none() {
         // It takes a place, as a socket does, and keys cost nothing.
         entrance::charge(desk, request, Class::Socket, 1).await?;

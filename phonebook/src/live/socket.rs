@@ -4,10 +4,16 @@
 //! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
 //! for a connection.
 
-use super::{Ending, News, allowance::speak, greeting};
+use super::{
+    News,
+    allowance::speak,
+    ending::Ending,
+    greeting::{self, welcome},
+};
 use crate::{
     accounts::Hold as Charge,
     desk::Desk,
+    host::host,
     io::patience::{Hold, Lines},
     switchboard::{ClientId, Input},
 };
@@ -20,7 +26,7 @@ use fyteclub_proto::{
     id::PeerId,
     ledger::{self, Meter, Network},
     limit::{LIVE_MESSAGE_MAX, SOCKET_FRAMES},
-    phonebook::live::{CloseReason, GREETING_TIME, Hear, PRESENCE_LIFE, PRESENCE_PERIOD, Say, Welcome},
+    phonebook::live::{CloseReason, GREETING_TIME, Hear, Say},
     version::LIVE_VERSIONS,
 };
 use std::{
@@ -93,7 +99,7 @@ impl Socket {
         let opened = desk.live.open(address.into());
         let greeting = Greeting {
             nonce: Bytes(nonce),
-            host: greeting::host(request),
+            host: host(request),
             address,
             timer: Box::pin(time::sleep(GREETING_TIME)),
         };
@@ -217,11 +223,7 @@ impl Socket {
             (Stage::Greeting(greeting), Say::Hello(hello)) => {
                 let now = self.desk.now();
                 let host = greeting.host.as_deref();
-                let welcomed = self
-                    .desk
-                    .live
-                    .greetings
-                    .greet(&hello, &greeting.nonce, host, now)
+                let welcomed = greeting::greet(&self.desk.host, &hello, &greeting.nonce, host, now)
                     .map(|version| welcome(version, greeting.address))
                     .and_then(|welcome| {
                         let (key, hold) = (hello.public_key, self.hold.clone());
@@ -329,11 +331,6 @@ impl Socket {
             }
         }
     }
-}
-
-/// What both doors tell a client that they let in.
-pub(super) fn welcome(version: u16, address: IpAddr) -> Welcome {
-    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs() }
 }
 
 impl Stream for Socket {

@@ -8,8 +8,6 @@ mod route;
 use crate::{
     io::process,
     limits::{By, Class, Limited},
-    problem::Problem,
-    shared,
 };
 use actix_web::http::StatusCode;
 use fyteclub_proto::ledger::{Count, Item};
@@ -83,6 +81,18 @@ pub(crate) struct Introductions {
     pub(crate) unanswered: Counter,
 }
 
+/// What the shared Redis is used for. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RedisCounters {
+    /// 1 while Redis answers.
+    pub(crate) up: Gauge,
+    /// Messages for clients of other phone books.
+    pub(crate) sent: Counter,
+    pub(crate) received: Counter,
+    /// Messages that went nowhere: Redis gone, an inbox full, not understood.
+    pub(crate) dropped: Counter,
+}
+
 /// Readings that are taken when somebody looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Readings {
@@ -123,7 +133,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// `shared`: where several phone books share a Redis.
-    pub(crate) fn new(shared: Option<&shared::Counters>) -> Self {
+    pub(crate) fn new(shared: Option<&RedisCounters>) -> Self {
         let mut registry = Registry::with_prefix("fyteclub_phonebook");
         let requests = Family::<Answered, Counter>::default();
         let latency = Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(LATENCIES));
@@ -186,7 +196,7 @@ impl Metrics {
             refused,
         );
         r.register("audit_dropped", "Security events that were not written", metrics.audit_dropped.clone());
-        if let Some(shared::Counters { up, sent, received, dropped }) = shared {
+        if let Some(RedisCounters { up, sent, received, dropped }) = shared {
             r.register("redis_up", "Whether the shared Redis answers", up.clone());
             r.register("parcels_sent", "Messages for clients of other phone books", sent.clone());
             r.register("parcels_received", "Messages from other phone books", received.clone());
@@ -212,16 +222,15 @@ impl Metrics {
         };
     }
 
-    /// A request was answered with a refusal.
-    pub(crate) fn refused(&self, problem: &Problem) {
-        if let Problem::TooMany(limited) = problem {
-            self.limited(*limited);
-        } else if let Some(reason) = problem.code() {
+    /// A request was refused; `code` is the refusal's. Originals' refusals have none and are not counted.
+    pub(crate) fn refused(&self, code: Option<&'static str>) {
+        if let Some(reason) = code {
             self.refusals.get_or_create(&Reason { reason }).inc();
         }
     }
 
-    fn limited(&self, limited: Limited) {
+    /// A budget refused a request.
+    pub(crate) fn limited(&self, limited: Limited) {
         let by = match limited.by {
             By::Address => 0,
             By::Key => 1,

@@ -13,20 +13,10 @@ use actix_web::{
 };
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
-
-/// Where the operator's page is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    Off,
-    /// There, unless something else is; then the phone book goes on without.
-    IfFree(SocketAddr),
-    /// There, or the phone book does not start.
-    At(SocketAddr),
-}
 
 const PAGE: &str = include_str!("page.html");
 /// The page's one style and one script are in it; nothing is loaded, and nothing may frame it.

@@ -5,15 +5,18 @@ use crate::{
     book::{Claim, Contact, Key},
     desk::Desk,
     entrance,
-    guard::{self, COMPAT_KEY_MAX, Here},
+    guard::{self, Here},
+    host::host,
     limits::Class,
-    live,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
 use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
+
+/// Longest `publicKey` of an unsigned body; the largest PEM in use fits.
+const COMPAT_KEY_MAX: usize = 2048;
 
 pub(super) async fn register(
     request: HttpRequest,
@@ -37,8 +40,8 @@ pub(super) async fn register(
         let book = desk.records.own().ok_or(Problem::NoEndpoint)?;
         book.register(name, contact, None, now)?;
     } else {
-        let host = live::host(&request);
-        let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
+        let host = host(&request);
+        let here = Here { names: &desk.host, host: host.as_deref(), now };
         let body = guard::signed_register(&fields, name.to_owned(), port, &here)?;
         desk.charge_key(Class::Registration, &body.public_key).await?;
         let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
@@ -62,7 +65,11 @@ fn port_of(value: &Value) -> Option<u16> {
 fn unsigned_key(fields: &Map<String, Value>) -> Result<Option<Key>, Problem> {
     let Some(key) = body::present(fields, "publicKey") else { return Ok(None) };
     let json = key.to_string();
-    if json.len() > COMPAT_KEY_MAX { Err(Problem::KeyTooLong) } else { Ok(Some(Key::Json(json.into()))) }
+    if json.len() > COMPAT_KEY_MAX {
+        Err(Problem::KeyTooLong { most: COMPAT_KEY_MAX })
+    } else {
+        Ok(Some(Key::Json(json.into())))
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use crate::{
     desk::Desk,
     entrance,
     guard::{self, Here},
+    host::host,
     limits::Class,
-    live,
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -28,11 +28,16 @@ pub(super) async fn unregister(
     let existed = match desk.compat {
         true => desk.records.own().ok_or(Problem::NoEndpoint)?.unregister(name, None, now)?,
         false => {
-            let host = live::host(&request);
-            let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
+            let host = host(&request);
+            let here = Here { names: &desk.host, host: host.as_deref(), now };
             let body = guard::signed_unregister(&fields, name.to_owned(), &here)?;
             desk.charge_key(Class::Registration, &body.public_key).await?;
-            match desk.records.unregister(name, (&body.public_key, body.sequence), now).await {
+            match desk
+                .records
+                .unregister(name, (&body.public_key, body.sequence), now)
+                .await
+                .map_err(Problem::from)
+            {
                 // A stranger's name and nobody's are one answer. The audit log tells them apart.
                 Err(problem @ Problem::Refused(Refused::NameTaken)) => {
                     entrance::refused(&desk, &request, &problem);

@@ -3,131 +3,95 @@
 //! What waits is asked together: one round trip for all questions, one for all dispatches that follow. When Redis is
 //! gone, what is said here is charged by the own budgets alone, and what would leave the house is dropped.
 
-use super::{Payer, Shared, budgets, presence::Seat, wire::Away};
+use super::{Errand, Payer, Shared, budgets, presence::Seat, wire::Away};
 use crate::{
     desk::Desk,
     limits::Class,
     problem::Problem,
-    switchboard::{ClientId, Input, Pending},
+    switchboard::{ClientId, Input},
 };
-use fyteclub_proto::{
-    id::PeerId,
-    letter::Attempt,
-    phonebook::{
-        between::{Dispatch, Parcel},
-        live::Say,
-    },
-};
+use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Pipeline, Value};
-use std::{
-    net::IpAddr,
-    sync::{Arc, PoisonError},
-};
+use std::sync::PoisonError;
 
 /// Errands of one round trip.
 const AT_ONCE: usize = 128;
 /// Clients that are remembered to have greeted while Redis was gone. Others win or lose by chance.
 const LATE_MAX: usize = 1 << 17;
 
-#[derive(Debug)]
-pub(crate) enum Errand {
-    /// A key has greeted here.
-    Arrived {
-        key: PeerId,
-        client: ClientId,
-    },
-    /// Costs budgets, and is said when they were charged.
-    Say {
-        client: ClientId,
-        key: PeerId,
-        address: IpAddr,
-        attempt: Option<Attempt>,
-        say: Box<Say>,
-    },
-    Resolve {
-        name: String,
-        pending: Pending,
-    },
-    /// For a key that is not connected here.
-    Deliver {
-        to: PeerId,
-        parcel: Parcel,
-    },
-}
-
 /// Runs until dropped.
-pub(super) async fn carry(desk: Arc<Desk>, shared: Arc<Shared>) {
+pub(super) async fn carry(desk: &Desk, shared: &Shared) {
     let errands = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut errands) = errands else { return };
+    let courier = Courier { desk, shared };
     let mut batch = Vec::with_capacity(AT_ONCE);
     while errands.recv_many(&mut batch, AT_ONCE).await > 0 {
         let mut questions = Pipeline::with_capacity(AT_ONCE);
         for errand in &batch {
-            shared.ask_for(errand, &desk, &mut questions);
+            courier.ask_for(errand, &mut questions);
         }
         let answers = shared.wire.ask(&questions).await;
         let mut answers = answers.map(Vec::into_iter);
         let mut dispatches = Pipeline::new();
         for errand in batch.drain(..) {
-            let count = errand.questions(&shared);
+            let count = courier.questions(&errand);
             let answer = match &mut answers {
                 Ok(values) => Ok(values.by_ref().take(count).collect::<Vec<_>>()),
                 Err(Away) => Err(Away),
             };
-            shared.settle(errand, answer, &desk, &mut dispatches);
+            courier.settle(errand, answer, &mut dispatches);
         }
         shared.dispatch(&dispatches).await;
     }
 }
 
-impl Errand {
-    /// How many questions it has.
-    fn questions(&self, shared: &Shared) -> usize {
-        match self {
-            Self::Say { .. } => {
-                let rates = &shared.rates;
+struct Courier<'a> {
+    desk: &'a Desk,
+    shared: &'a Shared,
+}
+
+impl Courier<'_> {
+    /// How many questions an errand has.
+    fn questions(&self, errand: &Errand) -> usize {
+        match errand {
+            Errand::Say { .. } => {
+                let rates = &self.shared.rates;
                 let of = |rate: Option<_>| usize::from(rate.is_some());
                 of(rates.by_address(Class::Introduction)) + of(rates.by_key(Class::Introduction))
             }
             _ => 1,
         }
     }
-}
 
-impl Shared {
-    fn ask_for(&self, errand: &Errand, desk: &Desk, questions: &mut Pipeline) {
+    fn ask_for(&self, errand: &Errand, questions: &mut Pipeline) {
+        let Self { desk, shared } = self;
         match errand {
             Errand::Arrived { key, client } => {
-                questions.add_command(self.seat(key, *client));
+                questions.add_command(shared.seat(key, *client));
             }
             Errand::Say { key, address, .. } => {
                 for payer in [Payer::Address(*address), Payer::Key(key)] {
-                    if let Some(charge) = self.charge_command(Class::Introduction, payer, 1, desk.now()) {
+                    if let Some(charge) = shared.charge_command(Class::Introduction, payer, 1, desk.now()) {
                         questions.add_command(charge);
                     }
                 }
             }
             Errand::Resolve { name, .. } => {
-                questions.add_command(self.record_of(name));
+                questions.add_command(shared.record_of(name));
             }
             Errand::Deliver { to, .. } => {
-                questions.add_command(self.seat_of(to));
+                questions.add_command(shared.seat_of(to));
             }
         }
     }
 
-    fn settle(
-        &self,
-        errand: Errand,
-        answer: Result<Vec<Value>, Away>,
-        desk: &Desk,
-        dispatches: &mut Pipeline,
-    ) {
+    fn settle(&self, errand: Errand, answer: Result<Vec<Value>, Away>, dispatches: &mut Pipeline) {
+        let Self { desk, shared } = self;
         let first = answer.as_ref().ok().and_then(|values| values.first());
         match errand {
             Errand::Arrived { key, client } => match answer {
-                Ok(_) => self.replaced(key, first, dispatches),
-                Err(Away) => self.late(key, client),
+                Ok(_) => shared.replaced(key, first, dispatches),
+                Err(Away) => self.greeted_late(key, client),
             },
             Errand::Say { client, key, address, attempt, say } => {
                 let values = answer.unwrap_or_default();
@@ -144,47 +108,28 @@ impl Shared {
                 }
             }
             Errand::Resolve { pending, .. } => {
-                let callee = first.and_then(|value| self.live(value, desk.now())).map(|record| record.key);
+                let callee = first.and_then(|value| shared.live(value, desk.now())).map(|record| record.key);
                 desk.live.hand(Input::Resolved { pending, callee }, None);
             }
             Errand::Deliver { to, parcel } => match first.and_then(Seat::decode) {
                 // It has come here meanwhile, or has left.
-                Some(seat) if seat.instance == self.instance => {
+                Some(seat) if seat.instance == shared.instance => {
                     desk.live.hand(Input::Delivered { to, parcel }, None);
                 }
                 Some(seat) => {
                     let dispatch = Dispatch::Parcel { to, parcel };
-                    dispatches.add_command(self.push(seat.instance, &dispatch));
+                    dispatches.add_command(shared.push(seat.instance, &dispatch));
                 }
                 None if answer.is_err() => {
-                    self.counters.dropped.inc();
+                    shared.counters.dropped.inc();
                 }
                 None => {}
             },
         }
     }
 
-    /// Tells the phone book whose seat was taken.
-    pub(super) fn replaced(&self, key: PeerId, before: Option<&Value>, dispatches: &mut Pipeline) {
-        if let Some(seat) = before.and_then(Seat::decode).filter(|seat| seat.instance != self.instance) {
-            let moved = Dispatch::Moved { key, client: seat.client.0 };
-            dispatches.add_command(self.push(seat.instance, &moved));
-        }
-    }
-
-    /// Sends what is for other phone books, and counts what does not get there.
-    pub(super) async fn dispatch(&self, dispatches: &Pipeline) {
-        let count = dispatches.len() as u64;
-        let taken = match self.wire.ask(dispatches).await {
-            Ok(values) => values.iter().filter(|value| **value == Value::Int(1)).count() as u64,
-            Err(Away) => 0,
-        };
-        self.counters.sent.inc_by(taken);
-        self.counters.dropped.inc_by(count - taken);
-    }
-
-    fn late(&self, key: PeerId, client: ClientId) {
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+    fn greeted_late(&self, key: PeerId, client: ClientId) {
+        let mut late = self.shared.late.lock().unwrap_or_else(PoisonError::into_inner);
         if late.len() < LATE_MAX || late.contains_key(&key) {
             late.insert(key, client);
         }

@@ -14,8 +14,8 @@
 mod budgets;
 mod census;
 mod courier;
+mod errand;
 mod names;
-mod place;
 mod presence;
 mod record;
 mod tags;
@@ -25,16 +25,14 @@ mod tests;
 mod wire;
 
 pub(crate) use budgets::Payer;
-pub(crate) use courier::Errand;
+pub(crate) use errand::Errand;
 pub(crate) use names::Unwritten;
-pub use place::{NotAPlace, Place};
 pub(crate) use tend::tend;
 pub use wire::Away;
 
-use crate::{book::Terms, limits::Rates, switchboard::ClientId};
+use crate::{book::Terms, config::Place, limits::Rates, metrics::RedisCounters, switchboard::ClientId};
 use census::Census;
 use fyteclub_proto::{id::PeerId, ledger::Count};
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use std::{
     collections::HashMap,
     io,
@@ -49,18 +47,6 @@ use wire::Wire;
 
 /// Errands that may wait for Redis. One more is not done: its sender is answered as if nobody had heard.
 const ERRANDS: usize = 8192;
-
-/// What the operator sees of it. Clones count together.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counters {
-    /// 1 while Redis answers.
-    pub(crate) up: Gauge,
-    /// Messages for clients of other phone books.
-    pub(crate) sent: Counter,
-    pub(crate) received: Counter,
-    /// Messages that went nowhere: Redis gone, an inbox full, not understood.
-    pub(crate) dropped: Counter,
-}
 
 /// One phone book's end of what all of one name share. Used by all workers.
 #[derive(Debug)]
@@ -79,12 +65,17 @@ pub(crate) struct Shared {
     waiting: Mutex<Option<mpsc::Receiver<Errand>>>,
     /// Who greeted while Redis was gone, and wins when it is back.
     late: Mutex<HashMap<PeerId, ClientId>>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: RedisCounters,
 }
 
 impl Shared {
     /// Connects to nothing yet.
-    pub(crate) fn new(place: &Place, terms: Terms, rates: &Rates, counters: Counters) -> io::Result<Self> {
+    pub(crate) fn new(
+        place: &Place,
+        terms: Terms,
+        rates: &Rates,
+        counters: RedisCounters,
+    ) -> io::Result<Self> {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(io::Error::other)?;
         let (errands, waiting) = mpsc::channel(ERRANDS);

@@ -91,6 +91,25 @@ impl Shared {
         let elsewhere = values.iter().zip(clients).filter(|(value, _)| **value == Value::Int(0));
         Ok(elsewhere.map(|(_, client)| *client).collect())
     }
+
+    /// Tells the phone book whose seat was taken.
+    pub(super) fn replaced(&self, key: PeerId, before: Option<&Value>, dispatches: &mut Pipeline) {
+        if let Some(seat) = before.and_then(Seat::decode).filter(|seat| seat.instance != self.instance) {
+            let moved = Dispatch::Moved { key, client: seat.client.0 };
+            dispatches.add_command(self.push(seat.instance, &moved));
+        }
+    }
+
+    /// Sends what is for other phone books, and counts what does not get there.
+    pub(super) async fn dispatch(&self, dispatches: &Pipeline) {
+        let count = dispatches.len() as u64;
+        let taken = match self.wire.ask(dispatches).await {
+            Ok(values) => values.iter().filter(|value| **value == Value::Int(1)).count() as u64,
+            Err(Away) => 0,
+        };
+        self.counters.sent.inc_by(taken);
+        self.counters.dropped.inc_by(count - taken);
+    }
 }
 
 fn inbox(instance: u64) -> Vec<u8> {

@@ -26,11 +26,7 @@ const COUNT: u64 = 5;
 /// Runs until dropped. Nothing without a Redis.
 pub(crate) async fn tend(desk: Arc<Desk>) {
     let Some(shared) = desk.shared() else { return };
-    tokio::join!(
-        courier::carry(Arc::clone(&desk), Arc::clone(&shared)),
-        keep(&desk, &shared),
-        read(&desk, &shared),
-    );
+    tokio::join!(courier::carry(&desk, &shared), keep(&desk, &shared), read(&desk, &shared),);
 }
 
 async fn keep(desk: &Desk, shared: &Shared) {
@@ -57,7 +53,7 @@ async fn keep(desk: &Desk, shared: &Shared) {
 
 /// While the connection lasts.
 async fn work(desk: &Desk, shared: &Shared) {
-    shared.arrive_late(&desk.live.clients()).await;
+    arrive_late(shared, &desk.live.clients()).await;
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Instant::now();
@@ -74,7 +70,7 @@ async fn work(desk: &Desk, shared: &Shared) {
             renew(desk, shared).await;
         }
         if number % COUNT == 0 {
-            shared.count(desk.now()).await;
+            count(shared, desk.now()).await;
         }
         desk.condition.set(Trouble::BookFull, shared.is_full());
     }
@@ -98,7 +94,7 @@ async fn read(desk: &Desk, shared: &Shared) {
             Ok(mut connection) => loop {
                 match Wire::next(&mut connection, &inbox).await {
                     Err(error) => break error,
-                    Ok(entries) => entries.iter().for_each(|entry| shared.hear(desk, entry)),
+                    Ok(entries) => entries.iter().for_each(|entry| hear(desk, shared, entry)),
                 }
             },
         };
@@ -109,51 +105,49 @@ async fn read(desk: &Desk, shared: &Shared) {
     }
 }
 
-impl Shared {
-    fn hear(&self, desk: &Desk, entry: &Value) {
-        let Value::BulkString(bytes) = entry else { return };
-        match Dispatch::decode(bytes) {
-            Ok(Dispatch::Parcel { to, parcel }) => {
-                self.counters.received.inc();
-                desk.live.hand(Input::Delivered { to, parcel }, None);
-            }
-            Ok(Dispatch::Moved { key, client }) => {
-                desk.live.hand(Input::Moved { key, client: ClientId(client) }, None);
-            }
-            Err(error) => {
-                self.counters.dropped.inc();
-                tracing::debug!(%error, "an entry of the inbox is thrown away");
-            }
+fn hear(desk: &Desk, shared: &Shared, entry: &Value) {
+    let Value::BulkString(bytes) = entry else { return };
+    match Dispatch::decode(bytes) {
+        Ok(Dispatch::Parcel { to, parcel }) => {
+            shared.counters.received.inc();
+            desk.live.hand(Input::Delivered { to, parcel }, None);
+        }
+        Ok(Dispatch::Moved { key, client }) => {
+            desk.live.hand(Input::Moved { key, client: ClientId(client) }, None);
+        }
+        Err(error) => {
+            shared.counters.dropped.inc();
+            tracing::debug!(%error, "an entry of the inbox is thrown away");
         }
     }
+}
 
-    /// Who greeted while Redis was gone, and is still here, takes the seat now.
-    async fn arrive_late(&self, here: &[(PeerId, ClientId)]) {
-        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
-        let late: Vec<(PeerId, ClientId)> =
-            here.iter().filter(|(key, client)| late.get(key) == Some(client)).copied().collect();
-        for clients in late.chunks(presence::AT_ONCE) {
-            let mut seats = Pipeline::with_capacity(clients.len());
-            for (key, client) in clients {
-                seats.add_command(self.seat(key, *client));
-            }
-            let Ok(before) = self.wire.ask(&seats).await else { return };
-            let mut dispatches = Pipeline::new();
-            for (value, (key, _)) in before.iter().zip(clients) {
-                self.replaced(*key, Some(value), &mut dispatches);
-            }
-            self.dispatch(&dispatches).await;
+/// Who greeted while Redis was gone, and is still here, takes the seat now.
+async fn arrive_late(shared: &Shared, here: &[(PeerId, ClientId)]) {
+    let late = std::mem::take(&mut *shared.late.lock().unwrap_or_else(PoisonError::into_inner));
+    let late: Vec<(PeerId, ClientId)> =
+        here.iter().filter(|(key, client)| late.get(key) == Some(client)).copied().collect();
+    for clients in late.chunks(presence::AT_ONCE) {
+        let mut seats = Pipeline::with_capacity(clients.len());
+        for (key, client) in clients {
+            seats.add_command(shared.seat(key, *client));
         }
+        let Ok(before) = shared.wire.ask(&seats).await else { return };
+        let mut dispatches = Pipeline::new();
+        for (value, (key, _)) in before.iter().zip(clients) {
+            shared.replaced(*key, Some(value), &mut dispatches);
+        }
+        shared.dispatch(&dispatches).await;
     }
+}
 
-    async fn count(&self, now: Moment) {
-        let time = self.wire.time(now);
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.add_command(self.census.total(time)).add_command(self.census.forget(time));
-        if let Ok(values) = self.wire.ask(&pipeline).await
-            && let Some(Value::Int(count)) = values.first()
-        {
-            self.census.read(*count);
-        }
+async fn count(shared: &Shared, now: Moment) {
+    let time = shared.wire.time(now);
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.add_command(shared.census.total(time)).add_command(shared.census.forget(time));
+    if let Ok(values) = shared.wire.ask(&pipeline).await
+        && let Some(Value::Int(count)) = values.first()
+    {
+        shared.census.read(*count);
     }
 }

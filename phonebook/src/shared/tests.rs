@@ -85,7 +85,7 @@ fn peer(number: u8) -> PeerId {
 }
 
 fn shared(redis: &Redis, rates: &Rates) -> Shared {
-    Shared::new(&redis.url().parse().unwrap(), TERMS, rates, Counters::default()).unwrap()
+    Shared::new(&redis.url().parse().unwrap(), TERMS, rates, RedisCounters::default()).unwrap()
 }
 
 fn at(passed: Duration) -> Moment {

@@ -1,0 +1,50 @@
+//! What the audit log records.
+
+use crate::limits::{By, Class};
+use std::net::IpAddr;
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Somebody wanted a name that belongs to another key.
+    Hijack,
+    /// A sequence that was used before.
+    Replay,
+    BadSignature,
+    ClockSkew,
+    WrongPassword,
+    Limited(Class, By),
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hijack => "hijack",
+            Self::Replay => "replay",
+            Self::BadSignature => "bad_signature",
+            Self::ClockSkew => "clock_skew",
+            Self::WrongPassword => "wrong_password",
+            Self::Limited(..) => "limited",
+        }
+    }
+}
+
+/// Whom an event is about: a name, as nobody can read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject(pub(super) u32);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    /// Unix milliseconds.
+    pub(super) time: u64,
+    pub(super) kind: Kind,
+    pub(super) address: IpAddr,
+    pub(super) subject: Option<Subject>,
+}
+
+/// What goes to the thread.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Event(Event),
+    End,
+}

@@ -1,0 +1,18 @@
+//! How a conversation ends.
+
+use fyteclub_proto::phonebook::live::{CloseReason, Hear};
+use std::collections::VecDeque;
+
+/// A connection's last words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) last: VecDeque<Hear>,
+    pub(super) reason: CloseReason,
+    pub(super) text: String,
+}
+
+impl Ending {
+    pub(super) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
+        Self { last: VecDeque::new(), reason, text: text.into() }
+    }
+}
