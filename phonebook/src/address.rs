@@ -1,6 +1,7 @@
 //! Where a client really is: the socket's word, or that of a proxy that the operator trusts. Never the body's.
 
 use actix_web::http::header::HeaderMap;
+use ipnet::IpNet;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -9,10 +10,7 @@ use std::{
 
 /// A block of addresses, `10.0.0.0/8` or one plain address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 /// The text is not an address, or its prefix is longer than the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +19,7 @@ pub struct NotANetwork;
 
 impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.base, address.to_canonical()) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                (base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => {
-                (base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -37,20 +27,14 @@ impl FromStr for Network {
     type Err = NotANetwork;
 
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let (base, prefix) = match text.split_once('/') {
-            Some((base, prefix)) => (base, Some(prefix.parse().map_err(|_| NotANetwork)?)),
-            None => (text, None),
-        };
-        let base: IpAddr = base.parse().map_err(|_| NotANetwork)?;
-        let longest = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(longest);
-        (prefix <= longest).then_some(Self { base, prefix }).ok_or(NotANetwork)
+        let plain = text.parse::<IpAddr>().map(IpNet::from);
+        plain.or_else(|_| text.parse()).map(Self).map_err(|_| NotANetwork)
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
+        self.0.fmt(f)
     }
 }
 
