@@ -2,7 +2,7 @@
 
 use crate::{io::patience::Lines, problem::Problem};
 use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
-use fyteclub_proto::limit;
+use fyteclub_proto::{id, limit};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -59,9 +59,44 @@ pub(crate) fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<
     })
 }
 
+/// Name and port of a registration, signed or not.
+pub(crate) fn name_and_port(fields: &Map<String, Value>) -> Result<(&str, u16), Problem> {
+    let (Some(name), Some(port)) = (present(fields, "playerName"), present(fields, "port")) else {
+        return Err(Problem::NameAndPortMissing);
+    };
+    Ok((checked(name)?, port_of(port).ok_or(Problem::BadPort)?))
+}
+
+/// The name in an unregistration, signed or not.
+pub(crate) fn name(fields: &Map<String, Value>) -> Result<&str, Problem> {
+    checked(present(fields, "playerName").ok_or(Problem::NameMissing)?)
+}
+
+fn checked(name: &Value) -> Result<&str, Problem> {
+    let name = name.as_str().ok_or(Problem::NameNotText)?;
+    check_name(name)?;
+    Ok(name)
+}
+
+/// The phone book's own rule for names, for bodies and paths alike.
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    id::check_name(name).map_err(Problem::BadName)
+}
+
+/// A number, or one in a text.
+fn port_of(value: &Value) -> Option<u16> {
+    let port = match value {
+        Value::Number(number) => number.as_u64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    u16::try_from(port).ok().filter(|&port| port != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn only_json_is_read_as_json() {
@@ -77,5 +112,26 @@ mod tests {
     fn nesting_is_no_way_to_exhaust_the_stack() {
         let deep = "[".repeat(limit::PHONEBOOK_BODY_MAX);
         assert!(matches!(parse(deep.as_bytes()), Err(Problem::BadJson(_))));
+    }
+
+    #[test]
+    fn a_port_is_a_whole_number_that_udp_has() {
+        for (value, port) in [
+            (json!(1), Some(1)),
+            (json!(65535), Some(65535)),
+            (json!("9999"), Some(9999)),
+            (json!(0), None),
+            (json!("0"), None),
+            (json!(65536), None),
+            (json!(-1), None),
+            (json!(80.5), None),
+            (json!(1e300), None),
+            (json!("abc"), None),
+            (json!("99999999999999999999"), None),
+            (json!(true), None),
+            (json!([80]), None),
+        ] {
+            assert_eq!(port_of(&value), port, "{value}");
+        }
     }
 }

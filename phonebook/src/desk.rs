@@ -14,6 +14,7 @@ use crate::{
     metrics::{Metrics, RedisCounters},
     problem::Problem,
     records::Records,
+    routes::compat::Players,
     shared::{Payer, Shared},
 };
 use fyteclub_proto::{
@@ -28,7 +29,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub(crate) struct Desk {
     pub(crate) host: Host,
     pub(crate) live: Live,
     clock: Clock,
-    pub(crate) compat: bool,
-    pub(crate) debug_players: bool,
+    /// Compatibility mode's own table instead of [`Desk::records`].
+    pub(crate) compat: Option<Players>,
     pub(crate) password: Option<Password>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) limits: Limits,
@@ -53,11 +53,9 @@ pub(crate) struct Desk {
 impl Desk {
     /// `clock` was started before anybody could ask anything.
     pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
-        // The original knows no owners, so there is nothing to remember.
-        let pin = if config.compat { Duration::ZERO } else { config.pin };
         let terms = Terms {
             ttl: config.ttl,
-            pin,
+            pin: config.pin,
             pin_once: PIN_ONCE,
             max_records: config.max_records,
             max_of_one: share(Item::Names, config.max_names_per_address, config.max_records),
@@ -76,8 +74,7 @@ impl Desk {
             host: Host::new(&config.names),
             live: Live::new(config.sockets_max(), &accounts, counters, shared),
             clock,
-            compat: config.compat,
-            debug_players: config.debug_players,
+            compat: config.compat.then(|| Players::new(&terms, config.debug_players)),
             password: config.password.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: Limits::new(&config.limits),
@@ -97,10 +94,20 @@ impl Desk {
         self.clock.now()
     }
 
+    /// Names that are registered; about, where several phone books share them.
+    pub(crate) fn users(&self) -> usize {
+        self.compat.as_ref().map_or_else(|| self.records.len(), Players::len)
+    }
+
+    /// Names in this process' memory.
+    pub(crate) fn held(&self) -> usize {
+        self.compat.as_ref().map_or_else(|| self.records.held(), Players::len)
+    }
+
     /// How many users anybody is told: whole tens, as of the last [`Desk::count_users`], because in a small book the exact
     /// number shows one player's coming and going. Compatibility mode hides nobody, and says what the original said.
     pub(crate) fn told_users(&self) -> usize {
-        if self.compat { self.records.len() } else { self.told_users.load(Ordering::Relaxed) }
+        if self.compat.is_some() { self.users() } else { self.told_users.load(Ordering::Relaxed) }
     }
 
     /// Takes the number that is told from now on.
@@ -125,6 +132,21 @@ impl Desk {
         Ok(charged.map_err(|missing| self.limits.limited(class, payer.by(), missing))?)
     }
 
+    /// Charges an address, here and wherever budgets are shared. For what the admission could not know: how many names a
+    /// batch has.
+    pub(crate) async fn charge_address(
+        &self,
+        address: IpAddr,
+        class: Class,
+        cost: u32,
+    ) -> Result<(), Problem> {
+        if cost == 0 {
+            return Ok(());
+        }
+        self.limits.check_address(class, address, cost)?;
+        self.charge_shared(class, Payer::Address(address), cost).await
+    }
+
     /// Charges a key, here and wherever budgets are shared. Only for what the key is proven to have signed.
     pub(crate) async fn charge_key(&self, class: Class, key: &PeerId) -> Result<(), Problem> {
         self.limits.check_key(class, key, 1)?;
@@ -136,7 +158,7 @@ impl Desk {
         let accounts = self.accounts.counts();
         Item::ALL.map(|item| {
             let count = match item {
-                Item::Names => self.records.names(),
+                Item::Names => self.compat.as_ref().map_or_else(|| self.records.names(), Players::names),
                 Item::Unread => self.live.unread(),
                 item => {
                     accounts.iter().find(|(of, _)| *of == item).map(|(_, count)| *count).unwrap_or_default()

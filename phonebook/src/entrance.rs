@@ -5,20 +5,18 @@ use crate::{
     accounts::Hold,
     address::{Unreadable, client_address},
     audit::Subject,
+    caller::Caller,
     desk::Desk,
     guard,
     io::patience::Lines,
-    limits::Class,
-    metrics::Route,
+    metrics::{OPEN, Route},
     problem::Problem,
-    shared::Payer,
 };
 use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
-    middleware::Next,
     rt::time::sleep,
     web,
 };
@@ -31,9 +29,6 @@ use std::{
 /// How long a refusal for asking too often is kept back. A connection is answered in order, so whoever floods over eight
 /// of them gets eight refusals a second and no more; who keeps to `Retry-After` loses nothing.
 const PENANCE: Duration = Duration::from_secs(1);
-
-/// The one path that is answered where a password is set and none is given: for supervisors.
-const OPEN: &str = "/health";
 
 /// For `App::wrap_fn`: answers by itself what the address has no budget for, what has no password, and what does not
 /// exist. Only what [`Route`] lists gets further, so nothing is served that was not admitted.
@@ -49,7 +44,12 @@ where
 {
     let began = Instant::now();
     let route = Route::of(request.method(), request.path());
-    let turn = match admit(&desk, route, request.request()) {
+    let admitted = address_of(&desk, request.request()).and_then(|address| {
+        let caller = Caller { address, route };
+        request.extensions_mut().insert(caller);
+        admit(&desk, caller, request.request())
+    });
+    let turn = match admitted {
         Ok(place) => Ok((service.call(request), place)),
         Err(problem) => Err(request.error_response(problem)),
     };
@@ -74,8 +74,8 @@ where
 }
 
 /// The place of a request that came over a proxy's connection, which costs nothing itself.
-fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
-    let address = address_of(desk, request)?;
+fn admit(desk: &Desk, caller: Caller, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
+    let Caller { address, route } = caller;
     desk.limits.check_address(route.class(), address, 1)?;
     let place = Lines::is_proxys(request).then(|| desk.accounts.hold(address.into(), Item::Connections));
     let place = place.transpose().map_err(|_| Problem::Crowded)?;
@@ -88,44 +88,10 @@ fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<Option<Hold
     if route == Route::Other { Err(Problem::NoEndpoint) } else { Ok(place) }
 }
 
-/// For `middleware::from_fn`, where several phone books share a Redis: charges the budget that they share. Nothing for
-/// what is as cheap as asking Redis.
-pub(crate) async fn admit_shared(
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let class = Route::of(request.method(), request.path()).class();
-    let desk = request.app_data::<web::Data<Desk>>().cloned();
-    if let Some(desk) = desk.filter(|_| class != Class::Other) {
-        let charged = match address_of(&desk, request.request()) {
-            Ok(address) => desk.charge_shared(class, Payer::Address(address), 1).await,
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = charged {
-            return Ok(request.error_response(problem));
-        }
-    }
-    next.call(request).await
-}
-
-/// Charges the request's address. For handlers, what the door could not know: how many names a batch has.
-pub(crate) async fn charge(
-    desk: &Desk,
-    request: &HttpRequest,
-    class: Class,
-    cost: u32,
-) -> Result<(), Problem> {
-    if cost == 0 {
-        return Ok(());
-    }
-    let address = address_of(desk, request)?;
-    desk.limits.check_address(class, address, cost)?;
-    desk.charge_shared(class, Payer::Address(address), cost).await
-}
-
 /// Counts a refusal and notes it, whether or not it is the answer.
 pub(crate) fn refused(desk: &Desk, request: &HttpRequest, problem: &Problem) {
-    desk.refused(problem, address_of(desk, request).ok(), request.extensions().get().copied());
+    let address = Caller::of(request).map(|caller| caller.address);
+    desk.refused(problem, address, request.extensions().get().copied());
 }
 
 /// The request is about this name, should it end in the audit log.
@@ -139,7 +105,7 @@ pub(crate) fn concerns(desk: &Desk, request: &HttpRequest, name: &str) {
 ///
 /// # Errors
 /// A trusted proxy does not say it in a way that can be read, or the connection is gone.
-pub(crate) fn address_of(desk: &Desk, request: &HttpRequest) -> Result<IpAddr, Problem> {
+fn address_of(desk: &Desk, request: &HttpRequest) -> Result<IpAddr, Problem> {
     let peer = request.peer_addr().ok_or(Problem::CutOff)?;
     client_address(peer, request.headers(), &desk.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
 }

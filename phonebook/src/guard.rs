@@ -12,7 +12,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, web};
 use fyteclub_proto::{
-    id::{self, PeerId},
+    id::PeerId,
     limit::KEY_CHANGES_MAX,
     phonebook::{HIDDEN_PREFIX, KeyChange, Register, Unregister, Visibility, is_hidden_name},
 };
@@ -29,12 +29,7 @@ pub(crate) fn check_password(request: &HttpRequest, desk: &Desk) -> Result<(), P
             query.iter().any(|(key, given)| key == "password" && password.is(given.as_bytes()))
         }),
     };
-    if admitted { Ok(()) } else { Err(Problem::Password { coded: !desk.compat }) }
-}
-
-/// The phone book's own rule for names, for bodies and paths alike.
-pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
-    id::check_name(name).map_err(Problem::BadName)
+    if admitted { Ok(()) } else { Err(Problem::Password { coded: desk.compat.is_none() }) }
 }
 
 /// The signed registration in a body whose name and port were judged already.

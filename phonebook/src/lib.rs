@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`config`] | what an operator can choose |
 //! | `server` | a running phone book: [`Server`], [`Handle`], [`Running`] |
-//! | `routes` | one file per verb |
-//! | `entrance`, `limits` | around every request: budgets before, counters and audit after |
+//! | `routes` | one file per verb; `compat`: the original's contract |
+//! | `entrance`, `caller`, `limits` | around every request: budgets before, counters and audit after |
 //! | `accounts` | the ledger: what each network holds and sends |
 //! | `guard`, `host`, `proof_time`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
@@ -31,6 +31,7 @@ mod address;
 mod audit;
 mod body;
 pub mod book;
+mod caller;
 mod clock;
 mod condition;
 pub mod config;

@@ -44,7 +44,7 @@ impl Records {
         now: Moment,
     ) -> Result<(), Unwritten> {
         match self {
-            Self::Own(book) => Ok(book.register(name, contact, Some(claim), now)?),
+            Self::Own(book) => Ok(book.register(name, contact, claim, now)?),
             Self::Shared(shared) => shared.register(name, contact, claim, now).await,
         }
     }
@@ -56,7 +56,7 @@ impl Records {
         now: Moment,
     ) -> Result<bool, Unwritten> {
         match self {
-            Self::Own(book) => Ok(book.unregister(name, Some(claim), now)?),
+            Self::Own(book) => Ok(book.unregister(name, claim, now)?),
             Self::Shared(shared) => shared.unregister(name, claim, now).await,
         }
     }

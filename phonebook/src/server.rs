@@ -166,19 +166,18 @@ fn listen(
     desk: &Arc<Desk>,
     lines: &Arc<Lines>,
 ) -> io::Result<actix_web::dev::Server> {
-    let (compat, is_shared) = (config.compat, config.redis.is_some());
+    let compat = config.compat;
     let (desk, known) = (web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
     let app = move || {
         let (asked, answered, entered) = (known.clone(), known.clone(), desk.clone());
         let app = App::new()
             .app_data(desk.clone())
             .app_data(known.clone())
-            .configure(routes::routes)
-            .wrap(middleware::Condition::new(is_shared, middleware::from_fn(entrance::admit_shared)))
+            .default_service(web::to(routes::serve))
             .wrap_fn(move |request, service| {
                 entrance::enter(entered.clone(), answered.clone(), request, service)
             })
-            .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::cross_origin)))
+            .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::compat::cross_origin)))
             .wrap_fn(move |request, service| {
                 asked.asked(&request);
                 actix_web::dev::Service::call(service, request)

@@ -9,20 +9,23 @@ const COUNT: Duration = Duration::from_secs(600);
 
 /// Runs until dropped.
 pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
-    // What is in Redis goes by itself.
-    let Some(book) = desk.records.own() else { return };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let swept = book.sweep(desk.now());
-        desk.condition.set(Trouble::BookFull, book.is_full());
+        let (swept, is_full) = match (&desk.compat, desk.records.own()) {
+            (Some(players), _) => (players.sweep(desk.now()), players.is_full()),
+            (None, Some(book)) => (book.sweep(desk.now()), book.is_full()),
+            // What is in Redis goes by itself.
+            (None, None) => return,
+        };
+        desk.condition.set(Trouble::BookFull, is_full);
         tracing::debug!(
             expired = swept.expired,
             forgotten = swept.forgotten,
-            registered = book.len(),
+            registered = desk.users(),
             present = desk.live.present(),
-            held = book.held(),
+            held = desk.held(),
             "swept"
         );
     }

@@ -19,7 +19,7 @@ use fyteclub_proto::{
     phonebook::Visibility,
 };
 use record::Record;
-pub use record::{Contact, Found, Key};
+pub use record::{Contact, Found};
 use shard::Shard;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -122,43 +122,37 @@ impl Book {
         }
     }
 
-    /// Enters `name`. Without a `claim` anyone overwrites anything, as the original did; with one the contact's key
-    /// must own the name, or follow the one that does, or nobody owns it, and the sequence must be above every one that
-    /// the key has used for this name.
+    /// Enters `name`. The contact's key must own the name, or follow the one that does, or nobody owns it, and the
+    /// sequence must be above every one that the key has used for this name.
     pub fn register(
         &self,
         name: &str,
         contact: Contact,
-        claim: Option<Claim<'_>>,
+        claim: Claim<'_>,
         now: Moment,
     ) -> Result<(), Refused> {
-        let sequence = claim.map(|claim| claim.sequence);
         let customer = self.hasher.hash_one(Wide::from(contact.address.ip())) as u32;
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         if let Some(record) = shard.find_mut(hash, name) {
             let mut again = false;
-            match claim {
-                Some(claim) if self.is_remembered(record, now) => {
-                    let heir = claim.follows.iter().any(|old| record.key == Some(Key::Peer(*old)));
-                    if !heir {
-                        self.check(record, contact.key.as_ref(), claim.sequence, now)?;
-                    }
-                    again = heir || record.key == contact.key;
+            if self.is_remembered(record, now) {
+                let heir = claim.follows.contains(&record.key);
+                if !heir {
+                    self.check(record, &contact.key, claim.sequence, now)?;
                 }
-                Some(claim) => check_started(claim.time, now)?,
-                None => {}
+                again = heir || record.key == contact.key;
+            } else {
+                check_started(claim.time, now)?;
             }
             if !record.is_current() {
                 self.current.fetch_add(1, Ordering::Relaxed);
             }
             let customer = self.moved(record.customer, customer);
-            record.renew(contact, customer, sequence, again, now);
+            record.renew(contact, customer, claim.sequence, again, now);
             return Ok(());
         }
-        if let Some(claim) = claim {
-            check_started(claim.time, now)?;
-        }
+        check_started(claim.time, now)?;
         self.held
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
                 (held < self.terms.max_records).then_some(held + 1)
@@ -169,7 +163,7 @@ impl Book {
             return Err(Refused::TooManyNames);
         }
         self.current.fetch_add(1, Ordering::Relaxed);
-        shard.insert(hash, Record::new(name, contact, customer, sequence, now));
+        shard.insert(hash, Record::new(name, contact, customer, claim.sequence, now));
         Ok(())
     }
 
@@ -189,30 +183,20 @@ impl Book {
         }
     }
 
-    /// Ends a registration and says whether there was one. Without a `claim` anyone may, and the name is forgotten;
-    /// with one the rules of [`Book::register`] hold and the name stays its key's.
-    pub fn unregister(
-        &self,
-        name: &str,
-        claim: Option<(&PeerId, u64)>,
-        now: Moment,
-    ) -> Result<bool, Refused> {
+    /// Ends a registration and says whether there was one. The rules of [`Book::register`] hold, and the name stays its
+    /// key's.
+    pub fn unregister(&self, name: &str, claim: (&PeerId, u64), now: Moment) -> Result<bool, Refused> {
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         let Some(record) = shard.find_mut(hash, name) else { return Ok(false) };
-        let Some((key, sequence)) = claim else {
-            let current = record.is_current();
-            self.forget(&mut shard, hash, name);
-            return Ok(current);
-        };
+        let (key, sequence) = claim;
         if !self.is_remembered(record, now) {
             return Ok(false);
         }
-        let key = Key::Peer(*key);
-        if !self.is_pinned(record, now) && record.key.as_ref() != Some(&key) {
+        if !self.is_pinned(record, now) && record.key != *key {
             return Ok(false);
         }
-        self.check(record, Some(&key), sequence, now)?;
+        self.check(record, key, sequence, now)?;
         let live = self.is_live(record, now);
         record.sequence = sequence;
         self.end(record);
@@ -248,10 +232,7 @@ impl Book {
     pub fn key_of(&self, name: &str, now: Moment) -> Option<PeerId> {
         let hash = self.hasher.hash_one(name);
         let shard = self.read(hash);
-        match shard.find(hash, name).filter(|record| self.is_live(record, now))?.key {
-            Some(Key::Peer(peer)) => Some(peer),
-            _ => None,
-        }
+        shard.find(hash, name).filter(|record| self.is_live(record, now)).map(|record| record.key)
     }
 
     /// Takes out what has ended, one shard at a time.
@@ -305,21 +286,8 @@ impl Book {
         self.held() >= self.terms.max_records
     }
 
-    /// At most `limit` live registrations in no order, whoever they are there for. Copies them shard by shard, so the
-    /// whole is no snapshot.
-    pub fn listed(&self, limit: usize, now: Moment) -> Vec<(Box<str>, Found)> {
-        let mut players = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            let live = shard.iter().filter(|record| self.is_live(record, now));
-            let room = limit - players.len();
-            players.extend(live.take(room).map(|record| (record.name.clone(), record.found())));
-        }
-        players
-    }
-
-    fn check(&self, record: &Record, key: Option<&Key>, sequence: u64, now: Moment) -> Result<(), Refused> {
-        if record.key.as_ref() != key {
+    fn check(&self, record: &Record, key: &PeerId, sequence: u64, now: Moment) -> Result<(), Refused> {
+        if record.key != *key {
             return if self.is_pinned(record, now) { Err(Refused::NameTaken) } else { Ok(()) };
         }
         if sequence <= record.sequence {
@@ -340,10 +308,10 @@ impl Book {
         self.is_live(record, now) || record.age(now) < millis(pin)
     }
 
-    /// A signed record outlives every signature that could still be replayed: one may be dated a window ahead and is
+    /// A record outlives every signature that could still be replayed: one may be dated a window ahead and is
     /// good for a window after its date.
     fn is_remembered(&self, record: &Record, now: Moment) -> bool {
-        let replayable = if record.is_signed() { 2 * limit::PROOF_TIME_WINDOW } else { Duration::ZERO };
+        let replayable = 2 * limit::PROOF_TIME_WINDOW;
         self.is_pinned(record, now) || record.age(now) < millis(replayable)
     }
 

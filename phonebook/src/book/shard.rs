@@ -28,6 +28,7 @@ impl Shard {
         self.index.len()
     }
 
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.pages.iter().flatten()
     }

@@ -4,7 +4,6 @@ use super::{Ear, Live, Polls, allowance::speak, greeting, greeting::welcome};
 use crate::{
     book::Refused,
     desk::Desk,
-    entrance,
     host::host,
     limits::{By, Class},
     problem::Problem,
@@ -18,6 +17,7 @@ use fyteclub_proto::{
 };
 use std::{
     future::poll_fn,
+    net::IpAddr,
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
@@ -28,7 +28,12 @@ const WAITING_MAX: usize = 2;
 const HEAR_MAX: usize = 16;
 
 /// Answers one poll.
-pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Result<Polled, Problem> {
+pub(crate) async fn poll(
+    request: &HttpRequest,
+    desk: &Desk,
+    address: IpAddr,
+    body: &Body,
+) -> Result<Polled, Problem> {
     let (live, now) = (&desk.live, desk.now());
     let shared = live.shared.as_deref();
     // Where sequences are shared, Redis says what it knows when one is taken.
@@ -36,9 +41,8 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
     let said = greeting::hear(&desk.host, body, host(request).as_deref(), known, now)?;
     if live.lock().board.present(&body.public_key).is_none() {
         // It takes a place, as a socket does, and keys cost nothing.
-        entrance::charge(desk, request, Class::Socket, 1).await?;
+        desk.charge_address(address, Class::Socket, 1).await?;
     }
-    let address = entrance::address_of(desk, request)?;
     // As frames over a socket. Before the sequence is taken, so that the same poll may come again.
     let charged = desk.accounts.charge(address.into(), Item::Messages, said.len() as u64);
     charged.map_err(|missing| desk.limits.limited(Class::Introduction, By::Address, missing))?;

@@ -18,7 +18,7 @@ use prometheus_client::{
 };
 use rates::Rates;
 pub(crate) use rates::{PACE, PerSecond};
-pub(crate) use route::Route;
+pub(crate) use route::{OPEN, Route};
 use std::{fmt, time::Duration};
 
 /// From what a lookup takes to what nobody should wait for, in seconds.

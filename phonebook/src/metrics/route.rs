@@ -22,6 +22,9 @@ pub(crate) enum Route {
     Other,
 }
 
+/// The one path that needs no password: for supervisors.
+pub(crate) const OPEN: &str = "/health";
+
 impl Route {
     pub(crate) const ALL: [Self; 10] = [
         Self::Register,
@@ -43,7 +46,7 @@ impl Route {
             "/api/lookup" if method == Method::POST => Self::Batch,
             "/api/live" if method == Method::POST => Self::Poll,
             "/api/live" => Self::Live,
-            "/health" | "/api/health" => Self::Health,
+            OPEN | "/api/health" => Self::Health,
             "/api/status" => Self::Status,
             "/api/debug/players" => Self::Debug,
             path if path.starts_with("/api/lookup/") => Self::Lookup,

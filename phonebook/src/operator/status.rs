@@ -35,8 +35,8 @@ pub(super) struct Status {
 pub(super) fn readings(desk: &Desk, lines: &Lines) -> Readings {
     Readings {
         ledger: desk.ledger(),
-        users: desk.records.len(),
-        held: desk.records.held(),
+        users: desk.users(),
+        held: desk.held(),
         connections: lines.count(),
         uptime: desk.now().steady,
         audit_dropped: desk.audit.as_ref().map_or(0, |audit| audit.dropped()),

@@ -1,7 +1,7 @@
 //! `GET /health` and `GET /api/health`: whether it runs, in the original's word and in the specification's.
 
 use crate::desk::Desk;
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -15,15 +15,15 @@ struct Health {
 }
 
 /// Open even where a password is set, so that a supervisor needs none.
-pub(super) async fn healthy(desk: web::Data<Desk>) -> HttpResponse {
-    health(&desk, StatusCode::OK, "healthy")
+pub(super) fn healthy(desk: &Desk) -> HttpResponse {
+    health(desk, StatusCode::OK, "healthy")
 }
 
 /// For machines that decide where to send clients: 503 while something is wrong, and the body says so.
-pub(super) async fn ok(desk: web::Data<Desk>) -> HttpResponse {
+pub(super) fn ok(desk: &Desk) -> HttpResponse {
     match desk.condition.is_degraded() {
-        false => health(&desk, StatusCode::OK, "ok"),
-        true => health(&desk, StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+        false => health(desk, StatusCode::OK, "ok"),
+        true => health(desk, StatusCode::SERVICE_UNAVAILABLE, "degraded"),
     }
 }
 

@@ -1,10 +1,10 @@
-//! The HTTP face: one file per verb, and here who answers what.
-//!
-//! Whatever is not in this list is "Endpoint not found", wrong methods included: the original never said 405. A path that
-//! [`crate::metrics::Route`] does not list never gets here: the entrance admits by that list.
+//! What each route answers. One function serves them all: it matches every [`Route`], and asks for the [`Caller`] that only
+//! the admission makes, so that a route without a handler and a request without an admission are both "Endpoint not found".
+//! So is a wrong method: the original never said 405.
 
-mod cors;
-mod debug;
+mod answer;
+mod asked;
+pub(crate) mod compat;
 mod health;
 mod live;
 mod lookup;
@@ -12,48 +12,78 @@ mod register;
 mod status;
 mod unregister;
 
-use crate::problem::Problem;
-use actix_web::{HttpResponse, web};
-pub(crate) use cors::cross_origin;
+use crate::{
+    caller::Caller,
+    desk::Desk,
+    io::patience::Lines,
+    limits::Class,
+    metrics::{OPEN, Route},
+    problem::Problem,
+    shared::Payer,
+};
+use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use asked::Asked;
 
-pub(crate) fn routes(app: &mut web::ServiceConfig) {
-    app.service(web::scope(lookup::PREFIX).default_service(web::to(lookup::lookup)));
-    get(app, "/health", health::healthy);
-    get(app, "/api/health", health::ok);
-    get(app, "/api/status", status::status);
-    get(app, "/api/debug/players", debug::players);
-    app.service(
-        web::resource("/api/register").route(web::post().to(register::register)).default_service(nothing()),
-    )
-    .service(
-        web::resource("/api/unregister")
-            .route(web::delete().to(unregister::unregister))
-            .default_service(nothing()),
-    )
-    .service(
-        web::resource("/api/live")
-            .route(web::get().to(live::socket))
-            .route(web::post().to(live::poll))
-            .default_service(nothing()),
-    )
-    .default_service(nothing());
+/// For `App::default_service`.
+pub(crate) async fn serve(
+    request: HttpRequest,
+    payload: web::Payload,
+    desk: web::Data<Desk>,
+    lines: web::Data<Lines>,
+) -> Result<HttpResponse, Problem> {
+    let caller = Caller::of(&request).ok_or(Problem::NoEndpoint)?;
+    let class = caller.route.class();
+    // What is as cheap as asking Redis is charged here only.
+    if class != Class::Other {
+        desk.charge_shared(class, Payer::Address(caller.address), 1).await?;
+    }
+    let asked = Asked { caller, request: &request, desk: &desk, lines: &lines };
+    let method = request.method();
+    // As with the original, what answers GET answers HEAD.
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match caller.route {
+        Route::Health if reads && request.path() == OPEN => Ok(health::healthy(&desk)),
+        Route::Health if reads => Ok(health::ok(&desk)),
+        Route::Status if reads => Ok(status::status(&desk)),
+        Route::Health | Route::Status => Err(Problem::NoEndpoint),
+        _ if let Some(players) = &desk.compat => compat::serve(&asked, payload, players).await,
+        Route::Lookup if reads => lookup::lookup(&asked).await,
+        Route::Batch => lookup::lookup_many(&asked, payload).await,
+        Route::Register if method == Method::POST => register::register(&asked, payload).await,
+        Route::Unregister if method == Method::DELETE => unregister::unregister(&asked, payload).await,
+        Route::Live if method == Method::GET => live::socket(&asked, payload),
+        // The largest of the futures would be part of every request's.
+        Route::Poll => Box::pin(live::poll(&asked, payload)).await,
+        Route::Lookup | Route::Register | Route::Unregister | Route::Live | Route::Debug | Route::Other => {
+            Err(Problem::NoEndpoint)
+        }
+    }
 }
 
-/// As with the original, what answers GET answers HEAD.
-fn get<F, A>(app: &mut web::ServiceConfig, path: &str, handler: F)
-where
-    F: actix_web::Handler<A> + Clone,
-    A: actix_web::FromRequest + 'static,
-    F::Output: actix_web::Responder + 'static,
-{
-    app.service(
-        web::resource(path)
-            .route(web::get().to(handler.clone()))
-            .route(web::head().to(handler))
-            .default_service(nothing()),
-    );
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, accounts::Accounts, clock::Clock};
+    use actix_web::{App, http::StatusCode, test};
 
-fn nothing() -> actix_web::Route {
-    web::to(async || -> Result<HttpResponse, Problem> { Err(Problem::NoEndpoint) })
+    /// Every route there is, by every method, on an app that forgot the admission.
+    #[actix_web::test]
+    async fn without_admission_no_route_is_served() {
+        for compat in [false, true] {
+            let config = Config { compat, debug_players: compat, ..Config::default() };
+            let desk = web::Data::new(Desk::new(&config, Clock::start()).unwrap());
+            let lines = web::Data::new(Lines::new(&Accounts::new(&config), &[]));
+            let app = App::new().app_data(desk).app_data(lines).default_service(web::to(serve));
+            let app = test::init_service(app).await;
+            for path in Route::ALL.into_iter().flat_map(|route| route.examples()) {
+                for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+                    let request = test::TestRequest::with_uri(path).method(method.parse().unwrap());
+                    let response = test::call_service(&app, request.to_request()).await;
+                    assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method} {path}");
+                    let body = test::read_body(response).await;
+                    assert_eq!(body, r#"{"error":"Endpoint not found"}"#.as_bytes(), "{method} {path}");
+                }
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `GET /api/status`: what this is and how long it has been running.
 
 use crate::desk::Desk;
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -17,7 +17,7 @@ struct Status {
     timestamp: u64,
 }
 
-pub(super) async fn status(desk: web::Data<Desk>) -> HttpResponse {
+pub(super) fn status(desk: &Desk) -> HttpResponse {
     let now = desk.now();
     HttpResponse::Ok().json(Status {
         name: "FyteClub Phone Book",

@@ -7,7 +7,7 @@ use super::{
     wire::{Args, Away, HOLD, HOLD_ON, REGISTER, UNREGISTER, is_full},
 };
 use crate::{
-    book::{Claim, Contact, Found, Key, Refused, Terms},
+    book::{Claim, Contact, Found, Refused, Terms},
     clock::{Moment, millis},
 };
 use fyteclub_proto::{id::PeerId, ledger::Count, limit::PROOF_TIME_WINDOW, phonebook::Visibility};
@@ -35,7 +35,7 @@ impl Shared {
         claim: Claim<'_>,
         now: Moment,
     ) -> Result<(), Unwritten> {
-        let Some(Key::Peer(key)) = &contact.key else { return Err(Away.into()) };
+        let key = &contact.key;
         let time = self.wire.time(now);
         let tag = self.tags.record(name);
         let customer = self.tags.customer(contact.address.ip());

@@ -7,7 +7,7 @@
 //!
 //! Numbers are big-endian. Flags: 1 current, 2 listed, 4 hidden, 8 registered more than once.
 
-use crate::book::{Contact, Found, Key};
+use crate::book::{Contact, Found};
 use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
@@ -78,7 +78,7 @@ impl Record {
     }
 
     pub(super) fn found(self) -> Found {
-        Found { address: self.address, key: Some(Key::Peer(self.key)), last_seen: self.registered }
+        Found { address: self.address, key: self.key, last_seen: self.registered }
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             let address = SocketAddr::new(ip.parse().unwrap(), 7777);
             let key = PeerId::from_bytes([9; 32]);
             for visibility in [Visibility::Listed, Visibility::Contacts, Visibility::Hidden] {
-                let contact = Contact { address, key: Some(Key::Peer(key)), visibility };
+                let contact = Contact { address, key, visibility };
                 let record = Record::decode(&record(&contact)).unwrap();
                 let listed = (visibility == Visibility::Listed).then_some(address);
                 assert_eq!((record.visibility, record.registered, record.key), (visibility, 5, key));

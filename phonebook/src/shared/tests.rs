@@ -6,7 +6,7 @@ mod server;
 
 use super::*;
 use crate::{
-    book::{Book, Claim, Contact, Found, Key},
+    book::{Book, Claim, Contact, Found},
     clock::Moment,
     limits::Class,
 };
@@ -123,18 +123,18 @@ async fn same(book: &Book, shared: &Shared, op: &Op, now: &mut Moment) -> Result
     match op {
         Op::Register { name, key, from, follows, sequence, visibility, age } => {
             let address = SocketAddr::new([192, 0, 2, *from].into(), 7000 + u16::from(*name));
-            let contact = Contact { address, key: Some(Key::Peer(peer(*key))), visibility: *visibility };
+            let contact = Contact { address, key: peer(*key), visibility: *visibility };
             let follows = follows.map(peer);
             let time = now.unix_millis() - age * 1000;
             let claim = Claim { sequence: *sequence, time, follows: follows.as_slice() };
             let there = shared.register(&text(name), contact.clone(), claim, *now).await;
-            let here = book.register(&text(name), contact, Some(claim), *now);
+            let here = book.register(&text(name), contact, claim, *now);
             prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
         }
         Op::Unregister { name, key, sequence } => {
             let claim = (&peer(*key), *sequence);
             let there = shared.unregister(&text(name), claim, *now).await;
-            let here = book.unregister(&text(name), Some(claim), *now);
+            let here = book.unregister(&text(name), claim, *now);
             prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
         }
         Op::Lookup { name } => {
