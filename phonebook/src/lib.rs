@@ -5,9 +5,9 @@
 //! | [`config`] | what an operator can choose |
 //! | `server` | a running phone book: [`Server`], [`Handle`], [`Running`] |
 //! | `routes` | one file per verb; `compat`: the original's contract |
-//! | `entrance`, `caller`, `limits` | around every request: budgets before, counters and audit after |
+//! | `admission`, `caller`, `limits` | around every request: budgets before, counters and audit after |
 //! | `accounts` | the ledger: what each network holds and sends |
-//! | `guard`, `host`, `proof_time`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
+//! | `auth`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
 //! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
 //! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
 //! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
@@ -28,24 +28,22 @@
 
 mod accounts;
 mod address;
+mod admission;
+mod app_state;
 mod audit;
+mod auth;
 mod body;
 pub mod book;
 mod caller;
 mod clock;
 mod condition;
 pub mod config;
-mod desk;
-mod entrance;
-mod guard;
-mod host;
 mod io;
 mod limits;
 mod live;
 mod metrics;
 mod operator;
 mod problem;
-mod proof_time;
 mod records;
 mod routes;
 mod server;

@@ -3,10 +3,10 @@
 //! Signals, flags and logging are the binary's; nothing here touches the process.
 
 use crate::{
+    admission,
+    app_state::AppState,
     clock::Clock,
     config::Config,
-    desk::Desk,
-    entrance,
     io::{door, patience::Lines},
     operator, routes,
     shared::tend,
@@ -104,21 +104,21 @@ impl Server {
     /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
     /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
-        let desk = Arc::new(Desk::new(&self.config, self.clock)?);
-        let lines = Arc::new(Lines::new(&desk.accounts, &desk.trusted_proxies));
-        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &desk, &lines)?;
+        let app = Arc::new(AppState::new(&self.config, self.clock)?);
+        let lines = Arc::new(Lines::new(&app.accounts, &app.trusted_proxies));
+        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &lines)?;
         let stopper = server.handle();
         let mut chores = JoinSet::new();
-        chores.spawn(sweep(Arc::clone(&desk), self.config.sweep_interval()));
-        chores.spawn(tidy(Arc::clone(&desk)));
-        chores.spawn(tend(Arc::clone(&desk)));
+        chores.spawn(sweep(Arc::clone(&app), self.config.sweep_interval()));
+        chores.spawn(tidy(Arc::clone(&app)));
+        chores.spawn(tend(Arc::clone(&app)));
         chores.spawn(Arc::clone(&lines).watch());
         if let Some(certificate) = self.certificate {
             chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));
         }
         let office = match self.office {
             Some((listener, _)) => {
-                let office = operator::listen(listener, &desk, &lines, self.config.operator_anywhere)?;
+                let office = operator::listen(listener, &app, &lines, self.config.operator_anywhere)?;
                 let stopper = office.handle();
                 // Ends with the chores; only a handle stops its threads.
                 chores.spawn(async { drop(office.await) });
@@ -127,12 +127,12 @@ impl Server {
             None => None,
         };
         chores.spawn({
-            let desk = Arc::clone(&desk);
-            async move { desk.live.watch().await }
+            let app = Arc::clone(&app);
+            async move { app.live.watch().await }
         });
         let stopped = async {
             self.stop.stop.notified().await;
-            desk.live.stop();
+            app.live.stop();
             if let Some(office) = office {
                 office.stop(false).await;
             }
@@ -143,7 +143,7 @@ impl Server {
             result = &mut server => result,
             () = stopped => server.await,
         };
-        if let Some(audit) = &desk.audit {
+        if let Some(audit) = &app.audit {
             audit.close();
         }
         result
@@ -163,27 +163,27 @@ fn listen(
     config: &Config,
     listener: TcpListener,
     certificate: Option<&Arc<Certificate>>,
-    desk: &Arc<Desk>,
+    app: &Arc<AppState>,
     lines: &Arc<Lines>,
 ) -> io::Result<actix_web::dev::Server> {
     let compat = config.compat;
-    let (desk, known) = (web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
-    let app = move || {
-        let (asked, answered, entered) = (known.clone(), known.clone(), desk.clone());
-        let app = App::new()
-            .app_data(desk.clone())
+    let (app, known) = (web::Data::from(Arc::clone(app)), web::Data::from(Arc::clone(lines)));
+    let service = move || {
+        let (asked, answered, entered) = (known.clone(), known.clone(), app.clone());
+        let service = App::new()
+            .app_data(app.clone())
             .app_data(known.clone())
             .default_service(web::to(routes::serve))
             .wrap_fn(move |request, service| {
-                entrance::enter(entered.clone(), answered.clone(), request, service)
+                admission::admitted(entered.clone(), answered.clone(), request, service)
             })
             .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::compat::cross_origin)))
             .wrap_fn(move |request, service| {
                 asked.asked(&request);
                 actix_web::dev::Service::call(service, request)
             });
-        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-        map_config(app, |()| AppConfig::default())
+        let service = service.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        map_config(service, |()| AppConfig::default())
     };
     actix_tls::accept::max_concurrent_tls_connect(HANDSHAKES_MAX);
     let server = actix_web::dev::Server::build()
@@ -207,7 +207,7 @@ fn listen(
                 .client_request_timeout(HEAD_TIME_MAX)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .on_connect_ext(door::on_connect)
-                .finish(app())
+                .finish(service())
         }};
     }
     let server = match certificate {

@@ -1,6 +1,6 @@
 //! The task that takes out what has ended, so that a name nobody looks up does not stay in memory.
 
-use crate::{condition::Trouble, desk::Desk, limits, metrics};
+use crate::{app_state::AppState, condition::Trouble, limits, metrics};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -8,31 +8,31 @@ use tokio::time::{MissedTickBehavior, interval};
 const COUNT: Duration = Duration::from_secs(600);
 
 /// Runs until dropped.
-pub(crate) async fn sweep(desk: Arc<Desk>, every: Duration) {
+pub(crate) async fn sweep(app: Arc<AppState>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (swept, is_full) = match (&desk.compat, desk.records.own()) {
-            (Some(players), _) => (players.sweep(desk.now()), players.is_full()),
-            (None, Some(book)) => (book.sweep(desk.now()), book.is_full()),
+        let (swept, is_full) = match (&app.compat, app.records.own()) {
+            (Some(players), _) => (players.sweep(app.now()), players.is_full()),
+            (None, Some(book)) => (book.sweep(app.now()), book.is_full()),
             // What is in Redis goes by itself.
             (None, None) => return,
         };
-        desk.condition.set(Trouble::BookFull, is_full);
+        app.condition.set(Trouble::BookFull, is_full);
         tracing::debug!(
             expired = swept.expired,
             forgotten = swept.forgotten,
-            registered = desk.users(),
-            present = desk.live.present(),
-            held = desk.held(),
+            registered = app.users(),
+            present = app.live.present(),
+            held = app.held(),
             "swept"
         );
     }
 }
 
 /// What happens at other times: whole budgets are forgotten, the counters' rates sampled, users counted. Runs until dropped.
-pub(crate) async fn tidy(desk: Arc<Desk>) {
+pub(crate) async fn tidy(app: Arc<AppState>) {
     let mut budgets = interval(limits::SWEEP);
     let mut samples = interval(metrics::PACE);
     let mut counts = interval(COUNT);
@@ -42,11 +42,11 @@ pub(crate) async fn tidy(desk: Arc<Desk>) {
     loop {
         tokio::select! {
             _ = budgets.tick() => {
-                desk.limits.forget_idle();
-                desk.accounts.forget_whole();
+                app.limits.forget_idle();
+                app.accounts.forget_whole();
             }
-            _ = counts.tick() => desk.count_users(),
-            _ = samples.tick() => desk.metrics.sample(desk.now().steady),
+            _ = counts.tick() => app.count_users(),
+            _ = samples.tick() => app.metrics.sample(app.now().steady),
         }
     }
 }

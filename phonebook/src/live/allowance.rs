@@ -2,7 +2,7 @@
 
 use super::Live;
 use crate::{
-    desk::Desk,
+    app_state::AppState,
     limits::Class,
     problem::Problem,
     shared::Errand,
@@ -20,30 +20,30 @@ const BUSY: u32 = 2;
 
 /// Passes on what a client may say. If it may not, it is told; its key has proven itself, so nobody else pays for it.
 /// Where budgets are shared, the courier passes it on when they were charged.
-pub(super) fn speak(desk: &Desk, client: ClientId, key: &PeerId, address: IpAddr, say: Say) {
-    let live = &desk.live;
+pub(super) fn speak(app: &AppState, client: ClientId, key: &PeerId, address: IpAddr, say: Say) {
+    let live = &app.live;
     let attempt = match &say {
         Say::Introduce { attempt, .. } => Some(*attempt),
         Say::Knock { .. } | Say::Note { .. } => None,
         // Answers and candidates go where an introduction is known, or nowhere.
-        _ => return live.said(client, say, book(desk)),
+        _ => return live.said(client, say, book(app)),
     };
-    let limits = &desk.limits;
+    let limits = &app.limits;
     let limited = limits
         .check_address(Class::Introduction, address, 1)
         .and_then(|()| limits.check_key(Class::Introduction, key, 1));
     if let Err(limited) = limited {
-        desk.refused(&Problem::TooMany(limited), Some(address), None);
+        app.refused(&Problem::TooMany(limited), Some(address), None);
         return live.limit(key, attempt, limited.retry_after);
     }
-    let Some(shared) = &live.shared else { return live.said(client, say, book(desk)) };
+    let Some(shared) = &live.shared else { return live.said(client, say, book(app)) };
     if !shared.send(Errand::Say { client, key: *key, address, attempt, say: Box::new(say) }) {
         live.limit(key, attempt, BUSY);
     }
 }
 
-fn book(desk: &Desk) -> Option<(&crate::book::Book, crate::clock::Moment)> {
-    Some((desk.records.own()?, desk.now()))
+fn book(app: &AppState) -> Option<(&crate::book::Book, crate::clock::Moment)> {
+    Some((app.records.own()?, app.now()))
 }
 
 impl Live {

@@ -2,11 +2,10 @@
 
 use super::ending::Ending;
 use crate::{
+    auth::{ServerNames, check_sequence, check_time},
     book,
     clock::Moment,
-    host::Host,
     problem::Problem,
-    proof_time::{check_sequence, check_time},
 };
 use fyteclub_proto::{
     bytes::Bytes,
@@ -18,7 +17,7 @@ use std::net::IpAddr;
 
 /// The version that both speak.
 pub(super) fn greet(
-    here: &Host,
+    names: &ServerNames,
     hello: &Hello,
     nonce: &Bytes<32>,
     host: Option<&str>,
@@ -35,7 +34,7 @@ pub(super) fn greet(
     if hello.nonce != *nonce {
         return bad("the nonce is not the challenge's");
     }
-    if !here.is_here(&hello.server, host) {
+    if !names.contain(&hello.server, host) {
         return bad("the greeting is for another server");
     }
     if !hello.is_authentic() {
@@ -47,14 +46,14 @@ pub(super) fn greet(
 /// What is said in a poll. A key that is `known` has a sequence to go by; of another nothing counts that was signed
 /// before this phone book started.
 pub(super) fn hear(
-    here: &Host,
+    names: &ServerNames,
     poll: &Poll,
     host: Option<&str>,
     known: bool,
     now: Moment,
 ) -> Result<Vec<Say>, Problem> {
     check_time(poll.time, now)?;
-    if !here.is_here(&poll.server, host) {
+    if !names.contain(&poll.server, host) {
         return Err(Problem::OtherServer);
     }
     if !poll.is_authentic() {

@@ -2,9 +2,9 @@
 
 use super::{Ear, Live, Polls, allowance::speak, greeting, greeting::welcome};
 use crate::{
+    app_state::AppState,
+    auth::requested_host,
     book::Refused,
-    desk::Desk,
-    host::host,
     limits::{By, Class},
     problem::Problem,
     switchboard::{ClientId, Door, Input, Unsequenced},
@@ -30,22 +30,22 @@ const HEAR_MAX: usize = 16;
 /// Answers one poll.
 pub(crate) async fn poll(
     request: &HttpRequest,
-    desk: &Desk,
+    app: &AppState,
     address: IpAddr,
     body: &Body,
 ) -> Result<Polled, Problem> {
-    let (live, now) = (&desk.live, desk.now());
+    let (live, now) = (&app.live, app.now());
     let shared = live.shared.as_deref();
     // Where sequences are shared, Redis says what it knows when one is taken.
     let known = shared.is_some() || live.lock().sequences.knows(&body.public_key, Instant::now());
-    let said = greeting::hear(&desk.host, body, host(request).as_deref(), known, now)?;
+    let said = greeting::hear(&app.server_names, body, requested_host(request).as_deref(), known, now)?;
     if live.lock().board.present(&body.public_key).is_none() {
         // It takes a place, as a socket does, and keys cost nothing.
-        desk.charge_address(address, Class::Socket, 1).await?;
+        app.charge_address(address, Class::Socket, 1).await?;
     }
     // As frames over a socket. Before the sequence is taken, so that the same poll may come again.
-    let charged = desk.accounts.charge(address.into(), Item::Messages, said.len() as u64);
-    charged.map_err(|missing| desk.limits.limited(Class::Introduction, By::Address, missing))?;
+    let charged = app.accounts.charge(address.into(), Item::Messages, said.len() as u64);
+    charged.map_err(|missing| app.limits.limited(Class::Introduction, By::Address, missing))?;
     if let Some(shared) = shared {
         shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;
     }
@@ -56,7 +56,7 @@ pub(crate) async fn poll(
     };
     live.hand(Input::Seen { client, address }, None);
     for say in said {
-        speak(desk, client, &body.public_key, address, say);
+        speak(app, client, &body.public_key, address, say);
     }
     let waiting = Waiting { live, client, number: body.sequence };
     let wait = Duration::from_millis(body.wait).min(POLL_TIME_MAX);

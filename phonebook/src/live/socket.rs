@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     accounts::Hold as Charge,
-    desk::Desk,
-    host::host,
+    app_state::AppState,
+    auth::requested_host,
     io::patience::{Hold, Lines},
     switchboard::{ClientId, Input},
 };
@@ -44,7 +44,7 @@ const FRAMES_AT_ONCE: usize = 32;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 pub(crate) struct Socket {
-    desk: web::Data<Desk>,
+    app: web::Data<AppState>,
     payload: web::Payload,
     hold: Option<Hold>,
     codec: Codec,
@@ -90,23 +90,23 @@ impl Socket {
     pub(crate) fn open(
         request: &HttpRequest,
         payload: web::Payload,
-        desk: web::Data<Desk>,
+        app: web::Data<AppState>,
         lines: &Lines,
         address: IpAddr,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce)?;
-        let opened = desk.live.open(address.into());
+        let opened = app.live.open(address.into());
         let greeting = Greeting {
             nonce: Bytes(nonce),
-            host: host(request),
+            host: requested_host(request),
             address,
             timer: Box::pin(time::sleep(GREETING_TIME)),
         };
         let challenge = Hear::Challenge {
             versions: LIVE_VERSIONS.to_vec(),
             nonce: greeting.nonce,
-            time: desk.now().unix_millis(),
+            time: app.now().unix_millis(),
         };
         let mut socket = Self {
             payload,
@@ -123,7 +123,7 @@ impl Socket {
             pause: None,
             deaf: false,
             over: false,
-            desk,
+            app,
         };
         match opened {
             Ok(place) => {
@@ -164,7 +164,7 @@ impl Socket {
             _ => None,
         };
         if self.place.take().is_some() {
-            self.desk.live.closed(client);
+            self.app.live.closed(client);
         }
         if let Some(hold) = &self.hold {
             hold.dismiss();
@@ -174,7 +174,7 @@ impl Socket {
 
     fn frame(&mut self, frame: Frame, cx: &Context<'_>) {
         if let Stage::Present { client, .. } = self.stage {
-            self.desk.live.hand(Input::Heard { client }, None);
+            self.app.live.hand(Input::Heard { client }, None);
         }
         match frame {
             Frame::Text(text) if self.text.is_empty() => self.message(&text, cx),
@@ -191,7 +191,7 @@ impl Socket {
             Frame::Pong(_) => {
                 if let (Some(pinged), Stage::Present { client, .. }) = (self.pinged.take(), &self.stage) {
                     let trip = Input::RoundTrip { client: *client, time: pinged.elapsed() };
-                    self.desk.live.hand(trip, None);
+                    self.app.live.hand(trip, None);
                 }
             }
             Frame::Close(_) => {
@@ -221,18 +221,18 @@ impl Socket {
         };
         match (&self.stage, say) {
             (Stage::Greeting(greeting), Say::Hello(hello)) => {
-                let now = self.desk.now();
+                let now = self.app.now();
                 let host = greeting.host.as_deref();
-                let welcomed = greeting::greet(&self.desk.host, &hello, &greeting.nonce, host, now)
+                let welcomed = greeting::greet(&self.app.server_names, &hello, &greeting.nonce, host, now)
                     .map(|version| welcome(version, greeting.address))
                     .and_then(|welcome| {
                         let (key, hold) = (hello.public_key, self.hold.clone());
-                        let client = self.desk.live.attach(key, self.network, hold, cx.waker())?;
+                        let client = self.app.live.attach(key, self.network, hold, cx.waker())?;
                         Ok((welcome, client, greeting.address))
                     });
                 match welcomed {
                     Ok((welcome, client, address)) => {
-                        self.desk.live.hand(Input::Seen { client, address }, None);
+                        self.app.live.hand(Input::Seen { client, address }, None);
                         self.stage = Stage::Present { client, key: hello.public_key, address };
                         self.tell(&Hear::Welcome(welcome));
                     }
@@ -240,7 +240,7 @@ impl Socket {
                 }
             }
             (Stage::Present { client, key, address }, say) if greeting::is_in_turn(&say, key) => {
-                speak(&self.desk, *client, key, *address, say);
+                speak(&self.app, *client, key, *address, say);
             }
             (Stage::Present { .. } | Stage::Greeting(_), _) => self.fault("out of turn, or another's knock"),
             (Stage::Closed, _) => {}
@@ -258,7 +258,7 @@ impl Socket {
         }
         let charged = self.meter.charge(Instant::now(), 1);
         let charged =
-            charged.and_then(|()| self.desk.accounts.charge(self.network, ledger::Item::Messages, 1));
+            charged.and_then(|()| self.app.accounts.charge(self.network, ledger::Item::Messages, 1));
         let Err(wait) = charged else { return true };
         let mut pause = Box::pin(time::sleep(wait.max(PAUSE_MIN)));
         // Polled once, so that it wakes this task.
@@ -320,7 +320,7 @@ impl Socket {
         while let Stage::Present { client, .. } = self.stage
             && self.outbox.len() < LIVE_MESSAGE_MAX
         {
-            match self.desk.live.news(client, cx.waker()) {
+            match self.app.live.news(client, cx.waker()) {
                 Some(News::Hear(hear)) => self.tell(&hear),
                 Some(News::Ping) => {
                     self.pinged = Some(Instant::now());

@@ -1,6 +1,6 @@
 //! The numbers that the operator sees, as JSON and in the page.
 
-use crate::{desk::Desk, io::patience::Lines, io::process, metrics::Readings};
+use crate::{app_state::AppState, io::patience::Lines, io::process, metrics::Readings};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -32,40 +32,40 @@ pub(super) struct Status {
     relay_bytes: Option<u64>,
 }
 
-pub(super) fn readings(desk: &Desk, lines: &Lines) -> Readings {
+pub(super) fn readings(app: &AppState, lines: &Lines) -> Readings {
     Readings {
-        ledger: desk.ledger(),
-        users: desk.users(),
-        held: desk.held(),
+        ledger: app.ledger(),
+        users: app.users(),
+        held: app.held(),
         connections: lines.count(),
-        uptime: desk.now().steady,
-        audit_dropped: desk.audit.as_ref().map_or(0, |audit| audit.dropped()),
+        uptime: app.now().steady,
+        audit_dropped: app.audit.as_ref().map_or(0, |audit| audit.dropped()),
     }
 }
 
-pub(super) fn now(desk: &Desk, lines: &Lines) -> Status {
-    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(desk, lines);
-    let rates = desk.metrics.per_second(uptime);
+pub(super) fn now(app: &AppState, lines: &Lines) -> Status {
+    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(app, lines);
+    let rates = app.metrics.per_second(uptime);
     let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
     Status {
-        status: if desk.condition.is_degraded() { "degraded" } else { "ok" },
+        status: if app.condition.is_degraded() { "degraded" } else { "ok" },
         version: env!("CARGO_PKG_VERSION"),
         uptime: uptime.as_secs(),
         users,
         names: held,
         connections,
-        sockets: desk.metrics.sockets.get(),
-        registrations: desk.metrics.registered(),
-        lookups: desk.metrics.lookups.get(),
+        sockets: app.metrics.sockets.get(),
+        registrations: app.metrics.registered(),
+        lookups: app.metrics.lookups.get(),
         lookups_per_second: tenths(rates.lookups),
-        introductions: desk.metrics.introductions.asked.get(),
+        introductions: app.metrics.introductions.asked.get(),
         introductions_per_second: tenths(rates.introductions),
-        limited: desk.metrics.refused_by_limits()
+        limited: app.metrics.refused_by_limits()
             + ledger.iter().map(|(_, count)| count.refusals).sum::<u64>(),
         audit_dropped,
         memory: process::memory(),
         descriptors: process::descriptors(),
-        redis: desk.shared().map(|shared| shared.counters.up.get() == 1),
+        redis: app.shared().map(|shared| shared.counters.up.get() == 1),
         relay_bytes: None,
     }
 }

@@ -16,11 +16,11 @@ use fyteclub_proto::phonebook::live::Poll;
 use serde_json::Value;
 
 pub(super) fn socket(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let Asked { caller, request, desk, lines } = *asked;
+    let Asked { caller, request, app, lines } = *asked;
     ws::verify_handshake(request.head()).map_err(|_| Problem::NotWebSocket)?;
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).ok_or(Problem::NotWebSocket)?;
     let accept = ws::hash_key(key.as_bytes());
-    let socket = Socket::open(request, payload, desk.clone(), lines, caller.address);
+    let socket = Socket::open(request, payload, app.clone(), lines, caller.address);
     let socket = socket.map_err(|_| Problem::NoPlace)?;
     Ok(HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS)
         .upgrade("websocket")
@@ -29,9 +29,9 @@ pub(super) fn socket(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpRes
 }
 
 pub(super) async fn poll(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let Asked { caller, request, desk, .. } = asked;
+    let Asked { caller, request, app, .. } = asked;
     let fields = body::fields(request, payload).await?;
     let poll: Poll = serde_json::from_value(Value::Object(fields)).map_err(|_| Problem::Unsigned)?;
-    let polled = live::poll(request, desk, caller.address, &poll).await?;
+    let polled = live::poll(request, app, caller.address, &poll).await?;
     Ok(HttpResponse::Ok().json(polled))
 }

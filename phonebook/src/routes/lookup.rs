@@ -19,14 +19,14 @@ struct Answers<K> {
 
 pub(super) async fn lookup(asked: &Asked<'_>) -> Result<HttpResponse, Problem> {
     let name = name(asked.request)?;
-    let found = asked.desk.records.lookup(&name, asked.desk.now()).await?.ok_or(Problem::NoPlayer)?;
+    let found = asked.app.records.lookup(&name, asked.app.now()).await?.ok_or(Problem::NoPlayer)?;
     Ok(HttpResponse::Ok().json(Answer::from(found)))
 }
 
 pub(super) async fn lookup_many(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
     let players = names(asked, payload).await?;
     let names: Vec<&str> = players.iter().map(String::as_str).collect();
-    let found = asked.desk.records.lookup_many(&names, asked.desk.now()).await?;
+    let found = asked.app.records.lookup_many(&names, asked.app.now()).await?;
     Ok(answers(players, found.into_iter().map(|found| found.map(Answer::from))))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn name(request: &HttpRequest) -> Result<String, Problem> {
 
 /// The names in a batch, each charged to the caller: the admission charged one.
 pub(super) async fn names(asked: &Asked<'_>, payload: web::Payload) -> Result<Vec<String>, Problem> {
-    let Asked { caller, request, desk, .. } = asked;
+    let Asked { caller, request, app, .. } = asked;
     let mut fields = body::fields(request, payload).await?;
     let names = fields.remove("players").unwrap_or_default();
     let players: Vec<String> = Vec::deserialize(names)
@@ -64,8 +64,8 @@ pub(super) async fn names(asked: &Asked<'_>, payload: web::Payload) -> Result<Ve
     }
     // At most a hundred.
     let count = players.len() as u32;
-    desk.charge_address(caller.address, Class::Lookup, count.saturating_sub(1)).await?;
-    desk.metrics.lookups.inc_by(count.into());
+    app.charge_address(caller.address, Class::Lookup, count.saturating_sub(1)).await?;
+    app.metrics.lookups.inc_by(count.into());
     Ok(players)
 }
 

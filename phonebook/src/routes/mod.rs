@@ -13,8 +13,8 @@ mod status;
 mod unregister;
 
 use crate::{
+    app_state::AppState,
     caller::Caller,
-    desk::Desk,
     io::patience::Lines,
     limits::Class,
     metrics::{OPEN, Route},
@@ -28,25 +28,25 @@ use asked::Asked;
 pub(crate) async fn serve(
     request: HttpRequest,
     payload: web::Payload,
-    desk: web::Data<Desk>,
+    app: web::Data<AppState>,
     lines: web::Data<Lines>,
 ) -> Result<HttpResponse, Problem> {
     let caller = Caller::of(&request).ok_or(Problem::NoEndpoint)?;
     let class = caller.route.class();
     // What is as cheap as asking Redis is charged here only.
     if class != Class::Other {
-        desk.charge_shared(class, Payer::Address(caller.address), 1).await?;
+        app.charge_shared(class, Payer::Address(caller.address), 1).await?;
     }
-    let asked = Asked { caller, request: &request, desk: &desk, lines: &lines };
+    let asked = Asked { caller, request: &request, app: &app, lines: &lines };
     let method = request.method();
     // As with the original, what answers GET answers HEAD.
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match caller.route {
-        Route::Health if reads && request.path() == OPEN => Ok(health::healthy(&desk)),
-        Route::Health if reads => Ok(health::ok(&desk)),
-        Route::Status if reads => Ok(status::status(&desk)),
+        Route::Health if reads && request.path() == OPEN => Ok(health::healthy(&app)),
+        Route::Health if reads => Ok(health::ok(&app)),
+        Route::Status if reads => Ok(status::status(&app)),
         Route::Health | Route::Status => Err(Problem::NoEndpoint),
-        _ if let Some(players) = &desk.compat => compat::serve(&asked, payload, players).await,
+        _ if let Some(players) = &app.compat => compat::serve(&asked, payload, players).await,
         Route::Lookup if reads => lookup::lookup(&asked).await,
         Route::Batch => lookup::lookup_many(&asked, payload).await,
         Route::Register if method == Method::POST => register::register(&asked, payload).await,
@@ -66,19 +66,19 @@ mod tests {
     use crate::{Config, accounts::Accounts, clock::Clock};
     use actix_web::{App, http::StatusCode, test};
 
-    /// Every route there is, by every method, on an app that forgot the admission.
+    /// Every route there is, by every method, on an service that forgot the admission.
     #[actix_web::test]
     async fn without_admission_no_route_is_served() {
         for compat in [false, true] {
             let config = Config { compat, debug_players: compat, ..Config::default() };
-            let desk = web::Data::new(Desk::new(&config, Clock::start()).unwrap());
+            let app = web::Data::new(AppState::new(&config, Clock::start()).unwrap());
             let lines = web::Data::new(Lines::new(&Accounts::new(&config), &[]));
-            let app = App::new().app_data(desk).app_data(lines).default_service(web::to(serve));
-            let app = test::init_service(app).await;
+            let service = App::new().app_data(app).app_data(lines).default_service(web::to(serve));
+            let service = test::init_service(service).await;
             for path in Route::ALL.into_iter().flat_map(|route| route.examples()) {
                 for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
                     let request = test::TestRequest::with_uri(path).method(method.parse().unwrap());
-                    let response = test::call_service(&app, request.to_request()).await;
+                    let response = test::call_service(&service, request.to_request()).await;
                     assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method} {path}");
                     let body = test::read_body(response).await;
                     assert_eq!(body, r#"{"error":"Endpoint not found"}"#.as_bytes(), "{method} {path}");

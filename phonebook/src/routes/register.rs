@@ -2,11 +2,10 @@
 
 use super::asked::Asked;
 use crate::{
+    admission,
+    auth::{self, Audience},
     body,
     book::{Claim, Contact},
-    entrance,
-    guard::{self, Here},
-    host::host,
     limits::Class,
     problem::Problem,
 };
@@ -15,20 +14,20 @@ use fyteclub_proto::id::PeerId;
 use std::net::SocketAddr;
 
 pub(super) async fn register(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let Asked { caller, request, desk, .. } = asked;
+    let Asked { caller, request, app, .. } = asked;
     let fields = body::fields(request, payload).await?;
     let (name, port) = body::name_and_port(&fields)?;
-    entrance::concerns(desk, request, name);
-    let now = desk.now();
-    let host = host(request);
-    let here = Here { names: &desk.host, host: host.as_deref(), now };
-    let body = guard::signed_register(&fields, name.to_owned(), port, &here)?;
-    desk.charge_key(Class::Registration, &body.public_key).await?;
+    admission::set_subject(app, request, name);
+    let now = app.now();
+    let host = auth::requested_host(request);
+    let audience = Audience { names: &app.server_names, host: host.as_deref(), now };
+    let body = auth::signed_register(&fields, name.to_owned(), port, &audience)?;
+    app.charge_key(Class::Registration, &body.public_key).await?;
     let address = SocketAddr::new(caller.address, port);
     let contact = Contact { address, key: body.public_key, visibility: body.visibility };
     let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();
     let claim = Claim { sequence: body.sequence, time: body.time, follows: &follows };
-    desk.records.register(name, contact, claim, now).await?;
+    app.records.register(name, contact, claim, now).await?;
     Ok(done())
 }
 

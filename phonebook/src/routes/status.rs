@@ -1,6 +1,6 @@
 //! `GET /api/status`: what this is and how long it has been running.
 
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use actix_web::HttpResponse;
 use serde::Serialize;
 
@@ -17,13 +17,13 @@ struct Status {
     timestamp: u64,
 }
 
-pub(super) fn status(desk: &Desk) -> HttpResponse {
-    let now = desk.now();
+pub(super) fn status(app: &AppState) -> HttpResponse {
+    let now = app.now();
     HttpResponse::Ok().json(Status {
         name: "FyteClub Phone Book",
         version: "1.0.0",
         uptime: now.steady.as_secs(),
-        active_users: desk.told_users(),
+        active_users: app.told_users(),
         timestamp: now.unix_millis(),
     })
 }

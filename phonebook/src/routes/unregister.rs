@@ -2,11 +2,10 @@
 
 use super::asked::Asked;
 use crate::{
+    admission,
+    auth::{self, Audience},
     body,
     book::Refused,
-    entrance,
-    guard::{self, Here},
-    host::host,
     limits::Class,
     problem::Problem,
 };
@@ -14,20 +13,20 @@ use actix_web::{HttpResponse, web};
 use fyteclub_proto::phonebook::Unregistered;
 
 pub(super) async fn unregister(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let Asked { request, desk, .. } = asked;
+    let Asked { request, app, .. } = asked;
     let fields = body::fields(request, payload).await?;
     let name = body::name(&fields)?;
-    entrance::concerns(desk, request, name);
-    let now = desk.now();
-    let host = host(request);
-    let here = Here { names: &desk.host, host: host.as_deref(), now };
-    let body = guard::signed_unregister(&fields, name.to_owned(), &here)?;
-    desk.charge_key(Class::Registration, &body.public_key).await?;
+    admission::set_subject(app, request, name);
+    let now = app.now();
+    let host = auth::requested_host(request);
+    let audience = Audience { names: &app.server_names, host: host.as_deref(), now };
+    let body = auth::signed_unregister(&fields, name.to_owned(), &audience)?;
+    app.charge_key(Class::Registration, &body.public_key).await?;
     let claim = (&body.public_key, body.sequence);
-    match desk.records.unregister(name, claim, now).await.map_err(Problem::from) {
+    match app.records.unregister(name, claim, now).await.map_err(Problem::from) {
         // A stranger's name and nobody's are one answer. The audit log tells them apart.
         Err(problem @ Problem::Refused(Refused::NameTaken)) => {
-            entrance::refused(desk, request, &problem);
+            admission::refused(app, request, &problem);
             Ok(answer(false))
         }
         existed => Ok(answer(existed?)),

@@ -5,7 +5,7 @@
 
 use super::{Errand, Payer, Shared, budgets, presence::Seat, wire::Away};
 use crate::{
-    desk::Desk,
+    app_state::AppState,
     limits::Class,
     problem::Problem,
     switchboard::{ClientId, Input},
@@ -20,10 +20,10 @@ const AT_ONCE: usize = 128;
 const LATE_MAX: usize = 1 << 17;
 
 /// Runs until dropped.
-pub(super) async fn carry(desk: &Desk, shared: &Shared) {
+pub(super) async fn carry(app: &AppState, shared: &Shared) {
     let errands = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut errands) = errands else { return };
-    let courier = Courier { desk, shared };
+    let courier = Courier { app, shared };
     let mut batch = Vec::with_capacity(AT_ONCE);
     while errands.recv_many(&mut batch, AT_ONCE).await > 0 {
         let mut questions = Pipeline::with_capacity(AT_ONCE);
@@ -46,7 +46,7 @@ pub(super) async fn carry(desk: &Desk, shared: &Shared) {
 }
 
 struct Courier<'a> {
-    desk: &'a Desk,
+    app: &'a AppState,
     shared: &'a Shared,
 }
 
@@ -64,14 +64,14 @@ impl Courier<'_> {
     }
 
     fn ask_for(&self, errand: &Errand, questions: &mut Pipeline) {
-        let Self { desk, shared } = self;
+        let Self { app, shared } = self;
         match errand {
             Errand::Arrived { key, client } => {
                 questions.add_command(shared.seat(key, *client));
             }
             Errand::Say { key, address, .. } => {
                 for payer in [Payer::Address(*address), Payer::Key(key)] {
-                    if let Some(charge) = shared.charge_command(Class::Introduction, payer, 1, desk.now()) {
+                    if let Some(charge) = shared.charge_command(Class::Introduction, payer, 1, app.now()) {
                         questions.add_command(charge);
                     }
                 }
@@ -86,7 +86,7 @@ impl Courier<'_> {
     }
 
     fn settle(&self, errand: Errand, answer: Result<Vec<Value>, Away>, dispatches: &mut Pipeline) {
-        let Self { desk, shared } = self;
+        let Self { app, shared } = self;
         let first = answer.as_ref().ok().and_then(|values| values.first());
         match errand {
             Errand::Arrived { key, client } => match answer {
@@ -97,24 +97,24 @@ impl Courier<'_> {
                 let values = answer.unwrap_or_default();
                 let missing = values.iter().filter_map(|value| budgets::missing(Some(value)).err()).max();
                 match missing {
-                    None => desk.live.hand(Input::Said { client, say: *say }, None),
+                    None => app.live.hand(Input::Said { client, say: *say }, None),
                     Some(missing) => {
                         // Whose budget it was nobody needs to know: the longer wait is what counts.
                         let by = Payer::Key(&key).by();
-                        let limited = desk.limits.limited(Class::Introduction, by, missing);
-                        desk.live.limit(&key, attempt, limited.retry_after);
-                        desk.refused(&Problem::TooMany(limited), Some(address), None);
+                        let limited = app.limits.limited(Class::Introduction, by, missing);
+                        app.live.limit(&key, attempt, limited.retry_after);
+                        app.refused(&Problem::TooMany(limited), Some(address), None);
                     }
                 }
             }
             Errand::Resolve { pending, .. } => {
-                let callee = first.and_then(|value| shared.live(value, desk.now())).map(|record| record.key);
-                desk.live.hand(Input::Resolved { pending, callee }, None);
+                let callee = first.and_then(|value| shared.live(value, app.now())).map(|record| record.key);
+                app.live.hand(Input::Resolved { pending, callee }, None);
             }
             Errand::Deliver { to, parcel } => match first.and_then(Seat::decode) {
                 // It has come here meanwhile, or has left.
                 Some(seat) if seat.instance == shared.instance => {
-                    desk.live.hand(Input::Delivered { to, parcel }, None);
+                    app.live.hand(Input::Delivered { to, parcel }, None);
                 }
                 Some(seat) => {
                     let dispatch = Dispatch::Parcel { to, parcel };

@@ -3,9 +3,9 @@
 
 use super::{Shared, courier, presence, wire::Wire};
 use crate::{
+    app_state::AppState,
     clock::Moment,
     condition::Trouble,
-    desk::Desk,
     switchboard::{ClientId, Input},
 };
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
@@ -24,69 +24,69 @@ const RETRY: Duration = Duration::from_millis(500);
 const COUNT: u64 = 5;
 
 /// Runs until dropped. Nothing without a Redis.
-pub(crate) async fn tend(desk: Arc<Desk>) {
-    let Some(shared) = desk.shared() else { return };
-    tokio::join!(courier::carry(&desk, &shared), keep(&desk, &shared), read(&desk, &shared),);
+pub(crate) async fn tend(app: Arc<AppState>) {
+    let Some(shared) = app.shared() else { return };
+    tokio::join!(courier::carry(&app, &shared), keep(&app, &shared), read(&app, &shared),);
 }
 
-async fn keep(desk: &Desk, shared: &Shared) {
+async fn keep(app: &AppState, shared: &Shared) {
     loop {
         let mut told = false;
-        while let Err(error) = shared.wire.connect(|| desk.now()).await {
-            desk.condition.set(Trouble::RedisGone, true);
+        while let Err(error) = shared.wire.connect(|| app.now()).await {
+            app.condition.set(Trouble::RedisGone, true);
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(%error, "Redis cannot be reached; it is tried again and again");
             }
             sleep(RETRY).await;
         }
         shared.counters.up.set(1);
-        desk.condition.set(Trouble::RedisGone, false);
+        app.condition.set(Trouble::RedisGone, false);
         tracing::info!("Redis answers");
         tokio::select! {
             () = shared.wire.broken() => {}
-            () = work(desk, shared) => {}
+            () = work(app, shared) => {}
         }
         shared.counters.up.set(0);
-        desk.condition.set(Trouble::RedisGone, true);
+        app.condition.set(Trouble::RedisGone, true);
     }
 }
 
 /// While the connection lasts.
-async fn work(desk: &Desk, shared: &Shared) {
-    arrive_late(shared, &desk.live.clients()).await;
+async fn work(app: &AppState, shared: &Shared) {
+    arrive_late(shared, &app.live.clients()).await;
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Instant::now();
     let mut born = shared.wire.born();
     for number in 0.. {
         beats.tick().await;
-        if shared.wire.beat(|| desk.now()).await.is_err() {
+        if shared.wire.beat(|| app.now()).await.is_err() {
             return;
         }
         // An emptied Redis does not know who is here.
         if born != shared.wire.born() || due <= Instant::now() {
             born = shared.wire.born();
             due = Instant::now() + presence::RENEWAL;
-            renew(desk, shared).await;
+            renew(app, shared).await;
         }
         if number % COUNT == 0 {
-            count(shared, desk.now()).await;
+            count(shared, app.now()).await;
         }
-        desk.condition.set(Trouble::BookFull, shared.is_full());
+        app.condition.set(Trouble::BookFull, shared.is_full());
     }
 }
 
-async fn renew(desk: &Desk, shared: &Shared) {
-    for clients in desk.live.clients().chunks(presence::AT_ONCE) {
+async fn renew(app: &AppState, shared: &Shared) {
+    for clients in app.live.clients().chunks(presence::AT_ONCE) {
         let Ok(elsewhere) = shared.renew(clients).await else { return };
         for (key, client) in elsewhere {
-            desk.live.hand(Input::Moved { key, client }, None);
+            app.live.hand(Input::Moved { key, client }, None);
         }
     }
 }
 
 /// The own inbox, over a connection that does nothing else.
-async fn read(desk: &Desk, shared: &Shared) {
+async fn read(app: &AppState, shared: &Shared) {
     let inbox = shared.own_inbox();
     loop {
         let error = match shared.wire.inbox().await {
@@ -94,7 +94,7 @@ async fn read(desk: &Desk, shared: &Shared) {
             Ok(mut connection) => loop {
                 match Wire::next(&mut connection, &inbox).await {
                     Err(error) => break error,
-                    Ok(entries) => entries.iter().for_each(|entry| hear(desk, shared, entry)),
+                    Ok(entries) => entries.iter().for_each(|entry| hear(app, shared, entry)),
                 }
             },
         };
@@ -105,15 +105,15 @@ async fn read(desk: &Desk, shared: &Shared) {
     }
 }
 
-fn hear(desk: &Desk, shared: &Shared, entry: &Value) {
+fn hear(app: &AppState, shared: &Shared, entry: &Value) {
     let Value::BulkString(bytes) = entry else { return };
     match Dispatch::decode(bytes) {
         Ok(Dispatch::Parcel { to, parcel }) => {
             shared.counters.received.inc();
-            desk.live.hand(Input::Delivered { to, parcel }, None);
+            app.live.hand(Input::Delivered { to, parcel }, None);
         }
         Ok(Dispatch::Moved { key, client }) => {
-            desk.live.hand(Input::Moved { key, client: ClientId(client) }, None);
+            app.live.hand(Input::Moved { key, client: ClientId(client) }, None);
         }
         Err(error) => {
             shared.counters.dropped.inc();

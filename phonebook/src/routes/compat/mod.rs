@@ -5,7 +5,7 @@ mod debug;
 mod players;
 
 use super::{asked::Asked, lookup, register, unregister};
-use crate::{body, entrance, metrics::Route, problem::Problem};
+use crate::{admission, body, metrics::Route, problem::Problem};
 use actix_web::{HttpResponse, http::Method, web};
 pub(crate) use cors::cross_origin;
 pub(crate) use players::Players;
@@ -21,36 +21,36 @@ pub(super) async fn serve(
     payload: web::Payload,
     players: &Players,
 ) -> Result<HttpResponse, Problem> {
-    let Asked { caller, request, desk, .. } = asked;
+    let Asked { caller, request, app, .. } = asked;
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match caller.route {
         Route::Register if method == Method::POST => {
             let fields = body::fields(request, payload).await?;
             let (name, port) = body::name_and_port(&fields)?;
-            entrance::concerns(desk, request, name);
+            admission::set_subject(app, request, name);
             let address = SocketAddr::new(caller.address, port);
-            players.register(name, address, key(&fields)?, desk.now())?;
+            players.register(name, address, key(&fields)?, app.now())?;
             Ok(register::done())
         }
         Route::Unregister if method == Method::DELETE => {
             let fields = body::fields(request, payload).await?;
             let name = body::name(&fields)?;
-            entrance::concerns(desk, request, name);
+            admission::set_subject(app, request, name);
             Ok(unregister::answer(players.unregister(name)))
         }
         Route::Lookup if reads => {
             let name = lookup::name(request)?;
-            let found = players.lookup(&name, desk.now()).ok_or(Problem::NoPlayer)?;
+            let found = players.lookup(&name, app.now()).ok_or(Problem::NoPlayer)?;
             Ok(HttpResponse::Ok().json(found))
         }
         Route::Batch => {
             let names = lookup::names(asked, payload).await?;
-            let now = desk.now();
+            let now = app.now();
             let found: Vec<_> = names.iter().map(|name| players.lookup(name, now)).collect();
             Ok(lookup::answers(names, found.into_iter()))
         }
-        Route::Debug if reads && players.are_listed() => Ok(debug::list(players, desk.now())),
+        Route::Debug if reads && players.are_listed() => Ok(debug::list(players, app.now())),
         _ => Err(Problem::NoEndpoint),
     }
 }

@@ -1,16 +1,13 @@
-//! Who may ask, and who may write: the password, and what a signed body must be before the book sees it.
+//! What a signed body must be before the book sees it.
 //!
 //! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
 //! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
 
-use crate::{
-    clock::Moment,
-    desk::Desk,
-    host::Host,
-    problem::Problem,
-    proof_time::{check_sequence, check_time},
+use super::{
+    freshness::{check_sequence, check_time},
+    server_names::ServerNames,
 };
-use actix_web::{HttpRequest, web};
+use crate::{clock::Moment, problem::Problem};
 use fyteclub_proto::{
     id::PeerId,
     limit::KEY_CHANGES_MAX,
@@ -19,27 +16,15 @@ use fyteclub_proto::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Whether the request brings the password, where there is one.
-pub(crate) fn check_password(request: &HttpRequest, desk: &Desk) -> Result<(), Problem> {
-    let Some(password) = &desk.password else { return Ok(()) };
-    let header = request.headers().get("x-fyteclub-password").map(|value| value.as_bytes());
-    let admitted = match header {
-        Some(given) => password.is(given),
-        None => web::Query::<Vec<(String, String)>>::from_query(request.query_string()).is_ok_and(|query| {
-            query.iter().any(|(key, given)| key == "password" && password.is(given.as_bytes()))
-        }),
-    };
-    if admitted { Ok(()) } else { Err(Problem::Password { coded: desk.compat.is_none() }) }
-}
-
 /// The signed registration in a body whose name and port were judged already.
 pub(crate) fn signed_register(
     fields: &Map<String, Value>,
     player_name: String,
     port: u16,
-    here: &Here<'_>,
+    audience: &Audience<'_>,
 ) -> Result<Register, Problem> {
-    let Seal { public_key, server, sequence, time, signature } = seal(fields, here)?;
+    let SignatureFields { public_key, server, sequence, time, signature } =
+        signature_fields(fields, audience)?;
     let visibility = visibility(fields)?;
     if player_name.starts_with(HIDDEN_PREFIX) != (visibility == Visibility::Hidden) {
         let expected = "`hidden` for a hidden name, and only for that";
@@ -70,9 +55,10 @@ pub(crate) fn signed_register(
 pub(crate) fn signed_unregister(
     fields: &Map<String, Value>,
     player_name: String,
-    here: &Here<'_>,
+    audience: &Audience<'_>,
 ) -> Result<Unregister, Problem> {
-    let Seal { public_key, server, sequence, time, signature } = seal(fields, here)?;
+    let SignatureFields { public_key, server, sequence, time, signature } =
+        signature_fields(fields, audience)?;
     let body = Unregister { player_name, public_key, server, sequence, time, signature };
     if body.is_authentic() { Ok(body) } else { Err(Problem::BadSignature) }
 }
@@ -96,7 +82,7 @@ fn key_changes(fields: &Map<String, Value>) -> Result<Vec<KeyChange>, Problem> {
 }
 
 /// What a signature adds to an unsigned body.
-struct Seal {
+struct SignatureFields {
     public_key: PeerId,
     server: String,
     sequence: u64,
@@ -105,13 +91,16 @@ struct Seal {
 }
 
 /// What a signed body is held against: this phone book, as itself and the request call it, and its clock.
-pub(crate) struct Here<'a> {
-    pub(crate) names: &'a Host,
+pub(crate) struct Audience<'a> {
+    pub(crate) names: &'a ServerNames,
     pub(crate) host: Option<&'a str>,
     pub(crate) now: Moment,
 }
 
-fn seal(fields: &Map<String, Value>, here: &Here<'_>) -> Result<Seal, Problem> {
+fn signature_fields(
+    fields: &Map<String, Value>,
+    audience: &Audience<'_>,
+) -> Result<SignatureFields, Problem> {
     let field = |name| fields.get(name).filter(|value| !value.is_null());
     let (Some(sequence), Some(time), Some(signature)) =
         (field("sequence"), field("time"), field("signature"))
@@ -124,11 +113,11 @@ fn seal(fields: &Map<String, Value>, here: &Here<'_>) -> Result<Seal, Problem> {
     };
     let server = field("server").ok_or(Problem::NoServer)?;
     let time = number(time, "time")?;
-    check_time(time, here.now)?;
+    check_time(time, audience.now)?;
     let sequence = number(sequence, "sequence")?;
-    check_sequence(sequence, here.now)?;
-    let server = server.as_str().filter(|server| here.names.is_here(server, here.host));
-    Ok(Seal {
+    check_sequence(sequence, audience.now)?;
+    let server = server.as_str().filter(|server| audience.names.contain(server, audience.host));
+    Ok(SignatureFields {
         public_key: public_key.as_str().and_then(|key| key.parse().ok()).ok_or(Problem::BadSignature)?,
         server: server.ok_or(Problem::OtherServer)?.to_owned(),
         sequence,

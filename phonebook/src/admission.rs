@@ -4,10 +4,10 @@
 use crate::{
     accounts::Hold,
     address::{Unreadable, client_address},
+    app_state::AppState,
     audit::Subject,
+    auth,
     caller::Caller,
-    desk::Desk,
-    guard,
     io::patience::Lines,
     metrics::{OPEN, Route},
     problem::Problem,
@@ -28,12 +28,12 @@ use std::{
 
 /// How long a refusal for asking too often is kept back. A connection is answered in order, so whoever floods over eight
 /// of them gets eight refusals a second and no more; who keeps to `Retry-After` loses nothing.
-const PENANCE: Duration = Duration::from_secs(1);
+const REJECT_DELAY: Duration = Duration::from_secs(1);
 
 /// For `App::wrap_fn`: answers by itself what the address has no budget for, what has no password, and what does not
 /// exist. Only what [`Route`] lists gets further, so nothing is served that was not admitted.
-pub(crate) fn enter<S, B>(
-    desk: web::Data<Desk>,
+pub(crate) fn admitted<S, B>(
+    app: web::Data<AppState>,
     lines: web::Data<Lines>,
     request: ServiceRequest,
     service: &S,
@@ -44,10 +44,10 @@ where
 {
     let began = Instant::now();
     let route = Route::of(request.method(), request.path());
-    let admitted = address_of(&desk, request.request()).and_then(|address| {
+    let admitted = address_of(&app, request.request()).and_then(|address| {
         let caller = Caller { address, route };
         request.extensions_mut().insert(caller);
-        admit(&desk, caller, request.request())
+        admit(&app, caller, request.request())
     });
     let turn = match admitted {
         Ok(place) => Ok((service.call(request), place)),
@@ -59,14 +59,14 @@ where
             Err(refused) => (refused, None),
         };
         let status = response.status();
-        desk.metrics.answered(route, status, began.elapsed());
+        app.metrics.answered(route, status, began.elapsed());
         if lines.answered(response.request(), status.as_u16() < 400) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         if let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) {
-            refused(&desk, response.request(), problem);
+            refused(&app, response.request(), problem);
             if matches!(problem, Problem::TooMany(_) | Problem::Crowded) {
-                sleep(PENANCE).await;
+                sleep(REJECT_DELAY).await;
             }
         }
         Ok(response)
@@ -74,29 +74,29 @@ where
 }
 
 /// The place of a request that came over a proxy's connection, which costs nothing itself.
-fn admit(desk: &Desk, caller: Caller, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
+fn admit(app: &AppState, caller: Caller, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
     let Caller { address, route } = caller;
-    desk.limits.check_address(route.class(), address, 1)?;
-    let place = Lines::is_proxys(request).then(|| desk.accounts.hold(address.into(), Item::Connections));
+    app.limits.check_address(route.class(), address, 1)?;
+    let place = Lines::is_proxys(request).then(|| app.accounts.hold(address.into(), Item::Connections));
     let place = place.transpose().map_err(|_| Problem::Crowded)?;
     match route {
         Route::Health if request.path() == OPEN => {}
         // The original asks for no password where it has nothing.
         Route::Other if !request.path().starts_with("/api/") => return Err(Problem::NoEndpoint),
-        _ => guard::check_password(request, desk)?,
+        _ => auth::check_password(request, app)?,
     }
     if route == Route::Other { Err(Problem::NoEndpoint) } else { Ok(place) }
 }
 
 /// Counts a refusal and notes it, whether or not it is the answer.
-pub(crate) fn refused(desk: &Desk, request: &HttpRequest, problem: &Problem) {
+pub(crate) fn refused(app: &AppState, request: &HttpRequest, problem: &Problem) {
     let address = Caller::of(request).map(|caller| caller.address);
-    desk.refused(problem, address, request.extensions().get().copied());
+    app.refused(problem, address, request.extensions().get().copied());
 }
 
 /// The request is about this name, should it end in the audit log.
-pub(crate) fn concerns(desk: &Desk, request: &HttpRequest, name: &str) {
-    if let Some(audit) = &desk.audit {
+pub(crate) fn set_subject(app: &AppState, request: &HttpRequest, name: &str) {
+    if let Some(audit) = &app.audit {
         request.extensions_mut().insert::<Subject>(audit.subject(name));
     }
 }
@@ -105,9 +105,9 @@ pub(crate) fn concerns(desk: &Desk, request: &HttpRequest, name: &str) {
 ///
 /// # Errors
 /// A trusted proxy does not say it in a way that can be read, or the connection is gone.
-fn address_of(desk: &Desk, request: &HttpRequest) -> Result<IpAddr, Problem> {
+fn address_of(app: &AppState, request: &HttpRequest) -> Result<IpAddr, Problem> {
     let peer = request.peer_addr().ok_or(Problem::CutOff)?;
-    client_address(peer, request.headers(), &desk.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
+    client_address(peer, request.headers(), &app.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use crate::{
     accounts::{Accounts, share},
     address::Network,
     audit::{Audit, Subject},
+    auth::ServerNames,
     book::Terms,
     clock::{Clock, Moment},
     condition::{Condition, Trouble},
     config::{Config, Password},
-    host::Host,
     limits::{Class, Limits},
     live::{Counters, Live},
     metrics::{Metrics, RedisCounters},
@@ -32,12 +32,12 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct AppState {
     pub(crate) records: Records,
-    pub(crate) host: Host,
+    pub(crate) server_names: ServerNames,
     pub(crate) live: Live,
     clock: Clock,
-    /// Compatibility mode's own table instead of [`Desk::records`].
+    /// Compatibility mode's own table instead of [`AppState::records`].
     pub(crate) compat: Option<Players>,
     pub(crate) password: Option<Password>,
     pub(crate) trusted_proxies: Vec<Network>,
@@ -50,7 +50,7 @@ pub(crate) struct Desk {
     told_users: AtomicUsize,
 }
 
-impl Desk {
+impl AppState {
     /// `clock` was started before anybody could ask anything.
     pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
         let terms = Terms {
@@ -71,7 +71,7 @@ impl Desk {
             Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
         Ok(Self {
             records: Records::new(terms, shared.as_ref()),
-            host: Host::new(&config.names),
+            server_names: ServerNames::new(&config.names),
             live: Live::new(config.sockets_max(), &accounts, counters, shared),
             clock,
             compat: config.compat.then(|| Players::new(&terms, config.debug_players)),
@@ -104,7 +104,7 @@ impl Desk {
         self.compat.as_ref().map_or_else(|| self.records.held(), Players::len)
     }
 
-    /// How many users anybody is told: whole tens, as of the last [`Desk::count_users`], because in a small book the exact
+    /// How many users anybody is told: whole tens, as of the last [`AppState::count_users`], because in a small book the exact
     /// number shows one player's coming and going. Compatibility mode hides nobody, and says what the original said.
     pub(crate) fn told_users(&self) -> usize {
         if self.compat.is_some() { self.users() } else { self.told_users.load(Ordering::Relaxed) }

@@ -1,0 +1,11 @@
+//! Who may ask, and who may write.
+
+mod freshness;
+mod password;
+mod server_names;
+mod signed_body;
+
+pub(crate) use freshness::{check_sequence, check_time};
+pub(crate) use password::check_password;
+pub(crate) use server_names::{ServerNames, requested_host};
+pub(crate) use signed_body::{Audience, signed_register, signed_unregister};
