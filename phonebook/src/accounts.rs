@@ -49,11 +49,11 @@ impl Accounts {
         charged.map_err(|refused| refused.retry_after.unwrap_or(Duration::from_secs(1)))
     }
 
-    /// Charges one of a held item; dropping the [`Hold`] releases it.
+    /// Charges one of a held item; dropping the [`Charge`] releases it.
     ///
     /// # Errors
     /// The network has its share; nothing is charged then.
-    pub(crate) fn hold(&self, network: Network, item: Item) -> Result<Hold, Refused> {
+    pub(crate) fn hold(&self, network: Network, item: Item) -> Result<Charge, Refused> {
         self.hold_many(network, item, 1)
     }
 
@@ -61,9 +61,9 @@ impl Accounts {
     ///
     /// # Errors
     /// As for one.
-    pub(crate) fn hold_many(&self, network: Network, item: Item, amount: u64) -> Result<Hold, Refused> {
+    pub(crate) fn hold_many(&self, network: Network, item: Item, amount: u64) -> Result<Charge, Refused> {
         self.ledger().charge(Instant::now(), &network, item, amount)?;
-        Ok(Hold { accounts: self.clone(), network, item, amount })
+        Ok(Charge { accounts: self.clone(), network, item, amount })
     }
 
     /// What all accounts together were charged and refused since the start.
@@ -83,14 +83,14 @@ impl Accounts {
 
 /// A charge that lasts as long as this is kept.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct Charge {
     accounts: Accounts,
     network: Network,
     item: Item,
     amount: u64,
 }
 
-impl Drop for Hold {
+impl Drop for Charge {
     fn drop(&mut self) {
         self.accounts.ledger().release(&self.network, self.item, self.amount);
     }

@@ -2,13 +2,13 @@
 //! and the audit log after. Handlers know nothing of it, but for what only they know: a batch's size, a proven key, a name.
 
 use crate::{
-    accounts::Hold,
+    accounts::Charge,
     address::{Unreadable, client_address},
     app_state::AppState,
     audit::Subject,
     auth,
     caller::Caller,
-    io::patience::Lines,
+    io::connections::Connections,
     metrics::{OPEN, Route},
     problem::Problem,
 };
@@ -34,7 +34,7 @@ const REJECT_DELAY: Duration = Duration::from_secs(1);
 /// exist. Only what [`Route`] lists gets further, so nothing is served that was not admitted.
 pub(crate) fn admitted<S, B>(
     app: web::Data<AppState>,
-    lines: web::Data<Lines>,
+    connections: web::Data<Connections>,
     request: ServiceRequest,
     service: &S,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<S, B>
@@ -60,7 +60,7 @@ where
         };
         let status = response.status();
         app.metrics.answered(route, status, began.elapsed());
-        if lines.answered(response.request(), status.as_u16() < 400) {
+        if connections.answered(response.request(), status.as_u16() < 400) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         if let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) {
@@ -74,10 +74,11 @@ where
 }
 
 /// The place of a request that came over a proxy's connection, which costs nothing itself.
-fn admit(app: &AppState, caller: Caller, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
+fn admit(app: &AppState, caller: Caller, request: &HttpRequest) -> Result<Option<Charge>, Problem> {
     let Caller { address, route } = caller;
     app.limits.check_address(route.class(), address, 1)?;
-    let place = Lines::is_proxys(request).then(|| app.accounts.hold(address.into(), Item::Connections));
+    let place =
+        Connections::is_proxied(request).then(|| app.accounts.hold(address.into(), Item::Connections));
     let place = place.transpose().map_err(|_| Problem::Crowded)?;
     match route {
         Route::Health if request.path() == OPEN => {}

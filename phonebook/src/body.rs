@@ -1,6 +1,6 @@
 //! Reading a request's body: so much, so long, and only as JSON, with the original's leniencies.
 
-use crate::{io::patience::Lines, problem::Problem};
+use crate::{io::connections::Connections, problem::Problem};
 use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
 use fyteclub_proto::{id, limit};
 use serde_json::{Map, Value};
@@ -18,13 +18,15 @@ pub(crate) async fn fields(
     if claimed.and_then(|length| length.parse::<u64>().ok()) > Some(limit::PHONEBOOK_BODY_MAX as u64) {
         return Err(Problem::TooLarge);
     }
-    let lines = request.app_data::<web::Data<Lines>>().expect("the server shares its lines with every route");
+    let connections = request
+        .app_data::<web::Data<Connections>>()
+        .expect("the server shares its connections with every route");
     let bytes = timeout(BODY_TIME_MAX, payload.to_bytes_limited(limit::PHONEBOOK_BODY_MAX))
         .await
         .map_err(|_| Problem::TooSlow)?
         .map_err(|_| {
             // actix skips the rest of a chunked body before it closes, and the rest may have no end.
-            lines.dismiss(request);
+            connections.dismiss(request);
             Problem::TooLarge
         })?
         .map_err(|_| Problem::CutOff)?;

@@ -14,7 +14,7 @@
 //! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
 //! | `switchboard` | who is present, which introductions run; a machine under virtual time |
 //! | `live` | the switchboard's clients: WebSockets, and polls where none gets through |
-//! | `sweep`, `io::patience` | chores: what has ended goes, who blocks is cut off |
+//! | `sweep`, `io::connections` | chores: what has ended goes, who blocks is cut off |
 //!
 //! ```no_run
 //! use fyteclub_phonebook::{Config, Server};

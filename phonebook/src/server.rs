@@ -7,7 +7,7 @@ use crate::{
     app_state::AppState,
     clock::Clock,
     config::Config,
-    io::{door, patience::Lines},
+    io::{accept, connections::Connections},
     operator, routes,
     shared::tend,
     start::{self, StartError},
@@ -105,20 +105,20 @@ impl Server {
     /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
     pub async fn run(self) -> io::Result<()> {
         let app = Arc::new(AppState::new(&self.config, self.clock)?);
-        let lines = Arc::new(Lines::new(&app.accounts, &app.trusted_proxies));
-        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &lines)?;
+        let connections = Arc::new(Connections::new(&app.accounts, &app.trusted_proxies));
+        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &connections)?;
         let stopper = server.handle();
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&app), self.config.sweep_interval()));
         chores.spawn(tidy(Arc::clone(&app)));
         chores.spawn(tend(Arc::clone(&app)));
-        chores.spawn(Arc::clone(&lines).watch());
+        chores.spawn(Arc::clone(&connections).watch());
         if let Some(certificate) = self.certificate {
             chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));
         }
         let office = match self.office {
             Some((listener, _)) => {
-                let office = operator::listen(listener, &app, &lines, self.config.operator_anywhere)?;
+                let office = operator::listen(listener, &app, &connections, self.config.operator_anywhere)?;
                 let stopper = office.handle();
                 // Ends with the chores; only a handle stops its threads.
                 chores.spawn(async { drop(office.await) });
@@ -164,10 +164,10 @@ fn listen(
     listener: TcpListener,
     certificate: Option<&Arc<Certificate>>,
     app: &Arc<AppState>,
-    lines: &Arc<Lines>,
+    connections: &Arc<Connections>,
 ) -> io::Result<actix_web::dev::Server> {
     let compat = config.compat;
-    let (app, known) = (web::Data::from(Arc::clone(app)), web::Data::from(Arc::clone(lines)));
+    let (app, known) = (web::Data::from(Arc::clone(app)), web::Data::from(Arc::clone(connections)));
     let service = move || {
         let (asked, answered, entered) = (known.clone(), known.clone(), app.clone());
         let service = App::new()
@@ -179,7 +179,7 @@ fn listen(
             })
             .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::compat::cross_origin)))
             .wrap_fn(move |request, service| {
-                asked.asked(&request);
+                asked.head_received(&request);
                 actix_web::dev::Service::call(service, request)
             });
         let service = service.into_factory().map_err(|error: actix_web::Error| error.error_response());
@@ -192,7 +192,7 @@ fn listen(
         .shutdown_timeout(STOP_TIME_MAX.as_secs())
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
-    let lines = Arc::clone(lines);
+    let connections = Arc::clone(connections);
     let certificate = certificate.map(|certificate| certificate.server()).transpose();
     let certificate = certificate.map_err(io::Error::from)?;
     macro_rules! http {
@@ -206,7 +206,7 @@ fn listen(
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEAD_TIME_MAX)
                 .client_disconnect_timeout(Duration::from_secs(1))
-                .on_connect_ext(door::on_connect)
+                .on_connect_ext(accept::on_connect)
                 .finish(service())
         }};
     }
@@ -214,10 +214,11 @@ fn listen(
         Some(certificate) => server.listen("phonebook", listener, move || {
             let tls = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIME_MAX);
             let http = http!().rustls_0_23_with_config(certificate.clone(), tls);
-            door::guarded(Arc::clone(&lines), true, http)
+            accept::accepting(Arc::clone(&connections), true, http)
         })?,
-        None => server
-            .listen("phonebook", listener, move || door::guarded(Arc::clone(&lines), false, http!().tcp()))?,
+        None => server.listen("phonebook", listener, move || {
+            accept::accepting(Arc::clone(&connections), false, http!().tcp())
+        })?,
     };
     Ok(server.run())
 }

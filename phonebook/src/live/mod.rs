@@ -13,10 +13,10 @@ pub(crate) use poll::poll;
 pub(crate) use socket::Socket;
 
 use crate::{
-    accounts::{Accounts, Hold as Charge},
+    accounts::{Accounts, Charge},
     book::Book,
     clock::Moment,
-    io::patience::Hold,
+    io::connections::Exemption,
     metrics::Introductions,
     shared::{Errand, Shared},
     switchboard::{ClientId, Door, Fate, Input, Output, Sequences, Switchboard},
@@ -93,7 +93,7 @@ struct Polls {
 #[derive(Debug)]
 struct Listener {
     waker: Waker,
-    hold: Option<Hold>,
+    exemption: Option<Exemption>,
     ping: bool,
     ending: Option<Ending>,
 }
@@ -198,7 +198,7 @@ impl Live {
         &self,
         key: PeerId,
         network: Network,
-        hold: Option<Hold>,
+        exemption: Option<Exemption>,
         waker: &Waker,
     ) -> Result<ClientId, Ending> {
         let mut state = self.lock();
@@ -206,7 +206,7 @@ impl Live {
             return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
         }
         let client = state.number();
-        let listener = Listener { waker: waker.clone(), hold, ping: false, ending: None };
+        let listener = Listener { waker: waker.clone(), exemption, ping: false, ending: None };
         state.ears.insert(client, Ear::Socket(listener));
         self.step(&mut state, Input::Arrived { client, key, door: Door::Socket, network }, None);
         self.announce(key, client);
@@ -336,8 +336,8 @@ impl State {
         match self.ears.get_mut(&client) {
             Some(Ear::Socket(listener)) => {
                 // Who does not read never gets as far as the farewell.
-                if let Some(hold) = &listener.hold {
-                    hold.dismiss();
+                if let Some(exemption) = &listener.exemption {
+                    exemption.dismiss();
                 }
                 listener.ending = Some(ending);
                 listener.waker.wake_by_ref();

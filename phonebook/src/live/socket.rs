@@ -11,10 +11,10 @@ use super::{
     greeting::{self, welcome},
 };
 use crate::{
-    accounts::Hold as Charge,
+    accounts::Charge,
     app_state::AppState,
     auth::requested_host,
-    io::patience::{Hold, Lines},
+    io::connections::{Connections, Exemption},
     switchboard::{ClientId, Input},
 };
 use actix_http::ws::{self, CloseCode, Codec, Frame, Item, Message};
@@ -46,7 +46,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 pub(crate) struct Socket {
     app: web::Data<AppState>,
     payload: web::Payload,
-    hold: Option<Hold>,
+    exemption: Option<Exemption>,
     codec: Codec,
     /// Read and not decoded; empty while there is nothing to do.
     inbox: BytesMut,
@@ -91,7 +91,7 @@ impl Socket {
         request: &HttpRequest,
         payload: web::Payload,
         app: web::Data<AppState>,
-        lines: &Lines,
+        connections: &Connections,
         address: IpAddr,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 32];
@@ -110,7 +110,7 @@ impl Socket {
         };
         let mut socket = Self {
             payload,
-            hold: lines.hold(request),
+            exemption: connections.exempt(request),
             codec: Codec::new().max_size(LIVE_MESSAGE_MAX),
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
@@ -166,8 +166,8 @@ impl Socket {
         if self.place.take().is_some() {
             self.app.live.closed(client);
         }
-        if let Some(hold) = &self.hold {
-            hold.dismiss();
+        if let Some(exemption) = &self.exemption {
+            exemption.dismiss();
         }
         (self.inbox, self.text) = (BytesMut::new(), Vec::new());
     }
@@ -226,8 +226,8 @@ impl Socket {
                 let welcomed = greeting::greet(&self.app.server_names, &hello, &greeting.nonce, host, now)
                     .map(|version| welcome(version, greeting.address))
                     .and_then(|welcome| {
-                        let (key, hold) = (hello.public_key, self.hold.clone());
-                        let client = self.app.live.attach(key, self.network, hold, cx.waker())?;
+                        let (key, exemption) = (hello.public_key, self.exemption.clone());
+                        let client = self.app.live.attach(key, self.network, exemption, cx.waker())?;
                         Ok((welcome, client, greeting.address))
                     });
                 match welcomed {

@@ -5,7 +5,7 @@
 
 mod status;
 
-use crate::{app_state::AppState, io::patience::Lines};
+use crate::{app_state::AppState, io::connections::Connections};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     http::header::{self, ContentType},
@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 64;
 /// What every answer is made from.
 struct Office {
     app: Arc<AppState>,
-    lines: Arc<Lines>,
+    connections: Arc<Connections>,
     /// Whether any name may be used for this listener.
     anywhere: bool,
 }
@@ -40,10 +40,11 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
 pub(crate) fn listen(
     listener: TcpListener,
     app: &Arc<AppState>,
-    lines: &Arc<Lines>,
+    connections: &Arc<Connections>,
     anywhere: bool,
 ) -> io::Result<actix_web::dev::Server> {
-    let office = web::Data::new(Office { app: Arc::clone(app), lines: Arc::clone(lines), anywhere });
+    let office =
+        web::Data::new(Office { app: Arc::clone(app), connections: Arc::clone(connections), anywhere });
     let server = HttpServer::new(move || {
         App::new()
             .app_data(office.clone())
@@ -70,12 +71,12 @@ async fn page(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(status::page(PAGE, &status::now(&office.app, &office.lines)))
+        .body(status::page(PAGE, &status::now(&office.app, &office.connections)))
 }
 
 async fn json(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
     refuse(&request, &office).unwrap_or_else(|| {
-        let status = status::now(&office.app, &office.lines);
+        let status = status::now(&office.app, &office.connections);
         HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(status)
     })
 }
@@ -84,7 +85,7 @@ async fn metrics(request: HttpRequest, office: web::Data<Office>) -> HttpRespons
     if let Some(refusal) = refuse(&request, &office) {
         return refusal;
     }
-    match office.app.metrics.text(&status::readings(&office.app, &office.lines)) {
+    match office.app.metrics.text(&status::readings(&office.app, &office.connections)) {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
             .body(text),

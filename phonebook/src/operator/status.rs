@@ -1,6 +1,6 @@
 //! The numbers that the operator sees, as JSON and in the page.
 
-use crate::{app_state::AppState, io::patience::Lines, io::process, metrics::Readings};
+use crate::{app_state::AppState, io::connections::Connections, io::process, metrics::Readings};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -32,19 +32,19 @@ pub(super) struct Status {
     relay_bytes: Option<u64>,
 }
 
-pub(super) fn readings(app: &AppState, lines: &Lines) -> Readings {
+pub(super) fn readings(app: &AppState, connections: &Connections) -> Readings {
     Readings {
         ledger: app.ledger(),
         users: app.users(),
         held: app.held(),
-        connections: lines.count(),
+        connections: connections.count(),
         uptime: app.now().steady,
         audit_dropped: app.audit.as_ref().map_or(0, |audit| audit.dropped()),
     }
 }
 
-pub(super) fn now(app: &AppState, lines: &Lines) -> Status {
-    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(app, lines);
+pub(super) fn now(app: &AppState, connections: &Connections) -> Status {
+    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(app, connections);
     let rates = app.metrics.per_second(uptime);
     let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
     Status {

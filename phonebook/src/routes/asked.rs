@@ -1,6 +1,6 @@
 //! A request with what its handler may need.
 
-use crate::{app_state::AppState, caller::Caller, io::patience::Lines};
+use crate::{app_state::AppState, caller::Caller, io::connections::Connections};
 use actix_web::{HttpRequest, web};
 
 /// Made by [`super::serve`] only, of a request that was admitted.
@@ -8,5 +8,5 @@ pub(super) struct Asked<'a> {
     pub(super) caller: Caller,
     pub(super) request: &'a HttpRequest,
     pub(super) app: &'a web::Data<AppState>,
-    pub(super) lines: &'a Lines,
+    pub(super) connections: &'a Connections,
 }

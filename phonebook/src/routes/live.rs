@@ -16,11 +16,11 @@ use fyteclub_proto::phonebook::live::Poll;
 use serde_json::Value;
 
 pub(super) fn socket(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let Asked { caller, request, app, lines } = *asked;
+    let Asked { caller, request, app, connections } = *asked;
     ws::verify_handshake(request.head()).map_err(|_| Problem::NotWebSocket)?;
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).ok_or(Problem::NotWebSocket)?;
     let accept = ws::hash_key(key.as_bytes());
-    let socket = Socket::open(request, payload, app.clone(), lines, caller.address);
+    let socket = Socket::open(request, payload, app.clone(), connections, caller.address);
     let socket = socket.map_err(|_| Problem::NoPlace)?;
     Ok(HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS)
         .upgrade("websocket")

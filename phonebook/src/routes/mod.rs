@@ -15,7 +15,7 @@ mod unregister;
 use crate::{
     app_state::AppState,
     caller::Caller,
-    io::patience::Lines,
+    io::connections::Connections,
     limits::Class,
     metrics::{OPEN, Route},
     problem::Problem,
@@ -29,7 +29,7 @@ pub(crate) async fn serve(
     request: HttpRequest,
     payload: web::Payload,
     app: web::Data<AppState>,
-    lines: web::Data<Lines>,
+    connections: web::Data<Connections>,
 ) -> Result<HttpResponse, Problem> {
     let caller = Caller::of(&request).ok_or(Problem::NoEndpoint)?;
     let class = caller.route.class();
@@ -37,7 +37,7 @@ pub(crate) async fn serve(
     if class != Class::Other {
         app.charge_shared(class, Payer::Address(caller.address), 1).await?;
     }
-    let asked = Asked { caller, request: &request, app: &app, lines: &lines };
+    let asked = Asked { caller, request: &request, app: &app, connections: &connections };
     let method = request.method();
     // As with the original, what answers GET answers HEAD.
     let reads = matches!(*method, Method::GET | Method::HEAD);
@@ -72,8 +72,8 @@ mod tests {
         for compat in [false, true] {
             let config = Config { compat, debug_players: compat, ..Config::default() };
             let app = web::Data::new(AppState::new(&config, Clock::start()).unwrap());
-            let lines = web::Data::new(Lines::new(&Accounts::new(&config), &[]));
-            let service = App::new().app_data(app).app_data(lines).default_service(web::to(serve));
+            let connections = web::Data::new(Connections::new(&Accounts::new(&config), &[]));
+            let service = App::new().app_data(app).app_data(connections).default_service(web::to(serve));
             let service = test::init_service(service).await;
             for path in Route::ALL.into_iter().flat_map(|route| route.examples()) {
                 for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {

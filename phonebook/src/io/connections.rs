@@ -5,12 +5,12 @@
 //!
 //! actix limits the time of a connection's first request head and of the silence between requests, but not that of
 //! a later head sent byte by byte, of answers that nobody reads, nor of what it skips of a refused body. Here every
-//! connection must bring a new head within [`PATIENCE`], whatever it does meanwhile, and a request that is not refused
-//! within [`GOOD_WILL`]. Only those that became a live conversation are left to the switchboard, which has its own idea
+//! connection must bring a new head within [`REQUEST_TIME_MAX`], whatever it does meanwhile, and a request that is not refused
+//! within [`REFUSALS_TIME_MAX`]. Only those that became a live conversation are left to the switchboard, which has its own idea
 //! of silence.
 
 use crate::{
-    accounts::{Accounts, Hold as Charge},
+    accounts::{Accounts, Charge},
     address,
 };
 use actix_web::{
@@ -31,29 +31,29 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Longer than a body may take and than a connection may be silent, so that those are told apart from this.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a connection may go on whose every request is refused, or asks for what is not there.
-const GOOD_WILL: Duration = Duration::from_secs(60);
+const REFUSALS_TIME_MAX: Duration = Duration::from_secs(60);
 /// What is left to a client that was told to go, to read why.
-const FAREWELL: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// All open connections.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct Connections {
     started: Instant,
-    patience: Duration,
-    good_will: Duration,
+    request_time: Duration,
+    refusals_time: Duration,
     accounts: Accounts,
     trusted_proxies: Vec<address::Network>,
-    open: Mutex<Vec<Weak<Line>>>,
+    open: Mutex<Vec<Weak<Connection>>>,
 }
 
 /// One connection, kept alive by the connection itself.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Connection {
     /// A second handle on the same socket: shutting it down wakes the connection's task, which then ends.
     socket: std::net::TcpStream,
-    /// Milliseconds after [`Lines::started`] by which the next head must be here.
+    /// Milliseconds after [`Connections::started`] by which the next head must be here.
     due: AtomicU64,
     /// When a request was last served and not refused, in the same milliseconds.
     served: AtomicU64,
@@ -64,9 +64,9 @@ pub(crate) struct Line {
     is_proxy: bool,
 }
 
-impl Line {
+impl Connection {
     /// What was to be agreed on before HTTP is agreed on.
-    pub(crate) fn shaken(&self) {
+    pub(crate) fn handshake_done(&self) {
         self.handshake.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
@@ -82,25 +82,25 @@ pub(crate) enum Closed {
 
 /// A connection that is not cut off before it is dismissed.
 #[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    line: Arc<Line>,
+pub(crate) struct Exemption {
+    connection: Arc<Connection>,
     started: Instant,
 }
 
-impl Hold {
+impl Exemption {
     /// It has been told to go; what it does with that is no longer waited for.
     pub(crate) fn dismiss(&self) {
-        let due = crate::clock::millis(self.started.elapsed() + FAREWELL);
-        self.line.due.fetch_min(due, Ordering::Relaxed);
+        let due = crate::clock::millis(self.started.elapsed() + LINGER);
+        self.connection.due.fetch_min(due, Ordering::Relaxed);
     }
 }
 
-impl Lines {
+impl Connections {
     pub(crate) fn new(accounts: &Accounts, trusted_proxies: &[address::Network]) -> Self {
         Self {
             started: Instant::now(),
-            patience: PATIENCE,
-            good_will: GOOD_WILL,
+            request_time: REQUEST_TIME_MAX,
+            refusals_time: REFUSALS_TIME_MAX,
             accounts: accounts.clone(),
             trusted_proxies: trusted_proxies.to_vec(),
             open: Mutex::default(),
@@ -108,7 +108,7 @@ impl Lines {
     }
 
     /// Opens a connection, if its network may have one more.
-    pub(crate) fn open(&self, stream: &TcpStream, encrypted: bool) -> Result<Arc<Line>, Closed> {
+    pub(crate) fn open(&self, stream: &TcpStream, encrypted: bool) -> Result<Arc<Connection>, Closed> {
         let address = stream.peer_addr().map_err(Closed::Broken)?.ip().to_canonical();
         let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(address));
         let charge = |item, is_due: bool| -> Result<Option<Charge>, Closed> {
@@ -118,93 +118,94 @@ impl Lines {
         let place = charge(Item::Connections, !is_proxy)?;
         let handshake = charge(Item::Handshakes, encrypted && !is_proxy)?;
         let socket = second_handle(stream).map_err(Closed::Broken)?;
-        let line = Arc::new(Line {
+        let connection = Arc::new(Connection {
             socket,
-            due: AtomicU64::new(self.due_in(self.patience)),
+            due: AtomicU64::new(self.due_in(self.request_time)),
             served: AtomicU64::new(self.due_in(Duration::ZERO)),
             _place: place,
             handshake: Mutex::new(handshake),
             is_proxy,
         });
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&line));
-        Ok(line)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&connection));
+        Ok(connection)
     }
 
     /// A whole head arrived.
-    pub(crate) fn asked(&self, request: &ServiceRequest) {
-        if let Some(line) = request.conn_data::<Arc<Line>>() {
-            self.renew(line);
+    pub(crate) fn head_received(&self, request: &ServiceRequest) {
+        if let Some(connection) = request.conn_data::<Arc<Connection>>() {
+            self.renew(connection);
         }
     }
 
-    fn renew(&self, line: &Line) {
-        if !self.is_tired(line) {
-            line.due.store(self.due_in(self.patience), Ordering::Relaxed);
+    fn renew(&self, connection: &Connection) {
+        if !self.is_only_refused(connection) {
+            connection.due.store(self.due_in(self.request_time), Ordering::Relaxed);
         }
     }
 
     /// A request was answered. Says whether the connection is to end with that: it brought nothing but refusals.
     pub(crate) fn answered(&self, request: &HttpRequest, is_served: bool) -> bool {
-        let Some(line) = request.conn_data::<Arc<Line>>() else { return false };
+        let Some(connection) = request.conn_data::<Arc<Connection>>() else { return false };
         if is_served {
-            line.served.store(self.due_in(Duration::ZERO), Ordering::Relaxed);
+            connection.served.store(self.due_in(Duration::ZERO), Ordering::Relaxed);
         }
-        self.is_tired(line)
+        self.is_only_refused(connection)
     }
 
-    fn is_tired(&self, line: &Line) -> bool {
-        let served = line.served.load(Ordering::Relaxed);
-        !line.is_proxy && self.due_in(Duration::ZERO) >= served + crate::clock::millis(self.good_will)
+    fn is_only_refused(&self, connection: &Connection) -> bool {
+        let served = connection.served.load(Ordering::Relaxed);
+        !connection.is_proxy
+            && self.due_in(Duration::ZERO) >= served + crate::clock::millis(self.refusals_time)
     }
 
     /// Whether the request came over a trusted proxy's connection.
-    pub(crate) fn is_proxys(request: &HttpRequest) -> bool {
-        request.conn_data::<Arc<Line>>().is_some_and(|line| line.is_proxy)
+    pub(crate) fn is_proxied(request: &HttpRequest) -> bool {
+        request.conn_data::<Arc<Connection>>().is_some_and(|connection| connection.is_proxy)
     }
 
     /// The client is refused for good and may go on sending in vain.
     pub(crate) fn dismiss(&self, request: &HttpRequest) {
-        if let Some(line) = request.conn_data::<Arc<Line>>() {
-            line.due.store(self.due_in(FAREWELL), Ordering::Relaxed);
+        if let Some(connection) = request.conn_data::<Arc<Connection>>() {
+            connection.due.store(self.due_in(LINGER), Ordering::Relaxed);
         }
     }
 
     /// Connections that are open now.
     pub(crate) fn count(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.iter().filter(|line| line.strong_count() > 0).count()
+        open.iter().filter(|connection| connection.strong_count() > 0).count()
     }
 
     /// The connection is a conversation from now on, with a life of its own.
-    pub(crate) fn hold(&self, request: &HttpRequest) -> Option<Hold> {
-        let line = Arc::clone(request.conn_data::<Arc<Line>>()?);
-        line.due.store(u64::MAX, Ordering::Relaxed);
-        Some(Hold { line, started: self.started })
+    pub(crate) fn exempt(&self, request: &HttpRequest) -> Option<Exemption> {
+        let connection = Arc::clone(request.conn_data::<Arc<Connection>>()?);
+        connection.due.store(u64::MAX, Ordering::Relaxed);
+        Some(Exemption { connection, started: self.started })
     }
 
     /// Runs until dropped.
     pub(crate) async fn watch(self: Arc<Self>) {
-        let mut ticks = interval(FAREWELL / 2);
+        let mut ticks = interval(LINGER / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let cut = self.cut_off();
+            let cut = self.close_overdue();
             if cut > 0 {
                 tracing::debug!(cut, "cut off connections that finished no request");
             }
         }
     }
 
-    fn cut_off(&self) -> usize {
+    fn close_overdue(&self) -> usize {
         let now = self.due_in(Duration::ZERO);
         let mut cut = 0;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|line| {
-            let Some(line) = line.upgrade() else { return false };
-            if line.due.load(Ordering::Relaxed) > now {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection| {
+            let Some(connection) = connection.upgrade() else { return false };
+            if connection.due.load(Ordering::Relaxed) > now {
                 return true;
             }
             // It may be closed already; then there is nothing to cut.
-            let _ = line.socket.shutdown(Shutdown::Both);
+            let _ = connection.socket.shutdown(Shutdown::Both);
             cut += 1;
             false
         });
@@ -216,10 +217,10 @@ impl Lines {
     }
 }
 
-/// Takes the line along into a request's connection. For `HttpServiceBuilder::on_connect_ext`.
-pub(crate) fn connected(line: Arc<Line>, data: &mut Extensions) {
-    line.shaken();
-    data.insert(line);
+/// Takes the connection along into a request's connection. For `HttpServiceBuilder::on_connect_ext`.
+pub(crate) fn connected(connection: Arc<Connection>, data: &mut Extensions) {
+    connection.handshake_done();
+    data.insert(connection);
 }
 
 #[cfg(unix)]
@@ -252,63 +253,63 @@ mod tests {
         (client, TcpStream::from_std(server).unwrap())
     }
 
-    fn lines(trusted_proxies: &[address::Network]) -> Lines {
+    fn connections(trusted_proxies: &[address::Network]) -> Connections {
         let config = Config { max_connections: 8, ..Config::default() };
-        Lines::new(&Accounts::new(&config), trusted_proxies)
+        Connections::new(&Accounts::new(&config), trusted_proxies)
     }
 
     #[actix_web::test]
     async fn who_brings_no_request_is_cut_off_and_who_leaves_is_forgotten() {
-        let lines = Lines { patience: Duration::ZERO, ..lines(&[]) };
+        let connections = Connections { request_time: Duration::ZERO, ..connections(&[]) };
         let (mut client, server) = pair().await;
-        let line = lines.open(&server, false).unwrap();
-        assert_eq!(lines.cut_off(), 1);
+        let connection = connections.open(&server, false).unwrap();
+        assert_eq!(connections.close_overdue(), 1);
         assert_eq!(client.read(&mut [0]).unwrap(), 0, "hung up although the server's end is still held");
-        assert_eq!(lines.cut_off(), 0);
-        drop(line);
+        assert_eq!(connections.close_overdue(), 0);
+        drop(connection);
 
         let (_client, server) = pair().await;
-        drop(lines.open(&server, false).unwrap());
-        assert_eq!(lines.cut_off(), 0);
-        assert!(lines.open.lock().unwrap().is_empty());
+        drop(connections.open(&server, false).unwrap());
+        assert_eq!(connections.close_overdue(), 0);
+        assert!(connections.open.lock().unwrap().is_empty());
     }
 
     #[actix_web::test]
     async fn within_the_patience_nobody_is_cut_off() {
-        let lines = lines(&[]);
+        let connections = connections(&[]);
         let (mut client, server) = pair().await;
-        let _line = lines.open(&server, false).unwrap();
-        assert_eq!(lines.cut_off(), 0);
+        let _line = connections.open(&server, false).unwrap();
+        assert_eq!(connections.close_overdue(), 0);
         client.write_all(b"x").unwrap();
-        assert_eq!(lines.open.lock().unwrap().len(), 1);
+        assert_eq!(connections.open.lock().unwrap().len(), 1);
     }
 
     #[actix_web::test]
     async fn a_network_opens_no_more_than_its_share() {
-        let lines_ = lines(&[]);
+        let connections_ = connections(&[]);
         let (_client, server) = pair().await;
-        let two = [lines_.open(&server, false).unwrap(), lines_.open(&server, true).unwrap()];
-        assert!(matches!(lines_.open(&server, false), Err(Closed::Refused(_))));
+        let two = [connections_.open(&server, false).unwrap(), connections_.open(&server, true).unwrap()];
+        assert!(matches!(connections_.open(&server, false), Err(Closed::Refused(_))));
         drop(two);
-        assert!(lines_.open(&server, false).is_ok());
+        assert!(connections_.open(&server, false).is_ok());
         // A proxy's are free: its clients pay for their requests.
-        let proxy = lines(&["127.0.0.1".parse().unwrap()]);
+        let proxy = connections(&["127.0.0.1".parse().unwrap()]);
         let open: Vec<_> = (0..100).map(|_| proxy.open(&server, false).unwrap()).collect();
         assert_eq!(open.len(), 100);
     }
 
     #[actix_web::test]
     async fn who_brings_only_refusals_is_sent_away() {
-        let lines = Lines { good_will: Duration::ZERO, ..lines(&[]) };
+        let connections = Connections { refusals_time: Duration::ZERO, ..connections(&[]) };
         let (_client, server) = pair().await;
-        let line = lines.open(&server, false).unwrap();
-        line.due.store(7, Ordering::Relaxed);
-        lines.renew(&line);
-        assert_eq!(line.due.load(Ordering::Relaxed), 7, "a head alone buys no time");
-        assert!(lines.is_tired(&line));
-        let patient = Lines { good_will: GOOD_WILL, ..lines };
-        assert!(!patient.is_tired(&line));
-        patient.renew(&line);
-        assert!(line.due.load(Ordering::Relaxed) > 7);
+        let connection = connections.open(&server, false).unwrap();
+        connection.due.store(7, Ordering::Relaxed);
+        connections.renew(&connection);
+        assert_eq!(connection.due.load(Ordering::Relaxed), 7, "a head alone buys no time");
+        assert!(connections.is_only_refused(&connection));
+        let patient = Connections { refusals_time: REFUSALS_TIME_MAX, ..connections };
+        assert!(!patient.is_only_refused(&connection));
+        patient.renew(&connection);
+        assert!(connection.due.load(Ordering::Relaxed) > 7);
     }
 }

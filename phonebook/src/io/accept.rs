@@ -1,6 +1,6 @@
 //! The door of the public listener: each connection is counted before TLS begins and before a byte of it is read.
 
-use super::patience::{Closed, Line, Lines, connected, second_handle};
+use super::connections::{Closed, Connection, Connections, connected, second_handle};
 use actix_service::{IntoServiceFactory, ServiceFactory, apply_fn_factory};
 use actix_web::{dev::Extensions, rt::net::TcpStream};
 use std::{io::Write, sync::Arc};
@@ -13,12 +13,12 @@ const REFUSAL: &[u8] =
 
 tokio::task_local! {
     /// Of the connection whose task this is.
-    static LINE: Arc<Line>;
+    static CONNECTION: Arc<Connection>;
 }
 
 /// Serves with `http` what may come in.
-pub(crate) fn guarded<S, I>(
-    lines: Arc<Lines>,
+pub(crate) fn accepting<S, I>(
+    connections: Arc<Connections>,
     encrypted: bool,
     http: I,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = S::Error, InitError = S::InitError>
@@ -27,8 +27,8 @@ where
     I: IntoServiceFactory<S, TcpStream>,
 {
     apply_fn_factory(http, move |stream: TcpStream, http: &S::Service| {
-        let served = match lines.open(&stream, encrypted) {
-            Ok(line) => Some(LINE.scope(line, actix_service::Service::call(http, stream))),
+        let served = match connections.open(&stream, encrypted) {
+            Ok(connection) => Some(CONNECTION.scope(connection, actix_service::Service::call(http, stream))),
             Err(Closed::Refused(refused)) => {
                 tracing::debug!(%refused, "a connection is refused");
                 if !encrypted {
@@ -61,7 +61,7 @@ fn say(stream: &TcpStream, words: &[u8]) {
 /// For `HttpServiceBuilder::on_connect_ext`, which is called in the connection's task when TLS, if any, has begun.
 pub(crate) fn on_connect<T>(_: &T, data: &mut Extensions) {
     // Always there: nothing serves a connection that did not come in by the door.
-    let _ = LINE.try_with(|line| connected(Arc::clone(line), data));
+    let _ = CONNECTION.try_with(|connection| connected(Arc::clone(connection), data));
 }
 
 #[cfg(test)]
