@@ -12,8 +12,8 @@
 //! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
 //! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
 //! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
-//! | `switchboard` | who is present, which introductions run; a machine under virtual time |
-//! | `live` | the switchboard's clients: WebSockets, and polls where none gets through |
+//! | `signaling` | who is present, which introductions run; a machine under virtual time |
+//! | `live` | the signaling's clients: WebSockets, and polls where none gets through |
 //! | `sweep`, `io::connections` | chores: what has ended goes, who blocks is cut off |
 //!
 //! ```no_run
@@ -48,9 +48,9 @@ mod records;
 mod routes;
 mod server;
 mod shared;
+mod signaling;
 mod start;
 mod sweep;
-mod switchboard;
 mod tls;
 
 pub use address::{Network, NotANetwork};

@@ -6,7 +6,7 @@
 //! actix limits the time of a connection's first request head and of the silence between requests, but not that of
 //! a later head sent byte by byte, of answers that nobody reads, nor of what it skips of a refused body. Here every
 //! connection must bring a new head within [`REQUEST_TIME_MAX`], whatever it does meanwhile, and a request that is not refused
-//! within [`REFUSALS_TIME_MAX`]. Only those that became a live conversation are left to the switchboard, which has its own idea
+//! within [`REFUSALS_TIME_MAX`]. Only those that became a live conversation are left to the signaling, which has its own idea
 //! of silence.
 
 use crate::{

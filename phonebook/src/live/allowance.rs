@@ -6,7 +6,7 @@ use crate::{
     limits::Class,
     problem::Problem,
     shared::Errand,
-    switchboard::{ClientId, Input, Parcel},
+    signaling::{ClientId, Input, Parcel},
 };
 use fyteclub_proto::{
     id::PeerId,

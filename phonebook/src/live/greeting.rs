@@ -1,6 +1,6 @@
 //! Who may join the conversation: greetings and polls that were signed now, for this phone book, by the key they name.
 
-use super::ending::Ending;
+use super::close_frame::CloseFrame;
 use crate::{
     auth::{ServerNames, check_sequence, check_time},
     book,
@@ -22,14 +22,14 @@ pub(super) fn greet(
     nonce: &Bytes<32>,
     host: Option<&str>,
     now: Moment,
-) -> Result<u16, Ending> {
-    let bad = |text| Err(Ending::new(CloseReason::BadHello, text));
+) -> Result<u16, CloseFrame> {
+    let bad = |text| Err(CloseFrame::new(CloseReason::BadHello, text));
     if !LIVE_VERSIONS.contains(&hello.version) {
         let text = format!("this phone book speaks version {}", LIVE_VERSIONS[0]);
-        return Err(Ending::new(CloseReason::BadMessage, text));
+        return Err(CloseFrame::new(CloseReason::BadMessage, text));
     }
     if let Err(Problem::ClockSkew { offset }) = check_time(hello.time, now) {
-        return Err(Ending::new(CloseReason::ClockSkew, format!("clock_skew:{offset}")));
+        return Err(CloseFrame::new(CloseReason::ClockSkew, format!("clock_skew:{offset}")));
     }
     if hello.nonce != *nonce {
         return bad("the nonce is not the challenge's");

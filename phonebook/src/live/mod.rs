@@ -1,10 +1,10 @@
-//! `/api/live` between HTTP and the [`crate::switchboard`]: who listens where, and whose turn it is.
+//! `/api/live` between HTTP and the [`crate::signaling`]: who listens where, and whose turn it is.
 //!
-//! The switchboard is behind one lock, held for a few maps' worth of work and never while a signature is checked. Its
+//! The signaling is behind one lock, held for a few maps' worth of work and never while a signature is checked. Its
 //! outputs are carried out before the lock is left, so that messages keep their order.
 
 mod allowance;
-mod ending;
+mod close_frame;
 mod greeting;
 mod poll;
 mod socket;
@@ -19,9 +19,9 @@ use crate::{
     io::connections::Exemption,
     metrics::Introductions,
     shared::{Errand, Shared},
-    switchboard::{ClientId, Door, Fate, Input, Output, Sequences, Switchboard},
+    signaling::{ClientId, Input, Outcome, Output, Sequences, Signaling, Transport},
 };
-use ending::Ending;
+use close_frame::CloseFrame;
 use fyteclub_proto::{
     id::PeerId,
     ledger::{Count, Item, Network},
@@ -66,9 +66,9 @@ pub(crate) struct Counters {
 
 #[derive(Debug)]
 struct State {
-    board: Switchboard,
+    signaling: Signaling,
     sequences: Sequences,
-    ears: HashMap<ClientId, Ear>,
+    subscribers: HashMap<ClientId, Subscriber>,
     clients: u64,
     armed: Option<Instant>,
     stopping: bool,
@@ -76,8 +76,8 @@ struct State {
 
 /// Where a client listens.
 #[derive(Debug)]
-enum Ear {
-    Socket(Listener),
+enum Subscriber {
+    Socket(SocketSubscriber),
     Polls(Polls),
 }
 
@@ -87,23 +87,23 @@ struct Polls {
     _place: Charge,
     /// By sequence, the newest last.
     waiting: Vec<(u64, Waker)>,
-    ending: Option<Ending>,
+    close: Option<CloseFrame>,
 }
 
 #[derive(Debug)]
-struct Listener {
+struct SocketSubscriber {
     waker: Waker,
     exemption: Option<Exemption>,
     ping: bool,
-    ending: Option<Ending>,
+    close: Option<CloseFrame>,
 }
 
 /// What a socket is to send.
 #[derive(Debug)]
-enum News {
+enum Outbound {
     Hear(Hear),
     Ping,
-    End(Ending),
+    End(CloseFrame),
 }
 
 impl Live {
@@ -120,9 +120,9 @@ impl Live {
             counters,
             shared,
             state: Mutex::new(State {
-                board: Switchboard::default(),
+                signaling: Signaling::default(),
                 sequences: Sequences::new(sockets_max.saturating_mul(4)),
-                ears: HashMap::new(),
+                subscribers: HashMap::new(),
                 clients: 0,
                 armed: None,
                 stopping: false,
@@ -131,7 +131,7 @@ impl Live {
         }
     }
 
-    /// Moves the switchboard's time on; runs until dropped.
+    /// Moves the signaling's time on; runs until dropped.
     pub(crate) async fn watch(&self) {
         loop {
             let armed = self.lock().armed;
@@ -156,25 +156,25 @@ impl Live {
 
     /// What waits to be read, as the ledger counts it.
     pub(crate) fn unread(&self) -> Count {
-        self.lock().board.unread()
+        self.lock().signaling.unread()
     }
 
     /// Clients that are present.
     pub(crate) fn present(&self) -> usize {
-        self.lock().board.len()
+        self.lock().signaling.len()
     }
 
     /// Everybody who is present, and under which number.
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
-        self.lock().board.clients()
+        self.lock().signaling.clients()
     }
 
     /// A place for one more socket of its network, until what is returned is dropped.
-    fn open(&self, network: Network) -> Result<Charge, Ending> {
+    fn open(&self, network: Network) -> Result<Charge, CloseFrame> {
         if self.lock().stopping {
-            return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
+            return Err(CloseFrame::new(CloseReason::Restart, "the phone book stops"));
         }
-        let limited = || Ending::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}"));
+        let limited = || CloseFrame::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}"));
         let place = self.accounts.hold(network, Item::Sockets).map_err(|_| limited())?;
         if self.sockets.fetch_add(1, Ordering::Relaxed) >= self.sockets_max {
             self.sockets.fetch_sub(1, Ordering::Relaxed);
@@ -189,7 +189,7 @@ impl Live {
         self.counters.sockets.dec();
         if let Some(client) = client {
             self.hand(Input::Left { client }, None);
-            self.lock().ears.remove(&client);
+            self.lock().subscribers.remove(&client);
         }
     }
 
@@ -200,15 +200,15 @@ impl Live {
         network: Network,
         exemption: Option<Exemption>,
         waker: &Waker,
-    ) -> Result<ClientId, Ending> {
+    ) -> Result<ClientId, CloseFrame> {
         let mut state = self.lock();
         if state.stopping {
-            return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
+            return Err(CloseFrame::new(CloseReason::Restart, "the phone book stops"));
         }
         let client = state.number();
-        let listener = Listener { waker: waker.clone(), exemption, ping: false, ending: None };
-        state.ears.insert(client, Ear::Socket(listener));
-        self.step(&mut state, Input::Arrived { client, key, door: Door::Socket, network }, None);
+        let listener = SocketSubscriber { waker: waker.clone(), exemption, ping: false, close: None };
+        state.subscribers.insert(client, Subscriber::Socket(listener));
+        self.step(&mut state, Input::Arrived { client, key, transport: Transport::Socket, network }, None);
         self.announce(key, client);
         Ok(client)
     }
@@ -227,21 +227,21 @@ impl Live {
     }
 
     /// What a socket is to send next, or its waker is kept.
-    fn news(&self, client: ClientId, waker: &Waker) -> Option<News> {
+    fn next_outbound(&self, client: ClientId, waker: &Waker) -> Option<Outbound> {
         let mut state = self.lock();
-        let State { board, ears, .. } = &mut *state;
-        let Some(Ear::Socket(listener)) = ears.get_mut(&client) else { return None };
-        if let Some(ending) = &mut listener.ending {
-            return Some(match ending.last.pop_front() {
-                Some(hear) => News::Hear(hear),
-                None => News::End(ending.clone()),
+        let State { signaling, subscribers, .. } = &mut *state;
+        let Some(Subscriber::Socket(listener)) = subscribers.get_mut(&client) else { return None };
+        if let Some(close) = &mut listener.close {
+            return Some(match close.last.pop_front() {
+                Some(hear) => Outbound::Hear(hear),
+                None => Outbound::End(close.clone()),
             });
         }
-        if let Some(hear) = board.take(client) {
-            return Some(News::Hear(hear));
+        if let Some(hear) = signaling.take(client) {
+            return Some(Outbound::Hear(hear));
         }
         if std::mem::take(&mut listener.ping) {
-            return Some(News::Ping);
+            return Some(Outbound::Ping);
         }
         if !listener.waker.will_wake(waker) {
             listener.waker.clone_from(waker);
@@ -257,47 +257,47 @@ impl Live {
     /// or by the courier, who also brings what is for keys that are not here.
     fn step(&self, state: &mut State, input: Input, book: Option<(&Book, Moment)>) {
         let now = Instant::now();
-        state.board.handle(now, input);
-        while let Some(output) = state.board.poll() {
+        state.signaling.handle(now, input);
+        while let Some(output) = state.signaling.poll() {
             match output {
                 Output::Wake { client } => state.wake(client),
                 Output::Ping { client } => {
-                    if let Some(Ear::Socket(listener)) = state.ears.get_mut(&client) {
+                    if let Some(Subscriber::Socket(listener)) = state.subscribers.get_mut(&client) {
                         listener.ping = true;
                         listener.waker.wake_by_ref();
                     }
                 }
                 Output::Close { client, last, reason, text } => {
-                    let ending = Ending { last, reason, text: text.to_owned() };
-                    state.close(client, ending);
+                    let close = CloseFrame { last, reason, text: text.to_owned() };
+                    state.close(client, close);
                 }
                 Output::Resolve { name, pending } => match &self.shared {
                     // What is not resolved is answered as a name that nobody has.
                     Some(shared) => _ = shared.send(Errand::Resolve { name, pending }),
                     None => {
                         let callee = book.and_then(|(book, now)| book.key_of(&name, now));
-                        state.board.handle(now, Input::Resolved { pending, callee });
+                        state.signaling.handle(now, Input::Resolved { pending, callee });
                     }
                 },
-                Output::Fate(fate) => {
+                Output::Outcome(outcome) => {
                     let Introductions { asked, accepted, declined, unanswered } =
                         &self.counters.introductions;
-                    match fate {
-                        Fate::Asked => asked.inc(),
-                        Fate::Accepted => accepted.inc(),
-                        Fate::Declined => declined.inc(),
-                        Fate::Unanswered => unanswered.inc(),
+                    match outcome {
+                        Outcome::Asked => asked.inc(),
+                        Outcome::Accepted => accepted.inc(),
+                        Outcome::Declined => declined.inc(),
+                        Outcome::Unanswered => unanswered.inc(),
                     };
                 }
                 Output::Deliver { to, parcel } => match &self.shared {
-                    Some(shared) if state.board.present(&to).is_none() => {
+                    Some(shared) if state.signaling.present(&to).is_none() => {
                         _ = shared.send(Errand::Deliver { to, parcel });
                     }
-                    _ => state.board.handle(now, Input::Delivered { to, parcel }),
+                    _ => state.signaling.handle(now, Input::Delivered { to, parcel }),
                 },
             }
         }
-        let next = state.board.deadline().map(|(due, _)| due);
+        let next = state.signaling.deadline().map(|(due, _)| due);
         if state.armed != next {
             // A later one needs no wake: the timer looks again when the earlier one has passed.
             let sooner = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
@@ -308,7 +308,7 @@ impl Live {
         }
     }
 
-    // A panic inside the lock leaves a switchboard that is at worst short of one message.
+    // A panic inside the lock leaves a signaling that is at worst short of one message.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -321,9 +321,9 @@ impl State {
     }
 
     fn wake(&self, client: ClientId) {
-        match self.ears.get(&client) {
-            Some(Ear::Socket(listener)) => listener.waker.wake_by_ref(),
-            Some(Ear::Polls(polls)) => {
+        match self.subscribers.get(&client) {
+            Some(Subscriber::Socket(listener)) => listener.waker.wake_by_ref(),
+            Some(Subscriber::Polls(polls)) => {
                 if let Some((_, waker)) = polls.waiting.last() {
                     waker.wake_by_ref();
                 }
@@ -332,22 +332,22 @@ impl State {
         }
     }
 
-    fn close(&mut self, client: ClientId, ending: Ending) {
-        match self.ears.get_mut(&client) {
-            Some(Ear::Socket(listener)) => {
+    fn close(&mut self, client: ClientId, close: CloseFrame) {
+        match self.subscribers.get_mut(&client) {
+            Some(Subscriber::Socket(listener)) => {
                 // Who does not read never gets as far as the farewell.
                 if let Some(exemption) = &listener.exemption {
                     exemption.dismiss();
                 }
-                listener.ending = Some(ending);
+                listener.close = Some(close);
                 listener.waker.wake_by_ref();
             }
-            Some(Ear::Polls(polls)) if !polls.waiting.is_empty() => {
-                polls.ending = Some(ending);
+            Some(Subscriber::Polls(polls)) if !polls.waiting.is_empty() => {
+                polls.close = Some(close);
                 polls.waiting.iter().for_each(|(_, waker)| waker.wake_by_ref());
             }
-            Some(Ear::Polls(_)) => {
-                self.ears.remove(&client);
+            Some(Subscriber::Polls(_)) => {
+                self.subscribers.remove(&client);
             }
             None => {}
         }

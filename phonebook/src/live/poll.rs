@@ -1,13 +1,13 @@
 //! The same conversation by requests: each says something and waits until there is something to hear.
 
-use super::{Ear, Live, Polls, allowance::speak, greeting, greeting::welcome};
+use super::{Live, Polls, Subscriber, allowance::speak, greeting, greeting::welcome};
 use crate::{
     app_state::AppState,
     auth::requested_host,
     book::Refused,
     limits::{By, Class},
     problem::Problem,
-    switchboard::{ClientId, Door, Input, Unsequenced},
+    signaling::{ClientId, Input, Transport, Unsequenced},
 };
 use actix_web::{HttpRequest, rt::time};
 use fyteclub_proto::{
@@ -39,7 +39,7 @@ pub(crate) async fn poll(
     // Where sequences are shared, Redis says what it knows when one is taken.
     let known = shared.is_some() || live.lock().sequences.knows(&body.public_key, Instant::now());
     let said = greeting::hear(&app.server_names, body, requested_host(request).as_deref(), known, now)?;
-    if live.lock().board.present(&body.public_key).is_none() {
+    if live.lock().signaling.present(&body.public_key).is_none() {
         // It takes a place, as a socket does, and keys cost nothing.
         app.charge_address(address, Class::Socket, 1).await?;
     }
@@ -73,13 +73,13 @@ impl Live {
             return Ok(None);
         }
         let key = body.public_key;
-        let here = state.board.present(&key);
-        if here.is_none() && state.board.len() >= self.sockets_max {
+        let here = state.signaling.present(&key);
+        if here.is_none() && state.signaling.len() >= self.sockets_max {
             return Err(Problem::NoPlace);
         }
         // Before the sequence is taken, so that the same poll may come again.
         let place = match here {
-            Some((client, Door::Polls)) if state.ears.contains_key(&client) => None,
+            Some((client, Transport::Polls)) if state.subscribers.contains_key(&client) => None,
             _ => Some(self.accounts.hold(network, Item::Sockets).map_err(|_| Problem::Crowded)?),
         };
         if self.shared.is_none() {
@@ -89,14 +89,14 @@ impl Live {
             })?;
         }
         let (client, new) = match here {
-            Some((client, Door::Polls)) => (client, false),
+            Some((client, Transport::Polls)) => (client, false),
             _ => (state.number(), true),
         };
         if let Some(place) = place {
-            let polls = Polls { _place: place, waiting: Vec::new(), ending: None };
-            state.ears.entry(client).or_insert(Ear::Polls(polls));
+            let polls = Polls { _place: place, waiting: Vec::new(), close: None };
+            state.subscribers.entry(client).or_insert(Subscriber::Polls(polls));
         }
-        self.step(&mut state, Input::Arrived { client, key, door: Door::Polls, network }, None);
+        self.step(&mut state, Input::Arrived { client, key, transport: Transport::Polls, network }, None);
         if new {
             self.announce(key, client);
         }
@@ -104,7 +104,7 @@ impl Live {
     }
 }
 
-/// A poll that listens. What is to be heard stays with the switchboard until an answer is written, so that a
+/// A poll that listens. What is to be heard stays with the signaling until an answer is written, so that a
 /// client that hangs up meanwhile loses nothing.
 struct Waiting<'a> {
     live: &'a Live,
@@ -116,7 +116,9 @@ impl Waiting<'_> {
     /// Ready with something for the newest that waits, and with nothing when its time has come early.
     fn hear(&self, waker: &Waker) -> Poll<Vec<Hear>> {
         let mut state = self.live.lock();
-        let Some(Ear::Polls(Polls { waiting, ending: None, .. })) = state.ears.get_mut(&self.client) else {
+        let Some(Subscriber::Polls(Polls { waiting, close: None, .. })) =
+            state.subscribers.get_mut(&self.client)
+        else {
             return Poll::Ready(Vec::new());
         };
         let newest = waiting.last().map(|(number, _)| *number);
@@ -130,7 +132,7 @@ impl Waiting<'_> {
             waiting.remove(0).1.wake();
         }
         let newest = waiting.last().is_some_and(|(number, _)| *number == self.number);
-        if newest && state.board.has_news(self.client) {
+        if newest && state.signaling.has_messages(self.client) {
             drop(state);
             return Poll::Ready(self.take());
         }
@@ -140,16 +142,18 @@ impl Waiting<'_> {
     /// What a poll that has waited long enough takes along.
     fn take(&self) -> Vec<Hear> {
         let mut state = self.live.lock();
-        let board = &mut state.board;
-        std::iter::from_fn(|| board.take(self.client)).take(HEAR_MAX).collect()
+        let signaling = &mut state.signaling;
+        std::iter::from_fn(|| signaling.take(self.client)).take(HEAR_MAX).collect()
     }
 
     /// What was heard, unless the conversation has ended otherwise than with the phone book.
     fn result(&self, mut hear: Vec<Hear>) -> Result<Vec<Hear>, Problem> {
-        match self.live.lock().ears.get_mut(&self.client) {
-            Some(Ear::Polls(Polls { ending: None, .. })) => Ok(hear),
-            Some(Ear::Polls(Polls { ending: Some(ending), .. })) if ending.reason == CloseReason::Restart => {
-                hear.extend(ending.last.drain(..));
+        match self.live.lock().subscribers.get_mut(&self.client) {
+            Some(Subscriber::Polls(Polls { close: None, .. })) => Ok(hear),
+            Some(Subscriber::Polls(Polls { close: Some(close), .. }))
+                if close.reason == CloseReason::Restart =>
+            {
+                hear.extend(close.last.drain(..));
                 Ok(hear)
             }
             _ => Err(Problem::Replaced),
@@ -160,12 +164,13 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.live.lock();
-        let Some(Ear::Polls(Polls { waiting, ending, .. })) = state.ears.get_mut(&self.client) else {
+        let Some(Subscriber::Polls(Polls { waiting, close, .. })) = state.subscribers.get_mut(&self.client)
+        else {
             return;
         };
         waiting.retain(|(number, _)| *number != self.number);
-        if ending.is_some() && waiting.is_empty() {
-            state.ears.remove(&self.client);
+        if close.is_some() && waiting.is_empty() {
+            state.subscribers.remove(&self.client);
         }
         // Another that waits may be the one to hear it now.
         state.wake(self.client);

@@ -1,13 +1,13 @@
 //! One WebSocket, as the body of the answer that upgraded it: reads when the connection is polled, and sends what the
-//! switchboard has for it.
+//! signaling has for it.
 //!
 //! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
 //! for a connection.
 
 use super::{
-    News,
+    Outbound,
     allowance::speak,
-    ending::Ending,
+    close_frame::CloseFrame,
     greeting::{self, welcome},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     app_state::AppState,
     auth::requested_host,
     io::connections::{Connections, Exemption},
-    switchboard::{ClientId, Input},
+    signaling::{ClientId, Input},
 };
 use actix_http::ws::{self, CloseCode, Codec, Frame, Item, Message};
 use actix_web::{HttpRequest, rt::time, web};
@@ -62,9 +62,9 @@ pub(crate) struct Socket {
     /// Until when nothing more is read: the client sends faster than it may.
     pause: Option<Pin<Box<time::Sleep>>>,
     /// Nothing that comes can be understood any more.
-    deaf: bool,
+    read_closed: bool,
     /// Both have said goodbye.
-    over: bool,
+    done: bool,
 }
 
 enum Stage {
@@ -121,8 +121,8 @@ impl Socket {
             network: address.into(),
             meter: Meter::new(SOCKET_FRAMES),
             pause: None,
-            deaf: false,
-            over: false,
+            read_closed: false,
+            done: false,
             app,
         };
         match opened {
@@ -130,7 +130,7 @@ impl Socket {
                 socket.place = Some(place);
                 socket.tell(&challenge);
             }
-            Err(ending) => socket.end(ending),
+            Err(close) => socket.end(close),
         }
         Ok(socket)
     }
@@ -145,17 +145,17 @@ impl Socket {
         let _ = self.codec.encode(message, &mut self.outbox);
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, close: CloseFrame) {
         if matches!(self.stage, Stage::Closed) {
             return;
         }
-        let code = CloseCode::from(ending.reason as u16);
-        self.send(Message::Close(Some(ws::CloseReason { code, description: Some(ending.text) })));
+        let code = CloseCode::from(close.reason as u16);
+        self.send(Message::Close(Some(ws::CloseReason { code, description: Some(close.text) })));
         self.leave();
     }
 
     fn fault(&mut self, text: &str) {
-        self.end(Ending::new(CloseReason::BadMessage, text));
+        self.end(CloseFrame::new(CloseReason::BadMessage, text));
     }
 
     fn leave(&mut self) {
@@ -199,7 +199,7 @@ impl Socket {
                     self.send(Message::Close(None));
                     self.leave();
                 }
-                self.over = true;
+                self.done = true;
             }
         }
     }
@@ -236,7 +236,7 @@ impl Socket {
                         self.stage = Stage::Present { client, key: hello.public_key, address };
                         self.tell(&Hear::Welcome(welcome));
                     }
-                    Err(ending) => self.end(ending),
+                    Err(close) => self.end(close),
                 }
             }
             (Stage::Present { client, key, address }, say) if greeting::is_in_turn(&say, key) => {
@@ -273,14 +273,14 @@ impl Socket {
     /// Whether the connection goes on.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_AT_ONCE {
-            if self.over {
+            if self.done {
                 return false;
             }
             // Before the next frame is decoded, and not while there is nothing to decode.
-            if !self.deaf && !self.inbox.is_empty() && !self.may_read(cx) {
+            if !self.read_closed && !self.inbox.is_empty() && !self.may_read(cx) {
                 return true;
             }
-            if self.deaf {
+            if self.read_closed {
                 self.inbox = BytesMut::new();
             } else {
                 match self.codec.decode(&mut self.inbox) {
@@ -292,7 +292,7 @@ impl Socket {
                     Err(error) => {
                         let long = matches!(error, ws::ProtocolError::Overflow);
                         self.fault(if long { "a message is too long" } else { "not a WebSocket frame" });
-                        self.deaf = true;
+                        self.read_closed = true;
                     }
                 }
             }
@@ -315,18 +315,18 @@ impl Socket {
         if let Stage::Greeting(greeting) = &mut self.stage
             && greeting.timer.as_mut().poll(cx).is_ready()
         {
-            self.end(Ending::new(CloseReason::Silent, "no greeting"));
+            self.end(CloseFrame::new(CloseReason::Silent, "no greeting"));
         }
         while let Stage::Present { client, .. } = self.stage
             && self.outbox.len() < LIVE_MESSAGE_MAX
         {
-            match self.app.live.news(client, cx.waker()) {
-                Some(News::Hear(hear)) => self.tell(&hear),
-                Some(News::Ping) => {
+            match self.app.live.next_outbound(client, cx.waker()) {
+                Some(Outbound::Hear(hear)) => self.tell(&hear),
+                Some(Outbound::Ping) => {
                     self.pinged = Some(Instant::now());
                     self.send(Message::Ping(bytes::Bytes::new()));
                 }
-                Some(News::End(ending)) => self.end(ending),
+                Some(Outbound::End(close)) => self.end(close),
                 None => break,
             }
         }

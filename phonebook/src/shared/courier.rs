@@ -1,4 +1,4 @@
-//! One task that carries everything the switchboard needs of Redis, in the order in which it was asked for.
+//! One task that carries everything the signaling needs of Redis, in the order in which it was asked for.
 //!
 //! What waits is asked together: one round trip for all questions, one for all dispatches that follow. When Redis is
 //! gone, what is said here is charged by the own budgets alone, and what would leave the house is dropped.
@@ -8,7 +8,7 @@ use crate::{
     app_state::AppState,
     limits::Class,
     problem::Problem,
-    switchboard::{ClientId, Input},
+    signaling::{ClientId, Input},
 };
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Pipeline, Value};

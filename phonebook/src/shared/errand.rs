@@ -1,6 +1,6 @@
 //! What the courier is asked to do.
 
-use crate::switchboard::{ClientId, Pending};
+use crate::signaling::{ClientId, Pending};
 use fyteclub_proto::{
     id::PeerId,
     letter::Attempt,

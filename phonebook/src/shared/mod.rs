@@ -30,7 +30,7 @@ pub(crate) use names::Unwritten;
 pub(crate) use tend::tend;
 pub use wire::Away;
 
-use crate::{book::Terms, config::Place, limits::Rates, metrics::RedisCounters, switchboard::ClientId};
+use crate::{book::Terms, config::Place, limits::Rates, metrics::RedisCounters, signaling::ClientId};
 use census::Census;
 use fyteclub_proto::{id::PeerId, ledger::Count};
 use std::{

@@ -9,7 +9,7 @@ use super::{
     tags::plain,
     wire::{Args, Away, PUSH, RENEW},
 };
-use crate::{clock::millis, switchboard::ClientId};
+use crate::{clock::millis, signaling::ClientId};
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Cmd, Pipeline, Value};
 use std::time::Duration;

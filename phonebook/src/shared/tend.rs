@@ -6,7 +6,7 @@ use crate::{
     app_state::AppState,
     clock::Moment,
     condition::Trouble,
-    switchboard::{ClientId, Input},
+    signaling::{ClientId, Input},
 };
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Pipeline, Value};

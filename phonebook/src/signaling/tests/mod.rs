@@ -1,4 +1,4 @@
-//! The switchboard under virtual time; against a plain model in `model`.
+//! The signaling under virtual time; against a plain model in `model`.
 
 mod model;
 
@@ -26,26 +26,26 @@ fn attempt(number: u8) -> Attempt {
     Bytes([number; 16])
 }
 
-/// A switchboard whose parcels arrive at once, at itself.
+/// A signaling whose parcels arrive at once, at itself.
 struct Board {
-    board: Switchboard,
+    board: Signaling,
     now: Instant,
     clients: u64,
     closed: Vec<(ClientId, CloseReason, VecDeque<Hear>)>,
     pinged: Vec<ClientId>,
-    fates: Vec<Fate>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Board {
     fn new() -> Self {
-        let board = Switchboard::default();
+        let board = Signaling::default();
         Self {
             board,
             now: Instant::now(),
             clients: 0,
             closed: Vec::new(),
             pinged: Vec::new(),
-            fates: Vec::new(),
+            outcomes: Vec::new(),
         }
     }
 
@@ -53,7 +53,7 @@ impl Board {
         self.board.handle(self.now, input);
         while let Some(output) = self.board.poll() {
             match output {
-                Output::Wake { client } => assert!(self.board.has_news(client)),
+                Output::Wake { client } => assert!(self.board.has_messages(client)),
                 Output::Ping { client } => self.pinged.push(client),
                 Output::Close { client, last, reason, .. } => self.closed.push((client, reason, last)),
                 // A name is the number of its peer.
@@ -61,7 +61,7 @@ impl Board {
                     let callee = name.parse().ok().map(peer);
                     self.board.handle(self.now, Input::Resolved { pending, callee });
                 }
-                Output::Fate(fate) => self.fates.push(fate),
+                Output::Outcome(outcome) => self.outcomes.push(outcome),
                 Output::Deliver { to, parcel } => {
                     self.board.handle(self.now, Input::Delivered { to, parcel });
                 }
@@ -69,10 +69,15 @@ impl Board {
         }
     }
 
-    fn arrives(&mut self, number: u8, door: Door) -> ClientId {
+    fn arrives(&mut self, number: u8, transport: Transport) -> ClientId {
         self.clients += 1;
         let client = ClientId(self.clients);
-        self.hand(Input::Arrived { client, key: peer(number), door, network: Network::V4(number.into()) });
+        self.hand(Input::Arrived {
+            client,
+            key: peer(number),
+            transport,
+            network: Network::V4(number.into()),
+        });
         client
     }
 
@@ -116,7 +121,7 @@ impl Board {
 #[test]
 fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
     let mut board = Board::new();
-    let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Door::Socket));
+    let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));
     let callees = [
         Callee::Key(peer(2)),
         Callee::Key(peer(3)),
@@ -136,8 +141,8 @@ fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
     board.waits(MS);
     let unavailable = (0..6).map(|number| Hear::Unavailable { attempt: attempt(number) });
     assert_eq!(board.hears(caller), unavailable.collect::<Vec<_>>());
-    let count = |fate| board.fates.iter().filter(|known| **known == fate).count();
-    assert_eq!([Fate::Asked, Fate::Declined, Fate::Unanswered].map(count), [6, 1, 5]);
+    let count = |outcome| board.outcomes.iter().filter(|known| **known == outcome).count();
+    assert_eq!([Outcome::Asked, Outcome::Declined, Outcome::Unanswered].map(count), [6, 1, 5]);
     // What comes after that means nothing, to anybody.
     board.accepts(silent, 1, 1);
     board.waits(ANSWER_TIME);
@@ -148,7 +153,7 @@ fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
 #[test]
 fn both_begin_at_the_same_moment() {
     let mut board = Board::new();
-    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.hand(Input::RoundTrip { client: caller, time: 40 * MS });
     board.hand(Input::RoundTrip { client: callee, time: 300 * MS });
     board.introduces(caller, Callee::Key(peer(2)), 5);
@@ -165,7 +170,7 @@ fn both_begin_at_the_same_moment() {
 #[test]
 fn only_who_was_asked_answers_and_only_once() {
     let mut board = Board::new();
-    let [caller, callee, third] = [1, 2, 3].map(|number| board.arrives(number, Door::Socket));
+    let [caller, callee, third] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(third, 1, 5);
     board.candidates(third, 1, 5);
@@ -192,7 +197,7 @@ fn only_who_was_asked_answers_and_only_once() {
 #[test]
 fn candidates_are_carried_for_their_time() {
     let mut board = Board::new();
-    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(callee, 1, 5);
     board.waits(INTRODUCTION_TIME - MS);
@@ -209,7 +214,7 @@ fn candidates_are_carried_for_their_time() {
 #[test]
 fn a_caller_has_so_many_under_way() {
     let mut board = Board::new();
-    let caller = board.arrives(1, Door::Socket);
+    let caller = board.arrives(1, Transport::Socket);
     for number in 0..=INTRODUCTIONS_MAX as u8 {
         board.introduces(caller, Callee::Key(peer(9)), number);
         board.introduces(caller, Callee::Key(peer(9)), 0);
@@ -225,7 +230,7 @@ fn a_caller_has_so_many_under_way() {
 #[test]
 fn who_is_not_heard_is_gone_and_who_speaks_stays() {
     let mut board = Board::new();
-    let [silent, speaks] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [silent, speaks] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.waits(PRESENCE_LIFE - MS);
     board.says(speaks, Say::Here);
     assert_eq!(board.closed, []);
@@ -242,16 +247,16 @@ fn who_is_not_heard_is_gone_and_who_speaks_stays() {
 #[test]
 fn the_newest_of_a_key_wins_and_hears_what_waited() {
     let mut board = Board::new();
-    let [old, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [old, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
-    let new = board.arrives(1, Door::Polls);
+    let new = board.arrives(1, Transport::Polls);
     assert_eq!(board.closed, [(old, CloseReason::Replaced, VecDeque::new())]);
     assert_eq!((board.hears(old).len(), board.hears(new).len()), (0, 1));
     board.hand(Input::Left { client: old });
-    assert_eq!(board.board.present(&peer(1)), Some((new, Door::Polls)));
-    board.arrives(1, Door::Polls);
-    assert_eq!(board.board.present(&peer(1)), Some((new, Door::Polls)), "polls follow polls");
-    board.arrives(1, Door::Socket);
+    assert_eq!(board.board.present(&peer(1)), Some((new, Transport::Polls)));
+    board.arrives(1, Transport::Polls);
+    assert_eq!(board.board.present(&peer(1)), Some((new, Transport::Polls)), "polls follow polls");
+    board.arrives(1, Transport::Socket);
     assert_eq!(board.closed.len(), 2);
     board.says(new, Say::Note { to: peer(2), letter: LETTER.clone() });
     assert_eq!(board.hears(writer), [], "who was replaced says nothing");
@@ -260,7 +265,7 @@ fn the_newest_of_a_key_wins_and_hears_what_waited() {
 #[test]
 fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
     let mut board = Board::new();
-    let [old, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [old, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
     let stale = ClientId(77);
     board.hand(Input::Moved { key: peer(1), client: stale });
@@ -281,7 +286,7 @@ fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
 #[test]
 fn who_does_not_read_is_cut_off() {
     let mut board = Board::new();
-    let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
     (0..=LIVE_QUEUE_MAX).for_each(|_| board.says(writer, note()));
     board.waits(READ_TIME - MS);
@@ -294,7 +299,7 @@ fn who_does_not_read_is_cut_off() {
 #[test]
 fn nobody_is_cut_off_by_what_a_stranger_sends() {
     let mut board = Board::new();
-    let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
     for _ in 0..3 {
         // All before the reader's turn comes.
@@ -310,7 +315,7 @@ fn nobody_is_cut_off_by_what_a_stranger_sends() {
 fn after_a_stop_they_come_back_one_by_one() {
     let mut board = Board::new();
     for number in 0..200 {
-        board.arrives(number, Door::Socket);
+        board.arrives(number, Transport::Socket);
     }
     board.hand(Input::Stop);
     let mut times: Vec<u64> = board
@@ -337,7 +342,7 @@ fn both_ends_at_one_address_are_told_so() {
         ("203.0.113.7", "192.168.1.3", false),
     ] {
         let mut board = Board::new();
-        let (caller, callee) = (board.arrives(1, Door::Socket), board.arrives(2, Door::Polls));
+        let (caller, callee) = (board.arrives(1, Transport::Socket), board.arrives(2, Transport::Polls));
         board.sees(caller, caller_at);
         board.sees(callee, callee_at);
         board.introduces(caller, Callee::Key(peer(2)), 5);
@@ -353,15 +358,15 @@ fn both_ends_at_one_address_are_told_so() {
 #[test]
 fn what_a_network_does_not_read_is_bounded() {
     let mut board = Board::new();
-    let sender = board.arrives(1, Door::Socket);
+    let sender = board.arrives(1, Transport::Socket);
     // All of one network.
     let network = Network::V4(66);
     for number in 2..=80 {
         board.clients += 1;
         let client = ClientId(board.clients);
-        board.hand(Input::Arrived { client, key: peer(number), door: Door::Polls, network });
+        board.hand(Input::Arrived { client, key: peer(number), transport: Transport::Polls, network });
     }
-    let reader = board.arrives(200, Door::Socket);
+    let reader = board.arrives(200, Transport::Socket);
     for number in 2..=80 {
         for _ in 0..LIVE_QUEUE_MAX {
             board.says(sender, Say::Note { to: peer(number), letter: LETTER.clone() });
@@ -380,13 +385,13 @@ fn what_a_network_does_not_read_is_bounded() {
 
 #[test]
 fn many_take_so_long_that_a_second_sees_few() {
-    let mut board = Switchboard::default();
+    let mut board = Signaling::default();
     for number in 0..5000_u64 {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
         let (client, key) = (ClientId(number), PeerId::from_bytes(key));
         let network = Network::V6(number);
-        board.handle(Instant::now(), Input::Arrived { client, key, door: Door::Polls, network });
+        board.handle(Instant::now(), Input::Arrived { client, key, transport: Transport::Polls, network });
     }
     board.handle(Instant::now(), Input::Stop);
     let mut seconds = BTreeMap::<u64, usize>::new();

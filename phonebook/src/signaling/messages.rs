@@ -1,4 +1,4 @@
-//! What the switchboard is told, and what it has done.
+//! What the signaling is told, and what it has done.
 
 pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
@@ -16,7 +16,7 @@ pub(crate) struct ClientId(pub(crate) u64);
 
 /// How a client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum Transport {
     Socket,
     Polls,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Pending {
 
 /// What becomes of an introduction: asked once, and one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     Asked,
     Accepted,
     Declined,
@@ -44,7 +44,7 @@ pub(crate) enum Input {
     Arrived {
         client: ClientId,
         key: PeerId,
-        door: Door,
+        transport: Transport,
         /// Which pays for what waits for the client.
         network: Network,
     },
@@ -111,7 +111,7 @@ pub(crate) enum Output {
         pending: Pending,
     },
     /// For whoever counts.
-    Fate(Fate),
+    Outcome(Outcome),
     /// Hand it in as [`Input::Delivered`] where the key is connected.
     Deliver {
         to: PeerId,

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 
 /// A connection's last words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ending {
+pub(super) struct CloseFrame {
     pub(super) last: VecDeque<Hear>,
     pub(super) reason: CloseReason,
     pub(super) text: String,
 }
 
-impl Ending {
+impl CloseFrame {
     pub(super) fn new(reason: CloseReason, text: impl Into<String>) -> Self {
         Self { last: VecDeque::new(), reason, text: text.into() }
     }

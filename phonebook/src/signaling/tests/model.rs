@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Act {
-    Arrive { who: u8, door: bool },
+    Arrive { who: u8, socket: bool },
     Leave { who: u8 },
     Introduce { who: u8, to: u8, number: u8 },
     Accept { who: u8, to: u8, number: u8 },
@@ -18,7 +18,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     let three = || (0..5u8, 0..5u8, 0..4u8);
     prop_oneof![
-        2 => (0..5u8, any::<bool>()).prop_map(|(who, door)| Act::Arrive { who, door }),
+        2 => (0..5u8, any::<bool>()).prop_map(|(who, socket)| Act::Arrive { who, socket }),
         1 => (0..5u8).prop_map(|who| Act::Leave { who }),
         6 => three().prop_map(|(who, to, number)| Act::Introduce { who, to, number }),
         6 => three().prop_map(|(who, to, number)| Act::Accept { who, to, number }),
@@ -62,9 +62,9 @@ proptest! {
         for act in acts {
             let at = |who: u8| clients[who as usize];
             match act {
-                Act::Arrive { who, door } => {
-                    let door = if door { Door::Socket } else { Door::Polls };
-                    board.arrives(who, door);
+                Act::Arrive { who, socket } => {
+                    let transport = if socket { Transport::Socket } else { Transport::Polls };
+                    board.arrives(who, transport);
                     clients[who as usize] = board.board.present(&peer(who)).map(|(client, _)| client);
                 }
                 Act::Leave { who } => if let Some(client) = at(who) {

@@ -1,4 +1,4 @@
-//! The switchboard: who is present, which introductions run, and what is to be said to whom.
+//! The signaling: who is present, which introductions run, and what is to be said to whom.
 //!
 //! A machine under virtual time: no socket, no clock, no task, and no signature, which are all judged before anything
 //! arrives here. An introduction's state lives on its caller's side alone. What crosses to another client is a
@@ -21,7 +21,7 @@ use fyteclub_proto::{
     limit::{PHONE_BOOK_LEDGER, UNREAD_COST},
     phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
 };
-pub(crate) use messages::{ClientId, Door, Fate, Input, Output, Parcel, Pending, Why};
+pub(crate) use messages::{ClientId, Input, Outcome, Output, Parcel, Pending, Transport, Why};
 use queue::Queue;
 pub(crate) use sequences::{Sequences, Unsequenced};
 use std::{
@@ -46,7 +46,7 @@ const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Client {
     id: ClientId,
-    door: Door,
+    transport: Transport,
     network: Network,
     heard: Instant,
     half_trip: Duration,
@@ -57,7 +57,7 @@ struct Client {
 }
 
 #[derive(Debug)]
-pub(crate) struct Switchboard {
+pub(crate) struct Signaling {
     /// What waits to be read.
     unread: Ledger<Network>,
     present: HashMap<PeerId, Client>,
@@ -68,7 +68,7 @@ pub(crate) struct Switchboard {
     outputs: VecDeque<Output>,
 }
 
-impl Default for Switchboard {
+impl Default for Signaling {
     fn default() -> Self {
         let rows: Vec<Row> =
             PHONE_BOOK_LEDGER.iter().filter(|row| row.item == Item::Unread).copied().collect();
@@ -83,10 +83,12 @@ impl Default for Switchboard {
     }
 }
 
-impl Switchboard {
+impl Signaling {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Arrived { client, key, door, network } => self.arrived(client, key, door, network, now),
+            Input::Arrived { client, key, transport, network } => {
+                self.arrived(client, key, transport, network, now)
+            }
             Input::Seen { client, address } => {
                 if let Some(client) = self.client(client) {
                     client.seen = Some(address);
@@ -154,15 +156,15 @@ impl Switchboard {
             .unwrap_or_default()
     }
 
-    /// Whether [`Switchboard::take`] has something.
-    pub(crate) fn has_news(&self, client: ClientId) -> bool {
+    /// Whether [`Signaling::take`] has something.
+    pub(crate) fn has_messages(&self, client: ClientId) -> bool {
         let client = self.keys.get(&client).and_then(|key| self.present.get(key));
         client.is_some_and(|client| !client.queue.is_empty())
     }
 
     /// Who holds a key now.
-    pub(crate) fn present(&self, key: &PeerId) -> Option<(ClientId, Door)> {
-        self.present.get(key).map(|client| (client.id, client.door))
+    pub(crate) fn present(&self, key: &PeerId) -> Option<(ClientId, Transport)> {
+        self.present.get(key).map(|client| (client.id, client.transport))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -178,10 +180,10 @@ impl Switchboard {
         self.present.get_mut(self.keys.get(&client)?)
     }
 
-    fn arrived(&mut self, id: ClientId, key: PeerId, door: Door, network: Network, now: Instant) {
+    fn arrived(&mut self, id: ClientId, key: PeerId, transport: Transport, network: Network, now: Instant) {
         let mut waits = VecDeque::new();
         if let Some(older) = self.present.get_mut(&key) {
-            if (older.door, door) == (Door::Polls, Door::Polls) {
+            if (older.transport, transport) == (Transport::Polls, Transport::Polls) {
                 older.heard = now;
                 return;
             }
@@ -201,10 +203,10 @@ impl Switchboard {
         let news = !queue.is_empty();
         self.keys.insert(id, key);
         let (half_trip, seen) = (Duration::ZERO, None);
-        let client = Client { id, door, network, heard: now, half_trip, seen, queue, full: None };
+        let client = Client { id, transport, network, heard: now, half_trip, seen, queue, full: None };
         self.present.insert(key, client);
         self.deadlines.push(Reverse((now + PRESENCE_LIFE, Why::Life(id))));
-        if door == Door::Socket {
+        if transport == Transport::Socket {
             self.deadlines.push(Reverse((now, Why::Ping(id))));
         }
         if news {
@@ -254,7 +256,7 @@ impl Switchboard {
             let retry_after = ANSWER_TIME.as_secs() + 1;
             return self.tell(caller, Hear::Limited { attempt: Some(attempt), retry_after }, now);
         }
-        self.outputs.push_back(Output::Fate(Fate::Asked));
+        self.outputs.push_back(Output::Outcome(Outcome::Asked));
         self.deadlines.push(Reverse((now + ANSWER_TIME, Why::Answer(caller, attempt))));
         self.resolve(to, Pending::Introduce { caller, attempt, letter });
     }
@@ -294,8 +296,8 @@ impl Switchboard {
                 if !self.attempts.answer(to, attempt, &from, accepted.is_some()) {
                     return;
                 }
-                let fate = if accepted.is_some() { Fate::Accepted } else { Fate::Declined };
-                self.outputs.push_back(Output::Fate(fate));
+                let outcome = if accepted.is_some() { Outcome::Accepted } else { Outcome::Declined };
+                self.outputs.push_back(Output::Outcome(outcome));
                 let Some((letter, theirs)) = accepted else { return };
                 self.deadlines.push(Reverse((now + INTRODUCTION_TIME, Why::Introduction(to, attempt))));
                 let (ours, theirs) = (caller.half_trip, theirs.min(HALF_TRIP_MAX));
@@ -378,7 +380,7 @@ impl Switchboard {
                     let declined = self.attempts.is_declined(caller, attempt);
                     if self.attempts.give_up(caller, attempt) {
                         if !declined {
-                            self.outputs.push_back(Output::Fate(Fate::Unanswered));
+                            self.outputs.push_back(Output::Outcome(Outcome::Unanswered));
                         }
                         self.tell(caller, Hear::Unavailable { attempt }, now);
                     }
