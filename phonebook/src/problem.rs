@@ -7,7 +7,7 @@ use crate::{
     audit::Kind,
     book::Refused,
     limits::{By, Limited},
-    shared::{Away, Unwritten},
+    shared::{Unavailable, WriteError},
 };
 use actix_web::{
     HttpResponse, ResponseError,
@@ -80,7 +80,7 @@ pub enum Problem {
     #[error("the proxy's X-Forwarded-For has no address where it should name its client")]
     BadForwarded,
     #[error(transparent)]
-    Away(#[from] Away),
+    Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Refused(#[from] Refused),
 }
@@ -113,7 +113,7 @@ impl Problem {
             Self::NoPlace => "full",
             Self::Crowded => "too_many_connections",
             Self::BadForwarded => "bad_forwarded",
-            Self::Away(_) => "degraded",
+            Self::Unavailable(_) => "degraded",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
@@ -136,11 +136,11 @@ impl Problem {
     }
 }
 
-impl From<Unwritten> for Problem {
-    fn from(unwritten: Unwritten) -> Self {
+impl From<WriteError> for Problem {
+    fn from(unwritten: WriteError) -> Self {
         match unwritten {
-            Unwritten::Refused(refused) => refused.into(),
-            Unwritten::Away(away) => away.into(),
+            WriteError::Refused(refused) => refused.into(),
+            WriteError::Unavailable(away) => away.into(),
         }
     }
 }
@@ -189,7 +189,7 @@ impl ResponseError for Problem {
             }
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::Replaced => StatusCode::CONFLICT,
-            Self::NoPlace | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPlace | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -209,7 +209,7 @@ impl ResponseError for Problem {
         if matches!(self, Self::Crowded) {
             response.insert_header((header::RETRY_AFTER, "30"));
         }
-        if matches!(self, Self::Away(_)) {
+        if matches!(self, Self::Unavailable(_)) {
             response.insert_header((header::RETRY_AFTER, "5"));
         }
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {

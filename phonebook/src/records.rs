@@ -3,7 +3,7 @@
 use crate::{
     book::{Book, Claim, Contact, Found, Terms},
     clock::Moment,
-    shared::{Away, Shared, Unwritten},
+    shared::{Shared, Unavailable, WriteError},
 };
 use fyteclub_proto::{id::PeerId, ledger::Count};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Records {
         contact: Contact,
         claim: Claim<'_>,
         now: Moment,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), WriteError> {
         match self {
             Self::Own(book) => Ok(book.register(name, contact, claim, now)?),
             Self::Shared(shared) => shared.register(name, contact, claim, now).await,
@@ -54,14 +54,14 @@ impl Records {
         name: &str,
         claim: (&PeerId, u64),
         now: Moment,
-    ) -> Result<bool, Unwritten> {
+    ) -> Result<bool, WriteError> {
         match self {
             Self::Own(book) => Ok(book.unregister(name, claim, now)?),
             Self::Shared(shared) => shared.unregister(name, claim, now).await,
         }
     }
 
-    pub(crate) async fn lookup(&self, name: &str, now: Moment) -> Result<Option<Found>, Away> {
+    pub(crate) async fn lookup(&self, name: &str, now: Moment) -> Result<Option<Found>, Unavailable> {
         match self {
             Self::Own(book) => Ok(book.lookup(name, now)),
             Self::Shared(shared) => Ok(shared.lookup(&[name], now).await?.pop().flatten()),
@@ -69,7 +69,11 @@ impl Records {
     }
 
     /// An answer for each name, at one round trip.
-    pub(crate) async fn lookup_many(&self, names: &[&str], now: Moment) -> Result<Vec<Option<Found>>, Away> {
+    pub(crate) async fn lookup_many(
+        &self,
+        names: &[&str],
+        now: Moment,
+    ) -> Result<Vec<Option<Found>>, Unavailable> {
         match self {
             Self::Own(book) => Ok(names.iter().map(|name| book.lookup(name, now)).collect()),
             Self::Shared(shared) => shared.lookup(names, now).await,

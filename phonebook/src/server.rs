@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     io::{accept, connections::Connections},
     operator, routes,
-    shared::tend,
+    shared::supervise,
     start::{self, StartError},
     sweep::{sweep, tidy},
     tls::Certificate,
@@ -111,7 +111,7 @@ impl Server {
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&app), self.config.sweep_interval()));
         chores.spawn(tidy(Arc::clone(&app)));
-        chores.spawn(tend(Arc::clone(&app)));
+        chores.spawn(supervise(Arc::clone(&app)));
         chores.spawn(Arc::clone(&connections).watch());
         if let Some(certificate) = self.certificate {
             chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));

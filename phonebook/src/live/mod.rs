@@ -18,7 +18,7 @@ use crate::{
     clock::Moment,
     io::connections::Exemption,
     metrics::Introductions,
-    shared::{Errand, Shared},
+    shared::{Job, Shared},
     signaling::{ClientId, Input, Outcome, Output, Sequences, Signaling, Transport},
 };
 use close_frame::CloseFrame;
@@ -217,7 +217,7 @@ impl Live {
     fn announce(&self, key: PeerId, client: ClientId) {
         if let Some(shared) = &self.shared {
             // If too much waits already, the next renewal sees who sits there.
-            let _ = shared.send(Errand::Arrived { key, client });
+            let _ = shared.send(Job::Arrived { key, client });
         }
     }
 
@@ -273,7 +273,7 @@ impl Live {
                 }
                 Output::Resolve { name, pending } => match &self.shared {
                     // What is not resolved is answered as a name that nobody has.
-                    Some(shared) => _ = shared.send(Errand::Resolve { name, pending }),
+                    Some(shared) => _ = shared.send(Job::Resolve { name, pending }),
                     None => {
                         let callee = book.and_then(|(book, now)| book.key_of(&name, now));
                         state.signaling.handle(now, Input::Resolved { pending, callee });
@@ -291,7 +291,7 @@ impl Live {
                 }
                 Output::Deliver { to, parcel } => match &self.shared {
                     Some(shared) if state.signaling.present(&to).is_none() => {
-                        _ = shared.send(Errand::Deliver { to, parcel });
+                        _ = shared.send(Job::Deliver { to, parcel });
                     }
                     _ => state.signaling.handle(now, Input::Delivered { to, parcel }),
                 },

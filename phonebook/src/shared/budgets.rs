@@ -2,9 +2,10 @@
 //! Redis nothing; and when Redis is gone, its own are what counts.
 
 use super::{
-    Shared, names,
-    names::{REPLAYABLE, Unwritten},
-    wire::{Args, Away, CHARGE, SEQUENCE, is_full},
+    Shared,
+    connection::{Args, CHARGE, SEQUENCE, Unavailable, is_full},
+    names,
+    names::{REPLAYABLE, WriteError},
 };
 use crate::{
     book::Refused,
@@ -41,7 +42,7 @@ impl Shared {
         now: Moment,
     ) -> Result<(), Duration> {
         let Some(cmd) = self.charge_command(class, payer, cost, now) else { return Ok(()) };
-        missing(self.wire.ask_one(cmd).await.ok().as_ref())
+        missing(self.connection.ask_one(cmd).await.ok().as_ref())
     }
 
     /// `None` where there is no limit.
@@ -54,14 +55,14 @@ impl Shared {
     ) -> Option<Cmd> {
         let (rate, tag) = match payer {
             Payer::Address(address) => {
-                (self.rates.by_address(class)?, self.tags.address_budget(class.name(), address))
+                (self.rates.by_address(class)?, self.keyspace.address_budget(class.name(), address))
             }
-            Payer::Key(key) => (self.rates.by_key(class)?, self.tags.key_budget(class.name(), key)),
+            Payer::Key(key) => (self.rates.by_key(class)?, self.keyspace.key_budget(class.name(), key)),
         };
         let (one, burst) = spans(rate);
         // What costs more than the whole burst costs the whole burst: else it could never be had.
         let asked = (one * u64::from(cost)).min(burst);
-        Some(CHARGE.on(&tag).with(self.wire.time(now) * 1000).with(one).with(burst).with(asked))
+        Some(CHARGE.on(&tag).with(self.connection.time(now) * 1000).with(one).with(burst).with(asked))
     }
 
     /// As `Sequences::take`: a poll's sequence that is above all of its key's, at whichever phone book they were used.
@@ -71,17 +72,17 @@ impl Shared {
         sequence: u64,
         time: u64,
         now: Moment,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), WriteError> {
         let take = SEQUENCE
-            .on(&self.tags.sequence(key))
+            .on(&self.keyspace.sequence(key))
             .with(&sequence.to_be_bytes()[..])
-            .with(self.wire.born())
+            .with(self.connection.born())
             .with(time)
             .with(millis(REPLAYABLE));
-        match self.wire.ask_one(take).await? {
+        match self.connection.ask_one(take).await? {
             Value::BulkString(answer) => names::verdict(&answer, time, now).map(|_| ()),
             value if is_full(&value) => Err(Refused::Full.into()),
-            _ => Err(Away.into()),
+            _ => Err(Unavailable.into()),
         }
     }
 }

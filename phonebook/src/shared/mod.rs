@@ -2,37 +2,39 @@
 //!
 //! | room | what lives there |
 //! |---|---|
-//! | `wire` | the connection, its deadline and its circuit |
-//! | `tags`, `record`, `scripts/` | how things are called, how they lie there, what Redis does at once |
-//! | `names`, `budgets`, `census` | the book's rules, the limits', how many there are |
-//! | `presence`, `courier` | which phone book a key is connected to; what goes there, in order |
+//! | `connection` | the connection, its deadline and its circuit |
+//! | `keyspace`, `record`, `scripts/` | how things are called, how they lie there, what Redis does at once |
+//! | `names`, `budgets`, `cardinality` | the book's rules, the limits', how many there are |
+//! | `presence`, `outbox` | which phone book a key is connected to; what goes there, in order |
 //! | `tend` | connecting again, renewing, reading the own inbox |
 //!
 //! Without `redis` none of this runs. With it, a phone book whose Redis is gone refuses what it cannot know and goes on
 //! with what it can: its own clients, and introductions between them.
 
 mod budgets;
-mod census;
-mod courier;
-mod errand;
+mod cardinality;
+mod connection;
+mod job;
+mod keyspace;
 mod names;
+mod outbox;
 mod presence;
 mod record;
-mod tags;
-mod tend;
+mod supervisor;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 pub(crate) use budgets::Payer;
-pub(crate) use errand::Errand;
-pub(crate) use names::Unwritten;
-pub(crate) use tend::tend;
-pub use wire::Away;
+pub use connection::Unavailable;
+pub(crate) use job::Job;
+pub(crate) use names::WriteError;
+pub(crate) use supervisor::supervise;
 
 use crate::{book::Terms, config::Place, limits::Rates, metrics::RedisCounters, signaling::ClientId};
-use census::Census;
+use cardinality::Cardinality;
+use connection::Connection;
 use fyteclub_proto::{id::PeerId, ledger::Count};
+use keyspace::Keyspace;
 use std::{
     collections::HashMap,
     io,
@@ -41,28 +43,26 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tags::Tags;
 use tokio::sync::mpsc;
-use wire::Wire;
 
 /// Errands that may wait for Redis. One more is not done: its sender is answered as if nobody had heard.
-const ERRANDS: usize = 8192;
+const JOBS: usize = 8192;
 
 /// One phone book's end of what all of one name share. Used by all workers.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    wire: Wire,
-    tags: Tags,
+    connection: Connection,
+    keyspace: Keyspace,
     terms: Terms,
     rates: Rates,
-    census: Census,
+    cardinality: Cardinality,
     /// This process' number, new at every start: where others find its inbox.
     instance: u64,
     is_full: AtomicBool,
     /// Names that were charged to customers.
     names: Mutex<Count>,
-    errands: mpsc::Sender<Errand>,
-    waiting: Mutex<Option<mpsc::Receiver<Errand>>>,
+    jobs: mpsc::Sender<Job>,
+    waiting: Mutex<Option<mpsc::Receiver<Job>>>,
     /// Who greeted while Redis was gone, and wins when it is back.
     late: Mutex<HashMap<PeerId, ClientId>>,
     pub(crate) counters: RedisCounters,
@@ -78,17 +78,17 @@ impl Shared {
     ) -> io::Result<Self> {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(io::Error::other)?;
-        let (errands, waiting) = mpsc::channel(ERRANDS);
+        let (jobs, waiting) = mpsc::channel(JOBS);
         Ok(Self {
-            wire: Wire::new(place.client().map_err(io::Error::other)?),
-            tags: Tags::new(place.secret()),
+            connection: Connection::new(place.client().map_err(io::Error::other)?),
+            keyspace: Keyspace::new(place.secret()),
             terms,
             rates: *rates,
-            census: Census::new(terms.ttl),
+            cardinality: Cardinality::new(terms.ttl),
             instance: u64::from_be_bytes(number),
             is_full: AtomicBool::new(false),
             names: Mutex::default(),
-            errands,
+            jobs,
             waiting: Mutex::new(Some(waiting)),
             late: Mutex::default(),
             counters,
@@ -97,7 +97,7 @@ impl Shared {
 
     /// Names that are registered, about.
     pub(crate) fn users(&self) -> usize {
-        self.census.last()
+        self.cardinality.last()
     }
 
     /// Whether Redis had no room for the last registration.
@@ -109,10 +109,10 @@ impl Shared {
         self.is_full.store(is_so, Ordering::Relaxed);
     }
 
-    /// Has the courier do something, and never waits. No if too much waits already.
+    /// Has the outbox do something, and never waits. No if too much waits already.
     #[must_use]
-    pub(crate) fn send(&self, errand: Errand) -> bool {
-        let sent = self.errands.try_send(errand).is_ok();
+    pub(crate) fn send(&self, job: Job) -> bool {
+        let sent = self.jobs.try_send(job).is_ok();
         if !sent {
             self.counters.dropped.inc();
         }

@@ -6,8 +6,8 @@
 
 use super::{
     Shared,
-    tags::plain,
-    wire::{Args, Away, PUSH, RENEW},
+    connection::{Args, PUSH, RENEW, Unavailable},
+    keyspace::plain,
 };
 use crate::{clock::millis, signaling::ClientId};
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
@@ -26,12 +26,12 @@ const INBOX_LIFE: Duration = Duration::from_secs(15);
 
 /// Where a key is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct Lease {
     pub(super) instance: u64,
     pub(super) client: ClientId,
 }
 
-impl Seat {
+impl Lease {
     fn encode(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.instance.to_be_bytes());
@@ -50,25 +50,25 @@ impl Seat {
 }
 
 impl Shared {
-    fn here(&self, client: ClientId) -> Seat {
-        Seat { instance: self.instance, client }
+    fn here(&self, client: ClientId) -> Lease {
+        Lease { instance: self.instance, client }
     }
 
-    /// Takes the key's seat, and answers with the one before.
-    pub(super) fn seat(&self, key: &PeerId, client: ClientId) -> Cmd {
+    /// Takes the key's lease, and answers with the one before.
+    pub(super) fn lease(&self, key: &PeerId, client: ClientId) -> Cmd {
         redis::cmd("SET")
-            .with(self.tags.presence(key))
+            .with(self.keyspace.presence(key))
             .with(&self.here(client).encode()[..])
             .with("PX")
             .with(millis(LIFE))
             .with("GET")
     }
 
-    pub(super) fn seat_of(&self, key: &PeerId) -> Cmd {
-        redis::cmd("GET").with(self.tags.presence(key))
+    pub(super) fn lease_of(&self, key: &PeerId) -> Cmd {
+        redis::cmd("GET").with(self.keyspace.presence(key))
     }
 
-    /// Puts something into the inbox of whoever has the seat.
+    /// Puts something into the inbox of whoever has the lease.
     pub(super) fn push(&self, instance: u64, dispatch: &Dispatch) -> Cmd {
         PUSH.on(&inbox(instance)).with(dispatch.encode()).with(INBOX_MAX).with(millis(INBOX_LIFE))
     }
@@ -81,31 +81,31 @@ impl Shared {
     pub(super) async fn renew(
         &self,
         clients: &[(PeerId, ClientId)],
-    ) -> Result<Vec<(PeerId, ClientId)>, Away> {
+    ) -> Result<Vec<(PeerId, ClientId)>, Unavailable> {
         let mut pipeline = Pipeline::with_capacity(clients.len());
         for (key, client) in clients {
-            let seat = self.here(*client).encode();
-            pipeline.add_command(RENEW.on(&self.tags.presence(key)).with(&seat[..]).with(millis(LIFE)));
+            let lease = self.here(*client).encode();
+            pipeline.add_command(RENEW.on(&self.keyspace.presence(key)).with(&lease[..]).with(millis(LIFE)));
         }
-        let values = self.wire.ask(&pipeline).await?;
+        let values = self.connection.ask(&pipeline).await?;
         let elsewhere = values.iter().zip(clients).filter(|(value, _)| **value == Value::Int(0));
         Ok(elsewhere.map(|(_, client)| *client).collect())
     }
 
-    /// Tells the phone book whose seat was taken.
+    /// Tells the phone book whose lease was taken.
     pub(super) fn replaced(&self, key: PeerId, before: Option<&Value>, dispatches: &mut Pipeline) {
-        if let Some(seat) = before.and_then(Seat::decode).filter(|seat| seat.instance != self.instance) {
-            let moved = Dispatch::Moved { key, client: seat.client.0 };
-            dispatches.add_command(self.push(seat.instance, &moved));
+        if let Some(lease) = before.and_then(Lease::decode).filter(|lease| lease.instance != self.instance) {
+            let moved = Dispatch::Moved { key, client: lease.client.0 };
+            dispatches.add_command(self.push(lease.instance, &moved));
         }
     }
 
     /// Sends what is for other phone books, and counts what does not get there.
     pub(super) async fn dispatch(&self, dispatches: &Pipeline) {
         let count = dispatches.len() as u64;
-        let taken = match self.wire.ask(dispatches).await {
+        let taken = match self.connection.ask(dispatches).await {
             Ok(values) => values.iter().filter(|value| **value == Value::Int(1)).count() as u64,
-            Err(Away) => 0,
+            Err(Unavailable) => 0,
         };
         self.counters.sent.inc_by(taken);
         self.counters.dropped.inc_by(count - taken);

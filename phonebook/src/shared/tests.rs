@@ -94,8 +94,8 @@ fn at(passed: Duration) -> Moment {
 
 async fn connected(redis: &Redis, rates: &Rates) -> Shared {
     let shared = shared(redis, rates);
-    shared.wire.connect(|| at(Duration::ZERO)).await.unwrap();
-    shared.wire.pretend(BEGIN);
+    shared.connection.connect(|| at(Duration::ZERO)).await.unwrap();
+    shared.connection.pretend(BEGIN);
     shared
 }
 
@@ -129,18 +129,18 @@ async fn same(book: &Book, shared: &Shared, op: &Op, now: &mut Moment) -> Result
             let claim = Claim { sequence: *sequence, time, follows: follows.as_slice() };
             let there = shared.register(&text(name), contact.clone(), claim, *now).await;
             let here = book.register(&text(name), contact, claim, *now);
-            prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
+            prop_assert_eq!(there, here.map_err(WriteError::from), "{:?}", op);
         }
         Op::Unregister { name, key, sequence } => {
             let claim = (&peer(*key), *sequence);
             let there = shared.unregister(&text(name), claim, *now).await;
             let here = book.unregister(&text(name), claim, *now);
-            prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
+            prop_assert_eq!(there, here.map_err(WriteError::from), "{:?}", op);
         }
         Op::Lookup { name } => {
             let there: Option<Found> = shared.lookup(&[&text(name)], *now).await.unwrap().remove(0);
             prop_assert_eq!(there, book.lookup(&text(name), *now));
-            let get = shared.wire.ask_one(shared.record_of(&text(name))).await.unwrap();
+            let get = shared.connection.ask_one(shared.record_of(&text(name))).await.unwrap();
             let key = shared.live(&get, *now).map(|record| record.key);
             prop_assert_eq!(key, book.key_of(&text(name), *now));
         }
@@ -188,7 +188,7 @@ async fn a_sequence_of_polls_counts_once_and_not_from_before_the_beginning() {
         let shared = &shared;
         async move { shared.take_sequence(&peer(1), sequence, time, now).await }
     };
-    let refused = |refused: crate::book::Refused| Err(Unwritten::Refused(refused));
+    let refused = |refused: crate::book::Refused| Err(WriteError::Refused(refused));
     use crate::book::Refused::{BeforeStart, Stale};
     assert_eq!(take(5, BEGIN - 1).await, refused(BeforeStart { offset: -9001 }));
     assert_eq!(take(5, BEGIN).await, Ok(()));
@@ -204,10 +204,10 @@ async fn nobody_waits_for_a_redis_that_is_gone() {
     let shared = connected(&redis, &Rates { lookup: rate, ..Rates::OFF }).await;
     let now = at(Duration::ZERO);
     redis.kill();
-    assert_eq!(shared.lookup(&["A B@W"], now).await, Err(Away));
-    assert!(!shared.wire.is_up());
+    assert_eq!(shared.lookup(&["A B@W"], now).await, Err(Unavailable));
+    assert!(!shared.connection.is_up());
     assert_eq!(shared.charge(Class::Lookup, Payer::Address([1; 4].into()), 1, now).await, Ok(()));
     redis.start_again();
-    shared.wire.connect(|| now).await.unwrap();
+    shared.connection.connect(|| now).await.unwrap();
     assert_eq!(shared.lookup(&["A B@W"], now).await, Ok(vec![None]));
 }

@@ -36,9 +36,9 @@ impl Kind {
 }
 
 #[derive(Clone)]
-pub(super) struct Tags([u8; 32]);
+pub(super) struct Keyspace([u8; 32]);
 
-impl Tags {
+impl Keyspace {
     pub(super) fn new(secret: Option<&[u8; 32]>) -> Self {
         let secret: &[u8] = secret.map_or(b"no secret", |secret| secret);
         Self(blake3::derive_key("fyteclub-phonebook 2026-11 what things are called in Redis", secret))
@@ -103,9 +103,9 @@ pub(super) fn plain(name: &str) -> Vec<u8> {
     [PREFIX, name.as_bytes()].concat()
 }
 
-impl std::fmt::Debug for Tags {
+impl std::fmt::Debug for Keyspace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tags(…)")
+        f.write_str("Keyspace(…)")
     }
 }
 
@@ -115,33 +115,33 @@ mod tests {
 
     #[test]
     fn nothing_can_be_read_and_nothing_meets() {
-        let (tags, others) = (Tags::new(Some(&[1; 32])), Tags::new(None));
+        let (keyspace, others) = (Keyspace::new(Some(&[1; 32])), Keyspace::new(None));
         let key = PeerId::from_bytes([7; 32]);
         let all = [
-            tags.record("Alice Ashe@Gilgamesh"),
-            tags.presence(&key),
-            tags.sequence(&key),
-            tags.key_budget("lookup", &key),
-            tags.address_budget("lookup", [192, 0, 2, 1].into()),
-            tags.address_budget("registration", [192, 0, 2, 1].into()),
+            keyspace.record("Alice Ashe@Gilgamesh"),
+            keyspace.presence(&key),
+            keyspace.sequence(&key),
+            keyspace.key_budget("lookup", &key),
+            keyspace.address_budget("lookup", [192, 0, 2, 1].into()),
+            keyspace.address_budget("registration", [192, 0, 2, 1].into()),
             others.record("Alice Ashe@Gilgamesh"),
         ];
         for (number, tag) in all.iter().enumerate() {
             assert_eq!(tag.len(), PREFIX.len() + 1 + TAG);
             assert!(!all[..number].contains(tag));
         }
-        let v6 = |text: &str| tags.address_budget("lookup", text.parse().unwrap());
+        let v6 = |text: &str| keyspace.address_budget("lookup", text.parse().unwrap());
         assert_eq!(v6("2001:db8::1"), v6("2001:db8::ffff"), "one /64 is one client");
         assert_ne!(v6("2001:db8::1"), v6("2001:db8:0:1::1"));
         assert_eq!(v6("::ffff:192.0.2.1"), v6("192.0.2.1"));
-        let customer = |tags: &Tags, text: &str| tags.customer(text.parse().unwrap());
+        let customer = |keyspace: &Keyspace, text: &str| keyspace.customer(text.parse().unwrap());
         assert_eq!(
-            customer(&tags, "2001:db8:1:1::1"),
-            customer(&tags, "2001:db8:1:2::1"),
+            customer(&keyspace, "2001:db8:1:1::1"),
+            customer(&keyspace, "2001:db8:1:2::1"),
             "one /48 is one customer"
         );
-        assert_ne!(customer(&tags, "2001:db8:1::1"), customer(&tags, "2001:db8:2::1"));
-        assert_eq!(customer(&tags, "::ffff:192.0.2.1"), customer(&tags, "192.0.2.1"));
-        assert_ne!(customer(&tags, "192.0.2.1"), customer(&others, "192.0.2.1"));
+        assert_ne!(customer(&keyspace, "2001:db8:1::1"), customer(&keyspace, "2001:db8:2::1"));
+        assert_eq!(customer(&keyspace, "::ffff:192.0.2.1"), customer(&keyspace, "192.0.2.1"));
+        assert_ne!(customer(&keyspace, "192.0.2.1"), customer(&others, "192.0.2.1"));
     }
 }

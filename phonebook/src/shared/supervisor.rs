@@ -1,7 +1,7 @@
 //! What keeps the connection: connecting again, looking whether Redis is there, renewing who is connected here, and
 //! reading the own inbox. Nothing has to be done by hand when Redis comes back, empty or not.
 
-use super::{Shared, courier, presence, wire::Wire};
+use super::{Shared, connection::Connection, outbox, presence};
 use crate::{
     app_state::AppState,
     clock::Moment,
@@ -24,15 +24,15 @@ const RETRY: Duration = Duration::from_millis(500);
 const COUNT: u64 = 5;
 
 /// Runs until dropped. Nothing without a Redis.
-pub(crate) async fn tend(app: Arc<AppState>) {
+pub(crate) async fn supervise(app: Arc<AppState>) {
     let Some(shared) = app.shared() else { return };
-    tokio::join!(courier::carry(&app, &shared), keep(&app, &shared), read(&app, &shared),);
+    tokio::join!(outbox::carry(&app, &shared), keep(&app, &shared), read(&app, &shared),);
 }
 
 async fn keep(app: &AppState, shared: &Shared) {
     loop {
         let mut told = false;
-        while let Err(error) = shared.wire.connect(|| app.now()).await {
+        while let Err(error) = shared.connection.connect(|| app.now()).await {
             app.condition.set(Trouble::RedisGone, true);
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(%error, "Redis cannot be reached; it is tried again and again");
@@ -43,7 +43,7 @@ async fn keep(app: &AppState, shared: &Shared) {
         app.condition.set(Trouble::RedisGone, false);
         tracing::info!("Redis answers");
         tokio::select! {
-            () = shared.wire.broken() => {}
+            () = shared.connection.broken() => {}
             () = work(app, shared) => {}
         }
         shared.counters.up.set(0);
@@ -57,15 +57,15 @@ async fn work(app: &AppState, shared: &Shared) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Instant::now();
-    let mut born = shared.wire.born();
+    let mut born = shared.connection.born();
     for number in 0.. {
         beats.tick().await;
-        if shared.wire.beat(|| app.now()).await.is_err() {
+        if shared.connection.beat(|| app.now()).await.is_err() {
             return;
         }
         // An emptied Redis does not know who is here.
-        if born != shared.wire.born() || due <= Instant::now() {
-            born = shared.wire.born();
+        if born != shared.connection.born() || due <= Instant::now() {
+            born = shared.connection.born();
             due = Instant::now() + presence::RENEWAL;
             renew(app, shared).await;
         }
@@ -89,16 +89,16 @@ async fn renew(app: &AppState, shared: &Shared) {
 async fn read(app: &AppState, shared: &Shared) {
     let inbox = shared.own_inbox();
     loop {
-        let error = match shared.wire.inbox().await {
+        let error = match shared.connection.inbox().await {
             Err(error) => error,
             Ok(mut connection) => loop {
-                match Wire::next(&mut connection, &inbox).await {
+                match Connection::next(&mut connection, &inbox).await {
                     Err(error) => break error,
                     Ok(entries) => entries.iter().for_each(|entry| hear(app, shared, entry)),
                 }
             },
         };
-        if shared.wire.is_up() {
+        if shared.connection.is_up() {
             tracing::warn!(%error, "the inbox at Redis cannot be read; Redis 7 is needed");
         }
         sleep(RETRY).await;
@@ -122,17 +122,17 @@ fn hear(app: &AppState, shared: &Shared, entry: &Value) {
     }
 }
 
-/// Who greeted while Redis was gone, and is still here, takes the seat now.
+/// Who greeted while Redis was gone, and is still here, takes the lease now.
 async fn arrive_late(shared: &Shared, here: &[(PeerId, ClientId)]) {
     let late = std::mem::take(&mut *shared.late.lock().unwrap_or_else(PoisonError::into_inner));
     let late: Vec<(PeerId, ClientId)> =
         here.iter().filter(|(key, client)| late.get(key) == Some(client)).copied().collect();
     for clients in late.chunks(presence::AT_ONCE) {
-        let mut seats = Pipeline::with_capacity(clients.len());
+        let mut leases = Pipeline::with_capacity(clients.len());
         for (key, client) in clients {
-            seats.add_command(shared.seat(key, *client));
+            leases.add_command(shared.lease(key, *client));
         }
-        let Ok(before) = shared.wire.ask(&seats).await else { return };
+        let Ok(before) = shared.connection.ask(&leases).await else { return };
         let mut dispatches = Pipeline::new();
         for (value, (key, _)) in before.iter().zip(clients) {
             shared.replaced(*key, Some(value), &mut dispatches);
@@ -142,12 +142,12 @@ async fn arrive_late(shared: &Shared, here: &[(PeerId, ClientId)]) {
 }
 
 async fn count(shared: &Shared, now: Moment) {
-    let time = shared.wire.time(now);
+    let time = shared.connection.time(now);
     let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.add_command(shared.census.total(time)).add_command(shared.census.forget(time));
-    if let Ok(values) = shared.wire.ask(&pipeline).await
+    pipeline.add_command(shared.cardinality.total(time)).add_command(shared.cardinality.forget(time));
+    if let Ok(values) = shared.connection.ask(&pipeline).await
         && let Some(Value::Int(count)) = values.first()
     {
-        shared.census.read(*count);
+        shared.cardinality.read(*count);
     }
 }

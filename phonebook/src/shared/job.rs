@@ -1,4 +1,4 @@
-//! What the courier is asked to do.
+//! What the outbox is asked to do.
 
 use crate::signaling::{ClientId, Pending};
 use fyteclub_proto::{
@@ -9,7 +9,7 @@ use fyteclub_proto::{
 use std::net::IpAddr;
 
 #[derive(Debug)]
-pub(crate) enum Errand {
+pub(crate) enum Job {
     /// A key has greeted here.
     Arrived {
         key: PeerId,

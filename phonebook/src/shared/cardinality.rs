@@ -1,7 +1,7 @@
 //! About how many names are registered: Redis counts distinct ones in HyperLogLogs of 12 KiB, one for each sixth of
 //! the ttl. Off by a percent, and by who has unregistered.
 
-use super::tags::plain;
+use super::keyspace::plain;
 use redis::Cmd;
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -13,13 +13,13 @@ const PARTS: u64 = 6;
 const PART_MIN: u64 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Census {
+pub(super) struct Cardinality {
     /// Milliseconds.
     part: u64,
     last: AtomicUsize,
 }
 
-impl Census {
+impl Cardinality {
     pub(super) fn new(ttl: Duration) -> Self {
         Self { part: (crate::clock::millis(ttl) / PARTS).max(PART_MIN), last: AtomicUsize::new(0) }
     }

@@ -1,7 +1,7 @@
 //! The connection to Redis: one, shared by all workers, with a deadline for every question and a circuit that opens
 //! at the first failure, so that nobody waits for a Redis that is gone.
 
-use super::tags::plain;
+use super::keyspace::plain;
 use crate::clock::Moment;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ToRedisArgs, Value, aio::MultiplexedConnection};
 use std::{
@@ -24,7 +24,7 @@ const INBOX_BATCH: usize = 64;
 /// Redis does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the phone book cannot reach its records now; try again in some seconds")]
-pub struct Away;
+pub struct Unavailable;
 
 /// A script by the hash under which Redis keeps it.
 pub(super) struct Script {
@@ -67,7 +67,7 @@ struct Up {
     number: u64,
 }
 
-pub(super) struct Wire {
+pub(super) struct Connection {
     client: Client,
     up: RwLock<Option<Up>>,
     connections: AtomicU64,
@@ -78,7 +78,7 @@ pub(super) struct Wire {
     born: AtomicU64,
 }
 
-impl Wire {
+impl Connection {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
@@ -112,11 +112,11 @@ impl Wire {
     }
 
     /// One round trip; an answer for each command. What the server itself refuses is among them.
-    pub(super) async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Away> {
+    pub(super) async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Unavailable> {
         if pipeline.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(mut up) = self.current() else { return Err(Away) };
+        let Some(mut up) = self.current() else { return Err(Unavailable) };
         let asked = up.connection.send_packed_commands(pipeline, 0, pipeline.len());
         match timeout(DEADLINE, asked).await {
             Ok(Ok(values)) if values.len() == pipeline.len() && !values.iter().any(is_no_answer) => {
@@ -128,10 +128,10 @@ impl Wire {
         }
     }
 
-    pub(super) async fn ask_one(&self, cmd: Cmd) -> Result<Value, Away> {
+    pub(super) async fn ask_one(&self, cmd: Cmd) -> Result<Value, Unavailable> {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(cmd);
-        self.ask(&pipeline).await?.pop().ok_or(Away)
+        self.ask(&pipeline).await?.pop().ok_or(Unavailable)
     }
 
     /// Returns when there is no connection.
@@ -154,28 +154,29 @@ impl Wire {
         }
         connection.send_packed_commands(&pipeline, 0, pipeline.len()).await?;
         let beat = connection.send_packed_command(&beat()).await?;
-        self.take_beat(&beat, now())
-            .map_err(|Away| redis::RedisError::from((redis::ErrorKind::UnexpectedReturnType, "no clock")))?;
+        self.take_beat(&beat, now()).map_err(|Unavailable| {
+            redis::RedisError::from((redis::ErrorKind::UnexpectedReturnType, "no clock"))
+        })?;
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         *self.up.write().unwrap_or_else(PoisonError::into_inner) = Some(Up { connection, number });
         Ok(())
     }
 
     /// Looks whether Redis is there, what time it is there, and since when it has been remembering.
-    pub(super) async fn beat(&self, now: impl Fn() -> Moment) -> Result<(), Away> {
+    pub(super) async fn beat(&self, now: impl Fn() -> Moment) -> Result<(), Unavailable> {
         let beat = self.ask_one(beat()).await?;
         self.take_beat(&beat, now())
     }
 
-    fn take_beat(&self, beat: &Value, now: Moment) -> Result<(), Away> {
-        let Value::Array(numbers) = beat else { return Err(Away) };
+    fn take_beat(&self, beat: &Value, now: Moment) -> Result<(), Unavailable> {
+        let Value::Array(numbers) = beat else { return Err(Unavailable) };
         let number = |value: &Value| match value {
             Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse::<u64>().ok(),
             _ => None,
         };
         let (Some(time), Some(born)) = (numbers.first().and_then(number), numbers.get(1).and_then(number))
         else {
-            return Err(Away);
+            return Err(Unavailable);
         };
         self.offset.store(time.wrapping_sub(now.steady_millis()).cast_signed(), Ordering::Relaxed);
         self.born.store(born, Ordering::Relaxed);
@@ -219,20 +220,20 @@ impl Wire {
     }
 
     /// Opens the circuit, if nobody has done so before, or connected again meanwhile.
-    fn lost(&self, number: u64, why: &dyn fmt::Debug) -> Away {
+    fn lost(&self, number: u64, why: &dyn fmt::Debug) -> Unavailable {
         let mut up = self.up.write().unwrap_or_else(PoisonError::into_inner);
         if up.as_ref().is_some_and(|up| up.number == number) {
             *up = None;
             tracing::warn!(?why, "Redis does not answer");
             self.broken.notify_waiters();
         }
-        Away
+        Unavailable
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("up", &self.is_up()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("up", &self.is_up()).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 //! What waits is asked together: one round trip for all questions, one for all dispatches that follow. When Redis is
 //! gone, what is said here is charged by the own budgets alone, and what would leave the house is dropped.
 
-use super::{Errand, Payer, Shared, budgets, presence::Seat, wire::Away};
+use super::{Job, Payer, Shared, budgets, connection::Unavailable, presence::Lease};
 use crate::{
     app_state::AppState,
     limits::Class,
@@ -21,40 +21,40 @@ const LATE_MAX: usize = 1 << 17;
 
 /// Runs until dropped.
 pub(super) async fn carry(app: &AppState, shared: &Shared) {
-    let errands = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(mut errands) = errands else { return };
-    let courier = Courier { app, shared };
+    let jobs = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut jobs) = jobs else { return };
+    let outbox = Outbox { app, shared };
     let mut batch = Vec::with_capacity(AT_ONCE);
-    while errands.recv_many(&mut batch, AT_ONCE).await > 0 {
+    while jobs.recv_many(&mut batch, AT_ONCE).await > 0 {
         let mut questions = Pipeline::with_capacity(AT_ONCE);
-        for errand in &batch {
-            courier.ask_for(errand, &mut questions);
+        for job in &batch {
+            outbox.ask_for(job, &mut questions);
         }
-        let answers = shared.wire.ask(&questions).await;
+        let answers = shared.connection.ask(&questions).await;
         let mut answers = answers.map(Vec::into_iter);
         let mut dispatches = Pipeline::new();
-        for errand in batch.drain(..) {
-            let count = courier.questions(&errand);
+        for job in batch.drain(..) {
+            let count = outbox.questions(&job);
             let answer = match &mut answers {
                 Ok(values) => Ok(values.by_ref().take(count).collect::<Vec<_>>()),
-                Err(Away) => Err(Away),
+                Err(Unavailable) => Err(Unavailable),
             };
-            courier.settle(errand, answer, &mut dispatches);
+            outbox.settle(job, answer, &mut dispatches);
         }
         shared.dispatch(&dispatches).await;
     }
 }
 
-struct Courier<'a> {
+struct Outbox<'a> {
     app: &'a AppState,
     shared: &'a Shared,
 }
 
-impl Courier<'_> {
-    /// How many questions an errand has.
-    fn questions(&self, errand: &Errand) -> usize {
-        match errand {
-            Errand::Say { .. } => {
+impl Outbox<'_> {
+    /// How many questions an job has.
+    fn questions(&self, job: &Job) -> usize {
+        match job {
+            Job::Say { .. } => {
                 let rates = &self.shared.rates;
                 let of = |rate: Option<_>| usize::from(rate.is_some());
                 of(rates.by_address(Class::Introduction)) + of(rates.by_key(Class::Introduction))
@@ -63,37 +63,37 @@ impl Courier<'_> {
         }
     }
 
-    fn ask_for(&self, errand: &Errand, questions: &mut Pipeline) {
+    fn ask_for(&self, job: &Job, questions: &mut Pipeline) {
         let Self { app, shared } = self;
-        match errand {
-            Errand::Arrived { key, client } => {
-                questions.add_command(shared.seat(key, *client));
+        match job {
+            Job::Arrived { key, client } => {
+                questions.add_command(shared.lease(key, *client));
             }
-            Errand::Say { key, address, .. } => {
+            Job::Say { key, address, .. } => {
                 for payer in [Payer::Address(*address), Payer::Key(key)] {
                     if let Some(charge) = shared.charge_command(Class::Introduction, payer, 1, app.now()) {
                         questions.add_command(charge);
                     }
                 }
             }
-            Errand::Resolve { name, .. } => {
+            Job::Resolve { name, .. } => {
                 questions.add_command(shared.record_of(name));
             }
-            Errand::Deliver { to, .. } => {
-                questions.add_command(shared.seat_of(to));
+            Job::Deliver { to, .. } => {
+                questions.add_command(shared.lease_of(to));
             }
         }
     }
 
-    fn settle(&self, errand: Errand, answer: Result<Vec<Value>, Away>, dispatches: &mut Pipeline) {
+    fn settle(&self, job: Job, answer: Result<Vec<Value>, Unavailable>, dispatches: &mut Pipeline) {
         let Self { app, shared } = self;
         let first = answer.as_ref().ok().and_then(|values| values.first());
-        match errand {
-            Errand::Arrived { key, client } => match answer {
+        match job {
+            Job::Arrived { key, client } => match answer {
                 Ok(_) => shared.replaced(key, first, dispatches),
-                Err(Away) => self.greeted_late(key, client),
+                Err(Unavailable) => self.greeted_late(key, client),
             },
-            Errand::Say { client, key, address, attempt, say } => {
+            Job::Say { client, key, address, attempt, say } => {
                 let values = answer.unwrap_or_default();
                 let missing = values.iter().filter_map(|value| budgets::missing(Some(value)).err()).max();
                 match missing {
@@ -107,18 +107,18 @@ impl Courier<'_> {
                     }
                 }
             }
-            Errand::Resolve { pending, .. } => {
+            Job::Resolve { pending, .. } => {
                 let callee = first.and_then(|value| shared.live(value, app.now())).map(|record| record.key);
                 app.live.hand(Input::Resolved { pending, callee }, None);
             }
-            Errand::Deliver { to, parcel } => match first.and_then(Seat::decode) {
+            Job::Deliver { to, parcel } => match first.and_then(Lease::decode) {
                 // It has come here meanwhile, or has left.
-                Some(seat) if seat.instance == shared.instance => {
+                Some(lease) if lease.instance == shared.instance => {
                     app.live.hand(Input::Delivered { to, parcel }, None);
                 }
-                Some(seat) => {
+                Some(lease) => {
                     let dispatch = Dispatch::Parcel { to, parcel };
-                    dispatches.add_command(shared.push(seat.instance, &dispatch));
+                    dispatches.add_command(shared.push(lease.instance, &dispatch));
                 }
                 None if answer.is_err() => {
                     shared.counters.dropped.inc();
