@@ -7,8 +7,8 @@ use crate::{
     auth::ServerNames,
     book::Terms,
     clock::{Clock, Moment},
-    condition::{Condition, Trouble},
     config::{Config, Password},
+    health::{Degradation, Health},
     limits::{Class, Limits},
     live::{Counters, Live},
     metrics::{Metrics, RedisCounters},
@@ -45,7 +45,7 @@ pub(crate) struct AppState {
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Audit>,
-    pub(crate) condition: Condition,
+    pub(crate) health: Health,
     /// What anybody is told of how many users there are.
     told_users: AtomicUsize,
 }
@@ -83,10 +83,10 @@ impl AppState {
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
             told_users: AtomicUsize::new(0),
             // Until Redis was reached for the first time.
-            condition: config
+            health: config
                 .redis
                 .as_ref()
-                .map_or_else(Condition::default, |_| Condition::beginning(Trouble::RedisGone)),
+                .map_or_else(Health::default, |_| Health::beginning(Degradation::RedisGone)),
         })
     }
 

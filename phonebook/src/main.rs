@@ -43,8 +43,8 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
                 "`names` is not set, so a body that was signed for another phone book can be repeated here"
             );
         }
-        if let Some(office) = server.operator_addr() {
-            tracing::info!(port = office.port(), "the operator's page is served, and metrics");
+        if let Some(operator) = server.operator_addr() {
+            tracing::info!(port = operator.port(), "the operator's page is served, and metrics");
         }
         let watchdog = systemd::ready();
         let result = server.run().await;

@@ -8,10 +8,11 @@ use crate::{
     clock::Clock,
     config::Config,
     io::{accept, connections::Connections},
-    operator, routes,
+    maintenance::{sweep, tidy},
+    operator,
+    preflight::{self, StartError},
+    routes,
     shared::supervise,
-    start::{self, StartError},
-    sweep::{sweep, tidy},
     tls::Certificate,
 };
 use actix_http::{HttpService, TlsAcceptorConfig};
@@ -44,7 +45,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     /// The operator's.
-    office: Option<(TcpListener, SocketAddr)>,
+    operator: Option<(TcpListener, SocketAddr)>,
     certificate: Option<Arc<Certificate>>,
     stop: Handle,
 }
@@ -72,14 +73,14 @@ impl Server {
     pub fn build(config: Config) -> Result<Self, StartError> {
         // Before the socket: what is signed for this server is signed after its start.
         let clock = Clock::start();
-        let certificate = start::certificate(&config)?;
-        let listener = start::public(&config)?;
-        let address = start::bound(&listener)?;
-        let office = match start::office(&config)? {
-            Some(listener) => start::bound(&listener).map(|address| Some((listener, address)))?,
+        let certificate = preflight::certificate(&config)?;
+        let listener = preflight::public(&config)?;
+        let address = preflight::bound(&listener)?;
+        let operator = match preflight::operator(&config)? {
+            Some(listener) => preflight::bound(&listener).map(|address| Some((listener, address)))?,
             None => None,
         };
-        Ok(Self { config, clock, listener, address, office, certificate, stop: Handle::default() })
+        Ok(Self { config, clock, listener, address, operator, certificate, stop: Handle::default() })
     }
 
     /// The bound address, with the port that was taken if it was 0.
@@ -89,7 +90,7 @@ impl Server {
 
     /// Where the operator's page is, if it is.
     pub fn operator_addr(&self) -> Option<SocketAddr> {
-        self.office.as_ref().map(|(_, address)| *address)
+        self.operator.as_ref().map(|(_, address)| *address)
     }
 
     /// Whether this is https.
@@ -116,12 +117,12 @@ impl Server {
         if let Some(certificate) = self.certificate {
             chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));
         }
-        let office = match self.office {
+        let operator = match self.operator {
             Some((listener, _)) => {
-                let office = operator::listen(listener, &app, &connections, self.config.operator_anywhere)?;
-                let stopper = office.handle();
+                let operator = operator::listen(listener, &app, &connections, self.config.operator_anywhere)?;
+                let stopper = operator.handle();
                 // Ends with the chores; only a handle stops its threads.
-                chores.spawn(async { drop(office.await) });
+                chores.spawn(async { drop(operator.await) });
                 Some(stopper)
             }
             None => None,
@@ -133,8 +134,8 @@ impl Server {
         let stopped = async {
             self.stop.stop.notified().await;
             app.live.stop();
-            if let Some(office) = office {
-                office.stop(false).await;
+            if let Some(operator) = operator {
+                operator.stop(false).await;
             }
             stopper.stop(true).await;
         };

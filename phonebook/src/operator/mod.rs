@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 const CONNECTIONS: usize = 64;
 
 /// What every answer is made from.
-struct Office {
+struct Shown {
     app: Arc<AppState>,
     connections: Arc<Connections>,
     /// Whether any name may be used for this listener.
@@ -43,11 +43,11 @@ pub(crate) fn listen(
     connections: &Arc<Connections>,
     anywhere: bool,
 ) -> io::Result<actix_web::dev::Server> {
-    let office =
-        web::Data::new(Office { app: Arc::clone(app), connections: Arc::clone(connections), anywhere });
+    let shown =
+        web::Data::new(Shown { app: Arc::clone(app), connections: Arc::clone(connections), anywhere });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(office.clone())
+            .app_data(shown.clone())
             .route("/", web::get().to(page))
             .route("/status.json", web::get().to(json))
             .route("/metrics", web::get().to(metrics))
@@ -62,8 +62,8 @@ pub(crate) fn listen(
     Ok(server.run())
 }
 
-async fn page(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
-    if let Some(refusal) = refuse(&request, &office) {
+async fn page(request: HttpRequest, shown: web::Data<Shown>) -> HttpResponse {
+    if let Some(refusal) = refuse(&request, &shown) {
         return refusal;
     }
     HttpResponse::Ok()
@@ -71,21 +71,21 @@ async fn page(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(status::page(PAGE, &status::now(&office.app, &office.connections)))
+        .body(status::page(PAGE, &status::now(&shown.app, &shown.connections)))
 }
 
-async fn json(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
-    refuse(&request, &office).unwrap_or_else(|| {
-        let status = status::now(&office.app, &office.connections);
+async fn json(request: HttpRequest, shown: web::Data<Shown>) -> HttpResponse {
+    refuse(&request, &shown).unwrap_or_else(|| {
+        let status = status::now(&shown.app, &shown.connections);
         HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(status)
     })
 }
 
-async fn metrics(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
-    if let Some(refusal) = refuse(&request, &office) {
+async fn metrics(request: HttpRequest, shown: web::Data<Shown>) -> HttpResponse {
+    if let Some(refusal) = refuse(&request, &shown) {
         return refusal;
     }
-    match office.app.metrics.text(&status::readings(&office.app, &office.connections)) {
+    match shown.app.metrics.text(&status::readings(&shown.app, &shown.connections)) {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
             .body(text),
@@ -93,9 +93,9 @@ async fn metrics(request: HttpRequest, office: web::Data<Office>) -> HttpRespons
     }
 }
 
-fn refuse(request: &HttpRequest, office: &Office) -> Option<HttpResponse> {
+fn refuse(request: &HttpRequest, shown: &Shown) -> Option<HttpResponse> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = office.anywhere || is_own_name(host);
+    let own = shown.anywhere || is_own_name(host);
     (!own).then(|| {
         HttpResponse::Forbidden().body("ask for this page by its address, such as http://127.0.0.1:3001\n")
     })

@@ -48,7 +48,7 @@ pub(super) fn now(app: &AppState, connections: &Connections) -> Status {
     let rates = app.metrics.per_second(uptime);
     let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
     Status {
-        status: if app.condition.is_degraded() { "degraded" } else { "ok" },
+        status: if app.health.is_degraded() { "degraded" } else { "ok" },
         version: env!("CARGO_PKG_VERSION"),
         uptime: uptime.as_secs(),
         users,

@@ -21,7 +21,7 @@ pub(super) fn healthy(app: &AppState) -> HttpResponse {
 
 /// For machines that decide where to send clients: 503 while something is wrong, and the body says so.
 pub(super) fn ok(app: &AppState) -> HttpResponse {
-    match app.condition.is_degraded() {
+    match app.health.is_degraded() {
         false => health(app, StatusCode::OK, "ok"),
         true => health(app, StatusCode::SERVICE_UNAVAILABLE, "degraded"),
     }

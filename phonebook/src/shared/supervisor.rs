@@ -5,7 +5,7 @@ use super::{Shared, connection::Connection, outbox, presence};
 use crate::{
     app_state::AppState,
     clock::Moment,
-    condition::Trouble,
+    health::Degradation,
     signaling::{ClientId, Input},
 };
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
@@ -33,21 +33,21 @@ async fn keep(app: &AppState, shared: &Shared) {
     loop {
         let mut told = false;
         while let Err(error) = shared.connection.connect(|| app.now()).await {
-            app.condition.set(Trouble::RedisGone, true);
+            app.health.set(Degradation::RedisGone, true);
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(%error, "Redis cannot be reached; it is tried again and again");
             }
             sleep(RETRY).await;
         }
         shared.counters.up.set(1);
-        app.condition.set(Trouble::RedisGone, false);
+        app.health.set(Degradation::RedisGone, false);
         tracing::info!("Redis answers");
         tokio::select! {
             () = shared.connection.broken() => {}
             () = work(app, shared) => {}
         }
         shared.counters.up.set(0);
-        app.condition.set(Trouble::RedisGone, true);
+        app.health.set(Degradation::RedisGone, true);
     }
 }
 
@@ -72,7 +72,7 @@ async fn work(app: &AppState, shared: &Shared) {
         if number % COUNT == 0 {
             count(shared, app.now()).await;
         }
-        app.condition.set(Trouble::BookFull, shared.is_full());
+        app.health.set(Degradation::BookFull, shared.is_full());
     }
 }
 

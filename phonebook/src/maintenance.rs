@@ -1,6 +1,6 @@
 //! The task that takes out what has ended, so that a name nobody looks up does not stay in memory.
 
-use crate::{app_state::AppState, condition::Trouble, limits, metrics};
+use crate::{app_state::AppState, health::Degradation, limits, metrics};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,7 +19,7 @@ pub(crate) async fn sweep(app: Arc<AppState>, every: Duration) {
             // What is in Redis goes by itself.
             (None, None) => return,
         };
-        app.condition.set(Trouble::BookFull, is_full);
+        app.health.set(Degradation::BookFull, is_full);
         tracing::debug!(
             expired = swept.expired,
             forgotten = swept.forgotten,

@@ -70,7 +70,7 @@ pub(crate) fn bound(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(StartError::Nowhere)
 }
 
-pub(crate) fn office(config: &Config) -> Result<Option<TcpListener>, StartError> {
+pub(crate) fn operator(config: &Config) -> Result<Option<TcpListener>, StartError> {
     let address = match config.operator {
         Operator::Off => return Ok(None),
         Operator::IfFree(address) | Operator::At(address) => address,
