@@ -1,6 +1,4 @@
-//! The phone book as a server that any program can hold: build, read the address, run, stop.
-//!
-//! Signals, flags and logging are the binary's; nothing here touches the process.
+//! The phone book as a server for any program. Signals, flags and logging are the binary's.
 
 use crate::{
     admission,
@@ -27,30 +25,30 @@ use std::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 
-/// How long a stop waits for requests that are being answered.
+/// How long a stop waits for requests in progress.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
-/// TLS handshakes under way at once, for each worker: more than several networks' share together.
+/// TLS handshakes in progress per worker: more than several networks' shares.
 const HANDSHAKES_MAX: usize = 1024;
-/// For a request's head. Bodies have a time of their own.
+/// For a request's head; bodies have their own limit.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// Silence after which an idle connection is closed: a lookup burst is over by then, the next heartbeat far off.
+/// Longest silence of a connection: longer than a burst of lookups, shorter than a heartbeat.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A bound socket and an empty book. Connections wait in the backlog until [`Server::run`].
+/// A bound socket. Connections wait in the backlog until [`Server::run`].
 #[derive(Debug)]
 pub struct Server {
     config: Config,
     clock: Clock,
     listener: TcpListener,
     address: SocketAddr,
-    /// The operator's.
+    /// The operator's listener.
     operator: Option<(TcpListener, SocketAddr)>,
     certificate: Option<Arc<Certificate>>,
     stop: Handle,
 }
 
-/// Tells a [`Server`] to stop, from any thread, any number of times, before it runs as well as while it does.
+/// Stops a [`Server`] from any thread, before or while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct Handle {
     stop: Arc<Notify>,
@@ -62,7 +60,7 @@ impl Handle {
         self.stop.notify_one();
     }
 
-    /// Has the certificate read again now, and not only when its files have changed. Without one it means nothing.
+    /// Reads the certificate again now, as the server does when its files change.
     pub fn reload(&self) {
         self.reload.notify_one();
     }
@@ -70,8 +68,11 @@ impl Handle {
 
 impl Server {
     /// Reads the certificate and binds. Needs no runtime.
+    ///
+    /// # Errors
+    /// An address cannot be bound or is not allowed, or the certificate is unusable.
     pub fn build(config: Config) -> Result<Self, StartError> {
-        // Before the socket: what is signed for this server is signed after its start.
+        // Before binding: signatures must be newer than the start.
         let clock = Clock::start();
         let certificate = preflight::certificate(&config)?;
         let listener = preflight::public(&config)?;
@@ -83,17 +84,17 @@ impl Server {
         Ok(Self { config, clock, listener, address, operator, certificate, stop: Handle::default() })
     }
 
-    /// The bound address, with the port that was taken if it was 0.
+    /// The bound address, with the real port for port 0.
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the operator's page is, if it is.
+    /// `None` without an operator's listener.
     pub fn operator_addr(&self) -> Option<SocketAddr> {
         self.operator.as_ref().map(|(_, address)| *address)
     }
 
-    /// Whether this is https.
+    /// Whether it serves HTTPS.
     pub fn is_encrypted(&self) -> bool {
         self.certificate.is_some()
     }
@@ -102,8 +103,11 @@ impl Server {
         self.stop.clone()
     }
 
-    /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
-    /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
+    /// Serves until [`Handle::stop`], then waits up to two seconds for requests in progress. Needs an actix system or
+    /// a Tokio runtime. Dropping the future does not stop the workers, which are threads.
+    ///
+    /// # Errors
+    /// The audit log or a listener could not start, or the server ended on its own.
     pub async fn run(self) -> io::Result<()> {
         let app = Arc::new(AppState::new(&self.config, self.clock)?);
         let connections = Arc::new(Connections::new(&app.accounts, &app.trusted_proxies));
@@ -121,7 +125,7 @@ impl Server {
             Some((listener, _)) => {
                 let operator = operator::listen(listener, &app, &connections, self.config.operator_anywhere)?;
                 let stopper = operator.handle();
-                // Ends with the chores; only a handle stops its threads.
+                // The task ends with the chores; its threads end by the handle.
                 chores.spawn(async { drop(operator.await) });
                 Some(stopper)
             }
@@ -150,7 +154,7 @@ impl Server {
         result
     }
 
-    /// Runs on a thread of its own, for programs without an actix system.
+    /// Runs on its own thread.
     pub fn spawn(self) -> io::Result<Running> {
         let (address, operator, stop) = (self.address, self.operator_addr(), self.stop.clone());
         let thread = thread::Builder::new()
@@ -224,7 +228,7 @@ fn listen(
     Ok(server.run())
 }
 
-/// A server on its own thread. Dropping it stops the server and waits for that.
+/// A server on its own thread. Dropping it stops the server and joins the thread.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -246,7 +250,7 @@ impl Running {
         self.stop.clone()
     }
 
-    /// Stops, and tells how the server ended.
+    /// Stops, and returns how the server ended.
     pub fn stop(mut self) -> io::Result<()> {
         self.end()
     }
@@ -298,5 +302,25 @@ mod tests {
         let server = Server::build(local()).unwrap();
         server.handle().stop();
         server.run().await.unwrap();
+    }
+
+    #[test]
+    fn a_reload_without_a_certificate_changes_nothing() {
+        let server = Server::build(local()).unwrap();
+        assert!(!server.is_encrypted() && server.operator_addr().is_none());
+        let running = server.spawn().unwrap();
+        running.handle().reload();
+        std::net::TcpStream::connect(running.addr()).unwrap();
+        running.stop().unwrap();
+    }
+
+    #[test]
+    fn a_dropped_server_stops_and_gives_the_port_back() {
+        let operator = crate::config::Operator::At((Ipv4Addr::LOCALHOST, 0).into());
+        let running = Server::build(Config { operator, ..local() }).unwrap().spawn().unwrap();
+        let (listen, page) = (running.addr(), running.operator_addr().unwrap());
+        std::net::TcpStream::connect(page).unwrap();
+        drop(running);
+        Server::build(Config { listen, ..local() }).unwrap();
     }
 }
