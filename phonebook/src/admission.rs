@@ -1,5 +1,4 @@
-//! What happens to every request around its handler: the budget of its address and the password before, the counters
-//! and the audit log after. Handlers know nothing of it, but for what only they know: a batch's size, a proven key, a name.
+//! The middleware around every request. Before the handler: budget and password. After it: counters and audit log.
 
 use crate::{
     accounts::Charge,
@@ -26,12 +25,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a refusal for asking too often is kept back. A connection is answered in order, so whoever floods over eight
-/// of them gets eight refusals a second and no more; who keeps to `Retry-After` loses nothing.
+/// Delay of a 429. A connection answers in order, so a flood over eight connections gets eight refusals a second.
 const REJECT_DELAY: Duration = Duration::from_secs(1);
 
-/// For `App::wrap_fn`: answers by itself what the address has no budget for, what has no password, and what does not
-/// exist. Only what [`Route`] lists gets further, so nothing is served that was not admitted.
+/// For `App::wrap_fn`. Computes the [`Caller`], answers requests without budget, password or route itself, and passes
+/// the others on.
 pub(crate) fn admitted<S, B>(
     app: web::Data<AppState>,
     connections: web::Data<Connections>,
@@ -73,7 +71,7 @@ where
     }
 }
 
-/// The place of a request that came over a proxy's connection, which costs nothing itself.
+/// Returns the charge for a connection slot if the request came through a trusted proxy, whose connections are free.
 fn admit(app: &AppState, caller: Caller, request: &HttpRequest) -> Result<Option<Charge>, Problem> {
     let Caller { address, route } = caller;
     app.limits.check_address(route.class(), address, 1)?;
@@ -82,30 +80,28 @@ fn admit(app: &AppState, caller: Caller, request: &HttpRequest) -> Result<Option
     let place = place.transpose().map_err(|_| Problem::Crowded)?;
     match route {
         Route::Health if request.path() == OPEN => {}
-        // The original asks for no password where it has nothing.
+        // The original asks for no password outside `/api/`.
         Route::Other if !request.path().starts_with("/api/") => return Err(Problem::NoEndpoint),
         _ => auth::check_password(request, app)?,
     }
     if route == Route::Other { Err(Problem::NoEndpoint) } else { Ok(place) }
 }
 
-/// Counts a refusal and notes it, whether or not it is the answer.
+/// Counts a refusal and logs it, even if the client gets another answer.
 pub(crate) fn refused(app: &AppState, request: &HttpRequest, problem: &Problem) {
     let address = Caller::of(request).map(|caller| caller.address);
     app.refused(problem, address, request.extensions().get().copied());
 }
 
-/// The request is about this name, should it end in the audit log.
+/// Attaches the player's name, hashed, for the audit log.
 pub(crate) fn set_subject(app: &AppState, request: &HttpRequest, name: &str) {
     if let Some(audit) = &app.audit {
         request.extensions_mut().insert::<Subject>(audit.subject(name));
     }
 }
 
-/// Where the client really is.
-///
 /// # Errors
-/// A trusted proxy does not say it in a way that can be read, or the connection is gone.
+/// A trusted proxy's header does not parse, or the connection is closed.
 fn address_of(app: &AppState, request: &HttpRequest) -> Result<IpAddr, Problem> {
     let peer = request.peer_addr().ok_or(Problem::CutOff)?;
     client_address(peer, request.headers(), &app.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
@@ -120,7 +116,7 @@ mod tests {
         net::{SocketAddr, TcpStream},
     };
 
-    /// Status, and everything that was answered.
+    /// Status and whole response.
     fn ask(addr: SocketAddr, method: &str, path: &str, more: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(addr).unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
@@ -153,7 +149,7 @@ mod tests {
             for (route, path) in all {
                 for method in METHODS {
                     let open = match (route, method) {
-                        // The original's cross-origin answer, which serves nothing.
+                        // The CORS preflight serves no data.
                         (_, "OPTIONS") if compat => 204,
                         (Route::Health, "GET" | "HEAD") if path == OPEN => 200,
                         (Route::Health, _) if path == OPEN => 404,

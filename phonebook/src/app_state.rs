@@ -1,4 +1,4 @@
-//! What every worker shares: the book, the clock, and the operator's rules.
+//! What all workers share.
 
 use crate::{
     accounts::{Accounts, share},
@@ -46,12 +46,12 @@ pub(crate) struct AppState {
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Audit>,
     pub(crate) health: Health,
-    /// What anybody is told of how many users there are.
+    /// The published user count, see [`AppState::told_users`].
     told_users: AtomicUsize,
 }
 
 impl AppState {
-    /// `clock` was started before anybody could ask anything.
+    /// `clock` must have started before the listener was bound.
     pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
         let terms = Terms {
             ttl: config.ttl,
@@ -82,7 +82,7 @@ impl AppState {
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
             told_users: AtomicUsize::new(0),
-            // Until Redis was reached for the first time.
+            // Degraded until the first connection to Redis.
             health: config
                 .redis
                 .as_ref()
@@ -94,33 +94,32 @@ impl AppState {
         self.clock.now()
     }
 
-    /// Names that are registered; about, where several phone books share them.
+    /// Registered names; approximate with a shared Redis.
     pub(crate) fn users(&self) -> usize {
         self.compat.as_ref().map_or_else(|| self.records.len(), Players::len)
     }
 
-    /// Names in this process' memory.
+    /// Names in this process's memory.
     pub(crate) fn held(&self) -> usize {
         self.compat.as_ref().map_or_else(|| self.records.held(), Players::len)
     }
 
-    /// How many users anybody is told: whole tens, as of the last [`AppState::count_users`], because in a small book the exact
-    /// number shows one player's coming and going. Compatibility mode hides nobody, and says what the original said.
+    /// The published user count: whole tens as of the last [`AppState::count_users`], since the exact count of a
+    /// small book reveals when one player joins. Compatibility mode publishes the exact count.
     pub(crate) fn told_users(&self) -> usize {
         if self.compat.is_some() { self.users() } else { self.told_users.load(Ordering::Relaxed) }
     }
 
-    /// Takes the number that is told from now on.
+    /// Updates the published count.
     pub(crate) fn count_users(&self) {
         self.told_users.store(self.records.len() / 10 * 10, Ordering::Relaxed);
     }
 
-    /// What several phone books share, if they do.
     pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
         self.records.shared().cloned()
     }
 
-    /// Charges the budgets that several phone books share, if they do. The own ones were charged.
+    /// Charges the budgets in a shared Redis, if there is one. The caller has charged the local ones.
     pub(crate) async fn charge_shared(
         &self,
         class: Class,
@@ -132,8 +131,8 @@ impl AppState {
         Ok(charged.map_err(|missing| self.limits.limited(class, payer.by(), missing))?)
     }
 
-    /// Charges an address, here and wherever budgets are shared. For what the admission could not know: how many names a
-    /// batch has.
+    /// Charges an address locally and in a shared Redis, for costs that the admission did not know, such as a batch's
+    /// names.
     pub(crate) async fn charge_address(
         &self,
         address: IpAddr,
@@ -147,13 +146,13 @@ impl AppState {
         self.charge_shared(class, Payer::Address(address), cost).await
     }
 
-    /// Charges a key, here and wherever budgets are shared. Only for what the key is proven to have signed.
+    /// Charges a key locally and in a shared Redis. Call it only with a key that signed the request.
     pub(crate) async fn charge_key(&self, class: Class, key: &PeerId) -> Result<(), Problem> {
         self.limits.check_key(class, key, 1)?;
         self.charge_shared(class, Payer::Key(key), 1).await
     }
 
-    /// What the ledger was charged and refused since the start, wherever the accounts lie.
+    /// Charges and refusals per item since the start, local and shared.
     pub(crate) fn ledger(&self) -> [(Item, Count); Item::ALL.len()] {
         let accounts = self.accounts.counts();
         Item::ALL.map(|item| {
@@ -168,7 +167,7 @@ impl AppState {
         })
     }
 
-    /// Counts a refusal, and notes in the audit log what concerns security: once for each, wherever it was told.
+    /// Counts a refusal, and logs it if it concerns security.
     pub(crate) fn refused(&self, problem: &Problem, address: Option<IpAddr>, about: Option<Subject>) {
         match problem {
             Problem::TooMany(limited) => self.metrics.limited(*limited),

@@ -1,4 +1,4 @@
-//! Reading a request's body: so much, so long, and only as JSON, with the original's leniencies.
+//! Reads a request's body: bounded in size and time, JSON only, with the original's leniency.
 
 use crate::{io::connections::Connections, problem::Problem};
 use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
@@ -6,10 +6,10 @@ use fyteclub_proto::{id, limit};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// A body is one or two packets; who needs longer is not a daemon.
+/// A body fits in one or two packets.
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// The object in the body. As with the original, a body that is absent, an array, or not declared as JSON has no fields.
+/// The body's object. An absent body, an array, and any other content type have no fields, as with the original.
 pub(crate) async fn fields(
     request: &HttpRequest,
     payload: web::Payload,
@@ -25,7 +25,7 @@ pub(crate) async fn fields(
         .await
         .map_err(|_| Problem::TooSlow)?
         .map_err(|_| {
-            // actix skips the rest of a chunked body before it closes, and the rest may have no end.
+            // actix reads a refused chunked body to its end before it closes, and the body may be endless.
             connections.dismiss(request);
             Problem::TooLarge
         })?
@@ -50,7 +50,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// What JavaScript's `!value` meant to the original: absent, `null`, `false`, `0` and `""` are all missing.
+/// As JavaScript's `!value`, which the original used: absent, `null`, `false`, `0` and `""` are missing.
 pub(crate) fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| match value {
         Value::Null => false,
@@ -61,7 +61,7 @@ pub(crate) fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<
     })
 }
 
-/// Name and port of a registration, signed or not.
+/// The fields that signed and unsigned registrations share.
 pub(crate) fn name_and_port(fields: &Map<String, Value>) -> Result<(&str, u16), Problem> {
     let (Some(name), Some(port)) = (present(fields, "playerName"), present(fields, "port")) else {
         return Err(Problem::NameAndPortMissing);
@@ -69,7 +69,7 @@ pub(crate) fn name_and_port(fields: &Map<String, Value>) -> Result<(&str, u16), 
     Ok((checked(name)?, port_of(port).ok_or(Problem::BadPort)?))
 }
 
-/// The name in an unregistration, signed or not.
+/// The field that signed and unsigned unregistrations share.
 pub(crate) fn name(fields: &Map<String, Value>) -> Result<&str, Problem> {
     checked(present(fields, "playerName").ok_or(Problem::NameMissing)?)
 }
@@ -80,12 +80,12 @@ fn checked(name: &Value) -> Result<&str, Problem> {
     Ok(name)
 }
 
-/// The phone book's own rule for names, for bodies and paths alike.
+/// The rule for names in bodies and paths.
 pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     id::check_name(name).map_err(Problem::BadName)
 }
 
-/// A number, or one in a text.
+/// Accepts a number, or one in a string.
 fn port_of(value: &Value) -> Option<u16> {
     let port = match value {
         Value::Number(number) => number.as_u64()?,

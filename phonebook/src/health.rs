@@ -1,23 +1,22 @@
-//! What is wrong at the moment, for machines that ask `/api/health` and for the operator's page.
+//! Degradations: what keeps the phone book from working fully. `/api/health` and the operator's page show them.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Something that keeps the phone book from doing all of its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Degradation {
-    /// New names are refused; known ones are served.
+    /// New names are refused.
     BookFull = 1,
-    /// Names are neither taken nor found; who is connected here stays so.
+    /// No name is registered or found; live clients stay connected.
     RedisGone = 2,
 }
 
-/// Any number of troubles at once. Whoever notices one sets it, and takes it back.
+/// A set of degradations.
 #[derive(Debug, Default)]
 pub(crate) struct Health(AtomicU8);
 
 impl Health {
-    /// With a trouble that is there until somebody takes it back.
+    /// Starts with one degradation.
     pub(crate) fn beginning(trouble: Degradation) -> Self {
         Self(AtomicU8::new(trouble as u8))
     }

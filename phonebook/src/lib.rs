@@ -1,20 +1,20 @@
 //! The phone book: helps two players find each other, and stores nothing else.
 //!
-//! | room | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`config`] | what an operator can choose |
+//! | [`config`] | settings |
 //! | `server` | a running phone book: [`Server`], [`Handle`], [`Running`] |
+//! | `admission`, `caller`, `limits` | middleware around every request: budgets and password before, counters and audit after |
 //! | `routes` | one file per verb; `compat`: the original's contract |
-//! | `admission`, `caller`, `limits` | around every request: budgets before, counters and audit after |
+//! | `auth`, `body`, `address`, `problem` | signatures, bodies, client addresses, refusals |
+//! | [`book`] | names, addresses, lifetimes, owners: a table under virtual time |
+//! | `records`, `shared` | where names are stored: the local book, or a Redis shared by several phone books |
+//! | `signaling` | presence and introductions: a state machine under virtual time |
+//! | `live` | its clients: WebSockets and long polls |
 //! | `accounts` | the ledger: what each network holds and sends |
-//! | `auth`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
-//! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
-//! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
-//! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
-//! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
-//! | `signaling` | who is present, which introductions run; a machine under virtual time |
-//! | `live` | the signaling's clients: WebSockets, and polls where none gets through |
-//! | `sweep`, `io::connections` | chores: what has ended goes, who blocks is cut off |
+//! | `metrics`, `operator`, `audit`, `health` | numbers, the operator's page, security events, degradations |
+//! | `preflight`, `tls` | listeners and certificate, checked before it serves |
+//! | `maintenance`, `io` | sweeps; connections and their deadlines |
 //!
 //! ```no_run
 //! use fyteclub_phonebook::{Config, Server};

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
-    // Its last lines are written before the reason why the program ends.
+    // `run` drops the log, which flushes it, before `main` prints why the program ends.
     let result = logging::start(args.log).context("the log cannot be started").and_then(|_log| run(&args));
     match result {
         Ok(()) => ExitCode::SUCCESS,

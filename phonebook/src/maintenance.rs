@@ -1,13 +1,13 @@
-//! The task that takes out what has ended, so that a name nobody looks up does not stay in memory.
+//! Periodic tasks: sweeps, samples, counts.
 
 use crate::{app_state::AppState, health::Degradation, limits, metrics};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the number of users is counted that anybody is told.
+/// How often the published user count is updated.
 const COUNT: Duration = Duration::from_secs(600);
 
-/// Runs until dropped.
+/// Removes expired names, so that a name nobody looks up leaves memory. Runs until dropped.
 pub(crate) async fn sweep(app: Arc<AppState>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -16,7 +16,7 @@ pub(crate) async fn sweep(app: Arc<AppState>, every: Duration) {
         let (swept, is_full) = match (&app.compat, app.records.own()) {
             (Some(players), _) => (players.sweep(app.now()), players.is_full()),
             (None, Some(book)) => (book.sweep(app.now()), book.is_full()),
-            // What is in Redis goes by itself.
+            // Redis expires its own keys.
             (None, None) => return,
         };
         app.health.set(Degradation::BookFull, is_full);
@@ -31,7 +31,7 @@ pub(crate) async fn sweep(app: Arc<AppState>, every: Duration) {
     }
 }
 
-/// What happens at other times: whole budgets are forgotten, the counters' rates sampled, users counted. Runs until dropped.
+/// Drops whole budgets and accounts, samples rates, counts users. Runs until dropped.
 pub(crate) async fn tidy(app: Arc<AppState>) {
     let mut budgets = interval(limits::SWEEP);
     let mut samples = interval(metrics::PACE);

@@ -1,4 +1,4 @@
-//! Where names are kept: in this process' own book, or in the Redis that several share. The own book never waits.
+//! The store of names: the local book, or a shared Redis. The local book never waits.
 
 use crate::{
     book::{Book, Claim, Contact, Found, Terms},
@@ -68,7 +68,7 @@ impl Records {
         }
     }
 
-    /// An answer for each name, at one round trip.
+    /// One round trip.
     pub(crate) async fn lookup_many(
         &self,
         names: &[&str],
@@ -80,7 +80,7 @@ impl Records {
         }
     }
 
-    /// Registrations that live; about, if they are shared.
+    /// Registered names; approximate with a shared Redis.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Own(book) => book.len(),
@@ -88,7 +88,7 @@ impl Records {
         }
     }
 
-    /// Names that customers took and were refused since the start.
+    /// Names charged and refused to customers since the start.
     pub(crate) fn names(&self) -> Count {
         match self {
             Self::Own(book) => book.names(),
@@ -96,7 +96,6 @@ impl Records {
         }
     }
 
-    /// Names in this process' memory.
     pub(crate) fn held(&self) -> usize {
         self.own().map_or(0, Book::held)
     }

@@ -1,14 +1,13 @@
-//! What the audit log records.
+//! The audit log's events.
 
 use crate::limits::{By, Class};
 use std::net::IpAddr;
 
-/// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
-    /// Somebody wanted a name that belongs to another key.
+    /// A write to a name of another key.
     Hijack,
-    /// A sequence that was used before.
+    /// A sequence that was used already.
     Replay,
     BadSignature,
     ClockSkew,
@@ -29,7 +28,7 @@ impl Kind {
     }
 }
 
-/// Whom an event is about: a name, as nobody can read it.
+/// A player's name, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subject(pub(super) u32);
 
@@ -42,7 +41,7 @@ pub(super) struct Event {
     pub(super) subject: Option<Subject>,
 }
 
-/// What goes to the thread.
+/// Messages to the writer thread.
 #[derive(Debug)]
 pub(super) enum Entry {
     Event(Event),

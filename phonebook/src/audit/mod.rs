@@ -1,8 +1,7 @@
-//! The audit log: what an attack looks like, a JSON line each, for who asks later what happened. Off unless it has a file.
+//! The audit log: one JSON line per security event. Off unless a file is configured.
 //!
-//! A name is a short hash under a key that is made at every start and kept nowhere, so that events about one name belong
-//! together and nobody can read which. An address is cut to its /24 or /48. Requests never wait: events go through a
-//! bounded queue to a thread of its own, and what finds it full is counted.
+//! Names are short hashes under a key that exists only in memory; addresses are cut to /24 or /48. Requests never
+//! wait: events go through a bounded queue to a thread, and a full queue drops and counts them.
 
 mod event;
 mod file;
@@ -25,10 +24,10 @@ use std::{
 };
 use tally::Shared;
 
-/// Events that may wait for the disk, at some 40 bytes each.
+/// Events in the queue, 40 bytes each.
 const QUEUE: usize = 4096;
 
-/// The end that requests hold.
+/// The sending end, shared by all requests.
 pub(crate) struct Audit {
     names: RandomState,
     full_addresses: bool,
@@ -74,11 +73,11 @@ impl Audit {
 }
 
 impl Audit {
-    /// Writes what waits and what was only counted. What comes later is counted as dropped.
+    /// Flushes the queue and the counts. Later events count as dropped.
     pub(crate) fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        // It may have panicked, and then hears nothing.
+        // A panicked thread receives nothing.
         let _ = self.queue.send(Entry::End);
         if thread.join().is_err() {
             tracing::warn!("the audit log's thread panicked");
@@ -98,7 +97,7 @@ impl fmt::Debug for Audit {
     }
 }
 
-/// The address without what tells one client from its neighbours: a /24, or a /48.
+/// Cuts an address to its /24 or /48.
 fn cut(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4((address.to_bits() & !0xff).into()),

@@ -1,4 +1,4 @@
-//! When a signature was made, and which sequence it may carry.
+//! Checks of a signature's time and sequence.
 
 use crate::{clock::Moment, problem::Problem};
 use fyteclub_proto::{limit, phonebook};
@@ -11,7 +11,7 @@ pub(crate) fn check_time(time: u64, now: Moment) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A sequence near the end of the numbers would leave its key none to go on with.
+/// Rejects sequences near `u64::MAX`, after which a key could sign nothing.
 pub(crate) fn check_sequence(sequence: u64, now: Moment) -> Result<(), Problem> {
     let ahead = phonebook::is_sequence_ahead(sequence, now.unix_millis());
     if ahead { Err(Problem::SequenceAhead) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Who may ask, and who may write.
+//! Authentication: the password, server names, and signed bodies.
 
 mod freshness;
 mod password;

@@ -1,9 +1,9 @@
-//! The password, where the operator set one.
+//! The operator's password.
 
 use crate::{app_state::AppState, problem::Problem};
 use actix_web::{HttpRequest, web};
 
-/// Whether the request brings the password, where there is one.
+/// Checks the header `x-fyteclub-password`, or without it the query's `password`.
 pub(crate) fn check_password(request: &HttpRequest, app: &AppState) -> Result<(), Problem> {
     let Some(password) = &app.password else { return Ok(()) };
     let header = request.headers().get("x-fyteclub-password").map(|value| value.as_bytes());

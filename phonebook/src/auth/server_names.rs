@@ -1,8 +1,8 @@
-//! What this phone book is called: signed bodies, polls and greetings name it, so that none is good elsewhere.
+//! The names of this phone book. Signatures contain one, so that they are invalid at other phone books.
 
 use actix_web::{HttpRequest, http::header};
 
-/// The names that the operator gave this phone book, in lower case.
+/// As configured, in lower case.
 #[derive(Debug)]
 pub(crate) struct ServerNames {
     names: Vec<String>,
@@ -13,8 +13,8 @@ impl ServerNames {
         Self { names: names.iter().map(|name| name.to_lowercase()).collect() }
     }
 
-    /// Whether `server` means this phone book: one of its names, or, if it was given none, what the request calls it.
-    /// Only names help against a phone book that passes greetings on: it writes the request.
+    /// Whether `server` is a configured name, or, if there are none, the request's own `Host`. Only configured names
+    /// stop a phone book that forwards others' greetings: it writes the `Host`.
     pub(crate) fn contain(&self, server: &str, host: Option<&str>) -> bool {
         match self.names.is_empty() {
             true => host == Some(server),
@@ -23,7 +23,7 @@ impl ServerNames {
     }
 }
 
-/// The `Host` of a request, as a name is compared.
+/// The request's `Host` in lower case.
 pub(crate) fn requested_host(request: &HttpRequest) -> Option<String> {
     request.headers().get(header::HOST)?.to_str().ok().map(str::to_lowercase)
 }

@@ -1,7 +1,7 @@
-//! What a signed body must be before the book sees it.
+//! Parses and verifies signed bodies.
 //!
-//! The order matters: the clock before the signature, because it costs nothing and tells an honest player what is
-//! wrong; the signature before the book, so that a refusal about a name answers only a key's owner.
+//! The clock is checked before the signature, because that is cheap and tells honest players what is wrong; the
+//! signature before the book, so that only the key's owner gets answers about a name.
 
 use super::{
     freshness::{check_sequence, check_time},
@@ -16,7 +16,7 @@ use fyteclub_proto::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The signed registration in a body whose name and port were judged already.
+/// Expects a name and a port that were checked.
 pub(crate) fn signed_register(
     fields: &Map<String, Value>,
     player_name: String,
@@ -51,7 +51,7 @@ pub(crate) fn signed_register(
     if proven { Ok(body) } else { Err(Problem::BadSignature) }
 }
 
-/// The signed unregistration in a body whose name was judged already.
+/// Expects a name that was checked.
 pub(crate) fn signed_unregister(
     fields: &Map<String, Value>,
     player_name: String,
@@ -81,7 +81,7 @@ fn key_changes(fields: &Map<String, Value>) -> Result<Vec<KeyChange>, Problem> {
     fitting.ok_or(Problem::BadField { field: "keyChanges", expected })
 }
 
-/// What a signature adds to an unsigned body.
+/// The fields of a signed body that an unsigned one lacks.
 struct SignatureFields {
     public_key: PeerId,
     server: String,
@@ -90,7 +90,7 @@ struct SignatureFields {
     signature: String,
 }
 
-/// What a signed body is held against: this phone book, as itself and the request call it, and its clock.
+/// What a signed body is verified against.
 pub(crate) struct Audience<'a> {
     pub(crate) names: &'a ServerNames,
     pub(crate) host: Option<&'a str>,

@@ -1,18 +1,17 @@
-//! The book against a plain map: whatever is done in which order and when, under whatever terms, both say the same.
-//!
-//! The rules stand here once more, without shards, pages, hashes and counters, one line a name.
+//! The book against a plain map under random actions and terms: one line per name, without shards, pages, hashes or
+//! counters.
 
 use super::*;
 use proptest::prelude::*;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 const NAMES: u8 = 12;
-/// For how long a signature can be replayed, in seconds.
+/// Seconds in which a signature can be replayed.
 const REPLAYABLE: u64 = 2 * limit::PROOF_TIME_WINDOW.as_secs();
 
 #[derive(Debug, Clone)]
 enum Act {
-    /// `early`: signed a millisecond before the phone book started, else after.
+    /// `early`: signed a millisecond before the start.
     Register {
         name: u8,
         key: u8,
@@ -50,13 +49,13 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..NAMES, 1..4u8, 0..30u64).prop_map(|(name, key, sequence)| Act::Unregister { name, key, sequence }),
         3 => (0..NAMES).prop_map(|name| Act::Lookup { name }),
         1 => Just(Act::Sweep),
-        // Around every edge that the terms below have.
+        // Around all limits of `terms`.
         3 => prop::sample::select(&[1, 9, 10, 11, 59, 60, 61, 239, 240, 241, 600, 3599, 3600, 100_000][..])
             .prop_map(|seconds| Act::Wait { seconds }),
     ]
 }
 
-/// Lives that are shorter and longer than pins, both shorter and longer than a replay, and books that get full.
+/// Lifetimes shorter and longer than pins and replays, and small books.
 fn terms() -> impl Strategy<Value = Terms> {
     let seconds = || prop::sample::select(&[10, 60, 240, 3600][..]).prop_map(Duration::from_secs);
     let pin = prop_oneof![1 => Just(Duration::ZERO), 4 => seconds()];
@@ -70,7 +69,7 @@ fn terms() -> impl Strategy<Value = Terms> {
 #[derive(Debug, Clone, Copy)]
 struct Line {
     key: u8,
-    /// Where it was registered from last, and who holds it.
+    /// The address of the last registration, and the customer charged.
     from: u8,
     held_by: u8,
     renewed: bool,
@@ -99,7 +98,7 @@ impl Model {
         self.is_pinned(line, now) || now - line.since < REPLAYABLE
     }
 
-    /// Who may write over this line.
+    /// Whether `key` may write.
     fn check(&self, line: &Line, key: u8, sequence: u64, now: u64) -> Result<(), Refused> {
         match line.key == key {
             false if self.is_pinned(line, now) => Err(Refused::NameTaken),
@@ -190,7 +189,7 @@ fn contact(key: u8, from: u8, visibility: Visibility) -> Contact {
     Contact { address, key: peer(key), visibility }
 }
 
-/// What a stranger is told of a line.
+/// What a lookup answers.
 fn told(line: Line) -> Found {
     let contact = contact(line.key, line.from, line.visibility);
     let address = (line.visibility == Visibility::Listed).then_some(contact.address);
@@ -242,7 +241,7 @@ proptest! {
             prop_assert_eq!((book.len(), book.held()), (model.current(), model.lines.len()));
             prop_assert_eq!(book.is_full(), model.lines.len() >= terms.max_records);
         }
-        // Every name, and not only those that were looked up on the way.
+        // Including names that no action looked up.
         for name in 0..NAMES {
             let live = model.lines.get(&name).copied().filter(|line| model.is_live(line, now));
             prop_assert_eq!(book.key_of(&name.to_string(), at(now)), live.map(|line| peer(line.key)));

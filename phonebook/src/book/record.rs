@@ -1,25 +1,24 @@
-//! One name's line in the book, packed: a million of them are the phone book's memory.
+//! A name's record, packed: a million of them are most of the phone book's memory.
 
 use crate::clock::Moment;
 use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
-/// What a registration says: where, under what key, and for whom.
+/// The content of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
-    /// Kept for the listed only.
+    /// Stored only if `visibility` is `Listed`.
     pub address: SocketAddr,
     pub key: PeerId,
     pub visibility: Visibility,
 }
 
-/// What a lookup answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Of the listed.
+    /// `Some` if listed.
     pub address: Option<SocketAddr>,
     pub key: PeerId,
-    /// Unix milliseconds of the last registration, by the server's clock at that time.
+    /// Unix milliseconds of the last registration, by the server's clock.
     pub last_seen: u64,
 }
 
@@ -27,21 +26,21 @@ pub struct Found {
 pub(super) struct Record {
     pub(super) name: Box<str>,
     pub(super) key: PeerId,
-    /// Newest sequence that the key used for this name.
+    /// The key's newest sequence for this name.
     pub(super) sequence: u64,
     /// [`Moment::steady`] of the last registration, in milliseconds.
     registered: u64,
     last_seen: u64,
-    // `SocketAddr` would take 32 bytes: it has room for the flow and scope of IPv6, which mean nothing elsewhere.
-    // Absent for everybody who is not listed: what is not kept cannot be seized.
+    // Not `SocketAddr`, whose IPv6 flow and scope take 32 bytes. `None` unless listed: what is not stored cannot be
+    // seized.
     ip: Option<IpAddr>,
     port: u16,
     flags: u8,
-    /// Whose name it is in the ledger: a blinded hash, from which no address follows.
+    /// Hash of the customer, from which no address follows.
     pub(super) customer: u32,
 }
 
-/// Registered and neither unregistered nor found expired. A record that is not current only remembers its key.
+/// Registered, and neither unregistered nor found expired. Other records only remember their key.
 const CURRENT: u8 = 1;
 /// Registered more than once by its key, or by one that follows it.
 const RENEWED: u8 = 4;
@@ -69,7 +68,7 @@ impl Record {
         }
     }
 
-    /// A new registration under the same name. `again`: by the key that has it, or one that follows it.
+    /// Registers the name again; `again`: by its key, or one that follows it.
     pub(super) fn renew(&mut self, contact: Contact, customer: u32, sequence: u64, again: bool, now: Moment) {
         let name = std::mem::take(&mut self.name);
         *self = Self { name, ..Self::new("", contact, customer, sequence, now) };
@@ -94,7 +93,6 @@ impl Record {
         self.flags & RENEWED != 0
     }
 
-    /// It only remembers its key from now on.
     pub(super) fn end(&mut self) {
         self.flags &= !CURRENT;
     }

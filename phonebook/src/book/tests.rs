@@ -1,4 +1,4 @@
-//! The book under virtual time. Against a plain map it is held in `model`.
+//! The book under virtual time; `model` compares it with a plain map.
 
 use super::*;
 use std::net::SocketAddr;
@@ -145,7 +145,7 @@ fn what_is_not_known_must_have_been_signed_since_the_start() {
     assert_eq!(book.held(), 0);
     book.register("Alice", contact(1), claim(1, start), at(10)).unwrap();
     book.register("Alice", contact(1), claim(2, start - 1), at(10)).unwrap();
-    // A clock that was set back meanwhile moves the start along.
+    // A wall clock set back moves the start along.
     let set_back = Moment { unix: at(10).unix - Duration::from_secs(3600), ..at(10) };
     book.register("Bob", contact(1), claim(1, set_back.unix_millis()), set_back).unwrap();
 }
@@ -200,7 +200,7 @@ fn a_customer_holds_its_share_of_names_and_no_more() {
     for other in ["192.0.2.2", "2001:db8:2::1"] {
         assert_eq!(register(other, other), Ok(()));
     }
-    // What is only remembered is held, what is forgotten is not.
+    // Remembered names are charged, forgotten ones are not.
     assert_eq!(book.unregister("0 of 192.0.2.1", (&peer(1), 2), at(1)), Ok(true));
     assert_eq!(register("3", "192.0.2.1"), Err(Refused::TooManyNames));
     assert_eq!(book.held(), 6);
@@ -218,7 +218,7 @@ fn who_moves_takes_the_name_along_or_keeps_it() {
     register("Alice", "192.0.2.2", 2).unwrap();
     assert_eq!(register("Bob", "192.0.2.2", 1), Err(Refused::TooManyNames), "Alice took her place along");
     register("Bob", "192.0.2.1", 1).unwrap();
-    // Where there is no room, the old place goes on holding it.
+    // Without room, the old customer stays charged.
     register("Bob", "192.0.2.2", 2).unwrap();
     assert_eq!(register("Cleo", "192.0.2.1", 1), Err(Refused::TooManyNames));
 }

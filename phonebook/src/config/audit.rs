@@ -1,13 +1,13 @@
-//! What an operator chooses of the audit log.
+//! The audit log's settings.
 
 use std::path::PathBuf;
 
-/// Where the audit log goes, and what it may take.
+/// The audit log's file and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFile {
     pub path: PathBuf,
-    /// Bytes after which a new file is begun. Four are kept, the current one included.
+    /// Bytes per file; four files are kept, including the current one.
     pub size: u64,
-    /// Addresses as they are, and not cut.
+    /// Log whole addresses instead of a /24 or /48.
     pub full_addresses: bool,
 }

@@ -1,13 +1,12 @@
-//! What an operator chooses of the page for operators.
+//! The setting of the operator's listener.
 
 use std::net::SocketAddr;
 
-/// Where the operator's page is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Off,
-    /// There, unless something else is; then the phone book goes on without.
+    /// Serve there if the port is free.
     IfFree(SocketAddr),
-    /// There, or the phone book does not start.
+    /// Serve there, or do not start.
     At(SocketAddr),
 }

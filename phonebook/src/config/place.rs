@@ -1,26 +1,25 @@
-//! Where the Redis is, and the secret by which things are called there, as an operator writes them.
+//! The address of a shared Redis, and the secret that hashes its keys.
 
 use redis::{Client, ConnectionAddr, IntoConnectionInfo};
 use std::{fmt, str::FromStr};
 
-/// The text is not a Redis URL that can be used here.
+/// The text is no supported Redis URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a Redis is `redis://[user:password@]host[:port][/db]` or `unix:///path/of/socket`; for TLS, put a tunnel before it"
 )]
 pub struct NotAPlace;
 
-/// A Redis that phone books of one name share.
+/// A Redis shared by phone books of one name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Place {
     url: String,
-    /// A hash of what the operator wrote.
+    /// Hash of the configured secret.
     secret: Option<[u8; 32]>,
 }
 
 impl Place {
-    /// With the secret that all phone books of the name have and Redis does not. Without one, names can be guessed by
-    /// whoever reads Redis.
+    /// All phone books of the name need the same secret. Without one, a reader of Redis can guess names.
     #[must_use]
     pub fn with_secret(self, secret: &str) -> Self {
         Self { secret: Some(*blake3::hash(secret.as_bytes()).as_bytes()), ..self }
@@ -63,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_place_is_a_redis_that_can_be_reached_and_is_never_shown() {
-        // Where there are no Unix sockets, that is no place.
+        // Only on Unix.
         assert_eq!("unix:///run/redis/redis.sock".parse::<Place>().is_ok(), cfg!(unix));
         for good in ["redis://127.0.0.1:6379", "redis://:secret@redis.internal/2", "redis://[::1]:7000"] {
             let place: Place = good.parse().unwrap();

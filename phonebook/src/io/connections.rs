@@ -1,13 +1,11 @@
-//! Counts connections, and cuts off those that hold a place and finish nothing.
+//! Counts connections, and closes those that finish no request.
 //!
-//! Every connection is charged to its network before anything is read of it, except that a trusted proxy's are free: it
-//! brings many clients, whose requests are charged one by one.
+//! Each connection is charged to its network. A trusted proxy's is free; its requests are charged one by one.
 //!
-//! actix limits the time of a connection's first request head and of the silence between requests, but not that of
-//! a later head sent byte by byte, of answers that nobody reads, nor of what it skips of a refused body. Here every
-//! connection must bring a new head within [`REQUEST_TIME_MAX`], whatever it does meanwhile, and a request that is not refused
-//! within [`REFUSALS_TIME_MAX`]. Only those that became a live conversation are left to the signaling, which has its own idea
-//! of silence.
+//! actix bounds the first request head and the silence between requests, but not a later head sent byte by byte, an
+//! answer nobody reads, or the rest of a refused body. So each connection must send a new head within
+//! [`REQUEST_TIME_MAX`], and a request that is not refused within [`REFUSALS_TIME_MAX`]. Live sessions are exempt:
+//! `signaling` bounds their silence.
 
 use crate::{
     accounts::{Accounts, Charge},
@@ -30,14 +28,13 @@ use std::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Longer than a body may take and than a connection may be silent, so that those are told apart from this.
+/// Longer than a body may take, and than a connection may be silent.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a connection may go on whose every request is refused, or asks for what is not there.
+/// Longest life of a connection whose requests are all refused.
 const REFUSALS_TIME_MAX: Duration = Duration::from_secs(60);
-/// What is left to a client that was told to go, to read why.
+/// Time for a refused client to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// All open connections.
 #[derive(Debug)]
 pub(crate) struct Connections {
     started: Instant,
@@ -48,39 +45,39 @@ pub(crate) struct Connections {
     open: Mutex<Vec<Weak<Connection>>>,
 }
 
-/// One connection, kept alive by the connection itself.
+/// One connection; owned by its task.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// A second handle on the same socket: shutting it down wakes the connection's task, which then ends.
+    /// A second handle on the socket: shutting it down wakes and ends the connection's task.
     socket: std::net::TcpStream,
-    /// Milliseconds after [`Connections::started`] by which the next head must be here.
+    /// Deadline of the next head, in milliseconds after [`Connections::started`].
     due: AtomicU64,
-    /// When a request was last served and not refused, in the same milliseconds.
+    /// When a request was last served, in the same unit.
     served: AtomicU64,
-    /// What the connection costs its network. A proxy's costs nothing.
+    /// `None` for a trusted proxy.
     _place: Option<Charge>,
-    /// Until TLS has begun.
+    /// `None` after the TLS handshake.
     handshake: Mutex<Option<Charge>>,
     is_proxy: bool,
 }
 
 impl Connection {
-    /// What was to be agreed on before HTTP is agreed on.
+    /// Releases the handshake's charge.
     pub(crate) fn handshake_done(&self) {
         self.handshake.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// Why a connection is not opened.
+/// Why a connection was not opened.
 #[derive(Debug)]
 pub(crate) enum Closed {
-    /// Its network has its share.
+    /// The network holds its share.
     Refused(Refused),
-    /// The other end is gone, or there is no descriptor left.
+    /// The peer is gone, or no file descriptor is left.
     Broken(io::Error),
 }
 
-/// A connection that is not cut off before it is dismissed.
+/// Exempts a connection from deadlines until [`Exemption::dismiss`].
 #[derive(Debug, Clone)]
 pub(crate) struct Exemption {
     connection: Arc<Connection>,
@@ -88,7 +85,7 @@ pub(crate) struct Exemption {
 }
 
 impl Exemption {
-    /// It has been told to go; what it does with that is no longer waited for.
+    /// Sets the deadline to [`LINGER`] from now: the client was told to leave.
     pub(crate) fn dismiss(&self) {
         let due = crate::clock::millis(self.started.elapsed() + LINGER);
         self.connection.due.fetch_min(due, Ordering::Relaxed);
@@ -107,7 +104,8 @@ impl Connections {
         }
     }
 
-    /// Opens a connection, if its network may have one more.
+    /// # Errors
+    /// The network holds its share, or the socket is broken.
     pub(crate) fn open(&self, stream: &TcpStream, encrypted: bool) -> Result<Arc<Connection>, Closed> {
         let address = stream.peer_addr().map_err(Closed::Broken)?.ip().to_canonical();
         let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(address));
@@ -130,7 +128,7 @@ impl Connections {
         Ok(connection)
     }
 
-    /// A whole head arrived.
+    /// Renews the deadline.
     pub(crate) fn head_received(&self, request: &ServiceRequest) {
         if let Some(connection) = request.conn_data::<Arc<Connection>>() {
             self.renew(connection);
@@ -143,7 +141,7 @@ impl Connections {
         }
     }
 
-    /// A request was answered. Says whether the connection is to end with that: it brought nothing but refusals.
+    /// Returns whether to close the connection: nothing but refusals for [`REFUSALS_TIME_MAX`].
     pub(crate) fn answered(&self, request: &HttpRequest, is_served: bool) -> bool {
         let Some(connection) = request.conn_data::<Arc<Connection>>() else { return false };
         if is_served {
@@ -158,32 +156,32 @@ impl Connections {
             && self.due_in(Duration::ZERO) >= served + crate::clock::millis(self.refusals_time)
     }
 
-    /// Whether the request came over a trusted proxy's connection.
+    /// Whether a trusted proxy sent the request.
     pub(crate) fn is_proxied(request: &HttpRequest) -> bool {
         request.conn_data::<Arc<Connection>>().is_some_and(|connection| connection.is_proxy)
     }
 
-    /// The client is refused for good and may go on sending in vain.
+    /// Sets the deadline to [`LINGER`] from now: the request was refused before its end.
     pub(crate) fn dismiss(&self, request: &HttpRequest) {
         if let Some(connection) = request.conn_data::<Arc<Connection>>() {
             connection.due.store(self.due_in(LINGER), Ordering::Relaxed);
         }
     }
 
-    /// Connections that are open now.
+    /// Open connections.
     pub(crate) fn count(&self) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.iter().filter(|connection| connection.strong_count() > 0).count()
     }
 
-    /// The connection is a conversation from now on, with a life of its own.
+    /// Exempts the request's connection from all deadlines.
     pub(crate) fn exempt(&self, request: &HttpRequest) -> Option<Exemption> {
         let connection = Arc::clone(request.conn_data::<Arc<Connection>>()?);
         connection.due.store(u64::MAX, Ordering::Relaxed);
         Some(Exemption { connection, started: self.started })
     }
 
-    /// Runs until dropped.
+    /// Closes overdue connections; runs until dropped.
     pub(crate) async fn watch(self: Arc<Self>) {
         let mut ticks = interval(LINGER / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -204,7 +202,7 @@ impl Connections {
             if connection.due.load(Ordering::Relaxed) > now {
                 return true;
             }
-            // It may be closed already; then there is nothing to cut.
+            // Fails if it is closed already.
             let _ = connection.socket.shutdown(Shutdown::Both);
             cut += 1;
             false
@@ -217,7 +215,7 @@ impl Connections {
     }
 }
 
-/// Takes the connection along into a request's connection. For `HttpServiceBuilder::on_connect_ext`.
+/// Attaches the connection to its requests.
 pub(crate) fn connected(connection: Arc<Connection>, data: &mut Extensions) {
     connection.handshake_done();
     data.insert(connection);
@@ -244,7 +242,7 @@ mod tests {
         net::{TcpListener, TcpStream as Stream},
     };
 
-    /// Two ends of a connection, the server's end as the door sees it.
+    /// Client and server end of a connection.
     async fn pair() -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Stream::connect(listener.local_addr().unwrap()).unwrap();
@@ -292,7 +290,7 @@ mod tests {
         assert!(matches!(connections_.open(&server, false), Err(Closed::Refused(_))));
         drop(two);
         assert!(connections_.open(&server, false).is_ok());
-        // A proxy's are free: its clients pay for their requests.
+        // Trusted proxies are free.
         let proxy = connections(&["127.0.0.1".parse().unwrap()]);
         let open: Vec<_> = (0..100).map(|_| proxy.open(&server, false).unwrap()).collect();
         assert_eq!(open.len(), 100);

@@ -1,4 +1,4 @@
-//! What touches the operating system below HTTP.
+//! Access to the operating system.
 
 pub mod accept;
 pub mod connections;

@@ -1,16 +1,16 @@
-//! What is counted together, whose budget pays, and what a refusal says.
+//! Classes of requests, and refusals by a budget.
 
-/// What is counted together.
+/// Requests of one class share a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Registering and unregistering, and giving a name to another key.
+    /// Register, unregister, change a name's key.
     Registration,
-    /// Each name that is asked for.
+    /// Each name looked up.
     Lookup,
     Introduction,
-    /// Opening a live connection.
+    /// Opening a live session.
     Socket,
-    /// The rest: what costs nothing but the answer, and what does not exist.
+    /// Cheap requests, and unknown paths.
     Other,
 }
 
@@ -29,19 +29,18 @@ impl Class {
     }
 }
 
-/// Whose budget was used up.
+/// The budget that was used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
     Address,
     Key,
 }
 
-/// The budget is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
     pub class: Class,
     pub by: By,
-    /// Whole seconds after which it is worth trying: what is missing, rounded up, and up to half as much again by chance,
-    /// so that those who were refused together do not come back together.
+    /// Seconds: the missing time rounded up, plus up to half of it at random, so that clients refused together come
+    /// back apart.
     pub retry_after: u32,
 }

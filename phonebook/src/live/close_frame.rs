@@ -1,9 +1,9 @@
-//! How a conversation ends.
+//! The end of a live session.
 
 use fyteclub_proto::phonebook::live::{CloseReason, Hear};
 use std::collections::VecDeque;
 
-/// A connection's last words.
+/// Messages still to send, and the close frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CloseFrame {
     pub(super) last: VecDeque<Hear>,

@@ -1,4 +1,4 @@
-//! Who may join the conversation: greetings and polls that were signed now, for this phone book, by the key they name.
+//! Verifies greetings and polls: signed now, for this phone book, by the key they name.
 
 use super::close_frame::CloseFrame;
 use crate::{
@@ -15,7 +15,7 @@ use fyteclub_proto::{
 };
 use std::net::IpAddr;
 
-/// The version that both speak.
+/// Returns the version to speak.
 pub(super) fn greet(
     names: &ServerNames,
     hello: &Hello,
@@ -43,8 +43,7 @@ pub(super) fn greet(
     Ok(hello.version)
 }
 
-/// What is said in a poll. A key that is `known` has a sequence to go by; of another nothing counts that was signed
-/// before this phone book started.
+/// The messages in a poll. `known`: the key's newest sequence is stored; other keys must have signed after the start.
 pub(super) fn hear(
     names: &ServerNames,
     poll: &Poll,
@@ -73,7 +72,8 @@ pub(super) fn hear(
     }
 }
 
-/// Whether `key` may say this after its greeting. A forged knock goes nowhere, so that nobody floods others with them.
+/// Whether `key` may send this after its greeting. Forged knocks are rejected, so that nobody floods others with
+/// them.
 pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
     match say {
         Say::Hello(_) => false,
@@ -82,7 +82,7 @@ pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
     }
 }
 
-/// What both doors tell a client that they let in.
+/// The welcome of sockets and polls.
 pub(super) fn welcome(version: u16, address: IpAddr) -> Welcome {
     Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs() }
 }

@@ -1,7 +1,7 @@
-//! `/api/live` between HTTP and the [`crate::signaling`]: who listens where, and whose turn it is.
+//! `/api/live`: connects sockets and polls to [`crate::signaling`].
 //!
-//! The signaling is behind one lock, held for a few maps' worth of work and never while a signature is checked. Its
-//! outputs are carried out before the lock is left, so that messages keep their order.
+//! One lock protects the state machine. It is held for a few map accesses, and never while a signature is verified.
+//! Outputs are carried out under it, so messages keep their order.
 
 mod allowance;
 mod close_frame;
@@ -39,7 +39,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What a client that finds no place is told to wait.
+/// Seconds for a client that found no free slot.
 const RETRY_AFTER: u64 = 30;
 
 /// Shared by all workers.
@@ -47,17 +47,17 @@ const RETRY_AFTER: u64 = 30;
 pub(crate) struct Live {
     accounts: Accounts,
     sockets_max: usize,
-    /// Greeted or not.
+    /// Open sockets, greeted or not.
     sockets: AtomicUsize,
     counters: Counters,
-    /// Where clients of other phone books of the same name are reached.
+    /// The way to clients of other phone books of this name.
     shared: Option<Arc<Shared>>,
     state: Mutex<State>,
-    /// The next deadline has moved.
+    /// Signals an earlier deadline.
     rearmed: Notify,
 }
 
-/// What the operator sees of it.
+/// Metrics of live sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) introductions: Introductions,
@@ -74,7 +74,7 @@ struct State {
     stopping: bool,
 }
 
-/// Where a client listens.
+/// How a client receives.
 #[derive(Debug)]
 enum Subscriber {
     Socket(SocketSubscriber),
@@ -83,9 +83,9 @@ enum Subscriber {
 
 #[derive(Debug)]
 struct Polls {
-    /// What the client costs the network that it came from first.
+    /// The charge to the network of its first poll.
     _place: Charge,
-    /// By sequence, the newest last.
+    /// By sequence, ascending.
     waiting: Vec<(u64, Waker)>,
     close: Option<CloseFrame>,
 }
@@ -98,7 +98,7 @@ struct SocketSubscriber {
     close: Option<CloseFrame>,
 }
 
-/// What a socket is to send.
+/// What a socket sends next.
 #[derive(Debug)]
 enum Outbound {
     Hear(Hear),
@@ -131,7 +131,7 @@ impl Live {
         }
     }
 
-    /// Moves the signaling's time on; runs until dropped.
+    /// Drives the state machine's deadlines; runs until dropped.
     pub(crate) async fn watch(&self) {
         loop {
             let armed = self.lock().armed;
@@ -148,28 +148,27 @@ impl Live {
         }
     }
 
-    /// Tells every client when to come back and ends every conversation.
+    /// Tells all clients when to come back, and ends all sessions.
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
         self.hand(Input::Stop, None);
     }
 
-    /// What waits to be read, as the ledger counts it.
+    /// Charges and refusals for unread messages.
     pub(crate) fn unread(&self) -> Count {
         self.lock().signaling.unread()
     }
 
-    /// Clients that are present.
     pub(crate) fn present(&self) -> usize {
         self.lock().signaling.len()
     }
 
-    /// Everybody who is present, and under which number.
+    /// All connected clients.
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
         self.lock().signaling.clients()
     }
 
-    /// A place for one more socket of its network, until what is returned is dropped.
+    /// Takes a slot for one more socket; dropping the charge releases it.
     fn open(&self, network: Network) -> Result<Charge, CloseFrame> {
         if self.lock().stopping {
             return Err(CloseFrame::new(CloseReason::Restart, "the phone book stops"));
@@ -193,7 +192,10 @@ impl Live {
         }
     }
 
-    /// A socket has greeted. `Err` when the phone book stops.
+    /// Registers a greeted socket.
+    ///
+    /// # Errors
+    /// The phone book is stopping.
     fn attach(
         &self,
         key: PeerId,
@@ -213,20 +215,20 @@ impl Live {
         Ok(client)
     }
 
-    /// A new client of a key takes its seat from clients at other phone books.
+    /// Takes the key's lease from another phone book.
     fn announce(&self, key: PeerId, client: ClientId) {
         if let Some(shared) = &self.shared {
-            // If too much waits already, the next renewal sees who sits there.
+            // If the outbox is full, the next renewal takes it.
             let _ = shared.send(Job::Arrived { key, client });
         }
     }
 
-    /// What a client said, judged already.
+    /// Forwards a verified message.
     fn said(&self, client: ClientId, say: Say, book: Option<(&Book, Moment)>) {
         self.hand(Input::Said { client, say }, book);
     }
 
-    /// What a socket is to send next, or its waker is kept.
+    /// The socket's next item; without one, `waker` is stored.
     fn next_outbound(&self, client: ClientId, waker: &Waker) -> Option<Outbound> {
         let mut state = self.lock();
         let State { signaling, subscribers, .. } = &mut *state;
@@ -253,8 +255,8 @@ impl Live {
         self.step(&mut self.lock(), input, book);
     }
 
-    /// One input and everything that follows from it. Names are resolved in `book`, which only what is said can need,
-    /// or by the courier, who also brings what is for keys that are not here.
+    /// Handles one input and all outputs that follow. `book` resolves names; with a shared Redis the outbox does, and
+    /// delivers to clients of other phone books.
     fn step(&self, state: &mut State, input: Input, book: Option<(&Book, Moment)>) {
         let now = Instant::now();
         state.signaling.handle(now, input);
@@ -272,7 +274,7 @@ impl Live {
                     state.close(client, close);
                 }
                 Output::Resolve { name, pending } => match &self.shared {
-                    // What is not resolved is answered as a name that nobody has.
+                    // An unresolved name is answered like an unknown one.
                     Some(shared) => _ = shared.send(Job::Resolve { name, pending }),
                     None => {
                         let callee = book.and_then(|(book, now)| book.key_of(&name, now));
@@ -299,7 +301,7 @@ impl Live {
         }
         let next = state.signaling.deadline().map(|(due, _)| due);
         if state.armed != next {
-            // A later one needs no wake: the timer looks again when the earlier one has passed.
+            // A later deadline needs no signal: the timer checks again when the earlier one passes.
             let sooner = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
             state.armed = next;
             if sooner {
@@ -308,7 +310,7 @@ impl Live {
         }
     }
 
-    // A panic inside the lock leaves a signaling that is at worst short of one message.
+    // A panic under the lock loses at most one message.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -335,7 +337,7 @@ impl State {
     fn close(&mut self, client: ClientId, close: CloseFrame) {
         match self.subscribers.get_mut(&client) {
             Some(Subscriber::Socket(listener)) => {
-                // Who does not read never gets as far as the farewell.
+                // A client that does not read never gets the close frame.
                 if let Some(exemption) = &listener.exemption {
                     exemption.dismiss();
                 }

@@ -1,4 +1,4 @@
-//! The same conversation by requests: each says something and waits until there is something to hear.
+//! Long polls: each request sends messages and waits for others.
 
 use super::{Live, Polls, Subscriber, allowance::speak, greeting, greeting::welcome};
 use crate::{
@@ -22,12 +22,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Polls of one client that may wait at once; one more, and the oldest is answered.
+/// Waiting polls per client; one more ends the oldest.
 const WAITING_MAX: usize = 2;
-/// Messages in one answer. The others are in the next.
+/// Messages per answer.
 const HEAR_MAX: usize = 16;
 
-/// Answers one poll.
 pub(crate) async fn poll(
     request: &HttpRequest,
     app: &AppState,
@@ -36,14 +35,14 @@ pub(crate) async fn poll(
 ) -> Result<Polled, Problem> {
     let (live, now) = (&app.live, app.now());
     let shared = live.shared.as_deref();
-    // Where sequences are shared, Redis says what it knows when one is taken.
+    // A shared Redis checks this when it takes the sequence.
     let known = shared.is_some() || live.lock().sequences.knows(&body.public_key, Instant::now());
     let said = greeting::hear(&app.server_names, body, requested_host(request).as_deref(), known, now)?;
     if live.lock().signaling.present(&body.public_key).is_none() {
-        // It takes a place, as a socket does, and keys cost nothing.
+        // A client takes a slot, like a socket, and keys cost nothing.
         app.charge_address(address, Class::Socket, 1).await?;
     }
-    // As frames over a socket. Before the sequence is taken, so that the same poll may come again.
+    // As frames of a socket. Before the sequence is taken, so that a refused poll can be repeated.
     let charged = app.accounts.charge(address.into(), Item::Messages, said.len() as u64);
     charged.map_err(|missing| app.limits.limited(Class::Introduction, By::Address, missing))?;
     if let Some(shared) = shared {
@@ -66,7 +65,7 @@ pub(crate) async fn poll(
 }
 
 impl Live {
-    /// `None` when the phone book stops.
+    /// `None` if the phone book is stopping.
     fn attach_poll(&self, body: &Body, network: Network) -> Result<Option<ClientId>, Problem> {
         let mut state = self.lock();
         if state.stopping {
@@ -77,7 +76,7 @@ impl Live {
         if here.is_none() && state.signaling.len() >= self.sockets_max {
             return Err(Problem::NoPlace);
         }
-        // Before the sequence is taken, so that the same poll may come again.
+        // Before the sequence is taken, so that a refused poll can be repeated.
         let place = match here {
             Some((client, Transport::Polls)) if state.subscribers.contains_key(&client) => None,
             _ => Some(self.accounts.hold(network, Item::Sockets).map_err(|_| Problem::Crowded)?),
@@ -104,8 +103,7 @@ impl Live {
     }
 }
 
-/// A poll that listens. What is to be heard stays with the signaling until an answer is written, so that a
-/// client that hangs up meanwhile loses nothing.
+/// A waiting poll. Messages stay queued until the answer is written, so that a client that hangs up loses none.
 struct Waiting<'a> {
     live: &'a Live,
     client: ClientId,
@@ -113,7 +111,7 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Ready with something for the newest that waits, and with nothing when its time has come early.
+    /// Ready with messages for the newest waiting poll, and without any for a poll that must end early.
     fn hear(&self, waker: &Waker) -> Poll<Vec<Hear>> {
         let mut state = self.live.lock();
         let Some(Subscriber::Polls(Polls { waiting, close: None, .. })) =
@@ -124,7 +122,7 @@ impl Waiting<'_> {
         let newest = waiting.last().map(|(number, _)| *number);
         match waiting.iter_mut().find(|(number, _)| *number == self.number) {
             Some((_, known)) => known.clone_from(waker),
-            // Ended by a newer one.
+            // Superseded by a newer poll.
             None if newest > Some(self.number) => return Poll::Ready(Vec::new()),
             None => waiting.push((self.number, waker.clone())),
         }
@@ -139,14 +137,15 @@ impl Waiting<'_> {
         Poll::Pending
     }
 
-    /// What a poll that has waited long enough takes along.
+    /// The messages for an answer.
     fn take(&self) -> Vec<Hear> {
         let mut state = self.live.lock();
         let signaling = &mut state.signaling;
         std::iter::from_fn(|| signaling.take(self.client)).take(HEAR_MAX).collect()
     }
 
-    /// What was heard, unless the conversation has ended otherwise than with the phone book.
+    /// # Errors
+    /// The session ended, except by a stop of the phone book.
     fn result(&self, mut hear: Vec<Hear>) -> Result<Vec<Hear>, Problem> {
         match self.live.lock().subscribers.get_mut(&self.client) {
             Some(Subscriber::Polls(Polls { close: None, .. })) => Ok(hear),
@@ -172,7 +171,7 @@ impl Drop for Waiting<'_> {
         if close.is_some() && waiting.is_empty() {
             state.subscribers.remove(&self.client);
         }
-        // Another that waits may be the one to hear it now.
+        // Another waiting poll may take the messages.
         state.wake(self.client);
     }
 }

@@ -1,8 +1,6 @@
-//! One WebSocket, as the body of the answer that upgraded it: reads when the connection is polled, and sends what the
-//! signaling has for it.
+//! A WebSocket as the streaming body of the `101` answer.
 //!
-//! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
-//! for a connection.
+//! Without a task or channel of its own: ten thousand mostly idle sockets cost only what actix keeps per connection.
 
 use super::{
     Outbound,
@@ -38,9 +36,9 @@ use std::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-/// Frames that are read before others on the same thread have their turn.
+/// Frames per poll, before other connections of the thread run.
 const FRAMES_AT_ONCE: usize = 32;
-/// The shortest time for which a client that sends too fast is not read, so that it is not woken for every frame.
+/// Shortest pause of a client that sends too fast, so that not every frame wakes it.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 pub(crate) struct Socket {
@@ -48,22 +46,22 @@ pub(crate) struct Socket {
     payload: web::Payload,
     exemption: Option<Exemption>,
     codec: Codec,
-    /// Read and not decoded; empty while there is nothing to do.
+    /// Received and not decoded; no allocation while idle.
     inbox: BytesMut,
     outbox: BytesMut,
-    /// The fragments of a text that is not whole yet.
+    /// Fragments of an unfinished text message.
     text: Vec<u8>,
     pinged: Option<Instant>,
     stage: Stage,
-    /// One of the places for sockets, and of its network's.
+    /// A socket slot, and its network's charge.
     place: Option<Charge>,
     network: Network,
     meter: Meter,
-    /// Until when nothing more is read: the client sends faster than it may.
+    /// No reads until then: the client sends too fast.
     pause: Option<Pin<Box<time::Sleep>>>,
-    /// Nothing that comes can be understood any more.
+    /// The input is unreadable from here on.
     read_closed: bool,
-    /// Both have said goodbye.
+    /// Both ends sent a close frame.
     done: bool,
 }
 
@@ -74,7 +72,7 @@ enum Stage {
         key: PeerId,
         address: IpAddr,
     },
-    /// Our close frame is out. Theirs, the end of the connection or the patience room ends it.
+    /// Our close frame is sent. The client's, the end of the connection, or [`Connections`] ends the stream.
     Closed,
 }
 
@@ -86,7 +84,7 @@ struct Greeting {
 }
 
 impl Socket {
-    /// Begins with the challenge. The connection must have been upgraded.
+    /// Starts with the challenge, on an upgraded connection.
     pub(crate) fn open(
         request: &HttpRequest,
         payload: web::Payload,
@@ -141,7 +139,7 @@ impl Socket {
     }
 
     fn send(&mut self, message: Message) {
-        // Fails for continuations only, of which there are none.
+        // Fails only for continuation frames, which are never sent.
         let _ = self.codec.encode(message, &mut self.outbox);
     }
 
@@ -247,8 +245,8 @@ impl Socket {
         }
     }
 
-    /// Charges one frame. Where that is too much, the client waits: what it sends meanwhile fills its own buffers, nothing of
-    /// it is decoded or looked up, and nothing is lost.
+    /// Charges one frame. A client that sends too fast is not read for a while: its own buffers fill, nothing is
+    /// lost.
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(pause) = &mut self.pause {
             if pause.as_mut().poll(cx).is_pending() {
@@ -261,7 +259,7 @@ impl Socket {
             charged.and_then(|()| self.app.accounts.charge(self.network, ledger::Item::Messages, 1));
         let Err(wait) = charged else { return true };
         let mut pause = Box::pin(time::sleep(wait.max(PAUSE_MIN)));
-        // Polled once, so that it wakes this task.
+        // The first poll registers the waker.
         let is_over = pause.as_mut().poll(cx).is_ready();
         self.pause = Some(pause);
         if is_over {
@@ -270,13 +268,13 @@ impl Socket {
         false
     }
 
-    /// Whether the connection goes on.
+    /// Returns whether the connection stays open.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_AT_ONCE {
             if self.done {
                 return false;
             }
-            // Before the next frame is decoded, and not while there is nothing to decode.
+            // Charged per frame, before decoding.
             if !self.read_closed && !self.inbox.is_empty() && !self.may_read(cx) {
                 return true;
             }

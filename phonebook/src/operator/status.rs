@@ -1,4 +1,4 @@
-//! The numbers that the operator sees, as JSON and in the page.
+//! The numbers on the operator's page.
 
 use crate::{app_state::AppState, io::connections::Connections, io::process, metrics::Readings};
 use serde::Serialize;
@@ -20,15 +20,15 @@ pub(super) struct Status {
     lookups_per_second: f64,
     introductions: u64,
     introductions_per_second: f64,
-    /// Requests that a limit refused, and what the ledger refused.
+    /// By request budgets and by the ledger.
     limited: u64,
     audit_dropped: u64,
-    /// Bytes; `null` where the system does not tell cheaply.
+    /// Bytes; `null` where reading it is expensive.
     memory: Option<u64>,
     descriptors: Option<usize>,
-    /// Whether the Redis that several phone books share answers; `null` where none is used.
+    /// Whether the shared Redis answers; `null` without one.
     redis: Option<bool>,
-    /// `null`: this build has no relay.
+    /// `null`: no relay in this build.
     relay_bytes: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn now(app: &AppState, connections: &Connections) -> Status {
     }
 }
 
-/// The page with today's numbers in its table.
+/// Fills the numbers into the page.
 pub(super) fn page(template: &str, status: &Status) -> String {
     let Status { lookups_per_second, introductions_per_second, .. } = status;
     let known = |number: Option<String>| number.unwrap_or_else(|| "not known here".to_owned());

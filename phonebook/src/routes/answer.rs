@@ -1,11 +1,11 @@
-//! What is said of a player who was found.
+//! The answer about a player that was found.
 
 use crate::book::Found;
 use fyteclub_proto::id::PeerId;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 
-/// The body of `fyteclub_proto::phonebook::Found`; `K` is how the key is written.
+/// As `fyteclub_proto::phonebook::Found`; `K` is the type of the key.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer<K> {

@@ -1,9 +1,9 @@
-//! A request with what its handler may need.
+//! An admitted request.
 
 use crate::{app_state::AppState, caller::Caller, io::connections::Connections};
 use actix_web::{HttpRequest, web};
 
-/// Made by [`super::serve`] only, of a request that was admitted.
+/// Made by [`super::serve`] only.
 pub(super) struct Asked<'a> {
     pub(super) caller: Caller,
     pub(super) request: &'a HttpRequest,

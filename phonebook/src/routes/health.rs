@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /api/health`: whether it runs, in the original's word and in the specification's.
+//! `GET /health` and `GET /api/health`. The original answers `healthy`, the specification `ok`.
 
 use crate::app_state::AppState;
 use actix_web::{HttpResponse, http::StatusCode};
@@ -14,12 +14,12 @@ struct Health {
     timestamp: u64,
 }
 
-/// Open even where a password is set, so that a supervisor needs none.
+/// Needs no password.
 pub(super) fn healthy(app: &AppState) -> HttpResponse {
     health(app, StatusCode::OK, "healthy")
 }
 
-/// For machines that decide where to send clients: 503 while something is wrong, and the body says so.
+/// 503 while degraded, for load balancers.
 pub(super) fn ok(app: &AppState) -> HttpResponse {
     match app.health.is_degraded() {
         false => health(app, StatusCode::OK, "ok"),

@@ -1,4 +1,4 @@
-//! `/api/live`: GET becomes a WebSocket, POST says and hears without one. The original knew neither.
+//! `/api/live`: GET opens a WebSocket, POST is a long poll.
 
 use super::asked::Asked;
 use crate::{

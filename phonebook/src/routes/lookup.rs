@@ -1,5 +1,5 @@
-//! `GET /api/lookup/{playerName}` and `POST /api/lookup`: where players are, and under which keys, as far as strangers
-//! are told.
+//! `GET /api/lookup/{playerName}` and `POST /api/lookup`: addresses and keys of players, as far as strangers may
+//! know.
 
 use super::{answer::Answer, asked::Asked};
 use crate::{body, limits::Class, problem::Problem};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 const PREFIX: &str = "/api/lookup/";
 
-/// The body of `fyteclub_proto::phonebook::FoundMany`.
+/// As `fyteclub_proto::phonebook::FoundMany`.
 #[derive(Serialize)]
 struct Answers<K> {
     players: BTreeMap<String, Answer<K>>,
@@ -30,7 +30,7 @@ pub(super) async fn lookup_many(asked: &Asked<'_>, payload: web::Payload) -> Res
     Ok(answers(players, found.into_iter().map(|found| found.map(Answer::from))))
 }
 
-/// Of those names that were found.
+/// Leaves out the names that were not found.
 pub(super) fn answers<K: Serialize>(
     names: Vec<String>,
     found: impl Iterator<Item = Option<Answer<K>>>,
@@ -39,7 +39,7 @@ pub(super) fn answers<K: Serialize>(
     HttpResponse::Ok().json(Answers { players: players.collect() })
 }
 
-/// The name in the path, straight from the request line: a name must be decoded once.
+/// Decodes the name in the raw path once. The router would have decoded some escapes already.
 pub(super) fn name(request: &HttpRequest) -> Result<String, Problem> {
     let encoded = request.uri().path().strip_prefix(PREFIX);
     let encoded =
@@ -49,7 +49,7 @@ pub(super) fn name(request: &HttpRequest) -> Result<String, Problem> {
     Ok(name)
 }
 
-/// The names in a batch, each charged to the caller: the admission charged one.
+/// The names in a batch. Charges all but the one that the admission charged.
 pub(super) async fn names(asked: &Asked<'_>, payload: web::Payload) -> Result<Vec<String>, Problem> {
     let Asked { caller, request, app, .. } = asked;
     let mut fields = body::fields(request, payload).await?;
@@ -69,7 +69,7 @@ pub(super) async fn names(asked: &Asked<'_>, payload: web::Payload) -> Result<Ve
     Ok(players)
 }
 
-/// `None` for a `%` without two hex digits after it, and for what is not UTF-8. A `+` is a plus.
+/// `None` for malformed escapes and invalid UTF-8. A `+` is a plus.
 fn percent_decoded(text: &str) -> Option<String> {
     let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(is_escape) {

@@ -1,6 +1,7 @@
-//! What each route answers. One function serves them all: it matches every [`Route`], and asks for the [`Caller`] that only
-//! the admission makes, so that a route without a handler and a request without an admission are both "Endpoint not found".
-//! So is a wrong method: the original never said 405.
+//! The handlers, and the one function that dispatches to them.
+//!
+//! [`serve`] matches every [`Route`] and needs the [`Caller`] that only the admission makes. A route without a
+//! handler, a request without an admission and a wrong method are "Endpoint not found": the original has no 405.
 
 mod answer;
 mod asked;
@@ -33,13 +34,13 @@ pub(crate) async fn serve(
 ) -> Result<HttpResponse, Problem> {
     let caller = Caller::of(&request).ok_or(Problem::NoEndpoint)?;
     let class = caller.route.class();
-    // What is as cheap as asking Redis is charged here only.
+    // `Class::Other` costs less than asking Redis.
     if class != Class::Other {
         app.charge_shared(class, Payer::Address(caller.address), 1).await?;
     }
     let asked = Asked { caller, request: &request, app: &app, connections: &connections };
     let method = request.method();
-    // As with the original, what answers GET answers HEAD.
+    // As with the original, HEAD is answered like GET.
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match caller.route {
         Route::Health if reads && request.path() == OPEN => Ok(health::healthy(&app)),
@@ -52,7 +53,7 @@ pub(crate) async fn serve(
         Route::Register if method == Method::POST => register::register(&asked, payload).await,
         Route::Unregister if method == Method::DELETE => unregister::unregister(&asked, payload).await,
         Route::Live if method == Method::GET => live::socket(&asked, payload),
-        // The largest of the futures would be part of every request's.
+        // Boxed, or every request's future would be as large.
         Route::Poll => Box::pin(live::poll(&asked, payload)).await,
         Route::Lookup | Route::Register | Route::Unregister | Route::Live | Route::Debug | Route::Other => {
             Err(Problem::NoEndpoint)
@@ -66,7 +67,7 @@ mod tests {
     use crate::{Config, accounts::Accounts, clock::Clock};
     use actix_web::{App, http::StatusCode, test};
 
-    /// Every route there is, by every method, on an service that forgot the admission.
+    /// All routes and methods, on a service without the admission.
     #[actix_web::test]
     async fn without_admission_no_route_is_served() {
         for compat in [false, true] {

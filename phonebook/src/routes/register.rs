@@ -1,4 +1,4 @@
-//! `POST /api/register`: a player can be found at the address that this request came from.
+//! `POST /api/register`: registers a player at the request's address.
 
 use super::asked::Asked;
 use crate::{
@@ -31,7 +31,7 @@ pub(super) async fn register(asked: &Asked<'_>, payload: web::Payload) -> Result
     Ok(done())
 }
 
-/// What the original answers, to the byte.
+/// The original's body, to the byte.
 pub(super) fn done() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"success":true}"#)
 }

@@ -1,4 +1,4 @@
-//! `GET /api/status`: what this is and how long it has been running.
+//! `GET /api/status`: name, version and uptime.
 
 use crate::app_state::AppState;
 use actix_web::HttpResponse;
@@ -8,7 +8,7 @@ use serde::Serialize;
 #[serde(rename_all = "camelCase")]
 struct Status {
     name: &'static str,
-    /// Of the HTTP contract, not of this program: clients of the original compare it.
+    /// The version of the HTTP contract, which the original's clients compare.
     version: &'static str,
     /// Whole seconds.
     uptime: u64,

@@ -1,4 +1,4 @@
-//! `DELETE /api/unregister`: a player is no longer to be found.
+//! `DELETE /api/unregister`: ends a registration.
 
 use super::asked::Asked;
 use crate::{
@@ -24,7 +24,7 @@ pub(super) async fn unregister(asked: &Asked<'_>, payload: web::Payload) -> Resu
     app.charge_key(Class::Registration, &body.public_key).await?;
     let claim = (&body.public_key, body.sequence);
     match app.records.unregister(name, claim, now).await.map_err(Problem::from) {
-        // A stranger's name and nobody's are one answer. The audit log tells them apart.
+        // An unknown name and another key's get the same answer; the audit log distinguishes them.
         Err(problem @ Problem::Refused(Refused::NameTaken)) => {
             admission::refused(app, request, &problem);
             Ok(answer(false))

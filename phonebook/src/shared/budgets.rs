@@ -1,5 +1,5 @@
-//! Budgets that all phone books of one name charge together. Each asks its own first, so that who has none left costs
-//! Redis nothing; and when Redis is gone, its own are what counts.
+//! Budgets shared by all phone books of one name. Each charges its local budget first, so that a refusal costs Redis
+//! nothing; without Redis only the local ones count.
 
 use super::{
     Shared,
@@ -16,7 +16,7 @@ use fyteclub_proto::id::PeerId;
 use redis::{Cmd, Value};
 use std::{net::IpAddr, time::Duration};
 
-/// Whose budget is charged.
+/// The owner of a budget.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Payer<'a> {
     Address(IpAddr),
@@ -33,7 +33,7 @@ impl Payer<'_> {
 }
 
 impl Shared {
-    /// How long is missing. Nothing is when Redis is gone.
+    /// Returns the missing time; none without Redis.
     pub(crate) async fn charge(
         &self,
         class: Class,
@@ -45,7 +45,7 @@ impl Shared {
         missing(self.connection.ask_one(cmd).await.ok().as_ref())
     }
 
-    /// `None` where there is no limit.
+    /// `None` if unlimited.
     pub(super) fn charge_command(
         &self,
         class: Class,
@@ -60,12 +60,12 @@ impl Shared {
             Payer::Key(key) => (self.rates.by_key(class)?, self.keyspace.key_budget(class.name(), key)),
         };
         let (one, burst) = spans(rate);
-        // What costs more than the whole burst costs the whole burst: else it could never be had.
+        // As `Budgets::charge`.
         let asked = (one * u64::from(cost)).min(burst);
         Some(CHARGE.on(&tag).with(self.connection.time(now) * 1000).with(one).with(burst).with(asked))
     }
 
-    /// As `Sequences::take`: a poll's sequence that is above all of its key's, at whichever phone book they were used.
+    /// As `Sequences::take`, for all phone books of the name.
     pub(crate) async fn take_sequence(
         &self,
         key: &PeerId,
@@ -94,7 +94,7 @@ pub(super) fn missing(value: Option<&Value>) -> Result<(), Duration> {
     }
 }
 
-/// Microseconds that one costs, and that the whole burst does.
+/// Microseconds for one, and for the whole burst.
 fn spans(rate: Rate) -> (u64, u64) {
     let one = u64::try_from(rate.each().as_micros()).unwrap_or(u64::MAX);
     (one, one.saturating_mul(rate.burst().get().into()))

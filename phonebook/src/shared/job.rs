@@ -1,4 +1,4 @@
-//! What the outbox is asked to do.
+//! The outbox's jobs.
 
 use crate::signaling::{ClientId, Pending};
 use fyteclub_proto::{
@@ -10,12 +10,12 @@ use std::net::IpAddr;
 
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// A key has greeted here.
+    /// A key greeted here.
     Arrived {
         key: PeerId,
         client: ClientId,
     },
-    /// Costs budgets, and is said when they were charged.
+    /// Forwarded after its budgets were charged.
     Say {
         client: ClientId,
         key: PeerId,

@@ -1,25 +1,25 @@
-//! What things are called in Redis: keyed hashes, so that whoever reads it finds no name, no key and no address there.
+//! The names of keys in Redis: keyed hashes, so that a reader of Redis finds no player, key or address.
 //!
-//! Without a secret the hashes are the same everywhere, and whoever has a list of names can look each of them up.
+//! Without a secret the hash is public, and anybody with a list of names can look them up.
 
 use fyteclub_proto::{id::PeerId, ledger::Wide};
 use std::net::IpAddr;
 
-/// In front of every key. Another layout is another number, so that two versions never read each other's.
+/// Versions of the layout: two never read each other's keys.
 const PREFIX: &[u8] = b"fc2:";
-/// Of a hash: enough that two never meet, and a million keys take 16 MB less.
+/// Bytes per hash: collision-free in practice, and 16 MB less for a million keys.
 const TAG: usize = 16;
 
-/// What a key is for.
+/// The purpose of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Record,
-    /// Where a key is connected.
+    /// The lease of a player's key.
     Presence,
-    /// Of polls.
+    /// The newest sequence of polls.
     Sequence,
     Budget,
-    /// Which names a customer holds.
+    /// The names that a customer holds.
     Customer,
 }
 
@@ -69,7 +69,7 @@ impl Keyspace {
         self.of(Kind::Sequence, &[key.as_bytes()])
     }
 
-    /// IPv4 whole, IPv6 by its /64, as in `limits`.
+    /// IPv4 whole, IPv6 by /64, as in `limits`.
     pub(super) fn address_budget(&self, class: &str, address: IpAddr) -> Vec<u8> {
         match address.to_canonical() {
             IpAddr::V4(address) => self.of(Kind::Budget, &[class.as_bytes(), b"4", &address.octets()]),
@@ -77,7 +77,7 @@ impl Keyspace {
         }
     }
 
-    /// A customer as it is written in records: IPv4 whole, IPv6 by its /48.
+    /// The customer's hash in records: IPv4 whole, IPv6 by /48.
     pub(super) fn customer(&self, address: IpAddr) -> [u8; 4] {
         let (kind, bits) = match Wide::from(address) {
             Wide::V4(bits) => (b"4", u64::from(bits)),
@@ -93,12 +93,12 @@ impl Keyspace {
     }
 }
 
-/// Where it is written what a customer holds.
+/// The key of a customer's names.
 pub(super) fn names_of(customer: [u8; 4]) -> Vec<u8> {
     [PREFIX, &[Kind::Customer.letter()], &customer].concat()
 }
 
-/// One key for everybody, without a hash.
+/// A key that all phone books share, unhashed.
 pub(super) fn plain(name: &str) -> Vec<u8> {
     [PREFIX, name.as_bytes()].concat()
 }

@@ -1,15 +1,14 @@
-//! Several phone books behind one name, which share a Redis: names, sequences, budgets, and who is connected where.
+//! Several phone books of one name share a Redis: names, sequences, budgets, and leases of connected keys.
 //!
-//! | room | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `connection` | the connection, its deadline and its circuit |
-//! | `keyspace`, `record`, `scripts/` | how things are called, how they lie there, what Redis does at once |
-//! | `names`, `budgets`, `cardinality` | the book's rules, the limits', how many there are |
-//! | `presence`, `outbox` | which phone book a key is connected to; what goes there, in order |
-//! | `tend` | connecting again, renewing, reading the own inbox |
+//! | `connection`, `supervisor` | the connection, its deadlines and circuit; reconnecting, renewals, the inbox |
+//! | `keyspace`, `record`, `scripts/` | names of keys, layout of records, atomic operations |
+//! | `names`, `budgets`, `cardinality` | registrations, request budgets, the number of names |
+//! | `presence`, `outbox`, `job` | which phone book a key is connected to; messages to it, in order |
 //!
-//! Without `redis` none of this runs. With it, a phone book whose Redis is gone refuses what it cannot know and goes on
-//! with what it can: its own clients, and introductions between them.
+//! Without Redis, a phone book refuses what it cannot know. Its own clients stay connected, and introductions between them
+//! work.
 
 mod budgets;
 mod cardinality;
@@ -45,10 +44,10 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Errands that may wait for Redis. One more is not done: its sender is answered as if nobody had heard.
+/// Queued jobs; further ones are dropped, as if the peer were absent.
 const JOBS: usize = 8192;
 
-/// One phone book's end of what all of one name share. Used by all workers.
+/// The shared state of all phone books of one name. Used by all workers.
 #[derive(Debug)]
 pub(crate) struct Shared {
     connection: Connection,
@@ -56,20 +55,23 @@ pub(crate) struct Shared {
     terms: Terms,
     rates: Rates,
     cardinality: Cardinality,
-    /// This process' number, new at every start: where others find its inbox.
+    /// This process's id, new at each start; it names the inbox.
     instance: u64,
     is_full: AtomicBool,
-    /// Names that were charged to customers.
+    /// Names charged to customers.
     names: Mutex<Count>,
     jobs: mpsc::Sender<Job>,
     waiting: Mutex<Option<mpsc::Receiver<Job>>>,
-    /// Who greeted while Redis was gone, and wins when it is back.
+    /// Clients that greeted while Redis was down; they take their lease when it is back.
     late: Mutex<HashMap<PeerId, ClientId>>,
     pub(crate) counters: RedisCounters,
 }
 
 impl Shared {
-    /// Connects to nothing yet.
+    /// Does not connect yet.
+    ///
+    /// # Errors
+    /// The address is invalid, or there is no randomness.
     pub(crate) fn new(
         place: &Place,
         terms: Terms,
@@ -95,12 +97,12 @@ impl Shared {
         })
     }
 
-    /// Names that are registered, about.
+    /// Registered names, approximate.
     pub(crate) fn users(&self) -> usize {
         self.cardinality.last()
     }
 
-    /// Whether Redis had no room for the last registration.
+    /// Whether Redis was out of memory at the last registration.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
@@ -109,7 +111,7 @@ impl Shared {
         self.is_full.store(is_so, Ordering::Relaxed);
     }
 
-    /// Has the outbox do something, and never waits. No if too much waits already.
+    /// Queues a job without waiting. Returns false if the queue is full.
     #[must_use]
     pub(crate) fn send(&self, job: Job) -> bool {
         let sent = self.jobs.try_send(job).is_ok();

@@ -1,4 +1,4 @@
-//! Names on Redis: the book's rules, in scripts that Redis runs one after the other. `book` is what they are held against.
+//! Names in Redis: the book's rules as scripts, which Redis runs one at a time. A test compares them with `book`.
 
 use super::{
     Shared,
@@ -14,10 +14,10 @@ use fyteclub_proto::{id::PeerId, ledger::Count, limit::PROOF_TIME_WINDOW, phoneb
 use redis::{Cmd, Pipeline, Value};
 use std::{sync::PoisonError, time::Duration};
 
-/// As `Book::is_remembered`: nothing that was signed can be repeated after that.
+/// As `Book::is_remembered`.
 pub(super) const REPLAYABLE: Duration = PROOF_TIME_WINDOW.saturating_mul(2);
 
-/// Why a write did not happen.
+/// Why a write failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     #[error(transparent)]
@@ -27,7 +27,7 @@ pub enum WriteError {
 }
 
 impl Shared {
-    /// As [`crate::book::Book::register`], for a signed registration.
+    /// As [`crate::book::Book::register`].
     pub(crate) async fn register(
         &self,
         name: &str,
@@ -49,7 +49,7 @@ impl Shared {
                 }
                 b"y"
             }
-            // Where the new place has its share, the old one goes on holding the name.
+            // As `Book::moved`: without room, the old customer stays charged.
             Some((b'm', _)) => match self.hold(customer, &tag, time).await? {
                 true => b"y",
                 false => b"r",
@@ -64,7 +64,7 @@ impl Shared {
             verdict(answer, claim.time, now)?;
             kept_for(answer)
         });
-        // Whoever does not hold it is not charged: a place that was left, or a write that came too late.
+        // A customer that does not hold the name is not charged.
         let old = answer.get(1..).and_then(|old| <[u8; 4]>::try_from(old).ok());
         match (&kept, charged, old) {
             (Ok(keep), b"r", Some(old)) => self.counted(old, &tag, time, *keep).await?,
@@ -80,7 +80,7 @@ impl Shared {
         kept.map(|_| ())
     }
 
-    /// A name was taken in that `customer` holds: they hold it for `keep` ms from now on, and it is counted.
+    /// Extends the customer's hold on the name by `keep` milliseconds, and counts the name.
     async fn counted(&self, customer: [u8; 4], tag: &[u8], time: u64, keep: u64) -> Result<(), WriteError> {
         let hold_on = HOLD_ON.on(&keyspace::names_of(customer)).with(time + keep).with(tag);
         let mut pipeline = Pipeline::with_capacity(2);
@@ -118,7 +118,10 @@ impl Shared {
             .with(&charged[..])
     }
 
-    /// What a write answered, if there was room for it.
+    /// The answer to a write.
+    ///
+    /// # Errors
+    /// Redis was out of memory, or answered nonsense.
     fn taken<'a>(&self, value: Option<&'a Value>) -> Result<&'a [u8], WriteError> {
         match value {
             Some(value) if is_full(value) => {
@@ -133,7 +136,7 @@ impl Shared {
         }
     }
 
-    /// Charges a name to a customer. No if they hold as many as they may.
+    /// Charges a name to a customer. Returns whether it had room.
     async fn hold(&self, customer: [u8; 4], tag: &[u8], time: u64) -> Result<bool, WriteError> {
         let keep = self.spans().keep;
         let hold = HOLD.on(&keyspace::names_of(customer)).with(time).with(time + keep);
@@ -150,12 +153,12 @@ impl Shared {
         Ok(held)
     }
 
-    /// Names that were charged to customers, and refused to them, by this phone book.
+    /// Names charged and refused to customers by this phone book.
     pub(crate) fn names(&self) -> Count {
         *self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`crate::book::Book::unregister`], for a signed unregistration.
+    /// As [`crate::book::Book::unregister`].
     pub(crate) async fn unregister(
         &self,
         name: &str,
@@ -179,7 +182,7 @@ impl Shared {
         }
     }
 
-    /// As [`crate::book::Book::lookup`], for any number of names at one round trip.
+    /// As [`crate::book::Book::lookup`], for several names in one round trip.
     pub(crate) async fn lookup(
         &self,
         names: &[&str],
@@ -201,7 +204,7 @@ impl Shared {
         redis::cmd("GET").with(self.keyspace.record(name))
     }
 
-    /// What [`Shared::record_of`] answered, if the registration lives.
+    /// The record, if its registration lives.
     pub(super) fn live(&self, value: &Value, now: Moment) -> Option<Record> {
         let Value::BulkString(bytes) = value else { return None };
         let record = Record::decode(bytes)?;
@@ -216,7 +219,7 @@ impl Shared {
     }
 }
 
-/// What a registration writes.
+/// The content of a registration.
 struct Entry<'a> {
     contact: &'a Contact,
     key: &'a PeerId,
@@ -225,18 +228,17 @@ struct Entry<'a> {
     customer: [u8; 4],
 }
 
-/// Milliseconds: how long which record is answered, pinned, and remembered because it could be repeated; and the longest
-/// that any is kept.
+/// Milliseconds: the lifetimes of records, and the longest of them.
 struct Spans {
     ttl: u64,
     pin: u64,
-    /// Of a name that was registered only once.
+    /// For a name that was registered only once.
     once: u64,
     replayable: u64,
     keep: u64,
 }
 
-/// How long Redis keeps what was taken in, in milliseconds.
+/// Milliseconds for which Redis keeps a new record.
 fn kept_for(answer: &[u8]) -> Result<u64, WriteError> {
     match answer.split_first() {
         Some((b'k', keep)) => Ok(keep.try_into().map(u64::from_be_bytes).map_err(|_| Unavailable)?),
@@ -244,7 +246,7 @@ fn kept_for(answer: &[u8]) -> Result<u64, WriteError> {
     }
 }
 
-/// The letter of a script's answer, where it is no refusal. `time` is when the claim was signed.
+/// The answer's letter, unless it is a refusal. `time` is when the claim was signed.
 pub(super) fn verdict(answer: &[u8], time: u64, now: Moment) -> Result<u8, WriteError> {
     match answer.split_first() {
         Some((b't', _)) => Err(Refused::NameTaken.into()),

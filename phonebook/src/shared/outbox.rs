@@ -1,7 +1,7 @@
-//! One task that carries everything the signaling needs of Redis, in the order in which it was asked for.
+//! The task that sends to Redis all that `signaling` needs, in order.
 //!
-//! What waits is asked together: one round trip for all questions, one for all dispatches that follow. When Redis is
-//! gone, what is said here is charged by the own budgets alone, and what would leave the house is dropped.
+//! Queued jobs share one round trip for their questions and one for their dispatches. Without Redis, messages are
+//! charged to local budgets, and those for other phone books are dropped.
 
 use super::{Job, Payer, Shared, budgets, connection::Unavailable, presence::Lease};
 use crate::{
@@ -14,9 +14,9 @@ use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Pipeline, Value};
 use std::sync::PoisonError;
 
-/// Errands of one round trip.
+/// Jobs per round trip.
 const AT_ONCE: usize = 128;
-/// Clients that are remembered to have greeted while Redis was gone. Others win or lose by chance.
+/// Most clients in `Shared::late`; further ones keep or lose their lease by chance.
 const LATE_MAX: usize = 1 << 17;
 
 /// Runs until dropped.
@@ -51,7 +51,7 @@ struct Outbox<'a> {
 }
 
 impl Outbox<'_> {
-    /// How many questions an job has.
+    /// The number of commands of a job.
     fn questions(&self, job: &Job) -> usize {
         match job {
             Job::Say { .. } => {
@@ -99,7 +99,7 @@ impl Outbox<'_> {
                 match missing {
                     None => app.live.hand(Input::Said { client, say: *say }, None),
                     Some(missing) => {
-                        // Whose budget it was nobody needs to know: the longer wait is what counts.
+                        // The longer wait counts, whichever budget it is.
                         let by = Payer::Key(&key).by();
                         let limited = app.limits.limited(Class::Introduction, by, missing);
                         app.live.limit(&key, attempt, limited.retry_after);
@@ -112,7 +112,7 @@ impl Outbox<'_> {
                 app.live.hand(Input::Resolved { pending, callee }, None);
             }
             Job::Deliver { to, parcel } => match first.and_then(Lease::decode) {
-                // It has come here meanwhile, or has left.
+                // The client came here or left in the meantime.
                 Some(lease) if lease.instance == shared.instance => {
                     app.live.hand(Input::Delivered { to, parcel }, None);
                 }

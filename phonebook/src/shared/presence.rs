@@ -1,8 +1,8 @@
-//! Which phone book a key is connected to, and under which number there. The newest greeting wins, because Redis
-//! answers with the one that it replaces.
+//! Leases: which phone book a key is connected to, and as which client. The newest greeting wins, because Redis
+//! returns the lease that it replaces.
 //!
-//! An entry lives longer than a client can be silent: one that is left over leads to an inbox whose owner does not know
-//! the client, which is as good as no entry. So it has to be renewed rarely, and never to be taken back.
+//! A lease outlives any silence of a client. A stale one leads to an inbox whose owner does not know the client,
+//! which equals no lease. So renewals are rare, and nothing is revoked.
 
 use super::{
     Shared,
@@ -15,13 +15,13 @@ use redis::{Cmd, Pipeline, Value};
 use std::time::Duration;
 
 pub(super) const LIFE: Duration = Duration::from_secs(600);
-/// How often all entries are renewed.
+/// How often all leases are renewed.
 pub(super) const RENEWAL: Duration = Duration::from_secs(200);
-/// Entries that are renewed at one round trip.
+/// Leases per round trip.
 pub(super) const AT_ONCE: usize = 256;
-/// Dispatches that may wait in one inbox: at some 1.5 KB each, what a dead phone book leaves behind is small.
+/// Dispatches per inbox, 1.5 KB each, so that a dead phone book leaves little behind.
 const INBOX_MAX: usize = 4096;
-/// How long they wait when nobody reads.
+/// Lifetime of an unread inbox.
 const INBOX_LIFE: Duration = Duration::from_secs(15);
 
 /// Where a key is connected.
@@ -54,7 +54,7 @@ impl Shared {
         Lease { instance: self.instance, client }
     }
 
-    /// Takes the key's lease, and answers with the one before.
+    /// Takes the key's lease; Redis returns the former one.
     pub(super) fn lease(&self, key: &PeerId, client: ClientId) -> Cmd {
         redis::cmd("SET")
             .with(self.keyspace.presence(key))
@@ -68,7 +68,7 @@ impl Shared {
         redis::cmd("GET").with(self.keyspace.presence(key))
     }
 
-    /// Puts something into the inbox of whoever has the lease.
+    /// Puts a dispatch into an instance's inbox.
     pub(super) fn push(&self, instance: u64, dispatch: &Dispatch) -> Cmd {
         PUSH.on(&inbox(instance)).with(dispatch.encode()).with(INBOX_MAX).with(millis(INBOX_LIFE))
     }
@@ -77,7 +77,7 @@ impl Shared {
         inbox(self.instance)
     }
 
-    /// Renews what is ours; answers with those that are connected elsewhere.
+    /// Renews our leases. Returns the clients whose key is connected elsewhere.
     pub(super) async fn renew(
         &self,
         clients: &[(PeerId, ClientId)],
@@ -92,7 +92,7 @@ impl Shared {
         Ok(elsewhere.map(|(_, client)| *client).collect())
     }
 
-    /// Tells the phone book whose lease was taken.
+    /// Notifies the phone book that lost the lease.
     pub(super) fn replaced(&self, key: PeerId, before: Option<&Value>, dispatches: &mut Pipeline) {
         if let Some(lease) = before.and_then(Lease::decode).filter(|lease| lease.instance != self.instance) {
             let moved = Dispatch::Moved { key, client: lease.client.0 };
@@ -100,7 +100,7 @@ impl Shared {
         }
     }
 
-    /// Sends what is for other phone books, and counts what does not get there.
+    /// Sends dispatches to other phone books, and counts the undelivered ones.
     pub(super) async fn dispatch(&self, dispatches: &Pipeline) {
         let count = dispatches.len() as u64;
         let taken = match self.connection.ask(dispatches).await {

@@ -12,7 +12,7 @@ use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
 const HEAD: usize = 53;
-/// Registered and not unregistered.
+/// Registered, and not unregistered.
 const CURRENT: u8 = 1;
 /// Set by `register.lua`.
 const RENEWED: u8 = 8;
@@ -26,7 +26,7 @@ pub(super) struct Record {
     address: Option<SocketAddr>,
 }
 
-/// First and last part of what `register.lua` puts together.
+/// Flags and address for `register.lua`.
 pub(super) fn ends(contact: &Contact) -> (u8, Vec<u8>) {
     let (visibility, mut address) = match contact.visibility {
         Visibility::Contacts => (0, Vec::new()),
@@ -43,7 +43,7 @@ pub(super) fn ends(contact: &Contact) -> (u8, Vec<u8>) {
 }
 
 impl Record {
-    /// `None` for what no version of this layout writes.
+    /// `None` for an unknown layout.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(HEAD)?;
         let visibility = match (head[0] & !RENEWED) >> 1 {

@@ -1,5 +1,5 @@
-//! What keeps the connection: connecting again, looking whether Redis is there, renewing who is connected here, and
-//! reading the own inbox. Nothing has to be done by hand when Redis comes back, empty or not.
+//! Keeps the connection to Redis: reconnects, checks it, renews leases, and reads the inbox. Recovers by itself,
+//! whether Redis comes back empty or not.
 
 use super::{Shared, connection::Connection, outbox, presence};
 use crate::{
@@ -16,14 +16,14 @@ use std::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-/// How often Redis is asked whether it is there.
+/// How often the connection is checked.
 const BEAT: Duration = Duration::from_secs(1);
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often the names are counted.
+/// Names are counted every so many beats.
 const COUNT: u64 = 5;
 
-/// Runs until dropped. Nothing without a Redis.
+/// Runs until dropped; returns at once without a Redis.
 pub(crate) async fn supervise(app: Arc<AppState>) {
     let Some(shared) = app.shared() else { return };
     tokio::join!(outbox::carry(&app, &shared), keep(&app, &shared), read(&app, &shared),);
@@ -51,7 +51,7 @@ async fn keep(app: &AppState, shared: &Shared) {
     }
 }
 
-/// While the connection lasts.
+/// Runs while the connection lasts.
 async fn work(app: &AppState, shared: &Shared) {
     arrive_late(shared, &app.live.clients()).await;
     let mut beats = interval(BEAT);
@@ -63,7 +63,7 @@ async fn work(app: &AppState, shared: &Shared) {
         if shared.connection.beat(|| app.now()).await.is_err() {
             return;
         }
-        // An emptied Redis does not know who is here.
+        // An emptied Redis lost all leases.
         if born != shared.connection.born() || due <= Instant::now() {
             born = shared.connection.born();
             due = Instant::now() + presence::RENEWAL;
@@ -85,7 +85,7 @@ async fn renew(app: &AppState, shared: &Shared) {
     }
 }
 
-/// The own inbox, over a connection that does nothing else.
+/// Reads the inbox over its own connection.
 async fn read(app: &AppState, shared: &Shared) {
     let inbox = shared.own_inbox();
     loop {
@@ -122,7 +122,7 @@ fn hear(app: &AppState, shared: &Shared, entry: &Value) {
     }
 }
 
-/// Who greeted while Redis was gone, and is still here, takes the lease now.
+/// Clients that greeted while Redis was down, and are still here, take their lease.
 async fn arrive_late(shared: &Shared, here: &[(PeerId, ClientId)]) {
     let late = std::mem::take(&mut *shared.late.lock().unwrap_or_else(PoisonError::into_inner));
     let late: Vec<(PeerId, ClientId)> =

@@ -1,4 +1,4 @@
-//! What the signaling is told, and what it has done.
+//! Inputs and outputs of the state machine.
 
 pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
@@ -10,45 +10,45 @@ use fyteclub_proto::{
 };
 use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
-/// One connection's number, never used again.
+/// The number of a connection; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClientId(pub(crate) u64);
 
-/// How a client is connected.
+/// The transport of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Socket,
     Polls,
 }
 
-/// What waits for a name to be resolved.
+/// What waits for a name's resolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pending {
     Introduce { caller: PeerId, attempt: Attempt, letter: Letter },
     Knock { to: Callee, knock: Knock },
 }
 
-/// What becomes of an introduction: asked once, and one of the others.
+/// Each introduction yields `Asked`, and later one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Asked,
     Accepted,
     Declined,
-    /// Nobody there, nobody of that name, or nothing said in time.
+    /// Absent, unknown, or silent.
     Unanswered,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
-    /// A key has proven itself. Ends what the same key has open, except that polls follow polls.
+    /// A key proved itself. Replaces its other connections, but a poll continues a poll.
     Arrived {
         client: ClientId,
         key: PeerId,
         transport: Transport,
-        /// Which pays for what waits for the client.
+        /// Charged for the client's unread messages.
         network: Network,
     },
-    /// Where a client is connected from.
+    /// The client's address.
     Seen {
         client: ClientId,
         address: IpAddr,
@@ -57,17 +57,17 @@ pub(crate) enum Input {
     Heard {
         client: ClientId,
     },
-    /// A ping came back.
+    /// A pong arrived.
     RoundTrip {
         client: ClientId,
         time: Duration,
     },
-    /// Judged already: a knock is its sender's.
+    /// A verified message: a knock is signed by its sender.
     Said {
         client: ClientId,
         say: Say,
     },
-    /// The connection is gone.
+    /// The connection closed.
     Left {
         client: ClientId,
     },
@@ -79,55 +79,55 @@ pub(crate) enum Input {
         to: PeerId,
         parcel: Parcel,
     },
-    /// The key has greeted at another phone book of the same name, after this client here.
+    /// The key greeted later at another phone book of this name.
     Moved {
         key: PeerId,
         client: ClientId,
     },
-    /// The phone book stops.
+    /// The phone book is stopping.
     Stop,
     Time,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// There is something to take.
+    /// [`super::Signaling::take`] has a message.
     Wake {
         client: ClientId,
     },
     Ping {
         client: ClientId,
     },
-    /// The client is gone from here; `last` is still to be said to it.
+    /// The client is removed; send `last` before the close frame.
     Close {
         client: ClientId,
         last: VecDeque<Hear>,
         reason: CloseReason,
         text: &'static str,
     },
-    /// Answer with [`Input::Resolved`], now or later.
+    /// Answer with [`Input::Resolved`].
     Resolve {
         name: String,
         pending: Pending,
     },
-    /// For whoever counts.
+    /// For metrics.
     Outcome(Outcome),
-    /// Hand it in as [`Input::Delivered`] where the key is connected.
+    /// Feed it as [`Input::Delivered`] where the key is connected.
     Deliver {
         to: PeerId,
         parcel: Parcel,
     },
 }
 
-/// What a deadline is for.
+/// The reason of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Why {
-    /// Nobody has answered an introduction.
+    /// An introduction is unanswered.
     Answer(PeerId, Attempt),
-    /// An introduction's candidates are carried no longer.
+    /// An introduction's candidates expire.
     Introduction(PeerId, Attempt),
     Ping(ClientId),
     Life(ClientId),
-    /// A queue is full, and nothing was taken from it.
+    /// A full queue was not read.
     Unread(ClientId),
 }

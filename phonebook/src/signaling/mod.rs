@@ -1,8 +1,7 @@
-//! The signaling: who is present, which introductions run, and what is to be said to whom.
+//! Signaling: presence, introductions, and messages between clients, as a state machine under virtual time.
 //!
-//! A machine under virtual time: no socket, no clock, no task, and no signature, which are all judged before anything
-//! arrives here. An introduction's state lives on its caller's side alone. What crosses to another client is a
-//! [`Parcel`], sent to a key and forgotten, so that the other may be connected to another phone book of the same name.
+//! Callers verify signatures. The caller's side holds an introduction's state. Messages to another client are
+//! [`Parcel`]s sent to its key, so that it may be connected to another phone book of the same name.
 
 mod attempts;
 mod messages;
@@ -31,15 +30,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a client may leave a full queue as it is.
+/// How long a client may leave a full queue unread.
 const READ_TIME: Duration = Duration::from_secs(5);
-/// How often a socket is pinged, to learn how far away it is.
+/// How often a socket is pinged, to measure its round trip.
 const PING_PERIOD: Duration = Duration::from_secs(20);
-/// Most that a side waits for the other to hear `Go`. Who is further away than a second begins late.
+/// Longest delay of `Go`, for the side that is closer.
 const HALF_TRIP_MAX: Duration = Duration::from_millis(500);
-/// Clients that come back in one second after a stop, on average.
+/// Average number of clients per second that come back after a stop.
 const RETURNS_PER_SECOND: usize = 500;
-/// The first comes back no sooner, the next no later than this for a second phone book to be up.
+/// Earliest return, so that a second phone book is up.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
 const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
 
@@ -52,18 +51,18 @@ struct Client {
     half_trip: Duration,
     seen: Option<IpAddr>,
     queue: Queue,
-    /// Since when something does not fit and nothing was taken.
+    /// When a message was lost to the full queue, if nothing was read since.
     full: Option<Instant>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Signaling {
-    /// What waits to be read.
+    /// Charges for unread messages.
     unread: Ledger<Network>,
     present: HashMap<PeerId, Client>,
     keys: HashMap<ClientId, PeerId>,
     attempts: Attempts,
-    /// Those of clients that have left and of attempts that were answered stay until their time and mean nothing.
+    /// Obsolete deadlines stay in the heap until they pass, and do nothing.
     deadlines: BinaryHeap<Reverse<(Instant, Why)>>,
     outputs: VecDeque<Output>,
 }
@@ -133,7 +132,7 @@ impl Signaling {
         self.deadlines.peek().map(|Reverse(next)| *next)
     }
 
-    /// The next thing that a client is to hear.
+    /// The client's next message.
     pub(crate) fn take(&mut self, client: ClientId) -> Option<Hear> {
         let client = self.client(client)?;
         client.full = None;
@@ -142,12 +141,12 @@ impl Signaling {
         Some(hear)
     }
 
-    /// So many messages wait no longer.
+    /// Releases the charge of read messages.
     fn read(&mut self, network: Network, messages: usize) {
         self.unread.release(&network, Item::Unread, messages as u64 * UNREAD_COST);
     }
 
-    /// What all that waited to be read was charged, and what was lost because it was too much for a network.
+    /// Charges and refusals for unread messages.
     pub(crate) fn unread(&self) -> Count {
         self.unread
             .counts()
@@ -156,13 +155,13 @@ impl Signaling {
             .unwrap_or_default()
     }
 
-    /// Whether [`Signaling::take`] has something.
+    /// Whether [`Signaling::take`] returns a message.
     pub(crate) fn has_messages(&self, client: ClientId) -> bool {
         let client = self.keys.get(&client).and_then(|key| self.present.get(key));
         client.is_some_and(|client| !client.queue.is_empty())
     }
 
-    /// Who holds a key now.
+    /// The connection of a key.
     pub(crate) fn present(&self, key: &PeerId) -> Option<(ClientId, Transport)> {
         self.present.get(key).map(|client| (client.id, client.transport))
     }
@@ -171,7 +170,7 @@ impl Signaling {
         self.present.len()
     }
 
-    /// Everybody who is present.
+    /// All connected clients.
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
         self.present.iter().map(|(key, client)| (*key, client.id)).collect()
     }
@@ -187,7 +186,7 @@ impl Signaling {
                 older.heard = now;
                 return;
             }
-            // What it has not heard yet, the newer hears.
+            // Unread messages move to the newer connection.
             let (of, queue) = (older.network, std::mem::take(&mut older.queue));
             self.read(of, queue.len());
             waits = queue.into_inner();
@@ -195,7 +194,7 @@ impl Signaling {
         }
         let mut queue = Queue::default();
         for hear in waits {
-            // As many as before; what the new network has no room for is lost.
+            // Messages that the new network has no room for are lost.
             if self.unread.charge(now, &network, Item::Unread, UNREAD_COST).is_ok() && !queue.push(hear) {
                 self.read(network, 1);
             }
@@ -242,14 +241,14 @@ impl Signaling {
                 self.resolve(to, pending);
             }
             Say::Note { to, letter } => self.deliver(to, Parcel::Hear(Hear::Note { from, letter })),
-            // The first word of a socket, heard before it is present.
+            // Only valid before the greeting.
             _ => self.close(from, VecDeque::new(), CloseReason::BadMessage, "out of turn"),
         }
     }
 
     fn introduce(&mut self, caller: PeerId, to: Callee, attempt: Attempt, letter: Letter, now: Instant) {
         if self.attempts.is_callers(caller, attempt) {
-            // Said twice, as after a poll whose answer was lost.
+            // Repeated, as after a poll whose answer was lost.
             return;
         }
         if !self.attempts.begin(caller, attempt) {
@@ -268,7 +267,7 @@ impl Signaling {
         }
     }
 
-    /// Nobody of that name: the caller hears of it when nobody would have answered.
+    /// An unknown name is answered like a silent callee, at the same time.
     fn resolved(&mut self, pending: Pending, callee: Option<PeerId>) {
         let Some(callee) = callee else { return };
         match pending {
@@ -282,7 +281,7 @@ impl Signaling {
         }
     }
 
-    /// The one way from a client to another.
+    /// The only way from one client to another.
     fn deliver(&mut self, to: PeerId, parcel: Parcel) {
         self.outputs.push_back(Output::Deliver { to, parcel });
     }
@@ -291,7 +290,7 @@ impl Signaling {
         match parcel {
             Parcel::Hear(hear) => self.tell(to, hear, now),
             Parcel::Answer { from, attempt, accepted, seen } => {
-                // A caller who is gone is not waited for; if it comes back in time, it hears that nobody answered.
+                // An absent caller misses the answer, and hears `Unavailable` if it returns in time.
                 let Some(caller) = self.present.get(&to) else { return };
                 if !self.attempts.answer(to, attempt, &from, accepted.is_some()) {
                     return;
@@ -319,8 +318,8 @@ impl Signaling {
         }
     }
 
-    /// Nothing happens where the key is not here. What does not fit is lost: strangers can fill a queue in a moment, and
-    /// shall not end anybody's conversation by that. Only who then reads nothing is cut off.
+    /// Queues a message for a connected key. A message beyond the queue or the network's share is lost, since
+    /// strangers can fill a queue; only a client that then reads nothing is closed.
     fn tell(&mut self, key: PeerId, hear: Hear, now: Instant) {
         let Some(client) = self.present.get_mut(&key) else { return };
         let charged = self.unread.charge(now, &client.network, Item::Unread, UNREAD_COST).is_ok();
@@ -337,7 +336,7 @@ impl Signaling {
         }
     }
 
-    /// What it has not heard yet, the newer hears, wherever it is.
+    /// Unread messages follow the key to its new connection.
     fn moved(&mut self, key: PeerId, id: ClientId) {
         let Some(client) = self.present.get_mut(&key).filter(|client| client.id == id) else { return };
         let (network, queue) = (client.network, std::mem::take(&mut client.queue));
@@ -356,7 +355,7 @@ impl Signaling {
         }
     }
 
-    /// Evenly over a time that is long enough, in the map's order, which nobody can foresee.
+    /// Spreads the returns evenly, in the map's random order.
     fn stop(&mut self) {
         let count = self.present.len().max(1);
         let spread = RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count as u32 / RETURNS_PER_SECOND as u32);

@@ -1,5 +1,4 @@
-//! `GET /api/debug/players`: the original's list of everybody, for those who debug on their own network. Off unless the
-//! configuration says otherwise, because it shows every address.
+//! `GET /api/debug/players`: the original's list of all players. Off by default, since it shows all addresses.
 
 use super::players::Players;
 use crate::clock::Moment;
@@ -8,7 +7,7 @@ use serde::Serialize;
 use std::net::IpAddr;
 use time::OffsetDateTime;
 
-/// Most players in one answer; `count` tells how many there are.
+/// Most players in an answer; `count` is the real number.
 const PLAYERS_MAX: usize = 10_000;
 
 #[derive(Serialize)]
@@ -23,7 +22,7 @@ struct Listed {
     player_name: Box<str>,
     ip: IpAddr,
     port: u16,
-    /// ISO 8601, unlike everywhere else.
+    /// ISO 8601.
     last_seen: String,
     /// Seconds.
     age: u64,
@@ -40,10 +39,10 @@ pub(super) fn list(players: &Players, now: Moment) -> HttpResponse {
     HttpResponse::Ok().json(List { count: players.len(), players: listed })
 }
 
-/// `2023-11-14T22:13:20.000Z` for Unix milliseconds, as JavaScript's `toISOString`.
+/// As JavaScript's `toISOString`: `2023-11-14T22:13:20.000Z`.
 fn iso_8601(unix_millis: u64) -> String {
     let seconds = i64::try_from(unix_millis / 1000).ok();
-    // No clock is beyond the year 9999, where the calendar ends.
+    // `OffsetDateTime` ends with the year 9999.
     let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (year, month, day) = time.to_calendar_date();

@@ -1,4 +1,4 @@
-//! The original's contract: unsigned writes by anybody, keys of any JSON, a list of everybody, no live conversation.
+//! Compatibility mode: the original's contract, with unsigned writes, keys of any JSON, and a list of all players.
 
 mod cors;
 mod debug;
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 /// Longest `publicKey`; the largest PEM in use fits.
 const KEY_MAX: usize = 2048;
 
-/// As [`super::serve`], for all that differs.
+/// As [`super::serve`], for the routes that differ.
 pub(super) async fn serve(
     asked: &Asked<'_>,
     payload: web::Payload,

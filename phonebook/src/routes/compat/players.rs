@@ -1,4 +1,4 @@
-//! The original's table: names and where they are. Nobody owns a name, and nothing is remembered of one that ended.
+//! Compatibility mode's table of players. Names have no owner, and ended registrations leave nothing.
 
 use crate::{
     book::{Refused, Swept, Terms},
@@ -14,13 +14,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Shared by reference between all workers.
+/// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Players {
-    /// How long a registration is answered, in milliseconds.
+    /// Milliseconds.
     ttl: u64,
     most: usize,
-    /// Whether anybody may list them.
+    /// Serve the list of all players.
     are_listed: bool,
     hasher: RandomState,
     table: Mutex<Table>,
@@ -35,13 +35,13 @@ struct Table {
 #[derive(Debug)]
 pub(super) struct Player {
     pub(super) address: SocketAddr,
-    /// Whatever JSON the client sent.
+    /// Any JSON.
     key: Option<Box<RawValue>>,
     /// [`Moment::steady`] of the last registration, in milliseconds.
     registered: u64,
     /// Unix milliseconds of the last registration.
     pub(super) last_seen: u64,
-    /// Whose name it is in the ledger: a blinded hash.
+    /// Hash of the customer.
     customer: u32,
 }
 
@@ -61,10 +61,10 @@ impl Players {
         self.are_listed
     }
 
-    /// Enters a name, or overwrites it.
+    /// Registers or overwrites a name.
     ///
     /// # Errors
-    /// There is no room for a new name, or its address has its share of them.
+    /// The table is full, or the name is new and its customer holds its share.
     pub(super) fn register(
         &self,
         name: &str,
@@ -81,7 +81,7 @@ impl Players {
         match players.entry(name.into()) {
             Entry::Occupied(mut old) => {
                 let before = old.get().customer;
-                // Who moves takes the name along; where the new place has its share, the old one goes on holding it.
+                // As `Book::moved`.
                 if before != customer {
                     match customers.charge(customer) {
                         Ok(()) => customers.release(before),
@@ -99,12 +99,12 @@ impl Players {
         Ok(())
     }
 
-    /// Whether there was such a name.
+    /// Returns whether the name was registered.
     pub(super) fn unregister(&self, name: &str) -> bool {
         self.table().remove(name)
     }
 
-    /// What is answered while the registration lives. One that has ended is removed.
+    /// Removes an expired registration.
     pub(super) fn lookup(&self, name: &str, now: Moment) -> Option<Answer<Box<RawValue>>> {
         let mut table = self.table();
         let player = table.players.get(name)?;
@@ -115,7 +115,7 @@ impl Players {
         Some(Answer::new(Some(player.address), player.key.clone(), player.last_seen))
     }
 
-    /// Removes what has ended.
+    /// Removes expired registrations.
     pub(crate) fn sweep(&self, now: Moment) -> Swept {
         let mut table = self.table();
         let Table { players, customers } = &mut *table;
@@ -134,24 +134,23 @@ impl Players {
         Swept { expired: ended, forgotten: ended }
     }
 
-    /// At most `limit` of those who are registered, in no order.
+    /// At most `limit` players in any order.
     pub(super) fn list<T>(&self, limit: usize, now: Moment, of: impl Fn(&str, &Player) -> T) -> Vec<T> {
         let table = self.table();
         let live = table.players.iter().filter(|(_, player)| self.is_live(player, now));
         live.take(limit).map(|(name, player)| of(name, player)).collect()
     }
 
-    /// Names that are registered, or ended and were not noticed yet.
+    /// Registrations, including expired ones that no lookup or sweep removed yet.
     pub(crate) fn len(&self) -> usize {
         self.table().players.len()
     }
 
-    /// Whether new names are refused.
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= self.most
     }
 
-    /// Names that customers took and were refused since the start.
+    /// Names charged and refused to customers since the start.
     pub(crate) fn names(&self) -> Count {
         self.table().customers.count()
     }
@@ -247,7 +246,7 @@ mod tests {
         let players = players(10, 1);
         players.register("A", from(1), None, at(0)).unwrap();
         assert_eq!(players.register("B", from(1), None, at(0)), Err(Refused::TooManyNames));
-        // Who moves takes the name along, where there is room.
+        // The name moves with its player, if there is room.
         players.register("A", from(2), None, at(0)).unwrap();
         players.register("B", from(1), None, at(0)).unwrap();
         players.register("B", from(2), None, at(0)).unwrap();

@@ -1,4 +1,4 @@
-//! The signaling under virtual time; against a plain model in `model`.
+//! The state machine under virtual time; `model` compares it with a plain model.
 
 mod model;
 
@@ -26,7 +26,7 @@ fn attempt(number: u8) -> Attempt {
     Bytes([number; 16])
 }
 
-/// A signaling whose parcels arrive at once, at itself.
+/// Delivers all parcels to itself.
 struct Board {
     board: Signaling,
     now: Instant,
@@ -56,7 +56,7 @@ impl Board {
                 Output::Wake { client } => assert!(self.board.has_messages(client)),
                 Output::Ping { client } => self.pinged.push(client),
                 Output::Close { client, last, reason, .. } => self.closed.push((client, reason, last)),
-                // A name is the number of its peer.
+                // Names resolve to the peer of that number.
                 Output::Resolve { name, pending } => {
                     let callee = name.parse().ok().map(peer);
                     self.board.handle(self.now, Input::Resolved { pending, callee });
@@ -143,7 +143,7 @@ fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
     assert_eq!(board.hears(caller), unavailable.collect::<Vec<_>>());
     let count = |outcome| board.outcomes.iter().filter(|known| **known == outcome).count();
     assert_eq!([Outcome::Asked, Outcome::Declined, Outcome::Unanswered].map(count), [6, 1, 5]);
-    // What comes after that means nothing, to anybody.
+    // Later answers have no effect.
     board.accepts(silent, 1, 1);
     board.waits(ANSWER_TIME);
     assert_eq!((board.hears(caller), board.hears(silent)), (vec![], vec![]));
@@ -302,7 +302,7 @@ fn nobody_is_cut_off_by_what_a_stranger_sends() {
     let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
     for _ in 0..3 {
-        // All before the reader's turn comes.
+        // All before the reader reads.
         (0..2 * LIVE_QUEUE_MAX).for_each(|_| board.says(stranger, note()));
         board.waits(READ_TIME / 2);
         assert_eq!(board.hears(reader).len(), LIVE_QUEUE_MAX);
@@ -375,10 +375,10 @@ fn what_a_network_does_not_read_is_bounded() {
     let waits = |board: &Board| board.board.present.values().map(|client| client.queue.len()).sum::<usize>();
     assert_eq!(waits(&board), 64 * LIVE_QUEUE_MAX);
     assert_eq!(board.board.unread().refusals, 15 * LIVE_QUEUE_MAX as u64);
-    // Another network's client hears on.
+    // Another network's client still receives.
     board.says(sender, Say::Note { to: peer(200), letter: LETTER.clone() });
     assert!(board.board.take(reader).is_some());
-    // And when they have left, nothing is held.
+    // Nothing stays charged after they left.
     board.hand(Input::Stop);
     assert_eq!(board.board.unread.accounts(), 0);
 }

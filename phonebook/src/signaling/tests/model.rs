@@ -29,7 +29,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The rules again, without queues, clients or deadlines: one line for each attempt, judged by its age.
+/// The rules without queues, clients or deadlines: one line per attempt, judged by its age.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
     to: u8,
@@ -47,7 +47,7 @@ proptest! {
         let mut board = Board::new();
         let mut clients: [Option<ClientId>; 5] = [None; 5];
         let mut lines: HashMap<(u8, u8), Line> = HashMap::new();
-        // What each has heard and what each should have, as words; those of absent ones are lost on both sides.
+        // Received and expected messages, as text; an absent client's are lost in both.
         let mut heard: [Vec<String>; 5] = Default::default();
         let mut expected: [Vec<String>; 5] = Default::default();
         let mut now = 0;
@@ -121,7 +121,7 @@ proptest! {
                     heard[who as usize].extend(board.hears(client).iter().map(word));
                 },
                 Act::Wait { millis } => {
-                    // So that nobody is cut off for not reading: that has a test of its own.
+                    // Prevents the close of silent clients, which has its own test.
                     for who in 0..5 {
                         if let Some(client) = at(who) {
                             heard[who as usize].extend(board.hears(client).iter().map(word));
@@ -144,7 +144,7 @@ proptest! {
                             }
                         }
                         if !alive {
-                            // Its time was over: what it had not read is lost.
+                            // It expired; its unread messages are lost.
                             if clients[who as usize].take().is_some() {
                                 expected[who as usize].clone_from(&heard[who as usize]);
                             }
@@ -159,7 +159,7 @@ proptest! {
                 let queue = board.board.client(*client).map_or(0, |client| client.queue.len());
                 prop_assert!(queue <= LIVE_QUEUE_MAX);
             }
-            // Everybody reads before a queue is full.
+            // All read before a queue is full.
             for who in 0..5 {
                 if let Some(client) = clients[who]
                     && board.board.client(client).is_some_and(|client| client.queue.len() > 20)
@@ -174,7 +174,7 @@ proptest! {
             }
             prop_assert_eq!(&heard[who], &expected[who], "of {}", who);
         }
-        // Whatever happened, all of it ends.
+        // All attempts end.
         board.waits(PRESENCE_LIFE * 2);
         prop_assert!(board.board.attempts.is_empty());
         prop_assert_eq!(board.board.deadline(), None);
