@@ -1,51 +1,32 @@
-//! In the place of `shared` where Redis is not built in: a setting that names one is refused, so a [`Shared`] never is.
+//! Stands in for `shared` in a build without the feature `redis`: a configuration that names a Redis is refused, so no
+//! [`Shared`] ever exists.
 
+mod job;
 mod surface;
 
-pub(crate) use surface::{Away, Counters, Errand, Payer, Unwritten};
+pub(crate) use job::Job;
+pub(crate) use surface::{Payer, Unavailable, WriteError};
 
 use crate::{
+    app_state::AppState,
     book::{Claim, Contact, Found, Terms},
     clock::Moment,
-    desk::Desk,
+    config::Place,
     limits::{Class, Rates},
+    metrics::RedisCounters,
 };
 use fyteclub_proto::{id::PeerId, ledger::Count};
-use std::{convert::Infallible, io, str::FromStr, sync::Arc, time::Duration};
-
-/// The text names a Redis, and there can be none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this program was built without Redis")]
-pub struct NotAPlace;
-
-/// See the module: nothing is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place(Infallible);
-
-impl Place {
-    #[must_use]
-    pub fn with_secret(self, _: &str) -> Self {
-        match self.0 {}
-    }
-}
-
-impl FromStr for Place {
-    type Err = NotAPlace;
-
-    fn from_str(_: &str) -> Result<Self, NotAPlace> {
-        Err(NotAPlace)
-    }
-}
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     never: Infallible,
-    pub(crate) counters: Counters,
+    pub(crate) counters: RedisCounters,
 }
 
 impl Shared {
-    pub(crate) fn new(place: &Place, _: Terms, _: &Rates, _: Counters) -> io::Result<Self> {
-        match place.0 {}
+    pub(crate) fn new(_: &Place, _: Terms, _: &Rates, _: RedisCounters) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(crate) async fn register(
@@ -54,15 +35,15 @@ impl Shared {
         _: Contact,
         _: Claim<'_>,
         _: Moment,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), WriteError> {
         match self.never {}
     }
 
-    pub(crate) async fn unregister(&self, _: &str, _: (&PeerId, u64), _: Moment) -> Result<bool, Unwritten> {
+    pub(crate) async fn unregister(&self, _: &str, _: (&PeerId, u64), _: Moment) -> Result<bool, WriteError> {
         match self.never {}
     }
 
-    pub(crate) async fn lookup(&self, _: &[&str], _: Moment) -> Result<Vec<Option<Found>>, Away> {
+    pub(crate) async fn lookup(&self, _: &[&str], _: Moment) -> Result<Vec<Option<Found>>, Unavailable> {
         match self.never {}
     }
 
@@ -70,7 +51,7 @@ impl Shared {
         match self.never {}
     }
 
-    pub(crate) async fn take_sequence(&self, _: &PeerId, _: u64, _: u64, _: Moment) -> Result<(), Unwritten> {
+    pub(crate) async fn take_sequence(&self, _: &PeerId, _: u64, _: u64, _: Moment) -> Result<(), WriteError> {
         match self.never {}
     }
 
@@ -86,10 +67,10 @@ impl Shared {
         match self.never {}
     }
 
-    pub(crate) fn send(&self, _: Errand) -> bool {
+    pub(crate) fn send(&self, _: Job) -> bool {
         match self.never {}
     }
 }
 
-/// Nothing is to be tended.
-pub(crate) async fn tend(_: Arc<Desk>) {}
+/// Returns at once: there is no Redis.
+pub(crate) async fn supervise(_: Arc<AppState>) {}

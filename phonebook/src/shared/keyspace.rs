@@ -1,25 +1,25 @@
-//! What things are called in Redis: keyed hashes, so that whoever reads it finds no name, no key and no address there.
+//! The names of keys in Redis: keyed hashes, so that a reader of Redis finds no player, key or address.
 //!
-//! Without a secret the hashes are the same everywhere, and whoever has a list of names can look each of them up.
+//! Without a secret the hash is public, and anybody with a list of names can look them up.
 
 use fyteclub_proto::{id::PeerId, ledger::Wide};
 use std::net::IpAddr;
 
-/// In front of every key. Another layout is another number, so that two versions never read each other's.
+/// Versions of the layout: two never read each other's keys.
 const PREFIX: &[u8] = b"fc2:";
-/// Of a hash: enough that two never meet, and a million keys take 16 MB less.
+/// Bytes per hash: collision-free in practice, and 16 MB less for a million keys.
 const TAG: usize = 16;
 
-/// What a key is for.
+/// The purpose of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Record,
-    /// Where a key is connected.
+    /// The lease of a player's key.
     Presence,
-    /// Of polls.
+    /// The newest sequence of polls.
     Sequence,
     Budget,
-    /// Which names a customer holds.
+    /// The names that a customer holds.
     Customer,
 }
 
@@ -36,9 +36,9 @@ impl Kind {
 }
 
 #[derive(Clone)]
-pub(super) struct Tags([u8; 32]);
+pub(super) struct Keyspace([u8; 32]);
 
-impl Tags {
+impl Keyspace {
     pub(super) fn new(secret: Option<&[u8; 32]>) -> Self {
         let secret: &[u8] = secret.map_or(b"no secret", |secret| secret);
         Self(blake3::derive_key("fyteclub-phonebook 2026-11 what things are called in Redis", secret))
@@ -69,7 +69,7 @@ impl Tags {
         self.of(Kind::Sequence, &[key.as_bytes()])
     }
 
-    /// IPv4 whole, IPv6 by its /64, as in `limits`.
+    /// IPv4 whole, IPv6 by /64, as in `limits`.
     pub(super) fn address_budget(&self, class: &str, address: IpAddr) -> Vec<u8> {
         match address.to_canonical() {
             IpAddr::V4(address) => self.of(Kind::Budget, &[class.as_bytes(), b"4", &address.octets()]),
@@ -77,7 +77,7 @@ impl Tags {
         }
     }
 
-    /// A customer as it is written in records: IPv4 whole, IPv6 by its /48.
+    /// The customer's hash in records: IPv4 whole, IPv6 by /48.
     pub(super) fn customer(&self, address: IpAddr) -> [u8; 4] {
         let (kind, bits) = match Wide::from(address) {
             Wide::V4(bits) => (b"4", u64::from(bits)),
@@ -93,19 +93,19 @@ impl Tags {
     }
 }
 
-/// Where it is written what a customer holds.
+/// The key of a customer's names.
 pub(super) fn names_of(customer: [u8; 4]) -> Vec<u8> {
     [PREFIX, &[Kind::Customer.letter()], &customer].concat()
 }
 
-/// One key for everybody, without a hash.
+/// A key that all phone books share, unhashed.
 pub(super) fn plain(name: &str) -> Vec<u8> {
     [PREFIX, name.as_bytes()].concat()
 }
 
-impl std::fmt::Debug for Tags {
+impl std::fmt::Debug for Keyspace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tags(…)")
+        f.write_str("Keyspace(…)")
     }
 }
 
@@ -115,33 +115,33 @@ mod tests {
 
     #[test]
     fn nothing_can_be_read_and_nothing_meets() {
-        let (tags, others) = (Tags::new(Some(&[1; 32])), Tags::new(None));
+        let (keyspace, others) = (Keyspace::new(Some(&[1; 32])), Keyspace::new(None));
         let key = PeerId::from_bytes([7; 32]);
         let all = [
-            tags.record("Alice Ashe@Gilgamesh"),
-            tags.presence(&key),
-            tags.sequence(&key),
-            tags.key_budget("lookup", &key),
-            tags.address_budget("lookup", [192, 0, 2, 1].into()),
-            tags.address_budget("registration", [192, 0, 2, 1].into()),
+            keyspace.record("Alice Ashe@Gilgamesh"),
+            keyspace.presence(&key),
+            keyspace.sequence(&key),
+            keyspace.key_budget("lookup", &key),
+            keyspace.address_budget("lookup", [192, 0, 2, 1].into()),
+            keyspace.address_budget("registration", [192, 0, 2, 1].into()),
             others.record("Alice Ashe@Gilgamesh"),
         ];
         for (number, tag) in all.iter().enumerate() {
             assert_eq!(tag.len(), PREFIX.len() + 1 + TAG);
             assert!(!all[..number].contains(tag));
         }
-        let v6 = |text: &str| tags.address_budget("lookup", text.parse().unwrap());
+        let v6 = |text: &str| keyspace.address_budget("lookup", text.parse().unwrap());
         assert_eq!(v6("2001:db8::1"), v6("2001:db8::ffff"), "one /64 is one client");
         assert_ne!(v6("2001:db8::1"), v6("2001:db8:0:1::1"));
         assert_eq!(v6("::ffff:192.0.2.1"), v6("192.0.2.1"));
-        let customer = |tags: &Tags, text: &str| tags.customer(text.parse().unwrap());
+        let customer = |keyspace: &Keyspace, text: &str| keyspace.customer(text.parse().unwrap());
         assert_eq!(
-            customer(&tags, "2001:db8:1:1::1"),
-            customer(&tags, "2001:db8:1:2::1"),
+            customer(&keyspace, "2001:db8:1:1::1"),
+            customer(&keyspace, "2001:db8:1:2::1"),
             "one /48 is one customer"
         );
-        assert_ne!(customer(&tags, "2001:db8:1::1"), customer(&tags, "2001:db8:2::1"));
-        assert_eq!(customer(&tags, "::ffff:192.0.2.1"), customer(&tags, "192.0.2.1"));
-        assert_ne!(customer(&tags, "192.0.2.1"), customer(&others, "192.0.2.1"));
+        assert_ne!(customer(&keyspace, "2001:db8:1::1"), customer(&keyspace, "2001:db8:2::1"));
+        assert_eq!(customer(&keyspace, "::ffff:192.0.2.1"), customer(&keyspace, "192.0.2.1"));
+        assert_ne!(customer(&keyspace, "192.0.2.1"), customer(&others, "192.0.2.1"));
     }
 }

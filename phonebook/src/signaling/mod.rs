@@ -1,26 +1,26 @@
-//! The switchboard: who is present, which introductions run, and what is to be said to whom.
+//! Signaling: presence, introductions, and messages between clients, as a state machine under virtual time.
 //!
-//! A machine under virtual time: no socket, no clock, no task, and no signature, which are all judged before anything
-//! arrives here. An introduction's state lives on its caller's side alone. What crosses to another client is a
-//! [`Parcel`], sent to a key and forgotten, so that the other may be connected to another phone book of the same name.
+//! Callers verify signatures. The caller's side holds an introduction's state. Messages to another client are
+//! [`Parcel`]s sent to its key, so that it may be connected to another phone book of the same name.
 
 mod attempts;
+mod messages;
 mod queue;
 mod sequences;
 #[cfg(test)]
 mod tests;
 
 use attempts::Attempts;
-pub(crate) use fyteclub_proto::phonebook::between::Parcel;
 use fyteclub_proto::{
     id::PeerId,
-    knock::{Callee, Knock},
+    knock::Callee,
     ledger::{Count, Item, Ledger, Network, Row},
     letter::{Attempt, Letter},
     limit::{PHONE_BOOK_LEDGER, UNREAD_COST},
     phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
     reaching::candidate::are_together,
 };
+pub(crate) use messages::{ClientId, Input, Outcome, Output, Parcel, Pending, Transport, Why};
 use queue::Queue;
 pub(crate) use sequences::{Sequences, Unsequenced};
 use std::{
@@ -30,166 +30,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a client may leave a full queue as it is.
+/// How long a client may leave a full queue unread.
 const READ_TIME: Duration = Duration::from_secs(5);
-/// How often a socket is pinged, to learn how far away it is.
+/// How often a socket is pinged, to measure its round trip.
 const PING_PERIOD: Duration = Duration::from_secs(20);
-/// Most that a side waits for the other to hear `Go`. Who is further away than a second begins late.
+/// Longest delay of `Go`, for the side that is closer.
 const HALF_TRIP_MAX: Duration = Duration::from_millis(500);
-/// Clients that come back in one second after a stop, on average.
+/// Average number of clients per second that come back after a stop.
 const RETURNS_PER_SECOND: usize = 500;
-/// The first comes back no sooner, the next no later than this for a second phone book to be up.
+/// Earliest return, so that a second phone book is up.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
 const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
-
-/// One connection's number, never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ClientId(pub(crate) u64);
-
-/// How a client is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
-    Socket,
-    Polls,
-}
-
-/// What waits for a name to be resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Pending {
-    Introduce { caller: PeerId, attempt: Attempt, letter: Letter },
-    Knock { to: Callee, knock: Knock },
-}
-
-/// What becomes of an introduction: asked once, and one of the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Asked,
-    Accepted,
-    Declined,
-    /// Nobody there, nobody of that name, or nothing said in time.
-    Unanswered,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Input {
-    /// A key has proven itself. Ends what the same key has open, except that polls follow polls.
-    Arrived {
-        client: ClientId,
-        key: PeerId,
-        door: Door,
-        /// Which pays for what waits for the client.
-        network: Network,
-    },
-    /// Where a client is connected from.
-    Seen {
-        client: ClientId,
-        address: IpAddr,
-    },
-    /// Any sign of life.
-    Heard {
-        client: ClientId,
-    },
-    /// A ping came back.
-    RoundTrip {
-        client: ClientId,
-        time: Duration,
-    },
-    /// Judged already: a knock is its sender's.
-    Said {
-        client: ClientId,
-        say: Say,
-    },
-    /// The connection is gone.
-    Left {
-        client: ClientId,
-    },
-    Resolved {
-        pending: Pending,
-        callee: Option<PeerId>,
-    },
-    Delivered {
-        to: PeerId,
-        parcel: Parcel,
-    },
-    /// The key has greeted at another phone book of the same name, after this client here.
-    Moved {
-        key: PeerId,
-        client: ClientId,
-    },
-    /// The phone book stops.
-    Stop,
-    Time,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Output {
-    /// There is something to take.
-    Wake {
-        client: ClientId,
-    },
-    Ping {
-        client: ClientId,
-    },
-    /// The client is gone from here; `last` is still to be said to it.
-    Close {
-        client: ClientId,
-        last: VecDeque<Hear>,
-        reason: CloseReason,
-        text: &'static str,
-    },
-    /// Answer with [`Input::Resolved`], now or later.
-    Resolve {
-        name: String,
-        pending: Pending,
-    },
-    /// For whoever counts.
-    Fate(Fate),
-    /// Hand it in as [`Input::Delivered`] where the key is connected.
-    Deliver {
-        to: PeerId,
-        parcel: Parcel,
-    },
-}
-
-/// What a deadline is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Why {
-    /// Nobody has answered an introduction.
-    Answer(PeerId, Attempt),
-    /// An introduction's candidates are carried no longer.
-    Introduction(PeerId, Attempt),
-    Ping(ClientId),
-    Life(ClientId),
-    /// A queue is full, and nothing was taken from it.
-    Unread(ClientId),
-}
 
 #[derive(Debug)]
 struct Client {
     id: ClientId,
-    door: Door,
+    transport: Transport,
     network: Network,
     heard: Instant,
     half_trip: Duration,
     seen: Option<IpAddr>,
     queue: Queue,
-    /// Since when something does not fit and nothing was taken.
+    /// When a message was lost to the full queue, if nothing was read since.
     full: Option<Instant>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Switchboard {
-    /// What waits to be read.
+pub(crate) struct Signaling {
+    /// Charges for unread messages.
     unread: Ledger<Network>,
     present: HashMap<PeerId, Client>,
     keys: HashMap<ClientId, PeerId>,
     attempts: Attempts,
-    /// Those of clients that have left and of attempts that were answered stay until their time and mean nothing.
+    /// Obsolete deadlines stay in the heap until they pass, and do nothing.
     deadlines: BinaryHeap<Reverse<(Instant, Why)>>,
     outputs: VecDeque<Output>,
 }
 
-impl Default for Switchboard {
+impl Default for Signaling {
     fn default() -> Self {
         let rows: Vec<Row> =
             PHONE_BOOK_LEDGER.iter().filter(|row| row.item == Item::Unread).copied().collect();
@@ -204,10 +82,12 @@ impl Default for Switchboard {
     }
 }
 
-impl Switchboard {
+impl Signaling {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Arrived { client, key, door, network } => self.arrived(client, key, door, network, now),
+            Input::Arrived { client, key, transport, network } => {
+                self.arrived(client, key, transport, network, now)
+            }
             Input::Seen { client, address } => {
                 if let Some(client) = self.client(client) {
                     client.seen = Some(address);
@@ -252,7 +132,7 @@ impl Switchboard {
         self.deadlines.peek().map(|Reverse(next)| *next)
     }
 
-    /// The next thing that a client is to hear.
+    /// The client's next message.
     pub(crate) fn take(&mut self, client: ClientId) -> Option<Hear> {
         let client = self.client(client)?;
         client.full = None;
@@ -261,12 +141,12 @@ impl Switchboard {
         Some(hear)
     }
 
-    /// So many messages wait no longer.
+    /// Releases the charge of read messages.
     fn read(&mut self, network: Network, messages: usize) {
         self.unread.release(&network, Item::Unread, messages as u64 * UNREAD_COST);
     }
 
-    /// What all that waited to be read was charged, and what was lost because it was too much for a network.
+    /// Charges and refusals for unread messages.
     pub(crate) fn unread(&self) -> Count {
         self.unread
             .counts()
@@ -275,22 +155,22 @@ impl Switchboard {
             .unwrap_or_default()
     }
 
-    /// Whether [`Switchboard::take`] has something.
-    pub(crate) fn has_news(&self, client: ClientId) -> bool {
+    /// Whether [`Signaling::take`] returns a message.
+    pub(crate) fn has_messages(&self, client: ClientId) -> bool {
         let client = self.keys.get(&client).and_then(|key| self.present.get(key));
         client.is_some_and(|client| !client.queue.is_empty())
     }
 
-    /// Who holds a key now.
-    pub(crate) fn present(&self, key: &PeerId) -> Option<(ClientId, Door)> {
-        self.present.get(key).map(|client| (client.id, client.door))
+    /// The connection of a key.
+    pub(crate) fn present(&self, key: &PeerId) -> Option<(ClientId, Transport)> {
+        self.present.get(key).map(|client| (client.id, client.transport))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.present.len()
     }
 
-    /// Everybody who is present.
+    /// All connected clients.
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
         self.present.iter().map(|(key, client)| (*key, client.id)).collect()
     }
@@ -299,14 +179,14 @@ impl Switchboard {
         self.present.get_mut(self.keys.get(&client)?)
     }
 
-    fn arrived(&mut self, id: ClientId, key: PeerId, door: Door, network: Network, now: Instant) {
+    fn arrived(&mut self, id: ClientId, key: PeerId, transport: Transport, network: Network, now: Instant) {
         let mut waits = VecDeque::new();
         if let Some(older) = self.present.get_mut(&key) {
-            if (older.door, door) == (Door::Polls, Door::Polls) {
+            if (older.transport, transport) == (Transport::Polls, Transport::Polls) {
                 older.heard = now;
                 return;
             }
-            // What it has not heard yet, the newer hears.
+            // Unread messages move to the newer connection.
             let (of, queue) = (older.network, std::mem::take(&mut older.queue));
             self.read(of, queue.len());
             waits = queue.into_inner();
@@ -314,7 +194,7 @@ impl Switchboard {
         }
         let mut queue = Queue::default();
         for hear in waits {
-            // As many as before; what the new network has no room for is lost.
+            // Messages that the new network has no room for are lost.
             if self.unread.charge(now, &network, Item::Unread, UNREAD_COST).is_ok() && !queue.push(hear) {
                 self.read(network, 1);
             }
@@ -322,10 +202,10 @@ impl Switchboard {
         let news = !queue.is_empty();
         self.keys.insert(id, key);
         let (half_trip, seen) = (Duration::ZERO, None);
-        let client = Client { id, door, network, heard: now, half_trip, seen, queue, full: None };
+        let client = Client { id, transport, network, heard: now, half_trip, seen, queue, full: None };
         self.present.insert(key, client);
         self.deadlines.push(Reverse((now + PRESENCE_LIFE, Why::Life(id))));
-        if door == Door::Socket {
+        if transport == Transport::Socket {
             self.deadlines.push(Reverse((now, Why::Ping(id))));
         }
         if news {
@@ -361,21 +241,21 @@ impl Switchboard {
                 self.resolve(to, pending);
             }
             Say::Note { to, letter } => self.deliver(to, Parcel::Hear(Hear::Note { from, letter })),
-            // The first word of a socket, heard before it is present.
+            // Only valid before the greeting.
             _ => self.close(from, VecDeque::new(), CloseReason::BadMessage, "out of turn"),
         }
     }
 
     fn introduce(&mut self, caller: PeerId, to: Callee, attempt: Attempt, letter: Letter, now: Instant) {
         if self.attempts.is_callers(caller, attempt) {
-            // Said twice, as after a poll whose answer was lost.
+            // Repeated, as after a poll whose answer was lost.
             return;
         }
         if !self.attempts.begin(caller, attempt) {
             let retry_after = ANSWER_TIME.as_secs() + 1;
             return self.tell(caller, Hear::Limited { attempt: Some(attempt), retry_after }, now);
         }
-        self.outputs.push_back(Output::Fate(Fate::Asked));
+        self.outputs.push_back(Output::Outcome(Outcome::Asked));
         self.deadlines.push(Reverse((now + ANSWER_TIME, Why::Answer(caller, attempt))));
         self.resolve(to, Pending::Introduce { caller, attempt, letter });
     }
@@ -387,7 +267,7 @@ impl Switchboard {
         }
     }
 
-    /// Nobody of that name: the caller hears of it when nobody would have answered.
+    /// An unknown name is answered like a silent callee, at the same time.
     fn resolved(&mut self, pending: Pending, callee: Option<PeerId>) {
         let Some(callee) = callee else { return };
         match pending {
@@ -401,7 +281,7 @@ impl Switchboard {
         }
     }
 
-    /// The one way from a client to another.
+    /// The only way from one client to another.
     fn deliver(&mut self, to: PeerId, parcel: Parcel) {
         self.outputs.push_back(Output::Deliver { to, parcel });
     }
@@ -410,13 +290,13 @@ impl Switchboard {
         match parcel {
             Parcel::Hear(hear) => self.tell(to, hear, now),
             Parcel::Answer { from, attempt, accepted, seen } => {
-                // A caller who is gone is not waited for; if it comes back in time, it hears that nobody answered.
+                // An absent caller misses the answer, and hears `Unavailable` if it returns in time.
                 let Some(caller) = self.present.get(&to) else { return };
                 if !self.attempts.answer(to, attempt, &from, accepted.is_some()) {
                     return;
                 }
-                let fate = if accepted.is_some() { Fate::Accepted } else { Fate::Declined };
-                self.outputs.push_back(Output::Fate(fate));
+                let outcome = if accepted.is_some() { Outcome::Accepted } else { Outcome::Declined };
+                self.outputs.push_back(Output::Outcome(outcome));
                 let Some((letter, theirs)) = accepted else { return };
                 self.deadlines.push(Reverse((now + INTRODUCTION_TIME, Why::Introduction(to, attempt))));
                 let (ours, theirs) = (caller.half_trip, theirs.min(HALF_TRIP_MAX));
@@ -438,8 +318,8 @@ impl Switchboard {
         }
     }
 
-    /// Nothing happens where the key is not here. What does not fit is lost: strangers can fill a queue in a moment, and
-    /// shall not end anybody's conversation by that. Only who then reads nothing is cut off.
+    /// Queues a message for a connected key. A message beyond the queue or the network's share is lost, since
+    /// strangers can fill a queue; only a client that then reads nothing is closed.
     fn tell(&mut self, key: PeerId, hear: Hear, now: Instant) {
         let Some(client) = self.present.get_mut(&key) else { return };
         let charged = self.unread.charge(now, &client.network, Item::Unread, UNREAD_COST).is_ok();
@@ -456,7 +336,7 @@ impl Switchboard {
         }
     }
 
-    /// What it has not heard yet, the newer hears, wherever it is.
+    /// Unread messages follow the key to its new connection.
     fn moved(&mut self, key: PeerId, id: ClientId) {
         let Some(client) = self.present.get_mut(&key).filter(|client| client.id == id) else { return };
         let (network, queue) = (client.network, std::mem::take(&mut client.queue));
@@ -475,7 +355,7 @@ impl Switchboard {
         }
     }
 
-    /// Evenly over a time that is long enough, in the map's order, which nobody can foresee.
+    /// Spreads the returns evenly, in the map's random order.
     fn stop(&mut self) {
         let count = self.present.len().max(1);
         let spread = RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count as u32 / RETURNS_PER_SECOND as u32);
@@ -499,7 +379,7 @@ impl Switchboard {
                     let declined = self.attempts.is_declined(caller, attempt);
                     if self.attempts.give_up(caller, attempt) {
                         if !declined {
-                            self.outputs.push_back(Output::Fate(Fate::Unanswered));
+                            self.outputs.push_back(Output::Outcome(Outcome::Unanswered));
                         }
                         self.tell(caller, Hear::Unavailable { attempt }, now);
                     }

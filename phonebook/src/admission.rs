@@ -1,24 +1,21 @@
-//! What happens to every request around its handler: the budget of its address and the password before, the counters
-//! and the audit log after. Handlers know nothing of it, but for what only they know: a batch's size, a proven key, a name.
+//! The middleware around every request. Before the handler: budget and password. After it: counters and audit log.
 
 use crate::{
-    accounts::Hold,
+    accounts::Charge,
     address::{Unreadable, client_address},
+    app_state::AppState,
     audit::Subject,
-    desk::Desk,
-    guard,
-    io::patience::Lines,
-    limits::Class,
-    metrics::Route,
+    auth,
+    caller::Caller,
+    io::connections::Connections,
+    metrics::{OPEN, Route},
     problem::Problem,
-    shared::Payer,
 };
 use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
-    middleware::Next,
     rt::time::sleep,
     web,
 };
@@ -28,18 +25,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a refusal for asking too often is kept back. A connection is answered in order, so whoever floods over eight
-/// of them gets eight refusals a second and no more; who keeps to `Retry-After` loses nothing.
-const PENANCE: Duration = Duration::from_secs(1);
+/// Delay of a 429. A connection answers in order, so a flood over eight connections gets eight refusals a second.
+const REJECT_DELAY: Duration = Duration::from_secs(1);
 
-/// The one path that is answered where a password is set and none is given: for supervisors.
-const OPEN: &str = "/health";
-
-/// For `App::wrap_fn`: answers by itself what the address has no budget for, what has no password, and what does not
-/// exist. Only what [`Route`] lists gets further, so nothing is served that was not admitted.
-pub(crate) fn enter<S, B>(
-    desk: web::Data<Desk>,
-    lines: web::Data<Lines>,
+/// For `App::wrap_fn`. Computes the [`Caller`], answers requests without budget, password or route itself, and passes
+/// the others on.
+pub(crate) fn admitted<S, B>(
+    app: web::Data<AppState>,
+    connections: web::Data<Connections>,
     request: ServiceRequest,
     service: &S,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<S, B>
@@ -49,7 +42,12 @@ where
 {
     let began = Instant::now();
     let route = Route::of(request.method(), request.path());
-    let turn = match admit(&desk, route, request.request()) {
+    let admitted = address_of(&app, request.request()).and_then(|address| {
+        let caller = Caller { address, route };
+        request.extensions_mut().insert(caller);
+        admit(&app, caller, request.request())
+    });
+    let turn = match admitted {
         Ok(place) => Ok((service.call(request), place)),
         Err(problem) => Err(request.error_response(problem)),
     };
@@ -59,89 +57,54 @@ where
             Err(refused) => (refused, None),
         };
         let status = response.status();
-        desk.metrics.answered(route, status, began.elapsed());
-        if lines.answered(response.request(), status.as_u16() < 400) {
+        app.metrics.answered(route, status, began.elapsed());
+        if connections.answered(response.request(), status.as_u16() < 400) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         if let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) {
-            refused(&desk, response.request(), problem);
+            refused(&app, response.request(), problem);
             if matches!(problem, Problem::TooMany(_) | Problem::Crowded) {
-                sleep(PENANCE).await;
+                sleep(REJECT_DELAY).await;
             }
         }
         Ok(response)
     }
 }
 
-/// The place of a request that came over a proxy's connection, which costs nothing itself.
-fn admit(desk: &Desk, route: Route, request: &HttpRequest) -> Result<Option<Hold>, Problem> {
-    let address = address_of(desk, request)?;
-    desk.limits.check_address(route.class(), address, 1)?;
-    let place = Lines::is_proxys(request).then(|| desk.accounts.hold(address.into(), Item::Connections));
+/// Returns the charge for a connection slot if the request came through a trusted proxy, whose connections are free.
+fn admit(app: &AppState, caller: Caller, request: &HttpRequest) -> Result<Option<Charge>, Problem> {
+    let Caller { address, route } = caller;
+    app.limits.check_address(route.class(), address, 1)?;
+    let place =
+        Connections::is_proxied(request).then(|| app.accounts.hold(address.into(), Item::Connections));
     let place = place.transpose().map_err(|_| Problem::Crowded)?;
     match route {
         Route::Health if request.path() == OPEN => {}
-        // The original asks for no password where it has nothing.
+        // The original asks for no password outside `/api/`.
         Route::Other if !request.path().starts_with("/api/") => return Err(Problem::NoEndpoint),
-        _ => guard::check_password(request, desk)?,
+        _ => auth::check_password(request, app)?,
     }
     if route == Route::Other { Err(Problem::NoEndpoint) } else { Ok(place) }
 }
 
-/// For `middleware::from_fn`, where several phone books share a Redis: charges the budget that they share. Nothing for
-/// what is as cheap as asking Redis.
-pub(crate) async fn admit_shared(
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let class = Route::of(request.method(), request.path()).class();
-    let desk = request.app_data::<web::Data<Desk>>().cloned();
-    if let Some(desk) = desk.filter(|_| class != Class::Other) {
-        let charged = match address_of(&desk, request.request()) {
-            Ok(address) => desk.charge_shared(class, Payer::Address(address), 1).await,
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = charged {
-            return Ok(request.error_response(problem));
-        }
-    }
-    next.call(request).await
+/// Counts a refusal and logs it, even if the client gets another answer.
+pub(crate) fn refused(app: &AppState, request: &HttpRequest, problem: &Problem) {
+    let address = Caller::of(request).map(|caller| caller.address);
+    app.refused(problem, address, request.extensions().get().copied());
 }
 
-/// Charges the request's address. For handlers, what the door could not know: how many names a batch has.
-pub(crate) async fn charge(
-    desk: &Desk,
-    request: &HttpRequest,
-    class: Class,
-    cost: u32,
-) -> Result<(), Problem> {
-    if cost == 0 {
-        return Ok(());
-    }
-    let address = address_of(desk, request)?;
-    desk.limits.check_address(class, address, cost)?;
-    desk.charge_shared(class, Payer::Address(address), cost).await
-}
-
-/// Counts a refusal and notes it, whether or not it is the answer.
-pub(crate) fn refused(desk: &Desk, request: &HttpRequest, problem: &Problem) {
-    desk.refused(problem, address_of(desk, request).ok(), request.extensions().get().copied());
-}
-
-/// The request is about this name, should it end in the audit log.
-pub(crate) fn concerns(desk: &Desk, request: &HttpRequest, name: &str) {
-    if let Some(audit) = &desk.audit {
+/// Attaches the player's name, hashed, for the audit log.
+pub(crate) fn set_subject(app: &AppState, request: &HttpRequest, name: &str) {
+    if let Some(audit) = &app.audit {
         request.extensions_mut().insert::<Subject>(audit.subject(name));
     }
 }
 
-/// Where the client really is.
-///
 /// # Errors
-/// A trusted proxy does not say it in a way that can be read, or the connection is gone.
-pub(crate) fn address_of(desk: &Desk, request: &HttpRequest) -> Result<IpAddr, Problem> {
+/// A trusted proxy's header does not parse, or the connection is closed.
+fn address_of(app: &AppState, request: &HttpRequest) -> Result<IpAddr, Problem> {
     let peer = request.peer_addr().ok_or(Problem::CutOff)?;
-    client_address(peer, request.headers(), &desk.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
+    client_address(peer, request.headers(), &app.trusted_proxies).map_err(|Unreadable| Problem::BadForwarded)
 }
 
 #[cfg(test)]
@@ -153,7 +116,7 @@ mod tests {
         net::{SocketAddr, TcpStream},
     };
 
-    /// Status, and everything that was answered.
+    /// Status and whole response.
     fn ask(addr: SocketAddr, method: &str, path: &str, more: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(addr).unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
@@ -186,7 +149,7 @@ mod tests {
             for (route, path) in all {
                 for method in METHODS {
                     let open = match (route, method) {
-                        // The original's cross-origin answer, which serves nothing.
+                        // The CORS preflight serves no data.
                         (_, "OPTIONS") if compat => 204,
                         (Route::Health, "GET" | "HEAD") if path == OPEN => 200,
                         (Route::Health, _) if path == OPEN => 404,

@@ -1,28 +1,27 @@
-//! What is wrong at the moment, for machines that ask `/api/health` and for the operator's page.
+//! Degradations: what keeps the phone book from working fully. `/api/health` and the operator's page show them.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Something that keeps the phone book from doing all of its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Trouble {
-    /// New names are refused; known ones are served.
+pub(crate) enum Degradation {
+    /// New names are refused.
     BookFull = 1,
-    /// Names are neither taken nor found; who is connected here stays so.
+    /// No name is registered or found; live clients stay connected.
     RedisGone = 2,
 }
 
-/// Any number of troubles at once. Whoever notices one sets it, and takes it back.
+/// A set of degradations.
 #[derive(Debug, Default)]
-pub(crate) struct Condition(AtomicU8);
+pub(crate) struct Health(AtomicU8);
 
-impl Condition {
-    /// With a trouble that is there until somebody takes it back.
-    pub(crate) fn beginning(trouble: Trouble) -> Self {
+impl Health {
+    /// Starts with one degradation.
+    pub(crate) fn beginning(trouble: Degradation) -> Self {
         Self(AtomicU8::new(trouble as u8))
     }
 
-    pub(crate) fn set(&self, trouble: Trouble, is_so: bool) {
+    pub(crate) fn set(&self, trouble: Degradation, is_so: bool) {
         let bit = trouble as u8;
         let before = match is_so {
             true => self.0.fetch_or(bit, Ordering::Relaxed),
@@ -44,17 +43,17 @@ mod tests {
 
     #[test]
     fn it_is_degraded_while_anything_is_wrong() {
-        let condition = Condition::beginning(Trouble::RedisGone);
+        let condition = Health::beginning(Degradation::RedisGone);
         assert!(condition.is_degraded());
-        condition.set(Trouble::RedisGone, false);
+        condition.set(Degradation::RedisGone, false);
         assert!(!condition.is_degraded());
         for is_so in [true, true, false, false] {
-            condition.set(Trouble::BookFull, is_so);
+            condition.set(Degradation::BookFull, is_so);
             assert_eq!(condition.is_degraded(), is_so);
         }
-        condition.set(Trouble::BookFull, true);
-        condition.set(Trouble::RedisGone, true);
-        condition.set(Trouble::BookFull, false);
+        condition.set(Degradation::BookFull, true);
+        condition.set(Degradation::RedisGone, true);
+        condition.set(Degradation::BookFull, false);
         assert!(condition.is_degraded(), "one is left");
     }
 }

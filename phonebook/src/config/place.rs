@@ -1,36 +1,43 @@
-//! Where the Redis is, and the secret by which things are called there, as an operator writes them.
+//! The address of a shared Redis, and the secret that hashes its keys.
 
+#[cfg(feature = "redis")]
 use redis::{Client, ConnectionAddr, IntoConnectionInfo};
 use std::{fmt, str::FromStr};
 
-/// The text is not a Redis URL that can be used here.
+/// The text is no supported Redis URL, or the program was built without Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
+#[cfg_attr(not(feature = "redis"), error("this program was built without Redis"))]
+#[cfg_attr(
+    feature = "redis",
+    error(
     "a Redis is `redis://[user:password@]host[:port][/db]` or `unix:///path/of/socket`; for TLS, put a tunnel before it"
+    )
 )]
 pub struct NotAPlace;
 
-/// A Redis that phone books of one name share.
+/// A Redis shared by phone books of one name. A build without the feature `redis` parses none.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "never made"))]
 pub struct Place {
     url: String,
-    /// A hash of what the operator wrote.
+    /// Hash of the configured secret.
     secret: Option<[u8; 32]>,
 }
 
 impl Place {
-    /// With the secret that all phone books of the name have and Redis does not. Without one, names can be guessed by
-    /// whoever reads Redis.
+    /// All phone books of the name need the same secret. Without one, a reader of Redis can guess names.
     #[must_use]
     pub fn with_secret(self, secret: &str) -> Self {
         Self { secret: Some(*blake3::hash(secret.as_bytes()).as_bytes()), ..self }
     }
 
-    pub(super) fn client(&self) -> Result<Client, redis::RedisError> {
+    #[cfg(feature = "redis")]
+    pub(crate) fn client(&self) -> Result<Client, redis::RedisError> {
         Client::open(self.url.as_str())
     }
 
-    pub(super) fn secret(&self) -> Option<&[u8; 32]> {
+    #[cfg(feature = "redis")]
+    pub(crate) fn secret(&self) -> Option<&[u8; 32]> {
         self.secret.as_ref()
     }
 }
@@ -38,6 +45,12 @@ impl Place {
 impl FromStr for Place {
     type Err = NotAPlace;
 
+    #[cfg(not(feature = "redis"))]
+    fn from_str(_: &str) -> Result<Self, NotAPlace> {
+        Err(NotAPlace)
+    }
+
+    #[cfg(feature = "redis")]
     fn from_str(url: &str) -> Result<Self, NotAPlace> {
         let info = url.into_connection_info().map_err(|_| NotAPlace)?;
         match info.addr() {
@@ -57,13 +70,13 @@ impl fmt::Debug for Place {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 mod tests {
     use super::*;
 
     #[test]
     fn a_place_is_a_redis_that_can_be_reached_and_is_never_shown() {
-        // Where there are no Unix sockets, that is no place.
+        // Only on Unix.
         assert_eq!("unix:///run/redis/redis.sock".parse::<Place>().is_ok(), cfg!(unix));
         for good in ["redis://127.0.0.1:6379", "redis://:secret@redis.internal/2", "redis://[::1]:7000"] {
             let place: Place = good.parse().unwrap();

@@ -1,7 +1,7 @@
-//! About how many names are registered: Redis counts distinct ones in HyperLogLogs of 12 KiB, one for each sixth of
-//! the ttl. Off by a percent, and by who has unregistered.
+//! The approximate number of registered names: HyperLogLogs of 12 KiB, one per sixth of the ttl. The error is one
+//! percent, plus unregistered names.
 
-use super::tags::plain;
+use super::keyspace::plain;
 use redis::Cmd;
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -9,22 +9,22 @@ use std::{
 };
 
 const PARTS: u64 = 6;
-/// Milliseconds: longer than between two readings, which also see to the end of each part.
+/// Milliseconds. Longer than between two readings, which also set the expiry of each part.
 const PART_MIN: u64 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Census {
+pub(super) struct Cardinality {
     /// Milliseconds.
     part: u64,
     last: AtomicUsize,
 }
 
-impl Census {
+impl Cardinality {
     pub(super) fn new(ttl: Duration) -> Self {
         Self { part: (crate::clock::millis(ttl) / PARTS).max(PART_MIN), last: AtomicUsize::new(0) }
     }
 
-    /// What the last reading said.
+    /// The last reading.
     pub(super) fn last(&self) -> usize {
         self.last.load(Ordering::Relaxed)
     }
@@ -33,14 +33,14 @@ impl Census {
         self.last.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Counts a name that was registered now.
+    /// Counts a registered name.
     pub(super) fn count(&self, tag: &[u8], time: u64) -> Cmd {
         let mut cmd = redis::cmd("PFADD");
         cmd.arg(self.key(time / self.part)).arg(tag);
         cmd
     }
 
-    /// How many were counted within the ttl.
+    /// Names counted within the ttl.
     pub(super) fn total(&self, time: u64) -> Cmd {
         let mut cmd = redis::cmd("PFCOUNT");
         let now = time / self.part;
@@ -50,14 +50,14 @@ impl Census {
         cmd
     }
 
-    /// Has the current part go when it counts no longer.
+    /// Sets the expiry of the current part.
     pub(super) fn forget(&self, time: u64) -> Cmd {
         let mut cmd = redis::cmd("PEXPIRE");
         cmd.arg(self.key(time / self.part)).arg(self.part * (PARTS + 2));
         cmd
     }
 
-    /// In one slot of a cluster, because they are counted together.
+    /// In one slot of a cluster: the parts are counted together.
     fn key(&self, part: u64) -> Vec<u8> {
         plain(&format!("{{census}}:{part}"))
     }

@@ -1,8 +1,8 @@
-//! What must be so before a phone book serves: where it may listen, and under which certificate.
+//! Checks before serving: listeners and certificate.
 
 use crate::{
-    config::Config,
-    operator::{self, Operator},
+    config::{Config, Operator},
+    operator,
     tls::{Certificate, TlsError},
 };
 use std::{
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-/// Why a phone book does not start. One sentence for the operator each.
+/// Why a phone book does not start: one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -54,7 +54,7 @@ pub(crate) fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>, S
     Ok(config.tls.as_ref().map(Certificate::load).transpose()?)
 }
 
-/// Compatibility mode is for one's own network, and says so: it may be plain.
+/// Plain HTTP is allowed on loopback, on request, and in compatibility mode, which is for a private network.
 pub(crate) fn public(config: &Config) -> Result<TcpListener, StartError> {
     let address = config.listen;
     let allowed =
@@ -65,12 +65,12 @@ pub(crate) fn public(config: &Config) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
 }
 
-/// With the port that was taken if it was 0.
+/// The bound address, with the real port for port 0.
 pub(crate) fn bound(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(StartError::Nowhere)
 }
 
-pub(crate) fn office(config: &Config) -> Result<Option<TcpListener>, StartError> {
+pub(crate) fn operator(config: &Config) -> Result<Option<TcpListener>, StartError> {
     let address = match config.operator {
         Operator::Off => return Ok(None),
         Operator::IfFree(address) | Operator::At(address) => address,
@@ -86,5 +86,40 @@ pub(crate) fn office(config: &Config) -> Result<Option<TcpListener>, StartError>
             Ok(None)
         }
         (Err(source), _) => Err(StartError::Operator { address, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_refused_for_its_reason() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = bound(&taken).unwrap();
+        let at = |listen| Config { listen, ..Config::default() };
+        let refused = public(&at(address)).unwrap_err();
+        assert!(matches!(refused, StartError::Listen { address: told, .. } if told == address));
+        assert_eq!(io::Error::from(refused).kind(), io::ErrorKind::AddrInUse);
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let refused = public(&at(everywhere)).unwrap_err();
+        assert!(matches!(refused, StartError::Plain(told) if told == everywhere));
+        assert_eq!(io::Error::from(refused).kind(), io::ErrorKind::InvalidInput);
+        for allowed in [
+            Config { plain_http: true, ..at(everywhere) },
+            Config { compat: true, ..at(everywhere) },
+            at(([127, 0, 0, 1], 0).into()),
+        ] {
+            assert_ne!(bound(&public(&allowed).unwrap()).unwrap().port(), 0);
+        }
+    }
+
+    #[test]
+    fn the_operators_listener_stays_on_loopback_unless_allowed() {
+        let everywhere = Operator::At(([0, 0, 0, 0], 0).into());
+        let config = Config { operator: everywhere, ..Config::default() };
+        assert!(matches!(operator(&config), Err(StartError::OperatorAnywhere(_))));
+        assert!(operator(&Config { operator_anywhere: true, ..config }).unwrap().is_some());
+        assert!(operator(&Config::default()).unwrap().is_none());
     }
 }

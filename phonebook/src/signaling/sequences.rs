@@ -1,4 +1,4 @@
-//! The newest sequence of each key that polls, for as long as an older signature could be repeated.
+//! The newest sequence of each polling key, as long as an older signature could be replayed.
 
 use fyteclub_proto::{id::PeerId, limit::PROOF_TIME_WINDOW};
 use std::{
@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A signature may be dated a window ahead and is good for a window after its date.
+/// A signature may be dated one window ahead, and is valid for a window after its date.
 const MEMORY: Duration = PROOF_TIME_WINDOW.saturating_mul(2);
 
-/// Why a poll does not count.
+/// Why a poll was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsequenced {
     Stale { newest: u64 },
@@ -20,7 +20,7 @@ pub(crate) enum Unsequenced {
 pub(crate) struct Sequences {
     newest: HashMap<PeerId, (u64, Instant)>,
     most: usize,
-    /// When so many are held, those whose time is over are looked for: rarely, and the more seldom the more there are.
+    /// The size at which expired entries are removed; it grows with the table.
     tidy_at: usize,
 }
 
@@ -33,7 +33,8 @@ impl Sequences {
         self.newest.get(key).is_some_and(|(_, used)| *used + MEMORY > now)
     }
 
-    /// Takes a sequence that is above all of its key's.
+    /// # Errors
+    /// The sequence is not above all of the key's, or the table is full.
     pub(crate) fn take(&mut self, key: PeerId, sequence: u64, now: Instant) -> Result<(), Unsequenced> {
         if let Some((newest, used)) = self.newest.get_mut(&key) {
             if sequence <= *newest && *used + MEMORY > now {

@@ -1,14 +1,14 @@
-//! What waits for one client to read it: so many messages and no more.
+//! The bounded queue of a client's unread messages.
 
 use fyteclub_proto::{limit::LIVE_QUEUE_MAX, phonebook::live::Hear};
 use std::collections::VecDeque;
 
-/// Takes no memory while it is empty: most are, most of the time.
+/// Empty queues allocate nothing.
 #[derive(Debug, Default)]
 pub(super) struct Queue(VecDeque<Hear>);
 
 impl Queue {
-    /// Whether there was room.
+    /// Returns false if the queue is full.
     #[must_use]
     pub(super) fn push(&mut self, hear: Hear) -> bool {
         let room = self.0.len() < LIVE_QUEUE_MAX;

@@ -1,4 +1,4 @@
-//! The original's cross-origin headers, served in compatibility mode only: any origin, credentials and all.
+//! The original's CORS headers: any origin, with credentials.
 
 use actix_web::{
     Error, HttpResponse,
@@ -11,7 +11,7 @@ use actix_web::{
     middleware::Next,
 };
 
-/// Answers every OPTIONS, and lets browsers read every other answer.
+/// Answers every OPTIONS, and adds headers to every other answer.
 pub(crate) async fn cross_origin<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,

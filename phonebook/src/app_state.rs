@@ -1,19 +1,21 @@
-//! What every worker shares: the book, the clock, and the operator's rules.
+//! What all workers share.
 
 use crate::{
     accounts::{Accounts, share},
     address::Network,
-    audit::{Audit, Kind, Subject},
+    audit::{Audit, Subject},
+    auth::ServerNames,
     book::Terms,
     clock::{Clock, Moment},
-    condition::{Condition, Trouble},
     config::{Config, Password},
+    health::{Degradation, Health},
     limits::{Class, Limits},
     live::{Counters, Live},
-    metrics::Metrics,
+    metrics::{Metrics, RedisCounters},
     problem::Problem,
     records::Records,
-    shared::{self, Payer, Shared},
+    routes::compat::Players,
+    shared::{Payer, Shared},
 };
 use fyteclub_proto::{
     id::PeerId,
@@ -27,41 +29,39 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct AppState {
     pub(crate) records: Records,
+    pub(crate) server_names: ServerNames,
     pub(crate) live: Live,
     clock: Clock,
-    pub(crate) compat: bool,
-    pub(crate) debug_players: bool,
+    /// Compatibility mode's own table instead of [`AppState::records`].
+    pub(crate) compat: Option<Players>,
     pub(crate) password: Option<Password>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) limits: Limits,
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Audit>,
-    pub(crate) condition: Condition,
-    /// What anybody is told of how many users there are.
+    pub(crate) health: Health,
+    /// The published user count, see [`AppState::told_users`].
     told_users: AtomicUsize,
 }
 
-impl Desk {
-    /// `clock` was started before anybody could ask anything.
+impl AppState {
+    /// `clock` must have started before the listener was bound.
     pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
-        // The original knows no owners, so there is nothing to remember.
-        let pin = if config.compat { Duration::ZERO } else { config.pin };
         let terms = Terms {
             ttl: config.ttl,
-            pin,
+            pin: config.pin,
             pin_once: PIN_ONCE,
             max_records: config.max_records,
             max_of_one: share(Item::Names, config.max_names_per_address, config.max_records),
         };
         let accounts = Accounts::new(config);
-        let gauges = config.redis.as_ref().map(|_| shared::Counters::default());
+        let gauges = config.redis.as_ref().map(|_| RedisCounters::default());
         let metrics = Metrics::new(gauges.as_ref());
         let shared = match (&config.redis, gauges) {
             (Some(place), Some(gauges)) => Some(Arc::new(Shared::new(place, terms, &config.limits, gauges)?)),
@@ -71,10 +71,10 @@ impl Desk {
             Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
         Ok(Self {
             records: Records::new(terms, shared.as_ref()),
-            live: Live::new(&config.names, config.sockets_max(), &accounts, counters, shared),
+            server_names: ServerNames::new(&config.names),
+            live: Live::new(config.sockets_max(), &accounts, counters, shared),
             clock,
-            compat: config.compat,
-            debug_players: config.debug_players,
+            compat: config.compat.then(|| Players::new(&terms, config.debug_players)),
             password: config.password.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: Limits::new(&config.limits),
@@ -82,11 +82,11 @@ impl Desk {
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
             told_users: AtomicUsize::new(0),
-            // Until Redis was reached for the first time.
-            condition: config
+            // Degraded until the first connection to Redis.
+            health: config
                 .redis
                 .as_ref()
-                .map_or_else(Condition::default, |_| Condition::beginning(Trouble::RedisGone)),
+                .map_or_else(Health::default, |_| Health::beginning(Degradation::RedisGone)),
         })
     }
 
@@ -94,23 +94,32 @@ impl Desk {
         self.clock.now()
     }
 
-    /// How many users anybody is told: whole tens, as of the last [`Desk::count_users`], because in a small book the exact
-    /// number shows one player's coming and going. Compatibility mode hides nobody, and says what the original said.
-    pub(crate) fn told_users(&self) -> usize {
-        if self.compat { self.records.len() } else { self.told_users.load(Ordering::Relaxed) }
+    /// Registered names; approximate with a shared Redis.
+    pub(crate) fn users(&self) -> usize {
+        self.compat.as_ref().map_or_else(|| self.records.len(), Players::len)
     }
 
-    /// Takes the number that is told from now on.
+    /// Names in this process's memory.
+    pub(crate) fn held(&self) -> usize {
+        self.compat.as_ref().map_or_else(|| self.records.held(), Players::len)
+    }
+
+    /// The published user count: whole tens as of the last [`AppState::count_users`], since the exact count of a
+    /// small book reveals when one player joins. Compatibility mode publishes the exact count.
+    pub(crate) fn told_users(&self) -> usize {
+        if self.compat.is_some() { self.users() } else { self.told_users.load(Ordering::Relaxed) }
+    }
+
+    /// Updates the published count.
     pub(crate) fn count_users(&self) {
         self.told_users.store(self.records.len() / 10 * 10, Ordering::Relaxed);
     }
 
-    /// What several phone books share, if they do.
     pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
         self.records.shared().cloned()
     }
 
-    /// Charges the budgets that several phone books share, if they do. The own ones were charged.
+    /// Charges the budgets in a shared Redis, if there is one. The caller has charged the local ones.
     pub(crate) async fn charge_shared(
         &self,
         class: Class,
@@ -122,18 +131,33 @@ impl Desk {
         Ok(charged.map_err(|missing| self.limits.limited(class, payer.by(), missing))?)
     }
 
-    /// Charges a key, here and wherever budgets are shared. Only for what the key is proven to have signed.
+    /// Charges an address locally and in a shared Redis, for costs that the admission did not know, such as a batch's
+    /// names.
+    pub(crate) async fn charge_address(
+        &self,
+        address: IpAddr,
+        class: Class,
+        cost: u32,
+    ) -> Result<(), Problem> {
+        if cost == 0 {
+            return Ok(());
+        }
+        self.limits.check_address(class, address, cost)?;
+        self.charge_shared(class, Payer::Address(address), cost).await
+    }
+
+    /// Charges a key locally and in a shared Redis. Call it only with a key that signed the request.
     pub(crate) async fn charge_key(&self, class: Class, key: &PeerId) -> Result<(), Problem> {
         self.limits.check_key(class, key, 1)?;
         self.charge_shared(class, Payer::Key(key), 1).await
     }
 
-    /// What the ledger was charged and refused since the start, wherever the accounts lie.
+    /// Charges and refusals per item since the start, local and shared.
     pub(crate) fn ledger(&self) -> [(Item, Count); Item::ALL.len()] {
         let accounts = self.accounts.counts();
         Item::ALL.map(|item| {
             let count = match item {
-                Item::Names => self.records.names(),
+                Item::Names => self.compat.as_ref().map_or_else(|| self.records.names(), Players::names),
                 Item::Unread => self.live.unread(),
                 item => {
                     accounts.iter().find(|(of, _)| *of == item).map(|(_, count)| *count).unwrap_or_default()
@@ -143,10 +167,13 @@ impl Desk {
         })
     }
 
-    /// Counts a refusal, and notes in the audit log what concerns security: once for each, wherever it was told.
+    /// Counts a refusal, and logs it if it concerns security.
     pub(crate) fn refused(&self, problem: &Problem, address: Option<IpAddr>, about: Option<Subject>) {
-        self.metrics.refused(problem);
-        if let (Some(audit), Some(kind), Some(address)) = (&self.audit, Kind::of(problem), address) {
+        match problem {
+            Problem::TooMany(limited) => self.metrics.limited(*limited),
+            problem => self.metrics.refused(problem.code()),
+        }
+        if let (Some(audit), Some(kind), Some(address)) = (&self.audit, problem.security_event(), address) {
             audit.note(kind, address, about, self.now().unix_millis());
         }
     }

@@ -1,24 +1,24 @@
-//! The door of the public listener: each connection is counted before TLS begins and before a byte of it is read.
+//! Accepts connections of the public listener: charges each before TLS and before reading a byte.
 
-use super::patience::{Closed, Line, Lines, connected, second_handle};
+use super::connections::{Closed, Connection, Connections, connected, second_handle};
 use actix_service::{IntoServiceFactory, ServiceFactory, apply_fn_factory};
 use actix_web::{dev::Extensions, rt::net::TcpStream};
 use std::{io::Write, sync::Arc};
 
-/// What a network that has its share of the connections is told, as far as it listens. Over TLS nothing can be said.
+/// The answer to a network that holds its share of connections, if it is not encrypted.
 const REFUSAL: &[u8] =
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 30\r\n\
     Content-Length: 89\r\nConnection: close\r\n\r\n\
     {\"error\":\"too many connections are open from your address\",\"code\":\"too_many_connections\"}";
 
 tokio::task_local! {
-    /// Of the connection whose task this is.
-    static LINE: Arc<Line>;
+    /// The connection of the current task.
+    static CONNECTION: Arc<Connection>;
 }
 
-/// Serves with `http` what may come in.
-pub(crate) fn guarded<S, I>(
-    lines: Arc<Lines>,
+/// Wraps `http` so that it serves only charged connections.
+pub(crate) fn accepting<S, I>(
+    connections: Arc<Connections>,
     encrypted: bool,
     http: I,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = S::Error, InitError = S::InitError>
@@ -27,8 +27,8 @@ where
     I: IntoServiceFactory<S, TcpStream>,
 {
     apply_fn_factory(http, move |stream: TcpStream, http: &S::Service| {
-        let served = match lines.open(&stream, encrypted) {
-            Ok(line) => Some(LINE.scope(line, actix_service::Service::call(http, stream))),
+        let served = match connections.open(&stream, encrypted) {
+            Ok(connection) => Some(CONNECTION.scope(connection, actix_service::Service::call(http, stream))),
             Err(Closed::Refused(refused)) => {
                 tracing::debug!(%refused, "a connection is refused");
                 if !encrypted {
@@ -50,18 +50,17 @@ where
     })
 }
 
-/// Without waiting: whoever does not hear it is refused all the same. Not by the runtime's stream, which is so new that
-/// nobody has found it writable yet.
+/// Never waits. Writes to the socket directly: the runtime does not know yet that the stream is writable.
 fn say(stream: &TcpStream, words: &[u8]) {
     if let Ok(mut socket) = second_handle(stream) {
         let _ = socket.write(words);
     }
 }
 
-/// For `HttpServiceBuilder::on_connect_ext`, which is called in the connection's task when TLS, if any, has begun.
+/// For `HttpServiceBuilder::on_connect_ext`: runs in the connection's task, after the TLS handshake if there is one.
 pub(crate) fn on_connect<T>(_: &T, data: &mut Extensions) {
-    // Always there: nothing serves a connection that did not come in by the door.
-    let _ = LINE.try_with(|line| connected(Arc::clone(line), data));
+    // Always set: `accepting` is the only way in.
+    let _ = CONNECTION.try_with(|connection| connected(Arc::clone(connection), data));
 }
 
 #[cfg(test)]

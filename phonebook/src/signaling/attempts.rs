@@ -1,18 +1,18 @@
-//! Introductions, as their caller's side knows them: who was asked, who may answer, what is still carried.
+//! Introductions, stored on the caller's side: the callee, the state, and the letters left.
 //!
-//! Nothing here looks at the time: whoever holds the deadlines says when one is over.
+//! The owner of the deadlines calls `give_up` and `forget`.
 
 use fyteclub_proto::{id::PeerId, letter::Attempt, limit::INTRODUCTIONS_MAX};
 use std::collections::{HashMap, VecDeque};
 
-/// Candidates that either side may send in one introduction.
+/// Candidate letters per side and introduction.
 const LETTERS_MAX: u8 = 8;
-/// Accepted introductions that are remembered for one caller, to carry candidates.
+/// Accepted introductions per caller, kept for their candidates.
 const ACCEPTED_MAX: usize = 64;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
-    /// The name is not resolved yet, or means nobody.
+    /// The name is unresolved or unknown.
     Begun,
     Asked(PeerId),
     Declined,
@@ -40,7 +40,7 @@ impl Attempts {
         self.all.contains_key(&(caller, attempt))
     }
 
-    /// Whether the caller may begin one more.
+    /// Returns whether the caller may start one more.
     pub(super) fn begin(&mut self, caller: PeerId, attempt: Attempt) -> bool {
         let of_caller = self.callers.entry(caller).or_default();
         if of_caller.waiting == INTRODUCTIONS_MAX {
@@ -51,7 +51,7 @@ impl Attempts {
         true
     }
 
-    /// Now it is known who is asked; no if it is too late for that.
+    /// Sets the callee. Returns false if the attempt is over.
     pub(super) fn address(&mut self, caller: PeerId, attempt: Attempt, callee: PeerId) -> bool {
         match self.all.get_mut(&(caller, attempt)) {
             Some(stage @ Stage::Begun) => {
@@ -62,7 +62,7 @@ impl Attempts {
         }
     }
 
-    /// Whether `from` was asked and has not answered before.
+    /// Returns whether `from` was asked and answers first.
     pub(super) fn answer(&mut self, caller: PeerId, attempt: Attempt, from: &PeerId, accepts: bool) -> bool {
         let Some(stage) = self.all.get_mut(&(caller, attempt)).filter(|stage| **stage == Stage::Asked(*from))
         else {
@@ -88,7 +88,7 @@ impl Attempts {
         self.all.get(&(caller, attempt)) == Some(&Stage::Declined)
     }
 
-    /// Nobody has accepted in time. No if somebody has.
+    /// Ends an unanswered attempt. Returns false if it was accepted.
     pub(super) fn give_up(&mut self, caller: PeerId, attempt: Attempt) -> bool {
         match self.all.get(&(caller, attempt)) {
             None | Some(Stage::Accepted { .. }) => false,
@@ -103,7 +103,7 @@ impl Attempts {
         }
     }
 
-    /// The time of an accepted one is over.
+    /// Ends an accepted attempt.
     pub(super) fn forget(&mut self, caller: PeerId, attempt: Attempt) {
         if let Some(of_caller) = self.callers.get_mut(&caller) {
             let before = of_caller.accepted.len();
@@ -115,7 +115,7 @@ impl Attempts {
         self.tidy(caller);
     }
 
-    /// Whether the caller may send one more letter to the callee.
+    /// Returns whether the caller may send one more letter to the callee.
     pub(super) fn sends(&mut self, caller: PeerId, attempt: Attempt, to: &PeerId) -> bool {
         match self.all.get_mut(&(caller, attempt)) {
             Some(Stage::Accepted { callee, sent, .. }) if callee == to => count(sent),
@@ -123,7 +123,7 @@ impl Attempts {
         }
     }
 
-    /// Whether the caller is to hear one more letter of the callee.
+    /// Returns whether the callee may send one more letter to the caller.
     pub(super) fn receives(&mut self, caller: PeerId, attempt: Attempt, from: &PeerId) -> bool {
         match self.all.get_mut(&(caller, attempt)) {
             Some(Stage::Accepted { callee, received, .. }) if callee == from => count(received),

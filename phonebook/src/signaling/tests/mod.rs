@@ -1,4 +1,6 @@
-//! The switchboard under virtual time, then against a plain model.
+//! The state machine under virtual time; `model` compares it with a plain model.
+
+mod model;
 
 use super::*;
 use ed25519_dalek::SigningKey;
@@ -7,7 +9,6 @@ use fyteclub_proto::{
     letter::Topic,
     limit::{INTRODUCTIONS_MAX, LIVE_QUEUE_MAX},
 };
-use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::LazyLock};
 
 const MS: Duration = Duration::from_millis(1);
@@ -25,26 +26,26 @@ fn attempt(number: u8) -> Attempt {
     Bytes([number; 16])
 }
 
-/// A switchboard whose parcels arrive at once, at itself.
+/// Delivers all parcels to itself.
 struct Board {
-    board: Switchboard,
+    board: Signaling,
     now: Instant,
     clients: u64,
     closed: Vec<(ClientId, CloseReason, VecDeque<Hear>)>,
     pinged: Vec<ClientId>,
-    fates: Vec<Fate>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Board {
     fn new() -> Self {
-        let board = Switchboard::default();
+        let board = Signaling::default();
         Self {
             board,
             now: Instant::now(),
             clients: 0,
             closed: Vec::new(),
             pinged: Vec::new(),
-            fates: Vec::new(),
+            outcomes: Vec::new(),
         }
     }
 
@@ -52,15 +53,15 @@ impl Board {
         self.board.handle(self.now, input);
         while let Some(output) = self.board.poll() {
             match output {
-                Output::Wake { client } => assert!(self.board.has_news(client)),
+                Output::Wake { client } => assert!(self.board.has_messages(client)),
                 Output::Ping { client } => self.pinged.push(client),
                 Output::Close { client, last, reason, .. } => self.closed.push((client, reason, last)),
-                // A name is the number of its peer.
+                // Names resolve to the peer of that number.
                 Output::Resolve { name, pending } => {
                     let callee = name.parse().ok().map(peer);
                     self.board.handle(self.now, Input::Resolved { pending, callee });
                 }
-                Output::Fate(fate) => self.fates.push(fate),
+                Output::Outcome(outcome) => self.outcomes.push(outcome),
                 Output::Deliver { to, parcel } => {
                     self.board.handle(self.now, Input::Delivered { to, parcel });
                 }
@@ -68,10 +69,15 @@ impl Board {
         }
     }
 
-    fn arrives(&mut self, number: u8, door: Door) -> ClientId {
+    fn arrives(&mut self, number: u8, transport: Transport) -> ClientId {
         self.clients += 1;
         let client = ClientId(self.clients);
-        self.hand(Input::Arrived { client, key: peer(number), door, network: Network::V4(number.into()) });
+        self.hand(Input::Arrived {
+            client,
+            key: peer(number),
+            transport,
+            network: Network::V4(number.into()),
+        });
         client
     }
 
@@ -115,7 +121,7 @@ impl Board {
 #[test]
 fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
     let mut board = Board::new();
-    let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Door::Socket));
+    let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));
     let callees = [
         Callee::Key(peer(2)),
         Callee::Key(peer(3)),
@@ -135,9 +141,9 @@ fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
     board.waits(MS);
     let unavailable = (0..6).map(|number| Hear::Unavailable { attempt: attempt(number) });
     assert_eq!(board.hears(caller), unavailable.collect::<Vec<_>>());
-    let count = |fate| board.fates.iter().filter(|known| **known == fate).count();
-    assert_eq!([Fate::Asked, Fate::Declined, Fate::Unanswered].map(count), [6, 1, 5]);
-    // What comes after that means nothing, to anybody.
+    let count = |outcome| board.outcomes.iter().filter(|known| **known == outcome).count();
+    assert_eq!([Outcome::Asked, Outcome::Declined, Outcome::Unanswered].map(count), [6, 1, 5]);
+    // Later answers have no effect.
     board.accepts(silent, 1, 1);
     board.waits(ANSWER_TIME);
     assert_eq!((board.hears(caller), board.hears(silent)), (vec![], vec![]));
@@ -147,7 +153,7 @@ fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
 #[test]
 fn both_begin_at_the_same_moment() {
     let mut board = Board::new();
-    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.hand(Input::RoundTrip { client: caller, time: 40 * MS });
     board.hand(Input::RoundTrip { client: callee, time: 300 * MS });
     board.introduces(caller, Callee::Key(peer(2)), 5);
@@ -164,7 +170,7 @@ fn both_begin_at_the_same_moment() {
 #[test]
 fn only_who_was_asked_answers_and_only_once() {
     let mut board = Board::new();
-    let [caller, callee, third] = [1, 2, 3].map(|number| board.arrives(number, Door::Socket));
+    let [caller, callee, third] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(third, 1, 5);
     board.candidates(third, 1, 5);
@@ -191,7 +197,7 @@ fn only_who_was_asked_answers_and_only_once() {
 #[test]
 fn candidates_are_carried_for_their_time() {
     let mut board = Board::new();
-    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [caller, callee] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(callee, 1, 5);
     board.waits(INTRODUCTION_TIME - MS);
@@ -208,7 +214,7 @@ fn candidates_are_carried_for_their_time() {
 #[test]
 fn a_caller_has_so_many_under_way() {
     let mut board = Board::new();
-    let caller = board.arrives(1, Door::Socket);
+    let caller = board.arrives(1, Transport::Socket);
     for number in 0..=INTRODUCTIONS_MAX as u8 {
         board.introduces(caller, Callee::Key(peer(9)), number);
         board.introduces(caller, Callee::Key(peer(9)), 0);
@@ -224,7 +230,7 @@ fn a_caller_has_so_many_under_way() {
 #[test]
 fn who_is_not_heard_is_gone_and_who_speaks_stays() {
     let mut board = Board::new();
-    let [silent, speaks] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [silent, speaks] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.waits(PRESENCE_LIFE - MS);
     board.says(speaks, Say::Here);
     assert_eq!(board.closed, []);
@@ -241,16 +247,16 @@ fn who_is_not_heard_is_gone_and_who_speaks_stays() {
 #[test]
 fn the_newest_of_a_key_wins_and_hears_what_waited() {
     let mut board = Board::new();
-    let [old, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [old, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
-    let new = board.arrives(1, Door::Polls);
+    let new = board.arrives(1, Transport::Polls);
     assert_eq!(board.closed, [(old, CloseReason::Replaced, VecDeque::new())]);
     assert_eq!((board.hears(old).len(), board.hears(new).len()), (0, 1));
     board.hand(Input::Left { client: old });
-    assert_eq!(board.board.present(&peer(1)), Some((new, Door::Polls)));
-    board.arrives(1, Door::Polls);
-    assert_eq!(board.board.present(&peer(1)), Some((new, Door::Polls)), "polls follow polls");
-    board.arrives(1, Door::Socket);
+    assert_eq!(board.board.present(&peer(1)), Some((new, Transport::Polls)));
+    board.arrives(1, Transport::Polls);
+    assert_eq!(board.board.present(&peer(1)), Some((new, Transport::Polls)), "polls follow polls");
+    board.arrives(1, Transport::Socket);
     assert_eq!(board.closed.len(), 2);
     board.says(new, Say::Note { to: peer(2), letter: LETTER.clone() });
     assert_eq!(board.hears(writer), [], "who was replaced says nothing");
@@ -259,7 +265,7 @@ fn the_newest_of_a_key_wins_and_hears_what_waited() {
 #[test]
 fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
     let mut board = Board::new();
-    let [old, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [old, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
     let stale = ClientId(77);
     board.hand(Input::Moved { key: peer(1), client: stale });
@@ -280,7 +286,7 @@ fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
 #[test]
 fn who_does_not_read_is_cut_off() {
     let mut board = Board::new();
-    let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
     (0..=LIVE_QUEUE_MAX).for_each(|_| board.says(writer, note()));
     board.waits(READ_TIME - MS);
@@ -293,10 +299,10 @@ fn who_does_not_read_is_cut_off() {
 #[test]
 fn nobody_is_cut_off_by_what_a_stranger_sends() {
     let mut board = Board::new();
-    let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Door::Socket));
+    let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
     for _ in 0..3 {
-        // All before the reader's turn comes.
+        // All before the reader reads.
         (0..2 * LIVE_QUEUE_MAX).for_each(|_| board.says(stranger, note()));
         board.waits(READ_TIME / 2);
         assert_eq!(board.hears(reader).len(), LIVE_QUEUE_MAX);
@@ -309,7 +315,7 @@ fn nobody_is_cut_off_by_what_a_stranger_sends() {
 fn after_a_stop_they_come_back_one_by_one() {
     let mut board = Board::new();
     for number in 0..200 {
-        board.arrives(number, Door::Socket);
+        board.arrives(number, Transport::Socket);
     }
     board.hand(Input::Stop);
     let mut times: Vec<u64> = board
@@ -336,7 +342,7 @@ fn both_ends_at_one_address_are_told_so() {
         ("203.0.113.7", "192.168.1.3", false),
     ] {
         let mut board = Board::new();
-        let (caller, callee) = (board.arrives(1, Door::Socket), board.arrives(2, Door::Polls));
+        let (caller, callee) = (board.arrives(1, Transport::Socket), board.arrives(2, Transport::Polls));
         board.sees(caller, caller_at);
         board.sees(callee, callee_at);
         board.introduces(caller, Callee::Key(peer(2)), 5);
@@ -352,15 +358,15 @@ fn both_ends_at_one_address_are_told_so() {
 #[test]
 fn what_a_network_does_not_read_is_bounded() {
     let mut board = Board::new();
-    let sender = board.arrives(1, Door::Socket);
+    let sender = board.arrives(1, Transport::Socket);
     // All of one network.
     let network = Network::V4(66);
     for number in 2..=80 {
         board.clients += 1;
         let client = ClientId(board.clients);
-        board.hand(Input::Arrived { client, key: peer(number), door: Door::Polls, network });
+        board.hand(Input::Arrived { client, key: peer(number), transport: Transport::Polls, network });
     }
-    let reader = board.arrives(200, Door::Socket);
+    let reader = board.arrives(200, Transport::Socket);
     for number in 2..=80 {
         for _ in 0..LIVE_QUEUE_MAX {
             board.says(sender, Say::Note { to: peer(number), letter: LETTER.clone() });
@@ -369,23 +375,23 @@ fn what_a_network_does_not_read_is_bounded() {
     let waits = |board: &Board| board.board.present.values().map(|client| client.queue.len()).sum::<usize>();
     assert_eq!(waits(&board), 64 * LIVE_QUEUE_MAX);
     assert_eq!(board.board.unread().refusals, 15 * LIVE_QUEUE_MAX as u64);
-    // Another network's client hears on.
+    // Another network's client still receives.
     board.says(sender, Say::Note { to: peer(200), letter: LETTER.clone() });
     assert!(board.board.take(reader).is_some());
-    // And when they have left, nothing is held.
+    // Nothing stays charged after they left.
     board.hand(Input::Stop);
     assert_eq!(board.board.unread.accounts(), 0);
 }
 
 #[test]
 fn many_take_so_long_that_a_second_sees_few() {
-    let mut board = Switchboard::default();
+    let mut board = Signaling::default();
     for number in 0..5000_u64 {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
         let (client, key) = (ClientId(number), PeerId::from_bytes(key));
         let network = Network::V6(number);
-        board.handle(Instant::now(), Input::Arrived { client, key, door: Door::Polls, network });
+        board.handle(Instant::now(), Input::Arrived { client, key, transport: Transport::Polls, network });
     }
     board.handle(Instant::now(), Input::Stop);
     let mut seconds = BTreeMap::<u64, usize>::new();
@@ -398,182 +404,4 @@ fn many_take_so_long_that_a_second_sees_few() {
     }
     assert_eq!(seconds.values().sum::<usize>(), 5000);
     assert!(seconds.values().all(|count| *count <= RETURNS_PER_SECOND + 1), "{seconds:?}");
-}
-
-#[derive(Debug, Clone)]
-enum Act {
-    Arrive { who: u8, door: bool },
-    Leave { who: u8 },
-    Introduce { who: u8, to: u8, number: u8 },
-    Accept { who: u8, to: u8, number: u8 },
-    Decline { who: u8, to: u8, number: u8 },
-    Candidates { who: u8, to: u8, number: u8 },
-    Read { who: u8 },
-    Wait { millis: u64 },
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let three = || (0..5u8, 0..5u8, 0..4u8);
-    prop_oneof![
-        2 => (0..5u8, any::<bool>()).prop_map(|(who, door)| Act::Arrive { who, door }),
-        1 => (0..5u8).prop_map(|who| Act::Leave { who }),
-        6 => three().prop_map(|(who, to, number)| Act::Introduce { who, to, number }),
-        6 => three().prop_map(|(who, to, number)| Act::Accept { who, to, number }),
-        2 => three().prop_map(|(who, to, number)| Act::Decline { who, to, number }),
-        4 => three().prop_map(|(who, to, number)| Act::Candidates { who, to, number }),
-        4 => (0..5u8).prop_map(|who| Act::Read { who }),
-        3 => prop_oneof![0..3000u64, 0..90_000u64].prop_map(|millis| Act::Wait { millis }),
-    ]
-}
-
-/// The rules again, without queues, clients or deadlines: one line for each attempt, judged by its age.
-#[derive(Debug, Clone, PartialEq)]
-struct Line {
-    to: u8,
-    began: u64,
-    declined: bool,
-    accepted: Option<u64>,
-    letters: (u8, u8),
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
-
-    #[test]
-    fn introductions_agree_with_a_plain_model(acts in prop::collection::vec(act(), 1..200)) {
-        let mut board = Board::new();
-        let mut clients: [Option<ClientId>; 5] = [None; 5];
-        let mut lines: HashMap<(u8, u8), Line> = HashMap::new();
-        // What each has heard and what each should have, as words; those of absent ones are lost on both sides.
-        let mut heard: [Vec<String>; 5] = Default::default();
-        let mut expected: [Vec<String>; 5] = Default::default();
-        let mut now = 0;
-        let word = |hear: &Hear| match hear {
-            Hear::Introduced { from, attempt, .. } => format!("introduced {} {}", from.as_bytes()[0], attempt.0[0]),
-            Hear::Accepted { from, attempt, .. } => format!("accepted {} {}", from.as_bytes()[0], attempt.0[0]),
-            Hear::Candidates { from, attempt, .. } => format!("candidates {} {}", from.as_bytes()[0], attempt.0[0]),
-            Hear::Go { peer, attempt, .. } => format!("go {} {}", peer.as_bytes()[0], attempt.0[0]),
-            Hear::Unavailable { attempt } => format!("unavailable {}", attempt.0[0]),
-            other => format!("{other:?}"),
-        };
-        for act in acts {
-            let at = |who: u8| clients[who as usize];
-            match act {
-                Act::Arrive { who, door } => {
-                    let door = if door { Door::Socket } else { Door::Polls };
-                    board.arrives(who, door);
-                    clients[who as usize] = board.board.present(&peer(who)).map(|(client, _)| client);
-                }
-                Act::Leave { who } => if let Some(client) = at(who) {
-                    heard[who as usize].extend(board.hears(client).iter().map(word));
-                    board.hand(Input::Left { client });
-                    clients[who as usize] = None;
-                },
-                Act::Introduce { who, to, number } => if let Some(client) = at(who) {
-                    board.introduces(client, Callee::Key(peer(to)), number);
-                    lines.entry((who, number)).or_insert_with(|| {
-                        if to != who && at(to).is_some() {
-                            expected[to as usize].push(format!("introduced {who} {number}"));
-                        }
-                        let to = if to == who { u8::MAX } else { to };
-                        Line { to, began: now, declined: false, accepted: None, letters: (0, 0) }
-                    });
-                },
-                Act::Accept { who, to, number } => if let Some(client) = at(who) {
-                    board.accepts(client, to, number);
-                    if let Some(line) = lines.get_mut(&(to, number))
-                        && line.to == who && !line.declined && line.accepted.is_none() && at(to).is_some()
-                    {
-                        line.accepted = Some(now);
-                        expected[to as usize].push(format!("accepted {who} {number}"));
-                        expected[to as usize].push(format!("go {who} {number}"));
-                        expected[who as usize].push(format!("go {to} {number}"));
-                    }
-                },
-                Act::Decline { who, to, number } => if let Some(client) = at(who) {
-                    board.says(client, Say::Decline { to: peer(to), attempt: attempt(number) });
-                    if let Some(line) = lines.get_mut(&(to, number))
-                        && line.to == who && line.accepted.is_none() && at(to).is_some()
-                    {
-                        line.declined = true;
-                    }
-                },
-                Act::Candidates { who, to, number } => if let Some(client) = at(who) {
-                    board.candidates(client, to, number);
-                    let own = lines.contains_key(&(who, number));
-                    let (line, callers) = if own { ((who, number), true) } else { ((to, number), false) };
-                    if let Some(line) = lines.get_mut(&line)
-                        && line.accepted.is_some() && line.to == if callers { to } else { who }
-                    {
-                        let letters = if callers { &mut line.letters.0 } else { &mut line.letters.1 };
-                        if *letters < 8 {
-                            *letters += 1;
-                            if at(to).is_some() {
-                                expected[to as usize].push(format!("candidates {who} {number}"));
-                            }
-                        }
-                    }
-                },
-                Act::Read { who } => if let Some(client) = at(who) {
-                    heard[who as usize].extend(board.hears(client).iter().map(word));
-                },
-                Act::Wait { millis } => {
-                    // So that nobody is cut off for not reading: that has a test of its own.
-                    for who in 0..5 {
-                        if let Some(client) = at(who) {
-                            heard[who as usize].extend(board.hears(client).iter().map(word));
-                        }
-                    }
-                    board.waits(Duration::from_millis(millis));
-                    now += millis;
-                    for who in 0..5 {
-                        let alive = board.board.present(&peer(who)).is_some();
-                        let mut late: Vec<_> = lines
-                            .iter()
-                            .filter(|((caller, _), line)| *caller == who && line.accepted.is_none() && now - line.began >= 1500)
-                            .map(|((_, number), line)| (line.began, *number))
-                            .collect();
-                        late.sort_unstable();
-                        for (_, number) in late {
-                            lines.remove(&(who, number));
-                            if clients[who as usize].is_some() {
-                                expected[who as usize].push(format!("unavailable {number}"));
-                            }
-                        }
-                        if !alive {
-                            // Its time was over: what it had not read is lost.
-                            if clients[who as usize].take().is_some() {
-                                expected[who as usize].clone_from(&heard[who as usize]);
-                            }
-                        } else if let Some(client) = clients[who as usize] {
-                            heard[who as usize].extend(board.hears(client).iter().map(word));
-                        }
-                    }
-                    lines.retain(|_, line| line.accepted.is_none_or(|accepted| now - accepted < 60_000));
-                }
-            }
-            for client in clients.iter().flatten() {
-                let queue = board.board.client(*client).map_or(0, |client| client.queue.len());
-                prop_assert!(queue <= LIVE_QUEUE_MAX);
-            }
-            // Everybody reads before a queue is full.
-            for who in 0..5 {
-                if let Some(client) = clients[who]
-                    && board.board.client(client).is_some_and(|client| client.queue.len() > 20)
-                {
-                    heard[who].extend(board.hears(client).iter().map(word));
-                }
-            }
-        }
-        for who in 0..5 {
-            if let Some(client) = clients[who] {
-                heard[who].extend(board.hears(client).iter().map(word));
-            }
-            prop_assert_eq!(&heard[who], &expected[who], "of {}", who);
-        }
-        // Whatever happened, all of it ends.
-        board.waits(PRESENCE_LIFE * 2);
-        prop_assert!(board.board.attempts.is_empty());
-        prop_assert_eq!(board.board.deadline(), None);
-    }
 }
