@@ -4,6 +4,7 @@
 //! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
 //! them harm. The stories are in `tests/`, one to a file.
 
+mod counters;
 mod disk;
 pub mod flood;
 mod gate;
@@ -17,6 +18,7 @@ mod slow_path;
 mod town;
 mod voice;
 
+pub use counters::Counters;
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
 pub use lan::{Lan, Machine};
