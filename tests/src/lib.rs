@@ -4,6 +4,7 @@
 //! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
 //! them harm. The stories are in `tests/stories`, one module for each subject.
 
+mod counters;
 mod disk;
 pub mod flood;
 mod gate;
@@ -18,6 +19,7 @@ mod town;
 mod turn;
 mod voice;
 
+pub use counters::Counters;
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
 pub use lan::{Lan, Machine};

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 #[cfg_attr(
     feature = "redis",
     error(
-    "a Redis is `redis://[user:password@]host[:port][/db]` or `unix:///path/of/socket`; for TLS, put a tunnel before it"
+        "a Redis is `redis://[user:password@]host[:port][/db]` or `unix:///path/of/socket`; for TLS, put a tunnel before it"
     )
 )]
 pub struct NotAPlace;

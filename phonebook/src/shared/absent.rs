@@ -51,7 +51,13 @@ impl Shared {
         match self.never {}
     }
 
-    pub(crate) async fn take_sequence(&self, _: &PeerId, _: u64, _: u64, _: Moment) -> Result<(), WriteError> {
+    pub(crate) async fn take_sequence(
+        &self,
+        _: &PeerId,
+        _: u64,
+        _: u64,
+        _: Moment,
+    ) -> Result<(), WriteError> {
         match self.never {}
     }
 

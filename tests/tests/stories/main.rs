@@ -17,6 +17,7 @@ mod foreign_text;
 mod greedy;
 mod half_open;
 mod hostile_contact;
+mod hostile_letters;
 mod hostile_mods;
 mod identity;
 mod introduction;
