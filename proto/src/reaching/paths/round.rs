@@ -1,7 +1,7 @@
 //! One round of dials: the addresses of one answer, one after the other, the next one as soon as one hesitates or fails
 //! (RFC 8305 "Happy Eyeballs"). The first that answers ends the round.
 
-use super::Failure;
+use super::words::Failure;
 use crate::reaching::connector::TRY_TIME;
 use std::{
     collections::VecDeque,

@@ -6,8 +6,11 @@ mod rounds;
 mod table;
 
 use super::*;
-use crate::reaching::candidate::Origin;
-use std::collections::{HashMap, VecDeque};
+use crate::{local::reply::PeerState, reaching::candidate::Origin};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 pub(super) const HOST: &str = "192.168.1.5:7";
 pub(super) const HOST6: &str = "[2001:db8::5]:7";
