@@ -1,16 +1,16 @@
-//! The ways to one peer: which of its addresses are known and from whom, what is dialled next, and which path is best.
+//! The paths to one peer: which of its addresses are known, what is dialled next, and which working path is best.
 //!
-//! [`pairs`] is the table, [`score`] compares paths that work. The [`Connector`] inside says when to try and how often;
-//! here is what one try consists of. A try asks the sources ([`Output::Find`]); each answer is a round, which dials its
-//! addresses in the order told, the next one 150 ms after the one before or as soon as that failed. More addresses that
-//! come while a try runs are a round beside it; the try has failed when its last round has.
+//! [`pairs`] is the table, [`score`] compares paths that work. The [`Connector`] inside decides when to try and how often;
+//! this machine decides what one try does. A try asks the sources ([`Output::Find`]). Each answer starts a round, which
+//! dials its addresses in the given order: the next one 150 ms after the one before, or when that fails. Further addresses
+//! that arrive during a try start a round beside it. A try fails when its last round fails.
 //!
-//! A peer of which no source knows whether it is there is dialled where it was last, once: a guess. Who comes to need the
-//! peer during a guess has the sources asked again, because they may know more by then.
+//! When every source says that the peer is not there, the address of its last link is dialled once: a guess. A wish during
+//! a guess asks the sources again.
 //!
-//! Bounds: [`pairs::REMOTES_PER_SOURCE_MAX`] addresses a source, [`pairs::PROBES_PER_TELLING`] dials of one pair until it
-//! is told again, [`ROUNDS_MAX`] rounds at a time. A new source of addresses is a variant of [`Source`] and a caller of
-//! [`Input::Found`] or [`Input::Told`].
+//! Bounds: [`pairs::REMOTES_PER_SOURCE_MAX`] addresses for each source, [`pairs::PROBES_PER_TELLING`] dials of a pair until
+//! a source tells it again, [`ROUNDS_MAX`] rounds at a time. A new source of addresses is a variant of [`Source`] and a
+//! caller of [`Input::Found`] or [`Input::Told`].
 
 pub mod pairs;
 mod round;
@@ -30,7 +30,7 @@ use pairs::{Outcome, Pairs, Source};
 use round::{Round, Step};
 use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
-/// Rounds that run at a time; the addresses of one more are noted and not dialled.
+/// Rounds that run at a time. The addresses of one more are recorded and not dialled.
 pub const ROUNDS_MAX: usize = 8;
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Paths {
     pairs: Pairs,
     rounds: Vec<Round>,
     next_dial: u64,
-    /// Somebody came to need the peer while it was being tried, and the sources were not asked since.
+    /// A wish came during a try, and the sources were not asked since.
     joined: bool,
     /// The link that was silent for too long, and what had come over it.
     suspect: Option<(usize, u64)>,
@@ -163,8 +163,8 @@ impl Paths {
         self.rounds.iter().any(|round| round.guess.is_some())
     }
 
-    /// Asks the sources again beside a guess, for whoever came after they were asked last: where nobody is any more takes
-    /// seconds to be silent.
+    /// Asks the sources again while a guess is dialled, if a wish came after they were asked last: a dead address takes
+    /// seconds to fail, and the sources may know more by now.
     fn find_again(&mut self) {
         if self.connector.is_trying() && self.is_guessing() && std::mem::take(&mut self.joined) {
             self.outputs.push_back(Output::Find);

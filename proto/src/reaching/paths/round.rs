@@ -21,7 +21,7 @@ pub(super) struct Round {
     next: Instant,
     /// When the round has failed.
     due: Instant,
-    /// Nobody says that the peer is there: one failure is the end, and this is its cause.
+    /// No source says that the peer is there: this round's failure ends all tries, with this cause.
     pub(super) guess: Option<String>,
     worst: Option<Failure>,
 }

@@ -9,9 +9,9 @@ const NOWHERE: &str = "no address of theirs can be dialled from here";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Somebody needs the peer.
+    /// A link to the peer is wanted.
     Want,
-    /// Nobody needs it any more: a link stays while it lives, and is not dialled again.
+    /// No link is wanted any more: an open one stays while it lives, and is not dialled again.
     Leave,
     /// The answer to [`Output::Find`]: the likeliest first, or why there is none. `last` is where a link led to last.
     Found {
@@ -25,7 +25,7 @@ pub enum Input {
         dial: u64,
         result: Result<Duration, Failure>,
     },
-    /// A link is in use, whoever dialled it, and leads to `addr`. `suspect`: what came over the link of
+    /// A link is in use, dialled by either side, and leads to `addr`. `suspect`: what came over the link of
     /// [`Paths::suspect`](super::Paths::suspect) so far, if that is still there.
     Opened {
         link: usize,
@@ -59,7 +59,7 @@ pub enum Unfound {
     NotThere(String),
     /// They do not answer, or cannot say.
     Unavailable(String),
-    /// Its name is known under another key: nobody else is to be dialled for it.
+    /// Its name is known under another key: no address is to be dialled for it.
     OtherKey(String),
     /// It is not to be dialled now.
     Forbidden(String),
