@@ -8,7 +8,7 @@ use crate::{
     actors::random,
     io::{
         host_address,
-        phonebook_http::{Entry, PhonebookError, PhonebookHttp},
+        phonebook_http::{Entry, PhonebookHttp},
     },
 };
 use actix::{Handler, ResponseFuture};

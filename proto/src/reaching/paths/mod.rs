@@ -28,7 +28,11 @@ use super::{
 };
 use pairs::{Outcome, Pairs, Source};
 use round::{Round, Step};
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 /// Rounds that run at a time. The addresses of one more are recorded and not dialled.
 pub const ROUNDS_MAX: usize = 8;

@@ -7,10 +7,7 @@ mod table;
 
 use super::*;
 use crate::{local::reply::PeerState, reaching::candidate::Origin};
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{HashMap, VecDeque};
 
 pub(super) const HOST: &str = "192.168.1.5:7";
 pub(super) const HOST6: &str = "[2001:db8::5]:7";
