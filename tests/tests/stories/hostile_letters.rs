@@ -6,9 +6,9 @@
 use futures::future;
 use fyteclub_client::{Distance, NearPlayer, SetNearby};
 use fyteclub_proto::{
-    candidate::{Candidate, Candidates, Origin},
     letter::Topic,
     phonebook::live::{Hear, Say},
+    reaching::candidate::{Candidate, Candidates, Origin},
 };
 use fyteclub_tests::{Counters, Lan, Phonebook, Town, Voice, hostile::Hostile, mods::Dice};
 use std::time::{Duration, Instant};
@@ -131,7 +131,7 @@ async fn hostile_letters() {
         let evan = Hostile::new(&format!("Evan Elm{}@E", char::from(b'a' + n)), 110 + n);
         alice.takes_for_a_friend(&evan).await;
         evan.move_in(&book.url()).await;
-        voices.push(Voice::greet(&evan, &book, &town.folder(&format!("evan{n}"))).await);
+        voices.push(Voice::greet(&evan, &book).await);
         names.push(evan.player);
     }
     let distance: Distance = 3.0.try_into().expect("a distance");

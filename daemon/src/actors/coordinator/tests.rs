@@ -17,6 +17,7 @@ use fyteclub_proto::{
     fetching::pace::Limits,
     local::{
         Numbered, RawJson, Request,
+        reply::PathKind,
         request::{self, AddContact, Who},
     },
     peer::Greeting,

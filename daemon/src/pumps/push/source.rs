@@ -156,7 +156,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{io::store::StoreConfig, offer::Offer};
+    use crate::{io::store::StoreConfig, sharing::published::Offer};
     use fyteclub_proto::{
         limit::CHUNK_SIZE,
         seal::{End, LinkSecret},
