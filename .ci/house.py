@@ -94,6 +94,16 @@ TOLD = {
 CIRCLES = ()
 
 CODE = ["proto", "logging", "phonebook", "daemon", "client-sdk"]
+# Crates in the folders of others.
+INNER = [
+    "client-sdk/ctl",
+    "client-sdk/pipe",
+    "daemon/demo",
+    "daemon/files",
+    "daemon/penumbra",
+    "daemon/quic",
+    "daemon/store",
+]
 
 
 def code_of(path):

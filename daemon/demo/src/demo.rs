@@ -3,12 +3,12 @@
 //! Everything that a newcomer sees here is done as a plugin would do it, through the client SDK.
 
 use crate::{
-    Demo,
     daemon_process::DaemonProcess,
     progress::{Progress, bytes},
     sample,
 };
 use anyhow::{Context, ensure};
+use clap::Args;
 use fyteclub_client::{Event, Fetched, PlayerName, Published, Standing};
 use fyteclub_phonebook::{Config as BookConfig, Server};
 use fyteclub_proto::id::BlobHash;
@@ -23,6 +23,16 @@ const ALICE: &str = "Alice Ashe@Gilgamesh";
 /// How long the answer to an invitation may take.
 const PAIR_TIME: Duration = Duration::from_secs(10);
 const BOB: &str = "Bob Birch@Balmung";
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A Penumbra mod folder or a .pmp; without one a sample is made
+    #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
+    look: Option<PathBuf>,
+    /// Leave the folders of both players where they are
+    #[arg(long)]
+    keep: bool,
+}
 
 /// 0 when the look travelled and every byte is right, 130 after Ctrl-C, 1 otherwise.
 pub fn run(args: Demo) -> ExitCode {

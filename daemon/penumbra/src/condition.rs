@@ -1,6 +1,6 @@
 //! Conditions of newer mods: a group or an option that counts only while others are on.
 
-use super::{form::Scalar, sheet::Sheet};
+use super::{scalar::Scalar, sheet::Sheet};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{collections::HashSet, fmt};
 
