@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for Part<'_> {
 
     fn visit_str<E: Error>(self, id: &str) -> Result<(), E> {
         // No option has such an id.
-        self.id((id.len() <= super::relative::PATH_BYTES_MAX).then(|| id.into()))
+        self.id((id.len() <= super::caps::PATH_BYTES_MAX).then(|| id.into()))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {

@@ -6,7 +6,7 @@
 use super::{
     Choice, LeftOutReason, ModError,
     caps::Caps,
-    condition::{Condition, skip},
+    condition::skip,
     contents::{Contents, says_container, says_group},
     error::{GroupFault, LeftOuts, cut},
     form::{Container, Each, GroupForm, One},
