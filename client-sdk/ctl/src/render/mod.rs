@@ -49,7 +49,7 @@ impl Page {
 
 /// One sentence to a person, whatever becomes of it.
 pub fn complain(sentence: &str) {
-    let _ = writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false));
+    writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false)).ok();
 }
 
 /// On one line, whoever wrote it.
