@@ -73,9 +73,10 @@ impl Hostile {
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder().no_proxy().build()?;
         let answer = client.post(format!("{phonebook}/api/register")).json(registration).send().await?;
-        match answer.status().is_success() {
-            true => Ok(()),
-            false => Err(Refused::Answered(answer.status().as_u16(), answer.text().await?)),
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(Refused::Answered(answer.status().as_u16(), answer.text().await?))
         }
     }
 
