@@ -335,10 +335,8 @@ impl Client {
 
 fn foreign_version(theirs: u16) -> Error {
     let newest = LOCAL_VERSIONS.first().copied().unwrap_or_default();
-    let (upgrade, who) = match theirs > newest {
-        true => (Side::Client, "this program"),
-        false => (Side::Daemon, "fyteclubd"),
-    };
+    let (upgrade, who) =
+        if theirs > newest { (Side::Client, "this program") } else { (Side::Daemon, "fyteclubd") };
     let message = format!(
         "the daemon speaks version {theirs} of the local API and this program version {newest}; upgrade {who}"
     );

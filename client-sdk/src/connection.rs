@@ -80,7 +80,7 @@ impl Connection {
             EncodeError::Json(error) => unencodable(error),
         })?;
         // A writer that is gone means a reader that ends, and that drops the reply's sender.
-        let _ = self.outgoing.send(frame).await;
+        self.outgoing.send(frame).await.ok();
         match reply.await {
             Ok(reply) => Ok(reply.into_result()?),
             Err(_) => Err(self.end().unwrap_or(End::Cut).into()),
@@ -173,13 +173,13 @@ impl Table {
     /// A reply that nobody waits for any more is dropped.
     fn answer(&self, reply: Reply) {
         if let Some(answer) = self.rows().waiting.remove(&reply.id) {
-            let _ = answer.send(reply);
+            answer.send(reply).ok();
         }
     }
 
     fn tell(&self, event: Numbered) {
         if let Some(events) = &self.rows().events {
-            let _ = events.send(event);
+            events.send(event).ok();
         }
     }
 

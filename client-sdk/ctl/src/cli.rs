@@ -245,9 +245,10 @@ pub enum CacheCommand {
 }
 
 fn who(text: &str) -> Result<Who, String> {
-    match text.starts_with("ed25519:") {
-        true => text.parse::<PeerId>().map(Who::from).map_err(|error| error.to_string()),
-        false => text.parse::<PlayerName>().map(Who::from).map_err(|error| error.to_string()),
+    if text.starts_with("ed25519:") {
+        text.parse::<PeerId>().map(Who::from).map_err(|error| error.to_string())
+    } else {
+        text.parse::<PlayerName>().map(Who::from).map_err(|error| error.to_string())
     }
 }
 

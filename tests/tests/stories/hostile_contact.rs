@@ -195,7 +195,7 @@ impl Evan {
             }
             _ => shout(&mut send, &noise(dice.roll(), 20)).await,
         }
-        let _ = send.finish();
+        send.finish().ok();
     }
 
     /// One line from its greeting to its end.
@@ -205,7 +205,7 @@ impl Evan {
             async { if dice.below(8) == 0 { None } else { Some(line.greet_if_heard(greeting).await?) } };
         // Some lines never greet.
         let Some((mut control, _heard)) = greeted.await else {
-            let _ = tokio::time::timeout(Duration::from_secs(6), line.connection.closed()).await;
+            tokio::time::timeout(Duration::from_secs(6), line.connection.closed()).await.ok();
             return;
         };
         let mut unread = Vec::new();

@@ -272,7 +272,7 @@ async fn a_source_that_lies_is_named_and_the_look_is_right() {
             match request {
                 Request::Holding { .. } => {
                     say(&mut send, &HoldingReply::of(sizes.keys().map(|_| true), false)).await;
-                    let _ = send.finish();
+                    send.finish().ok();
                 }
                 Request::Granted { pieces, .. } => {
                     let mut records = lying.serve(&mut send).await;

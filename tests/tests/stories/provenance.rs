@@ -109,9 +109,10 @@ impl Owner {
                 Request::Pieces(pieces) => {
                     let mute = pieces.iter().any(|piece| Some(piece.hash) == self.mute);
                     self.asked.send_modify(|asked| asked.extend(pieces.iter().map(|piece| piece.hash)));
-                    match mute {
-                        true => unanswered.push(send),
-                        false => line.serve_well(&mut send, &pieces, &self.has).await,
+                    if mute {
+                        unanswered.push(send)
+                    } else {
+                        line.serve_well(&mut send, &pieces, &self.has).await
                     }
                 }
                 Request::Possession { nonce, span, blobs } => {

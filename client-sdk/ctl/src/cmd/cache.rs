@@ -88,11 +88,12 @@ pub fn disk(stats: &CacheStats) -> String {
     }
     let Some(free) = stats.free else { return String::new() };
     let (free, floor) = (human::bytes(free), human::bytes(stats.min_free));
-    match stats.low_disk {
-        true => format!(
+    if stats.low_disk {
+        format!(
             "transfers wait: the disk has only {free} free, and {floor} stay so (min_free); make room, or fyteclubctl cache move"
-        ),
-        false => format!("{free} free on its disk, of which {floor} stay so"),
+        )
+    } else {
+        format!("{free} free on its disk, of which {floor} stay so")
     }
 }
 

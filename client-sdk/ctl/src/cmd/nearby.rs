@@ -30,10 +30,7 @@ fn text(nearby: &Nearby) -> String {
             [near.player.to_string(), words::distance(near.distance), link.to_owned()]
         })
         .collect();
-    let mut text = match rows.is_empty() {
-        true => "No contact is near.\n".to_owned(),
-        false => words::table(0, &rows),
-    };
+    let mut text = if rows.is_empty() { "No contact is near.\n".to_owned() } else { words::table(0, &rows) };
     if nearby.others > 0 {
         text += &format!("No contacts of yours: {} of those who were named.\n", nearby.others);
     }

@@ -10,9 +10,12 @@ use serde_json::json;
 
 pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let peers = Peers { peers: client.peers().await? };
-    page.show(&peers, |Peers { peers }| match peers.is_empty() {
-        true => "No links so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a contact's look.".to_owned(),
-        false => table(0, peers),
+    page.show(&peers, |Peers { peers }| {
+        if peers.is_empty() {
+            "No links so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a contact's look.".to_owned()
+        } else {
+            table(0, peers)
+        }
     })?;
     Ok(Exit::Done)
 }

@@ -51,8 +51,5 @@ pub fn table(transfers: &Transfers) -> String {
     };
     let moving = transfers.downloads.iter().map(down).chain(transfers.uploads.iter().map(up));
     let rows: Vec<_> = moving.chain(transfers.waiting.iter().map(next)).collect();
-    match rows.is_empty() {
-        true => "Nothing moves at the moment.".to_owned(),
-        false => words::table(0, &rows),
-    }
+    if rows.is_empty() { "Nothing moves at the moment.".to_owned() } else { words::table(0, &rows) }
 }
