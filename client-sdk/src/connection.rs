@@ -9,11 +9,10 @@ use crate::{
     pipe,
 };
 use fyteclub_proto::{
-    frame,
+    frame::{self, JsonFrameError},
     limit::LOCAL_FRAME_MAX,
-    local::{Notice, Numbered, Reply, Request},
+    local::{Notice, Numbered, Reply, Verb},
 };
-use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -71,11 +70,13 @@ impl Connection {
     }
 
     /// Sends the request and waits for its reply. Dropping the future forgets the reply, not the request.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
+    pub(crate) async fn ask<V: Verb>(&self, params: V::Params) -> Result<V::Reply, Error> {
         let (waiting, reply) = self.table.wait()?;
-        let call = request.into_call(waiting.id).map_err(unencodable)?;
-        let body = serde_json::to_vec(&call).map_err(unencodable)?;
-        let frame = frame::join(&body, LOCAL_FRAME_MAX).map_err(Error::TooLarge)?;
+        let call = V::request(params).into_call(waiting.id).map_err(unencodable)?;
+        let frame = frame::json(&call, LOCAL_FRAME_MAX).map_err(|error| match error {
+            JsonFrameError::Json(error) => unencodable(error),
+            JsonFrameError::Frame(error) => Error::TooLarge(error),
+        })?;
         // A writer that is gone means a reader that ends, and that drops the reply's sender.
         let _ = self.outgoing.send(frame).await;
         match reply.await {

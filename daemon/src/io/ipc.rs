@@ -292,9 +292,7 @@ impl Outbox {
     /// [`Left`].
     pub async fn send<T: Serialize>(&self, message: &T) -> Result<bool, Left> {
         let _turn = self.turn.lock().await;
-        let Ok(body) = serde_json::to_vec(message) else { return Ok(false) };
-        let Ok(frame) = frame::join(&body, LOCAL_FRAME_MAX) else { return Ok(false) };
-        drop(body);
+        let Ok(frame) = frame::json(message, LOCAL_FRAME_MAX) else { return Ok(false) };
         let units = u32::try_from(frame.len().div_ceil(UNIT)).unwrap_or(UNITS).clamp(1, UNITS);
         let room = tokio::select! {
             room = self.room.clone().acquire_many_owned(units) => room.map_err(|_| Left)?,
