@@ -33,16 +33,19 @@ mod client;
 mod connection;
 mod error;
 mod events;
-mod frames;
-pub mod pipe;
 
 pub use client::Client;
 pub use error::{Error, Garbled, Side};
 pub use events::Events;
+/// Where the daemon is, and the connection to it.
+pub use fyteclub_pipe as pipe;
 
 pub use fyteclub_proto::{
-    agenda::{Distance, DistanceError, Reason},
     appearance::{ObjectKind, Swap},
+    fetching::{
+        pace::{Rate, RateError},
+        scheduler::{Distance, DistanceError, Reason},
+    },
     foreign::escaped,
     game_path::GamePath,
     id::{BlobHash, IdError, PeerId, PlayerName},
@@ -59,5 +62,4 @@ pub use fyteclub_proto::{
             OptionChoice, Strings, Who,
         },
     },
-    pace::{Rate, RateError},
 };

@@ -4,47 +4,38 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
-pub mod agenda;
 pub mod appearance;
 pub mod backoff;
 pub mod blob;
 pub mod bytes;
-pub mod candidate;
 pub mod chunk_tree;
 pub mod codec;
 pub mod contact;
-pub mod doorway;
+pub mod fetching;
 pub mod foreign;
 pub mod frame;
 pub mod game_path;
 pub mod grant;
 pub mod id;
-pub mod introduction;
 pub mod invitation;
 pub mod knock;
 pub mod ledger;
 pub mod letter;
 pub mod limit;
-pub mod link_choice;
 pub mod live;
 pub mod local;
 pub mod lookalike;
-pub mod pace;
 pub mod peer;
 pub mod phonebook;
 pub mod possession;
 pub mod presence;
 pub mod proof;
-pub mod reach;
+pub mod reaching;
 pub mod repeats;
 pub mod seal;
-pub mod session;
 pub mod share_rule;
 pub mod size;
-pub mod stage;
-pub mod transfer;
 pub mod version;
-pub mod vigil;
 
 #[cfg(test)]
 mod tests;

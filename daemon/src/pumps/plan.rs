@@ -9,6 +9,7 @@ use fyteclub_proto::{
     appearance::{AppearanceError, Look, SignedAppearance},
     blob::{Blob, Content, Origin},
     chunk_tree::chunk_count,
+    fetching::transfer::Wanted,
     id::{BlobHash, PeerId, PlayerName},
     limit::{PROOF_BYTES_MAX, PROOFS_MAX},
     local::{
@@ -16,7 +17,6 @@ use fyteclub_proto::{
         request::Strings,
     },
     peer::Piece,
-    transfer::Wanted,
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -3,10 +3,10 @@
 //! A `null` for what is optional is the same as its absence: programs in other languages write what they do not set so.
 //! The parameters of `limits.set` are the exception, where `null` means no limit.
 
-pub use crate::pace::Change as LimitsSet;
+pub use crate::fetching::pace::Change as LimitsSet;
 
 use crate::{
-    agenda::Distance,
+    fetching::scheduler::Distance,
     id::{PeerId, PlayerName},
 };
 use serde::{Deserialize, Deserializer, Serialize};

@@ -3,28 +3,37 @@
 //! and each must have been met: the walk has been there.
 
 use crate::{
-    agenda::{self, Agenda},
     bytes::Bytes,
     contact::{self, Contacts, Here, Policy, Saved},
-    id::{BlobHash, PeerId},
-    introduction::{self, Introductions},
+    fetching::{
+        fetch::Fetches,
+        pace::{self, Direction, Limits, Pace},
+        scheduler::{self, Scheduler},
+        stage::{Patience, Stage},
+        transfer::{self, Holds, Transfer, Wanted},
+    },
+    id::{BlobHash, PeerId, PlayerName},
     letter::Attempt,
-    link_choice::{self, LinkChoice},
     live::{self, Live, Lost},
-    local::request::Who,
-    pace::{self, Direction, Limits, Pace},
+    local::{reply::PathKind, request::Who},
     peer::{CloseCode, Control, Greeting, Hello, HelloAck},
     phonebook::live::{Hear, Welcome},
     presence::{self, Presence},
-    reach::{self, Reach},
+    reaching::{
+        candidate::{Candidate, Origin},
+        connector::{self, Connector},
+        families::Families,
+        introduction::{self, Introductions},
+        link_choice::{self, LinkChoice},
+        liveness::{self, Liveness},
+        paths::{self, Paths},
+        session::{self, Session},
+    },
     seal::End,
-    session::{self, Session},
-    stage::{Patience, Stage},
-    transfer::{self, Holds, Transfer, Wanted},
-    vigil::{self, Vigil},
 };
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -114,43 +123,87 @@ fn session_waits_with_a_deadline() {
 }
 
 #[test]
-fn reach_waits_with_a_deadline() {
+fn connector_waits_with_a_deadline() {
     let idle = [
         "idle: nobody needs the peer, or it was given up",
-        "linked: the vigil watches the link while something is asked",
+        "linked: `Liveness` watches the link while something is asked",
     ];
     walk(
-        "reach",
+        "connector",
         &idle,
-        |_, _| Reach::default(),
-        |reach, dice, now| {
-            use reach::Input;
+        |_, _| Connector::default(),
+        |connector, dice, now| {
+            use connector::Input;
             let input = match dice.below(8) {
                 0 | 1 => Input::Want,
                 2 => Input::Opened,
                 3 => Input::Greeting,
                 4 => Input::Lost { cause: String::new(), again: dice.below(4) > 0 },
-                5 => Input::Doubt,
+                5 => Input::Suspect,
                 6 if dice.below(4) == 0 => Input::Leave,
                 _ => Input::Time,
             };
-            reach.handle(now, 0.5, input);
-            (reach.deadline().is_some(), reach.idle())
+            connector.handle(now, 0.5, input);
+            (connector.deadline().is_some(), connector.idle())
         },
     );
 }
 
 #[test]
-fn vigil_waits_with_a_deadline() {
+fn paths_wait_with_a_deadline() {
+    let idle = [
+        "idle: nobody needs the peer, or it was given up",
+        "linked: `Liveness` watches the link while something is asked",
+    ];
+    let at = |dice: &mut Dice| SocketAddr::from(([10, 0, 0, u8::try_from(dice.below(4)).unwrap()], 7));
+    let families = Families::of(SocketAddr::from(([0, 0, 0, 0], 7)));
+    walk(
+        "paths",
+        &idle,
+        |_, _| Paths::new(families),
+        |paths, dice, now| {
+            use paths::{Failure, Input, Unfound};
+            let told = |dice: &mut Dice| {
+                (0..dice.below(4)).map(|_| Candidate { origin: Origin::Host, addr: at(dice) }).collect()
+            };
+            let failure = |dice: &mut Dice| Failure::new("", dice.below(4) > 0);
+            let unfound = [Unfound::NotThere, Unfound::Unavailable, Unfound::OtherKey, Unfound::Forbidden];
+            let last = (dice.below(2) == 0).then(|| at(dice));
+            let input = match dice.below(14) {
+                0 | 1 => Input::Want,
+                2 => Input::Found { told: Ok(told(dice)), last },
+                3 => Input::Found { told: Err(unfound[dice.size(4)](String::new())), last },
+                4 => Input::Told(told(dice)),
+                5 => Input::Dialled { dial: dice.below(40), result: Err(failure(dice)) },
+                6 => {
+                    Input::Dialled { dial: dice.below(40), result: Ok(Duration::from_millis(dice.below(9))) }
+                }
+                7 => Input::Opened { link: 1, addr: at(dice), rtt: dice.pause(), suspect: None },
+                8 => Input::Closed { addr: at(dice) },
+                9 => Input::Lost(failure(dice)),
+                10 => Input::Suspect { link: 1, heard: dice.below(3) },
+                11 => Input::Stranded { addr: at(dice) },
+                12 if dice.below(4) == 0 => Input::Leave,
+                _ => Input::Time,
+            };
+            paths.handle(now, 0.5, input);
+            while paths.poll().is_some() {}
+            (paths.deadline().is_some(), paths.idle())
+        },
+    );
+}
+
+#[test]
+fn liveness_waits_with_a_deadline() {
     let idle = ["nothing is asked", "the link was given up"];
     walk(
-        "vigil",
+        "liveness",
         &idle,
-        |_, now| Vigil::new(now),
-        |vigil, dice, now| {
-            let heard = vigil::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
-            vigil.handle(now, if dice.below(9) == 0 { vigil::Input::Fresh } else { heard });
-            (vigil.deadline().is_some(), vigil.idle())
+        |_, now| Liveness::new(now),
+        |liveness, dice, now| {
+            let heard = liveness::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
+            liveness.handle(now, if dice.below(9) == 0 { liveness::Input::Fresh } else { heard });
+            (liveness.deadline().is_some(), liveness.idle())
         },
     );
 }
@@ -297,17 +350,17 @@ fn pace_waits_with_a_deadline() {
 }
 
 #[test]
-fn agenda_waits_with_a_deadline() {
+fn scheduler_waits_with_a_deadline() {
     let idle = ["nothing flows", "what flows has stalled, and its fetch has deadlines"];
     walk(
-        "agenda",
+        "scheduler",
         &idle,
-        |_, now| Agenda::new(1 << 20, now),
-        |agenda, dice, now| {
-            use agenda::{End, Input};
+        |_, now| Scheduler::new(1 << 20, now),
+        |scheduler, dice, now| {
+            use scheduler::{End, Input};
             let (peer, look) = (dice.peer(), dice.look());
             let ends = [End::Here(BlobHash::of(b"x")), End::Declined, End::Failed, End::Later(dice.pause())];
-            agenda.handle(
+            scheduler.handle(
                 now,
                 match dice.below(14) {
                     0 => Input::Asked(peer),
@@ -326,7 +379,7 @@ fn agenda_waits_with_a_deadline() {
                     _ => Input::Time,
                 },
             );
-            (agenda.deadline().is_some(), agenda.idle())
+            (scheduler.deadline().is_some(), scheduler.idle())
         },
     );
 }
@@ -404,6 +457,55 @@ fn transfer_waits_with_a_deadline() {
 }
 
 #[test]
+fn fetches_wait_with_a_deadline() {
+    let idle = ["nothing is fetched", "jobs of this machine run, which end by themselves"];
+    let new = |_: &mut Dice, now| (Fetches::new(1 << 20, now), 0_u64);
+    walk("fetches", &idle, new, |(fetches, run), dice, now| {
+        use crate::fetching::fetch::{DocumentFailure, Input, Output, Planned, Unready};
+        let peer = dice.peer();
+        let player: PlayerName = format!("P{} X@Y", peer.as_bytes()[0]).parse().unwrap();
+        // Most often of the attempt that is under way.
+        let run_of = *run - dice.below(2).min(*run);
+        let look = BlobHash::of(b"x");
+        let wanted = |dice: &mut Dice| {
+            let missing = std::iter::once(0..1).collect();
+            let wanted = Wanted { hash: look, size: 100, tree: true, missing };
+            if dice.below(3) == 0 { vec![] } else { vec![wanted] }
+        };
+        let input = match dice.below(18) {
+            0..=2 => Input::Asked {
+                player,
+                key: Ok(peer),
+                waiter: dice.below(1 << 40),
+                folder: Some(dice.below(2)),
+            },
+            3..=5 => Input::Opened { peer, path: PathKind::Lan, offers: dice.look() },
+            6 => Input::Lost(peer),
+            7 => Input::Unreachable { peer, cause: String::new() },
+            8 => Input::Offers { peer, look: dice.look() },
+            9 => Input::Document { peer, run: run_of, result: Err(DocumentFailure::Broken) },
+            10 | 11 => Input::Document { peer, run: run_of, result: Ok(100) },
+            12 | 13 => {
+                let (wanted, blobs) = (wanted(dice), vec![look]);
+                let plan = Planned { look, blobs, wanted, missing_bytes: 100, files: 1, bytes: 100 };
+                Input::Planned { player, run: run_of, result: Ok(plan) }
+            }
+            14 => Input::Written { player, run: run_of, result: Err(Unready::Vanished) },
+            15 => Input::Room(if dice.below(2) == 0 { Ok(()) } else { Err(String::new()) }),
+            16 => Input::Postponed { peer, run: run_of, pause: dice.pause() },
+            _ => Input::Time,
+        };
+        fetches.handle(now, input);
+        while let Some(output) = fetches.poll() {
+            if let Output::AskDocument { run: asked, .. } = output {
+                *run = asked;
+            }
+        }
+        (fetches.deadline().is_some(), fetches.idle())
+    });
+}
+
+#[test]
 fn fetch_stages_have_a_time_or_another_end() {
     for stage in Stage::ALL {
         match stage.patience() {
@@ -414,7 +516,7 @@ fn fetch_stages_have_a_time_or_another_end() {
         }
     }
     // What waits for another machine fails first, with a better reason.
-    let tries = reach::WORD_TIME * reach::TRIES + Duration::from_secs(10);
+    let tries = connector::WORD_TIME * connector::TRIES + Duration::from_secs(10);
     assert!(!Stage::AwaitLink.is_overdue(tries), "{tries:?}");
 }
 

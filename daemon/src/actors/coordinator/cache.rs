@@ -11,7 +11,7 @@ use crate::{
 };
 use actix::{AsyncContext, Context, Handler};
 use fyteclub_proto::{
-    agenda,
+    fetching::scheduler,
     id::{BlobHash, PlayerName},
     local::{
         Event, Fault, FaultCode,
@@ -61,7 +61,7 @@ impl Coordinator {
             return;
         }
         self.room.low = low.then(Instant::now);
-        self.agenda(agenda::Input::Room(!low));
+        self.scheduler(scheduler::Input::Room(!low));
         self.hold_fetches(low, ctx);
     }
 
@@ -103,7 +103,7 @@ impl Coordinator {
             self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
         players.sort();
         for key in players.iter().filter_map(|player| self.key_of(player).ok()).collect::<Vec<_>>() {
-            self.agenda(agenda::Input::Damaged(key));
+            self.scheduler(scheduler::Input::Damaged(key));
         }
         let published = (self.around.offer.borrow().as_ref())
             .is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains_key(hash)));

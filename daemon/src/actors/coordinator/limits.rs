@@ -4,8 +4,8 @@ use super::{Coordinator, verbs::Answer};
 use crate::io::keeper::Keeping;
 use actix::{ActorFutureExt, ResponseActFuture, WrapFuture};
 use fyteclub_proto::{
+    fetching::pace::Change,
     local::{Fault, FaultCode, reply},
-    pace::Change,
 };
 
 type Setting = ResponseActFuture<Coordinator, Answer<reply::Limits>>;

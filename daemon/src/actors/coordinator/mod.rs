@@ -12,6 +12,7 @@ pub mod nearby;
 mod order;
 mod publish;
 mod report;
+mod roster;
 mod shown;
 mod speed;
 pub mod transfers;
@@ -20,52 +21,43 @@ pub mod verbs;
 use super::{
     listener::Accepted,
     mod_cache::ModCache,
-    peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    peer::{self, DialPermit, Peer, PeerFact, Surroundings},
+    phone_book::{PhoneBook, PhonebookFact, Seen},
     unix_millis,
     upnp::Upnp,
 };
 use crate::{
-    consent::Consent,
     event::Bus,
     io::{
         contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
         store::Store,
     },
-    offer::Offer,
-    pumps::push::Changed,
-    served::Served,
+    sharing::published::Offer,
     whereabouts::Whereabouts,
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
-    ResponseFuture, WrapFuture,
-};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use fetch::Fetch;
 use fyteclub_proto::{
-    agenda::{self, Agenda},
     contact::{Here, Input, Policy},
+    fetching::scheduler::{self, Scheduler},
     id::{BlobHash, PeerId, PlayerName},
-    local::{Event, Fault, FaultCode, reply::PathKind},
+    local::{Event, Fault, FaultCode},
     peer::CloseCode,
     phonebook::Listing,
 };
 use publish::Own;
+use roster::{Known, Roster};
 use shown::Shown;
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// How long a key that broke the protocol is not listened to.
-const BAN: Duration = Duration::from_secs(60);
 /// How long a contact is a fresh one, in milliseconds.
 const FRESH_MS: u64 = 60_000;
-/// Why it is not dialled either.
-const BANNED: &str = "their daemon broke the protocol, and is left alone for a minute";
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -94,21 +86,6 @@ pub struct Birth {
     pub shutdown: tokio_util::sync::CancellationToken,
 }
 
-/// One peer that is or was of interest.
-struct Known {
-    actor: Addr<Peer>,
-    /// The contact's name; never what it says of itself.
-    player: Option<PlayerName>,
-    addr: Option<SocketAddr>,
-    /// Of the last link that was in use.
-    path: Option<PathKind>,
-    open: bool,
-    consent: Consent,
-    /// Wrong chunks that were forgiven.
-    wrongs: u32,
-    served: Served,
-}
-
 pub struct Coordinator {
     identity: Arc<Identity>,
     around: Surroundings,
@@ -120,11 +97,10 @@ pub struct Coordinator {
     aware: HashSet<PeerId>,
     /// Whom of the others it was said to last.
     announced: Option<PeerId>,
-    peers: HashMap<PeerId, Known>,
-    banned: HashMap<PeerId, Instant>,
+    peers: Roster,
     fetches: HashMap<PlayerName, Fetch>,
     /// Whose look is fetched now.
-    agenda: Agenda,
+    scheduler: Scheduler,
     nearby: nearby::Claims,
     shown: Shown,
     room: cache::Room,
@@ -136,8 +112,7 @@ pub struct Coordinator {
     phone_book: Option<Addr<PhoneBook>>,
     shutdown: tokio_util::sync::CancellationToken,
     /// For peers; never used by the coordinator itself.
-    facts: Option<Recipient<PeerFact>>,
-    source_changed: Option<Recipient<publish::SourceChanged>>,
+    peer_birth: Option<roster::Birth>,
     next_request: u64,
     /// The number of the last attempt to fetch a look, of anybody.
     next_run: u64,
@@ -147,14 +122,21 @@ impl Coordinator {
     pub fn new(birth: Birth) -> Self {
         let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
+        let contacts = contacts::Own::new(
+            here,
+            birth.contact_requests,
+            birth.contacts,
+            birth.whereabouts,
+            birth.carriers,
+        );
+        let mut peers = Roster::default();
+        for contact in contacts.machine.iter() {
+            if let Some(key) = contact.peer_id.filter(|key| contacts.machine.consents(key)) {
+                peers.admit(key, contact.player.clone());
+            }
+        }
         Self {
-            contacts: contacts::Own::new(
-                here,
-                birth.contact_requests,
-                birth.contacts,
-                birth.whereabouts,
-                birth.carriers,
-            ),
+            contacts,
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
@@ -162,10 +144,9 @@ impl Coordinator {
             identity,
             own: Own::new(offer, published),
             around,
-            peers: HashMap::new(),
-            banned: HashMap::new(),
+            peers,
             fetches: HashMap::new(),
-            agenda: Agenda::new(birth.prefetch_budget, Instant::now()),
+            scheduler: Scheduler::new(birth.prefetch_budget, Instant::now()),
             nearby: nearby::Claims::default(),
             shown: Shown::default(),
             room: cache::Room::default(),
@@ -176,8 +157,7 @@ impl Coordinator {
             upnp,
             phone_book: None,
             shutdown,
-            facts: None,
-            source_changed: None,
+            peer_birth: None,
             next_request: 0,
             next_run: 0,
         }
@@ -189,25 +169,8 @@ impl Coordinator {
 
     /// The peer's actor, born when it is first of interest.
     fn peer(&mut self, id: PeerId) -> Option<&mut Known> {
-        let facts = self.facts.clone()?;
-        let source_changed = self.source_changed.clone()?;
-        let changed: Changed = Arc::new(move || source_changed.do_send(publish::SourceChanged));
-        let (around, contacts) = (&self.around, &self.contacts.machine);
-        Some(self.peers.entry(id).or_insert_with(|| {
-            let (consent, served) = (Consent::default(), Served::default());
-            consent.set_contact(contacts.consents(&id));
-            let peer = Peer::new(id, around.clone(), facts, changed, consent.clone(), served.clone());
-            Known {
-                actor: peer.start(),
-                player: contacts.name_of(&id).cloned(),
-                addr: None,
-                path: None,
-                open: false,
-                consent,
-                wrongs: 0,
-                served,
-            }
-        }))
+        let birth = self.peer_birth.as_ref()?;
+        Some(self.peers.peer(id, birth))
     }
 
     fn tell(&self, peer: &PeerId) -> Option<&Addr<Peer>> {
@@ -217,19 +180,15 @@ impl Coordinator {
     fn ban(&mut self, peer: PeerId, code: CloseCode) {
         if code.consequence().ban {
             tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
-            self.banned.insert(peer, Instant::now());
-            if let Some(known) = self.peers.get(&peer) {
-                known.consent.set_banned(true);
-            }
+            self.peers.ban(peer);
         }
         if let Some(actor) = self.tell(&peer) {
             actor.do_send(peer::Close(code));
         }
     }
 
-    fn is_banned(&mut self, peer: &PeerId) -> bool {
-        self.banned.retain(|_, since| since.elapsed() < BAN);
-        self.banned.contains_key(peer)
+    fn is_banned(&self, peer: &PeerId) -> bool {
+        self.peers.admits(peer).is_banned(Instant::now())
     }
 
     /// Whether this contact may go by this key; another one than the known one stops and asks.
@@ -246,15 +205,6 @@ impl Coordinator {
             ),
         ))
     }
-
-    /// The key decides. What a greeting says of its name is shown to nobody.
-    fn judge(&mut self, peer: PeerId, link: usize) {
-        let banned = self.is_banned(&peer);
-        let refused = banned || !self.contacts.machine.consents(&peer);
-        let Some(known) = self.peers.get(&peer) else { return };
-        known.consent.set_banned(banned);
-        known.actor.do_send(peer::Judge { link, refuse: refused.then_some(CloseCode::Refused) });
-    }
 }
 
 impl Actor for Coordinator {
@@ -262,8 +212,12 @@ impl Actor for Coordinator {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Only to hand them to children.
-        self.facts = Some(ctx.address().recipient());
-        self.source_changed = Some(ctx.address().recipient());
+        let source_changed = ctx.address().recipient();
+        self.peer_birth = Some(roster::Birth {
+            around: self.around.clone(),
+            facts: ctx.address().recipient(),
+            changed: Arc::new(move || source_changed.do_send(publish::SourceChanged)),
+        });
         ctx.run_interval(TICK, Self::tick);
         if let Some(period) = crate::service::watchdog_period() {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
@@ -315,11 +269,6 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::MoreAddresses { peer, addrs } => {
-                if let Some(actor) = self.tell(&peer) {
-                    actor.do_send(peer::DialMore(addrs));
-                }
-            }
             fact => self.carried(fact, ctx),
         }
     }
@@ -330,14 +279,10 @@ impl Handler<Accepted> for Coordinator {
 
     fn handle(&mut self, accepted: Accepted, _: &mut Self::Context) {
         let Some(id) = tls::peer_of(&accepted.0) else { return };
-        if id == self.identity.peer_id() {
-            // Somebody runs a second daemon with this identity; talking to oneself helps nobody.
-            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
-            return;
-        }
-        // Before anything is kept of them. So there are never more peers than contacts.
-        if !self.contacts.machine.consents(&id) {
-            tracing::debug!(peer = %id.short(), "somebody who is no contact was turned away");
+        // Before anything is kept of them. So there are never more peers than contacts; and nobody is their own, so that a
+        // second daemon with this identity is refused too.
+        if let Err(refusal) = self.peers.admits(&id).check(Instant::now()) {
+            tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
@@ -352,13 +297,12 @@ impl Handler<PeerFact> for Coordinator {
 
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
-            PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
-            PeerFact::Greeted { peer, link, .. } => self.judge(peer, link),
+            PeerFact::MayDial { peer } => self.may_dial(peer),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error),
             PeerFact::Opened { peer, addr, path, greeting } => {
-                let banned = self.is_banned(&peer);
+                let admitted = self.peers.admits(&peer).check(Instant::now());
                 let Some(known) = self.peers.get_mut(&peer) else { return };
-                known.consent.set_banned(banned);
-                if banned {
+                if admitted.is_err() {
                     // We dialled it before it was banned, or another link of it takes the closed one's place.
                     known.actor.do_send(peer::Close(CloseCode::Refused));
                     return;
@@ -374,13 +318,13 @@ impl Handler<PeerFact> for Coordinator {
                 self.shows(peer, published);
                 self.newest_look(peer, published);
                 self.link_open(peer, ctx);
-                self.agenda(agenda::Input::Linked { peer, offers: published });
+                self.scheduler(scheduler::Input::Linked { peer, offers: published });
                 self.contacts_heard(Input::Linked(peer), ctx);
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
                 self.newest_look(peer, look);
-                self.agenda(agenda::Input::Offers { peer, look });
+                self.scheduler(scheduler::Input::Offers { peer, look });
             }
             PeerFact::Lost { peer, cause } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
@@ -391,7 +335,7 @@ impl Handler<PeerFact> for Coordinator {
                     self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
                 }
                 // Before anybody is dialled for what nobody needs.
-                self.agenda(agenda::Input::Parted(peer));
+                self.scheduler(scheduler::Input::Parted(peer));
                 self.link_lost(peer, ctx);
             }
             PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
@@ -404,7 +348,7 @@ impl Handler<PeerFact> for Coordinator {
             }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
-                let of_interest = self.contacts.machine.consents(&peer);
+                let of_interest = self.peers.admits(&peer).contact;
                 if let Some(actor) = self.tell(&peer).filter(|_| !of_interest) {
                     actor.do_send(peer::Retire);
                 }
@@ -412,7 +356,7 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Retired { peer } => {
                 self.peers.remove(&peer);
                 // A message that was sent to the actor after it had stopped was not read.
-                if self.contacts.machine.consents(&peer)
+                if self.peers.admits(&peer).contact
                     && self.is_needed(&peer)
                     && let Some(known) = self.peer(peer)
                 {
@@ -424,7 +368,7 @@ impl Handler<PeerFact> for Coordinator {
 }
 
 impl Coordinator {
-    /// A peer says what it publishes now; whether to fetch it, the agenda knows, or the plugin.
+    /// A peer says what it publishes now; whether to fetch it, the scheduler knows, or the plugin.
     fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
         if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
             self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
@@ -433,52 +377,30 @@ impl Coordinator {
 
     /// Whether a fetch or somebody who is near needs a link to this peer.
     fn is_needed(&self, peer: &PeerId) -> bool {
-        self.agenda.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
+        self.scheduler.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
     }
 
-    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
-    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
-        let banned = self.is_banned(&peer);
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn may_dial(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get(&peer) else { return };
-        if banned {
-            known.actor.do_send(DialAt::Never { cause: BANNED.into() });
+        if let Err(refusal) = self.peers.admits(&peer).check(Instant::now()) {
+            known.actor.do_send(DialPermit::Refused(refusal));
             return;
         }
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let (actor, name) = (known.actor.clone(), known.player.clone());
-        let phone_book = self.phone_book.clone();
-        let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
         let since = match (last, self.contacts.machine.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
             (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
             (None, _) => Seen::Never,
         };
-        let reach = Reach { peer, name, asked, since };
-        let reach = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
-        };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
-            let at = match (result, last) {
-                _ if coordinator.is_banned(&peer) => DialAt::Never { cause: BANNED.into() },
-                (Ok(mut addrs), last) => {
-                    // Where they were last comes last.
-                    addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    DialAt::Known(addrs)
-                }
-                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error);
-                    DialAt::Unknown { cause: error.to_string() }
-                }
-                (Err(error @ LookupError::NotFound), Some(addr)) => {
-                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
-                }
-                // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => DialAt::Known(vec![last]),
-            };
-            actor.do_send(at);
-        }));
+        known.actor.do_send(DialPermit::Granted {
+            phone_book: self.phone_book.clone(),
+            name: known.player.clone(),
+            asked: self.scheduler.reason(&peer) == scheduler::Reason::Asked,
+            since,
+            last,
+        });
     }
 }
 
@@ -491,7 +413,7 @@ impl Handler<Stop> for Coordinator {
         for (_, fetch) in self.fetches.drain() {
             fetch.answer(Err(stopping()));
         }
-        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|(_, known)| known.actor).collect();
+        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|known| known.actor).collect();
         ctx.stop();
         Box::pin(async move {
             for peer in peers {

@@ -4,7 +4,7 @@
 use super::{Coordinator, verbs::Answer};
 use actix::{Context, Handler, Message};
 use fyteclub_proto::{
-    agenda::{Distance, Input},
+    fetching::scheduler::{Distance, Input},
     id::{PeerId, PlayerName},
     limit::{NEARBY_KEEP_MAX, NEARBY_MAX},
     local::{
@@ -105,10 +105,10 @@ impl Coordinator {
         (contacts, others)
     }
 
-    /// Tells the agenda who is near; again whenever somebody becomes a contact, or is none any more.
+    /// Tells the scheduler who is near; again whenever somebody becomes a contact, or is none any more.
     pub(super) fn say_nearby(&mut self) {
         let (contacts, _) = self.near_contacts();
-        self.agenda(Input::Nearby(contacts.iter().map(|(distance, _, key)| (*key, *distance)).collect()));
+        self.scheduler(Input::Nearby(contacts.iter().map(|(distance, _, key)| (*key, *distance)).collect()));
         contacts.iter().for_each(|(_, player, _)| self.needed(player));
     }
 

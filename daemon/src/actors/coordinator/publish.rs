@@ -8,9 +8,9 @@ use super::{
 use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
     io::{published::PublishedFile, store::Pin},
-    offer::Offer,
     penumbra::{Choice, ModError},
     pumps::scan::{ScanError, Scanned},
+    sharing::published::Offer,
 };
 use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture, fut};
 use fyteclub_proto::{

@@ -9,16 +9,17 @@ use crate::{
         store::StoreConfig,
     },
     ledger::Accounts,
-    lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
+    sharing::{access::Refusal, lending::Lending},
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    fetching::pace::Limits,
     local::{
         Numbered, RawJson, Request,
+        reply::PathKind,
         request::{self, ContactsAdd, Who},
     },
-    pace::Limits,
     peer::Greeting,
 };
 use std::future::Future;
@@ -231,7 +232,7 @@ async fn banned_peer_is_not_dialled_or_told_of() {
     assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
     let fault =
         tokio::time::timeout(PATIENCE, desk.fetch()).await.expect("an answer").expect_err("it is banned");
-    assert!(fault.message.contains(BANNED), "{fault}");
+    assert!(fault.message.contains(&Refusal::Banned.to_string()), "{fault}");
     // A link that was being dialled when it was banned.
     desk.opened(None);
     desk.lost();

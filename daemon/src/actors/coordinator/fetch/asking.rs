@@ -4,7 +4,7 @@
 use super::{CHANGE_PAUSE, Fetch, Stage};
 use crate::actors::{coordinator::Coordinator, peer};
 use fyteclub_proto::{
-    agenda,
+    fetching::scheduler,
     id::{PeerId, PlayerName},
     ledger::{Counterpart, Item},
     local::{Fault, FaultCode},
@@ -37,7 +37,7 @@ impl Coordinator {
         } else if let Some(fetch) = self.fetches.remove(player) {
             // Nobody waits for it, so another may have its place meanwhile.
             self.end(&fetch);
-            self.agenda(agenda::Input::Ended { peer, end: agenda::End::Later(pause) });
+            self.scheduler(scheduler::Input::Ended { peer, end: scheduler::End::Later(pause) });
         }
     }
 

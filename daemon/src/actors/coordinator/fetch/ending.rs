@@ -11,7 +11,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use fyteclub_proto::{
-    agenda,
+    fetching::scheduler,
     id::{PeerId, PlayerName},
     local::{
         Event, Fault, FaultCode,
@@ -185,7 +185,10 @@ impl Coordinator {
                 bytes_transferred: fetch.wire,
             });
         }
-        self.agenda(agenda::Input::Ended { peer: whole.peer, end: agenda::End::Here(told.appearance) });
+        self.scheduler(scheduler::Input::Ended {
+            peer: whole.peer,
+            end: scheduler::End::Here(told.appearance),
+        });
     }
 
     /// Ends a fetch without a look.
@@ -196,7 +199,7 @@ impl Coordinator {
         self.end(&fetch);
         let peer = fetch.peer;
         // Who is near stays wanted.
-        let left = peer.filter(|peer| self.agenda.distance(peer).is_none());
+        let left = peer.filter(|peer| self.scheduler.distance(peer).is_none());
         if let Some(actor) = left.and_then(|peer| self.tell(&peer)) {
             actor.do_send(peer::Leave);
         }
@@ -206,8 +209,8 @@ impl Coordinator {
         let declined = fault.code == FaultCode::Cancelled;
         fetch.answer(Err(fault));
         if let Some(peer) = peer {
-            let end = if declined { agenda::End::Declined } else { agenda::End::Failed };
-            self.agenda(agenda::Input::Ended { peer, end });
+            let end = if declined { scheduler::End::Declined } else { scheduler::End::Failed };
+            self.scheduler(scheduler::Input::Ended { peer, end });
         }
     }
 
@@ -229,7 +232,7 @@ impl Coordinator {
         if fetch.stage == Stage::AwaitFolder {
             return;
         }
-        let near = fetch.peer.filter(|peer| self.agenda.distance(peer).is_some());
+        let near = fetch.peer.filter(|peer| self.scheduler.distance(peer).is_some());
         let Some(peer) = near else {
             return self.fail(player, Fault::new(FaultCode::Cancelled, "nobody waits for it any more"));
         };
@@ -237,6 +240,6 @@ impl Coordinator {
         if !fetch.begun {
             self.fetches.remove(player);
         }
-        self.agenda(agenda::Input::Unasked(peer));
+        self.scheduler(scheduler::Input::Unasked(peer));
     }
 }

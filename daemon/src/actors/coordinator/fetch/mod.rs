@@ -6,7 +6,7 @@
 //!     └────────── link lost ───────┴─ a file, the look changed ─┘
 //! ```
 //!
-//! Everybody who asks for the same player waits for the same fetch; whose turn it is says the agenda ([`super::order`]),
+//! Everybody who asks for the same player waits for the same fetch; whose turn it is says the scheduler ([`super::order`]),
 //! which also has looks fetched that nobody asked for. When nobody waits any more, and the player is not near, it is given
 //! up; what came stays in the store, and the next fetch goes on from there.
 
@@ -30,7 +30,11 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use fyteclub_proto::{
-    agenda,
+    fetching::{
+        scheduler,
+        stage::Stage,
+        transfer::{Holds, Input, RequestId, Transfer},
+    },
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     local::{
@@ -38,8 +42,6 @@ use fyteclub_proto::{
         reply::{Fetched, TransferStatus},
     },
     peer::CloseCode,
-    stage::Stage,
-    transfer::{Holds, Input, RequestId, Transfer},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -155,7 +157,7 @@ impl Fetch {
         }
     }
 
-    fn status(&self, reason: agenda::Reason) -> Option<TransferStatus> {
+    fn status(&self, reason: scheduler::Reason) -> Option<TransferStatus> {
         let (running, peer_id) = (self.running.as_ref()?, self.peer?);
         let progress = running.transfer.progress();
         let rate = match (running.seen.front(), running.seen.back()) {
@@ -183,14 +185,14 @@ impl Fetch {
 impl Coordinator {
     /// What of its look is being fetched, and why.
     pub(super) fn transfers(&self) -> impl Iterator<Item = TransferStatus> + '_ {
-        self.fetches.values().filter_map(|fetch| fetch.status(self.agenda.reason(fetch.peer.as_ref()?)))
+        self.fetches.values().filter_map(|fetch| fetch.status(self.scheduler.reason(fetch.peer.as_ref()?)))
     }
 
     pub(super) fn fetch(&mut self, player: PlayerName, waiter: Waiter) {
         if let Some(fetch) = self.fetches.get_mut(&player) {
             fetch.waiters.push(waiter);
             if let Some(peer) = fetch.peer {
-                self.agenda(agenda::Input::Asked(peer));
+                self.scheduler(scheduler::Input::Asked(peer));
                 self.needed(&player);
             }
             return;
@@ -216,7 +218,7 @@ impl Coordinator {
         if !open && let Some(known) = self.peer(key) {
             known.actor.do_send(peer::Want);
         }
-        self.agenda(agenda::Input::Asked(key));
+        self.scheduler(scheduler::Input::Asked(key));
     }
 
     /// It is this player's turn, whether somebody waits or not.
@@ -361,7 +363,7 @@ impl Coordinator {
                 self.fail(&player, fault);
             }
         }
-        self.agenda(agenda::Input::Unreachable(peer));
+        self.scheduler(scheduler::Input::Unreachable(peer));
     }
 
     pub(super) fn appearance_came(
@@ -404,7 +406,7 @@ impl Coordinator {
                 return;
             }
         };
-        self.agenda(agenda::Input::Document { peer, bytes: bytes.len() as u64 });
+        self.scheduler(scheduler::Input::Document { peer, bytes: bytes.len() as u64 });
         self.let_go_of_unseen();
         // The document may have been the last that the budget paid for.
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
@@ -457,7 +459,7 @@ impl Coordinator {
         if open && fetch.announced.take().is_some_and(|newest| newest != plan.appearance) {
             return self.ask_appearance(player);
         }
-        self.agenda(agenda::Input::Planned { peer, bytes: plan.missing_bytes });
+        self.scheduler(scheduler::Input::Planned { peer, bytes: plan.missing_bytes });
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (files, bytes) = plan.look.totals();
         let Evicted { files: evicted_files, bytes: evicted_bytes } = plan.evicted;
@@ -534,7 +536,7 @@ impl Coordinator {
         let now = Instant::now();
         self.fail_overdue(now);
         self.ask_who_waited(now);
-        self.tick_agenda(now);
+        self.tick_scheduler(now);
         for fetch in self.fetches.values_mut() {
             if let Some(running) = &mut fetch.running {
                 running.seen.push_back((now, running.transfer.progress().bytes_done));

@@ -5,11 +5,11 @@ use super::{Fetch, Plan, Running, Stage};
 use crate::actors::{coordinator::Coordinator, peer, unix_millis};
 use actix::{AsyncContext, Context};
 use fyteclub_proto::{
+    fetching::transfer::{Holds, Input},
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, reply::SourceStatus},
     peer::{CloseCode, HoldingReply},
-    transfer::{Holds, Input},
 };
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ impl Coordinator {
             return;
         }
         let Some(known) = self.peers.get(&owner) else { return };
-        self.around.lending.begin(grant, known.consent.clone(), plan.blobs.clone(), now);
+        self.around.lending.begin(grant, known.access.clone(), plan.blobs.clone(), now);
     }
 
     /// Asks owners for the next grant where what is fetched or lent under the last one needs it.

@@ -7,11 +7,13 @@ use crate::{
 };
 use actix::{AsyncContext, Context, Handler, Message};
 use fyteclub_proto::{
-    agenda,
+    fetching::{
+        scheduler,
+        transfer::{End, Failure, Input, Output, RequestId},
+    },
     id::{PeerId, PlayerName},
     local::{Fault, FaultCode},
     peer::{CloseCode, Piece},
-    transfer::{End, Failure, Input, Output, RequestId},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -191,7 +193,7 @@ impl Handler<Carried> for Coordinator {
                 }
                 let bytes = running.transfer.progress().bytes_done.saturating_sub(before);
                 if let Some(peer) = fetch.peer.filter(|_| bytes > 0) {
-                    self.agenda(agenda::Input::Moved { peer, bytes });
+                    self.scheduler(scheduler::Input::Moved { peer, bytes });
                 }
                 self.drive(&player, ctx);
             }

@@ -1,0 +1,71 @@
+//! The stages of a fetch, and how long each may last.
+//!
+//! The daemon's coordinator moves a fetch from stage to stage by facts. A fact can be lost: an actor ends with a message
+//! unread. So each stage either has a time after which the fetch fails, or names what ends it.
+
+use std::time::Duration;
+
+/// Longer than the three tries of [`crate::reach`] with their pauses, and each try at its longest.
+pub const LINK_TIME: Duration = Duration::from_secs(120);
+/// Longer than [`crate::limit::document_time`] of the longest appearance, so that only a lost answer meets it.
+pub const APPEARANCE_TIME: Duration = crate::limit::document_time(crate::limit::APPEARANCE_BYTES_MAX as u64)
+    .saturating_add(Duration::from_secs(60));
+
+/// Where a fetch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The owner is being dialled.
+    AwaitLink,
+    /// There is a link, and other fetches go first.
+    AwaitTurn,
+    /// The owner was asked for the appearance, or will be in a moment.
+    AwaitAppearance,
+    /// The appearance is being checked and compared with the store.
+    AwaitPlan,
+    Transferring,
+    /// The last files are synced and the mod folder is written.
+    AwaitFolder,
+}
+
+/// What ends a stage in which nothing comes from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The fetch fails after this time in the stage.
+    Fails(Duration),
+    /// Something else ends it, which has its own deadlines or runs on this machine.
+    Other(&'static str),
+}
+
+impl Stage {
+    pub const ALL: [Self; 6] = [
+        Self::AwaitLink,
+        Self::AwaitTurn,
+        Self::AwaitAppearance,
+        Self::AwaitPlan,
+        Self::Transferring,
+        Self::AwaitFolder,
+    ];
+
+    pub fn patience(self) -> Patience {
+        match self {
+            Self::AwaitLink => Patience::Fails(LINK_TIME),
+            Self::AwaitTurn => {
+                Patience::Other("the scheduler: a fetch that does not move gives up its place")
+            }
+            Self::AwaitAppearance => Patience::Fails(APPEARANCE_TIME),
+            Self::AwaitPlan => {
+                Patience::Other("blocking jobs, which end by themselves, and a question that has its time")
+            }
+            Self::Transferring => Patience::Other("the transfer's deadlines; on a full disk, the cache's"),
+            Self::AwaitFolder => Patience::Other("a blocking job, which ends by itself"),
+        }
+    }
+
+    /// Whether a fetch that has been in this stage for `lasted` has to fail.
+    pub fn is_overdue(self, lasted: Duration) -> bool {
+        match self.patience() {
+            Patience::Fails(after) => lasted >= after,
+            Patience::Other(_) => false,
+        }
+    }
+}
