@@ -15,7 +15,7 @@ use fyteclub_proto::{
     id::{BlobHash, PlayerName},
     local::{
         Event, Fault, FaultCode,
-        reply::{CacheCollected, CacheMoved, CacheStats, CacheVerified},
+        reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
         request::CacheGc,
     },
 };
@@ -155,7 +155,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn verify_cache(
+    pub(super) fn cache_verify(
         &self,
         left: CancellationToken,
     ) -> impl Future<Output = Answer<CacheVerified>> + 'static {
@@ -176,16 +176,13 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn collect_cache(
-        &self,
-        gc: CacheGc,
-    ) -> impl Future<Output = Answer<CacheCollected>> + 'static {
+    pub(super) fn cache_gc(&self, gc: CacheGc) -> impl Future<Output = Answer<CacheGced>> + 'static {
         let cache = self.cache.clone();
         let wish = Wish { to: gc.to, older_than: gc.older_than_secs.map(Duration::from_secs) };
         async move {
             let collected = cache.send(mod_cache::Collect(wish)).await.map_err(|_| internal())?;
             let collected = collected.map_err(|error| store_fault(&error))?;
-            Ok(CacheCollected {
+            Ok(CacheGced {
                 files: collected.evicted.files,
                 bytes: collected.evicted.bytes,
                 unfinished: collected.unfinished,
@@ -195,7 +192,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn move_cache(
+    pub(super) fn cache_move(
         &self,
         dir: PathBuf,
         left: CancellationToken,

@@ -25,7 +25,7 @@ use fyteclub_proto::{
     local::{
         Event, Fault, FaultCode,
         reply::{self, Invited, Standing},
-        request::{AddContact, Join, Who},
+        request::{ContactsAdd, ContactsJoin, Who},
     },
     lookalike::mixes_scripts,
     peer::CloseCode,
@@ -135,13 +135,13 @@ pub type Later<T> = ResponseActFuture<Coordinator, Result<T, Fault>>;
 
 /// What a client wishes of the contacts.
 pub enum Wish {
-    Add(AddContact),
+    Add(ContactsAdd),
     Accept(Who),
     Remove(Who),
     Block(Who),
     Unblock(Who),
     Trust(PlayerName, PeerId),
-    Join(Join),
+    Join(ContactsJoin),
 }
 
 fn random() -> Result<Bytes<16>, Fault> {
@@ -255,7 +255,7 @@ impl Coordinator {
     }
 
     /// Follows an invitation, and waits a moment for its inviter: whoever comes too late is told so.
-    pub(super) fn join(&mut self, join: Join, ctx: &mut Context<Self>) -> Later<reply::Contact> {
+    pub(super) fn join(&mut self, join: ContactsJoin, ctx: &mut Context<Self>) -> Later<reply::Contact> {
         let wished = self.wish(Wish::Join(join), ctx);
         Box::pin(wished.then(|contact, coordinator, _| coordinator.hear_inviter(contact)))
     }

@@ -22,21 +22,21 @@ impl Coordinator {
                 }
             }
             coordinator.around.pacer.set(coordinator.limits.limits());
-            Ok(coordinator.limits_reply())
+            Ok(coordinator.limits_get())
         }))
     }
 
-    pub(super) fn limits_reply(&self) -> reply::Limits {
+    pub(super) fn limits_get(&self) -> reply::Limits {
         let set_here = !self.limits.set_here().is_empty();
         reply::Limits { limits: self.limits.limits(), set_here }
     }
 
-    pub(super) fn set_limits(&mut self, change: Change) -> Setting {
+    pub(super) fn limits_set(&mut self, change: Change) -> Setting {
         let kept = self.limits.change(change);
         self.limit(kept)
     }
 
-    pub(super) fn reset_limits(&mut self) -> Setting {
+    pub(super) fn limits_reset(&mut self) -> Setting {
         let kept = self.limits.reset();
         self.limit(kept)
     }

@@ -21,7 +21,7 @@ use fyteclub_proto::{
     local::{
         Event, Fault, FaultCode,
         reply::Published,
-        request::{Publish, PublishMod},
+        request::{AppearancePublish, AppearancePublishMod},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// What to publish, as it was asked for; kept, to be done again when files change and after a restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum What {
-    Mod(PublishMod),
-    Plugin(Publish),
+    Mod(AppearancePublishMod),
+    Plugin(AppearancePublish),
 }
 
 /// The file in which the published look survives a restart.

@@ -84,7 +84,7 @@ impl Coordinator {
         Transfers { uploads: uploads.collect(), downloads, waiting: self.line() }
     }
 
-    pub(super) fn cancel(&mut self, player: &PlayerName) -> Answer<Empty> {
+    pub(super) fn peer_cancel(&mut self, player: &PlayerName) -> Answer<Empty> {
         if !self.fetches.contains_key(player) {
             if self.decline(player) {
                 return Ok(Empty {});

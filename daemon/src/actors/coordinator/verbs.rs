@@ -6,9 +6,10 @@ use actix::{
     dev::{MessageResponse, OneshotSender},
 };
 use fyteclub_proto::local::{
-    Fault, FaultCode, RawJson, Request,
-    reply::{Contacts, Empty, Fetched, Peers, Status},
-    request::Fetch,
+    Fault, FaultCode, RawJson, Request, Verb,
+    reply::{Contact, Contacts, Empty, Fetched, Peers, Published, Status},
+    request::PeerFetch,
+    verb,
 };
 use serde::Serialize;
 use std::{future::Future, path::PathBuf};
@@ -32,11 +33,6 @@ pub struct Ask {
 #[rtype(result = "Answer<Status>")]
 pub struct ReadState;
 
-/// Whether a request waits for the network or reads the whole cache, so that its client may have more of it under way.
-pub fn takes_long(request: &Request) -> bool {
-    matches!(request, Request::Fetch(_) | Request::CacheVerify | Request::CacheMove(_))
-}
-
 /// How a request is answered.
 pub enum Answering {
     Now(Answer<RawJson>),
@@ -47,17 +43,15 @@ pub enum Answering {
 }
 
 impl Answering {
-    fn now<T: Serialize>(answer: Answer<T>) -> Self {
+    fn now<V: Verb>(answer: Answer<V::Reply>) -> Self {
         Self::Now(json(answer))
     }
 
-    fn apart<T: Serialize>(answer: impl Future<Output = Answer<T>> + 'static) -> Self {
+    fn apart<V: Verb>(answer: impl Future<Output = Answer<V::Reply>> + 'static) -> Self {
         Self::Apart(Box::pin(async { json(answer.await) }))
     }
 
-    fn inside<T: Serialize + 'static>(
-        answer: impl ActorFuture<Coordinator, Output = Answer<T>> + 'static,
-    ) -> Self {
+    fn inside<V: Verb>(answer: impl ActorFuture<Coordinator, Output = Answer<V::Reply>> + 'static) -> Self {
         Self::Inside(Box::pin(answer.map(|answer, _, _| json(answer))))
     }
 }
@@ -78,46 +72,62 @@ impl Handler<Ask> for Coordinator {
     fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) -> Answering {
         let Ask { client, request, left } = ask;
         match request {
-            Request::Status => Answering::apart(self.status()),
-            Request::PublishMod(publish) => self.publish_look(What::Mod(publish)),
-            Request::Publish(publish) => self.publish_look(What::Plugin(publish)),
-            Request::Unpublish => {
-                Answering::inside(self.withdraw().map(|gone, _, _| gone.map(|()| Empty {})))
+            Request::Status => Answering::apart::<verb::Status>(self.status()),
+            Request::AppearancePublishMod(publish) => {
+                self.publish_look::<verb::AppearancePublishMod>(What::Mod(publish))
             }
-            Request::Fetch(fetch) => Answering::apart(self.fetch_for(fetch, left)),
-            Request::Cancel(cancel) => Answering::now(self.cancel(&cancel.player)),
-            Request::SetNearby(change) => Answering::now(self.set_nearby(client, change)),
-            Request::Nearby => Answering::now(Ok(self.nearby_reply())),
-            Request::Transfers => Answering::now(Ok(self.transfer_list())),
-            Request::Limits => Answering::now(Ok(self.limits_reply())),
-            Request::SetLimits(change) => Answering::inside(self.set_limits(change)),
-            Request::ResetLimits => Answering::inside(self.reset_limits()),
-            Request::Peers => {
+            Request::AppearancePublish(publish) => {
+                self.publish_look::<verb::AppearancePublish>(What::Plugin(publish))
+            }
+            Request::AppearanceClear => Answering::inside::<verb::AppearanceClear>(
+                self.withdraw().map(|gone, _, _| gone.map(|()| Empty {})),
+            ),
+            Request::PeerFetch(fetch) => Answering::apart::<verb::PeerFetch>(self.peer_fetch(fetch, left)),
+            Request::PeerCancel(cancel) => {
+                Answering::now::<verb::PeerCancel>(self.peer_cancel(&cancel.player))
+            }
+            Request::NearbySet(change) => Answering::now::<verb::NearbySet>(self.nearby_set(client, change)),
+            Request::NearbyList => Answering::now::<verb::NearbyList>(Ok(self.nearby_list())),
+            Request::TransferList => Answering::now::<verb::TransferList>(Ok(self.transfer_list())),
+            Request::LimitsGet => Answering::now::<verb::LimitsGet>(Ok(self.limits_get())),
+            Request::LimitsSet(change) => Answering::inside::<verb::LimitsSet>(self.limits_set(change)),
+            Request::LimitsReset => Answering::inside::<verb::LimitsReset>(self.limits_reset()),
+            Request::PeerList => {
                 let peers = self.peer_list();
-                Answering::apart(async { Ok(Peers { peers: peers.await }) })
+                Answering::apart::<verb::PeerList>(async { Ok(Peers { peers: peers.await }) })
             }
-            Request::Trust(trust) => self.forget_contact(Wish::Trust(trust.player, trust.peer_id), ctx),
-            Request::Contacts => Answering::now(Ok(Contacts { contacts: self.contact_list() })),
-            Request::AddContact(add) => self.wish_contact(Wish::Add(add), ctx),
-            Request::AcceptContact(who) => self.wish_contact(Wish::Accept(who), ctx),
-            Request::RemoveContact(who) => self.forget_contact(Wish::Remove(who), ctx),
-            Request::BlockContact(who) => self.wish_contact(Wish::Block(who), ctx),
-            Request::UnblockContact(who) => self.forget_contact(Wish::Unblock(who), ctx),
-            Request::Invite => {
+            Request::PeerTrust(trust) => {
+                self.forget_contact::<verb::PeerTrust>(Wish::Trust(trust.player, trust.peer_id), ctx)
+            }
+            Request::ContactsList => {
+                Answering::now::<verb::ContactsList>(Ok(Contacts { contacts: self.contact_list() }))
+            }
+            Request::ContactsAdd(add) => self.wish_contact::<verb::ContactsAdd>(Wish::Add(add), ctx),
+            Request::ContactsAccept(who) => self.wish_contact::<verb::ContactsAccept>(Wish::Accept(who), ctx),
+            Request::ContactsRemove(who) => {
+                self.forget_contact::<verb::ContactsRemove>(Wish::Remove(who), ctx)
+            }
+            Request::ContactsBlock(who) => self.wish_contact::<verb::ContactsBlock>(Wish::Block(who), ctx),
+            Request::ContactsUnblock(who) => {
+                self.forget_contact::<verb::ContactsUnblock>(Wish::Unblock(who), ctx)
+            }
+            Request::ContactsInvite => {
                 let phonebooks = self.phonebooks.clone();
-                Answering::inside(self.invite(&phonebooks, ctx))
+                Answering::inside::<verb::ContactsInvite>(self.invite(&phonebooks, ctx))
             }
-            Request::Join(join) => Answering::inside(self.join(join, ctx)),
-            Request::CacheStats => Answering::apart(self.cache_stats()),
-            Request::CacheVerify => Answering::apart(self.verify_cache(left)),
-            Request::CacheGc(gc) => Answering::apart(self.collect_cache(gc)),
-            Request::CacheMove(to) => Answering::apart(self.move_cache(PathBuf::from(to.dir), left)),
+            Request::ContactsJoin(join) => Answering::inside::<verb::ContactsJoin>(self.join(join, ctx)),
+            Request::CacheStats => Answering::apart::<verb::CacheStats>(self.cache_stats()),
+            Request::CacheVerify => Answering::apart::<verb::CacheVerify>(self.cache_verify(left)),
+            Request::CacheGc(gc) => Answering::apart::<verb::CacheGc>(self.cache_gc(gc)),
+            Request::CacheMove(to) => {
+                Answering::apart::<verb::CacheMove>(self.cache_move(PathBuf::from(to.dir), left))
+            }
             Request::Shutdown => {
                 self.shutdown.cancel();
-                Answering::now(Ok(Empty {}))
+                Answering::now::<verb::Shutdown>(Ok(Empty {}))
             }
             // The client's own actor answers these.
-            Request::Hello(_) | Request::Watch => Answering::now(Err::<Empty, _>(internal())),
+            Request::Hello(_) | Request::Watch => Answering::Now(Err(internal())),
         }
     }
 }
@@ -131,27 +141,27 @@ impl Handler<ReadState> for Coordinator {
 }
 
 impl Coordinator {
-    fn publish_look(&mut self, what: What) -> Answering {
+    fn publish_look<V: Verb<Reply = Published>>(&mut self, what: What) -> Answering {
         match self.scan(what) {
-            Ok(scan) => Answering::inside(scan),
-            Err(fault) => Answering::now(Err::<Empty, _>(fault)),
+            Ok(scan) => Answering::inside::<V>(scan),
+            Err(fault) => Answering::now::<V>(Err(fault)),
         }
     }
 
     /// A wish that is answered with what the contact is then.
-    fn wish_contact(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
-        Answering::inside(self.wish(wish, ctx).map(|contact, _, _| contact?.ok_or_else(internal)))
+    fn wish_contact<V: Verb<Reply = Contact>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
+        Answering::inside::<V>(self.wish(wish, ctx).map(|contact, _, _| contact?.ok_or_else(internal)))
     }
 
     /// A wish after which there may be no contact to show.
-    fn forget_contact(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
-        Answering::inside(self.wish(wish, ctx).map(|contact, _, _| contact.map(|_| Empty {})))
+    fn forget_contact<V: Verb<Reply = Empty>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
+        Answering::inside::<V>(self.wish(wish, ctx).map(|contact, _, _| contact.map(|_| Empty {})))
     }
 
     /// Ends when the look is complete, verified and on disk, and written to `out` if that is wished.
-    fn fetch_for(
+    fn peer_fetch(
         &mut self,
-        fetch: Fetch,
+        fetch: PeerFetch,
         left: CancellationToken,
     ) -> impl Future<Output = Answer<Fetched>> + 'static {
         let (answer, answered) = oneshot::channel();
