@@ -12,6 +12,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod desks;
 pub mod event;
 pub mod io;
 pub mod ledger;

@@ -5,7 +5,7 @@
 //! together in `report`.
 
 mod cache;
-pub mod contacts;
+mod carry;
 mod fetch;
 pub mod limits;
 pub mod nearby;
@@ -22,11 +22,15 @@ use super::{
     listener::Accepted,
     mod_cache::ModCache,
     peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact, Reach, Seen},
     unix_millis,
     upnp::Upnp,
 };
 use crate::{
+    desks::{
+        contacts::{self, ContactDesk},
+        orders::{Now, Orders},
+    },
     event::Bus,
     io::{
         contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
@@ -37,12 +41,12 @@ use crate::{
 };
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
-    WrapFuture,
+    SpawnHandle, WrapFuture,
 };
 use fetch::Fetch;
 use fyteclub_proto::{
     agenda::{self, Agenda},
-    contact::{Here, Input, Policy},
+    contact::{self, Here, Policy},
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, Fault, FaultCode},
     peer::CloseCode,
@@ -52,7 +56,7 @@ use publish::Own;
 use roster::{Known, Roster};
 use shown::Shown;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -93,13 +97,11 @@ pub struct Coordinator {
     identity: Arc<Identity>,
     around: Surroundings,
     own: Own,
-    contacts: contacts::Own,
-    phonebooks: Vec<String>,
-    listing: Listing,
-    /// Who has linked with us since the start, and so knows our key.
-    aware: HashSet<PeerId>,
-    /// Whom of the others it was said to last.
-    announced: Option<PeerId>,
+    contacts: ContactDesk,
+    /// When a desk is to be woken next.
+    alarm: Option<(Instant, SpawnHandle)>,
+    /// What desks ordered before there was an actor.
+    first: Orders,
     peers: Roster,
     fetches: HashMap<PlayerName, Fetch>,
     /// Whose look is fetched now.
@@ -124,30 +126,27 @@ pub struct Coordinator {
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
         let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
-        let here = Here { key: identity.peer_id(), player: around.player.clone() };
-        let contacts = contacts::Own::new(
-            here,
-            birth.contact_requests,
-            birth.contacts,
-            birth.whereabouts,
-            birth.carriers,
-        );
-        let mut peers = Roster::default();
-        for contact in contacts.machine.iter() {
-            if let Some(key) = contact.peer_id.filter(|key| contacts.machine.consents(key)) {
-                peers.admit(key, contact.player.clone());
-            }
-        }
-        Self {
-            contacts,
+        let setup = contacts::Setup {
+            here: Here { key: identity.peer_id(), player: around.player.clone() },
+            policy: birth.contact_requests,
+            file: birth.contacts,
+            whereabouts: birth.whereabouts,
+            carriers: birth.carriers,
             phonebooks: birth.phonebooks,
             listing: birth.listing,
-            aware: HashSet::new(),
-            announced: None,
+            changes: identity.changes().to_vec(),
+        };
+        let mut first = Orders::default();
+        let now = Now { at: Instant::now(), unix_ms: unix_millis() };
+        let contacts = ContactDesk::new(setup, now, &mut first);
+        Self {
+            contacts,
+            alarm: None,
+            first,
             identity,
             own: Own::new(offer, published),
             around,
-            peers,
+            peers: Roster::default(),
             fetches: HashMap::new(),
             agenda: Agenda::new(birth.prefetch_budget, Instant::now()),
             nearby: nearby::Claims::default(),
@@ -196,17 +195,16 @@ impl Coordinator {
 
     /// Whether this contact may go by this key; another one than the known one stops and asks.
     fn standing_of(&mut self, player: &PlayerName, key: PeerId) -> Result<(), Fault> {
-        let known = self.key_of(player)?;
-        if known == key {
-            return Ok(());
-        }
-        self.bus.publish(Event::PeerKeyChanged { player: player.clone(), known, offered: key });
-        Err(Fault::new(
-            FaultCode::KeyChanged,
-            format!(
-                "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {key}"
-            ),
-        ))
+        let checked = self.contacts.check_key(player, key);
+        checked.map_err(|(fault, event)| {
+            event.into_iter().for_each(|event| self.bus.publish(event));
+            fault
+        })
+    }
+
+    /// The key to fetch a player's look from.
+    fn key_of(&self, player: &PlayerName) -> Result<PeerId, Fault> {
+        self.contacts.key_of(player)
     }
 }
 
@@ -226,8 +224,9 @@ impl Actor for Coordinator {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
         }
         self.start_cache(ctx);
+        let first = std::mem::take(&mut self.first);
+        self.act(ctx, |_, _, orders| *orders = first);
         self.restore(ctx);
-        self.start_contacts(ctx);
     }
 }
 
@@ -277,7 +276,18 @@ impl Handler<PhonebookFact> for Coordinator {
                     actor.do_send(peer::DialMore(addrs));
                 }
             }
-            fact => self.carried(fact, ctx),
+            PhonebookFact::Connected => self.heard(contact::Input::Connected, ctx),
+            PhonebookFact::Listed { player, keys } => {
+                self.heard(contact::Input::Listed { player, keys }, ctx);
+            }
+            PhonebookFact::Knocked(knock) => self.heard(contact::Input::Knocked(knock), ctx),
+            PhonebookFact::Noted { from, note } => self.heard(contact::Input::Noted { from, note }, ctx),
+            PhonebookFact::Introduced { introduction, from, .. } => {
+                let accept = self.peers.admits(&from).check(Instant::now()).is_ok();
+                if let Some(phone_book) = &self.phone_book {
+                    phone_book.do_send(Introduction { introduction, to: from, accept });
+                }
+            }
         }
     }
 }
@@ -316,8 +326,6 @@ impl Handler<PeerFact> for Coordinator {
                 }
                 known.open = true;
                 (known.addr, known.path) = (Some(addr), Some(path));
-                self.contacts.note_addr(peer, addr);
-                self.aware.insert(peer);
                 let (player, published) = (known.player.clone(), greeting.published);
                 tracing::info!(peer = %peer.short(), "connected");
                 // At once, and in this order: what the peer says next must not be told before.
@@ -326,7 +334,9 @@ impl Handler<PeerFact> for Coordinator {
                 self.newest_look(peer, published);
                 self.link_open(peer, ctx);
                 self.agenda(agenda::Input::Linked { peer, offers: published });
-                self.contacts_heard(Input::Linked(peer), ctx);
+                self.act(ctx, |coordinator, now, orders| {
+                    coordinator.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
+                });
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
@@ -340,6 +350,9 @@ impl Handler<PeerFact> for Coordinator {
                     tracing::info!(peer = %peer.short(), "disconnected: {cause}");
                     let player = known.player.clone();
                     self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
+                    self.act(ctx, |coordinator, now, orders| {
+                        coordinator.contacts.handle(now, contacts::Input::Parted(peer), orders);
+                    });
                 }
                 // Before anybody is dialled for what nobody needs.
                 self.agenda(agenda::Input::Parted(peer));
@@ -375,6 +388,12 @@ impl Handler<PeerFact> for Coordinator {
 }
 
 impl Coordinator {
+    fn heard(&mut self, heard: contact::Input, ctx: &mut Context<Self>) {
+        self.act(ctx, |coordinator, now, orders| {
+            coordinator.contacts.handle(now, contacts::Input::Heard(heard), orders);
+        });
+    }
+
     /// A peer says what it publishes now; whether to fetch it, the agenda knows, or the plugin.
     fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
         if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
@@ -398,7 +417,7 @@ impl Coordinator {
         let (actor, name) = (known.actor.clone(), known.player.clone());
         let phone_book = self.phone_book.clone();
         let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
-        let since = match (last, self.contacts.machine.since(&peer)) {
+        let since = match (last, self.contacts.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
             (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,

@@ -20,7 +20,7 @@ impl Coordinator {
                         known.actor.do_send(peer::Want);
                     }
                 }
-                Output::Begin(peer) => match self.contacts.machine.name_of(&peer).cloned() {
+                Output::Begin(peer) => match self.contacts.name_of(&peer).cloned() {
                     Some(player) => {
                         let spare = self.agenda.reason(&peer) == Reason::Prefetch;
                         self.begin(player, peer, spare);
@@ -43,7 +43,7 @@ impl Coordinator {
     pub(super) fn line(&self) -> Vec<WaitingStatus> {
         let waiting = |peer_id: PeerId| {
             Some(WaitingStatus {
-                player: self.contacts.machine.name_of(&peer_id).cloned()?,
+                player: self.contacts.name_of(&peer_id).cloned()?,
                 peer_id,
                 reason: self.agenda.reason(&peer_id),
                 distance: self.agenda.distance(&peer_id),

@@ -2,8 +2,7 @@
 
 use super::{
     Coordinator,
-    contacts::Later,
-    requests::{bad_path, internal},
+    requests::{ActLater, bad_path, internal},
 };
 use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
@@ -138,7 +137,7 @@ impl Coordinator {
     }
 
     /// Answers when the look survives a restart.
-    fn keep_published(&mut self, reply: Published) -> Later<Published> {
+    fn keep_published(&mut self, reply: Published) -> ActLater<Published> {
         let now = self.own.what.as_ref().zip(self.own.offer.borrow().clone());
         let Some((what, offer)) = now else { return Box::pin(fut::ready(Ok(reply))) };
         let text = serde_json::to_string(what).unwrap_or_default();
@@ -216,7 +215,7 @@ impl Coordinator {
         self.peers.values().for_each(|known| known.actor.do_send(peer::OurLook));
     }
 
-    pub(super) fn withdraw(&mut self) -> Later<()> {
+    pub(super) fn withdraw(&mut self) -> ActLater<()> {
         self.own.asked += 1;
         (self.own.published, self.own.what) = (self.own.asked, None);
         (self.own.pin, self.own.kept) = (None, None);

@@ -1,8 +1,8 @@
 //! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
 
-use super::{Coordinator, contacts::Later, fetch::Waiter};
+use super::{Coordinator, fetch::Waiter};
+use crate::desks::orders::Later;
 pub use super::{
-    contacts::Wish,
     limits::{AskLimits, ResetLimits, SetLimits},
     nearby::{AskNearby, ChangeNearby, ClientId, ClientLeft},
     publish::What,
@@ -24,7 +24,12 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::desks::contacts::Wish;
+
 pub(super) type Answer<T> = Result<T, Fault>;
+
+/// An answer that needs the coordinator's state once more.
+pub(super) type ActLater<T> = ResponseActFuture<Coordinator, Answer<T>>;
 
 #[derive(Message)]
 #[rtype(result = "Answer<Status>")]
@@ -131,7 +136,7 @@ impl Handler<Publish> for Coordinator {
 }
 
 impl Handler<Unpublish> for Coordinator {
-    type Result = Later<Empty>;
+    type Result = ActLater<Empty>;
 
     fn handle(&mut self, _: Unpublish, _: &mut Context<Self>) -> Self::Result {
         Box::pin(self.withdraw().map(|gone, _, _| gone.map(|()| Empty {})))
@@ -155,7 +160,7 @@ impl Handler<AskContacts> for Coordinator {
     type Result = Answer<Contacts>;
 
     fn handle(&mut self, _: AskContacts, _: &mut Context<Self>) -> Self::Result {
-        Ok(Contacts { contacts: self.contact_list() })
+        Ok(Contacts { contacts: self.contacts.list() })
     }
 }
 
@@ -164,8 +169,11 @@ impl Handler<WishContact> for Coordinator {
 
     fn handle(&mut self, wish: WishContact, ctx: &mut Context<Self>) -> Self::Result {
         match wish.0 {
-            Wish::Join(join) => self.join(join, ctx),
-            wish => Box::pin(self.wish(wish, ctx).map(|contact, _, _| contact?.ok_or_else(internal))),
+            Wish::Join(join) => self.act(ctx, |desks, now, orders| desks.contacts.join(now, join, orders)),
+            wish => {
+                let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
+                Box::pin(async { wished.await?.ok_or_else(internal) })
+            }
         }
     }
 }
@@ -174,7 +182,8 @@ impl Handler<ForgetContact> for Coordinator {
     type Result = Later<Empty>;
 
     fn handle(&mut self, wish: ForgetContact, ctx: &mut Context<Self>) -> Self::Result {
-        Box::pin(self.wish(wish.0, ctx).map(|contact, _, _| contact.map(|_| Empty {})))
+        let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish.0, orders));
+        Box::pin(async { wished.await.map(|_| Empty {}) })
     }
 }
 
@@ -182,8 +191,7 @@ impl Handler<Invite> for Coordinator {
     type Result = Later<Invited>;
 
     fn handle(&mut self, _: Invite, ctx: &mut Context<Self>) -> Self::Result {
-        let phonebooks = self.phonebooks.clone();
-        self.invite(&phonebooks, ctx)
+        self.act(ctx, |desks, now, orders| desks.contacts.invite(now, orders))
     }
 }
 

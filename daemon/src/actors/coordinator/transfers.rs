@@ -76,7 +76,7 @@ impl Coordinator {
     pub(super) fn tell_uploads(&mut self) {
         let served = self.peers.iter().map(|(peer, known)| (*peer, known.served.bytes()));
         for (peer_id, bytes, rate) in self.uploads.look(Instant::now(), served) {
-            let player = self.contacts.machine.name_of(&peer_id).cloned();
+            let player = self.contacts.name_of(&peer_id).cloned();
             self.bus.publish(Event::PeerUploading(UploadStatus { player, peer_id, bytes, rate }));
         }
     }
@@ -89,7 +89,7 @@ impl Handler<AskTransfers> for Coordinator {
         let mut downloads: Vec<_> = self.transfers().collect();
         downloads.sort_by(|a, b| a.player.cmp(&b.player));
         let uploads = (self.uploads.running.iter()).map(|(peer_id, upload)| UploadStatus {
-            player: self.contacts.machine.name_of(peer_id).cloned(),
+            player: self.contacts.name_of(peer_id).cloned(),
             peer_id: *peer_id,
             bytes: upload.now.saturating_sub(upload.before),
             rate: upload.speed.rate(),
