@@ -5,4 +5,7 @@
 //! argument: so each is tested alone.
 
 pub mod contacts;
+pub mod faults;
+pub mod limits;
 pub mod orders;
+pub mod own_look;

@@ -1,6 +1,10 @@
 //! What a desk may order. The coordinator carries orders out one after the other; what follows from one comes before the
 //! next.
 
+use super::{
+    contacts, limits,
+    own_look::{ScanId, What},
+};
 use crate::io::keeper::{KeepError, Keeping};
 use futures::future::LocalBoxFuture;
 use fyteclub_proto::{
@@ -49,6 +53,10 @@ pub enum Order {
     Note { to: PeerId, note: Note },
     /// Asks every phone book whom it knows by this name.
     List(PlayerName),
+    /// Scans a look, once `after` has ended, well or not.
+    Scan { id: ScanId, what: What, after: Option<Keeping> },
+    /// Tells every peer what look this player publishes now.
+    AnnounceLook,
     /// Awaits a write and hands its result back to the desk that ordered it.
     Await(Keeping, Write),
 }
@@ -56,7 +64,9 @@ pub enum Order {
 /// Which write of which desk an [`Order::Await`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    Contacts(super::contacts::Write),
+    Contacts(contacts::Write),
+    Limits(limits::Write),
+    OwnLook(ScanId),
 }
 
 /// How a write ended.

@@ -43,18 +43,25 @@ fn strings() -> Strings {
     }
 }
 
+/// A frame with JSON in it that is carried as text, laid out like the rest.
+fn raw<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(name: &str, frame: T) -> Example {
+    let value = serde_json::to_value(&frame).expect("encodes");
+    let text = serde_json::to_string_pretty(&value).expect("encodes") + "\n";
+    Example { text, ..Example::json(name, frame) }
+}
+
 /// A call in its frame, which must also parse into the request that it came from.
 fn call(name: &str, request: Request) -> Example {
     let call = request.clone().into_call(1).expect("encodes");
     assert_eq!(Request::from_call(call.clone()).as_ref(), Ok(&request));
-    Example::json(&format!("call_{name}"), call)
+    raw(&format!("call_{name}"), call)
 }
 
 /// A reply in its frame, which must also read as the result that it carries.
 fn reply<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, result: T) -> Example {
     let reply = Reply::success(1, &result).expect("encodes");
     assert_eq!(reply.clone().into_result(), Ok(result));
-    Example::json(&format!("reply_{name}"), Notice::Reply(reply))
+    raw(&format!("reply_{name}"), Notice::Reply(reply))
 }
 
 fn event(name: &str, event: Event) -> Example {

@@ -3,14 +3,19 @@
 use super::Coordinator;
 use crate::{
     actors::{
+        mod_cache::Scan,
         peer,
         phone_book::{List, Post},
         unix_millis,
     },
     desks::{
         contacts,
+        faults::internal,
         orders::{Now, Order, Orders, Write},
+        own_look::{self, ScanId, What},
     },
+    io::keeper::Keeping,
+    penumbra::Choice,
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use fyteclub_proto::{
@@ -62,12 +67,20 @@ impl Coordinator {
                     phone_book.do_send(List(player));
                 }
             }
+            Order::Scan { id, what, after } => self.scan(id, what, after, ctx),
+            Order::AnnounceLook => {
+                self.peers.values().for_each(|known| known.actor.do_send(peer::OurLook));
+            }
             Order::Await(keeping, write) => {
                 ctx.spawn(keeping.into_actor(self).map(move |kept, coordinator, ctx| {
                     coordinator.act(ctx, |coordinator, now, orders| match write {
                         Write::Contacts(write) => {
                             let written = contacts::Input::Written(write, kept);
                             coordinator.contacts.handle(now, written, orders);
+                        }
+                        Write::Limits(write) => coordinator.limits.written(write, kept),
+                        Write::OwnLook(id) => {
+                            coordinator.own_look.handle(now, own_look::Input::Written(id, kept), orders);
                         }
                     });
                 }));
@@ -76,7 +89,7 @@ impl Coordinator {
     }
 
     fn set_alarm(&mut self, ctx: &mut Context<Self>) {
-        let due = self.contacts.deadline();
+        let due = self.contacts.deadline().into_iter().chain(self.own_look.deadline()).min();
         if self.alarm.as_ref().map(|(at, _)| *at) == due {
             return;
         }
@@ -87,14 +100,44 @@ impl Coordinator {
             let wait = at.saturating_duration_since(Instant::now());
             let alarm = ctx.run_later(wait, |coordinator, ctx| {
                 coordinator.alarm = None;
-                coordinator.act(ctx, |coordinator, now, orders| {
-                    if coordinator.contacts.deadline().is_some_and(|at| at <= now.at) {
-                        coordinator.contacts.handle(now, contacts::Input::Time, orders);
+                coordinator.act(ctx, |desks, now, orders| {
+                    let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now.at);
+                    if is_due(desks.contacts.deadline()) {
+                        desks.contacts.handle(now, contacts::Input::Time, orders);
+                    }
+                    if is_due(desks.own_look.deadline()) {
+                        desks.own_look.handle(now, own_look::Input::Time, orders);
                     }
                 });
             });
             (at, alarm)
         });
+    }
+
+    /// Has a look scanned, once `after` has ended, well or not.
+    fn scan(&mut self, id: ScanId, what: What, after: Option<Keeping>, ctx: &mut Context<Self>) {
+        let cache = self.cache.clone();
+        let scan = match what {
+            What::Mod(publish) => Scan::Mod {
+                path: publish.path.into(),
+                choices: (publish.options.into_iter())
+                    .map(|choice| Choice { group: choice.group, option: choice.option })
+                    .collect(),
+            },
+            What::Plugin(publish) => Scan::Plugin(publish),
+        };
+        let scanning = async move {
+            if let Some(after) = after {
+                after.await.ok();
+            }
+            let scanned = cache.send(scan).await.map_err(|_| internal())?;
+            scanned.map_err(|error| own_look::scan_fault(&error))
+        };
+        ctx.spawn(scanning.into_actor(self).map(move |scanned, coordinator, ctx| {
+            coordinator.act(ctx, |desks, now, orders| {
+                desks.own_look.handle(now, own_look::Input::Scanned(id, scanned), orders);
+            });
+        }));
     }
 
     fn post(&self, post: Post) {

@@ -1,22 +1,20 @@
 //! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
 //!
-//! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
+//! What local clients ask arrives here ([`verbs`]); facts of peers, listener and phone books rise to here. A fetch is
 //! a row of stages in `fetch`; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
 //! together in `report`.
 
 mod cache;
 mod carry;
 mod fetch;
-pub mod limits;
 pub mod nearby;
 mod order;
-mod publish;
 mod report;
-pub mod requests;
 mod roster;
 mod shown;
 mod speed;
 pub mod transfers;
+pub mod verbs;
 
 use super::{
     listener::Accepted,
@@ -29,7 +27,9 @@ use super::{
 use crate::{
     desks::{
         contacts::{self, ContactDesk},
+        limits::LimitDesk,
         orders::{Now, Orders},
+        own_look::{self, OwnLook},
     },
     event::Bus,
     io::{
@@ -52,7 +52,6 @@ use fyteclub_proto::{
     peer::CloseCode,
     phonebook::Listing,
 };
-use publish::Own;
 use roster::{Known, Roster};
 use shown::Shown;
 use std::{
@@ -96,7 +95,7 @@ pub struct Birth {
 pub struct Coordinator {
     identity: Arc<Identity>,
     around: Surroundings,
-    own: Own,
+    own_look: OwnLook,
     contacts: ContactDesk,
     /// When a desk is to be woken next.
     alarm: Option<(Instant, SpawnHandle)>,
@@ -110,7 +109,7 @@ pub struct Coordinator {
     shown: Shown,
     room: cache::Room,
     uploads: transfers::Uploads,
-    limits: LimitsFile,
+    limits: LimitDesk,
     bus: Bus,
     cache: Addr<ModCache>,
     upnp: Addr<Upnp>,
@@ -139,12 +138,20 @@ impl Coordinator {
         let mut first = Orders::default();
         let now = Now { at: Instant::now(), unix_ms: unix_millis() };
         let contacts = ContactDesk::new(setup, now, &mut first);
+        let setup = own_look::Setup {
+            player: around.player.clone(),
+            identity: identity.clone(),
+            store: around.store.clone(),
+            offer,
+            file: published,
+        };
+        let own_look = OwnLook::new(setup, now, &mut first);
         Self {
             contacts,
             alarm: None,
             first,
             identity,
-            own: Own::new(offer, published),
+            own_look,
             around,
             peers: Roster::default(),
             fetches: HashMap::new(),
@@ -153,7 +160,7 @@ impl Coordinator {
             shown: Shown::default(),
             room: cache::Room::default(),
             uploads: transfers::Uploads::default(),
-            limits: birth.limits,
+            limits: LimitDesk::new(birth.limits, around.pacer.clone()),
             bus,
             cache,
             upnp,
@@ -217,7 +224,7 @@ impl Actor for Coordinator {
         self.peer_birth = Some(roster::Birth {
             around: self.around.clone(),
             facts: ctx.address().recipient(),
-            changed: Arc::new(move || source_changed.do_send(publish::SourceChanged)),
+            changed: Arc::new(move || source_changed.do_send(SourceChanged)),
         });
         ctx.run_interval(TICK, Self::tick);
         if let Some(period) = crate::service::watchdog_period() {
@@ -226,7 +233,6 @@ impl Actor for Coordinator {
         self.start_cache(ctx);
         let first = std::mem::take(&mut self.first);
         self.act(ctx, |_, _, orders| *orders = first);
-        self.restore(ctx);
     }
 }
 
@@ -239,6 +245,11 @@ pub struct Introduce(pub Addr<PhoneBook>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Moved(pub Arc<[IpAddr]>);
+
+/// A file that is published was found changed while it was served.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SourceChanged;
 
 /// Fails what is waited for and stops every peer.
 #[derive(Message)]
@@ -260,6 +271,14 @@ impl Handler<Moved> for Coordinator {
         for known in self.peers.values() {
             known.actor.do_send(peer::Moved(moved.0.clone()));
         }
+    }
+}
+
+impl Handler<SourceChanged> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: SourceChanged, ctx: &mut Self::Context) {
+        self.act(ctx, |desks, now, orders| desks.own_look.handle(now, own_look::Input::SourceChanged, orders));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who is near, by the word of local clients: each has a set of its own that goes with it, and beside those there is one
 //! that stays for a while without its client (decision 0023). Of all of them the shortest distance counts.
 
-use super::{Coordinator, requests::Answer};
+use super::{Coordinator, verbs::Answer};
 use actix::{Context, Handler, Message};
 use fyteclub_proto::{
     agenda::{Distance, Input},
@@ -20,17 +20,6 @@ use std::{
 
 /// Names a local client for as long as it is connected.
 pub type ClientId = u64;
-
-#[derive(Message)]
-#[rtype(result = "Answer<Nearby>")]
-pub struct ChangeNearby {
-    pub client: ClientId,
-    pub change: SetNearby,
-}
-
-#[derive(Message)]
-#[rtype(result = "Answer<Nearby>")]
-pub struct AskNearby;
 
 /// A client left, and nobody is near by its word any more.
 #[derive(Message)]
@@ -139,7 +128,16 @@ impl Coordinator {
         }
     }
 
-    fn nearby_reply(&self) -> Nearby {
+    pub(super) fn set_nearby(&mut self, client: ClientId, change: SetNearby) -> Answer<Nearby> {
+        let now = Instant::now();
+        // Until now they were near; from now on it counts how long they are not.
+        self.shown.seen(self.nearby.all().into_keys(), now);
+        self.nearby.change(client, change, now)?;
+        self.say_nearby();
+        Ok(self.nearby_reply())
+    }
+
+    pub(super) fn nearby_reply(&self) -> Nearby {
         let (contacts, others) = self.near_contacts();
         let shown = |(distance, player, peer_id)| NearContact {
             online: self.peers.get(&peer_id).is_some_and(|known| known.open),
@@ -148,27 +146,6 @@ impl Coordinator {
             distance,
         };
         Nearby { contacts: contacts.into_iter().map(shown).collect(), others }
-    }
-}
-
-impl Handler<ChangeNearby> for Coordinator {
-    type Result = Answer<Nearby>;
-
-    fn handle(&mut self, ask: ChangeNearby, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        // Until now they were near; from now on it counts how long they are not.
-        self.shown.seen(self.nearby.all().into_keys(), now);
-        self.nearby.change(ask.client, ask.change, now)?;
-        self.say_nearby();
-        Ok(self.nearby_reply())
-    }
-}
-
-impl Handler<AskNearby> for Coordinator {
-    type Result = Answer<Nearby>;
-
-    fn handle(&mut self, _: AskNearby, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.nearby_reply())
     }
 }
 

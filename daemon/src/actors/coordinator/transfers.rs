@@ -1,7 +1,6 @@
 //! What moves at the moment, both ways; and giving up a fetch.
 
-use super::{Coordinator, requests::Answer, speed::Speed};
-use actix::{Context, Handler, Message};
+use super::{Coordinator, speed::Speed, verbs::Answer};
 use fyteclub_proto::{
     id::{PeerId, PlayerName},
     local::{
@@ -17,14 +16,6 @@ use std::{
 /// A peer that was served nothing for so long has what it came for. One that reads slowly, by a limit of its own, comes every few
 /// seconds.
 const OVER_AFTER: Duration = Duration::from_secs(6);
-
-#[derive(Message)]
-#[rtype(result = "Answer<Transfers>")]
-pub struct AskTransfers;
-
-#[derive(Message)]
-#[rtype(result = "Answer<Empty>")]
-pub struct Cancel(pub PlayerName);
 
 /// One peer that is being served.
 struct Upload {
@@ -80,12 +71,8 @@ impl Coordinator {
             self.bus.publish(Event::PeerUploading(UploadStatus { player, peer_id, bytes, rate }));
         }
     }
-}
 
-impl Handler<AskTransfers> for Coordinator {
-    type Result = Answer<Transfers>;
-
-    fn handle(&mut self, _: AskTransfers, _: &mut Context<Self>) -> Self::Result {
+    pub(super) fn transfer_list(&self) -> Transfers {
         let mut downloads: Vec<_> = self.transfers().collect();
         downloads.sort_by(|a, b| a.player.cmp(&b.player));
         let uploads = (self.uploads.running.iter()).map(|(peer_id, upload)| UploadStatus {
@@ -94,17 +81,12 @@ impl Handler<AskTransfers> for Coordinator {
             bytes: upload.now.saturating_sub(upload.before),
             rate: upload.speed.rate(),
         });
-        Ok(Transfers { uploads: uploads.collect(), downloads, waiting: self.line() })
+        Transfers { uploads: uploads.collect(), downloads, waiting: self.line() }
     }
-}
 
-impl Handler<Cancel> for Coordinator {
-    type Result = Answer<Empty>;
-
-    fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) -> Self::Result {
-        let player = cancel.0;
-        if !self.fetches.contains_key(&player) {
-            if self.decline(&player) {
+    pub(super) fn cancel(&mut self, player: &PlayerName) -> Answer<Empty> {
+        if !self.fetches.contains_key(player) {
+            if self.decline(player) {
                 return Ok(Empty {});
             }
             return Err(Fault::new(FaultCode::BadRequest, format!("nothing of {player} is being fetched")));
@@ -112,7 +94,7 @@ impl Handler<Cancel> for Coordinator {
         let says = format!(
             "the fetch of {player} was cancelled; what came is kept, and the next one goes on from there"
         );
-        self.fail(&player, Fault::new(FaultCode::Cancelled, says));
+        self.fail(player, Fault::new(FaultCode::Cancelled, says));
         Ok(Empty {})
     }
 }

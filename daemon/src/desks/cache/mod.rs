@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn low_disk_holds_fetches_until_there_is_room() {
         let (mut desk, mut orders, _folder) = desk();
-        let disk = |free| Disk { free, floor: 5, ..Disk::default() };
+        let disk = |free| Disk { free, floor: 5 };
         desk.full(&mut orders);
         assert!(desk.is_low());
         assert_eq!(ordered(&mut orders), ["DiskFull", "room false"]);

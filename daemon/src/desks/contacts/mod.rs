@@ -8,7 +8,7 @@ mod wishes;
 
 pub use wishes::Wish;
 
-use super::orders::{Kept, Now, Order, Orders};
+use super::orders::{Kept, Now, Order, Orders, Write as AnyWrite};
 use crate::{
     io::{
         contacts::ContactsFile,
@@ -281,7 +281,7 @@ impl ContactDesk {
         if now.at >= self.settle_at {
             self.settle_at = now.at + SETTLE_PERIOD;
             if let Some(keeping) = self.file.settle(false) {
-                orders.add(Order::Await(keeping, super::orders::Write::Contacts(Write::Soon)));
+                orders.add(Order::Await(keeping, AnyWrite::Contacts(Write::Soon)));
             }
         }
         if let Some(at) = self.announce_at.filter(|at| now.at >= *at) {
@@ -302,7 +302,7 @@ impl ContactDesk {
         match keeping.clone() {
             Some(keeping) => {
                 self.writing += 1;
-                orders.add(Order::Await(keeping, super::orders::Write::Contacts(Write::Urgent)));
+                orders.add(Order::Await(keeping, AnyWrite::Contacts(Write::Urgent)));
             }
             None => self.release(orders),
         }
@@ -407,7 +407,7 @@ impl ContactDesk {
 
     fn save(&mut self, orders: &mut Orders) -> Keeping {
         let keeping = self.write();
-        orders.add(Order::Await(keeping.clone(), super::orders::Write::Contacts(Write::Soon)));
+        orders.add(Order::Await(keeping.clone(), AnyWrite::Contacts(Write::Soon)));
         keeping
     }
 

@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::{
-    desks::orders::{Answer, Later, Write as AnyWrite},
+    desks::orders::{Answer, Later},
     io::keeper::Keeper,
 };
-use futures::FutureExt;
 use fyteclub_proto::{
     contact::Saved,
     id::BlobHash,

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     io::{
         identity::Identity,
+        keeper::Keeping,
         published::PublishedFile,
         store::{Pin, Store},
     },
@@ -28,7 +29,7 @@ use fyteclub_proto::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -210,13 +211,13 @@ impl OwnLook {
         offer.as_ref().is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains_key(hash)))
     }
 
-    /// Has `what` scanned for the request of this number, after `counted`.
+    /// Orders a scan for the request of this number.
     fn scan(
         &mut self,
         number: u64,
         what: What,
         purpose: Purpose,
-        after: Option<crate::io::keeper::Keeping>,
+        after: Option<Keeping>,
         orders: &mut Orders,
     ) -> Result<(), Fault> {
         if self.player.is_none() {
@@ -284,8 +285,7 @@ impl OwnLook {
     fn offer(&mut self, appearance: &Appearance, document: Vec<u8>, orders: &mut Orders) {
         let look = &appearance.look;
         let (hash, (files, bytes)) = (look.hash(), look.totals());
-        let blobs: std::collections::HashMap<_, _> =
-            look.blobs().into_iter().map(|(hash, (size, _))| (hash, size)).collect();
+        let blobs: HashMap<_, _> = look.blobs().into_iter().map(|(hash, (size, _))| (hash, size)).collect();
         self.pin = Some(self.store.pin(blobs.keys().copied()));
         self.offer.send_replace(Some(Arc::new(Offer { appearance: hash, document, blobs })));
         orders.add(Order::AnnounceLook);
@@ -330,7 +330,9 @@ impl OwnLook {
     fn done(&mut self, purpose: Purpose, answer: Answer<Published>) {
         match purpose {
             // Who left does not want to know.
-            Purpose::Asked(asked) => drop(asked.send(answer)),
+            Purpose::Asked(asked) => {
+                asked.send(answer).ok();
+            }
             Purpose::Again => {
                 self.rescanning = false;
                 self.file.end_reading();
@@ -417,3 +419,6 @@ pub fn scan_fault(error: &ScanError) -> Fault {
         ScanError::Store(error) => store_fault(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
