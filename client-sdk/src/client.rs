@@ -7,6 +7,7 @@ use crate::{
     pipe,
 };
 use fyteclub_proto::{
+    fetching::pace,
     id::{PeerId, PlayerName},
     local::{
         Request,
@@ -16,7 +17,6 @@ use fyteclub_proto::{
         },
         request::{self, CacheGc, OptionChoice, Publish, SetNearby, Who},
     },
-    pace,
     version::LOCAL_VERSIONS,
 };
 use std::{io, path::Path, sync::Arc, time::Duration};

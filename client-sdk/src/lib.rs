@@ -39,8 +39,11 @@ pub use error::{Error, Garbled, Side};
 pub use events::Events;
 
 pub use fyteclub_proto::{
-    agenda::{Distance, DistanceError, Reason},
     appearance::{ObjectKind, Swap},
+    fetching::{
+        pace::{Change as LimitsChange, Rate, RateError},
+        scheduler::{Distance, DistanceError, Reason},
+    },
     foreign::escaped,
     game_path::GamePath,
     id::{BlobHash, IdError, PeerId, PlayerName},
@@ -57,5 +60,4 @@ pub use fyteclub_proto::{
             Strings, Who,
         },
     },
-    pace::{Change as LimitsChange, Rate, RateError},
 };

@@ -15,7 +15,7 @@ use fyteclub_daemon::{
     logging, service,
 };
 use fyteclub_logging::speak;
-use fyteclub_proto::pace::Rate;
+use fyteclub_proto::fetching::pace::Rate;
 use std::process::ExitCode;
 
 const BLOCKING_THREADS: usize = 8;

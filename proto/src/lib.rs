@@ -4,7 +4,6 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
-pub mod agenda;
 pub mod appearance;
 pub mod backoff;
 pub mod blob;
@@ -14,6 +13,7 @@ pub mod chunk_tree;
 pub mod codec;
 pub mod contact;
 pub mod doorway;
+pub mod fetching;
 pub mod foreign;
 pub mod frame;
 pub mod game_path;
@@ -29,7 +29,6 @@ pub mod link_choice;
 pub mod live;
 pub mod local;
 pub mod lookalike;
-pub mod pace;
 pub mod peer;
 pub mod phonebook;
 pub mod possession;
@@ -41,8 +40,6 @@ pub mod seal;
 pub mod session;
 pub mod share_rule;
 pub mod size;
-pub mod stage;
-pub mod transfer;
 pub mod version;
 pub mod vigil;
 

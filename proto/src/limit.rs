@@ -35,7 +35,7 @@ pub const EXT_KEY_BYTES_MAX: usize = 64;
 pub const APPEARANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a signed appearance may be on its way without a byte of it moving, and the slowest rate in bytes a second at
-/// which it may move: an eighth of the lowest limit ([`crate::pace::RATE_MIN`]), which several streams may share.
+/// which it may move: an eighth of the lowest limit ([`crate::fetching::pace::RATE_MIN`]), which several streams may share.
 pub const DOCUMENT_STALL: Duration = Duration::from_secs(30);
 pub const DOCUMENT_RATE_MIN: u64 = 2 * 1024;
 

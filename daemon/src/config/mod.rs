@@ -13,8 +13,8 @@ use crate::{
 };
 use fyteclub_proto::{
     contact::Policy,
+    fetching::pace::{Limits, Rate},
     id::PlayerName,
-    pace::{Limits, Rate},
     phonebook::Listing,
     presence::HEARTBEAT,
     size,

@@ -4,8 +4,12 @@
 //! routes inputs to desks and carries out their orders. A desk names neither an actor nor another desk, and time is an
 //! argument: so each is tested alone.
 
+pub mod cache;
 pub mod contacts;
 pub mod faults;
+pub mod fetching;
 pub mod limits;
 pub mod orders;
 pub mod own_look;
+pub mod sessions;
+pub mod uploads;

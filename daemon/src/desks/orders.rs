@@ -2,10 +2,13 @@
 //! next.
 
 use super::{
-    contacts, limits,
+    contacts, fetching, limits,
     own_look::{ScanId, What},
 };
-use crate::io::keeper::{KeepError, Keeping};
+use crate::io::{
+    keeper::{KeepError, Keeping},
+    wall_clock::unix_millis,
+};
 use futures::future::LocalBoxFuture;
 use fyteclub_proto::{
     bytes::Bytes,
@@ -21,6 +24,12 @@ pub struct Now {
     pub at: Instant,
     /// Unix milliseconds: for what outlives a restart.
     pub unix_ms: u64,
+}
+
+impl Now {
+    pub fn read() -> Self {
+        Self { at: Instant::now(), unix_ms: unix_millis() }
+    }
 }
 
 /// What a client is answered.
@@ -46,6 +55,10 @@ pub enum Order {
     Disconnect(PeerId),
     /// Somebody became a contact, or is none any more.
     ContactsChanged,
+    /// Others are near than were before.
+    NearbyChanged,
+    /// These players were near until now.
+    Seen(Vec<PlayerName>),
     /// What came from the one owner came from the other.
     FollowOwner { from: PeerId, to: PeerId },
     /// Sends a knock, to the callee as the phone books know it.
@@ -57,6 +70,17 @@ pub enum Order {
     Scan { id: ScanId, what: What, after: Option<Keeping> },
     /// Tells every peer what look this player publishes now.
     AnnounceLook,
+    /// Files of the look that this player publishes are gone.
+    OwnLookDamaged,
+    /// Files of what these players are shown with are gone.
+    LooksDamaged(Vec<PlayerName>),
+    /// The store met a full disk.
+    DiskFull,
+    /// Looks how the disk stands; `evict` has files removed where it is low.
+    LookAtDisk { evict: bool },
+    /// Whether the disk has room; else the sentence for those who wait for it too long.
+    Room(Result<(), String>),
+    Fetching(fetching::Order),
     /// Awaits a write and hands its result back to the desk that ordered it.
     Await(Keeping, Write),
 }

@@ -1,7 +1,7 @@
 //! The file of limits that were set while the daemon ran. It holds only those, and wins over the configuration.
 
 use crate::io::keeper::{Keeper, Keeping};
-use fyteclub_proto::pace::{Change, Limits};
+use fyteclub_proto::fetching::pace::{Change, Limits};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -79,7 +79,7 @@ impl LimitsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fyteclub_proto::pace::Rate;
+    use fyteclub_proto::fetching::pace::Rate;
 
     async fn change(file: &mut LimitsFile, change: Change) {
         let (set, keeping) = file.change(change);

@@ -6,8 +6,8 @@ use super::pace::Pacer;
 use crate::io::quic::{Link, stream::StreamError};
 use bytes::Bytes;
 use fyteclub_proto::{
+    fetching::pace::Direction,
     limit::{DOCUMENT_RATE_MIN, DOCUMENT_STALL},
-    pace::Direction,
 };
 use quinn::{RecvStream, SendStream};
 use std::{

@@ -1,13 +1,13 @@
-//! The limits' one clock: every pump asks here before it carries bytes. Who goes first is [`fyteclub_proto::pace`]'s.
+//! The limits' one clock: every pump asks here before it carries bytes. Who goes first is [`fyteclub_proto::fetching::pace`]'s.
 //!
 //! Where nothing is limited an ask costs one look at an atomic.
 
 use crate::io::quic::Link;
 use fyteclub_proto::{
+    fetching::pace::{Direction, Input, Limits, Pace, Rate, Ticket},
     id::PeerId,
     limit::{CHUNK_SIZE, REQUEST_BYTES_MAX},
     local::reply::PathKind,
-    pace::{Direction, Input, Limits, Pace, Rate, Ticket},
 };
 use std::{
     collections::HashMap,

@@ -17,16 +17,18 @@ use fyteclub_proto::{
     blob::Content,
     bytes::Bytes as Tag,
     chunk_tree::{ChunkTree, chunk_count, chunk_len},
+    fetching::{
+        pace::Direction,
+        transfer::{End, Input, RequestId},
+    },
     grant::Grant,
     id::{BlobHash, PeerId},
-    pace::Direction,
     peer::{
         AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{self, Header, Kind, RecordError},
     },
     possession::Span,
     seal::{EpochKey, NonceCounter, TAG},
-    transfer::{End, Input, RequestId},
 };
 use quinn::{RecvStream, VarInt};
 use std::{

@@ -31,11 +31,11 @@ use fyteclub_proto::{
     blob::{Blob, Content, Origin},
     bytes::Bytes as Tag,
     chunk_tree::chunk_len,
+    fetching::pace::Direction,
     grant::{Grant, GrantError},
     id::{BlobHash, PeerId},
     ledger::{Counterpart, Item},
     limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX},
-    pace::Direction,
     peer::{
         AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{self, Header, Kind},

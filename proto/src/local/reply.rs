@@ -2,11 +2,13 @@
 
 use super::request::Strings;
 use crate::{
-    agenda::{Distance, Reason},
     appearance::{ObjectKind, Swap},
+    fetching::{
+        pace,
+        scheduler::{Distance, Reason},
+    },
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
-    pace,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -2,9 +2,8 @@
 
 use super::{Call, Fault, FaultCode, RawJson};
 use crate::{
-    agenda::Distance,
+    fetching::{pace::Change, scheduler::Distance},
     id::{PeerId, PlayerName},
-    pace::Change,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@
 //!
 //! Frames are [`crate::frame`]s of bincode, at most [`crate::limit::PEER_FRAME_MAX`]. Enum numbers are positions: new
 //! variants are appended, old ones stay. What follows from a message is decided in [`crate::session`] and
-//! [`crate::transfer`].
+//! [`crate::fetching::transfer`].
 
 pub mod close;
 pub mod record;

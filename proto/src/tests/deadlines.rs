@@ -3,24 +3,27 @@
 //! and each must have been met: the walk has been there.
 
 use crate::{
-    agenda::{self, Agenda},
     bytes::Bytes,
     contact::{self, Contacts, Here, Policy, Saved},
-    id::{BlobHash, PeerId},
+    fetching::{
+        fetch::Fetches,
+        pace::{self, Direction, Limits, Pace},
+        scheduler::{self, Scheduler},
+        stage::{Patience, Stage},
+        transfer::{self, Holds, Transfer, Wanted},
+    },
+    id::{BlobHash, PeerId, PlayerName},
     introduction::{self, Introductions},
     letter::Attempt,
     link_choice::{self, LinkChoice},
     live::{self, Live, Lost},
-    local::request::Who,
-    pace::{self, Direction, Limits, Pace},
+    local::{reply::PathKind, request::Who},
     peer::{CloseCode, Control, Greeting, Hello, HelloAck},
     phonebook::live::{Hear, Welcome},
     presence::{self, Presence},
     reach::{self, Reach},
     seal::End,
     session::{self, Session},
-    stage::{Patience, Stage},
-    transfer::{self, Holds, Transfer, Wanted},
     vigil::{self, Vigil},
 };
 use std::{
@@ -297,17 +300,17 @@ fn pace_waits_with_a_deadline() {
 }
 
 #[test]
-fn agenda_waits_with_a_deadline() {
+fn scheduler_waits_with_a_deadline() {
     let idle = ["nothing flows", "what flows has stalled, and its fetch has deadlines"];
     walk(
-        "agenda",
+        "scheduler",
         &idle,
-        |_, now| Agenda::new(1 << 20, now),
-        |agenda, dice, now| {
-            use agenda::{End, Input};
+        |_, now| Scheduler::new(1 << 20, now),
+        |scheduler, dice, now| {
+            use scheduler::{End, Input};
             let (peer, look) = (dice.peer(), dice.look());
             let ends = [End::Here(BlobHash::of(b"x")), End::Declined, End::Failed, End::Later(dice.pause())];
-            agenda.handle(
+            scheduler.handle(
                 now,
                 match dice.below(14) {
                     0 => Input::Asked(peer),
@@ -326,7 +329,7 @@ fn agenda_waits_with_a_deadline() {
                     _ => Input::Time,
                 },
             );
-            (agenda.deadline().is_some(), agenda.idle())
+            (scheduler.deadline().is_some(), scheduler.idle())
         },
     );
 }
@@ -400,6 +403,55 @@ fn transfer_waits_with_a_deadline() {
             },
         );
         (transfer.deadline().is_some(), transfer.idle())
+    });
+}
+
+#[test]
+fn fetches_wait_with_a_deadline() {
+    let idle = ["nothing is fetched", "jobs of this machine run, which end by themselves"];
+    let new = |_: &mut Dice, now| (Fetches::new(1 << 20, now), 0_u64);
+    walk("fetches", &idle, new, |(fetches, run), dice, now| {
+        use crate::fetching::fetch::{DocumentFailure, Input, Output, Planned, Unready};
+        let peer = dice.peer();
+        let player: PlayerName = format!("P{} X@Y", peer.as_bytes()[0]).parse().unwrap();
+        // Most often of the attempt that is under way.
+        let run_of = *run - dice.below(2).min(*run);
+        let look = BlobHash::of(b"x");
+        let wanted = |dice: &mut Dice| {
+            let missing = std::iter::once(0..1).collect();
+            let wanted = Wanted { hash: look, size: 100, tree: true, missing };
+            if dice.below(3) == 0 { vec![] } else { vec![wanted] }
+        };
+        let input = match dice.below(18) {
+            0..=2 => Input::Asked {
+                player,
+                key: Ok(peer),
+                waiter: dice.below(1 << 40),
+                folder: Some(dice.below(2)),
+            },
+            3..=5 => Input::Opened { peer, path: PathKind::Lan, offers: dice.look() },
+            6 => Input::Lost(peer),
+            7 => Input::Unreachable { peer, cause: String::new() },
+            8 => Input::Offers { peer, look: dice.look() },
+            9 => Input::Document { peer, run: run_of, result: Err(DocumentFailure::Broken) },
+            10 | 11 => Input::Document { peer, run: run_of, result: Ok(100) },
+            12 | 13 => {
+                let (wanted, blobs) = (wanted(dice), vec![look]);
+                let plan = Planned { look, blobs, wanted, missing_bytes: 100, files: 1, bytes: 100 };
+                Input::Planned { player, run: run_of, result: Ok(plan) }
+            }
+            14 => Input::Written { player, run: run_of, result: Err(Unready::Vanished) },
+            15 => Input::Room(if dice.below(2) == 0 { Ok(()) } else { Err(String::new()) }),
+            16 => Input::Postponed { peer, run: run_of, pause: dice.pause() },
+            _ => Input::Time,
+        };
+        fetches.handle(now, input);
+        while let Some(output) = fetches.poll() {
+            if let Output::AskDocument { run: asked, .. } = output {
+                *run = asked;
+            }
+        }
+        (fetches.deadline().is_some(), fetches.idle())
     });
 }
 

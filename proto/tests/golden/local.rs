@@ -2,8 +2,11 @@
 
 use crate::{Example, Reader, check, json};
 use fyteclub_proto::{
-    agenda::Reason,
     appearance::{ObjectKind, Swap},
+    fetching::{
+        pace::{self, Rate},
+        scheduler::Reason,
+    },
     id::{BlobHash, PeerId, PlayerName},
     local::{
         CacheWork, Call, Event, Fault, FaultCode, Notice, Numbered, Reply, Request,
@@ -15,7 +18,6 @@ use fyteclub_proto::{
         },
         request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby, Strings},
     },
-    pace::{self, Rate},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;

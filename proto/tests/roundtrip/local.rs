@@ -2,12 +2,14 @@
 
 use crate::{look::*, peer::*};
 use fyteclub_proto::{
-    agenda::{Distance, Reason},
+    fetching::{
+        pace,
+        scheduler::{Distance, Reason},
+    },
     local::{
         CacheWork, Event, Fault, FaultCode, Request as LocalRequest, reply,
         request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby},
     },
-    pace,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 

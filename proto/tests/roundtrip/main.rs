@@ -10,11 +10,11 @@ use crate::{local::*, look::*, peer::*};
 use fyteclub_proto::{
     appearance::{Appearance, SignedAppearance},
     codec,
+    fetching::pace,
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
     limit,
     local::{Call, Notice, Numbered, Reply, Request as LocalRequest, reply},
-    pace,
     peer::{
         AppearanceReply, Control, Message, PiecesReply, Request,
         record::{HEADER, Header},

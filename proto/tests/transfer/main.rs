@@ -8,13 +8,13 @@ mod room;
 
 use fyteclub_proto::{
     chunk_tree::chunk_count,
-    id::{BlobHash, PeerId},
-    limit::{CHUNK_SIZE, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, STREAMS_PER_SOURCE},
-    peer::{CloseCode, Piece},
-    transfer::{
+    fetching::transfer::{
         CREDIT, DRIP, End, Failure, GROWTH, Holds, Input, Output, Progress, QUICK_STALLS_MAX, RequestId,
         SILENCE, STALL, Transfer, Wanted, Why,
     },
+    id::{BlobHash, PeerId},
+    limit::{CHUNK_SIZE, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, STREAMS_PER_SOURCE},
+    peer::{CloseCode, Piece},
 };
 use std::{
     collections::BTreeSet,

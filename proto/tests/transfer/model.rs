@@ -7,10 +7,10 @@
 use crate::{peer, start};
 use fyteclub_proto::{
     chunk_tree::{chunk_count, chunk_len},
+    fetching::transfer::{End, Failure, Holds, Input, Output, RequestId, Transfer, Wanted},
     id::{BlobHash, PeerId},
     limit::{CHUNK_SIZE, REQUEST_ITEMS_MAX, STREAMS_PER_SOURCE},
     peer::Piece,
-    transfer::{End, Failure, Holds, Input, Output, RequestId, Transfer, Wanted},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 use std::{

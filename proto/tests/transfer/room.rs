@@ -6,9 +6,9 @@
 use crate::{outputs, start};
 use fyteclub_proto::{
     chunk_tree::{chunk_count, chunk_len},
+    fetching::transfer::{End, Holds, Input, Output, RequestId, Transfer, Wanted},
     id::{BlobHash, PeerId},
     peer::Piece,
-    transfer::{End, Holds, Input, Output, RequestId, Transfer, Wanted},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

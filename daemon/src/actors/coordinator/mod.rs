@@ -1,24 +1,17 @@
-//! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
+//! The coordinator: routes what happens to the desks ([`crate::desks`]), carries out what they order, and is the only
+//! writer of the bus.
 //!
-//! What local clients ask arrives here ([`verbs`]); facts of peers, listener and phone books rise to here. A fetch is
-//! a row of stages in `fetch`; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
-//! together in `report`.
+//! Facts of peers, listener, phone books and cache rise to here; what local clients ask arrives in [`verbs`]. Orders are
+//! carried out in `carry`, with what takes long in `jobs`. Who may be heard, served and dialled says `roster`.
 
-mod cache;
 mod carry;
-mod fetch;
-pub mod nearby;
-mod order;
-mod report;
+mod jobs;
 mod roster;
-mod shown;
-mod speed;
-pub mod transfers;
 pub mod verbs;
 
 use super::{
     listener::Accepted,
-    mod_cache::ModCache,
+    mod_cache::{self, CacheFact, ModCache},
     peer::{self, DialAt, Peer, PeerFact, Surroundings},
     phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact, Reach, Seen},
     unix_millis,
@@ -26,15 +19,18 @@ use super::{
 };
 use crate::{
     desks::{
+        cache::CacheDesk,
         contacts::{self, ContactDesk},
+        fetching::{self, Fetching},
         limits::LimitDesk,
         orders::{Now, Orders},
         own_look::{self, OwnLook},
+        sessions::{ClientId, SessionDesk},
+        uploads::UploadDesk,
     },
     event::Bus,
     io::{
         contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
-        store::Store,
     },
     sharing::published::Offer,
     whereabouts::Whereabouts,
@@ -43,19 +39,16 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
     SpawnHandle, WrapFuture,
 };
-use fetch::Fetch;
 use fyteclub_proto::{
-    agenda::{self, Agenda},
     contact::{self, Here, Policy},
-    id::{BlobHash, PeerId, PlayerName},
+    fetching::{fetch, scheduler::Reason},
+    id::{BlobHash, PeerId},
     local::{Event, Fault, FaultCode},
     peer::CloseCode,
     phonebook::Listing,
 };
-use roster::{Known, Roster};
-use shown::Shown;
+use roster::Roster;
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -93,40 +86,33 @@ pub struct Birth {
 }
 
 pub struct Coordinator {
-    identity: Arc<Identity>,
     around: Surroundings,
-    own_look: OwnLook,
+    roster: Roster,
     contacts: ContactDesk,
-    /// When a desk is to be woken next.
-    alarm: Option<(Instant, SpawnHandle)>,
-    /// What desks ordered before there was an actor.
-    first: Orders,
-    peers: Roster,
-    fetches: HashMap<PlayerName, Fetch>,
-    /// Whose look is fetched now.
-    agenda: Agenda,
-    nearby: nearby::Claims,
-    shown: Shown,
-    room: cache::Room,
-    uploads: transfers::Uploads,
+    own_look: OwnLook,
+    fetching: Fetching,
+    cache_desk: CacheDesk,
+    uploads: UploadDesk,
     limits: LimitDesk,
+    sessions: SessionDesk,
+    /// What desks ordered and is not carried out yet.
+    orders: Orders,
+    is_carrying_out: bool,
+    /// When a desk is to be told the time next.
+    alarm: Option<(Instant, SpawnHandle)>,
     bus: Bus,
     cache: Addr<ModCache>,
     upnp: Addr<Upnp>,
     phone_book: Option<Addr<PhoneBook>>,
     shutdown: tokio_util::sync::CancellationToken,
-    /// For peers; never used by the coordinator itself.
-    peer_birth: Option<roster::Birth>,
-    next_request: u64,
-    /// The number of the last attempt to fetch a look, of anybody.
-    next_run: u64,
 }
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
-        let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
-        let setup = contacts::Setup {
-            here: Here { key: identity.peer_id(), player: around.player.clone() },
+        let Birth { identity, around, bus, cache, upnp, shutdown, .. } = birth;
+        let (mut orders, now) = (Orders::default(), Now::read());
+        let contacts = contacts::Setup {
+            here: Here { key: around.here, player: around.player.clone() },
             policy: birth.contact_requests,
             file: birth.contacts,
             whereabouts: birth.whereabouts,
@@ -135,83 +121,131 @@ impl Coordinator {
             listing: birth.listing,
             changes: identity.changes().to_vec(),
         };
-        let mut first = Orders::default();
-        let now = Now { at: Instant::now(), unix_ms: unix_millis() };
-        let contacts = ContactDesk::new(setup, now, &mut first);
-        let setup = own_look::Setup {
+        let own_look = own_look::Setup {
             player: around.player.clone(),
-            identity: identity.clone(),
-            store: around.store.clone(),
-            offer,
-            file: published,
-        };
-        let own_look = OwnLook::new(setup, now, &mut first);
-        Self {
-            contacts,
-            alarm: None,
-            first,
             identity,
-            own_look,
-            around,
-            peers: Roster::default(),
-            fetches: HashMap::new(),
-            agenda: Agenda::new(birth.prefetch_budget, Instant::now()),
-            nearby: nearby::Claims::default(),
-            shown: Shown::default(),
-            room: cache::Room::default(),
-            uploads: transfers::Uploads::default(),
+            store: around.store.clone(),
+            offer: birth.offer,
+            file: birth.published,
+        };
+        let shared = fetching::Shared {
+            store: around.store.clone(),
+            lending: around.lending.clone(),
+            accounts: around.accounts.clone(),
+        };
+        Self {
+            roster: Roster::default(),
+            contacts: ContactDesk::new(contacts, now, &mut orders),
+            own_look: OwnLook::new(own_look, now, &mut orders),
+            fetching: Fetching::new(birth.prefetch_budget, shared, now.at),
+            cache_desk: CacheDesk::new(around.store.clone()),
+            uploads: UploadDesk::default(),
             limits: LimitDesk::new(birth.limits, around.pacer.clone()),
+            sessions: SessionDesk::default(),
+            orders,
+            is_carrying_out: false,
+            alarm: None,
+            around,
             bus,
             cache,
             upnp,
             phone_book: None,
             shutdown,
-            peer_birth: None,
-            next_request: 0,
-            next_run: 0,
         }
     }
 
-    fn store(&self) -> &Store {
-        &self.around.store
+    /// What others say about contacts.
+    fn heard(&mut self, heard: contact::Input, ctx: &mut Context<Self>) {
+        self.act(ctx, |desks, now, orders| desks.contacts.handle(now, contacts::Input::Heard(heard), orders));
     }
 
-    /// The peer's actor, born when it is first of interest.
-    fn peer(&mut self, id: PeerId) -> Option<&mut Known> {
-        let birth = self.peer_birth.as_ref()?;
-        Some(self.peers.peer(id, birth))
-    }
-
-    fn tell(&self, peer: &PeerId) -> Option<&Addr<Peer>> {
-        self.peers.get(peer).map(|known| &known.actor)
-    }
-
-    fn ban(&mut self, peer: PeerId, code: CloseCode) {
-        if code.consequence().ban {
-            tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
-            self.peers.ban(peer);
-        }
-        if let Some(actor) = self.tell(&peer) {
-            actor.do_send(peer::Close(code));
+    /// A peer says what it publishes now; whether to fetch it, the fetching desk knows, or the plugin.
+    fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
+        if let Some(player) = self.roster.get(&peer).and_then(|known| known.player.clone()) {
+            self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
         }
     }
 
-    fn is_banned(&self, peer: &PeerId) -> bool {
-        self.peers.admits(peer).is_banned(Instant::now())
+    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
+    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        let Some(known) = self.roster.get(&peer) else { return };
+        if let Err(refusal) = self.roster.admits(&peer).check(Instant::now()) {
+            known.actor.do_send(DialAt::Never { cause: refusal.to_string() });
+            return;
+        }
+        let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
+        let (actor, name) = (known.actor.clone(), known.player.clone());
+        let phone_book = self.phone_book.clone();
+        let asked = self.fetching.fetches().reason(&peer) == Reason::Asked;
+        let since = match (last, self.contacts.since(&peer)) {
+            (Some(_), _) => Seen::Once,
+            // Who has just become a contact was there to become one, and is busy with that.
+            (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
+            (None, _) => Seen::Never,
+        };
+        let reach = Reach { peer, name, asked, since };
+        let reach = async move {
+            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
+            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
+        };
+        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, ctx| {
+            if let Err(refusal) = coordinator.roster.admits(&peer).check(Instant::now()) {
+                actor.do_send(DialAt::Never { cause: refusal.to_string() });
+                return;
+            }
+            let at = match (result, last) {
+                (Ok(mut addrs), last) => {
+                    // Where they were last comes last.
+                    addrs.extend(last.filter(|last| !addrs.contains(last)));
+                    DialAt::Known(addrs)
+                }
+                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
+                    coordinator.not_found(peer, &error, ctx);
+                    DialAt::Unknown { cause: error.to_string() }
+                }
+                (Err(error @ LookupError::NotFound), Some(addr)) => {
+                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
+                }
+                // A phone book that is gone does not part those who know each other's place.
+                (Err(_), Some(last)) => DialAt::Known(vec![last]),
+            };
+            actor.do_send(at);
+        }));
     }
 
-    /// Whether this contact may go by this key; another one than the known one stops and asks.
-    fn standing_of(&mut self, player: &PlayerName, key: PeerId) -> Result<(), Fault> {
-        let checked = self.contacts.check_key(player, key);
-        checked.map_err(|(fault, event)| {
-            event.into_iter().for_each(|event| self.bus.publish(event));
-            fault
-        })
+    /// Nobody can tell where a peer is.
+    fn not_found(&mut self, peer: PeerId, error: &LookupError, ctx: &mut Context<Self>) {
+        let code = match error {
+            LookupError::NotFound | LookupError::NotBack => FaultCode::NotFound,
+            LookupError::NoPhonebook => FaultCode::BadRequest,
+            LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+            LookupError::Busy => FaultCode::Busy,
+            LookupError::OtherKey(offered) => {
+                for player in self.fetching.fetches().players_of(peer) {
+                    let checked = self.act(ctx, |desks, _, orders| {
+                        desks.contacts.check_key(&player, *offered, orders)
+                    });
+                    if let Err(fault) = checked {
+                        self.fetch_input(fetch::Input::Failed { player, fault }, ctx);
+                    }
+                }
+                return;
+            }
+        };
+        self.fetch_input(fetch::Input::NotFound { peer, code, cause: error.to_string() }, ctx);
     }
 
-    /// The key to fetch a player's look from.
-    fn key_of(&self, player: &PlayerName) -> Result<PeerId, Fault> {
-        self.contacts.key_of(player)
+    /// Five times a second.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let is_open = |owner: &PeerId| self.roster.is_open(owner);
+        for (owner, look) in self.around.lending.due(unix_millis(), is_open) {
+            self.roster.send(&owner, peer::AskGrant { look });
+        }
+        self.act(ctx, |desks, now, orders| {
+            desks.cache_desk.tick(desks.fetching.fetches().is_transferring(), orders);
+            desks.uploads.look(now.at, desks.roster.served(), |key| desks.contacts.name_of(key), orders);
+        });
+        self.fetching(fetching::Input::Tick, ctx);
     }
 }
 
@@ -221,18 +255,18 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Only to hand them to children.
         let source_changed = ctx.address().recipient();
-        self.peer_birth = Some(roster::Birth {
+        self.roster.start(roster::Birth {
             around: self.around.clone(),
             facts: ctx.address().recipient(),
             changed: Arc::new(move || source_changed.do_send(SourceChanged)),
         });
+        self.cache.do_send(mod_cache::Listen(ctx.address().recipient()));
         ctx.run_interval(TICK, Self::tick);
         if let Some(period) = crate::service::watchdog_period() {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
         }
-        self.start_cache(ctx);
-        let first = std::mem::take(&mut self.first);
-        self.act(ctx, |_, _, orders| *orders = first);
+        // What desks ordered when they were made.
+        self.act(ctx, |_, _, _| ());
     }
 }
 
@@ -251,6 +285,11 @@ pub struct Moved(pub Arc<[IpAddr]>);
 #[rtype(result = "()")]
 struct SourceChanged;
 
+/// A client left, and what it said of who is near counts no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClientLeft(pub ClientId);
+
 /// Fails what is waited for and stops every peer.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -268,9 +307,7 @@ impl Handler<Moved> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, moved: Moved, _: &mut Self::Context) {
-        for known in self.peers.values() {
-            known.actor.do_send(peer::Moved(moved.0.clone()));
-        }
+        self.roster.values().for_each(|known| known.actor.do_send(peer::Moved(moved.0.clone())));
     }
 }
 
@@ -278,7 +315,42 @@ impl Handler<SourceChanged> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: SourceChanged, ctx: &mut Self::Context) {
-        self.act(ctx, |desks, now, orders| desks.own_look.handle(now, own_look::Input::SourceChanged, orders));
+        self.act(ctx, |desks, now, orders| {
+            desks.own_look.handle(now, own_look::Input::SourceChanged, orders);
+        });
+    }
+}
+
+impl Handler<ClientLeft> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, left: ClientLeft, ctx: &mut Self::Context) {
+        self.act(ctx, |desks, _, orders| desks.sessions.left(left.0, orders));
+    }
+}
+
+impl Handler<CacheFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: CacheFact, ctx: &mut Self::Context) {
+        self.act(ctx, |desks, _, orders| match fact {
+            CacheFact::LowDisk(disk) => desks.cache_desk.disk(disk, true, orders),
+            CacheFact::DiskOk(disk) => desks.cache_desk.disk(disk, false, orders),
+            CacheFact::Damaged(damage) => {
+                let published = desks.own_look.names(damage.wrong.iter().chain(&damage.missing));
+                desks.cache_desk.damaged(damage, published, orders);
+            }
+            CacheFact::Evicted(evicted) => {
+                orders.tell(Event::CacheEvicted { files: evicted.files, bytes: evicted.bytes });
+            }
+            CacheFact::Progress { work, files, files_total, bytes, bytes_total } => {
+                orders.tell(Event::CacheProgress { work, files, files_total, bytes, bytes_total });
+            }
+            CacheFact::Moved { from, to } => {
+                let [from, to] = [from, to].map(|path| path.to_string_lossy().into_owned());
+                orders.tell(Event::CacheMoved { from, to });
+            }
+        });
     }
 }
 
@@ -290,11 +362,7 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::MoreAddresses { peer, addrs } => {
-                if let Some(actor) = self.tell(&peer) {
-                    actor.do_send(peer::DialMore(addrs));
-                }
-            }
+            PhonebookFact::MoreAddresses { peer, addrs } => self.roster.send(&peer, peer::DialMore(addrs)),
             PhonebookFact::Connected => self.heard(contact::Input::Connected, ctx),
             PhonebookFact::Listed { player, keys } => {
                 self.heard(contact::Input::Listed { player, keys }, ctx);
@@ -302,7 +370,7 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Knocked(knock) => self.heard(contact::Input::Knocked(knock), ctx),
             PhonebookFact::Noted { from, note } => self.heard(contact::Input::Noted { from, note }, ctx),
             PhonebookFact::Introduced { introduction, from, .. } => {
-                let accept = self.peers.admits(&from).check(Instant::now()).is_ok();
+                let accept = self.roster.admits(&from).check(Instant::now()).is_ok();
                 if let Some(phone_book) = &self.phone_book {
                     phone_book.do_send(Introduction { introduction, to: from, accept });
                 }
@@ -318,12 +386,12 @@ impl Handler<Accepted> for Coordinator {
         let Some(id) = tls::peer_of(&accepted.0) else { return };
         // Before anything is kept of them. So there are never more peers than contacts; and nobody is their own, so that a
         // second daemon with this identity is refused too.
-        if let Err(refusal) = self.peers.admits(&id).check(Instant::now()) {
+        if let Err(refusal) = self.roster.admits(&id).check(Instant::now()) {
             tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
-        if let Some(known) = self.peer(id) {
+        if let Some(known) = self.roster.peer(id) {
             known.actor.do_send(peer::Adopt(accepted.0));
         }
     }
@@ -336,140 +404,70 @@ impl Handler<PeerFact> for Coordinator {
         match fact {
             PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
             PeerFact::Opened { peer, addr, path, greeting } => {
-                let admitted = self.peers.admits(&peer).check(Instant::now());
-                let Some(known) = self.peers.get_mut(&peer) else { return };
+                let admitted = self.roster.admits(&peer).check(Instant::now());
+                let Some(known) = self.roster.get_mut(&peer) else { return };
                 if admitted.is_err() {
                     // We dialled it before it was banned, or another link of it takes the closed one's place.
                     known.actor.do_send(peer::Close(CloseCode::Refused));
                     return;
                 }
-                known.open = true;
-                (known.addr, known.path) = (Some(addr), Some(path));
-                let (player, published) = (known.player.clone(), greeting.published);
+                (known.open, known.addr) = (true, Some(addr));
+                let (player, offers) = (known.player.clone(), greeting.published);
                 tracing::info!(peer = %peer.short(), "connected");
                 // At once, and in this order: what the peer says next must not be told before.
-                self.bus.publish(Event::PeerConnected { peer_id: peer, player, path });
-                self.shows(peer, published);
-                self.newest_look(peer, published);
-                self.link_open(peer, ctx);
-                self.agenda(agenda::Input::Linked { peer, offers: published });
-                self.act(ctx, |coordinator, now, orders| {
-                    coordinator.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
+                self.bus.publish(Event::PeerConnected { peer_id: peer, player: player.clone(), path });
+                self.shows(peer, offers);
+                if let Some(player) = player {
+                    self.fetch_input(fetch::Input::Named { peer, player }, ctx);
+                }
+                self.fetch_input(fetch::Input::Opened { peer, path, offers }, ctx);
+                self.act(ctx, |desks, now, orders| {
+                    desks.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
                 });
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
-                self.newest_look(peer, look);
-                self.agenda(agenda::Input::Offers { peer, look });
+                self.fetch_input(fetch::Input::Offers { peer, look }, ctx);
             }
             PeerFact::Lost { peer, cause } => {
-                let Some(known) = self.peers.get_mut(&peer) else { return };
+                let Some(known) = self.roster.get_mut(&peer) else { return };
                 // Who was connected while banned was never told of.
                 if std::mem::take(&mut known.open) {
                     tracing::info!(peer = %peer.short(), "disconnected: {cause}");
                     let player = known.player.clone();
                     self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
-                    self.act(ctx, |coordinator, now, orders| {
-                        coordinator.contacts.handle(now, contacts::Input::Parted(peer), orders);
+                    self.act(ctx, |desks, now, orders| {
+                        desks.contacts.handle(now, contacts::Input::Parted(peer), orders);
                     });
                 }
-                // Before anybody is dialled for what nobody needs.
-                self.agenda(agenda::Input::Parted(peer));
-                self.link_lost(peer, ctx);
+                self.fetch_input(fetch::Input::Lost(peer), ctx);
             }
-            PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
-            PeerFact::Appearance { peer, run, result } => self.appearance_came(peer, run, result, ctx),
+            PeerFact::GaveUp { peer, cause } => {
+                self.fetch_input(fetch::Input::Unreachable { peer, cause }, ctx);
+            }
+            PeerFact::Appearance { peer, run, result } => {
+                self.fetching(fetching::Input::Document { peer, run, result }, ctx);
+            }
             PeerFact::Holding { peer, owner, look, reply } => {
-                self.holding_came(peer, owner, look, reply, ctx);
+                self.fetch_input(fetch::Input::Holding { peer, owner, look, reply }, ctx);
             }
             PeerFact::Grant { grant } => {
                 self.around.lending.renew(grant, &self.around.here, unix_millis());
             }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
-                let of_interest = self.peers.admits(&peer).contact;
-                if let Some(actor) = self.tell(&peer).filter(|_| !of_interest) {
-                    actor.do_send(peer::Retire);
+                if !self.roster.admits(&peer).contact {
+                    self.roster.send(&peer, peer::Retire);
                 }
             }
             PeerFact::Retired { peer } => {
-                self.peers.remove(&peer);
+                self.roster.remove(&peer);
                 // A message that was sent to the actor after it had stopped was not read.
-                if self.peers.admits(&peer).contact
-                    && self.is_needed(&peer)
-                    && let Some(known) = self.peer(peer)
-                {
-                    known.actor.do_send(peer::Want);
+                if self.roster.admits(&peer).contact && self.fetching.fetches().needs(&peer) {
+                    self.roster.want(peer);
                 }
             }
         }
-    }
-}
-
-impl Coordinator {
-    fn heard(&mut self, heard: contact::Input, ctx: &mut Context<Self>) {
-        self.act(ctx, |coordinator, now, orders| {
-            coordinator.contacts.handle(now, contacts::Input::Heard(heard), orders);
-        });
-    }
-
-    /// A peer says what it publishes now; whether to fetch it, the agenda knows, or the plugin.
-    fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
-        if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
-            self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
-        }
-    }
-
-    /// Whether a fetch or somebody who is near needs a link to this peer.
-    fn is_needed(&self, peer: &PeerId) -> bool {
-        self.agenda.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
-    }
-
-    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
-    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
-        let Some(known) = self.peers.get(&peer) else { return };
-        if let Err(refusal) = self.peers.admits(&peer).check(Instant::now()) {
-            known.actor.do_send(DialAt::Never { cause: refusal.to_string() });
-            return;
-        }
-        let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let (actor, name) = (known.actor.clone(), known.player.clone());
-        let phone_book = self.phone_book.clone();
-        let asked = self.agenda.reason(&peer) == agenda::Reason::Asked;
-        let since = match (last, self.contacts.since(&peer)) {
-            (Some(_), _) => Seen::Once,
-            // Who has just become a contact was there to become one, and is busy with that.
-            (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
-            (None, _) => Seen::Never,
-        };
-        let reach = Reach { peer, name, asked, since };
-        let reach = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
-        };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
-            if let Err(refusal) = coordinator.peers.admits(&peer).check(Instant::now()) {
-                actor.do_send(DialAt::Never { cause: refusal.to_string() });
-                return;
-            }
-            let at = match (result, last) {
-                (Ok(mut addrs), last) => {
-                    // Where they were last comes last.
-                    addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    DialAt::Known(addrs)
-                }
-                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error);
-                    DialAt::Unknown { cause: error.to_string() }
-                }
-                (Err(error @ LookupError::NotFound), Some(addr)) => {
-                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
-                }
-                // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => DialAt::Known(vec![last]),
-            };
-            actor.do_send(at);
-        }));
     }
 }
 
@@ -477,12 +475,9 @@ impl Handler<Stop> for Coordinator {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
-        let stopping = || Fault::new(FaultCode::Stopping, "the daemon is stopping");
         self.contacts.close();
-        for (_, fetch) in self.fetches.drain() {
-            fetch.answer(Err(stopping()));
-        }
-        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|known| known.actor).collect();
+        self.fetching.close(&Fault::new(FaultCode::Stopping, "the daemon is stopping"));
+        let peers: Vec<Addr<Peer>> = self.roster.drain().map(|known| known.actor).collect();
         ctx.stop();
         Box::pin(async move {
             for peer in peers {

@@ -14,12 +14,12 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    fetching::pace::Limits,
     local::{
         Numbered, RawJson, Request,
         reply::PathKind,
         request::{self, AddContact, Who},
     },
-    pace::Limits,
     peer::Greeting,
 };
 use std::future::Future;

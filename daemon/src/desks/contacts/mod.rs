@@ -231,19 +231,24 @@ impl ContactDesk {
     /// Whether this contact may go by this key; another one than the known one stops and asks.
     ///
     /// # Errors
-    /// What the person is to do, and the event that tells it where the key is another.
-    pub fn check_key(&self, player: &PlayerName, offered: PeerId) -> Result<(), (Fault, Option<Event>)> {
-        let known = self.key_of(player).map_err(|fault| (fault, None))?;
+    /// What the person is to do.
+    pub fn check_key(
+        &self,
+        player: &PlayerName,
+        offered: PeerId,
+        orders: &mut Orders,
+    ) -> Result<(), Fault> {
+        let known = self.key_of(player)?;
         if known == offered {
             return Ok(());
         }
-        let fault = Fault::new(
+        orders.tell(Event::PeerKeyChanged { player: player.clone(), known, offered });
+        Err(Fault::new(
             FaultCode::KeyChanged,
             format!(
                 "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {offered}"
             ),
-        );
-        Err((fault, Some(Event::PeerKeyChanged { player: player.clone(), known, offered })))
+        ))
     }
 
     /// Everybody who is known, as clients see them, by name.

@@ -206,9 +206,9 @@ impl OwnLook {
     }
 
     /// Whether the look that is published names one of these.
-    pub fn names(&self, lost: &[BlobHash]) -> bool {
+    pub fn names<'a>(&self, mut blobs: impl Iterator<Item = &'a BlobHash>) -> bool {
         let offer = self.offer.borrow();
-        offer.as_ref().is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains_key(hash)))
+        offer.as_ref().is_some_and(|offer| blobs.any(|hash| offer.blobs.contains_key(hash)))
     }
 
     /// Orders a scan for the request of this number.

@@ -7,9 +7,9 @@ use super::{
     window::{Carrying, Traffic, Windows},
 };
 use fyteclub_proto::{
+    fetching::pace::Direction,
     id::PeerId,
     local::reply::PathKind,
-    pace::Direction,
     peer::CloseCode,
     seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };

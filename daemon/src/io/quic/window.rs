@@ -4,7 +4,7 @@
 //! lost. On a path of 1 Gbit and 150 ms that is 19 MB; on most it is less than one. So both windows begin small and follow
 //! what is measured while bytes flow. All links that carry something at the same time share what one of them may have.
 
-use fyteclub_proto::pace::Direction;
+use fyteclub_proto::fetching::pace::Direction;
 use quinn::{Connection, VarInt};
 use std::{
     sync::{

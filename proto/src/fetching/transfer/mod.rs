@@ -35,7 +35,7 @@ pub use words::{End, Failure, Holds, Input, Output, Progress, RequestId, Wanted,
 
 /// How long nothing at all may be heard of a request.
 pub const SILENCE: Duration = Duration::from_secs(15);
-/// How long bytes may come that are no chunk yet. Under the lowest limit ([`crate::pace::RATE_MIN`]) four streams to each
+/// How long bytes may come that are no chunk yet. Under the lowest limit ([`crate::fetching::pace::RATE_MIN`]) four streams to each
 /// of two peers take 128 s for theirs.
 pub const DRIP: Duration = Duration::from_secs(150);
 /// Silent requests in a row before a source is given up.

@@ -1,8 +1,8 @@
-//! The agenda against a plain model of it: whatever happens in whatever order, the bounds hold, nobody waits behind whom
+//! The scheduler against a plain model of it: whatever happens in whatever order, the bounds hold, nobody waits behind whom
 //! they should not, nothing is brought unasked but alone and within the budget, and in the end everybody has had a turn.
 
 use crate::{
-    agenda::*,
+    fetching::scheduler::*,
     limit::{FLOWS_ALL_MAX, FLOWS_MAX, PREFETCH_AGE},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
@@ -52,7 +52,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// What is true, in the plainest form.
 struct World {
     now: Instant,
-    agenda: Agenda,
+    scheduler: Scheduler,
     room: bool,
     asked: Vec<u8>,
     near: BTreeMap<u8, u8>,
@@ -77,7 +77,7 @@ impl World {
         let now = Instant::now();
         Self {
             now,
-            agenda: Agenda::new(BUDGET, now),
+            scheduler: Scheduler::new(BUDGET, now),
             room: true,
             asked: Vec::new(),
             near: BTreeMap::new(),
@@ -131,9 +131,9 @@ impl World {
     }
 
     fn tell(&mut self, input: Input) -> Result<(), TestCaseError> {
-        self.agenda.handle(self.now, input);
+        self.scheduler.handle(self.now, input);
         let mut places = FLOWS_MAX;
-        while let Some(output) = self.agenda.poll() {
+        while let Some(output) = self.scheduler.poll() {
             let number = |peer: PeerId| peer.as_bytes()[0];
             match output {
                 Output::Begin(peer) => {
@@ -187,7 +187,7 @@ impl World {
             }
         }
         // The line is in order: who was asked for as they were, then the near by distance, then the rest.
-        let line: Vec<u8> = self.agenda.line().iter().map(|peer| peer.as_bytes()[0]).collect();
+        let line: Vec<u8> = self.scheduler.line().iter().map(|peer| peer.as_bytes()[0]).collect();
         let rank = |who: &u8| match self.asked.iter().position(|asked| asked == who) {
             Some(place) => (0, place),
             None => self.near.get(who).map_or((2, 0), |distance| (1, usize::from(*distance))),
@@ -301,7 +301,7 @@ impl World {
     /// Lets time pass, from one deadline to the next.
     fn wait(&mut self, time: Duration) -> Result<(), TestCaseError> {
         let until = self.now + time;
-        while let Some((at, _)) = self.agenda.deadline().filter(|(at, _)| *at <= until) {
+        while let Some((at, _)) = self.scheduler.deadline().filter(|(at, _)| *at <= until) {
             prop_assert!(at > self.now, "a deadline that does not pass");
             self.now = at;
             self.late();

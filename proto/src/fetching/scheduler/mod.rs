@@ -118,7 +118,7 @@ impl Entry {
 }
 
 #[derive(Debug)]
-pub struct Agenda {
+pub struct Scheduler {
     entries: BTreeMap<PeerId, Entry>,
     budget: Budget,
     room: bool,
@@ -127,7 +127,7 @@ pub struct Agenda {
     outputs: VecDeque<Output>,
 }
 
-impl Agenda {
+impl Scheduler {
     /// `prefetch`: bytes that may be brought within [`crate::limit::PREFETCH_AGE`] without anybody using them; 0 switches
     /// that off.
     pub fn new(prefetch: u64, now: Instant) -> Self {
@@ -245,6 +245,12 @@ impl Agenda {
         // A flow beyond its time has the deadlines of its fetch, and keeps nobody waiting.
         let stalled = self.entries.values().any(|entry| entry.flow.is_some());
         Some(if stalled { "what flows has stalled, and its fetch has deadlines" } else { "nothing flows" })
+    }
+
+    /// Whether this look has a turn.
+    #[cfg(test)]
+    pub(crate) fn flows(&self, peer: &PeerId) -> bool {
+        self.entries.get(peer).is_some_and(|entry| entry.flow.is_some())
     }
 
     fn entry(&mut self, peer: PeerId) -> &mut Entry {

@@ -1,8 +1,8 @@
-//! How fast something goes: the rate of the last two seconds.
+//! The rate of the last two seconds.
 
 use std::{collections::VecDeque, time::Instant};
 
-/// Looks that count; the coordinator looks five times a second.
+/// Looks that count; the daemon looks five times a second.
 const LOOKS: usize = 10;
 
 /// A growing total, looked at now and then.
@@ -39,6 +39,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
     fn the_rate_is_that_of_the_last_looks() {
         let (mut speed, start) = (Speed::default(), Instant::now());
         assert_eq!(speed.rate(), 0);

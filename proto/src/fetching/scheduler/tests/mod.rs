@@ -20,7 +20,7 @@ fn at(distance: f64) -> Distance {
 }
 
 struct Desk {
-    agenda: Agenda,
+    scheduler: Scheduler,
     now: Instant,
 }
 
@@ -28,7 +28,7 @@ impl Desk {
     #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
     fn new(prefetch: u64) -> Self {
         let now = Instant::now();
-        Self { agenda: Agenda::new(prefetch, now), now }
+        Self { scheduler: Scheduler::new(prefetch, now), now }
     }
 
     /// With these contacts linked; each offers a look.
@@ -39,8 +39,8 @@ impl Desk {
     }
 
     fn say(&mut self, input: Input) -> Vec<Output> {
-        self.agenda.handle(self.now, input);
-        std::iter::from_fn(|| self.agenda.poll()).collect()
+        self.scheduler.handle(self.now, input);
+        std::iter::from_fn(|| self.scheduler.poll()).collect()
     }
 
     fn linked(&mut self, number: usize, offers: u8) -> Vec<Output> {
@@ -87,7 +87,7 @@ fn the_nearest_go_first_and_a_change_of_distance_reorders_who_waits() {
     assert_eq!(said, []);
     let far = [(0, 70.0), (1, 60.0), (2, 50.0), (3, 40.0), (4, 45.0), (5, 65.0), (6, 66.0)];
     assert_eq!(desk.near(&far), begins(&[3, 4, 2, 1]));
-    assert_eq!(desk.agenda.line(), [peer(5), peer(6), peer(0)]);
+    assert_eq!(desk.scheduler.line(), [peer(5), peer(6), peer(0)]);
     let moved = [(0, 41.0), (1, 60.0), (2, 50.0), (3, 40.0), (4, 45.0), (5, 65.0), (6, 55.0)];
     assert_eq!(desk.near(&moved), [], "not so much nearer that anybody would be stopped");
     assert_eq!(desk.here(3), begins(&[0]));
@@ -115,8 +115,8 @@ fn who_is_asked_for_waits_for_nobody_but_those_who_were_asked_for() {
     assert_eq!(desk.asked(5), [Output::Stop(peer(2)), Output::Begin(peer(5))], "the farthest gives way");
     assert_eq!(desk.asked(0), [Output::Stop(peer(1)), Output::Begin(peer(0))]);
     assert_eq!(desk.asked(6), []);
-    assert_eq!(desk.agenda.reason(&peer(6)), Reason::Asked);
-    assert_eq!(desk.agenda.line(), [peer(6), peer(1), peer(2)]);
+    assert_eq!(desk.scheduler.reason(&peer(6)), Reason::Asked);
+    assert_eq!(desk.scheduler.line(), [peer(6), peer(1), peer(2)]);
     assert_eq!(desk.here(3), begins(&[6]));
     assert_eq!(desk.here(0), begins(&[1]));
 }
@@ -124,19 +124,19 @@ fn who_is_asked_for_waits_for_nobody_but_those_who_were_asked_for() {
 #[test]
 fn asked_for_while_it_flows_it_flows_on_and_cannot_be_stopped() {
     let (mut desk, _) = Desk::with(MIB, 0..6);
-    assert_eq!(desk.agenda.reason(&peer(0)), Reason::Prefetch);
+    assert_eq!(desk.scheduler.reason(&peer(0)), Reason::Prefetch);
     assert_eq!(desk.asked(0), []);
     assert_eq!(desk.near(&[(1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]), begins(&[1, 2, 3]));
     // Who has left flows on no more beside others.
     assert_eq!(desk.near(&[(0, 9.0)]), [1, 2, 3].map(|n| Output::Stop(peer(n))));
     // Nobody waits any more, but the player has come near.
     assert_eq!(desk.say(Input::Unasked(peer(0))), []);
-    assert_eq!(desk.agenda.reason(&peer(0)), Reason::Near);
+    assert_eq!(desk.scheduler.reason(&peer(0)), Reason::Near);
     // And when nobody needs it at all it stops, and is not brought behind their back.
     assert_eq!(desk.asked(0), []);
     assert_eq!(desk.near(&[]), []);
     assert_eq!(desk.say(Input::Unasked(peer(0))), [Output::Stop(peer(0)), Output::Begin(peer(5))]);
-    assert!(!desk.agenda.line().contains(&peer(0)));
+    assert!(!desk.scheduler.line().contains(&peer(0)));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn prefetch_keeps_to_its_budget_until_somebody_uses_it_or_a_day_is_over() {
     desk.moved(1, 8 * MIB);
     assert_eq!(desk.here(1), begins(&[2]));
     assert_eq!(desk.planned(2, 3 * MIB), [Output::Stop(peer(2))], "there are two left");
-    assert_eq!(desk.agenda.line(), []);
+    assert_eq!(desk.scheduler.line(), []);
     // Somebody has a look at what was brought.
     assert_eq!(desk.near(&[(1, 5.0)]), begins(&[2]));
     desk.moved(2, 3 * MIB);
@@ -199,7 +199,7 @@ fn who_is_near_is_looked_for_a_few_at_a_time_and_less_and_less_often() {
         desk.say(Input::Unreachable(peer(number)));
     }
     assert_eq!(desk.near(&[(8, 1.0)]), [], "it was tried just now");
-    assert_eq!(desk.agenda.deadline().map(|(_, why)| why), Some(Why::PauseOver));
+    assert_eq!(desk.scheduler.deadline().map(|(_, why)| why), Some(Why::PauseOver));
     assert_eq!(desk.later(FIRST_PAUSE), [Output::Reach(peer(8))]);
     assert_eq!(desk.say(Input::Unreachable(peer(8))), []);
     assert_eq!(desk.later(FIRST_PAUSE), []);
@@ -231,7 +231,7 @@ fn what_is_here_is_not_fetched_again_but_when_it_is_damaged() {
     assert_eq!(desk.linked(0, 1), []);
     assert_eq!(desk.say(Input::Damaged(peer(0))), begins(&[0]));
     assert_eq!(desk.say(Input::Gone(peer(0))), []);
-    assert_eq!(desk.agenda.deadline(), None);
+    assert_eq!(desk.scheduler.deadline(), None);
 }
 
 #[test]
@@ -240,15 +240,15 @@ fn a_look_that_does_not_move_keeps_nobody_waiting() {
     for number in 0..20 {
         desk.asked(number);
     }
-    assert_eq!(desk.agenda.line().len(), 20 - FLOWS_MAX);
+    assert_eq!(desk.scheduler.line().len(), 20 - FLOWS_MAX);
     desk.now += STALLED_AFTER / 2;
     desk.moved(0, 1);
-    assert_eq!(desk.agenda.deadline().map(|(_, why)| why), Some(Why::FlowStalled));
+    assert_eq!(desk.scheduler.deadline().map(|(_, why)| why), Some(Why::FlowStalled));
     assert_eq!(desk.later(STALLED_AFTER / 2), begins(&[4, 5, 6]));
     for _ in 0..10 {
         desk.later(STALLED_AFTER);
     }
-    assert_eq!(desk.agenda.line().len(), 20 - FLOWS_ALL_MAX, "but not without end");
+    assert_eq!(desk.scheduler.line().len(), 20 - FLOWS_ALL_MAX, "but not without end");
     assert_eq!(desk.here(0), begins(&[FLOWS_ALL_MAX]));
 }
 
@@ -301,6 +301,6 @@ fn what_is_due_while_bytes_come_stays_due() {
     desk.linked(0, 1);
     desk.now += REACH_TIME + Duration::from_secs(1);
     assert_eq!(desk.say(Input::Moved { peer: peer(0), bytes: 1 }), []);
-    let (at, why) = desk.agenda.deadline().expect("a search that found nobody");
+    let (at, why) = desk.scheduler.deadline().expect("a search that found nobody");
     assert!(at <= desk.now && why != Why::BudgetDue, "{why:?}");
 }

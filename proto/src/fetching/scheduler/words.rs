@@ -1,4 +1,4 @@
-//! What the agenda is told and what it says. What follows from it is decided in the machine.
+//! What the scheduler is told and what it says. What follows from it is decided in the machine.
 
 use crate::id::{BlobHash, PeerId};
 use serde::{Deserialize, Serialize};
