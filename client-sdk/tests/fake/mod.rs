@@ -38,7 +38,7 @@ impl FakeDaemon {
     pub fn listen() -> Self {
         let dir = TempDir::new().expect("a folder");
         let endpoint = endpoint(&dir);
-        let name = pipe::name(&endpoint).expect("a name");
+        let name = pipe::Endpoint::at(&endpoint).name().expect("a name");
         let listener = ListenerOptions::new().name(name).create_tokio().expect("listens");
         Self { endpoint, listener, dir }
     }

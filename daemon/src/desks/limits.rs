@@ -9,7 +9,7 @@ use crate::{
 };
 use fyteclub_proto::{
     local::{Fault, FaultCode, reply},
-    pace::Change,
+    fetching::pace::Change,
 };
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
@@ -83,7 +83,7 @@ impl LimitDesk {
 mod tests {
     use super::*;
     use crate::io::keeper::{KeepError, Keeper};
-    use fyteclub_proto::pace::Limits;
+    use fyteclub_proto::fetching::pace::Limits;
 
     fn ordered(orders: &mut Orders) -> Write {
         match orders.next() {

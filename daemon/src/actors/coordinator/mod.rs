@@ -12,8 +12,8 @@ pub mod verbs;
 use super::{
     listener::Accepted,
     mod_cache::{self, CacheFact, ModCache},
-    peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    peer::{self, DialPermit, Peer, PeerFact, Surroundings},
+    phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact, Seen},
     unix_millis,
     upnp::Upnp,
 };
@@ -36,8 +36,7 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
-    SpawnHandle, WrapFuture,
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
 };
 use fyteclub_proto::{
     contact::{self, Here, Policy},
@@ -166,51 +165,27 @@ impl Coordinator {
         }
     }
 
-    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
-    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn may_dial(&self, peer: PeerId) {
         let Some(known) = self.roster.get(&peer) else { return };
         if let Err(refusal) = self.roster.admits(&peer).check(Instant::now()) {
-            known.actor.do_send(DialAt::Never { cause: refusal.to_string() });
+            known.actor.do_send(DialPermit::Refused(refusal));
             return;
         }
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let (actor, name) = (known.actor.clone(), known.player.clone());
-        let phone_book = self.phone_book.clone();
-        let asked = self.fetching.fetches().reason(&peer) == Reason::Asked;
         let since = match (last, self.contacts.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
             (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
             (None, _) => Seen::Never,
         };
-        let reach = Reach { peer, name, asked, since };
-        let reach = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
-        };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, ctx| {
-            if let Err(refusal) = coordinator.roster.admits(&peer).check(Instant::now()) {
-                actor.do_send(DialAt::Never { cause: refusal.to_string() });
-                return;
-            }
-            let at = match (result, last) {
-                (Ok(mut addrs), last) => {
-                    // Where they were last comes last.
-                    addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    DialAt::Known(addrs)
-                }
-                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error, ctx);
-                    DialAt::Unknown { cause: error.to_string() }
-                }
-                (Err(error @ LookupError::NotFound), Some(addr)) => {
-                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
-                }
-                // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => DialAt::Known(vec![last]),
-            };
-            actor.do_send(at);
-        }));
+        known.actor.do_send(DialPermit::Granted {
+            phone_book: self.phone_book.clone(),
+            name: known.player.clone(),
+            asked: self.fetching.fetches().reason(&peer) == Reason::Asked,
+            since,
+            last,
+        });
     }
 
     /// Nobody can tell where a peer is.
@@ -362,7 +337,6 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::MoreAddresses { peer, addrs } => self.roster.send(&peer, peer::DialMore(addrs)),
             PhonebookFact::Connected => self.heard(contact::Input::Connected, ctx),
             PhonebookFact::Listed { player, keys } => {
                 self.heard(contact::Input::Listed { player, keys }, ctx);
@@ -402,7 +376,8 @@ impl Handler<PeerFact> for Coordinator {
 
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
-            PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
+            PeerFact::MayDial { peer } => self.may_dial(peer),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error, ctx),
             PeerFact::Opened { peer, addr, path, greeting } => {
                 let admitted = self.roster.admits(&peer).check(Instant::now());
                 let Some(known) = self.roster.get_mut(&peer) else { return };
