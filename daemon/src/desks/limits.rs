@@ -88,7 +88,7 @@ mod tests {
     fn ordered(orders: &mut Orders) -> Write {
         match orders.next() {
             Some(Order::Await(_, AnyWrite::Limits(write))) => write,
-            other => panic!("{other:?}"),
+            _ => panic!("no write"),
         }
     }
 

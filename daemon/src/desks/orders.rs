@@ -43,7 +43,6 @@ pub fn at_once<T: 'static>(answer: Answer<T>) -> Later<T> {
     Box::pin(std::future::ready(answer))
 }
 
-#[derive(Debug)]
 pub enum Order {
     /// Publishes an event on the bus.
     Tell(Event),
@@ -96,7 +95,7 @@ pub enum Write {
 /// How a write ended.
 pub type Kept = Result<(), KeepError>;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Orders(VecDeque<Order>);
 
 impl Orders {

@@ -114,7 +114,7 @@ mod tests {
         let told: Vec<_> = told
             .map(|order| match order {
                 super::super::orders::Order::Tell(Event::PeerUploading(told)) => (told.player, told.bytes),
-                other => panic!("{other:?}"),
+                _ => panic!("another order"),
             })
             .collect();
         assert_eq!(told, [(Some(player.clone()), 100), (None, 50)]);

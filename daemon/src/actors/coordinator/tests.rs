@@ -6,7 +6,7 @@ use crate::{
         keeper::Keeper,
         published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
-        store::StoreConfig,
+        store::{Store, StoreConfig},
     },
     ledger::Accounts,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
@@ -14,6 +14,7 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    id::PlayerName,
     fetching::pace::Limits,
     local::{
         Numbered, RawJson, Request,
@@ -153,7 +154,7 @@ impl Handler<Touch> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, touch: Touch, _: &mut Self::Context) {
-        self.peer(touch.0);
+        self.roster.peer(touch.0);
     }
 }
 

@@ -126,7 +126,7 @@ async fn messages_leave_after_the_write() {
     let mut bench = Bench::new(vec![]);
     let added = bench.add(2);
     let ordered = bench.ordered();
-    assert!(matches!(&ordered[0], Order::Admit { key, player: Some(_) } if *key == self::key(2)), "{ordered:?}");
+    assert!(matches!(&ordered[0], Order::Admit { key, player: Some(_) } if *key == self::key(2)));
     assert_eq!((messages(&ordered), &bench.writes[..]), (0, &[Write::Urgent][..]));
     bench.written(Ok(()));
     assert_eq!(messages(&bench.ordered()), 1);
@@ -173,8 +173,8 @@ async fn contacts_are_admitted_at_the_start() {
     bench.desk.close();
     answered(bench.add(4)).await.expect("kept after the rest");
     let mut again = Bench::over(bench.folder, vec![]);
-    let admitted = again.ordered();
-    let admitted: Vec<_> = admitted.iter().filter_map(|order| match order {
+    let ordered = again.ordered();
+    let admitted = ordered.iter().filter_map(|order| match order {
         Order::Admit { key, .. } => Some(*key),
         _ => None,
     });

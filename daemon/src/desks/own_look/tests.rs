@@ -63,7 +63,7 @@ impl Bench {
                 Order::Await(_, AnyWrite::OwnLook(id)) => ordered.writes.push(id),
                 Order::AnnounceLook => ordered.announced += 1,
                 Order::Tell(Event::AppearancePublished { .. }) => {}
-                other => panic!("{other:?}"),
+                _ => panic!("another order"),
             }
         }
         ordered

@@ -127,7 +127,7 @@ mod tests {
             match order {
                 Order::Seen(players) => seen.push(players),
                 Order::NearbyChanged => {}
-                other => panic!("{other:?}"),
+                _ => panic!("another order"),
             }
         }
         seen
