@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod consent;
 pub mod demo;
+pub mod desks;
 pub mod event;
 pub mod io;
 pub mod ledger;

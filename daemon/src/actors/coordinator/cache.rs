@@ -2,16 +2,16 @@
 
 use super::{
     Coordinator,
-    fetch::store_fault,
     requests::{AskCache, CollectCache, MoveCache, VerifyCache, bad_path, internal},
 };
 use crate::{
     actors::mod_cache::{self, CacheFact},
+    desks::fetching::store_fault,
     io::store::{Damage, Disk, MoveError, Pin, Wish},
 };
 use actix::{AsyncContext, Context, Handler, ResponseFuture};
 use fyteclub_proto::{
-    fetching::scheduler,
+    fetching::fetch,
     id::{BlobHash, PlayerName},
     local::{
         Event, Fault, FaultCode,
@@ -25,8 +25,6 @@ use std::{
 
 type Answer<T> = Result<T, Fault>;
 
-/// How long a fetch waits for room on the disk before it says that somebody must make some.
-const HOLD_MAX: Duration = Duration::from_secs(30);
 /// Ticks between two looks at a low disk when nobody fetches: five seconds.
 const LOOK_EVERY: u32 = 25;
 
@@ -56,24 +54,17 @@ impl Coordinator {
     }
 
     fn hold(&mut self, low: bool, ctx: &mut Context<Self>) {
-        if low == self.room.low.is_some() {
-            return;
-        }
-        self.room.low = low.then(Instant::now);
-        self.scheduler(scheduler::Input::Room(!low));
-        self.hold_fetches(low, ctx);
+        self.room.low = low.then(|| self.room.low.unwrap_or_else(Instant::now));
+        let room = if low { Err(self.room_sentence()) } else { Ok(()) };
+        self.fetch_input(fetch::Input::Room(room), ctx);
     }
 
-    /// While anybody fetches the disk is watched; what waited for room too long ends.
+    /// While anybody fetches the disk is watched.
     pub(super) fn tick_cache(&mut self) {
         self.room.ticks = self.room.ticks.wrapping_add(1);
-        let fetching = self.is_transferring();
+        let fetching = self.fetching.fetches().is_transferring();
         if fetching || (self.room.low.is_some() && self.room.ticks.is_multiple_of(LOOK_EVERY)) {
             self.cache.do_send(mod_cache::LookAtDisk { evict: fetching });
-        }
-        for player in self.held_longer_than(HOLD_MAX) {
-            let fault = Fault::new(FaultCode::DiskFull, self.room_sentence());
-            self.fail(&player, fault);
         }
     }
 
@@ -102,7 +93,7 @@ impl Coordinator {
             self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
         players.sort();
         for key in players.iter().filter_map(|player| self.key_of(player).ok()).collect::<Vec<_>>() {
-            self.scheduler(scheduler::Input::Damaged(key));
+            self.fetch_input(fetch::Input::Damaged(key), ctx);
         }
         let published = (self.around.offer.borrow().as_ref())
             .is_some_and(|offer| lost.iter().any(|hash| offer.blobs.contains_key(hash)));

@@ -18,7 +18,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, ResponseActFuture, SpawnHandl
 use fyteclub_proto::{
     bytes::Bytes,
     contact::{self, ContactError, Contacts, Here, Input, Output, Policy},
-    fetching::scheduler,
+    fetching::fetch,
     id::{PeerId, PlayerName},
     invitation::{Invitation, InvitationError},
     knock::{Callee, Note},
@@ -386,7 +386,10 @@ impl Coordinator {
                 // Who asked, and makes room for another, was consented to by nobody: strangers must not hurry us.
                 self.contacts.urgent |= contact.standing() != Standing::Asking;
                 self.refresh(&contact, gone);
-                self.say_nearby();
+                if let Some(key) = contact.peer_id {
+                    self.name_contact(key, ctx);
+                }
+                self.say_nearby(ctx);
                 let contact = self.shown(&contact);
                 if contact.standing == Standing::Paired && !gone {
                     self.joined(contact.peer_id, &Ok(contact.clone()));
@@ -400,7 +403,7 @@ impl Coordinator {
                     tokio::task::spawn_blocking(move || store.save_origins());
                 }
             }
-            Output::Disconnect(key) => self.disconnect(key),
+            Output::Disconnect(key) => self.disconnect(key, ctx),
             Output::Look { player } => {
                 if let Some(phone_book) = &self.phone_book {
                     phone_book.do_send(List(player));
@@ -498,7 +501,7 @@ impl Coordinator {
     }
 
     /// This key is not consented to any more: nothing is served, nothing is fetched, and its links end.
-    fn disconnect(&mut self, key: PeerId) {
+    fn disconnect(&mut self, key: PeerId, ctx: &mut Context<Self>) {
         if let Some(known) = self.peers.get(&key) {
             known.consent.set_contact(false);
         }
@@ -507,16 +510,16 @@ impl Coordinator {
         // What came from them is lent no more, nor counts as theirs should they come back. The disk is waited for elsewhere.
         let store = self.store().clone();
         tokio::task::spawn_blocking(move || store.forget_owner(&key));
-        for player in self.players_of(key) {
+        for player in self.fetching.fetches().players_of(key) {
             let fault = match self.contacts.machine.of_name(&player) {
                 None => not_a_contact(&player),
                 Some(_) => {
                     Fault::new(FaultCode::KeyChanged, format!("{player} has another key now: fetch again"))
                 }
             };
-            self.fail(&player, fault);
+            self.fail_fetch(player, fault, ctx);
         }
-        self.scheduler(scheduler::Input::Gone(key));
+        self.fetch_input(fetch::Input::Removed(key), ctx);
         if let Some(actor) = self.tell(&key) {
             actor.do_send(peer::Leave);
             actor.do_send(peer::Close(CloseCode::Refused));

@@ -1,7 +1,7 @@
 //! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
 //!
-//! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. A fetch is
-//! a row of stages in `fetch`; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
+//! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. Fetching is
+//! `fetch`, over its desk; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
 //! together in `report`.
 
 mod cache;
@@ -9,12 +9,10 @@ pub mod contacts;
 mod fetch;
 pub mod limits;
 pub mod nearby;
-mod order;
 mod publish;
 mod report;
 pub mod requests;
 mod shown;
-mod speed;
 pub mod transfers;
 
 use super::{
@@ -27,6 +25,7 @@ use super::{
 };
 use crate::{
     consent::Consent,
+    desks::fetching::{self, Fetching, Shared},
     event::Bus,
     io::{
         contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
@@ -41,10 +40,9 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     ResponseFuture, WrapFuture,
 };
-use fetch::Fetch;
 use fyteclub_proto::{
     contact::{Here, Input, Policy},
-    fetching::scheduler::{self, Scheduler},
+    fetching::fetch as fetches,
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, Fault, FaultCode, reply::PathKind},
     peer::CloseCode,
@@ -104,8 +102,6 @@ struct Known {
     path: Option<PathKind>,
     open: bool,
     consent: Consent,
-    /// Wrong chunks that were forgiven.
-    wrongs: u32,
     served: Served,
 }
 
@@ -122,10 +118,11 @@ pub struct Coordinator {
     announced: Option<PeerId>,
     peers: HashMap<PeerId, Known>,
     banned: HashMap<PeerId, Instant>,
-    fetches: HashMap<PlayerName, Fetch>,
-    /// Whose look is fetched now.
-    scheduler: Scheduler,
-    nearby: nearby::Claims,
+    fetching: Fetching,
+    fetch_orders: fetching::Orders,
+    /// The orders are being carried out.
+    fetch_carrying: bool,
+    fetch_alarm: Option<fetch::Alarm>,
     shown: Shown,
     room: cache::Room,
     uploads: transfers::Uploads,
@@ -138,15 +135,17 @@ pub struct Coordinator {
     /// For peers; never used by the coordinator itself.
     facts: Option<Recipient<PeerFact>>,
     source_changed: Option<Recipient<publish::SourceChanged>>,
-    next_request: u64,
-    /// The number of the last attempt to fetch a look, of anybody.
-    next_run: u64,
 }
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
         let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
         let here = Here { key: identity.peer_id(), player: around.player.clone() };
+        let shared = Shared {
+            store: around.store.clone(),
+            lending: around.lending.clone(),
+            accounts: around.accounts.clone(),
+        };
         Self {
             contacts: contacts::Own::new(
                 here,
@@ -164,9 +163,10 @@ impl Coordinator {
             around,
             peers: HashMap::new(),
             banned: HashMap::new(),
-            fetches: HashMap::new(),
-            scheduler: Scheduler::new(birth.prefetch_budget, Instant::now()),
-            nearby: nearby::Claims::default(),
+            fetching: Fetching::new(birth.prefetch_budget, shared, Instant::now()),
+            fetch_orders: fetching::Orders::new(),
+            fetch_carrying: false,
+            fetch_alarm: None,
             shown: Shown::default(),
             room: cache::Room::default(),
             uploads: transfers::Uploads::default(),
@@ -178,8 +178,6 @@ impl Coordinator {
             shutdown,
             facts: None,
             source_changed: None,
-            next_request: 0,
-            next_run: 0,
         }
     }
 
@@ -204,7 +202,6 @@ impl Coordinator {
                 path: None,
                 open: false,
                 consent,
-                wrongs: 0,
                 served,
             }
         }))
@@ -372,15 +369,13 @@ impl Handler<PeerFact> for Coordinator {
                 // At once, and in this order: what the peer says next must not be told before.
                 self.bus.publish(Event::PeerConnected { peer_id: peer, player, path });
                 self.shows(peer, published);
-                self.newest_look(peer, published);
-                self.link_open(peer, ctx);
-                self.scheduler(scheduler::Input::Linked { peer, offers: published });
+                self.name_contact(peer, ctx);
+                self.fetch_input(fetches::Input::Opened { peer, path, offers: published }, ctx);
                 self.contacts_heard(Input::Linked(peer), ctx);
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
-                self.newest_look(peer, look);
-                self.scheduler(scheduler::Input::Offers { peer, look });
+                self.fetch_input(fetches::Input::Offers { peer, look }, ctx);
             }
             PeerFact::Lost { peer, cause } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
@@ -390,14 +385,16 @@ impl Handler<PeerFact> for Coordinator {
                     let player = known.player.clone();
                     self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
                 }
-                // Before anybody is dialled for what nobody needs.
-                self.scheduler(scheduler::Input::Parted(peer));
-                self.link_lost(peer, ctx);
+                self.fetch_input(fetches::Input::Lost(peer), ctx);
             }
-            PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
-            PeerFact::Appearance { peer, run, result } => self.appearance_came(peer, run, result, ctx),
+            PeerFact::GaveUp { peer, cause } => {
+                self.fetch_input(fetches::Input::Unreachable { peer, cause }, ctx);
+            }
+            PeerFact::Appearance { peer, run, result } => {
+                self.fetching(fetching::Input::Document { peer, run, result }, ctx);
+            }
             PeerFact::Holding { peer, owner, look, reply } => {
-                self.holding_came(peer, owner, look, reply, ctx);
+                self.fetch_input(fetches::Input::Holding { peer, owner, look, reply }, ctx);
             }
             PeerFact::Grant { grant } => {
                 self.around.lending.renew(grant, &self.around.here, unix_millis());
@@ -413,7 +410,7 @@ impl Handler<PeerFact> for Coordinator {
                 self.peers.remove(&peer);
                 // A message that was sent to the actor after it had stopped was not read.
                 if self.contacts.machine.consents(&peer)
-                    && self.is_needed(&peer)
+                    && self.fetching.fetches().needs(&peer)
                     && let Some(known) = self.peer(peer)
                 {
                     known.actor.do_send(peer::Want);
@@ -431,11 +428,6 @@ impl Coordinator {
         }
     }
 
-    /// Whether a fetch or somebody who is near needs a link to this peer.
-    fn is_needed(&self, peer: &PeerId) -> bool {
-        self.scheduler.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
-    }
-
     /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
     fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
         let banned = self.is_banned(&peer);
@@ -447,7 +439,7 @@ impl Coordinator {
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
         let (actor, name) = (known.actor.clone(), known.player.clone());
         let phone_book = self.phone_book.clone();
-        let asked = self.scheduler.reason(&peer) == scheduler::Reason::Asked;
+        let asked = self.is_asked(&peer);
         let since = match (last, self.contacts.machine.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
@@ -459,7 +451,7 @@ impl Coordinator {
             let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
             phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
         };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, _| {
+        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, ctx| {
             let at = match (result, last) {
                 _ if coordinator.is_banned(&peer) => DialAt::Never { cause: BANNED.into() },
                 (Ok(mut addrs), last) => {
@@ -468,7 +460,7 @@ impl Coordinator {
                     DialAt::Known(addrs)
                 }
                 (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error);
+                    coordinator.not_found(peer, &error, ctx);
                     DialAt::Unknown { cause: error.to_string() }
                 }
                 (Err(error @ LookupError::NotFound), Some(addr)) => {
@@ -486,11 +478,9 @@ impl Handler<Stop> for Coordinator {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
-        let stopping = || Fault::new(FaultCode::Stopping, "the daemon is stopping");
+        let stopping = Fault::new(FaultCode::Stopping, "the daemon is stopping");
         self.contacts.close();
-        for (_, fetch) in self.fetches.drain() {
-            fetch.answer(Err(stopping()));
-        }
+        self.fetching.close(&stopping);
         let peers: Vec<Addr<Peer>> = self.peers.drain().map(|(_, known)| known.actor).collect();
         ctx.stop();
         Box::pin(async move {

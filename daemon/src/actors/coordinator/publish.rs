@@ -322,6 +322,6 @@ fn scan_fault(error: &ScanError) -> Fault {
             Fault::new(FaultCode::TooLarge, format!("this look cannot be shared: {error}"))
         }
         ScanError::Scratch(_) => Fault::new(FaultCode::Io, error.to_string()),
-        ScanError::Store(error) => super::fetch::store_fault(error),
+        ScanError::Store(error) => crate::desks::fetching::store_fault(error),
     }
 }

@@ -31,7 +31,7 @@ impl Coordinator {
         let listen = self.around.endpoint.local_addr().to_string();
         let appearance = self.around.offer.borrow().as_ref().map(|offer| offer.appearance);
         let low_disk = !self.may_ask();
-        let transfers = self.transfers().collect();
+        let transfers = self.fetching.fetches().transfers().collect();
         async move {
             let phonebooks = match phone_book {
                 Some(phone_book) => phone_book.send(phone_book::Report).await.map_err(|_| internal())?,

@@ -1,6 +1,6 @@
 //! What local clients ask of the coordinator, as messages. Each is answered with its reply or with a fault.
 
-use super::{Coordinator, contacts::Later, fetch::Waiter};
+use super::{Coordinator, contacts::Later};
 pub use super::{
     contacts::Wish,
     limits::{AskLimits, ResetLimits, SetLimits},
@@ -8,6 +8,7 @@ pub use super::{
     publish::What,
     transfers::{AskTransfers, Cancel},
 };
+use crate::desks::fetching::Waiter;
 use actix::{ActorFutureExt, Context, Handler, Message, ResponseActFuture, ResponseFuture, fut};
 use fyteclub_proto::{
     id::PlayerName,
@@ -141,12 +142,12 @@ impl Handler<Unpublish> for Coordinator {
 impl Handler<AskFetch> for Coordinator {
     type Result = ResponseFuture<Answer<Fetched>>;
 
-    fn handle(&mut self, ask: AskFetch, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, ask: AskFetch, ctx: &mut Context<Self>) -> Self::Result {
         if ask.out.as_ref().is_some_and(|out| !out.is_absolute()) {
             return Box::pin(async { Err(bad_path("the folder to write to")) });
         }
         let (answer, answered) = oneshot::channel();
-        self.fetch(ask.player, Waiter { out: ask.out, answer, left: ask.left });
+        self.fetch(ask.player, Waiter { out: ask.out, answer, left: ask.left }, ctx);
         Box::pin(async move { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 }

@@ -1,11 +1,12 @@
 //! What moves at the moment, both ways; and giving up a fetch.
 
-use super::{Coordinator, requests::Answer, speed::Speed};
+use super::{Coordinator, requests::Answer};
 use actix::{Context, Handler, Message};
 use fyteclub_proto::{
+    fetching::speed::Speed,
     id::{PeerId, PlayerName},
     local::{
-        Event, Fault, FaultCode,
+        Event,
         reply::{Empty, Transfers, UploadStatus},
     },
 };
@@ -80,40 +81,31 @@ impl Coordinator {
             self.bus.publish(Event::PeerUploading(UploadStatus { player, peer_id, bytes, rate }));
         }
     }
+
+    pub(super) fn upload_list(&self) -> Vec<UploadStatus> {
+        let uploads = self.uploads.running.iter().map(|(peer_id, upload)| UploadStatus {
+            player: self.contacts.machine.name_of(peer_id).cloned(),
+            peer_id: *peer_id,
+            bytes: upload.now.saturating_sub(upload.before),
+            rate: upload.speed.rate(),
+        });
+        uploads.collect()
+    }
 }
 
 impl Handler<AskTransfers> for Coordinator {
     type Result = Answer<Transfers>;
 
     fn handle(&mut self, _: AskTransfers, _: &mut Context<Self>) -> Self::Result {
-        let mut downloads: Vec<_> = self.transfers().collect();
-        downloads.sort_by(|a, b| a.player.cmp(&b.player));
-        let uploads = (self.uploads.running.iter()).map(|(peer_id, upload)| UploadStatus {
-            player: self.contacts.machine.name_of(peer_id).cloned(),
-            peer_id: *peer_id,
-            bytes: upload.now.saturating_sub(upload.before),
-            rate: upload.speed.rate(),
-        });
-        Ok(Transfers { uploads: uploads.collect(), downloads, waiting: self.line() })
+        Ok(self.transfer_list())
     }
 }
 
 impl Handler<Cancel> for Coordinator {
     type Result = Answer<Empty>;
 
-    fn handle(&mut self, cancel: Cancel, _: &mut Context<Self>) -> Self::Result {
-        let player = cancel.0;
-        if !self.fetches.contains_key(&player) {
-            if self.decline(&player) {
-                return Ok(Empty {});
-            }
-            return Err(Fault::new(FaultCode::BadRequest, format!("nothing of {player} is being fetched")));
-        }
-        let says = format!(
-            "the fetch of {player} was cancelled; what came is kept, and the next one goes on from there"
-        );
-        self.fail(&player, Fault::new(FaultCode::Cancelled, says));
-        Ok(Empty {})
+    fn handle(&mut self, cancel: Cancel, ctx: &mut Context<Self>) -> Self::Result {
+        self.cancel(cancel.0, ctx)
     }
 }
 
