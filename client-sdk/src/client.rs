@@ -43,12 +43,12 @@ impl Client {
         Self::connect_as(endpoint, concat!("fyteclub-client ", env!("CARGO_PKG_VERSION"))).await
     }
 
-    /// As [`Client::connect`], where [`pipe::default_endpoint`] says.
+    /// As [`Client::connect`], where [`pipe::Endpoint::usual`] says.
     ///
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect_default() -> Result<Self, Error> {
-        Self::connect(&pipe::default_endpoint()).await
+        Self::connect(pipe::Endpoint::usual().as_str()).await
     }
 
     /// As [`Client::connect`], with a name of the calling program for the daemon's log: `myplugin 1.2`.
@@ -57,7 +57,9 @@ impl Client {
     /// As [`Client::connect`].
     pub async fn connect_as(endpoint: &str, program: &str) -> Result<Self, Error> {
         let greeted = async {
-            let stream = pipe::dial(endpoint).await.map_err(|error| Error::dialling(endpoint, error))?;
+            let stream = pipe::dial(&pipe::Endpoint::at(endpoint))
+                .await
+                .map_err(|error| Error::dialling(endpoint, error))?;
             Self::greet(Connection::start(stream), program).await
         };
         match tokio::time::timeout(GREETING, greeted).await {

@@ -5,11 +5,12 @@
 
 use crate::{
     error::{End, Error, Garbled},
-    frames::Frames,
-    pipe,
+    pipe::{
+        self,
+        frames::{self, EncodeError, Frames, ReadError},
+    },
 };
 use fyteclub_proto::{
-    frame,
     limit::LOCAL_FRAME_MAX,
     local::{Notice, Numbered, Reply, Request},
 };
@@ -74,8 +75,10 @@ impl Connection {
     pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
         let (waiting, reply) = self.table.wait()?;
         let call = request.into_call(waiting.id).map_err(unencodable)?;
-        let body = serde_json::to_vec(&call).map_err(unencodable)?;
-        let frame = frame::join(&body, LOCAL_FRAME_MAX).map_err(Error::TooLarge)?;
+        let frame = frames::encode(&call, LOCAL_FRAME_MAX).map_err(|error| match error {
+            EncodeError::Frame(error) => Error::TooLarge(error),
+            EncodeError::Json(error) => unencodable(error),
+        })?;
         // A writer that is gone means a reader that ends, and that drops the reply's sender.
         let _ = self.outgoing.send(frame).await;
         match reply.await {
@@ -127,14 +130,18 @@ async fn send(mut to: WriteHalf<pipe::Stream>, mut frames: mpsc::Receiver<Vec<u8
     }
 }
 
-async fn receive(from: ReadHalf<pipe::Stream>, table: &Table) -> End {
-    let mut frames = Frames::new(from);
+async fn receive(mut from: ReadHalf<pipe::Stream>, table: &Table) -> End {
+    let mut frames = Frames::default();
     loop {
         // A burst of small frames needs no waiting: without this a watcher on the same thread would lose events to it.
         coop::consume_budget().await;
-        let notice = match frames.next().await {
-            Ok(body) => serde_json::from_slice(body),
-            Err(end) => return end,
+        let notice = match frames.next(&mut from, LOCAL_FRAME_MAX).await {
+            Ok(Some(body)) => serde_json::from_slice(body),
+            Err(ReadError::Frame(error)) => return End::Garbled(error.into()),
+            // A daemon that is killed with our bytes unread shows as a reset, and is gone all the same.
+            Ok(None) | Err(ReadError::Io(_)) => {
+                return if frames.is_cut() { End::Cut } else { End::Closed };
+            }
         };
         match notice {
             Ok(Notice::Reply(Reply { id: 0, error: Some(fault), .. })) => return End::Fault(fault),

@@ -31,12 +31,12 @@ mod client;
 mod connection;
 mod error;
 mod events;
-mod frames;
-pub mod pipe;
 
 pub use client::Client;
 pub use error::{Error, Garbled, Side};
 pub use events::Events;
+/// Where the daemon is, and the connection to it.
+pub use fyteclub_pipe as pipe;
 
 pub use fyteclub_proto::{
     appearance::{ObjectKind, Swap},

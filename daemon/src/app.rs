@@ -16,7 +16,7 @@ use crate::{
         contacts::ContactsFile,
         host_address,
         identity::Identity,
-        ipc::{IpcError, LocalListener, Place},
+        ipc::{self, IpcError, LocalListener},
         keeper::Keeper,
         limits::LimitsFile,
         phonebook_http::PhonebookHttp,
@@ -26,17 +26,17 @@ use crate::{
         store::{Store, StoreConfig},
     },
     ledger::Accounts,
-    lending::Lending,
-    offer::Offer,
     places::Clients,
     pumps::pace::Pacer,
+    reachable::Reachable,
     service,
+    sharing::{lending::Lending, published::Offer},
     whereabouts::Whereabouts,
 };
 use actix::{Actor, Addr};
 use anyhow::Context;
-use fyteclub_client::pipe;
-use fyteclub_proto::{id::PeerId, peer::CloseCode, version::STORE_VERSION};
+use fyteclub_pipe::Endpoint;
+use fyteclub_proto::{id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION};
 use std::{
     fs::{File, TryLockError},
     future::Future,
@@ -149,6 +149,8 @@ impl App {
             shutdown: shutdown.clone(),
         })
         .start();
+        let reachable = Reachable::new(endpoint.local_addr());
+        note_interfaces(&reachable);
         let registrant = Registrant {
             identity: identity.clone(),
             player: config.player.clone(),
@@ -157,11 +159,18 @@ impl App {
             local: endpoint.local_addr(),
             heartbeat: config.heartbeat,
         };
-        let phone_book =
-            PhoneBook::new(books, registrant, accounts.clone(), coordinator.clone().recipient()).start();
+        let phone_book = PhoneBook::new(
+            books,
+            registrant,
+            reachable.clone(),
+            accounts.clone(),
+            coordinator.clone().recipient(),
+        )
+        .start();
         coordinator.do_send(coordinator::Introduce(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
-        let moves = actix::spawn(tell_moves(endpoint.clone(), phone_book.clone(), coordinator.clone()));
+        let moves =
+            actix::spawn(tell_moves(endpoint.clone(), reachable, phone_book.clone(), coordinator.clone()));
         // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
@@ -282,15 +291,15 @@ fn say_buffers(endpoint: &QuicEndpoint) {
 
 /// The socket that was asked for; else the default one, or where another daemon has that, one in the data folder.
 async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
-    if let Some(endpoint) = &config.ipc {
-        return Ok(LocalListener::bind(endpoint, Place::Chosen).await?);
+    if let Some(place) = &config.ipc {
+        return Ok(LocalListener::bind(&Endpoint::at(place)).await?);
     }
-    let default = match LocalListener::bind(&pipe::default_endpoint(), Place::Default).await {
+    let default = match LocalListener::bind(&Endpoint::usual()).await {
         Ok(listener) => return Ok(listener),
         Err(error) => error,
     };
     let fallback = paths::fallback_endpoint(&config.data_dir);
-    let listener = match LocalListener::bind(&fallback, Place::Chosen).await {
+    let listener = match LocalListener::bind(&Endpoint::at(&fallback)).await {
         Ok(listener) => listener,
         // What is wrong with the usual place is what a person can mend.
         Err(error) => return Err(default).with_context(|| error.to_string()),
@@ -310,15 +319,29 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
 
 /// Tells everybody whom it concerns when this machine's addresses change; a second apart at least, because the phone
 /// books are asked each time.
-async fn tell_moves(endpoint: QuicEndpoint, phone_book: Addr<PhoneBook>, coordinator: Addr<Coordinator>) {
+async fn tell_moves(
+    endpoint: QuicEndpoint,
+    reachable: Reachable,
+    phone_book: Addr<PhoneBook>,
+    coordinator: Addr<Coordinator>,
+) {
     let mut watch = host_address::Watch::start();
+    note_interfaces(&reachable);
     loop {
         watch.changed().await;
         tracing::info!("this machine's addresses changed: the phone books and the peers are told");
+        note_interfaces(&reachable);
         endpoint.moved();
         phone_book.do_send(phone_book::Moved);
         coordinator.do_send(coordinator::Moved(host_address::all().into()));
         tokio::time::sleep(MOVES_APART).await;
+    }
+}
+
+/// Writes what the system says of this machine's addresses.
+fn note_interfaces(reachable: &Reachable) {
+    if reachable.is_anywhere() {
+        reachable.set(Slot::Interfaces, host_address::all());
     }
 }
 
@@ -345,11 +368,15 @@ async fn take_clients(
             }
         };
         match accepted {
-            Ok((reader, writer)) => {
+            Ok(stream) => {
+                let (reader, writer) = ipc::halves(stream);
                 let (coordinator, bus) = (coordinator.clone(), bus.clone());
                 let Some(id) = ids.next() else { return };
                 let entry = clients.arrive(id);
                 IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, entry).start();
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                tracing::warn!("a client was refused: {error}")
             }
             Err(error) => {
                 // Out of handles, most likely: others will be given back.

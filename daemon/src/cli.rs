@@ -22,8 +22,6 @@ pub enum Command {
     ///
     /// For when somebody else may have the old key's file. The daemon must not run meanwhile.
     RotateKey(Settings),
-    /// Let a look travel between two daemons on this machine, to see it work
-    Demo(Demo),
 }
 
 #[derive(Debug, Args)]
@@ -86,14 +84,4 @@ impl Settings {
             None => config,
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// A Penumbra mod folder or a .pmp; without one a sample is made
-    #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
-    pub look: Option<PathBuf>,
-    /// Leave the folders of both players where they are
-    #[arg(long)]
-    pub keep: bool,
 }

@@ -4,25 +4,24 @@
 //! main ► app ► actors ► pumps ► io ► OS          commands fall, facts rise
 //! ```
 //!
-//! [`actors`] decide and never carry bytes; [`pumps`] carry and never decide; [`io`] touches the machine. [`penumbra`]
-//! reads and writes mods; [`demo`] shows two daemons to a newcomer. Rules that need no machine are in `fyteclub-proto`.
+//! [`actors`] decide and never carry bytes; [`pumps`] carry and never decide; [`io`] touches the machine. The cache is
+//! `fyteclub-store`, mods are `fyteclub-penumbra`'s. Rules that need no machine are in `fyteclub-proto`.
 
 pub mod actors;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod consent;
-pub mod demo;
 pub mod desks;
 pub mod event;
 pub mod io;
 pub mod ledger;
-pub mod lending;
 pub mod logging;
-pub mod offer;
-pub mod penumbra;
 pub mod places;
+pub mod program;
 pub mod pumps;
-pub mod served;
+pub mod reachable;
 pub mod service;
+pub mod sharing;
 pub mod whereabouts;
+
+pub(crate) use fyteclub_penumbra as penumbra;

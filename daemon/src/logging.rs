@@ -13,7 +13,7 @@ use tracing_appender::{
     non_blocking::{NonBlockingBuilder, WorkerGuard},
     rolling::{RollingFileAppender, Rotation},
 };
-use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 const FILES_KEPT: usize = 7;
 /// Each costs 32 bytes of memory from the start; the appender's own 128,000 would be a fifth of an idle daemon.
@@ -59,7 +59,7 @@ pub fn start(config: &Config) -> anyhow::Result<Log> {
         ),
     };
     tracing_subscriber::registry()
-        .with(config.log.parse::<EnvFilter>()?)
+        .with(config.log.parse::<Targets>()?)
         .with(sparse.clone())
         .with(to_file)
         .with(to_stderr)

@@ -1,5 +1,5 @@
-//! The phone book's one ledger: what each network holds of it and sends to it. The limits are
-//! [`fyteclub_proto::limit::PHONE_BOOK_LEDGER`]; the budgets of requests, which are the operator's, are in `limits`.
+//! The ledger of networks: what each one holds and sends. [`fyteclub_proto::limit::PHONE_BOOK_LEDGER`] has the
+//! limits; the operator's request budgets are in `limits`.
 
 use crate::config::Config;
 use fyteclub_proto::{
@@ -15,14 +15,13 @@ use std::{
 #[derive(Debug, Clone)]
 pub(crate) struct Accounts(Arc<Mutex<Ledger<Network>>>);
 
-/// The row of an item.
 pub(crate) fn row(item: Item) -> Row {
     let row = PHONE_BOOK_LEDGER.iter().find(|row| row.item == item);
     *row.expect("what is charged here has a row")
 }
 
-/// A share of `most`: as much as the operator wants, or the table's number, but never more than a quarter, so that no
-/// four addresses hold all there is.
+/// The share of `most` that one network gets: the operator's number, or the table's but at most a quarter, so that
+/// four addresses never hold everything.
 pub(crate) fn share(item: Item, wanted: Option<usize>, most: usize) -> u64 {
     let Allowance::Held(usual) = row(item).each else { return u64::MAX };
     wanted.map_or_else(|| usual.min((most / 4).max(1) as u64), |wanted| wanted as u64)
@@ -43,35 +42,32 @@ impl Accounts {
     /// Charges a rate.
     ///
     /// # Errors
-    /// How long until there is enough; nothing is charged then.
+    /// The time until the account can pay; it was not charged.
     pub(crate) fn charge(&self, network: Network, item: Item, amount: u64) -> Result<(), Duration> {
         let charged = self.ledger().charge(Instant::now(), &network, item, amount);
         charged.map_err(|refused| refused.retry_after.unwrap_or(Duration::from_secs(1)))
     }
 
-    /// Charges one of a held item; dropping the [`Hold`] releases it.
+    /// Charges one of a held item. Dropping the [`Charge`] releases it.
     ///
     /// # Errors
-    /// The network has its share; nothing is charged then.
-    pub(crate) fn hold(&self, network: Network, item: Item) -> Result<Hold, Refused> {
+    /// The network holds its share; it was not charged.
+    pub(crate) fn hold(&self, network: Network, item: Item) -> Result<Charge, Refused> {
         self.hold_many(network, item, 1)
     }
 
-    /// Charges `amount` of a held item.
-    ///
-    /// # Errors
-    /// As for one.
-    pub(crate) fn hold_many(&self, network: Network, item: Item, amount: u64) -> Result<Hold, Refused> {
+    /// As [`Accounts::hold`], for `amount` of the item.
+    pub(crate) fn hold_many(&self, network: Network, item: Item, amount: u64) -> Result<Charge, Refused> {
         self.ledger().charge(Instant::now(), &network, item, amount)?;
-        Ok(Hold { accounts: self.clone(), network, item, amount })
+        Ok(Charge { accounts: self.clone(), network, item, amount })
     }
 
-    /// What all accounts together were charged and refused since the start.
+    /// Charges and refusals of all accounts since the start.
     pub(crate) fn counts(&self) -> Vec<(Item, Count)> {
         self.ledger().counts().collect()
     }
 
-    /// Drops the accounts that are whole again. To be called every few seconds: accounts are made for strangers.
+    /// Drops accounts without a charge. Call it every few seconds: any stranger creates an account.
     pub(crate) fn forget_whole(&self) {
         self.ledger().forget_whole(Instant::now());
     }
@@ -81,16 +77,16 @@ impl Accounts {
     }
 }
 
-/// A charge that lasts as long as this is kept.
+/// A charge that its drop releases.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct Charge {
     accounts: Accounts,
     network: Network,
     item: Item,
     amount: u64,
 }
 
-impl Drop for Hold {
+impl Drop for Charge {
     fn drop(&mut self) {
         self.accounts.ledger().release(&self.network, self.item, self.amount);
     }

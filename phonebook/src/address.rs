@@ -1,18 +1,16 @@
-//! Where a client really is: the socket's word, or that of a proxy that the operator trusts. Never the body's.
+//! The client's address: the socket's peer, or what a trusted proxy reports. A body never supplies it.
 
 use actix_web::http::header::HeaderMap;
+use ipnet::IpNet;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
 };
 
-/// A block of addresses, `10.0.0.0/8` or one plain address.
+/// One address, or a block such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 /// The text is not an address, or its prefix is longer than the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +19,7 @@ pub struct NotANetwork;
 
 impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.base, address.to_canonical()) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                (base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => {
-                (base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -37,32 +27,26 @@ impl FromStr for Network {
     type Err = NotANetwork;
 
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let (base, prefix) = match text.split_once('/') {
-            Some((base, prefix)) => (base, Some(prefix.parse().map_err(|_| NotANetwork)?)),
-            None => (text, None),
-        };
-        let base: IpAddr = base.parse().map_err(|_| NotANetwork)?;
-        let longest = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(longest);
-        (prefix <= longest).then_some(Self { base, prefix }).ok_or(NotANetwork)
+        let plain = text.parse::<IpAddr>().map(IpNet::from);
+        plain.or_else(|_| text.parse()).map(Self).map_err(|_| NotANetwork)
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
+        self.0.fmt(f)
     }
 }
 
-/// A trusted proxy says where its client is in a way that cannot be read.
+/// The `X-Forwarded-For` of a trusted proxy does not parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreadable;
 
-/// The client's address: the socket's peer, or, if that is a trusted proxy, the right-most address of
-/// `X-Forwarded-For` that is none. What stands left of it was written by the client and counts for nothing.
+/// The socket's peer, or, if that is a trusted proxy, the right-most untrusted address of `X-Forwarded-For`. The
+/// client wrote everything left of it. A trusted proxy without the header counts as the client.
 ///
 /// # Errors
-/// What stands right of it, or nothing but proxies, is no address. A proxy without the header asks for itself.
+/// An entry right of the first untrusted one is no address.
 pub(crate) fn client_address(
     peer: SocketAddr,
     headers: &HeaderMap,
@@ -75,7 +59,7 @@ pub(crate) fn client_address(
     }
     let lines: Vec<_> = headers.get_all("x-forwarded-for").collect();
     for line in lines.iter().rev() {
-        // Read as bytes: what is not text is written by the client, left of where it matters, or it is unreadable.
+        // As bytes: non-text left of the first untrusted entry was written by the client and is ignored.
         for hop in line.as_bytes().rsplit(|byte| *byte == b',') {
             let hop = std::str::from_utf8(hop).ok().and_then(|hop| hop_address(hop.trim()));
             address = hop.ok_or(Unreadable)?;
@@ -152,7 +136,7 @@ mod tests {
             assert_eq!(address("10.0.0.1", &[unreadable], trusted), "unreadable", "{unreadable:?}");
         }
         assert_eq!(address("10.0.0.1", &["203.0.113.1", "unknown, 10.0.0.2"], trusted), "unreadable");
-        // What the client wrote itself is not looked at.
+        // The client's own entries are not parsed.
         assert_eq!(address("10.0.0.1", &["unknown, 203.0.113.1"], trusted), "203.0.113.1");
         assert_eq!(address("10.0.0.1", &["unknown", "203.0.113.1"], trusted), "203.0.113.1");
         assert_eq!(address("192.0.2.1", &["unknown"], trusted), "192.0.2.1");

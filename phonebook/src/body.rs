@@ -1,15 +1,15 @@
-//! Reading a request's body: so much, so long, and only as JSON, with the original's leniencies.
+//! Reads a request's body: bounded in size and time, JSON only, with the original's leniency.
 
-use crate::{io::patience::Lines, problem::Problem};
+use crate::{io::connections::Connections, problem::Problem};
 use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
-use fyteclub_proto::limit;
+use fyteclub_proto::{id, limit};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// A body is one or two packets; who needs longer is not a daemon.
+/// A body fits in one or two packets.
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// The object in the body. As with the original, a body that is absent, an array, or not declared as JSON has no fields.
+/// The body's object. An absent body, an array, and any other content type have no fields, as with the original.
 pub(crate) async fn fields(
     request: &HttpRequest,
     payload: web::Payload,
@@ -18,13 +18,15 @@ pub(crate) async fn fields(
     if claimed.and_then(|length| length.parse::<u64>().ok()) > Some(limit::PHONEBOOK_BODY_MAX as u64) {
         return Err(Problem::TooLarge);
     }
-    let lines = request.app_data::<web::Data<Lines>>().expect("the server shares its lines with every route");
+    let connections = request
+        .app_data::<web::Data<Connections>>()
+        .expect("the server shares its connections with every route");
     let bytes = timeout(BODY_TIME_MAX, payload.to_bytes_limited(limit::PHONEBOOK_BODY_MAX))
         .await
         .map_err(|_| Problem::TooSlow)?
         .map_err(|_| {
-            // actix skips the rest of a chunked body before it closes, and the rest may have no end.
-            lines.dismiss(request);
+            // actix reads a refused chunked body to its end before it closes, and the body may be endless.
+            connections.dismiss(request);
             Problem::TooLarge
         })?
         .map_err(|_| Problem::CutOff)?;
@@ -48,7 +50,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// What JavaScript's `!value` meant to the original: absent, `null`, `false`, `0` and `""` are all missing.
+/// As JavaScript's `!value`, which the original used: absent, `null`, `false`, `0` and `""` are missing.
 pub(crate) fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| match value {
         Value::Null => false,
@@ -59,9 +61,44 @@ pub(crate) fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<
     })
 }
 
+/// The fields that signed and unsigned registrations share.
+pub(crate) fn name_and_port(fields: &Map<String, Value>) -> Result<(&str, u16), Problem> {
+    let (Some(name), Some(port)) = (present(fields, "playerName"), present(fields, "port")) else {
+        return Err(Problem::NameAndPortMissing);
+    };
+    Ok((checked(name)?, port_of(port).ok_or(Problem::BadPort)?))
+}
+
+/// The field that signed and unsigned unregistrations share.
+pub(crate) fn name(fields: &Map<String, Value>) -> Result<&str, Problem> {
+    checked(present(fields, "playerName").ok_or(Problem::NameMissing)?)
+}
+
+fn checked(name: &Value) -> Result<&str, Problem> {
+    let name = name.as_str().ok_or(Problem::NameNotText)?;
+    check_name(name)?;
+    Ok(name)
+}
+
+/// The rule for names in bodies and paths.
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    id::check_name(name).map_err(Problem::BadName)
+}
+
+/// Accepts a number, or one in a string.
+fn port_of(value: &Value) -> Option<u16> {
+    let port = match value {
+        Value::Number(number) => number.as_u64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    u16::try_from(port).ok().filter(|&port| port != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn only_json_is_read_as_json() {
@@ -77,5 +114,26 @@ mod tests {
     fn nesting_is_no_way_to_exhaust_the_stack() {
         let deep = "[".repeat(limit::PHONEBOOK_BODY_MAX);
         assert!(matches!(parse(deep.as_bytes()), Err(Problem::BadJson(_))));
+    }
+
+    #[test]
+    fn a_port_is_a_whole_number_that_udp_has() {
+        for (value, port) in [
+            (json!(1), Some(1)),
+            (json!(65535), Some(65535)),
+            (json!("9999"), Some(9999)),
+            (json!(0), None),
+            (json!("0"), None),
+            (json!(65536), None),
+            (json!(-1), None),
+            (json!(80.5), None),
+            (json!(1e300), None),
+            (json!("abc"), None),
+            (json!("99999999999999999999"), None),
+            (json!(true), None),
+            (json!([80]), None),
+        ] {
+            assert_eq!(port_of(&value), port, "{value}");
+        }
     }
 }

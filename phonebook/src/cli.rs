@@ -1,4 +1,4 @@
-//! The command line, and how it lies over the environment and the file.
+//! The command line; its values override environment and file.
 
 use clap::{Parser, ValueEnum};
 use fyteclub_phonebook::config::{Config, ConfigError, Layers};

@@ -1,11 +1,11 @@
-//! The only place that reads a clock. Everything below is told the time.
+//! The only reader of the clock; everything else takes a [`Moment`].
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Two readings of one instant: `steady` decides lifetimes, `unix` is for people and signatures.
+/// One instant by two clocks: `steady` for lifetimes, `unix` for people and signatures.
 ///
-/// They are kept apart because a wall clock jumps (a Raspberry Pi starts without knowing the date), and a jump must
-/// neither forget everybody nor keep anybody for ever.
+/// A wall clock jumps (a Raspberry Pi boots without the date). A jump must neither expire all records nor keep them
+/// for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// Since the phone book started.

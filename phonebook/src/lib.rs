@@ -1,20 +1,20 @@
 //! The phone book: helps two players find each other, and stores nothing else.
 //!
-//! | room | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`config`] | what an operator can choose |
+//! | [`config`] | settings |
 //! | `server` | a running phone book: [`Server`], [`Handle`], [`Running`] |
-//! | `routes` | one file per verb |
-//! | `entrance`, `limits` | around every request: budgets before, counters and audit after |
+//! | `admission`, `caller`, `limits` | middleware around every request: budgets and password before, counters and audit after |
+//! | `routes` | one file per verb; `compat`: the original's contract |
+//! | `auth`, `body`, `address`, `problem` | signatures, bodies, client addresses, refusals |
+//! | [`book`] | names, addresses, lifetimes, owners: a table under virtual time |
+//! | `records`, `shared` | where names are stored: the local book, or a Redis shared by several phone books |
+//! | `signaling` | presence and introductions: a state machine under virtual time |
+//! | `live` | its clients: WebSockets and long polls |
 //! | `accounts` | the ledger: what each network holds and sends |
-//! | `guard`, `body`, `address`, `problem` | who may, what was sent, from where, and why not |
-//! | [`book`] | names, addresses, lifetimes, owners; a plain table under virtual time |
-//! | `records`, `shared` | whether names are in the own book, or in a Redis that several phone books share |
-//! | `metrics`, `operator`, `audit`, `condition` | what the operator sees: numbers, a page, security events, troubles |
-//! | `start`, `tls` | what must be so before it serves: listeners, the own certificate |
-//! | `switchboard` | who is present, which introductions run; a machine under virtual time |
-//! | `live` | the switchboard's clients: WebSockets, and polls where none gets through |
-//! | `sweep`, `io::patience` | chores: what has ended goes, who blocks is cut off |
+//! | `metrics`, `operator`, `audit`, `health` | numbers, the operator's page, security events, degradations |
+//! | `preflight`, `tls` | listeners and certificate, checked before it serves |
+//! | `maintenance`, `io` | sweeps; connections and their deadlines |
 //!
 //! ```no_run
 //! use fyteclub_phonebook::{Config, Server};
@@ -28,37 +28,36 @@
 
 mod accounts;
 mod address;
+mod admission;
+mod app_state;
 mod audit;
+mod auth;
 mod body;
 pub mod book;
+mod caller;
 mod clock;
-mod condition;
 pub mod config;
-mod desk;
-mod entrance;
-mod guard;
+mod health;
 mod io;
 mod limits;
 mod live;
+mod maintenance;
 mod metrics;
 mod operator;
+mod preflight;
 mod problem;
 mod records;
 mod routes;
 mod server;
+#[cfg_attr(not(feature = "redis"), path = "shared/absent.rs")]
 mod shared;
-mod start;
-mod sweep;
-mod switchboard;
+mod signaling;
 mod tls;
 
 pub use address::{Network, NotANetwork};
-pub use audit::AuditFile;
 pub use clock::Moment;
-pub use config::{Config, ConfigError, TlsFiles};
+pub use config::{AuditFile, Config, ConfigError, NotAPlace, Operator, Place, TlsFiles};
 pub use limits::{NotARate, Rate, Rates};
-pub use operator::Operator;
+pub use preflight::StartError;
 pub use server::{Handle, Running, Server};
-pub use shared::{NotAPlace, Place};
-pub use start::StartError;
 pub use tls::TlsError;

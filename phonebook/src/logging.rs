@@ -1,21 +1,24 @@
-//! The log goes to stderr; stdout is for the one line that says where the server listens. Neither is waited for.
+//! The log goes to stderr; stdout carries only the line with the listening address. No writer waits for a reader.
 //!
-//! At INFO and above nothing names a player or a client's address: operators should have nothing to hand over.
+//! At INFO and above no line names a player or a client's address.
 
 use crate::cli::LogFormat;
 use fyteclub_logging::{Form, Sparse, Stderr, Teller, log_panics};
 use std::io;
-use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// What is still in memory is written when the guard is dropped.
+/// Dropping the guard flushes what is still in memory.
 ///
 /// # Errors
-/// No thread or no handle is left.
+/// The process has no thread or handle left.
 pub(crate) fn start(format: LogFormat) -> io::Result<Teller> {
-    // actix tells at INFO how many workers it starts, and at ERROR of each head that is not HTTP or too large: the first
-    // is of no use to an operator, and with the second any stranger could fill a disk.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off"));
+    // actix logs worker starts at INFO and every malformed or oversized head at ERROR: the first is useless to an
+    // operator, the second would let a stranger fill the disk.
+    let actix = [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF)];
+    let chosen = std::env::var("RUST_LOG").ok().filter(|words| !words.is_empty());
+    let chosen = chosen.and_then(|words| words.parse().ok());
+    let filter = chosen.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO).with_targets(actix));
     let (stderr, sparse) = (Stderr::start()?, Sparse::default());
     let log = match format {
         LogFormat::Json => fmt::layer().json().with_writer(stderr.guarded(Form::Json)).boxed(),

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
-    // Its last lines are written before the reason why the program ends.
+    // `run` drops the log, which flushes it, before `main` prints why the program ends.
     let result = logging::start(args.log).context("the log cannot be started").and_then(|_log| run(&args));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,8 +43,8 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
                 "`names` is not set, so a body that was signed for another phone book can be repeated here"
             );
         }
-        if let Some(office) = server.operator_addr() {
-            tracing::info!(port = office.port(), "the operator's page is served, and metrics");
+        if let Some(operator) = server.operator_addr() {
+            tracing::info!(port = operator.port(), "the operator's page is served, and metrics");
         }
         let watchdog = systemd::ready();
         let result = server.run().await;

@@ -1,12 +1,12 @@
-//! Every way a request is refused, and the one table that turns it into a status and a body.
+//! All refusals, and their status and body.
 //!
-//! The originals' bodies are compared whole by their clients and carry nothing but `error`; all others carry a `code`
-//! that stays the same when the sentence is improved.
+//! Clients compare the original's bodies whole, so those have only `error`. All others have a stable `code`.
 
 use crate::{
+    audit::Kind,
     book::Refused,
     limits::{By, Limited},
-    shared::{Away, Unwritten},
+    shared::{Unavailable, WriteError},
 };
 use actix_web::{
     HttpResponse, ResponseError,
@@ -37,8 +37,8 @@ pub enum Problem {
     NameNotText,
     #[error("port must be a whole number from 1 to 65535")]
     BadPort,
-    #[error("publicKey must be shorter than {} bytes", crate::guard::COMPAT_KEY_MAX)]
-    KeyTooLong,
+    #[error("publicKey must be shorter than {most} bytes")]
+    KeyTooLong { most: usize },
     #[error("{field} is not {expected}")]
     BadField { field: &'static str, expected: &'static str },
     #[error("more than {} names in one lookup", fyteclub_proto::limit::LOOKUP_NAMES_MAX)]
@@ -61,7 +61,7 @@ pub enum Problem {
     SequenceAhead,
     #[error("your clock is off by {} s", .offset.unsigned_abs().div_ceil(1000))]
     ClockSkew {
-        /// Milliseconds that the signer's clock is ahead.
+        /// How far the signer's clock is ahead, in milliseconds.
         offset: i64,
     },
     #[error("too many requests of this kind came from {}; Retry-After says when to come back", whom(.0))]
@@ -79,7 +79,7 @@ pub enum Problem {
     #[error("the proxy's X-Forwarded-For has no address where it should name its client")]
     BadForwarded,
     #[error(transparent)]
-    Away(#[from] Away),
+    Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Refused(#[from] Refused),
 }
@@ -94,7 +94,7 @@ impl Problem {
             Self::BadEncoding => "bad_encoding",
             Self::BadName(_) | Self::NameNotText => "bad_name",
             Self::BadPort => "bad_port",
-            Self::KeyTooLong => "bad_key",
+            Self::KeyTooLong { .. } => "bad_key",
             Self::BadField { .. } => "bad_field",
             Self::TooManyNames => "too_many",
             Self::TooLarge => "too_large",
@@ -112,7 +112,7 @@ impl Problem {
             Self::NoPlace => "full",
             Self::Crowded => "too_many_connections",
             Self::BadForwarded => "bad_forwarded",
-            Self::Away(_) => "degraded",
+            Self::Unavailable(_) => "degraded",
             Self::Refused(Refused::NameTaken) => "name_taken",
             Self::Refused(Refused::Stale { .. }) => "stale_sequence",
             Self::Refused(Refused::Full) => "full",
@@ -120,13 +120,26 @@ impl Problem {
             Self::Refused(Refused::BeforeStart { .. }) => "clock_skew",
         })
     }
+
+    /// The audit event; `None` if it does not concern security.
+    pub(crate) fn security_event(&self) -> Option<Kind> {
+        Some(match self {
+            Self::Refused(Refused::NameTaken) => Kind::Hijack,
+            Self::Refused(Refused::Stale { .. }) => Kind::Replay,
+            Self::BadSignature => Kind::BadSignature,
+            Self::ClockSkew { .. } => Kind::ClockSkew,
+            Self::Password { .. } => Kind::WrongPassword,
+            Self::TooMany(Limited { class, by, .. }) => Kind::Limited(*class, *by),
+            _ => return None,
+        })
+    }
 }
 
-impl From<Unwritten> for Problem {
-    fn from(unwritten: Unwritten) -> Self {
+impl From<WriteError> for Problem {
+    fn from(unwritten: WriteError) -> Self {
         match unwritten {
-            Unwritten::Refused(refused) => refused.into(),
-            Unwritten::Away(away) => away.into(),
+            WriteError::Refused(refused) => refused.into(),
+            WriteError::Unavailable(away) => away.into(),
         }
     }
 }
@@ -137,7 +150,7 @@ impl From<Limited> for Problem {
     }
 }
 
-/// Ready-made: these are sent when somebody sends too much.
+/// Ready-made, because floods trigger it.
 fn too_many(limited: &Limited) -> HttpResponse {
     let body = match limited.by {
         By::Address => {
@@ -175,7 +188,7 @@ impl ResponseError for Problem {
             }
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::Replaced => StatusCode::CONFLICT,
-            Self::NoPlace | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoPlace | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(Refused::NameTaken | Refused::Stale { .. }) => StatusCode::CONFLICT,
@@ -195,11 +208,11 @@ impl ResponseError for Problem {
         if matches!(self, Self::Crowded) {
             response.insert_header((header::RETRY_AFTER, "30"));
         }
-        if matches!(self, Self::Away(_)) {
+        if matches!(self, Self::Unavailable(_)) {
             response.insert_header((header::RETRY_AFTER, "5"));
         }
         if matches!(self, Self::TooLarge | Self::TooSlow | Self::CutOff) {
-            // What still arrives belongs to no request.
+            // The rest of the body belongs to no request.
             response.force_close();
         }
         response.json(phonebook::Problem {
@@ -235,6 +248,85 @@ mod tests {
             let bytes = to_bytes(response.into_body().boxed()).await.unwrap();
             let body: phonebook::Problem = serde_json::from_slice(&bytes).unwrap();
             assert_eq!((Some(body.error), body.code.as_deref()), (Some(problem.to_string()), problem.code()));
+        }
+    }
+
+    /// Every refusal: status, code, and when to come back.
+    #[actix_web::test]
+    async fn each_refusal_has_its_status_code_and_retry_after() {
+        let limited = Limited { class: Class::Lookup, by: By::Key, retry_after: 7 };
+        let name = fyteclub_proto::id::check_name("").unwrap_err();
+        for (problem, status, code, retry_after) in [
+            (Problem::NameAndPortMissing, 400, None, None),
+            (Problem::NameMissing, 400, None, None),
+            (Problem::NoPlayer, 404, None, None),
+            (Problem::NoEndpoint, 404, None, None),
+            (Problem::Password { coded: false }, 401, None, None),
+            (Problem::Password { coded: true }, 401, Some("bad_password"), None),
+            (Problem::BadJson("x".to_owned()), 400, Some("bad_json"), None),
+            (Problem::BadEncoding, 400, Some("bad_encoding"), None),
+            (Problem::BadName(name), 400, Some("bad_name"), None),
+            (Problem::NameNotText, 400, Some("bad_name"), None),
+            (Problem::BadPort, 400, Some("bad_port"), None),
+            (Problem::KeyTooLong { most: 9 }, 400, Some("bad_key"), None),
+            (Problem::BadField { field: "a", expected: "b" }, 400, Some("bad_field"), None),
+            (Problem::TooManyNames, 400, Some("too_many"), None),
+            (Problem::TooLarge, 413, Some("too_large"), None),
+            (Problem::TooSlow, 408, Some("too_slow"), None),
+            (Problem::CutOff, 400, Some("cut_off"), None),
+            (Problem::Unsigned, 401, Some("unsigned"), None),
+            (Problem::NoServer, 401, Some("no_server"), None),
+            (Problem::BadSignature, 401, Some("bad_signature"), None),
+            (Problem::SequenceAhead, 400, Some("sequence_ahead"), None),
+            (Problem::ClockSkew { offset: -5 }, 401, Some("clock_skew"), None),
+            (Problem::TooMany(limited), 429, Some("rate_limited"), Some("7")),
+            (Problem::OtherServer, 401, Some("other_server"), None),
+            (Problem::NotWebSocket, 426, Some("not_websocket"), None),
+            (Problem::Replaced, 409, Some("replaced"), None),
+            (Problem::NoPlace, 503, Some("full"), Some("60")),
+            (Problem::Crowded, 429, Some("too_many_connections"), Some("30")),
+            (Problem::BadForwarded, 400, Some("bad_forwarded"), None),
+            (Problem::Unavailable(Unavailable), 503, Some("degraded"), Some("5")),
+            (Refused::NameTaken.into(), 409, Some("name_taken"), None),
+            (Refused::Stale { newest: 3 }.into(), 409, Some("stale_sequence"), None),
+            (Refused::Full.into(), 503, Some("full"), Some("60")),
+            (Refused::TooManyNames.into(), 429, Some("too_many_names"), Some("60")),
+            (Refused::BeforeStart { offset: -9 }.into(), 401, Some("clock_skew"), None),
+        ] {
+            let response = problem.error_response();
+            let retry = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), retry), (status, retry_after), "{problem:?}");
+            let bytes = to_bytes(response.into_body().boxed()).await.unwrap();
+            let body: phonebook::Problem = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((body.error, body.code.as_deref()), (problem.to_string(), code), "{problem:?}");
+            let offset = match problem {
+                Problem::ClockSkew { offset } | Problem::Refused(Refused::BeforeStart { offset }) => {
+                    Some(offset)
+                }
+                _ => None,
+            };
+            assert_eq!(body.clock_offset, offset, "{problem:?}");
+            let newest = (code == Some("stale_sequence")).then_some(3);
+            assert_eq!(body.sequence, newest, "{problem:?}");
+            assert_eq!(body.message.is_some(), matches!(problem, Problem::Password { .. }));
+        }
+    }
+
+    #[test]
+    fn what_looks_like_an_attack_is_an_audit_event() {
+        let limited = Limited { class: Class::Socket, by: By::Address, retry_after: 1 };
+        for (problem, event) in [
+            (Refused::NameTaken.into(), Some(Kind::Hijack)),
+            (Refused::Stale { newest: 3 }.into(), Some(Kind::Replay)),
+            (Problem::BadSignature, Some(Kind::BadSignature)),
+            (Problem::ClockSkew { offset: 1 }, Some(Kind::ClockSkew)),
+            (Problem::Password { coded: true }, Some(Kind::WrongPassword)),
+            (Problem::TooMany(limited), Some(Kind::Limited(Class::Socket, By::Address))),
+            (Problem::NoPlayer, None),
+            (Refused::Full.into(), None),
+            (Problem::Unavailable(Unavailable), None),
+        ] {
+            assert_eq!(problem.security_event(), event, "{problem:?}");
         }
     }
 }

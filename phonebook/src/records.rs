@@ -1,10 +1,9 @@
-//! Where names are kept: in this process' own book, or in the Redis that several share. The own book never waits.
+//! The store of names: the local book, or a shared Redis. The local book never waits.
 
 use crate::{
     book::{Book, Claim, Contact, Found, Terms},
     clock::Moment,
-    problem::Problem,
-    shared::{Away, Shared},
+    shared::{Shared, Unavailable, WriteError},
 };
 use fyteclub_proto::{id::PeerId, ledger::Count};
 use std::sync::Arc;
@@ -43,10 +42,10 @@ impl Records {
         contact: Contact,
         claim: Claim<'_>,
         now: Moment,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), WriteError> {
         match self {
-            Self::Own(book) => Ok(book.register(name, contact, Some(claim), now)?),
-            Self::Shared(shared) => Ok(shared.register(name, contact, claim, now).await?),
+            Self::Own(book) => Ok(book.register(name, contact, claim, now)?),
+            Self::Shared(shared) => shared.register(name, contact, claim, now).await,
         }
     }
 
@@ -55,29 +54,33 @@ impl Records {
         name: &str,
         claim: (&PeerId, u64),
         now: Moment,
-    ) -> Result<bool, Problem> {
+    ) -> Result<bool, WriteError> {
         match self {
-            Self::Own(book) => Ok(book.unregister(name, Some(claim), now)?),
-            Self::Shared(shared) => Ok(shared.unregister(name, claim, now).await?),
+            Self::Own(book) => Ok(book.unregister(name, claim, now)?),
+            Self::Shared(shared) => shared.unregister(name, claim, now).await,
         }
     }
 
-    pub(crate) async fn lookup(&self, name: &str, now: Moment) -> Result<Option<Found>, Away> {
+    pub(crate) async fn lookup(&self, name: &str, now: Moment) -> Result<Option<Found>, Unavailable> {
         match self {
             Self::Own(book) => Ok(book.lookup(name, now)),
             Self::Shared(shared) => Ok(shared.lookup(&[name], now).await?.pop().flatten()),
         }
     }
 
-    /// An answer for each name, at one round trip.
-    pub(crate) async fn lookup_many(&self, names: &[&str], now: Moment) -> Result<Vec<Option<Found>>, Away> {
+    /// One round trip.
+    pub(crate) async fn lookup_many(
+        &self,
+        names: &[&str],
+        now: Moment,
+    ) -> Result<Vec<Option<Found>>, Unavailable> {
         match self {
             Self::Own(book) => Ok(names.iter().map(|name| book.lookup(name, now)).collect()),
             Self::Shared(shared) => shared.lookup(names, now).await,
         }
     }
 
-    /// Registrations that live; about, if they are shared.
+    /// Registered names; approximate with a shared Redis.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Own(book) => book.len(),
@@ -85,7 +88,7 @@ impl Records {
         }
     }
 
-    /// Names that customers took and were refused since the start.
+    /// Names charged and refused to customers since the start.
     pub(crate) fn names(&self) -> Count {
         match self {
             Self::Own(book) => book.names(),
@@ -93,7 +96,6 @@ impl Records {
         }
     }
 
-    /// Names in this process' memory.
     pub(crate) fn held(&self) -> usize {
         self.own().map_or(0, Book::held)
     }

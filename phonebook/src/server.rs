@@ -1,17 +1,16 @@
-//! The phone book as a server that any program can hold: build, read the address, run, stop.
-//!
-//! Signals, flags and logging are the binary's; nothing here touches the process.
+//! The phone book as a server for any program. Signals, flags and logging are the binary's.
 
 use crate::{
+    admission,
+    app_state::AppState,
     clock::Clock,
     config::Config,
-    desk::Desk,
-    entrance,
-    io::{door, patience::Lines},
-    operator, routes,
-    shared::tend,
-    start::{self, StartError},
-    sweep::{sweep, tidy},
+    io::{accept, connections::Connections},
+    maintenance::{sweep, tidy},
+    operator,
+    preflight::{self, StartError},
+    routes,
+    shared::supervise,
     tls::Certificate,
 };
 use actix_http::{HttpService, TlsAcceptorConfig};
@@ -26,30 +25,30 @@ use std::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 
-/// How long a stop waits for requests that are being answered.
+/// How long a stop waits for requests in progress.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
-/// TLS handshakes under way at once, for each worker: more than several networks' share together.
+/// TLS handshakes in progress per worker: more than several networks' shares.
 const HANDSHAKES_MAX: usize = 1024;
-/// For a request's head. Bodies have a time of their own.
+/// For a request's head; bodies have their own limit.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// Silence after which an idle connection is closed: a lookup burst is over by then, the next heartbeat far off.
+/// Longest silence of a connection: longer than a burst of lookups, shorter than a heartbeat.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A bound socket and an empty book. Connections wait in the backlog until [`Server::run`].
+/// A bound socket. Connections wait in the backlog until [`Server::run`].
 #[derive(Debug)]
 pub struct Server {
     config: Config,
     clock: Clock,
     listener: TcpListener,
     address: SocketAddr,
-    /// The operator's.
-    office: Option<(TcpListener, SocketAddr)>,
+    /// The operator's listener.
+    operator: Option<(TcpListener, SocketAddr)>,
     certificate: Option<Arc<Certificate>>,
     stop: Handle,
 }
 
-/// Tells a [`Server`] to stop, from any thread, any number of times, before it runs as well as while it does.
+/// Stops a [`Server`] from any thread, before or while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct Handle {
     stop: Arc<Notify>,
@@ -61,7 +60,7 @@ impl Handle {
         self.stop.notify_one();
     }
 
-    /// Has the certificate read again now, and not only when its files have changed. Without one it means nothing.
+    /// Reads the certificate again now, as the server does when its files change.
     pub fn reload(&self) {
         self.reload.notify_one();
     }
@@ -69,30 +68,33 @@ impl Handle {
 
 impl Server {
     /// Reads the certificate and binds. Needs no runtime.
+    ///
+    /// # Errors
+    /// An address cannot be bound or is not allowed, or the certificate is unusable.
     pub fn build(config: Config) -> Result<Self, StartError> {
-        // Before the socket: what is signed for this server is signed after its start.
+        // Before binding: signatures must be newer than the start.
         let clock = Clock::start();
-        let certificate = start::certificate(&config)?;
-        let listener = start::public(&config)?;
-        let address = start::bound(&listener)?;
-        let office = match start::office(&config)? {
-            Some(listener) => start::bound(&listener).map(|address| Some((listener, address)))?,
+        let certificate = preflight::certificate(&config)?;
+        let listener = preflight::public(&config)?;
+        let address = preflight::bound(&listener)?;
+        let operator = match preflight::operator(&config)? {
+            Some(listener) => preflight::bound(&listener).map(|address| Some((listener, address)))?,
             None => None,
         };
-        Ok(Self { config, clock, listener, address, office, certificate, stop: Handle::default() })
+        Ok(Self { config, clock, listener, address, operator, certificate, stop: Handle::default() })
     }
 
-    /// The bound address, with the port that was taken if it was 0.
+    /// The bound address, with the real port for port 0.
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the operator's page is, if it is.
+    /// `None` without an operator's listener.
     pub fn operator_addr(&self) -> Option<SocketAddr> {
-        self.office.as_ref().map(|(_, address)| *address)
+        self.operator.as_ref().map(|(_, address)| *address)
     }
 
-    /// Whether this is https.
+    /// Whether it serves HTTPS.
     pub fn is_encrypted(&self) -> bool {
         self.certificate.is_some()
     }
@@ -101,40 +103,43 @@ impl Server {
         self.stop.clone()
     }
 
-    /// Serves until [`Handle::stop`], then lets requests in progress finish, two seconds at most. Needs an actix system
-    /// or a Tokio runtime; the workers are threads of their own, so end it with the handle and not by dropping it.
+    /// Serves until [`Handle::stop`], then waits up to two seconds for requests in progress. Needs an actix system or
+    /// a Tokio runtime. Dropping the future does not stop the workers, which are threads.
+    ///
+    /// # Errors
+    /// The audit log or a listener could not start, or the server ended on its own.
     pub async fn run(self) -> io::Result<()> {
-        let desk = Arc::new(Desk::new(&self.config, self.clock)?);
-        let lines = Arc::new(Lines::new(&desk.accounts, &desk.trusted_proxies));
-        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &desk, &lines)?;
+        let app = Arc::new(AppState::new(&self.config, self.clock)?);
+        let connections = Arc::new(Connections::new(&app.accounts, &app.trusted_proxies));
+        let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &connections)?;
         let stopper = server.handle();
         let mut chores = JoinSet::new();
-        chores.spawn(sweep(Arc::clone(&desk), self.config.sweep_interval()));
-        chores.spawn(tidy(Arc::clone(&desk)));
-        chores.spawn(tend(Arc::clone(&desk)));
-        chores.spawn(Arc::clone(&lines).watch());
+        chores.spawn(sweep(Arc::clone(&app), self.config.sweep_interval()));
+        chores.spawn(tidy(Arc::clone(&app)));
+        chores.spawn(supervise(Arc::clone(&app)));
+        chores.spawn(Arc::clone(&connections).watch());
         if let Some(certificate) = self.certificate {
             chores.spawn(certificate.watch(Arc::clone(&self.stop.reload)));
         }
-        let office = match self.office {
+        let operator = match self.operator {
             Some((listener, _)) => {
-                let office = operator::listen(listener, &desk, &lines, self.config.operator_anywhere)?;
-                let stopper = office.handle();
-                // Ends with the chores; only a handle stops its threads.
-                chores.spawn(async { drop(office.await) });
+                let operator = operator::listen(listener, &app, &connections, self.config.operator_anywhere)?;
+                let stopper = operator.handle();
+                // The task ends with the chores; its threads end by the handle.
+                chores.spawn(async { drop(operator.await) });
                 Some(stopper)
             }
             None => None,
         };
         chores.spawn({
-            let desk = Arc::clone(&desk);
-            async move { desk.live.watch().await }
+            let app = Arc::clone(&app);
+            async move { app.live.watch().await }
         });
         let stopped = async {
             self.stop.stop.notified().await;
-            desk.live.stop();
-            if let Some(office) = office {
-                office.stop(false).await;
+            app.live.stop();
+            if let Some(operator) = operator {
+                operator.stop(false).await;
             }
             stopper.stop(true).await;
         };
@@ -143,13 +148,13 @@ impl Server {
             result = &mut server => result,
             () = stopped => server.await,
         };
-        if let Some(audit) = &desk.audit {
+        if let Some(audit) = &app.audit {
             audit.close();
         }
         result
     }
 
-    /// Runs on a thread of its own, for programs without an actix system.
+    /// Runs on its own thread.
     pub fn spawn(self) -> io::Result<Running> {
         let (address, operator, stop) = (self.address, self.operator_addr(), self.stop.clone());
         let thread = thread::Builder::new()
@@ -163,28 +168,27 @@ fn listen(
     config: &Config,
     listener: TcpListener,
     certificate: Option<&Arc<Certificate>>,
-    desk: &Arc<Desk>,
-    lines: &Arc<Lines>,
+    app: &Arc<AppState>,
+    connections: &Arc<Connections>,
 ) -> io::Result<actix_web::dev::Server> {
-    let (compat, is_shared) = (config.compat, config.redis.is_some());
-    let (desk, known) = (web::Data::from(Arc::clone(desk)), web::Data::from(Arc::clone(lines)));
-    let app = move || {
-        let (asked, answered, entered) = (known.clone(), known.clone(), desk.clone());
-        let app = App::new()
-            .app_data(desk.clone())
+    let compat = config.compat;
+    let (app, known) = (web::Data::from(Arc::clone(app)), web::Data::from(Arc::clone(connections)));
+    let service = move || {
+        let (asked, answered, entered) = (known.clone(), known.clone(), app.clone());
+        let service = App::new()
+            .app_data(app.clone())
             .app_data(known.clone())
-            .configure(routes::routes)
-            .wrap(middleware::Condition::new(is_shared, middleware::from_fn(entrance::admit_shared)))
+            .default_service(web::to(routes::serve))
             .wrap_fn(move |request, service| {
-                entrance::enter(entered.clone(), answered.clone(), request, service)
+                admission::admitted(entered.clone(), answered.clone(), request, service)
             })
-            .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::cross_origin)))
+            .wrap(middleware::Condition::new(compat, middleware::from_fn(routes::compat::cross_origin)))
             .wrap_fn(move |request, service| {
-                asked.asked(&request);
+                asked.head_received(&request);
                 actix_web::dev::Service::call(service, request)
             });
-        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-        map_config(app, |()| AppConfig::default())
+        let service = service.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        map_config(service, |()| AppConfig::default())
     };
     actix_tls::accept::max_concurrent_tls_connect(HANDSHAKES_MAX);
     let server = actix_web::dev::Server::build()
@@ -193,7 +197,7 @@ fn listen(
         .shutdown_timeout(STOP_TIME_MAX.as_secs())
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
-    let lines = Arc::clone(lines);
+    let connections = Arc::clone(connections);
     let certificate = certificate.map(|certificate| certificate.server()).transpose();
     let certificate = certificate.map_err(io::Error::from)?;
     macro_rules! http {
@@ -207,23 +211,24 @@ fn listen(
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEAD_TIME_MAX)
                 .client_disconnect_timeout(Duration::from_secs(1))
-                .on_connect_ext(door::on_connect)
-                .finish(app())
+                .on_connect_ext(accept::on_connect)
+                .finish(service())
         }};
     }
     let server = match certificate {
         Some(certificate) => server.listen("phonebook", listener, move || {
             let tls = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIME_MAX);
             let http = http!().rustls_0_23_with_config(certificate.clone(), tls);
-            door::guarded(Arc::clone(&lines), true, http)
+            accept::accepting(Arc::clone(&connections), true, http)
         })?,
-        None => server
-            .listen("phonebook", listener, move || door::guarded(Arc::clone(&lines), false, http!().tcp()))?,
+        None => server.listen("phonebook", listener, move || {
+            accept::accepting(Arc::clone(&connections), false, http!().tcp())
+        })?,
     };
     Ok(server.run())
 }
 
-/// A server on its own thread. Dropping it stops the server and waits for that.
+/// A server on its own thread. Dropping it stops the server and joins the thread.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -245,7 +250,7 @@ impl Running {
         self.stop.clone()
     }
 
-    /// Stops, and tells how the server ended.
+    /// Stops, and returns how the server ended.
     pub fn stop(mut self) -> io::Result<()> {
         self.end()
     }
@@ -297,5 +302,25 @@ mod tests {
         let server = Server::build(local()).unwrap();
         server.handle().stop();
         server.run().await.unwrap();
+    }
+
+    #[test]
+    fn a_reload_without_a_certificate_changes_nothing() {
+        let server = Server::build(local()).unwrap();
+        assert!(!server.is_encrypted() && server.operator_addr().is_none());
+        let running = server.spawn().unwrap();
+        running.handle().reload();
+        std::net::TcpStream::connect(running.addr()).unwrap();
+        running.stop().unwrap();
+    }
+
+    #[test]
+    fn a_dropped_server_stops_and_gives_the_port_back() {
+        let operator = crate::config::Operator::At((Ipv4Addr::LOCALHOST, 0).into());
+        let running = Server::build(Config { operator, ..local() }).unwrap().spawn().unwrap();
+        let (listen, page) = (running.addr(), running.operator_addr().unwrap());
+        std::net::TcpStream::connect(page).unwrap();
+        drop(running);
+        Server::build(Config { listen, ..local() }).unwrap();
     }
 }

@@ -5,7 +5,7 @@
 
 mod common;
 
-#[path = "../../phonebook/tests/common/redis_server.rs"]
+#[path = "../../phonebook/tests/integration/common/redis_server.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod redis_server;
 

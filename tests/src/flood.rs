@@ -3,7 +3,7 @@
 
 use ed25519_dalek::SigningKey;
 use fyteclub_client::PeerId;
-use fyteclub_daemon::io::quic::tls::{Certificate, SERVER_NAME};
+use fyteclub_quic::tls::{Certificate, SERVER_NAME};
 use quinn::{
     AsyncUdpSocket, ClientConfig, Connecting, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller,
     udp::{RecvMeta, Transmit},

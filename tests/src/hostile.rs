@@ -1,13 +1,8 @@
 //! A peer by hand, on quinn and the protocol's words alone, who can say anything: the truth, lies, or nothing.
 
-use crate::within;
+use crate::{unix_millis, within};
 use ed25519_dalek::SigningKey;
 use fyteclub_client::{BlobHash, ObjectKind, PeerId, PlayerName};
-use fyteclub_daemon::io::{
-    phonebook_http::{PhonebookError, PhonebookHttp},
-    quic::tls::{self, Certificate, SERVER_NAME},
-    wall_clock::unix_millis,
-};
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectLook, SignedAppearance},
     chunk_tree::TreeBuilder,
@@ -23,16 +18,21 @@ use fyteclub_proto::{
     seal::{EXPORTER_LABEL, End, LinkSecret, NonceCounter},
     version::{APPEARANCE_VERSION, PEER_VERSIONS},
 };
+use fyteclub_quic::tls::{self, Certificate, SERVER_NAME};
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig, VarInt,
 };
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+/// Why a phone book did not take a registration.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("{0}: {1}")]
+    Answered(u16, String),
+    #[error(transparent)]
+    Unreachable(#[from] reqwest::Error),
+}
 
 /// An identity and a QUIC endpoint.
 pub struct Hostile {
@@ -58,7 +58,7 @@ impl Hostile {
 
     /// A registration as it should be, at the phone book with this URL.
     pub fn registration(&self, phonebook: &str) -> Register {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+        let now = unix_millis();
         let port = self.endpoint.local_addr().expect("bound").port();
         let server = phonebook.rsplit('/').next().expect("the last part");
         Register::signed(self.player.as_str(), port, Visibility::Listed, server, now, now, &self.key)
@@ -68,8 +68,15 @@ impl Hostile {
     ///
     /// # Errors
     /// The phone book's refusal.
-    pub async fn register(&self, phonebook: &str, registration: &Register) -> Result<(), PhonebookError> {
-        PhonebookHttp::new(phonebook, PhonebookHttp::client()?)?.register(registration).await
+    pub async fn register(&self, phonebook: &str, registration: &Register) -> Result<(), Refused> {
+        // Another may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.post(format!("{phonebook}/api/register")).json(registration).send().await?;
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => Err(Refused::Answered(answer.status().as_u16(), answer.text().await?)),
+        }
     }
 
     /// Moves in: from now on the phone book leads here.
@@ -103,7 +110,7 @@ impl Hostile {
     pub async fn try_dial(&self, addr: SocketAddr, peer: PeerId) -> Option<Line> {
         let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
         let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
-        let dialled = tokio::time::timeout(fyteclub_proto::reach::TRY_TIME, dialling).await;
+        let dialled = tokio::time::timeout(fyteclub_proto::reaching::connector::TRY_TIME, dialling).await;
         Some(self.line(dialled.ok()?.ok()?, End::Dialer))
     }
 

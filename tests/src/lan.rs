@@ -101,6 +101,29 @@ impl Machine {
         assert!(ip(&["-n", &self.namespace, "route", "add", "blackhole", address]), "{address} is blocked");
     }
 
+    /// Sends to `destination` through this neighbour, who need not answer.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn route(&self, destination: &str, neighbour: &str) {
+        let way = ["via", neighbour, "dev", "eth0", "onlink"];
+        let args = [&["-n", &self.namespace, "route", "add", destination][..], &way].concat();
+        assert!(ip(&args), "{destination} is routed");
+    }
+
+    /// Moves the calling thread here: sockets that it opens from now on are this machine's, and so are the processes that
+    /// it starts. Nothing leads back, so the thread should be a story's own.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    #[cfg(target_os = "linux")]
+    pub fn enter(&self) {
+        use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+        use std::os::fd::AsFd;
+        let space = std::fs::File::open(Path::new("/run/netns").join(&self.namespace)).expect("a namespace");
+        move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).expect("entered");
+    }
+
     /// Goes from one address to another, as a machine does that changes its network.
     pub fn moves(&self, from: &str, to: &str) {
         self.remove(from);

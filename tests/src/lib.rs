@@ -2,8 +2,9 @@
 //!
 //! A [`Town`] is a phone book and its [`Resident`]s, each a `fyteclubd` of its own with a data folder of its own, all on
 //! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
-//! them harm. The stories are in `tests/`, one to a file.
+//! them harm. The stories are in `tests/stories`, one module for each subject.
 
+mod counters;
 mod disk;
 pub mod flood;
 mod gate;
@@ -15,8 +16,10 @@ mod programs;
 mod resident;
 mod slow_path;
 mod town;
+mod turn;
 mod voice;
 
+pub use counters::Counters;
 pub use disk::SmallDisk;
 pub use gate::{Gate, Passes};
 pub use lan::{Lan, Machine};
@@ -27,7 +30,10 @@ pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
 pub use voice::Voice;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// How long anything may take that takes no time: a machine that is busy with other things is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,6 +63,14 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         }
     })
     .await
+}
+
+/// By this machine's clock.
+///
+/// # Panics
+/// Before 1970.
+pub fn unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
 /// Says past the test runner, which hides what a test prints, that a story could not be told here.

@@ -1,7 +1,7 @@
 //! Mods of any shape, the same at every run; and what a look's files say, to be compared byte by byte.
 
 use fyteclub_client::Fetched;
-use fyteclub_daemon::penumbra;
+use fyteclub_penumbra as penumbra;
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,

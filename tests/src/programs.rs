@@ -8,6 +8,9 @@ use std::{
     sync::OnceLock,
 };
 
+/// What the stories were built for.
+const TARGET: &str = env!("FYTECLUB_TARGET");
+
 /// The path of `fyteclubd`, `fyteclub-phonebook` or `fyteclubctl`.
 ///
 /// # Panics
@@ -22,7 +25,7 @@ fn folder() -> PathBuf {
     if let Some(folder) = env::var_os("FYTECLUB_TEST_BINARIES") {
         return folder.into();
     }
-    // TARGET/[TRIPLE/]PROFILE/deps/STORY
+    // TARGET/[TRIPLE/]PROFILE/deps/stories-HASH
     let story = env::current_exe().expect("a test knows where it lies");
     let folder = story.ancestors().nth(2).expect("a test lies in deps").to_owned();
     let lock = File::create(folder.join("fyteclub-tests.lock")).expect("the target folder is writable");
@@ -53,12 +56,12 @@ fn build(folder: &Path) {
         }
     }
     let above = folder.parent().expect("a profile lies in a target folder");
-    // Cargo marks the target folder itself, not the one of a triple in it.
-    let target = if above.join("CACHEDIR.TAG").exists() {
-        above
+    // With `--target`, and only then, a folder of that name lies between.
+    let target = if above.file_name().is_some_and(|name| name == TARGET) {
+        cargo.args(["--target", TARGET]);
+        above.parent().expect("a target's folder lies in a target folder")
     } else {
-        cargo.args(["--target", &name(above).expect("a triple")]);
-        above.parent().expect("a triple lies in a target folder")
+        above
     };
     let status = cargo.arg("--target-dir").arg(target).status().expect("cargo runs");
     assert!(status.success(), "the programs under test cannot be built");

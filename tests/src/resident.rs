@@ -1,6 +1,6 @@
 //! One player's daemon in the town, driven through the client SDK.
 
-use crate::{Machine, Process, eventually, hostile::Hostile, program, within};
+use crate::{Machine, Process, eventually, hostile::Hostile, program, town::Folder, within};
 use fyteclub_client::{
     Client, Contact, Error, Fault, Fetched, OptionChoice, PeerId, PlayerName, Published, Standing,
 };
@@ -10,7 +10,6 @@ use std::{
     process::Command,
     sync::Arc,
 };
-use tempfile::TempDir;
 
 pub struct Resident {
     pub player: PlayerName,
@@ -24,11 +23,11 @@ pub struct Resident {
     process: Option<Process>,
     client: Option<Client>,
     log: PathBuf,
-    _town: Arc<TempDir>,
+    _town: Arc<Folder>,
 }
 
 impl Resident {
-    pub(crate) fn new(player: &str, town: Arc<TempDir>, phonebook: &str) -> Self {
+    pub(crate) fn new(player: &str, town: Arc<Folder>, phonebook: &str) -> Self {
         let name = player.split(' ').next().unwrap_or(player).to_lowercase();
         let ipc = if cfg!(windows) {
             format!("{}-{name}", town.path().file_name().unwrap_or_default().to_string_lossy())
@@ -117,7 +116,7 @@ impl Resident {
         command.args(self.phonebooks.iter().flat_map(|url| ["--phonebook", url]));
         command.args(self.listen.iter().flat_map(|addr| ["--listen", addr]));
         command.args(["--ipc", &self.ipc]);
-        command.args(["--log", "info,fyteclub_daemon=debug"]);
+        command.args(["--log", "info,fyteclub_daemon=debug,fyteclub_store=debug"]);
         command
     }
 

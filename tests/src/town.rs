@@ -1,18 +1,44 @@
 //! The town: a phone book, a folder for everything, and where residents move in.
 
-use crate::{Machine, Process, Resident, program};
-use std::{path::PathBuf, process::Command, sync::Arc};
+use crate::{Machine, Process, Resident, program, turn::Turn};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 use tempfile::TempDir;
 
 pub struct Town {
-    folder: Arc<TempDir>,
+    folder: Arc<Folder>,
     pub phonebook: Phonebook,
 }
 
+/// The town's folder and its story's turn, which last as long as any of its processes.
+pub(crate) struct Folder {
+    folder: TempDir,
+    _turn: Turn,
+}
+
+impl Folder {
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 impl Town {
-    /// With a phone book that answers.
+    /// With a phone book that answers. A second town in one story may wait for ever.
     pub async fn new() -> Self {
-        let folder = Arc::new(TempDir::with_prefix("fyteclub-").expect("a folder"));
+        Self::open(Turn::shared().await).await
+    }
+
+    /// The same, while no other story runs: for one that loads the machine or compares times.
+    pub async fn alone() -> Self {
+        Self::open(Turn::alone().await).await
+    }
+
+    async fn open(turn: Turn) -> Self {
+        let folder = TempDir::with_prefix("fyteclub-").expect("a folder");
+        let folder = Arc::new(Folder { folder, _turn: turn });
         let phonebook = Phonebook::open(folder.clone()).await;
         Self { folder, phonebook }
     }
@@ -49,11 +75,11 @@ pub struct Phonebook {
     args: Vec<String>,
     machine: Option<Machine>,
     log: PathBuf,
-    _folder: Arc<TempDir>,
+    _folder: Arc<Folder>,
 }
 
 impl Phonebook {
-    async fn open(folder: Arc<TempDir>) -> Self {
+    async fn open(folder: Arc<Folder>) -> Self {
         Self::open_as(folder, "phonebook", "127.0.0.1:0", &[]).await
     }
 
@@ -72,7 +98,7 @@ impl Phonebook {
         Self::open_as(town.folder.clone(), name, addr, &["--names", addr]).await
     }
 
-    async fn open_as(folder: Arc<TempDir>, name: &str, addr: &str, args: &[&str]) -> Self {
+    async fn open_as(folder: Arc<Folder>, name: &str, addr: &str, args: &[&str]) -> Self {
         let log = folder.path().join(format!("{name}.stderr"));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let (addr, machine) = (addr.to_owned(), None);

@@ -1,47 +1,46 @@
 //! A hostile peer's own conversation with a phone book: hears and says what it likes, by hand.
 
-use crate::{Phonebook, hostile::Hostile, within};
+use crate::{Phonebook, hostile::Hostile, unix_millis, within};
 use ed25519_dalek::SigningKey;
-use futures::{Stream, StreamExt};
+use futures::{SinkExt, StreamExt, stream::SplitStream};
 use fyteclub_client::PeerId;
-use fyteclub_daemon::io::{
-    book_clock::BookClock,
-    identity::Identity,
-    phonebook_http::PhonebookHttp,
-    phonebook_live::{self, Connection, Heard},
-    wall_clock::unix_millis,
-};
 use fyteclub_proto::{
     letter::{Letter, Topic},
-    live::Transport,
     phonebook::live::{Hear, Hello, Say},
 };
-use std::{path::Path, pin::Pin, sync::Arc};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub struct Voice {
-    connection: Connection,
-    heard: Pin<Box<dyn Stream<Item = Heard>>>,
+    say: mpsc::UnboundedSender<Say>,
+    heard: SplitStream<Socket>,
     key: SigningKey,
 }
 
 impl Voice {
-    /// Greets as `hostile`; `scratch` is a folder of its own.
+    /// Greets as `hostile`.
     ///
     /// # Panics
     /// When it is not welcome.
-    pub async fn greet(hostile: &Hostile, phonebook: &Phonebook, scratch: &Path) -> Self {
-        let http =
-            PhonebookHttp::new(&phonebook.url(), PhonebookHttp::client().expect("TLS")).expect("a URL");
-        // Only polls are signed by it, and this speaks over a socket.
-        std::fs::create_dir_all(scratch).expect("a folder");
-        let unused = Identity::load_or_create(&scratch.join("unused.key")).expect("an identity");
-        let server = http.authority();
-        let clock: Arc<BookClock> = Arc::default();
-        let (connection, heard) =
-            phonebook_live::connect(http, Transport::WebSocket, Arc::new(unused), clock);
-        let mut voice = Self { connection, heard: Box::pin(heard), key: hostile.key.clone() };
+    pub async fn greet(hostile: &Hostile, phonebook: &Phonebook) -> Self {
+        let url = phonebook.url();
+        let server = url.rsplit('/').next().expect("the last part");
+        let (socket, _) = connect_async(format!("ws://{server}/api/live")).await.expect("a WebSocket");
+        let (mut sink, heard) = socket.split();
+        let (say, mut said) = mpsc::unbounded_channel::<Say>();
+        tokio::spawn(async move {
+            while let Some(say) = said.recv().await {
+                let text = serde_json::to_string(&say).expect("JSON");
+                if sink.send(Message::text(text)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut voice = Self { say, heard, key: hostile.key.clone() };
         let Hear::Challenge { nonce, .. } = voice.hear().await else { panic!("no challenge") };
-        voice.say(Say::Hello(Hello::signed(&server, nonce, unix_millis(), &voice.key)));
+        voice.say(Say::Hello(Hello::signed(server, nonce, unix_millis(), &voice.key)));
         assert!(matches!(voice.hear().await, Hear::Welcome(_)));
         voice
     }
@@ -49,14 +48,19 @@ impl Voice {
     /// # Panics
     /// When nothing more comes.
     pub async fn hear(&mut self) -> Hear {
-        match within("a phone book speaks", self.heard.next()).await {
-            Some(Heard::Message(hear)) => hear,
-            other => panic!("the conversation is over: {other:?}"),
+        loop {
+            match within("a phone book speaks", self.heard.next()).await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).expect("its own words"),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("the conversation is over: {other:?}"),
+            }
         }
     }
 
+    /// # Panics
+    /// When the conversation is over.
     pub fn say(&self, say: Say) {
-        assert!(self.connection.say(say), "the conversation is over");
+        assert!(self.say.send(say).is_ok(), "the conversation is over");
     }
 
     /// Seals a text to a key.

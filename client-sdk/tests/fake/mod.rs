@@ -7,12 +7,12 @@ use fyteclub_client::pipe;
 use fyteclub_proto::{
     frame::{self, Frame},
     limit::LOCAL_FRAME_MAX,
-    local::Call,
 };
 use interprocess::local_socket::{
     ListenerOptions,
     tokio::{Listener, Stream, prelude::*},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ impl FakeDaemon {
     pub fn listen() -> Self {
         let dir = TempDir::new().expect("a folder");
         let endpoint = endpoint(&dir);
-        let name = pipe::name(&endpoint).expect("a name");
+        let name = pipe::Endpoint::at(&endpoint).name().expect("a name");
         let listener = ListenerOptions::new().name(name).create_tokio().expect("listens");
         Self { endpoint, listener, dir }
     }
@@ -55,6 +55,15 @@ impl FakeDaemon {
         caller.reply(call.id, json!({"version": "0.1.0", "protocol": 1, "peerId": PEER_ID})).await;
         caller
     }
+}
+
+/// What a client asks.
+#[derive(Debug, Deserialize)]
+pub struct Call {
+    pub id: u64,
+    pub op: String,
+    #[serde(default)]
+    pub params: Value,
 }
 
 /// The daemon's end of one connection.

@@ -1,36 +1,30 @@
-//! One local client: its requests become messages to the coordinator, its replies and events go back over the socket.
+//! One local client: its requests are asked of the coordinator, its replies and events go back over the socket.
 
 use super::coordinator::{
     Coordinator,
-    requests::{
-        AskCache, AskContacts, AskFetch, AskLimits, AskNearby, AskPeers, AskStatus, AskTransfers, Cancel,
-        ChangeNearby, ClientId, ClientLeft, CollectCache, ForgetContact, Invite, MoveCache, Publish,
-        ResetLimits, SetLimits, Shutdown, Unpublish, VerifyCache, Wish, WishContact,
-    },
+    nearby::{ClientId, ClientLeft},
+    verbs::{Ask, ReadState, json, takes_long},
 };
 use crate::{
-    actors::coordinator::requests,
     event::Bus,
     io::ipc::{LocalReader, LocalWriter, Outbox, ReadError},
     places::Entry,
 };
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MailboxError, Message,
-    StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, MailboxError, StreamHandler, WrapFuture,
 };
 use futures::stream;
 use fyteclub_proto::{
     id::PeerId,
     limit::LOCAL_HELLO_TIME,
     local::{
-        Call, Fault, FaultCode, Notice, Reply, Request,
-        reply::{Empty, Hello, Peers},
+        Call, Fault, FaultCode, Notice, RawJson, Reply, Request,
+        reply::{Empty, Hello},
         request::Hello as Greeting,
     },
     version::LOCAL_VERSIONS,
 };
-use serde::Serialize;
-use std::{cell::Cell, future::Future, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -59,8 +53,6 @@ pub struct IpcClient {
     outbox: Option<Outbox>,
     greeted: Rc<Cell<bool>>,
     watching: bool,
-    /// Whether it said who is near.
-    claims: bool,
     /// The place of the request that is being handled, until its reply has it.
     serving: Option<OwnedSemaphorePermit>,
     long: Arc<Semaphore>,
@@ -90,7 +82,6 @@ impl IpcClient {
             outbox: None,
             greeted: Rc::default(),
             watching: false,
-            claims: false,
             serving: None,
             long: Arc::new(Semaphore::new(LONG_MAX)),
             entry: Arc::new(entry),
@@ -99,23 +90,19 @@ impl IpcClient {
     }
 
     /// Sends a reply when its future ends; the order of replies is the order in which they are ready.
-    fn reply<T, F>(&mut self, id: u64, result: F, ctx: &mut Context<Self>)
-    where
-        T: Serialize,
-        F: Future<Output = Result<T, Fault>> + 'static,
-    {
+    fn reply(
+        &mut self,
+        id: u64,
+        answer: impl Future<Output = Result<RawJson, Fault>> + 'static,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(outbox) = self.outbox.clone() else { return };
         let serving = self.serving.take();
         ctx.spawn(
             async move {
                 let _serving = serving;
-                let reply = match result.await {
-                    Ok(result) => Reply::success(id, &result).unwrap_or_else(|error| {
-                        Reply::failure(id, Fault::new(FaultCode::Internal, error.to_string()))
-                    }),
-                    Err(fault) => Reply::failure(id, fault),
-                };
-                say(&outbox, reply).await;
+                let answer = answer.await;
+                say(&outbox, Reply::of(id, answer)).await;
             }
             .into_actor(self),
         );
@@ -147,44 +134,27 @@ impl IpcClient {
         Ok(Hello { version: env!("CARGO_PKG_VERSION").into(), protocol, peer_id: self.peer_id })
     }
 
-    /// Asks the coordinator and sends what it answers.
-    fn ask<M, T>(&mut self, id: u64, message: M, ctx: &mut Context<Self>)
-    where
-        M: Message<Result = Result<T, Fault>> + Send + 'static,
-        T: Serialize + Send + 'static,
-        Coordinator: Handler<M>,
-    {
-        let asked = self.coordinator.send(message);
-        self.reply(id, async move { asked.await.unwrap_or_else(|error| Err(gone(error))) }, ctx);
+    /// Asks the coordinator and sends what it answers. The request's token is cancelled when this client leaves.
+    fn ask(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
+        if takes_long(&request) {
+            let Ok(long) = self.long.clone().try_acquire_owned() else {
+                let says = format!("{LONG_MAX} requests of this client wait already: wait for one of them");
+                return self.refuse(id, Fault::new(FaultCode::Busy, says), ctx);
+            };
+            self.serving = Some(long);
+        }
+        let left = CancellationToken::new();
+        let asked = self.coordinator.send(Ask { client: self.id, request, left: left.clone() });
+        let here = left.drop_guard();
+        let answer = async move {
+            let _here = here;
+            asked.await.unwrap_or_else(|error| Err(gone(error)))
+        };
+        self.reply(id, answer, ctx);
     }
 
-    /// As [`Self::ask`], for what takes long and is broken off when this client leaves.
-    fn ask_while<M, T>(
-        &mut self,
-        id: u64,
-        message: impl FnOnce(CancellationToken) -> M,
-        ctx: &mut Context<Self>,
-    ) where
-        M: Message<Result = Result<T, Fault>> + Send + 'static,
-        T: Serialize + Send + 'static,
-        Coordinator: Handler<M>,
-    {
-        let Ok(long) = self.long.clone().try_acquire_owned() else {
-            let says = format!("{LONG_MAX} requests of this client wait already: wait for one of them");
-            return self.reply(id, async move { Err::<Empty, _>(Fault::new(FaultCode::Busy, says)) }, ctx);
-        };
-        self.serving = Some(long);
-        let left = CancellationToken::new();
-        let asked = self.coordinator.send(message(left.clone()));
-        let here = left.drop_guard();
-        self.reply(
-            id,
-            async move {
-                let _here = here;
-                asked.await.unwrap_or_else(|error| Err(gone(error)))
-            },
-            ctx,
-        );
+    fn refuse(&mut self, id: u64, fault: Fault, ctx: &mut Context<Self>) {
+        self.reply(id, async { Err(fault) }, ctx);
     }
 
     fn request(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
@@ -192,65 +162,16 @@ impl IpcClient {
             Request::Hello(hello) => {
                 let greeting = self.greet(&hello);
                 self.greeted.set(greeting.is_ok());
-                self.reply(id, async move { greeting }, ctx);
+                self.reply(id, async move { json(greeting) }, ctx);
             }
             _ if !self.greeted.get() => {
-                let fault = Fault::new(FaultCode::HelloFirst, "say `hello` first");
-                self.reply(id, async { Err::<Empty, _>(fault) }, ctx);
-            }
-            Request::Status => self.ask(id, AskStatus, ctx),
-            Request::PublishMod(publish) => {
-                self.ask(id, Publish(requests::What::from(publish)), ctx);
-            }
-            Request::Publish(publish) => self.ask(id, Publish(requests::What::Plugin(publish)), ctx),
-            Request::Unpublish => self.ask(id, Unpublish, ctx),
-            Request::Fetch(fetch) => {
-                let (player, out) = (fetch.player, fetch.out.map(PathBuf::from));
-                self.ask_while(id, |left| AskFetch { player, out, left }, ctx);
-            }
-            Request::Cancel(cancel) => self.ask(id, Cancel(cancel.player), ctx),
-            Request::SetNearby(change) => {
-                self.claims = true;
-                self.ask(id, ChangeNearby { client: self.id, change }, ctx);
-            }
-            Request::Nearby => self.ask(id, AskNearby, ctx),
-            Request::Transfers => self.ask(id, AskTransfers, ctx),
-            Request::Limits => self.ask(id, AskLimits, ctx),
-            Request::SetLimits(change) => self.ask(id, SetLimits(change), ctx),
-            Request::ResetLimits => self.ask(id, ResetLimits, ctx),
-            Request::Peers => {
-                let asked = self.coordinator.send(AskPeers);
-                self.reply(id, async move { asked.await.map(|peers| Peers { peers }).map_err(gone) }, ctx);
-            }
-            Request::Trust(trust) => {
-                self.ask(id, ForgetContact(Wish::Trust(trust.player, trust.peer_id)), ctx);
-            }
-            Request::Contacts => self.ask(id, AskContacts, ctx),
-            Request::AddContact(add) => self.ask(id, WishContact(Wish::Add(add)), ctx),
-            Request::AcceptContact(who) => self.ask(id, WishContact(Wish::Accept(who)), ctx),
-            Request::RemoveContact(who) => self.ask(id, ForgetContact(Wish::Remove(who)), ctx),
-            Request::BlockContact(who) => self.ask(id, WishContact(Wish::Block(who)), ctx),
-            Request::UnblockContact(who) => self.ask(id, ForgetContact(Wish::Unblock(who)), ctx),
-            Request::Invite => self.ask(id, Invite, ctx),
-            Request::Join(join) => self.ask(id, WishContact(Wish::Join(join)), ctx),
-            Request::CacheStats => self.ask(id, AskCache, ctx),
-            Request::CacheVerify => self.ask_while(id, VerifyCache, ctx),
-            Request::CacheGc(gc) => self.ask(id, CollectCache(gc), ctx),
-            Request::CacheMove(to) => {
-                self.ask_while(id, |left| MoveCache { dir: PathBuf::from(to.dir), left }, ctx);
+                self.refuse(id, Fault::new(FaultCode::HelloFirst, "say `hello` first"), ctx);
             }
             Request::Watch => {
-                self.reply(id, async { Ok(Empty {}) }, ctx);
+                self.reply(id, async { json(Ok(Empty {})) }, ctx);
                 self.watch(ctx);
             }
-            Request::Shutdown => {
-                self.reply(id, async { Ok(Empty {}) }, ctx);
-                self.coordinator.do_send(Shutdown);
-            }
-            other => {
-                let fault = Fault::new(FaultCode::Unsupported, format!("`{}` is not served", other.op()));
-                self.reply(id, async { Err::<Empty, _>(fault) }, ctx);
-            }
+            request => self.ask(id, request, ctx),
         }
     }
 
@@ -264,7 +185,7 @@ impl IpcClient {
                 let (mut lost, mut shown) = (true, 0);
                 loop {
                     if std::mem::take(&mut lost) {
-                        let Ok(Ok(status)) = coordinator.send(AskStatus).await else { return };
+                        let Ok(Ok(status)) = coordinator.send(ReadState).await else { return };
                         shown = status.seq;
                         if outbox.send(&Notice::Event(status.into())).await.is_err() {
                             return;
@@ -344,7 +265,7 @@ impl Actor for IpcClient {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if self.claims {
+        if self.greeted.get() {
             self.coordinator.do_send(ClientLeft(self.id));
         }
     }
@@ -376,7 +297,7 @@ impl StreamHandler<Heard> for IpcClient {
                 let id = call.id;
                 match Request::from_call(call) {
                     Ok(request) => self.request(id, request, ctx),
-                    Err(fault) => self.reply(id, async { Err::<Empty, _>(fault) }, ctx),
+                    Err(fault) => self.refuse(id, fault, ctx),
                 }
             }
             Err(error) => {

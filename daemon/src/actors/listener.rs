@@ -1,14 +1,18 @@
 //! The listener: takes handshakes from the endpoint and hands finished connections up. Who may go on with one says
 //! [`Doorway`].
 
-use crate::{io::quic::QuicEndpoint, ledger::Accounts, whereabouts::Whereabouts};
+use crate::{
+    io::quic::{Place, QuicEndpoint},
+    ledger::Accounts,
+    whereabouts::Whereabouts,
+};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use futures::stream;
 use fyteclub_proto::{
-    doorway::{Caller, Doorway, Verdict},
     foreign::Foreign,
+    reaching::doorway::{Caller, Doorway, Verdict},
 };
 use quinn::{Connection, Incoming};
 use std::{collections::HashMap, time::Duration};
@@ -73,7 +77,7 @@ impl Actor for Listener {
 
 impl StreamHandler<Incoming> for Listener {
     fn handle(&mut self, incoming: Incoming, ctx: &mut Self::Context) {
-        let from = incoming.remote_address();
+        let from = Place::calling(&incoming).addr();
         let caller = match self.whereabouts.whose(from) {
             Some(peer) => Caller::Contact(peer),
             None => Caller::Stranger(from.ip().into()),

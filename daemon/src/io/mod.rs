@@ -9,10 +9,9 @@ pub mod keeper;
 pub mod limits;
 pub mod phonebook_http;
 pub mod phonebook_live;
-pub mod plain_folder;
-pub mod private;
 pub mod published;
 pub mod quic;
-pub mod room;
-pub mod store;
 pub mod wall_clock;
+
+pub(crate) use fyteclub_files::private;
+pub(crate) use fyteclub_store::{self as store, room};

@@ -7,7 +7,6 @@ use fyteclub_proto::{
     fetching::pace::{Direction, Input, Limits, Pace, Rate, Ticket},
     id::PeerId,
     limit::{CHUNK_SIZE, REQUEST_BYTES_MAX},
-    local::reply::PathKind,
 };
 use std::{
     collections::HashMap,
@@ -107,8 +106,7 @@ impl Pacer {
             return None;
         }
         let limits = self.turns().limits;
-        let near = matches!(link.path(), PathKind::Loopback | PathKind::Lan);
-        (limits.lan || !near).then_some(limits)
+        (limits.lan || !link.place().is_local()).then_some(limits)
     }
 
     /// Whether who carries bytes over this link may have to wait.

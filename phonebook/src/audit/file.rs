@@ -1,4 +1,4 @@
-//! A file that never grows above its size: a full one becomes `.1`, that `.2`, and so on; the oldest goes.
+//! A log file of bounded size: a full one is renamed to `.1`, that to `.2`, and so on; the oldest is overwritten.
 
 use std::{
     ffi::OsString,
@@ -7,14 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The current one included.
+/// Including the current one.
 const FILES: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Rotating {
     path: PathBuf,
     size_max: u64,
-    /// Opened at the first line, and again after a failure.
+    /// Opened by the first write, and reopened after an error.
     current: Option<(File, u64)>,
     pending: Vec<u8>,
     pending_lines: u64,
@@ -33,7 +33,7 @@ impl Rotating {
         }
     }
 
-    /// Takes a whole line; [`Rotating::flush`] brings it to the disk.
+    /// Buffers a whole line until [`Rotating::flush`].
     pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let waiting = (self.pending.len() + line.len()) as u64;
         if self.open()? + waiting > self.size_max {
@@ -58,7 +58,7 @@ impl Rotating {
             None => Ok(()),
         });
         if written.is_err() {
-            // Half a line may be there: look again at what is.
+            // The file may end in half a line: read its size again.
             self.current = None;
             self.lost += self.pending_lines;
         }
@@ -67,12 +67,12 @@ impl Rotating {
         written
     }
 
-    /// Lines that were taken and did not reach the disk, since the last time this was asked.
+    /// Lines lost to errors since the last call.
     pub(super) fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }
 
-    /// The current file's size.
+    /// Returns the current size.
     fn open(&mut self) -> io::Result<u64> {
         if let Some((_, size)) = &self.current {
             return Ok(*size);

@@ -1,118 +1,39 @@
-//! The audit log: what an attack looks like, a JSON line each, for who asks later what happened. Off unless it has a file.
+//! The audit log: one JSON line per security event. Off unless a file is configured.
 //!
-//! A name is a short hash under a key that is made at every start and kept nowhere, so that events about one name belong
-//! together and nobody can read which. An address is cut to its /24 or /48. Requests never wait: events go through a
-//! bounded queue to a thread of its own, and what finds it full is counted.
+//! Names are short hashes under a key that exists only in memory; addresses are cut to /24 or /48. Requests never
+//! wait: events go through a bounded queue to a thread, and a full queue drops and counts them.
 
+mod event;
 mod file;
 mod tally;
 mod writer;
 
-use crate::{
-    book::Refused,
-    limits::{By, Class, Limited},
-    problem::Problem,
-};
+use crate::config::AuditFile;
+use event::{Entry, Event};
+pub(crate) use event::{Kind, Subject};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::Ordering,
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
 };
-use tally::Tally;
+use tally::Shared;
 
-/// Events that may wait for the disk, at some 40 bytes each.
+/// Events in the queue, 40 bytes each.
 const QUEUE: usize = 4096;
 
-/// Where the audit log goes, and what it may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditFile {
-    pub path: PathBuf,
-    /// Bytes after which a new file is begun. Four are kept, the current one included.
-    pub size: u64,
-    /// Addresses as they are, and not cut.
-    pub full_addresses: bool,
-}
-
-/// What kind of thing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// Somebody wanted a name that belongs to another key.
-    Hijack,
-    /// A sequence that was used before.
-    Replay,
-    BadSignature,
-    ClockSkew,
-    WrongPassword,
-    Limited(Class, By),
-}
-
-impl Kind {
-    /// `None` for refusals that say nothing about security.
-    pub(crate) fn of(problem: &Problem) -> Option<Self> {
-        Some(match problem {
-            Problem::Refused(Refused::NameTaken) => Self::Hijack,
-            Problem::Refused(Refused::Stale { .. }) => Self::Replay,
-            Problem::BadSignature => Self::BadSignature,
-            Problem::ClockSkew { .. } => Self::ClockSkew,
-            Problem::Password { .. } => Self::WrongPassword,
-            Problem::TooMany(Limited { class, by, .. }) => Self::Limited(*class, *by),
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hijack => "hijack",
-            Self::Replay => "replay",
-            Self::BadSignature => "bad_signature",
-            Self::ClockSkew => "clock_skew",
-            Self::WrongPassword => "wrong_password",
-            Self::Limited(..) => "limited",
-        }
-    }
-}
-
-/// Whom an event is about: a name, as nobody can read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subject(u32);
-
-#[derive(Debug, Clone, Copy)]
-struct Event {
-    /// Unix milliseconds.
-    time: u64,
-    kind: Kind,
-    address: IpAddr,
-    subject: Option<Subject>,
-}
-
-/// What goes to the thread.
-#[derive(Debug)]
-enum Entry {
-    Event(Event),
-    End,
-}
-
-/// The end that requests hold.
+/// The sending end, shared by all requests.
 pub(crate) struct Audit {
     names: RandomState,
     full_addresses: bool,
     shared: Arc<Shared>,
     queue: SyncSender<Entry>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    tally: Mutex<Tally>,
-    /// Found the queue full, or the disk refused them.
-    dropped: AtomicU64,
 }
 
 impl Audit {
@@ -152,11 +73,11 @@ impl Audit {
 }
 
 impl Audit {
-    /// Writes what waits and what was only counted. What comes later is counted as dropped.
+    /// Flushes the queue and the counts. Later events count as dropped.
     pub(crate) fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        // It may have panicked, and then hears nothing.
+        // A panicked thread receives nothing.
         let _ = self.queue.send(Entry::End);
         if thread.join().is_err() {
             tracing::warn!("the audit log's thread panicked");
@@ -176,7 +97,7 @@ impl fmt::Debug for Audit {
     }
 }
 
-/// The address without what tells one client from its neighbours: a /24, or a /48.
+/// Cuts an address to its /24 or /48.
 fn cut(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4((address.to_bits() & !0xff).into()),

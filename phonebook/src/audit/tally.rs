@@ -1,31 +1,42 @@
-//! Who repeats themselves is counted and not written line by line: a flood must leave the log readable.
+//! Limits the lines per address and kind, so that a flood leaves the log readable.
 
-use super::Kind;
-use std::{collections::HashMap, net::IpAddr};
+use super::event::Kind;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, atomic::AtomicU64},
+};
 
-/// Lines that one address (as it is written) gets of one kind in one round.
+/// Lines of one kind per address and round.
 const LINES: u64 = 10;
-/// Most addresses and kinds that a round tells apart; what is beyond is counted together.
+/// Pairs of address and kind per round; further ones are counted together.
 const CELLS_MAX: usize = 4096;
 
-/// One round, a minute.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) tally: Mutex<Tally>,
+    /// Events lost to a full queue or an error.
+    pub(super) dropped: AtomicU64,
+}
+
+/// One round lasts a minute.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     cells: HashMap<(Kind, IpAddr), u64>,
-    /// Not told apart any more.
+    /// Events beyond [`CELLS_MAX`].
     crowd: u64,
 }
 
-/// What a round leaves to tell.
+/// The counts of a finished round.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// Events without a line of their own.
+    /// Events without a line.
     pub(super) counted: Vec<(Kind, IpAddr, u64)>,
     pub(super) crowd: u64,
 }
 
 impl Tally {
-    /// Refusals by a limit never deserve one: only their number says something.
+    /// Budget refusals get no line, only a count.
     pub(super) fn deserves_a_line(&mut self, kind: Kind, address: IpAddr) -> bool {
         if self.cells.len() >= CELLS_MAX && !self.cells.contains_key(&(kind, address)) {
             self.crowd += 1;

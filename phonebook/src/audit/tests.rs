@@ -1,8 +1,14 @@
-//! The audit log's promises: bounded, counted, unreadable about names, harmless when the disk is not there.
+//! Bounds, counts and anonymity of the audit log.
 
 use super::*;
+use crate::limits::{By, Class};
 use serde_json::Value;
-use std::{collections::HashSet, fs, net::Ipv4Addr, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 fn file(path: &Path, size: u64) -> AuditFile {
     AuditFile { path: path.to_owned(), size, full_addresses: false }
@@ -25,7 +31,7 @@ fn a_hundred_thousand_events_stay_within_four_files_and_each_is_written_or_count
     const EVENTS: u32 = 100_000;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
-    // Small files are filled many times over; large ones keep everything and are added up below.
+    // Small files rotate many times; a large one keeps all lines, and their counts are added up.
     for (size, whole) in [(50_000, false), (1 << 30, true)] {
         let audit = Audit::start(&file(&path, size)).unwrap();
         for number in 0..EVENTS {
@@ -115,4 +121,58 @@ fn a_full_disk_costs_the_lines_and_each_is_counted() {
     assert_eq!(audit.dropped(), 100 + 1, "and the line that would have said so");
     audit.note(Kind::Hijack, net(200), None, 1);
     assert_eq!(audit.dropped(), 102, "after the end, too");
+}
+
+#[test]
+fn lost_lines_are_counted_in_the_file_once_it_can_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("later");
+    let audit = Audit::start(&file(&folder.join("audit.jsonl"), 1 << 20)).unwrap();
+    for number in 0..5 {
+        audit.note(Kind::Hijack, net(number), None, 1);
+    }
+    let began = std::time::Instant::now();
+    while audit.dropped() < 5 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{} dropped", audit.dropped());
+        thread::yield_now();
+    }
+    fs::create_dir(&folder).unwrap();
+    audit.close();
+    let lines = lines(&folder.join("audit.jsonl"));
+    assert_eq!((&lines[0]["event"], &lines[0]["count"]), (&"dropped".into(), &5.into()), "{lines:?}");
+}
+
+#[test]
+fn addresses_beyond_the_table_are_counted_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = Audit::start(&file(&path, 1 << 30)).unwrap();
+    for number in 0..5000 {
+        audit.note(Kind::Limited(Class::Lookup, By::Key), net(number), None, 1);
+    }
+    audit.close();
+    let lines = lines(&path);
+    let crowd: Vec<_> = lines.iter().filter(|line| line["event"] == "many").collect();
+    let told: u64 = lines.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!((crowd.len(), told), (1, 5000), "{crowd:?}");
+    assert!(crowd[0]["count"].as_u64().unwrap() > 0 && crowd[0].get("from").is_none());
+    assert_eq!((&lines[0]["class"], &lines[0]["by"]), (&"lookup".into(), &"key".into()));
+}
+
+#[test]
+fn a_rotation_that_fails_costs_lines_and_each_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let numbered = |number: u8| directory.path().join(format!("audit.jsonl.{number}"));
+    // No file can be renamed to a folder.
+    fs::write(numbered(2), "older").unwrap();
+    fs::create_dir(numbered(3)).unwrap();
+    let audit = Audit::start(&file(&path, 1000)).unwrap();
+    for number in 0..100 {
+        audit.note(Kind::Hijack, net(number), None, 1);
+    }
+    audit.close();
+    let written = lines(&path).len() as u64;
+    assert!(written > 0 && audit.dropped() >= 100 - written, "{written} and {}", audit.dropped());
+    assert_eq!(fs::read_to_string(numbered(2)).unwrap(), "older");
 }

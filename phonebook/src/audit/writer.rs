@@ -1,7 +1,11 @@
-//! The thread that writes the audit log, and what a line looks like.
+//! The thread that writes the audit log, and the format of a line.
 
-use super::{AuditFile, Entry, Kind, Shared, Subject, file::Rotating};
-use crate::limits::By;
+use super::{
+    event::{Entry, Kind, Subject},
+    file::Rotating,
+    tally::Shared,
+};
+use crate::{config::AuditFile, limits::By};
 use serde::{Serialize, Serializer};
 use std::{
     net::IpAddr,
@@ -13,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// After which what was only counted is told.
+/// How often counts are written.
 const ROUND: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Serialize)]
@@ -29,7 +33,7 @@ struct Line {
     from: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short_hash")]
     name: Option<Subject>,
-    /// How many events this line stands for.
+    /// Events that the line stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
 }
@@ -48,7 +52,7 @@ impl Line {
         Self { time, event: kind.name(), class, by, from: Some(from), name, count }
     }
 
-    /// Events that are not told apart.
+    /// A count over all addresses.
     fn only_counted(time: u64, event: &'static str, count: u64) -> Self {
         Self { time, event, class: None, by: None, from: None, name: None, count: Some(count) }
     }
@@ -57,7 +61,7 @@ impl Line {
 pub(super) struct Writer {
     file: Rotating,
     shared: Arc<Shared>,
-    /// Of [`Shared::dropped`], what was told already.
+    /// The part of [`Shared::dropped`] that was written.
     told: u64,
     failing: bool,
 }
@@ -67,7 +71,7 @@ impl Writer {
         Self { file: Rotating::new(&config.path, config.size), shared, told: 0, failing: false }
     }
 
-    /// Until it is told to end, or nobody is left to tell it.
+    /// Runs until [`Entry::End`], or until all senders are dropped.
     pub(super) fn run(mut self, entries: &Receiver<Entry>) {
         let mut round_ends = Instant::now() + ROUND;
         loop {
@@ -75,7 +79,7 @@ impl Writer {
             if matches!(first, Err(RecvTimeoutError::Disconnected)) {
                 break;
             }
-            // Whatever else is here goes to the disk with it.
+            // One flush for all queued events.
             for entry in first.into_iter().chain(entries.try_iter().take(1000)) {
                 let Entry::Event(event) = entry else {
                     self.end_round();
@@ -135,7 +139,7 @@ impl Writer {
         }
     }
 
-    /// Once, until it works again.
+    /// Warns once per outage.
     fn complain(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
             tracing::warn!(%error, "the audit log cannot be written; serving goes on, and what is lost is counted");

@@ -1,8 +1,7 @@
-//! The book: who is reachable where, for how long, and whose name it is.
+//! The book: registered names, their addresses and keys, under virtual time.
 //!
-//! A plain table under virtual time: no clock, no HTTP, no task. Names are spread over shards with a lock each, so
-//! that lookups on several cores meet rarely and a growing shard stops a 256th of the book. Signatures and the
-//! shape of names are judged before anything arrives here.
+//! Shards with a lock each, so that lookups on several cores rarely contend and growth blocks 1/256 of the book.
+//! Callers verify signatures and names.
 
 #[cfg(test)]
 mod model;
@@ -19,7 +18,7 @@ use fyteclub_proto::{
     phonebook::Visibility,
 };
 use record::Record;
-pub use record::{Contact, Found, Key};
+pub use record::{Contact, Found};
 use shard::Shard;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -30,25 +29,25 @@ use std::{
     time::Duration,
 };
 
-/// At a million records a shard has 4,000: moving or sweeping one takes well under a millisecond.
+/// 4,000 records per shard at a million: moving or sweeping one takes less than a millisecond.
 const SHARDS: usize = 256;
 
-/// How long the book keeps what, and how much of it.
+/// Lifetimes and capacity of the book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// How long a registration is answered.
+    /// Lifetime of a registration.
     pub ttl: Duration,
-    /// How long a name belongs to its key after the key's last registration. Zero: never longer than the record.
+    /// How long a name belongs to its key after the last registration. Zero: as long as the registration lives.
     pub pin: Duration,
-    /// The same for a name that was registered only once, if that is shorter.
+    /// As `pin`, for a name that was registered only once; the shorter one counts.
     pub pin_once: Duration,
-    /// Most names held at once, those that are only remembered for their key included.
+    /// Most names, including those only remembered for their key.
     pub max_records: usize,
-    /// Most of them from one customer: an IPv4 address, or an IPv6 /48.
+    /// Most names per customer: an IPv4 address, or an IPv6 /48.
     pub max_of_one: u64,
 }
 
-/// Why the book did not take a write.
+/// Why the book refused a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -62,25 +61,25 @@ pub enum Refused {
     TooManyNames,
     #[error("this was signed before the phone book started; sign it anew")]
     BeforeStart {
-        /// Milliseconds that the signer's clock is ahead, if it was signed just now.
+        /// How far the signer's clock is ahead, in milliseconds, if it signed just now.
         offset: i64,
     },
 }
 
-/// What a signed registration has to show for itself.
+/// What a signature proved.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     pub sequence: u64,
     /// Unix milliseconds.
     pub time: u64,
-    /// The keys that this one authentically follows.
+    /// Former keys of the player, by authentic key changes.
     pub follows: &'a [PeerId],
 }
 
-/// A phone book that has just started knows no sequences. What it knows nothing of must have been signed since, or
-/// whoever captured it before the restart could repeat it, and a registration from an address of their own.
+/// Refuses signatures made before the start. A restarted phone book knows no sequences, so anybody could replay an
+/// older one, a registration even from another address.
 pub(crate) fn check_started(time: u64, now: Moment) -> Result<(), Refused> {
-    // Counted back from now, so that a clock that was set right meanwhile counts as it is.
+    // Counted back from now, so that a corrected wall clock moves the start along.
     let started = now.unix.saturating_sub(now.steady);
     if time >= millis(started) {
         return Ok(());
@@ -89,16 +88,16 @@ pub(crate) fn check_started(time: u64, now: Moment) -> Result<(), Refused> {
     Err(Refused::BeforeStart { offset })
 }
 
-/// What one sweep removed.
+/// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Registrations that ended.
+    /// Ended registrations.
     pub expired: usize,
-    /// Names that are no longer remembered at all.
+    /// Names no longer remembered.
     pub forgotten: usize,
 }
 
-/// See the module. Shared by reference between any number of threads.
+/// Shared by all workers.
 #[derive(Debug)]
 pub struct Book {
     terms: Terms,
@@ -106,7 +105,7 @@ pub struct Book {
     shards: Box<[RwLock<Shard>]>,
     current: AtomicUsize,
     held: AtomicUsize,
-    /// Taken after a shard's lock, and never before it.
+    /// Lock order: a shard first, then this.
     customers: Mutex<Holdings>,
 }
 
@@ -122,43 +121,40 @@ impl Book {
         }
     }
 
-    /// Enters `name`. Without a `claim` anyone overwrites anything, as the original did; with one the contact's key
-    /// must own the name, or follow the one that does, or nobody owns it, and the sequence must be above every one that
-    /// the key has used for this name.
+    /// Registers `name`.
+    ///
+    /// # Errors
+    /// The name belongs to a key that this one does not follow, the sequence is not above all that the key used for
+    /// the name, or there is no room.
     pub fn register(
         &self,
         name: &str,
         contact: Contact,
-        claim: Option<Claim<'_>>,
+        claim: Claim<'_>,
         now: Moment,
     ) -> Result<(), Refused> {
-        let sequence = claim.map(|claim| claim.sequence);
         let customer = self.hasher.hash_one(Wide::from(contact.address.ip())) as u32;
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         if let Some(record) = shard.find_mut(hash, name) {
             let mut again = false;
-            match claim {
-                Some(claim) if self.is_remembered(record, now) => {
-                    let heir = claim.follows.iter().any(|old| record.key == Some(Key::Peer(*old)));
-                    if !heir {
-                        self.check(record, contact.key.as_ref(), claim.sequence, now)?;
-                    }
-                    again = heir || record.key == contact.key;
+            if self.is_remembered(record, now) {
+                let heir = claim.follows.contains(&record.key);
+                if !heir {
+                    self.check(record, &contact.key, claim.sequence, now)?;
                 }
-                Some(claim) => check_started(claim.time, now)?,
-                None => {}
+                again = heir || record.key == contact.key;
+            } else {
+                check_started(claim.time, now)?;
             }
             if !record.is_current() {
                 self.current.fetch_add(1, Ordering::Relaxed);
             }
             let customer = self.moved(record.customer, customer);
-            record.renew(contact, customer, sequence, again, now);
+            record.renew(contact, customer, claim.sequence, again, now);
             return Ok(());
         }
-        if let Some(claim) = claim {
-            check_started(claim.time, now)?;
-        }
+        check_started(claim.time, now)?;
         self.held
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
                 (held < self.terms.max_records).then_some(held + 1)
@@ -169,12 +165,12 @@ impl Book {
             return Err(Refused::TooManyNames);
         }
         self.current.fetch_add(1, Ordering::Relaxed);
-        shard.insert(hash, Record::new(name, contact, customer, sequence, now));
+        shard.insert(hash, Record::new(name, contact, customer, claim.sequence, now));
         Ok(())
     }
 
-    /// Who holds the name from now on. Whoever knows a name takes it along, and where the new place has its share, the
-    /// old one goes on holding it: nobody loses a name by moving.
+    /// The customer to charge for the name. A name moves with its player, but stays charged to the old customer if
+    /// the new one holds its share: moving loses no name.
     fn moved(&self, old: u32, new: u32) -> u32 {
         if old == new {
             return old;
@@ -189,38 +185,30 @@ impl Book {
         }
     }
 
-    /// Ends a registration and says whether there was one. Without a `claim` anyone may, and the name is forgotten;
-    /// with one the rules of [`Book::register`] hold and the name stays its key's.
-    pub fn unregister(
-        &self,
-        name: &str,
-        claim: Option<(&PeerId, u64)>,
-        now: Moment,
-    ) -> Result<bool, Refused> {
+    /// Ends a registration; the name still belongs to its key. Returns whether it was registered.
+    ///
+    /// # Errors
+    /// As for [`Book::register`].
+    pub fn unregister(&self, name: &str, claim: (&PeerId, u64), now: Moment) -> Result<bool, Refused> {
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         let Some(record) = shard.find_mut(hash, name) else { return Ok(false) };
-        let Some((key, sequence)) = claim else {
-            let current = record.is_current();
-            self.forget(&mut shard, hash, name);
-            return Ok(current);
-        };
+        let (key, sequence) = claim;
         if !self.is_remembered(record, now) {
             return Ok(false);
         }
-        let key = Key::Peer(*key);
-        if !self.is_pinned(record, now) && record.key.as_ref() != Some(&key) {
+        if !self.is_pinned(record, now) && record.key != *key {
             return Ok(false);
         }
-        self.check(record, Some(&key), sequence, now)?;
+        self.check(record, key, sequence, now)?;
         let live = self.is_live(record, now);
         record.sequence = sequence;
         self.end(record);
         Ok(live)
     }
 
-    /// What a stranger is told while the registration lives. Who is there for contacts only is passed over like a name
-    /// that is not in the book: one look, nothing written. Another that has ended is taken out on the way.
+    /// What strangers may know. Registrations for contacts look like unknown names, and cost one read lock. Removes
+    /// other expired ones.
     pub fn lookup(&self, name: &str, now: Moment) -> Option<Found> {
         let hash = self.hasher.hash_one(name);
         {
@@ -244,17 +232,14 @@ impl Book {
         None
     }
 
-    /// Under which key a name is registered now, whoever it is there for. For introductions, which tell nobody.
+    /// The key that registered the name, whatever its visibility. For introductions, which reveal nothing.
     pub fn key_of(&self, name: &str, now: Moment) -> Option<PeerId> {
         let hash = self.hasher.hash_one(name);
         let shard = self.read(hash);
-        match shard.find(hash, name).filter(|record| self.is_live(record, now))?.key {
-            Some(Key::Peer(peer)) => Some(peer),
-            _ => None,
-        }
+        shard.find(hash, name).filter(|record| self.is_live(record, now)).map(|record| record.key)
     }
 
-    /// Takes out what has ended, one shard at a time.
+    /// Removes expired records, one shard at a time.
     pub fn sweep(&self, now: Moment) -> Swept {
         let mut swept = Swept::default();
         for shard in &self.shards {
@@ -281,7 +266,7 @@ impl Book {
         swept
     }
 
-    /// Registrations that live, or ended and were not noticed yet.
+    /// Registrations, including expired ones that no lookup or sweep removed yet.
     pub fn len(&self) -> usize {
         self.current.load(Ordering::Relaxed)
     }
@@ -290,36 +275,22 @@ impl Book {
         self.len() == 0
     }
 
-    /// Every name in memory, those that are only remembered for their key included; what `max_records` bounds.
+    /// All names in memory; `max_records` bounds them.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Names that customers took and were refused since the start.
+    /// Names charged and refused to customers since the start.
     pub fn names(&self) -> Count {
         self.customers().count()
     }
 
-    /// Whether new names are refused.
     pub fn is_full(&self) -> bool {
         self.held() >= self.terms.max_records
     }
 
-    /// At most `limit` live registrations in no order, whoever they are there for. Copies them shard by shard, so the
-    /// whole is no snapshot.
-    pub fn listed(&self, limit: usize, now: Moment) -> Vec<(Box<str>, Found)> {
-        let mut players = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            let live = shard.iter().filter(|record| self.is_live(record, now));
-            let room = limit - players.len();
-            players.extend(live.take(room).map(|record| (record.name.clone(), record.found())));
-        }
-        players
-    }
-
-    fn check(&self, record: &Record, key: Option<&Key>, sequence: u64, now: Moment) -> Result<(), Refused> {
-        if record.key.as_ref() != key {
+    fn check(&self, record: &Record, key: &PeerId, sequence: u64, now: Moment) -> Result<(), Refused> {
+        if record.key != *key {
             return if self.is_pinned(record, now) { Err(Refused::NameTaken) } else { Ok(()) };
         }
         if sequence <= record.sequence {
@@ -340,10 +311,10 @@ impl Book {
         self.is_live(record, now) || record.age(now) < millis(pin)
     }
 
-    /// A signed record outlives every signature that could still be replayed: one may be dated a window ahead and is
-    /// good for a window after its date.
+    /// Records outlive every signature that could be replayed: one may be dated one window ahead, and is valid for a
+    /// window after its date.
     fn is_remembered(&self, record: &Record, now: Moment) -> bool {
-        let replayable = if record.is_signed() { 2 * limit::PROOF_TIME_WINDOW } else { Duration::ZERO };
+        let replayable = 2 * limit::PROOF_TIME_WINDOW;
         self.is_pinned(record, now) || record.age(now) < millis(replayable)
     }
 
@@ -368,7 +339,7 @@ impl Book {
         self.customers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // A panic inside a lock leaves a shard that is at worst short of one record: serving on beats refusing for ever.
+    // A panic under the lock loses at most one record.
     fn read(&self, hash: u64) -> RwLockReadGuard<'_, Shard> {
         self.shards[shard_of(hash)].read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,7 +349,7 @@ impl Book {
     }
 }
 
-/// The table inside a shard uses the other half of the hash.
+/// The hash table in the shard uses the low half.
 fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }

@@ -1,70 +1,54 @@
-//! One name's line in the book, packed: a million of them are the phone book's memory.
+//! A name's record, packed: a million of them are most of the phone book's memory.
 
 use crate::clock::Moment;
 use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
-/// Under what key a player registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
-    Peer(PeerId),
-    /// Whatever JSON a client of the original sent, as text.
-    Json(Box<str>),
-}
-
-/// What a registration says: where, under what key, and for whom.
+/// The content of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
-    /// Kept for the listed only.
+    /// Stored only if `visibility` is `Listed`.
     pub address: SocketAddr,
-    pub key: Option<Key>,
+    pub key: PeerId,
     pub visibility: Visibility,
 }
 
-/// What a lookup answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Of the listed.
+    /// `Some` if listed.
     pub address: Option<SocketAddr>,
-    pub key: Option<Key>,
-    /// Unix milliseconds of the last registration, by the server's clock at that time.
+    pub key: PeerId,
+    /// Unix milliseconds of the last registration, by the server's clock.
     pub last_seen: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) name: Box<str>,
-    pub(super) key: Option<Key>,
-    /// Newest sequence that the key used for this name; 0 for the unsigned.
+    pub(super) key: PeerId,
+    /// The key's newest sequence for this name.
     pub(super) sequence: u64,
     /// [`Moment::steady`] of the last registration, in milliseconds.
     registered: u64,
     last_seen: u64,
-    // `SocketAddr` would take 32 bytes: it has room for the flow and scope of IPv6, which mean nothing elsewhere.
-    // Absent for everybody who is not listed: what is not kept cannot be seized.
+    // Not `SocketAddr`, whose IPv6 flow and scope take 32 bytes. `None` unless listed: what is not stored cannot be
+    // seized.
     ip: Option<IpAddr>,
     port: u16,
     flags: u8,
-    /// Whose name it is in the ledger: a blinded hash, from which no address follows.
+    /// Hash of the customer, from which no address follows.
     pub(super) customer: u32,
 }
 
-/// Registered and neither unregistered nor found expired. A record that is not current only remembers its key.
+/// Registered, and neither unregistered nor found expired. Other records only remember their key.
 const CURRENT: u8 = 1;
-const SIGNED: u8 = 2;
 /// Registered more than once by its key, or by one that follows it.
 const RENEWED: u8 = 4;
 const LISTED: u8 = 8;
 const HIDDEN: u8 = 16;
 
 impl Record {
-    pub(super) fn new(
-        name: &str,
-        contact: Contact,
-        customer: u32,
-        sequence: Option<u64>,
-        now: Moment,
-    ) -> Self {
+    pub(super) fn new(name: &str, contact: Contact, customer: u32, sequence: u64, now: Moment) -> Self {
         let listed = contact.visibility == Visibility::Listed;
         let visibility = match contact.visibility {
             Visibility::Contacts => 0,
@@ -74,25 +58,18 @@ impl Record {
         Self {
             name: name.into(),
             key: contact.key,
-            sequence: sequence.unwrap_or(0),
+            sequence,
             registered: now.steady_millis(),
             last_seen: now.unix_millis(),
             ip: listed.then(|| contact.address.ip()),
             port: if listed { contact.address.port() } else { 0 },
-            flags: CURRENT | visibility | if sequence.is_some() { SIGNED } else { 0 },
+            flags: CURRENT | visibility,
             customer,
         }
     }
 
-    /// A new registration under the same name. `again`: by the key that has it, or one that follows it.
-    pub(super) fn renew(
-        &mut self,
-        contact: Contact,
-        customer: u32,
-        sequence: Option<u64>,
-        again: bool,
-        now: Moment,
-    ) {
+    /// Registers the name again; `again`: by its key, or one that follows it.
+    pub(super) fn renew(&mut self, contact: Contact, customer: u32, sequence: u64, again: bool, now: Moment) {
         let name = std::mem::take(&mut self.name);
         *self = Self { name, ..Self::new("", contact, customer, sequence, now) };
         if again {
@@ -112,15 +89,10 @@ impl Record {
         self.flags & CURRENT != 0
     }
 
-    pub(super) fn is_signed(&self) -> bool {
-        self.flags & SIGNED != 0
-    }
-
     pub(super) fn is_renewed(&self) -> bool {
         self.flags & RENEWED != 0
     }
 
-    /// It only remembers its key from now on.
     pub(super) fn end(&mut self) {
         self.flags &= !CURRENT;
     }
@@ -128,7 +100,7 @@ impl Record {
     pub(super) fn found(&self) -> Found {
         Found {
             address: self.ip.map(|ip| SocketAddr::new(ip, self.port)),
-            key: self.key.clone(),
+            key: self.key,
             last_seen: self.last_seen,
         }
     }

@@ -1,15 +1,14 @@
-//! A slice of the names: records packed into small pages that never move, and a hash table of their numbers.
+//! A shard: records in small pages that never move, and a hash table of their numbers.
 //!
-//! A table of whole records would be half empty after each doubling, at 100 bytes an empty place. Here a doubling
-//! moves eight bytes a record without looking at any, and the records themselves leave less than a page unused.
-//! Nothing here knows what a record means.
+//! A hash table of records would be half empty after each doubling, at 100 bytes a slot. Here a doubling moves eight
+//! bytes per record, and less than a page is unused.
 
 use super::record::Record;
 use hashbrown::HashTable;
 
 const PAGE: usize = 32;
 
-/// Half of the name's hash and the number of its record.
+/// Half of the name's hash, and its record's number.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     hash: u32,
@@ -19,7 +18,7 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     index: HashTable<Place>,
-    /// All full but the last.
+    /// All full except the last.
     pages: Vec<Vec<Record>>,
 }
 
@@ -28,6 +27,7 @@ impl Shard {
         self.index.len()
     }
 
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.pages.iter().flatten()
     }
@@ -41,7 +41,7 @@ impl Shard {
         Some(at_mut(&mut self.pages, number))
     }
 
-    /// Adds a name that is not there yet.
+    /// `record.name` must be new.
     pub(super) fn insert(&mut self, hash: u64, record: Record) {
         let number = u32::try_from(self.len()).expect("max_records keeps a shard far below 2^32 records");
         if self.len().is_multiple_of(PAGE) {
@@ -52,7 +52,7 @@ impl Shard {
         self.index.insert_unique(spread(place.hash), place, |place| spread(place.hash));
     }
 
-    /// `hash_of` must be what made every `hash` here.
+    /// `hash_of` must be the function that made every `hash`.
     pub(super) fn remove(&mut self, hash: u64, name: &str, hash_of: impl Fn(&str) -> u64) -> Option<Record> {
         let number = self.number(hash, name)?;
         let removed = self.take(number, hash, &hash_of);
@@ -60,13 +60,13 @@ impl Shard {
         Some(removed)
     }
 
-    /// Keeps the records that `keep` approves.
+    /// Keeps the records for which `keep` returns true.
     pub(super) fn retain(
         &mut self,
         mut keep: impl FnMut(&mut Record) -> bool,
         hash_of: impl Fn(&str) -> u64,
     ) {
-        // From the end, so that the record which fills a gap has been judged already.
+        // Backwards, so that the record that fills a gap was visited already.
         for number in (0..self.len() as u32).rev() {
             let record = at_mut(&mut self.pages, number);
             if !keep(record) {
@@ -77,7 +77,7 @@ impl Shard {
         self.give_back();
     }
 
-    /// Moves the last record into the gap.
+    /// Fills the gap with the last record.
     fn take(&mut self, number: u32, hash: u64, hash_of: impl Fn(&str) -> u64) -> Record {
         if let Ok(entry) = self.index.find_entry(spread(hash as u32), |place| place.number == number) {
             entry.remove();
@@ -87,7 +87,7 @@ impl Shard {
         if last_page.is_empty() {
             self.pages.pop();
         }
-        // The index lost one entry, so its length is the number that the last record had.
+        // The index has one entry less, so its length is the last record's number.
         let last_number = self.index.len() as u32;
         if last_number == number {
             return last;
@@ -123,7 +123,7 @@ fn at_mut(pages: &mut [Vec<Record>], number: u32) -> &mut Record {
     &mut pages[number as usize / PAGE][number as usize % PAGE]
 }
 
-/// The table wants entropy at both ends of 64 bits; the odd factor keeps it below and carries it up.
+/// The table needs entropy at both ends of 64 bits; the odd factor spreads it.
 fn spread(half: u32) -> u64 {
     u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -1,11 +1,19 @@
-//! What an operator can choose, and the defaults. Where the choices come from is in `sources`.
+//! The settings of a phone book, and their defaults. `sources` reads them.
 
+mod audit;
+mod operator;
 mod password;
+mod place;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
-use crate::{address::Network, audit::AuditFile, limits::Rates, operator::Operator, shared::Place};
+use crate::{address::Network, limits::Rates};
+pub use audit::AuditFile;
+pub use operator::Operator;
 pub use password::Password;
+pub use place::{NotAPlace, Place};
 pub use sources::{ConfigError, ENV_PREFIX, KEYS, Layers, Origin};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -13,60 +21,58 @@ use std::{
     time::Duration,
 };
 
-/// Start from [`Config::default`] and change what matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Port 0 takes a free one, see [`crate::Server::addr`].
     pub listen: SocketAddr,
-    /// How long a registration is answered.
+    /// Lifetime of a registration.
     pub ttl: Duration,
-    /// The original's unsigned contract instead of signed writes.
+    /// Serve the original's unsigned contract.
     pub compat: bool,
-    /// Wanted for everything below `/api/`.
+    /// Required below `/api/`.
     pub password: Option<Password>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
-    /// How long a name belongs to its key after the last registration. Means nothing in compatibility mode.
+    /// How long a name belongs to its key after the last registration. Unused in compatibility mode.
     pub pin: Duration,
-    /// How often what has ended is taken out; `None`: every minute, or every `ttl` if that is shorter.
+    /// Period of the sweep; `None`: a minute, or `ttl` if that is shorter.
     pub sweep: Option<Duration>,
-    /// Most names in memory; each takes about 175 bytes, an unsigned key in text somewhat more.
+    /// Most names in memory, about 175 bytes each.
     pub max_records: usize,
-    /// Whether `/api/debug/players` lists everybody with their addresses. Only in compatibility mode.
+    /// Serve `/api/debug/players`, which lists all addresses. Only in compatibility mode.
     pub debug_players: bool,
-    /// Threads that answer requests.
+    /// Worker threads.
     pub workers: usize,
-    /// Most connections at once, over all workers; each takes two file descriptors.
+    /// Most connections of all workers, two file descriptors each.
     pub max_connections: usize,
-    /// Most clients of `/api/live` at once. Never more than three quarters of `max_connections`, so that others are heard.
+    /// Most clients of `/api/live`, at most three quarters of `max_connections`.
     pub max_sockets: usize,
-    /// Most connections from one address (IPv6: one /64) at once, and behind a trusted proxy most requests. `None`: 256, or
-    /// a quarter of `max_connections` where that is less.
+    /// Most connections per address (IPv6: /64), or requests in progress behind a trusted proxy. `None`: 256, or a
+    /// quarter of `max_connections` if that is less.
     pub max_connections_per_address: Option<usize>,
-    /// Most live clients from one address at once. `None`: 200, or a quarter of `max_sockets` where that is less.
+    /// Most live clients per address. `None`: 200, or a quarter of `max_sockets` if that is less.
     pub max_sockets_per_address: Option<usize>,
-    /// Most names in memory from one address (IPv6: one /48). `None`: 1,000, or a quarter of `max_records` where that is
-    /// less.
+    /// Most names per address (IPv6: /48). `None`: 1,000, or a quarter of `max_records` if that is less.
     pub max_names_per_address: Option<usize>,
-    /// What clients call this phone book: hosts, with the port where it is not the scheme's own. None: whatever they say.
+    /// Host names of this phone book, with non-default ports. Empty: any `Host`.
     pub names: Vec<String>,
-    /// How often who may ask.
+    /// Request budgets.
     pub limits: Rates,
-    /// The operator's page and metrics. Off here; the program has it on loopback, see [`OPERATOR`].
+    /// The operator's page and metrics. The library's default is off, the program's is [`OPERATOR`].
     pub operator: Operator,
-    /// Whether the operator's page may be served beyond this machine. It asks for no password.
+    /// Allow `operator` to be an address beyond loopback. The page has no password.
     pub operator_anywhere: bool,
-    /// `None`: no audit log.
+    /// The audit log; `None`: off.
     pub audit: Option<AuditFile>,
-    /// The own certificate; `None`: plain HTTP.
+    /// `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// Whether plain HTTP may be served beyond this machine.
+    /// Allow plain HTTP beyond loopback.
     pub plain_http: bool,
-    /// The Redis that several phone books of one name share; `None`: everything is in memory.
+    /// The Redis shared by all phone books of one name; `None`: names are in memory.
     pub redis: Option<Place>,
 }
 
-/// Where the program has the operator's page unless told otherwise.
+/// The program's default for the operator's page.
 pub const OPERATOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3001);
 
 /// A certificate chain and its key, as PEM.

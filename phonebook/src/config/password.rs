@@ -1,8 +1,8 @@
-//! A password that is never shown and never compared byte by byte.
+//! The password's hash.
 
 use std::fmt;
 
-/// Only the hash is kept: comparing hashes takes the same time for every guess, whatever its length.
+/// Comparing hashes takes constant time, whatever the guess and its length.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(blake3::Hash);
 

@@ -1,9 +1,9 @@
-//! File, environment and flags: every source hands in keys with texts, one place understands them, and the last one wins.
+//! File, environment and flags. Each source passes keys and texts to [`Layers`]; the last one wins.
 //!
-//! A mistake is told in one sentence: where it is, which key, what stands there, what to write instead.
+//! An error is one sentence: source, key, value, and what to write instead.
 
-use super::{Config, OPERATOR, Password, TlsFiles, wanted::wanted};
-use crate::{address::Network, audit::AuditFile, limits::Rate, operator::Operator, shared::Place};
+use super::{AuditFile, Config, OPERATOR, Operator, Password, Place, TlsFiles, wanted::wanted};
+use crate::{address::Network, limits::Rate};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use std::{
 /// `FYTECLUB_PHONEBOOK_TTL` is the key `ttl`.
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
-/// Every key there is, the same in the file, in the environment (upper case) and as a flag (dashes).
+/// All keys: the same in the file, in the environment (upper case), and as flags (dashes).
 pub const KEYS: [&str; 33] = [
     "listen",
     "ttl",
@@ -51,7 +51,6 @@ pub const KEYS: [&str; 33] = [
     "redis_secret",
 ];
 
-/// One sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -65,7 +64,7 @@ pub enum ConfigError {
     BadValue {
         origin: Origin,
         key: &'static str,
-        /// As it is told: in backticks, or the word empty.
+        /// In backticks, or the word `empty`.
         value: String,
         wanted: &'static str,
     },
@@ -83,7 +82,7 @@ pub enum ConfigError {
     HalfACertificate,
 }
 
-/// Where a value was written.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     File(PathBuf),
@@ -101,7 +100,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Collects a [`Config`]: start with the weakest source, end with the strongest.
+/// Collects a [`Config`]. Apply the weakest source first.
 #[derive(Debug, Default)]
 pub struct Layers {
     config: Config,
@@ -112,7 +111,7 @@ pub struct Layers {
     redis_secret: Option<String>,
 }
 
-/// Settings that mean something only with `audit`.
+/// Settings that need `audit`.
 #[derive(Debug)]
 struct Audit {
     path: Option<PathBuf>,
@@ -127,7 +126,7 @@ impl Default for Audit {
 }
 
 impl Layers {
-    /// For a program: the operator's page is on where nothing else is.
+    /// The program's defaults: the operator's page is on.
     pub fn of_a_program() -> Self {
         let config = Config { operator: Operator::IfFree(OPERATOR), ..Config::default() };
         Self { config, ..Self::default() }
@@ -139,7 +138,7 @@ impl Layers {
         self.toml(path, &text)
     }
 
-    /// `variables` may hold anything; only names with [`ENV_PREFIX`] and a known key count.
+    /// Ignores variables without [`ENV_PREFIX`] or with an unknown key.
     pub fn environment(
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -157,7 +156,7 @@ impl Layers {
         self.set(Origin::Flags, key, value)
     }
 
-    /// Checks what concerns several keys.
+    /// Checks settings against each other.
     pub fn finish(self) -> Result<Config, ConfigError> {
         let Self { mut config, audit, tls_cert, tls_key, redis, redis_secret } = self;
         if config.debug_players && !config.compat {
@@ -180,7 +179,7 @@ impl Layers {
         Ok(config)
     }
 
-    fn toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+    pub(super) fn toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
             path: path.to_owned(),
             line: error.span().map_or(1, |span| text[..span.start].lines().count().max(1)),
@@ -237,7 +236,7 @@ impl Layers {
             _ => unreachable!("`key` is one of KEYS"),
         };
         understood.ok_or_else(|| {
-            // What may hold a password is not shown.
+            // The value may contain a password.
             let value = if key.starts_with("redis") && !value.is_empty() { "…" } else { value };
             let value = if value.is_empty() { "empty".to_owned() } else { format!("`{value}`") };
             ConfigError::BadValue { origin, key, value, wanted: wanted(key) }
@@ -258,7 +257,7 @@ fn within<T: FromStr + PartialOrd>(text: &str, range: std::ops::RangeInclusive<T
     text.parse().ok().filter(|number| range.contains(number))
 }
 
-/// A number of one's own, for the default.
+/// `Some` overrides the default.
 fn share(text: &str) -> Option<Option<usize>> {
     within(text, 1..=1_000_000_000).map(Some)
 }
@@ -276,17 +275,17 @@ fn operator(text: &str) -> Option<Operator> {
     if is_off(text) { Some(Operator::Off) } else { text.parse().ok().map(Operator::At) }
 }
 
-/// `Some(None)` takes back what a weaker source said.
+/// `Some(None)` removes a weaker source's value.
 fn path(text: &str) -> Option<Option<PathBuf>> {
     if text.is_empty() { None } else { Some((!is_off(text)).then(|| text.into())) }
 }
 
-/// `Some(None)` takes back what a weaker source said.
+/// `Some(None)` removes a weaker source's value.
 fn place(text: &str) -> Option<Option<Place>> {
     if is_off(text) { Some(None) } else { text.parse().ok().map(Some) }
 }
 
-/// Shorter ones are guessed.
+/// Shorter secrets can be guessed.
 fn secret(text: &str) -> Option<Option<String>> {
     (text.len() >= 16).then(|| Some(text.to_owned()))
 }
@@ -317,135 +316,11 @@ fn networks(text: &str) -> Option<Vec<Network>> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
 }
 
-/// A TOML value as an operator would have typed it on the command line.
+/// A TOML value in command-line syntax.
 fn plain(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
         toml::Value::Array(parts) => parts.iter().map(plain).collect::<Vec<_>>().join(","),
         other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::Rates;
-
-    fn from_file(text: &str) -> Result<Config, String> {
-        let mut layers = Layers::default();
-        layers.toml(Path::new("pb.toml"), text).map_err(|error| error.to_string())?;
-        layers.finish().map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn every_key_can_be_set() {
-        let config = from_file(
-            "listen = '127.0.0.1:8080'\nttl = 10\ncompat = true\npassword = 'x'\npin = 0\nsweep = 5\n\
-             trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
-             max_connections = 9\nmax_connections_per_address = 5\nmax_sockets_per_address = 6\n\
-             max_names_per_address = 7\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
-             limit_socket = 'off'\nlimit_other = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
-             operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
-             audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true\n\
-             max_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']",
-        )
-        .unwrap();
-        let expected = Config {
-            listen: "127.0.0.1:8080".parse().unwrap(),
-            ttl: Duration::from_secs(10),
-            compat: true,
-            password: Some(Password::new("x")),
-            trusted_proxies: vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()],
-            pin: Duration::ZERO,
-            sweep: Some(Duration::from_secs(5)),
-            max_records: 7,
-            debug_players: true,
-            workers: 3,
-            max_connections: 9,
-            limits: Rates { lookup: Rate::new(7, 1, 8), register_key: Rate::new(1, 5, 10), ..Rates::OFF },
-            operator: Operator::At("127.0.0.1:9".parse().unwrap()),
-            operator_anywhere: true,
-            audit: Some(AuditFile { path: "/a".into(), size: 70_000, full_addresses: true }),
-            tls: Some(TlsFiles { cert: "c".into(), key: "k".into() }),
-            plain_http: true,
-            max_sockets: 4,
-            max_connections_per_address: Some(5),
-            max_sockets_per_address: Some(6),
-            max_names_per_address: Some(7),
-            names: vec!["book.example".to_owned(), "192.0.2.7:3000".to_owned()],
-            redis: None,
-        };
-        assert_eq!(config, expected);
-    }
-
-    #[test]
-    fn a_redis_is_set_with_its_secret_and_never_shown() {
-        let set = "redis = 'redis://:hunter2@127.0.0.1:7'\nredis_secret = '0123456789abcdef'";
-        let place: Place = "redis://:hunter2@127.0.0.1:7".parse().unwrap();
-        assert_eq!(from_file(set).unwrap().redis, Some(place.with_secret("0123456789abcdef")));
-        assert_eq!(from_file("redis = 'off'").unwrap().redis, None);
-        for bad in
-            ["redis = 'http://hunter2@h'", "redis_secret = 'hunter2'", &format!("{set}\ncompat = true")]
-        {
-            let told = from_file(bad).unwrap_err();
-            assert!(!told.contains("hunter2") && told.contains("redis"), "{told}");
-        }
-    }
-
-    #[test]
-    fn flags_win_over_the_environment_and_that_over_the_file() {
-        let mut layers = Layers::default();
-        layers.toml(Path::new("pb.toml"), "ttl = 1\npin = 1\nworkers = 1").unwrap();
-        let variables = [("FYTECLUB_PHONEBOOK_TTL", "2"), ("FYTECLUB_PHONEBOOK_PIN", "2"), ("TTL", "nine")];
-        layers.environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap();
-        layers.flag("ttl", "3").unwrap();
-        let config = layers.finish().unwrap();
-        assert_eq!((config.ttl.as_secs(), config.pin.as_secs(), config.workers), (3, 2, 1));
-    }
-
-    #[test]
-    fn the_sweep_follows_a_short_ttl() {
-        assert_eq!(from_file("ttl = 5").unwrap().sweep_interval(), Duration::from_secs(5));
-        assert_eq!(from_file("ttl = 500").unwrap().sweep_interval(), Duration::from_secs(60));
-    }
-
-    #[test]
-    fn a_mistake_is_told_with_key_value_and_remedy() {
-        for (text, told) in [
-            (
-                "ttl = 'abc'",
-                "`ttl` in pb.toml is `abc`; write a number of seconds from 1 to 31536000, such as 3600",
-            ),
-            (
-                "ttl = 0",
-                "`ttl` in pb.toml is `0`; write a number of seconds from 1 to 31536000, such as 3600",
-            ),
-            (
-                "limit_lookup = '5'",
-                "`limit_lookup` in pb.toml is `5`; write a rate, such as 100/s burst 1000 or 1/5s burst 10, or off",
-            ),
-            ("compat = 'perhaps'", "`compat` in pb.toml is `perhaps`; write true or false"),
-            (
-                "password = ''",
-                "`password` in pb.toml is empty; write some characters, or leave it out for no password",
-            ),
-            (
-                "trusted_proxies = ['10.0.0.0/99']",
-                "`trusted_proxies` in pb.toml is `10.0.0.0/99`; write addresses or networks separated by commas, such as \
-                 127.0.0.1, 10.0.0.0/8",
-            ),
-        ] {
-            assert_eq!(from_file(text).unwrap_err(), told);
-        }
-        assert!(
-            from_file("tll = 5")
-                .unwrap_err()
-                .contains("a key `tll` that does not exist; the keys are listen, ttl")
-        );
-        assert!(
-            from_file("compat = true\nttl =").unwrap_err().starts_with("pb.toml is not TOML at line 2: ")
-        );
-        assert!(from_file("tls_cert = 'x'").unwrap_err().contains("belong together"));
-        assert!(from_file("debug_players = true").unwrap_err().contains("only in compatibility mode"));
     }
 }

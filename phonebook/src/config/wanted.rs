@@ -1,4 +1,4 @@
-//! What to write instead: the second half of every sentence about a bad value.
+//! What to write instead of a bad value.
 
 pub(super) fn wanted(key: &str) -> &'static str {
     match key {

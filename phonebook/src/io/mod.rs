@@ -1,6 +1,6 @@
-//! What touches the operating system below HTTP.
+//! Access to the operating system.
 
-pub mod door;
-pub mod patience;
+pub mod accept;
+pub mod connections;
 pub mod private;
 pub mod process;

@@ -1,4 +1,4 @@
-//! Files that are nobody else's business.
+//! Files with private permissions.
 
 use std::{
     fs::{File, OpenOptions},
@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// Opens with `options`; a new file is readable to its owner only, where files have modes.
+/// Opens with `options`; a new file is readable only by its owner on Unix.
 pub(crate) fn append(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);

@@ -1,6 +1,6 @@
-//! What the system says about this process: resident memory and open descriptors, where asking is cheap.
+//! Resident memory and open descriptors of this process, where reading them is cheap.
 
-/// Bytes of resident memory.
+/// Bytes.
 #[cfg(target_os = "linux")]
 pub(crate) fn memory() -> Option<u64> {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
@@ -9,7 +9,7 @@ pub(crate) fn memory() -> Option<u64> {
 
 #[cfg(target_os = "linux")]
 pub(crate) fn descriptors() -> Option<usize> {
-    // The one that reads the folder is among them.
+    // Without the descriptor that reads the folder.
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1))
 }
 

@@ -1,12 +1,14 @@
-//! How often who may ask: a budget for each class of request, by the client's address and, for what is signed, by key.
+//! Request budgets per class: by client address, and for signed requests by key.
 //!
-//! The decision takes no memory but for a newcomer, and comes before anything that costs: a refused request is cheaper
-//! than a served one. A key's budget is charged only after its signature held, so that nobody empties another's.
+//! A refusal is cheaper than an answer, and allocates nothing. A key is charged only after its signature was
+//! verified, so that nobody can use up another's budget.
 
+mod class;
 mod rate;
 mod store;
 
-use fyteclub_proto::id::PeerId;
+pub use class::{By, Class, Limited};
+use fyteclub_proto::{id::PeerId, ledger::Network};
 use governor::{
     RateLimiter,
     clock::{Clock, MonotonicClock},
@@ -23,77 +25,15 @@ use std::{
 };
 use store::{Holder, Store};
 
-/// Most budgets of one class that are remembered at once, at most 50 bytes each (80 by key). A budget is forgotten when it is whole
-/// again: a million players at one heartbeat have about 125,000 between two sweeps.
+/// Most budgets per class, at 50 bytes each (80 by key). Whole budgets are dropped: a million players with heartbeats
+/// have about 125,000 between two sweeps.
 const HOLDERS_MAX: usize = 1 << 18;
 
-/// How often whole budgets are forgotten.
+/// How often whole budgets are dropped.
 pub(crate) const SWEEP: Duration = Duration::from_secs(5);
 
-/// What is counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Registering and unregistering, and giving a name to another key.
-    Registration,
-    /// Each name that is asked for.
-    Lookup,
-    Introduction,
-    /// Opening a live connection.
-    Socket,
-    /// The rest: what costs nothing but the answer, and what does not exist.
-    Other,
-}
-
-impl Class {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket, Self::Other];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Registration => "registration",
-            Self::Lookup => "lookup",
-            Self::Introduction => "introduction",
-            Self::Socket => "socket",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// Whose budget was used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum By {
-    Address,
-    Key,
-}
-
-/// The budget is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limited {
-    pub class: Class,
-    pub by: By,
-    /// Whole seconds after which it is worth trying: what is missing, rounded up, and up to half as much again by chance,
-    /// so that those who were refused together do not come back together.
-    pub retry_after: u32,
-}
-
-/// A client's address as far as it is one client: IPv4 whole, IPv6 by its /64, which is what one line gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
-    V4(u32),
-    V6(u64),
-}
-
-impl From<IpAddr> for Source {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        }
-    }
-}
-
-impl Holder for Source {
-    /// A provider: the /16 of IPv4, the /32 of IPv6.
+impl Holder for Network {
+    /// The provider: /16 of IPv4, /32 of IPv6.
     fn neighbourhood(&self) -> u64 {
         match self {
             Self::V4(bits) => u64::from(bits >> 16) | 1 << 63,
@@ -103,13 +43,13 @@ impl Holder for Source {
 }
 
 impl Holder for PeerId {
-    /// Keys have no neighbours: any thousandth of them share.
+    /// One of a thousand classes.
     fn neighbourhood(&self) -> u64 {
         self.as_bytes().iter().fold(0, |hash: u64, byte| hash.rotate_left(7) ^ u64::from(*byte))
     }
 }
 
-/// One class's budgets of one kind of holder.
+/// The budgets of one class.
 struct Budgets<K: Holder, C: Clock>(Option<Counted<K, C>>);
 
 struct Counted<K: Holder, C: Clock> {
@@ -127,7 +67,7 @@ impl<K: Holder, C: Clock + Clone> Budgets<K, C> {
         }))
     }
 
-    /// How long is missing. What costs more than the whole burst costs the whole burst: else it could never be had.
+    /// Returns the missing time. A cost above the burst counts as the burst, or it could never be paid.
     fn charge(&self, holder: K, cost: u32) -> Result<(), Duration> {
         let (Some(counted), Some(cost)) = (&self.0, NonZeroU32::new(cost)) else { return Ok(()) };
         match counted.limiter.check_key_n(&holder, cost.min(counted.burst)) {
@@ -143,10 +83,10 @@ impl<K: Holder, C: Clock + Clone> Budgets<K, C> {
     }
 }
 
-/// All budgets. Shared by reference between all workers.
+/// Shared by all workers.
 pub(crate) struct Limits<C: Clock = MonotonicClock> {
     /// In the order of [`Class::ALL`].
-    addresses: [Budgets<Source, C>; 5],
+    addresses: [Budgets<Network, C>; 5],
     registration_keys: Budgets<PeerId, C>,
     introduction_keys: Budgets<PeerId, C>,
     chance: RandomState,
@@ -170,13 +110,13 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    /// Charges a client's address; `cost` is 1, or the number of names in a batch.
+    /// `cost` is 1, or the number of names in a batch.
     pub(crate) fn check_address(&self, class: Class, address: IpAddr, cost: u32) -> Result<(), Limited> {
         let budgets = &self.addresses[class as usize];
         budgets.charge(address.into(), cost).map_err(|missing| self.limited(class, By::Address, missing))
     }
 
-    /// Charges a key. Only for what the key is proven to have signed. Only registrations and introductions have a budget by key.
+    /// Call it only with a key that signed the request. Only registrations and introductions have a budget by key.
     pub(crate) fn check_key(&self, class: Class, key: &PeerId, cost: u32) -> Result<(), Limited> {
         let budgets = match class {
             Class::Registration => &self.registration_keys,
@@ -186,14 +126,14 @@ impl<C: Clock + Clone> Limits<C> {
         budgets.charge(*key, cost).map_err(|missing| self.limited(class, By::Key, missing))
     }
 
-    /// Forgets every budget that is whole again.
+    /// Drops whole budgets.
     pub(crate) fn forget_idle(&self) {
         self.addresses.iter().for_each(Budgets::forget_idle);
         self.registration_keys.forget_idle();
         self.introduction_keys.forget_idle();
     }
 
-    /// A refusal, for whoever found out how long is missing.
+    /// Makes a refusal out of the missing time.
     pub(crate) fn limited(&self, class: Class, by: By, missing: Duration) -> Limited {
         let seconds = missing.as_millis().div_ceil(1000).clamp(1, 7 * 86_400) as u32;
         let chance = self.chance.hash_one(self.refused.fetch_add(1, Ordering::Relaxed)) as u32;

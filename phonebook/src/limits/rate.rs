@@ -1,15 +1,15 @@
-//! A rate as an operator writes it: `100/s burst 1000`, `1/5s burst 10`, `off`.
+//! Rates in the operator's notation: `100/s burst 1000`, `1/5s burst 10`, `off`.
 
-use super::Class;
+use super::class::Class;
 use governor::Quota;
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
-/// Longest time in which a used up budget may be whole again; longer ones are mistakes, and would outlive a pin.
+/// Most seconds until a used up budget is whole; longer ones are mistakes, and would outlive a pin.
 const RECOVERY_MAX: u64 = 7 * 86_400;
 const COUNT_MAX: u32 = 1_000_000;
 const PERIOD_MAX: u64 = 86_400;
 
-/// So many in so many seconds for ever, and `burst` at once before that counts.
+/// `count` per `seconds`, and `burst` at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     count: NonZeroU32,
@@ -24,7 +24,7 @@ pub struct Rate {
 pub struct NotARate;
 
 impl Rate {
-    /// `None` for a zero, and for what takes more than a week to recover.
+    /// `None` for zeros, and for a recovery of more than a week.
     pub fn new(count: u32, seconds: u64, burst: u32) -> Option<Self> {
         let rate = Self { count: NonZeroU32::new(count)?, seconds, burst: NonZeroU32::new(burst)? };
         let recovery = u64::from(burst).checked_mul(seconds)? / u64::from(count);
@@ -36,7 +36,7 @@ impl Rate {
         self.burst
     }
 
-    /// After what time there is one more.
+    /// Time until one more is allowed.
     pub(crate) fn each(&self) -> Duration {
         Duration::from_secs(self.seconds) / self.count.get()
     }
@@ -64,7 +64,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Digits only: Rust's own parsers take a sign, too.
+/// Digits only: `parse` would accept a sign.
 fn number<T: FromStr>(text: &str) -> Result<T, NotARate> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         text.parse().map_err(|_| NotARate)
@@ -96,7 +96,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What each class of request may cost; `None` is no limit. Why these numbers is in `docs/decisions`, 0011.
+/// The rate of each class; `None`: unlimited. Decision 0011 explains the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     pub register: Option<Rate>,
@@ -109,7 +109,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// No limits, for measuring.
+    /// Unlimited, for measurements.
     pub const OFF: Self = Self {
         register: None,
         lookup: None,

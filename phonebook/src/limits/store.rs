@@ -1,7 +1,7 @@
-//! Where the budgets' states lie: a bounded table, so that who has many addresses cannot take the memory.
+//! The table of budgets, bounded so that many addresses cannot use up the memory.
 //!
-//! A full table changes nothing for those who are in it. Newcomers then share budgets by neighbourhood until the sweep
-//! has made room: who floods from one provider's range spoils the newcomers of that range, and hardly others.
+//! If it is full, known clients keep their budgets and new ones share one per neighbourhood until the next sweep. A
+//! flood from one provider's range affects new clients of that range.
 
 use governor::{
     nanos::Nanos,
@@ -17,12 +17,12 @@ use std::{
 };
 
 const SHARDS: usize = 64;
-/// Budgets that newcomers share when the table is full.
+/// Shared budgets for a full table.
 const CROWDS: usize = 1024;
 
-/// Whose budget it is.
+/// The client that a budget belongs to.
 pub(super) trait Holder: Copy + Eq + Hash {
-    /// With whom it shares when there is no room.
+    /// New clients of one neighbourhood share a budget if the table is full.
     fn neighbourhood(&self) -> u64;
 }
 
@@ -65,7 +65,7 @@ impl<K: Holder> StateStore for Store<K> {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let hash = self.hasher.hash_one(key);
-        // The table inside a shard uses the other half of the hash.
+        // The hash table in the shard uses the low half.
         let mut shard = lock(&self.shards[(hash >> 32) as usize % SHARDS]);
         if let Some((_, state)) = shard.find_mut(hash, |(holder, _)| holder == key) {
             let (outcome, new) = decide(Some(*state))?;
@@ -73,7 +73,7 @@ impl<K: Holder> StateStore for Store<K> {
             return Ok(outcome);
         }
         if self.takes_a_place() {
-            // One refused at its first request is not remembered: there is no debt.
+            // A client refused at its first request has no debt to store.
             let decided = decide(None);
             match decided {
                 Ok((outcome, new)) => {
@@ -102,7 +102,7 @@ impl<K: Holder> ShrinkableKeyedStateStore<K> for Store<K> {
             let before = shard.len();
             shard.retain(|(_, state)| *state > drop_below);
             self.held.fetch_sub(before - shard.len(), Ordering::Relaxed);
-            // What a flood took is given back.
+            // Releases the memory of a flood.
             if shard.capacity() > 64 && shard.len() < shard.capacity() / 4 {
                 shard.shrink_to(0, |(holder, _)| self.hasher.hash_one(holder));
             }

@@ -105,7 +105,7 @@ fn idle_budgets_are_forgotten_and_busy_ones_kept() {
 }
 
 proptest! {
-    /// Whoever asks how, no more comes through than burst and rate give, and never less at the end of the told time.
+    /// No more passes than burst and rate allow, and a client that waits as told is served.
     #[test]
     fn no_more_comes_through_than_burst_and_rate(steps in prop::collection::vec((0u64..3000, 1u32..6), 1..60)) {
         let (limits, clock) = limits("2/s burst 5", 10);

@@ -1,100 +1,79 @@
-//! Who may join the conversation: greetings and polls that were signed now, for this phone book, by the key they name.
+//! Verifies greetings and polls: signed now, for this phone book, by the key they name.
 
-use super::Ending;
+use super::close_frame::CloseFrame;
 use crate::{
+    auth::{ServerNames, check_sequence, check_time},
     book,
     clock::Moment,
-    guard::{check_sequence, check_time},
     problem::Problem,
 };
-use actix_web::{HttpRequest, http::header};
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
-    phonebook::live::{CloseReason, Hello, Poll, Say},
+    phonebook::live::{CloseReason, Hello, PRESENCE_LIFE, PRESENCE_PERIOD, Poll, Say, Welcome},
     version::LIVE_VERSIONS,
 };
+use std::net::IpAddr;
 
-/// What this phone book is called, as clients sign it.
-#[derive(Debug)]
-pub(crate) struct Greetings {
-    names: Vec<String>,
+/// Returns the version to speak.
+pub(super) fn greet(
+    names: &ServerNames,
+    hello: &Hello,
+    nonce: &Bytes<32>,
+    host: Option<&str>,
+    now: Moment,
+) -> Result<u16, CloseFrame> {
+    let bad = |text| Err(CloseFrame::new(CloseReason::BadHello, text));
+    if !LIVE_VERSIONS.contains(&hello.version) {
+        let text = format!("this phone book speaks version {}", LIVE_VERSIONS[0]);
+        return Err(CloseFrame::new(CloseReason::BadMessage, text));
+    }
+    if let Err(Problem::ClockSkew { offset }) = check_time(hello.time, now) {
+        return Err(CloseFrame::new(CloseReason::ClockSkew, format!("clock_skew:{offset}")));
+    }
+    if hello.nonce != *nonce {
+        return bad("the nonce is not the challenge's");
+    }
+    if !names.contain(&hello.server, host) {
+        return bad("the greeting is for another server");
+    }
+    if !hello.is_authentic() {
+        return bad("publicKey did not sign this greeting");
+    }
+    Ok(hello.version)
 }
 
-impl Greetings {
-    pub(crate) fn new(names: &[String]) -> Self {
-        Self { names: names.iter().map(|name| name.to_lowercase()).collect() }
+/// The messages in a poll. `known`: the key's newest sequence is stored; other keys must have signed after the start.
+pub(super) fn hear(
+    names: &ServerNames,
+    poll: &Poll,
+    host: Option<&str>,
+    known: bool,
+    now: Moment,
+) -> Result<Vec<Say>, Problem> {
+    check_time(poll.time, now)?;
+    if !names.contain(&poll.server, host) {
+        return Err(Problem::OtherServer);
     }
-
-    /// Whether `server` means this phone book: one of its names, or, if it was given none, what the request calls it.
-    /// Only names help against a phone book that passes greetings on: it writes the request.
-    pub(crate) fn is_here(&self, server: &str, host: Option<&str>) -> bool {
-        match self.names.is_empty() {
-            true => host == Some(server),
-            false => self.names.iter().any(|name| name == server),
-        }
+    if !poll.is_authentic() {
+        return Err(Problem::BadSignature);
     }
-
-    /// The version that both speak.
-    pub(super) fn greet(
-        &self,
-        hello: &Hello,
-        nonce: &Bytes<32>,
-        host: Option<&str>,
-        now: Moment,
-    ) -> Result<u16, Ending> {
-        let bad = |text| Err(Ending::new(CloseReason::BadHello, text));
-        if !LIVE_VERSIONS.contains(&hello.version) {
-            let text = format!("this phone book speaks version {}", LIVE_VERSIONS[0]);
-            return Err(Ending::new(CloseReason::BadMessage, text));
-        }
-        if let Err(Problem::ClockSkew { offset }) = check_time(hello.time, now) {
-            return Err(Ending::new(CloseReason::ClockSkew, format!("clock_skew:{offset}")));
-        }
-        if hello.nonce != *nonce {
-            return bad("the nonce is not the challenge's");
-        }
-        if !self.is_here(&hello.server, host) {
-            return bad("the greeting is for another server");
-        }
-        if !hello.is_authentic() {
-            return bad("publicKey did not sign this greeting");
-        }
-        Ok(hello.version)
+    check_sequence(poll.sequence, now)?;
+    if !known {
+        book::check_started(poll.time, now)?;
     }
-
-    /// What is said in a poll. A key that is `known` has a sequence to go by; of another nothing counts that was signed
-    /// before this phone book started.
-    pub(super) fn hear(
-        &self,
-        poll: &Poll,
-        host: Option<&str>,
-        known: bool,
-        now: Moment,
-    ) -> Result<Vec<Say>, Problem> {
-        check_time(poll.time, now)?;
-        if !self.is_here(&poll.server, host) {
-            return Err(Problem::OtherServer);
-        }
-        if !poll.is_authentic() {
-            return Err(Problem::BadSignature);
-        }
-        check_sequence(poll.sequence, now)?;
-        if !known {
-            book::check_started(poll.time, now)?;
-        }
-        let expected = "a text with a JSON list of messages";
-        let said: Vec<Say> =
-            serde_json::from_str(&poll.say).map_err(|_| Problem::BadField { field: "say", expected })?;
-        if said.iter().all(|say| is_in_turn(say, &poll.public_key)) {
-            Ok(said)
-        } else {
-            Err(Problem::BadField { field: "say", expected: "without greetings and others' knocks" })
-        }
+    let expected = "a text with a JSON list of messages";
+    let said: Vec<Say> =
+        serde_json::from_str(&poll.say).map_err(|_| Problem::BadField { field: "say", expected })?;
+    if said.iter().all(|say| is_in_turn(say, &poll.public_key)) {
+        Ok(said)
+    } else {
+        Err(Problem::BadField { field: "say", expected: "without greetings and others' knocks" })
     }
 }
 
-/// Whether `key` may say this after its greeting. A forged knock goes nowhere, so that nobody floods others with them.
+/// Whether `key` may send this after its greeting. Forged knocks are rejected, so that nobody floods others with
+/// them.
 pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
     match say {
         Say::Hello(_) => false,
@@ -103,7 +82,7 @@ pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
     }
 }
 
-/// The `Host` of a request, as a name is compared.
-pub(crate) fn host(request: &HttpRequest) -> Option<String> {
-    request.headers().get(header::HOST)?.to_str().ok().map(str::to_lowercase)
+/// The welcome of sockets and polls.
+pub(super) fn welcome(version: u16, address: IpAddr) -> Welcome {
+    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs() }
 }

@@ -1,26 +1,27 @@
-//! `/api/live` between HTTP and the [`crate::switchboard`]: who listens where, and whose turn it is.
+//! `/api/live`: connects sockets and polls to [`crate::signaling`].
 //!
-//! The switchboard is behind one lock, held for a few maps' worth of work and never while a signature is checked. Its
-//! outputs are carried out before the lock is left, so that messages keep their order.
+//! One lock protects the state machine. It is held for a few map accesses, and never while a signature is verified.
+//! Outputs are carried out under it, so messages keep their order.
 
 mod allowance;
+mod close_frame;
 mod greeting;
 mod poll;
 mod socket;
 
-pub(crate) use greeting::{Greetings, host};
 pub(crate) use poll::poll;
 pub(crate) use socket::Socket;
 
 use crate::{
-    accounts::{Accounts, Hold as Charge},
+    accounts::{Accounts, Charge},
     book::Book,
     clock::Moment,
-    io::patience::Hold,
+    io::connections::Exemption,
     metrics::Introductions,
-    shared::{Errand, Shared},
-    switchboard::{ClientId, Door, Fate, Input, Output, Sequences, Switchboard},
+    shared::{Job, Shared},
+    signaling::{ClientId, Input, Outcome, Output, Sequences, Signaling, Transport},
 };
+use close_frame::CloseFrame;
 use fyteclub_proto::{
     id::PeerId,
     ledger::{Count, Item, Network},
@@ -28,7 +29,7 @@ use fyteclub_proto::{
 };
 use prometheus_client::metrics::gauge::Gauge;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -38,26 +39,25 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What a client that finds no place is told to wait.
+/// Seconds for a client that found no free slot.
 const RETRY_AFTER: u64 = 30;
 
 /// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) greetings: Greetings,
     accounts: Accounts,
     sockets_max: usize,
-    /// Greeted or not.
+    /// Open sockets, greeted or not.
     sockets: AtomicUsize,
     counters: Counters,
-    /// Where clients of other phone books of the same name are reached.
+    /// The way to clients of other phone books of this name.
     shared: Option<Arc<Shared>>,
     state: Mutex<State>,
-    /// The next deadline has moved.
+    /// Signals an earlier deadline.
     rearmed: Notify,
 }
 
-/// What the operator sees of it.
+/// Metrics of live sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) introductions: Introductions,
@@ -66,79 +66,63 @@ pub(crate) struct Counters {
 
 #[derive(Debug)]
 struct State {
-    board: Switchboard,
+    signaling: Signaling,
     sequences: Sequences,
-    ears: HashMap<ClientId, Ear>,
+    subscribers: HashMap<ClientId, Subscriber>,
     clients: u64,
     armed: Option<Instant>,
     stopping: bool,
 }
 
-/// Where a client listens.
+/// How a client receives.
 #[derive(Debug)]
-enum Ear {
-    Socket(Listener),
+enum Subscriber {
+    Socket(SocketSubscriber),
     Polls(Polls),
 }
 
 #[derive(Debug)]
 struct Polls {
-    /// What the client costs the network that it came from first.
+    /// The charge to the network of its first poll.
     _place: Charge,
-    /// By sequence, the newest last.
+    /// By sequence, ascending.
     waiting: Vec<(u64, Waker)>,
-    ending: Option<Ending>,
+    close: Option<CloseFrame>,
 }
 
 #[derive(Debug)]
-struct Listener {
+struct SocketSubscriber {
     waker: Waker,
-    hold: Option<Hold>,
+    exemption: Option<Exemption>,
     ping: bool,
-    ending: Option<Ending>,
+    close: Option<CloseFrame>,
 }
 
-/// A connection's last words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ending {
-    last: VecDeque<Hear>,
-    reason: CloseReason,
-    text: String,
-}
-
-impl Ending {
-    fn new(reason: CloseReason, text: impl Into<String>) -> Self {
-        Self { last: VecDeque::new(), reason, text: text.into() }
-    }
-}
-
-/// What a socket is to send.
+/// What a socket sends next.
 #[derive(Debug)]
-enum News {
+enum Outbound {
     Hear(Hear),
     Ping,
-    End(Ending),
+    End(CloseFrame),
 }
 
 impl Live {
     pub(crate) fn new(
-        names: &[String],
         sockets_max: usize,
         accounts: &Accounts,
         counters: Counters,
         shared: Option<Arc<Shared>>,
     ) -> Self {
         Self {
-            greetings: Greetings::new(names),
             accounts: accounts.clone(),
             sockets_max,
             sockets: AtomicUsize::new(0),
             counters,
             shared,
             state: Mutex::new(State {
-                board: Switchboard::default(),
+                signaling: Signaling::default(),
                 sequences: Sequences::new(sockets_max.saturating_mul(4)),
-                ears: HashMap::new(),
+                subscribers: HashMap::new(),
                 clients: 0,
                 armed: None,
                 stopping: false,
@@ -147,7 +131,7 @@ impl Live {
         }
     }
 
-    /// Moves the switchboard's time on; runs until dropped.
+    /// Drives the state machine's deadlines; runs until dropped.
     pub(crate) async fn watch(&self) {
         loop {
             let armed = self.lock().armed;
@@ -164,33 +148,32 @@ impl Live {
         }
     }
 
-    /// Tells every client when to come back and ends every conversation.
+    /// Tells all clients when to come back, and ends all sessions.
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
         self.hand(Input::Stop, None);
     }
 
-    /// What waits to be read, as the ledger counts it.
+    /// Charges and refusals for unread messages.
     pub(crate) fn unread(&self) -> Count {
-        self.lock().board.unread()
+        self.lock().signaling.unread()
     }
 
-    /// Clients that are present.
     pub(crate) fn present(&self) -> usize {
-        self.lock().board.len()
+        self.lock().signaling.len()
     }
 
-    /// Everybody who is present, and under which number.
+    /// All connected clients.
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
-        self.lock().board.clients()
+        self.lock().signaling.clients()
     }
 
-    /// A place for one more socket of its network, until what is returned is dropped.
-    fn open(&self, network: Network) -> Result<Charge, Ending> {
+    /// Takes a slot for one more socket; dropping the charge releases it.
+    fn open(&self, network: Network) -> Result<Charge, CloseFrame> {
         if self.lock().stopping {
-            return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
+            return Err(CloseFrame::new(CloseReason::Restart, "the phone book stops"));
         }
-        let limited = || Ending::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}"));
+        let limited = || CloseFrame::new(CloseReason::Limited, format!("retry_after:{RETRY_AFTER}"));
         let place = self.accounts.hold(network, Item::Sockets).map_err(|_| limited())?;
         if self.sockets.fetch_add(1, Ordering::Relaxed) >= self.sockets_max {
             self.sockets.fetch_sub(1, Ordering::Relaxed);
@@ -205,59 +188,62 @@ impl Live {
         self.counters.sockets.dec();
         if let Some(client) = client {
             self.hand(Input::Left { client }, None);
-            self.lock().ears.remove(&client);
+            self.lock().subscribers.remove(&client);
         }
     }
 
-    /// A socket has greeted. `Err` when the phone book stops.
+    /// Registers a greeted socket.
+    ///
+    /// # Errors
+    /// The phone book is stopping.
     fn attach(
         &self,
         key: PeerId,
         network: Network,
-        hold: Option<Hold>,
+        exemption: Option<Exemption>,
         waker: &Waker,
-    ) -> Result<ClientId, Ending> {
+    ) -> Result<ClientId, CloseFrame> {
         let mut state = self.lock();
         if state.stopping {
-            return Err(Ending::new(CloseReason::Restart, "the phone book stops"));
+            return Err(CloseFrame::new(CloseReason::Restart, "the phone book stops"));
         }
         let client = state.number();
-        let listener = Listener { waker: waker.clone(), hold, ping: false, ending: None };
-        state.ears.insert(client, Ear::Socket(listener));
-        self.step(&mut state, Input::Arrived { client, key, door: Door::Socket, network }, None);
+        let listener = SocketSubscriber { waker: waker.clone(), exemption, ping: false, close: None };
+        state.subscribers.insert(client, Subscriber::Socket(listener));
+        self.step(&mut state, Input::Arrived { client, key, transport: Transport::Socket, network }, None);
         self.announce(key, client);
         Ok(client)
     }
 
-    /// A new client of a key takes its seat from clients at other phone books.
+    /// Takes the key's lease from another phone book.
     fn announce(&self, key: PeerId, client: ClientId) {
         if let Some(shared) = &self.shared {
-            // If too much waits already, the next renewal sees who sits there.
-            let _ = shared.send(Errand::Arrived { key, client });
+            // If the outbox is full, the next renewal takes it.
+            let _ = shared.send(Job::Arrived { key, client });
         }
     }
 
-    /// What a client said, judged already.
+    /// Forwards a verified message.
     fn said(&self, client: ClientId, say: Say, book: Option<(&Book, Moment)>) {
         self.hand(Input::Said { client, say }, book);
     }
 
-    /// What a socket is to send next, or its waker is kept.
-    fn news(&self, client: ClientId, waker: &Waker) -> Option<News> {
+    /// The socket's next item; without one, `waker` is stored.
+    fn next_outbound(&self, client: ClientId, waker: &Waker) -> Option<Outbound> {
         let mut state = self.lock();
-        let State { board, ears, .. } = &mut *state;
-        let Some(Ear::Socket(listener)) = ears.get_mut(&client) else { return None };
-        if let Some(ending) = &mut listener.ending {
-            return Some(match ending.last.pop_front() {
-                Some(hear) => News::Hear(hear),
-                None => News::End(ending.clone()),
+        let State { signaling, subscribers, .. } = &mut *state;
+        let Some(Subscriber::Socket(listener)) = subscribers.get_mut(&client) else { return None };
+        if let Some(close) = &mut listener.close {
+            return Some(match close.last.pop_front() {
+                Some(hear) => Outbound::Hear(hear),
+                None => Outbound::End(close.clone()),
             });
         }
-        if let Some(hear) = board.take(client) {
-            return Some(News::Hear(hear));
+        if let Some(hear) = signaling.take(client) {
+            return Some(Outbound::Hear(hear));
         }
         if std::mem::take(&mut listener.ping) {
-            return Some(News::Ping);
+            return Some(Outbound::Ping);
         }
         if !listener.waker.will_wake(waker) {
             listener.waker.clone_from(waker);
@@ -269,53 +255,53 @@ impl Live {
         self.step(&mut self.lock(), input, book);
     }
 
-    /// One input and everything that follows from it. Names are resolved in `book`, which only what is said can need,
-    /// or by the courier, who also brings what is for keys that are not here.
+    /// Handles one input and all outputs that follow. `book` resolves names; with a shared Redis the outbox does, and
+    /// delivers to clients of other phone books.
     fn step(&self, state: &mut State, input: Input, book: Option<(&Book, Moment)>) {
         let now = Instant::now();
-        state.board.handle(now, input);
-        while let Some(output) = state.board.poll() {
+        state.signaling.handle(now, input);
+        while let Some(output) = state.signaling.poll() {
             match output {
                 Output::Wake { client } => state.wake(client),
                 Output::Ping { client } => {
-                    if let Some(Ear::Socket(listener)) = state.ears.get_mut(&client) {
+                    if let Some(Subscriber::Socket(listener)) = state.subscribers.get_mut(&client) {
                         listener.ping = true;
                         listener.waker.wake_by_ref();
                     }
                 }
                 Output::Close { client, last, reason, text } => {
-                    let ending = Ending { last, reason, text: text.to_owned() };
-                    state.close(client, ending);
+                    let close = CloseFrame { last, reason, text: text.to_owned() };
+                    state.close(client, close);
                 }
                 Output::Resolve { name, pending } => match &self.shared {
-                    // What is not resolved is answered as a name that nobody has.
-                    Some(shared) => _ = shared.send(Errand::Resolve { name, pending }),
+                    // An unresolved name is answered like an unknown one.
+                    Some(shared) => _ = shared.send(Job::Resolve { name, pending }),
                     None => {
                         let callee = book.and_then(|(book, now)| book.key_of(&name, now));
-                        state.board.handle(now, Input::Resolved { pending, callee });
+                        state.signaling.handle(now, Input::Resolved { pending, callee });
                     }
                 },
-                Output::Fate(fate) => {
+                Output::Outcome(outcome) => {
                     let Introductions { asked, accepted, declined, unanswered } =
                         &self.counters.introductions;
-                    match fate {
-                        Fate::Asked => asked.inc(),
-                        Fate::Accepted => accepted.inc(),
-                        Fate::Declined => declined.inc(),
-                        Fate::Unanswered => unanswered.inc(),
+                    match outcome {
+                        Outcome::Asked => asked.inc(),
+                        Outcome::Accepted => accepted.inc(),
+                        Outcome::Declined => declined.inc(),
+                        Outcome::Unanswered => unanswered.inc(),
                     };
                 }
                 Output::Deliver { to, parcel } => match &self.shared {
-                    Some(shared) if state.board.present(&to).is_none() => {
-                        _ = shared.send(Errand::Deliver { to, parcel });
+                    Some(shared) if state.signaling.present(&to).is_none() => {
+                        _ = shared.send(Job::Deliver { to, parcel });
                     }
-                    _ => state.board.handle(now, Input::Delivered { to, parcel }),
+                    _ => state.signaling.handle(now, Input::Delivered { to, parcel }),
                 },
             }
         }
-        let next = state.board.deadline().map(|(due, _)| due);
+        let next = state.signaling.deadline().map(|(due, _)| due);
         if state.armed != next {
-            // A later one needs no wake: the timer looks again when the earlier one has passed.
+            // A later deadline needs no signal: the timer checks again when the earlier one passes.
             let sooner = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
             state.armed = next;
             if sooner {
@@ -324,7 +310,7 @@ impl Live {
         }
     }
 
-    // A panic inside the lock leaves a switchboard that is at worst short of one message.
+    // A panic under the lock loses at most one message.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -337,9 +323,9 @@ impl State {
     }
 
     fn wake(&self, client: ClientId) {
-        match self.ears.get(&client) {
-            Some(Ear::Socket(listener)) => listener.waker.wake_by_ref(),
-            Some(Ear::Polls(polls)) => {
+        match self.subscribers.get(&client) {
+            Some(Subscriber::Socket(listener)) => listener.waker.wake_by_ref(),
+            Some(Subscriber::Polls(polls)) => {
                 if let Some((_, waker)) = polls.waiting.last() {
                     waker.wake_by_ref();
                 }
@@ -348,22 +334,22 @@ impl State {
         }
     }
 
-    fn close(&mut self, client: ClientId, ending: Ending) {
-        match self.ears.get_mut(&client) {
-            Some(Ear::Socket(listener)) => {
-                // Who does not read never gets as far as the farewell.
-                if let Some(hold) = &listener.hold {
-                    hold.dismiss();
+    fn close(&mut self, client: ClientId, close: CloseFrame) {
+        match self.subscribers.get_mut(&client) {
+            Some(Subscriber::Socket(listener)) => {
+                // A client that does not read never gets the close frame.
+                if let Some(exemption) = &listener.exemption {
+                    exemption.dismiss();
                 }
-                listener.ending = Some(ending);
+                listener.close = Some(close);
                 listener.waker.wake_by_ref();
             }
-            Some(Ear::Polls(polls)) if !polls.waiting.is_empty() => {
-                polls.ending = Some(ending);
+            Some(Subscriber::Polls(polls)) if !polls.waiting.is_empty() => {
+                polls.close = Some(close);
                 polls.waiting.iter().for_each(|(_, waker)| waker.wake_by_ref());
             }
-            Some(Ear::Polls(_)) => {
-                self.ears.remove(&client);
+            Some(Subscriber::Polls(_)) => {
+                self.subscribers.remove(&client);
             }
             None => {}
         }

@@ -1,13 +1,13 @@
-//! The same conversation by requests: each says something and waits until there is something to hear.
+//! Long polls: each request sends messages and waits for others.
 
-use super::{Ear, Live, Polls, allowance::speak, greeting, socket::welcome};
+use super::{Live, Polls, Subscriber, allowance::speak, greeting, greeting::welcome};
 use crate::{
+    app_state::AppState,
+    auth::requested_host,
     book::Refused,
-    desk::Desk,
-    entrance,
     limits::{By, Class},
     problem::Problem,
-    switchboard::{ClientId, Door, Input, Unsequenced},
+    signaling::{ClientId, Input, Transport, Unsequenced},
 };
 use actix_web::{HttpRequest, rt::time};
 use fyteclub_proto::{
@@ -17,30 +17,34 @@ use fyteclub_proto::{
 };
 use std::{
     future::poll_fn,
+    net::IpAddr,
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
-/// Polls of one client that may wait at once; one more, and the oldest is answered.
+/// Waiting polls per client; one more ends the oldest.
 const WAITING_MAX: usize = 2;
-/// Messages in one answer. The others are in the next.
+/// Messages per answer.
 const HEAR_MAX: usize = 16;
 
-/// Answers one poll.
-pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Result<Polled, Problem> {
-    let (live, now) = (&desk.live, desk.now());
+pub(crate) async fn poll(
+    request: &HttpRequest,
+    app: &AppState,
+    address: IpAddr,
+    body: &Body,
+) -> Result<Polled, Problem> {
+    let (live, now) = (&app.live, app.now());
     let shared = live.shared.as_deref();
-    // Where sequences are shared, Redis says what it knows when one is taken.
+    // A shared Redis checks this when it takes the sequence.
     let known = shared.is_some() || live.lock().sequences.knows(&body.public_key, Instant::now());
-    let said = live.greetings.hear(body, greeting::host(request).as_deref(), known, now)?;
-    if live.lock().board.present(&body.public_key).is_none() {
-        // It takes a place, as a socket does, and keys cost nothing.
-        entrance::charge(desk, request, Class::Socket, 1).await?;
+    let said = greeting::hear(&app.server_names, body, requested_host(request).as_deref(), known, now)?;
+    if live.lock().signaling.present(&body.public_key).is_none() {
+        // A client takes a slot, like a socket, and keys cost nothing.
+        app.charge_address(address, Class::Socket, 1).await?;
     }
-    let address = entrance::address_of(desk, request)?;
-    // As frames over a socket. Before the sequence is taken, so that the same poll may come again.
-    let charged = desk.accounts.charge(address.into(), Item::Messages, said.len() as u64);
-    charged.map_err(|missing| desk.limits.limited(Class::Introduction, By::Address, missing))?;
+    // As frames of a socket. Before the sequence is taken, so that a refused poll can be repeated.
+    let charged = app.accounts.charge(address.into(), Item::Messages, said.len() as u64);
+    charged.map_err(|missing| app.limits.limited(Class::Introduction, By::Address, missing))?;
     if let Some(shared) = shared {
         shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;
     }
@@ -51,7 +55,7 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
     };
     live.hand(Input::Seen { client, address }, None);
     for say in said {
-        speak(desk, client, &body.public_key, address, say);
+        speak(app, client, &body.public_key, address, say);
     }
     let waiting = Waiting { live, client, number: body.sequence };
     let wait = Duration::from_millis(body.wait).min(POLL_TIME_MAX);
@@ -61,20 +65,20 @@ pub(crate) async fn poll(request: &HttpRequest, desk: &Desk, body: &Body) -> Res
 }
 
 impl Live {
-    /// `None` when the phone book stops.
+    /// `None` if the phone book is stopping.
     fn attach_poll(&self, body: &Body, network: Network) -> Result<Option<ClientId>, Problem> {
         let mut state = self.lock();
         if state.stopping {
             return Ok(None);
         }
         let key = body.public_key;
-        let here = state.board.present(&key);
-        if here.is_none() && state.board.len() >= self.sockets_max {
+        let here = state.signaling.present(&key);
+        if here.is_none() && state.signaling.len() >= self.sockets_max {
             return Err(Problem::NoPlace);
         }
-        // Before the sequence is taken, so that the same poll may come again.
+        // Before the sequence is taken, so that a refused poll can be repeated.
         let place = match here {
-            Some((client, Door::Polls)) if state.ears.contains_key(&client) => None,
+            Some((client, Transport::Polls)) if state.subscribers.contains_key(&client) => None,
             _ => Some(self.accounts.hold(network, Item::Sockets).map_err(|_| Problem::Crowded)?),
         };
         if self.shared.is_none() {
@@ -84,14 +88,14 @@ impl Live {
             })?;
         }
         let (client, new) = match here {
-            Some((client, Door::Polls)) => (client, false),
+            Some((client, Transport::Polls)) => (client, false),
             _ => (state.number(), true),
         };
         if let Some(place) = place {
-            let polls = Polls { _place: place, waiting: Vec::new(), ending: None };
-            state.ears.entry(client).or_insert(Ear::Polls(polls));
+            let polls = Polls { _place: place, waiting: Vec::new(), close: None };
+            state.subscribers.entry(client).or_insert(Subscriber::Polls(polls));
         }
-        self.step(&mut state, Input::Arrived { client, key, door: Door::Polls, network }, None);
+        self.step(&mut state, Input::Arrived { client, key, transport: Transport::Polls, network }, None);
         if new {
             self.announce(key, client);
         }
@@ -99,8 +103,7 @@ impl Live {
     }
 }
 
-/// A poll that listens. What is to be heard stays with the switchboard until an answer is written, so that a
-/// client that hangs up meanwhile loses nothing.
+/// A waiting poll. Messages stay queued until the answer is written, so that a client that hangs up loses none.
 struct Waiting<'a> {
     live: &'a Live,
     client: ClientId,
@@ -108,16 +111,18 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Ready with something for the newest that waits, and with nothing when its time has come early.
+    /// Ready with messages for the newest waiting poll, and without any for a poll that must end early.
     fn hear(&self, waker: &Waker) -> Poll<Vec<Hear>> {
         let mut state = self.live.lock();
-        let Some(Ear::Polls(Polls { waiting, ending: None, .. })) = state.ears.get_mut(&self.client) else {
+        let Some(Subscriber::Polls(Polls { waiting, close: None, .. })) =
+            state.subscribers.get_mut(&self.client)
+        else {
             return Poll::Ready(Vec::new());
         };
         let newest = waiting.last().map(|(number, _)| *number);
         match waiting.iter_mut().find(|(number, _)| *number == self.number) {
             Some((_, known)) => known.clone_from(waker),
-            // Ended by a newer one.
+            // Superseded by a newer poll.
             None if newest > Some(self.number) => return Poll::Ready(Vec::new()),
             None => waiting.push((self.number, waker.clone())),
         }
@@ -125,26 +130,29 @@ impl Waiting<'_> {
             waiting.remove(0).1.wake();
         }
         let newest = waiting.last().is_some_and(|(number, _)| *number == self.number);
-        if newest && state.board.has_news(self.client) {
+        if newest && state.signaling.has_messages(self.client) {
             drop(state);
             return Poll::Ready(self.take());
         }
         Poll::Pending
     }
 
-    /// What a poll that has waited long enough takes along.
+    /// The messages for an answer.
     fn take(&self) -> Vec<Hear> {
         let mut state = self.live.lock();
-        let board = &mut state.board;
-        std::iter::from_fn(|| board.take(self.client)).take(HEAR_MAX).collect()
+        let signaling = &mut state.signaling;
+        std::iter::from_fn(|| signaling.take(self.client)).take(HEAR_MAX).collect()
     }
 
-    /// What was heard, unless the conversation has ended otherwise than with the phone book.
+    /// # Errors
+    /// The session ended, except by a stop of the phone book.
     fn result(&self, mut hear: Vec<Hear>) -> Result<Vec<Hear>, Problem> {
-        match self.live.lock().ears.get_mut(&self.client) {
-            Some(Ear::Polls(Polls { ending: None, .. })) => Ok(hear),
-            Some(Ear::Polls(Polls { ending: Some(ending), .. })) if ending.reason == CloseReason::Restart => {
-                hear.extend(ending.last.drain(..));
+        match self.live.lock().subscribers.get_mut(&self.client) {
+            Some(Subscriber::Polls(Polls { close: None, .. })) => Ok(hear),
+            Some(Subscriber::Polls(Polls { close: Some(close), .. }))
+                if close.reason == CloseReason::Restart =>
+            {
+                hear.extend(close.last.drain(..));
                 Ok(hear)
             }
             _ => Err(Problem::Replaced),
@@ -155,14 +163,15 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.live.lock();
-        let Some(Ear::Polls(Polls { waiting, ending, .. })) = state.ears.get_mut(&self.client) else {
+        let Some(Subscriber::Polls(Polls { waiting, close, .. })) = state.subscribers.get_mut(&self.client)
+        else {
             return;
         };
         waiting.retain(|(number, _)| *number != self.number);
-        if ending.is_some() && waiting.is_empty() {
-            state.ears.remove(&self.client);
+        if close.is_some() && waiting.is_empty() {
+            state.subscribers.remove(&self.client);
         }
-        // Another that waits may be the one to hear it now.
+        // Another waiting poll may take the messages.
         state.wake(self.client);
     }
 }

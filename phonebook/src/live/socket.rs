@@ -1,15 +1,19 @@
-//! One WebSocket, as the body of the answer that upgraded it: reads when the connection is polled, and sends what the
-//! switchboard has for it.
+//! A WebSocket as the streaming body of the `101` answer.
 //!
-//! No task and no channel of its own: ten thousand of these are mostly idle, and what each costs is what actix keeps
-//! for a connection.
+//! Without a task or channel of its own: ten thousand mostly idle sockets cost only what actix keeps per connection.
 
-use super::{Ending, News, allowance::speak, greeting};
+use super::{
+    Outbound,
+    allowance::speak,
+    close_frame::CloseFrame,
+    greeting::{self, welcome},
+};
 use crate::{
-    accounts::Hold as Charge,
-    desk::Desk,
-    io::patience::{Hold, Lines},
-    switchboard::{ClientId, Input},
+    accounts::Charge,
+    app_state::AppState,
+    auth::requested_host,
+    io::connections::{Connections, Exemption},
+    signaling::{ClientId, Input},
 };
 use actix_http::ws::{self, CloseCode, Codec, Frame, Item, Message};
 use actix_web::{HttpRequest, rt::time, web};
@@ -20,7 +24,7 @@ use fyteclub_proto::{
     id::PeerId,
     ledger::{self, Meter, Network},
     limit::{LIVE_MESSAGE_MAX, SOCKET_FRAMES},
-    phonebook::live::{CloseReason, GREETING_TIME, Hear, PRESENCE_LIFE, PRESENCE_PERIOD, Say, Welcome},
+    phonebook::live::{CloseReason, GREETING_TIME, Hear, Say},
     version::LIVE_VERSIONS,
 };
 use std::{
@@ -32,33 +36,33 @@ use std::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-/// Frames that are read before others on the same thread have their turn.
+/// Frames per poll, before other connections of the thread run.
 const FRAMES_AT_ONCE: usize = 32;
-/// The shortest time for which a client that sends too fast is not read, so that it is not woken for every frame.
+/// Shortest pause of a client that sends too fast, so that not every frame wakes it.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 pub(crate) struct Socket {
-    desk: web::Data<Desk>,
+    app: web::Data<AppState>,
     payload: web::Payload,
-    hold: Option<Hold>,
+    exemption: Option<Exemption>,
     codec: Codec,
-    /// Read and not decoded; empty while there is nothing to do.
+    /// Received and not decoded; no allocation while idle.
     inbox: BytesMut,
     outbox: BytesMut,
-    /// The fragments of a text that is not whole yet.
+    /// Fragments of an unfinished text message.
     text: Vec<u8>,
     pinged: Option<Instant>,
     stage: Stage,
-    /// One of the places for sockets, and of its network's.
+    /// A socket slot, and its network's charge.
     place: Option<Charge>,
     network: Network,
     meter: Meter,
-    /// Until when nothing more is read: the client sends faster than it may.
+    /// No reads until then: the client sends too fast.
     pause: Option<Pin<Box<time::Sleep>>>,
-    /// Nothing that comes can be understood any more.
-    deaf: bool,
-    /// Both have said goodbye.
-    over: bool,
+    /// The input is unreadable from here on.
+    read_closed: bool,
+    /// Both ends sent a close frame.
+    done: bool,
 }
 
 enum Stage {
@@ -68,7 +72,7 @@ enum Stage {
         key: PeerId,
         address: IpAddr,
     },
-    /// Our close frame is out. Theirs, the end of the connection or the patience room ends it.
+    /// Our close frame is sent. The client's, the end of the connection, or [`Connections`] ends the stream.
     Closed,
 }
 
@@ -80,31 +84,31 @@ struct Greeting {
 }
 
 impl Socket {
-    /// Begins with the challenge. The connection must have been upgraded.
+    /// Starts with the challenge, on an upgraded connection.
     pub(crate) fn open(
         request: &HttpRequest,
         payload: web::Payload,
-        desk: web::Data<Desk>,
-        lines: &Lines,
+        app: web::Data<AppState>,
+        connections: &Connections,
         address: IpAddr,
     ) -> Result<Self, getrandom::Error> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce)?;
-        let opened = desk.live.open(address.into());
+        let opened = app.live.open(address.into());
         let greeting = Greeting {
             nonce: Bytes(nonce),
-            host: greeting::host(request),
+            host: requested_host(request),
             address,
             timer: Box::pin(time::sleep(GREETING_TIME)),
         };
         let challenge = Hear::Challenge {
             versions: LIVE_VERSIONS.to_vec(),
             nonce: greeting.nonce,
-            time: desk.now().unix_millis(),
+            time: app.now().unix_millis(),
         };
         let mut socket = Self {
             payload,
-            hold: lines.hold(request),
+            exemption: connections.exempt(request),
             codec: Codec::new().max_size(LIVE_MESSAGE_MAX),
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
@@ -115,16 +119,16 @@ impl Socket {
             network: address.into(),
             meter: Meter::new(SOCKET_FRAMES),
             pause: None,
-            deaf: false,
-            over: false,
-            desk,
+            read_closed: false,
+            done: false,
+            app,
         };
         match opened {
             Ok(place) => {
                 socket.place = Some(place);
                 socket.tell(&challenge);
             }
-            Err(ending) => socket.end(ending),
+            Err(close) => socket.end(close),
         }
         Ok(socket)
     }
@@ -135,21 +139,21 @@ impl Socket {
     }
 
     fn send(&mut self, message: Message) {
-        // Fails for continuations only, of which there are none.
+        // Fails only for continuation frames, which are never sent.
         let _ = self.codec.encode(message, &mut self.outbox);
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, close: CloseFrame) {
         if matches!(self.stage, Stage::Closed) {
             return;
         }
-        let code = CloseCode::from(ending.reason as u16);
-        self.send(Message::Close(Some(ws::CloseReason { code, description: Some(ending.text) })));
+        let code = CloseCode::from(close.reason as u16);
+        self.send(Message::Close(Some(ws::CloseReason { code, description: Some(close.text) })));
         self.leave();
     }
 
     fn fault(&mut self, text: &str) {
-        self.end(Ending::new(CloseReason::BadMessage, text));
+        self.end(CloseFrame::new(CloseReason::BadMessage, text));
     }
 
     fn leave(&mut self) {
@@ -158,17 +162,17 @@ impl Socket {
             _ => None,
         };
         if self.place.take().is_some() {
-            self.desk.live.closed(client);
+            self.app.live.closed(client);
         }
-        if let Some(hold) = &self.hold {
-            hold.dismiss();
+        if let Some(exemption) = &self.exemption {
+            exemption.dismiss();
         }
         (self.inbox, self.text) = (BytesMut::new(), Vec::new());
     }
 
     fn frame(&mut self, frame: Frame, cx: &Context<'_>) {
         if let Stage::Present { client, .. } = self.stage {
-            self.desk.live.hand(Input::Heard { client }, None);
+            self.app.live.hand(Input::Heard { client }, None);
         }
         match frame {
             Frame::Text(text) if self.text.is_empty() => self.message(&text, cx),
@@ -185,7 +189,7 @@ impl Socket {
             Frame::Pong(_) => {
                 if let (Some(pinged), Stage::Present { client, .. }) = (self.pinged.take(), &self.stage) {
                     let trip = Input::RoundTrip { client: *client, time: pinged.elapsed() };
-                    self.desk.live.hand(trip, None);
+                    self.app.live.hand(trip, None);
                 }
             }
             Frame::Close(_) => {
@@ -193,7 +197,7 @@ impl Socket {
                     self.send(Message::Close(None));
                     self.leave();
                 }
-                self.over = true;
+                self.done = true;
             }
         }
     }
@@ -215,38 +219,34 @@ impl Socket {
         };
         match (&self.stage, say) {
             (Stage::Greeting(greeting), Say::Hello(hello)) => {
-                let now = self.desk.now();
+                let now = self.app.now();
                 let host = greeting.host.as_deref();
-                let welcomed = self
-                    .desk
-                    .live
-                    .greetings
-                    .greet(&hello, &greeting.nonce, host, now)
+                let welcomed = greeting::greet(&self.app.server_names, &hello, &greeting.nonce, host, now)
                     .map(|version| welcome(version, greeting.address))
                     .and_then(|welcome| {
-                        let (key, hold) = (hello.public_key, self.hold.clone());
-                        let client = self.desk.live.attach(key, self.network, hold, cx.waker())?;
+                        let (key, exemption) = (hello.public_key, self.exemption.clone());
+                        let client = self.app.live.attach(key, self.network, exemption, cx.waker())?;
                         Ok((welcome, client, greeting.address))
                     });
                 match welcomed {
                     Ok((welcome, client, address)) => {
-                        self.desk.live.hand(Input::Seen { client, address }, None);
+                        self.app.live.hand(Input::Seen { client, address }, None);
                         self.stage = Stage::Present { client, key: hello.public_key, address };
                         self.tell(&Hear::Welcome(welcome));
                     }
-                    Err(ending) => self.end(ending),
+                    Err(close) => self.end(close),
                 }
             }
             (Stage::Present { client, key, address }, say) if greeting::is_in_turn(&say, key) => {
-                speak(&self.desk, *client, key, *address, say);
+                speak(&self.app, *client, key, *address, say);
             }
             (Stage::Present { .. } | Stage::Greeting(_), _) => self.fault("out of turn, or another's knock"),
             (Stage::Closed, _) => {}
         }
     }
 
-    /// Charges one frame. Where that is too much, the client waits: what it sends meanwhile fills its own buffers, nothing of
-    /// it is decoded or looked up, and nothing is lost.
+    /// Charges one frame. A client that sends too fast is not read for a while: its own buffers fill, nothing is
+    /// lost.
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(pause) = &mut self.pause {
             if pause.as_mut().poll(cx).is_pending() {
@@ -256,10 +256,10 @@ impl Socket {
         }
         let charged = self.meter.charge(Instant::now(), 1);
         let charged =
-            charged.and_then(|()| self.desk.accounts.charge(self.network, ledger::Item::Messages, 1));
+            charged.and_then(|()| self.app.accounts.charge(self.network, ledger::Item::Messages, 1));
         let Err(wait) = charged else { return true };
         let mut pause = Box::pin(time::sleep(wait.max(PAUSE_MIN)));
-        // Polled once, so that it wakes this task.
+        // The first poll registers the waker.
         let is_over = pause.as_mut().poll(cx).is_ready();
         self.pause = Some(pause);
         if is_over {
@@ -268,17 +268,17 @@ impl Socket {
         false
     }
 
-    /// Whether the connection goes on.
+    /// Returns whether the connection stays open.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_AT_ONCE {
-            if self.over {
+            if self.done {
                 return false;
             }
-            // Before the next frame is decoded, and not while there is nothing to decode.
-            if !self.deaf && !self.inbox.is_empty() && !self.may_read(cx) {
+            // Charged per frame, before decoding.
+            if !self.read_closed && !self.inbox.is_empty() && !self.may_read(cx) {
                 return true;
             }
-            if self.deaf {
+            if self.read_closed {
                 self.inbox = BytesMut::new();
             } else {
                 match self.codec.decode(&mut self.inbox) {
@@ -290,7 +290,7 @@ impl Socket {
                     Err(error) => {
                         let long = matches!(error, ws::ProtocolError::Overflow);
                         self.fault(if long { "a message is too long" } else { "not a WebSocket frame" });
-                        self.deaf = true;
+                        self.read_closed = true;
                     }
                 }
             }
@@ -313,27 +313,22 @@ impl Socket {
         if let Stage::Greeting(greeting) = &mut self.stage
             && greeting.timer.as_mut().poll(cx).is_ready()
         {
-            self.end(Ending::new(CloseReason::Silent, "no greeting"));
+            self.end(CloseFrame::new(CloseReason::Silent, "no greeting"));
         }
         while let Stage::Present { client, .. } = self.stage
             && self.outbox.len() < LIVE_MESSAGE_MAX
         {
-            match self.desk.live.news(client, cx.waker()) {
-                Some(News::Hear(hear)) => self.tell(&hear),
-                Some(News::Ping) => {
+            match self.app.live.next_outbound(client, cx.waker()) {
+                Some(Outbound::Hear(hear)) => self.tell(&hear),
+                Some(Outbound::Ping) => {
                     self.pinged = Some(Instant::now());
                     self.send(Message::Ping(bytes::Bytes::new()));
                 }
-                Some(News::End(ending)) => self.end(ending),
+                Some(Outbound::End(close)) => self.end(close),
                 None => break,
             }
         }
     }
-}
-
-/// What both doors tell a client that they let in.
-pub(super) fn welcome(version: u16, address: IpAddr) -> Welcome {
-    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs() }
 }
 
 impl Stream for Socket {

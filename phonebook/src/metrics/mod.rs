@@ -1,6 +1,6 @@
-//! What is counted, and the text that Prometheus reads. Numbers only: no label is a name, an address or a key.
+//! Metrics in OpenMetrics text. No label is a name, an address or a key.
 //!
-//! The hot path touches counters that were made before: an atomic each, and one short lock for the time that it took.
+//! A request costs one atomic per counter, and a short lock for its latency.
 
 mod rates;
 mod route;
@@ -8,8 +8,6 @@ mod route;
 use crate::{
     io::process,
     limits::{By, Class, Limited},
-    problem::Problem,
-    shared,
 };
 use actix_web::http::StatusCode;
 use fyteclub_proto::ledger::{Count, Item};
@@ -20,10 +18,10 @@ use prometheus_client::{
 };
 use rates::Rates;
 pub(crate) use rates::{PACE, PerSecond};
-pub(crate) use route::Route;
+pub(crate) use route::{OPEN, Route};
 use std::{fmt, time::Duration};
 
-/// From what a lookup takes to what nobody should wait for, in seconds.
+/// Seconds, from a lookup to the unbearable.
 const LATENCIES: [f64; 13] =
     [0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0];
 const STATUS_CLASSES: [StatusClass; 5] =
@@ -72,21 +70,32 @@ struct LimitedBy {
     by: &'static str,
 }
 
-/// What becomes of introductions. Each is counted once when it is asked for, and once by how it ends. Clones count
-/// together.
+/// Counts each introduction once when it is asked for and once by its outcome. Clones share the counters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Introductions {
     pub(crate) asked: Counter,
     pub(crate) accepted: Counter,
     pub(crate) declined: Counter,
-    /// Nobody there, not allowed, or no answer: the asker is told the same.
+    /// Absent, not allowed, or silent; the caller cannot tell which.
     pub(crate) unanswered: Counter,
 }
 
-/// Readings that are taken when somebody looks.
+/// Metrics of the shared Redis. Clones share the counters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RedisCounters {
+    /// 1 while Redis answers.
+    pub(crate) up: Gauge,
+    /// Messages for clients of other phone books.
+    pub(crate) sent: Counter,
+    pub(crate) received: Counter,
+    /// Undeliverable: Redis down, inbox full, or not decodable.
+    pub(crate) dropped: Counter,
+}
+
+/// Values read at scrape time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Readings {
-    /// What the ledger was charged and refused since the start.
+    /// Charges and refusals since the start.
     pub(crate) ledger: [(Item, Count); Item::ALL.len()],
     pub(crate) users: usize,
     pub(crate) held: usize,
@@ -104,10 +113,9 @@ pub(crate) struct Metrics {
     refusals: Family<Reason, Counter>,
     registrations: Counter,
     unregistrations: Counter,
-    /// Names asked for, found or not. A batch counts its names.
+    /// Names looked up, found or not; a batch counts each.
     pub(crate) lookups: Counter,
     pub(crate) introductions: Introductions,
-    /// Live connections that are open.
     pub(crate) sockets: Gauge,
     users: Gauge,
     held: Gauge,
@@ -122,8 +130,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// `shared`: where several phone books share a Redis.
-    pub(crate) fn new(shared: Option<&shared::Counters>) -> Self {
+    /// `shared`: `Some` with a shared Redis.
+    pub(crate) fn new(shared: Option<&RedisCounters>) -> Self {
         let mut registry = Registry::with_prefix("fyteclub_phonebook");
         let requests = Family::<Answered, Counter>::default();
         let latency = Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(LATENCIES));
@@ -186,7 +194,7 @@ impl Metrics {
             refused,
         );
         r.register("audit_dropped", "Security events that were not written", metrics.audit_dropped.clone());
-        if let Some(shared::Counters { up, sent, received, dropped }) = shared {
+        if let Some(RedisCounters { up, sent, received, dropped }) = shared {
             r.register("redis_up", "Whether the shared Redis answers", up.clone());
             r.register("parcels_sent", "Messages for clients of other phone books", sent.clone());
             r.register("parcels_received", "Messages from other phone books", received.clone());
@@ -199,7 +207,7 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// A request was answered.
+    /// Counts an answer.
     pub(crate) fn answered(&self, route: Route, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         self.requests[route as usize][class].inc();
@@ -212,16 +220,15 @@ impl Metrics {
         };
     }
 
-    /// A request was answered with a refusal.
-    pub(crate) fn refused(&self, problem: &Problem) {
-        if let Problem::TooMany(limited) = problem {
-            self.limited(*limited);
-        } else if let Some(reason) = problem.code() {
+    /// Counts a refusal by its code; the original's refusals have none.
+    pub(crate) fn refused(&self, code: Option<&'static str>) {
+        if let Some(reason) = code {
             self.refusals.get_or_create(&Reason { reason }).inc();
         }
     }
 
-    fn limited(&self, limited: Limited) {
+    /// Counts a refusal by a budget.
+    pub(crate) fn limited(&self, limited: Limited) {
         let by = match limited.by {
             By::Address => 0,
             By::Key => 1,
@@ -229,12 +236,12 @@ impl Metrics {
         self.limited[limited.class as usize][by].inc();
     }
 
-    /// Takes a sample for [`Metrics::per_second`]; every [`PACE`].
+    /// Records a sample for [`Metrics::per_second`]; call it every [`PACE`].
     pub(crate) fn sample(&self, now: Duration) {
         self.rates.sample(now, self.lookups.get(), self.introductions.asked.get());
     }
 
-    /// Over the last minute, or since the start.
+    /// Rates of the last minute, or since the start.
     pub(crate) fn per_second(&self, now: Duration) -> PerSecond {
         self.rates.per_second(now, self.lookups.get(), self.introductions.asked.get())
     }
@@ -247,7 +254,8 @@ impl Metrics {
         self.registrations.get()
     }
 
-    /// All of it, as Prometheus wants it.
+    /// # Errors
+    /// Formatting failed.
     pub(crate) fn text(&self, readings: &Readings) -> Result<String, fmt::Error> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.users.set(number(readings.users));

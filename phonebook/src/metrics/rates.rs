@@ -1,4 +1,4 @@
-//! How much a second, for people who look now and then. Prometheus works its own rates out.
+//! Rates for the operator's page; Prometheus computes its own.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,7 @@ use std::{
 
 /// Between two samples.
 pub(crate) const PACE: Duration = Duration::from_secs(5);
-/// A minute of them.
+/// One minute.
 const SAMPLES: usize = 13;
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

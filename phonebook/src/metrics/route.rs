@@ -1,4 +1,4 @@
-//! Which of the phone book's doors a request came to. A closed list: neither a path nor a name is ever a label.
+//! The routes of the public listener: a closed list, used for dispatch, budgets and metric labels.
 
 use crate::limits::Class;
 use actix_web::http::Method;
@@ -9,18 +9,21 @@ pub(crate) enum Route {
     Register,
     Unregister,
     Lookup,
-    /// Many names at once.
+    /// A lookup of several names.
     Batch,
-    /// The door of live connections; what is said over them is counted elsewhere.
+    /// Opens a WebSocket; its messages are counted elsewhere.
     Live,
-    /// A live conversation without a connection of its own.
+    /// A long poll.
     Poll,
     Health,
     Status,
     Debug,
-    /// Everything that does not exist.
+    /// Unknown paths.
     Other,
 }
+
+/// The only path that needs no password, for supervisors.
+pub(crate) const OPEN: &str = "/health";
 
 impl Route {
     pub(crate) const ALL: [Self; 10] = [
@@ -43,7 +46,7 @@ impl Route {
             "/api/lookup" if method == Method::POST => Self::Batch,
             "/api/live" if method == Method::POST => Self::Poll,
             "/api/live" => Self::Live,
-            "/health" | "/api/health" => Self::Health,
+            OPEN | "/api/health" => Self::Health,
             "/api/status" => Self::Status,
             "/api/debug/players" => Self::Debug,
             path if path.starts_with("/api/lookup/") => Self::Lookup,
@@ -51,7 +54,7 @@ impl Route {
         }
     }
 
-    /// Paths that lead there, and ways around them that must not.
+    /// Paths of the route, and spellings that must not reach it.
     #[cfg(test)]
     pub(crate) fn examples(self) -> &'static [&'static str] {
         match self {
@@ -81,11 +84,11 @@ impl Route {
         }
     }
 
-    /// Which budget of its address pays for a request at the door. A batch's other names are charged by its handler.
+    /// The budget that the admission charges. A batch's handler charges the further names.
     pub(crate) fn class(self) -> Class {
         match self {
             Self::Register | Self::Unregister => Class::Registration,
-            // A poll is a signature to check; those who have nothing else come three times a minute.
+            // A poll costs a signature check, and comes three times a minute.
             Self::Lookup | Self::Batch | Self::Poll => Class::Lookup,
             Self::Live => Class::Socket,
             Self::Health | Self::Status | Self::Debug | Self::Other => Class::Other,

@@ -1,11 +1,11 @@
-//! The operator's own listener: metrics for Prometheus, a page for people, the same as JSON. Numbers only.
+//! The operator's listener: metrics, an HTML page, and the same as JSON. Numbers only.
 //!
-//! It is on loopback and asks for no password, so it answers only to its own name: a page in the operator's browser that
-//! has some other name point here learns nothing.
+//! It has no password, so it answers only to addresses and `localhost`: a page in the operator's browser cannot reach
+//! it by DNS rebinding.
 
 mod status;
 
-use crate::{desk::Desk, io::patience::Lines};
+use crate::{app_state::AppState, io::connections::Connections};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     http::header::{self, ContentType},
@@ -13,50 +13,43 @@ use actix_web::{
 };
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
 
-/// Where the operator's page is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    Off,
-    /// There, unless something else is; then the phone book goes on without.
-    IfFree(SocketAddr),
-    /// There, or the phone book does not start.
-    At(SocketAddr),
-}
-
 const PAGE: &str = include_str!("page.html");
-/// The page's one style and one script are in it; nothing is loaded, and nothing may frame it.
+/// The page's style and script are inline; it loads nothing and cannot be framed.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const CONNECTIONS: usize = 64;
 
-/// What every answer is made from.
-struct Office {
-    desk: Arc<Desk>,
-    lines: Arc<Lines>,
-    /// Whether any name may be used for this listener.
+struct OperatorState {
+    app: Arc<AppState>,
+    connections: Arc<Connections>,
+    /// Accept any `Host`.
     anywhere: bool,
 }
 
-/// Whether the address is one that only this machine has.
+/// Whether only this machine can reach the address.
 pub(crate) fn is_own(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
 pub(crate) fn listen(
     listener: TcpListener,
-    desk: &Arc<Desk>,
-    lines: &Arc<Lines>,
+    app: &Arc<AppState>,
+    connections: &Arc<Connections>,
     anywhere: bool,
 ) -> io::Result<actix_web::dev::Server> {
-    let office = web::Data::new(Office { desk: Arc::clone(desk), lines: Arc::clone(lines), anywhere });
+    let state = web::Data::new(OperatorState {
+        app: Arc::clone(app),
+        connections: Arc::clone(connections),
+        anywhere,
+    });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(office.clone())
+            .app_data(state.clone())
             .route("/", web::get().to(page))
             .route("/status.json", web::get().to(json))
             .route("/metrics", web::get().to(metrics))
@@ -71,8 +64,8 @@ pub(crate) fn listen(
     Ok(server.run())
 }
 
-async fn page(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
-    if let Some(refusal) = refuse(&request, &office) {
+async fn page(request: HttpRequest, state: web::Data<OperatorState>) -> HttpResponse {
+    if let Some(refusal) = refuse(&request, &state) {
         return refusal;
     }
     HttpResponse::Ok()
@@ -80,21 +73,21 @@ async fn page(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(status::page(PAGE, &status::now(&office.desk, &office.lines)))
+        .body(status::page(PAGE, &status::now(&state.app, &state.connections)))
 }
 
-async fn json(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
-    refuse(&request, &office).unwrap_or_else(|| {
-        let status = status::now(&office.desk, &office.lines);
+async fn json(request: HttpRequest, state: web::Data<OperatorState>) -> HttpResponse {
+    refuse(&request, &state).unwrap_or_else(|| {
+        let status = status::now(&state.app, &state.connections);
         HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(status)
     })
 }
 
-async fn metrics(request: HttpRequest, office: web::Data<Office>) -> HttpResponse {
-    if let Some(refusal) = refuse(&request, &office) {
+async fn metrics(request: HttpRequest, state: web::Data<OperatorState>) -> HttpResponse {
+    if let Some(refusal) = refuse(&request, &state) {
         return refusal;
     }
-    match office.desk.metrics.text(&status::readings(&office.desk, &office.lines)) {
+    match state.app.metrics.text(&status::readings(&state.app, &state.connections)) {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
             .body(text),
@@ -102,9 +95,9 @@ async fn metrics(request: HttpRequest, office: web::Data<Office>) -> HttpRespons
     }
 }
 
-fn refuse(request: &HttpRequest, office: &Office) -> Option<HttpResponse> {
+fn refuse(request: &HttpRequest, state: &OperatorState) -> Option<HttpResponse> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = office.anywhere || is_own_name(host);
+    let own = state.anywhere || is_own_name(host);
     (!own).then(|| {
         HttpResponse::Forbidden().body("ask for this page by its address, such as http://127.0.0.1:3001\n")
     })

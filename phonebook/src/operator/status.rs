@@ -1,6 +1,6 @@
-//! The numbers that the operator sees, as JSON and in the page.
+//! The numbers on the operator's page.
 
-use crate::{desk::Desk, io::patience::Lines, io::process, metrics::Readings};
+use crate::{app_state::AppState, io::connections::Connections, io::process, metrics::Readings};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -20,57 +20,57 @@ pub(super) struct Status {
     lookups_per_second: f64,
     introductions: u64,
     introductions_per_second: f64,
-    /// Requests that a limit refused, and what the ledger refused.
+    /// By request budgets and by the ledger.
     limited: u64,
     audit_dropped: u64,
-    /// Bytes; `null` where the system does not tell cheaply.
+    /// Bytes; `null` where reading it is expensive.
     memory: Option<u64>,
     descriptors: Option<usize>,
-    /// Whether the Redis that several phone books share answers; `null` where none is used.
+    /// Whether the shared Redis answers; `null` without one.
     redis: Option<bool>,
-    /// `null`: this build has no relay.
+    /// `null`: no relay in this build.
     relay_bytes: Option<u64>,
 }
 
-pub(super) fn readings(desk: &Desk, lines: &Lines) -> Readings {
+pub(super) fn readings(app: &AppState, connections: &Connections) -> Readings {
     Readings {
-        ledger: desk.ledger(),
-        users: desk.records.len(),
-        held: desk.records.held(),
-        connections: lines.count(),
-        uptime: desk.now().steady,
-        audit_dropped: desk.audit.as_ref().map_or(0, |audit| audit.dropped()),
+        ledger: app.ledger(),
+        users: app.users(),
+        held: app.held(),
+        connections: connections.count(),
+        uptime: app.now().steady,
+        audit_dropped: app.audit.as_ref().map_or(0, |audit| audit.dropped()),
     }
 }
 
-pub(super) fn now(desk: &Desk, lines: &Lines) -> Status {
-    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(desk, lines);
-    let rates = desk.metrics.per_second(uptime);
+pub(super) fn now(app: &AppState, connections: &Connections) -> Status {
+    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(app, connections);
+    let rates = app.metrics.per_second(uptime);
     let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
     Status {
-        status: if desk.condition.is_degraded() { "degraded" } else { "ok" },
+        status: if app.health.is_degraded() { "degraded" } else { "ok" },
         version: env!("CARGO_PKG_VERSION"),
         uptime: uptime.as_secs(),
         users,
         names: held,
         connections,
-        sockets: desk.metrics.sockets.get(),
-        registrations: desk.metrics.registered(),
-        lookups: desk.metrics.lookups.get(),
+        sockets: app.metrics.sockets.get(),
+        registrations: app.metrics.registered(),
+        lookups: app.metrics.lookups.get(),
         lookups_per_second: tenths(rates.lookups),
-        introductions: desk.metrics.introductions.asked.get(),
+        introductions: app.metrics.introductions.asked.get(),
         introductions_per_second: tenths(rates.introductions),
-        limited: desk.metrics.refused_by_limits()
+        limited: app.metrics.refused_by_limits()
             + ledger.iter().map(|(_, count)| count.refusals).sum::<u64>(),
         audit_dropped,
         memory: process::memory(),
         descriptors: process::descriptors(),
-        redis: desk.shared().map(|shared| shared.counters.up.get() == 1),
+        redis: app.shared().map(|shared| shared.counters.up.get() == 1),
         relay_bytes: None,
     }
 }
 
-/// The page with today's numbers in its table.
+/// Fills the numbers into the page.
 pub(super) fn page(template: &str, status: &Status) -> String {
     let Status { lookups_per_second, introductions_per_second, .. } = status;
     let known = |number: Option<String>| number.unwrap_or_else(|| "not known here".to_owned());

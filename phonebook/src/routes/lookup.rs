@@ -1,68 +1,57 @@
-//! `GET /api/lookup/{playerName}` and `POST /api/lookup`: where players are, and under which keys, as far as strangers
-//! are told.
+//! `GET /api/lookup/{playerName}` and `POST /api/lookup`: addresses and keys of players, as far as strangers may
+//! know.
 
-use crate::{
-    body,
-    book::{Found, Key},
-    desk::Desk,
-    entrance, guard,
-    limits::Class,
-    problem::Problem,
-};
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
-use fyteclub_proto::{id::PeerId, limit::LOOKUP_NAMES_MAX};
+use super::{answer::Answer, asked::Asked};
+use crate::{body, limits::Class, problem::Problem};
+use actix_web::{HttpRequest, HttpResponse, web};
+use fyteclub_proto::limit::LOOKUP_NAMES_MAX;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
-/// Matched as a prefix: a pattern with a name in it costs the router as much as the rest of the answer.
-pub(super) const PREFIX: &str = "/api/lookup";
+const PREFIX: &str = "/api/lookup/";
 
-/// The body of `fyteclub_proto::phonebook::Found`, except that a compatibility client's key may be any JSON.
+/// As `fyteclub_proto::phonebook::FoundMany`.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    public_key: Option<PublicKey>,
-    last_seen: u64,
+struct Answers<K> {
+    players: BTreeMap<String, Answer<K>>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum PublicKey {
-    Peer(PeerId),
-    Json(Box<RawValue>),
+pub(super) async fn lookup(asked: &Asked<'_>) -> Result<HttpResponse, Problem> {
+    let name = name(asked.request)?;
+    let found = asked.app.records.lookup(&name, asked.app.now()).await?.ok_or(Problem::NoPlayer)?;
+    Ok(HttpResponse::Ok().json(Answer::from(found)))
 }
 
-pub(super) async fn lookup(
-    request: HttpRequest,
-    payload: web::Payload,
-    desk: web::Data<Desk>,
-) -> Result<HttpResponse, Problem> {
-    if request.uri().path() == PREFIX && request.method() == Method::POST {
-        return lookup_many(&request, payload, &desk).await;
-    }
-    let encoded = encoded_name(&request).ok_or(Problem::NoEndpoint)?;
+pub(super) async fn lookup_many(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    let players = names(asked, payload).await?;
+    let names: Vec<&str> = players.iter().map(String::as_str).collect();
+    let found = asked.app.records.lookup_many(&names, asked.app.now()).await?;
+    Ok(answers(players, found.into_iter().map(|found| found.map(Answer::from))))
+}
+
+/// Leaves out the names that were not found.
+pub(super) fn answers<K: Serialize>(
+    names: Vec<String>,
+    found: impl Iterator<Item = Option<Answer<K>>>,
+) -> HttpResponse {
+    let players = names.into_iter().zip(found).filter_map(|(name, found)| Some((name, found?)));
+    HttpResponse::Ok().json(Answers { players: players.collect() })
+}
+
+/// Decodes the name in the raw path once. The router would have decoded some escapes already.
+pub(super) fn name(request: &HttpRequest) -> Result<String, Problem> {
+    let encoded = request.uri().path().strip_prefix(PREFIX);
+    let encoded =
+        encoded.filter(|name| !name.is_empty() && !name.contains('/')).ok_or(Problem::NoEndpoint)?;
     let name = percent_decoded(encoded).ok_or(Problem::BadEncoding)?;
-    guard::check_name(&name)?;
-    let found = desk.records.lookup(&name, desk.now()).await?.ok_or(Problem::NoPlayer)?;
-    Ok(HttpResponse::Ok().json(answer(found)))
+    body::check_name(&name)?;
+    Ok(name)
 }
 
-/// The body of `fyteclub_proto::phonebook::FoundMany`.
-#[derive(Serialize)]
-struct Answers {
-    players: BTreeMap<String, Answer>,
-}
-
-async fn lookup_many(
-    request: &HttpRequest,
-    payload: web::Payload,
-    desk: &Desk,
-) -> Result<HttpResponse, Problem> {
+/// The names in a batch. Charges all but the one that the admission charged.
+pub(super) async fn names(asked: &Asked<'_>, payload: web::Payload) -> Result<Vec<String>, Problem> {
+    let Asked { caller, request, app, .. } = asked;
     let mut fields = body::fields(request, payload).await?;
     let names = fields.remove("players").unwrap_or_default();
     let players: Vec<String> = Vec::deserialize(names)
@@ -71,55 +60,22 @@ async fn lookup_many(
         return Err(Problem::TooManyNames);
     }
     for name in &players {
-        guard::check_name(name)?;
+        body::check_name(name)?;
     }
     // At most a hundred.
     let count = players.len() as u32;
-    // The door took one.
-    entrance::charge(desk, request, Class::Lookup, count.saturating_sub(1)).await?;
-    desk.metrics.lookups.inc_by(count.into());
-    let names: Vec<&str> = players.iter().map(String::as_str).collect();
-    let found = desk.records.lookup_many(&names, desk.now()).await?;
-    let found = players.into_iter().zip(found).filter_map(|(name, found)| Some((name, answer(found?))));
-    Ok(HttpResponse::Ok().json(Answers { players: found.collect() }))
+    app.charge_address(caller.address, Class::Lookup, count.saturating_sub(1)).await?;
+    app.metrics.lookups.inc_by(count.into());
+    Ok(players)
 }
 
-/// Straight from the request line: the router has decoded some escapes by now, and a name must be decoded once.
-fn encoded_name(request: &HttpRequest) -> Option<&str> {
-    let name = request.uri().path().strip_prefix(PREFIX)?.strip_prefix('/')?;
-    let asked = matches!(*request.method(), Method::GET | Method::HEAD);
-    (asked && !name.is_empty() && !name.contains('/')).then_some(name)
-}
-
-fn answer(found: Found) -> Answer {
-    Answer {
-        ip: found.address.map(|address| address.ip()),
-        port: found.address.map(|address| address.port()),
-        public_key: found.key.map(|key| match key {
-            Key::Peer(peer) => PublicKey::Peer(peer),
-            Key::Json(json) => {
-                PublicKey::Json(RawValue::from_string(json.into_string()).expect("a key was kept as JSON"))
-            }
-        }),
-        last_seen: found.last_seen,
-    }
-}
-
-/// `None` for a `%` without two hex digits after it, and for what is not UTF-8. A `+` is a plus.
+/// `None` for malformed escapes and invalid UTF-8. A `+` is a plus.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            byte => byte,
-        });
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).map(|value| value as u8)
+    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
 }
 
 #[cfg(test)]

@@ -1,93 +1,37 @@
-//! `POST /api/register`: a player can be found at the address that this request came from.
+//! `POST /api/register`: registers a player at the request's address.
 
+use super::asked::Asked;
 use crate::{
+    admission,
+    auth::{self, Audience},
     body,
-    book::{Claim, Contact, Key},
-    desk::Desk,
-    entrance,
-    guard::{self, COMPAT_KEY_MAX, Here},
+    book::{Claim, Contact},
     limits::Class,
-    live,
     problem::Problem,
 };
-use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
-use fyteclub_proto::{id::PeerId, phonebook::Visibility};
-use serde_json::{Map, Value};
+use actix_web::{HttpResponse, http::header::ContentType, web};
+use fyteclub_proto::id::PeerId;
 use std::net::SocketAddr;
 
-pub(super) async fn register(
-    request: HttpRequest,
-    payload: web::Payload,
-    desk: web::Data<Desk>,
-) -> Result<HttpResponse, Problem> {
-    let fields = body::fields(&request, payload).await?;
-    let (Some(name), Some(port)) = (body::present(&fields, "playerName"), body::present(&fields, "port"))
-    else {
-        return Err(Problem::NameAndPortMissing);
-    };
-    let name = name.as_str().ok_or(Problem::NameNotText)?;
-    guard::check_name(name)?;
-    entrance::concerns(&desk, &request, name);
-    let port = port_of(port).ok_or(Problem::BadPort)?;
-
-    let now = desk.now();
-    let address = SocketAddr::new(entrance::address_of(&desk, &request)?, port);
-    if desk.compat {
-        let contact = Contact { address, key: unsigned_key(&fields)?, visibility: Visibility::Listed };
-        let book = desk.records.own().ok_or(Problem::NoEndpoint)?;
-        book.register(name, contact, None, now)?;
-    } else {
-        let host = live::host(&request);
-        let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
-        let body = guard::signed_register(&fields, name.to_owned(), port, &here)?;
-        desk.charge_key(Class::Registration, &body.public_key).await?;
-        let contact = Contact { address, key: Some(Key::Peer(body.public_key)), visibility: body.visibility };
-        let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();
-        let claim = Claim { sequence: body.sequence, time: body.time, follows: &follows };
-        desk.records.register(name, contact, claim, now).await?;
-    }
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"success":true}"#))
+pub(super) async fn register(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    let Asked { caller, request, app, .. } = asked;
+    let fields = body::fields(request, payload).await?;
+    let (name, port) = body::name_and_port(&fields)?;
+    admission::set_subject(app, request, name);
+    let now = app.now();
+    let host = auth::requested_host(request);
+    let audience = Audience { names: &app.server_names, host: host.as_deref(), now };
+    let body = auth::signed_register(&fields, name.to_owned(), port, &audience)?;
+    app.charge_key(Class::Registration, &body.public_key).await?;
+    let address = SocketAddr::new(caller.address, port);
+    let contact = Contact { address, key: body.public_key, visibility: body.visibility };
+    let follows: Vec<PeerId> = body.key_changes.iter().map(|change| change.from).collect();
+    let claim = Claim { sequence: body.sequence, time: body.time, follows: &follows };
+    app.records.register(name, contact, claim, now).await?;
+    Ok(done())
 }
 
-/// A number, or one in a text.
-fn port_of(value: &Value) -> Option<u16> {
-    let port = match value {
-        Value::Number(number) => number.as_u64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    u16::try_from(port).ok().filter(|&port| port != 0)
-}
-
-fn unsigned_key(fields: &Map<String, Value>) -> Result<Option<Key>, Problem> {
-    let Some(key) = body::present(fields, "publicKey") else { return Ok(None) };
-    let json = key.to_string();
-    if json.len() > COMPAT_KEY_MAX { Err(Problem::KeyTooLong) } else { Ok(Some(Key::Json(json.into()))) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_port_is_a_whole_number_that_udp_has() {
-        for (value, port) in [
-            (json!(1), Some(1)),
-            (json!(65535), Some(65535)),
-            (json!("9999"), Some(9999)),
-            (json!(0), None),
-            (json!("0"), None),
-            (json!(65536), None),
-            (json!(-1), None),
-            (json!(80.5), None),
-            (json!(1e300), None),
-            (json!("abc"), None),
-            (json!("99999999999999999999"), None),
-            (json!(true), None),
-            (json!([80]), None),
-        ] {
-            assert_eq!(port_of(&value), port, "{value}");
-        }
-    }
+/// The original's body, to the byte.
+pub(super) fn done() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"success":true}"#)
 }

@@ -1,14 +1,14 @@
-//! `GET /api/status`: what this is and how long it has been running.
+//! `GET /api/status`: name, version and uptime.
 
-use crate::desk::Desk;
-use actix_web::{HttpResponse, web};
+use crate::app_state::AppState;
+use actix_web::HttpResponse;
 use serde::Serialize;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     name: &'static str,
-    /// Of the HTTP contract, not of this program: clients of the original compare it.
+    /// The version of the HTTP contract, which the original's clients compare.
     version: &'static str,
     /// Whole seconds.
     uptime: u64,
@@ -17,13 +17,13 @@ struct Status {
     timestamp: u64,
 }
 
-pub(super) async fn status(desk: web::Data<Desk>) -> HttpResponse {
-    let now = desk.now();
+pub(super) fn status(app: &AppState) -> HttpResponse {
+    let now = app.now();
     HttpResponse::Ok().json(Status {
         name: "FyteClub Phone Book",
         version: "1.0.0",
         uptime: now.steady.as_secs(),
-        active_users: desk.told_users(),
+        active_users: app.told_users(),
         timestamp: now.unix_millis(),
     })
 }

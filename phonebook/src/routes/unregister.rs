@@ -1,46 +1,38 @@
-//! `DELETE /api/unregister`: a player is no longer to be found.
+//! `DELETE /api/unregister`: ends a registration.
 
+use super::asked::Asked;
 use crate::{
+    admission,
+    auth::{self, Audience},
     body,
     book::Refused,
-    desk::Desk,
-    entrance,
-    guard::{self, Here},
     limits::Class,
-    live,
     problem::Problem,
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use fyteclub_proto::phonebook::Unregistered;
 
-pub(super) async fn unregister(
-    request: HttpRequest,
-    payload: web::Payload,
-    desk: web::Data<Desk>,
-) -> Result<HttpResponse, Problem> {
-    let fields = body::fields(&request, payload).await?;
-    let name = body::present(&fields, "playerName").ok_or(Problem::NameMissing)?;
-    let name = name.as_str().ok_or(Problem::NameNotText)?;
-    guard::check_name(name)?;
-    entrance::concerns(&desk, &request, name);
-
-    let now = desk.now();
-    let existed = match desk.compat {
-        true => desk.records.own().ok_or(Problem::NoEndpoint)?.unregister(name, None, now)?,
-        false => {
-            let host = live::host(&request);
-            let here = Here { greetings: &desk.live.greetings, host: host.as_deref(), now };
-            let body = guard::signed_unregister(&fields, name.to_owned(), &here)?;
-            desk.charge_key(Class::Registration, &body.public_key).await?;
-            match desk.records.unregister(name, (&body.public_key, body.sequence), now).await {
-                // A stranger's name and nobody's are one answer. The audit log tells them apart.
-                Err(problem @ Problem::Refused(Refused::NameTaken)) => {
-                    entrance::refused(&desk, &request, &problem);
-                    false
-                }
-                existed => existed?,
-            }
+pub(super) async fn unregister(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    let Asked { request, app, .. } = asked;
+    let fields = body::fields(request, payload).await?;
+    let name = body::name(&fields)?;
+    admission::set_subject(app, request, name);
+    let now = app.now();
+    let host = auth::requested_host(request);
+    let audience = Audience { names: &app.server_names, host: host.as_deref(), now };
+    let body = auth::signed_unregister(&fields, name.to_owned(), &audience)?;
+    app.charge_key(Class::Registration, &body.public_key).await?;
+    let claim = (&body.public_key, body.sequence);
+    match app.records.unregister(name, claim, now).await.map_err(Problem::from) {
+        // An unknown name and another key's get the same answer; the audit log distinguishes them.
+        Err(problem @ Problem::Refused(Refused::NameTaken)) => {
+            admission::refused(app, request, &problem);
+            Ok(answer(false))
         }
-    };
-    Ok(HttpResponse::Ok().json(Unregistered { success: true, existed }))
+        existed => Ok(answer(existed?)),
+    }
+}
+
+pub(super) fn answer(existed: bool) -> HttpResponse {
+    HttpResponse::Ok().json(Unregistered { success: true, existed })
 }

@@ -1,7 +1,7 @@
-//! How many files, and so connections, the process may have open.
+//! The limit of open files, and so of connections.
 
-/// As many as the system lets it have: a connection takes two, and the usual soft limit is 1024. Failing is no reason
-/// not to serve, there are only fewer connections then.
+/// Raises the soft limit to the hard one: a connection takes two descriptors, and the usual soft limit is 1024. A
+/// failure only means fewer connections.
 #[cfg(unix)]
 pub(crate) fn raise_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

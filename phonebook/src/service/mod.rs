@@ -1,4 +1,4 @@
-//! The process as the system sees it: signals, systemd, descriptors. The binary's; nothing of the book is here.
+//! The binary's process: signals, systemd, descriptors.
 
 pub mod descriptors;
 pub mod signals;

@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT (Ctrl-C elsewhere) stop the server in order, unless whoever started it had it ignore them; SIGHUP has
-//! the certificate read again, and never stops it.
+//! SIGTERM and SIGINT (Ctrl-C elsewhere) stop the server, unless they were ignored at the start. SIGHUP reloads the
+//! certificate.
 
 use actix_rt::task::JoinHandle;
 #[cfg(unix)]
@@ -7,7 +7,7 @@ use fyteclub_logging::io::signals::is_ignored;
 use fyteclub_phonebook::Handle;
 use std::io;
 
-/// Listens from now on, so that a signal right after this returned is not lost.
+/// Registers the handlers before it returns, so that no signal is lost.
 #[cfg(unix)]
 pub(crate) fn obey(handle: Handle) -> io::Result<JoinHandle<()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +30,7 @@ pub(crate) fn obey(handle: Handle) -> io::Result<JoinHandle<()>> {
     }))
 }
 
-/// A signal that is ignored never comes.
+/// Never completes for an ignored signal.
 #[cfg(unix)]
 async fn came(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {

@@ -1,8 +1,8 @@
-//! What systemd is told: ready, stopping, still alive. Says nothing where `NOTIFY_SOCKET` is not set.
+//! Notifies systemd: ready, stopping, alive. Does nothing without `NOTIFY_SOCKET`.
 
 use actix_rt::task::JoinHandle;
 
-/// Reports readiness, then life as often as the unit's watchdog wants, until the task is aborted.
+/// Notifies readiness, then feeds the watchdog until the task is aborted.
 #[cfg(target_os = "linux")]
 pub(crate) fn ready() -> JoinHandle<()> {
     use sd_notify::NotifyState;

@@ -1,38 +1,22 @@
-//! Budgets that all phone books of one name charge together. Each asks its own first, so that who has none left costs
-//! Redis nothing; and when Redis is gone, its own are what counts.
+//! Budgets shared by all phone books of one name. Each charges its local budget first, so that a refusal costs Redis
+//! nothing; without Redis only the local ones count.
 
 use super::{
-    Shared, names,
-    names::{REPLAYABLE, Unwritten},
-    wire::{Args, Away, CHARGE, SEQUENCE, is_full},
+    Payer, Shared, Unavailable, WriteError,
+    connection::{Args, CHARGE, SEQUENCE, is_full},
+    names::{self, REPLAYABLE},
 };
 use crate::{
     book::Refused,
     clock::{Moment, millis},
-    limits::{By, Class, Rate},
+    limits::{Class, Rate},
 };
 use fyteclub_proto::id::PeerId;
 use redis::{Cmd, Value};
-use std::{net::IpAddr, time::Duration};
-
-/// Whose budget is charged.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Payer<'a> {
-    Address(IpAddr),
-    Key(&'a PeerId),
-}
-
-impl Payer<'_> {
-    pub(crate) fn by(self) -> By {
-        match self {
-            Self::Address(_) => By::Address,
-            Self::Key(_) => By::Key,
-        }
-    }
-}
+use std::time::Duration;
 
 impl Shared {
-    /// How long is missing. Nothing is when Redis is gone.
+    /// Returns the missing time; none without Redis.
     pub(crate) async fn charge(
         &self,
         class: Class,
@@ -41,10 +25,10 @@ impl Shared {
         now: Moment,
     ) -> Result<(), Duration> {
         let Some(cmd) = self.charge_command(class, payer, cost, now) else { return Ok(()) };
-        missing(self.wire.ask_one(cmd).await.ok().as_ref())
+        missing(self.connection.ask_one(cmd).await.ok().as_ref())
     }
 
-    /// `None` where there is no limit.
+    /// `None` if unlimited.
     pub(super) fn charge_command(
         &self,
         class: Class,
@@ -54,34 +38,34 @@ impl Shared {
     ) -> Option<Cmd> {
         let (rate, tag) = match payer {
             Payer::Address(address) => {
-                (self.rates.by_address(class)?, self.tags.address_budget(class.name(), address))
+                (self.rates.by_address(class)?, self.keyspace.address_budget(class.name(), address))
             }
-            Payer::Key(key) => (self.rates.by_key(class)?, self.tags.key_budget(class.name(), key)),
+            Payer::Key(key) => (self.rates.by_key(class)?, self.keyspace.key_budget(class.name(), key)),
         };
         let (one, burst) = spans(rate);
-        // What costs more than the whole burst costs the whole burst: else it could never be had.
+        // As `Budgets::charge`.
         let asked = (one * u64::from(cost)).min(burst);
-        Some(CHARGE.on(&tag).with(self.wire.time(now) * 1000).with(one).with(burst).with(asked))
+        Some(CHARGE.on(&tag).with(self.connection.time(now) * 1000).with(one).with(burst).with(asked))
     }
 
-    /// As `Sequences::take`: a poll's sequence that is above all of its key's, at whichever phone book they were used.
+    /// As `Sequences::take`, for all phone books of the name.
     pub(crate) async fn take_sequence(
         &self,
         key: &PeerId,
         sequence: u64,
         time: u64,
         now: Moment,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), WriteError> {
         let take = SEQUENCE
-            .on(&self.tags.sequence(key))
+            .on(&self.keyspace.sequence(key))
             .with(&sequence.to_be_bytes()[..])
-            .with(self.wire.born())
+            .with(self.connection.born())
             .with(time)
             .with(millis(REPLAYABLE));
-        match self.wire.ask_one(take).await? {
+        match self.connection.ask_one(take).await? {
             Value::BulkString(answer) => names::verdict(&answer, time, now).map(|_| ()),
             value if is_full(&value) => Err(Refused::Full.into()),
-            _ => Err(Away.into()),
+            _ => Err(Unavailable.into()),
         }
     }
 }
@@ -93,7 +77,7 @@ pub(super) fn missing(value: Option<&Value>) -> Result<(), Duration> {
     }
 }
 
-/// Microseconds that one costs, and that the whole burst does.
+/// Microseconds for one, and for the whole burst.
 fn spans(rate: Rate) -> (u64, u64) {
     let one = u64::try_from(rate.each().as_micros()).unwrap_or(u64::MAX);
     (one, one.saturating_mul(rate.burst().get().into()))

@@ -1,40 +1,40 @@
-//! Several phone books behind one name, which share a Redis: names, sequences, budgets, and who is connected where.
+//! Several phone books of one name share a Redis: names, sequences, budgets, and leases of connected keys.
 //!
-//! | room | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `wire` | the connection, its deadline and its circuit |
-//! | `tags`, `record`, `scripts/` | how things are called, how they lie there, what Redis does at once |
-//! | `names`, `budgets`, `census` | the book's rules, the limits', how many there are |
-//! | `presence`, `courier` | which phone book a key is connected to; what goes there, in order |
-//! | `tend` | connecting again, renewing, reading the own inbox |
+//! | `connection`, `supervisor` | the connection, its deadlines and circuit; reconnecting, renewals, the inbox |
+//! | `keyspace`, `record`, `scripts/` | names of keys, layout of records, atomic operations |
+//! | `names`, `budgets`, `cardinality` | registrations, request budgets, the number of names |
+//! | `presence`, `outbox`, `job` | which phone book a key is connected to; messages to it, in order |
 //!
-//! Without `redis` none of this runs. With it, a phone book whose Redis is gone refuses what it cannot know and goes on
-//! with what it can: its own clients, and introductions between them.
+//! Built without the feature `redis`, `absent` takes its place; `surface` and `job` belong to both.
+//!
+//! Without Redis, a phone book refuses what it cannot know. Its own clients stay connected, and introductions between them
+//! work.
 
 mod budgets;
-mod census;
-mod courier;
+mod cardinality;
+mod connection;
+mod job;
+mod keyspace;
 mod names;
-mod place;
+mod outbox;
 mod presence;
 mod record;
-mod tags;
-mod tend;
+mod supervisor;
+mod surface;
 #[cfg(test)]
 mod tests;
-mod wire;
 
-pub(crate) use budgets::Payer;
-pub(crate) use courier::Errand;
-pub(crate) use names::Unwritten;
-pub use place::{NotAPlace, Place};
-pub(crate) use tend::tend;
-pub use wire::Away;
+pub(crate) use job::Job;
+pub(crate) use supervisor::supervise;
+pub(crate) use surface::{Payer, Unavailable, WriteError};
 
-use crate::{book::Terms, limits::Rates, switchboard::ClientId};
-use census::Census;
+use crate::{book::Terms, config::Place, limits::Rates, metrics::RedisCounters, signaling::ClientId};
+use cardinality::Cardinality;
+use connection::Connection;
 use fyteclub_proto::{id::PeerId, ledger::Count};
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use keyspace::Keyspace;
 use std::{
     collections::HashMap,
     io,
@@ -43,73 +43,67 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tags::Tags;
 use tokio::sync::mpsc;
-use wire::Wire;
 
-/// Errands that may wait for Redis. One more is not done: its sender is answered as if nobody had heard.
-const ERRANDS: usize = 8192;
+/// Queued jobs; further ones are dropped, as if the peer were absent.
+const JOBS: usize = 8192;
 
-/// What the operator sees of it. Clones count together.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counters {
-    /// 1 while Redis answers.
-    pub(crate) up: Gauge,
-    /// Messages for clients of other phone books.
-    pub(crate) sent: Counter,
-    pub(crate) received: Counter,
-    /// Messages that went nowhere: Redis gone, an inbox full, not understood.
-    pub(crate) dropped: Counter,
-}
-
-/// One phone book's end of what all of one name share. Used by all workers.
+/// The shared state of all phone books of one name. Used by all workers.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    wire: Wire,
-    tags: Tags,
+    connection: Connection,
+    keyspace: Keyspace,
     terms: Terms,
     rates: Rates,
-    census: Census,
-    /// This process' number, new at every start: where others find its inbox.
+    cardinality: Cardinality,
+    /// This process's id, new at each start; it names the inbox.
     instance: u64,
     is_full: AtomicBool,
-    /// Names that were charged to customers.
+    /// Names charged to customers.
     names: Mutex<Count>,
-    errands: mpsc::Sender<Errand>,
-    waiting: Mutex<Option<mpsc::Receiver<Errand>>>,
-    /// Who greeted while Redis was gone, and wins when it is back.
+    jobs: mpsc::Sender<Job>,
+    waiting: Mutex<Option<mpsc::Receiver<Job>>>,
+    /// Clients that greeted while Redis was down; they take their lease when it is back.
     late: Mutex<HashMap<PeerId, ClientId>>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: RedisCounters,
 }
 
 impl Shared {
-    /// Connects to nothing yet.
-    pub(crate) fn new(place: &Place, terms: Terms, rates: &Rates, counters: Counters) -> io::Result<Self> {
+    /// Does not connect yet.
+    ///
+    /// # Errors
+    /// The address is invalid, or there is no randomness.
+    pub(crate) fn new(
+        place: &Place,
+        terms: Terms,
+        rates: &Rates,
+        counters: RedisCounters,
+    ) -> io::Result<Self> {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(io::Error::other)?;
-        let (errands, waiting) = mpsc::channel(ERRANDS);
+        let (jobs, waiting) = mpsc::channel(JOBS);
         Ok(Self {
-            wire: Wire::new(place.client().map_err(io::Error::other)?),
-            tags: Tags::new(place.secret()),
+            connection: Connection::new(place.client().map_err(io::Error::other)?),
+            keyspace: Keyspace::new(place.secret()),
             terms,
             rates: *rates,
-            census: Census::new(terms.ttl),
+            cardinality: Cardinality::new(terms.ttl),
             instance: u64::from_be_bytes(number),
             is_full: AtomicBool::new(false),
             names: Mutex::default(),
-            errands,
+            jobs,
             waiting: Mutex::new(Some(waiting)),
             late: Mutex::default(),
             counters,
         })
     }
 
-    /// Names that are registered, about.
+    /// Registered names, approximate.
     pub(crate) fn users(&self) -> usize {
-        self.census.last()
+        self.cardinality.last()
     }
 
-    /// Whether Redis had no room for the last registration.
+    /// Whether Redis was out of memory at the last registration.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
     }
@@ -118,10 +112,10 @@ impl Shared {
         self.is_full.store(is_so, Ordering::Relaxed);
     }
 
-    /// Has the courier do something, and never waits. No if too much waits already.
+    /// Queues a job without waiting. Returns false if the queue is full.
     #[must_use]
-    pub(crate) fn send(&self, errand: Errand) -> bool {
-        let sent = self.errands.try_send(errand).is_ok();
+    pub(crate) fn send(&self, job: Job) -> bool {
+        let sent = self.jobs.try_send(job).is_ok();
         if !sent {
             self.counters.dropped.inc();
         }

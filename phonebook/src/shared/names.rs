@@ -1,46 +1,37 @@
-//! Names on Redis: the book's rules, in scripts that Redis runs one after the other. `book` is what they are held against.
+//! Names in Redis: the book's rules as scripts, which Redis runs one at a time. A test compares them with `book`.
 
 use super::{
-    Shared,
+    Shared, Unavailable, WriteError,
+    connection::{Args, HOLD, HOLD_ON, REGISTER, UNREGISTER, is_full},
+    keyspace,
     record::{self, Record},
-    tags,
-    wire::{Args, Away, HOLD, HOLD_ON, REGISTER, UNREGISTER, is_full},
 };
 use crate::{
-    book::{Claim, Contact, Found, Key, Refused, Terms},
+    book::{Claim, Contact, Found, Refused, Terms},
     clock::{Moment, millis},
 };
 use fyteclub_proto::{id::PeerId, ledger::Count, limit::PROOF_TIME_WINDOW, phonebook::Visibility};
 use redis::{Cmd, Pipeline, Value};
 use std::{sync::PoisonError, time::Duration};
 
-/// As `Book::is_remembered`: nothing that was signed can be repeated after that.
+/// As `Book::is_remembered`.
 pub(super) const REPLAYABLE: Duration = PROOF_TIME_WINDOW.saturating_mul(2);
 
-/// Why a write did not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unwritten {
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error(transparent)]
-    Away(#[from] Away),
-}
-
 impl Shared {
-    /// As [`crate::book::Book::register`], for a signed registration.
+    /// As [`crate::book::Book::register`].
     pub(crate) async fn register(
         &self,
         name: &str,
         contact: Contact,
         claim: Claim<'_>,
         now: Moment,
-    ) -> Result<(), Unwritten> {
-        let Some(Key::Peer(key)) = &contact.key else { return Err(Away.into()) };
-        let time = self.wire.time(now);
-        let tag = self.tags.record(name);
-        let customer = self.tags.customer(contact.address.ip());
+    ) -> Result<(), WriteError> {
+        let key = &contact.key;
+        let time = self.connection.time(now);
+        let tag = self.keyspace.record(name);
+        let customer = self.keyspace.customer(contact.address.ip());
         let entry = Entry { contact: &contact, key, claim: &claim, tag: &tag, customer };
-        let first = self.wire.ask_one(self.register_command(&entry, time, b"n")).await?;
+        let first = self.connection.ask_one(self.register_command(&entry, time, b"n")).await?;
         let answer = self.taken(Some(&first))?;
         let charged = match answer.split_first() {
             Some((b'c', _)) => {
@@ -49,7 +40,7 @@ impl Shared {
                 }
                 b"y"
             }
-            // Where the new place has its share, the old one goes on holding the name.
+            // As `Book::moved`: without room, the old customer stays charged.
             Some((b'm', _)) => match self.hold(customer, &tag, time).await? {
                 true => b"y",
                 false => b"r",
@@ -59,12 +50,12 @@ impl Shared {
                 return self.counted(customer, &tag, time, kept_for(answer)?).await;
             }
         };
-        let second = self.wire.ask_one(self.register_command(&entry, time, charged)).await?;
+        let second = self.connection.ask_one(self.register_command(&entry, time, charged)).await?;
         let kept = self.taken(Some(&second)).and_then(|answer| {
             verdict(answer, claim.time, now)?;
             kept_for(answer)
         });
-        // Whoever does not hold it is not charged: a place that was left, or a write that came too late.
+        // A customer that does not hold the name is not charged.
         let old = answer.get(1..).and_then(|old| <[u8; 4]>::try_from(old).ok());
         match (&kept, charged, old) {
             (Ok(keep), b"r", Some(old)) => self.counted(old, &tag, time, *keep).await?,
@@ -80,18 +71,18 @@ impl Shared {
         kept.map(|_| ())
     }
 
-    /// A name was taken in that `customer` holds: they hold it for `keep` ms from now on, and it is counted.
-    async fn counted(&self, customer: [u8; 4], tag: &[u8], time: u64, keep: u64) -> Result<(), Unwritten> {
-        let hold_on = HOLD_ON.on(&tags::names_of(customer)).with(time + keep).with(tag);
+    /// Extends the customer's hold on the name by `keep` milliseconds, and counts the name.
+    async fn counted(&self, customer: [u8; 4], tag: &[u8], time: u64, keep: u64) -> Result<(), WriteError> {
+        let hold_on = HOLD_ON.on(&keyspace::names_of(customer)).with(time + keep).with(tag);
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(hold_on.with(self.spans().keep));
-        pipeline.add_command(self.census.count(tag, time));
-        self.wire.ask(&pipeline).await?;
+        pipeline.add_command(self.cardinality.count(tag, time));
+        self.connection.ask(&pipeline).await?;
         Ok(())
     }
 
-    async fn release(&self, customer: [u8; 4], tag: &[u8]) -> Result<(), Unwritten> {
-        self.wire.ask_one(redis::cmd("ZREM").with(tags::names_of(customer)).with(tag)).await?;
+    async fn release(&self, customer: [u8; 4], tag: &[u8]) -> Result<(), WriteError> {
+        self.connection.ask_one(redis::cmd("ZREM").with(keyspace::names_of(customer)).with(tag)).await?;
         Ok(())
     }
 
@@ -107,7 +98,7 @@ impl Shared {
             .with(pin)
             .with(once)
             .with(replayable)
-            .with(self.wire.born())
+            .with(self.connection.born())
             .with(claim.time)
             .with(&claim.sequence.to_be_bytes()[..])
             .with(&key.as_bytes()[..])
@@ -118,8 +109,11 @@ impl Shared {
             .with(&charged[..])
     }
 
-    /// What a write answered, if there was room for it.
-    fn taken<'a>(&self, value: Option<&'a Value>) -> Result<&'a [u8], Unwritten> {
+    /// The answer to a write.
+    ///
+    /// # Errors
+    /// Redis was out of memory, or answered nonsense.
+    fn taken<'a>(&self, value: Option<&'a Value>) -> Result<&'a [u8], WriteError> {
         match value {
             Some(value) if is_full(value) => {
                 self.full(true);
@@ -129,20 +123,20 @@ impl Shared {
                 self.full(false);
                 Ok(answer)
             }
-            _ => Err(Away.into()),
+            _ => Err(Unavailable.into()),
         }
     }
 
-    /// Charges a name to a customer. No if they hold as many as they may.
-    async fn hold(&self, customer: [u8; 4], tag: &[u8], time: u64) -> Result<bool, Unwritten> {
+    /// Charges a name to a customer. Returns whether it had room.
+    async fn hold(&self, customer: [u8; 4], tag: &[u8], time: u64) -> Result<bool, WriteError> {
         let keep = self.spans().keep;
-        let hold = HOLD.on(&tags::names_of(customer)).with(time).with(time + keep);
+        let hold = HOLD.on(&keyspace::names_of(customer)).with(time).with(time + keep);
         let hold = hold.with(self.terms.max_of_one).with(tag).with(keep);
-        let held = self.wire.ask_one(hold).await?;
+        let held = self.connection.ask_one(hold).await?;
         let held = match held {
             Value::Int(held) => held == 1,
             value if is_full(&value) => return Err(Refused::Full.into()),
-            _ => return Err(Away.into()),
+            _ => return Err(Unavailable.into()),
         };
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.charged += u64::from(held);
@@ -150,42 +144,46 @@ impl Shared {
         Ok(held)
     }
 
-    /// Names that were charged to customers, and refused to them, by this phone book.
+    /// Names charged and refused to customers by this phone book.
     pub(crate) fn names(&self) -> Count {
         *self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`crate::book::Book::unregister`], for a signed unregistration.
+    /// As [`crate::book::Book::unregister`].
     pub(crate) async fn unregister(
         &self,
         name: &str,
         claim: (&PeerId, u64),
         now: Moment,
-    ) -> Result<bool, Unwritten> {
+    ) -> Result<bool, WriteError> {
         let Spans { ttl, pin, once, replayable, .. } = self.spans();
         let unregister = UNREGISTER
-            .on(&self.tags.record(name))
-            .with(self.wire.time(now))
+            .on(&self.keyspace.record(name))
+            .with(self.connection.time(now))
             .with(ttl)
             .with(pin)
             .with(once)
             .with(replayable)
             .with(&claim.1.to_be_bytes()[..])
             .with(&claim.0.as_bytes()[..]);
-        match self.wire.ask_one(unregister).await? {
+        match self.connection.ask_one(unregister).await? {
             Value::BulkString(answer) => Ok(verdict(&answer, 0, now)? == b'e'),
             value if is_full(&value) => Err(Refused::Full.into()),
-            _ => Err(Away.into()),
+            _ => Err(Unavailable.into()),
         }
     }
 
-    /// As [`crate::book::Book::lookup`], for any number of names at one round trip.
-    pub(crate) async fn lookup(&self, names: &[&str], now: Moment) -> Result<Vec<Option<Found>>, Away> {
+    /// As [`crate::book::Book::lookup`], for several names in one round trip.
+    pub(crate) async fn lookup(
+        &self,
+        names: &[&str],
+        now: Moment,
+    ) -> Result<Vec<Option<Found>>, Unavailable> {
         let mut pipeline = Pipeline::with_capacity(names.len());
         for name in names {
             pipeline.add_command(self.record_of(name));
         }
-        let values = self.wire.ask(&pipeline).await?;
+        let values = self.connection.ask(&pipeline).await?;
         let told = |value| {
             let record = self.live(&value, now)?;
             (record.visibility != Visibility::Contacts).then(|| record.found())
@@ -194,14 +192,14 @@ impl Shared {
     }
 
     pub(super) fn record_of(&self, name: &str) -> Cmd {
-        redis::cmd("GET").with(self.tags.record(name))
+        redis::cmd("GET").with(self.keyspace.record(name))
     }
 
-    /// What [`Shared::record_of`] answered, if the registration lives.
+    /// The record, if its registration lives.
     pub(super) fn live(&self, value: &Value, now: Moment) -> Option<Record> {
         let Value::BulkString(bytes) = value else { return None };
         let record = Record::decode(bytes)?;
-        record.is_live(self.wire.time(now), millis(self.terms.ttl)).then_some(record)
+        record.is_live(self.connection.time(now), millis(self.terms.ttl)).then_some(record)
     }
 
     fn spans(&self) -> Spans {
@@ -212,7 +210,7 @@ impl Shared {
     }
 }
 
-/// What a registration writes.
+/// The content of a registration.
 struct Entry<'a> {
     contact: &'a Contact,
     key: &'a PeerId,
@@ -221,31 +219,30 @@ struct Entry<'a> {
     customer: [u8; 4],
 }
 
-/// Milliseconds: how long which record is answered, pinned, and remembered because it could be repeated; and the longest
-/// that any is kept.
+/// Milliseconds: the lifetimes of records, and the longest of them.
 struct Spans {
     ttl: u64,
     pin: u64,
-    /// Of a name that was registered only once.
+    /// For a name that was registered only once.
     once: u64,
     replayable: u64,
     keep: u64,
 }
 
-/// How long Redis keeps what was taken in, in milliseconds.
-fn kept_for(answer: &[u8]) -> Result<u64, Unwritten> {
+/// Milliseconds for which Redis keeps a new record.
+fn kept_for(answer: &[u8]) -> Result<u64, WriteError> {
     match answer.split_first() {
-        Some((b'k', keep)) => Ok(keep.try_into().map(u64::from_be_bytes).map_err(|_| Away)?),
-        _ => Err(Away.into()),
+        Some((b'k', keep)) => Ok(keep.try_into().map(u64::from_be_bytes).map_err(|_| Unavailable)?),
+        _ => Err(Unavailable.into()),
     }
 }
 
-/// The letter of a script's answer, where it is no refusal. `time` is when the claim was signed.
-pub(super) fn verdict(answer: &[u8], time: u64, now: Moment) -> Result<u8, Unwritten> {
+/// The answer's letter, unless it is a refusal. `time` is when the claim was signed.
+pub(super) fn verdict(answer: &[u8], time: u64, now: Moment) -> Result<u8, WriteError> {
     match answer.split_first() {
         Some((b't', _)) => Err(Refused::NameTaken.into()),
         Some((b's', newest)) => {
-            let newest = newest.try_into().map(u64::from_be_bytes).map_err(|_| Away)?;
+            let newest = newest.try_into().map(u64::from_be_bytes).map_err(|_| Unavailable)?;
             Err(Refused::Stale { newest }.into())
         }
         Some((b'b', _)) => {
@@ -253,6 +250,6 @@ pub(super) fn verdict(answer: &[u8], time: u64, now: Moment) -> Result<u8, Unwri
             Err(Refused::BeforeStart { offset }.into())
         }
         Some((letter, _)) => Ok(*letter),
-        None => Err(Away.into()),
+        None => Err(Unavailable.into()),
     }
 }

@@ -1,37 +1,37 @@
-//! Which phone book a key is connected to, and under which number there. The newest greeting wins, because Redis
-//! answers with the one that it replaces.
+//! Leases: which phone book a key is connected to, and as which client. The newest greeting wins, because Redis
+//! returns the lease that it replaces.
 //!
-//! An entry lives longer than a client can be silent: one that is left over leads to an inbox whose owner does not know
-//! the client, which is as good as no entry. So it has to be renewed rarely, and never to be taken back.
+//! A lease outlives any silence of a client. A stale one leads to an inbox whose owner does not know the client,
+//! which equals no lease. So renewals are rare, and nothing is revoked.
 
 use super::{
-    Shared,
-    tags::plain,
-    wire::{Args, Away, PUSH, RENEW},
+    Shared, Unavailable,
+    connection::{Args, PUSH, RENEW},
+    keyspace::plain,
 };
-use crate::{clock::millis, switchboard::ClientId};
+use crate::{clock::millis, signaling::ClientId};
 use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
 use redis::{Cmd, Pipeline, Value};
 use std::time::Duration;
 
 pub(super) const LIFE: Duration = Duration::from_secs(600);
-/// How often all entries are renewed.
+/// How often all leases are renewed.
 pub(super) const RENEWAL: Duration = Duration::from_secs(200);
-/// Entries that are renewed at one round trip.
+/// Leases per round trip.
 pub(super) const AT_ONCE: usize = 256;
-/// Dispatches that may wait in one inbox: at some 1.5 KB each, what a dead phone book leaves behind is small.
+/// Dispatches per inbox, 1.5 KB each, so that a dead phone book leaves little behind.
 const INBOX_MAX: usize = 4096;
-/// How long they wait when nobody reads.
+/// Lifetime of an unread inbox.
 const INBOX_LIFE: Duration = Duration::from_secs(15);
 
 /// Where a key is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct Lease {
     pub(super) instance: u64,
     pub(super) client: ClientId,
 }
 
-impl Seat {
+impl Lease {
     fn encode(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.instance.to_be_bytes());
@@ -50,25 +50,25 @@ impl Seat {
 }
 
 impl Shared {
-    fn here(&self, client: ClientId) -> Seat {
-        Seat { instance: self.instance, client }
+    fn here(&self, client: ClientId) -> Lease {
+        Lease { instance: self.instance, client }
     }
 
-    /// Takes the key's seat, and answers with the one before.
-    pub(super) fn seat(&self, key: &PeerId, client: ClientId) -> Cmd {
+    /// Takes the key's lease; Redis returns the former one.
+    pub(super) fn lease(&self, key: &PeerId, client: ClientId) -> Cmd {
         redis::cmd("SET")
-            .with(self.tags.presence(key))
+            .with(self.keyspace.presence(key))
             .with(&self.here(client).encode()[..])
             .with("PX")
             .with(millis(LIFE))
             .with("GET")
     }
 
-    pub(super) fn seat_of(&self, key: &PeerId) -> Cmd {
-        redis::cmd("GET").with(self.tags.presence(key))
+    pub(super) fn lease_of(&self, key: &PeerId) -> Cmd {
+        redis::cmd("GET").with(self.keyspace.presence(key))
     }
 
-    /// Puts something into the inbox of whoever has the seat.
+    /// Puts a dispatch into an instance's inbox.
     pub(super) fn push(&self, instance: u64, dispatch: &Dispatch) -> Cmd {
         PUSH.on(&inbox(instance)).with(dispatch.encode()).with(INBOX_MAX).with(millis(INBOX_LIFE))
     }
@@ -77,19 +77,38 @@ impl Shared {
         inbox(self.instance)
     }
 
-    /// Renews what is ours; answers with those that are connected elsewhere.
+    /// Renews our leases. Returns the clients whose key is connected elsewhere.
     pub(super) async fn renew(
         &self,
         clients: &[(PeerId, ClientId)],
-    ) -> Result<Vec<(PeerId, ClientId)>, Away> {
+    ) -> Result<Vec<(PeerId, ClientId)>, Unavailable> {
         let mut pipeline = Pipeline::with_capacity(clients.len());
         for (key, client) in clients {
-            let seat = self.here(*client).encode();
-            pipeline.add_command(RENEW.on(&self.tags.presence(key)).with(&seat[..]).with(millis(LIFE)));
+            let lease = self.here(*client).encode();
+            pipeline.add_command(RENEW.on(&self.keyspace.presence(key)).with(&lease[..]).with(millis(LIFE)));
         }
-        let values = self.wire.ask(&pipeline).await?;
+        let values = self.connection.ask(&pipeline).await?;
         let elsewhere = values.iter().zip(clients).filter(|(value, _)| **value == Value::Int(0));
         Ok(elsewhere.map(|(_, client)| *client).collect())
+    }
+
+    /// Notifies the phone book that lost the lease.
+    pub(super) fn replaced(&self, key: PeerId, before: Option<&Value>, dispatches: &mut Pipeline) {
+        if let Some(lease) = before.and_then(Lease::decode).filter(|lease| lease.instance != self.instance) {
+            let moved = Dispatch::Moved { key, client: lease.client.0 };
+            dispatches.add_command(self.push(lease.instance, &moved));
+        }
+    }
+
+    /// Sends dispatches to other phone books, and counts the undelivered ones.
+    pub(super) async fn dispatch(&self, dispatches: &Pipeline) {
+        let count = dispatches.len() as u64;
+        let taken = match self.connection.ask(dispatches).await {
+            Ok(values) => values.iter().filter(|value| **value == Value::Int(1)).count() as u64,
+            Err(Unavailable) => 0,
+        };
+        self.counters.sent.inc_by(taken);
+        self.counters.dropped.inc_by(count - taken);
     }
 }
 

@@ -7,12 +7,12 @@
 //!
 //! Numbers are big-endian. Flags: 1 current, 2 listed, 4 hidden, 8 registered more than once.
 
-use crate::book::{Contact, Found, Key};
+use crate::book::{Contact, Found};
 use fyteclub_proto::{id::PeerId, phonebook::Visibility};
 use std::net::{IpAddr, SocketAddr};
 
 const HEAD: usize = 53;
-/// Registered and not unregistered.
+/// Registered, and not unregistered.
 const CURRENT: u8 = 1;
 /// Set by `register.lua`.
 const RENEWED: u8 = 8;
@@ -26,7 +26,7 @@ pub(super) struct Record {
     address: Option<SocketAddr>,
 }
 
-/// First and last part of what `register.lua` puts together.
+/// Flags and address for `register.lua`.
 pub(super) fn ends(contact: &Contact) -> (u8, Vec<u8>) {
     let (visibility, mut address) = match contact.visibility {
         Visibility::Contacts => (0, Vec::new()),
@@ -43,7 +43,7 @@ pub(super) fn ends(contact: &Contact) -> (u8, Vec<u8>) {
 }
 
 impl Record {
-    /// `None` for what no version of this layout writes.
+    /// `None` for an unknown layout.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(HEAD)?;
         let visibility = match (head[0] & !RENEWED) >> 1 {
@@ -78,7 +78,7 @@ impl Record {
     }
 
     pub(super) fn found(self) -> Found {
-        Found { address: self.address, key: Some(Key::Peer(self.key)), last_seen: self.registered }
+        Found { address: self.address, key: self.key, last_seen: self.registered }
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             let address = SocketAddr::new(ip.parse().unwrap(), 7777);
             let key = PeerId::from_bytes([9; 32]);
             for visibility in [Visibility::Listed, Visibility::Contacts, Visibility::Hidden] {
-                let contact = Contact { address, key: Some(Key::Peer(key)), visibility };
+                let contact = Contact { address, key, visibility };
                 let record = Record::decode(&record(&contact)).unwrap();
                 let listed = (visibility == Visibility::Listed).then_some(address);
                 assert_eq!((record.visibility, record.registered, record.key), (visibility, 5, key));
@@ -110,7 +110,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_record_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            Record::decode(&bytes);
+            let record = Record::decode(&bytes);
+            let address = |record: Record| match record.address {
+                None => 0,
+                Some(address) => if address.is_ipv4() { 2 + 4 } else { 2 + 16 },
+            };
+            prop_assert!(record.is_none_or(|record| HEAD + address(record) == bytes.len()));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The names on a real Redis against the book in memory: whatever is done to both, both say the same.
+//! Names in a real Redis against the local book: the same actions give the same results.
 
-#[path = "../../tests/common/redis_server.rs"]
+#[path = "../../tests/integration/common/redis_server.rs"]
 #[allow(dead_code)]
 mod server;
 
 use super::*;
 use crate::{
-    book::{Book, Claim, Contact, Found, Key},
+    book::{Book, Claim, Contact, Found, Refused},
     clock::Moment,
     limits::Class,
 };
@@ -18,7 +18,7 @@ use proptest::{
 use server::Redis;
 use std::{net::SocketAddr, time::Duration};
 
-/// Unix milliseconds at which both have begun.
+/// The start, in Unix milliseconds.
 const BEGIN: u64 = 1_700_000_000_000;
 const TERMS: Terms = Terms {
     ttl: Duration::from_secs(100),
@@ -53,7 +53,7 @@ enum Op {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    // Few names, keys and numbers, so that they meet; and such that a double cannot tell apart.
+    // Small ranges, so that values collide, and numbers that a double cannot tell apart.
     let sequence = || prop_oneof![0u64..6, (u64::MAX - 3)..=u64::MAX, (1u64 << 53)..(1 << 53) + 3];
     let visibility =
         prop_oneof![Just(Visibility::Listed), Just(Visibility::Contacts), Just(Visibility::Hidden)];
@@ -85,7 +85,7 @@ fn peer(number: u8) -> PeerId {
 }
 
 fn shared(redis: &Redis, rates: &Rates) -> Shared {
-    Shared::new(&redis.url().parse().unwrap(), TERMS, rates, Counters::default()).unwrap()
+    Shared::new(&redis.url().parse().unwrap(), TERMS, rates, RedisCounters::default()).unwrap()
 }
 
 fn at(passed: Duration) -> Moment {
@@ -94,8 +94,8 @@ fn at(passed: Duration) -> Moment {
 
 async fn connected(redis: &Redis, rates: &Rates) -> Shared {
     let shared = shared(redis, rates);
-    shared.wire.connect(|| at(Duration::ZERO)).await.unwrap();
-    shared.wire.pretend(BEGIN);
+    shared.connection.connect(|| at(Duration::ZERO)).await.unwrap();
+    shared.connection.pretend(BEGIN);
     shared
 }
 
@@ -123,30 +123,30 @@ async fn same(book: &Book, shared: &Shared, op: &Op, now: &mut Moment) -> Result
     match op {
         Op::Register { name, key, from, follows, sequence, visibility, age } => {
             let address = SocketAddr::new([192, 0, 2, *from].into(), 7000 + u16::from(*name));
-            let contact = Contact { address, key: Some(Key::Peer(peer(*key))), visibility: *visibility };
+            let contact = Contact { address, key: peer(*key), visibility: *visibility };
             let follows = follows.map(peer);
             let time = now.unix_millis() - age * 1000;
             let claim = Claim { sequence: *sequence, time, follows: follows.as_slice() };
             let there = shared.register(&text(name), contact.clone(), claim, *now).await;
-            let here = book.register(&text(name), contact, Some(claim), *now);
-            prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
+            let here = book.register(&text(name), contact, claim, *now);
+            prop_assert_eq!(there, here.map_err(WriteError::from), "{:?}", op);
         }
         Op::Unregister { name, key, sequence } => {
             let claim = (&peer(*key), *sequence);
             let there = shared.unregister(&text(name), claim, *now).await;
-            let here = book.unregister(&text(name), Some(claim), *now);
-            prop_assert_eq!(there, here.map_err(Unwritten::from), "{:?}", op);
+            let here = book.unregister(&text(name), claim, *now);
+            prop_assert_eq!(there, here.map_err(WriteError::from), "{:?}", op);
         }
         Op::Lookup { name } => {
             let there: Option<Found> = shared.lookup(&[&text(name)], *now).await.unwrap().remove(0);
             prop_assert_eq!(there, book.lookup(&text(name), *now));
-            let get = shared.wire.ask_one(shared.record_of(&text(name))).await.unwrap();
+            let get = shared.connection.ask_one(shared.record_of(&text(name))).await.unwrap();
             let key = shared.live(&get, *now).map(|record| record.key);
             prop_assert_eq!(key, book.key_of(&text(name), *now));
         }
         Op::Pass { seconds } => {
             *now = at(now.steady + Duration::from_secs(*seconds));
-            // What is forgotten is held no longer; Redis sees to that when somebody asks.
+            // Redis expires forgotten names by itself.
             book.sweep(*now);
         }
     }
@@ -166,7 +166,7 @@ async fn a_budget_is_a_burst_and_then_a_rate() {
     let missing = shared.charge(Class::Lookup, payer, 1, now).await.unwrap_err();
     assert_eq!(missing, Duration::from_millis(500));
     assert_eq!(shared.charge(Class::Lookup, payer, 4, now).await, Err(Duration::from_secs(2)));
-    // Others, and what has no limit.
+    // Another address, and a class without limit.
     assert_eq!(shared.charge(Class::Lookup, Payer::Address([192, 0, 2, 2].into()), 1, now).await, Ok(()));
     assert_eq!(shared.charge(Class::Socket, payer, 1000, now).await, Ok(()));
     assert_eq!(shared.charge(Class::Registration, Payer::Key(&peer(1)), 4, now).await, Ok(()));
@@ -188,7 +188,7 @@ async fn a_sequence_of_polls_counts_once_and_not_from_before_the_beginning() {
         let shared = &shared;
         async move { shared.take_sequence(&peer(1), sequence, time, now).await }
     };
-    let refused = |refused: crate::book::Refused| Err(Unwritten::Refused(refused));
+    let refused = |refused: Refused| Err(WriteError::Refused(refused));
     use crate::book::Refused::{BeforeStart, Stale};
     assert_eq!(take(5, BEGIN - 1).await, refused(BeforeStart { offset: -9001 }));
     assert_eq!(take(5, BEGIN).await, Ok(()));
@@ -204,10 +204,60 @@ async fn nobody_waits_for_a_redis_that_is_gone() {
     let shared = connected(&redis, &Rates { lookup: rate, ..Rates::OFF }).await;
     let now = at(Duration::ZERO);
     redis.kill();
-    assert_eq!(shared.lookup(&["A B@W"], now).await, Err(Away));
-    assert!(!shared.wire.is_up());
+    assert_eq!(shared.lookup(&["A B@W"], now).await, Err(Unavailable));
+    assert!(!shared.connection.is_up());
     assert_eq!(shared.charge(Class::Lookup, Payer::Address([1; 4].into()), 1, now).await, Ok(()));
     redis.start_again();
-    shared.wire.connect(|| now).await.unwrap();
+    shared.connection.connect(|| now).await.unwrap();
     assert_eq!(shared.lookup(&["A B@W"], now).await, Ok(vec![None]));
+}
+
+#[tokio::test]
+async fn without_a_connection_names_are_unavailable_and_budgets_local() {
+    let rate = Some("1/h burst 1".parse().unwrap());
+    let place = "redis://127.0.0.1:1".parse().unwrap();
+    let rates = Rates { lookup: rate, ..Rates::OFF };
+    let shared = Shared::new(&place, TERMS, &rates, RedisCounters::default()).unwrap();
+    let (now, key) = (at(Duration::ZERO), peer(1));
+    let payer = Payer::Address([192, 0, 2, 1].into());
+    for _ in 0..3 {
+        assert_eq!(shared.charge(Class::Lookup, payer, 1, now).await, Ok(()));
+    }
+    assert_eq!(shared.lookup(&["A"], now).await, Err(Unavailable));
+    let gone = WriteError::from(Unavailable);
+    let address = SocketAddr::from(([192, 0, 2, 1], 7000));
+    let contact = Contact { address, key, visibility: Visibility::Listed };
+    let claim = Claim { sequence: 1, time: now.unix_millis(), follows: &[] };
+    assert_eq!(shared.register("A", contact, claim, now).await, Err(gone));
+    assert_eq!(shared.unregister("A", (&key, 2), now).await, Err(gone));
+    assert_eq!(shared.take_sequence(&key, 1, now.unix_millis(), now).await, Err(gone));
+    assert_eq!((shared.users(), shared.is_full(), shared.names()), (0, false, Count::default()));
+}
+
+#[test]
+fn a_full_outbox_drops_and_counts() {
+    let place = "redis://127.0.0.1:1".parse().unwrap();
+    let shared = Shared::new(&place, TERMS, &Rates::OFF, RedisCounters::default()).unwrap();
+    let job = || Job::Arrived { key: peer(1), client: ClientId(1) };
+    assert!((0..JOBS).all(|_| shared.send(job())));
+    assert_eq!(shared.counters.dropped.get(), 0);
+    assert!(!shared.send(job()) && !shared.send(job()));
+    assert_eq!(shared.counters.dropped.get(), 2);
+}
+
+#[test]
+fn a_scripts_answer_is_a_letter_or_a_refusal() {
+    let now = at(Duration::from_secs(10));
+    let verdict = |answer: &[u8]| names::verdict(answer, BEGIN, now);
+    let newest = [b"s".as_slice(), &7u64.to_be_bytes()].concat();
+    for (answer, expected) in [
+        (b"k12345678".as_slice(), Ok(b'k')),
+        (b"t", Err(Refused::NameTaken.into())),
+        (&newest, Err(Refused::Stale { newest: 7 }.into())),
+        (b"b", Err(Refused::BeforeStart { offset: -10_000 }.into())),
+        (b"s1", Err(Unavailable.into())),
+        (b"", Err(Unavailable.into())),
+    ] {
+        assert_eq!(verdict(answer), expected, "{answer:?}");
+    }
 }

@@ -1,7 +1,6 @@
-//! The phone book's own certificate: read from two PEM files, and read again when they change.
+//! The certificate: read from two PEM files, and read again when they change.
 //!
-//! A new pair that is broken is refused with a line in the log, and the old one stays. TLS 1.3 only; its clients are
-//! daemons, which bring their own TLS, and anything that is not ten years old.
+//! A broken new pair is logged, and the old one stays. TLS 1.3 only: clients are daemons with their own TLS.
 
 use crate::config::TlsFiles;
 use rustls::{
@@ -23,10 +22,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// Between two looks at the files' dates.
+/// Period of checks of the files' dates.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Why a certificate cannot be used.
+/// Why a certificate is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -40,10 +39,10 @@ pub enum TlsError {
     Setup(rustls::Error),
 }
 
-/// When the certificate and the key were last written.
+/// Modification times of certificate and key.
 type Dates = [Option<SystemTime>; 2];
 
-/// The pair that is served now.
+/// The current pair.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     files: TlsFiles,
@@ -58,7 +57,7 @@ impl Certificate {
         Ok(Arc::new(Self { files: files.clone(), provider, current }))
     }
 
-    /// HTTP/1.1 only: actix adds that to the list by itself.
+    /// HTTP/1.1 only; actix adds its ALPN.
     pub(crate) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
         Ok(ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])
@@ -67,14 +66,14 @@ impl Certificate {
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>))
     }
 
-    /// Connections from now on get the new pair; those that are open keep theirs.
+    /// New connections get the new pair.
     fn reload(&self) -> Result<(), TlsError> {
         let new = Arc::new(read(&self.files, &self.provider)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
-    /// Reads again when the files' dates change, and at once when told. Runs until dropped.
+    /// Reloads when the files' dates change, and when notified. Runs until dropped.
     pub(crate) async fn watch(self: Arc<Self>, told: Arc<Notify>) {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,7 +93,7 @@ impl Certificate {
         }
     }
 
-    /// `None` when there is no reason to read.
+    /// `None` if there is nothing to reload.
     fn look(&self, known: &mut Dates, asked: bool) -> Option<Result<(), TlsError>> {
         let dates = self.dates();
         if !asked && dates == *known {

@@ -1,7 +1,7 @@
 //! What a watching client hears: facts, newest last. A client that lags is told so once and gets a fresh `state`.
 
 use super::{
-    Fault,
+    Fault, RawJson,
     reply::{Contact, PathKind, Status, TransferStatus, UploadStatus},
 };
 use crate::id::{BlobHash, PeerId, PlayerName};
@@ -121,6 +121,14 @@ pub enum Event {
     /// The files are in another folder now. What is in use lies in the old one too until the daemon starts anew.
     #[serde(rename = "cache.moved")]
     CacheMoved { from: String, to: String },
+}
+
+impl Event {
+    /// The event of this name with these data.
+    pub(super) fn of(name: &str, data: &RawJson) -> Result<Self, serde_json::Error> {
+        let name = serde_json::to_string(name)?;
+        serde_json::from_str(&format!(r#"{{"event":{name},"data":{}}}"#, data.text()))
+    }
 }
 
 /// What takes long with the cache.

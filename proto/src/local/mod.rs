@@ -11,27 +11,32 @@ pub mod endpoint;
 pub mod event;
 pub mod fault;
 pub mod places;
+mod raw;
 pub mod reply;
 pub mod request;
 
 pub use event::{CacheWork, Event, Numbered};
 pub use fault::{Fault, FaultCode};
+pub use raw::RawJson;
 pub use request::Request;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned},
+};
 
 /// A client's frame: `{"id":1,"op":"status","params":{…}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     pub id: u64,
     pub op: String,
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub params: Value,
+    /// Absent, or `null`, where the verb takes none or all of them are optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<RawJson>,
 }
 
 /// A daemon's frame: a reply to one call, or an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Notice {
     /// `{"id":1,"ok":true,"result":{…}}` or `{"id":1,"ok":false,"error":{…}}`. `id` is 0 where the call had none to repeat.
@@ -42,12 +47,42 @@ pub enum Notice {
     Novel { event: String },
 }
 
+/// All keys that a daemon's frame may have.
+#[derive(Deserialize)]
+struct AnyNotice {
+    id: Option<u64>,
+    ok: Option<bool>,
+    result: Option<RawJson>,
+    error: Option<Fault>,
+    #[serde(default)]
+    seq: u64,
+    event: Option<String>,
+    data: Option<RawJson>,
+}
+
+/// By hand, because serde's untagged enums build a tree of everything first, and a reply may have 32 MiB.
+impl<'de> Deserialize<'de> for Notice {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let any = AnyNotice::deserialize(from)?;
+        match (any.id, any.ok, any.event) {
+            (Some(id), Some(ok), _) => {
+                Ok(Self::Reply(Reply { id, ok, result: any.result, error: any.error }))
+            }
+            (_, _, Some(event)) => Ok(match Event::of(&event, &any.data.unwrap_or_default()) {
+                Ok(event) => Self::Event(Numbered { seq: any.seq, event }),
+                Err(_) => Self::Novel { event },
+            }),
+            _ => Err(de::Error::custom("it is neither a reply nor an event")),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     pub id: u64,
     pub ok: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<Value>,
+    pub result: Option<RawJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
@@ -56,7 +91,14 @@ impl Reply {
     /// # Errors
     /// A result that is no JSON (a map with other keys than strings): a mistake of the program.
     pub fn success<T: Serialize>(id: u64, result: &T) -> Result<Self, serde_json::Error> {
-        Ok(Self { id, ok: true, result: Some(serde_json::to_value(result)?), error: None })
+        Ok(Self { id, ok: true, result: Some(RawJson::of(result)?), error: None })
+    }
+
+    pub fn of(id: u64, answer: Result<RawJson, Fault>) -> Self {
+        match answer {
+            Ok(result) => Self { id, ok: true, result: Some(result), error: None },
+            Err(fault) => Self::failure(id, fault),
+        }
     }
 
     pub fn failure(id: u64, fault: Fault) -> Self {
@@ -74,7 +116,7 @@ impl Reply {
         if !self.ok {
             return Err(Fault::new(FaultCode::BadReply, "the daemon refused without saying why"));
         }
-        serde_json::from_value(self.result.unwrap_or(Value::Null)).map_err(|error| {
+        self.result.unwrap_or_default().read().map_err(|error| {
             Fault::new(
                 FaultCode::BadReply,
                 format!(

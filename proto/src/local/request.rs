@@ -1,17 +1,15 @@
 //! The verbs: every request a client may make, and its parameters. One reply shape each, in [`super::reply`].
 
-use super::{Call, Fault, FaultCode};
+use super::{Call, Fault, FaultCode, RawJson};
 use crate::{
     fetching::{pace::Change, scheduler::Distance},
     id::{PeerId, PlayerName},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// All that can be asked, parsed. `op` strings are in [`Request::op`].
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Request {
     /// Must be the first call; answered with [`super::reply::Hello`].
     Hello(Hello),
@@ -307,22 +305,22 @@ impl Request {
     pub fn into_call(self, id: u64) -> Result<Call, serde_json::Error> {
         let op = self.op().to_owned();
         let params = match self {
-            Self::Hello(params) => serde_json::to_value(params)?,
-            Self::PublishMod(params) => serde_json::to_value(params)?,
-            Self::Publish(params) => serde_json::to_value(params)?,
-            Self::Fetch(params) => serde_json::to_value(params)?,
-            Self::Cancel(params) => serde_json::to_value(params)?,
-            Self::SetNearby(params) => serde_json::to_value(params)?,
-            Self::SetLimits(params) => serde_json::to_value(params)?,
-            Self::Trust(params) => serde_json::to_value(params)?,
-            Self::AddContact(params) => serde_json::to_value(params)?,
+            Self::Hello(params) => RawJson::of(&params)?,
+            Self::PublishMod(params) => RawJson::of(&params)?,
+            Self::Publish(params) => RawJson::of(&params)?,
+            Self::Fetch(params) => RawJson::of(&params)?,
+            Self::Cancel(params) => RawJson::of(&params)?,
+            Self::SetNearby(params) => RawJson::of(&params)?,
+            Self::SetLimits(params) => RawJson::of(&params)?,
+            Self::Trust(params) => RawJson::of(&params)?,
+            Self::AddContact(params) => RawJson::of(&params)?,
             Self::AcceptContact(params)
             | Self::RemoveContact(params)
             | Self::BlockContact(params)
-            | Self::UnblockContact(params) => serde_json::to_value(params)?,
-            Self::Join(params) => serde_json::to_value(params)?,
-            Self::CacheGc(params) => serde_json::to_value(params)?,
-            Self::CacheMove(params) => serde_json::to_value(params)?,
+            | Self::UnblockContact(params) => RawJson::of(&params)?,
+            Self::Join(params) => RawJson::of(&params)?,
+            Self::CacheGc(params) => RawJson::of(&params)?,
+            Self::CacheMove(params) => RawJson::of(&params)?,
             Self::Status
             | Self::Unpublish
             | Self::Nearby
@@ -335,16 +333,17 @@ impl Request {
             | Self::CacheStats
             | Self::CacheVerify
             | Self::Watch
-            | Self::Shutdown => Value::Null,
+            | Self::Shutdown => return Ok(Call { id, op, params: None }),
         };
-        Ok(Call { id, op, params })
+        Ok(Call { id, op, params: Some(params) })
     }
 
     /// # Errors
     /// [`FaultCode::Unsupported`] for an unknown verb, [`FaultCode::BadRequest`] for parameters that do not fit it.
     pub fn from_call(call: Call) -> Result<Self, Fault> {
         fn params<T: DeserializeOwned>(call: Call) -> Result<T, Fault> {
-            serde_json::from_value(call.params).map_err(|error| {
+            let params = call.params.as_ref().map_or("{}", RawJson::text);
+            serde_json::from_str(params).map_err(|error| {
                 Fault::new(
                     FaultCode::BadRequest,
                     format!("the parameters of `{}` are wrong: {error}", call.op),

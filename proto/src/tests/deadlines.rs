@@ -13,21 +13,27 @@ use crate::{
         transfer::{self, Holds, Transfer, Wanted},
     },
     id::{BlobHash, PeerId, PlayerName},
-    introduction::{self, Introductions},
     letter::Attempt,
-    link_choice::{self, LinkChoice},
     live::{self, Live, Lost},
     local::{reply::PathKind, request::Who},
     peer::{CloseCode, Control, Greeting, Hello, HelloAck},
     phonebook::live::{Hear, Welcome},
     presence::{self, Presence},
-    reach::{self, Reach},
+    reaching::{
+        candidate::{Candidate, Origin},
+        connector::{self, Connector},
+        families::Families,
+        introduction::{self, Introductions},
+        link_choice::{self, LinkChoice},
+        liveness::{self, Liveness},
+        paths::{self, Paths},
+        session::{self, Session},
+    },
     seal::End,
-    session::{self, Session},
-    vigil::{self, Vigil},
 };
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -117,43 +123,87 @@ fn session_waits_with_a_deadline() {
 }
 
 #[test]
-fn reach_waits_with_a_deadline() {
+fn connector_waits_with_a_deadline() {
     let idle = [
         "idle: nobody needs the peer, or it was given up",
-        "linked: the vigil watches the link while something is asked",
+        "linked: `Liveness` watches the link while something is asked",
     ];
     walk(
-        "reach",
+        "connector",
         &idle,
-        |_, _| Reach::default(),
-        |reach, dice, now| {
-            use reach::Input;
+        |_, _| Connector::default(),
+        |connector, dice, now| {
+            use connector::Input;
             let input = match dice.below(8) {
                 0 | 1 => Input::Want,
                 2 => Input::Opened,
                 3 => Input::Greeting,
                 4 => Input::Lost { cause: String::new(), again: dice.below(4) > 0 },
-                5 => Input::Doubt,
+                5 => Input::Suspect,
                 6 if dice.below(4) == 0 => Input::Leave,
                 _ => Input::Time,
             };
-            reach.handle(now, 0.5, input);
-            (reach.deadline().is_some(), reach.idle())
+            connector.handle(now, 0.5, input);
+            (connector.deadline().is_some(), connector.idle())
         },
     );
 }
 
 #[test]
-fn vigil_waits_with_a_deadline() {
+fn paths_wait_with_a_deadline() {
+    let idle = [
+        "idle: nobody needs the peer, or it was given up",
+        "linked: `Liveness` watches the link while something is asked",
+    ];
+    let at = |dice: &mut Dice| SocketAddr::from(([10, 0, 0, u8::try_from(dice.below(4)).unwrap()], 7));
+    let families = Families::of(SocketAddr::from(([0, 0, 0, 0], 7)));
+    walk(
+        "paths",
+        &idle,
+        |_, _| Paths::new(families),
+        |paths, dice, now| {
+            use paths::{Failure, Input, Unfound};
+            let told = |dice: &mut Dice| {
+                (0..dice.below(4)).map(|_| Candidate { origin: Origin::Host, addr: at(dice) }).collect()
+            };
+            let failure = |dice: &mut Dice| Failure::new("", dice.below(4) > 0);
+            let unfound = [Unfound::NotThere, Unfound::Unavailable, Unfound::OtherKey, Unfound::Forbidden];
+            let last = (dice.below(2) == 0).then(|| at(dice));
+            let input = match dice.below(14) {
+                0 | 1 => Input::Want,
+                2 => Input::Found { told: Ok(told(dice)), last },
+                3 => Input::Found { told: Err(unfound[dice.size(4)](String::new())), last },
+                4 => Input::Told(told(dice)),
+                5 => Input::Dialled { dial: dice.below(40), result: Err(failure(dice)) },
+                6 => {
+                    Input::Dialled { dial: dice.below(40), result: Ok(Duration::from_millis(dice.below(9))) }
+                }
+                7 => Input::Opened { link: 1, addr: at(dice), rtt: dice.pause(), suspect: None },
+                8 => Input::Closed { addr: at(dice) },
+                9 => Input::Lost(failure(dice)),
+                10 => Input::Suspect { link: 1, heard: dice.below(3) },
+                11 => Input::Stranded { addr: at(dice) },
+                12 if dice.below(4) == 0 => Input::Leave,
+                _ => Input::Time,
+            };
+            paths.handle(now, 0.5, input);
+            while paths.poll().is_some() {}
+            (paths.deadline().is_some(), paths.idle())
+        },
+    );
+}
+
+#[test]
+fn liveness_waits_with_a_deadline() {
     let idle = ["nothing is asked", "the link was given up"];
     walk(
-        "vigil",
+        "liveness",
         &idle,
-        |_, now| Vigil::new(now),
-        |vigil, dice, now| {
-            let heard = vigil::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
-            vigil.handle(now, if dice.below(9) == 0 { vigil::Input::Fresh } else { heard });
-            (vigil.deadline().is_some(), vigil.idle())
+        |_, now| Liveness::new(now),
+        |liveness, dice, now| {
+            let heard = liveness::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
+            liveness.handle(now, if dice.below(9) == 0 { liveness::Input::Fresh } else { heard });
+            (liveness.deadline().is_some(), liveness.idle())
         },
     );
 }
@@ -466,7 +516,7 @@ fn fetch_stages_have_a_time_or_another_end() {
         }
     }
     // What waits for another machine fails first, with a better reason.
-    let tries = reach::WORD_TIME * reach::TRIES + Duration::from_secs(10);
+    let tries = connector::WORD_TIME * connector::TRIES + Duration::from_secs(10);
     assert!(!Stage::AwaitLink.is_overdue(tries), "{tries:?}");
 }
 

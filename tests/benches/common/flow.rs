@@ -105,7 +105,7 @@ impl Kind {
                 config.initial_window(INITIAL);
                 Arc::new(config)
             }
-            Self::Ours => Arc::new(fyteclub_daemon::io::quic::congestion::Knee),
+            Self::Ours => Arc::new(fyteclub_quic::congestion::Knee),
         };
         transport
             .initial_mtu(1200)

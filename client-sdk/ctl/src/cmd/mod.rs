@@ -20,7 +20,8 @@ use crate::{
 use fyteclub_client::{Client, Event, Events, pipe};
 
 pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
-    let endpoint = cli.ipc.filter(|ipc| !ipc.is_empty()).unwrap_or_else(pipe::default_endpoint);
+    let endpoint =
+        cli.ipc.filter(|ipc| !ipc.is_empty()).unwrap_or_else(|| pipe::Endpoint::usual().to_string());
     let program = concat!("fyteclubctl ", env!("CARGO_PKG_VERSION"));
     let client = Client::connect_as(&endpoint, program).await?;
     match cli.command {

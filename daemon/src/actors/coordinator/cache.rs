@@ -2,28 +2,29 @@
 
 use super::{
     Coordinator,
-    requests::{AskCache, CollectCache, MoveCache, VerifyCache, bad_path, internal},
+    verbs::{Answer, bad_path, internal},
 };
 use crate::{
     actors::mod_cache::{self, CacheFact},
     desks::fetching::store_fault,
     io::store::{Damage, Disk, MoveError, Pin, Wish},
 };
-use actix::{AsyncContext, Context, Handler, ResponseFuture};
+use actix::{AsyncContext, Context, Handler};
 use fyteclub_proto::{
     fetching::fetch,
     id::{BlobHash, PlayerName},
     local::{
         Event, Fault, FaultCode,
         reply::{CacheCollected, CacheMoved, CacheStats, CacheVerified},
+        request::CacheGc,
     },
 };
 use std::{
+    future::Future,
     path::PathBuf,
     time::{Duration, Instant},
 };
-
-type Answer<T> = Result<T, Fault>;
+use tokio_util::sync::CancellationToken;
 
 /// Ticks between two looks at a low disk when nobody fetches: five seconds.
 const LOOK_EVERY: u32 = 25;
@@ -136,25 +137,22 @@ impl Handler<CacheFact> for Coordinator {
     }
 }
 
-impl Handler<AskCache> for Coordinator {
-    type Result = ResponseFuture<Answer<CacheStats>>;
-
-    fn handle(&mut self, _: AskCache, _: &mut Context<Self>) -> Self::Result {
+impl Coordinator {
+    pub(super) fn cache_stats(&self) -> impl Future<Output = Answer<CacheStats>> + 'static {
         let (cache, low) = (self.cache.clone(), !self.may_ask());
-        Box::pin(async move {
+        async move {
             let stats = cache.send(mod_cache::ReadStats).await.map_err(|_| internal())?;
             Ok(super::report::cache_stats(&stats, low))
-        })
+        }
     }
-}
 
-impl Handler<VerifyCache> for Coordinator {
-    type Result = ResponseFuture<Answer<CacheVerified>>;
-
-    fn handle(&mut self, ask: VerifyCache, _: &mut Context<Self>) -> Self::Result {
+    pub(super) fn verify_cache(
+        &self,
+        left: CancellationToken,
+    ) -> impl Future<Output = Answer<CacheVerified>> + 'static {
         let cache = self.cache.clone();
-        Box::pin(async move {
-            let verified = cache.send(mod_cache::Verify(ask.0)).await.map_err(|_| internal())?;
+        async move {
+            let verified = cache.send(mod_cache::Verify(left)).await.map_err(|_| internal())?;
             let verified = verified.map_err(|error| store_fault(&error))?;
             if verified.cancelled {
                 return Err(Fault::new(FaultCode::Cancelled, "broken off: not every file was read"));
@@ -166,17 +164,16 @@ impl Handler<VerifyCache> for Coordinator {
                 missing: verified.missing.len() as u64,
                 unread: verified.unread as u64,
             })
-        })
+        }
     }
-}
 
-impl Handler<CollectCache> for Coordinator {
-    type Result = ResponseFuture<Answer<CacheCollected>>;
-
-    fn handle(&mut self, ask: CollectCache, _: &mut Context<Self>) -> Self::Result {
+    pub(super) fn collect_cache(
+        &self,
+        gc: CacheGc,
+    ) -> impl Future<Output = Answer<CacheCollected>> + 'static {
         let cache = self.cache.clone();
-        let wish = Wish { to: ask.0.to, older_than: ask.0.older_than_secs.map(Duration::from_secs) };
-        Box::pin(async move {
+        let wish = Wish { to: gc.to, older_than: gc.older_than_secs.map(Duration::from_secs) };
+        async move {
             let collected = cache.send(mod_cache::Collect(wish)).await.map_err(|_| internal())?;
             let collected = collected.map_err(|error| store_fault(&error))?;
             Ok(CacheCollected {
@@ -186,21 +183,20 @@ impl Handler<CollectCache> for Coordinator {
                 bytes_left: collected.bytes_left,
                 in_use: collected.in_use,
             })
-        })
-    }
-}
-
-impl Handler<MoveCache> for Coordinator {
-    type Result = ResponseFuture<Answer<CacheMoved>>;
-
-    fn handle(&mut self, ask: MoveCache, _: &mut Context<Self>) -> Self::Result {
-        if !ask.dir.is_absolute() {
-            return Box::pin(async { Err(bad_path("the folder to move the cache to")) });
         }
+    }
+
+    pub(super) fn move_cache(
+        &self,
+        dir: PathBuf,
+        left: CancellationToken,
+    ) -> impl Future<Output = Answer<CacheMoved>> + 'static {
         let cache = self.cache.clone();
-        Box::pin(async move {
-            let asked = mod_cache::Move { dir: ask.dir, left: ask.left };
-            let moved = cache.send(asked).await.map_err(|_| internal())?;
+        async move {
+            if !dir.is_absolute() {
+                return Err(bad_path("the folder to move the cache to"));
+            }
+            let moved = cache.send(mod_cache::Move { dir, left }).await.map_err(|_| internal())?;
             let moved = moved.map_err(|error| move_fault(&error))?;
             Ok(CacheMoved {
                 from: moved.from.to_string_lossy().into_owned(),
@@ -210,7 +206,7 @@ impl Handler<MoveCache> for Coordinator {
                 bad: moved.bad,
                 kept: moved.kept as u64,
             })
-        })
+        }
     }
 }
 

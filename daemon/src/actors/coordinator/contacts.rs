@@ -1,7 +1,7 @@
 //! Contacts at work: runs their machine, signs and posts what it says, tells the bus, keeps the file, and ends the links
 //! of who is none any more. The rules are [`fyteclub_proto::contact`]'s.
 
-use super::{Coordinator, requests::internal};
+use super::{Coordinator, verbs::internal};
 use crate::{
     actors::{
         peer,
@@ -30,7 +30,10 @@ use fyteclub_proto::{
     lookalike::mixes_scripts,
     peer::CloseCode,
 };
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 
 /// How long whoever follows an invitation waits to hear whether it still holds. The inviter may be away.
@@ -310,7 +313,7 @@ impl Coordinator {
     pub(super) fn carried(&mut self, fact: PhonebookFact, ctx: &mut Context<Self>) {
         match fact {
             // The coordinator's own.
-            PhonebookFact::Changed { .. } | PhonebookFact::MoreAddresses { .. } => {}
+            PhonebookFact::Changed { .. } => {}
             PhonebookFact::Connected => {
                 self.contacts_heard(Input::Connected, ctx);
                 self.announce_key(1);
@@ -321,7 +324,7 @@ impl Coordinator {
             PhonebookFact::Knocked(knock) => self.contacts_heard(Input::Knocked(knock), ctx),
             PhonebookFact::Noted { from, note } => self.contacts_heard(Input::Noted { from, note }, ctx),
             PhonebookFact::Introduced { introduction, from, .. } => {
-                let accept = self.contacts.machine.consents(&from) && !self.is_banned(&from);
+                let accept = self.peers.admits(&from).check(Instant::now()).is_ok();
                 if let Some(phone_book) = &self.phone_book {
                     phone_book.do_send(Introduction { introduction, to: from, accept });
                 }
@@ -445,12 +448,9 @@ impl Coordinator {
     /// What is known of a peer follows what is known of the contact.
     fn refresh(&mut self, contact: &contact::Contact, gone: bool) {
         let Some(key) = contact.peer_id else { return };
-        let consents = self.contacts.machine.consents(&key);
-        if let Some(known) = self.peers.get_mut(&key) {
-            known.consent.set_contact(consents);
-            if consents && !gone {
-                known.player = contact.player.clone();
-            }
+        match self.contacts.machine.consents(&key) && !gone {
+            true => self.peers.admit(key, contact.player.clone()),
+            false => self.peers.dismiss(&key),
         }
     }
 
@@ -502,9 +502,7 @@ impl Coordinator {
 
     /// This key is not consented to any more: nothing is served, nothing is fetched, and its links end.
     fn disconnect(&mut self, key: PeerId, ctx: &mut Context<Self>) {
-        if let Some(known) = self.peers.get(&key) {
-            known.consent.set_contact(false);
-        }
+        self.peers.dismiss(&key);
         self.contacts.whereabouts.forget(&key);
         self.around.lending.forget(&key);
         // What came from them is lent no more, nor counts as theirs should they come back. The disk is waited for elsewhere.

@@ -264,7 +264,7 @@ impl Coordinator {
             return;
         }
         let Some(known) = self.peers.get(&owner) else { return };
-        self.around.lending.begin(grant, known.consent.clone(), plan.blobs.clone(), now);
+        self.around.lending.begin(grant, known.access.clone(), plan.blobs.clone(), now);
     }
 
     /// Asks owners for the next grant where what is fetched or lent under the last one needs it.

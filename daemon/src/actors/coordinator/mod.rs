@@ -1,6 +1,6 @@
 //! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
 //!
-//! What local clients ask arrives here ([`requests`]); facts of peers, listener and phone books rise to here. Fetching is
+//! What local clients ask arrives here ([`verbs`]); facts of peers, listener and phone books rise to here. Fetching is
 //! `fetch`, over its desk; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
 //! together in `report`.
 
@@ -11,59 +11,51 @@ pub mod limits;
 pub mod nearby;
 mod publish;
 mod report;
-pub mod requests;
+mod roster;
 mod shown;
 pub mod transfers;
+pub mod verbs;
 
 use super::{
     listener::Accepted,
     mod_cache::ModCache,
-    peer::{self, DialAt, Peer, PeerFact, Surroundings},
-    phone_book::{LookupError, PhoneBook, PhonebookFact, Reach, Seen},
+    peer::{self, DialPermit, Peer, PeerFact, Surroundings},
+    phone_book::{PhoneBook, PhonebookFact, Seen},
     unix_millis,
     upnp::Upnp,
 };
 use crate::{
-    consent::Consent,
     desks::fetching::{self, Fetching, Shared},
     event::Bus,
     io::{
         contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
         store::Store,
     },
-    offer::Offer,
-    pumps::push::Changed,
-    served::Served,
+    sharing::published::Offer,
     whereabouts::Whereabouts,
 };
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
-    ResponseFuture, WrapFuture,
-};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use fyteclub_proto::{
     contact::{Here, Input, Policy},
     fetching::fetch as fetches,
     id::{BlobHash, PeerId, PlayerName},
-    local::{Event, Fault, FaultCode, reply::PathKind},
+    local::{Event, Fault, FaultCode},
     peer::CloseCode,
     phonebook::Listing,
 };
 use publish::Own;
+use roster::{Known, Roster};
 use shown::Shown;
 use std::{
-    collections::{HashMap, HashSet},
-    net::{IpAddr, SocketAddr},
+    collections::HashSet,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// How long a key that broke the protocol is not listened to.
-const BAN: Duration = Duration::from_secs(60);
 /// How long a contact is a fresh one, in milliseconds.
 const FRESH_MS: u64 = 60_000;
-/// Why it is not dialled either.
-const BANNED: &str = "their daemon broke the protocol, and is left alone for a minute";
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -92,19 +84,6 @@ pub struct Birth {
     pub shutdown: tokio_util::sync::CancellationToken,
 }
 
-/// One peer that is or was of interest.
-struct Known {
-    actor: Addr<Peer>,
-    /// The contact's name; never what it says of itself.
-    player: Option<PlayerName>,
-    addr: Option<SocketAddr>,
-    /// Of the last link that was in use.
-    path: Option<PathKind>,
-    open: bool,
-    consent: Consent,
-    served: Served,
-}
-
 pub struct Coordinator {
     identity: Arc<Identity>,
     around: Surroundings,
@@ -116,8 +95,7 @@ pub struct Coordinator {
     aware: HashSet<PeerId>,
     /// Whom of the others it was said to last.
     announced: Option<PeerId>,
-    peers: HashMap<PeerId, Known>,
-    banned: HashMap<PeerId, Instant>,
+    peers: Roster,
     fetching: Fetching,
     fetch_orders: fetching::Orders,
     /// The orders are being carried out.
@@ -133,8 +111,7 @@ pub struct Coordinator {
     phone_book: Option<Addr<PhoneBook>>,
     shutdown: tokio_util::sync::CancellationToken,
     /// For peers; never used by the coordinator itself.
-    facts: Option<Recipient<PeerFact>>,
-    source_changed: Option<Recipient<publish::SourceChanged>>,
+    peer_birth: Option<roster::Birth>,
 }
 
 impl Coordinator {
@@ -146,14 +123,21 @@ impl Coordinator {
             lending: around.lending.clone(),
             accounts: around.accounts.clone(),
         };
+        let contacts = contacts::Own::new(
+            here,
+            birth.contact_requests,
+            birth.contacts,
+            birth.whereabouts,
+            birth.carriers,
+        );
+        let mut peers = Roster::default();
+        for contact in contacts.machine.iter() {
+            if let Some(key) = contact.peer_id.filter(|key| contacts.machine.consents(key)) {
+                peers.admit(key, contact.player.clone());
+            }
+        }
         Self {
-            contacts: contacts::Own::new(
-                here,
-                birth.contact_requests,
-                birth.contacts,
-                birth.whereabouts,
-                birth.carriers,
-            ),
+            contacts,
             phonebooks: birth.phonebooks,
             listing: birth.listing,
             aware: HashSet::new(),
@@ -161,8 +145,7 @@ impl Coordinator {
             identity,
             own: Own::new(offer, published),
             around,
-            peers: HashMap::new(),
-            banned: HashMap::new(),
+            peers,
             fetching: Fetching::new(birth.prefetch_budget, shared, Instant::now()),
             fetch_orders: fetching::Orders::new(),
             fetch_carrying: false,
@@ -176,8 +159,7 @@ impl Coordinator {
             upnp,
             phone_book: None,
             shutdown,
-            facts: None,
-            source_changed: None,
+            peer_birth: None,
         }
     }
 
@@ -187,24 +169,8 @@ impl Coordinator {
 
     /// The peer's actor, born when it is first of interest.
     fn peer(&mut self, id: PeerId) -> Option<&mut Known> {
-        let facts = self.facts.clone()?;
-        let source_changed = self.source_changed.clone()?;
-        let changed: Changed = Arc::new(move || source_changed.do_send(publish::SourceChanged));
-        let (around, contacts) = (&self.around, &self.contacts.machine);
-        Some(self.peers.entry(id).or_insert_with(|| {
-            let (consent, served) = (Consent::default(), Served::default());
-            consent.set_contact(contacts.consents(&id));
-            let peer = Peer::new(id, around.clone(), facts, changed, consent.clone(), served.clone());
-            Known {
-                actor: peer.start(),
-                player: contacts.name_of(&id).cloned(),
-                addr: None,
-                path: None,
-                open: false,
-                consent,
-                served,
-            }
-        }))
+        let birth = self.peer_birth.as_ref()?;
+        Some(self.peers.peer(id, birth))
     }
 
     fn tell(&self, peer: &PeerId) -> Option<&Addr<Peer>> {
@@ -214,19 +180,11 @@ impl Coordinator {
     fn ban(&mut self, peer: PeerId, code: CloseCode) {
         if code.consequence().ban {
             tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
-            self.banned.insert(peer, Instant::now());
-            if let Some(known) = self.peers.get(&peer) {
-                known.consent.set_banned(true);
-            }
+            self.peers.ban(peer);
         }
         if let Some(actor) = self.tell(&peer) {
             actor.do_send(peer::Close(code));
         }
-    }
-
-    fn is_banned(&mut self, peer: &PeerId) -> bool {
-        self.banned.retain(|_, since| since.elapsed() < BAN);
-        self.banned.contains_key(peer)
     }
 
     /// Whether this contact may go by this key; another one than the known one stops and asks.
@@ -243,15 +201,6 @@ impl Coordinator {
             ),
         ))
     }
-
-    /// The key decides. What a greeting says of its name is shown to nobody.
-    fn judge(&mut self, peer: PeerId, link: usize) {
-        let banned = self.is_banned(&peer);
-        let refused = banned || !self.contacts.machine.consents(&peer);
-        let Some(known) = self.peers.get(&peer) else { return };
-        known.consent.set_banned(banned);
-        known.actor.do_send(peer::Judge { link, refuse: refused.then_some(CloseCode::Refused) });
-    }
 }
 
 impl Actor for Coordinator {
@@ -259,8 +208,12 @@ impl Actor for Coordinator {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Only to hand them to children.
-        self.facts = Some(ctx.address().recipient());
-        self.source_changed = Some(ctx.address().recipient());
+        let source_changed = ctx.address().recipient();
+        self.peer_birth = Some(roster::Birth {
+            around: self.around.clone(),
+            facts: ctx.address().recipient(),
+            changed: Arc::new(move || source_changed.do_send(publish::SourceChanged)),
+        });
         ctx.run_interval(TICK, Self::tick);
         if let Some(period) = crate::service::watchdog_period() {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
@@ -312,11 +265,6 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::MoreAddresses { peer, addrs } => {
-                if let Some(actor) = self.tell(&peer) {
-                    actor.do_send(peer::DialMore(addrs));
-                }
-            }
             fact => self.carried(fact, ctx),
         }
     }
@@ -327,14 +275,10 @@ impl Handler<Accepted> for Coordinator {
 
     fn handle(&mut self, accepted: Accepted, _: &mut Self::Context) {
         let Some(id) = tls::peer_of(&accepted.0) else { return };
-        if id == self.identity.peer_id() {
-            // Somebody runs a second daemon with this identity; talking to oneself helps nobody.
-            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
-            return;
-        }
-        // Before anything is kept of them. So there are never more peers than contacts.
-        if !self.contacts.machine.consents(&id) {
-            tracing::debug!(peer = %id.short(), "somebody who is no contact was turned away");
+        // Before anything is kept of them. So there are never more peers than contacts; and nobody is their own, so that a
+        // second daemon with this identity is refused too.
+        if let Err(refusal) = self.peers.admits(&id).check(Instant::now()) {
+            tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
@@ -349,13 +293,12 @@ impl Handler<PeerFact> for Coordinator {
 
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
-            PeerFact::AddressNeeded { peer } => self.find(peer, ctx),
-            PeerFact::Greeted { peer, link, .. } => self.judge(peer, link),
+            PeerFact::MayDial { peer } => self.may_dial(peer),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error, ctx),
             PeerFact::Opened { peer, addr, path, greeting } => {
-                let banned = self.is_banned(&peer);
+                let admitted = self.peers.admits(&peer).check(Instant::now());
                 let Some(known) = self.peers.get_mut(&peer) else { return };
-                known.consent.set_banned(banned);
-                if banned {
+                if admitted.is_err() {
                     // We dialled it before it was banned, or another link of it takes the closed one's place.
                     known.actor.do_send(peer::Close(CloseCode::Refused));
                     return;
@@ -401,7 +344,7 @@ impl Handler<PeerFact> for Coordinator {
             }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
-                let of_interest = self.contacts.machine.consents(&peer);
+                let of_interest = self.peers.admits(&peer).contact;
                 if let Some(actor) = self.tell(&peer).filter(|_| !of_interest) {
                     actor.do_send(peer::Retire);
                 }
@@ -409,7 +352,7 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Retired { peer } => {
                 self.peers.remove(&peer);
                 // A message that was sent to the actor after it had stopped was not read.
-                if self.contacts.machine.consents(&peer)
+                if self.peers.admits(&peer).contact
                     && self.fetching.fetches().needs(&peer)
                     && let Some(known) = self.peer(peer)
                 {
@@ -428,49 +371,27 @@ impl Coordinator {
         }
     }
 
-    /// Where a peer is now: asked anew before every dial, because a peer that restarted is elsewhere.
-    fn find(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
-        let banned = self.is_banned(&peer);
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn may_dial(&mut self, peer: PeerId) {
         let Some(known) = self.peers.get(&peer) else { return };
-        if banned {
-            known.actor.do_send(DialAt::Never { cause: BANNED.into() });
+        if let Err(refusal) = self.peers.admits(&peer).check(Instant::now()) {
+            known.actor.do_send(DialPermit::Refused(refusal));
             return;
         }
         let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let (actor, name) = (known.actor.clone(), known.player.clone());
-        let phone_book = self.phone_book.clone();
-        let asked = self.is_asked(&peer);
         let since = match (last, self.contacts.machine.since(&peer)) {
             (Some(_), _) => Seen::Once,
             // Who has just become a contact was there to become one, and is busy with that.
             (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
             (None, _) => Seen::Never,
         };
-        let reach = Reach { peer, name, asked, since };
-        let reach = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
-        };
-        ctx.spawn(reach.into_actor(self).map(move |result, coordinator, ctx| {
-            let at = match (result, last) {
-                _ if coordinator.is_banned(&peer) => DialAt::Never { cause: BANNED.into() },
-                (Ok(mut addrs), last) => {
-                    // Where they were last comes last.
-                    addrs.extend(last.filter(|last| !addrs.contains(last)));
-                    DialAt::Known(addrs)
-                }
-                (Err(error @ LookupError::OtherKey(_)), _) | (Err(error), None) => {
-                    coordinator.not_found(peer, &error, ctx);
-                    DialAt::Unknown { cause: error.to_string() }
-                }
-                (Err(error @ LookupError::NotFound), Some(addr)) => {
-                    DialAt::Guess { addr, cause: format!("{error}, and nobody answers where they were last") }
-                }
-                // A phone book that is gone does not part those who know each other's place.
-                (Err(_), Some(last)) => DialAt::Known(vec![last]),
-            };
-            actor.do_send(at);
-        }));
+        known.actor.do_send(DialPermit::Granted {
+            phone_book: self.phone_book.clone(),
+            name: known.player.clone(),
+            asked: self.is_asked(&peer),
+            since,
+            last,
+        });
     }
 }
 
@@ -481,7 +402,7 @@ impl Handler<Stop> for Coordinator {
         let stopping = Fault::new(FaultCode::Stopping, "the daemon is stopping");
         self.contacts.close();
         self.fetching.close(&stopping);
-        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|(_, known)| known.actor).collect();
+        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|known| known.actor).collect();
         ctx.stop();
         Box::pin(async move {
             for peer in peers {

@@ -1,6 +1,6 @@
 //! Who is near, as local clients tell it; the sets are the fetching desk's.
 
-use super::{Coordinator, requests::Answer};
+use super::{Coordinator, verbs::Answer};
 pub use crate::desks::fetching::ClientId;
 use actix::{Context, Handler, Message};
 use fyteclub_proto::{
@@ -12,17 +12,6 @@ use fyteclub_proto::{
     },
 };
 use std::time::Instant;
-
-#[derive(Message)]
-#[rtype(result = "Answer<Nearby>")]
-pub struct ChangeNearby {
-    pub client: ClientId,
-    pub change: SetNearby,
-}
-
-#[derive(Message)]
-#[rtype(result = "Answer<Nearby>")]
-pub struct AskNearby;
 
 /// A client left, and nobody is near by its word any more.
 #[derive(Message)]
@@ -66,7 +55,21 @@ impl Coordinator {
         }
     }
 
-    fn nearby_reply(&self) -> Nearby {
+    pub(super) fn set_nearby(
+        &mut self,
+        client: ClientId,
+        change: SetNearby,
+        ctx: &mut Context<Self>,
+    ) -> Answer<Nearby> {
+        let now = Instant::now();
+        // Until now they were near; from now on it counts how long they are not.
+        self.shown.seen(self.fetching.nearby.all().into_keys(), now);
+        self.fetching.nearby.change(client, change, now)?;
+        self.say_nearby(ctx);
+        Ok(self.nearby_reply())
+    }
+
+    pub(super) fn nearby_reply(&self) -> Nearby {
         let (contacts, others) = self.near_contacts();
         let shown = |(distance, player, peer_id)| NearContact {
             online: self.peers.get(&peer_id).is_some_and(|known| known.open),
@@ -75,27 +78,6 @@ impl Coordinator {
             distance,
         };
         Nearby { contacts: contacts.into_iter().map(shown).collect(), others }
-    }
-}
-
-impl Handler<ChangeNearby> for Coordinator {
-    type Result = Answer<Nearby>;
-
-    fn handle(&mut self, ask: ChangeNearby, ctx: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now();
-        // Until now they were near; from now on it counts how long they are not.
-        self.shown.seen(self.fetching.nearby.all().into_keys(), now);
-        self.fetching.nearby.change(ask.client, ask.change, now)?;
-        self.say_nearby(ctx);
-        Ok(self.nearby_reply())
-    }
-}
-
-impl Handler<AskNearby> for Coordinator {
-    type Result = Answer<Nearby>;
-
-    fn handle(&mut self, _: AskNearby, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.nearby_reply())
     }
 }
 

@@ -3,14 +3,14 @@
 use super::{
     Coordinator,
     contacts::Later,
-    requests::{bad_path, internal},
+    verbs::{bad_path, internal},
 };
 use crate::{
     actors::{mod_cache::Scan, peer, unix_millis},
     io::{published::PublishedFile, store::Pin},
-    offer::Offer,
     penumbra::{Choice, ModError},
     pumps::scan::{ScanError, Scanned},
+    sharing::published::Offer,
 };
 use actix::{ActorFuture, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture, fut};
 use fyteclub_proto::{

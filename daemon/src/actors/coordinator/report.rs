@@ -1,6 +1,6 @@
 //! What a person or a plugin is shown: put together from all who know a part of it.
 
-use super::{Coordinator, requests::internal};
+use super::{Coordinator, verbs::internal};
 use crate::{
     actors::{mod_cache, peer, phone_book, upnp},
     io::store::Stats,

@@ -1,6 +1,6 @@
 //! The coordinator alone, with facts of peers that nobody is behind: what it tells clients, and in which order.
 
-use super::{requests::AskFetch, *};
+use super::{verbs::Ask, *};
 use crate::{
     io::{
         keeper::Keeper,
@@ -9,20 +9,19 @@ use crate::{
         store::StoreConfig,
     },
     ledger::Accounts,
-    lending::Lending,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
+    sharing::{access::Refusal, lending::Lending},
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
     fetching::pace::Limits,
     local::{
-        Numbered,
-        reply::Fetched,
-        request::{AddContact, Who},
+        Numbered, RawJson, Request,
+        reply::PathKind,
+        request::{self, AddContact, Who},
     },
     peer::Greeting,
 };
-use requests::{ForgetContact, Wish, WishContact};
 use std::future::Future;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -103,8 +102,12 @@ impl Desk {
 
     async fn befriend(&self) {
         let add = AddContact { player: self.player.clone(), peer_id: Some(self.peer) };
-        let added = self.coordinator.send(WishContact(Wish::Add(add))).await.expect("it lives");
-        added.expect("a contact");
+        self.ask(Request::AddContact(add)).await.expect("a contact");
+    }
+
+    fn ask(&self, request: Request) -> impl Future<Output = Result<RawJson, Fault>> + 'static {
+        let asked = self.coordinator.send(Ask { client: 1, request, left: CancellationToken::new() });
+        async move { asked.await.expect("it lives") }
     }
 
     fn fact(&self, fact: PeerFact) {
@@ -122,16 +125,14 @@ impl Desk {
         self.fact(PeerFact::Lost { peer: self.peer, cause: "it broke".into() });
     }
 
-    fn fetch(&self) -> impl Future<Output = Result<Fetched, Fault>> + 'static {
-        let ask = AskFetch { player: self.player.clone(), out: None, left: CancellationToken::new() };
-        let asked = self.coordinator.send(ask);
-        async move { asked.await.expect("it lives") }
+    fn fetch(&self) -> impl Future<Output = Result<RawJson, Fault>> + 'static {
+        self.ask(Request::Fetch(request::Fetch { player: self.player.clone(), out: None }))
     }
 
     /// What was told of the peer since the last call, in words.
     async fn told(&mut self) -> Vec<String> {
         // The answer comes after everything that was said to the coordinator before.
-        self.coordinator.send(requests::AskContacts).await.expect("it lives").expect("a list");
+        self.ask(Request::Contacts).await.expect("a list");
         let events = std::iter::from_fn(|| self.events.try_recv().ok());
         let word = |told: Arc<Numbered>| match &told.event {
             Event::PeerConnected { .. } => Some("connected".to_owned()),
@@ -193,12 +194,12 @@ async fn wish_to_retiring_peer_is_kept() {
     let desk = Desk::new().await;
     // All three in one breath: the actor is told to retire, and the fetch wants it before it is gone.
     let who = Who { player: Some(desk.player.clone()), peer_id: None };
-    let removed = desk.coordinator.send(ForgetContact(Wish::Remove(who)));
+    let removed = desk.ask(Request::RemoveContact(who));
     let add = AddContact { player: desk.player.clone(), peer_id: Some(desk.peer) };
-    let added = desk.coordinator.send(WishContact(Wish::Add(add)));
+    let added = desk.ask(Request::AddContact(add));
     let fetched = desk.fetch();
-    removed.await.expect("it lives").expect("removed");
-    added.await.expect("it lives").expect("added");
+    removed.await.expect("removed");
+    added.await.expect("added");
     // Without a phone book nobody can be found, and that is said. A wish that nobody read says nothing, for ever.
     let fault =
         tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nobody is there");
@@ -231,7 +232,7 @@ async fn banned_peer_is_not_dialled_or_told_of() {
     assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
     let fault =
         tokio::time::timeout(PATIENCE, desk.fetch()).await.expect("an answer").expect_err("it is banned");
-    assert!(fault.message.contains(BANNED), "{fault}");
+    assert!(fault.message.contains(&Refusal::Banned.to_string()), "{fault}");
     // A link that was being dialled when it was banned.
     desk.opened(None);
     desk.lost();

@@ -1,14 +1,10 @@
-//! What moves at the moment, both ways; and giving up a fetch.
+//! Who is being served.
 
-use super::{Coordinator, requests::Answer};
-use actix::{Context, Handler, Message};
+use super::Coordinator;
 use fyteclub_proto::{
     fetching::speed::Speed,
-    id::{PeerId, PlayerName},
-    local::{
-        Event,
-        reply::{Empty, Transfers, UploadStatus},
-    },
+    id::PeerId,
+    local::{Event, reply::UploadStatus},
 };
 use std::{
     collections::BTreeMap,
@@ -18,14 +14,6 @@ use std::{
 /// A peer that was served nothing for so long has what it came for. One that reads slowly, by a limit of its own, comes every few
 /// seconds.
 const OVER_AFTER: Duration = Duration::from_secs(6);
-
-#[derive(Message)]
-#[rtype(result = "Answer<Transfers>")]
-pub struct AskTransfers;
-
-#[derive(Message)]
-#[rtype(result = "Answer<Empty>")]
-pub struct Cancel(pub PlayerName);
 
 /// One peer that is being served.
 struct Upload {
@@ -90,22 +78,6 @@ impl Coordinator {
             rate: upload.speed.rate(),
         });
         uploads.collect()
-    }
-}
-
-impl Handler<AskTransfers> for Coordinator {
-    type Result = Answer<Transfers>;
-
-    fn handle(&mut self, _: AskTransfers, _: &mut Context<Self>) -> Self::Result {
-        Ok(self.transfer_list())
-    }
-}
-
-impl Handler<Cancel> for Coordinator {
-    type Result = Answer<Empty>;
-
-    fn handle(&mut self, cancel: Cancel, ctx: &mut Context<Self>) -> Self::Result {
-        self.cancel(cancel.0, ctx)
     }
 }
 

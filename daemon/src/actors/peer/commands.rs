@@ -17,59 +17,21 @@ use fyteclub_proto::{
     local::reply::PeerStatus,
     peer::CloseCode,
     possession::{Challenge, Span},
-    reach,
+    reaching::{paths, session::Input},
     seal::End,
-    session::Input,
 };
 use quinn::Connection;
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 /// Somebody needs a link to this peer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Want;
 
-/// Where to dial.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub enum DialAt {
-    /// The likeliest address first.
-    Known(Vec<SocketAddr>),
-    /// Where the peer was last, though nobody says that it is there now: tried once, and then `cause` is why.
-    Guess {
-        addr: SocketAddr,
-        cause: String,
-    },
-    Unknown {
-        cause: String,
-    },
-    /// Nowhere, and it is not to be tried again now.
-    Never {
-        cause: String,
-    },
-}
-
-/// More addresses of a peer that may be being dialled.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct DialMore(pub Vec<SocketAddr>);
-
 /// A connection that the peer dialled.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Adopt(pub Connection);
-
-/// The verdict on a greeting: `None` admits.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Judge {
-    pub link: usize,
-    pub refuse: Option<CloseCode>,
-}
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -154,37 +116,8 @@ impl Handler<Want> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: Want, ctx: &mut Self::Context) {
-        self.joined |= self.is_dialling();
-        self.reach.handle(Instant::now(), random(), reach::Input::Want);
+        self.paths.handle(Instant::now(), random(), paths::Input::Want);
         self.drive(ctx);
-        self.look_again();
-    }
-}
-
-impl Handler<DialAt> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, at: DialAt, ctx: &mut Self::Context) {
-        match at {
-            DialAt::Known(addrs) => self.dial(addrs, None, ctx),
-            DialAt::Guess { addr, cause } => {
-                self.guessing = true;
-                self.dial(vec![addr], Some(cause), ctx);
-                self.look_again();
-            }
-            DialAt::Unknown { cause } => self.dial_failed(cause, true, ctx),
-            DialAt::Never { cause } => self.dial_failed(cause, false, ctx),
-        }
-    }
-}
-
-impl Handler<DialMore> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, more: DialMore, ctx: &mut Self::Context) {
-        if self.is_dialling() {
-            self.dial(more.0, None, ctx);
-        }
     }
 }
 
@@ -193,17 +126,6 @@ impl Handler<Adopt> for Peer {
 
     fn handle(&mut self, adopt: Adopt, ctx: &mut Self::Context) {
         self.begin(adopt.0, End::Acceptor, ctx);
-    }
-}
-
-impl Handler<Judge> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, judge: Judge, ctx: &mut Self::Context) {
-        if let Some(live) = self.links.get_mut(&judge.link) {
-            live.session.handle(Instant::now(), judge.refuse.map_or(Input::Admit, Input::Close));
-        }
-        self.drive(ctx);
     }
 }
 
@@ -320,7 +242,7 @@ impl Handler<Leave> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
-        self.reach.handle(Instant::now(), random(), reach::Input::Leave);
+        self.paths.handle(Instant::now(), random(), paths::Input::Leave);
         self.drive(ctx);
     }
 }
@@ -335,8 +257,8 @@ impl Handler<Moved> for Peer {
         // it is as far as that link knows, and where a phone book says.
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         if self.stranded.contains(&link.id()) {
-            self.dial(vec![link.addr()], None, ctx);
-            self.reach.handle(Instant::now(), random(), reach::Input::Doubt);
+            let stranded = paths::Input::Stranded { addr: link.place().addr() };
+            self.paths.handle(Instant::now(), random(), stranded);
             self.drive(ctx);
         }
     }
@@ -359,7 +281,7 @@ impl Handler<Report> for Peer {
             player: live.and_then(Live::player),
             peer_id: self.id,
             state: self.state,
-            path: live.map(|live| live.link.path()),
+            path: live.map(|live| live.link.place().path()),
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },
         })

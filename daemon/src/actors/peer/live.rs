@@ -14,8 +14,8 @@ use futures::stream;
 use fyteclub_proto::{
     id::{BlobHash, PlayerName},
     peer::{CloseCode, Control, Greeting},
+    reaching::session::Session,
     seal::End,
-    session::Session,
 };
 use quinn::{ConnectionError, RecvStream};
 use std::time::Instant;

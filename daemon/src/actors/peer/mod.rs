@@ -3,49 +3,43 @@
 //! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): `LinkChoice` decides which is
 //! used, and when another goes. New requests go over the link in use; those of the peer are served on all.
 
+mod cause;
 mod commands;
+mod dial;
 mod live;
 
 pub use commands::*;
+pub use dial::DialPermit;
 
-use super::random;
+use super::{phone_book::LookupError, random};
 use crate::{
-    consent::Consent,
-    io::{
-        identity::Identity,
-        quic::{QuicEndpoint, endpoint::DialError},
-        store::Store,
-    },
+    io::{identity::Identity, quic::QuicEndpoint, store::Store},
     ledger::Accounts,
-    lending::Lending,
-    offer::CurrentOffer,
     pumps::{
         compression::Compression,
         pace::Pacer,
         pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
-    served::Served,
+    sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
 };
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
-};
+use actix::{Actor, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler};
+use cause::{blame, explain};
 use fyteclub_proto::{
     bytes::Bytes,
     foreign::Foreign,
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
     ledger::{Counterpart, Item},
-    link_choice::{self, LinkChoice},
     local::reply::{PathKind, PeerState},
-    peer::{
-        CloseCode, Greeting, HoldingReply,
-        close::{Consequence, Fault},
+    peer::{CloseCode, Greeting, HoldingReply},
+    reaching::{
+        link_choice::{self, LinkChoice},
+        liveness::{self, Liveness},
+        paths::{self, Failure, Paths},
+        session::{Input, Output},
     },
-    reach::{self, Reach, TRY_TIME},
     seal::End,
-    session::{Input, Output},
-    vigil::{self, Vigil},
 };
 use live::{Heard, Live};
 use quinn::{Connection, ConnectionError};
@@ -65,10 +59,10 @@ const POSSESSION_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum PeerFact {
-    /// It wants to dial and needs to know where.
-    AddressNeeded { peer: PeerId },
-    /// Somebody arrived and said who they are: answer with [`Judge`].
-    Greeted { peer: PeerId, link: usize, greeting: Greeting },
+    /// It wants to dial: answer with [`DialPermit`].
+    MayDial { peer: PeerId },
+    /// Nobody knows where it is, or its name is known under another key.
+    NotFound { peer: PeerId, error: LookupError },
     Opened {
         peer: PeerId,
         /// Where it is.
@@ -115,7 +109,10 @@ pub struct Peer {
     id: PeerId,
     around: Surroundings,
     facts: Recipient<PeerFact>,
-    reach: Reach,
+    /// Where it may be, and what is tried.
+    paths: Paths,
+    /// What [`Paths`] has dialled.
+    dials: HashMap<u64, SpawnHandle>,
     state: PeerState,
     cause: Option<String>,
     links: HashMap<usize, Live>,
@@ -124,17 +121,11 @@ pub struct Peer {
     pulls: HashMap<u64, tokio::task::AbortHandle>,
     /// Questions for an appearance or for holdings that are under way.
     asks: usize,
-    vigil: Vigil,
-    /// Dialled where they were last, because no phone book knew better.
-    guessing: bool,
-    /// Somebody came to want the peer while it was tried for already.
-    joined: bool,
-    /// The link that was silent for too long, and what had come over it.
-    doubted: Option<(usize, u64)>,
+    liveness: Liveness,
     /// Links that came to an address that this machine has no more.
     stranded: Vec<usize>,
     changed: Changed,
-    consent: Consent,
+    access: Access,
     served: Served,
     timer: Option<SpawnHandle>,
 }
@@ -145,28 +136,26 @@ impl Peer {
         around: Surroundings,
         facts: Recipient<PeerFact>,
         changed: Changed,
-        consent: Consent,
+        access: Access,
         served: Served,
     ) -> Self {
         let choice = LinkChoice::new(around.here, id);
         Self {
             id,
-            around,
             facts,
-            reach: Reach::default(),
+            paths: Paths::new(around.endpoint.families()),
+            dials: HashMap::new(),
+            around,
             state: PeerState::Disconnected,
             cause: None,
             links: HashMap::new(),
             choice,
             pulls: HashMap::new(),
             asks: 0,
-            vigil: Vigil::new(Instant::now()),
-            guessing: false,
-            joined: false,
-            doubted: None,
+            liveness: Liveness::new(Instant::now()),
             stranded: Vec::new(),
             changed,
-            consent,
+            access,
             served,
             timer: None,
         }
@@ -224,24 +213,17 @@ impl Peer {
         while let Some(output) = self.choice.poll() {
             self.chosen(output);
         }
-        while let Some(output) = self.reach.poll() {
-            match output {
-                reach::Output::Dial => self.facts.do_send(PeerFact::AddressNeeded { peer: self.id }),
-                reach::Output::State(state) => self.state = state,
-                reach::Output::GaveUp(cause) => {
-                    self.cause = Some(cause.clone());
-                    self.facts.do_send(PeerFact::GaveUp { peer: self.id, cause });
-                }
-            }
+        while let Some(output) = self.paths.poll() {
+            self.path_output(output, ctx);
         }
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
         let sessions = self.links.values().filter_map(|live| live.session.deadline().map(|(at, _)| at));
         let machines = [
-            self.reach.deadline().map(|(at, _)| at),
+            self.paths.deadline().map(|(at, _)| at),
             self.choice.deadline().map(|(at, _)| at),
-            self.vigil.deadline().map(|(at, _)| at),
+            self.liveness.deadline().map(|(at, _)| at),
         ];
         let next = sessions.chain(machines.into_iter().flatten()).min();
         self.timer = next.map(|at| {
@@ -252,7 +234,7 @@ impl Peer {
     fn alarm(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         self.links.values_mut().for_each(|live| live.session.handle(now, Input::Time));
-        self.reach.handle(now, random(), reach::Input::Time);
+        self.paths.handle(now, random(), paths::Input::Time);
         for (link, _) in self.links.iter().filter(|(_, live)| live.link.carries()) {
             self.choice.handle(now, link_choice::Input::Busy { link: *link });
         }
@@ -273,22 +255,22 @@ impl Peer {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         self.pulls.retain(|_, pull| !pull.is_finished());
         let asking = self.asks > 0 || !self.pulls.is_empty();
-        self.vigil.handle(now, vigil::Input::Heard { datagrams: link.datagrams_heard(), asking });
-        while let Some(output) = self.vigil.poll() {
+        self.liveness.handle(now, liveness::Input::Heard { datagrams: link.datagrams_heard(), asking });
+        while let Some(output) = self.liveness.poll() {
             match output {
-                vigil::Output::Probe => {
+                liveness::Output::Probe => {
                     let link = link.clone();
                     // Any datagram is the answer: what is held of nothing, nobody needs to know.
                     tokio::spawn(async move {
                         tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
                     });
                 }
-                vigil::Output::Doubt => {
+                liveness::Output::Suspect => {
                     tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
-                    self.doubted = Some((link.id(), link.datagrams_heard()));
-                    self.reach.handle(now, random(), reach::Input::Doubt);
+                    let suspect = paths::Input::Suspect { link: link.id(), heard: link.datagrams_heard() };
+                    self.paths.handle(now, random(), suspect);
                 }
-                vigil::Output::Deaf => {
+                liveness::Output::Dead => {
                     tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
                     link.close(CloseCode::Silent);
                 }
@@ -301,13 +283,15 @@ impl Peer {
         match output {
             Output::Say(control) => live.say(control),
             Output::Greeted(greeting) => {
-                // Who dialled it does not use it before it is answered.
-                if self.choice.wants(self.id, greeting.instance) {
-                    self.facts.do_send(PeerFact::Greeted { peer: self.id, link: id, greeting });
-                } else {
-                    live.session.handle(Instant::now(), Input::Close(CloseCode::Duplicate));
-                    self.drive(ctx);
-                }
+                // Who dialled it does not use it before it is answered. The key decides: what a greeting says of its
+                // name is shown to nobody.
+                let verdict = match self.access.check() {
+                    _ if !self.choice.wants(self.id, greeting.instance) => Input::Close(CloseCode::Duplicate),
+                    Ok(()) => Input::Admit,
+                    Err(_) => Input::Close(CloseCode::Refused),
+                };
+                live.session.handle(Instant::now(), verdict);
+                self.drive(ctx);
             }
             Output::Opened { greeting, .. } => self.opened(id, greeting, ctx),
             Output::TheirLook(look) => {
@@ -333,7 +317,7 @@ impl Peer {
             lending: self.around.lending.clone(),
             accounts: self.around.accounts.clone(),
             grants: Grants::default(),
-            consent: self.consent.clone(),
+            access: self.access.clone(),
             compression: self.around.compression,
             pacer: self.around.pacer.clone(),
             served: self.served.clone(),
@@ -356,17 +340,14 @@ impl Peer {
             link_choice::Output::Use { link } => {
                 let Some(live) = self.links.get(&link) else { return };
                 let Some(greeting) = live.greeting.clone() else { return };
-                let (addr, path) = (live.link.addr(), live.link.path());
+                let place = live.link.place();
+                let (addr, path, rtt) = (place.addr(), place.path(), live.link.rtt());
                 self.cause = None;
-                self.vigil.handle(Instant::now(), vigil::Input::Fresh);
-                // What is still silent when another is found is waited for no longer.
-                if let Some((old, heard)) = self.doubted.take()
-                    && let Some(old) = self.links.get(&old).filter(|_| old != link)
-                    && old.link.datagrams_heard() == heard
-                {
-                    old.link.close(CloseCode::Silent);
-                }
-                self.reach.handle(Instant::now(), random(), reach::Input::Opened);
+                self.liveness.handle(Instant::now(), liveness::Input::Fresh);
+                let suspect = self.paths.suspect().and_then(|link| self.links.get(&link));
+                let suspect = suspect.map(|live| live.link.datagrams_heard());
+                let opened = paths::Input::Opened { link, addr, rtt, suspect };
+                self.paths.handle(Instant::now(), random(), opened);
                 self.facts.do_send(PeerFact::Opened { peer: self.id, addr, path, greeting });
             }
             link_choice::Output::Close { link } => {
@@ -385,7 +366,7 @@ impl Peer {
     /// A connection is gone.
     fn gone(&mut self, id: usize, error: &ConnectionError, ctx: &mut Context<Self>) {
         let Some(live) = self.links.remove(&id) else { return };
-        let (cause, again) = match (error, live.closed) {
+        let Failure { cause, again } = match (error, live.closed) {
             (ConnectionError::LocallyClosed, Some(code)) => blame(code),
             _ => explain(error),
         };
@@ -399,9 +380,13 @@ impl Peer {
         for link in closed.chain([id]) {
             self.choice.handle(Instant::now(), link_choice::Input::Gone { link });
         }
+        let addr = live.link.place().addr();
+        if self.links.values().all(|live| live.link.place().addr() != addr) {
+            self.paths.handle(Instant::now(), random(), paths::Input::Closed { addr });
+        }
         let dialled = live.link.end() == End::Dialer && live.greeting.is_none();
         if self.choice.current().is_none() && (was_current || dialled) {
-            self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
+            self.paths.handle(Instant::now(), random(), paths::Input::Lost(Failure { cause, again }));
         }
         self.drive(ctx);
         if self.is_idle() {
@@ -410,98 +395,7 @@ impl Peer {
     }
 
     fn is_idle(&self) -> bool {
-        self.links.is_empty() && self.reach.is_idle()
-    }
-
-    /// With `hopeless`, one failure is the end, and that is its cause.
-    fn dial(&mut self, addrs: Vec<SocketAddr>, hopeless: Option<String>, ctx: &mut Context<Self>) {
-        tracing::debug!(peer = %self.id.short(), "dialling {addrs:?}");
-        let (endpoint, peer) = (self.around.endpoint.clone(), self.id);
-        let dial = async move { tokio::time::timeout(TRY_TIME, endpoint.dial_any(addrs, peer)).await };
-        ctx.spawn(dial.into_actor(self).map(|result, peer, ctx| {
-            let (cause, again) = match result {
-                Ok(Ok(connection)) => {
-                    peer.reach.handle(Instant::now(), random(), reach::Input::Greeting);
-                    return peer.begin(connection, End::Dialer, ctx);
-                }
-                Ok(Err(DialError::Connection(error))) => explain(&error),
-                Ok(Err(error)) => (error.to_string(), false),
-                Err(_) => (NO_ANSWER.into(), true),
-            };
-            if hopeless.is_some() {
-                (peer.guessing, peer.joined) = (false, false);
-            }
-            match hopeless {
-                Some(cause) => peer.dial_failed(cause, false, ctx),
-                None => peer.dial_failed(cause, again, ctx),
-            }
-        }));
-    }
-
-    /// Has the phone books asked beside a guess, for whoever came after they were asked last: they may know by now, and
-    /// where nobody is any more takes seconds to be silent.
-    fn look_again(&mut self) {
-        if self.is_dialling() && self.guessing && std::mem::take(&mut self.joined) {
-            self.facts.do_send(PeerFact::AddressNeeded { peer: self.id });
-        }
-    }
-
-    /// Whether somebody waits for a link that is not there yet.
-    fn is_dialling(&self) -> bool {
-        self.choice.current().is_none() && self.reach.is_trying()
-    }
-
-    fn dial_failed(&mut self, cause: String, again: bool, ctx: &mut Context<Self>) {
-        if self.choice.current().is_none() {
-            self.reach.handle(Instant::now(), random(), reach::Input::Lost { cause, again });
-        }
-        self.drive(ctx);
-    }
-}
-
-const NO_ANSWER: &str =
-    "nobody answers at their address: their daemon may be off, or their router lets nobody in";
-
-/// Why this end closed a link, in words for a person, and whether another try makes sense.
-fn blame(code: CloseCode) -> (String, bool) {
-    let Consequence { fault, retry, .. } = code.consequence();
-    let cause = match (fault, code) {
-        (_, CloseCode::Silent) => "their daemon takes the link and then says nothing",
-        (Fault::Theirs, CloseCode::Refused | CloseCode::NameTaken) => {
-            "they are not listened to here: they are no contact, or broke the protocol"
-        }
-        (Fault::Theirs, _) => "their daemon does not keep to the protocol; update both daemons",
-        // The two programs are too far apart, or two links were one too many: the same from both sides.
-        _ => code.explain(),
-    };
-    (cause.into(), retry)
-}
-
-/// Why a connection ended, in words for a person, and whether another try makes sense.
-fn explain(error: &ConnectionError) -> (String, bool) {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            match CloseCode::from_number(close.error_code.into_inner()) {
-                // The link that stays may not have greeted us yet: the pause before the next try is its time to.
-                Some(code @ CloseCode::Duplicate) => (code.explain().into(), true),
-                Some(code) => (code.explain().into(), code.consequence().retry),
-                None => (
-                    "the other side ended the link for a reason that this program is too old to know".into(),
-                    false,
-                ),
-            }
-        }
-        ConnectionError::TimedOut => (NO_ANSWER.into(), true),
-        ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
-            ("whoever answers at their address does not have their key".into(), false)
-        }
-        ConnectionError::Reset => ("the other side restarted".into(), true),
-        ConnectionError::LocallyClosed => ("the link was closed here".into(), true),
-        ConnectionError::VersionMismatch => (CloseCode::Version.explain().into(), false),
-        ConnectionError::ConnectionClosed(close) => {
-            (format!("the other side ended the connection: {}", Foreign::of_bytes(&close.reason)), true)
-        }
-        other => (Foreign::new(&other.to_string()).to_string(), true),
+        self.links.is_empty() && self.paths.is_idle()
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Whether somebody may know our addresses, the coordinator says; here is only how that travels.
 
-use super::{PhoneBook, PhonebookFact, reach::LOOKUP_TIME};
+use super::{
+    PhoneBook, PhonebookFact,
+    reach::{LOOKUP_TIME, MoreCandidates},
+};
 use crate::{
     io::{host_address, phonebook_http::PhonebookHttp},
     ledger::Accounts,
@@ -10,7 +13,6 @@ use crate::{
 use actix::{Handler, Message, ResponseFuture};
 use fyteclub_proto::{
     bytes::Bytes,
-    candidate::{Candidates, Teller, Vantage, may_be_dialled},
     codec,
     id::{PeerId, PlayerName},
     knock::{Callee, Knock, Note, knock_number},
@@ -18,6 +20,7 @@ use fyteclub_proto::{
     letter::{Attempt, Letter, Topic},
     limit::{CANDIDATES_MAX, DIAL_DATAGRAMS},
     phonebook::live::{INTRODUCTION_TIME, Say},
+    reaching::candidate::{Candidate, Candidates, Teller, Vantage, may_be_dialled},
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -99,7 +102,7 @@ impl PhoneBook {
         introduction: Introduction,
         peer: PeerId,
         candidates: &Candidates,
-    ) -> Vec<SocketAddr> {
+    ) -> Vec<Candidate> {
         let is_it = |exchange: &&Exchange| exchange.introduction == introduction && exchange.peer == peer;
         let Some(together) = self.exchanges.iter().find(is_it).map(|exchange| exchange.together) else {
             return Vec::new();
@@ -110,9 +113,9 @@ impl PhoneBook {
         };
         let mut given: Vec<SocketAddr> =
             self.exchanges.iter().filter(of_attempt).flat_map(|exchange| exchange.given.clone()).collect();
-        let before = given.len();
+        let mut fresh = Vec::new();
         let who = Counterpart::Contact(peer);
-        for addr in candidates.addrs() {
+        for Candidate { origin, addr } in candidates.0.iter().copied() {
             let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
             if given.contains(&addr) || !may_be_dialled(addr, Teller::Contact, &vantage) {
                 continue;
@@ -122,14 +125,14 @@ impl PhoneBook {
                 break;
             }
             given.push(addr);
+            fresh.push(Candidate { origin, addr });
         }
-        let fresh = given.split_off(before);
         if let Some(exchange) = self
             .exchanges
             .iter_mut()
             .find(|exchange| exchange.introduction == introduction && exchange.peer == peer)
         {
-            exchange.given.extend(&fresh);
+            exchange.given.extend(fresh.iter().map(|candidate| candidate.addr));
         }
         fresh
     }
@@ -169,9 +172,9 @@ impl PhoneBook {
     pub(super) fn more_candidates(&mut self, book: usize, from: PeerId, attempt: Attempt, text: &[u8]) {
         let introduction = Introduction { book, attempt };
         let Ok(candidates) = Candidates::decode(text) else { return };
-        let addrs = self.admit(introduction, from, &candidates);
-        if !addrs.is_empty() {
-            self.facts.do_send(PhonebookFact::MoreAddresses { peer: from, addrs });
+        let more = self.admit(introduction, from, &candidates);
+        if let Some(taker) = self.takers.get(&from).filter(|_| !more.is_empty()) {
+            taker.do_send(MoreCandidates(more));
         }
     }
 

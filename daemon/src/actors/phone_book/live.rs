@@ -8,11 +8,11 @@ use crate::{
 use actix::{AsyncContext, Context, SpawnHandle, StreamHandler};
 use futures::StreamExt;
 use fyteclub_proto::{
-    introduction,
     letter::Topic,
     live::{Input, Live, Output},
     phonebook::live::{Hear, Hello, Say},
     presence,
+    reaching::introduction,
 };
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ mod live;
 mod reach;
 
 pub use answer::{Answer, Introduction, List, Post};
-pub use reach::{LookupError, Reach, Seen};
+pub use reach::{LookupError, MoreCandidates, Reach, Seen};
 
 use super::{random, unix_millis};
 use crate::{
@@ -16,22 +16,26 @@ use crate::{
         book_clock::BookClock,
         identity::Identity,
         phonebook_http::{PhonebookError, PhonebookHttp},
-        quic::Families,
     },
     ledger::Accounts,
+    reachable::Reachable,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
-    SpawnHandle, WrapFuture,
+    SpawnHandle, StreamHandler, WrapFuture,
 };
+use futures::stream;
 use fyteclub_proto::{
     id::{PeerId, PlayerName},
-    introduction::Introductions,
     knock::{Knock, Note},
     letter::Attempt,
     local::reply::PhonebookStatus,
     phonebook::{KeyChange, Listing, Register, Unregister, Visibility},
     presence::{Input, Presence},
+    reaching::{
+        families::Families,
+        introduction::{self, Introductions},
+    },
 };
 use live::Conversation;
 use std::{
@@ -61,8 +65,6 @@ pub enum PhonebookFact {
     Listed { player: PlayerName, keys: Vec<PeerId> },
     /// Somebody wants to be introduced: answer with [`Answer`].
     Introduced { introduction: Introduction, from: PeerId },
-    /// Somebody to whom we were introduced can be reached here as well.
-    MoreAddresses { peer: PeerId, addrs: Vec<SocketAddr> },
 }
 
 /// Who this daemon is to a phone book.
@@ -99,6 +101,10 @@ pub struct PhoneBook {
     calls: HashMap<Attempt, reach::Call>,
     /// Those with whom addresses are exchanged at the moment.
     exchanges: Vec<answer::Exchange>,
+    /// Who takes addresses of a peer that are learnt after an answer.
+    takers: HashMap<PeerId, Recipient<MoreCandidates>>,
+    /// How this machine can be reached, beside what the phone books say of it.
+    reachable: Reachable,
     accounts: Accounts,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
@@ -113,6 +119,7 @@ impl PhoneBook {
     pub fn new(
         books: Vec<PhonebookHttp>,
         registrant: Registrant,
+        reachable: Reachable,
         accounts: Accounts,
         facts: Recipient<PhonebookFact>,
     ) -> Self {
@@ -135,6 +142,8 @@ impl PhoneBook {
             introductions: Introductions::default(),
             calls: HashMap::new(),
             exchanges: Vec::new(),
+            takers: HashMap::new(),
+            reachable,
             accounts,
             facts,
             timer: None,
@@ -163,7 +172,7 @@ impl PhoneBook {
             self.timer = Some(ctx.run_later(wait, |book, ctx| {
                 let now = Instant::now();
                 book.presence.handle(now, random(), Input::Time);
-                book.introductions.handle(now, fyteclub_proto::introduction::Input::Time);
+                book.introductions.handle(now, introduction::Input::Time);
                 book.books.iter_mut().for_each(|book| book.conversation.time(now, random()));
                 book.drive(ctx);
             }));
@@ -244,8 +253,24 @@ impl Actor for PhoneBook {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let changes = stream::unfold(self.reachable.watch(), |mut watch| async move {
+            watch.changed().await.ok().map(|()| (Reached, watch))
+        });
+        ctx.add_stream(changes);
         self.drive(ctx);
     }
+}
+
+/// This machine can be reached in other ways than before.
+struct Reached;
+
+impl StreamHandler<Reached> for PhoneBook {
+    fn handle(&mut self, _: Reached, _: &mut Self::Context) {
+        self.tell_more();
+    }
+
+    /// The actor outlives what it is told.
+    fn finished(&mut self, _: &mut Self::Context) {}
 }
 
 #[derive(Message)]

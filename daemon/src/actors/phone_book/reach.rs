@@ -6,24 +6,25 @@ use crate::{
     io::{
         host_address,
         phonebook_http::{Entry, PhonebookError, PhonebookHttp},
-        quic::Families,
     },
 };
-use actix::{Handler, Message, ResponseFuture};
+use actix::{Handler, Message, Recipient, ResponseFuture};
 use futures::{StreamExt, future::Either, stream::FuturesUnordered};
 use fyteclub_proto::{
     bytes::Bytes,
-    candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
     id::{PeerId, PlayerName},
-    introduction::{self, Failure, HEDGE, Input, Output, Patience},
     knock::Callee,
     ledger::{Counterpart, Item},
     letter::{Letter, Topic},
-    limit::CANDIDATES_MAX,
     phonebook::live::Say,
+    reaching::{
+        candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
+        introduction::{self, Failure, HEDGE, Input, Output, Patience},
+        reachable::Slot,
+    },
 };
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -57,14 +58,21 @@ pub enum LookupError {
 /// Where is this peer? Answered within about two seconds, unless many are looked for at once, or the phone book is not
 /// there or has only just come back. `name` is theirs, if it is known.
 #[derive(Message)]
-#[rtype(result = "Result<Vec<SocketAddr>, LookupError>")]
+#[rtype(result = "Result<Vec<Candidate>, LookupError>")]
 pub struct Reach {
     pub peer: PeerId,
     pub name: Option<PlayerName>,
     /// Somebody waits for it.
     pub asked: bool,
     pub since: Seen,
+    /// Takes what is learnt of its addresses after the answer.
+    pub more: Recipient<MoreCandidates>,
 }
+
+/// Further addresses of a peer that may be dialled.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MoreCandidates(pub Vec<Candidate>);
 
 /// What is known of where they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,27 +87,31 @@ pub enum Seen {
 /// Somebody here waits for an introduction.
 pub struct Call {
     peer: PeerId,
-    addrs: Vec<SocketAddr>,
-    answer: oneshot::Sender<Result<Vec<SocketAddr>, Failure>>,
+    candidates: Vec<Candidate>,
+    answer: oneshot::Sender<Result<Vec<Candidate>, Failure>>,
 }
 
 impl PhoneBook {
-    /// The ways to reach this machine that are known, the likeliest first, [`CANDIDATES_MAX`] at most.
-    pub(super) fn candidates(&self) -> Candidates {
+    /// Writes where the phone books see this machine, and which of its addresses face them.
+    fn note_observed(&self) {
         let observed: Vec<IpAddr> = self.books.iter().filter_map(|book| book.observed).collect();
-        let local = self.registrant.local;
-        let mut hosts = Vec::new();
-        if local.ip().is_unspecified() {
-            hosts.extend(observed.iter().filter_map(|ip| host_address::toward(ip.to_canonical())));
+        let mut facing = Vec::new();
+        if self.reachable.is_anywhere() {
+            facing.extend(observed.iter().filter_map(|ip| host_address::toward(ip.to_canonical())));
             // Whom a phone book of this machine introduces is on it, and may have a socket of one family only.
             if observed.iter().any(|ip| ip.to_canonical().is_loopback()) {
-                hosts.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+                facing.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
             }
-        } else {
-            hosts.push(local.ip());
         }
-        let others = if local.ip().is_unspecified() { host_address::all() } else { Vec::new() };
-        offer(local, &hosts, &observed, &others)
+        self.reachable.set(Slot::Facing, facing);
+        self.reachable.set(Slot::Observed, observed);
+    }
+
+    /// The ways to reach this machine that are known, the likeliest first, [`fyteclub_proto::limit::CANDIDATES_MAX`] at most.
+    pub(super) fn candidates(&self) -> Candidates {
+        // Routes change also where no address does.
+        self.note_observed();
+        self.reachable.watch().borrow().clone()
     }
 
     /// A letter with this machine's addresses.
@@ -124,9 +136,9 @@ impl PhoneBook {
         }
         let Ok(candidates) = Candidates::decode(text) else { return };
         self.exchanging(book, from, attempt, same_network);
-        let addrs = self.admit(introduction, from, &candidates);
+        let admitted = self.admit(introduction, from, &candidates);
         if let Some(call) = self.calls.get_mut(&attempt) {
-            call.addrs.extend(addrs);
+            call.candidates.extend(admitted);
         }
         self.introductions.handle(Instant::now(), Input::Accepted { peer: from, attempt });
     }
@@ -149,7 +161,7 @@ impl PhoneBook {
                 Output::Dial { attempt } => {
                     if let Some(call) = self.calls.remove(&attempt) {
                         // Who gave up waiting needs no answer.
-                        call.answer.send(Ok(call.addrs)).ok();
+                        call.answer.send(Ok(call.candidates)).ok();
                     }
                 }
                 Output::Failed { attempt, why } => {
@@ -168,7 +180,7 @@ impl PhoneBook {
     }
 
     /// Begins an introduction; the answer is dropped where there is no randomness.
-    fn call(&mut self, reach: &Reach) -> oneshot::Receiver<Result<Vec<SocketAddr>, Failure>> {
+    fn call(&mut self, reach: &Reach) -> oneshot::Receiver<Result<Vec<Candidate>, Failure>> {
         let (answer, answered) = oneshot::channel();
         let mut attempt = [0; 16];
         if getrandom::fill(&mut attempt).is_ok() {
@@ -177,7 +189,7 @@ impl PhoneBook {
             let now = Instant::now();
             let coming = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_coming(now));
             let coming = coming.map(|(index, _)| index).collect();
-            self.calls.insert(attempt, Call { peer, addrs: Vec::new(), answer });
+            self.calls.insert(attempt, Call { peer, candidates: Vec::new(), answer });
             let patience = match since {
                 Seen::JustNow => Patience::Until(now + FRESH_TIME),
                 Seen::Once => Patience::None,
@@ -191,7 +203,7 @@ impl PhoneBook {
 }
 
 impl Handler<Reach> for PhoneBook {
-    type Result = ResponseFuture<Result<Vec<SocketAddr>, LookupError>>;
+    type Result = ResponseFuture<Result<Vec<Candidate>, LookupError>>;
 
     fn handle(&mut self, reach: Reach, ctx: &mut Self::Context) -> Self::Result {
         if self.books.is_empty() {
@@ -200,7 +212,9 @@ impl Handler<Reach> for PhoneBook {
         self.hurry();
         let introduced = self.call(&reach);
         self.drive(ctx);
-        let Reach { peer, name, .. } = reach;
+        let Reach { peer, name, more, .. } = reach;
+        self.takers.retain(|_, taker| taker.connected());
+        self.takers.insert(peer, more);
         let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
         let vantages: Vec<Vantage> = (0..books.len()).map(|book| self.vantage(book, false)).collect();
         let accounts = self.accounts.clone();
@@ -208,7 +222,7 @@ impl Handler<Reach> for PhoneBook {
         Box::pin(async move {
             let introduced = async move {
                 match introduced.await {
-                    Ok(Ok(addrs)) if !addrs.is_empty() => Ok(addrs),
+                    Ok(Ok(candidates)) if !candidates.is_empty() => Ok(candidates),
                     Ok(Err(failure)) => Err(failure),
                     // Also whose letter names no place that may be dialled.
                     Ok(Ok(_)) | Err(_) => Err(Failure::NotThere),
@@ -231,7 +245,7 @@ impl Handler<Reach> for PhoneBook {
                         let who = Counterpart::PhoneBook(book.http.url().to_owned());
                         let affords = || accounts.charge(&who, Item::Lookups, 1).is_ok();
                         match may_be_dialled(addr, Teller::PhoneBook, &vantage) && affords() {
-                            true => Ok(vec![addr]),
+                            true => Ok(vec![Candidate { origin: Origin::Observed, addr }]),
                             false => Err(LookupError::NotFound),
                         }
                     }
@@ -240,33 +254,15 @@ impl Handler<Reach> for PhoneBook {
                 }
             };
             match futures::future::select(Box::pin(introduced), Box::pin(listed)).await {
-                Either::Left((Ok(addrs), _)) => Ok(addrs),
+                Either::Left((Ok(candidates), _)) => Ok(candidates),
                 Either::Left((Err(failure), listed)) => listed.await.map_err(|error| both(error, failure)),
-                Either::Right((Ok(addrs), _)) => Ok(addrs),
+                Either::Right((Ok(candidates), _)) => Ok(candidates),
                 Either::Right((Err(error), introduced)) => {
                     introduced.await.map_err(|failure| both(error, failure))
                 }
             }
         })
     }
-}
-
-/// Host addresses that face a phone book, then where the phone books see this machine, then its other addresses; each
-/// once, and only of families that the socket at `local` has.
-fn offer(local: SocketAddr, hosts: &[IpAddr], observed: &[IpAddr], others: &[IpAddr]) -> Candidates {
-    let families = Families::of(local);
-    let mut all: Vec<Candidate> = Vec::new();
-    let hosts = hosts.iter().map(|ip| (Origin::Host, ip));
-    let observed = observed.iter().map(|ip| (Origin::Observed, ip));
-    let others = others.iter().map(|ip| (Origin::Host, ip));
-    for (origin, ip) in hosts.chain(observed).chain(others) {
-        let addr = SocketAddr::new(ip.to_canonical(), local.port());
-        let known = all.iter().any(|candidate| candidate.addr == addr);
-        if families.has(*ip) && !known && all.len() < CANDIDATES_MAX {
-            all.push(Candidate { origin, addr });
-        }
-    }
-    Candidates(all)
 }
 
 /// Why neither a list nor an introduction told where somebody is.
@@ -314,37 +310,5 @@ async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<(Entry, Numbere
             },
             () = hedge => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ips(all: &[&str]) -> Vec<IpAddr> {
-        all.iter().map(|ip| ip.parse().expect("an address")).collect()
-    }
-
-    fn offered(local: &str) -> Vec<String> {
-        let (hosts, observed) = (ips(&["192.168.1.5"]), ips(&["203.0.113.7", "2001:db8::5"]));
-        let others = ips(&["192.168.1.5", "fd00::5", "2001:db8::5", "10.8.0.2"]);
-        let all = offer(local.parse().expect("an address"), &hosts, &observed, &others);
-        all.0.iter().map(|candidate| format!("{:?} {}", candidate.origin, candidate.addr)).collect()
-    }
-
-    #[test]
-    fn both_families_are_offered_only_where_both_listen() {
-        let (host, observed) = ("Host 192.168.1.5:7", "Observed 203.0.113.7:7");
-        let v6 = ["Observed [2001:db8::5]:7", "Host [fd00::5]:7"];
-        assert_eq!(offered("[::]:7"), [host, observed, v6[0], v6[1], "Host 10.8.0.2:7"]);
-        assert_eq!(offered("0.0.0.0:7"), [host, observed, "Host 10.8.0.2:7"]);
-        assert_eq!(offered("[fd00::5]:7"), v6);
-    }
-
-    #[test]
-    fn no_more_is_offered_than_is_read() {
-        let many: Vec<IpAddr> = (1..=40).map(|n| IpAddr::from([10, 0, 0, n])).collect();
-        let all = offer("[::]:7".parse().expect("an address"), &[], &[], &many);
-        assert_eq!(all.0.len(), CANDIDATES_MAX);
     }
 }

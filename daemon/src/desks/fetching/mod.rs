@@ -17,11 +17,11 @@ use crate::{
         wall_clock::unix_millis,
     },
     ledger::Accounts,
-    lending::Lending,
     pumps::{
         plan::{Plan, Room},
         pull::{self, Note},
     },
+    sharing::lending::Lending,
 };
 use faults::{document_failure, plan_failure, planned, unkept, unready};
 use fyteclub_proto::{
@@ -30,7 +30,7 @@ use fyteclub_proto::{
         transfer,
     },
     grant::Grant,
-    id::{BlobHash, PeerId, PlayerName},
+    id::{PeerId, PlayerName},
     ledger::{Counterpart, Item},
     local::{Event, Fault, reply::Fetched},
 };

@@ -8,6 +8,7 @@ use crate::{
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance},
+    id::BlobHash,
     local::{FaultCode, reply::PathKind},
     version::APPEARANCE_VERSION,
 };
@@ -106,7 +107,8 @@ fn look_is_borrowed_before_others_are_asked_and_its_plan_ends_with_it() {
         customize_plus: None,
     };
     let look = Look { objects: vec![object], ..Look::default() };
-    let (hash, appearance) = (look.hash(), Appearance { v: APPEARANCE_VERSION, seq: 1, player: player(), look });
+    let (hash, appearance) =
+        (look.hash(), Appearance { v: APPEARANCE_VERSION, seq: 1, player: player(), look });
     let document = SignedAppearance::sign(&appearance, &key).to_bytes();
     let opened = |peer| fetch::Input::Opened { peer, path: PathKind::Lan, offers: Some(hash) };
     desk.say(Input::Machine(opened(owner)));

@@ -62,6 +62,7 @@ struct Waiting {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Label {
+    /// As the system knows it, not as quinn's callers may.
     to: SocketAddr,
     from: Option<IpAddr>,
     ecn: Option<EcnCodepoint>,

@@ -4,12 +4,14 @@ use super::{
     Link, Tuning,
     bundle::Bundling,
     congestion::{INITIAL_WINDOW, Knee},
-    socket::{self, Families},
+    place::Place,
+    socket,
     tls::{self, Certificate, TlsError},
     window::{self, Traffic},
 };
-use futures::{StreamExt, stream::FuturesUnordered};
-use fyteclub_proto::{foreign::Foreign, id::PeerId, limit::STREAMS_SERVED_MAX, seal::End};
+use fyteclub_proto::{
+    foreign::Foreign, id::PeerId, limit::STREAMS_SERVED_MAX, reaching::families::Families, seal::End,
+};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
     ServerConfig, TokioRuntime, TransportConfig, VarInt,
@@ -38,10 +40,6 @@ const PACKET: u16 = 1452;
 /// Packets within this machine cost far less CPU when they are large (docs/performance.md). Ten of them, which is one
 /// GSO batch, must stay below 65,507 bytes; larger ones are lost whole.
 pub(super) const LOOPBACK_PACKET: u16 = 6500;
-/// How long one address may hesitate before the next is dialled as well (RFC 8305 §5 says 250 ms, for TCP to servers;
-/// peers are nearer, and of their addresses more are dead).
-const DIAL_PAUSE: Duration = Duration::from_millis(150);
-
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
@@ -61,8 +59,6 @@ pub enum DialError {
     Connection(#[from] quinn::ConnectionError),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("no address of theirs can be dialled from here")]
-    Nowhere,
 }
 
 #[derive(Clone)]
@@ -169,42 +165,9 @@ impl QuicEndpoint {
     /// # Errors
     /// As [`quinn::Incoming::accept`].
     pub fn accept(&self, incoming: quinn::Incoming) -> Result<quinn::Connecting, quinn::ConnectionError> {
-        match incoming.remote_address().ip().to_canonical().is_loopback() {
+        match Place::calling(&incoming).is_near() {
             true => incoming.accept_with(self.loopback.1.clone()),
             false => incoming.accept(),
-        }
-    }
-
-    /// Dials one address after the other, the next one as soon as one hesitates, and keeps the first link (RFC 8305).
-    /// Addresses of a family that the socket does not have are left out.
-    ///
-    /// # Errors
-    /// What the last address that failed said.
-    pub async fn dial_any(&self, mut addrs: Vec<SocketAddr>, peer: PeerId) -> Result<Connection, DialError> {
-        let families = self.families();
-        addrs.retain(|addr| families.has(addr.ip()));
-        let mut waiting = addrs.into_iter();
-        let mut dialled = FuturesUnordered::new();
-        let mut worst = None;
-        loop {
-            match waiting.next() {
-                Some(addr) => dialled.push(self.dial(addr, peer)),
-                None if dialled.is_empty() => return Err(worst.unwrap_or(DialError::Nowhere)),
-                None => {}
-            }
-            let next = async {
-                match waiting.len() {
-                    0 => std::future::pending().await,
-                    _ => tokio::time::sleep(DIAL_PAUSE).await,
-                }
-            };
-            tokio::select! {
-                Some(result) = dialled.next() => match result {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => worst = Some(error),
-                },
-                () = next => {}
-            }
         }
     }
 
@@ -214,7 +177,7 @@ impl QuicEndpoint {
     /// No answer within the transport's patience, or another key.
     pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Result<Connection, DialError> {
         let mut config = ClientConfig::new(Arc::new(self.certificate.client(peer)?));
-        let nearby = addr.ip().to_canonical().is_loopback();
+        let nearby = Place::at(addr).is_near();
         config.transport_config(if nearby { self.loopback.0.clone() } else { self.far.clone() });
         Ok(self.endpoint.connect_with(config, addr, tls::SERVER_NAME)?.await?)
     }
@@ -256,7 +219,7 @@ fn transport(
 mod tests {
     use super::*;
     use ed25519_dalek::SigningKey;
-    use fyteclub_proto::{limit::DIAL_DATAGRAMS, reach::TRY_TIME};
+    use fyteclub_proto::{limit::DIAL_DATAGRAMS, reaching::connector::TRY_TIME};
 
     /// The ledger charges so many for a dial; whoever is named by others gets no more.
     #[tokio::test]

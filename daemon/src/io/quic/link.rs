@@ -2,6 +2,7 @@
 
 use super::{
     Tuning,
+    place::Place,
     stream::StreamError,
     tls,
     window::{Carrying, Traffic, Windows},
@@ -9,7 +10,6 @@ use super::{
 use fyteclub_proto::{
     fetching::pace::Direction,
     id::PeerId,
-    local::reply::PathKind,
     peer::CloseCode,
     seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };
@@ -65,7 +65,7 @@ impl Link {
         let sending = Sending { clock, epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
-        let near = connection.remote_address().ip().to_canonical().is_loopback();
+        let near = Place::of(&connection).is_near();
         let windows = Arc::new(Windows::new(near, traffic, Instant::now()));
         Some(Self {
             connection,
@@ -178,9 +178,8 @@ impl Link {
     }
 
     /// Where the other end is now.
-    pub fn addr(&self) -> std::net::SocketAddr {
-        let addr = self.connection.remote_address();
-        std::net::SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    pub fn place(&self) -> Place {
+        Place::of(&self.connection)
     }
 
     /// Whether this link came to an address that this machine does not have any more: nothing can be sent from there,
@@ -188,14 +187,5 @@ impl Link {
     pub fn has_lost(&self, here: &[IpAddr]) -> bool {
         let at = self.connection.local_ip().map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback());
         self.end == End::Acceptor && at.is_some_and(|at| !here.contains(&at))
-    }
-
-    pub fn path(&self) -> PathKind {
-        match self.connection.remote_address().ip().to_canonical() {
-            ip if ip.is_loopback() => PathKind::Loopback,
-            IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => PathKind::Lan,
-            IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => PathKind::Lan,
-            IpAddr::V4(_) | IpAddr::V6(_) => PathKind::Direct,
-        }
     }
 }

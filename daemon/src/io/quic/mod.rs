@@ -2,16 +2,17 @@
 //! says what happened.
 
 mod bundle;
-pub mod congestion;
 pub mod endpoint;
 pub mod link;
+mod place;
 mod socket;
 pub mod stream;
-pub mod tls;
 mod tuning;
 pub mod window;
 
+pub(crate) use fyteclub_quic::{congestion, tls};
+
 pub use endpoint::QuicEndpoint;
 pub use link::Link;
-pub use socket::Families;
+pub use place::Place;
 pub use tuning::Tuning;

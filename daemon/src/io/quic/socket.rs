@@ -1,36 +1,14 @@
-//! The one UDP socket: where it is bound, which address families it reaches, how large its buffers are.
+//! The one UDP socket: where it is bound, and how large its buffers are.
 
 use super::endpoint::EndpointError;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
 };
 
 /// What is asked of the kernel for each direction. With a stock 208 KiB the receiver drops thousands of packets a GiB.
 const BUFFER: usize = 4 << 20;
-
-/// The address families that a socket can send to and receive from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Families {
-    v4: bool,
-    v6: bool,
-}
-
-impl Families {
-    /// Of a socket that is bound to `local`. One that is bound to `[::]` has both, because `open` makes it so.
-    pub fn of(local: SocketAddr) -> Self {
-        match local.ip() {
-            IpAddr::V6(ip) if ip.is_unspecified() => Self { v4: true, v6: true },
-            ip => Self { v4: ip.to_canonical().is_ipv4(), v6: ip.to_canonical().is_ipv6() },
-        }
-    }
-
-    /// Whether this address is of such a family. An IPv4 address in IPv6 form is the IPv4 address.
-    pub fn has(self, ip: IpAddr) -> bool {
-        if ip.to_canonical().is_ipv4() { self.v4 } else { self.v6 }
-    }
-}
 
 /// The socket, and the bytes of receive and send buffer that the kernel granted. Where `[::]` was asked for and this
 /// machine has no IPv6, the socket is bound to 0.0.0.0 with the same port.
@@ -73,24 +51,6 @@ mod tests {
 
     fn addr(text: &str) -> SocketAddr {
         text.parse().expect("an address")
-    }
-
-    #[test]
-    fn a_socket_has_the_families_that_it_is_bound_to() {
-        for (local, v4, v6) in [
-            ("0.0.0.0:7", true, false),
-            ("192.0.2.1:7", true, false),
-            ("[::ffff:192.0.2.1]:7", true, false),
-            ("[2001:db8::1]:7", false, true),
-            ("[::1]:7", false, true),
-            ("[::]:7", true, true),
-        ] {
-            let families = Families::of(addr(local));
-            assert_eq!(families, Families { v4, v6 }, "{local}");
-            assert_eq!(families.has(addr("10.0.0.5:1").ip()), v4, "{local}");
-            assert_eq!(families.has(addr("[::ffff:10.0.0.5]:1").ip()), v4, "{local}");
-            assert_eq!(families.has(addr("[fd00::5]:1").ip()), v6, "{local}");
-        }
     }
 
     #[test]

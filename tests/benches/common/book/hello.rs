@@ -11,7 +11,7 @@ struct Hello {
 pub async fn serve() -> anyhow::Result<()> {
     let hello = || async { HttpResponse::Ok().json(Hello { hello: "world" }) };
     let server = HttpServer::new(move || App::new().route("/", web::get().to(hello)))
-        .workers(fyteclub_phonebook::Config::default().workers)
+        .workers(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)))
         .bind(("127.0.0.1", 0))?;
     for addr in server.addrs() {
         println!("listening on http://{addr}");

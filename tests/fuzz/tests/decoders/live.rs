@@ -4,7 +4,6 @@ use crate::{modest, phonebook::accepted};
 use ed25519_dalek::SigningKey;
 use fyteclub_fuzz::{fuzz, seed::goldens};
 use fyteclub_proto::{
-    candidate::Candidates,
     id::PeerId,
     letter::{Letter, Topic},
     limit::{CANDIDATES_READ_MAX, DISPATCH_MAX, LETTER_BYTES_MAX},
@@ -12,6 +11,7 @@ use fyteclub_proto::{
         between::Dispatch,
         live::{Hear, Poll, Polled, Say},
     },
+    reaching::candidate::Candidates,
 };
 
 /// A bent greeting or knock is authentic only where nothing that is signed was bent.

@@ -47,13 +47,7 @@ fn notice() {
         let value = serde_json::to_value(&notice).expect("encodes");
         if exact(&value) {
             let text = serde_json::to_vec(&notice).expect("encodes");
-            let mut again: Notice = serde_json::from_slice(&text).expect("its own text");
-            // `"result": null` and no result are one.
-            if let (Notice::Reply(was), Notice::Reply(is)) = (&notice, &mut again)
-                && was.result == Some(Value::Null)
-            {
-                is.result = Some(Value::Null);
-            }
+            let again: Notice = serde_json::from_slice(&text).expect("its own text");
             assert_eq!(again, notice);
         }
         if let Notice::Reply(reply) = notice {

@@ -1,7 +1,7 @@
 //! Penumbra's mods, and the mark of an export: files of a stranger that the daemon reads from a disk.
 
-use fyteclub_daemon::penumbra::{self, Export, ExportFile, Resolved};
 use fyteclub_fuzz::{fuzz, heap, seed::texts};
+use fyteclub_penumbra::{self as penumbra, Export, ExportFile, Resolved};
 use std::{
     fs,
     io::{Cursor, Write},

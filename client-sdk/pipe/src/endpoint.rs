@@ -1,0 +1,84 @@
+//! Where the socket is. The rule for the usual place is proto's (`local/endpoint`); here it meets the system.
+
+use fyteclub_proto::local::endpoint::{self, Platform};
+use interprocess::local_socket::Name;
+use std::{fmt, io};
+
+/// Where a daemon's local socket is: a file path on Unix (never an abstract name: .NET cannot reach those), a pipe's name
+/// on Windows, with or without `\\.\pipe\` in front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    place: String,
+    /// Not chosen by anybody: it is in a folder of its own, which has to be this user's alone.
+    usual: bool,
+}
+
+impl Endpoint {
+    /// Where both ends look when nobody said otherwise, from this process's environment.
+    pub fn usual() -> Self {
+        let platform = if cfg!(windows) { Platform::Windows } else { Platform::Unix };
+        let place = endpoint::default_endpoint(platform, |variable| std::env::var(variable).ok());
+        Self { place, usual: true }
+    }
+
+    /// Where a person chose it to be: its folder may be shared, where others can replace nothing of this user's.
+    pub fn at(place: impl Into<String>) -> Self {
+        Self { place: place.into(), usual: false }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) fn is_usual(&self) -> bool {
+        self.usual
+    }
+
+    /// The system's name for it.
+    ///
+    /// # Errors
+    /// An empty string, one that is too long for a socket, or one that the operating system cannot take as a name.
+    pub fn name(&self) -> io::Result<Name<'static>> {
+        let unusable = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if self.place.is_empty() {
+            return unusable("it is empty".into());
+        }
+        if self.place.len() > LONGEST {
+            return unusable(format!(
+                "a socket's path has at most {LONGEST} bytes, and this one has {}: choose a shorter one, as in /tmp or the home folder",
+                self.place.len()
+            ));
+        }
+        platform_name(self.place.clone())
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)
+    }
+}
+
+/// What fits into `sun_path` with its end; on Windows, a pipe's name.
+const LONGEST: usize = if cfg!(windows) {
+    256
+} else if cfg!(target_os = "linux") {
+    107
+} else {
+    endpoint::SOCKET_PATH_MAX
+};
+
+#[cfg(unix)]
+fn platform_name(place: String) -> io::Result<Name<'static>> {
+    use interprocess::local_socket::{GenericFilePath, ToFsName};
+    place.to_fs_name::<GenericFilePath>()
+}
+
+#[cfg(windows)]
+fn platform_name(place: String) -> io::Result<Name<'static>> {
+    use interprocess::local_socket::{GenericFilePath, GenericNamespaced, ToFsName, ToNsName};
+    match place.starts_with(r"\\") {
+        true => place.to_fs_name::<GenericFilePath>(),
+        false => place.to_ns_name::<GenericNamespaced>(),
+    }
+}

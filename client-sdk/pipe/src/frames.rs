@@ -1,0 +1,151 @@
+//! Frames in and out of the stream's bytes: memory grows with what has arrived, never with what was announced. That is why
+//! this is not `tokio_util`'s `LengthDelimitedCodec`, which makes room for a whole frame when its length is read.
+
+use fyteclub_proto::frame::{self, Frame, FrameError, HEADER};
+use serde::Serialize;
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Room made before each read.
+const ROOM: usize = 16 * 1024;
+/// What is kept of the buffer between frames.
+const KEPT: usize = 64 * 1024;
+
+/// A frame that cannot be read. The connection is of no use after it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What cannot be sent as a frame. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// What has been read and not yet taken.
+#[derive(Debug, Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    /// How many of `bytes` were handed out already.
+    used: usize,
+}
+
+impl Frames {
+    /// The next frame's body, at most `max` bytes, valid until the next call; `None` when nothing comes any more. May be
+    /// dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// A frame of nothing or over the limit, or a stream that broke.
+    pub async fn next<R: AsyncRead + Unpin>(
+        &mut self,
+        from: &mut R,
+        max: usize,
+    ) -> Result<Option<&[u8]>, ReadError> {
+        let body = loop {
+            match frame::split(&self.bytes[self.used..], max)? {
+                Frame::Whole { body, used } => {
+                    let end = self.used + used;
+                    let start = end - body.len();
+                    self.used = end;
+                    break start..end;
+                }
+                Frame::Incomplete { .. } => {
+                    self.bytes.drain(..self.used);
+                    self.used = 0;
+                    if self.bytes.len() < ROOM {
+                        self.bytes.shrink_to(KEPT);
+                    }
+                    self.bytes.reserve(ROOM);
+                    if from.read_buf(&mut self.bytes).await? == 0 {
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        Ok(Some(&self.bytes[body]))
+    }
+
+    /// Whether a frame has begun that is not whole yet.
+    pub fn is_cut(&self) -> bool {
+        self.used < self.bytes.len()
+    }
+}
+
+/// `message` as JSON in a frame.
+///
+/// # Errors
+/// Longer than `max` bytes, or nothing that JSON can say.
+pub fn encode<T: Serialize>(message: &T, max: usize) -> Result<Vec<u8>, EncodeError> {
+    let mut frame = vec![0; HEADER];
+    serde_json::to_writer(&mut frame, message)?;
+    let header = u32::try_from(frame.len() - HEADER).unwrap_or(u32::MAX).to_le_bytes();
+    frame::length(header, max)?;
+    frame[..HEADER].copy_from_slice(&header);
+    // It may wait for its reader.
+    frame.shrink_to_fit();
+    Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fyteclub_proto::{frame::join, limit::LOCAL_FRAME_MAX};
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        join(body, LOCAL_FRAME_MAX).expect("short enough")
+    }
+
+    async fn next<'a>(frames: &'a mut Frames, from: &mut &[u8]) -> Option<&'a [u8]> {
+        frames.next(from, LOCAL_FRAME_MAX).await.expect("readable")
+    }
+
+    #[tokio::test]
+    async fn frames_come_out_however_the_bytes_came_in() {
+        let large = vec![b'x'; 3 * ROOM];
+        let stream = [framed(b"one"), framed(&large), framed(b"three")].concat();
+        let (mut from, mut frames) = (&stream[..], Frames::default());
+        assert_eq!(next(&mut frames, &mut from).await, Some(&b"one"[..]));
+        assert_eq!(next(&mut frames, &mut from).await, Some(&large[..]));
+        assert_eq!(next(&mut frames, &mut from).await, Some(&b"three"[..]));
+        assert_eq!(next(&mut frames, &mut from).await, None);
+        assert!(!frames.is_cut());
+    }
+
+    #[tokio::test]
+    async fn a_claim_costs_no_memory() {
+        let mut claim = u32::try_from(LOCAL_FRAME_MAX).expect("small").to_le_bytes().to_vec();
+        claim.extend_from_slice(b"only this");
+        let mut frames = Frames::default();
+        assert_eq!(next(&mut frames, &mut &claim[..]).await, None);
+        assert!(frames.is_cut());
+        assert!(frames.bytes.capacity() <= 4 * ROOM, "{}", frames.bytes.capacity());
+        let wrong = Frames::default().next(&mut &[0xff; 4][..], LOCAL_FRAME_MAX).await.map(|_| ());
+        assert!(matches!(wrong, Err(ReadError::Frame(FrameError::TooLong { .. }))), "{wrong:?}");
+    }
+
+    #[tokio::test]
+    async fn large_frame_leaves_a_small_buffer() {
+        let stream = [framed(&vec![b' '; 8 << 20]), framed(b"{}")].concat();
+        let (mut from, mut frames) = (&stream[..], Frames::default());
+        assert_eq!(next(&mut frames, &mut from).await.map(<[u8]>::len), Some(8 << 20));
+        assert_eq!(next(&mut frames, &mut from).await, Some(&b"{}"[..]));
+        assert_eq!(next(&mut frames, &mut from).await, None);
+        assert!(frames.bytes.capacity() <= KEPT + ROOM, "{}", frames.bytes.capacity());
+    }
+
+    #[test]
+    fn encoded_frame_is_what_join_makes() {
+        assert_eq!(encode(&["a"], 16).expect("short"), framed(br#"["a"]"#));
+        assert!(matches!(
+            encode(&"x".repeat(16), 16),
+            Err(EncodeError::Frame(FrameError::TooLong { claimed: 18, max: 16 }))
+        ));
+    }
+}

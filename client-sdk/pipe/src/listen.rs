@@ -1,0 +1,228 @@
+//! The daemon's end. A Unix socket that only its owner may open, in a folder that only its owner may enter; a Windows named
+//! pipe for this user, the system and the administrators.
+
+use crate::{Endpoint, Stranger, dial, stranger};
+use fyteclub_files::private::Trouble;
+use interprocess::local_socket::{
+    ListenerOptions,
+    tokio::{Listener, Stream, prelude::*},
+};
+use std::{fs, io, path::PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    #[error("another daemon listens on {0}: stop it, or choose another place with --ipc")]
+    InUse(String),
+    #[error("{path} is {what}, not a socket: choose another place with --ipc")]
+    NoSocket { path: PathBuf, what: &'static str },
+    #[error("the socket {socket} belongs to {owner}: choose another place with --ipc")]
+    Foreign { socket: PathBuf, owner: String },
+    #[error("there can be no socket at {endpoint}: {source}; choose another place with --ipc")]
+    Folder { endpoint: String, source: Trouble },
+    #[error("cannot listen on {endpoint}: {source}; choose another place with --ipc")]
+    Listen { endpoint: String, source: io::Error },
+}
+
+pub struct LocalListener {
+    listener: Listener,
+    endpoint: Endpoint,
+    /// Which file the socket is, where it is one.
+    file: Option<FileId>,
+}
+
+/// Device and number: no other file has them while the socket is open.
+type FileId = (u64, u64);
+
+impl LocalListener {
+    /// Takes the endpoint over from a daemon of this user that died without cleaning up, but not from one that lives, and
+    /// nothing else than a socket.
+    ///
+    /// # Errors
+    /// Another daemon answers there, something else is there, the folder is not safe, or the system refuses.
+    pub async fn bind(endpoint: &Endpoint) -> Result<Self, ListenError> {
+        let error = |source| ListenError::Listen { endpoint: endpoint.to_string(), source };
+        let name = endpoint.name().map_err(error)?;
+        clear(endpoint).await?;
+        // A name is given back by `drop`, which looks first whose it is.
+        let options = ListenerOptions::new().name(name).try_overwrite(false).reclaim_name(false);
+        let listener = restrict(options).and_then(|options| options.create_tokio()).map_err(error)?;
+        Ok(Self { listener, endpoint: endpoint.clone(), file: file_id(endpoint.as_str()) })
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Listens anew where the socket's file is not there any more: cleaners of temporary folders remove it. Whether it had
+    /// to.
+    ///
+    /// # Errors
+    /// As [`Self::bind`]: something else has its place now. This listener stays, for those who are connected.
+    pub async fn renew(&mut self) -> Result<bool, ListenError> {
+        if self.file == file_id(self.endpoint.as_str()) {
+            return Ok(false);
+        }
+        let renewed = Self::bind(&self.endpoint).await?;
+        self.file = None;
+        *self = renewed;
+        Ok(true)
+    }
+
+    /// # Errors
+    /// [`io::ErrorKind::PermissionDenied`] with [`Stranger`] for a program of another user, whose connection is closed; the
+    /// system's: out of file handles, for one. Worth waiting a moment and trying again.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        let stream: Stream = self.listener.accept().await?;
+        match stranger::dials_as_us(&stream)? {
+            true => Ok(stream),
+            false => Err(io::Error::new(io::ErrorKind::PermissionDenied, Stranger)),
+        }
+    }
+}
+
+impl Drop for LocalListener {
+    fn drop(&mut self) {
+        if self.file.is_some() && self.file == file_id(self.endpoint.as_str()) {
+            fs::remove_file(self.endpoint.as_str()).ok();
+        }
+    }
+}
+
+#[cfg(unix)]
+fn file_id(endpoint: &str) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    fs::symlink_metadata(endpoint).ok().map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn file_id(_: &str) -> Option<FileId> {
+    None
+}
+
+/// Makes sure that the endpoint is free, in a folder where it stays this user's.
+#[cfg(unix)]
+async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
+    use fyteclub_files::private;
+    use std::{
+        os::unix::fs::{FileTypeExt, MetadataExt},
+        path::Path,
+    };
+    let path = Path::new(endpoint.as_str());
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        let checked = match endpoint.is_usual() {
+            true => private::own_dir(dir),
+            false => private::safe_dir(dir),
+        };
+        checked.map_err(|source| ListenError::Folder { endpoint: endpoint.to_string(), source })?;
+    }
+    let error = |source| ListenError::Listen { endpoint: endpoint.to_string(), source };
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(other) => return Err(error(other)),
+    };
+    if !found.file_type().is_socket() {
+        let what = match found.file_type() {
+            kind if kind.is_dir() => "a folder",
+            kind if kind.is_symlink() => "a link",
+            _ => "a file",
+        };
+        return Err(ListenError::NoSocket { path: path.to_owned(), what });
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(ListenError::Foreign { socket: path.to_owned(), owner: private::user(found.uid()) });
+    }
+    if dial(endpoint).await.is_ok() {
+        return Err(ListenError::InUse(endpoint.to_string()));
+    }
+    fs::remove_file(path).map_err(error)
+}
+
+/// A pipe's name is free when nobody has it: the first instance is asked for, so one that is there already is an error.
+#[cfg(not(unix))]
+async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
+    match dial(endpoint).await {
+        Ok(_) => Err(ListenError::InUse(endpoint.to_string())),
+        Err(_) => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn restrict(options: ListenerOptions<'_>) -> io::Result<ListenerOptions<'_>> {
+    use interprocess::os::unix::local_socket::ListenerOptionsExt;
+    Ok(options.mode(0o600))
+}
+
+#[cfg(windows)]
+fn restrict(options: ListenerOptions<'_>) -> io::Result<ListenerOptions<'_>> {
+    use interprocess::os::windows::{
+        local_socket::ListenerOptionsExt, security_descriptor::SecurityDescriptor,
+    };
+    // Nobody over the network; the system, the administrators and the owner here.
+    let sddl = widestring::u16cstr!("D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)");
+    Ok(options.security_descriptor(SecurityDescriptor::deserialize(sddl)?))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::{
+        os::unix::{fs::symlink, net::UnixStream},
+        path::Path,
+    };
+
+    fn at(path: &Path) -> Endpoint {
+        Endpoint::at(path.to_str().expect("text"))
+    }
+
+    async fn refused(path: &Path) -> String {
+        match LocalListener::bind(&at(path)).await {
+            Ok(_) => panic!("it listens on {}", path.display()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn file_link_or_long_path_is_refused_and_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (file, link) = (dir.path().join("notes.txt"), dir.path().join("link"));
+        fs::write(&file, "my notes").expect("a file");
+        symlink(&file, &link).expect("a link");
+        for path in [&file, &link, &dir.path().to_owned()] {
+            let why = refused(path).await;
+            assert!(why.contains("not a socket") && why.contains("--ipc"), "{why}");
+        }
+        assert_eq!(fs::read_to_string(&file).expect("kept"), "my notes");
+        let why = refused(&dir.path().join("x".repeat(110))).await;
+        assert!(why.contains("107 bytes") && why.matches("at most").count() == 1, "{why}");
+    }
+
+    #[tokio::test]
+    async fn socket_of_a_dead_daemon_is_taken_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("d.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
+        let listener = LocalListener::bind(&at(&path)).await.expect("taken over");
+        assert!(refused(&path).await.contains("another daemon listens"));
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn removed_socket_is_made_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("own/d.sock");
+        let mut listener = LocalListener::bind(&at(&path)).await.expect("listens");
+        assert!(!listener.renew().await.expect("nothing to do"));
+        fs::remove_dir_all(dir.path().join("own")).expect("removed");
+        assert!(listener.renew().await.expect("made again"));
+        UnixStream::connect(&path).expect("somebody listens");
+        // What another put there is theirs.
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "a file").expect("a file");
+        assert!(listener.renew().await.is_err());
+        drop(listener);
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "a file");
+    }
+}

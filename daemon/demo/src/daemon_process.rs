@@ -1,0 +1,91 @@
+//! One daemon of the demo: a process of its own that ends with this one, whatever happens.
+
+use anyhow::{Context, bail};
+use fyteclub_client::Client;
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+const START_TIME: Duration = Duration::from_secs(20);
+const STOP_TIME: Duration = Duration::from_secs(6);
+
+pub struct DaemonProcess {
+    pub client: Client,
+    /// Its standard input closes with this process, upon which it stops by itself.
+    child: Child,
+}
+
+impl Drop for DaemonProcess {
+    /// Kills what still runs and waits for its end, so that nothing is left, not even in the process table.
+    fn drop(&mut self) {
+        self.child.start_kill().ok();
+        let patience = Instant::now() + STOP_TIME;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl DaemonProcess {
+    /// Starts the program that runs now as a daemon with its own data folder.
+    ///
+    /// # Errors
+    /// A daemon that does not get ready, with what it said.
+    pub async fn start(player: &str, dir: &Path, phonebook: &str) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let said: PathBuf = dir.join("said.txt");
+        let program = std::env::current_exe().context("this program does not know where it lies")?;
+        let endpoint = fyteclub_daemon::config::paths::fallback_endpoint(dir);
+        let mut child = Command::new(program)
+            .args(["run", "--until-stdin-closes", "--listen", "127.0.0.1:0", "--log", "info"])
+            // As on the way over the internet; between two processes of one machine it would not pay.
+            .args(["--compression", "always"])
+            .args(["--player", player, "--phonebook", phonebook, "--ipc", &endpoint])
+            .arg("--data-dir")
+            .arg(dir)
+            .env_remove("FYTECLUB_CONFIG")
+            // What travels here travels because it is asked for.
+            .env("FYTECLUB_PREFETCH_BUDGET", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&said)?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("a daemon cannot be started")?;
+        let stdout = child.stdout.take().context("a daemon has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line == "ready" {
+                    return true;
+                }
+            }
+            false
+        };
+        if !matches!(tokio::time::timeout(START_TIME, ready).await, Ok(true)) {
+            let said = std::fs::read_to_string(&said).unwrap_or_default();
+            bail!("the daemon of {player} did not get ready; it said:\n{said}");
+        }
+        let client = Client::connect(&endpoint).await?;
+        Ok(Self { client, child })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// # Errors
+    /// A daemon that does not stop in time, or not cleanly.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.client.shutdown().await?;
+        let status = tokio::time::timeout(STOP_TIME, self.child.wait()).await;
+        let status = status.context("a daemon did not stop in time")??;
+        if status.success() { Ok(()) } else { bail!("a daemon ended with {status}") }
+    }
+}

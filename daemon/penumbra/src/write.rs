@@ -1,0 +1,331 @@
+//! A look as a mod folder that Penumbra loads: `meta.json`, `default_mod.json` and the files in `files/`.
+//!
+//! A mark of ours lists what was written, with sizes and hashes. Only what stands there and is still as it was written is
+//! ever replaced or removed; anything else that is in the way is renamed and stays. No link is followed. A crash leaves a
+//! folder that the next export finishes: the mark first, then each file whole under its name, then what names them.
+
+use super::mark::{MARK, Mark, Stamp, hash};
+use fyteclub_files::plain_folder::PlainFolder;
+use fyteclub_proto::game_path::GamePath;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+/// The author in `meta.json`. It proves nothing.
+const AUTHOR: &str = "FyteClub";
+const FILES: &str = "files";
+/// How often a name is looked for that something in the way can have.
+const ASIDE_MAX: u32 = 1000;
+
+/// A look to be written. Of two files for one game path the first one counts.
+#[derive(Debug, Clone, Default)]
+pub struct Export {
+    pub name: String,
+    /// Whose look it is: a folder belongs to the exports of one player.
+    pub player: String,
+    pub files: Vec<ExportFile>,
+    pub swaps: Vec<(GamePath, GamePath)>,
+    /// A JSON list, of Penumbra's own form. Anything else is written as an empty one.
+    pub manipulations: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct ExportFile {
+    pub source: PathBuf,
+    /// The file's name in the mod, `<hash>.<ext>`: equal names mean equal content.
+    pub file_name: String,
+    pub game_paths: Vec<GamePath>,
+}
+
+/// What an export did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Files that the mod has now.
+    pub files: usize,
+    /// Those of them that were not there before.
+    pub copied: usize,
+    /// Files of an earlier export that are gone.
+    pub removed: usize,
+    /// What was in the way and not ours, and has another name now.
+    pub set_aside: usize,
+}
+
+/// Why a look cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    #[error(
+        "`{}` is not empty, and no export of this player's look made it (there is no {MARK} of one); give another folder",
+        .path.display()
+    )]
+    Occupied { path: PathBuf },
+    #[error("`{name}` cannot be a file's name in a mod")]
+    FileName { name: String },
+    #[error("cannot read `{}`", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write `{}`", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Writes the look to `dir`, which is absent, empty or an earlier export of this player's look; anything else is left as
+/// it is. Files that are already there with the same content are not touched: the game may have them open.
+pub fn write(dir: &Path, export: &Export) -> Result<Written, ExportError> {
+    let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
+    for file in &export.files {
+        let name = file.file_name.as_str();
+        if name.contains('/') || GamePath::exact(name).is_err() {
+            return Err(ExportError::FileName { name: name.to_owned() });
+        }
+        files.entry(name).or_insert(&file.source);
+    }
+    let mut writing = Writing::begin(dir, &export.player)?;
+    for (name, source) in &files {
+        writing.put_file(source, name)?;
+    }
+    let meta = format!("{:#}", meta(&export.name));
+    for (name, text) in [("meta.json", meta), ("default_mod.json", default_mod(export))] {
+        writing.put_text(name, text.as_bytes())?;
+    }
+    writing.remove_others(&files)?;
+    writing.written.files = files.len();
+    writing.mark.finished = true;
+    writing.save_mark()?;
+    Ok(writing.written)
+}
+
+/// An export under way.
+struct Writing {
+    dir: PlainFolder,
+    files: PlainFolder,
+    mark: Mark,
+    /// Whether the last export did not get to its end: then what it wrote may not be listed.
+    resumed: bool,
+    temps: u32,
+    written: Written,
+}
+
+impl Writing {
+    /// Makes the folder, or makes sure that it is ours.
+    fn begin(path: &Path, player: &str) -> Result<Self, ExportError> {
+        let occupied = || ExportError::Occupied { path: path.to_owned() };
+        let unreadable = |source| ExportError::Read { path: path.to_owned(), source };
+        let failed = |source| ExportError::Write { path: path.to_owned(), source };
+        let dir = match PlainFolder::open(path) {
+            Ok(Some(dir)) => dir,
+            Ok(None) => PlainFolder::create(path).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(occupied()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mark = match dir.read(MARK) {
+            Ok(Some(file)) => Mark::read(file).filter(|mark| mark.player == player).ok_or_else(occupied)?,
+            Ok(None) if dir.names().map_err(unreadable)?.is_empty() => Mark::new(player).map_err(failed)?,
+            Ok(None) | Err(_) => return Err(occupied()),
+        };
+        match dir.create_folder(FILES) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        // A link in the place of our folder would have us write among somebody else's files.
+        let Ok(Some(files)) = dir.folder(FILES) else { return Err(occupied()) };
+        let (resumed, written) = (!mark.finished, Written::default());
+        let mut writing = Self { dir, files, mark, resumed, temps: 0, written };
+        writing.remove_temps();
+        writing.mark.finished = false;
+        writing.save_mark()?;
+        Ok(writing)
+    }
+
+    /// What an export that was cut off left behind: its names are in the mark and nobody else can have guessed them.
+    fn remove_temps(&self) {
+        for folder in [&self.dir, &self.files] {
+            let names = folder.names().unwrap_or_default();
+            for name in names.iter().filter(|name| self.mark.is_temp(name)) {
+                // One that cannot be removed waits for the next export.
+                let _ = folder.remove(name);
+            }
+        }
+    }
+
+    fn temp(&mut self) -> String {
+        self.temps += 1;
+        self.mark.temp_name(self.temps)
+    }
+
+    fn save_mark(&mut self) -> Result<(), ExportError> {
+        let failed = |source| ExportError::Write { path: self.dir.path().join(MARK), source };
+        let temp = self.mark.temp_name(0);
+        // Left by a crash, and ours.
+        let _ = self.dir.remove(&temp);
+        let text = self.mark.to_bytes();
+        let written = self.dir.create_new(&temp).and_then(|mut file| file.write_all(&text));
+        written.and_then(|()| self.dir.replace(&temp, MARK)).map_err(failed)
+    }
+
+    fn put_file(&mut self, source: &Path, name: &str) -> Result<(), ExportError> {
+        let unreadable = |error| ExportError::Read { path: source.to_owned(), source: error };
+        let failed = |error| ExportError::Write { path: Path::new(FILES).join(name), source: error };
+        if !fs::metadata(source).map_err(unreadable)?.is_file() {
+            return Err(unreadable(io::ErrorKind::InvalidInput.into()));
+        }
+        let listed = format!("{FILES}/{name}");
+        let from = File::open(source).map_err(unreadable)?;
+        match self.files.read(name) {
+            Ok(None) => {}
+            Ok(Some(there)) => {
+                if same_content(&from, &there).unwrap_or(false) {
+                    if self.resumed && !self.mark.files.contains_key(&listed) {
+                        (&there).rewind().map_err(failed)?;
+                        let stamp = hash(&mut &there, &mut io::sink()).map_err(failed)?;
+                        self.mark.files.insert(listed, stamp);
+                    }
+                    return Ok(());
+                }
+                if !self.mark.wrote(&listed, &there) {
+                    self.set_aside(true, name).map_err(failed)?;
+                }
+            }
+            Err(_) => self.set_aside(true, name).map_err(failed)?,
+        }
+        let temp = self.temp();
+        // Not `fs::copy`: it would bring along a cache's read-only mark and a download's mark of origin.
+        let mut to = self.files.create_new(&temp).map_err(failed)?;
+        let mut from = File::open(source).map_err(unreadable)?;
+        let copied =
+            hash(&mut from, &mut to).and_then(|stamp| self.files.replace(&temp, name).map(|()| stamp));
+        match copied {
+            Ok(stamp) => {
+                self.mark.files.insert(listed, stamp);
+                self.written.copied += 1;
+                Ok(())
+            }
+            Err(error) => {
+                let _ = self.files.remove(&temp);
+                Err(failed(error))
+            }
+        }
+    }
+
+    fn put_text(&mut self, name: &str, text: &[u8]) -> Result<(), ExportError> {
+        let failed = |error| ExportError::Write { path: Path::new(name).to_owned(), source: error };
+        let stamp = Stamp::of(text);
+        match self.dir.read(name) {
+            Ok(None) => {}
+            Ok(Some(there)) if self.mark.wrote(name, &there) => {
+                if self.mark.files.get(name) == Some(&stamp) {
+                    return Ok(());
+                }
+            }
+            // Penumbra, or somebody, wrote it anew.
+            Ok(Some(_)) | Err(_) => self.set_aside(false, name).map_err(failed)?,
+        }
+        let temp = self.temp();
+        let written = self.dir.create_new(&temp).and_then(|mut file| file.write_all(text));
+        written.and_then(|()| self.dir.replace(&temp, name)).map_err(failed)?;
+        self.mark.files.insert(name.to_owned(), stamp);
+        Ok(())
+    }
+
+    /// Gives what is not ours another name, whatever it is.
+    fn set_aside(&mut self, in_files: bool, name: &str) -> io::Result<()> {
+        let folder = if in_files { &self.files } else { &self.dir };
+        for number in 1..ASIDE_MAX {
+            match folder.rename(name, &format!("{name}.kept-{number}")) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => {
+                    self.written.set_aside += 1;
+                    return result;
+                }
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Removes files of earlier exports that are still as they were written. One that cannot be removed, because the game
+    /// has it open, waits for the next export.
+    fn remove_others(&mut self, keep: &BTreeMap<&str, &Path>) -> Result<(), ExportError> {
+        let listed: Vec<String> = self.mark.files.keys().cloned().collect();
+        for listed in listed {
+            let Some(name) = listed
+                .strip_prefix(FILES)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .filter(|name| !keep.contains_key(name))
+            else {
+                continue;
+            };
+            let gone = match self.files.read(name) {
+                Ok(Some(there)) if self.mark.wrote(&listed, &there) => {
+                    let removed = self.files.remove(name).is_ok();
+                    self.written.removed += usize::from(removed);
+                    removed
+                }
+                // No longer ours, or not there.
+                Ok(_) | Err(_) => true,
+            };
+            if gone {
+                self.mark.files.remove(&listed);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn meta(name: &str) -> Value {
+    // Penumbra refuses a mod without a name.
+    let name = if name.trim().is_empty() { AUTHOR } else { name };
+    json!({
+        "FileVersion": 3,
+        "Name": name,
+        "Author": AUTHOR,
+        "Description": "A look received through FyteClub.",
+        "Version": "1.0.0",
+        "Website": "",
+        "ModTags": [],
+    })
+}
+
+/// As text, because the manipulations of somebody else are better not made into a tree.
+fn default_mod(export: &Export) -> String {
+    let mut files: BTreeMap<&str, String> = BTreeMap::new();
+    for file in &export.files {
+        for game_path in &file.game_paths {
+            files.entry(game_path.as_str()).or_insert_with(|| format!("{FILES}\\{}", file.file_name));
+        }
+    }
+    let swaps: BTreeMap<&str, &str> =
+        export.swaps.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let (files, swaps) = (serde_json::to_string_pretty(&files), serde_json::to_string_pretty(&swaps));
+    let empty = |_| "{}".to_owned();
+    format!(
+        "{{\n\"Version\": 0,\n\"Files\": {},\n\"FileSwaps\": {},\n\"Manipulations\": {}\n}}",
+        files.unwrap_or_else(empty),
+        swaps.unwrap_or_else(empty),
+        if is_list(&export.manipulations) { &export.manipulations } else { "[]" },
+    )
+}
+
+/// Whether this is JSON, and a list.
+fn is_list(text: &str) -> bool {
+    serde_json::from_str::<Vec<IgnoredAny>>(text).is_ok()
+}
+
+fn same_content(mut a: &File, mut b: &File) -> io::Result<bool> {
+    if a.metadata()?.len() != b.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut buffer_a, mut buffer_b) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        let read = a.read(&mut buffer_a)?;
+        if read == 0 {
+            return Ok(b.read(&mut buffer_b)? == 0);
+        }
+        b.read_exact(&mut buffer_b[..read])?;
+        if buffer_a[..read] != buffer_b[..read] {
+            return Ok(false);
+        }
+    }
+}

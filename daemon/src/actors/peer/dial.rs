@@ -1,0 +1,150 @@
+//! Carries out what [`Paths`](fyteclub_proto::reaching::paths::Paths) says: asks where the peer is, dials, gives up.
+
+use super::{Peer, PeerFact, cause::explain};
+use crate::{
+    actors::{
+        phone_book::{LookupError, MoreCandidates, PhoneBook, Reach, Seen},
+        random,
+    },
+    io::quic::endpoint::DialError,
+    sharing::access::Refusal,
+};
+use actix::{ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use fyteclub_proto::{
+    id::PlayerName,
+    peer::CloseCode,
+    reaching::{
+        candidate::Candidate,
+        paths::{Failure, Input, Output, Unfound},
+    },
+    seal::End,
+};
+use std::{net::SocketAddr, time::Instant};
+
+/// Whether the peer may be dialled now, and what is known of it: the answer to [`PeerFact::MayDial`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum DialPermit {
+    Granted {
+        /// Who may know where it is; `None`: nobody.
+        phone_book: Option<Addr<PhoneBook>>,
+        /// The contact's name, if it is known.
+        name: Option<PlayerName>,
+        /// Somebody waits for it.
+        asked: bool,
+        since: Seen,
+        /// Where it was last.
+        last: Option<SocketAddr>,
+    },
+    Refused(Refusal),
+}
+
+impl Handler<DialPermit> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, permit: DialPermit, ctx: &mut Self::Context) {
+        let (phone_book, name, asked, since, last) = match permit {
+            DialPermit::Granted { phone_book, name, asked, since, last } => {
+                (phone_book, name, asked, since, last)
+            }
+            DialPermit::Refused(refusal) => {
+                return self.found(Err(Unfound::Forbidden(refusal.to_string())), None, ctx);
+            }
+        };
+        let reach = Reach { peer: self.id, name, asked, since, more: ctx.address().recipient() };
+        let asking = async move {
+            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
+            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
+        };
+        ctx.spawn(asking.into_actor(self).map(move |told, peer, ctx| {
+            if let Err(refusal) = peer.access.check() {
+                return peer.found(Err(Unfound::Forbidden(refusal.to_string())), None, ctx);
+            }
+            let told = told.map_err(|error| {
+                let cause = error.to_string();
+                let unfound = match error {
+                    LookupError::OtherKey(_) => Unfound::OtherKey(cause),
+                    LookupError::NotFound => Unfound::NotThere(cause),
+                    _ => Unfound::Unavailable(cause),
+                };
+                if last.is_none() || matches!(unfound, Unfound::OtherKey(_)) {
+                    peer.facts.do_send(PeerFact::NotFound { peer: peer.id, error });
+                }
+                unfound
+            });
+            peer.found(told, last, ctx);
+        }));
+    }
+}
+
+impl Handler<MoreCandidates> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, more: MoreCandidates, ctx: &mut Self::Context) {
+        self.paths.handle(Instant::now(), random(), Input::Told(more.0));
+        self.drive(ctx);
+    }
+}
+
+impl Peer {
+    fn found(
+        &mut self,
+        told: Result<Vec<Candidate>, Unfound>,
+        last: Option<SocketAddr>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.paths.handle(Instant::now(), random(), Input::Found { told, last });
+        self.drive(ctx);
+    }
+
+    pub(super) fn path_output(&mut self, output: Output, ctx: &mut Context<Self>) {
+        match output {
+            Output::Find => self.facts.do_send(PeerFact::MayDial { peer: self.id }),
+            Output::Dial { dial, addr } => self.dial(dial, addr, ctx),
+            Output::Abandon { dial } => {
+                if let Some(dial) = self.dials.remove(&dial) {
+                    ctx.cancel_future(dial);
+                }
+            }
+            // What is still silent when another is found is waited for no longer.
+            Output::Close { link } => {
+                if let Some(live) = self.links.get(&link) {
+                    live.link.close(CloseCode::Silent);
+                }
+            }
+            // QUIC holds each link to its path: which link is used, the choice of links says.
+            Output::Primary(addr) => tracing::debug!(peer = %self.id.short(), "the best path: {addr:?}"),
+            Output::State(state) => self.state = state,
+            Output::GaveUp(cause) => {
+                self.cause = Some(cause.clone());
+                self.facts.do_send(PeerFact::GaveUp { peer: self.id, cause });
+            }
+        }
+    }
+
+    fn dial(&mut self, dial: u64, addr: SocketAddr, ctx: &mut Context<Self>) {
+        tracing::debug!(peer = %self.id.short(), "dialling {addr}");
+        let (endpoint, id) = (self.around.endpoint.clone(), self.id);
+        let dialling = async move { endpoint.dial(addr, id).await };
+        let running = ctx.spawn(dialling.into_actor(self).map(move |result, peer, ctx| {
+            // It may have ended before its end was called for.
+            if peer.dials.remove(&dial).is_none() {
+                return;
+            }
+            let (connection, result) = match result {
+                Ok(connection) => {
+                    let rtt = connection.rtt();
+                    (Some(connection), Ok(rtt))
+                }
+                Err(DialError::Connection(error)) => (None, Err(explain(&error))),
+                Err(error) => (None, Err(Failure::new(error.to_string(), false))),
+            };
+            peer.paths.handle(Instant::now(), random(), Input::Dialled { dial, result });
+            if let Some(connection) = connection {
+                peer.begin(connection, End::Dialer, ctx);
+            }
+            peer.drive(ctx);
+        }));
+        self.dials.insert(dial, running);
+    }
+}

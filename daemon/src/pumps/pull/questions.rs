@@ -1,0 +1,109 @@
+//! Requests that one answer ends: a signed appearance, what a peer holds, proofs of possession, the next grant.
+
+use crate::{
+    io::quic::{
+        Link,
+        stream::{StreamError, read_frame, write_frame},
+    },
+    pumps::{
+        document::{self, Patience},
+        pace::Pacer,
+    },
+};
+use fyteclub_proto::{
+    blob::Content,
+    bytes::Bytes as Tag,
+    grant::Grant,
+    id::BlobHash,
+    peer::{AppearanceReply, GrantReply, HoldingReply, PossessionReply, Request, record},
+    possession::Span,
+    seal::{NonceCounter, TAG},
+};
+use quinn::VarInt;
+
+/// Why an appearance did not come.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppearancePullError {
+    #[error("nothing is published, or not for this player")]
+    Nothing,
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    #[error("the appearance does not open with the link's key")]
+    Unsealed,
+}
+
+/// Asks for the peer's signed appearance, and the grant that comes with it. Neither is checked here. It ends within
+/// [`fyteclub_proto::limit::document_time`], but for what our own limits hold back.
+///
+/// # Errors
+/// A refusal, a broken or stalled stream, or bytes that do not open.
+pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), AppearancePullError> {
+    let mut patience = Patience::default();
+    let asking = async {
+        let (mut send, mut recv) = link.open_stream().await?;
+        write_frame(&mut send, &Request::Appearance).await?;
+        send.finish().ok();
+        let reply = read_frame(&mut recv).await?.ok_or(StreamError::Short)?;
+        Ok::<_, AppearancePullError>((send, recv, reply))
+    };
+    let (send, mut recv, reply) = patience.within(asking).await?;
+    match reply {
+        AppearanceReply::Nothing => Err(AppearancePullError::Nothing),
+        AppearanceReply::Document { epoch, len, grant } => {
+            let mut sealed = document::receive(link, pacer, patience, &mut recv, len as usize + TAG).await?;
+            let key = link.opening(epoch).ok_or(AppearancePullError::Unsealed)?;
+            let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance();
+            let nonce = nonce.ok_or(AppearancePullError::Unsealed)?;
+            key.small()
+                .open(nonce, record::APPEARANCE_PLACE, &mut sealed)
+                .map_err(|_| AppearancePullError::Unsealed)?;
+            Ok((sealed, grant))
+        }
+    }
+}
+
+/// Asks what of a look the peer holds.
+///
+/// # Errors
+/// A broken stream, or words that are wrong.
+pub async fn holding(link: &Link, tag: Tag<32>) -> Result<HoldingReply, StreamError> {
+    let (mut send, mut recv) = link.open_stream().await?;
+    write_frame(&mut send, &Request::Holding { tag }).await?;
+    send.finish().ok();
+    read_frame(&mut recv).await?.ok_or(StreamError::Short)
+}
+
+/// Asks for proofs of these blobs of the peer's own look; one each, or nothing at all.
+///
+/// # Errors
+/// A broken stream, or words that are wrong.
+pub async fn possession(
+    link: &Link,
+    nonce: Tag<32>,
+    span: Span,
+    blobs: &[Content],
+) -> Result<Vec<Option<Tag<32>>>, StreamError> {
+    let (mut send, mut recv) = link.open_stream().await?;
+    let asked = Request::Possession { nonce, span, blobs: blobs.to_vec() };
+    write_frame(&mut send, &asked).await?;
+    send.finish().ok();
+    Ok(match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
+        PossessionReply::Proofs(proofs) if proofs.len() == blobs.len() => proofs,
+        PossessionReply::Proofs(_) | PossessionReply::Nothing => Vec::new(),
+    })
+}
+
+/// Asks the owner for its next grant, which is not checked here; `None` when it gives none.
+///
+/// # Errors
+/// A broken stream, or words that are wrong.
+pub async fn grant(link: &Link, look: BlobHash) -> Result<Option<Grant>, StreamError> {
+    let (mut send, mut recv) = link.open_stream().await?;
+    write_frame(&mut send, &Request::Grant { look }).await?;
+    send.finish().ok();
+    Ok(match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
+        GrantReply::Given(grant) => Some(grant),
+        GrantReply::Nothing => None,
+    })
+}

@@ -1,0 +1,89 @@
+//! By what right a request is served, and the grants that a link has shown.
+
+use crate::{
+    io::{store::Store, wall_clock::unix_millis},
+    sharing::{lending::Loan, published::Offer},
+};
+use fyteclub_proto::{
+    blob::{Blob, Content, Origin},
+    grant::{Grant, GrantError},
+    id::{BlobHash, PeerId},
+    share_rule::{Asked, Lent, LentBlob},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Grants of one link whose signatures are not checked again.
+const GRANTS_KNOWN: usize = 8;
+
+/// Grants that were honoured on this link: a signature is checked once, not with every request.
+#[derive(Clone, Default)]
+pub struct Grants(Arc<Mutex<Vec<Grant>>>);
+
+impl Grants {
+    pub(super) fn check(&self, grant: &Grant, asker: &PeerId) -> Result<(), GrantError> {
+        let now = unix_millis();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(grant) {
+            return grant.is_current(now);
+        }
+        grant.holds_for(asker, now)?;
+        if known.len() == GRANTS_KNOWN {
+            known.remove(0);
+        }
+        known.push(grant.clone());
+        Ok(())
+    }
+}
+
+/// By what right a request is served.
+pub(super) enum Right {
+    /// It is of the own look.
+    Published(Option<Arc<Offer>>),
+    /// It is of somebody else's; whether their grant was good when the request came.
+    Lent { loan: Option<Arc<Loan>>, grant: Grant, good: bool },
+}
+
+impl Right {
+    /// What has to hold before every record.
+    pub(super) fn standing(&self) -> Asked {
+        match self {
+            Self::Published(_) => Asked::Appearance,
+            Self::Lent { .. } => Asked::Holding(self.lent()),
+        }
+    }
+
+    /// The blob that is meant by this hash: its size is the look's, and its origin says where it may be served from.
+    /// `None` where the look names no such blob.
+    pub(super) fn blob(&self, hash: &BlobHash) -> Option<Blob> {
+        match self {
+            Self::Published(offer) => {
+                let size = *offer.as_ref()?.blobs.get(hash)?;
+                Some(Blob { content: Content { hash: *hash, size }, origin: Origin::Own })
+            }
+            Self::Lent { loan, .. } => loan.as_ref()?.blob(hash),
+        }
+    }
+
+    /// And before every blob.
+    pub(super) fn asked(&self, blob: Option<&Blob>, store: &Store) -> Asked {
+        match self {
+            Self::Published(_) => Asked::Blob { published: blob.is_some() },
+            Self::Lent { grant, good, .. } => Asked::LentBlob {
+                lent: self.lent(),
+                blob: LentBlob {
+                    named: blob.is_some(),
+                    fits: blob.is_some_and(|blob| store.caches(&blob.content)),
+                    came: blob.is_some_and(|blob| store.came(blob)),
+                },
+                granted: *good && grant.is_current(unix_millis()).is_ok(),
+            },
+        }
+    }
+
+    fn lent(&self) -> Lent {
+        match self {
+            Self::Lent { loan: Some(loan), .. } => loan.lent(unix_millis()),
+            Self::Lent { loan: None, .. } | Self::Published(_) => Lent { owner: false, held: false },
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Makes a request's records out of the store.
+
+use super::{Changed, right::Right};
+use crate::{
+    io::{
+        room::Room,
+        store::{BlobReader, ReadError, Store},
+    },
+    pumps::{JOB_BYTES, JOB_RECORDS, compression},
+    sharing::access::Access,
+};
+use bytes::Bytes;
+use fyteclub_proto::{
+    chunk_tree::chunk_len,
+    id::BlobHash,
+    peer::{
+        Piece,
+        record::{self, Header, Kind},
+    },
+    seal::{EpochKey, NonceCounter, TAG},
+    share_rule::{Asked, Verdict, share_rule},
+};
+use std::{sync::Arc, vec};
+
+/// Makes a request's records, in order, a job at a time. Runs on blocking threads.
+pub(super) struct Source {
+    pub(super) pieces: vec::IntoIter<Piece>,
+    pub(super) current: Option<(Piece, BlobReader)>,
+    pub(super) store: Store,
+    pub(super) right: Right,
+    pub(super) access: Access,
+    pub(super) key: Arc<EpochKey>,
+    pub(super) nonces: NonceCounter,
+    pub(super) compress: bool,
+    pub(super) changed: Changed,
+}
+
+impl Source {
+    /// About [`JOB_BYTES`] of records, in `room` as far as it goes; none when the request is served.
+    pub(super) fn records(&mut self, room: Room) -> Vec<Bytes> {
+        let mut room = Some(room);
+        let mut records = Vec::new();
+        // Small records share one buffer; a full chunk goes by itself, uncopied.
+        let mut small = Room::from(Vec::new());
+        let (mut bytes, mut count) = (0, 0);
+        while bytes < JOB_BYTES && count < JOB_RECORDS {
+            let Some((header, body)) = self.record(&mut room) else { break };
+            bytes += body.len();
+            count += 1;
+            let alone = body.is_shared();
+            let needed = record::HEADER + if alone { 0 } else { body.len() };
+            if small.len() + needed > small.capacity() {
+                let next = match alone {
+                    true => Vec::with_capacity(needed).into(),
+                    false => room.take().unwrap_or_else(Room::take),
+                };
+                let full = std::mem::replace(&mut small, next);
+                records.extend((!full.is_empty()).then(|| full.into_bytes()));
+            }
+            small.extend_from_slice(&header.encode());
+            if alone {
+                let before = std::mem::replace(&mut small, Vec::new().into());
+                records.extend([before.into_bytes(), body.into_bytes()]);
+            } else {
+                small.extend_from_slice(&body);
+            }
+        }
+        if !small.is_empty() {
+            records.push(small.into_bytes());
+        }
+        records
+    }
+
+    fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
+        let standing = share_rule(self.access.asker(), self.right.standing());
+        if standing == Verdict::Refuse {
+            // What is under way ends as well.
+            self.current = None;
+        }
+        if self.current.is_none() {
+            let piece = self.pieces.next()?;
+            let blob = self.right.blob(&piece.hash);
+            let asked = self.right.asked(blob.as_ref(), &self.store);
+            let reader = match (share_rule(self.access.asker(), asked), blob) {
+                (Verdict::Share, Some(blob)) => self.store.open_blob(&blob),
+                _ => Err(ReadError::Gone { hash: piece.hash }),
+            };
+            match reader {
+                Ok(reader) => self.current = Some((piece, reader)),
+                Err(error) => {
+                    if asked == (Asked::Blob { published: true }) && standing == Verdict::Share {
+                        (self.changed)();
+                    }
+                    return Some(self.lacking(&error));
+                }
+            }
+        }
+        let (piece, reader) = self.current.as_mut()?;
+        let (hash, tree) = (piece.hash, reader.tree());
+        if std::mem::take(&mut piece.tree) {
+            let list = tree.list().to_vec();
+            return self.sealed(Kind::Tree, hash, 0, list.into());
+        }
+        let (index, size) = (piece.first, tree.size());
+        if index >= tree.chunks() {
+            // Behind the blob's end there is nothing, and nothing has changed.
+            self.current = None;
+            return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new().into()));
+        }
+        let len = chunk_len(size, index).unwrap_or(0);
+        let mut body = Room::of_or(room, len + TAG);
+        if let Err(error) = reader.read_chunk(index, &mut body) {
+            self.current = None;
+            return Some(self.lacking(&error));
+        }
+        piece.first += 1;
+        piece.count -= 1;
+        if piece.count == 0 {
+            self.current = None;
+        }
+        match self.compress.then(|| compression::compress(&body)).flatten() {
+            Some(packed) => self.sealed(Kind::Zstd, hash, index, packed.into()),
+            None => self.sealed(Kind::Raw, hash, index, body),
+        }
+    }
+
+    fn sealed(&mut self, kind: Kind, hash: BlobHash, index: u32, mut body: Room) -> Option<(Header, Room)> {
+        let header = Header { kind, len: body.len() as u32 };
+        self.key.bulk().seal(self.nonces.advance()?, &record::place(kind, &hash, index), &mut body);
+        Some((header, body))
+    }
+
+    /// What a peer is told of a blob that cannot be read: why exactly stays in our log.
+    fn lacking(&self, error: &ReadError) -> (Header, Room) {
+        tracing::debug!("a blob is not served: {error}");
+        let kind = match error {
+            ReadError::Gone { .. } => Kind::Gone,
+            // Nothing that its owner published has changed.
+            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. }
+                if matches!(self.right, Right::Lent { .. }) =>
+            {
+                Kind::Gone
+            }
+            ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. } => {
+                (self.changed)();
+                Kind::Changed
+            }
+        };
+        (Header { kind, len: 0 }, Vec::new().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{io::store::StoreConfig, sharing::published::Offer};
+    use fyteclub_proto::{
+        limit::CHUNK_SIZE,
+        seal::{End, LinkSecret},
+    };
+    use std::fs;
+
+    #[test]
+    fn access_that_ends_in_the_middle_of_a_file_ends_the_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (store, _) =
+            Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: None }).expect("a store");
+        let path = dir.path().join("large.tex");
+        fs::write(&path, vec![7; 3 * CHUNK_SIZE]).expect("written");
+        let hash = store.index_source(&path).expect("read").hash;
+        let access = Access::default();
+        let piece = Piece { hash, tree: false, first: 0, count: 3 };
+        let blobs = [(hash, 3 * CHUNK_SIZE as u64)].into();
+        let mut source = Source {
+            pieces: vec![piece; 2].into_iter(),
+            current: None,
+            store,
+            right: Right::Published(Some(Arc::new(Offer { appearance: hash, document: Vec::new(), blobs }))),
+            access: access.clone(),
+            key: Arc::new(LinkSecret::new([1; 32], End::Acceptor).sealing(0)),
+            nonces: NonceCounter::new(0),
+            compress: false,
+            changed: Arc::new(|| panic!("nothing changed")),
+        };
+        let mut kind = |contact: bool| {
+            access.set_contact(contact);
+            source.record(&mut None).map(|(header, _)| header.kind)
+        };
+        let kinds = [kind(true), kind(true), kind(false), kind(false)];
+        assert_eq!(kinds, [Some(Kind::Raw), Some(Kind::Raw), Some(Kind::Gone), None]);
+    }
+}

@@ -1,0 +1,84 @@
+//! How this machine can be reached, as its sources say now. Each source writes its own slot, whoever tells others
+//! watches the whole.
+
+use fyteclub_proto::reaching::{
+    candidate::Candidates,
+    families::Families,
+    reachable::{self, Slot},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::watch;
+
+/// Clones share one list.
+#[derive(Debug, Clone)]
+pub struct Reachable(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    local: SocketAddr,
+    slots: Mutex<reachable::Reachable>,
+    candidates: watch::Sender<Candidates>,
+}
+
+impl Reachable {
+    /// For the socket that is bound to `local`.
+    pub fn new(local: SocketAddr) -> Self {
+        let mut slots = reachable::Reachable::new(Families::of(local));
+        if !local.ip().is_unspecified() {
+            slots.set(Slot::Bound, vec![local]);
+        }
+        let candidates = watch::Sender::new(slots.candidates());
+        Self(Arc::new(Shared { local, slots: Mutex::new(slots), candidates }))
+    }
+
+    /// Whether the socket takes what is sent to any address of this machine. Else only the one that it is bound to counts.
+    pub fn is_anywhere(&self) -> bool {
+        self.0.local.ip().is_unspecified()
+    }
+
+    /// Replaces what one source says; the port is the socket's own.
+    pub fn set(&self, slot: Slot, ips: impl IntoIterator<Item = IpAddr>) {
+        let port = self.0.local.port();
+        let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.set(slot, ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+        let all = slots.candidates();
+        self.0.candidates.send_if_modified(|known| {
+            let changed = *known != all;
+            *known = all;
+            changed
+        });
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Candidates> {
+        self.0.candidates.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchers_hear_of_changes_only() {
+        let all = Reachable::new("[::]:7".parse().expect("an address"));
+        let mut watch = all.watch();
+        let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
+        all.set(Slot::Interfaces, [ip(1)]);
+        assert!(watch.has_changed().expect("a sender"));
+        assert_eq!(watch.borrow_and_update().addrs().collect::<Vec<_>>(), [SocketAddr::new(ip(1), 7)]);
+        all.set(Slot::Interfaces, [ip(1)]);
+        all.set(Slot::Observed, [ip(1)]);
+        // The likelier source names it now.
+        assert!(watch.has_changed().expect("a sender"));
+    }
+
+    #[test]
+    fn bound_socket_has_its_own_address() {
+        let local: SocketAddr = "192.0.2.1:7".parse().expect("an address");
+        let all = Reachable::new(local);
+        assert_eq!((all.is_anywhere(), all.watch().borrow().addrs().next()), (false, Some(local)));
+    }
+}

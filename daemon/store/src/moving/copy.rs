@@ -1,0 +1,232 @@
+//! To another disk: copies beside the living cache, flushed, read again and compared with their hashes, until so few
+//! are lacking that everybody can wait for the rest.
+
+use super::{Blob, MoveError, MoveProgress, Moved, moved, part_files};
+use crate::{
+    Inner,
+    blobs::{open_blob_file, remove},
+    error::StoreError,
+    evict::Disk,
+    name,
+    name::Ext,
+    os,
+    own::hash_file,
+    place::{Place, Whereabouts},
+};
+use fyteclub_proto::{
+    chunk_tree::{TreeBuilder, chunk_count, chunk_len},
+    id::BlobHash,
+    limit::CHUNK_SIZE,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Files and bytes that are copied before they are flushed and read again: one flush for many, and not so much that
+/// nobody hears how far it is, or that it cannot be broken off.
+const BATCH_FILES: usize = 256;
+const BATCH_BYTES: u64 = 64 << 20;
+/// Bytes that may be copied while everybody waits.
+const SHORT: u64 = 16 << 20;
+
+impl Inner {
+    pub(super) fn copy_to(
+        &self,
+        note: &mut Whereabouts,
+        name: &str,
+        new: &Arc<Place>,
+        progress: &mut impl FnMut(MoveProgress) -> ControlFlow<()>,
+    ) -> Result<Moved, MoveError> {
+        let old = self.here();
+        let bytes = self.state().bytes;
+        if let Some(Disk { free, floor }) = self.disk_of(&new.blobs)
+            && free < bytes.saturating_add(floor)
+        {
+            let needed = bytes.saturating_add(floor);
+            return Err(MoveError::NoRoom { dir: new.dir.clone(), needed, free, floor });
+        }
+        let mut copies =
+            Copies { old: &old, new, done: HashMap::new(), bad: Vec::new(), gone: HashSet::new() };
+        loop {
+            let all = self.all_blobs();
+            let bytes_total = all.iter().map(|(_, _, size)| size).sum();
+            let files_total = all.len();
+            let mut tell = |copies: &Copies<'_>| {
+                let (files, bytes) = copies.so_far();
+                match progress(MoveProgress { files, files_total, bytes, bytes_total }) {
+                    ControlFlow::Continue(()) => Ok(()),
+                    ControlFlow::Break(()) => Err(MoveError::Cancelled),
+                }
+            };
+            tell(&copies)?;
+            let rest = copies.lacking(all);
+            let few = rest.len() <= BATCH_FILES && rest.iter().map(|(_, _, size)| size).sum::<u64>() <= SHORT;
+            if few {
+                break;
+            }
+            for batch in batches(&rest) {
+                copies.batch(batch)?;
+                tell(&copies)?;
+            }
+        }
+        let bad = self.undisturbed(|| {
+            copies.gone.clear();
+            let rest = copies.lacking(self.all_blobs());
+            copies.batch(&rest)?;
+            // Nobody evicts now: these are known, and not there.
+            copies.bad.extend(copies.gone.drain());
+            let parts = part_files(&old, new)?;
+            for (from, to) in &parts {
+                copy_sparse(from, to).map_err(|error| StoreError::at(to, error))?;
+            }
+            let parts: Vec<PathBuf> = parts.into_iter().map(|(_, to)| to).collect();
+            os::sync_files(&new.partial, &parts).map_err(|error| StoreError::at(&new.partial, error))?;
+            os::sync_folder(&new.dir).map_err(|error| StoreError::at(&new.dir, error))?;
+            self.switch(note, name, new)?;
+            for (hash, ext) in self.adopt_copies(&copies) {
+                // What stays behind is found by nobody, and removed by the next start.
+                let _ = remove(&new.blob_path(&hash, ext));
+            }
+            Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
+        })?;
+        for hash in &bad {
+            if let Err(error) = self.remove_blob(hash, |_| true) {
+                tracing::warn!(%error, "a wrong file stays in the cache");
+            }
+        }
+        let (files, bytes) = copies.so_far();
+        Ok(Moved { bad, ..moved(&old, new, files, bytes) })
+    }
+
+    /// Knows the blobs by the times of their copies now; tells which copies are of blobs that were evicted meanwhile.
+    fn adopt_copies(&self, copies: &Copies<'_>) -> Vec<(BlobHash, Ext)> {
+        let mut needless = Vec::new();
+        let mut state = self.state();
+        for (hash, (_, ext, mtime_ns)) in &copies.done {
+            match state.blobs.get_mut(hash) {
+                Some(blob) => {
+                    (blob.mtime_ns, blob.synced) = (*mtime_ns, true);
+                    state.dirty.insert(*hash);
+                }
+                None => needless.push((*hash, *ext)),
+            }
+        }
+        needless
+    }
+}
+
+fn batches(mut rest: &[Blob]) -> impl Iterator<Item = &[Blob]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fit = rest.iter().take(BATCH_FILES).take_while(|(_, _, size)| {
+            let first = bytes == 0;
+            bytes += size;
+            first || bytes <= BATCH_BYTES
+        });
+        let (batch, after) = rest.split_at(fit.count());
+        rest = after;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// What was copied so far, by size, ending and the time that the copy has.
+struct Copies<'a> {
+    old: &'a Place,
+    new: &'a Place,
+    done: HashMap<BlobHash, (u64, Ext, i64)>,
+    bad: Vec<BlobHash>,
+    /// Were not there when their turn came.
+    gone: HashSet<BlobHash>,
+}
+
+impl Copies<'_> {
+    fn lacking(&self, all: Vec<Blob>) -> Vec<Blob> {
+        // One that went and came again may have another ending.
+        let done = |(hash, ext, _): &Blob| self.done.get(hash).is_some_and(|(_, copied, _)| copied == ext);
+        let lacking =
+            |blob: &Blob| !done(blob) && !self.bad.contains(&blob.0) && !self.gone.contains(&blob.0);
+        all.into_iter().filter(lacking).collect()
+    }
+
+    fn so_far(&self) -> (usize, u64) {
+        (self.done.len(), self.done.values().map(|(size, ..)| size).sum())
+    }
+
+    /// Copies, flushes, and reads again what the disk has.
+    fn batch(&mut self, blobs: &[Blob]) -> Result<(), MoveError> {
+        let mut copied = Vec::new();
+        for (hash, ext, _) in blobs {
+            let (from, to) = (self.old.blob_path(hash, *ext), self.new.blob_path(hash, *ext));
+            match copy_blob(&from, &to, hash) {
+                Ok(true) => copied.push((*hash, *ext, to)),
+                Ok(false) => {
+                    remove(&to)?;
+                    self.bad.push(*hash);
+                }
+                Err(StoreError::Missing { .. }) if !self.old.stands() => {
+                    return Err(StoreError::Away { dir: self.old.dir.clone() }.into());
+                }
+                // Evicted meanwhile, or somebody removed it.
+                Err(StoreError::Missing { .. }) => drop(self.gone.insert(*hash)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let files: Vec<PathBuf> = copied.iter().map(|(_, _, path)| path.clone()).collect();
+        os::sync_files(&self.new.blobs, &files).map_err(|error| StoreError::at(&self.new.blobs, error))?;
+        for (hash, ext, path) in copied {
+            let (file, stamp) = open_blob_file(&path)?;
+            os::forget_pages(&file);
+            let tree = hash_file(&file, stamp.size).map_err(|error| StoreError::at(&path, error))?;
+            os::forget_pages(&file);
+            if tree.is_none_or(|tree| tree.hash() != hash) {
+                let name = name::blob_name(&hash, ext);
+                return Err(MoveError::Unfaithful { dir: self.new.dir.clone(), name });
+            }
+            self.done.insert(hash, (stamp.size, ext, stamp.mtime_ns));
+        }
+        Ok(())
+    }
+}
+
+/// Copies a blob with its time; `false` when its bytes are not what its name says.
+fn copy_blob(from: &Path, to: &Path, hash: &BlobHash) -> Result<bool, StoreError> {
+    let (file, stamp) = open_blob_file(from)?;
+    let copy = File::create(to).map_err(|error| StoreError::at(to, error))?;
+    let mut builder = TreeBuilder::default();
+    let mut bytes = Vec::new();
+    for index in 0..chunk_count(stamp.size) {
+        let offset = u64::from(index) * CHUNK_SIZE as u64;
+        let len = chunk_len(stamp.size, index).unwrap_or_default();
+        match os::read_vec_at(&file, &mut bytes, len, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result.map_err(|error| StoreError::at(from, error))?,
+        }
+        builder.push(&bytes);
+        os::write_all_at(&copy, &bytes, offset).map_err(|error| StoreError::at(to, error))?;
+    }
+    drop(copy);
+    os::set_modified(to, from).map_err(|error| StoreError::at(to, error))?;
+    Ok(builder.finish().hash() == *hash)
+}
+
+/// Copies, but for what is zero: a partial is a hole where nothing has come.
+fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
+    let (file, copy) = (File::open(from)?, File::create(to)?);
+    let size = file.metadata()?.len();
+    copy.set_len(size)?;
+    let mut bytes = Vec::new();
+    for index in 0..chunk_count(size) {
+        let offset = u64::from(index) * CHUNK_SIZE as u64;
+        os::read_vec_at(&file, &mut bytes, chunk_len(size, index).unwrap_or_default(), offset)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            os::write_all_at(&copy, &bytes, offset)?;
+        }
+    }
+    drop(copy);
+    os::set_modified(to, from)
+}

@@ -1,0 +1,157 @@
+//! The player's own files: hashed once, served from where they lie, never copied. And files that are handed over whole.
+
+use super::{
+    Inner, Store, blobs::remove, error::StoreError, name::Ext, os, os::Likeness, os::Stamp, state::OwnFile,
+};
+use crate::room::Room;
+use fyteclub_proto::{
+    chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
+    id::BlobHash,
+    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+/// A file that the store now serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    pub hash: BlobHash,
+    pub size: u64,
+}
+
+/// Times on some file systems are this coarse: a write right after the hash could leave the same one.
+const YOUNG_NS: i64 = 2_000_000_000;
+/// How often a file that is being written is tried.
+const ATTEMPTS: u32 = 3;
+
+/// Hashes `size` bytes of a file; `None` when it ends before. Needs one chunk of memory.
+pub(super) fn hash_file(file: &File, size: u64) -> io::Result<Option<ChunkTree>> {
+    let mut builder = TreeBuilder::default();
+    let mut bytes = Room::of(size.min(CHUNK_SIZE as u64) as usize);
+    for index in 0..chunk_count(size) {
+        let len = chunk_len(size, index).unwrap_or_default();
+        match os::read_vec_at(file, &mut bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
+            Ok(()) => builder.push(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(builder.finish()))
+}
+
+/// Hashes a file that nobody changed meanwhile.
+fn hash_steady(path: &Path) -> Result<(ChunkTree, OwnFile), StoreError> {
+    for _ in 0..ATTEMPTS {
+        let now = os::nanos(SystemTime::now());
+        let (file, before) = os::open_regular(path)?;
+        if before.size > FILE_SIZE_MAX {
+            return Err(StoreError::FileTooLarge { path: path.to_owned(), size: before.size });
+        }
+        let tree = hash_file(&file, before.size).map_err(|e| StoreError::at(path, e))?;
+        let after = file.metadata().map(|m| Stamp::of(&m)).map_err(|e| StoreError::at(path, e))?;
+        if let Some(tree) = tree
+            && before == after
+        {
+            let young = before.mtime_ns > now - YOUNG_NS;
+            let hash = tree.hash();
+            return Ok((tree, OwnFile { hash, stamp: before, young }));
+        }
+    }
+    Err(StoreError::Changing { path: path.to_owned() })
+}
+
+impl Inner {
+    /// The first own file of this content that is still as it was indexed; one that its size and times do not vouch for
+    /// is read.
+    pub(super) fn unchanged_own_path(&self, hash: &BlobHash) -> Option<PathBuf> {
+        let files = self.state().own_files(hash);
+        files.into_iter().find_map(|(path, file)| {
+            let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+            let unchanged = match file.stamp.likeness(&Stamp::of(&metadata)) {
+                Likeness::Changed => false,
+                Likeness::Same if !file.young => true,
+                Likeness::Same | Likeness::Doubtful => {
+                    self.index_own(&path).is_ok_and(|now| now.hash == *hash)
+                }
+            };
+            unchanged.then(|| path.to_path_buf())
+        })
+    }
+
+    /// Reads an own file, and knows it by what it is now.
+    fn index_own(&self, path: &Path) -> Result<OwnFile, StoreError> {
+        let (tree, file) = hash_steady(path)?;
+        self.state().insert_own(path.into(), file);
+        self.keep_tree(Arc::new(tree));
+        Ok(file)
+    }
+
+    /// Forgets an own file that turned out not to be what `known` says, unless it was indexed anew since.
+    pub(super) fn forget_own(&self, path: &Path, known: &OwnFile) {
+        let mut state = self.state();
+        if state.own.get(path).is_some_and(|file| file.stamp == known.stamp && file.hash == known.hash) {
+            state.remove_own(path);
+        }
+    }
+}
+
+impl Store {
+    /// Learns one of the player's own files. One that was indexed before and has not changed since, by its size, times
+    /// and identity, is not read.
+    ///
+    /// # Errors
+    /// What is no regular file, is too large to share, or is written to all the while.
+    pub fn index_source(&self, path: &Path) -> Result<Source, StoreError> {
+        let path = std::path::absolute(path).map_err(|e| StoreError::at(path, e))?;
+        let metadata = fs::metadata(&path).map_err(|e| StoreError::at(&path, e))?;
+        if let Some(file) = self.0.state().unchanged_own(&path, &Stamp::of(&metadata)) {
+            return Ok(Source { hash: file.hash, size: file.stamp.size });
+        }
+        let file = self.0.index_own(&path)?;
+        Ok(Source { hash: file.hash, size: file.stamp.size })
+    }
+
+    /// Takes a file for good: hashes it and moves it among the blobs. Nobody else may write to it. Best lies at a
+    /// [`Store::scratch_path`]; from another disk it is copied. After an error it is where it was.
+    ///
+    /// # Errors
+    /// As [`Store::index_source`], a full disk, and one that is away.
+    pub fn import(&self, path: &Path, ext: &str) -> Result<Source, StoreError> {
+        let (tree, file) = hash_steady(path)?;
+        let source = Source { hash: file.hash, size: file.stamp.size };
+        if self.0.cached(&source.hash)?.is_some() {
+            self.touch(&[source.hash]);
+            remove(path)?;
+            return Ok(source);
+        }
+        let temp = self.0.temp_path()?;
+        let moved = match fs::rename(path, &temp) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(path, &temp, &source),
+            result => result.map_err(|e| StoreError::at(path, e)),
+        };
+        if let Err(error) = moved.and_then(|()| self.0.place(source.hash, Ext::new(ext), &temp)) {
+            if !path.exists() {
+                let _ = fs::rename(&temp, path);
+            }
+            let _ = remove(&temp);
+            return Err(error);
+        }
+        // Left behind by a copy only.
+        remove(path)?;
+        self.0.keep_tree(Arc::new(tree));
+        Ok(source)
+    }
+}
+
+/// Copies, and proves that the copy is what was hashed.
+fn copy(from: &Path, to: &Path, source: &Source) -> Result<(), StoreError> {
+    fs::copy(from, to).map_err(|e| StoreError::at(to, e))?;
+    let (tree, _) = hash_steady(to)?;
+    let same = tree.hash() == source.hash;
+    same.then_some(()).ok_or_else(|| StoreError::Changing { path: from.to_owned() })
+}

@@ -1,0 +1,79 @@
+//! What becomes of a partial that nobody has open any more.
+
+use super::{Arrived, Partial, claim::save};
+use crate::{Store, name::Ext};
+use fyteclub_proto::blob::Content;
+use std::{
+    sync::{MutexGuard, PoisonError, TryLockError, Weak},
+    thread,
+};
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let arrived = self.arrived.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (arrived, this): (_, *const Self) = (std::mem::take(arrived), self);
+        if arrived.complete {
+            return;
+        }
+        let known = self.store.0.state().parts.get(&self.content).map(|part| part.open.clone());
+        let open = known.filter(|open| open.as_ptr() == this);
+        let left = Left { store: self.store.clone(), content: self.content, ext: self.ext, open, arrived };
+        // The last handle may go on a thread that must not wait, and the names are held long while the cache is moved.
+        let inner = self.store.0.clone();
+        match inner.names_of(&self.content.hash).try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let waiting =
+                    thread::Builder::new().spawn(move || left.settle(&left.store.0.name(&left.content.hash)));
+                if let Err(error) = waiting {
+                    tracing::debug!(%error, "could not save the progress of {}", self.content.hash);
+                }
+            }
+            Ok(name) => left.settle(&name),
+            Err(TryLockError::Poisoned(name)) => left.settle(&name.into_inner()),
+        }
+    }
+}
+
+/// What a partial leaves that nobody has open any more.
+struct Left {
+    store: Store,
+    content: Content,
+    ext: Ext,
+    /// What tells it from one that was opened since; none when there is such a one already.
+    open: Option<Weak<Partial>>,
+    arrived: Arrived,
+}
+
+impl Left {
+    /// Saves the progress, or removes what nobody needs. The guard is the name's.
+    fn settle(&self, _name: &MutexGuard<'_, ()>) {
+        let (inner, content, arrived) = (&*self.store.0, self.content, &self.arrived);
+        let hash = content.hash;
+        let mut state = inner.state();
+        // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
+        let still = |open: &Weak<_>| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
+        let ours = self.open.as_ref().is_some_and(still);
+        // Or the blob may have come another way, and nobody needs the pieces.
+        let whole = state.blobs.get(&hash).is_some_and(|blob| u64::from(blob.size) == content.size);
+        let needless = whole && !state.parts.contains_key(&content);
+        if !(ours || needless) {
+            return;
+        }
+        if arrived.count == 0 || needless {
+            state.remove_part(&content);
+            drop(state);
+            let _ = inner.here().remove_part(&content, self.ext);
+        } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
+            drop(state);
+            if let Err(error) = save(
+                &inner.here().have_path(&content, self.ext),
+                tree,
+                &arrived.giver(),
+                &arrived.bits,
+                arrived.list_saved,
+            ) {
+                tracing::debug!(%error, "could not save the progress of {hash}");
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The slow look into every file: it finds what is wrong, goes on after a restart, and rests.
+
+use super::*;
+use crate::{Damage, Patrol};
+use std::time::{Duration, SystemTime};
+
+fn bend(path: &Path) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+/// Steps until the round is over; how many, and what was found.
+fn round(patrol: &mut Patrol, now: SystemTime) -> (usize, Vec<BlobHash>) {
+    let (steps, Damage { mut wrong, missing }) = whole_round(patrol, now);
+    wrong.extend(missing);
+    wrong.sort();
+    (steps, wrong)
+}
+
+/// As [`round`], and apart what was wrong and what was not there.
+fn whole_round(patrol: &mut Patrol, now: SystemTime) -> (usize, Damage) {
+    let (mut steps, mut damage) = (0, Damage::default());
+    while patrol.is_due(now) {
+        let Damage { wrong, missing } = patrol.step(CHUNK_SIZE as u64);
+        damage.wrong.extend(wrong);
+        damage.missing.extend(missing);
+        steps += 1;
+        assert!(steps < 1000);
+    }
+    (steps, damage)
+}
+
+#[test]
+fn every_wrong_file_is_found_once_in_a_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let blobs: Vec<_> = (0..20).map(|n| bytes(n, if n % 5 == 0 { 3 * CHUNK_SIZE } else { 1000 })).collect();
+    let hashes: Vec<_> = blobs.iter().map(|blob| receive(&store, blob).unwrap()).collect();
+    let _pin = store.pin(hashes.iter().copied());
+    let (mut wrong, gone) = (vec![hashes[0], hashes[7]], hashes[11]);
+    bend(&store.path(&wrong[0]).unwrap());
+    bend(&store.path(&wrong[1]).unwrap());
+    fs::remove_file(store.path(&gone).unwrap()).unwrap();
+    wrong.sort();
+    let now = SystemTime::now();
+    let mut patrol = Patrol::new(store.clone());
+    let (steps, mut damage) = whole_round(&mut patrol, now);
+    damage.wrong.sort();
+    assert_eq!(damage.missing, [gone], "what was not there was not read");
+    assert_eq!(damage.wrong, wrong);
+    assert!(steps >= 4 * 3, "a little at a time: {steps}");
+    assert!(wrong.iter().all(|hash| !store.contains(hash)) && !store.contains(&gone));
+    assert_eq!(store.stats().files, 17);
+    assert_blobs_right(dir.path());
+    // Then it rests for a week, also in its next life.
+    for mut patrol in [patrol, Patrol::new(store.clone())] {
+        assert!(!patrol.is_due(now + Duration::from_secs(6 * 24 * 3600)));
+        assert!(patrol.is_due(now + Duration::from_secs(8 * 24 * 3600)));
+    }
+}
+
+#[test]
+fn a_later_life_goes_on_where_this_one_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 2 * CHUNK_SIZE)).unwrap()).collect();
+    hashes.sort();
+    let now = SystemTime::now();
+    let mut patrol = Patrol::new(store.clone());
+    assert!(patrol.is_due(now));
+    for _ in 0..8 {
+        assert_eq!(patrol.step(CHUNK_SIZE as u64), Damage::default());
+    }
+    patrol.save();
+    // The first was read, the last was not.
+    bend(&store.path(&hashes[0]).unwrap());
+    bend(&store.path(&hashes[9]).unwrap());
+    let mut patrol = Patrol::new(store.clone());
+    assert_eq!(round(&mut patrol, now).1, [hashes[9]]);
+    let next = now + Duration::from_secs(8 * 24 * 3600);
+    assert_eq!(round(&mut patrol, next).1, [hashes[0]]);
+    // A note that is damaged costs a round, nothing else.
+    fs::write(dir.path().join("checked"), b"\xff nonsense").unwrap();
+    assert_eq!(round(&mut Patrol::new(store), now).1, []);
+}
+
+#[test]
+fn what_changes_while_it_is_read_is_not_judged() {
+    if cfg!(windows) {
+        eprintln!(
+            "SKIPPED: what_changes_while_it_is_read_is_not_judged: Windows keeps the name of a file that is open"
+        );
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_with(dir.path(), 8 * CHUNK_SIZE as u64);
+    let blob = bytes(1, 3 * CHUNK_SIZE);
+    let hash = receive(&store, &blob).unwrap();
+    let mut patrol = Patrol::new(store.clone());
+    assert!(patrol.is_due(SystemTime::now()));
+    assert_eq!(patrol.step(1), Damage::default());
+    store.reserve(8 * CHUNK_SIZE as u64).unwrap();
+    assert!(!store.contains(&hash));
+    receive(&store, &blob).unwrap();
+    assert_eq!(round(&mut patrol, SystemTime::now()).1, []);
+    assert!(store.contains(&hash));
+}

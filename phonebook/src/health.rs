@@ -1,0 +1,59 @@
+//! Degradations: what keeps the phone book from working fully. `/api/health` and the operator's page show them.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Degradation {
+    /// New names are refused.
+    BookFull = 1,
+    /// No name is registered or found; live clients stay connected.
+    RedisGone = 2,
+}
+
+/// A set of degradations.
+#[derive(Debug, Default)]
+pub(crate) struct Health(AtomicU8);
+
+impl Health {
+    /// Starts with one degradation.
+    pub(crate) fn beginning(trouble: Degradation) -> Self {
+        Self(AtomicU8::new(trouble as u8))
+    }
+
+    pub(crate) fn set(&self, trouble: Degradation, is_so: bool) {
+        let bit = trouble as u8;
+        let before = match is_so {
+            true => self.0.fetch_or(bit, Ordering::Relaxed),
+            false => self.0.fetch_and(!bit, Ordering::Relaxed),
+        };
+        if (before & bit != 0) != is_so {
+            tracing::warn!(?trouble, is_so, "the phone book's condition changed");
+        }
+    }
+
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_degraded_while_anything_is_wrong() {
+        let condition = Health::beginning(Degradation::RedisGone);
+        assert!(condition.is_degraded());
+        condition.set(Degradation::RedisGone, false);
+        assert!(!condition.is_degraded());
+        for is_so in [true, true, false, false] {
+            condition.set(Degradation::BookFull, is_so);
+            assert_eq!(condition.is_degraded(), is_so);
+        }
+        condition.set(Degradation::BookFull, true);
+        condition.set(Degradation::RedisGone, true);
+        condition.set(Degradation::BookFull, false);
+        assert!(condition.is_degraded(), "one is left");
+    }
+}

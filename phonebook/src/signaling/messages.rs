@@ -1,0 +1,133 @@
+//! Inputs and outputs of the state machine.
+
+pub(crate) use fyteclub_proto::phonebook::between::Parcel;
+use fyteclub_proto::{
+    id::PeerId,
+    knock::{Callee, Knock},
+    ledger::Network,
+    letter::{Attempt, Letter},
+    phonebook::live::{CloseReason, Hear, Say},
+};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
+
+/// The number of a connection; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientId(pub(crate) u64);
+
+/// The transport of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Socket,
+    Polls,
+}
+
+/// What waits for a name's resolution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Introduce { caller: PeerId, attempt: Attempt, letter: Letter },
+    Knock { to: Callee, knock: Knock },
+}
+
+/// Each introduction yields `Asked`, and later one of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Asked,
+    Accepted,
+    Declined,
+    /// Absent, unknown, or silent.
+    Unanswered,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// A key proved itself. Replaces its other connections, but a poll continues a poll.
+    Arrived {
+        client: ClientId,
+        key: PeerId,
+        transport: Transport,
+        /// Charged for the client's unread messages.
+        network: Network,
+    },
+    /// The client's address.
+    Seen {
+        client: ClientId,
+        address: IpAddr,
+    },
+    /// Any sign of life.
+    Heard {
+        client: ClientId,
+    },
+    /// A pong arrived.
+    RoundTrip {
+        client: ClientId,
+        time: Duration,
+    },
+    /// A verified message: a knock is signed by its sender.
+    Said {
+        client: ClientId,
+        say: Say,
+    },
+    /// The connection closed.
+    Left {
+        client: ClientId,
+    },
+    Resolved {
+        pending: Pending,
+        callee: Option<PeerId>,
+    },
+    Delivered {
+        to: PeerId,
+        parcel: Parcel,
+    },
+    /// The key greeted later at another phone book of this name.
+    Moved {
+        key: PeerId,
+        client: ClientId,
+    },
+    /// The phone book is stopping.
+    Stop,
+    Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// [`super::Signaling::take`] has a message.
+    Wake {
+        client: ClientId,
+    },
+    Ping {
+        client: ClientId,
+    },
+    /// The client is removed; send `last` before the close frame.
+    Close {
+        client: ClientId,
+        last: VecDeque<Hear>,
+        reason: CloseReason,
+        text: &'static str,
+    },
+    /// Answer with [`Input::Resolved`].
+    Resolve {
+        name: String,
+        pending: Pending,
+    },
+    /// For metrics.
+    Outcome(Outcome),
+    /// Feed it as [`Input::Delivered`] where the key is connected.
+    Deliver {
+        to: PeerId,
+        parcel: Parcel,
+    },
+}
+
+/// The reason of a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Why {
+    /// An introduction is unanswered.
+    Answer(PeerId, Attempt),
+    /// An introduction's candidates expire.
+    Introduction(PeerId, Attempt),
+    Ping(ClientId),
+    Life(ClientId),
+    /// A full queue was not read.
+    Unread(ClientId),
+}

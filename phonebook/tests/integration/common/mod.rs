@@ -1,0 +1,242 @@
+//! A phone book on a free port, and an HTTP client that can also misbehave. No waiting but for sockets.
+
+pub mod live;
+pub mod redis_server;
+
+use ed25519_dalek::SigningKey;
+use fyteclub_phonebook::{Config, Operator, Rates, Running, Server};
+use fyteclub_proto::phonebook::{KeyChange, Register, Unregister, Visibility};
+use serde_json::Value;
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::net::TcpSocket;
+
+/// What requests call the phone book, and signatures too.
+pub const SERVER: &str = "phonebook";
+
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Phonebook {
+    running: Option<Running>,
+    pub addr: SocketAddr,
+}
+
+/// Without limits: waiting here is asking again and again.
+pub fn local() -> Config {
+    Config { listen: ([127, 0, 0, 1], 0).into(), limits: Rates::OFF, ..Config::default() }
+}
+
+pub fn serve(config: Config) -> Phonebook {
+    // The operator's page has the exact numbers.
+    let operator = match config.operator {
+        Operator::Off => Operator::At(([127, 0, 0, 1], 0).into()),
+        other => other,
+    };
+    let running = Server::build(Config { operator, ..config }).unwrap().spawn().unwrap();
+    Phonebook { addr: running.addr(), running: Some(running) }
+}
+
+pub fn compat() -> Phonebook {
+    serve(Config { compat: true, ..local() })
+}
+
+pub fn signed() -> Phonebook {
+    serve(local())
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The whole body, to the byte.
+    pub fn is(&self, status: u16, body: &str) {
+        assert_eq!((self.status, self.body.as_str()), (status, body), "{self:?}");
+    }
+
+    pub fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.json()["code"].as_str()), (status, Some(code)), "{self:?}");
+        assert!(self.json()["error"].is_string());
+    }
+}
+
+impl Phonebook {
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { running: None, addr }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    /// `headers` are whole lines without their ends.
+    pub fn request(&self, method: &str, path: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Response {
+        let body = body.as_ref();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: phonebook\r\nConnection: close\r\n");
+        for line in headers {
+            head += &format!("{line}\r\n");
+        }
+        if !body.is_empty() {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        head += "\r\n";
+        self.raw(&[head.as_bytes(), body].concat())
+    }
+
+    /// One connection: `bytes` out, everything back until the server closes.
+    pub fn raw(&self, bytes: &[u8]) -> Response {
+        let mut stream = self.connect();
+        // A server that has refused may close before all was sent.
+        let _ = stream.write_all(bytes);
+        answer(stream)
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path, &[], "")
+    }
+
+    /// By another name than the one of all other requests.
+    pub fn get_as(&self, host: &str, path: &str) -> Response {
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Response {
+        self.request(method, path, &["Content-Type: application/json; charset=utf-8"], body)
+    }
+
+    pub fn register(&self, body: impl ToString) -> Response {
+        self.send("POST", "/api/register", body.to_string())
+    }
+
+    pub fn unregister(&self, body: impl ToString) -> Response {
+        self.send("DELETE", "/api/unregister", body.to_string())
+    }
+
+    pub fn lookup(&self, encoded_name: &str) -> Response {
+        self.get(&format!("/api/lookup/{encoded_name}"))
+    }
+
+    /// What anybody is told.
+    pub fn told_users(&self) -> u64 {
+        self.get("/health").json()["activeUsers"].as_u64().unwrap()
+    }
+
+    /// The exact number, as the operator of one that runs in this process sees it.
+    pub fn active_users(&self) -> u64 {
+        match self.running.as_ref().and_then(Running::operator_addr) {
+            Some(office) => {
+                Self::at(office).get_as("127.0.0.1", "/status.json").json()["users"].as_u64().unwrap()
+            }
+            None => self.told_users(),
+        }
+    }
+
+    /// What the operator's page says of an item of the ledger: charged, and refused.
+    pub fn ledger(&self, item: &str) -> (u64, u64) {
+        let office = self.running.as_ref().and_then(Running::operator_addr).unwrap();
+        let text = Self::at(office).get_as("127.0.0.1", "/metrics").body;
+        let of = |name: &str| {
+            let start = format!("fyteclub_phonebook_{name}_total{{item=\"{item}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
+        };
+        (of("ledger_charged"), of("ledger_refusals"))
+    }
+
+    /// From one of this machine's other addresses.
+    pub fn connect_from(&self, from: &str) -> TcpStream {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+            socket.connect(self.addr).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    pub fn get_from(&self, from: &str, path: &str) -> Response {
+        let mut stream = self.connect_from(from);
+        let _ = stream.write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: phonebook\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
+        answer(stream)
+    }
+}
+
+/// Reads until the server closes.
+pub fn answer(mut stream: TcpStream) -> Response {
+    let mut bytes = Vec::new();
+    // A reset after the answer loses nothing that was read.
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Response { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Asks until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+pub struct Player(pub SigningKey);
+
+impl Player {
+    pub fn new(seed: u8) -> Self {
+        Self(SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    pub fn register(&self, name: &str, sequence: u64) -> Register {
+        self.register_at(name, sequence, now())
+    }
+
+    pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
+        Register::signed(name, 7777, Visibility::Listed, SERVER, sequence, time, &self.0)
+    }
+
+    pub fn register_for(&self, name: &str, sequence: u64, visibility: Visibility) -> Register {
+        Register::signed(name, 7777, visibility, SERVER, sequence, now(), &self.0)
+    }
+
+    /// With the word of the key before.
+    pub fn register_after(&self, old: &Self, name: &str, sequence: u64) -> Register {
+        let key_changes = vec![KeyChange::signed(&old.0, &self.0)];
+        Register { key_changes, ..self.register(name, sequence) }
+    }
+
+    pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {
+        Unregister::signed(name, SERVER, sequence, now(), &self.0)
+    }
+}
+
+pub fn json(body: &impl serde::Serialize) -> String {
+    serde_json::to_string(body).unwrap()
+}
+
+/// Unix milliseconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}

@@ -1,0 +1,17 @@
+//! The phone book over real sockets, and the binary itself: one module for each subject.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+mod abuse;
+mod compat;
+mod limits;
+mod live;
+mod operator;
+mod poll;
+mod process;
+mod redis;
+mod signed;
+mod tls;
+mod visibility;

@@ -1,0 +1,436 @@
+//! Several phone books that share a real Redis: they act as one, and Redis may go and come back.
+
+use crate::common::{
+    DEADLINE, Phonebook, Player, Response, SERVER, eventually, json, live::Client, local, now,
+    redis_server::Redis, serve,
+};
+use fyteclub_phonebook::{Config, Rates};
+use fyteclub_proto::{
+    bytes::Bytes,
+    id::PeerId,
+    knock::Callee,
+    phonebook::{
+        Register, Visibility,
+        live::{CloseReason, Hear, Poll, Say},
+    },
+};
+use std::time::{Duration, Instant};
+
+const ONE: Bytes<16> = Bytes([1; 16]);
+const TWO: Bytes<16> = Bytes([2; 16]);
+const ALICE: &str = "Alice Ashe@Omega";
+const ALICE_PATH: &str = "Alice%20Ashe@Omega";
+
+fn config(redis: &Redis) -> Config {
+    let place = redis.url().parse().unwrap();
+    Config { redis: Some(place), workers: 1, ..local() }
+}
+
+/// One more behind the name; it has found Redis.
+fn open(redis: &Redis) -> Phonebook {
+    open_with(config(redis))
+}
+
+fn open_with(config: Config) -> Phonebook {
+    let phonebook = serve(config);
+    is(&phonebook, "ok");
+    phonebook
+}
+
+fn is(phonebook: &Phonebook, status: &str) {
+    eventually(status, || phonebook.get("/api/health").json()["status"] == status);
+}
+
+fn code(response: &Response) -> (u16, String) {
+    let code = serde_json::from_str::<serde_json::Value>(&response.body).ok();
+    (response.status, code.and_then(|body| Some(body["code"].as_str()?.to_owned())).unwrap_or_default())
+}
+
+#[test]
+fn who_registers_at_one_is_found_at_the_other_and_kept_from_strangers_at_both() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let alice = Player::new(1);
+    assert_eq!(one.register(json(&alice.register(ALICE, 1))).status, 200);
+    let found = other.lookup(ALICE_PATH).json();
+    assert_eq!((found["ip"].as_str(), found["port"].as_u64()), (Some("127.0.0.1"), Some(7777)));
+    assert_eq!(found["publicKey"], PeerId::of(&alice.0).to_string());
+    assert_eq!(one.lookup(ALICE_PATH).json(), found);
+    assert!(found["lastSeen"].as_u64().unwrap().abs_diff(now()) < DEADLINE.as_millis() as u64);
+    let many = other.send("POST", "/api/lookup", format!(r#"{{"players":["{ALICE}","Nobody@Omega"]}}"#));
+    assert_eq!(many.json()["players"].as_object().unwrap().len(), 1);
+    eventually("both have counted", || [&one, &other].iter().all(|book| book.active_users() == 1));
+
+    let hidden = alice.register_for(ALICE, 2, Visibility::Contacts);
+    assert_eq!(other.register(json(&hidden)).status, 200);
+    let nobody = one.lookup("Nobody@Omega");
+    for phonebook in [&one, &other] {
+        assert_eq!(phonebook.lookup(ALICE_PATH).body, nobody.body);
+    }
+    assert_eq!(one.register(json(&alice.register(ALICE, 3))).status, 200);
+    assert_eq!(other.unregister(json(&alice.unregister(ALICE, 4))).json()["existed"], true);
+    assert_eq!(one.lookup(ALICE_PATH).status, 404);
+    assert_eq!(one.unregister(json(&alice.unregister(ALICE, 5))).json()["existed"], false);
+}
+
+#[test]
+fn a_hijack_and_a_replay_are_refused_by_all_also_by_one_that_has_just_started() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let (alice, mallory, heir) = (Player::new(1), Player::new(2), Player::new(3));
+    let captured = json(&alice.register(ALICE, 7));
+    assert_eq!(one.register(&captured).status, 200);
+    let late = json(&alice.register(ALICE, 8));
+    drop(one);
+    let one = open(&redis);
+    for phonebook in [&one, &other] {
+        phonebook.register(&captured).is_problem(409, "stale_sequence");
+        phonebook.register(json(&mallory.register(ALICE, 9))).is_problem(409, "name_taken");
+        let nothing = r#"{"success":true,"existed":false}"#;
+        phonebook.unregister(json(&mallory.unregister(ALICE, 9))).is(200, nothing);
+        assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
+    }
+    // Signed before this one started, and known not to be repeated.
+    assert_eq!(one.register(&late).status, 200);
+    assert_eq!(other.register(json(&heir.register_after(&alice, ALICE, 1))).status, 200);
+    one.register(json(&alice.register(ALICE, 10))).is_problem(409, "name_taken");
+    // Of what Redis knows nothing, nothing counts that was signed before it began to remember.
+    let early = alice.register_at("Bob Birch@Omega", 1, now() - 100_000);
+    one.register(json(&early)).is_problem(401, "clock_skew");
+}
+
+#[test]
+fn budgets_are_shared() {
+    let Some(redis) = Redis::start() else { return };
+    let limits = Rates {
+        lookup: Some("1/h burst 6".parse().unwrap()),
+        register_key: Some("1/h burst 2".parse().unwrap()),
+        ..Rates::OFF
+    };
+    let config = Config { limits, ..config(&redis) };
+    let (one, other) = (open_with(config.clone()), open_with(config));
+    for phonebook in [&one, &other] {
+        for _ in 0..3 {
+            assert_eq!(phonebook.lookup("Nobody@Omega").status, 404);
+        }
+    }
+    for phonebook in [&one, &other] {
+        let refused = phonebook.lookup("Nobody@Omega");
+        refused.is_problem(429, "rate_limited");
+        assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() > 3000, "{refused:?}");
+        phonebook.send("POST", "/api/lookup", r#"{"players":["A@B"]}"#).is_problem(429, "rate_limited");
+    }
+    let alice = Player::new(1);
+    assert_eq!(one.register(json(&alice.register(ALICE, 1))).status, 200);
+    assert_eq!(other.register(json(&alice.register(ALICE, 2))).status, 200);
+    one.register(json(&alice.register(ALICE, 3))).is_problem(429, "rate_limited");
+}
+
+#[test]
+fn names_of_one_address_are_bounded_at_all_phone_books() {
+    let Some(redis) = Redis::start() else { return };
+    let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let config = Config { max_names_per_address: Some(2), trusted_proxies, ..config(&redis) };
+    let (one, other) = (open_with(config.clone()), open_with(config));
+    let register = |book: &Phonebook, from: &str, number: u8, sequence| {
+        let headers = ["Content-Type: application/json", &format!("X-Forwarded-For: {from}")];
+        let body = json(&Player::new(number).register(&format!("Player {number}@Omega"), sequence));
+        book.request("POST", "/api/register", &headers, body)
+    };
+    assert_eq!(register(&one, "192.0.2.1", 1, 1).status, 200);
+    assert_eq!(register(&other, "192.0.2.1", 2, 1).status, 200);
+    for book in [&one, &other] {
+        register(book, "192.0.2.1", 3, 1).is_problem(429, "too_many_names");
+    }
+    assert_eq!(register(&other, "192.0.2.1", 1, 2).status, 200, "a name that is held is renewed");
+    // Who moves makes room, and where there is none, the old place goes on holding the name.
+    assert_eq!(register(&one, "192.0.2.2", 1, 3).status, 200);
+    assert_eq!(register(&other, "192.0.2.1", 3, 1).status, 200);
+    assert_eq!(register(&one, "192.0.2.1", 1, 4).status, 200);
+    register(&one, "192.0.2.1", 4, 1).is_problem(429, "too_many_names");
+    assert_eq!(register(&one, "192.0.2.2", 4, 1).status, 200);
+    register(&one, "192.0.2.2", 5, 1).is_problem(429, "too_many_names");
+}
+
+#[tokio::test]
+async fn two_at_two_phone_books_are_introduced() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let mut alice = Client::greeted(&one, 1).await;
+    let mut bob = Client::greeted(&other, 2).await;
+    let (a, b) = (alice.id(), bob.id());
+    introduced(&mut alice, &mut bob, Callee::Key(b), ONE).await;
+    alice.candidates(&b, ONE).await;
+    assert!(matches!(bob.hear().await, Hear::Candidates { from, attempt: ONE, .. } if from == a));
+    bob.candidates(&a, ONE).await;
+    assert!(matches!(alice.hear().await, Hear::Candidates { from, attempt: ONE, .. } if from == b));
+    // By a name that no stranger finds.
+    let body = Register::signed("Bob Birch@Omega", 7, Visibility::Contacts, SERVER, 1, now(), &bob.key);
+    assert_eq!(other.register(json(&body)).status, 200);
+    introduced(&mut alice, &mut bob, Callee::Name("Bob Birch@Omega".into()), TWO).await;
+    bob.note(&a).await;
+    assert!(matches!(alice.hear().await, Hear::Note { from, .. } if from == b));
+    // Who declines, and who is nowhere, are one answer still.
+    let (three, four) = (Bytes([3; 16]), Bytes([4; 16]));
+    alice.introduce(&b, three).await;
+    alice.introduce(&PeerId::from_bytes([9; 32]), four).await;
+    assert!(matches!(bob.hear().await, Hear::Introduced { .. }));
+    bob.say(&Say::Decline { to: a, attempt: three }).await;
+    assert_eq!(alice.hear().await, Hear::Unavailable { attempt: three });
+    assert_eq!(alice.hear().await, Hear::Unavailable { attempt: four });
+}
+
+async fn introduced(alice: &mut Client, bob: &mut Client, by: Callee, attempt: Bytes<16>) {
+    let (a, b) = (alice.id(), bob.id());
+    alice.introduce_by(by, &b, attempt).await;
+    let Hear::Introduced { from, .. } = bob.hear().await else { panic!("not introduced") };
+    assert_eq!(from, a);
+    bob.accept(&a, attempt).await;
+    assert!(matches!(alice.hear().await, Hear::Accepted { from, .. } if from == b));
+    let begin = |hear| match hear {
+        Hear::Go { attempt: of, delay_ms, .. } if of == attempt => delay_ms,
+        other => panic!("{other:?}"),
+    };
+    let (at_alice, at_bob) = (begin(alice.hear().await), begin(bob.hear().await));
+    assert!(at_alice.min(at_bob) == 0 && at_alice.max(at_bob) <= 500, "the nearer one waits for the other");
+}
+
+#[tokio::test]
+async fn the_newest_client_of_a_key_wins_wherever_it_is() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let mut first = Client::greeted(&one, 1).await;
+    let mut second = Client::greeted(&other, 1).await;
+    assert!(first.closes_for(CloseReason::Replaced).await.contains("elsewhere"));
+    let mut third = Client::greeted(&one, 1).await;
+    second.closes_for(CloseReason::Replaced).await;
+    let mut bob = Client::greeted(&other, 2).await;
+    bob.note(&third.id()).await;
+    assert!(matches!(third.hear().await, Hear::Note { .. }), "and it is the one who hears");
+    assert_eq!(third.settled().await, []);
+}
+
+#[test]
+fn a_poll_counts_once_at_all_of_them() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let alice = Player::new(1);
+    let poll = |sequence| json(&Poll::signed("phonebook", sequence, now(), Duration::ZERO, &[], &alice.0));
+    let captured = poll(5);
+    assert_eq!(one.send("POST", "/api/live", &captured).status, 200);
+    for phonebook in [&one, &other] {
+        phonebook.send("POST", "/api/live", &captured).is_problem(409, "stale_sequence");
+    }
+    assert_eq!(other.send("POST", "/api/live", poll(6)).status, 200);
+}
+
+#[tokio::test]
+async fn without_redis_it_says_so_and_goes_on_with_who_is_there_and_with_redis_it_is_whole_again() {
+    let Some(mut redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let player = Player::new(7);
+    let before = json(&player.register(ALICE, 1));
+    assert_eq!(one.register(&before).status, 200);
+    let mut alice = Client::greeted(&one, 1).await;
+    let mut bob = Client::greeted(&one, 2).await;
+    let mut carol = Client::greeted(&other, 3).await;
+    let c = carol.id();
+    introduced(&mut alice, &mut carol, Callee::Key(c), ONE).await;
+
+    redis.kill();
+    for phonebook in [&one, &other] {
+        is(phonebook, "degraded");
+        assert_eq!(phonebook.get("/api/health").status, 503);
+        assert_eq!(phonebook.get("/health").status, 200, "it runs");
+        let refused = phonebook.lookup(ALICE_PATH);
+        assert_eq!(code(&refused), (503, "degraded".into()));
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        let began = Instant::now();
+        assert_eq!(code(&phonebook.register(json(&player.register(ALICE, 2)))), (503, "degraded".into()));
+        assert!(began.elapsed() < Duration::from_secs(5), "nobody waits for who is gone");
+    }
+    // Who is here is here, and can be introduced to whom else is.
+    let b = bob.id();
+    introduced(&mut alice, &mut bob, Callee::Key(b), TWO).await;
+    let three = Bytes([3; 16]);
+    alice.introduce(&carol.id(), three).await;
+    assert_eq!(alice.hear().await, Hear::Unavailable { attempt: three });
+    // Also who greets only now.
+    let mut dora = Client::greeted(&one, 4).await;
+    assert_eq!(carol.settled().await, []);
+
+    redis.start_again();
+    for phonebook in [&one, &other] {
+        is(phonebook, "ok");
+        assert_eq!(phonebook.lookup(ALICE_PATH).status, 404, "it is empty");
+    }
+    one.register(&before).is_problem(401, "clock_skew");
+    assert_eq!(one.register(json(&player.register(ALICE, 1))).status, 200);
+    assert_eq!(other.lookup(ALICE_PATH).status, 200);
+    // Nobody had to greet again.
+    for client in [&mut alice, &mut dora] {
+        reaches(client, &mut carol, &c).await;
+    }
+}
+
+/// Notes are sent and forgotten: the other's inbox may be read again only a moment later.
+async fn reaches(from: &mut Client, to: &mut Client, key: &PeerId) {
+    let began = Instant::now();
+    loop {
+        from.note(key).await;
+        from.settled().await;
+        if to
+            .settled()
+            .await
+            .iter()
+            .any(|hear| matches!(hear, Hear::Note { from: of, .. } if *of == from.id()))
+        {
+            return;
+        }
+        assert!(began.elapsed() < DEADLINE, "nothing arrives");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_redis_that_hangs_costs_one_deadline_and_is_found_again_with_all_it_knew() {
+    let Some(redis) = Redis::start() else { return };
+    let one = open(&redis);
+    let alice = Player::new(1);
+    assert_eq!(one.register(json(&alice.register(ALICE, 1))).status, 200);
+    redis.pause();
+    let began = Instant::now();
+    assert_eq!(code(&one.lookup(ALICE_PATH)), (503, "degraded".into()));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    is(&one, "degraded");
+    redis.resume();
+    is(&one, "ok");
+    assert_eq!(one.lookup(ALICE_PATH).status, 200);
+    one.register(json(&alice.register(ALICE, 1))).is_problem(409, "stale_sequence");
+}
+
+#[test]
+fn a_phone_book_starts_without_its_redis_and_finds_it_later() {
+    let Some(mut redis) = Redis::start() else { return };
+    redis.kill();
+    let one = serve(config(&redis));
+    assert_eq!(code(&one.lookup(ALICE_PATH)), (503, "degraded".into()));
+    is(&one, "degraded");
+    redis.start_again();
+    is(&one, "ok");
+    assert_eq!(one.lookup(ALICE_PATH).status, 404);
+}
+
+#[test]
+fn a_spoiled_key_spoils_nothing_else() {
+    let Some(redis) = Redis::start() else { return };
+    let one = open(&redis);
+    let alice = Player::new(1);
+    assert_eq!(one.register(json(&alice.register(ALICE, 1))).status, 200);
+    let mut connection = redis.connection();
+    let records: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc2:n*").query(&mut connection).unwrap();
+    let () = redis::cmd("SET").arg(&records[0]).arg("x").query(&mut connection).unwrap();
+    assert_eq!(one.lookup(ALICE_PATH).status, 404);
+    assert_eq!(code(&one.register(json(&alice.register(ALICE, 2)))), (503, "degraded".into()));
+    let () = redis::cmd("DEL").arg(&records[0]).query(&mut connection).unwrap();
+    let () = redis::cmd("RPUSH").arg(&records[0]).arg("x").query(&mut connection).unwrap();
+    assert_eq!(one.lookup(ALICE_PATH).status, 404);
+    assert_eq!(code(&one.register(json(&alice.register(ALICE, 3)))), (503, "degraded".into()));
+    assert_eq!(one.get("/api/health").status, 200, "nobody else notices");
+    assert_eq!(one.register(json(&alice.register("Bob Birch@Omega", 4))).status, 200);
+}
+
+#[test]
+fn a_full_redis_refuses_names_and_serves_those_that_it_has() {
+    let Some(redis) = Redis::start_with(&["--maxmemory-policy", "noeviction"]) else { return };
+    let one = open(&redis);
+    let alice = Player::new(1);
+    assert_eq!(one.register(json(&alice.register(ALICE, 1))).status, 200);
+    let limit = |bytes: &str| {
+        let mut connection = redis.connection();
+        let () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query(&mut connection).unwrap();
+    };
+    limit("1");
+    assert_eq!(code(&one.register(json(&alice.register("Bob Birch@Omega", 2)))), (503, "full".into()));
+    assert_eq!(one.lookup(ALICE_PATH).status, 200);
+    is(&one, "degraded");
+    limit("0");
+    assert_eq!(one.register(json(&alice.register("Bob Birch@Omega", 3))).status, 200);
+    is(&one, "ok");
+}
+
+#[tokio::test]
+async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
+    let Some(redis) = Redis::start() else { return };
+    let place = config(&redis).redis.map(|place| place.with_secret("sixteen letters and more"));
+    let limits = Rates::default();
+    let one = open_with(Config { redis: place, limits, ..config(&redis) });
+    let alice = Client::greeted(&one, 1).await;
+    let body = Register::signed(ALICE, 4321, Visibility::Contacts, SERVER, 1, now(), &alice.key);
+    assert_eq!(one.register(json(&body)).status, 200);
+    assert_eq!(one.lookup(ALICE_PATH).status, 404);
+
+    let mut connection = redis.connection();
+    let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    let mut all = keys.concat();
+    let mut records = 0;
+    for key in keys {
+        if key.starts_with(b"fc2:n") {
+            let record: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut connection).unwrap();
+            assert_eq!(record.len(), 53, "no address");
+            records += 1;
+        } else {
+            assert!(!key.windows(4).any(|part| part == [127, 0, 0, 1]));
+            let dump: Vec<u8> = redis::cmd("DUMP").arg(&key).query(&mut connection).unwrap();
+            assert!(!dump.windows(32).any(|part| part == alice.id().as_bytes()), "{key:?}");
+            all.extend(dump);
+        }
+    }
+    assert_eq!(records, 1);
+    for secret in ["Alice", "Omega", "127.0.0.1", "ed25519"] {
+        assert!(!all.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
+    }
+    // Another secret, other phone books: they do not even see each other.
+    assert_eq!(open(&redis).lookup(ALICE_PATH).status, 404);
+}
+
+#[tokio::test]
+async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let mut alice = Client::greeted(&one, 1).await;
+    let mut bob = Client::greeted(&other, 2).await;
+    let key = alice.id();
+    reaches(&mut bob, &mut alice, &key).await;
+    let mut connection = redis.connection();
+    let seats: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc2:p*").query(&mut connection).unwrap();
+    for seat in seats {
+        let seat: Vec<u8> = redis::cmd("GET").arg(seat).query(&mut connection).unwrap();
+        let instance = u64::from_be_bytes(seat[..8].try_into().unwrap());
+        for nonsense in [&b"{"[..], &[0xff; 100_000], br#"{"moved":{"key":"x","client":-1}}"#] {
+            let inbox = format!("fc2:i:{instance:016x}");
+            let () = redis::cmd("RPUSH").arg(inbox).arg(nonsense).query(&mut connection).unwrap();
+        }
+    }
+    reaches(&mut bob, &mut alice, &key).await;
+
+    // The inbox of one that is gone: nobody takes anything out, and no more than so much goes in.
+    let seats = |connection: &mut redis::Connection| {
+        redis::cmd("KEYS").arg("fc2:p*").query::<Vec<Vec<u8>>>(connection).unwrap()
+    };
+    let before = seats(&mut connection);
+    let dora = Client::greeted(&one, 4).await;
+    let after = || seats(&mut redis.connection());
+    eventually("dora has a seat", || after().len() > before.len());
+    let seat = after().into_iter().find(|seat| !before.contains(seat)).unwrap();
+    let mut nobody = vec![0u8; 16];
+    nobody[7] = 0xff;
+    let (dead, waiting) = ("fc2:i:00000000000000ff", vec!["x"; 4096]);
+    let () = redis::cmd("SET").arg(seat).arg(nobody).query(&mut connection).unwrap();
+    let () = redis::cmd("RPUSH").arg(dead).arg(waiting).query(&mut connection).unwrap();
+    bob.note(&dora.id()).await;
+    reaches(&mut bob, &mut alice, &key).await;
+    let length: usize = redis::cmd("LLEN").arg(dead).query(&mut connection).unwrap();
+    assert_eq!(length, 4096);
+}

@@ -1,0 +1,343 @@
+//! The client's side of one phone book's live conversation: when to connect and how, when to speak, when to come back.
+//!
+//! | state | hears | does |
+//! |---|---|---|
+//! | `Away{until}` | `until` passes | connects, → `AwaitChallenge` or `AwaitWelcome` (a poll has no challenge) |
+//! | `Away{until}` | somebody is looked for | connects, once in [`WANTED_PAUSE`] at most, unless told to stay away |
+//! | `AwaitChallenge` | `Challenge` | greets, → `AwaitWelcome` |
+//! | `AwaitWelcome` | `Welcome` | `Up`, → `Open` |
+//! | `Open` | anything | says `Here` when nothing was said for a period |
+//! | any but `Away` | the connection ends | → `Away`, for how long the cause tells |
+//!
+//! Where a WebSocket does not get through but HTTP does, the next connection polls. A phone book that knows no live
+//! conversation at all is asked again rarely. Jitter is an argument.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    backoff::Backoff,
+    bytes::Bytes,
+    foreign::Foreign,
+    phonebook::live::{CloseReason, GREETING_TIME, Hear, Welcome},
+};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// How long a daemon stays away that was replaced by another with the same key: two that fight would both lose.
+pub const REPLACED_PAUSE: Duration = Duration::from_secs(60);
+/// How long a phone book without live conversations is left alone.
+pub const UNSUPPORTED_PAUSE: Duration = Duration::from_secs(600);
+/// How long polls are used before a WebSocket is tried again.
+pub const POLL_SPELL: Duration = Duration::from_secs(1800);
+/// After a conversation that broke: its clients come back within this time, each at its own moment.
+pub const RETURN_SPREAD: Duration = Duration::from_secs(10);
+/// Between two attempts to connect while somebody is looked for.
+pub const WANTED_PAUSE: Duration = Duration::from_secs(1);
+/// After a phone book came back: as long as those of its clients may still be away that nobody hurries.
+pub const RETURN_TIME: Duration = Duration::from_secs(12);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// As over [`RETURN_SPREAD`]: they come back within ten seconds, each at its own moment.
+const LONGEST_PAUSE: Duration = RETURN_SPREAD;
+/// The longest that a stopping phone book may keep its clients away.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(45);
+/// WebSockets that open and break before a welcome, until polls are tried: a proxy that does not understand them.
+const BREAKS_MAX: u32 = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    Poll,
+}
+
+/// How a connection ended, or did not begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// Nobody answers.
+    Unreachable,
+    /// HTTP answers, but not with a WebSocket.
+    NoUpgrade,
+    /// This phone book has no live conversation.
+    Unsupported,
+    /// It closed with a reason, and a text.
+    Closed(CloseReason, String),
+    /// It broke off.
+    Broken,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    Heard(Hear),
+    /// Something was said.
+    Said,
+    Lost(Lost),
+    /// Somebody is looked for: now is the time to be connected.
+    Wanted,
+    /// This machine's address changed: a connection from the old one is dead, and what failed may work now.
+    Moved,
+    Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    Connect(Transport),
+    /// Say hello, signed over this nonce.
+    Greet(Bytes<32>),
+    /// Say that we are here.
+    SayHere,
+    /// The conversation is open. `missed`: the phone book did not answer before.
+    Up {
+        welcome: Welcome,
+        missed: bool,
+    },
+    /// It is not any more, or could not be opened; the sentence is for a person.
+    Down(String),
+    /// The clock is this many milliseconds ahead of the phone book's.
+    ClockAhead(i64),
+    /// End the connection; it is dead or wrong.
+    HangUp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Connect,
+    GreetingDue,
+    HereDue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Away { until: Instant },
+    AwaitChallenge { since: Instant },
+    AwaitWelcome { since: Instant },
+    Open { said: Instant, period: Duration },
+}
+
+#[derive(Debug)]
+pub struct Live {
+    state: State,
+    transport: Transport,
+    /// When polls end and a WebSocket is tried again.
+    polls_until: Option<Instant>,
+    breaks: u32,
+    backoff: Backoff,
+    /// The longest time over which to come back.
+    spread: Duration,
+    /// What a stopping phone book said.
+    return_after: Option<Duration>,
+    /// When it was connected to last.
+    tried: Instant,
+    /// It did not answer since the last conversation.
+    missed: bool,
+    /// The phone book said why it wants to be left alone for a while.
+    sent_away: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Live {
+    /// Connects at once. `spread`: at most [`RETURN_SPREAD`]; shorter where somebody wants it so.
+    pub fn new(spread: Duration, now: Instant) -> Self {
+        let mut live = Self {
+            state: State::Away { until: now },
+            transport: Transport::WebSocket,
+            polls_until: None,
+            breaks: 0,
+            backoff: Backoff::new(FIRST_PAUSE.min(spread), LONGEST_PAUSE.min(spread * 4)),
+            spread: spread.min(RETURN_SPREAD),
+            return_after: None,
+            tried: now,
+            missed: false,
+            sent_away: false,
+            outputs: VecDeque::new(),
+        };
+        live.handle(now, 0.0, Input::Time);
+        live
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// Whether it may be open soon: it is being connected to, or will be within [`WANTED_PAUSE`].
+    pub fn is_coming(&self, now: Instant) -> bool {
+        match self.state {
+            State::Away { until } => until <= now + WANTED_PAUSE,
+            State::AwaitChallenge { .. } | State::AwaitWelcome { .. } => true,
+            State::Open { .. } => false,
+        }
+    }
+
+    /// `jitter` is in 0..1.
+    pub fn handle(&mut self, now: Instant, jitter: f64, input: Input) {
+        match (self.state, input) {
+            (State::Away { until }, Input::Time) if now >= until => self.connect(now),
+            (State::Away { until }, Input::Wanted) if !self.sent_away => {
+                let until = until.min(self.tried + WANTED_PAUSE);
+                self.state = State::Away { until };
+                if now >= until {
+                    self.connect(now);
+                }
+            }
+            (State::AwaitChallenge { since }, Input::Heard(Hear::Challenge { nonce, .. })) => {
+                self.outputs.push_back(Output::Greet(nonce));
+                self.state = State::AwaitWelcome { since };
+            }
+            (State::AwaitWelcome { .. }, Input::Heard(Hear::Welcome(welcome))) => {
+                // A period of nothing would be a busy loop.
+                let period = Duration::from_secs(welcome.period.clamp(1, 3600));
+                self.state = State::Open { said: now, period };
+                self.breaks = 0;
+                self.backoff.reset();
+                let missed = std::mem::take(&mut self.missed);
+                self.outputs.push_back(Output::Up { welcome, missed });
+            }
+            (State::Open { .. }, Input::Heard(Hear::Restarting { after_ms })) => {
+                self.return_after = Some(Duration::from_millis(after_ms).min(RESTART_PAUSE_MAX));
+            }
+            (State::Open { period, .. }, Input::Said) => self.state = State::Open { said: now, period },
+            (State::Open { said, period }, Input::Time) if now >= said + period => {
+                self.outputs.push_back(Output::SayHere);
+                self.state = State::Open { said: now, period };
+            }
+            (State::AwaitChallenge { since } | State::AwaitWelcome { since }, Input::Time)
+                if now >= since + GREETING_TIME =>
+            {
+                self.outputs.push_back(Output::HangUp);
+                self.lost(now, jitter, Lost::Broken);
+            }
+            (State::Away { .. }, Input::Moved) if self.sent_away => {}
+            (State::Away { .. }, Input::Moved) => {
+                self.backoff.reset();
+                self.connect(now);
+            }
+            (_, Input::Moved) => {
+                self.outputs.push_back(Output::HangUp);
+                if self.is_open() {
+                    self.outputs.push_back(Output::Down("this machine's address changed".to_owned()));
+                }
+                self.return_after = None;
+                self.backoff.reset();
+                self.connect(now);
+            }
+            (State::Away { .. }, Input::Lost(_)) => {}
+            (_, Input::Lost(lost)) => self.lost(now, jitter, lost),
+            (_, Input::Heard(_) | Input::Said | Input::Wanted | Input::Time) => {}
+        }
+    }
+
+    fn connect(&mut self, now: Instant) {
+        self.tried = now;
+        if self.polls_until.is_some_and(|until| now >= until) {
+            self.polls_until = None;
+            self.transport = Transport::WebSocket;
+        }
+        self.state = match self.transport {
+            Transport::WebSocket => State::AwaitChallenge { since: now },
+            Transport::Poll => State::AwaitWelcome { since: now },
+        };
+        self.outputs.push_back(Output::Connect(self.transport));
+    }
+
+    fn lost(&mut self, now: Instant, jitter: f64, lost: Lost) {
+        let was_open = self.is_open();
+        let told = self.return_after.take();
+        self.missed |= matches!(lost, Lost::Unreachable) || (!was_open && lost == Lost::Broken);
+        self.sent_away = told.is_some()
+            || matches!(
+                lost,
+                Lost::Unsupported
+                    | Lost::Closed(
+                        CloseReason::Replaced
+                            | CloseReason::Limited
+                            | CloseReason::BadHello
+                            | CloseReason::BadMessage,
+                        _
+                    )
+            );
+        let (pause, says) = match lost {
+            Lost::Closed(CloseReason::Replaced, _) => (
+                REPLACED_PAUSE.mul_f64(1.0 + jitter / 2.0),
+                "another daemon with this identity is connected; stop one of the two".to_owned(),
+            ),
+            Lost::Closed(CloseReason::ClockSkew, text) => match number(&text).filter(|ms| *ms != 0) {
+                Some(ahead) => {
+                    self.outputs.push_back(Output::ClockAhead(ahead));
+                    let seconds = ahead.unsigned_abs() / 1000;
+                    (self.backoff.advance(jitter), format!("this machine's clock is off by {seconds} s"))
+                }
+                None => (REPLACED_PAUSE, "this machine's clock is off".to_owned()),
+            },
+            Lost::Closed(CloseReason::Limited, text) => {
+                let seconds = number(&text).and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30);
+                let pause = Duration::from_secs(seconds.clamp(1, 600)).mul_f64(1.0 + jitter / 2.0);
+                (pause, format!("the phone book is asked too much; it is asked again in {seconds} s"))
+            }
+            Lost::Closed(reason @ (CloseReason::BadHello | CloseReason::BadMessage), text) => {
+                let text = Foreign::new(&text);
+                (
+                    UNSUPPORTED_PAUSE / 10,
+                    format!("the phone book does not understand this daemon ({reason:?}: {text})"),
+                )
+            }
+            Lost::Unsupported => {
+                let pause = UNSUPPORTED_PAUSE.mul_f64(0.5 + jitter / 2.0);
+                (pause, "the phone book introduces nobody: it is of the old kind".to_owned())
+            }
+            Lost::NoUpgrade => {
+                self.poll_from(now);
+                (Duration::ZERO, "a WebSocket does not get through".to_owned())
+            }
+            Lost::Unreachable => (self.backoff.advance(jitter), "the phone book does not answer".to_owned()),
+            Lost::Closed(CloseReason::Restart | CloseReason::Silent | CloseReason::TooSlow, _)
+            | Lost::Broken => {
+                if !was_open && self.transport == Transport::WebSocket {
+                    self.breaks += 1;
+                    if self.breaks >= BREAKS_MAX {
+                        self.poll_from(now);
+                    }
+                }
+                let pause = match told {
+                    Some(told) => told,
+                    None if was_open => self.spread.mul_f64(jitter.clamp(0.0, 1.0)),
+                    None => self.backoff.advance(jitter),
+                };
+                (pause, "the conversation with the phone book broke off".to_owned())
+            }
+        };
+        self.state = State::Away { until: now + pause };
+        self.outputs.push_back(Output::Down(says));
+    }
+
+    fn poll_from(&mut self, now: Instant) {
+        self.transport = Transport::Poll;
+        self.polls_until = Some(now + POLL_SPELL);
+        self.breaks = 0;
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<(Instant, Why)> {
+        Some(match self.state {
+            State::Away { until } => (until, Why::Connect),
+            State::AwaitChallenge { since } | State::AwaitWelcome { since } => {
+                (since + GREETING_TIME, Why::GreetingDue)
+            }
+            State::Open { said, period } => (said + period, Why::HereDue),
+        })
+    }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The number after the colon of a close frame's text.
+fn number(text: &str) -> Option<i64> {
+    text.rsplit_once(':').and_then(|(_, number)| number.trim().parse().ok())
+}

@@ -1,0 +1,219 @@
+use super::*;
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn outputs(live: &mut Live) -> Vec<Output> {
+    std::iter::from_fn(|| live.poll()).collect()
+}
+
+fn welcome() -> Welcome {
+    Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25 }
+}
+
+/// A conversation that is open.
+fn open(now: Instant) -> Live {
+    let mut live = Live::new(RETURN_SPREAD, now);
+    assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
+    let nonce = Bytes([7; 32]);
+    live.handle(now, 0.5, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
+    assert_eq!(outputs(&mut live), [Output::Greet(nonce)]);
+    live.handle(now, 0.5, Input::Heard(Hear::Welcome(welcome())));
+    assert_eq!(outputs(&mut live), [Output::Up { welcome: welcome(), missed: false }]);
+    live
+}
+
+#[test]
+fn who_is_silent_says_that_it_is_here() {
+    let now = start();
+    let mut live = open(now);
+    live.handle(now + Duration::from_secs(20), 0.5, Input::Said);
+    assert_eq!(live.deadline(), Some((now + Duration::from_secs(45), Why::HereDue)));
+    live.handle(now + Duration::from_secs(30), 0.5, Input::Time);
+    assert!(outputs(&mut live).is_empty());
+    live.handle(now + Duration::from_secs(45), 0.5, Input::Time);
+    assert_eq!(outputs(&mut live), [Output::SayHere]);
+}
+
+#[test]
+fn ten_thousand_come_back_spread_over_the_time() {
+    let now = start();
+    let mut each_second = [0u32; 10];
+    for client in 0..10_000 {
+        let mut live = open(now);
+        live.handle(now, f64::from(client) / 10_000.0, Input::Lost(Lost::Broken));
+        let (at, why) = live.deadline().expect("a time");
+        assert_eq!(why, Why::Connect);
+        each_second[(at - now).as_secs() as usize] += 1;
+    }
+    assert!(each_second.iter().all(|&clients| (900..=1100).contains(&clients)), "{each_second:?}");
+}
+
+#[test]
+fn a_phone_book_that_stops_says_when_to_come_back() {
+    let now = start();
+    let mut live = open(now);
+    live.handle(now, 0.5, Input::Heard(Hear::Restarting { after_ms: 1234 }));
+    live.handle(now, 0.9, Input::Lost(Lost::Closed(CloseReason::Restart, String::new())));
+    assert_eq!(live.deadline(), Some((now + Duration::from_millis(1234), Why::Connect)));
+}
+
+#[test]
+fn where_no_websocket_gets_through_it_polls_and_tries_again_later() {
+    let now = start();
+    for losses in [vec![Lost::NoUpgrade], vec![Lost::Broken; 2]] {
+        let mut live = Live::new(RETURN_SPREAD, now);
+        let mut at = now;
+        for lost in losses {
+            assert_eq!(outputs(&mut live).last(), Some(&Output::Connect(Transport::WebSocket)));
+            live.handle(at, 0.5, Input::Lost(lost));
+            at = live.deadline().expect("a time").0;
+            live.handle(at, 0.5, Input::Time);
+        }
+        assert_eq!(outputs(&mut live).last(), Some(&Output::Connect(Transport::Poll)));
+        live.handle(at, 0.5, Input::Heard(Hear::Welcome(welcome())));
+        assert!(live.is_open());
+        let later = at + POLL_SPELL;
+        live.handle(later, 0.0, Input::Lost(Lost::Broken));
+        live.handle(later, 0.0, Input::Time);
+        assert_eq!(outputs(&mut live).last(), Some(&Output::Connect(Transport::WebSocket)));
+    }
+}
+
+#[test]
+fn who_is_looked_for_ends_the_back_off() {
+    let begin = start();
+    let (mut live, mut now) = (Live::new(RETURN_SPREAD, begin), begin);
+    // An outage of a minute, with nobody asking: the pauses have grown.
+    while now < begin + Duration::from_secs(60) {
+        assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
+        live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
+        assert!(matches!(outputs(&mut live)[..], [Output::Down(_)]));
+        now = live.deadline().expect("a time").0;
+        live.handle(now, 1.0, Input::Time);
+    }
+    outputs(&mut live);
+    live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
+    assert!(live.deadline().expect("a time").0 >= now + Duration::from_secs(5));
+    outputs(&mut live);
+    // A hundred who ask in ten seconds are ten attempts.
+    let (asking, mut attempts) = (now + Duration::from_millis(100), 0);
+    for turn in 0..100 {
+        now = asking + Duration::from_millis(100) * turn;
+        live.handle(now, 1.0, Input::Time);
+        live.handle(now, 1.0, Input::Wanted);
+        assert!(live.is_coming(now));
+        if outputs(&mut live).contains(&Output::Connect(Transport::WebSocket)) {
+            attempts += 1;
+            live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
+            outputs(&mut live);
+        }
+    }
+    assert!((9..=10).contains(&attempts), "{attempts}");
+    now += WANTED_PAUSE;
+    live.handle(now, 1.0, Input::Wanted);
+    live.handle(
+        now,
+        1.0,
+        Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+    );
+    live.handle(now, 1.0, Input::Heard(Hear::Welcome(welcome())));
+    assert_eq!(outputs(&mut live).last(), Some(&Output::Up { welcome: welcome(), missed: true }));
+}
+
+#[test]
+fn nobody_ends_a_pause_that_was_asked_for() {
+    let now = start();
+    for lost in [
+        Lost::Unsupported,
+        Lost::Closed(CloseReason::Replaced, String::new()),
+        Lost::Closed(CloseReason::Limited, "retry_after:30".into()),
+        Lost::Closed(CloseReason::BadMessage, String::new()),
+    ] {
+        let mut live = open(now);
+        live.handle(now, 0.5, Input::Lost(lost.clone()));
+        let later = now + WANTED_PAUSE * 2;
+        live.handle(later, 0.5, Input::Wanted);
+        assert!(!outputs(&mut live).contains(&Output::Connect(Transport::WebSocket)), "{lost:?}");
+        assert!(!live.is_coming(later));
+    }
+}
+
+#[test]
+fn two_daemons_with_one_key_do_not_fight() {
+    let now = start();
+    let mut live = open(now);
+    live.handle(now, 0.0, Input::Lost(Lost::Closed(CloseReason::Replaced, String::new())));
+    assert!(live.deadline().expect("a time").0 >= now + REPLACED_PAUSE);
+    assert!(matches!(outputs(&mut live).last(), Some(Output::Down(says)) if says.contains("identity")));
+}
+
+#[test]
+fn a_wrong_clock_is_told_and_corrected() {
+    let now = start();
+    let mut live = Live::new(RETURN_SPREAD, now);
+    outputs(&mut live);
+    live.handle(now, 0.0, Input::Lost(Lost::Closed(CloseReason::ClockSkew, "clock_skew:-421000".into())));
+    let outputs = outputs(&mut live);
+    assert!(outputs.contains(&Output::ClockAhead(-421_000)), "{outputs:?}");
+    assert!(live.deadline().expect("a time").0 <= now + Duration::from_secs(1));
+}
+
+#[test]
+fn a_day_with_every_kind_of_loss_never_stops_trying_and_never_hammers() {
+    let begin = start();
+    let (mut live, mut now, mut connects) = (Live::new(RETURN_SPREAD, begin), begin, 0);
+    let losses = [
+        Lost::Unreachable,
+        Lost::Broken,
+        Lost::Unsupported,
+        Lost::NoUpgrade,
+        Lost::Closed(CloseReason::Limited, "retry_after:0".into()),
+        Lost::Closed(CloseReason::ClockSkew, "clock_skew:x".into()),
+        Lost::Closed(CloseReason::BadMessage, "\u{7}what".into()),
+    ];
+    for round in 0.. {
+        if now > begin + Duration::from_secs(86_400) {
+            break;
+        }
+        for output in outputs(&mut live) {
+            if matches!(output, Output::Connect(_)) {
+                connects += 1;
+                live.handle(now, 0.3, Input::Lost(losses[round % losses.len()].clone()));
+            }
+        }
+        let (at, _) = live.deadline().expect("always a next time");
+        now = now.max(at);
+        live.handle(now, 0.7, Input::Time);
+    }
+    assert!((500..20_000).contains(&connects), "{connects}");
+}
+
+#[test]
+fn a_moved_machine_connects_anew_unless_sent_away() {
+    let now = start();
+    let mut live = open(now);
+    live.handle(now, 0.5, Input::Moved);
+    let down = Output::Down("this machine's address changed".to_owned());
+    let connect = Output::Connect(Transport::WebSocket);
+    assert_eq!(outputs(&mut live), [Output::HangUp, down, connect.clone()]);
+    live.handle(now, 0.5, Input::Moved);
+    assert_eq!(
+        outputs(&mut live),
+        [Output::HangUp, connect.clone()],
+        "nor does a half-open one lead anywhere"
+    );
+    live.handle(now, 0.5, Input::Lost(Lost::Unreachable));
+    outputs(&mut live);
+    live.handle(now, 0.5, Input::Moved);
+    assert_eq!(outputs(&mut live), [connect]);
+    for lost in [Lost::Unsupported, Lost::Closed(CloseReason::Limited, "retry_after:9".into())] {
+        let mut live = open(now);
+        live.handle(now, 0.5, Input::Lost(lost));
+        outputs(&mut live);
+        live.handle(now, 0.5, Input::Moved);
+        assert_eq!(outputs(&mut live), [], "another address changes nothing about that");
+    }
+}

@@ -1,0 +1,166 @@
+//! Whether the other end of a link is still there, while something is asked of it.
+//!
+//! QUIC's own keep-alives are made for links on which nothing happens, and give up late. While somebody waits, a silent
+//! link is asked a question whose answer does not matter, then the peer is dialled beside it — it may have come back
+//! somewhere else, and the phone book knows where — and at last it is given up. A link that is only slow answers the question,
+//! and is left alone.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// How long nothing may be heard before the question. A source under the lowest limit is silent for longer.
+pub const PROBE_AFTER: Duration = Duration::from_secs(1);
+/// When the peer is dialled beside the link: the question has had time for several repetitions, also far away.
+pub const SUSPECT_AFTER: Duration = Duration::from_millis(2500);
+/// When the link is given up.
+pub const DEAD_AFTER: Duration = Duration::from_secs(6);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// So many datagrams came over the link so far, and whether anything is asked over it now.
+    Heard { datagrams: u64, asking: bool },
+    /// Another link is in use now.
+    Fresh,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Say something that is answered.
+    Probe,
+    /// Dial beside the link.
+    Suspect,
+    /// Close it.
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Say what was heard by now.
+    Listen,
+}
+
+/// What is due next, and after how long a silence.
+const STEPS: [(Duration, Output); 3] =
+    [(PROBE_AFTER, Output::Probe), (SUSPECT_AFTER, Output::Suspect), (DEAD_AFTER, Output::Dead)];
+
+#[derive(Debug)]
+pub struct Liveness {
+    heard: u64,
+    /// Of the last sign of life, or of the first ask after a time without any.
+    since: Instant,
+    asking: bool,
+    /// How many of [`STEPS`] were taken in this silence.
+    taken: usize,
+    outputs: VecDeque<Output>,
+}
+
+impl Liveness {
+    pub fn new(now: Instant) -> Self {
+        Self { heard: 0, since: now, asking: false, taken: 0, outputs: VecDeque::new() }
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Fresh => *self = Self::new(now),
+            Input::Heard { datagrams, asking } => {
+                let began = asking && !self.asking;
+                self.asking = asking;
+                if datagrams != self.heard || began {
+                    (self.heard, self.since, self.taken) = (datagrams, now, 0);
+                }
+                while asking
+                    && let Some((after, output)) = STEPS.get(self.taken)
+                    && now >= self.since + *after
+                {
+                    self.taken += 1;
+                    self.outputs.push_back(*output);
+                }
+            }
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<(Instant, Why)> {
+        let (after, _) = STEPS.get(self.taken).filter(|_| self.asking)?;
+        Some((self.since + *after, Why::Listen))
+    }
+
+    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        match self.taken {
+            _ if !self.asking => Some("nothing is asked"),
+            taken if taken == STEPS.len() => Some("the link was given up"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs it against a link on which a datagram came at each of these milliseconds, and `answers` says whether the
+    /// question is answered, until nothing more is due or 20 s are over.
+    fn outputs(came: &[u64], answers: bool) -> Vec<(u64, Output)> {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let start = Instant::now();
+        let (mut liveness, mut now, mut answered, mut all) = (Liveness::new(start), start, 0, Vec::new());
+        loop {
+            let ms = now.duration_since(start).as_millis() as u64;
+            let datagrams = came.iter().filter(|at| **at <= ms).count() as u64 + answered;
+            liveness.handle(now, Input::Heard { datagrams, asking: true });
+            while let Some(output) = liveness.poll() {
+                answered += u64::from(answers && output == Output::Probe);
+                all.push((ms, output));
+            }
+            match liveness.deadline() {
+                Some((at, Why::Listen)) if at < start + Duration::from_secs(20) => now = at.max(now),
+                _ => return all,
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_gone_is_asked_then_dialled_beside_then_given_up() {
+        assert_eq!(
+            outputs(&[], false),
+            [(1000, Output::Probe), (2500, Output::Suspect), (6000, Output::Dead)]
+        );
+        let after_life = outputs(&[100, 900], false);
+        assert_eq!(
+            after_life.last(),
+            Some(&(7000, Output::Dead)),
+            "counted from the last look at which it lived"
+        );
+        assert_eq!(after_life.len(), 3);
+    }
+
+    #[test]
+    fn who_is_only_slow_is_asked_and_left_alone() {
+        let slow = outputs(&[3000, 9000], true);
+        assert!(!slow.is_empty() && slow.iter().all(|(_, output)| *output == Output::Probe), "{slow:?}");
+    }
+
+    #[test]
+    fn nobody_listens_where_nothing_is_asked_and_the_next_ask_begins_anew() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start);
+        liveness.handle(start, Input::Heard { datagrams: 5, asking: false });
+        assert_eq!(liveness.deadline(), None);
+        let later = start + Duration::from_secs(100);
+        liveness.handle(later, Input::Heard { datagrams: 5, asking: false });
+        liveness.handle(later, Input::Heard { datagrams: 5, asking: true });
+        assert_eq!((liveness.poll(), liveness.deadline()), (None, Some((later + PROBE_AFTER, Why::Listen))));
+        liveness.handle(later + SUSPECT_AFTER, Input::Heard { datagrams: 5, asking: true });
+        assert_eq!((liveness.poll(), liveness.poll()), (Some(Output::Probe), Some(Output::Suspect)));
+        liveness.handle(later + SUSPECT_AFTER, Input::Fresh);
+        assert_eq!(liveness.deadline(), None, "each link is watched anew");
+    }
+}

@@ -1,0 +1,179 @@
+//! The table of pairs: each way out of this machine with each address of the peer, and what is known of it.
+//!
+//! This machine has one socket, so its ways out are the socket's address families. An address of a family that it does
+//! not have makes no pair.
+
+use super::score::{Score, kind};
+use crate::reaching::{candidate::Origin, families::Families};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Addresses of one source that are kept; when one more is told, the one that was told longest ago is forgotten.
+pub const REMOTES_PER_SOURCE_MAX: usize = 16;
+/// An address that nobody has told for so long, and that no link uses, is forgotten.
+pub const REMOTE_LIFE: Duration = Duration::from_secs(600);
+/// Dials of one pair for one telling: a source is charged for each telling, not for each dial.
+pub const PROBES_PER_TELLING: u32 = 12;
+
+/// Who or what named an address of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The peer: an address of its machine.
+    Host,
+    /// A phone book: where it sees the peer.
+    PhoneBook,
+    /// The peer: a port that its router forwards.
+    Mapped,
+    /// A person on the peer's machine.
+    Manual,
+    /// A link that led there.
+    Link,
+}
+
+impl From<Origin> for Source {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Host => Self::Host,
+            Origin::Observed => Self::PhoneBook,
+            Origin::Mapped => Self::Mapped,
+            Origin::Manual => Self::Manual,
+        }
+    }
+}
+
+/// How the last dial of a pair ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Answered,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// IPv4 addresses are never in their IPv6 form.
+    pub remote: SocketAddr,
+    pub source: Source,
+    /// When it was told last, or a link used it.
+    pub told: Instant,
+    /// Dials so far.
+    pub tries: u32,
+    /// How the last one ended, and when.
+    pub last: Option<(Outcome, Instant)>,
+    /// Dials that are left until it is told again.
+    pub budget: u32,
+    /// Round-trip time; there while the path is proven to work.
+    pub proven: Option<Duration>,
+}
+
+impl Pair {
+    pub fn score(&self) -> Option<Score> {
+        self.proven.map(|rtt| Score { kind: kind(self.remote), rtt })
+    }
+}
+
+#[derive(Debug)]
+pub struct Pairs {
+    families: Families,
+    all: Vec<Pair>,
+    primary: Option<SocketAddr>,
+}
+
+impl Pairs {
+    pub fn new(families: Families) -> Self {
+        Self { families, all: Vec::new(), primary: None }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Pair> {
+        self.all.iter()
+    }
+
+    pub fn get(&self, addr: SocketAddr) -> Option<&Pair> {
+        let addr = canonical(addr);
+        self.all.iter().find(|pair| pair.remote == addr)
+    }
+
+    fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Pair> {
+        let addr = canonical(addr);
+        self.all.iter_mut().find(|pair| pair.remote == addr)
+    }
+
+    /// The path to use: the best of those that are proven, and the one of before until another is clearly better.
+    pub fn primary(&self) -> Option<SocketAddr> {
+        self.primary
+    }
+
+    /// Notes an address, and whether it makes a pair. One that is known keeps its history, and its first source.
+    pub fn tell(&mut self, now: Instant, addr: SocketAddr, source: Source) -> bool {
+        if !self.families.has(addr.ip()) {
+            return false;
+        }
+        let remote = canonical(addr);
+        if let Some(pair) = self.get_mut(remote) {
+            (pair.told, pair.budget) = (now, PROBES_PER_TELLING);
+            return true;
+        }
+        let of_source = self.all.iter().filter(|pair| pair.source == source);
+        if of_source.clone().count() >= REMOTES_PER_SOURCE_MAX {
+            let oldest = of_source.filter(|pair| pair.proven.is_none()).min_by_key(|pair| pair.told);
+            let Some(oldest) = oldest.map(|pair| pair.remote) else { return false };
+            self.all.retain(|pair| pair.remote != oldest);
+        }
+        let (last, proven) = (None, None);
+        self.all.push(Pair { remote, source, told: now, tries: 0, last, budget: PROBES_PER_TELLING, proven });
+        true
+    }
+
+    /// Takes one dial of a pair from its budget; false where nothing is left.
+    pub fn spend(&mut self, addr: SocketAddr) -> bool {
+        let Some(pair) = self.get_mut(addr).filter(|pair| pair.budget > 0) else { return false };
+        (pair.tries, pair.budget) = (pair.tries.saturating_add(1), pair.budget - 1);
+        true
+    }
+
+    pub fn ended(&mut self, now: Instant, addr: SocketAddr, outcome: Outcome) {
+        if let Some(pair) = self.get_mut(addr) {
+            pair.last = Some((outcome, now));
+        }
+    }
+
+    /// A link works over this pair. `true`: the path to use is another one now.
+    pub fn prove(&mut self, now: Instant, addr: SocketAddr, rtt: Duration) -> bool {
+        // Whoever came from an address that nobody told is there all the same.
+        self.tell(now, addr, Source::Link);
+        if let Some(pair) = self.get_mut(addr) {
+            pair.proven = Some(rtt);
+        }
+        self.choose()
+    }
+
+    /// No link works over this pair any more. `true`: the path to use is another one now.
+    pub fn disprove(&mut self, addr: SocketAddr) -> bool {
+        if let Some(pair) = self.get_mut(addr) {
+            pair.proven = None;
+        }
+        self.choose()
+    }
+
+    fn choose(&mut self) -> bool {
+        let before = self.primary;
+        let score = |addr| self.get(addr).and_then(Pair::score);
+        let proven = self.all.iter().filter_map(|pair| Some((pair.remote, pair.score()?)));
+        let best = proven.min_by_key(|(_, score)| score.key());
+        self.primary = match (before.and_then(|addr| Some((addr, score(addr)?))), best) {
+            (Some((current, now)), Some((_, other))) if !other.beats(now) => Some(current),
+            (_, best) => best.map(|(addr, _)| addr),
+        };
+        self.primary != before
+    }
+
+    /// Forgets what nobody has told for long.
+    pub fn expire(&mut self, now: Instant) {
+        self.all.retain(|pair| pair.proven.is_some() || now < pair.told + REMOTE_LIFE);
+    }
+}
+
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}

@@ -1,0 +1,56 @@
+//! How good a path is, and when another one is enough better to leave it.
+
+use crate::local::reply::PathKind;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+/// Another path of the same kind must be faster by both: round-trip times differ by noise.
+const FASTER_BY: Duration = Duration::from_millis(10);
+const FASTER_PERCENT: u32 = 20;
+
+/// The kind of path that leads to an address.
+pub fn kind(addr: SocketAddr) -> PathKind {
+    match addr.ip().to_canonical() {
+        ip if ip.is_loopback() => PathKind::Loopback,
+        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => PathKind::Lan,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => PathKind::Lan,
+        IpAddr::V4(_) | IpAddr::V6(_) => PathKind::Direct,
+    }
+}
+
+/// What a path that has answered is chosen by: first its kind, then its round-trip time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Score {
+    pub kind: PathKind,
+    pub rtt: Duration,
+}
+
+impl Score {
+    fn tier(self) -> u8 {
+        match self.kind {
+            PathKind::Loopback => 0,
+            PathKind::Lan => 1,
+            PathKind::Direct => 2,
+            PathKind::Unknown => 3,
+        }
+    }
+
+    /// The order of paths when none is in use.
+    pub fn key(self) -> (u8, Duration) {
+        (self.tier(), self.rtt)
+    }
+
+    /// Whether it is worth leaving `current` for this one.
+    pub fn beats(self, current: Self) -> bool {
+        match self.tier().cmp(&current.tier()) {
+            std::cmp::Ordering::Less => true,
+            std::cmp::Ordering::Equal => {
+                let margin = FASTER_BY.max(current.rtt * FASTER_PERCENT / 100);
+                self.rtt + margin <= current.rtt
+            }
+            std::cmp::Ordering::Greater => false,
+        }
+    }
+}

@@ -1,0 +1,587 @@
+//! local_v1: every call, reply and event of the local API, as the plugin's own tests read them too.
+
+use super::{Example, Reader, check, json};
+use fyteclub_proto::{
+    appearance::{ObjectKind, Swap},
+    fetching::{
+        pace::{self, Rate},
+        scheduler::Reason,
+    },
+    id::{BlobHash, PeerId, PlayerName},
+    local::{
+        CacheWork, Call, Event, Fault, FaultCode, Notice, Numbered, Reply, Request,
+        reply::{
+            CacheCollected, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Empty,
+            Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby,
+            PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing,
+            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
+        },
+        request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby, Strings},
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+fn player() -> PlayerName {
+    "Alice Ashe@Gilgamesh".parse().expect("a name")
+}
+
+fn peer_id() -> PeerId {
+    PeerId::from_bytes([7; 32])
+}
+
+fn look() -> BlobHash {
+    BlobHash::of(b"look")
+}
+
+fn strings() -> Strings {
+    Strings {
+        meta: Some("meta".into()),
+        heels: Some("heels".into()),
+        honorific: Some("honorific".into()),
+        moodles: Some("moodles".into()),
+        pet_names: Some("pet names".into()),
+        ext: [("plugin".to_owned(), "value".to_owned())].into(),
+    }
+}
+
+/// A frame with JSON in it that is carried as text, laid out like the rest.
+fn raw<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(name: &str, frame: T) -> Example {
+    let value = serde_json::to_value(&frame).expect("encodes");
+    let text = serde_json::to_string_pretty(&value).expect("encodes") + "\n";
+    Example { text, ..Example::json(name, frame) }
+}
+
+/// A call in its frame, which must also parse into the request that it came from.
+fn call(name: &str, request: Request) -> Example {
+    let call = request.clone().into_call(1).expect("encodes");
+    assert_eq!(Request::from_call(call.clone()).as_ref(), Ok(&request));
+    raw(&format!("call_{name}"), call)
+}
+
+/// A reply in its frame, which must also read as the result that it carries.
+fn reply<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, result: T) -> Example {
+    let reply = Reply::success(1, &result).expect("encodes");
+    assert_eq!(reply.clone().into_result(), Ok(result));
+    raw(&format!("reply_{name}"), Notice::Reply(reply))
+}
+
+fn event(name: &str, event: Event) -> Example {
+    let event = match event {
+        Event::State(status) => Numbered::from(*status),
+        event => Numbered { seq: 7, event },
+    };
+    Example::json(&format!("event_{name}"), Notice::Event(event))
+}
+
+fn transfer() -> TransferStatus {
+    TransferStatus {
+        player: player(),
+        peer_id: peer_id(),
+        appearance: look(),
+        files_done: 3,
+        files_total: 950,
+        bytes_done: 1_048_576,
+        bytes_total: 210_000_000,
+        rate: 50_000_000,
+        sources: vec![source()],
+        remaining_seconds: Some(4),
+        reason: Reason::Asked,
+    }
+}
+
+fn near(distance: f64) -> NearPlayer {
+    NearPlayer { player: player(), distance: distance.try_into().expect("a distance") }
+}
+
+fn waiting(reason: Reason) -> WaitingStatus {
+    let distance = (reason == Reason::Near).then(|| near(12.5).distance);
+    WaitingStatus { player: player(), peer_id: peer_id(), reason, distance }
+}
+
+fn source() -> SourceStatus {
+    SourceStatus { player: Some(player()), peer_id: peer_id(), bytes: 1_000_000 }
+}
+
+fn upload() -> UploadStatus {
+    UploadStatus { player: Some(player()), peer_id: peer_id(), bytes: 3_000_000, rate: 1_000_000 }
+}
+
+fn rate(bytes: u64) -> Option<Rate> {
+    Some(bytes.try_into().expect("above the floor"))
+}
+
+fn peers() -> Vec<PeerStatus> {
+    let connected = PeerStatus {
+        player: Some(player()),
+        peer_id: peer_id(),
+        state: PeerState::Connected,
+        path: Some(PathKind::Direct),
+        rtt_ms: Some(12.5),
+        cause: None,
+    };
+    let lost = PeerStatus {
+        player: None,
+        state: PeerState::Disconnected,
+        path: None,
+        rtt_ms: None,
+        cause: Some("the other side stopped".into()),
+        ..connected.clone()
+    };
+    let in_state = |state| PeerStatus { state, path: None, rtt_ms: None, ..connected.clone() };
+    let between =
+        [PeerState::Connecting, PeerState::Authenticating, PeerState::Reconnecting, PeerState::FailingOver]
+            .map(in_state);
+    let on_path = |path| PeerStatus { path: Some(path), ..connected.clone() };
+    let near = [PathKind::Loopback, PathKind::Lan].map(on_path);
+    [vec![connected.clone(), lost], between.into(), near.into()].concat()
+}
+
+fn contacts() -> Vec<Contact> {
+    let paired = Contact {
+        player: Some(player()),
+        peer_id: Some(peer_id()),
+        standing: Standing::Paired,
+        since: 1_700_000_000_000,
+        online: true,
+        known_key: None,
+        looks_like: None,
+        mixed_scripts: false,
+        rivals: vec![],
+    };
+    let away = Contact { online: false, ..paired.clone() };
+    let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
+    let other = Some(PeerId::from_bytes([8; 32]));
+    let asking =
+        Contact { peer_id: other, standing: Standing::Asking, known_key: Some(peer_id()), ..away.clone() };
+    let blocked = Contact { player: None, standing: Standing::Blocked, ..away.clone() };
+    let alike = Contact {
+        player: "Alice Αshe@Gilgamesh".parse().ok(),
+        known_key: None,
+        looks_like: Some(player()),
+        mixed_scripts: true,
+        ..asking.clone()
+    };
+    vec![paired, requested, asking, blocked, alike]
+}
+
+fn cache_stats() -> CacheStats {
+    CacheStats {
+        bytes: 1000,
+        files: 10,
+        limit: 1 << 30,
+        pinned: 500,
+        dir: "/home/bob/.local/share/fyteclub".into(),
+        free: Some(900_000_000),
+        min_free: 1 << 30,
+        low_disk: true,
+        away: false,
+    }
+}
+
+fn status() -> Status {
+    let phonebook = PhonebookStatus {
+        url: "http://127.0.0.1:3000".into(),
+        ok: true,
+        live: true,
+        last_answer: Some(1_700_000_000_000),
+        error: None,
+    };
+    Status {
+        version: "0.1.0".into(),
+        peer_id: peer_id(),
+        player: Some(player()),
+        listen: "0.0.0.0:7777".into(),
+        port_mapping: "off".into(),
+        phonebooks: vec![
+            phonebook.clone(),
+            PhonebookStatus {
+                ok: false,
+                live: false,
+                last_answer: None,
+                error: Some("refused".into()),
+                ..phonebook
+            },
+        ],
+        appearance: Some(look()),
+        peers: peers()[..2].to_vec(),
+        transfers: vec![transfer()],
+        cache: cache_stats(),
+        seq: 6,
+        ledger: [
+            ("documents".to_owned(), Charged { charged: 12, refusals: 3 }),
+            ("unread".to_owned(), Charged { charged: 7_000_000, refusals: 0 }),
+        ]
+        .into(),
+    }
+}
+
+fn idle() -> Status {
+    Status {
+        player: None,
+        phonebooks: vec![],
+        appearance: None,
+        peers: vec![],
+        transfers: vec![],
+        cache: CacheStats::default(),
+        seq: 0,
+        ledger: Default::default(),
+        ..status()
+    }
+}
+
+fn fetched() -> Fetched {
+    let player_object = FetchedObject {
+        kind: ObjectKind::Player,
+        swaps: vec![Swap {
+            game_paths: vec!["chara/a.mtrl".parse().expect("a game path")],
+            to: "chara/b.mtrl".parse().expect("a game path"),
+        }],
+        glamourer: Some("glamourer".into()),
+        customize_plus: Some("customize+".into()),
+    };
+    let bare = |kind| FetchedObject { kind, swaps: vec![], glamourer: None, customize_plus: None };
+    Fetched {
+        player: player(),
+        appearance: look(),
+        files: vec![FetchedFile {
+            game_paths: vec!["chara/a.tex".parse().expect("a game path")],
+            hash: BlobHash::of(b"a"),
+            size: 1,
+            path: "/home/bob/.local/share/fyteclub/blobs/a.tex".into(),
+            object: 0,
+        }],
+        bytes_total: 210_000_000,
+        bytes_transferred: 100_000_000,
+        bytes_fetched: 200_000_000,
+        seconds: 4.25,
+        path: Some(PathKind::Lan),
+        sources: vec![source()],
+        objects: vec![
+            player_object,
+            bare(ObjectKind::MinionOrMount),
+            bare(ObjectKind::Companion),
+            bare(ObjectKind::Pet),
+        ],
+        strings: strings(),
+        out: Some("/home/bob/mods/alice".into()),
+    }
+}
+
+fn calls() -> Vec<Example> {
+    let hello = request::Hello { client: "fyteclubctl 0.1.0".into(), versions: vec![1] };
+    let publish_mod = request::PublishMod {
+        path: "/home/alice/mods/Dress".into(),
+        options: vec![OptionChoice { group: "Colour".into(), option: "Red".into() }],
+    };
+    let object = LocalObject {
+        kind: ObjectKind::Player,
+        files: vec![LocalFile {
+            path: "C:\\Mods\\Dress\\a.tex".into(),
+            game_paths: vec!["chara/a.tex".into()],
+        }],
+        swaps: vec![LocalSwap { game_paths: vec!["chara/a.mtrl".into()], to: "chara/b.mtrl".into() }],
+        glamourer: Some("glamourer".into()),
+        customize_plus: Some("customize+".into()),
+    };
+    let publish = request::Publish { objects: vec![object], strings: strings() };
+    vec![
+        call("hello", Request::Hello(hello)),
+        call("status", Request::Status),
+        call("publish_mod", Request::PublishMod(publish_mod.clone())),
+        call(
+            "publish_mod_defaults",
+            Request::PublishMod(request::PublishMod { options: vec![], ..publish_mod }),
+        ),
+        call("publish", Request::Publish(publish)),
+        call("publish_nothing", Request::Publish(request::Publish::default())),
+        call("unpublish", Request::Unpublish),
+        call("fetch", Request::Fetch(request::Fetch { player: player(), out: Some("/tmp/out".into()) })),
+        call("fetch_to_cache", Request::Fetch(request::Fetch { player: player(), out: None })),
+        call("cancel", Request::Cancel(request::Cancel { player: player() })),
+        call("nearby", Request::Nearby),
+        call(
+            "nearby_set",
+            Request::SetNearby(SetNearby { players: Some(vec![near(12.5)]), ..SetNearby::default() }),
+        ),
+        call(
+            "nearby_set_change",
+            Request::SetNearby(SetNearby {
+                players: None,
+                add: vec![near(0.0)],
+                remove: vec![player()],
+                keep_secs: Some(600),
+            }),
+        ),
+        call("transfers", Request::Transfers),
+        call("limits", Request::Limits),
+        call(
+            "limits_set",
+            Request::SetLimits(pace::Change {
+                upload: Some(rate(2 << 20)),
+                download: Some(None),
+                peer_upload: Some(rate(1 << 20)),
+                peer_download: Some(None),
+                lan: Some(false),
+            }),
+        ),
+        call(
+            "limits_set_one",
+            Request::SetLimits(pace::Change { upload: Some(None), ..pace::Change::default() }),
+        ),
+        call("limits_reset", Request::ResetLimits),
+        call("peers", Request::Peers),
+        call("trust", Request::Trust(request::Trust { player: player(), peer_id: peer_id() })),
+        call("contacts", Request::Contacts),
+        call("contacts_add", Request::AddContact(request::AddContact { player: player(), peer_id: None })),
+        call(
+            "contacts_add_key",
+            Request::AddContact(request::AddContact { player: player(), peer_id: Some(peer_id()) }),
+        ),
+        call("contacts_accept", Request::AcceptContact(player().into())),
+        call("contacts_remove", Request::RemoveContact(player().into())),
+        call("contacts_block", Request::BlockContact(peer_id().into())),
+        call("contacts_unblock", Request::UnblockContact(peer_id().into())),
+        call("contacts_invite", Request::Invite),
+        call("contacts_join", Request::Join(request::Join { link: "fyteclub://join/x".into() })),
+        call("cache_stats", Request::CacheStats),
+        call("cache_verify", Request::CacheVerify),
+        call("cache_gc", Request::CacheGc(request::CacheGc::default())),
+        call(
+            "cache_gc_more",
+            Request::CacheGc(request::CacheGc { to: Some(1 << 30), older_than_secs: Some(2_592_000) }),
+        ),
+        call("cache_move", Request::CacheMove(request::CacheMove { dir: "/mnt/large/fyteclub".into() })),
+        call("watch", Request::Watch),
+        call("shutdown", Request::Shutdown),
+    ]
+}
+
+fn replies() -> Vec<Example> {
+    let left_out = LeftOut {
+        game_path: "chara/a.exe".into(),
+        file: "a.exe".into(),
+        reason: "extension: the game loads no file with this ending by path".into(),
+    };
+    let published = Published { appearance: look(), files: 1, bytes: 70_000, left_out: vec![left_out] };
+    let nothing_travelled = Fetched {
+        files: vec![],
+        bytes_transferred: 0,
+        bytes_fetched: 0,
+        path: None,
+        sources: vec![],
+        objects: vec![],
+        strings: Strings::default(),
+        out: None,
+        ..fetched()
+    };
+    let moved = CacheMoved {
+        from: "/home/bob/.local/share/fyteclub".into(),
+        to: "/mnt/large/fyteclub".into(),
+        files: 10,
+        bytes: 1000,
+        bad: vec![BlobHash::of(b"a")],
+        kept: 3,
+    };
+    let stuck = TransferStatus { rate: 0, remaining_seconds: None, reason: Reason::Prefetch, ..transfer() };
+    let contact =
+        NearContact { player: player(), peer_id: peer_id(), distance: near(12.5).distance, online: true };
+    let failure = Reply::failure(1, Fault::new(FaultCode::NotFound, "nobody of that name is online"));
+    vec![
+        reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
+        reply("status", status()),
+        reply("status_idle", idle()),
+        reply("published", published),
+        reply("fetched", fetched()),
+        reply("fetched_nothing_travelled", nothing_travelled),
+        reply("nearby", Nearby { contacts: vec![contact], others: 2 }),
+        reply(
+            "transfers",
+            Transfers {
+                downloads: vec![transfer(), stuck],
+                uploads: vec![upload()],
+                waiting: [Reason::Near, Reason::Prefetch].map(waiting).into(),
+            },
+        ),
+        reply(
+            "limits",
+            Limits {
+                limits: pace::Limits {
+                    upload: rate(2 << 20),
+                    peer_upload: rate(1 << 20),
+                    ..pace::Limits::default()
+                },
+                set_here: true,
+            },
+        ),
+        reply("peers", Peers { peers: peers() }),
+        reply("contacts", Contacts { contacts: contacts() }),
+        reply("contact", contacts().remove(0)),
+        reply("invited", Invited { link: "fyteclub://join/x".into(), expires: 1_700_086_400_000 }),
+        reply("cache_stats", cache_stats()),
+        reply("cache_stats_disk_unknown", CacheStats { free: None, low_disk: false, ..cache_stats() }),
+        reply("cache_stats_away", CacheStats { free: None, low_disk: false, away: true, ..cache_stats() }),
+        reply(
+            "cache_collected",
+            CacheCollected { files: 3, bytes: 300, unfinished: 1, bytes_left: 700, in_use: 500 },
+        ),
+        reply("cache_moved", moved.clone()),
+        reply("cache_moved_without_damaged", CacheMoved { bad: vec![], ..moved }),
+        reply(
+            "cache_verified",
+            CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")], missing: 2, unread: 1 },
+        ),
+        reply("empty", Empty {}),
+        Example::json("reply_failure", Notice::Reply(failure)),
+    ]
+}
+
+fn progress(work: CacheWork) -> Event {
+    Event::CacheProgress { work, files: 3, files_total: 10, bytes: 300, bytes_total: 1000 }
+}
+
+fn events() -> Vec<Example> {
+    let url = "http://127.0.0.1:3000".to_owned();
+    let error = Fault::new(FaultCode::PeerUnreachable, "no path to the player worked");
+    vec![
+        event("state", Event::State(Box::new(status()))),
+        event("contact_request", Event::ContactRequest { contact: contacts().remove(2) }),
+        event("contact_changed", Event::ContactChanged { contact: contacts().remove(0), removed: false }),
+        event("phonebook_changed", Event::PhonebookChanged { url, ok: false, error: Some("refused".into()) }),
+        event(
+            "peer_connected",
+            Event::PeerConnected { peer_id: peer_id(), player: Some(player()), path: PathKind::Loopback },
+        ),
+        event(
+            "peer_disconnected",
+            Event::PeerDisconnected {
+                peer_id: peer_id(),
+                player: None,
+                cause: "the other side stopped".into(),
+            },
+        ),
+        event(
+            "contact_disputed",
+            Event::ContactDisputed { player: player(), keys: vec![peer_id(), PeerId::from_bytes([8; 32])] },
+        ),
+        event("invitation_over", Event::InvitationOver { player: Some(player()), peer_id: peer_id() }),
+        event("invitation_too_late", Event::InvitationTooLate { player: player(), peer_id: peer_id() }),
+        event(
+            "peer_key_changed",
+            Event::PeerKeyChanged {
+                player: player(),
+                known: peer_id(),
+                offered: PeerId::from_bytes([8; 32]),
+            },
+        ),
+        event(
+            "peer_look",
+            Event::PeerLook { peer_id: peer_id(), player: player(), appearance: Some(look()) },
+        ),
+        event(
+            "appearance_published",
+            Event::AppearancePublished { appearance: Some(look()), files: 1, bytes: 70_000 },
+        ),
+        event(
+            "appearance_offered",
+            Event::AppearanceOffered {
+                player: player(),
+                appearance: look(),
+                files: 10,
+                bytes: 1000,
+                missing_files: 3,
+                missing_bytes: 300,
+            },
+        ),
+        event("transfer_progress", Event::TransferProgress(transfer())),
+        event(
+            "transfer_suspect",
+            Event::TransferSuspect { player: player(), source: peer_id(), hash: BlobHash::of(b"a") },
+        ),
+        event("peer_uploading", Event::PeerUploading(upload())),
+        event("transfer_failed", Event::TransferFailed { player: player(), error }),
+        event(
+            "appearance_ready",
+            Event::AppearanceReady {
+                player: player(),
+                appearance: look(),
+                files: 10,
+                bytes: 1000,
+                bytes_transferred: 300,
+            },
+        ),
+        event("cache_evicted", Event::CacheEvicted { files: 2, bytes: 200 }),
+        event("cache_low_disk", Event::CacheLowDisk { free: 900_000_000, min_free: 1 << 30 }),
+        event("cache_disk_ok", Event::CacheDiskOk { free: 2_000_000_000, min_free: 1 << 30 }),
+        event(
+            "cache_damaged",
+            Event::CacheDamaged {
+                hashes: vec![BlobHash::of(b"a")],
+                missing: vec![BlobHash::of(b"b")],
+                players: vec![player()],
+                published: false,
+            },
+        ),
+        event("cache_progress_verify", progress(CacheWork::Verify)),
+        event("cache_progress_move", progress(CacheWork::Move)),
+        event(
+            "cache_moved",
+            Event::CacheMoved {
+                from: "/home/bob/.local/share/fyteclub".into(),
+                to: "/mnt/large/fyteclub".into(),
+            },
+        ),
+    ]
+}
+
+/// Every code with whether it can be retried: the strings that clients branch on.
+fn faults() -> Example {
+    use FaultCode::*;
+    let codes = [
+        BadRequest,
+        Unsupported,
+        Version,
+        HelloFirst,
+        BadMod,
+        NoPlayer,
+        NotFound,
+        PhonebookUnavailable,
+        PhonebookRefused,
+        NotAContact,
+        KeyChanged,
+        PeerUnreachable,
+        PeerRefused,
+        PeerMisbehaved,
+        HashMismatch,
+        Changed,
+        TooLarge,
+        DiskFull,
+        CacheAway,
+        Io,
+        Busy,
+        Cancelled,
+        Stopping,
+        BadReply,
+        Internal,
+        Unknown,
+    ];
+    Example::json("faults", codes.map(|code| Fault::new(code, "one sentence")).to_vec())
+}
+
+#[test]
+fn the_local_api_is_what_it_was() {
+    let examples = [calls(), replies(), events(), vec![faults()]].into_iter().flatten().collect();
+    let readers: &[(&str, Reader)] = &[
+        ("call_", |text| {
+            let call: Call = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            Request::from_call(call).map(drop).map_err(|fault| fault.message)
+        }),
+        ("reply_", json::<Notice>),
+        ("event_", |text| match serde_json::from_str(text) {
+            Ok(Notice::Event(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }),
+        ("faults", json::<Vec<Fault>>),
+    ];
+    check("local_v1", examples, readers);
+}

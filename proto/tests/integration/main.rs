@@ -1,0 +1,5 @@
+//! What needs no more than proto's public API: the wires, and the transfer machine under virtual time.
+
+mod golden;
+mod roundtrip;
+mod transfer;

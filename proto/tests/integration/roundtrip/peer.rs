@@ -1,0 +1,127 @@
+//! Anything that daemons say to each other.
+
+use super::look::*;
+use fyteclub_proto::{
+    blob::Content,
+    bytes::Bytes,
+    grant::Grant,
+    limit,
+    local::request::Strings,
+    peer::{
+        AppearanceReply, Control, GrantReply, Greeting, Hello, HelloAck, HoldingReply, Piece, PiecesReply,
+        PossessionReply, Request,
+        record::{Header, Kind},
+    },
+    possession::Span,
+};
+use proptest::{collection::vec, option, prelude::*};
+
+pub fn greeting() -> impl Strategy<Value = Greeting> {
+    ("[ -~]{0,64}", option::of(name()), any::<(u64, u64)>(), option::of(blob())).prop_map(
+        |(agent, player, (capabilities, instance), published)| Greeting {
+            agent,
+            player,
+            capabilities,
+            published,
+            instance,
+        },
+    )
+}
+
+pub fn control() -> impl Strategy<Value = Control> {
+    prop_oneof![
+        (vec(any::<u16>(), 0..=16), greeting())
+            .prop_map(|(versions, greeting)| Control::Hello(Hello { versions, greeting })),
+        (any::<u16>(), greeting())
+            .prop_map(|(version, greeting)| Control::HelloAck(HelloAck { version, greeting })),
+        option::of(blob()).prop_map(Control::Published),
+    ]
+}
+
+pub fn peer_request() -> impl Strategy<Value = Request> {
+    let piece = (blob(), any::<bool>(), 0..limit::BLOB_CHUNKS_MAX as u32, 1..=16u32).prop_map(
+        |(hash, tree, first, count)| {
+            let first = first.min(limit::BLOB_CHUNKS_MAX as u32 - count);
+            Piece { hash, tree, first, count }
+        },
+    );
+    let pieces = vec(piece, 1..=8).boxed();
+    prop_oneof![
+        Just(Request::Appearance),
+        pieces.clone().prop_map(Request::Pieces),
+        any::<[u8; 32]>().prop_map(|tag| Request::Holding { tag: Bytes(tag) }),
+        (grant(), pieces).prop_map(|(grant, pieces)| Request::Granted { grant, pieces }),
+        possession(),
+        blob().prop_map(|look| Request::Grant { look }),
+    ]
+}
+
+fn possession() -> impl Strategy<Value = Request> {
+    let content = (blob(), 0..=limit::FILE_SIZE_MAX).prop_map(|(hash, size)| Content { hash, size });
+    let span = prop_oneof![Just(Span::Sample), Just(Span::Whole)];
+    (any::<[u8; 32]>(), span, vec(content, 1..=8)).prop_map(|(nonce, span, blobs)| Request::Possession {
+        nonce: Bytes(nonce),
+        span,
+        blobs,
+    })
+}
+
+pub fn possession_reply() -> impl Strategy<Value = PossessionReply> {
+    let proof = option::of(any::<[u8; 32]>().prop_map(Bytes));
+    prop_oneof![
+        Just(PossessionReply::Nothing),
+        vec(proof, 0..=limit::PROOFS_MAX).prop_map(PossessionReply::Proofs),
+    ]
+}
+
+pub fn grant_reply() -> impl Strategy<Value = GrantReply> {
+    prop_oneof![Just(GrantReply::Nothing), grant().prop_map(GrantReply::Given)]
+}
+
+pub fn grant() -> impl Strategy<Value = Grant> {
+    (peer_id(), peer_id(), blob(), any::<u64>(), vec(any::<u8>(), 64)).prop_map(
+        |(owner, to, look, until, signature)| {
+            let signature = Bytes(signature.try_into().expect("64 bytes"));
+            Grant { owner, to, look, until, signature }
+        },
+    )
+}
+
+pub fn holding_reply() -> impl Strategy<Value = HoldingReply> {
+    let bits = vec(any::<u8>(), 0..=limit::HOLDING_BYTES_MAX);
+    prop_oneof![
+        Just(HoldingReply::Nothing),
+        (bits, any::<bool>()).prop_map(|(bits, growing)| HoldingReply::Holds { bits, growing }),
+    ]
+}
+
+pub fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
+    let document = (any::<u32>(), 0..=limit::APPEARANCE_BYTES_MAX as u32, grant());
+    prop_oneof![
+        document.prop_map(|(epoch, len, grant)| AppearanceReply::Document { epoch, len, grant }),
+        Just(AppearanceReply::Nothing),
+    ]
+}
+
+pub fn pieces_reply() -> impl Strategy<Value = PiecesReply> {
+    let serving = any::<u32>().prop_map(|epoch| PiecesReply::Serving { epoch });
+    prop_oneof![serving, Just(PiecesReply::NotShared), Just(PiecesReply::Busy)]
+}
+
+pub fn header() -> impl Strategy<Value = Header> {
+    let chunk = limit::CHUNK_SIZE as u32;
+    prop_oneof![
+        (0..=chunk).prop_map(|len| Header { kind: Kind::Raw, len }),
+        (1..chunk).prop_map(|len| Header { kind: Kind::Zstd, len }),
+        (0..=limit::BLOB_CHUNKS_MAX as u32).prop_map(|count| Header { kind: Kind::Tree, len: count * 32 }),
+        Just(Header { kind: Kind::Gone, len: 0 }),
+        Just(Header { kind: Kind::Changed, len: 0 }),
+    ]
+}
+
+pub fn strings() -> impl Strategy<Value = Strings> {
+    (vec(option::of(text()), 5), texts()).prop_map(|(mut strings, ext)| {
+        let mut next = || strings.pop().flatten();
+        Strings { meta: next(), heels: next(), honorific: next(), moodles: next(), pet_names: next(), ext }
+    })
+}

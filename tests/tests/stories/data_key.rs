@@ -1,0 +1,32 @@
+//! The key that seals what is shared is replaced in the middle of a transfer, and nobody notices.
+
+use fyteclub_client::Event;
+use fyteclub_tests::{
+    Town,
+    mods::{Mod, arrived, assert_same},
+};
+use std::time::Duration;
+
+#[tokio::test]
+async fn keys_change_while_bytes_flow_and_nothing_stops() {
+    const KEY: u64 = 32 << 20;
+    const FILES: usize = 10;
+    let town = Town::alone().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").env("FYTECLUB_DATA_KEY_BYTES", KEY);
+    let (bob, ()) = tokio::join!(town.resident("Bob Birch@Balmung"), alice.start());
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, FILES, 16 << 20).write();
+    alice.publish(&look.folder).await;
+    let mut events = bob.client().watch().await.expect("events");
+    assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
+
+    let changes = alice.process().log().matches("the data key changes").count() as u64;
+    // What streams are told that they will carry is a little more than what they carry.
+    let due = (FILES as u64) * (16 << 20) / KEY;
+    assert!((due - 1..=due + 1).contains(&changes), "{changes} of {due}");
+    let mut parted = 0;
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(300), events.next()).await {
+        parted += usize::from(matches!(event, Ok(Event::PeerDisconnected { .. })));
+    }
+    assert_eq!(parted, 0, "the link stays");
+}

@@ -1,0 +1,46 @@
+//! All stories in one program, one module for each subject: `cargo test -p fyteclub-tests --test stories MODULE`.
+//!
+//! As many run at once as the machine has cores. A story that loads the machine or compares times has it to itself: it
+//! begins with `Town::alone`.
+
+mod aiming;
+mod both_directions;
+mod cache;
+mod changing_file;
+mod config;
+mod contacts;
+mod ctl;
+mod data_key;
+mod disk_full;
+mod families;
+mod foreign_text;
+mod greedy;
+mod half_open;
+mod hostile_contact;
+mod hostile_letters;
+mod hostile_mods;
+mod identity;
+mod introduction;
+mod large_and_small;
+mod launcher;
+mod leave_out;
+mod liar;
+mod limits;
+mod local_socket;
+mod many_sources;
+mod modes;
+mod moving;
+mod order;
+mod phone_books;
+mod phonebook_restart;
+mod provenance;
+mod resume;
+mod rotation;
+mod shared_redis;
+mod shutdown;
+mod slow_disk;
+mod small_files;
+mod stranger;
+mod two_peers;
+mod version_skew;
+mod warm;
