@@ -152,7 +152,10 @@ impl Coordinator {
                 self.around.lending.borrow(grant, &self.around.here, owner, look, unix_millis());
             }
             fetching::Order::AskHolding { peer, owner, look } => {
-                self.roster.send(&peer, peer::AskHolding { owner, look });
+                // Not before the look is borrowed.
+                if self.around.lending.grant(&owner, &look, unix_millis()).is_some() {
+                    self.roster.send(&peer, peer::AskHolding { owner, look });
+                }
             }
             fetching::Order::Pull { source, number, player, run, ask } => {
                 let home = ctx.address().recipient::<Carried>();

@@ -27,7 +27,7 @@ use fyteclub_proto::{
         transfer,
     },
     grant::Grant,
-    id::{BlobHash, PeerId, PlayerName},
+    id::{PeerId, PlayerName},
     ledger::{Counterpart, Item},
     local::{Event, Fault, reply::Fetched},
 };
@@ -197,12 +197,7 @@ impl Fetching {
                 Order::Borrow { owner: peer, grant: work.grant.clone(), plan: work.plan.clone() }
             }
             Output::Settle { owner, look } => return self.shared.lending.settle(&owner, &look),
-            Output::AskHolding { peer, owner, look } => {
-                if self.granted(&owner, &look).is_none() {
-                    return;
-                }
-                Order::AskHolding { peer, owner, look }
-            }
+            Output::AskHolding { peer, owner, look } => Order::AskHolding { peer, owner, look },
             Output::Ask(ask) => return self.pull(now, ask, orders),
             Output::Drop { source, number } => Order::StopPull { source, number },
             Output::Prove { run } => {
@@ -248,15 +243,11 @@ impl Fetching {
         charged.err().filter(|_| !anyway).map(|refused| refused.retry_after.unwrap_or(PAUSE))
     }
 
-    /// The owner's word that others may give this look to us.
-    fn granted(&self, owner: &PeerId, look: &BlobHash) -> Option<Grant> {
-        self.shared.lending.grant(owner, look, unix_millis())
-    }
-
     fn pull(&mut self, now: Instant, ask: Ask, orders: &mut Orders) {
         let Ask { player, run, source, owner, look, request, number, pieces } = ask;
         // Somebody other than the owner wants to see why. The newest word: a fetch may last longer than one.
-        let grant = if owner == source { None } else { self.granted(&owner, &look) };
+        let lending = &self.shared.lending;
+        let grant = if owner == source { None } else { lending.grant(&owner, &look, unix_millis()) };
         let Some(work) = self.works.get(&run).filter(|_| owner == source || grant.is_some()) else {
             let facts = vec![transfer::Input::Ended { request, end: transfer::End::Refused }];
             return self.machine.handle(now, fetch::Input::Heard { player, run, facts, wire: 0 });
