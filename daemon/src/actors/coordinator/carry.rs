@@ -1,8 +1,9 @@
 //! Carries out what desks order, and tells them the time when it is due.
 
-use super::{Coordinator, jobs};
+use super::Coordinator;
 use crate::{
     actors::{
+        jobs,
         mod_cache::{Full, LookAtDisk},
         peer,
         phone_book::{List, Post},

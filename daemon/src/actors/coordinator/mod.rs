@@ -2,10 +2,9 @@
 //! writer of the bus.
 //!
 //! Facts of peers, listener, phone books and cache rise to here; what local clients ask arrives in [`verbs`]. Orders are
-//! carried out in `carry`, with what takes long in `jobs`. Who may be heard, served and dialled says `roster`.
+//! carried out in `carry`. Who may be heard, served and dialled says `roster`.
 
 mod carry;
-mod jobs;
 mod roster;
 pub mod verbs;
 
@@ -29,22 +28,17 @@ use crate::{
         uploads::UploadDesk,
     },
     event::Bus,
-    io::{
-        contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
-    },
-    sharing::published::Offer,
-    whereabouts::Whereabouts,
+    io::{limits::LimitsFile, quic::tls},
 };
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
 };
 use fyteclub_proto::{
-    contact::{self, Here, Policy},
+    contact,
     fetching::{fetch, scheduler::Reason},
     id::{BlobHash, PeerId},
     local::{Event, Fault, FaultCode},
     peer::CloseCode,
-    phonebook::Listing,
 };
 use roster::Roster;
 use std::{
@@ -52,7 +46,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
 
 /// How long a contact is a fresh one, in milliseconds.
 const FRESH_MS: u64 = 60_000;
@@ -61,19 +54,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// What the coordinator is born with.
 pub struct Birth {
-    pub identity: Arc<Identity>,
     pub around: Surroundings,
-    pub offer: watch::Sender<Option<Arc<Offer>>>,
-    pub contacts: ContactsFile,
-    pub whereabouts: Whereabouts,
-    pub contact_requests: Policy,
-    /// As configured: invitations name them.
-    pub phonebooks: Vec<String>,
-    /// As their clients name them: each carries knocks with a number of its own.
-    pub carriers: Vec<String>,
-    /// How names are entered in them.
-    pub listing: Listing,
-    pub published: PublishedFile,
+    pub contacts: contacts::Setup,
+    pub own_look: own_look::Setup,
     pub limits: LimitsFile,
     /// Bytes of looks that may be brought before anybody needs them.
     pub prefetch_budget: u64,
@@ -108,25 +91,8 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
-        let Birth { identity, around, bus, cache, upnp, shutdown, .. } = birth;
+        let Birth { around, bus, cache, upnp, shutdown, .. } = birth;
         let (mut orders, now) = (Orders::default(), Now::read());
-        let contacts = contacts::Setup {
-            here: Here { key: around.here, player: around.player.clone() },
-            policy: birth.contact_requests,
-            file: birth.contacts,
-            whereabouts: birth.whereabouts,
-            carriers: birth.carriers,
-            phonebooks: birth.phonebooks,
-            listing: birth.listing,
-            changes: identity.changes().to_vec(),
-        };
-        let own_look = own_look::Setup {
-            player: around.player.clone(),
-            identity,
-            store: around.store.clone(),
-            offer: birth.offer,
-            file: birth.published,
-        };
         let shared = fetching::Shared {
             store: around.store.clone(),
             lending: around.lending.clone(),
@@ -134,8 +100,8 @@ impl Coordinator {
         };
         Self {
             roster: Roster::default(),
-            contacts: ContactDesk::new(contacts, now, &mut orders),
-            own_look: OwnLook::new(own_look, now, &mut orders),
+            contacts: ContactDesk::new(birth.contacts, now, &mut orders),
+            own_look: OwnLook::new(birth.own_look, now, &mut orders),
             fetching: Fetching::new(birth.prefetch_budget, shared, now.at),
             cache_desk: CacheDesk::new(around.store.clone()),
             uploads: UploadDesk::default(),
