@@ -1,11 +1,11 @@
 //! One local client: its requests are asked of the coordinator, its replies and events go back over the socket.
 
 use super::coordinator::{
-    Coordinator,
-    nearby::{ClientId, ClientLeft},
+    ClientLeft, Coordinator,
     verbs::{Ask, ReadState, json},
 };
 use crate::{
+    desks::sessions::ClientId,
     event::Bus,
     io::ipc::{LocalReader, LocalWriter, Outbox, ReadError},
     places::Entry,

@@ -3,10 +3,12 @@
 use super::{verbs::Ask, *};
 use crate::{
     io::{
+        contacts::ContactsFile,
+        identity::Identity,
         keeper::Keeper,
         published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
-        store::StoreConfig,
+        store::{Store, StoreConfig},
     },
     ledger::Accounts,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
@@ -14,16 +16,20 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    contact::{Here, Policy},
     fetching::pace::Limits,
+    id::PlayerName,
     local::{
         Numbered, RawJson, Request,
         reply::PathKind,
         request::{self, ContactsAdd, Who},
     },
     peer::Greeting,
+    phonebook::Listing,
 };
 use std::future::Future;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,17 +73,27 @@ impl Desk {
             compression: Compression::default(),
             pacer: Pacer::start(Limits::default()),
         };
-        let coordinator = Coordinator::new(Birth {
-            identity,
-            around,
-            offer,
-            contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
-            contact_requests: Policy::Ask,
-            phonebooks: Vec::new(),
-            carriers: Vec::new(),
-            listing: Listing::Listed,
+        let contacts = contacts::Setup {
+            here: Here { key: identity.peer_id(), player: around.player.clone() },
+            policy: Policy::Ask,
+            file: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
             whereabouts: Whereabouts::default(),
-            published: PublishedFile::load(&path("published.bin"), keeper.clone()),
+            carriers: Vec::new(),
+            phonebooks: Vec::new(),
+            listing: Listing::Listed,
+            changes: Vec::new(),
+        };
+        let own_look = own_look::Setup {
+            player: around.player.clone(),
+            identity,
+            store: store.clone(),
+            offer,
+            file: PublishedFile::load(&path("published.bin"), keeper.clone()),
+        };
+        let coordinator = Coordinator::new(Birth {
+            around,
+            contacts,
+            own_look,
             limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
             prefetch_budget: 0,
             bus: bus.clone(),
@@ -153,7 +169,7 @@ impl Handler<Touch> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, touch: Touch, _: &mut Self::Context) {
-        self.peer(touch.0);
+        self.roster.peer(touch.0);
     }
 }
 

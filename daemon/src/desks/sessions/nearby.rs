@@ -1,17 +1,11 @@
 //! Who is near, by the word of local clients: each has a set of its own that goes with it, and beside those there is one
 //! that stays for a while without its client (decision 0023). Of all of them the shortest distance counts.
 
-use super::{Coordinator, verbs::Answer};
-use actix::{Context, Handler, Message};
 use fyteclub_proto::{
-    fetching::scheduler::{Distance, Input},
-    id::{PeerId, PlayerName},
+    fetching::scheduler::Distance,
+    id::PlayerName,
     limit::{NEARBY_KEEP_MAX, NEARBY_MAX},
-    local::{
-        Fault, FaultCode,
-        reply::{NearContact, Nearby},
-        request::NearbySet,
-    },
+    local::{Fault, FaultCode, request::NearbySet},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,11 +14,6 @@ use std::{
 
 /// Names a local client for as long as it is connected.
 pub type ClientId = u64;
-
-/// A client left, and nobody is near by its word any more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ClientLeft(pub ClientId);
 
 type Set = BTreeMap<PlayerName, Distance>;
 
@@ -39,7 +28,7 @@ pub struct Claims {
 
 impl Claims {
     /// Changes nothing where it is refused.
-    fn change(&mut self, client: ClientId, change: NearbySet, now: Instant) -> Result<(), Fault> {
+    pub fn change(&mut self, client: ClientId, change: NearbySet, now: Instant) -> Result<(), Fault> {
         let refused = |says: String| Err(Fault::new(FaultCode::BadRequest, says));
         let keep = change.keep_secs.map(|secs| Duration::from_secs(secs.into()));
         if keep.is_some_and(|keep| keep > NEARBY_KEEP_MAX) {
@@ -71,8 +60,13 @@ impl Claims {
         Ok(())
     }
 
+    /// When the kept set ends; it is dropped by [`Self::expire`].
+    pub fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// Whether the kept set has ended just now.
-    fn expire(&mut self, now: Instant) -> bool {
+    pub fn expire(&mut self, now: Instant) -> bool {
         let ended = self.until.take_if(|until| now >= *until).is_some();
         if ended {
             self.kept.clear();
@@ -81,7 +75,7 @@ impl Claims {
     }
 
     /// Everybody who is near, by the shortest distance that anybody says.
-    fn all(&self) -> BTreeMap<&PlayerName, Distance> {
+    pub fn all(&self) -> BTreeMap<&PlayerName, Distance> {
         let mut all = BTreeMap::new();
         for (player, distance) in self.own.values().chain([&self.kept]).flatten() {
             let least = all.entry(player).or_insert(*distance);
@@ -89,74 +83,10 @@ impl Claims {
         }
         all
     }
-}
 
-impl Coordinator {
-    /// The contacts among those who are near, and how many are none.
-    fn near_contacts(&self) -> (Vec<(Distance, PlayerName, PeerId)>, u64) {
-        let (mut contacts, mut others) = (Vec::new(), 0);
-        for (player, distance) in self.nearby.all() {
-            match self.key_of(player) {
-                Ok(key) => contacts.push((distance, player.clone(), key)),
-                Err(_) => others += 1,
-            }
-        }
-        contacts.sort();
-        (contacts, others)
-    }
-
-    /// Tells the scheduler who is near; again whenever somebody becomes a contact, or is none any more.
-    pub(super) fn say_nearby(&mut self) {
-        let (contacts, _) = self.near_contacts();
-        self.scheduler(Input::Nearby(contacts.iter().map(|(distance, _, key)| (*key, *distance)).collect()));
-        contacts.iter().for_each(|(_, player, _)| self.needed(player));
-    }
-
-    /// Lets go of the looks that are not shown any more, for one that needs room.
-    pub(super) fn let_go_of_unseen(&mut self) {
-        let now = Instant::now();
-        self.shown.seen(self.nearby.all().into_keys(), now);
-        self.shown.let_go(now);
-    }
-
-    pub(super) fn expire_nearby(&mut self, now: Instant) {
-        if self.nearby.until.is_some_and(|until| now >= until) {
-            self.shown.seen(self.nearby.all().into_keys(), now);
-        }
-        if self.nearby.expire(now) {
-            self.say_nearby();
-        }
-    }
-
-    pub(super) fn nearby_set(&mut self, client: ClientId, change: NearbySet) -> Answer<Nearby> {
-        let now = Instant::now();
-        // Until now they were near; from now on it counts how long they are not.
-        self.shown.seen(self.nearby.all().into_keys(), now);
-        self.nearby.change(client, change, now)?;
-        self.say_nearby();
-        Ok(self.nearby_list())
-    }
-
-    pub(super) fn nearby_list(&self) -> Nearby {
-        let (contacts, others) = self.near_contacts();
-        let shown = |(distance, player, peer_id)| NearContact {
-            online: self.peers.get(&peer_id).is_some_and(|known| known.open),
-            player,
-            peer_id,
-            distance,
-        };
-        Nearby { contacts: contacts.into_iter().map(shown).collect(), others }
-    }
-}
-
-impl Handler<ClientLeft> for Coordinator {
-    type Result = ();
-
-    fn handle(&mut self, left: ClientLeft, _: &mut Context<Self>) {
-        self.shown.seen(self.nearby.all().into_keys(), Instant::now());
-        if self.nearby.own.remove(&left.0).is_some() {
-            self.say_nearby();
-        }
+    /// A client left, and nobody is near by its word any more; whether anybody was.
+    pub fn leave(&mut self, client: ClientId) -> bool {
+        self.own.remove(&client).is_some()
     }
 }
 
