@@ -12,9 +12,8 @@ use crate::{
 };
 use fyteclub_proto::{
     limit::LOCAL_FRAME_MAX,
-    local::{Notice, Numbered, Reply, Request},
+    local::{Notice, Numbered, Reply, Verb},
 };
-use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -72,9 +71,9 @@ impl Connection {
     }
 
     /// Sends the request and waits for its reply. Dropping the future forgets the reply, not the request.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
+    pub(crate) async fn ask<V: Verb>(&self, params: V::Params) -> Result<V::Reply, Error> {
         let (waiting, reply) = self.table.wait()?;
-        let call = request.into_call(waiting.id).map_err(unencodable)?;
+        let call = V::request(params).into_call(waiting.id).map_err(unencodable)?;
         let frame = frames::encode(&call, LOCAL_FRAME_MAX).map_err(|error| match error {
             EncodeError::Frame(error) => Error::TooLarge(error),
             EncodeError::Json(error) => unencodable(error),

@@ -11,6 +11,7 @@ use crate::{
         upnp::Upnp,
     },
     config::{Config, paths},
+    desks::{contacts, own_look},
     event::Bus,
     io::{
         contacts::ContactsFile,
@@ -36,7 +37,9 @@ use crate::{
 use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_pipe::Endpoint;
-use fyteclub_proto::{id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION};
+use fyteclub_proto::{
+    contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION,
+};
 use std::{
     fs::{File, TryLockError},
     future::Future,
@@ -130,17 +133,27 @@ impl App {
             compression: config.compression,
             pacer: Pacer::start(limits.limits()),
         };
-        let coordinator = Coordinator::new(Birth {
-            identity: identity.clone(),
-            around,
-            offer,
-            contacts,
+        let contacts = contacts::Setup {
+            here: Here { key: identity.peer_id(), player: config.player.clone() },
+            policy: config.contact_requests,
+            file: contacts,
             whereabouts: whereabouts.clone(),
-            contact_requests: config.contact_requests,
-            phonebooks: config.phonebooks.clone(),
             carriers: books.iter().map(|book| book.url().to_owned()).collect(),
+            phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
-            published,
+            changes: identity.changes().to_vec(),
+        };
+        let own_look = own_look::Setup {
+            player: config.player.clone(),
+            identity: identity.clone(),
+            store: around.store.clone(),
+            offer,
+            file: published,
+        };
+        let coordinator = Coordinator::new(Birth {
+            around,
+            contacts,
+            own_look,
             limits,
             prefetch_budget: config.prefetch_budget,
             bus: bus.clone(),

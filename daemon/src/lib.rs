@@ -1,16 +1,18 @@
 //! The daemon: owns the QUIC connections, the cache and the hashing, so that a game plugin can stay thin.
 //!
 //! ```text
-//! main ► app ► actors ► pumps ► io ► OS          commands fall, facts rise
+//! main ► app ► actors ► desks ► pumps ► io ► OS          commands fall, facts rise
 //! ```
 //!
-//! [`actors`] decide and never carry bytes; [`pumps`] carry and never decide; [`io`] touches the machine. The cache is
-//! `fyteclub-store`, mods are `fyteclub-penumbra`'s. Rules that need no machine are in `fyteclub-proto`.
+//! [`actors`] receive messages, [`desks`] decide, and neither carries bytes; [`pumps`] carry and never decide; [`io`]
+//! touches the machine. The cache is `fyteclub-store`, mods are `fyteclub-penumbra`'s. Rules that need no machine are in
+//! `fyteclub-proto`.
 
 pub mod actors;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod desks;
 pub mod event;
 pub mod io;
 pub mod ledger;

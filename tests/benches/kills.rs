@@ -154,7 +154,7 @@ async fn one_look(
     let (mut kept, mut written): (u64, Option<(f64, f64)>) = (0, None);
     loop {
         let mut events = bob.client.watch().await?;
-        let mut fetch = Box::pin(bob.client.fetch(&alice.player, None));
+        let mut fetch = Box::pin(bob.client.peer_fetch(&alice.player, None));
         let enough = tally.deaths() >= tally.wanted;
         // The clock of a life runs once it is known what is missing: then bytes flow.
         let offered = tokio::select! {

@@ -1,11 +1,11 @@
 //! One local client: its requests are asked of the coordinator, its replies and events go back over the socket.
 
 use super::coordinator::{
-    Coordinator,
-    nearby::{ClientId, ClientLeft},
-    verbs::{Ask, ReadState, json, takes_long},
+    ClientLeft, Coordinator,
+    verbs::{Ask, ReadState, json},
 };
 use crate::{
+    desks::sessions::ClientId,
     event::Bus,
     io::ipc::{LocalReader, LocalWriter, Outbox, ReadError},
     places::Entry,
@@ -136,7 +136,7 @@ impl IpcClient {
 
     /// Asks the coordinator and sends what it answers. The request's token is cancelled when this client leaves.
     fn ask(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
-        if takes_long(&request) {
+        if request.row().takes_long {
             let Ok(long) = self.long.clone().try_acquire_owned() else {
                 let says = format!("{LONG_MAX} requests of this client wait already: wait for one of them");
                 return self.refuse(id, Fault::new(FaultCode::Busy, says), ctx);
@@ -295,7 +295,7 @@ impl StreamHandler<Heard> for IpcClient {
         match serde_json::from_slice::<Call>(&body) {
             Ok(call) => {
                 let id = call.id;
-                match Request::from_call(call) {
+                match Request::from_call(&call) {
                     Ok(request) => self.request(id, request, ctx),
                     Err(fault) => self.refuse(id, fault, ctx),
                 }

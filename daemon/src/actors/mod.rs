@@ -11,6 +11,7 @@
 
 pub mod coordinator;
 pub mod ipc;
+mod jobs;
 pub mod listener;
 pub mod mod_cache;
 pub mod peer;

@@ -9,10 +9,11 @@ use fyteclub_proto::{
     appearance::{AppearanceError, Look, SignedAppearance},
     blob::{Blob, Content, Origin},
     chunk_tree::chunk_count,
-    fetching::transfer::Wanted,
+    fetching::{fetch::FolderId, transfer::Wanted},
     id::{BlobHash, PeerId, PlayerName},
     limit::{PROOF_BYTES_MAX, PROOFS_MAX},
     local::{
+        Fault, FaultCode,
         reply::{Fetched, FetchedFile, FetchedObject},
         request::Strings,
     },
@@ -20,9 +21,10 @@ use fyteclub_proto::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -257,6 +259,35 @@ pub fn look(store: &Store, plan: &Plan) -> Result<(), Unready> {
         store.find(&content.hash)?.ok_or(Unready::Lost)?;
     }
     Ok(())
+}
+
+/// A folder that clients want written, with their tokens.
+pub type Folder = (FolderId, PathBuf, Vec<CancellationToken>);
+/// What came of each folder that was written.
+pub type Folders = Vec<(FolderId, Result<(), Fault>)>;
+
+/// Writes these folders, and describes the finished look for clients, but for what the transfer knows. Nothing is written
+/// for clients that have all left, nor where a file of the look is gone. Blocking.
+pub fn hand_out(
+    store: &Store,
+    plan: &Plan,
+    player: &PlayerName,
+    folders: Vec<Folder>,
+) -> (Folders, Result<Fetched, Unready>) {
+    // Before anything is written: a folder is whole, or it is not begun.
+    if !folders.is_empty()
+        && let Err(unready) = look(store, plan)
+    {
+        return (Vec::new(), Err(unready));
+    }
+    let wanted = folders.into_iter().filter(|(.., asked)| asked.iter().any(|left| !left.is_cancelled()));
+    let write = |(folder, out, _): Folder| {
+        let written = write(store, plan, player, &out);
+        (folder, written.map_err(|error| Fault::new(FaultCode::Io, error.to_string())))
+    };
+    let folders = wanted.map(write).collect();
+    // And after it: a file that went meanwhile is not in every folder.
+    (folders, reply(store, plan, player))
 }
 
 /// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the

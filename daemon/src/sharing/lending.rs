@@ -72,8 +72,25 @@ type Loans = HashMap<(PeerId, BlobHash), Arc<Loan>>;
 pub struct Lending(Arc<RwLock<Loans>>);
 
 impl Lending {
+    /// Notes that a look, of which these are the blobs, ascending by hash, may be asked of others and passed on. A grant
+    /// that is not good is nobody's fault: players' clocks are wrong, and then the owner alone is asked.
+    pub fn borrow(
+        &self,
+        grant: Grant,
+        here: &PeerId,
+        (owner, access): (PeerId, Access),
+        (look, blobs): (BlobHash, Vec<Content>),
+        now: u64,
+    ) {
+        let checked = grant.holds_for(here, now);
+        if checked.is_ok() && grant.owner == owner && grant.look == look {
+            return self.begin(grant, access, blobs, now);
+        }
+        tracing::info!(peer = %owner.short(), "others are not asked for this look: its grant is not good ({checked:?})");
+    }
+
     /// A look is being fetched under this grant, which was checked; `blobs` ascend by hash.
-    pub fn begin(&self, grant: Grant, owner: Access, blobs: Vec<Content>, now: u64) {
+    fn begin(&self, grant: Grant, owner: Access, blobs: Vec<Content>, now: u64) {
         self.change(|loans| {
             loans.retain(|_, loan| loan.tenure().grant().is_current(now).is_ok());
             let (peer, look) = (grant.owner, grant.look);

@@ -25,8 +25,8 @@ async fn pair(town: &Town, books: &[String]) -> (Resident, Resident, Written) {
     tokio::join!(alice.start(), bob.start());
     let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
     alice.publish(&look.folder).await;
-    let link = alice.client().invite().await.expect("an invitation").link;
-    bob.client().join(&link).await.expect("joined");
+    let link = alice.client().contacts_invite().await.expect("an invitation").link;
+    bob.client().contacts_join(&link).await.expect("joined");
     bob.is_paired_with(&alice).await;
     alice.is_paired_with(&bob).await;
     (alice, bob, look)

@@ -6,7 +6,7 @@ use crate::{
     words as human,
 };
 use fyteclub_client::{
-    BlobHash, CacheCollected, CacheGc, CacheMoved, CacheStats, CacheVerified, CacheWork, Client, Error, Event,
+    BlobHash, CacheGc, CacheGced, CacheMoved, CacheStats, CacheVerified, CacheWork, Client, Error, Event,
 };
 use std::{future::Future, path::Path};
 
@@ -120,7 +120,7 @@ fn damaged(bad: &[BlobHash]) -> String {
     text
 }
 
-fn what_went(collected: &CacheCollected, to: Option<u64>) -> String {
+fn what_went(collected: &CacheGced, to: Option<u64>) -> String {
     let mut text =
         format!("{} removed, {}", human::count(collected.files, "file"), human::bytes(collected.bytes));
     if collected.unfinished > 0 {

@@ -6,18 +6,18 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Nearby, SetNearby};
+use fyteclub_client::{Client, Nearby, NearbySet};
 
 pub async fn run(client: &Client, page: &Page, command: NearbyCommand) -> Result<Exit, Failure> {
-    let set = |players, minutes: u32| SetNearby {
+    let set = |players, minutes: u32| NearbySet {
         players: Some(players),
         keep_secs: Some(minutes.saturating_mul(60)),
-        ..SetNearby::default()
+        ..NearbySet::default()
     };
     let nearby = match command {
-        NearbyCommand::Set { players, minutes } => client.set_nearby(set(players, minutes)).await?,
-        NearbyCommand::List => client.nearby().await?,
-        NearbyCommand::Clear => client.set_nearby(set(Vec::new(), 0)).await?,
+        NearbyCommand::Set { players, minutes } => client.nearby_set(set(players, minutes)).await?,
+        NearbyCommand::List => client.nearby_list().await?,
+        NearbyCommand::Clear => client.nearby_set(set(Vec::new(), 0)).await?,
     };
     page.show(&nearby, text)?;
     Ok(Exit::Done)

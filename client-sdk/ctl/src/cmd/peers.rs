@@ -9,7 +9,7 @@ use fyteclub_client::{Client, PeerId, PeerStatus, Peers, PlayerName};
 use serde_json::json;
 
 pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    let peers = Peers { peers: client.peers().await? };
+    let peers = Peers { peers: client.peer_list().await? };
     page.show(&peers, |Peers { peers }| {
         if peers.is_empty() {
             "No links so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a contact's look.".to_owned()
@@ -21,7 +21,7 @@ pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
 }
 
 pub async fn trust(client: &Client, page: &Page, player: PlayerName, key: PeerId) -> Result<Exit, Failure> {
-    client.trust(&player, &key).await?;
+    client.peer_trust(&player, &key).await?;
     page.show(&json!({}), |_| format!("{player} is now known by the key {key}."))?;
     Ok(Exit::Done)
 }

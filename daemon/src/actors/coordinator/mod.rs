@@ -1,60 +1,51 @@
-//! The coordinator: knows what is wanted and from whom, owns the transfers, and is the only writer of the bus.
+//! The coordinator: routes what happens to the desks ([`crate::desks`]), carries out what they order, and is the only
+//! writer of the bus.
 //!
-//! What local clients ask arrives here ([`verbs`]); facts of peers, listener and phone books rise to here. A fetch is
-//! a row of stages in `fetch`; publishing is `publish`; what the cache says is `cache`; what a person is shown is put
-//! together in `report`.
+//! Facts of peers, listener, phone books and cache rise to here; what local clients ask arrives in [`verbs`]. Orders are
+//! carried out in `carry`. Who may be heard, served and dialled says `roster`.
 
-mod cache;
-pub mod contacts;
-mod fetch;
-pub mod limits;
-pub mod nearby;
-mod order;
-mod publish;
-mod report;
+mod carry;
 mod roster;
-mod shown;
-mod speed;
-pub mod transfers;
 pub mod verbs;
 
 use super::{
     listener::Accepted,
-    mod_cache::ModCache,
+    mod_cache::{self, CacheFact, ModCache},
     peer::{self, DialPermit, Peer, PeerFact, Surroundings},
-    phone_book::{PhoneBook, PhonebookFact, Seen},
+    phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact, Seen},
     unix_millis,
     upnp::Upnp,
 };
 use crate::{
-    event::Bus,
-    io::{
-        contacts::ContactsFile, identity::Identity, limits::LimitsFile, published::PublishedFile, quic::tls,
-        store::Store,
+    desks::{
+        cache::CacheDesk,
+        contacts::{self, ContactDesk},
+        fetching::{self, Fetching},
+        limits::LimitDesk,
+        orders::{Now, Orders},
+        own_look::{self, OwnLook},
+        sessions::{ClientId, SessionDesk},
+        uploads::UploadDesk,
     },
-    sharing::published::Offer,
-    whereabouts::Whereabouts,
+    event::Bus,
+    io::{limits::LimitsFile, quic::tls},
 };
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
-use fetch::Fetch;
+use actix::{
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+};
 use fyteclub_proto::{
-    contact::{Here, Input, Policy},
-    fetching::scheduler::{self, Scheduler},
-    id::{BlobHash, PeerId, PlayerName},
+    contact,
+    fetching::{fetch, scheduler::Reason},
+    id::{BlobHash, PeerId},
     local::{Event, Fault, FaultCode},
     peer::CloseCode,
-    phonebook::Listing,
 };
-use publish::Own;
-use roster::{Known, Roster};
-use shown::Shown;
+use roster::Roster;
 use std::{
-    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
 
 /// How long a contact is a fresh one, in milliseconds.
 const FRESH_MS: u64 = 60_000;
@@ -63,19 +54,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// What the coordinator is born with.
 pub struct Birth {
-    pub identity: Arc<Identity>,
     pub around: Surroundings,
-    pub offer: watch::Sender<Option<Arc<Offer>>>,
-    pub contacts: ContactsFile,
-    pub whereabouts: Whereabouts,
-    pub contact_requests: Policy,
-    /// As configured: invitations name them.
-    pub phonebooks: Vec<String>,
-    /// As their clients name them: each carries knocks with a number of its own.
-    pub carriers: Vec<String>,
-    /// How names are entered in them.
-    pub listing: Listing,
-    pub published: PublishedFile,
+    pub contacts: contacts::Setup,
+    pub own_look: own_look::Setup,
     pub limits: LimitsFile,
     /// Bytes of looks that may be brought before anybody needs them.
     pub prefetch_budget: u64,
@@ -87,123 +68,124 @@ pub struct Birth {
 }
 
 pub struct Coordinator {
-    identity: Arc<Identity>,
     around: Surroundings,
-    own: Own,
-    contacts: contacts::Own,
-    phonebooks: Vec<String>,
-    listing: Listing,
-    /// Who has linked with us since the start, and so knows our key.
-    aware: HashSet<PeerId>,
-    /// Whom of the others it was said to last.
-    announced: Option<PeerId>,
-    peers: Roster,
-    fetches: HashMap<PlayerName, Fetch>,
-    /// Whose look is fetched now.
-    scheduler: Scheduler,
-    nearby: nearby::Claims,
-    shown: Shown,
-    room: cache::Room,
-    uploads: transfers::Uploads,
-    limits: LimitsFile,
+    roster: Roster,
+    contacts: ContactDesk,
+    own_look: OwnLook,
+    fetching: Fetching,
+    cache_desk: CacheDesk,
+    uploads: UploadDesk,
+    limits: LimitDesk,
+    sessions: SessionDesk,
+    /// What desks ordered and is not carried out yet.
+    orders: Orders,
+    is_carrying_out: bool,
+    /// When a desk is to be told the time next.
+    alarm: Option<(Instant, SpawnHandle)>,
     bus: Bus,
     cache: Addr<ModCache>,
     upnp: Addr<Upnp>,
     phone_book: Option<Addr<PhoneBook>>,
     shutdown: tokio_util::sync::CancellationToken,
-    /// For peers; never used by the coordinator itself.
-    peer_birth: Option<roster::Birth>,
-    next_request: u64,
-    /// The number of the last attempt to fetch a look, of anybody.
-    next_run: u64,
 }
 
 impl Coordinator {
     pub fn new(birth: Birth) -> Self {
-        let Birth { identity, around, offer, published, bus, cache, upnp, shutdown, .. } = birth;
-        let here = Here { key: identity.peer_id(), player: around.player.clone() };
-        let contacts = contacts::Own::new(
-            here,
-            birth.contact_requests,
-            birth.contacts,
-            birth.whereabouts,
-            birth.carriers,
-        );
-        let mut peers = Roster::default();
-        for contact in contacts.machine.iter() {
-            if let Some(key) = contact.peer_id.filter(|key| contacts.machine.consents(key)) {
-                peers.admit(key, contact.player.clone());
-            }
-        }
+        let Birth { around, bus, cache, upnp, shutdown, .. } = birth;
+        let (mut orders, now) = (Orders::default(), Now::read());
+        let shared = fetching::Shared {
+            store: around.store.clone(),
+            lending: around.lending.clone(),
+            accounts: around.accounts.clone(),
+        };
         Self {
-            contacts,
-            phonebooks: birth.phonebooks,
-            listing: birth.listing,
-            aware: HashSet::new(),
-            announced: None,
-            identity,
-            own: Own::new(offer, published),
+            roster: Roster::default(),
+            contacts: ContactDesk::new(birth.contacts, now, &mut orders),
+            own_look: OwnLook::new(birth.own_look, now, &mut orders),
+            fetching: Fetching::new(birth.prefetch_budget, shared, now.at),
+            cache_desk: CacheDesk::new(around.store.clone()),
+            uploads: UploadDesk::default(),
+            limits: LimitDesk::new(birth.limits, around.pacer.clone()),
+            sessions: SessionDesk::default(),
+            orders,
+            is_carrying_out: false,
+            alarm: None,
             around,
-            peers,
-            fetches: HashMap::new(),
-            scheduler: Scheduler::new(birth.prefetch_budget, Instant::now()),
-            nearby: nearby::Claims::default(),
-            shown: Shown::default(),
-            room: cache::Room::default(),
-            uploads: transfers::Uploads::default(),
-            limits: birth.limits,
             bus,
             cache,
             upnp,
             phone_book: None,
             shutdown,
-            peer_birth: None,
-            next_request: 0,
-            next_run: 0,
         }
     }
 
-    fn store(&self) -> &Store {
-        &self.around.store
+    /// What others say about contacts.
+    fn heard(&mut self, heard: contact::Input, ctx: &mut Context<Self>) {
+        self.act(ctx, |desks, now, orders| desks.contacts.handle(now, contacts::Input::Heard(heard), orders));
     }
 
-    /// The peer's actor, born when it is first of interest.
-    fn peer(&mut self, id: PeerId) -> Option<&mut Known> {
-        let birth = self.peer_birth.as_ref()?;
-        Some(self.peers.peer(id, birth))
-    }
-
-    fn tell(&self, peer: &PeerId) -> Option<&Addr<Peer>> {
-        self.peers.get(peer).map(|known| &known.actor)
-    }
-
-    fn ban(&mut self, peer: PeerId, code: CloseCode) {
-        if code.consequence().ban {
-            tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
-            self.peers.ban(peer);
-        }
-        if let Some(actor) = self.tell(&peer) {
-            actor.do_send(peer::Close(code));
+    /// A peer says what it publishes now; whether to fetch it, the fetching desk knows, or the plugin.
+    fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
+        if let Some(player) = self.roster.get(&peer).and_then(|known| known.player.clone()) {
+            self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
         }
     }
 
-    fn is_banned(&self, peer: &PeerId) -> bool {
-        self.peers.admits(peer).is_banned(Instant::now())
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn may_dial(&self, peer: PeerId) {
+        let Some(known) = self.roster.get(&peer) else { return };
+        if let Err(refusal) = self.roster.admits(&peer).check(Instant::now()) {
+            known.actor.do_send(DialPermit::Refused(refusal));
+            return;
+        }
+        let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
+        let since = match (last, self.contacts.since(&peer)) {
+            (Some(_), _) => Seen::Once,
+            // Who has just become a contact was there to become one, and is busy with that.
+            (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
+            (None, _) => Seen::Never,
+        };
+        known.actor.do_send(DialPermit::Granted {
+            phone_book: self.phone_book.clone(),
+            name: known.player.clone(),
+            asked: self.fetching.fetches().reason(&peer) == Reason::Asked,
+            since,
+            last,
+        });
     }
 
-    /// Whether this contact may go by this key; another one than the known one stops and asks.
-    fn standing_of(&mut self, player: &PlayerName, key: PeerId) -> Result<(), Fault> {
-        let known = self.key_of(player)?;
-        if known == key {
-            return Ok(());
+    /// Nobody can tell where a peer is.
+    fn not_found(&mut self, peer: PeerId, error: &LookupError, ctx: &mut Context<Self>) {
+        let code = match error {
+            LookupError::NotFound | LookupError::NotBack => FaultCode::NotFound,
+            LookupError::NoPhonebook => FaultCode::BadRequest,
+            LookupError::Unavailable(_) => FaultCode::PhonebookUnavailable,
+            LookupError::Busy => FaultCode::Busy,
+            LookupError::OtherKey(offered) => {
+                for player in self.fetching.fetches().players_of(peer) {
+                    let checked =
+                        self.act(ctx, |desks, _, orders| desks.contacts.check_key(&player, *offered, orders));
+                    if let Err(fault) = checked {
+                        self.fetch_input(fetch::Input::Failed { player, fault }, ctx);
+                    }
+                }
+                return;
+            }
+        };
+        self.fetch_input(fetch::Input::NotFound { peer, code, cause: error.to_string() }, ctx);
+    }
+
+    /// Five times a second.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let is_open = |owner: &PeerId| self.roster.is_open(owner);
+        for (owner, look) in self.around.lending.due(unix_millis(), is_open) {
+            self.roster.send(&owner, peer::AskGrant { look });
         }
-        self.bus.publish(Event::PeerKeyChanged { player: player.clone(), known, offered: key });
-        Err(Fault::new(
-            FaultCode::KeyChanged,
-            format!(
-                "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {key}"
-            ),
-        ))
+        self.act(ctx, |desks, now, orders| {
+            desks.cache_desk.tick(desks.fetching.fetches().is_transferring(), orders);
+            desks.uploads.look(now.at, desks.roster.served(), |key| desks.contacts.name_of(key), orders);
+        });
+        self.fetching(fetching::Input::Tick, ctx);
     }
 }
 
@@ -213,18 +195,18 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Only to hand them to children.
         let source_changed = ctx.address().recipient();
-        self.peer_birth = Some(roster::Birth {
+        self.roster.start(roster::Birth {
             around: self.around.clone(),
             facts: ctx.address().recipient(),
-            changed: Arc::new(move || source_changed.do_send(publish::SourceChanged)),
+            changed: Arc::new(move || source_changed.do_send(SourceChanged)),
         });
+        self.cache.do_send(mod_cache::Listen(ctx.address().recipient()));
         ctx.run_interval(TICK, Self::tick);
         if let Some(period) = crate::service::watchdog_period() {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
         }
-        self.start_cache(ctx);
-        self.restore(ctx);
-        self.start_contacts(ctx);
+        // What desks ordered when they were made.
+        self.act(ctx, |_, _, _| ());
     }
 }
 
@@ -237,6 +219,16 @@ pub struct Introduce(pub Addr<PhoneBook>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Moved(pub Arc<[IpAddr]>);
+
+/// A file that is published was found changed while it was served.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SourceChanged;
+
+/// A client left, and what it said of who is near counts no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClientLeft(pub ClientId);
 
 /// Fails what is waited for and stops every peer.
 #[derive(Message)]
@@ -255,9 +247,50 @@ impl Handler<Moved> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, moved: Moved, _: &mut Self::Context) {
-        for known in self.peers.values() {
-            known.actor.do_send(peer::Moved(moved.0.clone()));
-        }
+        self.roster.values().for_each(|known| known.actor.do_send(peer::Moved(moved.0.clone())));
+    }
+}
+
+impl Handler<SourceChanged> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: SourceChanged, ctx: &mut Self::Context) {
+        self.act(ctx, |desks, now, orders| {
+            desks.own_look.handle(now, own_look::Input::SourceChanged, orders);
+        });
+    }
+}
+
+impl Handler<ClientLeft> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, left: ClientLeft, ctx: &mut Self::Context) {
+        self.act(ctx, |desks, _, orders| desks.sessions.left(left.0, orders));
+    }
+}
+
+impl Handler<CacheFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: CacheFact, ctx: &mut Self::Context) {
+        self.act(ctx, |desks, _, orders| match fact {
+            CacheFact::LowDisk(disk) => desks.cache_desk.disk(disk, true, orders),
+            CacheFact::DiskOk(disk) => desks.cache_desk.disk(disk, false, orders),
+            CacheFact::Damaged(damage) => {
+                let published = desks.own_look.names(damage.wrong.iter().chain(&damage.missing));
+                desks.cache_desk.damaged(damage, published, orders);
+            }
+            CacheFact::Evicted(evicted) => {
+                orders.tell(Event::CacheEvicted { files: evicted.files, bytes: evicted.bytes });
+            }
+            CacheFact::Progress { work, files, files_total, bytes, bytes_total } => {
+                orders.tell(Event::CacheProgress { work, files, files_total, bytes, bytes_total });
+            }
+            CacheFact::Moved { from, to } => {
+                let [from, to] = [from, to].map(|path| path.to_string_lossy().into_owned());
+                orders.tell(Event::CacheMoved { from, to });
+            }
+        });
     }
 }
 
@@ -269,7 +302,18 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            fact => self.carried(fact, ctx),
+            PhonebookFact::Connected => self.heard(contact::Input::Connected, ctx),
+            PhonebookFact::Listed { player, keys } => {
+                self.heard(contact::Input::Listed { player, keys }, ctx);
+            }
+            PhonebookFact::Knocked(knock) => self.heard(contact::Input::Knocked(knock), ctx),
+            PhonebookFact::Noted { from, note } => self.heard(contact::Input::Noted { from, note }, ctx),
+            PhonebookFact::Introduced { introduction, from, .. } => {
+                let accept = self.roster.admits(&from).check(Instant::now()).is_ok();
+                if let Some(phone_book) = &self.phone_book {
+                    phone_book.do_send(Introduction { introduction, to: from, accept });
+                }
+            }
         }
     }
 }
@@ -281,12 +325,12 @@ impl Handler<Accepted> for Coordinator {
         let Some(id) = tls::peer_of(&accepted.0) else { return };
         // Before anything is kept of them. So there are never more peers than contacts; and nobody is their own, so that a
         // second daemon with this identity is refused too.
-        if let Err(refusal) = self.peers.admits(&id).check(Instant::now()) {
+        if let Err(refusal) = self.roster.admits(&id).check(Instant::now()) {
             tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
             return;
         }
-        if let Some(known) = self.peer(id) {
+        if let Some(known) = self.roster.peer(id) {
             known.actor.do_send(peer::Adopt(accepted.0));
         }
     }
@@ -298,109 +342,72 @@ impl Handler<PeerFact> for Coordinator {
     fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
         match fact {
             PeerFact::MayDial { peer } => self.may_dial(peer),
-            PeerFact::NotFound { peer, error } => self.not_found(peer, &error),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error, ctx),
             PeerFact::Opened { peer, addr, path, greeting } => {
-                let admitted = self.peers.admits(&peer).check(Instant::now());
-                let Some(known) = self.peers.get_mut(&peer) else { return };
+                let admitted = self.roster.admits(&peer).check(Instant::now());
+                let Some(known) = self.roster.get_mut(&peer) else { return };
                 if admitted.is_err() {
                     // We dialled it before it was banned, or another link of it takes the closed one's place.
                     known.actor.do_send(peer::Close(CloseCode::Refused));
                     return;
                 }
-                known.open = true;
-                (known.addr, known.path) = (Some(addr), Some(path));
-                self.contacts.note_addr(peer, addr);
-                self.aware.insert(peer);
-                let (player, published) = (known.player.clone(), greeting.published);
+                (known.open, known.addr) = (true, Some(addr));
+                let (player, offers) = (known.player.clone(), greeting.published);
                 tracing::info!(peer = %peer.short(), "connected");
                 // At once, and in this order: what the peer says next must not be told before.
-                self.bus.publish(Event::PeerConnected { peer_id: peer, player, path });
-                self.shows(peer, published);
-                self.newest_look(peer, published);
-                self.link_open(peer, ctx);
-                self.scheduler(scheduler::Input::Linked { peer, offers: published });
-                self.contacts_heard(Input::Linked(peer), ctx);
+                self.bus.publish(Event::PeerConnected { peer_id: peer, player: player.clone(), path });
+                self.shows(peer, offers);
+                if let Some(player) = player {
+                    self.fetch_input(fetch::Input::Named { peer, player }, ctx);
+                }
+                self.fetch_input(fetch::Input::Opened { peer, path, offers }, ctx);
+                self.act(ctx, |desks, now, orders| {
+                    desks.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
+                });
             }
             PeerFact::Look { peer, look } => {
                 self.shows(peer, look);
-                self.newest_look(peer, look);
-                self.scheduler(scheduler::Input::Offers { peer, look });
+                self.fetch_input(fetch::Input::Offers { peer, look }, ctx);
             }
             PeerFact::Lost { peer, cause } => {
-                let Some(known) = self.peers.get_mut(&peer) else { return };
+                let Some(known) = self.roster.get_mut(&peer) else { return };
                 // Who was connected while banned was never told of.
                 if std::mem::take(&mut known.open) {
                     tracing::info!(peer = %peer.short(), "disconnected: {cause}");
                     let player = known.player.clone();
                     self.bus.publish(Event::PeerDisconnected { peer_id: peer, player, cause });
+                    self.act(ctx, |desks, now, orders| {
+                        desks.contacts.handle(now, contacts::Input::Parted(peer), orders);
+                    });
                 }
-                // Before anybody is dialled for what nobody needs.
-                self.scheduler(scheduler::Input::Parted(peer));
-                self.link_lost(peer, ctx);
+                self.fetch_input(fetch::Input::Lost(peer), ctx);
             }
-            PeerFact::GaveUp { peer, cause } => self.unreachable(peer, &cause, ctx),
-            PeerFact::Appearance { peer, run, result } => self.appearance_came(peer, run, result, ctx),
+            PeerFact::GaveUp { peer, cause } => {
+                self.fetch_input(fetch::Input::Unreachable { peer, cause }, ctx);
+            }
+            PeerFact::Appearance { peer, run, result } => {
+                self.fetching(fetching::Input::Document { peer, run, result }, ctx);
+            }
             PeerFact::Holding { peer, owner, look, reply } => {
-                self.holding_came(peer, owner, look, reply, ctx);
+                self.fetch_input(fetch::Input::Holding { peer, owner, look, reply }, ctx);
             }
             PeerFact::Grant { grant } => {
                 self.around.lending.renew(grant, &self.around.here, unix_millis());
             }
             PeerFact::Idle { peer } => {
                 // Contacts are listed also when they are away; who is none any more leaves nothing.
-                let of_interest = self.peers.admits(&peer).contact;
-                if let Some(actor) = self.tell(&peer).filter(|_| !of_interest) {
-                    actor.do_send(peer::Retire);
+                if !self.roster.admits(&peer).contact {
+                    self.roster.send(&peer, peer::Retire);
                 }
             }
             PeerFact::Retired { peer } => {
-                self.peers.remove(&peer);
+                self.roster.remove(&peer);
                 // A message that was sent to the actor after it had stopped was not read.
-                if self.peers.admits(&peer).contact
-                    && self.is_needed(&peer)
-                    && let Some(known) = self.peer(peer)
-                {
-                    known.actor.do_send(peer::Want);
+                if self.roster.admits(&peer).contact && self.fetching.fetches().needs(&peer) {
+                    self.roster.want(peer);
                 }
             }
         }
-    }
-}
-
-impl Coordinator {
-    /// A peer says what it publishes now; whether to fetch it, the scheduler knows, or the plugin.
-    fn shows(&self, peer: PeerId, look: Option<BlobHash>) {
-        if let Some(player) = self.peers.get(&peer).and_then(|known| known.player.clone()) {
-            self.bus.publish(Event::PeerLook { peer_id: peer, player, appearance: look });
-        }
-    }
-
-    /// Whether a fetch or somebody who is near needs a link to this peer.
-    fn is_needed(&self, peer: &PeerId) -> bool {
-        self.scheduler.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.is_of(peer))
-    }
-
-    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
-    fn may_dial(&mut self, peer: PeerId) {
-        let Some(known) = self.peers.get(&peer) else { return };
-        if let Err(refusal) = self.peers.admits(&peer).check(Instant::now()) {
-            known.actor.do_send(DialPermit::Refused(refusal));
-            return;
-        }
-        let last = known.addr.or_else(|| self.contacts.last_addr(&peer));
-        let since = match (last, self.contacts.machine.since(&peer)) {
-            (Some(_), _) => Seen::Once,
-            // Who has just become a contact was there to become one, and is busy with that.
-            (None, Some(since)) if unix_millis().abs_diff(since) < FRESH_MS => Seen::JustNow,
-            (None, _) => Seen::Never,
-        };
-        known.actor.do_send(DialPermit::Granted {
-            phone_book: self.phone_book.clone(),
-            name: known.player.clone(),
-            asked: self.scheduler.reason(&peer) == scheduler::Reason::Asked,
-            since,
-            last,
-        });
     }
 }
 
@@ -408,12 +415,9 @@ impl Handler<Stop> for Coordinator {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
-        let stopping = || Fault::new(FaultCode::Stopping, "the daemon is stopping");
         self.contacts.close();
-        for (_, fetch) in self.fetches.drain() {
-            fetch.answer(Err(stopping()));
-        }
-        let peers: Vec<Addr<Peer>> = self.peers.drain().map(|known| known.actor).collect();
+        self.fetching.close(&Fault::new(FaultCode::Stopping, "the daemon is stopping"));
+        let peers: Vec<Addr<Peer>> = self.roster.drain().map(|known| known.actor).collect();
         ctx.stop();
         Box::pin(async move {
             for peer in peers {

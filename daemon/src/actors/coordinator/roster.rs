@@ -2,20 +2,21 @@
 //! heard, served and dialled.
 
 use crate::{
-    actors::peer::{Peer, PeerFact, Surroundings},
+    actors::peer::{Peer, PeerFact, Report, Surroundings, Want},
     pumps::push::Changed,
     sharing::{
         access::{Access, Admission},
         served::Served,
     },
 };
-use actix::{Actor, Addr, Recipient};
+use actix::{Actor, Addr, Handler, Message, Recipient};
 use fyteclub_proto::{
     id::{PeerId, PlayerName},
-    local::reply::PathKind,
+    local::reply::PeerStatus,
 };
 use std::{
     collections::{HashMap, hash_map::Entry},
+    future::Future,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -29,16 +30,12 @@ pub struct Known {
     /// The contact's name; never what it says of itself.
     pub player: Option<PlayerName>,
     pub addr: Option<SocketAddr>,
-    /// Of the last link that was in use.
-    pub path: Option<PathKind>,
     pub open: bool,
-    pub access: Access,
-    /// Wrong chunks that were forgiven.
-    pub wrongs: u32,
     pub served: Served,
 }
 
 /// What every peer actor is given when it starts.
+#[derive(Clone)]
 pub struct Birth {
     pub around: Surroundings,
     pub facts: Recipient<PeerFact>,
@@ -51,6 +48,8 @@ pub struct Birth {
 pub struct Roster {
     peers: HashMap<PeerId, Known>,
     access: HashMap<PeerId, (Access, Option<PlayerName>)>,
+    /// None before the coordinator is started.
+    birth: Option<Birth>,
 }
 
 impl Roster {
@@ -85,28 +84,66 @@ impl Roster {
         self.forget_unneeded();
     }
 
+    /// What peer actors are given from now on.
+    pub fn start(&mut self, birth: Birth) {
+        self.birth = Some(birth);
+    }
+
     /// The peer's actor, started when it is first of interest.
-    pub fn peer(&mut self, id: PeerId, birth: &Birth) -> &mut Known {
-        match self.peers.entry(id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let (access, player) = self.access.entry(id).or_default().clone();
-                let (around, facts, changed) =
-                    (birth.around.clone(), birth.facts.clone(), birth.changed.clone());
-                let served = Served::default();
-                let peer = Peer::new(id, around, facts, changed, access.clone(), served.clone());
-                let (actor, wrongs) = (peer.start(), 0);
-                place.insert(Known {
-                    actor,
-                    player,
-                    addr: None,
-                    path: None,
-                    open: false,
-                    access,
-                    wrongs,
-                    served,
-                })
+    pub fn peer(&mut self, id: PeerId) -> Option<&mut Known> {
+        let place = match self.peers.entry(id) {
+            Entry::Occupied(known) => return Some(known.into_mut()),
+            Entry::Vacant(place) => place,
+        };
+        let Birth { around, facts, changed } = self.birth.clone()?;
+        let (access, player) = self.access.entry(id).or_default().clone();
+        let served = Served::default();
+        let actor = Peer::new(id, around, facts, changed, access, served.clone()).start();
+        Some(place.insert(Known { actor, player, addr: None, open: false, served }))
+    }
+
+    /// Has the peer dialled, and its link kept.
+    pub fn want(&mut self, id: PeerId) {
+        if let Some(known) = self.peer(id) {
+            known.actor.do_send(Want);
+        }
+    }
+
+    /// Sends to the peer's actor, if there is one.
+    pub fn send<M>(&self, id: &PeerId, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Peer: Handler<M>,
+    {
+        if let Some(known) = self.peers.get(id) {
+            known.actor.do_send(message);
+        }
+    }
+
+    /// The shared access of a key. One that is neither a contact nor banned is refused for ever.
+    pub fn access(&self, key: &PeerId) -> Access {
+        self.access.get(key).map(|(access, _)| access.clone()).unwrap_or_default()
+    }
+
+    /// Bytes that each key was served since its actor was started.
+    pub fn served(&self) -> impl Iterator<Item = (PeerId, u64)> {
+        self.peers.iter().map(|(peer, known)| (*peer, known.served.bytes()))
+    }
+
+    /// How each peer stands, by name.
+    pub fn report(&self) -> impl Future<Output = Vec<PeerStatus>> + 'static {
+        let peers: Vec<_> =
+            self.peers.values().map(|known| (known.player.clone(), known.actor.clone())).collect();
+        async move {
+            let mut list = Vec::new();
+            for (player, actor) in peers {
+                if let Ok(mut status) = actor.send(Report).await {
+                    status.player = player.or(status.player);
+                    list.push(status);
+                }
             }
+            list.sort_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
+            list
         }
     }
 
@@ -118,8 +155,8 @@ impl Roster {
         self.peers.get_mut(key)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&PeerId, &Known)> {
-        self.peers.iter()
+    pub fn is_open(&self, key: &PeerId) -> bool {
+        self.peers.get(key).is_some_and(|known| known.open)
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Known> {
@@ -190,7 +227,7 @@ mod tests {
     fn access_that_was_handed_out_follows() {
         let mut roster = Roster::default();
         roster.admit(KEY, None);
-        let access = roster.access[&KEY].0.clone();
+        let access = roster.access(&KEY);
         let asker = |contact, banned| Asker { contact, greeted: true, banned };
         assert_eq!((access.check(), access.asker()), (Ok(()), asker(true, false)));
         roster.ban(KEY);

@@ -3,10 +3,12 @@
 use super::{verbs::Ask, *};
 use crate::{
     io::{
+        contacts::ContactsFile,
+        identity::Identity,
         keeper::Keeper,
         published::PublishedFile,
         quic::{QuicEndpoint, Tuning, tls::Certificate},
-        store::StoreConfig,
+        store::{Store, StoreConfig},
     },
     ledger::Accounts,
     pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
@@ -14,16 +16,20 @@ use crate::{
     whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
+    contact::{Here, Policy},
     fetching::pace::Limits,
+    id::PlayerName,
     local::{
         Numbered, RawJson, Request,
         reply::PathKind,
-        request::{self, AddContact, Who},
+        request::{self, ContactsAdd, Who},
     },
     peer::Greeting,
+    phonebook::Listing,
 };
 use std::future::Future;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,17 +73,27 @@ impl Desk {
             compression: Compression::default(),
             pacer: Pacer::start(Limits::default()),
         };
-        let coordinator = Coordinator::new(Birth {
-            identity,
-            around,
-            offer,
-            contacts: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
-            contact_requests: Policy::Ask,
-            phonebooks: Vec::new(),
-            carriers: Vec::new(),
-            listing: Listing::Listed,
+        let contacts = contacts::Setup {
+            here: Here { key: identity.peer_id(), player: around.player.clone() },
+            policy: Policy::Ask,
+            file: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
             whereabouts: Whereabouts::default(),
-            published: PublishedFile::load(&path("published.bin"), keeper.clone()),
+            carriers: Vec::new(),
+            phonebooks: Vec::new(),
+            listing: Listing::Listed,
+            changes: Vec::new(),
+        };
+        let own_look = own_look::Setup {
+            player: around.player.clone(),
+            identity,
+            store: store.clone(),
+            offer,
+            file: PublishedFile::load(&path("published.bin"), keeper.clone()),
+        };
+        let coordinator = Coordinator::new(Birth {
+            around,
+            contacts,
+            own_look,
             limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
             prefetch_budget: 0,
             bus: bus.clone(),
@@ -101,8 +117,8 @@ impl Desk {
     }
 
     async fn befriend(&self) {
-        let add = AddContact { player: self.player.clone(), peer_id: Some(self.peer) };
-        self.ask(Request::AddContact(add)).await.expect("a contact");
+        let add = ContactsAdd { player: self.player.clone(), peer_id: Some(self.peer) };
+        self.ask(Request::ContactsAdd(add)).await.expect("a contact");
     }
 
     fn ask(&self, request: Request) -> impl Future<Output = Result<RawJson, Fault>> + 'static {
@@ -126,13 +142,13 @@ impl Desk {
     }
 
     fn fetch(&self) -> impl Future<Output = Result<RawJson, Fault>> + 'static {
-        self.ask(Request::Fetch(request::Fetch { player: self.player.clone(), out: None }))
+        self.ask(Request::PeerFetch(request::PeerFetch { player: self.player.clone(), out: None }))
     }
 
     /// What was told of the peer since the last call, in words.
     async fn told(&mut self) -> Vec<String> {
         // The answer comes after everything that was said to the coordinator before.
-        self.ask(Request::Contacts).await.expect("a list");
+        self.ask(Request::ContactsList).await.expect("a list");
         let events = std::iter::from_fn(|| self.events.try_recv().ok());
         let word = |told: Arc<Numbered>| match &told.event {
             Event::PeerConnected { .. } => Some("connected".to_owned()),
@@ -153,7 +169,7 @@ impl Handler<Touch> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, touch: Touch, _: &mut Self::Context) {
-        self.peer(touch.0);
+        self.roster.peer(touch.0);
     }
 }
 
@@ -194,9 +210,9 @@ async fn wish_to_retiring_peer_is_kept() {
     let desk = Desk::new().await;
     // All three in one breath: the actor is told to retire, and the fetch wants it before it is gone.
     let who = Who { player: Some(desk.player.clone()), peer_id: None };
-    let removed = desk.ask(Request::RemoveContact(who));
-    let add = AddContact { player: desk.player.clone(), peer_id: Some(desk.peer) };
-    let added = desk.ask(Request::AddContact(add));
+    let removed = desk.ask(Request::ContactsRemove(who));
+    let add = ContactsAdd { player: desk.player.clone(), peer_id: Some(desk.peer) };
+    let added = desk.ask(Request::ContactsAdd(add));
     let fetched = desk.fetch();
     removed.await.expect("removed");
     added.await.expect("added");

@@ -1,0 +1,211 @@
+//! What the cache says and what follows: a disk that is nearly full holds up fetches, damage has looks fetched again, and
+//! what is shown stays.
+
+pub mod replies;
+mod shown;
+
+use super::orders::{Order, Orders};
+use crate::io::store::{Damage, Disk, Pin, Store};
+use fyteclub_proto::{
+    id::{BlobHash, PlayerName},
+    local::Event,
+};
+use shown::Shown;
+use std::time::Instant;
+
+/// Ticks between two looks at a low disk when nobody fetches: five seconds.
+const LOOK_EVERY: u32 = 25;
+
+/// `P` pins files in the store.
+pub struct CacheDesk<P = Pin> {
+    store: Store,
+    /// The disk has no room for what is asked.
+    low: bool,
+    disk: Option<Disk>,
+    ticks: u32,
+    shown: Shown<P>,
+}
+
+impl<P: Holds> CacheDesk<P> {
+    pub fn new(store: Store) -> Self {
+        Self { store, low: false, disk: None, ticks: 0, shown: Shown::default() }
+    }
+
+    /// Whether nothing new may be asked of anybody, because the disk has no room.
+    pub fn is_low(&self) -> bool {
+        self.low
+    }
+
+    /// The disk fell below its bound, or has room again.
+    pub fn disk(&mut self, disk: Disk, low: bool, orders: &mut Orders) {
+        self.disk = Some(disk);
+        let (free, min_free) = (disk.free, disk.floor);
+        orders.tell(match low {
+            true => {
+                tracing::warn!("the disk is nearly full ({free} bytes free): transfers wait");
+                Event::CacheLowDisk { free, min_free }
+            }
+            false => Event::CacheDiskOk { free, min_free },
+        });
+        self.hold(low, orders);
+    }
+
+    /// A file could not be written for want of room.
+    pub fn full(&mut self, orders: &mut Orders) {
+        orders.add(Order::DiskFull);
+        self.hold(true, orders);
+    }
+
+    fn hold(&mut self, low: bool, orders: &mut Orders) {
+        self.low = low;
+        orders.add(Order::Room(if low { Err(self.room_sentence()) } else { Ok(()) }));
+    }
+
+    fn room_sentence(&self) -> String {
+        let dir = self.store.dir();
+        let free = self.disk.map_or(String::new(), |disk| {
+            format!(": {} bytes are free, and {} stay so (min_free)", disk.free, disk.floor)
+        });
+        format!(
+            "the disk with {} is full{free}; make room or run fyteclubctl cache move, and try again: what came is kept",
+            dir.display()
+        )
+    }
+
+    /// Five times a second. While anybody fetches the disk is watched.
+    pub fn tick(&mut self, fetching: bool, orders: &mut Orders) {
+        self.ticks = self.ticks.wrapping_add(1);
+        if fetching || (self.low && self.ticks.is_multiple_of(LOOK_EVERY)) {
+            orders.add(Order::LookAtDisk { evict: fetching });
+        }
+    }
+
+    /// Files were found damaged or missing, and are gone. `published`: whether the player's own look names one.
+    pub fn damaged(&mut self, damage: Damage, published: bool, orders: &mut Orders) {
+        let Damage { wrong: hashes, missing } = damage;
+        if !hashes.is_empty() {
+            tracing::warn!("{} damaged files were removed from the cache", hashes.len());
+        }
+        if !missing.is_empty() {
+            tracing::warn!("{} files are missing from the cache", missing.len());
+        }
+        let of_player = |pin: &P| hashes.iter().chain(&missing).any(|hash| pin.holds(hash));
+        let mut players: Vec<PlayerName> =
+            self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
+        players.sort();
+        orders.add(Order::LooksDamaged(players.clone()));
+        orders.tell(Event::CacheDamaged { hashes, missing, players, published });
+        if published {
+            // An archive's files are unpacked again; where it is gone, the log says so.
+            orders.add(Order::OwnLookDamaged);
+        }
+    }
+
+    /// This look is shown from now on.
+    pub fn show(&mut self, player: PlayerName, pin: P, now: Instant) {
+        self.shown.show(player, pin, now);
+    }
+
+    /// These players are near at this moment.
+    pub fn seen<'a>(&mut self, players: impl Iterator<Item = &'a PlayerName>, now: Instant) {
+        self.shown.seen(players, now);
+    }
+
+    /// Unpins looks that are not shown any more, for one that needs room.
+    pub fn unpin_unseen(&mut self, now: Instant) {
+        self.shown.let_go(now);
+    }
+}
+
+/// What keeps files in the store.
+pub trait Holds {
+    fn holds(&self, hash: &BlobHash) -> bool;
+}
+
+impl Holds for Pin {
+    fn holds(&self, hash: &BlobHash) -> bool {
+        Pin::holds(self, hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::store::StoreConfig;
+    use tempfile::TempDir;
+
+    impl Holds for BlobHash {
+        fn holds(&self, hash: &BlobHash) -> bool {
+            self == hash
+        }
+    }
+
+    fn desk() -> (CacheDesk<BlobHash>, Orders, TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = StoreConfig { cache_limit: u64::MAX, min_free: None };
+        let (store, _) = Store::open(folder.path(), config).expect("a store");
+        (CacheDesk::new(store), Orders::default(), folder)
+    }
+
+    fn ordered(orders: &mut Orders) -> Vec<String> {
+        let word = |order| match order {
+            Order::Tell(Event::CacheLowDisk { .. }) => "low".to_owned(),
+            Order::Tell(Event::CacheDiskOk { .. }) => "ok".to_owned(),
+            Order::Tell(Event::CacheDamaged { players, published, .. }) => {
+                format!("damaged {} {published}", players.len())
+            }
+            Order::Room(room) => format!("room {}", room.is_ok()),
+            Order::LookAtDisk { evict } => format!("look {evict}"),
+            Order::DiskFull => "full".to_owned(),
+            Order::LooksDamaged(players) => format!("looks {players:?}"),
+            Order::OwnLookDamaged => "own".to_owned(),
+            _ => panic!("another order"),
+        };
+        std::iter::from_fn(|| orders.next()).map(word).collect()
+    }
+
+    #[test]
+    fn low_disk_holds_fetches_until_there_is_room() {
+        let (mut desk, mut orders, _folder) = desk();
+        let disk = |free| Disk { free, floor: 5 };
+        desk.full(&mut orders);
+        assert!(desk.is_low());
+        assert_eq!(ordered(&mut orders), ["full", "room false"]);
+        desk.disk(disk(4), true, &mut orders);
+        assert_eq!(ordered(&mut orders), ["low", "room false"]);
+        desk.full(&mut orders);
+        orders.next();
+        let Some(Order::Room(Err(says))) = orders.next() else { panic!("it is low") };
+        assert!(says.contains("4 bytes are free, and 5 stay so"), "{says}");
+        desk.disk(disk(9), false, &mut orders);
+        assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "room true".into()], false));
+    }
+
+    #[test]
+    fn disk_is_watched_while_somebody_fetches_or_it_is_low() {
+        let (mut desk, mut orders, _folder) = desk();
+        let mut looks = |desk: &mut CacheDesk<BlobHash>, fetching| {
+            (0..LOOK_EVERY).for_each(|_| desk.tick(fetching, &mut orders));
+            ordered(&mut orders)
+        };
+        assert_eq!(looks(&mut desk, false), [""; 0]);
+        assert_eq!(looks(&mut desk, true), vec!["look true"; 25]);
+        desk.low = true;
+        assert_eq!(looks(&mut desk, false), ["look false"]);
+    }
+
+    #[test]
+    fn damage_names_whose_shown_look_lost_a_file() {
+        let (mut desk, mut orders, _folder) = desk();
+        let [lost, other] = [b"lost", b"else"].map(|bytes| BlobHash::of(bytes));
+        let player = |name: &str| name.parse::<PlayerName>().expect("a name");
+        desk.show(player("Alice Ashe@Omega"), lost, Instant::now());
+        desk.show(player("Bob Birch@Omega"), other, Instant::now());
+        let damage = || Damage { wrong: vec![], missing: vec![lost] };
+        desk.damaged(damage(), false, &mut orders);
+        let looks = format!("looks {:?}", [player("Alice Ashe@Omega")]);
+        assert_eq!(ordered(&mut orders), [looks.as_str(), "damaged 1 false"]);
+        desk.damaged(damage(), true, &mut orders);
+        assert_eq!(ordered(&mut orders), [looks.as_str(), "damaged 1 true", "own"]);
+    }
+}

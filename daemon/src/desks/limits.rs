@@ -1,0 +1,121 @@
+//! The limits of how fast files are sent and received: read, changed while the daemon runs, and given back to the
+//! configuration. A change holds once it is on the disk.
+
+use super::orders::{Answer, Kept, Later, Order, Orders, Write as AnyWrite};
+use crate::{
+    desks::faults::internal,
+    io::{keeper::Keeping, limits::LimitsFile},
+    pumps::pace::Pacer,
+};
+use fyteclub_proto::{
+    fetching::pace::Change,
+    local::{Fault, FaultCode, reply},
+};
+use std::collections::BTreeMap;
+use tokio::sync::oneshot;
+
+/// Numbers a write of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Write(u64);
+
+struct Wish {
+    change: Change,
+    answer: oneshot::Sender<Answer<reply::Limits>>,
+}
+
+pub struct LimitDesk {
+    file: LimitsFile,
+    pacer: Pacer,
+    next: u64,
+    /// What is being written.
+    wishes: BTreeMap<Write, Wish>,
+}
+
+impl LimitDesk {
+    pub fn new(file: LimitsFile, pacer: Pacer) -> Self {
+        Self { file, pacer, next: 0, wishes: BTreeMap::new() }
+    }
+
+    pub fn limits(&self) -> reply::Limits {
+        reply::Limits { limits: self.file.limits(), set_here: !self.file.set_here().is_empty() }
+    }
+
+    pub fn change(&mut self, change: Change, orders: &mut Orders) -> Later<reply::Limits> {
+        let begun = self.file.change(change);
+        self.wish(begun, orders)
+    }
+
+    /// Back to the configuration.
+    pub fn reset(&mut self, orders: &mut Orders) -> Later<reply::Limits> {
+        let begun = self.file.reset();
+        self.wish(begun, orders)
+    }
+
+    fn wish(&mut self, (change, keeping): (Change, Keeping), orders: &mut Orders) -> Later<reply::Limits> {
+        let (answer, answered) = oneshot::channel();
+        let write = Write(self.next);
+        self.next += 1;
+        self.wishes.insert(write, Wish { change, answer });
+        orders.add(Order::Await(keeping, AnyWrite::Limits(write)));
+        Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) })
+    }
+
+    /// A write has ended.
+    pub fn written(&mut self, write: Write, result: Kept) {
+        let Some(Wish { change, answer }) = self.wishes.remove(&write) else { return };
+        let says = match result {
+            Ok(()) => {
+                self.file.kept(change);
+                self.pacer.set(self.file.limits());
+                Ok(self.limits())
+            }
+            Err(error) => {
+                self.file.lost(change);
+                Err(Fault::new(FaultCode::Io, error.to_string()))
+            }
+        };
+        // Who left does not want to know.
+        answer.send(says).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::keeper::{KeepError, Keeper};
+    use fyteclub_proto::fetching::pace::Limits;
+
+    fn ordered(orders: &mut Orders) -> Write {
+        match orders.next() {
+            Some(Order::Await(_, AnyWrite::Limits(write))) => write,
+            _ => panic!("no write"),
+        }
+    }
+
+    #[tokio::test]
+    async fn change_holds_once_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("limits.json");
+        let file = LimitsFile::load(&path, Limits::default(), Keeper::default()).expect("no file");
+        let (mut desk, mut orders) =
+            (LimitDesk::new(file, Pacer::start(Limits::default())), Orders::default());
+        let before = desk.limits();
+        let change = Change { lan: Some(!before.limits.lan), ..Change::default() };
+        let refused = desk.change(change, &mut orders);
+        let write = ordered(&mut orders);
+        let source = std::io::Error::other("broken").into();
+        desk.written(write, Err(KeepError { path, source }));
+        assert_eq!(refused.await.expect_err("not kept").code, FaultCode::Io);
+        assert_eq!(desk.limits(), before);
+        let changed = desk.change(change, &mut orders);
+        assert_eq!(desk.limits(), before, "not yet");
+        let write = ordered(&mut orders);
+        desk.written(write, Ok(()));
+        let limits = changed.await.expect("kept");
+        assert_eq!((limits.limits.lan, limits.set_here), (!before.limits.lan, true));
+        let reset = desk.reset(&mut orders);
+        let write = ordered(&mut orders);
+        desk.written(write, Ok(()));
+        assert_eq!(reset.await.expect("kept"), before);
+    }
+}

@@ -1,0 +1,424 @@
+//! This player's own look: scanned, signed, offered, kept, and offered again after a restart.
+
+use super::{
+    faults::{bad_path, internal, store_fault},
+    orders::{Answer, Kept, Later, Now, Order, Orders, Write as AnyWrite, at_once},
+};
+use crate::{
+    io::{
+        identity::Identity,
+        keeper::Keeping,
+        published::PublishedFile,
+        store::{Pin, Store},
+    },
+    penumbra::ModError,
+    pumps::scan::{ScanError, Scanned},
+    sharing::published::Offer,
+};
+use fyteclub_proto::{
+    appearance::{Appearance, SignedAppearance},
+    codec,
+    id::{BlobHash, PlayerName},
+    limit::APPEARANCE_BYTES_MAX,
+    local::{
+        Event, Fault, FaultCode,
+        reply::Published,
+        request::{AppearancePublish, AppearancePublishMod},
+    },
+    version::APPEARANCE_VERSION,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{oneshot, watch};
+
+/// Files that change come in groups: the second look waits for the rest.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What to publish, as it was asked for; kept, to be done again when files change and after a restart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum What {
+    Mod(AppearancePublishMod),
+    Plugin(AppearancePublish),
+}
+
+/// The file in which the published look survives a restart.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    document: Vec<u8>,
+    /// [`What`] as JSON, whose shapes may grow.
+    what: String,
+}
+
+/// Numbers a scan and the write of what it published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScanId(u64);
+
+pub enum Input {
+    /// A file that is published was found changed while it was served.
+    SourceChanged,
+    /// Files that are published are gone from the cache.
+    Damaged,
+    /// The result of an [`Order::Scan`].
+    Scanned(ScanId, Result<Scanned, Fault>),
+    /// A write that this desk ordered has ended.
+    Written(ScanId, Kept),
+    Time,
+}
+
+/// What a look is scanned for.
+enum Purpose {
+    /// A client asked to publish it.
+    Asked(oneshot::Sender<Answer<Published>>),
+    /// What is published is read again.
+    Again,
+}
+
+struct Scan {
+    /// The request that it belongs to.
+    number: u64,
+    what: What,
+    purpose: Purpose,
+}
+
+/// A look that is being written.
+struct Writing {
+    look: BlobHash,
+    keeps: (BlobHash, String),
+    reply: Published,
+    purpose: Purpose,
+}
+
+/// What the desk is made of.
+pub struct Setup {
+    pub player: Option<PlayerName>,
+    pub identity: Arc<Identity>,
+    pub store: Store,
+    pub offer: watch::Sender<Option<Arc<Offer>>>,
+    pub file: PublishedFile,
+}
+
+pub struct OwnLook {
+    player: Option<PlayerName>,
+    identity: Arc<Identity>,
+    store: Store,
+    offer: watch::Sender<Option<Arc<Offer>>>,
+    what: Option<What>,
+    seq: u64,
+    /// Unpacked files of an archive are nowhere else.
+    pin: Option<Pin>,
+    file: PublishedFile,
+    /// What the file says: the look, and what was asked for.
+    kept: Option<(BlobHash, String)>,
+    rescanning: bool,
+    rescan_at: Option<Instant>,
+    /// Counts requests, and the newest that was applied: results of superseded scans are dropped.
+    asked: u64,
+    published: u64,
+    next: u64,
+    scans: BTreeMap<ScanId, Scan>,
+    writings: BTreeMap<ScanId, Writing>,
+}
+
+impl OwnLook {
+    /// Offers what was published before the restart, at once, and has it scanned again.
+    pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
+        let Setup { player, identity, store, offer, file } = setup;
+        let mut desk = Self {
+            player,
+            identity,
+            store,
+            offer,
+            what: None,
+            seq: 0,
+            pin: None,
+            file,
+            kept: None,
+            rescanning: false,
+            rescan_at: None,
+            asked: 0,
+            published: 0,
+            next: 0,
+            scans: BTreeMap::new(),
+            writings: BTreeMap::new(),
+        };
+        desk.restore(now, orders);
+        desk
+    }
+
+    pub fn handle(&mut self, now: Now, input: Input, orders: &mut Orders) {
+        match input {
+            Input::SourceChanged => {
+                if !std::mem::replace(&mut self.rescanning, true) {
+                    self.rescan_at = Some(now.at + SETTLE);
+                }
+            }
+            Input::Damaged => {
+                if !std::mem::replace(&mut self.rescanning, true) {
+                    self.rescan(orders);
+                }
+            }
+            Input::Scanned(id, result) => self.scanned(now, id, result, orders),
+            Input::Written(id, result) => self.written(id, result),
+            Input::Time => {
+                if self.rescan_at.take_if(|at| now.at >= *at).is_some() {
+                    self.rescan(orders);
+                }
+            }
+        }
+    }
+
+    /// When [`Input::Time`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.rescan_at
+    }
+
+    /// Has a look scanned, and publishes it. Answered when it survives a restart.
+    pub fn publish(&mut self, what: What, orders: &mut Orders) -> Later<Published> {
+        self.asked += 1;
+        let (answer, answered) = oneshot::channel();
+        match self.scan(self.asked, what, Purpose::Asked(answer), None, orders) {
+            Ok(()) => Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) }),
+            Err(fault) => at_once(Err(fault)),
+        }
+    }
+
+    /// Publishes nothing any more. Answered when that survives a restart.
+    pub fn withdraw(&mut self, orders: &mut Orders) -> Later<()> {
+        self.asked += 1;
+        (self.published, self.what) = (self.asked, None);
+        (self.pin, self.kept) = (None, None);
+        if self.offer.send_replace(None).is_some() {
+            orders.add(Order::AnnounceLook);
+            orders.tell(Event::AppearancePublished { appearance: None, files: 0, bytes: 0 });
+        }
+        let removed = self.file.remove();
+        Box::pin(async {
+            removed.await.map_err(|error| {
+                let says = format!("the look would come back after a restart, because {error}");
+                Fault::new(FaultCode::Io, says)
+            })
+        })
+    }
+
+    /// Whether the look that is published names one of these.
+    pub fn names<'a>(&self, mut blobs: impl Iterator<Item = &'a BlobHash>) -> bool {
+        let offer = self.offer.borrow();
+        offer.as_ref().is_some_and(|offer| blobs.any(|hash| offer.blobs.contains_key(hash)))
+    }
+
+    /// Orders a scan for the request of this number.
+    fn scan(
+        &mut self,
+        number: u64,
+        what: What,
+        purpose: Purpose,
+        after: Option<Keeping>,
+        orders: &mut Orders,
+    ) -> Result<(), Fault> {
+        if self.player.is_none() {
+            return Err(Fault::new(
+                FaultCode::NoPlayer,
+                "the daemon does not know whose look this is: start it with --player \"NAME@WORLD\"",
+            ));
+        }
+        if let What::Mod(publish) = &what
+            && !Path::new(&publish.path).is_absolute()
+        {
+            return Err(bad_path("the mod"));
+        }
+        let id = ScanId(self.next);
+        self.next += 1;
+        orders.add(Order::Scan { id, what: what.clone(), after });
+        self.scans.insert(id, Scan { number, what, purpose });
+        Ok(())
+    }
+
+    fn scanned(&mut self, now: Now, id: ScanId, result: Result<Scanned, Fault>, orders: &mut Orders) {
+        let Some(Scan { number, what, purpose }) = self.scans.remove(&id) else { return };
+        match result.and_then(|scanned| self.apply(now, number, what, scanned, orders)) {
+            Ok(reply) => self.keep(id, reply, purpose, orders),
+            Err(fault) => self.done(purpose, Err(fault)),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        now: Now,
+        number: u64,
+        what: What,
+        scanned: Scanned,
+        orders: &mut Orders,
+    ) -> Answer<Published> {
+        let Some(player) = self.player.clone() else { return Err(internal()) };
+        let Scanned { look, left_out } = scanned;
+        let hash = look.hash();
+        let (files, bytes) = look.totals();
+        let reply = Published { appearance: hash, files, bytes, left_out };
+        if number < self.published {
+            return Ok(reply);
+        }
+        (self.published, self.what) = (number, Some(what));
+        self.file.end_reading();
+        if self.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
+            return Ok(reply);
+        }
+        self.seq = (self.seq + 1).max(now.unix_ms);
+        let appearance = Appearance { v: APPEARANCE_VERSION, seq: self.seq, player, look };
+        let document = SignedAppearance::sign(&appearance, self.identity.key()).to_bytes();
+        if document.len() > APPEARANCE_BYTES_MAX {
+            let says = format!(
+                "the list of this look's files takes {} bytes, and {APPEARANCE_BYTES_MAX} travel at most",
+                document.len()
+            );
+            return Err(Fault::new(FaultCode::TooLarge, says));
+        }
+        self.offer(&appearance, document, orders);
+        tracing::info!("published a look of {files} files, {bytes} bytes; {} left out", reply.left_out.len());
+        Ok(reply)
+    }
+
+    fn offer(&mut self, appearance: &Appearance, document: Vec<u8>, orders: &mut Orders) {
+        let look = &appearance.look;
+        let (hash, (files, bytes)) = (look.hash(), look.totals());
+        let blobs: HashMap<_, _> = look.blobs().into_iter().map(|(hash, (size, _))| (hash, size)).collect();
+        self.pin = Some(self.store.pin(blobs.keys().copied()));
+        self.offer.send_replace(Some(Arc::new(Offer { appearance: hash, document, blobs })));
+        orders.add(Order::AnnounceLook);
+        orders.tell(Event::AppearancePublished { appearance: Some(hash), files, bytes });
+    }
+
+    /// Writes what is published now, unless the file says so already. The answer comes after it.
+    fn keep(&mut self, id: ScanId, reply: Published, purpose: Purpose, orders: &mut Orders) {
+        let now = self.what.as_ref().zip(self.offer.borrow().clone());
+        let Some((what, offer)) = now else { return self.done(purpose, Ok(reply)) };
+        let text = serde_json::to_string(what).unwrap_or_default();
+        let keeps = (offer.appearance, text.clone());
+        if self.kept.as_ref() == Some(&keeps) {
+            return self.done(purpose, Ok(reply));
+        }
+        // Nothing is until it is written: what is asked for meanwhile is written again.
+        self.kept = None;
+        let saved = codec::encode(&Saved { document: offer.document.clone(), what: text });
+        orders.add(Order::Await(self.file.write(saved), AnyWrite::OwnLook(id)));
+        self.writings.insert(id, Writing { look: offer.appearance, keeps, reply, purpose });
+    }
+
+    fn written(&mut self, id: ScanId, result: Kept) {
+        let Some(Writing { look, keeps, reply, purpose }) = self.writings.remove(&id) else { return };
+        let answer = match result {
+            Ok(()) => {
+                // Unless it is something else by now.
+                let offered = self.offer.borrow().as_ref().map(|offer| offer.appearance);
+                if offered == Some(look) {
+                    self.kept = Some(keeps);
+                }
+                Ok(reply)
+            }
+            Err(error) => {
+                let says = format!("the look is published until the daemon stops, because {error}");
+                Err(Fault::new(FaultCode::Io, says))
+            }
+        };
+        self.done(purpose, answer);
+    }
+
+    fn done(&mut self, purpose: Purpose, answer: Answer<Published>) {
+        match purpose {
+            // Who left does not want to know.
+            Purpose::Asked(asked) => {
+                asked.send(answer).ok();
+            }
+            Purpose::Again => {
+                self.rescanning = false;
+                self.file.end_reading();
+                if let Err(fault) = answer {
+                    tracing::warn!("the published look could not be read again: {fault}");
+                }
+            }
+        }
+    }
+
+    fn restore(&mut self, now: Now, orders: &mut Orders) {
+        let Some((saved, appearance)) = self.read_saved() else { return };
+        if Some(&appearance.player) != self.player.as_ref() {
+            return;
+        }
+        self.seq = appearance.seq;
+        self.what = serde_json::from_str(&saved.what).ok();
+        // What a former key signed is signed anew, once it is read.
+        if SignedAppearance::open(&saved.document, &self.identity.peer_id()).is_ok() {
+            self.offer(&appearance, saved.document, orders);
+        }
+        self.handle(now, Input::Damaged, orders);
+    }
+
+    fn read_saved(&mut self) -> Option<(Saved, Appearance)> {
+        let bytes = self.file.take_found()?;
+        let read = codec::decode::<Saved>(&bytes).map_err(|error| error.to_string()).and_then(|saved| {
+            let here = self.identity.peer_id();
+            let former = self.identity.changes().iter().rev().map(|change| change.from);
+            let mut opened = SignedAppearance::open(&saved.document, &here);
+            for key in former {
+                opened =
+                    opened.or_else(|error| SignedAppearance::open(&saved.document, &key).map_err(|_| error));
+            }
+            opened.map(|appearance| (saved, appearance)).map_err(|error| error.to_string())
+        });
+        match read {
+            Ok(saved) => Some(saved),
+            Err(error) => {
+                tracing::warn!(
+                    "what was published before the restart cannot be read ({error}): publish it again"
+                );
+                None
+            }
+        }
+    }
+
+    fn rescan(&mut self, orders: &mut Orders) {
+        self.rescanning = false;
+        let Some(what) = self.what.clone() else { return };
+        let Some(counted) = self.file.begin_reading() else {
+            tracing::error!(
+                "the published look was read again and again and the daemon ended each time, so it stays as it was: \
+                 look at the mod, and publish it again"
+            );
+            return;
+        };
+        // On a disk that is full nothing is counted, and a reading is still better than none.
+        match self.scan(self.published, what, Purpose::Again, Some(counted), orders) {
+            Ok(()) => self.rescanning = true,
+            Err(fault) => {
+                self.file.end_reading();
+                tracing::warn!("the published look could not be read again: {fault}");
+            }
+        }
+    }
+}
+
+/// What a client is answered when its look cannot be scanned.
+pub fn scan_fault(error: &ScanError) -> Fault {
+    match error {
+        ScanError::Mod(ModError::Room(full)) if full.is_disk_full() => Fault::new(
+            FaultCode::DiskFull,
+            format!(
+                "{error}: make room, or unpack it elsewhere and publish the folder; nothing of it was kept"
+            ),
+        ),
+        ScanError::Nothing { .. } => Fault::new(FaultCode::BadMod, error.to_string()),
+        ScanError::Mod(error) => Fault::new(FaultCode::BadMod, error.to_string()),
+        ScanError::Look(error) => {
+            Fault::new(FaultCode::TooLarge, format!("this look cannot be shared: {error}"))
+        }
+        ScanError::Scratch(_) => Fault::new(FaultCode::Io, error.to_string()),
+        ScanError::Store(error) => store_fault(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;
