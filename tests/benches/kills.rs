@@ -163,13 +163,10 @@ async fn one_look(
         };
         let missing = match offered {
             Ok(missing) => missing,
-            Err(done) => {
-                if over(done)? {
-                    return check(&home.dir, sizes.len(), tally);
-                } else {
-                    continue;
-                }
-            }
+            Err(done) => match over(done)? {
+                true => return check(&home.dir, sizes.len(), tally),
+                false => continue,
+            },
         };
         let now_kept = total.saturating_sub(missing);
         if let Some((bytes, seconds)) = written.take() {
@@ -181,7 +178,10 @@ async fn one_look(
         let began = Instant::now();
         let life = if enough { PATIENCE } else { LIFE.mul_f64((dice.number() % 1000) as f64 / 1000.0) };
         if let Ok(done) = tokio::time::timeout(life, &mut fetch).await {
-            if over(done)? { return check(&home.dir, sizes.len(), tally) } else { continue }
+            match over(done)? {
+                true => return check(&home.dir, sizes.len(), tally),
+                false => continue,
+            }
         }
         drop(fetch);
         let victim = (dice.number() % 2) as usize;
