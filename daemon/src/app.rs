@@ -37,7 +37,9 @@ use crate::{
 use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_pipe::Endpoint;
-use fyteclub_proto::{contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION};
+use fyteclub_proto::{
+    contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION,
+};
 use std::{
     fs::{File, TryLockError},
     future::Future,

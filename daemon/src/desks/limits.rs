@@ -92,7 +92,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("limits.json");
         let file = LimitsFile::load(&path, Limits::default(), Keeper::default()).expect("no file");
-        let (mut desk, mut orders) = (LimitDesk::new(file, Pacer::start(Limits::default())), Orders::default());
+        let (mut desk, mut orders) =
+            (LimitDesk::new(file, Pacer::start(Limits::default())), Orders::default());
         let before = desk.limits();
         let change = Change { lan: Some(!before.limits.lan), ..Change::default() };
         let refused = desk.change(change, &mut orders);

@@ -47,7 +47,10 @@ pub enum Order {
     /// Publishes an event on the bus.
     Tell(Event),
     /// The player consents to this key, which goes by this name.
-    Admit { key: PeerId, player: Option<PlayerName> },
+    Admit {
+        key: PeerId,
+        player: Option<PlayerName>,
+    },
     /// The player consents to this key no more.
     Dismiss(PeerId),
     /// What is here for a key that was consented to ends: fetches, loans, links. After its [`Order::Dismiss`].
@@ -59,14 +62,28 @@ pub enum Order {
     /// These players were near until now.
     Seen(Vec<PlayerName>),
     /// What came from the one owner came from the other.
-    FollowOwner { from: PeerId, to: PeerId },
+    FollowOwner {
+        from: PeerId,
+        to: PeerId,
+    },
     /// Sends a knock, to the callee as the phone books know it.
-    Knock { to: Callee, name: PlayerName, nonce: Bytes<16> },
-    Note { to: PeerId, note: Note },
+    Knock {
+        to: Callee,
+        name: PlayerName,
+        nonce: Bytes<16>,
+    },
+    Note {
+        to: PeerId,
+        note: Note,
+    },
     /// Asks every phone book whom it knows by this name.
     List(PlayerName),
     /// Scans a look, once `after` has ended, well or not.
-    Scan { id: ScanId, what: What, after: Option<Keeping> },
+    Scan {
+        id: ScanId,
+        what: What,
+        after: Option<Keeping>,
+    },
     /// Tells every peer what look this player publishes now.
     AnnounceLook,
     /// Files of the look that this player publishes are gone.
@@ -76,7 +93,9 @@ pub enum Order {
     /// The store met a full disk.
     DiskFull,
     /// Looks how the disk stands; `evict` has files removed where it is low.
-    LookAtDisk { evict: bool },
+    LookAtDisk {
+        evict: bool,
+    },
     /// Whether the disk has room; else the sentence for those who wait for it too long.
     Room(Result<(), String>),
     Fetching(fetching::Order),
@@ -88,7 +107,9 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
     /// `urgent`: messages to others wait for it.
-    Contacts { urgent: bool },
+    Contacts {
+        urgent: bool,
+    },
     /// By the desk's number.
     Limits(u64),
     OwnLook(ScanId),

@@ -173,9 +173,13 @@ impl Coordinator {
                 }
             }
             fetching::Order::HandOut(out) => {
-                self.job(jobs::hand_out(self.around.store.clone(), out), ctx, |desks, written, now, orders| {
-                    desks.tell_fetching(now, written, orders);
-                });
+                self.job(
+                    jobs::hand_out(self.around.store.clone(), out),
+                    ctx,
+                    |desks, written, now, orders| {
+                        desks.tell_fetching(now, written, orders);
+                    },
+                );
             }
             fetching::Order::Show { player, pin } => self.cache_desk.show(player, pin, Instant::now()),
             fetching::Order::Ban { peer, code } => self.ban(peer, code),
@@ -256,7 +260,9 @@ impl Coordinator {
         for player in self.fetching.fetches().players_of(key) {
             let fault = match self.contacts.holds(&player) {
                 false => contacts::not_a_contact(&player),
-                true => Fault::new(FaultCode::KeyChanged, format!("{player} has another key now: fetch again")),
+                true => {
+                    Fault::new(FaultCode::KeyChanged, format!("{player} has another key now: fetch again"))
+                }
             };
             self.fetch_input(fetch::Input::Failed { player, fault }, ctx);
         }

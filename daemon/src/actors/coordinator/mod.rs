@@ -163,9 +163,8 @@ impl Coordinator {
             LookupError::Busy => FaultCode::Busy,
             LookupError::OtherKey(offered) => {
                 for player in self.fetching.fetches().players_of(peer) {
-                    let checked = self.act(ctx, |desks, _, orders| {
-                        desks.contacts.check_key(&player, *offered, orders)
-                    });
+                    let checked =
+                        self.act(ctx, |desks, _, orders| desks.contacts.check_key(&player, *offered, orders));
                     if let Err(fault) = checked {
                         self.fetch_input(fetch::Input::Failed { player, fault }, ctx);
                     }

@@ -17,8 +17,8 @@ use crate::{
 };
 use fyteclub_proto::{
     contact::{Here, Policy},
-    id::PlayerName,
     fetching::pace::Limits,
+    id::PlayerName,
     local::{
         Numbered, RawJson, Request,
         reply::PathKind,

@@ -98,9 +98,8 @@ impl Handler<Ask> for Coordinator {
             Request::Fetch(fetch) => Answering::apart(self.fetch_for(fetch, left, ctx)),
             Request::Cancel(cancel) => Answering::now(self.cancel(cancel.player, ctx)),
             Request::SetNearby(change) => {
-                let changed = self.act(ctx, |desks, now, orders| {
-                    desks.sessions.set_nearby(now.at, client, change, orders)
-                });
+                let changed = self
+                    .act(ctx, |desks, now, orders| desks.sessions.set_nearby(now.at, client, change, orders));
                 Answering::now(changed.map(|()| self.nearby()))
             }
             Request::Nearby => Answering::now(Ok(self.nearby())),

@@ -67,11 +67,17 @@ pub enum Input {
     /// What others say, as phone books carry it.
     Heard(contact::Input),
     /// A link to this key is open, at this address.
-    Linked { peer: PeerId, addr: SocketAddr },
+    Linked {
+        peer: PeerId,
+        addr: SocketAddr,
+    },
     /// There is no link to this key any more.
     Parted(PeerId),
     /// A write that this desk ordered has ended.
-    Written { urgent: bool, result: Kept },
+    Written {
+        urgent: bool,
+        result: Kept,
+    },
     Time,
 }
 
@@ -221,12 +227,7 @@ impl ContactDesk {
     ///
     /// # Errors
     /// What the person is to do.
-    pub fn check_key(
-        &self,
-        player: &PlayerName,
-        offered: PeerId,
-        orders: &mut Orders,
-    ) -> Result<(), Fault> {
+    pub fn check_key(&self, player: &PlayerName, offered: PeerId, orders: &mut Orders) -> Result<(), Fault> {
         let known = self.key_of(player)?;
         if known == offered {
             return Ok(());

@@ -325,7 +325,9 @@ impl Bench {
                 Order::Dismiss(key) => *dismissals += u32::from(admitted.remove(&key).is_some()),
                 Order::Disconnect(key) => assert!(!admitted.contains_key(&key)),
                 Order::Knock { to: Callee::Name(player), nonce, .. } => {
-                    nonces.extend((2..7).find(|seed| name(*seed).to_string() == player).map(|seed| (seed, nonce)));
+                    nonces.extend(
+                        (2..7).find(|seed| name(*seed).to_string() == player).map(|seed| (seed, nonce)),
+                    );
                 }
                 _ => {}
             }

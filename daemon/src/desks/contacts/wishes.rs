@@ -45,7 +45,9 @@ impl ContactDesk {
     pub fn join(&mut self, now: Now, join: Join, orders: &mut Orders) -> Later<reply::Contact> {
         let contact = match self.change(now, Wish::Join(join)) {
             Ok(Some(contact)) => contact,
-            Ok(None) => return at_once(Err(Fault::new(FaultCode::Internal, "an invitation made no contact"))),
+            Ok(None) => {
+                return at_once(Err(Fault::new(FaultCode::Internal, "an invitation made no contact")));
+            }
             Err(fault) => return at_once(Err(fault)),
         };
         let keeping = self.keep(now, orders);

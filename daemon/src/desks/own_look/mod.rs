@@ -22,10 +22,7 @@ use fyteclub_proto::{
     codec,
     id::{BlobHash, PlayerName},
     limit::APPEARANCE_BYTES_MAX,
-    local::{
-        Event, Fault, FaultCode,
-        reply::Published,
-    },
+    local::{Event, Fault, FaultCode, reply::Published},
     version::APPEARANCE_VERSION,
 };
 use scan::{ScanId, What};

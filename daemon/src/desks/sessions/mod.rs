@@ -11,8 +11,8 @@ use fyteclub_proto::{
         request::SetNearby,
     },
 };
-pub use nearby::ClientId;
 use nearby::Claims;
+pub use nearby::ClientId;
 use std::time::Instant;
 
 #[derive(Default)]
