@@ -13,15 +13,15 @@ DEFINED = re.compile(
 )
 USE = re.compile(r"(?:^|[;{}\n])\s*(?:pub(?:\([^)]*\))?\s+)?use\s+([^;]+);")
 IMPL = re.compile(r"^(?:unsafe\s+)?impl\b(?!\s+Trait)(.*?)(?:\{|where\b)", re.M | re.S)
-TEST_MODULE = re.compile(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;")
+TEST_MODULE = re.compile(r"#\[cfg\((?:test|all\(test\b[^\]]*\))\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;")
 MODULE = re.compile(r"(?:^|\n)\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;")
 
 
 def code_of(text):
-    """Without comments, texts, and what follows `#[cfg(test)] mod … {`."""
+    """Without comments, texts, and what follows `#[cfg(test)] mod … {`, or `#[cfg(all(test, …))]`."""
     text = re.sub(r'(?<![\w\'])b?"(?:[^"\\]|\\.)*"', '""', re.sub(r"(?m)^\s*//.*$", "", text))
     text = re.sub(r"(?m)\s//.*$", "", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
-    tests = re.search(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod \w+ \{", text)
+    tests = re.search(r"#\[cfg\((?:test|all\(test\b[^\]]*\))\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod \w+ \{", text)
     return text[: tests.start()] if tests else text
 
 

@@ -7,15 +7,14 @@ use crate::{
     pipe,
 };
 use fyteclub_proto::{
-    fetching::pace,
     id::{PeerId, PlayerName},
     local::{
-        Request,
         reply::{
-            CacheCollected, CacheMoved, CacheStats, CacheVerified, Contact, Contacts, Empty, Fetched, Hello,
-            Invited, Limits, Nearby, PeerStatus, Peers, Published, Status, Transfers,
+            CacheGced, CacheMoved, CacheStats, CacheVerified, Contact, Fetched, Hello, Invited, Limits,
+            Nearby, PeerStatus, Published, Status, Transfers,
         },
-        request::{self, CacheGc, OptionChoice, Publish, SetNearby, Who},
+        request::{self, AppearancePublish, CacheGc, LimitsSet, NearbySet, OptionChoice, Who},
+        verb,
     },
     version::LOCAL_VERSIONS,
 };
@@ -70,7 +69,7 @@ impl Client {
 
     async fn greet(connection: Connection, program: &str) -> Result<Self, Error> {
         let hello = request::Hello { client: program.to_owned(), versions: LOCAL_VERSIONS.to_vec() };
-        let daemon: Hello = connection.ask(Request::Hello(hello)).await?;
+        let daemon: Hello = connection.ask::<verb::Hello>(hello).await?;
         if !LOCAL_VERSIONS.contains(&daemon.protocol) {
             return Err(foreign_version(daemon.protocol));
         }
@@ -92,7 +91,7 @@ impl Client {
     /// # Errors
     /// As every request: the daemon's fault, or a connection that is over.
     pub async fn status(&self) -> Result<Status, Error> {
-        self.connection.ask(Request::Status).await
+        self.connection.ask::<verb::Status>(()).await
     }
 
     /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Groups that `options` does not
@@ -100,40 +99,42 @@ impl Client {
     ///
     /// # Errors
     /// Also [`Error::Path`] for a path that is not Unicode.
-    pub async fn publish_mod(
+    pub async fn appearance_publish_mod(
         &self,
         path: impl AsRef<Path>,
         options: Vec<OptionChoice>,
     ) -> Result<Published, Error> {
         let path = absolute(path.as_ref())?;
-        self.connection.ask(Request::PublishMod(request::PublishMod { path, options })).await
+        self.connection
+            .ask::<verb::AppearancePublishMod>(request::AppearancePublishMod { path, options })
+            .await
     }
 
     /// Publishes a look as a plugin found it in the game. Its file paths must be absolute.
     ///
     /// # Errors
     /// Also [`Error::TooLarge`] where the list of files passes the local API's frame limit.
-    pub async fn publish(&self, look: Publish) -> Result<Published, Error> {
-        self.connection.ask(Request::Publish(look)).await
+    pub async fn appearance_publish(&self, look: AppearancePublish) -> Result<Published, Error> {
+        self.connection.ask::<verb::AppearancePublish>(look).await
     }
 
     /// Withdraws the look; peers are told that nothing is published.
     ///
     /// # Errors
     /// As every request.
-    pub async fn unpublish(&self) -> Result<(), Error> {
-        self.connection.ask::<Empty>(Request::Unpublish).await.map(drop)
+    pub async fn appearance_clear(&self) -> Result<(), Error> {
+        self.connection.ask::<verb::AppearanceClear>(()).await.map(drop)
     }
 
     /// Fetches a player's look and returns once it is complete, verified and on disk; `out` also has it written there as
-    /// a mod folder that Penumbra loads. Dropping the future does not end the fetch; [`Self::cancel`] does, and so does
+    /// a mod folder that Penumbra loads. Dropping the future does not end the fetch; [`Self::peer_cancel`] does, and so does
     /// closing the connection of the last client that waits for it.
     ///
     /// # Errors
     /// Also [`Error::Path`] for an `out` that is not Unicode.
-    pub async fn fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
+    pub async fn peer_fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
         let out = out.map(absolute).transpose()?;
-        self.connection.ask(Request::Fetch(request::Fetch { player: player.clone(), out })).await
+        self.connection.ask::<verb::PeerFetch>(request::PeerFetch { player: player.clone(), out }).await
     }
 
     /// Gives a running fetch up: everybody who waits for it is told [`fyteclub_proto::local::FaultCode::Cancelled`].
@@ -141,9 +142,9 @@ impl Client {
     ///
     /// # Errors
     /// As every request; a player of whom nothing is being fetched.
-    pub async fn cancel(&self, player: &PlayerName) -> Result<(), Error> {
-        let cancel = request::Cancel { player: player.clone() };
-        self.connection.ask::<Empty>(Request::Cancel(cancel)).await.map(drop)
+    pub async fn peer_cancel(&self, player: &PlayerName) -> Result<(), Error> {
+        let cancel = request::PeerCancel { player: player.clone() };
+        self.connection.ask::<verb::PeerCancel>(cancel).await.map(drop)
     }
 
     /// Says who is near: their looks are fetched by themselves, the nearest first. The set is this connection's own and
@@ -151,32 +152,32 @@ impl Client {
     ///
     /// # Errors
     /// As every request; more players than [`fyteclub_proto::limit::NEARBY_MAX`], of which nothing is taken.
-    pub async fn set_nearby(&self, change: SetNearby) -> Result<Nearby, Error> {
-        self.connection.ask(Request::SetNearby(change)).await
+    pub async fn nearby_set(&self, change: NearbySet) -> Result<Nearby, Error> {
+        self.connection.ask::<verb::NearbySet>(change).await
     }
 
     /// Who is near, by all clients' word.
     ///
     /// # Errors
     /// As every request.
-    pub async fn nearby(&self) -> Result<Nearby, Error> {
-        self.connection.ask(Request::Nearby).await
+    pub async fn nearby_list(&self) -> Result<Nearby, Error> {
+        self.connection.ask::<verb::NearbyList>(()).await
     }
 
     /// What is being fetched and why, who is being served, and who waits in line.
     ///
     /// # Errors
     /// As every request.
-    pub async fn transfers(&self) -> Result<Transfers, Error> {
-        self.connection.ask(Request::Transfers).await
+    pub async fn transfer_list(&self) -> Result<Transfers, Error> {
+        self.connection.ask::<verb::TransferList>(()).await
     }
 
     /// How fast files may go.
     ///
     /// # Errors
     /// As every request.
-    pub async fn limits(&self) -> Result<Limits, Error> {
-        self.connection.ask(Request::Limits).await
+    pub async fn limits_get(&self) -> Result<Limits, Error> {
+        self.connection.ask::<verb::LimitsGet>(()).await
     }
 
     /// Changes some limits, at once and until they are changed again: they win over the daemon's configuration. Answers
@@ -184,41 +185,41 @@ impl Client {
     ///
     /// # Errors
     /// As every request.
-    pub async fn set_limits(&self, change: pace::Change) -> Result<Limits, Error> {
-        self.connection.ask(Request::SetLimits(change)).await
+    pub async fn limits_set(&self, change: LimitsSet) -> Result<Limits, Error> {
+        self.connection.ask::<verb::LimitsSet>(change).await
     }
 
     /// Goes back to the limits of the daemon's configuration.
     ///
     /// # Errors
     /// As every request.
-    pub async fn reset_limits(&self) -> Result<Limits, Error> {
-        self.connection.ask(Request::ResetLimits).await
+    pub async fn limits_reset(&self) -> Result<Limits, Error> {
+        self.connection.ask::<verb::LimitsReset>(()).await
     }
 
     /// Every peer that the daemon knows, connected or not.
     ///
     /// # Errors
     /// As every request.
-    pub async fn peers(&self) -> Result<Vec<PeerStatus>, Error> {
-        self.connection.ask::<Peers>(Request::Peers).await.map(|reply| reply.peers)
+    pub async fn peer_list(&self) -> Result<Vec<PeerStatus>, Error> {
+        self.connection.ask::<verb::PeerList>(()).await.map(|reply| reply.peers)
     }
 
     /// Says that a known name's new key is right. Ask the player through another channel first.
     ///
     /// # Errors
     /// As every request.
-    pub async fn trust(&self, player: &PlayerName, key: &PeerId) -> Result<(), Error> {
-        let trust = request::Trust { player: player.clone(), peer_id: *key };
-        self.connection.ask::<Empty>(Request::Trust(trust)).await.map(drop)
+    pub async fn peer_trust(&self, player: &PlayerName, key: &PeerId) -> Result<(), Error> {
+        let trust = request::PeerTrust { player: player.clone(), peer_id: *key };
+        self.connection.ask::<verb::PeerTrust>(trust).await.map(drop)
     }
 
     /// Everybody who is or may become a contact, and the blocked.
     ///
     /// # Errors
     /// As every request.
-    pub async fn contacts(&self) -> Result<Vec<Contact>, Error> {
-        self.connection.ask::<Contacts>(Request::Contacts).await.map(|reply| reply.contacts)
+    pub async fn contacts_list(&self) -> Result<Vec<Contact>, Error> {
+        self.connection.ask::<verb::ContactsList>(()).await.map(|reply| reply.contacts)
     }
 
     /// Asks a player to be a contact. Returns once the wish is known to this daemon; whether they accept, an event tells.
@@ -226,63 +227,65 @@ impl Client {
     ///
     /// # Errors
     /// As every request.
-    pub async fn add_contact(&self, player: &PlayerName, key: Option<&PeerId>) -> Result<Contact, Error> {
-        let add = request::AddContact { player: player.clone(), peer_id: key.copied() };
-        self.connection.ask(Request::AddContact(add)).await
+    pub async fn contacts_add(&self, player: &PlayerName, key: Option<&PeerId>) -> Result<Contact, Error> {
+        let add = request::ContactsAdd { player: player.clone(), peer_id: key.copied() };
+        self.connection.ask::<verb::ContactsAdd>(add).await
     }
 
     /// Says yes to one who asks. Where two claim one name, only a key says who is meant.
     ///
     /// # Errors
     /// As every request.
-    pub async fn accept_contact(&self, who: impl Into<Who>) -> Result<Contact, Error> {
-        self.connection.ask(Request::AcceptContact(who.into())).await
+    pub async fn contacts_accept(&self, who: impl Into<Who>) -> Result<Contact, Error> {
+        self.connection.ask::<verb::ContactsAccept>(who.into()).await
     }
 
     /// Forgets a contact, or says no to one who asks. An open link ends at once.
     ///
     /// # Errors
     /// As every request.
-    pub async fn remove_contact(&self, who: impl Into<Who>) -> Result<(), Error> {
-        self.connection.ask::<Empty>(Request::RemoveContact(who.into())).await.map(drop)
+    pub async fn contacts_remove(&self, who: impl Into<Who>) -> Result<(), Error> {
+        self.connection.ask::<verb::ContactsRemove>(who.into()).await.map(drop)
     }
 
     /// Hears no more of a key. An open link ends at once.
     ///
     /// # Errors
     /// As every request.
-    pub async fn block_contact(&self, who: impl Into<Who>) -> Result<Contact, Error> {
-        self.connection.ask(Request::BlockContact(who.into())).await
+    pub async fn contacts_block(&self, who: impl Into<Who>) -> Result<Contact, Error> {
+        self.connection.ask::<verb::ContactsBlock>(who.into()).await
     }
 
     /// Forgets that a key was blocked.
     ///
     /// # Errors
     /// As every request.
-    pub async fn unblock_contact(&self, who: impl Into<Who>) -> Result<(), Error> {
-        self.connection.ask::<Empty>(Request::UnblockContact(who.into())).await.map(drop)
+    pub async fn contacts_unblock(&self, who: impl Into<Who>) -> Result<(), Error> {
+        self.connection.ask::<verb::ContactsUnblock>(who.into()).await.map(drop)
     }
 
     /// Makes a link by which one other player becomes a contact: whoever follows it first, for a day.
     ///
     /// # Errors
     /// As every request.
-    pub async fn invite(&self) -> Result<Invited, Error> {
-        self.connection.ask(Request::Invite).await
+    pub async fn contacts_invite(&self) -> Result<Invited, Error> {
+        self.connection.ask::<verb::ContactsInvite>(()).await
     }
 
     /// Follows such a link.
     ///
     /// # Errors
     /// As every request.
-    pub async fn join(&self, link: &str) -> Result<Contact, Error> {
-        self.connection.ask(Request::Join(request::Join { link: link.to_owned() })).await
+    pub async fn contacts_join(&self, link: &str) -> Result<Contact, Error> {
+        self.connection.ask::<verb::ContactsJoin>(request::ContactsJoin { link: link.to_owned() }).await
     }
 
+    /// How much is stored, and how much room its disk has.
+    ///
     /// # Errors
     /// As every request.
     pub async fn cache_stats(&self) -> Result<CacheStats, Error> {
-        self.connection.ask(Request::CacheStats).await
+        self.connection.ask::<verb::CacheStats>(()).await
     }
 
     /// Re-reads every cached file; those that are not what their name says are removed. Takes as long as the disk does;
@@ -291,7 +294,7 @@ impl Client {
     /// # Errors
     /// As every request.
     pub async fn cache_verify(&self) -> Result<CacheVerified, Error> {
-        self.connection.ask(Request::CacheVerify).await
+        self.connection.ask::<verb::CacheVerify>(()).await
     }
 
     /// Makes room now: what is over the limit goes, what the wish names, and what nobody would finish. Never what is in
@@ -299,8 +302,8 @@ impl Client {
     ///
     /// # Errors
     /// As every request.
-    pub async fn cache_gc(&self, wish: CacheGc) -> Result<CacheCollected, Error> {
-        self.connection.ask(Request::CacheGc(wish)).await
+    pub async fn cache_gc(&self, wish: CacheGc) -> Result<CacheGced, Error> {
+        self.connection.ask::<verb::CacheGc>(wish).await
     }
 
     /// Moves the cache to another folder: an empty one, or one that is not there yet. Events tell how far it is. When
@@ -310,7 +313,7 @@ impl Client {
     /// As every request.
     pub async fn cache_move(&self, dir: &Path) -> Result<CacheMoved, Error> {
         let dir = absolute(dir)?;
-        self.connection.ask(Request::CacheMove(request::CacheMove { dir })).await
+        self.connection.ask::<verb::CacheMove>(request::CacheMove { dir }).await
     }
 
     /// Events from now on, the whole state first. Calling it again gives another, independent stream, and the ones
@@ -320,7 +323,7 @@ impl Client {
     /// As every request.
     pub async fn watch(&self) -> Result<Events, Error> {
         let events = self.connection.events()?;
-        self.connection.ask::<Empty>(Request::Watch).await?;
+        self.connection.ask::<verb::Watch>(()).await?;
         Ok(Events::new(Arc::clone(&self.connection), events))
     }
 
@@ -329,16 +332,14 @@ impl Client {
     /// # Errors
     /// As every request; [`Error::Lost`] where it stopped before it answered.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.connection.ask::<Empty>(Request::Shutdown).await.map(drop)
+        self.connection.ask::<verb::Shutdown>(()).await.map(drop)
     }
 }
 
 fn foreign_version(theirs: u16) -> Error {
     let newest = LOCAL_VERSIONS.first().copied().unwrap_or_default();
-    let (upgrade, who) = match theirs > newest {
-        true => (Side::Client, "this program"),
-        false => (Side::Daemon, "fyteclubd"),
-    };
+    let (upgrade, who) =
+        if theirs > newest { (Side::Client, "this program") } else { (Side::Daemon, "fyteclubd") };
     let message = format!(
         "the daemon speaks version {theirs} of the local API and this program version {newest}; upgrade {who}"
     );

@@ -12,9 +12,8 @@ use crate::{
 };
 use fyteclub_proto::{
     limit::LOCAL_FRAME_MAX,
-    local::{Notice, Numbered, Reply, Request},
+    local::{Notice, Numbered, Reply, Verb},
 };
-use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -72,15 +71,15 @@ impl Connection {
     }
 
     /// Sends the request and waits for its reply. Dropping the future forgets the reply, not the request.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
+    pub(crate) async fn ask<V: Verb>(&self, params: V::Params) -> Result<V::Reply, Error> {
         let (waiting, reply) = self.table.wait()?;
-        let call = request.into_call(waiting.id).map_err(unencodable)?;
+        let call = V::request(params).into_call(waiting.id).map_err(unencodable)?;
         let frame = frames::encode(&call, LOCAL_FRAME_MAX).map_err(|error| match error {
             EncodeError::Frame(error) => Error::TooLarge(error),
             EncodeError::Json(error) => unencodable(error),
         })?;
         // A writer that is gone means a reader that ends, and that drops the reply's sender.
-        let _ = self.outgoing.send(frame).await;
+        self.outgoing.send(frame).await.ok();
         match reply.await {
             Ok(reply) => Ok(reply.into_result()?),
             Err(_) => Err(self.end().unwrap_or(End::Cut).into()),
@@ -173,13 +172,13 @@ impl Table {
     /// A reply that nobody waits for any more is dropped.
     fn answer(&self, reply: Reply) {
         if let Some(answer) = self.rows().waiting.remove(&reply.id) {
-            let _ = answer.send(reply);
+            answer.send(reply).ok();
         }
     }
 
     fn tell(&self, event: Numbered) {
         if let Some(events) = &self.rows().events {
-            let _ = events.send(event);
+            events.send(event).ok();
         }
     }
 

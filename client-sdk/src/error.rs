@@ -5,9 +5,12 @@ use crate::FaultCode;
 use fyteclub_proto::{frame::FrameError, local::Fault};
 use std::{io, path::PathBuf, sync::Arc};
 
+/// Why a request came to nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "what the fields hold is in each sentence")]
 pub enum Error {
+    /// Nobody listens at the endpoint.
     #[error(
         "no FyteClub daemon listens at {endpoint}; start it with `fyteclubd run`, or set FYTECLUB_IPC to where it listens"
     )]
@@ -34,6 +37,7 @@ pub enum Error {
         "the daemon went away before it answered; see its log, start it again with `fyteclubd run`, and try again"
     )]
     Lost,
+    /// Bytes that are no frame, or a frame that is no reply. It ends the connection.
     #[error(
         "the daemon's answer is not FyteClub's ({0}); check that the socket is fyteclubd's and of the same version"
     )]
@@ -49,7 +53,9 @@ pub enum Error {
 /// Of the two that talk, one that has to be upgraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
+    /// This program.
     Client,
+    /// `fyteclubd`.
     Daemon,
 }
 
@@ -57,8 +63,10 @@ pub enum Side {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Garbled {
+    /// A length that no frame may have.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// A frame's body that is not what the local API says.
     #[error("{0}")]
     Json(#[source] Arc<serde_json::Error>),
 }

@@ -4,7 +4,7 @@ use crate::{
     connection::Connection,
     error::{End, Error},
 };
-use fyteclub_proto::local::{Event, Numbered, Request, reply::Status};
+use fyteclub_proto::local::{Event, Numbered, verb};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -36,7 +36,7 @@ impl Events {
                 return None;
             }
             if self.lagged {
-                match self.connection.ask::<Status>(Request::Status).await {
+                match self.connection.ask::<verb::Status>(()).await {
                     Ok(status) => {
                         self.lagged = false;
                         self.shown = status.seq;

@@ -13,7 +13,7 @@
 //! let alice: PlayerName = "Alice Ashe@Gilgamesh".parse()?;
 //! let fetch = tokio::spawn({
 //!     let client = client.clone();
-//!     async move { client.fetch(&alice, None).await }
+//!     async move { client.peer_fetch(&alice, None).await }
 //! });
 //! while let Some(event) = events.next().await {
 //!     match event? {
@@ -26,6 +26,8 @@
 //! # Ok(())
 //! # }
 //! ```
+
+#![warn(missing_docs)]
 
 mod client;
 mod connection;
@@ -41,7 +43,7 @@ pub use fyteclub_pipe as pipe;
 pub use fyteclub_proto::{
     appearance::{ObjectKind, Swap},
     fetching::{
-        pace::{Change as LimitsChange, Rate, RateError},
+        pace::{Rate, RateError},
         scheduler::{Distance, DistanceError, Reason},
     },
     foreign::escaped,
@@ -50,14 +52,14 @@ pub use fyteclub_proto::{
     local::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
-            CacheCollected, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Fetched,
+            CacheGced, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Fetched,
             FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
             PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
             TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{
-            CacheGc, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, Publish, SetNearby,
-            Strings, Who,
+            AppearancePublish, CacheGc, LimitsSet, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet,
+            OptionChoice, Strings, Who,
         },
     },
 };

@@ -3,9 +3,9 @@
 mod fake;
 
 use fake::{FakeDaemon, endpoint, hash, status, transfer, within};
-use fyteclub_client::{Client, Error, Event, FaultCode, PeerState, Side};
+use fyteclub_client::{Client, Error, Event, FaultCode, PeerId, PeerState, PlayerName, Side};
 use fyteclub_proto::{frame, limit::LOCAL_FRAME_MAX};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::join;
@@ -47,17 +47,20 @@ async fn requests_reach_the_daemon_and_replies_come_typed() {
     assert_eq!(status.peers[0].state, PeerState::Connected);
     assert_eq!(status.transfers[0].files_done, 600);
 
-    let (fetched, params) = join!(client.fetch(&player, None), caller.answer("peer.fetch", fake::fetched()));
+    let (fetched, params) =
+        join!(client.peer_fetch(&player, None), caller.answer("peer.fetch", fake::fetched()));
     assert_eq!(fetched.expect("answered").files[0].size, 4096);
     assert_eq!(params, json!({"player": "Bob Birch@Balmung"}));
 
     let published = json!({"appearance": hash('a'), "files": 1, "bytes": 2, "leftOut": []});
-    let (_, params) =
-        join!(client.publish_mod("a mod", vec![]), caller.answer("appearance.publishMod", published));
+    let (_, params) = join!(
+        client.appearance_publish_mod("a mod", vec![]),
+        caller.answer("appearance.publishMod", published)
+    );
     let sent = std::path::PathBuf::from(params["path"].as_str().expect("a path"));
     assert!(sent.is_absolute() && sent.ends_with("a mod"), "{sent:?}");
 
-    let (unpublished, _) = join!(client.unpublish(), caller.answer("appearance.clear", json!({})));
+    let (unpublished, _) = join!(client.appearance_clear(), caller.answer("appearance.clear", json!({})));
     unpublished.expect("answered");
 }
 
@@ -123,7 +126,7 @@ async fn a_caller_who_walks_away_costs_the_others_nothing() {
         caller.reply(late.id, status()).await;
         caller.reply(call.id, json!({"peers": []})).await;
     };
-    let (peers, ()) = join!(client.peers(), reply);
+    let (peers, ()) = join!(client.peer_list(), reply);
     assert!(peers.expect("answered").is_empty());
 }
 
@@ -179,7 +182,7 @@ async fn a_slow_watcher_gets_the_state_instead_of_what_it_missed() {
         caller.event("cache.evicted", json!({"files": files, "bytes": 0})).await;
     }
     // An answered request proves that the events before it have been routed.
-    let (peers, _) = join!(client.peers(), caller.answer("peer.list", json!({"peers": []})));
+    let (peers, _) = join!(client.peer_list(), caller.answer("peer.list", json!({"peers": []})));
     peers.expect("answered");
     let next = async {
         let state = events.next().await;
@@ -240,7 +243,7 @@ async fn a_daemon_that_goes_away_ends_every_request() {
             caller.bytes(half_a_frame).await;
             drop(caller);
         };
-        let (status, peers, ()) = join!(client.status(), client.peers(), go);
+        let (status, peers, ()) = join!(client.status(), client.peer_list(), go);
         assert!(matches!(status, Err(Error::Lost)), "{status:?}");
         assert!(matches!(peers, Err(Error::Lost)), "{peers:?}");
         within(client.closed()).await;
@@ -320,4 +323,77 @@ async fn whoever_never_answers_the_greeting_is_given_up() {
     // Takes the greeting's five seconds: a paused clock is a feature of tokio, which all of it would be built again for.
     let refused = connecting.await.expect("no panic").err().expect("nobody answers");
     assert!(matches!(refused, Error::Unresponsive { .. }), "{refused:?}");
+}
+
+#[cfg(unix)]
+fn golden(name: &str) -> Value {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/golden/local_v1");
+    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect(name);
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// What a call sends is the local API's own example of it, and what it answers reads.
+#[cfg(unix)]
+async fn says<T>(
+    caller: &mut fake::Caller,
+    call: &str,
+    reply: &str,
+    ask: impl Future<Output = Result<T, Error>>,
+) -> T {
+    let (call, reply) = (golden(&format!("call_{call}")), golden(&format!("reply_{reply}")));
+    let op = call["op"].as_str().expect("an operation");
+    let (answer, sent) = join!(ask, caller.answer(op, reply["result"].clone()));
+    assert_eq!(sent, call["params"], "{op}");
+    answer.unwrap_or_else(|error| panic!("{op}: {error}"))
+}
+
+#[cfg(unix)]
+fn params<T: serde::de::DeserializeOwned>(call: &str) -> T {
+    serde_json::from_value(golden(&format!("call_{call}"))["params"].clone()).expect(call)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_function_sends_its_operation() {
+    use std::path::Path;
+    let daemon = FakeDaemon::listen();
+    let (client, mut caller) = pair(&daemon).await;
+    let d = &mut caller;
+    let alice: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+    let key: PeerId = fake::PEER_ID.parse().expect("a key");
+
+    says(d, "status", "status", client.status()).await;
+    let options = params::<Value>("publish_mod")["options"].clone();
+    let options = serde_json::from_value(options).expect("options");
+    says(d, "publish_mod", "published", client.appearance_publish_mod("/home/alice/mods/Dress", options))
+        .await;
+    says(d, "publish", "published", client.appearance_publish(params("publish"))).await;
+    says(d, "unpublish", "empty", client.appearance_clear()).await;
+    let fetched = says(d, "fetch", "fetched", client.peer_fetch(&alice, Some(Path::new("/tmp/out")))).await;
+    assert_eq!(fetched.files.len(), 1);
+    says(d, "cancel", "empty", client.peer_cancel(&alice)).await;
+    says(d, "peers", "peers", client.peer_list()).await;
+    says(d, "trust", "empty", client.peer_trust(&alice, &key)).await;
+    let near = says(d, "nearby_set_change", "nearby", client.nearby_set(params("nearby_set_change"))).await;
+    assert_eq!((near.contacts.len(), near.others), (1, 2));
+    says(d, "nearby", "nearby", client.nearby_list()).await;
+    says(d, "transfers", "transfers", client.transfer_list()).await;
+    says(d, "limits", "limits", client.limits_get()).await;
+    says(d, "limits_set", "limits", client.limits_set(params("limits_set"))).await;
+    says(d, "limits_reset", "limits", client.limits_reset()).await;
+    says(d, "contacts", "contacts", client.contacts_list()).await;
+    says(d, "contacts_add_key", "contact", client.contacts_add(&alice, Some(&key))).await;
+    says(d, "contacts_accept", "contact", client.contacts_accept(alice.clone())).await;
+    says(d, "contacts_remove", "empty", client.contacts_remove(alice.clone())).await;
+    says(d, "contacts_block", "contact", client.contacts_block(key)).await;
+    says(d, "contacts_unblock", "empty", client.contacts_unblock(key)).await;
+    let invited = says(d, "contacts_invite", "invited", client.contacts_invite()).await;
+    assert_eq!(invited.link, "fyteclub://join/x");
+    says(d, "contacts_join", "contact", client.contacts_join("fyteclub://join/x")).await;
+    says(d, "cache_stats", "cache_stats", client.cache_stats()).await;
+    says(d, "cache_verify", "cache_verified", client.cache_verify()).await;
+    says(d, "cache_gc_more", "cache_collected", client.cache_gc(params("cache_gc_more"))).await;
+    says(d, "cache_move", "cache_moved", client.cache_move(Path::new("/mnt/large/fyteclub"))).await;
+    says(d, "watch", "empty", client.watch()).await;
+    says(d, "shutdown", "empty", client.shutdown()).await;
 }

@@ -1,5 +1,5 @@
-//! How this machine can be reached, as its sources say now. Each source writes its own slot, whoever tells others
-//! watches the whole.
+//! How this machine can be reached, as its sources say now. Each source writes its own slot; readers watch the joined
+//! list.
 
 use fyteclub_proto::reaching::{
     candidate::Candidates,

@@ -10,29 +10,29 @@ use std::{
 
 /// One address, or a block such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network(IpNet);
+pub struct AddressBlock(IpNet);
 
 /// The text is not an address, or its prefix is longer than the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a network reads `192.0.2.7`, `10.0.0.0/8` or `fd00::/8`")]
-pub struct NotANetwork;
+pub struct NotABlock;
 
-impl Network {
+impl AddressBlock {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 }
 
-impl FromStr for Network {
-    type Err = NotANetwork;
+impl FromStr for AddressBlock {
+    type Err = NotABlock;
 
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+    fn from_str(text: &str) -> Result<Self, NotABlock> {
         let plain = text.parse::<IpAddr>().map(IpNet::from);
-        plain.or_else(|_| text.parse()).map(Self).map_err(|_| NotANetwork)
+        plain.or_else(|_| text.parse()).map(Self).map_err(|_| NotABlock)
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for AddressBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -50,7 +50,7 @@ pub(crate) struct Unreadable;
 pub(crate) fn client_address(
     peer: SocketAddr,
     headers: &HeaderMap,
-    trusted: &[Network],
+    trusted: &[AddressBlock],
 ) -> Result<IpAddr, Unreadable> {
     let mut address = peer.ip().to_canonical();
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
@@ -87,7 +87,7 @@ mod tests {
         for line in lines {
             headers.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(line));
         }
-        let trusted: Vec<Network> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        let trusted: Vec<AddressBlock> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         let address = client_address(SocketAddr::new(peer.parse().unwrap(), 1), &headers, &trusted);
         address.map_or_else(|Unreadable| "unreadable".to_owned(), |address| address.to_string())
     }
@@ -101,12 +101,12 @@ mod tests {
             ("fd00::/8", "fd12::1", "fe80::1"),
             ("127.0.0.1", "::ffff:127.0.0.1", "::1"),
         ] {
-            let network: Network = network.parse().unwrap();
+            let network: AddressBlock = network.parse().unwrap();
             assert!(network.contains(inside.parse().unwrap()), "{inside} in {network}");
             assert!(!network.contains(outside.parse().unwrap()), "{outside} not in {network}");
         }
         for bad in ["", "10.0.0.0/33", "::/129", "10.0.0.0/", "ten", "10.0.0.0/8/8"] {
-            assert_eq!(bad.parse::<Network>(), Err(NotANetwork), "{bad}");
+            assert_eq!(bad.parse::<AddressBlock>(), Err(NotABlock), "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::{Accounts, share},
-    address::Network,
+    address::AddressBlock,
     audit::{Audit, Subject},
     auth::ServerNames,
     book::Terms,
@@ -40,7 +40,7 @@ pub(crate) struct AppState {
     /// Compatibility mode's own table instead of [`AppState::records`].
     pub(crate) compat: Option<Players>,
     pub(crate) password: Option<Password>,
-    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) trusted_proxies: Vec<AddressBlock>,
     pub(crate) limits: Limits,
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,

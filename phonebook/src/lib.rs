@@ -54,7 +54,7 @@ mod shared;
 mod signaling;
 mod tls;
 
-pub use address::{Network, NotANetwork};
+pub use address::{AddressBlock, NotABlock};
 pub use clock::Moment;
 pub use config::{AuditFile, Config, ConfigError, NotAPlace, Operator, Place, TlsFiles};
 pub use limits::{NotARate, Rate, Rates};

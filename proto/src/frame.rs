@@ -2,6 +2,9 @@
 //!
 //! Tells *incomplete* (read more) from *wrong* (close): a reader that cannot is either stuck or killed by a long number.
 
+use serde::Serialize;
+use std::io;
+
 /// Bytes of the length in front of every frame.
 pub const HEADER: usize = 4;
 
@@ -13,6 +16,16 @@ pub enum FrameError {
     TooLong { claimed: usize, max: usize },
     #[error("an empty frame was announced")]
     Empty,
+}
+
+/// A value that cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonFrameError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// It is no JSON: a mistake of the program.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }
 
 /// What the bytes so far amount to.
@@ -70,6 +83,37 @@ pub fn join(body: &[u8], max: usize) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
+/// A frame of JSON. The value is written twice, first to count its bytes: so there is one allocation, of that size, and none
+/// where it is too long.
+///
+/// # Errors
+/// As [`join`], and what is no JSON.
+pub fn json<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Vec<u8>, JsonFrameError> {
+    let mut counted = Count(0);
+    serde_json::to_writer(&mut counted, value)?;
+    let claimed = counted.0;
+    let length = u32::try_from(claimed).ok().filter(|_| claimed <= max);
+    let length = length.ok_or(FrameError::TooLong { claimed, max })?;
+    let mut frame = Vec::with_capacity(HEADER + claimed);
+    frame.extend_from_slice(&length.to_le_bytes());
+    serde_json::to_writer(&mut frame, value)?;
+    Ok(frame)
+}
+
+/// Bytes that were written, and kept nowhere.
+struct Count(usize);
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +137,13 @@ mod tests {
         assert_eq!(split(&0u32.to_le_bytes(), 16), Err(FrameError::Empty));
         assert!(join(&[0; 17], 16).is_err());
         assert!(join(&[], 16).is_err());
+    }
+
+    #[test]
+    fn json_is_framed_like_its_text() {
+        let text = serde_json::to_vec("sixteen letters").expect("encodes");
+        assert_eq!(json("sixteen letters", text.len()).ok(), join(&text, text.len()).ok());
+        let error = json("sixteen letters", text.len() - 1).expect_err("one byte too long");
+        assert!(matches!(error, JsonFrameError::Frame(FrameError::TooLong { .. })), "{error}");
     }
 }

@@ -62,7 +62,7 @@ async fn round(town: &Town, looks: &[PathBuf], number: usize) -> anyhow::Result<
     let began = Instant::now();
     let pairs = daemons.iter().flat_map(|by| daemons.iter().map(move |of| (by, of)));
     let fetches = pairs.filter(|(by, of)| by.pid() != of.pid()).map(|(by, of)| async move {
-        match by.client.fetch(&of.player, None).await {
+        match by.client.peer_fetch(&of.player, None).await {
             Ok(fetched) => Some(fetched),
             Err(error) => {
                 println!("  {} did not get {}: {error}", by.player, of.player);

@@ -59,7 +59,7 @@ async fn publish(daemon: &Daemon, look: &Path) -> anyhow::Result<()> {
 /// Bytes a second of one fetch of everything.
 async fn fetch(by: &Daemon, of: &Daemon, bytes: u64) -> anyhow::Result<f64> {
     let began = Instant::now();
-    let fetched = by.client.fetch(&of.player, None).await?;
+    let fetched = by.client.peer_fetch(&of.player, None).await?;
     anyhow::ensure!(fetched.bytes_fetched == bytes, "{} bytes came", fetched.bytes_fetched);
     Ok(bytes as f64 / began.elapsed().as_secs_f64())
 }

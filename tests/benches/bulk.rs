@@ -109,7 +109,7 @@ impl Ours {
         bob.befriend(&self.alice).await?;
         let meter = Meter::start([self.alice.pid(), bob.pid()]);
         let began = Instant::now();
-        let fetched = bob.client.fetch(&self.alice.player, None).await?;
+        let fetched = bob.client.peer_fetch(&self.alice.player, None).await?;
         let run = Run::new(began.elapsed().as_secs_f64(), &meter);
         anyhow::ensure!(fetched.bytes_fetched == bytes, "{} bytes came", fetched.bytes_fetched);
         Ok(run)

@@ -71,7 +71,7 @@ async fn change(alice: &Daemon, bob: &Daemon, folder: &Path, bytes: &[u8]) -> an
     alice.publish(folder).await?;
     let mut events = bob.client.watch().await?;
     let began = Instant::now();
-    let fetch = bob.client.fetch(&alice.player, None);
+    let fetch = bob.client.peer_fetch(&alice.player, None);
     let offered = async {
         loop {
             if let Event::AppearanceOffered { .. } = events.next().await.context("the daemon stopped")?? {

@@ -90,7 +90,7 @@ async fn run(town: &Town, alice: &Daemon, from: IpAddr, to: SocketAddr) -> anyho
     bob.befriend(alice).await?;
     let contact = Hostile::new("Carol Cole@Cactuar", 7);
     // In the second run of a round she is a contact already.
-    alice.client.add_contact(&contact.player, Some(&contact.peer_id())).await.ok();
+    alice.client.contacts_add(&contact.player, Some(&contact.peer_id())).await.ok();
     // Both have been here before.
     let line = contact.dial(here, peer).await;
     line.greet(contact.greeting(None)).await;
@@ -99,7 +99,7 @@ async fn run(town: &Town, alice: &Daemon, from: IpAddr, to: SocketAddr) -> anyho
     let began = Instant::now();
     let (client, player) = (bob.client.clone(), alice.player.clone());
     let fetch = tokio::spawn(async move {
-        let fetched = client.fetch(&player, None).await?;
+        let fetched = client.peer_fetch(&player, None).await?;
         anyhow::Ok((fetched.bytes_fetched, began.elapsed()))
     });
     let mut dialled = 0;

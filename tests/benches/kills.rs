@@ -154,7 +154,7 @@ async fn one_look(
     let (mut kept, mut written): (u64, Option<(f64, f64)>) = (0, None);
     loop {
         let mut events = bob.client.watch().await?;
-        let mut fetch = Box::pin(bob.client.fetch(&alice.player, None));
+        let mut fetch = Box::pin(bob.client.peer_fetch(&alice.player, None));
         let enough = tally.deaths() >= tally.wanted;
         // The clock of a life runs once it is known what is missing: then bytes flow.
         let offered = tokio::select! {
@@ -163,10 +163,13 @@ async fn one_look(
         };
         let missing = match offered {
             Ok(missing) => missing,
-            Err(done) => match over(done)? {
-                true => return check(&home.dir, sizes.len(), tally),
-                false => continue,
-            },
+            Err(done) => {
+                if over(done)? {
+                    return check(&home.dir, sizes.len(), tally);
+                } else {
+                    continue;
+                }
+            }
         };
         let now_kept = total.saturating_sub(missing);
         if let Some((bytes, seconds)) = written.take() {
@@ -178,10 +181,7 @@ async fn one_look(
         let began = Instant::now();
         let life = if enough { PATIENCE } else { LIFE.mul_f64((dice.number() % 1000) as f64 / 1000.0) };
         if let Ok(done) = tokio::time::timeout(life, &mut fetch).await {
-            match over(done)? {
-                true => return check(&home.dir, sizes.len(), tally),
-                false => continue,
-            }
+            if over(done)? { return check(&home.dir, sizes.len(), tally) } else { continue }
         }
         drop(fetch);
         let victim = (dice.number() % 2) as usize;

@@ -9,7 +9,7 @@ use common::{
     Floor, Spread, Table, judge, look, measured, scaled,
     town::{Daemon, Town, runtime},
 };
-use fyteclub_client::{LimitsChange, Rate};
+use fyteclub_client::{LimitsSet, Rate};
 use std::{path::Path, time::Instant};
 
 const MIB: usize = 1 << 20;
@@ -45,19 +45,19 @@ fn bench() -> anyhow::Result<()> {
 async fn round(town: &Town, small: &Path, large: &Path) -> anyhow::Result<Round> {
     let rate: Option<Option<Rate>> = Some(Some(LIMIT.try_into()?));
     let low: Option<Option<Rate>> = Some(Some((64 << 10).try_into()?));
-    let none = LimitsChange::default();
+    let none = LimitsSet::default();
     let alice = town.daemon("Alice Ashe@Gilgamesh").await?;
     alice.publish(large).await?;
-    let up = kept(town, &alice, LimitsChange { upload: rate, ..none }, none, LIMIT).await?;
-    let peer_up = kept(town, &alice, LimitsChange { peer_upload: rate, ..none }, none, LIMIT).await?;
-    let down = kept(town, &alice, none, LimitsChange { download: rate, ..none }, LIMIT).await?;
-    let peer_down = kept(town, &alice, none, LimitsChange { peer_download: rate, ..none }, LIMIT).await?;
-    alice.client.reset_limits().await?;
-    alice.client.set_limits(LimitsChange { upload: rate, ..none }).await?;
+    let up = kept(town, &alice, LimitsSet { upload: rate, ..none }, none, LIMIT).await?;
+    let peer_up = kept(town, &alice, LimitsSet { peer_upload: rate, ..none }, none, LIMIT).await?;
+    let down = kept(town, &alice, none, LimitsSet { download: rate, ..none }, LIMIT).await?;
+    let peer_down = kept(town, &alice, none, LimitsSet { peer_download: rate, ..none }, LIMIT).await?;
+    alice.client.limits_reset().await?;
+    alice.client.limits_set(LimitsSet { upload: rate, ..none }).await?;
     let two = fairness(town, &alice, 2).await?;
     let eight = fairness(town, &alice, 8).await?;
     alice.publish(small).await?;
-    let low = kept(town, &alice, LimitsChange { upload: low, ..none }, none, 64 << 10).await?;
+    let low = kept(town, &alice, LimitsSet { upload: low, ..none }, none, 64 << 10).await?;
     Ok(Round { up, down, peer_up, peer_down, low, two, eight })
 }
 
@@ -65,18 +65,18 @@ async fn round(town: &Town, small: &Path, large: &Path) -> anyhow::Result<Round>
 async fn kept(
     town: &Town,
     alice: &Daemon,
-    hers: LimitsChange,
-    his: LimitsChange,
+    hers: LimitsSet,
+    his: LimitsSet,
     limit: u64,
 ) -> anyhow::Result<f64> {
-    alice.client.reset_limits().await?;
-    alice.client.set_limits(hers).await?;
+    alice.client.limits_reset().await?;
+    alice.client.limits_set(hers).await?;
     let bob = town.daemon("Bob Birch@Balmung").await?;
-    bob.client.set_limits(his).await?;
+    bob.client.limits_set(his).await?;
     bob.registered().await?;
     bob.befriend(alice).await?;
     let began = Instant::now();
-    let fetched = bob.client.fetch(&alice.player, None).await?;
+    let fetched = bob.client.peer_fetch(&alice.player, None).await?;
     Ok(fetched.bytes_fetched as f64 / began.elapsed().as_secs_f64() / limit as f64)
 }
 
@@ -93,13 +93,13 @@ async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Resu
     }
     for place in &places {
         let (client, player) = (place.client.clone(), alice.player.clone());
-        fetches.push(tokio::spawn(async move { client.fetch(&player, None).await }));
+        fetches.push(tokio::spawn(async move { client.peer_fetch(&player, None).await }));
     }
     let all = (scaled(10) * 4 * MIB * receivers) as u64;
     // Two receivers have enough of each other after a few seconds.
     let enough = (all * 2 / 3).min(LIMIT * 6);
     let ratio = loop {
-        let served = alice.client.transfers().await?.uploads;
+        let served = alice.client.transfer_list().await?.uploads;
         let ours: Vec<u64> = served
             .iter()
             .filter(|upload| {

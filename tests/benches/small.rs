@@ -81,12 +81,12 @@ async fn round(town: &Town, set: &Set, number: usize, raw: &mut Pair) -> anyhow:
     bob.befriend(&set.owner).await?;
     let meter = Meter::start([set.owner.pid(), bob.pid()]);
     let began = Instant::now();
-    let fetched = bob.client.fetch(&set.owner.player, None).await?;
+    let fetched = bob.client.peer_fetch(&set.owner.player, None).await?;
     let wall = began.elapsed().as_secs_f64();
     let (cpu, peaks) = (meter.cpu(), meter.peaks());
     anyhow::ensure!(fetched.bytes_fetched == set.bytes(), "{} bytes came", fetched.bytes_fetched);
     let began = Instant::now();
-    let fetched = bob.client.fetch(&set.owner.player, None).await?;
+    let fetched = bob.client.peer_fetch(&set.owner.player, None).await?;
     let again = began.elapsed().as_secs_f64();
     anyhow::ensure!(fetched.bytes_transferred == 0, "the second fetch moved {}", fetched.bytes_transferred);
     drop(bob);

@@ -13,7 +13,7 @@ use common::{
     Floor, Spread, Table, judge, look, rounds, scaled,
     town::{Daemon, Place, Town, clear, runtime},
 };
-use fyteclub_client::{BlobHash, Client, Fetched, LimitsChange, PlayerName, Rate};
+use fyteclub_client::{BlobHash, Client, Fetched, LimitsSet, PlayerName, Rate};
 use std::{
     fs,
     path::Path,
@@ -88,17 +88,17 @@ async fn three(town: &Town, look: &Path, round: &str, victim: Option<usize>) -> 
     sources[0].publish(look).await?;
     for holder in &sources[1..] {
         holder.befriend(&sources[0]).await?;
-        holder.client.fetch(&sources[0].player, None).await?;
+        holder.client.peer_fetch(&sources[0].player, None).await?;
         holder.befriend(&dave).await?;
         // A link, by the only thing that makes one: something that is wanted.
         let trifle = look::write(&dir.join(holder.player.as_str()), &[100], holder.pid().into())?;
         holder.publish(&trifle).await?;
-        dave.client.fetch(&holder.player, None).await?;
+        dave.client.peer_fetch(&holder.player, None).await?;
     }
     dave.befriend(&sources[0]).await?;
     for source in &sources {
         let upload: Option<Option<Rate>> = Some(Some(LIMIT.try_into()?));
-        source.client.set_limits(LimitsChange { upload, ..LimitsChange::default() }).await?;
+        source.client.limits_set(LimitsSet { upload, ..LimitsSet::default() }).await?;
     }
     let before = carried()?;
     let began = Instant::now();
@@ -129,7 +129,7 @@ async fn three(town: &Town, look: &Path, round: &str, victim: Option<usize>) -> 
 
 fn fetch(client: &Client, player: &PlayerName) -> JoinHandle<Result<Fetched, fyteclub_client::Error>> {
     let (client, player) = (client.clone(), player.clone());
-    tokio::spawn(async move { client.fetch(&player, None).await })
+    tokio::spawn(async move { client.peer_fetch(&player, None).await })
 }
 
 struct Kill {
@@ -147,7 +147,7 @@ async fn kill<T>(
     fetch: &JoinHandle<T>,
 ) -> anyhow::Result<Kill> {
     let dead = sources[victim].client.daemon().peer_id;
-    let status = async || anyhow::Ok(dave.client.transfers().await?.downloads.into_iter().next());
+    let status = async || anyhow::Ok(dave.client.transfer_list().await?.downloads.into_iter().next());
     let left = loop {
         anyhow::ensure!(!fetch.is_finished(), "it was over before anybody was killed");
         if let Some(now) =

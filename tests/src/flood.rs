@@ -155,7 +155,7 @@ impl Drop for Flood {
         self.ended.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             // It printed why, if it did not end well.
-            let _ = thread.join();
+            thread.join().ok();
         }
     }
 }

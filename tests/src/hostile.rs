@@ -70,12 +70,13 @@ impl Hostile {
     /// The phone book's refusal.
     pub async fn register(&self, phonebook: &str, registration: &Register) -> Result<(), Refused> {
         // Another may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder().no_proxy().build()?;
         let answer = client.post(format!("{phonebook}/api/register")).json(registration).send().await?;
-        match answer.status().is_success() {
-            true => Ok(()),
-            false => Err(Refused::Answered(answer.status().as_u16(), answer.text().await?)),
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(Refused::Answered(answer.status().as_u16(), answer.text().await?))
         }
     }
 
@@ -250,8 +251,8 @@ impl Line {
         let (mut send, recv) = self.connection.open_bi().await?;
         let frame = frame::join(&codec::encode(request), PEER_FRAME_MAX).expect("short enough");
         // Who is thrown out in the middle of a word hears it when reading.
-        let _ = send.write_all(&frame).await;
-        let _ = send.finish();
+        send.write_all(&frame).await.ok();
+        send.finish().ok();
         Ok(recv)
     }
 
@@ -287,7 +288,7 @@ impl Line {
         self.secret.sealing(0).small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
         say(send, &AppearanceReply::Document { epoch: 0, len: document.len() as u32, grant }).await;
         shout(send, &sealed).await;
-        let _ = send.finish();
+        send.finish().ok();
     }
 
     /// Lets the other side have a look from others.
@@ -324,7 +325,7 @@ impl Line {
                 records.sealed(Kind::Raw, &piece.hash, index, chunk).await;
             }
         }
-        let _ = records.send.finish();
+        records.send.finish().ok();
     }
 }
 
@@ -361,7 +362,7 @@ pub async fn say<T: Serialize>(send: &mut SendStream, message: &T) {
 
 /// Any bytes at all.
 pub async fn shout(send: &mut SendStream, bytes: &[u8]) {
-    let _ = send.write_all(bytes).await;
+    send.write_all(bytes).await.ok();
 }
 
 /// The next message; nothing when the other side is gone.

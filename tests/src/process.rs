@@ -62,7 +62,7 @@ impl Process {
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 // Who does not listen does not want to know.
-                let _ = say.send(line);
+                say.send(line).ok();
             }
         });
         Self { name: name.to_owned(), child, lines, log }
@@ -103,8 +103,8 @@ impl Process {
     /// As the power cut does it, and waits until it is gone.
     pub fn kill(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 
     #[cfg(unix)]

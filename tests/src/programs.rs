@@ -11,7 +11,7 @@ use std::{
 /// What the stories were built for.
 const TARGET: &str = env!("FYTECLUB_TARGET");
 
-/// The path of `fyteclubd`, `fyteclub-phonebook` or `fyteclubctl`.
+/// The path of `fyteclubd`, `fyteclub-phonebook`, `fyteclubctl`, or of an example of the SDK, as in `examples/watch`.
 ///
 /// # Panics
 /// When they cannot be built.
@@ -46,7 +46,7 @@ fn build(folder: &Path) {
             cargo.env_remove(key);
         }
     }
-    cargo.args(["build", "--quiet", "--workspace", "--bins", "--manifest-path"]);
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--examples", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match name(folder).as_deref() {

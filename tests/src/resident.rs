@@ -173,14 +173,14 @@ impl Resident {
     /// Each adds the other by key, so that nobody has to carry anything.
     pub async fn befriend(&self, other: &Self) {
         let (here, there) = (self.peer_id(), other.peer_id());
-        self.client().add_contact(&other.player, Some(&there)).await.expect("added");
-        other.client().add_contact(&self.player, Some(&here)).await.expect("added");
+        self.client().contacts_add(&other.player, Some(&there)).await.expect("added");
+        other.client().contacts_add(&self.player, Some(&here)).await.expect("added");
     }
 
     /// # Panics
     /// When they cannot be listed.
     pub async fn contacts(&self) -> Vec<Contact> {
-        self.client().contacts().await.expect("a list")
+        self.client().contacts_list().await.expect("a list")
     }
 
     /// Waits until both sides' will has arrived here.
@@ -217,7 +217,7 @@ impl Resident {
     /// Adds a peer that is no friend.
     pub async fn takes_for_a_friend(&self, hostile: &Hostile) {
         let key = hostile.peer_id();
-        self.client().add_contact(&hostile.player, Some(&key)).await.expect("added");
+        self.client().contacts_add(&hostile.player, Some(&key)).await.expect("added");
     }
 
     pub async fn publish(&self, path: &Path) -> Published {
@@ -234,7 +234,8 @@ impl Resident {
             option: (*option).into(),
         };
         let options = options.iter().map(choice).collect();
-        let published = within("a look is published", self.client().publish_mod(path, options)).await;
+        let published =
+            within("a look is published", self.client().appearance_publish_mod(path, options)).await;
         published.unwrap_or_else(|error| panic!("{} cannot publish: {error}", self.player))
     }
 
@@ -255,7 +256,7 @@ impl Resident {
     /// # Errors
     /// What the daemon says.
     pub async fn try_fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
-        within(&format!("{} fetches {player}", self.player), self.client().fetch(player, out)).await
+        within(&format!("{} fetches {player}", self.player), self.client().peer_fetch(player, out)).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fyteclub_client::{Distance, LimitsChange, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who};
+use fyteclub_client::{Distance, LimitsSet, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who};
 use std::path::PathBuf;
 
 /// Talks to the FyteClub daemon on this machine.
@@ -147,7 +147,7 @@ enum YesNo {
     No,
 }
 
-impl From<LimitsArgs> for LimitsChange {
+impl From<LimitsArgs> for LimitsSet {
     fn from(args: LimitsArgs) -> Self {
         Self {
             upload: args.up.map(|limit| limit.0),
@@ -245,9 +245,10 @@ pub enum CacheCommand {
 }
 
 fn who(text: &str) -> Result<Who, String> {
-    match text.starts_with("ed25519:") {
-        true => text.parse::<PeerId>().map(Who::from).map_err(|error| error.to_string()),
-        false => text.parse::<PlayerName>().map(Who::from).map_err(|error| error.to_string()),
+    if text.starts_with("ed25519:") {
+        text.parse::<PeerId>().map(Who::from).map_err(|error| error.to_string())
+    } else {
+        text.parse::<PlayerName>().map(Who::from).map_err(|error| error.to_string())
     }
 }
 
@@ -341,21 +342,17 @@ mod tests {
 
     #[test]
     fn limits_say_what_they_change_and_leave_the_rest() {
-        let parse = |line: &str| -> Result<LimitsChange, clap::Error> {
+        let parse = |line: &str| -> Result<LimitsSet, clap::Error> {
             let cli = Cli::try_parse_from(line.split(' '))?;
             match cli.command {
-                Command::Limits { command: LimitsCommand::Set(args) } => Ok(LimitsChange::from(args)),
+                Command::Limits { command: LimitsCommand::Set(args) } => Ok(LimitsSet::from(args)),
                 other => panic!("{other:?}"),
             }
         };
         let change = parse("fyteclubctl limits set --up 2MiB --down off --lan no").expect("valid");
         let up = Rate::parse("2 MiB").expect("a rate");
-        let expected = LimitsChange {
-            upload: Some(up),
-            download: Some(None),
-            lan: Some(false),
-            ..LimitsChange::default()
-        };
+        let expected =
+            LimitsSet { upload: Some(up), download: Some(None), lan: Some(false), ..LimitsSet::default() };
         assert_eq!(change, expected);
         for bad in [
             "fyteclubctl limits set",

@@ -16,10 +16,7 @@ pub fn part(done: u64, total: u64) -> String {
 }
 
 fn scaled(bytes: u64, divisor: f64) -> String {
-    match divisor > 1.0 {
-        true => format!("{:.1}", bytes as f64 / divisor),
-        false => bytes.to_string(),
-    }
+    if divisor > 1.0 { format!("{:.1}", bytes as f64 / divisor) } else { bytes.to_string() }
 }
 
 fn unit(bytes: u64) -> (f64, &'static str) {
@@ -61,10 +58,7 @@ pub fn ago(then: u64, now: u64) -> String {
 
 /// `1.5 ms`, `38 ms`.
 pub fn rtt(millis: f64) -> String {
-    match millis < 10.0 {
-        true => format!("{millis:.1} ms"),
-        false => format!("{millis:.0} ms"),
-    }
+    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
 }
 
 /// `600 of 950 files, 120.0 of 210.3 MB, 35.0 MB/s, 3 s left`: with the bar in front it fits 80 columns.

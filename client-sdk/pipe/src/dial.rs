@@ -11,8 +11,9 @@ use std::io;
 /// The operating system's, as they come; [`io::ErrorKind::PermissionDenied`] with [`Stranger`] where another user listens.
 pub async fn dial(endpoint: &Endpoint) -> io::Result<Stream> {
     let stream = Stream::connect(endpoint.name()?).await?;
-    match stranger::listens_as_us(&stream, endpoint)? {
-        true => Ok(stream),
-        false => Err(io::Error::new(io::ErrorKind::PermissionDenied, Stranger)),
+    if stranger::listens_as_us(&stream, endpoint)? {
+        Ok(stream)
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, Stranger))
     }
 }

@@ -77,8 +77,9 @@ fn platform_name(place: String) -> io::Result<Name<'static>> {
 #[cfg(windows)]
 fn platform_name(place: String) -> io::Result<Name<'static>> {
     use interprocess::local_socket::{GenericFilePath, GenericNamespaced, ToFsName, ToNsName};
-    match place.starts_with(r"\\") {
-        true => place.to_fs_name::<GenericFilePath>(),
-        false => place.to_ns_name::<GenericNamespaced>(),
+    if place.starts_with(r"\\") {
+        place.to_fs_name::<GenericFilePath>()
+    } else {
+        place.to_ns_name::<GenericNamespaced>()
     }
 }

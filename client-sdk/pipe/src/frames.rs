@@ -1,8 +1,9 @@
 //! Frames in and out of the stream's bytes: memory grows with what has arrived, never with what was announced. That is why
 //! this is not `tokio_util`'s `LengthDelimitedCodec`, which makes room for a whole frame when its length is read.
 
-use fyteclub_proto::frame::{self, Frame, FrameError, HEADER};
-use serde::Serialize;
+pub use fyteclub_proto::frame::{JsonFrameError as EncodeError, json as encode};
+
+use fyteclub_proto::frame::{self, Frame, FrameError};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -18,15 +19,6 @@ pub enum ReadError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// What cannot be sent as a frame. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-pub enum EncodeError {
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
 }
 
 /// What has been read and not yet taken.
@@ -76,21 +68,6 @@ impl Frames {
     pub fn is_cut(&self) -> bool {
         self.used < self.bytes.len()
     }
-}
-
-/// `message` as JSON in a frame.
-///
-/// # Errors
-/// Longer than `max` bytes, or nothing that JSON can say.
-pub fn encode<T: Serialize>(message: &T, max: usize) -> Result<Vec<u8>, EncodeError> {
-    let mut frame = vec![0; HEADER];
-    serde_json::to_writer(&mut frame, message)?;
-    let header = u32::try_from(frame.len() - HEADER).unwrap_or(u32::MAX).to_le_bytes();
-    frame::length(header, max)?;
-    frame[..HEADER].copy_from_slice(&header);
-    // It may wait for its reader.
-    frame.shrink_to_fit();
-    Ok(frame)
 }
 
 #[cfg(test)]

@@ -74,9 +74,10 @@ impl LocalListener {
     /// system's: out of file handles, for one. Worth waiting a moment and trying again.
     pub async fn accept(&self) -> io::Result<Stream> {
         let stream: Stream = self.listener.accept().await?;
-        match stranger::dials_as_us(&stream)? {
-            true => Ok(stream),
-            false => Err(io::Error::new(io::ErrorKind::PermissionDenied, Stranger)),
+        if stranger::dials_as_us(&stream)? {
+            Ok(stream)
+        } else {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, Stranger))
         }
     }
 }
@@ -110,10 +111,7 @@ async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
     };
     let path = Path::new(endpoint.as_str());
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        let checked = match endpoint.is_usual() {
-            true => private::own_dir(dir),
-            false => private::safe_dir(dir),
-        };
+        let checked = if endpoint.is_usual() { private::own_dir(dir) } else { private::safe_dir(dir) };
         checked.map_err(|source| ListenError::Folder { endpoint: endpoint.to_string(), source })?;
     }
     let error = |source| ListenError::Listen { endpoint: endpoint.to_string(), source };

@@ -28,9 +28,10 @@ pub struct FakeDaemon {
 
 /// A place where nobody listens yet: a path in the folder, or on Windows a pipe named after it.
 pub fn endpoint(dir: &TempDir) -> String {
-    match cfg!(windows) {
-        true => format!("fyteclub-test-{}", dir.path().file_name().expect("named").to_string_lossy()),
-        false => dir.path().join("d.sock").to_str().expect("Unicode").to_owned(),
+    if cfg!(windows) {
+        format!("fyteclub-test-{}", dir.path().file_name().expect("named").to_string_lossy())
+    } else {
+        dir.path().join("d.sock").to_str().expect("Unicode").to_owned()
     }
 }
 

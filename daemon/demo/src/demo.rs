@@ -3,12 +3,12 @@
 //! Everything that a newcomer sees here is done as a plugin would do it, through the client SDK.
 
 use crate::{
-    Demo,
     daemon_process::DaemonProcess,
     progress::{Progress, bytes},
     sample,
 };
 use anyhow::{Context, ensure};
+use clap::Args;
 use fyteclub_client::{Event, Fetched, PlayerName, Published, Standing};
 use fyteclub_phonebook::{Config as BookConfig, Server};
 use fyteclub_proto::id::BlobHash;
@@ -23,6 +23,16 @@ const ALICE: &str = "Alice Ashe@Gilgamesh";
 /// How long the answer to an invitation may take.
 const PAIR_TIME: Duration = Duration::from_secs(10);
 const BOB: &str = "Bob Birch@Balmung";
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A Penumbra mod folder or a .pmp; without one a sample is made
+    #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
+    look: Option<PathBuf>,
+    /// Leave the folders of both players where they are
+    #[arg(long)]
+    keep: bool,
+}
 
 /// 0 when the look travelled and every byte is right, 130 after Ctrl-C, 1 otherwise.
 pub fn run(args: Demo) -> ExitCode {
@@ -82,20 +92,23 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
     say!("Bob's         {BOB}, process {}", bob.pid());
 
     pair(&alice, &bob).await?;
-    let published =
-        alice.client.publish_mod(look, vec![]).await.context("Alice's look cannot be published")?;
+    let published = alice
+        .client
+        .appearance_publish_mod(look, vec![])
+        .await
+        .context("Alice's look cannot be published")?;
     say_published(look, &published);
     let alice_name: PlayerName = ALICE.parse()?;
     let out = folder.join("bobs-copy");
     let progress = Progress::start(&bob.client).await?;
-    let fetched = bob.client.fetch(&alice_name, Some(&out)).await;
+    let fetched = bob.client.peer_fetch(&alice_name, Some(&out)).await;
     progress.finish().await;
     let fetched = fetched.context("Bob cannot fetch Alice's look")?;
     verify(&fetched)?;
     ensure!(fetched.appearance == published.appearance, "Bob fetched another look than Alice published");
     say_fetched(&fetched, &out);
 
-    let again = bob.client.fetch(&alice_name, None).await.context("the second fetch failed")?;
+    let again = bob.client.peer_fetch(&alice_name, None).await.context("the second fetch failed")?;
     ensure!(again.bytes_transferred == 0, "the second fetch moved {} bytes", again.bytes_transferred);
     say!("Second fetch  nothing had to travel: {:.0} ms", again.seconds * 1e3);
 
@@ -107,8 +120,8 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
 /// Makes the two players contacts: Alice gives Bob a link, and his daemon shows it to hers.
 async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> {
     let mut events = bob.client.watch().await.context("Bob cannot watch")?;
-    let link = alice.client.invite().await.context("Alice cannot invite")?.link;
-    bob.client.join(&link).await.context("Bob cannot follow Alice's invitation")?;
+    let link = alice.client.contacts_invite().await.context("Alice cannot invite")?.link;
+    bob.client.contacts_join(&link).await.context("Bob cannot follow Alice's invitation")?;
     let paired = async {
         while let Some(Ok(event)) = events.next().await {
             if let Event::ContactChanged { contact, .. } = event

@@ -14,9 +14,9 @@ mod demo;
 mod progress;
 mod sample;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use fyteclub_daemon::{cli, program};
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 /// Shows FyteClub on one machine: a phone book, two daemons, and a look that travels between them.
 #[derive(Debug, Parser)]
@@ -29,19 +29,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Let a look travel between two daemons on this machine, to see it work
-    Demo(Demo),
+    Demo(demo::Demo),
     #[command(flatten)]
     Daemon(cli::Command),
-}
-
-#[derive(Debug, Args)]
-struct Demo {
-    /// A Penumbra mod folder or a .pmp; without one a sample is made
-    #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
-    look: Option<PathBuf>,
-    /// Leave the folders of both players where they are
-    #[arg(long)]
-    keep: bool,
 }
 
 fn main() -> ExitCode {

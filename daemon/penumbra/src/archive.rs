@@ -3,7 +3,8 @@
 
 use super::{
     LeftOutReason, ModError, Scratch, Source,
-    contents::{Caps, Contents, Obtained, says_mod},
+    caps::Caps,
+    contents::{Contents, Obtained, says_mod},
     directory::{Directory, DirectoryError, Entry},
     relative::{fold, fold_all, parts},
 };

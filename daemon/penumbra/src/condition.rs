@@ -1,6 +1,6 @@
 //! Conditions of newer mods: a group or an option that counts only while others are on.
 
-use super::{form::Scalar, sheet::Sheet};
+use super::{scalar::Scalar, sheet::Sheet};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{collections::HashSet, fmt};
 
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for Part<'_> {
 
     fn visit_str<E: Error>(self, id: &str) -> Result<(), E> {
         // No option has such an id.
-        self.id((id.len() <= super::relative::PATH_BYTES_MAX).then(|| id.into()))
+        self.id((id.len() <= super::caps::PATH_BYTES_MAX).then(|| id.into()))
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {

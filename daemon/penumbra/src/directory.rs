@@ -20,7 +20,7 @@ const ENTRY_BYTES: u64 = 46;
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
 const LOCAL_BYTES: u64 = 30;
 /// Longest name of an entry that is kept; nobody asks for a longer one.
-const NAME_BYTES_MAX: usize = super::relative::PATH_BYTES_MAX;
+const NAME_BYTES_MAX: usize = super::caps::PATH_BYTES_MAX;
 const ZIP_64: u16 = 0x0001;
 /// A name in UTF-8 beside one that is not.
 const UNICODE_NAME: u16 = 0x7075;

@@ -1,7 +1,7 @@
 //! Why a mod cannot be read, and why one of its files is left out. Every message says what was wrong and, where
 //! somebody can do something about it, what.
 
-pub use super::sheet::Count;
+pub use super::caps::Count;
 use fyteclub_proto::{game_path::GamePathError, limit, size};
 use fyteclub_store::StoreError;
 use std::{fmt, io, path::PathBuf};
@@ -165,7 +165,7 @@ pub enum LeftOutReason {
     Missing,
     #[error("outside: the path leads out of the mod")]
     Outside,
-    #[error("too-long: the path has more than {} bytes", super::relative::PATH_BYTES_MAX)]
+    #[error("too-long: the path has more than {} bytes", super::caps::PATH_BYTES_MAX)]
     TooLong,
     #[error("extension: the game loads no such kind of file by path")]
     Extension,

@@ -3,7 +3,8 @@
 
 use super::{
     LeftOutReason, ModError, Source,
-    contents::{Caps, Contents, Obtained, says_mod},
+    caps::Caps,
+    contents::{Contents, Obtained, says_mod},
     relative::fold,
 };
 use fyteclub_proto::limit::FILES_MAX;

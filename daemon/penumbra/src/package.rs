@@ -5,13 +5,16 @@
 
 use super::{
     Choice, LeftOutReason, ModError,
-    condition::{Condition, skip},
-    contents::{Caps, Contents, says_container, says_group},
+    caps::Caps,
+    condition::skip,
+    contents::{Contents, says_container, says_group},
     error::{GroupFault, LeftOuts, cut},
-    form::{Container, Each, GroupForm, One, Scalar},
+    form::{Container, Each, GroupForm, One},
+    group::{Group, Kind},
     lenient::{Lenient, Refusal},
     manipulation::as_number,
     relative::fold,
+    scalar::Scalar,
     settings::may_be_on,
     sheet::{Over, Sheet},
 };
@@ -39,26 +42,6 @@ pub(super) struct Package {
     pub sheet: Sheet,
     /// The groups that do nothing.
     pub left_out: LeftOuts,
-}
-
-pub(super) struct Group {
-    pub name: Box<str>,
-    pub priority: i64,
-    pub defaults: u64,
-    pub options: Vec<Container>,
-    pub condition: Condition,
-    pub kind: Kind,
-}
-
-pub(super) enum Kind {
-    /// Exactly one option.
-    Single,
-    /// Any options, each with a priority of its own.
-    Multi,
-    /// Any options, and one container for each set of them: its number has the options' bits.
-    Combining { containers: Vec<Container> },
-    /// Any options, each flipping attributes of one IMC entry. No files.
-    Imc { identifier: Map<String, Value>, entry: Map<String, Value> },
 }
 
 pub(super) fn read(contents: &mut dyn Contents, choices: &[Choice], caps: Caps) -> Result<Package, ModError> {

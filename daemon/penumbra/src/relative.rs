@@ -3,10 +3,7 @@
 //! Mods are made on Windows, so `\` separates, letter case does not count, and a name's trailing dots and spaces are
 //! not there. No disk is touched here.
 
-use super::LeftOutReason;
-
-/// Longest path inside a mod, in bytes. Windows' own limit is at 260 letters where nobody lifted it.
-pub(super) const PATH_BYTES_MAX: usize = 1024;
+use super::{LeftOutReason, caps::PATH_BYTES_MAX};
 
 /// The parts of a path relative to the mod. An absolute path, a drive, a stream of NTFS and `..` lead outside.
 pub(super) fn parts(relative: &str) -> Result<Vec<&str>, LeftOutReason> {

@@ -8,8 +8,9 @@ use super::{
     contents::{Contents, Obtained},
     error::LeftOuts,
     form::Container,
+    group::{Group, Kind},
     manipulation::{Manipulations, imc},
-    package::{Group, Kind, Package},
+    package::Package,
     relative,
     sheet::{Sheet, Text},
 };

@@ -1,28 +1,10 @@
 //! Which options are on: the mod's own defaults, or what somebody chose.
 
 use super::{
-    ModError,
+    Choice, ModError,
     form::Container,
-    package::{Group, Kind},
+    group::{Group, Kind},
 };
-use std::str::FromStr;
-
-/// `GROUP=OPTION`, as a person gives it. The first choice for a group replaces its defaults; several choices for a
-/// group that takes several add up; an empty option means none of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    pub group: String,
-    pub option: String,
-}
-
-impl FromStr for Choice {
-    type Err = ModError;
-
-    fn from_str(text: &str) -> Result<Self, ModError> {
-        let (group, option) = text.split_once('=').ok_or_else(|| ModError::Choice(text.to_owned()))?;
-        Ok(Self { group: group.to_owned(), option: option.to_owned() })
-    }
-}
 
 /// For each group in order, for each of its options: is it on?
 pub(super) fn settle(groups: &[Group], choices: &[Choice]) -> Result<Vec<Vec<bool>>, ModError> {

@@ -1,7 +1,10 @@
 //! What was read of a mod's JSON, packed and counted while it is read: the texts lie in one string, what refers to them
 //! takes eight bytes, and a count that runs out ends the reading. So a mod costs the bytes that it has, whatever it says.
 
-use super::{ModError, contents::Caps};
+use super::{
+    ModError,
+    caps::{Caps, Count},
+};
 use fyteclub_proto::game_path::GamePath;
 use std::ops::Range;
 
@@ -22,44 +25,6 @@ pub(super) struct Stretch {
 impl Stretch {
     fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
-    }
-}
-
-/// What a mod can have too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
-    Groups,
-    Options,
-    Pairs,
-    Manipulations,
-    ManipulationBytes,
-    Conditions,
-    Text,
-}
-
-impl Count {
-    pub(super) fn says(self) -> &'static str {
-        match self {
-            Self::Groups => "groups",
-            Self::Options => "options",
-            Self::Pairs => "files and swaps in what is switched on or in one group",
-            Self::Manipulations => "manipulations",
-            Self::ManipulationBytes => "bytes in one manipulation",
-            Self::Conditions => "conditions",
-            Self::Text => "bytes of names and paths in what is switched on or in one group",
-        }
-    }
-
-    fn max(self, caps: &Caps) -> usize {
-        match self {
-            Self::Groups => caps.groups,
-            Self::Options => caps.options,
-            Self::Pairs => caps.pairs,
-            Self::Manipulations => caps.manipulations,
-            Self::ManipulationBytes => caps.manipulation_bytes,
-            Self::Conditions => caps.conditions,
-            Self::Text => caps.text,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::coordinator::{
     ClientLeft, Coordinator,
-    verbs::{Ask, ReadState, json, takes_long},
+    verbs::{Ask, ReadState, json},
 };
 use crate::{
     desks::sessions::ClientId,
@@ -136,7 +136,7 @@ impl IpcClient {
 
     /// Asks the coordinator and sends what it answers. The request's token is cancelled when this client leaves.
     fn ask(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
-        if takes_long(&request) {
+        if request.row().takes_long {
             let Ok(long) = self.long.clone().try_acquire_owned() else {
                 let says = format!("{LONG_MAX} requests of this client wait already: wait for one of them");
                 return self.refuse(id, Fault::new(FaultCode::Busy, says), ctx);
@@ -295,7 +295,7 @@ impl StreamHandler<Heard> for IpcClient {
         match serde_json::from_slice::<Call>(&body) {
             Ok(call) => {
                 let id = call.id;
-                match Request::from_call(call) {
+                match Request::from_call(&call) {
                     Ok(request) => self.request(id, request, ctx),
                     Err(fault) => self.refuse(id, fault, ctx),
                 }

@@ -17,7 +17,7 @@ use crate::{
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, WrapFuture,
 };
-use fyteclub_proto::local::{CacheWork, request::Publish};
+use fyteclub_proto::local::{CacheWork, request::AppearancePublish};
 use std::{
     ops::ControlFlow,
     path::PathBuf,
@@ -178,7 +178,7 @@ impl Actor for ModCache {
 /// What to look for on the disk.
 pub enum Scan {
     Mod { path: PathBuf, choices: Vec<Choice> },
-    Plugin(Publish),
+    Plugin(AppearancePublish),
 }
 
 impl Message for Scan {

@@ -4,41 +4,22 @@
 //! things lie is in [`paths`].
 
 mod check;
+mod error;
 pub mod paths;
 mod raw;
 mod show;
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    io::{private::Trouble, quic::Tuning},
-    pumps::compression::Compression,
-};
+use crate::{io::quic::Tuning, pumps::compression::Compression};
+pub use error::ConfigError;
 use fyteclub_proto::{contact::Policy, fetching::pace::Limits, id::PlayerName, phonebook::Listing};
-use paths::HomeError;
 pub use raw::{Raw, Size};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
-
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    #[error("cannot read the config file {path}: {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{path} is not a valid config file: {message}")]
-    Invalid { path: PathBuf, message: String },
-    #[error("{place}: `{key}` is `{value}`, and {expected}")]
-    Value { place: String, key: &'static str, value: String, expected: String },
-    #[error("no home folder is known, because {0}: say where to keep things with --data-dir DIR")]
-    NoHome(#[source] HomeError),
-    #[error("{key} is not UTF-8: set it to plain Unicode, or say where to keep things with --data-dir DIR")]
-    NotUnicode { key: String },
-    #[error(transparent)]
-    Folder(Trouble),
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

@@ -1,6 +1,6 @@
 //! One layer of settings, as written: the one table of their names.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::io::private;
 use serde::Deserialize;
 use std::{

@@ -109,7 +109,7 @@ fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> R
 ///
 /// # Errors
 /// A look over a limit, a full disk. A file that breaks a rule is left out and named.
-pub fn plugin_look(store: &Store, publish: request::Publish) -> Result<Scanned, ScanError> {
+pub fn plugin_look(store: &Store, publish: request::AppearancePublish) -> Result<Scanned, ScanError> {
     let mut left_out = Vec::new();
     let mut objects = Vec::new();
     for object in publish.objects {

@@ -9,7 +9,7 @@ mod sources;
 mod tests;
 mod wanted;
 
-use crate::{address::Network, limits::Rates};
+use crate::{address::AddressBlock, limits::Rates};
 pub use audit::AuditFile;
 pub use operator::Operator;
 pub use password::Password;
@@ -32,7 +32,7 @@ pub struct Config {
     /// Required below `/api/`.
     pub password: Option<Password>,
     /// Whose `X-Forwarded-For` is trusted.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<AddressBlock>,
     /// How long a name belongs to its key after the last registration. Unused in compatibility mode.
     pub pin: Duration,
     /// Period of the sweep; `None`: a minute, or `ttl` if that is shorter.

@@ -70,7 +70,8 @@ impl fmt::Debug for Place {
     }
 }
 
-#[cfg(all(test, feature = "redis"))]
+#[cfg(test)]
+#[cfg(feature = "redis")]
 mod tests {
     use super::*;
 

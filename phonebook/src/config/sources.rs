@@ -3,7 +3,7 @@
 //! An error is one sentence: source, key, value, and what to write instead.
 
 use super::{AuditFile, Config, OPERATOR, Operator, Password, Place, TlsFiles, wanted::wanted};
-use crate::{address::Network, limits::Rate};
+use crate::{address::AddressBlock, limits::Rate};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -312,7 +312,7 @@ fn names(text: &str) -> Option<Vec<String>> {
     names.map(|name| is_host(name).then(|| name.to_lowercase())).collect()
 }
 
-fn networks(text: &str) -> Option<Vec<Network>> {
+fn networks(text: &str) -> Option<Vec<AddressBlock>> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
 }
 

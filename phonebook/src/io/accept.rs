@@ -28,7 +28,10 @@ where
 {
     apply_fn_factory(http, move |stream: TcpStream, http: &S::Service| {
         let served = match connections.open(&stream, encrypted) {
-            Ok(connection) => Some(CONNECTION.scope(connection, actix_service::Service::call(http, stream))),
+            // Boxed: an `async` block reserves twice the room of a future that it is given and awaits.
+            Ok(connection) => {
+                Some(Box::pin(CONNECTION.scope(connection, actix_service::Service::call(http, stream))))
+            }
             Err(Closed::Refused(refused)) => {
                 tracing::debug!(%refused, "a connection is refused");
                 if !encrypted {

@@ -41,7 +41,7 @@ pub(crate) struct Connections {
     request_time: Duration,
     refusals_time: Duration,
     accounts: Accounts,
-    trusted_proxies: Vec<address::Network>,
+    trusted_proxies: Vec<address::AddressBlock>,
     open: Mutex<Vec<Weak<Connection>>>,
 }
 
@@ -93,7 +93,7 @@ impl Exemption {
 }
 
 impl Connections {
-    pub(crate) fn new(accounts: &Accounts, trusted_proxies: &[address::Network]) -> Self {
+    pub(crate) fn new(accounts: &Accounts, trusted_proxies: &[address::AddressBlock]) -> Self {
         Self {
             started: Instant::now(),
             request_time: REQUEST_TIME_MAX,
@@ -251,7 +251,7 @@ mod tests {
         (client, TcpStream::from_std(server).unwrap())
     }
 
-    fn connections(trusted_proxies: &[address::Network]) -> Connections {
+    fn connections(trusted_proxies: &[address::AddressBlock]) -> Connections {
         let config = Config { max_connections: 8, ..Config::default() };
         Connections::new(&Accounts::new(&config), trusted_proxies)
     }

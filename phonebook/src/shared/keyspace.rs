@@ -2,7 +2,10 @@
 //!
 //! Without a secret the hash is public, and anybody with a list of names can look them up.
 
-use fyteclub_proto::{id::PeerId, ledger::Wide};
+use fyteclub_proto::{
+    id::PeerId,
+    ledger::{Network, Wide},
+};
 use std::net::IpAddr;
 
 /// Versions of the layout: two never read each other's keys.
@@ -69,11 +72,10 @@ impl Keyspace {
         self.of(Kind::Sequence, &[key.as_bytes()])
     }
 
-    /// IPv4 whole, IPv6 by /64, as in `limits`.
     pub(super) fn address_budget(&self, class: &str, address: IpAddr) -> Vec<u8> {
-        match address.to_canonical() {
-            IpAddr::V4(address) => self.of(Kind::Budget, &[class.as_bytes(), b"4", &address.octets()]),
-            IpAddr::V6(address) => self.of(Kind::Budget, &[class.as_bytes(), b"6", &address.octets()[..8]]),
+        match Network::from(address) {
+            Network::V4(bits) => self.of(Kind::Budget, &[class.as_bytes(), b"4", &bits.to_be_bytes()]),
+            Network::V6(bits) => self.of(Kind::Budget, &[class.as_bytes(), b"6", &bits.to_be_bytes()]),
         }
     }
 

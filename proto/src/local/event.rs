@@ -35,10 +35,13 @@ pub enum Event {
     /// The whole state: first after `watch`, and again after events were lost.
     #[serde(rename = "state")]
     State(Box<Status>),
+    /// A registration with a phone book was answered otherwise than the one before.
     #[serde(rename = "phonebook.changed")]
     PhonebookChanged { url: String, ok: bool, error: Option<String> },
+    /// A link to a contact is open. Never after the `peer.disconnected` of the same link.
     #[serde(rename = "peer.connected")]
     PeerConnected { peer_id: PeerId, player: Option<PlayerName>, path: PathKind },
+    /// The link is gone; `cause` says why in one sentence.
     #[serde(rename = "peer.disconnected")]
     PeerDisconnected { peer_id: PeerId, player: Option<PlayerName>, cause: String },
     /// A known name came with another key: nothing moves until somebody says that it is right.
@@ -71,9 +74,13 @@ pub enum Event {
     AppearanceOffered {
         player: PlayerName,
         appearance: BlobHash,
+        /// Of the whole look.
         files: u64,
+        /// Of the whole look.
         bytes: u64,
+        /// Of `files`, those that have to travel.
         missing_files: u64,
+        /// Of `bytes`, what has to travel.
         missing_bytes: u64,
     },
     /// At most five a second and player.
@@ -85,6 +92,7 @@ pub enum Event {
     /// A peer is being served. At most five a second and peer, and one with `rate` 0 when it is over.
     #[serde(rename = "peer.uploading")]
     PeerUploading(UploadStatus),
+    /// A fetch ended without the look.
     #[serde(rename = "transfer.failed")]
     TransferFailed { player: PlayerName, error: Fault },
     /// Complete, verified and on disk.
@@ -92,20 +100,26 @@ pub enum Event {
     AppearanceReady {
         player: PlayerName,
         appearance: BlobHash,
+        /// Of the whole look.
         files: u64,
+        /// Of the whole look.
         bytes: u64,
+        /// As they crossed the wire; 0 where nothing had to travel.
         bytes_transferred: u64,
     },
+    /// Files had to go, for a look that is about to be fetched, for a full disk, or because somebody asked.
     #[serde(rename = "cache.evicted")]
     CacheEvicted { files: u64, bytes: u64 },
-    /// The disk is nearly full: nothing new is asked of anybody until there is room again.
+    /// The disk is nearly full: nothing new is asked of anybody until there is room again. Figures in bytes.
     #[serde(rename = "cache.lowDisk")]
     CacheLowDisk { free: u64, min_free: u64 },
+    /// The disk has room again: transfers go on. Figures in bytes.
     #[serde(rename = "cache.diskOk")]
     CacheDiskOk { free: u64, min_free: u64 },
     /// Cached files were not any more what their names say, and are gone. Fetching the players named brings theirs back.
     #[serde(rename = "cache.damaged")]
     CacheDamaged {
+        /// Files whose bytes were wrong: removed.
         hashes: Vec<BlobHash>,
         /// Files that somebody else removed; not among `hashes`.
         #[serde(default)]

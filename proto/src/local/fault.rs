@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `{"code":"not_found","message":"…","retryable":true}`.
+/// Why a request failed: `{"code":"not_found","message":"…","retryable":true}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
+    /// What a program branches on.
     pub code: FaultCode,
     /// One sentence: what was wrong and what to do.
     pub message: String,
+    /// Whether the same request may succeed later without anybody changing anything here.
     pub retryable: bool,
 }
 
@@ -23,56 +25,59 @@ impl Fault {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultCode {
-    /// The request's shape or values are wrong.
+    /// The request's shape or values are wrong. Mend the program, or what the person wrote.
     BadRequest,
-    /// `op` is not one that this daemon knows.
+    /// `op` is not one that this daemon knows. Upgrade the daemon, or do without.
     Unsupported,
-    /// No version in common; the message says who must upgrade.
+    /// No version in common. Upgrade the one that the message names.
     Version,
-    /// The first frame was not `hello`.
+    /// The first frame was not `hello`, or none came in 5 s. Connect again and send it first.
     HelloFirst,
-    /// The path to publish is no mod, or a mod that cannot be read.
+    /// The path to publish is no mod, or a mod that cannot be read. Choose another path, or mend the mod.
     BadMod,
-    /// The daemon runs without a player name, and this needs one.
+    /// The daemon runs without a player name, and this needs one. Start it with `--player`.
     NoPlayer,
-    /// No phone book knows this player, or the player is not online.
+    /// No phone book knows this player, or the player is not online. Try again later.
     NotFound,
-    /// The phone books do not answer.
+    /// The phone books do not answer. Try again; if it stays so, check the network and the configured phone books.
     PhonebookUnavailable,
-    /// The phone book answered with a refusal.
+    /// The phone book answered with a refusal. Show the message.
     PhonebookRefused,
-    /// The player is no contact, or has not answered yet.
+    /// The player is no contact, or has not answered yet. Use `contacts.add`, or wait for their answer.
     NotAContact,
-    /// The invitation was used by another, or is too old.
+    /// The invitation was used by another, or is too old. Ask for a new one.
     InvitationOver,
-    /// The name now belongs to another key than the one known here.
+    /// The name now belongs to another key than the one known here. Have the person ask the player, then `peer.trust`.
     KeyChanged,
-    /// No path to the peer worked.
+    /// No path to the peer worked. Try again; the message says the cause.
     PeerUnreachable,
-    /// The peer does not share with this player, or has nothing published.
+    /// The peer does not share with this player, or has nothing published. Wait for `peer.look`.
     PeerRefused,
-    /// The peer broke the protocol or its limits.
+    /// The peer broke the protocol or its limits. Both should upgrade their daemons; it is left alone for a minute.
     PeerMisbehaved,
-    /// The peer's bytes did not match their hash.
+    /// The peer's bytes did not match their hash. Nothing wrong was kept; fetch again later.
     HashMismatch,
-    /// A file changed or vanished at the sender before it was served.
+    /// A file changed or vanished at the sender before it was served. Fetch again.
     Changed,
-    /// The look is larger than a limit, or than the cache.
+    /// The look, or a frame, is larger than a limit, or than the cache. Publish fewer files, or raise `cache_limit`.
     TooLarge,
+    /// The disk has no room. Make some and try again: what came is kept.
     DiskFull,
-    /// The disk with the cache is not there.
+    /// The disk with the cache is not there. Connect it and try again.
     CacheAway,
-    /// Reading or writing a local file failed.
+    /// Reading or writing a local file failed. The message says which.
     Io,
-    /// Too much is going on already.
+    /// Too much is going on already. Wait for a reply and try again.
     Busy,
+    /// Somebody gave it up: `peer.cancel`, or a client that left.
     Cancelled,
-    /// The daemon is stopping.
+    /// The daemon is stopping. Connect again when it runs.
     Stopping,
-    /// The daemon answered something that the client does not understand.
+    /// The daemon answered something that the client does not understand. Made by the Rust client, never sent.
     BadReply,
-    /// A defect of the daemon.
+    /// A defect of the daemon. Report it with the daemon's log.
     Internal,
+    /// A code that this client is too old for.
     #[serde(other)]
     Unknown,
 }

@@ -14,11 +14,12 @@ pub mod places;
 mod raw;
 pub mod reply;
 pub mod request;
+pub mod table;
 
 pub use event::{CacheWork, Event, Numbered};
 pub use fault::{Fault, FaultCode};
 pub use raw::RawJson;
-pub use request::Request;
+pub use table::{Request, Verb, verb};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -159,15 +160,18 @@ mod tests {
         let requests = [
             Request::Status,
             Request::Watch,
-            Request::Fetch(request::Fetch { player: "A B@C".parse().expect("a name"), out: None }),
-            Request::PublishMod(request::PublishMod { path: "/m".into(), options: vec![] }),
-            Request::Publish(request::Publish::default()),
+            Request::PeerFetch(request::PeerFetch { player: "A B@C".parse().expect("a name"), out: None }),
+            Request::AppearancePublishMod(request::AppearancePublishMod {
+                path: "/m".into(),
+                options: vec![],
+            }),
+            Request::AppearancePublish(request::AppearancePublish::default()),
         ];
         for request in requests {
             let call = request.clone().into_call(1).expect("encodes");
             let text = serde_json::to_string(&call).expect("encodes");
             assert_eq!(
-                Request::from_call(serde_json::from_str(&text).expect("reads")),
+                Request::from_call(&serde_json::from_str(&text).expect("reads")),
                 Ok(request),
                 "{text}"
             );

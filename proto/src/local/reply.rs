@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Empty {}
 
+/// The answer to a greeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
@@ -24,24 +25,32 @@ pub struct Hello {
     pub version: String,
     /// The local API version that both will speak.
     pub protocol: u16,
+    /// This player's own key.
     pub peer_id: PeerId,
 }
 
+/// The whole state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// Of the daemon's program.
     pub version: String,
+    /// This player's own key.
     pub peer_id: PeerId,
+    /// This player's own name, where the daemon was told one.
     pub player: Option<PlayerName>,
     /// `IP:PORT` of the QUIC socket.
     pub listen: String,
     /// How the home router's port mapping stands: `off` for now.
     #[serde(default)]
     pub port_mapping: String,
+    /// All that are configured.
     pub phonebooks: Vec<PhonebookStatus>,
     /// What this player publishes now.
     pub appearance: Option<BlobHash>,
+    /// Everybody who has or had a link, or is being dialled.
     pub peers: Vec<PeerStatus>,
+    /// What is being fetched.
     pub transfers: Vec<TransferStatus>,
     pub cache: CacheStats,
     /// The number of the last event before this was put together: see [`super::Numbered`].
@@ -61,9 +70,11 @@ pub struct Charged {
     pub refusals: u64,
 }
 
+/// How one phone book does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhonebookStatus {
+    /// As configured.
     pub url: String,
     /// Whether the last registration was answered as it should be.
     pub ok: bool,
@@ -72,17 +83,21 @@ pub struct PhonebookStatus {
     pub live: bool,
     /// Unix milliseconds of the last good answer.
     pub last_answer: Option<u64>,
+    /// Why the last registration failed, in one sentence.
     pub error: Option<String>,
 }
 
+/// How the link to one peer is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
+    /// The contact's name here; never what the peer says of itself.
     pub player: Option<PlayerName>,
     pub peer_id: PeerId,
     pub state: PeerState,
     /// The path in use, while there is one.
     pub path: Option<PathKind>,
+    /// Round trip in milliseconds, while there is a link.
     pub rtt_ms: Option<f64>,
     /// Why the peer is not connected, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,15 +134,21 @@ pub enum PathKind {
     Unknown,
 }
 
+/// One look that is being fetched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransferStatus {
     pub player: PlayerName,
+    /// The key of the look's owner.
     pub peer_id: PeerId,
     pub appearance: BlobHash,
+    /// Of the files that have to travel.
     pub files_done: u64,
+    /// Files that have to travel.
     pub files_total: u64,
+    /// Verified and on disk, of `bytesTotal`.
     pub bytes_done: u64,
+    /// Bytes of the files that have to travel.
     pub bytes_total: u64,
     /// Bytes a second, over the last seconds.
     pub rate: u64,
@@ -176,9 +197,12 @@ pub struct UploadStatus {
     pub rate: u64,
 }
 
+/// What moves at the moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transfers {
+    /// By name.
     pub downloads: Vec<TransferStatus>,
+    /// Who is being served.
     pub uploads: Vec<UploadStatus>,
     /// Who has a link and stands in line, first who is next.
     #[serde(default)]
@@ -194,11 +218,13 @@ pub struct Nearby {
     pub others: u64,
 }
 
+/// A contact who is near.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NearContact {
     pub player: PlayerName,
     pub peer_id: PeerId,
+    /// The shortest that any client says.
     pub distance: Distance,
     /// Whether a link is open.
     pub online: bool,
@@ -214,13 +240,16 @@ pub struct Limits {
     pub set_here: bool,
 }
 
+/// What is published now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
     pub appearance: BlobHash,
     /// Distinct files that are shared.
     pub files: u64,
+    /// Of those files, together.
     pub bytes: u64,
+    /// What breaks a rule; the rest is published all the same.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -228,17 +257,22 @@ pub struct Published {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOut {
+    /// As it was given.
     pub game_path: String,
+    /// The file that was to stand for it, as it was given.
     pub file: String,
     /// One sentence that starts with a stable word: `missing`, `outside`, `extension`, …
     pub reason: String,
 }
 
+/// A look that is complete, verified and on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fetched {
     pub player: PlayerName,
+    /// The hash of the look.
     pub appearance: BlobHash,
+    /// Every file of the look, by object.
     pub files: Vec<FetchedFile>,
     /// Sizes of all files of the look.
     pub bytes_total: u64,
@@ -246,12 +280,14 @@ pub struct Fetched {
     pub bytes_transferred: u64,
     /// Bytes of files that had to travel, before compression.
     pub bytes_fetched: u64,
+    /// From the question to the answer.
     pub seconds: f64,
     /// The path that was used; absent when no peer was needed.
     pub path: Option<PathKind>,
     /// Who brought how much of it.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
+    /// What is shown: the character, and what belongs to it.
     pub objects: Vec<FetchedObject>,
     #[serde(flatten)]
     pub strings: Strings,
@@ -260,11 +296,14 @@ pub struct Fetched {
     pub out: Option<String>,
 }
 
+/// One file of a look, here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FetchedFile {
+    /// Which files of the game it stands for.
     pub game_paths: Vec<GamePath>,
     pub hash: BlobHash,
+    /// In bytes.
     pub size: u64,
     /// Where the file lies on this machine: never overwritten, and kept while the look is in use.
     pub path: String,
@@ -280,19 +319,25 @@ pub struct FetchedObject {
     pub kind: ObjectKind,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub swaps: Vec<Swap>,
+    /// A string of that plugin, as the owner published it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glamourer: Option<String>,
+    /// A string of that plugin, as the owner published it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customize_plus: Option<String>,
 }
 
+/// Every peer that the daemon knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Peers {
+    /// By name.
     pub peers: Vec<PeerStatus>,
 }
 
+/// Everybody who is or may become a contact, and the blocked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contacts {
+    /// By name.
     pub contacts: Vec<Contact>,
 }
 
@@ -302,6 +347,7 @@ pub struct Contacts {
 pub struct Contact {
     /// What the contact goes by here; of who asks, only what they say of themselves. A blocked key may have none.
     pub player: Option<PlayerName>,
+    /// Absent while it is not known: a contact that was asked by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<PeerId>,
     pub standing: Standing,
@@ -340,6 +386,7 @@ pub enum Standing {
     Unknown,
 }
 
+/// An invitation to pass on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invited {
@@ -349,10 +396,13 @@ pub struct Invited {
     pub expires: u64,
 }
 
+/// How the cache is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStats {
+    /// Stored now.
     pub bytes: u64,
+    /// Stored now.
     pub files: u64,
     /// Bytes; the least recently used files go first when it is passed.
     pub limit: u64,
@@ -376,11 +426,13 @@ pub struct CacheStats {
     pub away: bool,
 }
 
+/// What a check of every cached file found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheVerified {
     /// Files that were read.
     pub files: u64,
+    /// That were read.
     pub bytes: u64,
     /// Files whose bytes did not match their name: removed, to be fetched again when needed.
     pub bad: Vec<BlobHash>,
@@ -395,24 +447,30 @@ pub struct CacheVerified {
 /// What made room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CacheCollected {
+pub struct CacheGced {
     /// Removed, with those that had not come whole.
     pub files: u64,
+    /// That they took.
     pub bytes: u64,
     /// Leftovers among them and beside them that nobody would have finished.
     pub unfinished: u64,
+    /// Still stored.
     pub bytes_left: u64,
-    /// Of `bytes_left`, what is in use and therefore stays.
+    /// Bytes of what is left that are in use and therefore stay.
     pub in_use: u64,
 }
 
+/// Where the cache lies now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheMoved {
     /// The folders with `blobs` in them: a path below the one is the same path below the other.
     pub from: String,
+    /// The new one.
     pub to: String,
+    /// That moved.
     pub files: u64,
+    /// That moved.
     pub bytes: u64,
     /// Were damaged already, and not taken along.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,76 +1,18 @@
-//! The verbs: every request a client may make, and its parameters. One reply shape each, in [`super::reply`].
+//! The parameters of each verb. Which verb has which, and what it is answered with, says [`super::table`].
+//!
+//! A `null` for what is optional is the same as its absence: programs in other languages write what they do not set so.
+//! The parameters of `limits.set` are the exception, where `null` means no limit.
 
-use super::{Call, Fault, FaultCode, RawJson};
+pub use crate::fetching::pace::Change as LimitsSet;
+
 use crate::{
-    fetching::{pace::Change, scheduler::Distance},
+    fetching::scheduler::Distance,
     id::{PeerId, PlayerName},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
-/// All that can be asked, parsed. `op` strings are in [`Request::op`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Request {
-    /// Must be the first call; answered with [`super::reply::Hello`].
-    Hello(Hello),
-    /// [`super::reply::Status`]
-    Status,
-    /// Reads a mod and publishes it as this player's look: [`super::reply::Published`].
-    PublishMod(PublishMod),
-    /// Publishes what a plugin found in the game: [`super::reply::Published`].
-    Publish(Publish),
-    /// Withdraws the look; peers are told nothing is published. Answers `{}`.
-    Unpublish,
-    /// Fetches a player's look and answers when it is complete, verified and on disk: [`super::reply::Fetched`].
-    Fetch(Fetch),
-    /// Gives a running fetch up, for everybody who waits for it; what came is kept. Answers `{}`.
-    Cancel(Cancel),
-    /// Says who is near, so that their looks are fetched first, and by themselves: [`super::reply::Nearby`].
-    SetNearby(SetNearby),
-    /// Who is near, by all clients' word: [`super::reply::Nearby`].
-    Nearby,
-    /// What is fetched and what is served at the moment: [`super::reply::Transfers`].
-    Transfers,
-    /// [`super::reply::Limits`]
-    Limits,
-    /// Changes some limits at once and for good: [`super::reply::Limits`].
-    SetLimits(Change),
-    /// Goes back to the limits of the configuration: [`super::reply::Limits`].
-    ResetLimits,
-    /// [`super::reply::Peers`]
-    Peers,
-    /// Says that the name's new key is right: [`super::reply::Empty`].
-    Trust(Trust),
-    /// [`super::reply::Contacts`]
-    Contacts,
-    /// Asks a player to be a contact: [`super::reply::Contact`].
-    AddContact(AddContact),
-    /// Says yes to one who asks: [`super::reply::Contact`].
-    AcceptContact(Who),
-    /// Forgets a contact, or says no to one who asks. Answers `{}`.
-    RemoveContact(Who),
-    /// Hears no more of a key: [`super::reply::Contact`].
-    BlockContact(Who),
-    /// Forgets that a key was blocked. Answers `{}`.
-    UnblockContact(Who),
-    /// Makes a link that one other player may follow: [`super::reply::Invited`].
-    Invite,
-    /// Follows such a link: [`super::reply::Contact`].
-    Join(Join),
-    /// [`super::reply::CacheStats`]
-    CacheStats,
-    /// Re-reads every cached file against its hash: [`super::reply::CacheVerified`].
-    CacheVerify,
-    /// Makes room now: [`super::reply::CacheCollected`].
-    CacheGc(CacheGc),
-    /// Moves the cache to another folder: [`super::reply::CacheMoved`].
-    CacheMove(CacheMove),
-    /// From now on events are pushed to this client. Answers `{}`, then a first `state` event.
-    Watch,
-    /// Answers `{}` and stops the daemon.
-    Shutdown,
-}
-
+/// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
@@ -80,57 +22,73 @@ pub struct Hello {
     pub versions: Vec<u16>,
 }
 
+/// A mod on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PublishMod {
+pub struct AppearancePublishMod {
     /// Absolute path of a Penumbra mod folder or a `.pmp`.
     pub path: String,
     /// Chosen options; groups that are not named keep their defaults.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionChoice>,
 }
 
+/// One chosen option of a mod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptionChoice {
+    /// The group's name in the mod.
     pub group: String,
+    /// The option's name in the group.
     pub option: String,
 }
 
 /// A look as the plugin sees it: files on this machine by the game paths they stand for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Publish {
+pub struct AppearancePublish {
+    /// The character and what belongs to it, each kind once.
+    #[serde(deserialize_with = "null_is_absent")]
     pub objects: Vec<LocalObject>,
     #[serde(flatten)]
     pub strings: Strings,
 }
 
+/// One object that is shown: its files, and what other plugins say of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalObject {
     pub kind: crate::appearance::ObjectKind,
-    #[serde(default)]
+    /// Files that replace files of the game.
+    #[serde(default, deserialize_with = "null_is_absent")]
     pub files: Vec<LocalFile>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Files of the game that replace others of its own.
+    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub swaps: Vec<LocalSwap>,
+    /// A string of that plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glamourer: Option<String>,
+    /// A string of that plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customize_plus: Option<String>,
 }
 
-/// The path never leaves this machine.
+/// A file on this machine, and the game paths that it stands for. Its own path never leaves this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalFile {
+    /// Absolute.
     pub path: String,
+    /// At least one. Upper case and `\\` are taken as lower case and `/`; what breaks a rule is left out, and named.
     pub game_paths: Vec<String>,
 }
 
+/// Game paths that the game is to read from another path of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalSwap {
+    /// At least one.
     pub game_paths: Vec<String>,
+    /// Another path of the game's own.
     pub to: String,
 }
 
@@ -149,59 +107,70 @@ pub struct Strings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pet_names: Option<String>,
     /// For plugins to come; values are text (base64 where they are bytes).
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "null_is_absent", skip_serializing_if = "BTreeMap::is_empty")]
     pub ext: BTreeMap<String, String>,
 }
 
+/// Whose look, and where to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Fetch {
+pub struct PeerFetch {
+    /// A contact, by the whole name.
     pub player: PlayerName,
     /// Absolute path of a folder to write the look to, as a mod that Penumbra loads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<String>,
 }
 
+/// Whose fetch is to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
+pub struct PeerCancel {
+    /// By the whole name.
     pub player: PlayerName,
 }
 
 /// A change of the set of players who are near. It is this client's own set, and goes when the client leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SetNearby {
-    /// Everybody who is near: the set begins anew with these.
+pub struct NearbySet {
+    /// Everybody who is near: the set begins anew with these. A set has at most 256 players.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub players: Option<Vec<NearPlayer>>,
     /// Who came, or stands elsewhere now.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<NearPlayer>,
     /// Who is not near any more.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<PlayerName>,
     /// Changes instead the one set that stays without its client, and has it stay for so many seconds from now; at most
-    /// [`crate::limit::NEARBY_KEEP_MAX`]. For programs that say it and end.
+    /// 3600. For programs that say it and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_secs: Option<u32>,
 }
 
+/// Who is near, and how far away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearPlayer {
     pub player: PlayerName,
+    /// In whatever the client measures with.
     pub distance: Distance,
 }
 
+/// A name, and the key that is right for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Trust {
+pub struct PeerTrust {
+    /// A contact, by the whole name.
     pub player: PlayerName,
+    /// The key that the player confirmed.
     pub peer_id: PeerId,
 }
 
+/// Who is to be a contact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AddContact {
+pub struct ContactsAdd {
+    /// By the whole name.
     pub player: PlayerName,
     /// Where it is known: then nobody else can answer to the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,8 +181,10 @@ pub struct AddContact {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Who {
+    /// By the whole name. One of the two is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub player: Option<PlayerName>,
+    /// By the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<PeerId>,
 }
@@ -240,9 +211,10 @@ impl std::fmt::Display for Who {
     }
 }
 
+/// An invitation that somebody sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Join {
-    /// `fyteclub://join/…`
+pub struct ContactsJoin {
+    /// `fyteclub://join/…`, whole.
     pub link: String,
 }
 
@@ -250,7 +222,7 @@ pub struct Join {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CacheGc {
-    /// Until the cache has no more bytes than this, the longest unused first.
+    /// In bytes: until the cache has no more than this, the longest unused first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
     /// Whatever was not used for so many seconds.
@@ -258,135 +230,14 @@ pub struct CacheGc {
     pub older_than_secs: Option<u64>,
 }
 
+/// Where the cache is to lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheMove {
     /// Absolute path of an empty folder, or of one that is not there yet.
     pub dir: String,
 }
 
-impl Request {
-    /// The stable string of the verb.
-    pub fn op(&self) -> &'static str {
-        match self {
-            Self::Hello(_) => "hello",
-            Self::Status => "status",
-            Self::PublishMod(_) => "appearance.publishMod",
-            Self::Publish(_) => "appearance.publish",
-            Self::Unpublish => "appearance.clear",
-            Self::Fetch(_) => "peer.fetch",
-            Self::Cancel(_) => "peer.cancel",
-            Self::SetNearby(_) => "nearby.set",
-            Self::Nearby => "nearby.list",
-            Self::Transfers => "transfer.list",
-            Self::Limits => "limits.get",
-            Self::SetLimits(_) => "limits.set",
-            Self::ResetLimits => "limits.reset",
-            Self::Peers => "peer.list",
-            Self::Trust(_) => "peer.trust",
-            Self::Contacts => "contacts.list",
-            Self::AddContact(_) => "contacts.add",
-            Self::AcceptContact(_) => "contacts.accept",
-            Self::RemoveContact(_) => "contacts.remove",
-            Self::BlockContact(_) => "contacts.block",
-            Self::UnblockContact(_) => "contacts.unblock",
-            Self::Invite => "contacts.invite",
-            Self::Join(_) => "contacts.join",
-            Self::CacheStats => "cache.stats",
-            Self::CacheVerify => "cache.verify",
-            Self::CacheGc(_) => "cache.gc",
-            Self::CacheMove(_) => "cache.move",
-            Self::Watch => "watch",
-            Self::Shutdown => "shutdown",
-        }
-    }
-
-    /// # Errors
-    /// Only where parameters are no JSON: a mistake of the program.
-    pub fn into_call(self, id: u64) -> Result<Call, serde_json::Error> {
-        let op = self.op().to_owned();
-        let params = match self {
-            Self::Hello(params) => RawJson::of(&params)?,
-            Self::PublishMod(params) => RawJson::of(&params)?,
-            Self::Publish(params) => RawJson::of(&params)?,
-            Self::Fetch(params) => RawJson::of(&params)?,
-            Self::Cancel(params) => RawJson::of(&params)?,
-            Self::SetNearby(params) => RawJson::of(&params)?,
-            Self::SetLimits(params) => RawJson::of(&params)?,
-            Self::Trust(params) => RawJson::of(&params)?,
-            Self::AddContact(params) => RawJson::of(&params)?,
-            Self::AcceptContact(params)
-            | Self::RemoveContact(params)
-            | Self::BlockContact(params)
-            | Self::UnblockContact(params) => RawJson::of(&params)?,
-            Self::Join(params) => RawJson::of(&params)?,
-            Self::CacheGc(params) => RawJson::of(&params)?,
-            Self::CacheMove(params) => RawJson::of(&params)?,
-            Self::Status
-            | Self::Unpublish
-            | Self::Nearby
-            | Self::Transfers
-            | Self::Limits
-            | Self::ResetLimits
-            | Self::Peers
-            | Self::Contacts
-            | Self::Invite
-            | Self::CacheStats
-            | Self::CacheVerify
-            | Self::Watch
-            | Self::Shutdown => return Ok(Call { id, op, params: None }),
-        };
-        Ok(Call { id, op, params: Some(params) })
-    }
-
-    /// # Errors
-    /// [`FaultCode::Unsupported`] for an unknown verb, [`FaultCode::BadRequest`] for parameters that do not fit it.
-    pub fn from_call(call: Call) -> Result<Self, Fault> {
-        fn params<T: DeserializeOwned>(call: Call) -> Result<T, Fault> {
-            let params = call.params.as_ref().map_or("{}", RawJson::text);
-            serde_json::from_str(params).map_err(|error| {
-                Fault::new(
-                    FaultCode::BadRequest,
-                    format!("the parameters of `{}` are wrong: {error}", call.op),
-                )
-            })
-        }
-        Ok(match call.op.as_str() {
-            "hello" => Self::Hello(params(call)?),
-            "status" => Self::Status,
-            "appearance.publishMod" => Self::PublishMod(params(call)?),
-            "appearance.publish" => Self::Publish(params(call)?),
-            "appearance.clear" => Self::Unpublish,
-            "peer.fetch" => Self::Fetch(params(call)?),
-            "peer.cancel" => Self::Cancel(params(call)?),
-            "nearby.set" => Self::SetNearby(params(call)?),
-            "nearby.list" => Self::Nearby,
-            "transfer.list" => Self::Transfers,
-            "limits.get" => Self::Limits,
-            "limits.set" => Self::SetLimits(params(call)?),
-            "limits.reset" => Self::ResetLimits,
-            "peer.list" => Self::Peers,
-            "peer.trust" => Self::Trust(params(call)?),
-            "contacts.list" => Self::Contacts,
-            "contacts.add" => Self::AddContact(params(call)?),
-            "contacts.accept" => Self::AcceptContact(params(call)?),
-            "contacts.remove" => Self::RemoveContact(params(call)?),
-            "contacts.block" => Self::BlockContact(params(call)?),
-            "contacts.unblock" => Self::UnblockContact(params(call)?),
-            "contacts.invite" => Self::Invite,
-            "contacts.join" => Self::Join(params(call)?),
-            "cache.stats" => Self::CacheStats,
-            "cache.verify" => Self::CacheVerify,
-            "cache.gc" => Self::CacheGc(params(call)?),
-            "cache.move" => Self::CacheMove(params(call)?),
-            "watch" => Self::Watch,
-            "shutdown" => Self::Shutdown,
-            other => {
-                let other: String = other.chars().take(64).collect();
-                return Err(Fault::new(
-                    FaultCode::Unsupported,
-                    format!("this daemon knows no operation `{other}`; it may be older than the client"),
-                ));
-            }
-        })
-    }
+/// For what is optional and no `Option`: `null` reads as its default.
+fn null_is_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }

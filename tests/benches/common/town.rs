@@ -218,7 +218,7 @@ impl Daemon {
 
     /// Publishes a folder, waits until the phone book can tell others where its owner is.
     pub async fn publish(&self, look: &Path) -> anyhow::Result<()> {
-        let published = self.client.publish_mod(look, Vec::new()).await?;
+        let published = self.client.appearance_publish_mod(look, Vec::new()).await?;
         anyhow::ensure!(published.left_out.is_empty(), "files were left out: {:?}", published.left_out);
         Ok(())
     }
@@ -226,8 +226,8 @@ impl Daemon {
     /// Each adds the other by key, so that nobody has to carry anything.
     pub async fn befriend(&self, other: &Self) -> anyhow::Result<()> {
         let (here, there) = (self.client.daemon().peer_id, other.client.daemon().peer_id);
-        self.client.add_contact(&other.player, Some(&there)).await?;
-        other.client.add_contact(&self.player, Some(&here)).await?;
+        self.client.contacts_add(&other.player, Some(&there)).await?;
+        other.client.contacts_add(&self.player, Some(&here)).await?;
         Ok(())
     }
 

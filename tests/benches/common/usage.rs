@@ -43,7 +43,7 @@ pub fn freeze(pid: u32) {
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).ok();
     }
     #[cfg(not(unix))]
-    let _ = pid;
+    pid.ok();
 }
 
 /// Bytes in memory now.

@@ -42,12 +42,12 @@ impl Contestant for Ours<'_> {
             bob.befriend(&self.alice).await?;
             let meter = Meter::start([self.alice.pid(), bob.pid()]);
             let began = Instant::now();
-            let fetched = bob.client.fetch(&self.alice.player, None).await?;
+            let fetched = bob.client.peer_fetch(&self.alice.player, None).await?;
             let wall = began.elapsed().as_secs_f64();
             let (cpu, peaks) = (meter.cpu().iter().sum(), meter.peaks());
             anyhow::ensure!(fetched.bytes_fetched == self.bytes, "{} bytes came", fetched.bytes_fetched);
             let began = Instant::now();
-            let fetched = bob.client.fetch(&self.alice.player, None).await?;
+            let fetched = bob.client.peer_fetch(&self.alice.player, None).await?;
             let again = began.elapsed().as_secs_f64();
             anyhow::ensure!(fetched.bytes_transferred == 0, "{} bytes came twice", fetched.bytes_transferred);
             Ok(Run { wall, cpu, peaks: [peaks[0], peaks[1]], again })

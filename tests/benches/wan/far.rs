@@ -312,7 +312,7 @@ fn source(link: &Link, kind: Kind, buffer: usize) -> anyhow::Result<Source> {
 /// Bits a second of a whole fetch, and how long it took.
 async fn fetch(bob: &Daemon, alice: &Daemon) -> anyhow::Result<(f64, Duration)> {
     let began = Instant::now();
-    let fetched = bob.client.fetch(&alice.player, None).await?;
+    let fetched = bob.client.peer_fetch(&alice.player, None).await?;
     let wall = began.elapsed();
     Ok((fetched.bytes_fetched as f64 * 8.0 / wall.as_secs_f64(), wall))
 }

@@ -53,7 +53,7 @@ async fn a_contact_cannot_aim_the_daemon() {
     }
     let list = |part: &[Silent]| Candidates(part.iter().map(|target| target.candidate).collect()).encode();
     let (client, player) = (alice.client().clone(), eve.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     // Each time she is called she names eight places, and in eight more letters sixty-four others.
     let mut calls = 0;
     while calls < 2 {
@@ -90,7 +90,7 @@ async fn a_squatter_at_a_second_phone_book_is_told() {
     squatter.move_in(&second.url()).await;
     let mut voice = Voice::greet(&squatter, &second).await;
     let mut events = alice.client().watch().await.expect("events");
-    alice.client().add_contact(&bob.player, None).await.expect("asked");
+    alice.client().contacts_add(&bob.player, None).await.expect("asked");
     // Bob's player sleeps; the squatter says yes at once.
     let knock = loop {
         if let Hear::Knock { knock, .. } = voice.hear().await {
@@ -106,7 +106,7 @@ async fn a_squatter_at_a_second_phone_book_is_told() {
         contacts.iter().any(|contact| contact.standing == Standing::Asking).then_some(())
     })
     .await;
-    bob.client().accept_contact(alice.player.clone()).await.expect("accepted");
+    bob.client().contacts_accept(alice.player.clone()).await.expect("accepted");
     let keys = within("a person is asked", async {
         loop {
             if let Event::ContactDisputed { keys, .. } = events.next().await.expect("events").expect("one") {
@@ -119,6 +119,6 @@ async fn a_squatter_at_a_second_phone_book_is_told() {
     let contacts = alice.contacts().await;
     assert!(contacts.iter().all(|contact| contact.standing == Standing::Requested), "{contacts:?}");
     // The person says whom they mean.
-    alice.client().add_contact(&bob.player, Some(&bob.peer_id())).await.expect("that one");
+    alice.client().contacts_add(&bob.player, Some(&bob.peer_id())).await.expect("that one");
     alice.is_paired_with(&bob).await;
 }

@@ -22,7 +22,7 @@ async fn a_hundred_megabytes_each_way_at_once() {
     }
     // One link carried both: who dials whom at the same moment is settled between the two.
     for resident in [&alice, &bob] {
-        let peers = resident.client().peers().await.expect("peers");
+        let peers = resident.client().peer_list().await.expect("peers");
         assert_eq!(peers.len(), 1, "{peers:?}");
     }
 }

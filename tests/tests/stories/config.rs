@@ -20,20 +20,20 @@ async fn nothing_but_a_data_folder_is_enough() {
     assert_eq!((status.player, status.phonebooks.len(), status.appearance), (None, 0, None));
 
     let look = Mod::of_noise(town.path("mod"), 1, 1, 10).write();
-    let nobody = fault(client.publish_mod(&look.folder, vec![]).await);
+    let nobody = fault(client.appearance_publish_mod(&look.folder, vec![]).await);
     assert_eq!(nobody.code, FaultCode::NoPlayer);
     assert!(nobody.message.contains("--player"), "{nobody:?}");
     let name = "Alice Ashe@Gilgamesh".parse().expect("a name");
-    let nobody = fault(client.fetch(&name, None).await);
+    let nobody = fault(client.peer_fetch(&name, None).await);
     assert_eq!(nobody.code, FaultCode::NotAContact);
     assert!(
         nobody.message.contains("contacts add") && nobody.message.contains("contacts join"),
         "{nobody:?}"
     );
-    let nameless = fault(client.add_contact(&name, None).await);
+    let nameless = fault(client.contacts_add(&name, None).await);
     assert_eq!(nameless.code, FaultCode::NoPlayer);
-    client.add_contact(&name, Some(&PeerId::from_bytes([7; 32]))).await.expect("added");
-    let nowhere = fault(client.fetch(&name, None).await);
+    client.contacts_add(&name, Some(&PeerId::from_bytes([7; 32]))).await.expect("added");
+    let nowhere = fault(client.peer_fetch(&name, None).await);
     assert_eq!(nowhere.code, FaultCode::BadRequest);
     assert!(nowhere.message.contains("--phonebook"), "{nowhere:?}");
 

@@ -41,7 +41,7 @@ async fn event<T>(events: &mut Events, what: &str, mut is_it: impl FnMut(Event) 
 }
 
 async fn standing(resident: &Resident, who: &Resident) -> Option<Standing> {
-    let contacts = resident.client().contacts().await.expect("contacts");
+    let contacts = resident.client().contacts_list().await.expect("contacts");
     contacts.iter().find(|contact| contact.peer_id == Some(who.peer_id())).map(|contact| contact.standing)
 }
 
@@ -71,11 +71,11 @@ async fn a_stranger_who_greets_gets_nothing() {
     let _control = line.greet(friend.greeting(None)).await;
     assert!(line.appearance().await.is_some());
     refused(&dial(&Hostile::new("Fri End@Nowhere", 79), &alice).await).await;
-    let blocked = alice.client().block_contact(friend.player.clone()).await.expect("blocked");
+    let blocked = alice.client().contacts_block(friend.player.clone()).await.expect("blocked");
     assert_eq!((blocked.standing, blocked.peer_id), (Standing::Blocked, Some(friend.peer_id())));
     refused(&line).await;
     refused(&dial(&friend, &alice).await).await;
-    assert_eq!(alice.client().peers().await.expect("peers").len(), 0);
+    assert_eq!(alice.client().peer_list().await.expect("peers").len(), 0);
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_greeting_renames_nobody() {
         _ => None,
     };
     assert_eq!(event(&mut events, "a link", connected).await.as_ref(), Some(&friend.player));
-    let peers = alice.client().peers().await.expect("peers");
+    let peers = alice.client().peer_list().await.expect("peers");
     let names: Vec<_> = peers.iter().map(|peer| peer.player.as_ref()).collect();
     assert_eq!(names, [Some(&friend.player)]);
 }
@@ -108,7 +108,7 @@ async fn who_adds_alone_is_not_let_in() {
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     alice.publish(&look.folder).await;
     assert_eq!(fault(bob.try_fetch(&alice.player, None).await).code, FaultCode::NotAContact);
-    let added = bob.client().add_contact(&alice.player, Some(&alice.peer_id())).await.expect("added");
+    let added = bob.client().contacts_add(&alice.player, Some(&alice.peer_id())).await.expect("added");
     assert_eq!((added.standing, added.online), (Standing::Requested, false));
     // She is asked by the phone book, and says no for her: as if she were not there.
     let fault = fault(bob.try_fetch(&alice.player, None).await);
@@ -116,7 +116,7 @@ async fn who_adds_alone_is_not_let_in() {
     assert_eq!(standing(&alice, &bob).await, Some(Standing::Asking));
 
     let mut events = bob.client().watch().await.expect("events");
-    alice.client().add_contact(&bob.player, Some(&bob.peer_id())).await.expect("added");
+    alice.client().contacts_add(&bob.player, Some(&bob.peer_id())).await.expect("added");
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
     let paired = |event| match event {
         Event::ContactChanged { contact, removed: false } => Some(contact.standing),
@@ -140,13 +140,13 @@ async fn a_removed_contacts_transfer_stops_at_once() {
     alice.publish(&look.folder).await;
     let mut events = bob.client().watch().await.expect("events");
     let (client, player) = (bob.client().clone(), alice.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let under_way = |event| match event {
         Event::TransferProgress(now) if now.bytes_done > 0 => Some(now.bytes_done),
         _ => None,
     };
     event(&mut events, "the first bytes", under_way).await;
-    alice.client().remove_contact(bob.player.clone()).await.expect("removed");
+    alice.client().contacts_remove(bob.player.clone()).await.expect("removed");
     let result = within("the fetch ends", fetch).await.expect("no panic");
     let Err(Error::Fault(fault)) = result else { panic!("it must not become complete: {result:?}") };
     assert!(fault.message.contains("no contact of theirs"), "{fault:?}");
@@ -154,7 +154,7 @@ async fn a_removed_contacts_transfer_stops_at_once() {
     assert!(stats.bytes < TOTAL, "{stats:?}");
     // Nobody is left at her side, and nobody comes back.
     eventually("the peer is gone", async || {
-        alice.client().peers().await.expect("peers").is_empty().then_some(())
+        alice.client().peer_list().await.expect("peers").is_empty().then_some(())
     })
     .await;
     assert_eq!(standing(&alice, &bob).await, None);
@@ -179,9 +179,9 @@ async fn contacts_outlive_the_daemon_and_damage_is_not_emptiness() {
     alice.is_paired_with(&bob).await;
     // This answer says that the file is on the disk, with all that came before; a list says what is in memory.
     let blocked = Hostile::new("Mal Lory@Nowhere", 9).peer_id();
-    alice.client().block_contact(blocked).await.expect("blocked");
+    alice.client().contacts_block(blocked).await.expect("blocked");
     let all = async |alice: &Resident| {
-        let contacts = alice.client().contacts().await.expect("contacts");
+        let contacts = alice.client().contacts_list().await.expect("contacts");
         // Who has a link at the moment is another matter.
         contacts.into_iter().map(|contact| Contact { online: false, ..contact }).collect::<Vec<_>>()
     };
@@ -193,7 +193,7 @@ async fn contacts_outlive_the_daemon_and_damage_is_not_emptiness() {
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
     alice.publish(&look.folder).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
-    let peers = alice.client().peers().await.expect("peers");
+    let peers = alice.client().peer_list().await.expect("peers");
     assert_eq!((peers[0].player.as_ref(), peers[0].state), (Some(&bob.player), PeerState::Connected));
 
     alice.client().shutdown().await.expect("it stops");
@@ -219,7 +219,7 @@ async fn a_request_is_accepted() {
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
     let mut hers = alice.client().watch().await.expect("events");
     let mut his = bob.client().watch().await.expect("events");
-    let asked = bob.client().add_contact(&alice.player, None).await.expect("asked");
+    let asked = bob.client().contacts_add(&alice.player, None).await.expect("asked");
     assert_eq!((asked.standing, asked.peer_id), (Standing::Requested, None));
     let fault = fault(bob.try_fetch(&alice.player, None).await);
     assert!(fault.code == FaultCode::NotAContact && fault.message.contains("not answered yet"), "{fault:?}");
@@ -232,7 +232,7 @@ async fn a_request_is_accepted() {
     let asking = event(&mut hers, "he asks", asks).await;
     assert_eq!((asking.player.as_ref(), asking.peer_id), (Some(&bob.player), Some(bob.peer_id())));
     assert_eq!(asking.standing, Standing::Asking);
-    let accepted = alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
+    let accepted = alice.client().contacts_accept(bob.player.clone()).await.expect("accepted");
     assert_eq!(accepted.standing, Standing::Paired);
     let paired = |event| match event {
         Event::ContactChanged { contact, .. } if contact.standing == Standing::Paired => Some(contact),
@@ -248,8 +248,8 @@ async fn requests_cross() {
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
     let (hers, his) = tokio::join!(
-        alice.client().add_contact(&bob.player, None),
-        bob.client().add_contact(&alice.player, None)
+        alice.client().contacts_add(&bob.player, None),
+        bob.client().contacts_add(&alice.player, None)
     );
     hers.and(his).expect("both asked");
     eventually("both are paired", async || {
@@ -269,9 +269,9 @@ async fn an_invitation_is_followed_once() {
         town.resident("Carol Cole@Gilgamesh")
     );
     let mut his = bob.client().watch().await.expect("events");
-    let invited = alice.client().invite().await.expect("a link");
+    let invited = alice.client().contacts_invite().await.expect("a link");
     assert!(invited.link.starts_with("fyteclub://join/"));
-    let joined = bob.client().join(&invited.link).await.expect("joined");
+    let joined = bob.client().contacts_join(&invited.link).await.expect("joined");
     assert_eq!((joined.player.as_ref(), joined.peer_id), (Some(&alice.player), Some(alice.peer_id())));
     let paired = |event| match event {
         Event::ContactChanged { contact, .. } if contact.standing == Standing::Paired => Some(()),
@@ -281,7 +281,7 @@ async fn an_invitation_is_followed_once() {
     look_both_ways(&town, &alice, &bob).await;
     // Who comes too late hears it, and so does who made the link.
     let mut hers = alice.client().watch().await.expect("events");
-    let refused = fault(carol.client().join(&invited.link).await);
+    let refused = fault(carol.client().contacts_join(&invited.link).await);
     assert_eq!((refused.code, refused.retryable), (FaultCode::InvitationOver, false), "{refused:?}");
     let late = |event| match event {
         Event::InvitationTooLate { player, peer_id } => Some((player, peer_id)),
@@ -301,16 +301,16 @@ async fn who_is_blocked_does_not_ask() {
         town.resident("Carol Cole@Gilgamesh")
     );
     let mut hers = alice.client().watch().await.expect("events");
-    alice.client().block_contact(bob.peer_id()).await.expect("blocked");
-    bob.client().add_contact(&alice.player, None).await.expect("asked");
-    carol.client().add_contact(&alice.player, None).await.expect("asked");
+    alice.client().contacts_block(bob.peer_id()).await.expect("blocked");
+    bob.client().contacts_add(&alice.player, None).await.expect("asked");
+    carol.client().contacts_add(&alice.player, None).await.expect("asked");
     let asks = |event| match event {
         Event::ContactRequest { contact } => Some(contact.peer_id),
         _ => None,
     };
     assert_eq!(event(&mut hers, "the first who asks", asks).await, Some(carol.peer_id()));
     let declined: Who = carol.peer_id().into();
-    alice.client().remove_contact(declined).await.expect("declined");
+    alice.client().contacts_remove(declined).await.expect("declined");
     assert_eq!(standing(&alice, &carol).await, None);
     assert_eq!(standing(&alice, &bob).await, Some(Standing::Blocked));
 }

@@ -19,7 +19,7 @@ async fn a_close_reason_forges_no_line_of_the_log() {
     evan.move_in(&town.phonebook.url()).await;
     bob.takes_for_a_friend(&evan).await;
     let (client, player) = (bob.client().clone(), evan.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let line = evan.accept().await;
     let (mut send, mut recv) = line.control().await;
     assert!(matches!(hear(&mut recv).await, Some(Control::Hello(_))));

@@ -1,7 +1,9 @@
 //! A contact who costs as much as the protocol lets it: answers that it does not read, ever new looks, links without a
 //! greeting. What it may cost is in the ledger, and shows from outside.
 
-use fyteclub_client::{BlobHash, FaultCode, LocalObject, NearPlayer, ObjectKind, Publish, SetNearby};
+use fyteclub_client::{
+    AppearancePublish, BlobHash, FaultCode, LocalObject, NearPlayer, NearbySet, ObjectKind,
+};
 use fyteclub_proto::{
     limit::APPEARANCE_BYTES_MAX,
     peer::{Control, Request},
@@ -28,7 +30,7 @@ async fn dial(hostile: &Hostile, resident: &Resident) -> Line {
 }
 
 /// A look whose signed document is of nearly seven MiB, and has no file.
-fn long_look() -> Publish {
+fn long_look() -> AppearancePublish {
     let text = |n: u8| Some(char::from(b'a' + n).to_string().repeat(MIB as usize - 1024));
     let object = |(n, kind)| LocalObject {
         kind,
@@ -38,7 +40,7 @@ fn long_look() -> Publish {
         customize_plus: text(n + 10),
     };
     let kinds = [ObjectKind::Player, ObjectKind::Pet, ObjectKind::Companion];
-    Publish { objects: (0..).zip(kinds).map(object).collect(), ..Publish::default() }
+    AppearancePublish { objects: (0..).zip(kinds).map(object).collect(), ..AppearancePublish::default() }
 }
 
 #[tokio::test]
@@ -47,7 +49,7 @@ async fn unread_documents_hold_little_memory() {
     let mut alice = town.resident("Alice Ashe@Gilgamesh").await;
     let greedy = Hostile::new("Gree Dy@Nowhere", 201);
     alice.takes_for_a_friend(&greedy).await;
-    alice.client().publish(long_look()).await.expect("published");
+    alice.client().appearance_publish(long_look()).await.expect("published");
     // Once in full, so that what one costs is no growth.
     let line = dial(&greedy, &alice).await;
     let _control = line.greet(greedy.greeting(None)).await;
@@ -113,7 +115,7 @@ async fn renames(
         panic!("she hung up");
     };
     // What is counted is what happens within a time, so the time has to pass.
-    let _ = tokio::time::timeout(time, serving).await;
+    tokio::time::timeout(time, serving).await.ok();
     asked
 }
 
@@ -139,8 +141,8 @@ async fn new_looks_are_fetched_every_few_seconds() {
     let greedy = Hostile::new("Gree Dy@Nowhere", 203);
     alice.takes_for_a_friend(&greedy).await;
     let near = NearPlayer { player: greedy.player.clone(), distance: 1.0.try_into().expect("a distance") };
-    let change = SetNearby { add: vec![near], ..SetNearby::default() };
-    alice.client().set_nearby(change).await.expect("set");
+    let change = NearbySet { add: vec![near], ..NearbySet::default() };
+    alice.client().nearby_set(change).await.expect("set");
     let line = dial(&greedy, &alice).await;
     let (mut send, _recv) = line.greet(greedy.greeting(Some(BlobHash::of(b"first")))).await;
     let time = Duration::from_secs(15);
@@ -158,7 +160,7 @@ async fn banned_peer_is_not_dialled() {
     alice.takes_for_a_friend(&liar).await;
     liar.move_in(&town.phonebook.url()).await;
     let (client, player) = (alice.client().clone(), liar.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let line = liar.accept().await;
     let (_send, _recv) = line.greet(liar.greeting(None)).await;
     let (mut send, _) = within("a request", line.request()).await.expect("for the look");

@@ -4,7 +4,7 @@
 //! What must hold whatever it says: the player's daemon does not grow, no honest contact is banned, looks of honest
 //! contacts arrive, and nothing leaves that the player did not share with the hostile one.
 
-use fyteclub_client::{BlobHash, Distance, NearPlayer, PeerId, SetNearby};
+use fyteclub_client::{BlobHash, Distance, NearPlayer, NearbySet, PeerId};
 use fyteclub_proto::{
     appearance::Look,
     limit::CHUNK_SIZE,
@@ -195,7 +195,7 @@ impl Evan {
             }
             _ => shout(&mut send, &noise(dice.roll(), 20)).await,
         }
-        let _ = send.finish();
+        send.finish().ok();
     }
 
     /// One line from its greeting to its end.
@@ -205,7 +205,7 @@ impl Evan {
             async { if dice.below(8) == 0 { None } else { Some(line.greet_if_heard(greeting).await?) } };
         // Some lines never greet.
         let Some((mut control, _heard)) = greeted.await else {
-            let _ = tokio::time::timeout(Duration::from_secs(6), line.connection.closed()).await;
+            tokio::time::timeout(Duration::from_secs(6), line.connection.closed()).await.ok();
             return;
         };
         let mut unread = Vec::new();
@@ -257,11 +257,11 @@ impl Evan {
     }
 }
 
-fn near(bob: &Resident, evans: &[Arc<Evan>]) -> SetNearby {
+fn near(bob: &Resident, evans: &[Arc<Evan>]) -> NearbySet {
     let names = evans.iter().map(|evan| evan.hostile.player.clone()).chain([bob.player.clone()]);
     let distance: Distance = 3.0.try_into().expect("a distance");
     let players = names.map(|player| NearPlayer { player, distance }).collect();
-    SetNearby { players: Some(players), ..SetNearby::default() }
+    NearbySet { players: Some(players), ..NearbySet::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,7 +301,7 @@ async fn hostile_contact_gains_nothing() {
         alice.takes_for_a_friend(&evan.hostile).await;
         evan.hostile.move_in(&town.phonebook.url()).await;
     }
-    alice.client().set_nearby(near(&bob, &evans)).await.expect("set");
+    alice.client().nearby_set(near(&bob, &evans)).await.expect("set");
     let status = alice.client().status().await.expect("a status");
     let addr: SocketAddr = status.listen.parse().expect("an address");
     let (idle, mut most) = (alice.process().memory(), 0);

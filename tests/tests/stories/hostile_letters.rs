@@ -4,7 +4,7 @@
 //! The kernel of the player's machine counts what leaves it.
 
 use futures::future;
-use fyteclub_client::{Distance, NearPlayer, SetNearby};
+use fyteclub_client::{Distance, NearPlayer, NearbySet};
 use fyteclub_proto::{
     letter::Topic,
     phonebook::live::{Hear, Say},
@@ -136,8 +136,8 @@ async fn hostile_letters() {
     }
     let distance: Distance = 3.0.try_into().expect("a distance");
     let players = names.iter().map(|player| NearPlayer { player: player.clone(), distance }).collect();
-    let nearby = SetNearby { players: Some(players), ..SetNearby::default() };
-    alice.client().set_nearby(nearby).await.expect("set");
+    let nearby = NearbySet { players: Some(players), ..NearbySet::default() };
+    alice.client().nearby_set(nearby).await.expect("set");
     let introductions = std::cell::Cell::new(0);
     let dice = (0..).map(|n| Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(n)));
     let misleading = future::join_all(
@@ -146,7 +146,7 @@ async fn hostile_letters() {
     // Somebody waits for each of them all the time, so that the daemon keeps looking for them.
     let asking = future::join_all(names.iter().map(async |player| {
         loop {
-            if alice.client().fetch(player, None).await.is_ok() {
+            if alice.client().peer_fetch(player, None).await.is_ok() {
                 panic!("{player} has no look");
             }
         }

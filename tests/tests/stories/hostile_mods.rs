@@ -226,7 +226,7 @@ async fn no_small_mod_costs_more_than_its_due() {
         // What the allocator keeps of the inputs before is not this one's cost; that it has an end is asserted below.
         let idle = alice.process().memory().expect("its memory");
         let (before, _) = (alice.process().cpu().expect("its time"), alice.process().forget_peak());
-        let published = within(name, alice.client().publish_mod(&path, vec![])).await;
+        let published = within(name, alice.client().appearance_publish_mod(&path, vec![])).await;
         let seconds = alice.process().cpu().expect("it lives") - before;
         let peak = alice.process().peak().expect("its memory");
         let said = match &published {

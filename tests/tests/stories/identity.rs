@@ -70,6 +70,6 @@ async fn a_known_name_with_another_key_stops_and_asks() {
     };
     assert_eq!(within("the event", changed).await, (alice.player.clone(), new_key));
 
-    bob.client().trust(&alice.player, &new_key).await.expect("trusted");
+    bob.client().peer_trust(&alice.player, &new_key).await.expect("trusted");
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 }

@@ -17,14 +17,14 @@ async fn an_invitation_is_all_that_two_players_need() {
     let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
     alice.publish(&look.folder).await;
 
-    let link = alice.client().invite().await.expect("an invitation").link;
-    bob.client().join(&link).await.expect("joined");
+    let link = alice.client().contacts_invite().await.expect("an invitation").link;
+    bob.client().contacts_join(&link).await.expect("joined");
     bob.is_paired_with(&alice).await;
     alice.is_paired_with(&bob).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 
     // The link is used up, and whoever finds it in a chat gets nothing.
-    let refused = fault(eve.client().join(&link).await);
+    let refused = fault(eve.client().contacts_join(&link).await);
     assert_eq!(refused.code, FaultCode::InvitationOver, "{refused:?}");
     let refused = fault(eve.try_fetch(&alice.player, None).await);
     assert_eq!(refused.code, FaultCode::NotAContact, "{refused:?}");
@@ -56,15 +56,15 @@ async fn a_hidden_player_is_found_by_those_who_share_the_secret() {
         hidden("Eve Elm@Balmung", "another secret of hers"),
     );
     tokio::join!(alice.start(), bob.start(), eve.start());
-    eve.client().add_contact(&alice.player, None).await.expect("asked, and nobody hears");
-    bob.client().add_contact(&alice.player, None).await.expect("asked");
+    eve.client().contacts_add(&alice.player, None).await.expect("asked, and nobody hears");
+    bob.client().contacts_add(&alice.player, None).await.expect("asked");
     let asking = eventually("alice is asked", async || {
         let asking = alice.contacts().await;
         asking.into_iter().find(|contact| contact.standing == Standing::Asking)
     })
     .await;
     assert_eq!(asking.player.as_ref(), Some(&bob.player));
-    alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
+    alice.client().contacts_accept(bob.player.clone()).await.expect("accepted");
     bob.is_paired_with(&alice).await;
     assert_eq!(alice.contacts().await.len(), 1, "eve's knock found no door");
 }
@@ -83,7 +83,7 @@ async fn a_fetch_waits_for_its_turn_behind_many_knocks() {
         let name =
             format!("Old {}{}@Gilgamesh", letter(number / 26).to_ascii_uppercase(), letter(number % 26));
         let name = name.parse().expect("a name");
-        bob.client().add_contact(&name, None).await.expect("asked, and nobody hears");
+        bob.client().contacts_add(&name, None).await.expect("asked, and nobody hears");
     }
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 }

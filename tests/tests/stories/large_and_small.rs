@@ -1,7 +1,7 @@
 //! One large file from one player and many small ones from another, over one limited line: neither keeps the other
 //! waiting, and what a client is told of it meanwhile is true and no flood.
 
-use fyteclub_client::{BlobHash, Event, LimitsChange};
+use fyteclub_client::{BlobHash, Event, LimitsSet};
 use fyteclub_proto::{
     limit::CHUNK_SIZE,
     peer::{Piece, PiecesReply, Request},
@@ -31,13 +31,13 @@ async fn neither_keeps_the_other_waiting() {
     let large = Mod::of_noise(town.path("large"), 1, 1, LARGE).write();
     alice.publish(&large.folder).await;
     let download = Some(Some(LIMIT.try_into().expect("above the floor")));
-    bob.client().set_limits(LimitsChange { download, ..LimitsChange::default() }).await.expect("set");
+    bob.client().limits_set(LimitsSet { download, ..LimitsSet::default() }).await.expect("set");
 
     let mut events = bob.client().watch().await.expect("events");
     let (client, player) = (bob.client().clone(), alice.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let of_large = async || {
-        let transfers = bob.client().transfers().await.expect("transfers");
+        let transfers = bob.client().transfer_list().await.expect("transfers");
         transfers.downloads.into_iter().find(|one| one.player == alice.player)
     };
     eventually("the large file flows", async || of_large().await.filter(|now| now.bytes_done > 0)).await;
@@ -53,10 +53,7 @@ async fn neither_keeps_the_other_waiting() {
         eventually("the large file goes on", async || of_large().await.filter(|now| now.bytes_done > before))
             .await;
     }
-    bob.client()
-        .set_limits(LimitsChange { download: Some(None), ..LimitsChange::default() })
-        .await
-        .expect("set");
+    bob.client().limits_set(LimitsSet { download: Some(None), ..LimitsSet::default() }).await.expect("set");
     let fetched = fetch.await.expect("no panic").expect("fetched");
     assert_same(&arrived(&fetched), &large.content);
 
@@ -86,7 +83,7 @@ async fn progress_is_told_five_times_a_second_at_most() {
     let look = Mod::of_noise(town.path("mod"), 1, 2000, 4096).write();
     alice.publish(&look.folder).await;
     let download = Some(Some((2_u64 << 20).try_into().expect("above the floor")));
-    bob.client().set_limits(LimitsChange { download, ..LimitsChange::default() }).await.expect("set");
+    bob.client().limits_set(LimitsSet { download, ..LimitsSet::default() }).await.expect("set");
     let mut events = bob.client().watch().await.expect("events");
     let began = Instant::now();
     bob.fetch(&alice.player).await;
@@ -121,7 +118,7 @@ async fn stopped_request_is_sent_no_further() {
     let mut recv = line.ask(&ask()).await.expect("a stream");
     assert!(matches!(hear(&mut recv).await, Some(PiecesReply::Serving { .. })));
     eventually("everything is handed to the link", async || {
-        let transfers = alice.client().transfers().await.expect("an answer");
+        let transfers = alice.client().transfer_list().await.expect("an answer");
         let bytes: u64 = transfers.uploads.iter().map(|upload| upload.bytes).sum();
         (bytes >= file.len() as u64).then_some(())
     })

@@ -4,7 +4,7 @@
 //! What is compared is bytes with bytes. Against the clock only the one thing is held that a busy machine cannot fake:
 //! that nothing was faster than its limit.
 
-use fyteclub_client::{Client, Error, Event, Events, FaultCode, LimitsChange, PlayerName, Rate};
+use fyteclub_client::{Client, Error, Event, Events, FaultCode, LimitsSet, PlayerName, Rate};
 use fyteclub_tests::{
     Resident, Town, eventually, fault,
     mods::{Mod, Written, arrived, assert_same},
@@ -18,16 +18,16 @@ fn rate(bytes: u64) -> Option<Option<Rate>> {
     Some(Some(bytes.try_into().expect("above the floor")))
 }
 
-fn up(bytes: u64) -> LimitsChange {
-    LimitsChange { upload: rate(bytes), ..LimitsChange::default() }
+fn up(bytes: u64) -> LimitsSet {
+    LimitsSet { upload: rate(bytes), ..LimitsSet::default() }
 }
 
-fn down(bytes: u64) -> LimitsChange {
-    LimitsChange { download: rate(bytes), ..LimitsChange::default() }
+fn down(bytes: u64) -> LimitsSet {
+    LimitsSet { download: rate(bytes), ..LimitsSet::default() }
 }
 
-async fn limit(resident: &Resident, change: LimitsChange) {
-    resident.client().set_limits(change).await.expect("set");
+async fn limit(resident: &Resident, change: LimitsSet) {
+    resident.client().limits_set(change).await.expect("set");
 }
 
 fn begin(
@@ -35,7 +35,7 @@ fn begin(
     player: &PlayerName,
 ) -> tokio::task::JoinHandle<Result<fyteclub_client::Fetched, Error>> {
     let (client, player) = (resident.client().clone(), player.clone());
-    tokio::spawn(async move { client.fetch(&player, None).await })
+    tokio::spawn(async move { client.peer_fetch(&player, None).await })
 }
 
 /// Waits until a fetch has so many bytes; how many they are then.
@@ -129,7 +129,7 @@ async fn two_receivers_have_equal_shares_of_a_limited_uploader() {
     })
     .await;
     // The limit goes, and both are done at once.
-    limit(&alice, LimitsChange { upload: Some(None), ..LimitsChange::default() }).await;
+    limit(&alice, LimitsSet { upload: Some(None), ..LimitsSet::default() }).await;
     for fetch in fetches {
         within("the look is here", fetch).await.expect("no panic").expect("fetched");
     }
@@ -148,13 +148,13 @@ async fn a_download_limit_holds_the_sender_back_and_changes_while_running() {
     assert!(came as f64 <= most, "{came} bytes came, {most} were allowed");
     // What she sent ahead of him is little: the link did not fill with what he may not read yet.
     let sent = eventually("she serves him", async || {
-        alice.client().transfers().await.expect("transfers").uploads.first().map(|upload| upload.bytes)
+        alice.client().transfer_list().await.expect("transfers").uploads.first().map(|upload| upload.bytes)
     })
     .await;
     assert!(sent <= came + 4 * MIB, "{sent} were sent, {came} were taken");
-    let reply = bob.client().limits().await.expect("limits");
+    let reply = bob.client().limits_get().await.expect("limits");
     assert!(reply.set_here && reply.limits.download.is_some());
-    bob.client().reset_limits().await.expect("reset");
+    bob.client().limits_reset().await.expect("reset");
     let fetched = within("the look is here", fetch).await.expect("no panic").expect("fetched");
     assert_same(&arrived(&fetched), &look.content);
 }
@@ -163,17 +163,17 @@ async fn a_download_limit_holds_the_sender_back_and_changes_while_running() {
 async fn what_was_set_here_is_kept_and_the_local_network_is_left_aside_on_request() {
     let town = Town::new().await;
     let (mut alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 2, 10 << 20)).await;
-    limit(&alice, LimitsChange { lan: Some(false), ..up(16 * 1024) }).await;
+    limit(&alice, LimitsSet { lan: Some(false), ..up(16 * 1024) }).await;
     alice.kill();
     alice.start().await;
-    let limits = alice.client().limits().await.expect("limits");
+    let limits = alice.client().limits_get().await.expect("limits");
     assert!(limits.set_here && !limits.limits.lan && limits.limits.upload.is_some(), "{limits:?}");
     // Twenty minutes at the limit; this machine is nearer than any network.
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
-    let off = LimitsChange { upload: Some(None), ..LimitsChange::default() };
+    let off = LimitsSet { upload: Some(None), ..LimitsSet::default() };
     limit(&alice, off).await;
-    let limits = alice.client().limits().await.expect("limits").limits;
+    let limits = alice.client().limits_get().await.expect("limits").limits;
     assert_eq!((limits.upload, limits.lan), (None, false));
 }
 
@@ -181,25 +181,25 @@ async fn what_was_set_here_is_kept_and_the_local_network_is_left_aside_on_reques
 async fn a_fetch_that_is_given_up_says_so_and_the_next_goes_on() {
     let town = Town::new().await;
     let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 20, 1 << 20)).await;
-    let none = fault(bob.client().cancel(&alice.player).await);
+    let none = fault(bob.client().peer_cancel(&alice.player).await);
     assert_eq!(none.code, FaultCode::BadRequest, "{none}");
     limit(&bob, down(2 * MIB)).await;
     let mut events = bob.client().watch().await.expect("events");
     let fetches = [begin(&bob, &alice.player), begin(&bob, &alice.player)];
     let came = until(&mut events, 2 * MIB).await;
-    let moving = bob.client().transfers().await.expect("transfers");
+    let moving = bob.client().transfer_list().await.expect("transfers");
     assert_eq!((moving.downloads.len(), moving.uploads.len()), (1, 0), "{moving:?}");
     eventually("the time that is left is told", async || {
-        let moving = bob.client().transfers().await.expect("transfers");
+        let moving = bob.client().transfer_list().await.expect("transfers");
         moving.downloads.first()?.remaining_seconds
     })
     .await;
-    bob.client().cancel(&alice.player).await.expect("cancelled");
+    bob.client().peer_cancel(&alice.player).await.expect("cancelled");
     for fetch in fetches {
         let fault = fault(within("it is over", fetch).await.expect("no panic"));
         assert_eq!(fault.code, FaultCode::Cancelled, "{fault}");
     }
-    bob.client().reset_limits().await.expect("reset");
+    bob.client().limits_reset().await.expect("reset");
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     assert!(fetched.bytes_fetched <= 20 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
@@ -214,7 +214,7 @@ async fn begin_alone(
     let client = Client::connect(resident.ipc()).await.expect("the daemon greets");
     let player = player.clone();
     tokio::spawn(async move {
-        client.fetch(&player, Some(&out)).await.expect("fetched");
+        client.peer_fetch(&player, Some(&out)).await.expect("fetched");
     })
 }
 
@@ -230,7 +230,7 @@ async fn client_gone_fetch_given_up() {
     fetch.abort();
     assert!(fetch.await.is_err_and(|end| end.is_cancelled()), "it has left");
     eventually("nothing is fetched any more", async || {
-        bob.client().transfers().await.expect("transfers").downloads.is_empty().then_some(())
+        bob.client().transfer_list().await.expect("transfers").downloads.is_empty().then_some(())
     })
     .await;
     // Told, and as what it is.
@@ -245,7 +245,7 @@ async fn client_gone_fetch_given_up() {
     })
     .await;
     // What came stayed; the folder is of nobody.
-    bob.client().reset_limits().await.expect("reset");
+    bob.client().limits_reset().await.expect("reset");
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     assert!(fetched.bytes_fetched <= 8 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
@@ -269,7 +269,7 @@ async fn folder_of_a_client_gone_is_not_written() {
     assert!(leaving.await.is_err());
     // It goes on for the other.
     until(&mut events, came + MIB).await;
-    bob.client().reset_limits().await.expect("reset");
+    bob.client().limits_reset().await.expect("reset");
     within("the other's look is here", staying).await.expect("fetched");
     assert!(stays.exists() && !left.exists());
 }

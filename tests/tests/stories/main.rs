@@ -36,6 +36,7 @@ mod phonebook_restart;
 mod provenance;
 mod resume;
 mod rotation;
+mod sdk_examples;
 mod shared_redis;
 mod shutdown;
 mod slow_disk;

@@ -1,6 +1,6 @@
 //! One look from several: its owner, and those who fetched it before and whom she lets give it.
 
-use fyteclub_client::{BlobHash, Event, Fetched, LimitsChange, PeerId, Rate, TransferStatus};
+use fyteclub_client::{BlobHash, Event, Fetched, LimitsSet, PeerId, Rate, TransferStatus};
 use fyteclub_proto::{
     grant::{Grant, holding_tag},
     limit::GRANT_SKEW,
@@ -77,7 +77,7 @@ async fn fetch_until(
 ) -> tokio::task::JoinHandle<Result<Fetched, fyteclub_client::Error>> {
     let mut events = here.client().watch().await.expect("events");
     let (client, player) = (here.client().clone(), owner.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     within("progress", async {
         while let Some(event) = events.next().await {
             match event.expect("an event") {
@@ -154,8 +154,8 @@ async fn the_receiver_dies_and_then_the_owner_and_the_others_have_the_rest() {
 async fn slowly(residents: &[&Resident], bytes: u64) {
     for resident in residents {
         let upload = Some(Rate::try_from(bytes).ok());
-        let change = LimitsChange { upload, ..LimitsChange::default() };
-        resident.client().set_limits(change).await.expect("set");
+        let change = LimitsSet { upload, ..LimitsSet::default() };
+        resident.client().limits_set(change).await.expect("set");
     }
 }
 
@@ -175,7 +175,7 @@ async fn what_a_source_that_stands_still_owes_comes_from_the_others_at_once() {
     let fetch = fetch_until(&dave, &alice, helps).await;
     bob.process().signal(rustix::process::Signal::STOP);
     let stopped = std::time::Instant::now();
-    let left = dave.client().transfers().await.expect("transfers").downloads;
+    let left = dave.client().transfer_list().await.expect("transfers").downloads;
     let left = left.first().map_or(0, |now| now.bytes_total - now.bytes_done);
     let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
     // What the two others give in that time, and the two seconds.
@@ -202,7 +202,7 @@ async fn what_was_begun_with_one_is_ended_with_another_and_over_other_paths() {
     slowly(&[&alice], total / 8).await;
     let alone = alice.peer_id();
     let fetch = fetch_until(&dave, &alice, |now| now.bytes_done > total / 2).await;
-    let reached = dave.client().transfers().await.expect("transfers").downloads;
+    let reached = dave.client().transfer_list().await.expect("transfers").downloads;
     let reached = reached.first().map_or(total / 2, |now| now.bytes_done);
     // Nobody is where they were: all come back at other ports.
     for resident in [&mut dave, &mut alice, &mut bob] {
@@ -272,7 +272,7 @@ async fn a_source_that_lies_is_named_and_the_look_is_right() {
             match request {
                 Request::Holding { .. } => {
                     say(&mut send, &HoldingReply::of(sizes.keys().map(|_| true), false)).await;
-                    let _ = send.finish();
+                    send.finish().ok();
                 }
                 Request::Granted { pieces, .. } => {
                     let mut records = lying.serve(&mut send).await;
@@ -388,7 +388,7 @@ async fn a_grant_is_good_for_whom_it_names_for_what_it_names_and_while_it_lasts(
     assert_eq!(held(&theirs, tag(friend.peer_id())).await, HoldingReply::Nothing);
 
     // Once Olga is no contact of his, he passes nothing of hers on.
-    bob.client().remove_contact(olga.player.clone()).await.expect("removed");
+    bob.client().contacts_remove(olga.player.clone()).await.expect("removed");
     eventually("the end of it", async || under(&line, &good, hash).await.is_none().then_some(())).await;
     assert_eq!(held(&line, tag(friend.peer_id())).await, HoldingReply::Nothing);
     serving.abort();

@@ -1,6 +1,6 @@
 //! A machine whose address changes: it is found again at once, and a fetch that runs goes on.
 
-use fyteclub_client::{Event, Events, LimitsChange};
+use fyteclub_client::{Event, Events, LimitsSet};
 use fyteclub_tests::{
     Lan, Phonebook, Resident, Town,
     mods::{Mod, Written, arrived, assert_same},
@@ -52,22 +52,20 @@ impl Story {
 
     /// Fetches slowly; `moves` happens when a part has come. How long nothing came then.
     async fn fetch_over(&self, look: &Written, moves: impl FnOnce(&Lan)) -> Duration {
-        let limit = LimitsChange {
-            download: Some(Some(RATE.try_into().expect("a rate"))),
-            ..LimitsChange::default()
-        };
-        self.bob.client().set_limits(limit).await.expect("set");
+        let limit =
+            LimitsSet { download: Some(Some(RATE.try_into().expect("a rate"))), ..LimitsSet::default() };
+        self.bob.client().limits_set(limit).await.expect("set");
         let mut events = self.bob.client().watch().await.expect("events");
         let (client, player) = (self.bob.client().clone(), self.alice.player.clone());
-        let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+        let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
         let before = progress(&mut events, 4 * MIB).await;
         moves(&self.lan);
         let moved = Instant::now();
         // More than what was under way.
         progress(&mut events, before + 2 * MIB).await;
         let pause = moved.elapsed();
-        let unlimited = LimitsChange { download: Some(None), ..LimitsChange::default() };
-        self.bob.client().set_limits(unlimited).await.expect("set");
+        let unlimited = LimitsSet { download: Some(None), ..LimitsSet::default() };
+        self.bob.client().limits_set(unlimited).await.expect("set");
         let fetched = within("the fetch ends", fetch).await.expect("no panic");
         let fetched = fetched.unwrap_or_else(|error| panic!("the fetch did not go on: {error:?}"));
         assert_same(&arrived(&fetched), &look.content);

@@ -2,8 +2,7 @@
 //! to do than.
 
 use fyteclub_client::{
-    BlobHash, Client, Event, Events, Fetched, LimitsChange, NearPlayer, PlayerName, Reason, SetNearby,
-    Transfers,
+    BlobHash, Client, Event, Events, Fetched, LimitsSet, NearPlayer, NearbySet, PlayerName, Reason, Transfers,
 };
 use fyteclub_tests::{
     Resident, Town, eventually,
@@ -17,15 +16,15 @@ const MIB: u64 = 1 << 20;
 
 async fn limit(resident: &Resident, down: Option<u64>) {
     let download = Some(down.map(|bytes| bytes.try_into().expect("above the floor")));
-    resident.client().set_limits(LimitsChange { download, ..LimitsChange::default() }).await.expect("set");
+    resident.client().limits_set(LimitsSet { download, ..LimitsSet::default() }).await.expect("set");
 }
 
-fn near(near: &[(&Resident, f64)]) -> SetNearby {
+fn near(near: &[(&Resident, f64)]) -> NearbySet {
     let player = |(resident, distance): &(&Resident, f64)| NearPlayer {
         player: resident.player.clone(),
         distance: (*distance).try_into().expect("a distance"),
     };
-    SetNearby { players: Some(near.iter().map(player).collect()), ..SetNearby::default() }
+    NearbySet { players: Some(near.iter().map(player).collect()), ..NearbySet::default() }
 }
 
 /// Publishes, and waits until that is told of at the other end of these events.
@@ -67,7 +66,7 @@ async fn publish(friend: &Resident, folder: PathBuf, seed: u64, files: usize, le
 }
 
 async fn transfers(resident: &Resident) -> Transfers {
-    resident.client().transfers().await.expect("transfers")
+    resident.client().transfer_list().await.expect("transfers")
 }
 
 fn moving(transfers: &Transfers) -> Vec<PlayerName> {
@@ -122,7 +121,7 @@ async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
 
     // In no order: it is the distance that counts.
     let far = [(fay, 60.0), (cai, 30.0), (ann, 10.0), (eve, 50.0), (ben, 20.0), (dee, 40.0)];
-    let reply = bob.client().set_nearby(near(&far)).await.expect("set");
+    let reply = bob.client().nearby_set(near(&far)).await.expect("set");
     let matched: Vec<_> = reply.contacts.iter().map(|near| (near.player.clone(), near.online)).collect();
     let all: Vec<_> = friends.iter().map(|friend| (friend.player.clone(), true)).collect();
     assert_eq!((matched, reply.others), (all, 0));
@@ -136,7 +135,7 @@ async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
 
     // She who was last stands right here now; he who was nearest leaves for a place behind all others.
     let moved = [(fay, 1.0), (cai, 30.0), (ann, 70.0), (eve, 50.0), (ben, 20.0), (dee, 40.0)];
-    bob.client().set_nearby(near(&moved)).await.expect("set");
+    bob.client().nearby_set(near(&moved)).await.expect("set");
     let now = eventually("she moves", async || {
         Some(transfers(&bob).await).filter(|now| moving(now).contains(&fay.player))
     })
@@ -169,7 +168,7 @@ async fn who_is_near_is_looked_for_and_fetched_until_the_client_that_said_so_lea
     let stranger =
         NearPlayer { player: "Stran Ger@Nowhere".parse().expect("a name"), distance: Default::default() };
     set.players.get_or_insert_default().push(stranger);
-    let reply = plugin.set_nearby(set).await.expect("set");
+    let reply = plugin.nearby_set(set).await.expect("set");
     assert_eq!((reply.contacts.len(), reply.others), (1, 1));
     ready(&mut events, published).await;
     is_here(&bob, &alice, &look).await;
@@ -182,12 +181,12 @@ async fn who_is_near_is_looked_for_and_fetched_until_the_client_that_said_so_lea
 
     drop(plugin);
     eventually("nobody is near any more", async || {
-        bob.client().nearby().await.expect("a list").contacts.is_empty().then_some(())
+        bob.client().nearby_list().await.expect("a list").contacts.is_empty().then_some(())
     })
     .await;
-    let kept = SetNearby { keep_secs: Some(60), ..near(&[(&alice, 5.0)]) };
-    Client::connect(bob.ipc()).await.expect("connected").set_nearby(kept).await.expect("set");
-    let reply = bob.client().set_nearby(SetNearby::default()).await.expect("set");
+    let kept = NearbySet { keep_secs: Some(60), ..near(&[(&alice, 5.0)]) };
+    Client::connect(bob.ipc()).await.expect("connected").nearby_set(kept).await.expect("set");
+    let reply = bob.client().nearby_set(NearbySet::default()).await.expect("set");
     assert_eq!(reply.contacts.len(), 1, "a program that ended wished it to stay");
 }
 
@@ -267,7 +266,7 @@ async fn who_is_asked_for_does_not_wait_for_what_nobody_needs() {
     let (client, player) = (bob.client().clone(), cleo.player.clone());
     // She publishes and is asked for at once: what would come in advance is asked for by then.
     let wanted = publish(&cleo, town.path("wanted"), 4, 2, MIB).await;
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let now = eventually("what was asked for moves", async || {
         Some(transfers(&bob).await).filter(|now| moving(now).contains(&cleo.player))
     })
@@ -279,7 +278,7 @@ async fn who_is_asked_for_does_not_wait_for_what_nobody_needs() {
     limit(&bob, None).await;
     all_but_shown(&bob, 7, 3).await;
     let again = eventually("she is told what she sent", async || {
-        let now = alice.client().transfers().await.expect("transfers");
+        let now = alice.client().transfer_list().await.expect("transfers");
         now.uploads.first().map(|upload| upload.bytes)
     });
     assert!(again.await < LOOK + 3 * MIB, "what had come was sent again");

@@ -109,9 +109,10 @@ impl Owner {
                 Request::Pieces(pieces) => {
                     let mute = pieces.iter().any(|piece| Some(piece.hash) == self.mute);
                     self.asked.send_modify(|asked| asked.extend(pieces.iter().map(|piece| piece.hash)));
-                    match mute {
-                        true => unanswered.push(send),
-                        false => line.serve_well(&mut send, &pieces, &self.has).await,
+                    if mute {
+                        unanswered.push(send)
+                    } else {
+                        line.serve_well(&mut send, &pieces, &self.has).await
                     }
                 }
                 Request::Possession { nonce, span, blobs } => {
@@ -184,7 +185,7 @@ impl Mate {
 /// Begins to fetch the owner's look; returns when the fetch has ended or the owner was asked for all of `lacking`.
 async fn fetched_or_asked(resident: &Resident, owner: &Owner, lacking: &[&[u8]]) {
     let (client, player) = (resident.client().clone(), owner.hostile.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await.map(drop) });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await.map(drop) });
     let mut asked = owner.asked.subscribe();
     let wanted: BTreeSet<BlobHash> = lacking.iter().map(|bytes| BlobHash::of(bytes)).collect();
     let all = asked.wait_for(|asked| wanted.iter().all(|hash| asked.contains(hash)));
@@ -273,7 +274,7 @@ async fn removed_owners_blob_is_not_lent() {
     bob.fetch(&olga.hostile.player).await;
     let mate = Mate::of(&bob, 212).await;
     assert!(mate.is_lent(&olga, &file).await);
-    bob.client().remove_contact(olga.hostile.player.clone()).await.expect("removed");
+    bob.client().contacts_remove(olga.hostile.player.clone()).await.expect("removed");
     eventually("the end of it", async || (!mate.is_lent(&olga, &file).await).then_some(())).await;
 
     // Nor under the grant of another who learned its hash from her.

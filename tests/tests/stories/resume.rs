@@ -1,6 +1,6 @@
 //! Power cuts: either side dies at random moments, comes back, and the fetch goes on where it was.
 
-use fyteclub_client::{Event, LimitsChange, Rate};
+use fyteclub_client::{Event, LimitsSet, Rate};
 use fyteclub_tests::{
     Resident, Town,
     mods::{Dice, Mod, arrived, assert_same, noise},
@@ -24,7 +24,7 @@ fn look(town: &Town) -> fyteclub_tests::mods::Written {
 async fn fetch_until(bob: &Resident, alice: &Resident, bytes: u64) -> Option<u64> {
     let mut events = bob.client().watch().await.expect("events");
     let (client, player) = (bob.client().clone(), alice.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let reached = async {
         while let Some(event) = events.next().await {
             match event.expect("an event") {
@@ -149,11 +149,11 @@ async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up
     alice.publish(&look.folder).await;
     // So that there is something left of it when she dies.
     let upload = Some(Rate::try_from(TOTAL / 12).ok());
-    alice.client().set_limits(LimitsChange { upload, ..LimitsChange::default() }).await.expect("set");
+    alice.client().limits_set(LimitsSet { upload, ..LimitsSet::default() }).await.expect("set");
     // In the middle of the bytes.
     let mut events = bob.client().watch().await.expect("events");
     let (client, player) = (bob.client().clone(), alice.player.clone());
-    let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+    let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     within("progress", async {
         while let Some(event) = events.next().await {
             if matches!(event, Ok(Event::TransferProgress(now)) if now.bytes_done > TOTAL / 5) {
@@ -163,7 +163,7 @@ async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up
     })
     .await;
     let midway = found_again(&mut alice, &bob).await;
-    alice.client().reset_limits().await.expect("reset");
+    alice.client().limits_reset().await.expect("reset");
     let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
     assert_same(&arrived(&fetched), &look.content);
     // With a link that died while nothing was asked: the next fetch asks over it for what she wears.

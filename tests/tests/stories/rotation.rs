@@ -25,8 +25,8 @@ async fn contacts_follow_a_key_that_the_old_one_vouches_for() {
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"),);
     let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
     alice.publish(&look.folder).await;
-    let link = alice.client().invite().await.expect("an invitation").link;
-    bob.client().join(&link).await.expect("joined");
+    let link = alice.client().contacts_invite().await.expect("an invitation").link;
+    bob.client().contacts_join(&link).await.expect("joined");
     bob.is_paired_with(&alice).await;
     alice.is_paired_with(&bob).await;
     bob.fetch(&alice.player).await;
@@ -59,8 +59,8 @@ async fn who_missed_two_changes_of_key_follows_them_both() {
     let town = Town::new().await;
     let (mut alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"),);
-    let link = alice.client().invite().await.expect("an invitation").link;
-    bob.client().join(&link).await.expect("joined");
+    let link = alice.client().contacts_invite().await.expect("an invitation").link;
+    bob.client().contacts_join(&link).await.expect("joined");
     bob.is_paired_with(&alice).await;
     alice.is_paired_with(&bob).await;
     for resident in [&mut alice, &mut bob] {

@@ -30,9 +30,9 @@ async fn a_look_travels_between_two_who_are_at_different_phone_books() {
     let town = Town::new().await;
     let (mut one, other, alice, mut bob, look) = apart(&town, &redis).await;
     // By name: the knock goes to whichever phone book Alice is connected to.
-    bob.client().add_contact(&alice.player, None).await.expect("asked");
+    bob.client().contacts_add(&alice.player, None).await.expect("asked");
     eventually("alice is asked", async || (!alice.contacts().await.is_empty()).then_some(())).await;
-    alice.client().accept_contact(bob.player.clone()).await.expect("accepted");
+    alice.client().contacts_accept(bob.player.clone()).await.expect("accepted");
     bob.is_paired_with(&alice).await;
     alice.is_paired_with(&bob).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);

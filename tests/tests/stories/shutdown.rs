@@ -66,7 +66,7 @@ async fn a_busy_daemon_stops_and_keeps_what_came() {
         alice.publish(&look.folder).await;
         let mut events = bob.client().watch().await.expect("events");
         let (client, player) = (bob.client().clone(), alice.player.clone());
-        let fetch = tokio::spawn(async move { client.fetch(&player, None).await });
+        let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
         let started = async {
             while let Some(Ok(event)) = events.next().await {
                 match event {

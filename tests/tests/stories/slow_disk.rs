@@ -43,7 +43,7 @@ async fn a_disk_that_hangs_holds_up_nobody_else() {
     let clogged = alice.data().join("contacts.new");
     clog(&clogged);
     let client = alice.client().clone();
-    let asked = tokio::spawn(async move { client.invite().await });
+    let asked = tokio::spawn(async move { client.contacts_invite().await });
     for _ in 0..20 {
         within("an answer of who writes nothing", alice.client().status()).await.expect("a status");
     }
@@ -52,14 +52,14 @@ async fn a_disk_that_hangs_holds_up_nobody_else() {
     let clogged = alice.data().join("published.new");
     clog(&clogged);
     let (client, folder) = (alice.client().clone(), look.folder.clone());
-    let asked = tokio::spawn(async move { client.publish_mod(&folder, vec![]).await });
+    let asked = tokio::spawn(async move { client.appearance_publish_mod(&folder, vec![]).await });
     // It is offered already, and travels.
     let fetched = eventually("her look", async || bob.try_fetch(&alice.player, None).await.ok()).await;
     assert_same(&arrived(&fetched), &look.content);
     answer(asked, &clogged).await;
 
     // And the next time it is kept.
-    alice.client().invite().await.expect("kept");
+    alice.client().contacts_invite().await.expect("kept");
     alice.publish(&look.folder).await;
     assert!(alice.data().join("published.bin").exists());
 }

@@ -6,7 +6,7 @@ use crate::{
     words as human,
 };
 use fyteclub_client::{
-    BlobHash, CacheCollected, CacheGc, CacheMoved, CacheStats, CacheVerified, CacheWork, Client, Error, Event,
+    BlobHash, CacheGc, CacheGced, CacheMoved, CacheStats, CacheVerified, CacheWork, Client, Error, Event,
 };
 use std::{future::Future, path::Path};
 
@@ -88,11 +88,12 @@ pub fn disk(stats: &CacheStats) -> String {
     }
     let Some(free) = stats.free else { return String::new() };
     let (free, floor) = (human::bytes(free), human::bytes(stats.min_free));
-    match stats.low_disk {
-        true => format!(
+    if stats.low_disk {
+        format!(
             "transfers wait: the disk has only {free} free, and {floor} stay so (min_free); make room, or fyteclubctl cache move"
-        ),
-        false => format!("{free} free on its disk, of which {floor} stay so"),
+        )
+    } else {
+        format!("{free} free on its disk, of which {floor} stay so")
     }
 }
 
@@ -119,7 +120,7 @@ fn damaged(bad: &[BlobHash]) -> String {
     text
 }
 
-fn what_went(collected: &CacheCollected, to: Option<u64>) -> String {
+fn what_went(collected: &CacheGced, to: Option<u64>) -> String {
     let mut text =
         format!("{} removed, {}", human::count(collected.files, "file"), human::bytes(collected.bytes));
     if collected.unfinished > 0 {

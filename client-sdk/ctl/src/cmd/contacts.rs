@@ -12,22 +12,22 @@ use std::time::{Duration, SystemTime};
 
 pub async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Result<Exit, Failure> {
     match command {
-        ContactsCommand::List => page.show(&Contacts { contacts: client.contacts().await? }, list)?,
+        ContactsCommand::List => page.show(&Contacts { contacts: client.contacts_list().await? }, list)?,
         ContactsCommand::Add { player, key } => {
-            page.show(&client.add_contact(&player, key.as_ref()).await?, outcome)?;
+            page.show(&client.contacts_add(&player, key.as_ref()).await?, outcome)?;
         }
-        ContactsCommand::Accept { who } => page.show(&client.accept_contact(who).await?, outcome)?,
+        ContactsCommand::Accept { who } => page.show(&client.contacts_accept(who).await?, outcome)?,
         ContactsCommand::Remove { who } => {
-            client.remove_contact(who.clone()).await?;
+            client.contacts_remove(who.clone()).await?;
             page.show(&json!({}), |_| format!("{who} is no contact any more."))?;
         }
-        ContactsCommand::Block { who } => page.show(&client.block_contact(who).await?, outcome)?,
+        ContactsCommand::Block { who } => page.show(&client.contacts_block(who).await?, outcome)?,
         ContactsCommand::Unblock { who } => {
-            client.unblock_contact(who.clone()).await?;
+            client.contacts_unblock(who.clone()).await?;
             page.show(&json!({}), |_| format!("{who} is not blocked any more, and no contact."))?;
         }
-        ContactsCommand::Invite => page.show(&client.invite().await?, invited)?,
-        ContactsCommand::Join { link } => page.show(&client.join(&link).await?, outcome)?,
+        ContactsCommand::Invite => page.show(&client.contacts_invite().await?, invited)?,
+        ContactsCommand::Join { link } => page.show(&client.contacts_join(&link).await?, outcome)?,
     }
     Ok(Exit::Done)
 }
@@ -73,7 +73,7 @@ pub fn doubt(contact: &Contact) -> Option<String> {
     if let Some(others) = others {
         return Some(match contact.peer_id {
             Some(_) => format!("another key answers to this name, too: {others}"),
-            None => format!("several keys answer: ask them for theirs, and add it with --key: {others}"),
+            None => format!("several keys answer: ask them for theirs, and add them with one of {others}"),
         });
     }
     let mixed = contact.mixed_scripts && contact.standing != Standing::Blocked;

@@ -32,7 +32,7 @@ async fn with_progress(
     progress.say(&format!("looking for {player}"));
     // Without events it is fetched all the same, only without telling how far.
     let mut events = client.watch().await.ok();
-    let fetch = client.fetch(player, out);
+    let fetch = client.peer_fetch(player, out);
     tokio::pin!(fetch);
     loop {
         tokio::select! {

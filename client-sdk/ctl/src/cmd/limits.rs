@@ -5,20 +5,20 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Limits, LimitsChange, Rate};
+use fyteclub_client::{Client, Limits, LimitsSet, Rate};
 
 pub async fn get(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    page.show(&client.limits().await?, text)?;
+    page.show(&client.limits_get().await?, text)?;
     Ok(Exit::Done)
 }
 
-pub async fn set(client: &Client, page: &Page, change: LimitsChange) -> Result<Exit, Failure> {
-    page.show(&client.set_limits(change).await?, text)?;
+pub async fn set(client: &Client, page: &Page, change: LimitsSet) -> Result<Exit, Failure> {
+    page.show(&client.limits_set(change).await?, text)?;
     Ok(Exit::Done)
 }
 
 pub async fn reset(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    page.show(&client.reset_limits().await?, text)?;
+    page.show(&client.limits_reset().await?, text)?;
     Ok(Exit::Done)
 }
 

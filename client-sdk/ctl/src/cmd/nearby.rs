@@ -6,18 +6,18 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Nearby, SetNearby};
+use fyteclub_client::{Client, Nearby, NearbySet};
 
 pub async fn run(client: &Client, page: &Page, command: NearbyCommand) -> Result<Exit, Failure> {
-    let set = |players, minutes: u32| SetNearby {
+    let set = |players, minutes: u32| NearbySet {
         players: Some(players),
         keep_secs: Some(minutes.saturating_mul(60)),
-        ..SetNearby::default()
+        ..NearbySet::default()
     };
     let nearby = match command {
-        NearbyCommand::Set { players, minutes } => client.set_nearby(set(players, minutes)).await?,
-        NearbyCommand::List => client.nearby().await?,
-        NearbyCommand::Clear => client.set_nearby(set(Vec::new(), 0)).await?,
+        NearbyCommand::Set { players, minutes } => client.nearby_set(set(players, minutes)).await?,
+        NearbyCommand::List => client.nearby_list().await?,
+        NearbyCommand::Clear => client.nearby_set(set(Vec::new(), 0)).await?,
     };
     page.show(&nearby, text)?;
     Ok(Exit::Done)
@@ -30,10 +30,7 @@ fn text(nearby: &Nearby) -> String {
             [near.player.to_string(), words::distance(near.distance), link.to_owned()]
         })
         .collect();
-    let mut text = match rows.is_empty() {
-        true => "No contact is near.\n".to_owned(),
-        false => words::table(0, &rows),
-    };
+    let mut text = if rows.is_empty() { "No contact is near.\n".to_owned() } else { words::table(0, &rows) };
     if nearby.others > 0 {
         text += &format!("No contacts of yours: {} of those who were named.\n", nearby.others);
     }

@@ -9,16 +9,19 @@ use fyteclub_client::{Client, PeerId, PeerStatus, Peers, PlayerName};
 use serde_json::json;
 
 pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    let peers = Peers { peers: client.peers().await? };
-    page.show(&peers, |Peers { peers }| match peers.is_empty() {
-        true => "No links so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a contact's look.".to_owned(),
-        false => table(0, peers),
+    let peers = Peers { peers: client.peer_list().await? };
+    page.show(&peers, |Peers { peers }| {
+        if peers.is_empty() {
+            "No links so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a contact's look.".to_owned()
+        } else {
+            table(0, peers)
+        }
     })?;
     Ok(Exit::Done)
 }
 
 pub async fn trust(client: &Client, page: &Page, player: PlayerName, key: PeerId) -> Result<Exit, Failure> {
-    client.trust(&player, &key).await?;
+    client.peer_trust(&player, &key).await?;
     page.show(&json!({}), |_| format!("{player} is now known by the key {key}."))?;
     Ok(Exit::Done)
 }

@@ -15,12 +15,12 @@ pub async fn publish(
     path: PathBuf,
     options: Vec<OptionChoice>,
 ) -> Result<Exit, Failure> {
-    page.show(&client.publish_mod(path, options).await?, text)?;
+    page.show(&client.appearance_publish_mod(path, options).await?, text)?;
     Ok(Exit::Done)
 }
 
 pub async fn unpublish(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    client.unpublish().await?;
+    client.appearance_clear().await?;
     page.show(&json!({}), |_| "Nothing is published any more.".to_owned())?;
     Ok(Exit::Done)
 }

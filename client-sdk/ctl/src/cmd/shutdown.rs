@@ -18,9 +18,8 @@ pub async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failure> {
         Err(error) => return Err(error.into()),
     }
     let gone = tokio::time::timeout(PATIENCE, client.closed()).await.is_ok();
-    page.show(&json!({}), |_| match gone {
-        true => "The daemon has stopped.".to_owned(),
-        false => "The daemon is stopping.".to_owned(),
+    page.show(&json!({}), |_| {
+        if gone { "The daemon has stopped.".to_owned() } else { "The daemon is stopping.".to_owned() }
     })?;
     Ok(Exit::Done)
 }

@@ -40,27 +40,23 @@ fn text(status: &Status, now: u64) -> String {
         .collect();
     let none = |what: &str| format!("  {what}\n");
     text += "\nPhone books\n";
-    text += &match books.is_empty() {
-        true => none("none: start fyteclubd with --phonebook to be found by others"),
-        false => words::table(2, &books),
+    text += &if books.is_empty() {
+        none("none: start fyteclubd with --phonebook to be found by others")
+    } else {
+        words::table(2, &books)
     };
     text += "\nPlayers\n";
-    text += &match status.peers.is_empty() {
-        true => none("none so far"),
-        false => peers::table(2, &status.peers),
-    };
+    text += &if status.peers.is_empty() { none("none so far") } else { peers::table(2, &status.peers) };
     text += "\nTransfers\n";
-    text += &match transfers.is_empty() {
-        true => none("none"),
-        false => words::table(2, &transfers),
-    };
+    text += &if transfers.is_empty() { none("none") } else { words::table(2, &transfers) };
     text
 }
 
 fn cache_words(status: &Status) -> String {
-    match status.cache.low_disk || status.cache.away {
-        true => format!("{}; {}", cache::words(&status.cache), cache::disk(&status.cache)),
-        false => cache::words(&status.cache),
+    if status.cache.low_disk || status.cache.away {
+        format!("{}; {}", cache::words(&status.cache), cache::disk(&status.cache))
+    } else {
+        cache::words(&status.cache)
     }
 }
 

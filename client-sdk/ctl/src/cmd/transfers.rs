@@ -9,12 +9,12 @@ use fyteclub_client::{Client, PlayerName, Reason, TransferStatus, Transfers, Upl
 use serde_json::json;
 
 pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
-    page.show(&client.transfers().await?, table)?;
+    page.show(&client.transfer_list().await?, table)?;
     Ok(Exit::Done)
 }
 
 pub async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
-    client.cancel(&player).await?;
+    client.peer_cancel(&player).await?;
     page.show(&json!({}), |_| {
         format!("The fetch of {player} is given up; what came is kept, and the next one goes on from there.")
     })?;
@@ -51,8 +51,5 @@ pub fn table(transfers: &Transfers) -> String {
     };
     let moving = transfers.downloads.iter().map(down).chain(transfers.uploads.iter().map(up));
     let rows: Vec<_> = moving.chain(transfers.waiting.iter().map(next)).collect();
-    match rows.is_empty() {
-        true => "Nothing moves at the moment.".to_owned(),
-        false => words::table(0, &rows),
-    }
+    if rows.is_empty() { "Nothing moves at the moment.".to_owned() } else { words::table(0, &rows) }
 }

@@ -35,7 +35,7 @@ fn line(event: &Event) -> String {
             "{player} has another key than before; ask them, and if it is theirs: fyteclubctl peers trust \"{player}\" {offered}"
         ),
         Event::ContactDisputed { player, keys } => format!(
-            "several keys answer to {player}: ask them for theirs, and run fyteclubctl contacts add \"{player}\" --key KEY with one of {}",
+            "several keys answer to {player}: ask them for theirs, and run fyteclubctl contacts add \"{player}\" KEY with one of {}",
             contacts::keys(keys)
         ),
         Event::InvitationOver { player, peer_id } => {

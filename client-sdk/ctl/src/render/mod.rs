@@ -25,18 +25,20 @@ impl Page {
     /// A result: one JSON document on one line, or what `text` makes of it. What others wrote is one line of it at most:
     /// [`crate::words::table`] sees to that in tables.
     pub fn show<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
-        let shown = match self.json {
-            true => escaped(&serde_json::to_string(result)?, true).into_owned(),
-            false => lines(text(result).trim_end()),
+        let shown = if self.json {
+            escaped(&serde_json::to_string(result)?, true).into_owned()
+        } else {
+            lines(text(result).trim_end())
         };
         Self::print(&shown)
     }
 
     /// As [`Self::show`], where the text is one line whatever is in it.
     pub fn show_line<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
-        match self.json {
-            true => self.show(result, text),
-            false => Self::print(&escaped(text(result).trim_end(), false)),
+        if self.json {
+            self.show(result, text)
+        } else {
+            Self::print(&escaped(text(result).trim_end(), false))
         }
     }
 
@@ -49,7 +51,7 @@ impl Page {
 
 /// One sentence to a person, whatever becomes of it.
 pub fn complain(sentence: &str) {
-    let _ = writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false));
+    writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false)).ok();
 }
 
 /// On one line, whoever wrote it.

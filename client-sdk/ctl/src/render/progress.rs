@@ -76,7 +76,7 @@ impl Drop for Progress {
 }
 
 fn note(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", one_line(line));
+    writeln!(io::stderr().lock(), "{}", one_line(line)).ok();
 }
 
 fn bar() -> ProgressBar {

@@ -1,7 +1,7 @@
 //! Mods in `.pmp` archives, honest and not.
 
 use super::*;
-use crate::{Source, contents::Caps, read_within};
+use crate::{Source, caps::Caps, read_within};
 use std::io::{Cursor, Write};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 

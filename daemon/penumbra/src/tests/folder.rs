@@ -1,7 +1,7 @@
 //! Mods in folders: spellings, and everything that is left out.
 
 use super::*;
-use crate::{contents::Caps, read_within};
+use crate::{caps::Caps, read_within};
 use fyteclub_proto::game_path::GamePathError;
 
 #[test]

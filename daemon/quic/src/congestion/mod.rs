@@ -6,14 +6,11 @@ mod cubic;
 mod flow;
 mod model;
 
-pub use flow::Flow;
+pub use flow::{Flow, INITIAL_WINDOW};
 
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use std::{any::Any, sync::Arc, time::Instant};
-
-/// The first flight: 200 KB of small files within two round trips instead of five.
-pub const INITIAL_WINDOW: u64 = 128 * 1024;
 
 /// Makes controllers that work at the knee of the path: where its rate is reached and its queue still empty.
 #[derive(Debug, Clone, Copy, Default)]

@@ -22,7 +22,7 @@ use fyteclub_proto::{
     local::{
         Numbered, RawJson, Request,
         reply::PathKind,
-        request::{self, AddContact, Who},
+        request::{self, ContactsAdd, Who},
     },
     peer::Greeting,
     phonebook::Listing,
@@ -117,8 +117,8 @@ impl Desk {
     }
 
     async fn befriend(&self) {
-        let add = AddContact { player: self.player.clone(), peer_id: Some(self.peer) };
-        self.ask(Request::AddContact(add)).await.expect("a contact");
+        let add = ContactsAdd { player: self.player.clone(), peer_id: Some(self.peer) };
+        self.ask(Request::ContactsAdd(add)).await.expect("a contact");
     }
 
     fn ask(&self, request: Request) -> impl Future<Output = Result<RawJson, Fault>> + 'static {
@@ -142,13 +142,13 @@ impl Desk {
     }
 
     fn fetch(&self) -> impl Future<Output = Result<RawJson, Fault>> + 'static {
-        self.ask(Request::Fetch(request::Fetch { player: self.player.clone(), out: None }))
+        self.ask(Request::PeerFetch(request::PeerFetch { player: self.player.clone(), out: None }))
     }
 
     /// What was told of the peer since the last call, in words.
     async fn told(&mut self) -> Vec<String> {
         // The answer comes after everything that was said to the coordinator before.
-        self.ask(Request::Contacts).await.expect("a list");
+        self.ask(Request::ContactsList).await.expect("a list");
         let events = std::iter::from_fn(|| self.events.try_recv().ok());
         let word = |told: Arc<Numbered>| match &told.event {
             Event::PeerConnected { .. } => Some("connected".to_owned()),
@@ -210,9 +210,9 @@ async fn wish_to_retiring_peer_is_kept() {
     let desk = Desk::new().await;
     // All three in one breath: the actor is told to retire, and the fetch wants it before it is gone.
     let who = Who { player: Some(desk.player.clone()), peer_id: None };
-    let removed = desk.ask(Request::RemoveContact(who));
-    let add = AddContact { player: desk.player.clone(), peer_id: Some(desk.peer) };
-    let added = desk.ask(Request::AddContact(add));
+    let removed = desk.ask(Request::ContactsRemove(who));
+    let add = ContactsAdd { player: desk.player.clone(), peer_id: Some(desk.peer) };
+    let added = desk.ask(Request::ContactsAdd(add));
     let fetched = desk.fetch();
     removed.await.expect("removed");
     added.await.expect("added");

@@ -26,9 +26,10 @@ use fyteclub_proto::{
     id::PlayerName,
     ledger::Count,
     local::{
-        Fault, FaultCode, RawJson, Request,
-        reply::{Charged, Contacts, Empty, Fetched, Nearby, Peers, Status, Transfers},
-        request::{CacheGc, Fetch},
+        Fault, FaultCode, RawJson, Request, Verb,
+        reply::{Charged, Contact, Contacts, Empty, Fetched, Nearby, Peers, Published, Status, Transfers},
+        request::{CacheGc, PeerFetch},
+        verb,
     },
 };
 use serde::Serialize;
@@ -51,11 +52,6 @@ pub struct Ask {
 #[rtype(result = "Answer<Status>")]
 pub struct ReadState;
 
-/// Whether a request waits for the network or reads the whole cache, so that its client may have more of it under way.
-pub fn takes_long(request: &Request) -> bool {
-    matches!(request, Request::Fetch(_) | Request::CacheVerify | Request::CacheMove(_))
-}
-
 /// How a request is answered.
 pub enum Answering {
     Now(Answer<RawJson>),
@@ -64,11 +60,11 @@ pub enum Answering {
 }
 
 impl Answering {
-    fn now<T: Serialize>(answer: Answer<T>) -> Self {
+    fn now<V: Verb>(answer: Answer<V::Reply>) -> Self {
         Self::Now(json(answer))
     }
 
-    fn apart<T: Serialize>(answer: impl Future<Output = Answer<T>> + 'static) -> Self {
+    fn apart<V: Verb>(answer: impl Future<Output = Answer<V::Reply>> + 'static) -> Self {
         Self::Apart(Box::pin(async { json(answer.await) }))
     }
 }
@@ -88,65 +84,86 @@ impl Handler<Ask> for Coordinator {
     fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) -> Answering {
         let Ask { client, request, left } = ask;
         match request {
-            Request::Status => Answering::apart(self.status()),
-            Request::PublishMod(publish) => self.publish(What::Mod(publish), ctx),
-            Request::Publish(publish) => self.publish(What::Plugin(publish), ctx),
-            Request::Unpublish => {
-                let withdrawn = self.act(ctx, |desks, _, orders| desks.own_look.withdraw(orders));
-                Answering::apart(async { withdrawn.await.map(|()| Empty {}) })
+            Request::Status => Answering::apart::<verb::Status>(self.status()),
+            Request::AppearancePublishMod(publish) => {
+                self.publish::<verb::AppearancePublishMod>(What::Mod(publish), ctx)
             }
-            Request::Fetch(fetch) => Answering::apart(self.fetch_for(fetch, left, ctx)),
-            Request::Cancel(cancel) => Answering::now(self.cancel(cancel.player, ctx)),
-            Request::SetNearby(change) => {
+            Request::AppearancePublish(publish) => {
+                self.publish::<verb::AppearancePublish>(What::Plugin(publish), ctx)
+            }
+            Request::AppearanceClear => {
+                let withdrawn = self.act(ctx, |desks, _, orders| desks.own_look.withdraw(orders));
+                Answering::apart::<verb::AppearanceClear>(async { withdrawn.await.map(|()| Empty {}) })
+            }
+            Request::PeerFetch(fetch) => {
+                Answering::apart::<verb::PeerFetch>(self.peer_fetch(fetch, left, ctx))
+            }
+            Request::PeerCancel(cancel) => {
+                Answering::now::<verb::PeerCancel>(self.cancel(cancel.player, ctx))
+            }
+            Request::NearbySet(change) => {
                 let changed = self
                     .act(ctx, |desks, now, orders| desks.sessions.set_nearby(now.at, client, change, orders));
-                Answering::now(changed.map(|()| self.nearby()))
+                Answering::now::<verb::NearbySet>(changed.map(|()| self.nearby()))
             }
-            Request::Nearby => Answering::now(Ok(self.nearby())),
-            Request::Transfers => Answering::now(Ok(self.transfers())),
-            Request::Limits => Answering::now(Ok(self.limits.limits())),
-            Request::SetLimits(change) => {
-                Answering::apart(self.act(ctx, |desks, _, orders| desks.limits.change(change, orders)))
-            }
-            Request::ResetLimits => {
-                Answering::apart(self.act(ctx, |desks, _, orders| desks.limits.reset(orders)))
-            }
-            Request::Peers => {
+            Request::NearbyList => Answering::now::<verb::NearbyList>(Ok(self.nearby())),
+            Request::TransferList => Answering::now::<verb::TransferList>(Ok(self.transfers())),
+            Request::LimitsGet => Answering::now::<verb::LimitsGet>(Ok(self.limits.limits())),
+            Request::LimitsSet(change) => Answering::apart::<verb::LimitsSet>(
+                self.act(ctx, |desks, _, orders| desks.limits.change(change, orders)),
+            ),
+            Request::LimitsReset => Answering::apart::<verb::LimitsReset>(
+                self.act(ctx, |desks, _, orders| desks.limits.reset(orders)),
+            ),
+            Request::PeerList => {
                 let peers = self.roster.report();
-                Answering::apart(async { Ok(Peers { peers: peers.await }) })
+                Answering::apart::<verb::PeerList>(async { Ok(Peers { peers: peers.await }) })
             }
-            Request::Trust(trust) => self.forget_contact(Wish::Trust(trust.player, trust.peer_id), ctx),
-            Request::Contacts => Answering::now(Ok(Contacts { contacts: self.contacts.list() })),
-            Request::AddContact(add) => self.wish_contact(Wish::Add(add), ctx),
-            Request::AcceptContact(who) => self.wish_contact(Wish::Accept(who), ctx),
-            Request::RemoveContact(who) => self.forget_contact(Wish::Remove(who), ctx),
-            Request::BlockContact(who) => self.wish_contact(Wish::Block(who), ctx),
-            Request::UnblockContact(who) => self.forget_contact(Wish::Unblock(who), ctx),
-            Request::Invite => self.contacts(ctx, ContactDesk::invite),
-            Request::Join(join) => {
-                self.contacts(ctx, |contacts, now, orders| contacts.join(now, join, orders))
+            Request::PeerTrust(trust) => {
+                self.forget_contact::<verb::PeerTrust>(Wish::Trust(trust.player, trust.peer_id), ctx)
             }
+            Request::ContactsList => {
+                Answering::now::<verb::ContactsList>(Ok(Contacts { contacts: self.contacts.list() }))
+            }
+            Request::ContactsAdd(add) => self.wish_contact::<verb::ContactsAdd>(Wish::Add(add), ctx),
+            Request::ContactsAccept(who) => self.wish_contact::<verb::ContactsAccept>(Wish::Accept(who), ctx),
+            Request::ContactsRemove(who) => {
+                self.forget_contact::<verb::ContactsRemove>(Wish::Remove(who), ctx)
+            }
+            Request::ContactsBlock(who) => self.wish_contact::<verb::ContactsBlock>(Wish::Block(who), ctx),
+            Request::ContactsUnblock(who) => {
+                self.forget_contact::<verb::ContactsUnblock>(Wish::Unblock(who), ctx)
+            }
+            Request::ContactsInvite => self.contacts::<verb::ContactsInvite>(ctx, ContactDesk::invite),
+            Request::ContactsJoin(join) => self
+                .contacts::<verb::ContactsJoin>(ctx, |contacts, now, orders| {
+                    contacts.join(now, join, orders)
+                }),
             Request::CacheStats => {
                 let low = self.cache_desk.is_low();
-                self.ask_cache(mod_cache::ReadStats, move |stats| Ok(replies::stats(&stats, low)))
+                self.ask_cache::<verb::CacheStats, _>(mod_cache::ReadStats, move |stats| {
+                    Ok(replies::stats(&stats, low))
+                })
             }
-            Request::CacheVerify => self.ask_cache(mod_cache::Verify(left), replies::verified),
+            Request::CacheVerify => {
+                self.ask_cache::<verb::CacheVerify, _>(mod_cache::Verify(left), replies::verified)
+            }
             Request::CacheGc(CacheGc { to, older_than_secs }) => {
                 let wish = store::Wish { to, older_than: older_than_secs.map(Duration::from_secs) };
-                self.ask_cache(mod_cache::Collect(wish), replies::collected)
+                self.ask_cache::<verb::CacheGc, _>(mod_cache::Collect(wish), replies::collected)
             }
             Request::CacheMove(to) => match PathBuf::from(to.dir) {
                 dir if !dir.is_absolute() => {
-                    Answering::now(Err::<Empty, _>(bad_path("the folder to move the cache to")))
+                    Answering::now::<verb::CacheMove>(Err(bad_path("the folder to move the cache to")))
                 }
-                dir => self.ask_cache(mod_cache::Move { dir, left }, replies::moved),
+                dir => self.ask_cache::<verb::CacheMove, _>(mod_cache::Move { dir, left }, replies::moved),
             },
             Request::Shutdown => {
                 self.shutdown.cancel();
-                Answering::now(Ok(Empty {}))
+                Answering::now::<verb::Shutdown>(Ok(Empty {}))
             }
             // The client's own actor answers these.
-            Request::Hello(_) | Request::Watch => Answering::now(Err::<Empty, _>(internal())),
+            Request::Hello(_) | Request::Watch => Answering::Now(Err(internal())),
         }
     }
 }
@@ -160,50 +177,53 @@ impl Handler<ReadState> for Coordinator {
 }
 
 impl Coordinator {
-    fn publish(&mut self, what: What, ctx: &mut Context<Self>) -> Answering {
-        Answering::apart(self.act(ctx, |desks, _, orders| desks.own_look.publish(what, orders)))
+    fn publish<V: Verb<Reply = Published>>(&mut self, what: What, ctx: &mut Context<Self>) -> Answering {
+        Answering::apart::<V>(self.act(ctx, |desks, _, orders| desks.own_look.publish(what, orders)))
     }
 
-    fn contacts<T: Serialize + 'static>(
+    fn contacts<V: Verb>(
         &mut self,
         ctx: &mut Context<Self>,
-        wish: impl FnOnce(&mut ContactDesk, Now, &mut Orders) -> Later<T>,
+        wish: impl FnOnce(&mut ContactDesk, Now, &mut Orders) -> Later<V::Reply>,
     ) -> Answering {
-        Answering::apart(self.act(ctx, |desks, now, orders| wish(&mut desks.contacts, now, orders)))
+        Answering::apart::<V>(self.act(ctx, |desks, now, orders| wish(&mut desks.contacts, now, orders)))
     }
 
     /// A wish that is answered with what the contact is then.
-    fn wish_contact(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
+    fn wish_contact<V: Verb<Reply = Contact>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
         let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
-        Answering::apart(async { wished.await?.ok_or_else(internal) })
+        Answering::apart::<V>(async { wished.await?.ok_or_else(internal) })
     }
 
     /// A wish after which there may be no contact to show.
-    fn forget_contact(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
+    fn forget_contact<V: Verb<Reply = Empty>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
         let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
-        Answering::apart(async { wished.await.map(|_| Empty {}) })
+        Answering::apart::<V>(async { wished.await.map(|_| Empty {}) })
     }
 
-    fn ask_cache<M, T>(&self, ask: M, reply: impl FnOnce(M::Result) -> Answer<T> + 'static) -> Answering
+    fn ask_cache<V: Verb, M>(
+        &self,
+        ask: M,
+        reply: impl FnOnce(M::Result) -> Answer<V::Reply> + 'static,
+    ) -> Answering
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        T: Serialize + 'static,
         ModCache: Handler<M>,
         <ModCache as actix::Actor>::Context: ToEnvelope<ModCache, M>,
     {
         let asked = self.cache.send(ask);
-        Answering::apart(async { reply(asked.await.map_err(|_| internal())?) })
+        Answering::apart::<V>(async { reply(asked.await.map_err(|_| internal())?) })
     }
 
     /// Ends when the look is complete, verified and on disk, and written to `out` if that is wished.
-    fn fetch_for(
+    fn peer_fetch(
         &mut self,
-        fetch: Fetch,
+        fetch: PeerFetch,
         left: CancellationToken,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = Answer<Fetched>> + 'static {
-        let Fetch { player, out } = fetch;
+        let PeerFetch { player, out } = fetch;
         let (answer, answered) = oneshot::channel();
         let out = out.map(PathBuf::from);
         if out.as_ref().is_some_and(|out| !out.is_absolute()) {

@@ -26,7 +26,7 @@ use std::{net::SocketAddr, time::Instant};
 #[rtype(result = "()")]
 pub enum DialPermit {
     Granted {
-        /// Who may know where it is; `None`: nobody.
+        /// The source of addresses; `None`: there is none.
         phone_book: Option<Addr<PhoneBook>>,
         /// The contact's name, if it is known.
         name: Option<PlayerName>,

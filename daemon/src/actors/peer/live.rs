@@ -1,6 +1,5 @@
 //! One connection of a peer with its conversation: the control stream's two halves, and who serves requests on it.
 
-use super::Peer;
 use crate::{
     io::quic::{
         Link,
@@ -9,8 +8,7 @@ use crate::{
     ledger::Hold,
     pumps::push::Push,
 };
-use actix::{AsyncContext, Context};
-use futures::stream;
+use futures::{Stream, stream};
 use fyteclub_proto::{
     id::{BlobHash, PlayerName},
     peer::{CloseCode, Control, Greeting},
@@ -42,8 +40,12 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens or awaits the control stream; what is heard on it comes to the actor as [`Heard`].
-    pub fn begin(link: Link, greeting: Greeting, due: Option<Hold>, ctx: &mut Context<Peer>) -> Self {
+    /// Opens or awaits the control stream; what is heard on it is the stream.
+    pub fn begin(
+        link: Link,
+        greeting: Greeting,
+        due: Option<Hold>,
+    ) -> (Self, impl Stream<Item = Heard> + use<>) {
         let session = Session::new(link.end(), greeting, Instant::now());
         // Bounded by what the session says: a greeting, then one message per change of our own look.
         let (say, mut said) = mpsc::unbounded_channel::<Control>();
@@ -62,8 +64,10 @@ impl Live {
                 }
             }
         });
-        ctx.add_stream(heard(link.clone(), received));
-        Self { link, session, closed: None, say, greeting: None, serving: None, greeting_due: due }
+        let heard = heard(link.clone(), received);
+        let live =
+            Self { link, session, closed: None, say, greeting: None, serving: None, greeting_due: due };
+        (live, heard)
     }
 
     pub fn say(&self, control: Control) {
@@ -111,7 +115,7 @@ enum Stage {
     Closing,
 }
 
-fn heard(link: Link, received: oneshot::Receiver<RecvStream>) -> impl futures::Stream<Item = Heard> {
+fn heard(link: Link, received: oneshot::Receiver<RecvStream>) -> impl Stream<Item = Heard> {
     stream::unfold(Some((link, Stage::Opening(received))), |state| async move {
         let (link, mut stage) = state?;
         let id = link.id();

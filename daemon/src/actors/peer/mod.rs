@@ -184,7 +184,8 @@ impl Peer {
             }
         };
         let id = link.id();
-        let live = Live::begin(link, self.greeting(), due, ctx);
+        let (live, heard) = Live::begin(link, self.greeting(), due);
+        ctx.add_stream(heard);
         self.links.insert(id, live);
         self.drive(ctx);
     }

@@ -3,18 +3,17 @@
 //! Whether somebody may know our addresses, the coordinator says; here is only how that travels.
 
 use super::{
-    PhoneBook, PhonebookFact,
-    reach::{LOOKUP_TIME, MoreCandidates},
+    PhoneBook,
+    words::{Answer, Exchange, Introduction, LOOKUP_TIME, List, MoreCandidates, PhonebookFact, Post},
 };
 use crate::{
     io::{host_address, phonebook_http::PhonebookHttp},
     ledger::Accounts,
 };
-use actix::{Handler, Message, ResponseFuture};
+use actix::{Handler, ResponseFuture};
 use fyteclub_proto::{
-    bytes::Bytes,
     codec,
-    id::{PeerId, PlayerName},
+    id::PeerId,
     knock::{Callee, Knock, Note, knock_number},
     ledger::{Counterpart, Item},
     letter::{Attempt, Letter, Topic},
@@ -27,57 +26,6 @@ use std::{
     time::Instant,
 };
 use zeroize::Zeroizing;
-
-/// Which introduction, by which phone book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Introduction {
-    pub book: usize,
-    pub attempt: Attempt,
-}
-
-/// Whether the addresses of this machine are told to who asked to be introduced.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Answer {
-    pub introduction: Introduction,
-    pub to: PeerId,
-    pub accept: bool,
-}
-
-/// Carried by every phone book that is connected; lost where none is, and nobody hears whether it arrived.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum Post {
-    /// To the callee as the phone books know it: see [`fyteclub_proto::phonebook::Listing::name_of`]. Each phone book is
-    /// given a number of its own that comes from this one.
-    Knock {
-        to: Callee,
-        name: PlayerName,
-        nonce: Bytes<16>,
-    },
-    Note {
-        to: PeerId,
-        note: Note,
-    },
-}
-
-/// Asks every phone book whom it knows by this name; what they say is [`PhonebookFact::Listed`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct List(pub PlayerName);
-
-/// An introduction that was accepted lately: addresses that are learned now are told, too.
-pub struct Exchange {
-    introduction: Introduction,
-    peer: PeerId,
-    since: Instant,
-    /// What the other side was told last.
-    told: Candidates,
-    /// Whether the phone book sees both ends together.
-    together: bool,
-    /// Where they said they are, as far as it may be dialled.
-    given: Vec<SocketAddr>,
-}
 
 impl PhoneBook {
     pub(super) fn exchanging(&mut self, book: usize, peer: PeerId, attempt: Attempt, together: bool) {

@@ -1,14 +1,15 @@
 //! The phone books: registers with all of them, holds a live conversation with each, and has itself introduced.
 //!
-//! Registration and its heartbeat are here; a book's conversation is in `live`, finding a peer in `reach`, what
+//! Registration and its heartbeat are here; a book's conversation is in `conversation` and `live`, finding a peer in `reach`, what
 //! others want of us in `answer`.
 
 mod answer;
+mod conversation;
 mod live;
 mod reach;
+mod words;
 
-pub use answer::{Answer, Introduction, List, Post};
-pub use reach::{LookupError, MoreCandidates, Reach, Seen};
+pub use words::{Answer, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Post, Reach, Seen};
 
 use super::{random, unix_millis};
 use crate::{
@@ -24,10 +25,10 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
     SpawnHandle, StreamHandler, WrapFuture,
 };
+use conversation::Conversation;
 use futures::stream;
 use fyteclub_proto::{
     id::{PeerId, PlayerName},
-    knock::{Knock, Note},
     letter::Attempt,
     local::reply::PhonebookStatus,
     phonebook::{KeyChange, Listing, Register, Unregister, Visibility},
@@ -37,7 +38,6 @@ use fyteclub_proto::{
         introduction::{self, Introductions},
     },
 };
-use live::Conversation;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -45,27 +45,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
+use words::{Call, Exchange};
 
 /// How long leaving may take, for all phone books together.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
-
-/// What the phone books' actor says to the coordinator.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum PhonebookFact {
-    /// A phone book began or ceased to answer.
-    Changed { url: String, error: Option<String> },
-    /// A live conversation began: what waits to be carried may be sent again.
-    Connected,
-    /// Somebody asks to be a contact; the knock is authentic.
-    Knocked(Knock),
-    /// Somebody wrote; the note is from this key and from nobody else.
-    Noted { from: PeerId, note: Note },
-    /// Whom the phone books know by a name, each key once.
-    Listed { player: PlayerName, keys: Vec<PeerId> },
-    /// Somebody wants to be introduced: answer with [`Answer`].
-    Introduced { introduction: Introduction, from: PeerId },
-}
 
 /// Who this daemon is to a phone book.
 #[derive(Clone)]
@@ -98,9 +81,9 @@ pub struct PhoneBook {
     presence: Presence,
     introductions: Introductions,
     /// Our own calls, until they are answered.
-    calls: HashMap<Attempt, reach::Call>,
+    calls: HashMap<Attempt, Call>,
     /// Those with whom addresses are exchanged at the moment.
-    exchanges: Vec<answer::Exchange>,
+    exchanges: Vec<Exchange>,
     /// Who takes addresses of a peer that are learnt after an answer.
     takers: HashMap<PeerId, Recipient<MoreCandidates>>,
     /// How this machine can be reached, beside what the phone books say of it.

@@ -1,18 +1,21 @@
 //! Where is a peer? Asks for an introduction, and the lists of those who are listed, at the same time.
 
-use super::{PhoneBook, answer::Introduction};
+use super::{
+    PhoneBook,
+    words::{Call, Introduction, LOOKUP_TIME, LookupError, Reach, Seen},
+};
 use crate::{
     actors::random,
     io::{
         host_address,
-        phonebook_http::{Entry, PhonebookError, PhonebookHttp},
+        phonebook_http::{Entry, PhonebookHttp},
     },
 };
-use actix::{Handler, Message, Recipient, ResponseFuture};
+use actix::{Handler, ResponseFuture};
 use futures::{StreamExt, future::Either, stream::FuturesUnordered};
 use fyteclub_proto::{
     bytes::Bytes,
-    id::{PeerId, PlayerName},
+    id::PeerId,
     knock::Callee,
     ledger::{Counterpart, Item},
     letter::{Letter, Topic},
@@ -30,66 +33,10 @@ use std::{
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// How long the lists of all phone books together may take.
-pub(super) const LOOKUP_TIME: Duration = Duration::from_secs(2);
 /// How long a callee who was there just now is asked for again.
 const FRESH_TIME: Duration = Duration::from_secs(6);
 /// Before what did not fit into a conversation's queue is said again.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
-
-/// Why a player's address is not known.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum LookupError {
-    #[error("no phone book is configured: start the daemon with --phonebook URL")]
-    NoPhonebook,
-    #[error("they are not online, or do not let themselves be found by you")]
-    NotFound,
-    #[error("{0}")]
-    Unavailable(PhonebookError),
-    #[error("they are not there yet, as far as a phone book knows that has only just come back: try again")]
-    NotBack,
-    #[error("too many others are looked for at the moment: try again")]
-    Busy,
-    #[error("the phone book knows their name under another key")]
-    OtherKey(PeerId),
-}
-
-/// Where is this peer? Answered within about two seconds, unless many are looked for at once, or the phone book is not
-/// there or has only just come back. `name` is theirs, if it is known.
-#[derive(Message)]
-#[rtype(result = "Result<Vec<Candidate>, LookupError>")]
-pub struct Reach {
-    pub peer: PeerId,
-    pub name: Option<PlayerName>,
-    /// Somebody waits for it.
-    pub asked: bool,
-    pub since: Seen,
-    /// Takes what is learnt of its addresses after the answer.
-    pub more: Recipient<MoreCandidates>,
-}
-
-/// Further addresses of a peer that may be dialled.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct MoreCandidates(pub Vec<Candidate>);
-
-/// What is known of where they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// They were there a moment ago, though not over a link.
-    JustNow,
-    /// They had a link once, and can be tried at its address.
-    Once,
-    Never,
-}
-
-/// Somebody here waits for an introduction.
-pub struct Call {
-    peer: PeerId,
-    candidates: Vec<Candidate>,
-    answer: oneshot::Sender<Result<Vec<Candidate>, Failure>>,
-}
 
 impl PhoneBook {
     /// Writes where the phone books see this machine, and which of its addresses face them.

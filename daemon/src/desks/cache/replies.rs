@@ -6,7 +6,7 @@ use crate::{
 };
 use fyteclub_proto::local::{
     Fault, FaultCode,
-    reply::{CacheCollected, CacheMoved, CacheStats, CacheVerified},
+    reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
 };
 
 /// `low_disk`: nothing new is asked of anybody, because the disk has no room.
@@ -38,9 +38,9 @@ pub fn verified(verified: Result<Verified, StoreError>) -> Answer<CacheVerified>
     })
 }
 
-pub fn collected(collected: Result<Collected, StoreError>) -> Answer<CacheCollected> {
+pub fn collected(collected: Result<Collected, StoreError>) -> Answer<CacheGced> {
     let collected = collected.map_err(|error| store_fault(&error))?;
-    Ok(CacheCollected {
+    Ok(CacheGced {
         files: collected.evicted.files,
         bytes: collected.evicted.bytes,
         unfinished: collected.unfinished,

@@ -9,7 +9,7 @@ use fyteclub_proto::{
     contact::Saved,
     id::BlobHash,
     knock::Knock,
-    local::request::{AddContact, Who},
+    local::request::{ContactsAdd, Who},
 };
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -76,7 +76,7 @@ impl Bench {
     }
 
     fn add(&mut self, seed: u8) -> Later<Option<reply::Contact>> {
-        self.wish(Wish::Add(AddContact { player: name(seed), peer_id: Some(key(seed)) }))
+        self.wish(Wish::Add(ContactsAdd { player: name(seed), peer_id: Some(key(seed)) }))
     }
 
     fn knocked(&mut self, seed: u8) {
@@ -236,8 +236,8 @@ async fn joining_client_hears_its_inviter() {
     assert_eq!(answered(joined).await.expect("joined").standing, Standing::Paired);
 }
 
-fn reply_join(link: String) -> fyteclub_proto::local::request::Join {
-    fyteclub_proto::local::request::Join { link }
+fn reply_join(link: String) -> fyteclub_proto::local::request::ContactsJoin {
+    fyteclub_proto::local::request::ContactsJoin { link }
 }
 
 #[tokio::test]
@@ -278,8 +278,8 @@ async fn admission_follows_consent() {
         let (seed, other) = (2 + random[0] % 5, 2 + random[1] % 5);
         match random[2] % 12 {
             0 => drop(bench.add(seed)),
-            1 => drop(bench.wish(Wish::Add(AddContact { player: name(seed), peer_id: None }))),
-            2 => drop(bench.wish(Wish::Add(AddContact { player: name(seed), peer_id: Some(key(other)) }))),
+            1 => drop(bench.wish(Wish::Add(ContactsAdd { player: name(seed), peer_id: None }))),
+            2 => drop(bench.wish(Wish::Add(ContactsAdd { player: name(seed), peer_id: Some(key(other)) }))),
             3 => drop(bench.wish(Wish::Accept(Who { player: None, peer_id: Some(key(seed)) }))),
             4 => drop(bench.wish(Wish::Remove(Who { player: None, peer_id: Some(key(seed)) }))),
             5 => drop(bench.wish(Wish::Block(Who { player: None, peer_id: Some(key(seed)) }))),

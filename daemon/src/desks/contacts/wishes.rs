@@ -13,19 +13,19 @@ use fyteclub_proto::{
     local::{
         Fault, FaultCode,
         reply::{self, Invited, Standing},
-        request::{AddContact, Join, Who},
+        request::{ContactsAdd, ContactsJoin, Who},
     },
 };
 
 /// What a client wishes of the contacts.
 pub enum Wish {
-    Add(AddContact),
+    Add(ContactsAdd),
     Accept(Who),
     Remove(Who),
     Block(Who),
     Unblock(Who),
     Trust(PlayerName, PeerId),
-    Join(Join),
+    Join(ContactsJoin),
 }
 
 impl ContactDesk {
@@ -42,7 +42,7 @@ impl ContactDesk {
     }
 
     /// Follows an invitation, and waits a moment for its inviter: whoever comes too late is told so.
-    pub fn join(&mut self, now: Now, join: Join, orders: &mut Orders) -> Later<reply::Contact> {
+    pub fn join(&mut self, now: Now, join: ContactsJoin, orders: &mut Orders) -> Later<reply::Contact> {
         let contact = match self.change(now, Wish::Join(join)) {
             Ok(Some(contact)) => contact,
             Ok(None) => {

@@ -8,7 +8,7 @@ use crate::io::{
 use futures::FutureExt;
 use fyteclub_proto::{
     appearance::Look,
-    local::request::{Publish, PublishMod, Strings},
+    local::request::{AppearancePublish, AppearancePublishMod, Strings},
 };
 use tempfile::TempDir;
 
@@ -90,7 +90,7 @@ fn look(meta: &str) -> Look {
 
 fn what(meta: &str) -> What {
     let strings = Strings { meta: Some(meta.to_owned()), ..Strings::default() };
-    What::Plugin(Publish { strings, ..Publish::default() })
+    What::Plugin(AppearancePublish { strings, ..AppearancePublish::default() })
 }
 
 fn scanned(meta: &str) -> Result<Scanned, Fault> {
@@ -213,7 +213,7 @@ async fn look_is_offered_again_after_a_restart() {
 #[tokio::test]
 async fn look_without_a_player_or_of_no_place_is_refused() {
     let mut bench = Bench::new();
-    let relative = PublishMod { path: "mods/a".into(), options: vec![] };
+    let relative = AppearancePublishMod { path: "mods/a".into(), options: vec![] };
     let refused = bench.desk.publish(What::Mod(relative), &mut bench.orders);
     assert_eq!(refused.await.expect_err("no place").code, FaultCode::BadRequest);
     bench.desk.player = None;

@@ -8,7 +8,7 @@ use fyteclub_proto::{
     id::{PeerId, PlayerName},
     local::{
         reply::{NearContact, Nearby},
-        request::SetNearby,
+        request::NearbySet,
     },
 };
 use nearby::Claims;
@@ -29,7 +29,7 @@ impl SessionDesk {
         &mut self,
         now: Instant,
         client: ClientId,
-        change: SetNearby,
+        change: NearbySet,
         orders: &mut Orders,
     ) -> Answer<()> {
         let before = self.seen();
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn who_was_near_is_seen_once_more_when_that_changes() {
         let (mut desk, mut orders, now) = (SessionDesk::default(), Orders::default(), Instant::now());
-        let set = |players| SetNearby { players: Some(players), ..SetNearby::default() };
+        let set = |players| NearbySet { players: Some(players), ..NearbySet::default() };
         desk.set_nearby(now, 1, set(vec![near("A", 5.0)]), &mut orders).expect("taken");
         desk.set_nearby(now, 1, set(vec![near("B", 5.0)]), &mut orders).expect("taken");
         desk.left(2, &mut orders);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn kept_set_ends_at_its_deadline() {
         let (mut desk, mut orders, now) = (SessionDesk::default(), Orders::default(), Instant::now());
-        let kept = SetNearby { keep_secs: Some(60), add: vec![near("A", 5.0)], ..SetNearby::default() };
+        let kept = NearbySet { keep_secs: Some(60), add: vec![near("A", 5.0)], ..NearbySet::default() };
         desk.set_nearby(now, 1, kept, &mut orders).expect("taken");
         desk.left(1, &mut orders);
         ordered(&mut orders);
@@ -162,7 +162,7 @@ mod tests {
     fn reply_names_contacts_and_counts_the_rest() {
         let (mut desk, mut orders, now) = (SessionDesk::default(), Orders::default(), Instant::now());
         let players = ["A", "B", "C"].map(|name| near(name, 5.0)).to_vec();
-        let set = SetNearby { players: Some(players), ..SetNearby::default() };
+        let set = NearbySet { players: Some(players), ..NearbySet::default() };
         desk.set_nearby(now, 1, set, &mut orders).expect("taken");
         let key = PeerId::from_bytes([1; 32]);
         let key_of = |name: &PlayerName| match *name == player("B") {

@@ -5,7 +5,7 @@ use fyteclub_proto::{
     fetching::scheduler::Distance,
     id::PlayerName,
     limit::{NEARBY_KEEP_MAX, NEARBY_MAX},
-    local::{Fault, FaultCode, request::SetNearby},
+    local::{Fault, FaultCode, request::NearbySet},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +28,7 @@ pub struct Claims {
 
 impl Claims {
     /// Changes nothing where it is refused.
-    pub fn change(&mut self, client: ClientId, change: SetNearby, now: Instant) -> Result<(), Fault> {
+    pub fn change(&mut self, client: ClientId, change: NearbySet, now: Instant) -> Result<(), Fault> {
         let refused = |says: String| Err(Fault::new(FaultCode::BadRequest, says));
         let keep = change.keep_secs.map(|secs| Duration::from_secs(secs.into()));
         if keep.is_some_and(|keep| keep > NEARBY_KEEP_MAX) {
@@ -109,28 +109,28 @@ mod tests {
     #[test]
     fn each_client_has_its_own_set_and_the_shortest_distance_counts() {
         let (mut claims, now) = (Claims::default(), Instant::now());
-        let whole = SetNearby { players: Some(vec![near("A", 5.0), near("B", 6.0)]), ..SetNearby::default() };
+        let whole = NearbySet { players: Some(vec![near("A", 5.0), near("B", 6.0)]), ..NearbySet::default() };
         claims.change(1, whole, now).expect("taken");
-        let change = SetNearby {
+        let change = NearbySet {
             add: vec![near("B", 2.0), near("C", 1.0)],
             remove: vec!["C X@Y".parse().expect("a name"), "A X@Y".parse().expect("a name")],
-            ..SetNearby::default()
+            ..NearbySet::default()
         };
         claims.change(2, change.clone(), now).expect("taken");
         assert_eq!(told(&claims), [("A X@Y".into(), 5.0), ("B X@Y".into(), 2.0), ("C X@Y".into(), 1.0)]);
         claims.change(1, change, now).expect("taken");
         assert_eq!(told(&claims), [("B X@Y".into(), 2.0), ("C X@Y".into(), 1.0)]);
         claims.own.remove(&2);
-        claims.change(1, SetNearby { players: Some(vec![]), ..SetNearby::default() }, now).expect("taken");
+        claims.change(1, NearbySet { players: Some(vec![]), ..NearbySet::default() }, now).expect("taken");
         assert!(claims.own.is_empty());
     }
 
     #[test]
     fn the_kept_set_outlives_its_clients_but_not_its_time() {
         let (mut claims, now) = (Claims::default(), Instant::now());
-        let keep = |secs| SetNearby { keep_secs: Some(secs), ..SetNearby::default() };
-        claims.change(1, SetNearby { add: vec![near("A", 5.0)], ..keep(60) }, now).expect("taken");
-        claims.change(2, SetNearby { add: vec![near("B", 5.0)], ..keep(60) }, now).expect("taken");
+        let keep = |secs| NearbySet { keep_secs: Some(secs), ..NearbySet::default() };
+        claims.change(1, NearbySet { add: vec![near("A", 5.0)], ..keep(60) }, now).expect("taken");
+        claims.change(2, NearbySet { add: vec![near("B", 5.0)], ..keep(60) }, now).expect("taken");
         assert_eq!((told(&claims).len(), claims.own.len()), (2, 0));
         assert!(
             !claims.expire(now + Duration::from_secs(59)) && claims.expire(now + Duration::from_secs(60))
@@ -144,9 +144,9 @@ mod tests {
     fn one_more_than_a_game_shows_is_refused_and_nothing_changes() {
         let (mut claims, now) = (Claims::default(), Instant::now());
         let many = |count| (0..count).map(|n| near(&format!("P{n}"), 1.0)).collect::<Vec<_>>();
-        let set = |count| SetNearby { players: Some(many(count)), ..SetNearby::default() };
+        let set = |count| NearbySet { players: Some(many(count)), ..NearbySet::default() };
         claims.change(1, set(NEARBY_MAX), now).expect("taken");
-        let one = SetNearby { add: vec![near("One", 1.0)], ..SetNearby::default() };
+        let one = NearbySet { add: vec![near("One", 1.0)], ..NearbySet::default() };
         assert!(claims.change(1, one, now).is_err() && claims.change(2, set(NEARBY_MAX + 1), now).is_err());
         assert_eq!(told(&claims).len(), NEARBY_MAX);
     }

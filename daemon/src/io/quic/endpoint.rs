@@ -7,6 +7,7 @@ use super::{
     place::Place,
     socket,
     tls::{self, Certificate, TlsError},
+    tuning::{LOOPBACK_PACKET, SAFE_PACKET},
     window::{self, Traffic},
 };
 use fyteclub_proto::{
@@ -34,12 +35,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// One stream may be this far ahead of its reader: 4 MiB carry 80 MB/s at 50 ms, and are the most that a stalled disk
 /// makes this machine hold for a stream.
 const STREAM_WINDOW: u32 = 4 << 20;
-/// Packets that every path of QUIC takes (RFC 9000 §14), and those of Ethernet, to be proven first.
-pub(super) const SAFE_PACKET: u16 = 1200;
+/// Packets of Ethernet, to be proven first.
 const PACKET: u16 = 1452;
-/// Packets within this machine cost far less CPU when they are large (docs/performance.md). Ten of them, which is one
-/// GSO batch, must stay below 65,507 bytes; larger ones are lost whole.
-pub(super) const LOOPBACK_PACKET: u16 = 6500;
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
@@ -89,7 +87,7 @@ impl QuicEndpoint {
         tuning: Tuning,
     ) -> Result<Self, EndpointError> {
         let bind = |source| EndpointError::Bind { addr, source };
-        let (socket, buffers) = socket::open(addr)?;
+        let (socket, buffers) = socket::open(addr).map_err(bind)?;
         let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee)));
         let mut server = ServerConfig::with_crypto(Arc::new(certificate.server()?));
         server.transport_config(far.clone()).max_incoming(256).incoming_buffer_size_total(4 << 20);

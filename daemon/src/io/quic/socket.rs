@@ -1,6 +1,5 @@
 //! The one UDP socket: where it is bound, and how large its buffers are.
 
-use super::endpoint::EndpointError;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -15,8 +14,8 @@ const BUFFER: usize = 4 << 20;
 ///
 /// # Errors
 /// An address that cannot be bound.
-pub(super) fn open(addr: SocketAddr) -> Result<(UdpSocket, (usize, usize)), EndpointError> {
-    open_with(addr, bind).map_err(|source| EndpointError::Bind { addr, source })
+pub(super) fn open(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> {
+    open_with(addr, bind)
 }
 
 fn open_with<T>(addr: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {

@@ -1,8 +1,12 @@
 //! Settings of the transport that only tests and benchmarks change. Each is clamped to what is safe.
 
-use super::endpoint::{LOOPBACK_PACKET, SAFE_PACKET};
 use fyteclub_proto::seal::EPOCH_BYTES;
 
+/// Packets that every path of QUIC takes (RFC 9000 §14).
+pub(super) const SAFE_PACKET: u16 = 1200;
+/// Packets within this machine cost far less CPU when they are large (docs/performance.md). Ten of them, which is one
+/// GSO batch, must stay below 65,507 bytes; larger ones are lost whole.
+pub(super) const LOOPBACK_PACKET: u16 = 6500;
 /// Not so few that streams under way could be two keys apart.
 const DATA_KEY_BYTES_MIN: u64 = 32 << 20;
 

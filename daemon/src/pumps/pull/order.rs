@@ -1,6 +1,6 @@
 //! Reads a request's records, each as its place in the request allows.
 
-use super::{Inlet, Target};
+use super::{ask::Target, inlet::Inlet};
 use crate::{
     io::{
         quic::stream::{StreamError, exact},

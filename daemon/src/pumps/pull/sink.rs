@@ -1,6 +1,9 @@
 //! Opens, verifies and stores a request's records.
 
-use super::{Note, Notes, Target, order::Record};
+use super::{
+    ask::{Note, Notes, Target},
+    order::Record,
+};
 use crate::{
     io::{
         room::Room,

@@ -4,6 +4,7 @@ mod right;
 mod source;
 
 pub use right::Grants;
+pub use source::Changed;
 
 use super::{blocking, compression::Compression, document, pace::Pacer, possession};
 use crate::{
@@ -75,9 +76,6 @@ pub struct Push {
     /// Called when a published file turns out to have changed.
     pub changed: Changed,
 }
-
-/// Whoever wants to hear that a published file changed. Must not block.
-pub type Changed = Arc<dyn Fn() + Send + Sync>;
 
 impl Push {
     /// Serves one stream to its end. A peer that breaks the protocol loses its link.

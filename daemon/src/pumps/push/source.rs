@@ -1,6 +1,6 @@
 //! Makes a request's records out of the store.
 
-use super::{Changed, right::Right};
+use super::right::Right;
 use crate::{
     io::{
         room::Room,
@@ -21,6 +21,9 @@ use fyteclub_proto::{
     share_rule::{Asked, Verdict, share_rule},
 };
 use std::{sync::Arc, vec};
+
+/// Called when a published file turns out to have changed. Must not block.
+pub type Changed = Arc<dyn Fn() + Send + Sync>;
 
 /// Makes a request's records, in order, a job at a time. Runs on blocking threads.
 pub(super) struct Source {

@@ -91,7 +91,7 @@ impl Redis {
 
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
+            child.kill().ok();
             child.wait().unwrap();
         }
     }

@@ -64,11 +64,13 @@ impl fmt::Display for Rate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// To all peers together, in bytes a second.
+    /// To all peers together.
     pub upload: Option<Rate>,
+    /// From all peers together.
     pub download: Option<Rate>,
     /// To any one peer.
     pub peer_upload: Option<Rate>,
+    /// From any one peer.
     pub peer_download: Option<Rate>,
     /// Whether they hold for peers in the local network and on this machine too.
     pub lan: bool,
@@ -84,14 +86,19 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Change {
+    /// To all peers together.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub upload: Option<Option<Rate>>,
+    /// From all peers together.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub download: Option<Option<Rate>>,
+    /// To any one peer.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub peer_upload: Option<Option<Rate>>,
+    /// From any one peer.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub peer_download: Option<Option<Rate>>,
+    /// Whether they hold for peers in the local network and on this machine too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lan: Option<bool>,
 }

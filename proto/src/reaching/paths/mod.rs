@@ -1,29 +1,31 @@
-//! The ways to one peer: which of its addresses are known and from whom, what is dialled next, and which path is best.
+//! The paths to one peer: which of its addresses are known, what is dialled next, and which working path is best.
 //!
-//! [`pairs`] is the table, [`score`] compares paths that work. The [`Connector`] inside says when to try and how often;
-//! here is what one try consists of. A try asks the sources ([`Output::Find`]); each answer is a round, which dials its
-//! addresses in the order told, the next one 150 ms after the one before or as soon as that failed. More addresses that
-//! come while a try runs are a round beside it; the try has failed when its last round has.
+//! [`pairs`] is the table, [`score`] compares paths that work. The [`Connector`] inside decides when to try and how often;
+//! this machine decides what one try does. A try asks the sources ([`Output::Find`]). Each answer starts a round, which
+//! dials its addresses in the given order: the next one 150 ms after the one before, or when that fails. Further addresses
+//! that arrive during a try start a round beside it. A try fails when its last round fails.
 //!
-//! A peer of which no source knows whether it is there is dialled where it was last, once: a guess. Who comes to need the
-//! peer during a guess has the sources asked again, because they may know more by then.
+//! When every source says that the peer is not there, the address of its last link is dialled once: a guess. A wish during
+//! a guess asks the sources again.
 //!
-//! Bounds: [`pairs::REMOTES_PER_SOURCE_MAX`] addresses a source, [`pairs::PROBES_PER_TELLING`] dials of one pair until it
-//! is told again, [`ROUNDS_MAX`] rounds at a time. A new source of addresses is a variant of [`Source`] and a caller of
-//! [`Input::Found`] or [`Input::Told`].
+//! Bounds: [`pairs::REMOTES_PER_SOURCE_MAX`] addresses for each source, [`pairs::PROBES_PER_TELLING`] dials of a pair until
+//! a source tells it again, [`ROUNDS_MAX`] rounds at a time. A new source of addresses is a variant of [`Source`] and a
+//! caller of [`Input::Found`] or [`Input::Told`].
 
 pub mod pairs;
 mod round;
 pub mod score;
 #[cfg(test)]
 mod tests;
+mod words;
+
+pub use words::{Failure, Input, Output, Unfound, Why};
 
 use super::{
     candidate::Candidate,
     connector::{self, Connector},
     families::Families,
 };
-use crate::local::reply::PeerState;
 use pairs::{Outcome, Pairs, Source};
 use round::{Round, Step};
 use std::{
@@ -32,123 +34,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Rounds that run at a time; the addresses of one more are noted and not dialled.
+/// Rounds that run at a time. The addresses of one more are recorded and not dialled.
 pub const ROUNDS_MAX: usize = 8;
-
-const NO_ANSWER: &str =
-    "nobody answers at their address: their daemon may be off, or their router lets nobody in";
-const NOWHERE: &str = "no address of theirs can be dialled from here";
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// Somebody needs the peer.
-    Want,
-    /// Nobody needs it any more: a link stays while it lives, and is not dialled again.
-    Leave,
-    /// The answer to [`Output::Find`]: the likeliest first, or why there is none. `last` is where a link led to last.
-    Found {
-        told: Result<Vec<Candidate>, Unfound>,
-        last: Option<SocketAddr>,
-    },
-    /// More addresses of the peer; they are dialled if it is being tried.
-    Told(Vec<Candidate>),
-    /// How a dial ended. The connection of one that is not running any more is to be dropped.
-    Dialled {
-        dial: u64,
-        result: Result<Duration, Failure>,
-    },
-    /// A link is in use, whoever dialled it, and leads to `addr`. `suspect`: what came over the link of
-    /// [`Paths::suspect`] so far, if that is still there.
-    Opened {
-        link: usize,
-        addr: SocketAddr,
-        rtt: Duration,
-        suspect: Option<u64>,
-    },
-    /// A link that led to this address is gone.
-    Closed {
-        addr: SocketAddr,
-    },
-    /// There is no link any more, or one that was dialled ended before its greeting.
-    Lost(Failure),
-    /// The link in use is silent; so many datagrams came over it.
-    Suspect {
-        link: usize,
-        heard: u64,
-    },
-    /// The link in use came to an address that this machine does not have any more: the peer cannot answer there, and is
-    /// dialled from here.
-    Stranded {
-        addr: SocketAddr,
-    },
-    Time,
-}
-
-/// Why no source told an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfound {
-    /// All of them know that the peer is not there, or not for us.
-    NotThere(String),
-    /// They do not answer, or cannot say.
-    Unavailable(String),
-    /// Its name is known under another key: nobody else is to be dialled for it.
-    OtherKey(String),
-    /// It is not to be dialled now.
-    Forbidden(String),
-}
-
-/// Why a dial or a link ended, for a person, and whether another try makes sense.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub cause: String,
-    pub again: bool,
-}
-
-impl Failure {
-    pub fn new(cause: impl Into<String>, again: bool) -> Self {
-        Self { cause: cause.into(), again }
-    }
-
-    /// Nothing came back.
-    pub fn no_answer() -> Self {
-        Self::new(NO_ANSWER, true)
-    }
-
-    fn nowhere() -> Self {
-        Self::new(NOWHERE, false)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Ask every source where the peer is.
-    Find,
-    /// Dial this address; what comes of it is [`Input::Dialled`].
-    Dial {
-        dial: u64,
-        addr: SocketAddr,
-    },
-    /// End this dial: another one answered, or its time is over.
-    Abandon {
-        dial: u64,
-    },
-    /// This link is still silent while another is in use.
-    Close {
-        link: usize,
-    },
-    /// The best path that works is this one now; `None`: none works.
-    Primary(Option<SocketAddr>),
-    State(PeerState),
-    /// All tries failed.
-    GaveUp(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    NextTry,
-    TryDue,
-    NextDial,
-}
 
 #[derive(Debug)]
 pub struct Paths {
@@ -156,7 +43,7 @@ pub struct Paths {
     pairs: Pairs,
     rounds: Vec<Round>,
     next_dial: u64,
-    /// Somebody came to need the peer while it was being tried, and the sources were not asked since.
+    /// A wish came during a try, and the sources were not asked since.
     joined: bool,
     /// The link that was silent for too long, and what had come over it.
     suspect: Option<(usize, u64)>,
@@ -280,8 +167,8 @@ impl Paths {
         self.rounds.iter().any(|round| round.guess.is_some())
     }
 
-    /// Asks the sources again beside a guess, for whoever came after they were asked last: where nobody is any more takes
-    /// seconds to be silent.
+    /// Asks the sources again while a guess is dialled, if a wish came after they were asked last: a dead address takes
+    /// seconds to fail, and the sources may know more by now.
     fn find_again(&mut self) {
         if self.connector.is_trying() && self.is_guessing() && std::mem::take(&mut self.joined) {
             self.outputs.push_back(Output::Find);

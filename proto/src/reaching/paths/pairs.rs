@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Addresses of one source that are kept; when one more is told, the one that was told longest ago is forgotten.
+/// Addresses kept for each source. One more replaces the one that was told longest ago.
 pub const REMOTES_PER_SOURCE_MAX: usize = 16;
-/// An address that nobody has told for so long, and that no link uses, is forgotten.
+/// An address that no source has told and no link has used for so long is dropped.
 pub const REMOTE_LIFE: Duration = Duration::from_secs(600);
 /// Dials of one pair for one telling: a source is charged for each telling, not for each dial.
 pub const PROBES_PER_TELLING: u32 = 12;
@@ -140,7 +140,7 @@ impl Pairs {
 
     /// A link works over this pair. `true`: the path to use is another one now.
     pub fn prove(&mut self, now: Instant, addr: SocketAddr, rtt: Duration) -> bool {
-        // Whoever came from an address that nobody told is there all the same.
+        // A peer may dial from an address that no source told.
         self.tell(now, addr, Source::Link);
         if let Some(pair) = self.get_mut(addr) {
             pair.proven = Some(rtt);
@@ -168,7 +168,7 @@ impl Pairs {
         self.primary != before
     }
 
-    /// Forgets what nobody has told for long.
+    /// Drops addresses that no source has told for [`REMOTE_LIFE`].
     pub fn expire(&mut self, now: Instant) {
         self.all.retain(|pair| pair.proven.is_some() || now < pair.told + REMOTE_LIFE);
     }

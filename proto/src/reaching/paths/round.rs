@@ -1,7 +1,7 @@
 //! One round of dials: the addresses of one answer, one after the other, the next one as soon as one hesitates or fails
 //! (RFC 8305 "Happy Eyeballs"). The first that answers ends the round.
 
-use super::Failure;
+use super::words::Failure;
 use crate::reaching::connector::TRY_TIME;
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ pub(super) struct Round {
     next: Instant,
     /// When the round has failed.
     due: Instant,
-    /// Nobody says that the peer is there: one failure is the end, and this is its cause.
+    /// No source says that the peer is there: this round's failure ends all tries, with this cause.
     pub(super) guess: Option<String>,
     worst: Option<Failure>,
 }

@@ -23,6 +23,8 @@ struct Example {
     name: String,
     /// As this build writes it.
     text: String,
+    /// What the value in it is, as its type is called.
+    shape: &'static str,
     /// Whether a file's text means the example's value.
     same: Box<Meaning>,
 }
@@ -43,6 +45,7 @@ impl Example {
         Self {
             name: format!("{name}.hex"),
             text: hex(bytes),
+            shape: "",
             same: Box::new(move |text| {
                 let read = decode(&unhex(text)).map_err(|error| format!("does not decode: {error:?}"))?;
                 if read == value { Ok(()) } else { Err(format!("reads as {read:?}, not as {value:?}")) }
@@ -55,6 +58,7 @@ impl Example {
         Self {
             name: format!("{name}.json"),
             text: serde_json::to_string_pretty(&value).expect("encodes") + "\n",
+            shape: "",
             same: Box::new(move |text| {
                 let read: T =
                     serde_json::from_str(text).map_err(|error| format!("does not decode: {error}"))?;
@@ -102,7 +106,7 @@ fn check(folder: &str, examples: Vec<Example>, readers: &[(&str, Reader)]) {
     let dir = dir(folder);
     let mut wrong = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for Example { name, text, same } in examples {
+    for Example { name, text, same, .. } in examples {
         let path = dir.join(&name);
         if env::var_os("BLESS").is_some() {
             fs::create_dir_all(&dir).expect("a writable checkout");

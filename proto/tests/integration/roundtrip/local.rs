@@ -8,7 +8,7 @@ use fyteclub_proto::{
     },
     local::{
         CacheWork, Event, Fault, FaultCode, Request as LocalRequest, reply,
-        request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, OptionChoice, SetNearby},
+        request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet, OptionChoice},
     },
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -28,16 +28,18 @@ pub fn local_request() -> impl Strategy<Value = LocalRequest> {
     prop_oneof![
         (text(), vec(any::<u16>(), 0..4))
             .prop_map(|(client, versions)| { LocalRequest::Hello(request::Hello { client, versions }) }),
-        (text(), vec(choice, 0..3))
-            .prop_map(|(path, options)| { LocalRequest::PublishMod(request::PublishMod { path, options }) }),
-        (vec(object, 0..3), strings())
-            .prop_map(|(objects, strings)| { LocalRequest::Publish(request::Publish { objects, strings }) }),
+        (text(), vec(choice, 0..3)).prop_map(|(path, options)| {
+            LocalRequest::AppearancePublishMod(request::AppearancePublishMod { path, options })
+        }),
+        (vec(object, 0..3), strings()).prop_map(|(objects, strings)| {
+            LocalRequest::AppearancePublish(request::AppearancePublish { objects, strings })
+        }),
         (name(), option::of(text()))
-            .prop_map(|(player, out)| LocalRequest::Fetch(request::Fetch { player, out })),
-        name().prop_map(|player| LocalRequest::Cancel(request::Cancel { player })),
+            .prop_map(|(player, out)| LocalRequest::PeerFetch(request::PeerFetch { player, out })),
+        name().prop_map(|player| LocalRequest::PeerCancel(request::PeerCancel { player })),
         (vec(option::of(some_rate()), 4), option::of(any::<bool>())).prop_map(|(mut rates, lan)| {
             let mut next = || rates.pop().flatten();
-            LocalRequest::SetLimits(pace::Change {
+            LocalRequest::LimitsSet(pace::Change {
                 upload: next(),
                 download: next(),
                 peer_upload: next(),
@@ -45,17 +47,17 @@ pub fn local_request() -> impl Strategy<Value = LocalRequest> {
                 lan,
             })
         }),
-        set_nearby().prop_map(LocalRequest::SetNearby),
+        set_nearby().prop_map(LocalRequest::NearbySet),
         (name(), peer_id())
-            .prop_map(|(player, peer_id)| LocalRequest::Trust(request::Trust { player, peer_id })),
+            .prop_map(|(player, peer_id)| LocalRequest::PeerTrust(request::PeerTrust { player, peer_id })),
         (name(), option::of(peer_id())).prop_map(|(player, peer_id)| {
-            LocalRequest::AddContact(request::AddContact { player, peer_id })
+            LocalRequest::ContactsAdd(request::ContactsAdd { player, peer_id })
         }),
-        who().prop_map(LocalRequest::AcceptContact),
-        who().prop_map(LocalRequest::RemoveContact),
-        who().prop_map(LocalRequest::BlockContact),
-        who().prop_map(LocalRequest::UnblockContact),
-        text().prop_map(|link| LocalRequest::Join(request::Join { link })),
+        who().prop_map(LocalRequest::ContactsAccept),
+        who().prop_map(LocalRequest::ContactsRemove),
+        who().prop_map(LocalRequest::ContactsBlock),
+        who().prop_map(LocalRequest::ContactsUnblock),
+        text().prop_map(|link| LocalRequest::ContactsJoin(request::ContactsJoin { link })),
         any::<[Option<u64>; 2]>().prop_map(|[to, older_than_secs]| {
             LocalRequest::CacheGc(request::CacheGc { to, older_than_secs })
         }),
@@ -63,14 +65,14 @@ pub fn local_request() -> impl Strategy<Value = LocalRequest> {
         select(
             &[
                 LocalRequest::Status,
-                LocalRequest::Unpublish,
-                LocalRequest::Nearby,
-                LocalRequest::Transfers,
-                LocalRequest::Limits,
-                LocalRequest::ResetLimits,
-                LocalRequest::Peers,
-                LocalRequest::Contacts,
-                LocalRequest::Invite,
+                LocalRequest::AppearanceClear,
+                LocalRequest::NearbyList,
+                LocalRequest::TransferList,
+                LocalRequest::LimitsGet,
+                LocalRequest::LimitsReset,
+                LocalRequest::PeerList,
+                LocalRequest::ContactsList,
+                LocalRequest::ContactsInvite,
                 LocalRequest::CacheStats,
                 LocalRequest::CacheVerify,
                 LocalRequest::Watch,
@@ -88,10 +90,10 @@ pub fn reason() -> impl Strategy<Value = Reason> {
     select(&[Reason::Asked, Reason::Near, Reason::Prefetch][..])
 }
 
-pub fn set_nearby() -> impl Strategy<Value = SetNearby> {
+pub fn set_nearby() -> impl Strategy<Value = NearbySet> {
     let near = || (name(), distance()).prop_map(|(player, distance)| NearPlayer { player, distance });
     let sets = (option::of(vec(near(), 0..3)), vec(near(), 0..3), vec(name(), 0..3));
-    (sets, option::of(any::<u32>())).prop_map(|((players, add, remove), keep_secs)| SetNearby {
+    (sets, option::of(any::<u32>())).prop_map(|((players, add, remove), keep_secs)| NearbySet {
         players,
         add,
         remove,

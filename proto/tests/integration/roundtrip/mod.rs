@@ -128,7 +128,7 @@ proptest! {
         let text = serde_json::to_string(&request.clone().into_call(id).expect("encodes")).expect("encodes");
         let call: Call = serde_json::from_str(&text).expect(&text);
         prop_assert_eq!(call.id, id);
-        prop_assert_eq!(LocalRequest::from_call(call), Ok(request));
+        prop_assert_eq!(LocalRequest::from_call(&call), Ok(request));
     }
 
     #[test]
@@ -157,7 +157,7 @@ proptest! {
         replies(reply::Limits { limits, set_here })?;
         replies(reply::CacheVerified { files, bytes, bad: vec![appearance], missing: files, unread: bytes })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
-        replies(reply::CacheCollected { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
+        replies(reply::CacheGced { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
         let (from, to) = (file.clone(), reason.clone());
         replies(reply::CacheMoved { from, to, files, bytes, bad: vec![appearance], kept: files })?;
         replies(reply::Empty {})?;

@@ -49,7 +49,7 @@ fn poll() {
     fuzz!(goldens("live_v1", &["poll.json"]), |input: &[u8]| {
         let Some(poll) = accepted::<Poll>(input) else { return };
         assert_eq!(poll.is_authentic(), poll == right, "{poll:?}");
-        let _ = serde_json::from_str::<Vec<Say>>(&poll.say);
+        serde_json::from_str::<Vec<Say>>(&poll.say).ok();
     });
 }
 

@@ -57,7 +57,7 @@ fn nowhere_to_guess_is_tried_again() {
 }
 
 #[test]
-fn whoever_joins_a_guess_has_the_sources_asked_again() {
+fn want_during_guess_asks_sources_again() {
     let mut world = world().host(HOST, Host::Answers(10)).answer(not_there(10)).answer(at(5, &[HOST]));
     world.give(Input::Want);
     world.run(500);
@@ -71,7 +71,7 @@ fn whoever_joins_a_guess_has_the_sources_asked_again() {
 }
 
 #[test]
-fn whoever_joined_before_the_guess_has_the_sources_asked_again() {
+fn want_before_guess_asks_sources_again() {
     let mut world = world().answer(not_there(100));
     world.give(Input::Want);
     world.run(50);
@@ -82,7 +82,7 @@ fn whoever_joined_before_the_guess_has_the_sources_asked_again() {
 }
 
 #[test]
-fn one_who_joins_is_one_more_question() {
+fn each_want_asks_once() {
     let mut world = world().answer(not_there(10)).answer(not_there(10)).answer(not_there(10));
     world.give(Input::Want);
     world.run(500);
@@ -96,7 +96,7 @@ fn one_who_joins_is_one_more_question() {
 }
 
 #[test]
-fn whoever_joins_a_told_address_waits_for_it() {
+fn want_during_told_round_asks_nothing() {
     let mut world = world().answer(at(10, &[HOST]));
     world.give(Input::Want);
     world.run(500);
@@ -106,7 +106,7 @@ fn whoever_joins_a_told_address_waits_for_it() {
 }
 
 #[test]
-fn joining_ends_with_the_guess() {
+fn want_is_forgotten_when_guess_fails() {
     let mut world = world().answer(not_there(0)).answer(not_there(0)).answer(not_there(0));
     world.give(Input::Want);
     world.run(100);

@@ -131,7 +131,7 @@ fn silent_link_stays_connected_while_nothing_else_answers() {
 }
 
 #[test]
-fn suspicion_without_a_link_asks_nobody() {
+fn suspicion_without_link_asks_nothing() {
     let mut world = world();
     world.give(Input::Suspect { link: 1, heard: 0 });
     assert_eq!(world.log(), [""; 0]);

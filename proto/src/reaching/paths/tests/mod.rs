@@ -6,7 +6,7 @@ mod rounds;
 mod table;
 
 use super::*;
-use crate::reaching::candidate::Origin;
+use crate::{local::reply::PeerState, reaching::candidate::Origin};
 use std::collections::{HashMap, VecDeque};
 
 pub(super) const HOST: &str = "192.168.1.5:7";

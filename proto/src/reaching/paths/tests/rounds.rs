@@ -78,7 +78,7 @@ fn first_answer_ends_the_other_dials() {
 }
 
 #[test]
-fn quick_first_answer_dials_nobody_else() {
+fn quick_first_answer_dials_no_other() {
     let mut world = world().host(HOST, Host::Answers(100)).answer(at(0, &[HOST, SEEN]));
     world.give(Input::Want);
     world.run(2000);
@@ -274,7 +274,7 @@ fn what_may_not_be_dialled_is_given_up_at_once() {
 }
 
 #[test]
-fn another_key_is_tried_again_and_dials_nobody() {
+fn other_key_is_retried_without_dials() {
     let other = || unfound(3, Unfound::OtherKey("another key".into())).last(LAST);
     let mut world = world().answer(other()).answer(other()).answer(other());
     world.give(Input::Want);

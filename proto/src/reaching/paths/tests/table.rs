@@ -136,7 +136,7 @@ fn untold_addresses_expire_and_used_ones_stay() {
 }
 
 #[test]
-fn machine_forgets_what_nobody_tells() {
+fn machine_drops_untold_addresses() {
     let mut world = World::new("[::]:7");
     world.give(Input::Told(candidates(&[HOST])));
     world.run(600_000);

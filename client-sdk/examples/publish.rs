@@ -1,0 +1,26 @@
+//! Publishes files as this player's look, each with the game path that it stands for:
+//! `cargo run -p fyteclub-client --example publish -- chara/a.tex=/home/alice/a.tex`.
+
+use fyteclub_client::{AppearancePublish, Client, LocalFile, LocalObject, ObjectKind};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let file = |pair: String| {
+        let (game_path, path) = pair.split_once('=')?;
+        Some(LocalFile { path: path.to_owned(), game_paths: vec![game_path.to_owned()] })
+    };
+    let files =
+        std::env::args().skip(1).map(file).collect::<Option<Vec<_>>>().ok_or("GAME_PATH=FILE, please")?;
+    let character =
+        LocalObject { kind: ObjectKind::Player, files, swaps: vec![], glamourer: None, customize_plus: None };
+    let client = Client::connect_default().await?;
+    let published = client
+        .appearance_publish(AppearancePublish { objects: vec![character], ..Default::default() })
+        .await?;
+    println!("published {}: {} files, {} bytes", published.appearance, published.files, published.bytes);
+    // What breaks a rule is left out, and the rest is shown all the same.
+    for left in published.left_out {
+        println!("left out {}: {}", left.game_path, left.reason);
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! A phone book's live conversation as this daemon has it: the machine, and the connection that it is about.
+
+use crate::{actors::random, io::phonebook_live::Connection};
+use actix::SpawnHandle;
+use fyteclub_proto::{
+    live::{Input, Live},
+    phonebook::live::Say,
+};
+use std::time::{Duration, Instant};
+
+pub struct Conversation {
+    pub(super) machine: Live,
+    pub(super) connection: Option<(Connection, SpawnHandle)>,
+    /// Which connection the machine is about: what an older one still says does not count.
+    pub(super) number: u64,
+    /// Why there is none.
+    pub(super) trouble: Option<String>,
+    pub(super) tried: bool,
+}
+
+impl Conversation {
+    pub fn new(heartbeat: Duration, now: Instant) -> Self {
+        Self { machine: Live::new(heartbeat, now), connection: None, number: 0, trouble: None, tried: false }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.machine.is_open()
+    }
+
+    /// Whether the first attempt has ended, good or bad.
+    pub fn was_tried(&self) -> bool {
+        self.tried
+    }
+
+    /// Why introductions do not work, in a sentence.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline().map(|(at, _)| at)
+    }
+
+    /// Whether it may be open soon.
+    pub fn is_coming(&self, now: Instant) -> bool {
+        self.machine.is_coming(now)
+    }
+
+    /// Somebody is looked for.
+    pub fn want(&mut self, now: Instant, jitter: f64) {
+        self.machine.handle(now, jitter, Input::Wanted);
+    }
+
+    pub fn time(&mut self, now: Instant, jitter: f64) {
+        self.machine.handle(now, jitter, Input::Time);
+    }
+
+    /// What was said over the old address arrives nowhere.
+    pub fn moved(&mut self, now: Instant, jitter: f64) {
+        self.machine.handle(now, jitter, Input::Moved);
+    }
+
+    /// Says something if there is somebody to say it to; whether it went out, nobody knows.
+    pub fn say(&mut self, say: Say) -> bool {
+        let Some((connection, _)) = self.connection.as_ref().filter(|_| self.machine.is_open()) else {
+            return false;
+        };
+        self.machine.handle(Instant::now(), random(), Input::Said);
+        connection.say(say)
+    }
+
+    /// Hangs up for good.
+    pub fn end(&mut self) {
+        self.connection = None;
+    }
+}
