@@ -9,7 +9,7 @@ use crate::{
         faults::internal,
         fetching::{HandOut, Input, Planning},
         orders::Answer,
-        own_look::{What, scan_fault},
+        own_look::{scan::What, scan_fault},
     },
     io::{keeper::Keeping, store::Store},
     penumbra::Choice,

@@ -1,7 +1,7 @@
 //! The limits of how fast files are sent and received: read, changed while the daemon runs, and given back to the
 //! configuration. A change holds once it is on the disk.
 
-use super::orders::{Answer, Kept, Later, Order, Orders, Write as AnyWrite};
+use super::orders::{Answer, Kept, Later, Order, Orders, Write};
 use crate::{
     desks::faults::internal,
     io::{keeper::Keeping, limits::LimitsFile},
@@ -14,10 +14,6 @@ use fyteclub_proto::{
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
-/// Numbers a write of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Write(u64);
-
 struct Wish {
     change: Change,
     answer: oneshot::Sender<Answer<reply::Limits>>,
@@ -28,7 +24,7 @@ pub struct LimitDesk {
     pacer: Pacer,
     next: u64,
     /// What is being written.
-    wishes: BTreeMap<Write, Wish>,
+    wishes: BTreeMap<u64, Wish>,
 }
 
 impl LimitDesk {
@@ -53,15 +49,14 @@ impl LimitDesk {
 
     fn wish(&mut self, (change, keeping): (Change, Keeping), orders: &mut Orders) -> Later<reply::Limits> {
         let (answer, answered) = oneshot::channel();
-        let write = Write(self.next);
         self.next += 1;
-        self.wishes.insert(write, Wish { change, answer });
-        orders.add(Order::Await(keeping, AnyWrite::Limits(write)));
+        self.wishes.insert(self.next, Wish { change, answer });
+        orders.add(Order::Await(keeping, Write::Limits(self.next)));
         Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 
-    /// A write has ended.
-    pub fn written(&mut self, write: Write, result: Kept) {
+    /// The write of this number has ended.
+    pub fn written(&mut self, write: u64, result: Kept) {
         let Some(Wish { change, answer }) = self.wishes.remove(&write) else { return };
         let says = match result {
             Ok(()) => {
@@ -85,9 +80,9 @@ mod tests {
     use crate::io::keeper::{KeepError, Keeper};
     use fyteclub_proto::fetching::pace::Limits;
 
-    fn ordered(orders: &mut Orders) -> Write {
+    fn ordered(orders: &mut Orders) -> u64 {
         match orders.next() {
-            Some(Order::Await(_, AnyWrite::Limits(write))) => write,
+            Some(Order::Await(_, Write::Limits(write))) => write,
             _ => panic!("no write"),
         }
     }

@@ -2,8 +2,8 @@
 //! next.
 
 use super::{
-    contacts, fetching, limits,
-    own_look::{ScanId, What},
+    fetching,
+    own_look::scan::{ScanId, What},
 };
 use crate::io::{
     keeper::{KeepError, Keeping},
@@ -106,8 +106,12 @@ pub enum Order {
 /// Which write of which desk an [`Order::Await`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    Contacts(contacts::Write),
-    Limits(limits::Write),
+    /// `urgent`: messages to others wait for it.
+    Contacts {
+        urgent: bool,
+    },
+    /// By the desk's number.
+    Limits(u64),
     OwnLook(ScanId),
 }
 

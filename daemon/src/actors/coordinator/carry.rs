@@ -116,8 +116,8 @@ impl Coordinator {
             Order::Seen(players) => self.cache_desk.seen(players.iter(), Instant::now()),
             Order::Await(keeping, write) => {
                 self.job(keeping, ctx, move |desks, kept, now, orders| match write {
-                    Write::Contacts(write) => {
-                        desks.contacts.handle(now, contacts::Input::Written(write, kept), orders);
+                    Write::Contacts { urgent } => {
+                        desks.contacts.handle(now, contacts::Input::Written { urgent, result: kept }, orders);
                     }
                     Write::Limits(write) => desks.limits.written(write, kept),
                     Write::OwnLook(id) => {

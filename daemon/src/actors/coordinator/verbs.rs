@@ -8,11 +8,11 @@ use crate::{
     },
     desks::{
         cache::replies,
-        contacts::{ContactDesk, Wish},
+        contacts::{ContactDesk, wishes::Wish},
         faults::{bad_path, internal},
         fetching::{self, Waiter},
         orders::{Answer, Later, Now, Orders},
-        own_look::What,
+        own_look::scan::What,
         sessions::ClientId,
     },
     io::store,

@@ -4,11 +4,9 @@
 mod joining;
 #[cfg(test)]
 mod tests;
-mod wishes;
+pub mod wishes;
 
-pub use wishes::Wish;
-
-use super::orders::{Kept, Now, Order, Orders, Write as AnyWrite};
+use super::orders::{Kept, Now, Order, Orders, Write};
 use crate::{
     io::{
         contacts::ContactsFile,
@@ -64,15 +62,6 @@ pub struct Setup {
     pub changes: Vec<KeyChange>,
 }
 
-/// A write of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    /// Messages to others wait for it: who is told yes counts on it.
-    Urgent,
-    /// Nothing waits for it.
-    Soon,
-}
-
 #[derive(Debug)]
 pub enum Input {
     /// What others say, as phone books carry it.
@@ -85,7 +74,10 @@ pub enum Input {
     /// There is no link to this key any more.
     Parted(PeerId),
     /// A write that this desk ordered has ended.
-    Written(Write, Kept),
+    Written {
+        urgent: bool,
+        result: Kept,
+    },
     Time,
 }
 
@@ -175,7 +167,7 @@ impl ContactDesk {
                 self.drive(now, orders);
             }
             Input::Parted(peer) => drop(self.linked.remove(&peer)),
-            Input::Written(write, result) => self.written(write, result, orders),
+            Input::Written { urgent, result } => self.written(urgent, result, orders),
             Input::Time => self.time(now, orders),
         }
     }
@@ -284,7 +276,7 @@ impl ContactDesk {
         if now.at >= self.settle_at {
             self.settle_at = now.at + SETTLE_PERIOD;
             if let Some(keeping) = self.file.settle(false) {
-                orders.add(Order::Await(keeping, AnyWrite::Contacts(Write::Soon)));
+                orders.add(Order::Await(keeping, Write::Contacts { urgent: false }));
             }
         }
         if let Some(at) = self.announce_at.filter(|at| now.at >= *at) {
@@ -305,7 +297,7 @@ impl ContactDesk {
         match keeping.clone() {
             Some(keeping) => {
                 self.writing += 1;
-                orders.add(Order::Await(keeping, AnyWrite::Contacts(Write::Urgent)));
+                orders.add(Order::Await(keeping, Write::Contacts { urgent: true }));
             }
             None => self.release(orders),
         }
@@ -410,15 +402,15 @@ impl ContactDesk {
 
     fn save(&mut self, orders: &mut Orders) -> Keeping {
         let keeping = self.write();
-        orders.add(Order::Await(keeping.clone(), AnyWrite::Contacts(Write::Soon)));
+        orders.add(Order::Await(keeping.clone(), Write::Contacts { urgent: false }));
         keeping
     }
 
-    fn written(&mut self, write: Write, result: Kept, orders: &mut Orders) {
+    fn written(&mut self, urgent: bool, result: Kept, orders: &mut Orders) {
         if let Err(error) = &result {
             self.lost(error);
         }
-        if write == Write::Urgent {
+        if urgent {
             self.writing -= 1;
             self.urgent |= result.is_err();
             self.release(orders);

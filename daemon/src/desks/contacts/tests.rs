@@ -1,6 +1,6 @@
 //! The desk alone: what it orders, and when.
 
-use super::*;
+use super::{wishes::Wish, *};
 use crate::{
     desks::orders::{Answer, Later},
     io::keeper::Keeper,
@@ -29,8 +29,8 @@ struct Bench {
     now: Now,
     /// What was ordered and is not looked at yet.
     orders: Orders,
-    /// Writes that the desk waits for.
-    writes: Vec<Write>,
+    /// Writes that the desk waits for, and whether messages wait for them.
+    writes: Vec<bool>,
     folder: TempDir,
 }
 
@@ -94,7 +94,7 @@ impl Bench {
         let mut ordered = Vec::new();
         while let Some(order) = self.orders.next() {
             match order {
-                Order::Await(_, AnyWrite::Contacts(write)) => self.writes.push(write),
+                Order::Await(_, Write::Contacts { urgent }) => self.writes.push(urgent),
                 order => ordered.push(order),
             }
         }
@@ -103,8 +103,8 @@ impl Bench {
 
     /// The oldest write ends like this.
     fn written(&mut self, result: Kept) {
-        let write = self.writes.remove(0);
-        self.input(Input::Written(write, result));
+        let urgent = self.writes.remove(0);
+        self.input(Input::Written { urgent, result });
     }
 
     fn failure(&self) -> KeepError {
@@ -127,7 +127,7 @@ async fn messages_leave_after_the_write() {
     let added = bench.add(2);
     let ordered = bench.ordered();
     assert!(matches!(&ordered[0], Order::Admit { key, player: Some(_) } if *key == self::key(2)));
-    assert_eq!((messages(&ordered), &bench.writes[..]), (0, &[Write::Urgent][..]));
+    assert_eq!((messages(&ordered), &bench.writes[..]), (0, &[true][..]));
     bench.written(Ok(()));
     assert_eq!(messages(&bench.ordered()), 1);
     let contact = answered(added).await.expect("added").expect("a contact");
@@ -145,7 +145,7 @@ async fn failed_write_is_repeated_with_the_next_change() {
     // Alone, a stranger's knock would be written later.
     bench.knocked(3);
     bench.ordered();
-    assert_eq!(bench.writes, [Write::Urgent]);
+    assert_eq!(bench.writes, [true]);
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn knocks_of_strangers_are_written_together() {
     assert_eq!((ordered.iter().filter(asked).count(), bench.writes.len()), (2, 0));
     bench.pass(SAVE_PAUSE / 2);
     bench.ordered();
-    assert_eq!(bench.writes, [Write::Soon]);
+    assert_eq!(bench.writes, [false]);
     bench.pass(SAVE_PAUSE * 2);
     bench.ordered();
     assert_eq!(bench.writes.len(), 1, "nothing changed since");

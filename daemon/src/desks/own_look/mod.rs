@@ -1,8 +1,10 @@
 //! This player's own look: scanned, signed, offered, kept, and offered again after a restart.
 
+pub mod scan;
+
 use super::{
     faults::{bad_path, internal, store_fault},
-    orders::{Answer, Kept, Later, Now, Order, Orders, Write as AnyWrite, at_once},
+    orders::{Answer, Kept, Later, Now, Order, Orders, Write, at_once},
 };
 use crate::{
     io::{
@@ -20,13 +22,10 @@ use fyteclub_proto::{
     codec,
     id::{BlobHash, PlayerName},
     limit::APPEARANCE_BYTES_MAX,
-    local::{
-        Event, Fault, FaultCode,
-        reply::Published,
-        request::{AppearancePublish, AppearancePublishMod},
-    },
+    local::{Event, Fault, FaultCode, reply::Published},
     version::APPEARANCE_VERSION,
 };
+use scan::{ScanId, What};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -39,13 +38,6 @@ use tokio::sync::{oneshot, watch};
 /// Files that change come in groups: the second look waits for the rest.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// What to publish, as it was asked for; kept, to be done again when files change and after a restart.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum What {
-    Mod(AppearancePublishMod),
-    Plugin(AppearancePublish),
-}
-
 /// The file in which the published look survives a restart.
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -53,10 +45,6 @@ struct Saved {
     /// [`What`] as JSON, whose shapes may grow.
     what: String,
 }
-
-/// Numbers a scan and the write of what it published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ScanId(u64);
 
 pub enum Input {
     /// A file that is published was found changed while it was served.
@@ -304,7 +292,7 @@ impl OwnLook {
         // Nothing is until it is written: what is asked for meanwhile is written again.
         self.kept = None;
         let saved = codec::encode(&Saved { document: offer.document.clone(), what: text });
-        orders.add(Order::Await(self.file.write(saved), AnyWrite::OwnLook(id)));
+        orders.add(Order::Await(self.file.write(saved), Write::OwnLook(id)));
         self.writings.insert(id, Writing { look: offer.appearance, keeps, reply, purpose });
     }
 

@@ -6,7 +6,10 @@ use crate::io::{
     store::StoreConfig,
 };
 use futures::FutureExt;
-use fyteclub_proto::{appearance::Look, local::request::Strings};
+use fyteclub_proto::{
+    appearance::Look,
+    local::request::{AppearancePublish, AppearancePublishMod, Strings},
+};
 use tempfile::TempDir;
 
 struct Bench {
@@ -60,7 +63,7 @@ impl Bench {
         while let Some(order) = self.orders.next() {
             match order {
                 Order::Scan { id, .. } => ordered.scans.push(id),
-                Order::Await(_, AnyWrite::OwnLook(id)) => ordered.writes.push(id),
+                Order::Await(_, Write::OwnLook(id)) => ordered.writes.push(id),
                 Order::AnnounceLook => ordered.announced += 1,
                 Order::Tell(Event::AppearancePublished { .. }) => {}
                 _ => panic!("another order"),
