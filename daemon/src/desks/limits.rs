@@ -81,7 +81,7 @@ mod tests {
     use fyteclub_proto::fetching::pace::Limits;
 
     fn ordered(orders: &mut Orders) -> u64 {
-        match orders.next() {
+        match orders.pop() {
             Some(Order::Await(_, Write::Limits(write))) => write,
             _ => panic!("no write"),
         }

@@ -130,7 +130,7 @@ impl Orders {
         self.add(Order::Tell(event));
     }
 
-    pub fn next(&mut self) -> Option<Order> {
+    pub fn pop(&mut self) -> Option<Order> {
         self.0.pop_front()
     }
 }

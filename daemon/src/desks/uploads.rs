@@ -110,7 +110,7 @@ mod tests {
         let player: PlayerName = "Alice Ashe@Omega".parse().expect("a name");
         let name = |key: &PeerId| (*key == A).then_some(&player);
         uploads.look(now, [(A, 100), (B, 50)].into_iter(), name, &mut orders);
-        let told = std::iter::from_fn(|| orders.next());
+        let told = std::iter::from_fn(|| orders.pop());
         let told: Vec<_> = told
             .map(|order| match order {
                 super::super::orders::Order::Tell(Event::PeerUploading(told)) => (told.player, told.bytes),

@@ -38,7 +38,7 @@ impl Coordinator {
         self.orders = orders;
         // Else whoever carries out already goes on with it.
         if !std::mem::replace(&mut self.is_carrying_out, true) {
-            while let Some(order) = self.orders.next() {
+            while let Some(order) = self.orders.pop() {
                 self.carry_out(order, ctx);
             }
             self.is_carrying_out = false;

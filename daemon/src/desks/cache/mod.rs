@@ -161,7 +161,7 @@ mod tests {
             Order::OwnLookDamaged => "own".to_owned(),
             _ => panic!("another order"),
         };
-        std::iter::from_fn(|| orders.next()).map(word).collect()
+        std::iter::from_fn(|| orders.pop()).map(word).collect()
     }
 
     #[test]
@@ -174,8 +174,8 @@ mod tests {
         desk.disk(disk(4), true, &mut orders);
         assert_eq!(ordered(&mut orders), ["low", "room false"]);
         desk.full(&mut orders);
-        orders.next();
-        let Some(Order::Room(Err(says))) = orders.next() else { panic!("it is low") };
+        orders.pop();
+        let Some(Order::Room(Err(says))) = orders.pop() else { panic!("it is low") };
         assert!(says.contains("4 bytes are free, and 5 stay so"), "{says}");
         desk.disk(disk(9), false, &mut orders);
         assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "room true".into()], false));

@@ -92,7 +92,7 @@ impl Bench {
     /// What was ordered since the last call. Writes are kept for [`Self::written`].
     fn ordered(&mut self) -> Vec<Order> {
         let mut ordered = Vec::new();
-        while let Some(order) = self.orders.next() {
+        while let Some(order) = self.orders.pop() {
             match order {
                 Order::Await(_, Write::Contacts { urgent }) => self.writes.push(urgent),
                 order => ordered.push(order),

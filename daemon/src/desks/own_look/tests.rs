@@ -60,7 +60,7 @@ impl Bench {
     /// What was ordered since the last call: scans and writes by their numbers, and how often a look was announced.
     fn ordered(&mut self) -> Ordered {
         let mut ordered = Ordered::default();
-        while let Some(order) = self.orders.next() {
+        while let Some(order) = self.orders.pop() {
             match order {
                 Order::Scan { id, .. } => ordered.scans.push(id),
                 Order::Await(_, Write::OwnLook(id)) => ordered.writes.push(id),
@@ -196,7 +196,7 @@ async fn look_is_offered_again_after_a_restart() {
     drop(bench.publish("a"));
     let scan = bench.ordered().scans[0];
     bench.input(Input::Scanned(scan, scanned("a")));
-    while let Some(order) = bench.orders.next() {
+    while let Some(order) = bench.orders.pop() {
         if let Order::Await(keeping, _) = order {
             keeping.await.expect("written");
         }

@@ -123,7 +123,7 @@ mod tests {
 
     fn ordered(orders: &mut Orders) -> Vec<Vec<PlayerName>> {
         let mut seen = Vec::new();
-        while let Some(order) = orders.next() {
+        while let Some(order) = orders.pop() {
             match order {
                 Order::Seen(players) => seen.push(players),
                 Order::NearbyChanged => {}

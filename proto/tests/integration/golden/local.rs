@@ -484,7 +484,7 @@ fn faults() -> Vec<Example> {
         |codes: &[FaultCode]| codes.iter().map(|code| Fault::new(*code, "one sentence")).collect::<Vec<_>>();
     vec![
         Example::json("faults", of(&codes)),
-        Example::json("faults_invitation", of(&[FaultCode::InvitationOver])),
+        Example::json("faults_invitation", of(&[InvitationOver])),
     ]
 }
 
