@@ -203,7 +203,7 @@ async fn event_older_than_the_state_is_skipped() {
     let (client, mut caller) = pair(&daemon).await;
     let (events, _) = join!(client.watch(), caller.answer("watch", json!({})));
     let mut events = events.expect("answered");
-    let numbered = |seq: u64, event: &str, data: serde_json::Value| {
+    let numbered = |seq: u64, event: &str, data: Value| {
         let event = json!({"seq": seq, "event": event, "data": data});
         frame::join(event.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short")
     };
