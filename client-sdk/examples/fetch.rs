@@ -6,7 +6,7 @@ use fyteclub_client::{Client, Error, FaultCode, PlayerName};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let player: PlayerName = std::env::args().nth(1).ok_or("whose look?")?.parse()?;
-    let client = Client::connect_default().await?;
+    let client = Client::connect_default().await.map_err(|error| error.to_string())?;
     // Waits until all is verified and on disk. `watch` tells how far it is meanwhile; dropping the client gives it up.
     match client.peer_fetch(&player, None).await {
         Ok(look) => {
@@ -24,6 +24,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(())
         }
         Err(error) if error.is_retryable() => Err(format!("not now: {error}").into()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error.to_string().into()),
     }
 }

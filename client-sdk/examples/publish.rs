@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::env::args().skip(1).map(file).collect::<Option<Vec<_>>>().ok_or("GAME_PATH=FILE, please")?;
     let character =
         LocalObject { kind: ObjectKind::Player, files, swaps: vec![], glamourer: None, customize_plus: None };
-    let client = Client::connect_default().await?;
+    let client = Client::connect_default().await.map_err(|error| error.to_string())?;
     let published = client
         .appearance_publish(AppearancePublish { objects: vec![character], ..Default::default() })
         .await?;

@@ -5,7 +5,7 @@ use fyteclub_client::{Client, Event};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Where the daemon of this user listens; FYTECLUB_IPC names another place. The greeting is part of it.
-    let client = Client::connect_default().await?;
+    let client = Client::connect_default().await.map_err(|error| error.to_string())?;
     println!("daemon {}, speaks version {}", client.daemon().version, client.daemon().protocol);
     let mut events = client.watch().await?;
     while let Some(event) = events.next().await {

@@ -26,6 +26,8 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+#![cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only `shared` uses it, which is not built"))]
+
 mod accounts;
 mod address;
 mod admission;

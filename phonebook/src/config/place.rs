@@ -17,7 +17,6 @@ pub struct NotAPlace;
 
 /// A Redis shared by phone books of one name. A build without the feature `redis` parses none.
 #[derive(Clone, PartialEq, Eq)]
-#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "never made"))]
 pub struct Place {
     url: String,
     /// Hash of the configured secret.

@@ -482,10 +482,7 @@ fn faults() -> Vec<Example> {
     ];
     let of =
         |codes: &[FaultCode]| codes.iter().map(|code| Fault::new(*code, "one sentence")).collect::<Vec<_>>();
-    vec![
-        Example::json("faults", of(&codes)),
-        Example::json("faults_invitation", of(&[InvitationOver])),
-    ]
+    vec![Example::json("faults", of(&codes)), Example::json("faults_invitation", of(&[InvitationOver]))]
 }
 
 #[test]
