@@ -1,8 +1,10 @@
 //! Both directions at once, a hundred megabytes each.
 
 use futures::future::join_all;
+use fyteclub_client::PeerState;
 use fyteclub_tests::{
-    Town,
+    Town, eventually,
+    hostile::Hostile,
     mods::{Mod, arrived, assert_same},
 };
 
@@ -45,4 +47,29 @@ async fn everybody_fetches_from_everybody_at_once() {
         assert_same(&arrived(&fetched), &looks[from].content);
     }))
     .await;
+}
+
+/// A peer may have two links for a moment, and both may end in one.
+#[tokio::test]
+async fn peer_whose_links_end_together_is_disconnected() {
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let friend = Hostile::new("Bob Birch@Balmung", 7);
+    alice.takes_for_a_friend(&friend).await;
+    let to = alice.client().status().await.expect("a status").listen.parse().expect("an address");
+    let state = async || {
+        let peers = alice.client().peer_list().await.expect("peers");
+        peers.iter().find(|peer| peer.peer_id == friend.peer_id()).map(|peer| peer.state)
+    };
+    let is = async |wanted| (state().await == Some(wanted)).then_some(());
+    for round in 0..5 {
+        let (first, second) =
+            (friend.dial(to, alice.peer_id()).await, friend.dial(to, alice.peer_id()).await);
+        let _controls = (first.greet(friend.greeting(None)).await, second.greet(friend.greeting(None)).await);
+        eventually("it is connected", async || is(PeerState::Connected).await).await;
+        for line in [&first, &second] {
+            line.connection.close(0_u32.into(), b"");
+        }
+        eventually(&format!("round {round} is over"), async || is(PeerState::Disconnected).await).await;
+    }
 }

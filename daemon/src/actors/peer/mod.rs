@@ -372,21 +372,23 @@ impl Peer {
             _ => explain(error),
         };
         tracing::debug!(peer = %self.id.short(), "a link ended: {}", Foreign::new(&error.to_string()));
-        let was_current = self.choice.current() == Some(id);
-        if was_current {
-            self.cause = Some(cause.clone());
-        }
+        let before = self.choice.current();
         // Nor may another take its place that is closed already, and will say so.
         let closed = self.links.iter().filter(|(_, live)| live.link.is_closed()).map(|(link, _)| *link);
         for link in closed.chain([id]) {
             self.choice.handle(Instant::now(), link_choice::Input::Gone { link });
+        }
+        // The one in use may have gone with it, and says so later.
+        let lost = before.is_some() && self.choice.current().is_none();
+        if lost || before == Some(id) {
+            self.cause = Some(cause.clone());
         }
         let addr = live.link.place().addr();
         if self.links.values().all(|live| live.link.place().addr() != addr) {
             self.paths.handle(Instant::now(), random(), paths::Input::Closed { addr });
         }
         let dialled = live.link.end() == End::Dialer && live.greeting.is_none();
-        if self.choice.current().is_none() && (was_current || dialled) {
+        if lost || (dialled && self.choice.current().is_none()) {
             self.paths.handle(Instant::now(), random(), paths::Input::Lost(Failure { cause, again }));
         }
         self.drive(ctx);
