@@ -151,7 +151,8 @@ impl Fetches {
         self.fetches.values().filter_map(status)
     }
 
-    /// Who waits for a turn with an open link, first who is next.
+    /// Who waits for a turn with an open link, first who is next. Before them, who has a turn and whose document is asked for
+    /// or planned: nothing of such a look moves yet, and a client that reads both lists must find it in one.
     pub fn waiting(&self) -> Vec<WaitingStatus> {
         let waiting = |peer_id: PeerId| {
             Some(WaitingStatus {
@@ -161,7 +162,15 @@ impl Fetches {
                 distance: self.distance(&peer_id),
             })
         };
-        self.scheduler.line().into_iter().filter_map(waiting).collect()
+        let begun = |fetch: &&Fetch| matches!(fetch.stage, Stage::AwaitAppearance | Stage::AwaitPlan);
+        let begun = self.fetches.values().filter(begun).filter(|fetch| fetch.running.is_none());
+        let mut peers: Vec<PeerId> = begun.map(|fetch| fetch.peer).collect();
+        for peer in self.scheduler.line() {
+            if !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
+        peers.into_iter().filter_map(waiting).collect()
     }
 
     /// Why this player's look is, or would be, fetched.

@@ -68,6 +68,18 @@ fn connected_player_is_not_looked_up() {
 }
 
 #[test]
+fn fetch_that_has_its_turn_is_listed() {
+    for stage in [Stage::AwaitAppearance, Stage::AwaitPlan] {
+        let (world, _) = World::asked(stage);
+        assert_eq!(world.fetches.transfers().count(), 0, "{stage:?}");
+        let waiting: Vec<_> = world.fetches.waiting().into_iter().map(|waiting| waiting.player).collect();
+        assert_eq!(waiting, [player(0)], "{stage:?}");
+    }
+    let (world, _) = World::asked(Stage::Transferring);
+    assert_eq!((world.fetches.transfers().count(), world.fetches.waiting().len()), (1, 0));
+}
+
+#[test]
 fn all_who_ask_share_one_fetch() {
     let (mut world, first) = World::asked(Stage::Transferring);
     let second = world.ask(0, Some(7));
@@ -148,7 +160,8 @@ fn near_player_in_line_waits_without_a_fetch() {
     assert_eq!(world.stage(0), Some(Stage::AwaitTurn));
     world.leave(waiter);
     assert_eq!(world.stage(0), None);
-    assert_eq!(world.fetches.waiting().len(), 1);
+    let last = world.fetches.waiting().pop().expect("the line");
+    assert_eq!(last.player, player(0), "behind the four that have begun");
     world.settle();
     assert!(
         world
