@@ -17,6 +17,8 @@ mod foreign_text;
 mod greedy;
 mod half_open;
 mod hostile_contact;
+// It moves a thread into another network.
+#[cfg(target_os = "linux")]
 mod hostile_letters;
 mod hostile_mods;
 mod identity;
