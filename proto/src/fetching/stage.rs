@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// Longer than the three tries of [`crate::reach`] with their pauses, and each try at its longest.
+/// Longer than the three tries of [`crate::reaching::connector`] with their pauses, and each try at its longest.
 pub const LINK_TIME: Duration = Duration::from_secs(120);
 /// Longer than [`crate::limit::document_time`] of the longest appearance, so that only a lost answer meets it.
 pub const APPEARANCE_TIME: Duration = crate::limit::document_time(crate::limit::APPEARANCE_BYTES_MAX as u64)

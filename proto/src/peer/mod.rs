@@ -6,7 +6,7 @@
 //!   frame, and sealed bytes as the reply says.
 //!
 //! Frames are [`crate::frame`]s of bincode, at most [`crate::limit::PEER_FRAME_MAX`]. Enum numbers are positions: new
-//! variants are appended, old ones stay. What follows from a message is decided in [`crate::session`] and
+//! variants are appended, old ones stay. What follows from a message is decided in [`crate::reaching::session`] and
 //! [`crate::fetching::transfer`].
 
 pub mod close;

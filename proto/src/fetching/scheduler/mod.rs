@@ -30,7 +30,7 @@ use std::{
 
 /// Who is looked for at once: each costs the phone book an introduction, and a client has sixteen of them.
 pub const REACHES_MAX: usize = 8;
-/// Longer than the three tries of [`crate::reach`], with their pauses, take.
+/// Longer than the three tries of [`crate::reaching::connector`], with their pauses, take.
 pub const REACH_TIME: Duration = Duration::from_secs(60);
 /// Long enough for a large look to be compared with the cache, and for a chunk of each at about 70 KiB a second.
 pub const STALLED_AFTER: Duration = Duration::from_secs(15);
