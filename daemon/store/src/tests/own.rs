@@ -48,8 +48,10 @@ fn an_unchanged_file_is_not_read_again() {
         store.index_source(&path).unwrap();
         start.elapsed()
     };
-    let (first, second) = (timed(), timed());
-    assert!(second < first / 10, "{first:?} {second:?}");
+    let first = timed();
+    // The quickest of some: a busy machine may stop this thread in the middle of one.
+    let again = (0..10).map(|_| timed()).min().unwrap();
+    assert!(again < first / 10, "{first:?} {again:?}");
 }
 
 #[test]
