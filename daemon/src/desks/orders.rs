@@ -1,5 +1,5 @@
-//! What a desk may order. The coordinator carries orders out one after the other; what follows from one comes before the
-//! next.
+//! What a desk may order. The coordinator carries orders out one after the other; what follows from one comes after
+//! those that wait.
 
 use super::{
     fetching,
