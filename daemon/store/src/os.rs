@@ -110,6 +110,12 @@ pub(super) fn is_file(path: &Path, id: Option<(u64, u64)>) -> bool {
     })
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many files this thread has opened by [`open_regular`]: by it tests know that a file was not read.
+    pub(super) static OPENED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// Opens a regular file for reading and nothing else: a pipe or a device would wait or do harm.
 pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
     let not_a_file = || StoreError::NotAFile { path: path.to_owned() };
@@ -126,6 +132,8 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     }
     let file = options.open(path).map_err(|e| StoreError::at(path, e))?;
+    #[cfg(test)]
+    OPENED.set(OPENED.get() + 1);
     let metadata = file.metadata().map_err(|e| StoreError::at(path, e))?;
     if metadata.is_file() { Ok((file, Stamp::of(&metadata))) } else { Err(not_a_file()) }
 }

@@ -1,6 +1,7 @@
 //! The player's own files, which nobody can keep the player from changing.
 
 use super::*;
+use crate::os::OPENED;
 use std::time::{Duration, SystemTime};
 
 fn set_time(path: &Path, time: SystemTime) {
@@ -42,16 +43,22 @@ fn an_unchanged_file_is_not_read_again() {
     let (dir, mods) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open(dir.path());
     let path = mods.path().join("x.tex");
-    old_file(&path, &bytes(1, 300 * CHUNK_SIZE));
-    let timed = || {
-        let start = std::time::Instant::now();
-        store.index_source(&path).unwrap();
-        start.elapsed()
+    let blob = bytes(1, 3 * CHUNK_SIZE);
+    let opened = |time: Option<SystemTime>| {
+        if let Some(time) = time {
+            set_time(&path, time);
+        }
+        let before = OPENED.get();
+        assert_eq!(store.index_source(&path).unwrap().hash, tree(&blob).hash());
+        OPENED.get() - before
     };
-    let first = timed();
-    // The quickest of some: a busy machine may stop this thread in the middle of one.
-    let again = (0..10).map(|_| timed()).min().unwrap();
-    assert!(again < first / 10, "{first:?} {again:?}");
+    let time = old_file(&path, &blob);
+    assert_eq!([opened(None), opened(None), opened(None)], [1, 0, 0]);
+    assert_eq!(
+        [opened(Some(time - Duration::from_secs(1))), opened(None)],
+        [1, 0],
+        "another time is looked into"
+    );
 }
 
 #[test]
