@@ -2,19 +2,21 @@
 //!
 //! Paths on a disk never appear here. The opaque strings of other plugins are carried and never parsed.
 
+mod error;
+mod look;
 mod shape;
 
+pub use error::AppearanceError;
+pub use look::{FileEntry, Look, ObjectKind, ObjectLook, Swap};
+
 use crate::{
-    codec::{self, CodecError},
-    game_path::GamePath,
-    id::{BlobHash, PeerId, PlayerName},
-    limit,
+    codec,
+    id::{PeerId, PlayerName},
     proof::Proof,
     version::APPEARANCE_VERSION,
 };
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appearance {
@@ -24,246 +26,6 @@ pub struct Appearance {
     pub seq: u64,
     pub player: PlayerName,
     pub look: Look,
-}
-
-/// The part that the hash covers: no names, times or local paths, so the same look is the same hash on every machine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Look {
-    pub objects: Vec<ObjectLook>,
-    /// Penumbra's meta manipulations, as its API gives them.
-    pub meta: Option<String>,
-    pub heels: Option<String>,
-    pub honorific: Option<String>,
-    pub moodles: Option<String>,
-    pub pet_names: Option<String>,
-    /// For plugins to come.
-    pub ext: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectKind {
-    Player,
-    MinionOrMount,
-    Companion,
-    Pet,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectLook {
-    pub kind: ObjectKind,
-    /// Sorted by first game path; no game path twice in one object.
-    pub files: Vec<FileEntry>,
-    pub swaps: Vec<Swap>,
-    pub glamourer: Option<String>,
-    pub customize_plus: Option<String>,
-}
-
-/// One file and every game path that it stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileEntry {
-    /// Sorted, at least one.
-    pub game_paths: Vec<GamePath>,
-    pub hash: BlobHash,
-    pub size: u64,
-}
-
-impl FileEntry {
-    /// The extension that the file gets on disk: that of its first game path.
-    pub fn extension(&self) -> &'static str {
-        self.game_paths.first().map_or("bin", GamePath::extension)
-    }
-}
-
-/// A game path that the game is to read from another path of its own; no file travels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Swap {
-    pub game_paths: Vec<GamePath>,
-    pub to: GamePath,
-}
-
-/// Why an appearance is not accepted, from whoever it came.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AppearanceError {
-    #[error("the appearance is malformed: {0}")]
-    Malformed(#[from] CodecError),
-    #[error("the appearance has version {0}, and this program knows {APPEARANCE_VERSION}")]
-    Version(u8),
-    #[error("the appearance is not signed by its owner's key")]
-    Signature,
-    #[error("the look has {count} {what}, and at most {max} are accepted")]
-    TooMany { what: &'static str, count: usize, max: usize },
-    #[error("{path} has {size} bytes, and at most {max} are accepted", max = limit::FILE_SIZE_MAX)]
-    FileTooLarge { path: GamePath, size: u64 },
-    #[error("the look is inconsistent: {0}")]
-    Inconsistent(&'static str),
-}
-
-impl Look {
-    /// Brings a look that was put together here into the one order, so that the same look has the same hash.
-    pub fn normalise(&mut self) {
-        for object in &mut self.objects {
-            for file in &mut object.files {
-                file.game_paths.sort();
-                file.game_paths.dedup();
-            }
-            object.files.sort_by(|a, b| a.game_paths.cmp(&b.game_paths));
-            for swap in &mut object.swaps {
-                swap.game_paths.sort();
-                swap.game_paths.dedup();
-            }
-            object.swaps.sort();
-        }
-        self.objects.sort_by_key(|object| object.kind);
-    }
-
-    /// Every rule that a receiver holds a look to before it fetches a byte. A sender holds itself to the same.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn check(&self) -> Result<(), AppearanceError> {
-        use AppearanceError::Inconsistent;
-        let objects = &self.objects;
-        let of_files = objects.iter().flat_map(|o| &o.files).map(|file| file.game_paths.len());
-        let of_swaps = objects.iter().flat_map(|o| &o.swaps).map(|swap| swap.game_paths.len());
-        let counts = Counts {
-            objects: objects.len(),
-            files: objects.iter().map(|o| o.files.len()).sum(),
-            swaps: objects.iter().map(|o| o.swaps.len()).sum(),
-            game_paths: of_files.chain(of_swaps).sum(),
-        };
-        counts.check()?;
-
-        let mut kinds = BTreeSet::new();
-        let mut sizes = BTreeMap::new();
-        for object in objects {
-            if !kinds.insert(object.kind) {
-                return Err(Inconsistent("one kind of object occurs twice"));
-            }
-            let mut paths = BTreeSet::new();
-            for file in &object.files {
-                let Some(first) = file.game_paths.first() else {
-                    return Err(Inconsistent("a file has no game path"));
-                };
-                if file.size > limit::FILE_SIZE_MAX {
-                    return Err(AppearanceError::FileTooLarge { path: first.clone(), size: file.size });
-                }
-                if *sizes.entry(file.hash).or_insert(file.size) != file.size {
-                    return Err(Inconsistent("one hash has two sizes"));
-                }
-                if !file.game_paths.is_sorted() || !file.game_paths.iter().all(|path| paths.insert(path)) {
-                    return Err(Inconsistent("game paths are not sorted, or one stands for two files"));
-                }
-            }
-            if object.swaps.iter().any(|swap| swap.game_paths.is_empty()) {
-                return Err(Inconsistent("a file swap has no game path"));
-            }
-        }
-        let strings = [&self.meta, &self.heels, &self.honorific, &self.moodles, &self.pet_names].into_iter();
-        let of_objects = objects.iter().flat_map(|object| [&object.glamourer, &object.customize_plus]);
-        for string in strings.chain(of_objects).flatten() {
-            too_many("bytes in one plugin's string", string.len(), limit::OPAQUE_BYTES_MAX)?;
-        }
-        too_many("extension keys", self.ext.len(), limit::EXT_KEYS_MAX)?;
-        too_many("bytes of extensions", self.ext.values().map(String::len).sum(), limit::EXT_BYTES_MAX)?;
-        for key in self.ext.keys() {
-            too_many("bytes in an extension's key", key.len(), limit::EXT_KEY_BYTES_MAX)?;
-        }
-        Ok(())
-    }
-
-    /// The look's name: BLAKE3 in `derive_key` mode over tag-and-length-prefixed fields. Expects a normalised look.
-    ///
-    /// Its own encoding, so that a change of codec leaves every hash as it was.
-    pub fn hash(&self) -> BlobHash {
-        let mut hash = Canonical(blake3::Hasher::new_derive_key("fyteclub 2026 appearance v1"));
-        hash.list(&self.objects, |hash, object| {
-            hash.number(object.kind as u64);
-            hash.list(&object.files, |hash, file| {
-                hash.list(&file.game_paths, |hash, path| hash.bytes(path.as_str().as_bytes()));
-                hash.bytes(file.hash.as_bytes());
-                hash.number(file.size);
-            });
-            hash.list(&object.swaps, |hash, swap| {
-                hash.list(&swap.game_paths, |hash, path| hash.bytes(path.as_str().as_bytes()));
-                hash.bytes(swap.to.as_str().as_bytes());
-            });
-            hash.optional(&object.glamourer);
-            hash.optional(&object.customize_plus);
-        });
-        for string in [&self.meta, &self.heels, &self.honorific, &self.moodles, &self.pet_names] {
-            hash.optional(string);
-        }
-        hash.number(self.ext.len() as u64);
-        for (key, value) in &self.ext {
-            hash.bytes(key.as_bytes());
-            hash.bytes(value.as_bytes());
-        }
-        BlobHash::from_bytes(*hash.0.finalize().as_bytes())
-    }
-
-    /// Every distinct blob with its size and the extension it gets on disk, over all objects.
-    pub fn blobs(&self) -> BTreeMap<BlobHash, (u64, &'static str)> {
-        let files = self.objects.iter().flat_map(|object| &object.files);
-        files.map(|file| (file.hash, (file.size, file.extension()))).collect()
-    }
-
-    /// How many distinct files, and their bytes.
-    pub fn totals(&self) -> (u64, u64) {
-        let blobs = self.blobs();
-        (blobs.len() as u64, blobs.values().map(|(size, _)| size).sum())
-    }
-}
-
-fn too_many(what: &'static str, count: usize, max: usize) -> Result<(), AppearanceError> {
-    if count > max { Err(AppearanceError::TooMany { what, count, max }) } else { Ok(()) }
-}
-
-/// How many parts a look has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
-    objects: usize,
-    files: usize,
-    swaps: usize,
-    game_paths: usize,
-}
-
-impl Counts {
-    fn check(&self) -> Result<(), AppearanceError> {
-        too_many("objects", self.objects, limit::OBJECTS_MAX)?;
-        too_many("files", self.files, limit::FILES_MAX)?;
-        too_many("file swaps", self.swaps, limit::SWAPS_MAX)?;
-        too_many("game paths", self.game_paths, limit::GAME_PATHS_MAX)
-    }
-}
-
-struct Canonical(blake3::Hasher);
-
-impl Canonical {
-    fn number(&mut self, number: u64) {
-        self.0.update(&number.to_be_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.update(bytes);
-    }
-
-    fn optional(&mut self, string: &Option<String>) {
-        self.number(string.is_some().into());
-        if let Some(string) = string {
-            self.bytes(string.as_bytes());
-        }
-    }
-
-    fn list<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        self.number(items.len() as u64);
-        for item in items {
-            each(self, item);
-        }
-    }
 }
 
 /// An appearance as it travels and is kept: the encoded document and the owner's signature over those very bytes.
@@ -323,9 +85,10 @@ struct Envelope<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{error::Counts, *};
+    use crate::{id::BlobHash, limit};
 
-    fn file(path: &str, bytes: &[u8]) -> FileEntry {
+    pub(super) fn file(path: &str, bytes: &[u8]) -> FileEntry {
         FileEntry {
             game_paths: vec![path.parse().expect("a game path")],
             hash: BlobHash::of(bytes),
@@ -333,7 +96,7 @@ mod tests {
         }
     }
 
-    fn look(files: Vec<FileEntry>) -> Look {
+    pub(super) fn look(files: Vec<FileEntry>) -> Look {
         let object = ObjectLook {
             kind: ObjectKind::Player,
             files,
@@ -352,17 +115,6 @@ mod tests {
         let player = "Alice Ashe@Gilgamesh".parse().expect("a name");
         let envelope = SignedAppearance::sign(&Appearance { v: 1, seq: 1, player, look }, &key);
         (key, owner, envelope)
-    }
-
-    #[test]
-    fn the_hash_is_of_the_look_and_nothing_else() {
-        let one = look(vec![file("a.tex", b"a"), file("b.tex", b"b")]);
-        let other_order = look(vec![file("b.tex", b"b"), file("a.tex", b"a")]);
-        assert_eq!(one.hash(), other_order.hash());
-        let mut with_heels = one.clone();
-        with_heels.heels = Some(String::new());
-        assert_ne!(one.hash(), with_heels.hash());
-        assert_ne!(one.hash(), look(vec![file("a.tex", b"b"), file("b.tex", b"a")]).hash());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! lists share an encoding, and nothing is ever re-encoded to be checked.
 
 use crate::id::PeerId;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
 
 /// The exact bytes that one signature covers.
@@ -42,6 +43,20 @@ impl Proof {
     /// Strict, see [`PeerId::verifies`].
     pub fn verified_by(&self, peer: &PeerId, signature: &[u8; 64]) -> bool {
         peer.verifies(&self.0, signature)
+    }
+
+    /// The signature as JSON carries it: 64 bytes in unpadded base64url.
+    pub fn sign_text(&self, key: &SigningKey) -> String {
+        URL_SAFE_NO_PAD.encode(self.sign(key))
+    }
+
+    /// Whether `signature` is a [`Proof::sign_text`] by this key.
+    pub fn verified_by_text(&self, peer: &PeerId, signature: &str) -> bool {
+        URL_SAFE_NO_PAD
+            .decode(signature)
+            .ok()
+            .and_then(|bytes| <[u8; 64]>::try_from(bytes).ok())
+            .is_some_and(|signature| self.verified_by(peer, &signature))
     }
 }
 

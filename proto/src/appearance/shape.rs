@@ -3,7 +3,7 @@
 
 #![expect(dead_code, reason = "what is only walked over has to be named all the same")]
 
-use super::{Counts, ObjectKind};
+use super::{error::Counts, look::ObjectKind};
 use crate::{
     codec::{self, CodecError},
     id::BlobHash,

@@ -19,6 +19,7 @@
 //! held until all of them were asked whom they know by that name, in `rivals`: two keys are nobody, and a person is asked.
 
 mod facts;
+mod held;
 mod rivals;
 mod saved;
 #[cfg(test)]
@@ -164,7 +165,7 @@ pub struct Contacts {
     /// What phone books carry knocks, by name.
     carriers: Vec<String>,
     /// Answers that wait for a second opinion.
-    held: Vec<rivals::Held>,
+    held: Vec<held::Held>,
     /// Who was told lately that they came too late, and when.
     late: VecDeque<(PeerId, u64)>,
 }

@@ -6,7 +6,7 @@
 //! there may need to answer, too ([`FIRST_BOOK_TIME`]). One key is paired with. Of two nobody is, also when the second
 //! comes after the pairing, and a person says who is meant.
 
-use super::{Contact, Contacts, Output, Stage, millis};
+use super::{Contact, Contacts, Output, Stage, held::Held, millis};
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
@@ -19,26 +19,6 @@ use std::time::Duration;
 pub const SECOND_OPINION_TIME: Duration = Duration::from_secs(4);
 /// How long an answer to another phone book's knock waits for one to the first's.
 pub const FIRST_BOOK_TIME: Duration = Duration::from_secs(60);
-
-/// Answers to a wish that are not believed yet.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// The wish's own number.
-    wish: Bytes<16>,
-    keys: Vec<PeerId>,
-    pub until: u64,
-    /// The first phone book's knock was answered.
-    first: bool,
-    /// The phone books have said whom they list.
-    listed: bool,
-}
-
-impl Held {
-    /// Nothing more that is worth waiting for can come.
-    fn is_clear(&self) -> bool {
-        self.keys.len() > 1 || (self.first && self.listed)
-    }
-}
 
 impl Contacts {
     /// Whether `answer` is a number by which somebody carried the wish with this number.
@@ -66,7 +46,7 @@ impl Contacts {
         let until = now.saturating_add(millis(if first { SECOND_OPINION_TIME } else { FIRST_BOOK_TIME }));
         match self.held.iter_mut().find(|held| held.wish == wish) {
             Some(held) => {
-                add(&mut held.keys, from);
+                held.add(from);
                 held.first |= first;
                 held.until = if held.is_clear() { now } else { held.until.min(until) };
             }
@@ -106,7 +86,7 @@ impl Contacts {
         let Some(at) = self.held(player) else { return };
         let Stage::Requested { nonce, .. } = self.book.contacts[at].stage else { return };
         if let Some(held) = self.held.iter_mut().find(|held| held.wish == nonce) {
-            keys.iter().filter(|key| **key != self.here.key).for_each(|key| add(&mut held.keys, *key));
+            keys.iter().filter(|key| **key != self.here.key).for_each(|key| held.add(*key));
             held.listed = true;
             if held.is_clear() {
                 held.until = now;
@@ -142,11 +122,5 @@ impl Contacts {
         let player = contact.player.clone().filter(|_| keys.len() > 1);
         self.changed(at);
         self.outputs.extend(player.map(|player| Output::Disputed { player, keys }));
-    }
-}
-
-fn add(keys: &mut Vec<PeerId>, key: PeerId) {
-    if !keys.contains(&key) && keys.len() < RIVALS_MAX {
-        keys.push(key);
     }
 }

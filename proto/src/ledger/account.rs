@@ -1,6 +1,6 @@
 //! One counterpart's use of each item.
 
-use super::{Allowance, Item, Row};
+use super::row::{Allowance, Item, Row};
 use std::time::{Duration, Instant};
 
 /// Only the items that were ever charged, so that most accounts are short.

@@ -1,8 +1,6 @@
 //! A signed change of keys: the old one says which follows it, and the new one agrees.
 
-use super::authentic;
 use crate::{id::PeerId, limit::KEY_CHANGES_MAX, proof::Proof, version::PROOF_VERSION};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +21,8 @@ impl KeyChange {
         let (old, new) = (PeerId::of(from), PeerId::of(to));
         let mut change = Self { from: old, to: new, signature: String::new(), agreement: String::new() };
         let proof = change.proof();
-        change.signature = URL_SAFE_NO_PAD.encode(proof.sign(from));
-        change.agreement = URL_SAFE_NO_PAD.encode(proof.sign(to));
+        change.signature = proof.sign_text(from);
+        change.agreement = proof.sign_text(to);
         change
     }
 
@@ -45,8 +43,8 @@ impl KeyChange {
     pub fn is_authentic(&self) -> bool {
         let proof = self.proof();
         self.from != self.to
-            && authentic(&self.signature, &proof, &self.from)
-            && authentic(&self.agreement, &proof, &self.to)
+            && proof.verified_by_text(&self.from, &self.signature)
+            && proof.verified_by_text(&self.to, &self.agreement)
     }
 }
 

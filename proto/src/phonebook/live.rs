@@ -14,7 +14,6 @@
 //! Who is not there, who declines and who does not answer are one answer, [`Hear::Unavailable`], and come at the same
 //! time after the question: [`ANSWER_TIME`].
 
-use super::authentic;
 use crate::{
     bytes::Bytes,
     id::PeerId,
@@ -23,7 +22,6 @@ use crate::{
     proof::Proof,
     version::PROOF_VERSION,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
@@ -189,7 +187,7 @@ impl Hello {
             time,
             signature: String::new(),
         };
-        hello.signature = URL_SAFE_NO_PAD.encode(hello.proof().sign(key));
+        hello.signature = hello.proof().sign_text(key);
         hello
     }
 
@@ -204,7 +202,7 @@ impl Hello {
     }
 
     pub fn is_authentic(&self) -> bool {
-        authentic(&self.signature, &self.proof(), &self.public_key)
+        self.proof().verified_by_text(&self.public_key, &self.signature)
     }
 }
 
@@ -251,7 +249,7 @@ impl Poll {
             say: serde_json::to_string(say).expect("our messages are JSON"),
             signature: String::new(),
         };
-        poll.signature = URL_SAFE_NO_PAD.encode(poll.proof().sign(key));
+        poll.signature = poll.proof().sign_text(key);
         poll
     }
 
@@ -267,7 +265,7 @@ impl Poll {
     }
 
     pub fn is_authentic(&self) -> bool {
-        authentic(&self.signature, &self.proof(), &self.public_key)
+        self.proof().verified_by_text(&self.public_key, &self.signature)
     }
 }
 

@@ -13,7 +13,6 @@ pub use key_change::KeyChange;
 pub use visibility::{HIDDEN_PREFIX, Listing, Visibility, hidden_name, is_hidden_name};
 
 use crate::{id::PeerId, limit::PROOF_TIME_WINDOW, proof::Proof, version::WRITE_PROOF_VERSION};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,7 +64,7 @@ impl Register {
             time,
             signature: String::new(),
         };
-        body.signature = URL_SAFE_NO_PAD.encode(body.proof().sign(key));
+        body.signature = body.proof().sign_text(key);
         body
     }
 
@@ -84,7 +83,7 @@ impl Register {
 
     /// Whether the key in the body signed this very body.
     pub fn is_authentic(&self) -> bool {
-        authentic(&self.signature, &self.proof(), &self.public_key)
+        self.proof().verified_by_text(&self.public_key, &self.signature)
     }
 }
 
@@ -112,7 +111,7 @@ impl Unregister {
             time,
             signature: String::new(),
         };
-        body.signature = URL_SAFE_NO_PAD.encode(body.proof().sign(key));
+        body.signature = body.proof().sign_text(key);
         body
     }
 
@@ -127,7 +126,7 @@ impl Unregister {
     }
 
     pub fn is_authentic(&self) -> bool {
-        authentic(&self.signature, &self.proof(), &self.public_key)
+        self.proof().verified_by_text(&self.public_key, &self.signature)
     }
 }
 
@@ -136,15 +135,6 @@ impl Unregister {
 /// the end of the numbers would leave the key none to go on with.
 pub fn is_sequence_ahead(sequence: u64, unix_millis: u64) -> bool {
     u128::from(sequence) > u128::from(unix_millis) + PROOF_TIME_WINDOW.as_millis()
-}
-
-/// Whether `signature` is 64 bytes in unpadded base64url by which `key` signed.
-fn authentic(signature: &str, proof: &Proof, key: &PeerId) -> bool {
-    URL_SAFE_NO_PAD
-        .decode(signature)
-        .ok()
-        .and_then(|bytes| <[u8; 64]>::try_from(bytes).ok())
-        .is_some_and(|signature| proof.verified_by(key, &signature))
 }
 
 /// `GET /api/lookup/{playerName}`, found. A listed player has an address; of a hidden one only key and time are told,

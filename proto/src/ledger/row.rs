@@ -1,0 +1,108 @@
+//! A row of a table of limits: what is charged, and how much of it an account may use.
+
+use std::time::Duration;
+
+/// What is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Item {
+    /// Bytes that are sent or received unasked.
+    Bytes,
+    /// Packets to an address that has not answered.
+    Probes,
+    /// Attempts to connect.
+    Dials,
+    /// Attempts to connect to the one address that a phone book has of a player.
+    Lookups,
+    /// Signed looks that are fetched unasked.
+    Documents,
+    /// Open connections.
+    Connections,
+    /// Handshakes under way.
+    Handshakes,
+    /// Handshakes that are begun from where a contact was last.
+    Arrivals,
+    /// Handshakes that are begun from anywhere else.
+    Newcomers,
+    /// Handshakes that are begun from an address that may be forged.
+    Unproven,
+    /// Names held in a phone book.
+    Names,
+    Messages,
+    /// Bytes of answers that were written and not read.
+    Unread,
+    /// Links that are open and have not greeted.
+    Greetings,
+    /// Live conversations with a phone book, over a socket or by polls.
+    Sockets,
+    /// Bytes that are read to prove that they are here.
+    Proofs,
+}
+
+impl Item {
+    pub const ALL: [Self; 16] = [
+        Self::Bytes,
+        Self::Probes,
+        Self::Dials,
+        Self::Lookups,
+        Self::Documents,
+        Self::Connections,
+        Self::Handshakes,
+        Self::Arrivals,
+        Self::Newcomers,
+        Self::Unproven,
+        Self::Names,
+        Self::Messages,
+        Self::Unread,
+        Self::Greetings,
+        Self::Sockets,
+        Self::Proofs,
+    ];
+
+    /// As metrics and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Probes => "probes",
+            Self::Dials => "dials",
+            Self::Lookups => "lookups",
+            Self::Documents => "documents",
+            Self::Connections => "connections",
+            Self::Handshakes => "handshakes",
+            Self::Arrivals => "arrivals",
+            Self::Newcomers => "newcomers",
+            Self::Unproven => "unproven",
+            Self::Names => "names",
+            Self::Messages => "messages",
+            Self::Unread => "unread",
+            Self::Greetings => "greetings",
+            Self::Sockets => "sockets",
+            Self::Proofs => "proofs",
+        }
+    }
+}
+
+/// How much of an item one account may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowance {
+    /// `burst` at once, and `amount` more in each `period`. An amount above the burst costs the whole burst.
+    Rate { burst: u64, amount: u64, period: Duration },
+    /// So much at once, until it is released.
+    Held(u64),
+}
+
+impl Allowance {
+    /// `amount` in each second, and `burst` at once.
+    pub const fn each_second(amount: u64, burst: u64) -> Self {
+        Self::Rate { burst, amount, period: Duration::from_secs(1) }
+    }
+}
+
+/// A row of a table of limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    pub item: Item,
+    /// For each counterpart.
+    pub each: Allowance,
+    /// For all of them together; `None` where only the sum of the accounts bounds it.
+    pub all: Option<Allowance>,
+}
