@@ -1,5 +1,6 @@
 //! `cache stats`, `verify`, `gc` and `move`.
 
+use super::events;
 use crate::{
     exit::{Exit, Failure},
     render::{Page, Progress},
@@ -63,7 +64,7 @@ async fn with_progress<T>(
         tokio::select! {
             // What was told before the answer is shown before it.
             biased;
-            event = super::next(&mut events) => match event {
+            event = events::next(&mut events) => match event {
                 Event::CacheProgress { work, files, files_total, bytes, bytes_total } if work == kind => {
                     let files = format!("{files} of {}", human::count(files_total, "file"));
                     progress.count(bytes, bytes_total, &format!("{files}, {}", human::part(bytes, bytes_total)));

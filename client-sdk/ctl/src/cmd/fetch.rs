@@ -1,5 +1,6 @@
 //! `fetch`: a player's look, with progress while it travels and a summary when it is there.
 
+use super::events;
 use crate::{
     exit::{Exit, Failure},
     render::{Page, Progress},
@@ -37,7 +38,7 @@ async fn with_progress(
     loop {
         tokio::select! {
             fetched = &mut fetch => return fetched,
-            event = super::next(&mut events) => tell(&mut progress, player, event),
+            event = events::next(&mut events) => tell(&mut progress, player, event),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod contacts;
+mod events;
 mod fetch;
 mod limits;
 mod nearby;
@@ -17,7 +18,7 @@ use crate::{
     exit::{Exit, Failure},
     render::Page,
 };
-use fyteclub_client::{Client, Event, Events, pipe};
+use fyteclub_client::{Client, pipe};
 
 pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
     let endpoint =
@@ -49,15 +50,4 @@ pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Watch => watch::watch(&client, page).await,
         Command::Shutdown => shutdown::shutdown(client, page).await,
     }
-}
-
-/// Stays pending once the events are over: then the request tells why.
-async fn next(events: &mut Option<Events>) -> Event {
-    if let Some(stream) = events
-        && let Some(Ok(event)) = stream.next().await
-    {
-        return event;
-    }
-    *events = None;
-    std::future::pending().await
 }
