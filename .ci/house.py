@@ -72,8 +72,6 @@ LINES_MAX = 500
 # Longer ones, and until when.
 LONGER = (
     (re.compile(r"daemon/src/"), "2026-12-31: coordinator, peer and pumps are being split"),
-    (re.compile(r"proto/src/(live|fetching/transfer/mod|tests/deadlines)\.rs$"), "2026-12-31: being split"),
-    (re.compile(r"(client-sdk/ctl|proto)/tests/"), "2026-12-31: tests that become one program per package"),
 )
 
 # Most files of one crate in which one type has impl blocks.
@@ -86,8 +84,6 @@ TOLD = {
     "daemon/penumbra": "2026-12-31: errors and contents are read by all, and lib.rs holds both ends",
     "daemon/quic": "2026-12-31: the flow estimates for the controller that holds it",
     "daemon/store": "2026-12-31: each file adds methods to the one store",
-    "proto": "2026-12-31: the machines move into folders",
-    "client-sdk/ctl": "2026-12-31: cmd/mod.rs declares the arguments of its children",
 }
 
 # Circles that stay: the files, and why.
