@@ -7,6 +7,7 @@
 use crate::{
     chunk_tree::{chunk_count, chunk_len},
     id::{BlobHash, PeerId},
+    number,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct Content {
 
 impl Content {
     pub fn of(bytes: &[u8]) -> Self {
-        Self { hash: BlobHash::of(bytes), size: bytes.len() as u64 }
+        Self { hash: BlobHash::of(bytes), size: number::u64_of(bytes.len()) }
     }
 
     pub fn chunks(&self) -> u32 {
@@ -111,12 +112,12 @@ impl Givers {
             Some(at) => at,
             None if self.0.len() >= GIVERS_MAX => return false,
             None => {
-                self.0.push((owner, vec![0; content.chunks().div_ceil(64) as usize].into()));
+                self.0.push((owner, vec![0; number::index(content.chunks().div_ceil(64))].into()));
                 self.0.len() - 1
             }
         };
         let bits = &mut self.0[at].1;
-        if let Some(word) = bits.get_mut(chunk as usize / 64) {
+        if let Some(word) = bits.get_mut(number::index(chunk / 64)) {
             *word |= 1 << (chunk % 64);
         }
         bits.iter().map(|word| word.count_ones()).sum::<u32>() == content.chunks()
@@ -131,7 +132,8 @@ impl Givers {
 
     pub fn has_given(&self, owner: &PeerId, chunk: u32) -> bool {
         let bits = self.0.iter().find(|(known, _)| known == owner).map(|(_, bits)| bits);
-        bits.and_then(|bits| bits.get(chunk as usize / 64)).is_some_and(|word| word >> (chunk % 64) & 1 == 1)
+        bits.and_then(|bits| bits.get(number::index(chunk / 64)))
+            .is_some_and(|word| word >> (chunk % 64) & 1 == 1)
     }
 
     /// The one who brought all of these chunks; the first, where several did.

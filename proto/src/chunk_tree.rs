@@ -7,6 +7,7 @@
 use crate::{
     id::BlobHash,
     limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+    number,
 };
 use blake3::{
     Hasher,
@@ -18,21 +19,21 @@ pub type ChainingValue = [u8; 32];
 
 /// How many chunks a blob of `size` bytes has: at least one, even when it is empty.
 pub fn chunk_count(size: u64) -> u32 {
-    let count = size.div_ceil(CHUNK_SIZE as u64).max(1);
+    let count = size.div_ceil(number::u64_of(CHUNK_SIZE)).max(1);
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The length of chunk `index`, or `None` behind the blob's end.
 pub fn chunk_len(size: u64, index: u32) -> Option<usize> {
-    let start = u64::from(index) * CHUNK_SIZE as u64;
-    let len = size.checked_sub(start)?.min(CHUNK_SIZE as u64);
-    (len > 0 || (index == 0 && size == 0)).then_some(len as usize)
+    let start = u64::from(index) * number::u64_of(CHUNK_SIZE);
+    let len = size.checked_sub(start)?.min(number::u64_of(CHUNK_SIZE));
+    (len > 0 || (index == 0 && size == 0)).then_some(number::usize_of(len))
 }
 
 /// The chaining value of chunk `index` of a blob that has more than one.
 fn chaining_value(index: u32, bytes: &[u8]) -> ChainingValue {
     let mut hasher = Hasher::new();
-    hasher.set_input_offset(u64::from(index) * CHUNK_SIZE as u64);
+    hasher.set_input_offset(u64::from(index) * number::u64_of(CHUNK_SIZE));
     hasher.update(bytes).finalize_non_root()
 }
 
@@ -44,11 +45,11 @@ fn root(values: &[ChainingValue], size: u64) -> blake3::Hash {
             return *only;
         }
         let left = hazmat::left_subtree_len(size);
-        let (a, b) = values.split_at((left / CHUNK_SIZE as u64) as usize);
+        let (a, b) = values.split_at(number::usize_of(left / number::u64_of(CHUNK_SIZE)));
         hazmat::merge_subtrees_non_root(&subtree(a, left), &subtree(b, size - left), Mode::Hash)
     }
     let left = hazmat::left_subtree_len(size);
-    let (a, b) = values.split_at((left / CHUNK_SIZE as u64) as usize);
+    let (a, b) = values.split_at(number::usize_of(left / number::u64_of(CHUNK_SIZE)));
     hazmat::merge_subtrees_root(&subtree(a, left), &subtree(b, size - left), Mode::Hash)
 }
 
@@ -86,7 +87,7 @@ impl ChunkTree {
             return if list.is_empty() { Ok(single) } else { Err(WrongTree) };
         }
         let (values, rest) = list.as_chunks::<32>();
-        if size > FILE_SIZE_MAX || !rest.is_empty() || values.len() != chunk_count(size) as usize {
+        if size > FILE_SIZE_MAX || !rest.is_empty() || values.len() != number::index(chunk_count(size)) {
             return Err(WrongTree);
         }
         if root(values, size).as_bytes() != hash.as_bytes() {
@@ -117,7 +118,7 @@ impl ChunkTree {
     pub fn verify<'a>(&self, index: u32, bytes: &'a [u8]) -> Result<VerifiedChunk<'a>, WrongChunk> {
         let right_length = chunk_len(self.size, index) == Some(bytes.len());
         let matches = right_length
-            && match self.values.get(index as usize) {
+            && match self.values.get(number::index(index)) {
                 Some(value) => chaining_value(index, bytes) == *value,
                 None => blake3::hash(bytes).as_bytes() == self.hash.as_bytes(),
             };
@@ -144,7 +145,7 @@ impl<'a> VerifiedChunk<'a> {
 
     /// Where in the blob the bytes belong.
     pub fn offset(&self) -> u64 {
-        u64::from(self.index) * CHUNK_SIZE as u64
+        u64::from(self.index) * number::u64_of(CHUNK_SIZE)
     }
 
     pub fn bytes(&self) -> &'a [u8] {
@@ -168,11 +169,11 @@ impl TreeBuilder {
     /// When a chunk follows a short one: a mistake of the caller, not of the data.
     pub fn push(&mut self, bytes: &[u8]) {
         assert!(
-            bytes.len() <= CHUNK_SIZE && self.size.is_multiple_of(CHUNK_SIZE as u64),
+            bytes.len() <= CHUNK_SIZE && self.size.is_multiple_of(number::u64_of(CHUNK_SIZE)),
             "only the last chunk is short"
         );
-        self.size += bytes.len() as u64;
-        let index = self.values.len() as u32;
+        self.size += number::u64_of(bytes.len());
+        let index = number::u32_of(self.values.len());
         if index == 0 {
             self.first = Some(if bytes.len() < CHUNK_SIZE {
                 (blake3::hash(bytes), [0; 32])
@@ -262,8 +263,8 @@ mod tests {
     fn lengths_behind_the_end_do_not_exist() {
         assert_eq!(chunk_len(0, 0), Some(0));
         assert_eq!(chunk_len(0, 1), None);
-        assert_eq!(chunk_len(CHUNK_SIZE as u64, 1), None);
-        assert_eq!(chunk_len(CHUNK_SIZE as u64 + 1, 1), Some(1));
+        assert_eq!(chunk_len(number::u64_of(CHUNK_SIZE), 1), None);
+        assert_eq!(chunk_len(number::u64_of(CHUNK_SIZE) + 1, 1), Some(1));
         assert_eq!(chunk_count(u64::MAX), u32::MAX);
     }
 }

@@ -57,7 +57,7 @@ pub fn split(input: &[u8], max: usize) -> Result<Frame<'_>, FrameError> {
 /// # Errors
 /// A length of zero or above `max`.
 pub fn length(header: [u8; HEADER], max: usize) -> Result<usize, FrameError> {
-    match u32::from_le_bytes(header) as usize {
+    match crate::number::index(u32::from_le_bytes(header)) {
         0 => Err(FrameError::Empty),
         claimed if claimed > max => Err(FrameError::TooLong { claimed, max }),
         length => Ok(length),

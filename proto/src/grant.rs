@@ -8,6 +8,7 @@ use crate::{
     bytes::Bytes,
     id::{BlobHash, PeerId},
     limit::{GRANT_LIFE, GRANT_SKEW},
+    number::millis,
     proof::Proof,
 };
 use ed25519_dalek::SigningKey;
@@ -45,7 +46,7 @@ pub enum GrantError {
 impl Grant {
     /// Ends [`GRANT_LIFE`] after `now`, in Unix milliseconds.
     pub fn new(key: &SigningKey, to: PeerId, look: BlobHash, now: u64) -> Self {
-        Self::until(key, to, look, now.saturating_add(GRANT_LIFE.as_millis() as u64))
+        Self::until(key, to, look, now.saturating_add(millis(GRANT_LIFE)))
     }
 
     pub fn until(key: &SigningKey, to: PeerId, look: BlobHash, until: u64) -> Self {
@@ -84,7 +85,7 @@ impl Grant {
     /// # Errors
     /// That it ended, or is none that an owner gives.
     pub fn is_current(&self, now: u64) -> Result<(), GrantError> {
-        let (life, skew) = (GRANT_LIFE.as_millis() as u64, GRANT_SKEW.as_millis() as u64);
+        let (life, skew) = (millis(GRANT_LIFE), millis(GRANT_SKEW));
         if self.until.saturating_add(skew) <= now {
             return Err(GrantError::Ended);
         }
@@ -119,7 +120,7 @@ impl Tenure {
     /// Whether the owner is to be asked now; it counts as asked then. So half of a grant's life is left for trying again,
     /// and for clocks that differ.
     pub fn is_due(&mut self, now: u64) -> bool {
-        let half = GRANT_LIFE.as_millis() as u64 / 2;
+        let half = millis(GRANT_LIFE) / 2;
         let due = self.grant.until <= now.saturating_add(half)
             && self.asked.is_none_or(|asked| now >= asked.saturating_add(ASK_AGAIN) || now < asked);
         if due {
@@ -155,8 +156,8 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_800_000_000_000;
-    const LIFE: u64 = GRANT_LIFE.as_millis() as u64;
-    const SKEW: u64 = GRANT_SKEW.as_millis() as u64;
+    const LIFE: u64 = millis(GRANT_LIFE);
+    const SKEW: u64 = millis(GRANT_SKEW);
 
     fn peer(n: u8) -> PeerId {
         PeerId::from_bytes([n; 32])

@@ -206,18 +206,20 @@ macro_rules! serde_as_text_or_bytes {
     ($type:ident) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                match serializer.is_human_readable() {
-                    true => serializer.collect_str(self),
-                    false => self.0.serialize(serializer),
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    self.0.serialize(serializer)
                 }
             }
         }
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                match deserializer.is_human_readable() {
-                    true => String::deserialize(deserializer)?.parse().map_err(de::Error::custom),
-                    false => <[u8; 32]>::deserialize(deserializer).map(Self),
+                if deserializer.is_human_readable() {
+                    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                } else {
+                    <[u8; 32]>::deserialize(deserializer).map(Self)
                 }
             }
         }

@@ -4,6 +4,9 @@
 //! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
 //! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
 
+#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
+#![cfg_attr(not(test), warn(clippy::as_conversions))]
+
 pub mod appearance;
 pub mod backoff;
 pub mod blob;
@@ -25,6 +28,7 @@ pub mod limit;
 pub mod live;
 pub mod local;
 pub mod lookalike;
+pub mod number;
 pub mod peer;
 pub mod phonebook;
 pub mod possession;

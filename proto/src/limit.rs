@@ -1,6 +1,9 @@
 //! Every maximum that crosses a boundary. A receiver applies them before it allocates or fetches.
 
-use crate::ledger::{Allowance, Item, Row};
+use crate::{
+    ledger::{Allowance, Item, Row},
+    number,
+};
 use std::time::Duration;
 
 /// One slice of a blob that verifies on its own. A power of two and a multiple of BLAKE3's 1 KiB chunks, so that a
@@ -11,7 +14,7 @@ pub const CHUNK_SIZE: usize = 256 * 1024;
 /// Longest file that may be shared: the largest raw file that today's systems carry.
 pub const FILE_SIZE_MAX: u64 = 300 * 1024 * 1024;
 /// Most chunks one blob can have; bounds the chunk list (32 bytes each) that a source may send.
-pub const BLOB_CHUNKS_MAX: usize = (FILE_SIZE_MAX as usize).div_ceil(CHUNK_SIZE);
+pub const BLOB_CHUNKS_MAX: usize = number::usize_of(FILE_SIZE_MAX).div_ceil(CHUNK_SIZE);
 
 /// Most files in one appearance.
 pub const FILES_MAX: usize = 16_384;
@@ -179,8 +182,8 @@ pub const DAEMON_LEDGER: &[Row] = &[
     // Sealed documents that one contact has asked for and not read: one of the longest at a time.
     Row {
         item: Item::Unread,
-        each: Allowance::Held(APPEARANCE_BYTES_MAX as u64),
-        all: Some(Allowance::Held(16 * APPEARANCE_BYTES_MAX as u64)),
+        each: Allowance::Held(number::u64_of(APPEARANCE_BYTES_MAX)),
+        all: Some(Allowance::Held(16 * number::u64_of(APPEARANCE_BYTES_MAX))),
     },
     // Handshakes that have not ended. At the rate of newcomers each has a second before it is pushed out, and friends
     // behind one carrier's address may come at once.
@@ -224,7 +227,11 @@ pub const PHONE_BOOK_LEDGER: &[Row] = &[
     // may choose another number.
     Row { item: Item::Names, each: Allowance::Held(1000), all: None },
     // Of a network, in bytes: full queues of sixty-four clients.
-    Row { item: Item::Unread, each: Allowance::Held(64 * LIVE_QUEUE_MAX as u64 * UNREAD_COST), all: None },
+    Row {
+        item: Item::Unread,
+        each: Allowance::Held(64 * number::u64_of(LIVE_QUEUE_MAX) * UNREAD_COST),
+        all: None,
+    },
 ];
 
 /// What a message that waits in a phone book counts for, in bytes: the longest letter and what is around it.

@@ -11,6 +11,7 @@ use crate::{
     bytes::Bytes,
     id::PeerId,
     limit::{CHUNK_SIZE, SAMPLE_BYTES},
+    number,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -22,6 +23,15 @@ pub enum Span {
     Sample,
     /// 1: all of it.
     Whole,
+}
+
+impl Span {
+    fn number(self) -> u8 {
+        match self {
+            Self::Sample => 0,
+            Self::Whole => 1,
+        }
+    }
 }
 
 /// One question: who asks whom, under which nonce.
@@ -38,7 +48,7 @@ impl Challenge {
         for part in [&nonce.0, asker.as_bytes(), asked.as_bytes()] {
             hasher.update(part);
         }
-        hasher.update(&[span as u8]);
+        hasher.update(&[span.number()]);
         Self { key: *hasher.finalize().as_bytes(), span }
     }
 
@@ -47,7 +57,7 @@ impl Challenge {
         match self.span {
             Span::Whole => 0..content.chunks(),
             Span::Sample => {
-                let chunk = (self.draw(content, b"chunk") % u64::from(content.chunks())) as u32;
+                let chunk = number::low_half(self.draw(content, b"chunk") % u64::from(content.chunks()));
                 chunk..chunk + 1
             }
         }
@@ -55,7 +65,7 @@ impl Challenge {
 
     /// Bytes that are read for it.
     pub fn cost(&self, content: &Content) -> u64 {
-        self.chunks(content).filter_map(|chunk| content.chunk_len(chunk)).map(|len| len as u64).sum()
+        self.chunks(content).filter_map(|chunk| content.chunk_len(chunk)).map(number::u64_of).sum()
     }
 
     /// Begins the proof of one blob; the bytes of [`Self::chunks`] are to follow, in order.
@@ -89,8 +99,8 @@ impl Proving<'_> {
         match self.challenge.span {
             Span::Whole => drop(self.hasher.update(chunk)),
             Span::Sample => {
-                let spare = chunk.len().saturating_sub(SAMPLE_BYTES) as u64 + 1;
-                let from = (self.challenge.draw(&self.content, b"offset") % spare) as usize;
+                let spare = number::u64_of(chunk.len().saturating_sub(SAMPLE_BYTES)) + 1;
+                let from = number::usize_of(self.challenge.draw(&self.content, b"offset") % spare);
                 self.hasher.update(&chunk[from..chunk.len().min(from + SAMPLE_BYTES)]);
             }
         }

@@ -125,9 +125,10 @@ pub fn template(text: &str) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
     for word in text.split(|c: char| !c.is_alphanumeric()) {
-        match word.contains(|c: char| c.is_ascii_digit()) {
-            true => hasher.write_u8(b'#'),
-            false => hasher.write(word.as_bytes()),
+        if word.contains(|c: char| c.is_ascii_digit()) {
+            hasher.write_u8(b'#')
+        } else {
+            hasher.write(word.as_bytes())
         }
         hasher.write_u8(0);
     }

@@ -1,5 +1,7 @@
 //! Numbers of bytes, as people write them in a configuration or on a command line.
 
+use crate::number::f64_of;
+
 /// `70000000`, `20 GiB`, `512m`; units are powers of 1024. `None` for anything else.
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -21,7 +23,7 @@ pub fn words(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {
         Some((shift, unit)) if bytes.trailing_zeros() >= shift => format!("{} {unit}", bytes >> shift),
-        Some((shift, unit)) => format!("{:.1} {unit}", bytes as f64 / (1_u64 << shift) as f64),
+        Some((shift, unit)) => format!("{:.1} {unit}", f64_of(bytes) / f64_of(1 << shift)),
         None => format!("{bytes} B"),
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Counts {
 impl Counts {
     /// # Errors
     /// The first count that is above its limit.
-    pub fn check(&self) -> Result<(), AppearanceError> {
+    pub(super) fn check(&self) -> Result<(), AppearanceError> {
         too_many("objects", self.objects, limit::OBJECTS_MAX)?;
         too_many("files", self.files, limit::FILES_MAX)?;
         too_many("file swaps", self.swaps, limit::SWAPS_MAX)?;

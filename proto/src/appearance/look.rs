@@ -1,7 +1,7 @@
 //! What a look is made of, the rules that a receiver holds it to, and its hash.
 
 use super::error::{AppearanceError, Counts, too_many};
-use crate::{game_path::GamePath, id::BlobHash, limit};
+use crate::{game_path::GamePath, id::BlobHash, limit, number};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,18 @@ pub enum ObjectKind {
     MinionOrMount,
     Companion,
     Pet,
+}
+
+impl ObjectKind {
+    /// As the hash covers it.
+    fn number(self) -> u64 {
+        match self {
+            Self::Player => 0,
+            Self::MinionOrMount => 1,
+            Self::Companion => 2,
+            Self::Pet => 3,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +153,7 @@ impl Look {
     pub fn hash(&self) -> BlobHash {
         let mut hash = Canonical(blake3::Hasher::new_derive_key("fyteclub 2026 appearance v1"));
         hash.list(&self.objects, |hash, object| {
-            hash.number(object.kind as u64);
+            hash.number(object.kind.number());
             hash.list(&object.files, |hash, file| {
                 hash.list(&file.game_paths, |hash, path| hash.bytes(path.as_str().as_bytes()));
                 hash.bytes(file.hash.as_bytes());
@@ -157,7 +169,7 @@ impl Look {
         for string in [&self.meta, &self.heels, &self.honorific, &self.moodles, &self.pet_names] {
             hash.optional(string);
         }
-        hash.number(self.ext.len() as u64);
+        hash.number(number::u64_of(self.ext.len()));
         for (key, value) in &self.ext {
             hash.bytes(key.as_bytes());
             hash.bytes(value.as_bytes());
@@ -174,7 +186,7 @@ impl Look {
     /// How many distinct files, and their bytes.
     pub fn totals(&self) -> (u64, u64) {
         let blobs = self.blobs();
-        (blobs.len() as u64, blobs.values().map(|(size, _)| size).sum())
+        (number::u64_of(blobs.len()), blobs.values().map(|(size, _)| size).sum())
     }
 }
 
@@ -186,7 +198,7 @@ impl Canonical {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
+        self.number(number::u64_of(bytes.len()));
         self.0.update(bytes);
     }
 
@@ -198,7 +210,7 @@ impl Canonical {
     }
 
     fn list<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        self.number(items.len() as u64);
+        self.number(number::u64_of(items.len()));
         for item in items {
             each(self, item);
         }

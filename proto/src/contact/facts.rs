@@ -1,12 +1,13 @@
 //! What others say, and what happens meanwhile. Nothing here trusts a name that somebody claims.
 
-use super::{Contact, Contacts, OpenInvitation, Output, REPEAT, Stage, invitation_answer, millis};
+use super::{Contact, Contacts, OpenInvitation, Output, REPEAT, Stage, invitation_answer};
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     knock::{Knock, Note},
     limit::{ASKERS_MAX, KEY_CHANGES_MAX, NUMBERS_MAX, SPENT_MAX},
     local::reply::Standing,
+    number::millis,
     phonebook::KeyChange,
 };
 use std::time::Duration;

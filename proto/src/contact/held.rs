@@ -17,12 +17,12 @@ pub(super) struct Held {
 
 impl Held {
     /// Nothing more that is worth waiting for can come.
-    pub fn is_clear(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.keys.len() > 1 || (self.first && self.listed)
     }
 
     /// One more key that answers.
-    pub fn add(&mut self, key: PeerId) {
+    pub(super) fn add(&mut self, key: PeerId) {
         if !self.keys.contains(&key) && self.keys.len() < RIVALS_MAX {
             self.keys.push(key);
         }

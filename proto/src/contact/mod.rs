@@ -36,6 +36,7 @@ use crate::{
     knock::{Callee, Note},
     local::reply::Standing,
     lookalike::Shape,
+    number::millis,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -168,10 +169,6 @@ pub struct Contacts {
     held: Vec<held::Held>,
     /// Who was told lately that they came too late, and when.
     late: VecDeque<(PeerId, u64)>,
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Contacts {

@@ -6,26 +6,28 @@
 //! there may need to answer, too ([`FIRST_BOOK_TIME`]). One key is paired with. Of two nobody is, also when the second
 //! comes after the pairing, and a person says who is meant.
 
-use super::{Contact, Contacts, Output, Stage, held::Held, millis};
+use super::{Contact, Contacts, Output, Stage, held::Held};
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     knock::knock_number,
     limit::RIVALS_MAX,
+    number::millis,
 };
 use std::time::Duration;
 
 /// How long the phone books have to say whom they list by a name.
-pub const SECOND_OPINION_TIME: Duration = Duration::from_secs(4);
+pub(super) const SECOND_OPINION_TIME: Duration = Duration::from_secs(4);
 /// How long an answer to another phone book's knock waits for one to the first's.
-pub const FIRST_BOOK_TIME: Duration = Duration::from_secs(60);
+pub(super) const FIRST_BOOK_TIME: Duration = Duration::from_secs(60);
 
 impl Contacts {
     /// Whether `answer` is a number by which somebody carried the wish with this number.
     pub(super) fn is_answer(&self, wish: &Bytes<16>, answer: Bytes<16>) -> bool {
-        match self.carriers.is_empty() {
-            true => *wish == answer,
-            false => self.carriers.iter().any(|carrier| knock_number(wish, carrier) == answer),
+        if self.carriers.is_empty() {
+            *wish == answer
+        } else {
+            self.carriers.iter().any(|carrier| knock_number(wish, carrier) == answer)
         }
     }
 

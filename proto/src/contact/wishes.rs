@@ -1,12 +1,13 @@
 //! What a person wishes of their contacts. Each wish is fulfilled at once or refused; what follows is in the outputs.
 
-use super::{Contact, ContactError, Contacts, OpenInvitation, Output, Stage, millis};
+use super::{Contact, ContactError, Contacts, OpenInvitation, Output, Stage};
 use crate::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     invitation::{BOOK_BYTES_MAX, INVITATION_TIME, Invitation, LINK_BOOKS_MAX},
     limit::{CONTACTS_MAX, INVITATIONS_MAX},
     local::{reply::Standing, request::Who},
+    number::millis,
 };
 
 impl Contacts {

@@ -1,5 +1,6 @@
 //! The rate of the last two seconds.
 
+use crate::number;
 use std::{collections::VecDeque, time::Instant};
 
 /// Looks that count; the daemon looks five times a second.
@@ -21,7 +22,8 @@ impl Speed {
     pub fn rate(&self) -> u64 {
         match (self.0.front(), self.0.back()) {
             (Some((from, before)), Some((to, now))) if to > from => {
-                (now.saturating_sub(*before) as f64 / to.duration_since(*from).as_secs_f64()) as u64
+                let grown = number::f64_of(now.saturating_sub(*before));
+                number::whole(grown / to.duration_since(*from).as_secs_f64())
             }
             _ => 0,
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 /// Longer than the three tries of [`crate::reaching::connector`] with their pauses, and each try at its longest.
 pub const LINK_TIME: Duration = Duration::from_secs(120);
 /// Longer than [`crate::limit::document_time`] of the longest appearance, so that only a lost answer meets it.
-pub const APPEARANCE_TIME: Duration = crate::limit::document_time(crate::limit::APPEARANCE_BYTES_MAX as u64)
-    .saturating_add(Duration::from_secs(60));
+pub const APPEARANCE_TIME: Duration =
+    crate::limit::document_time(crate::number::u64_of(crate::limit::APPEARANCE_BYTES_MAX))
+        .saturating_add(Duration::from_secs(60));
 
 /// Where a fetch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

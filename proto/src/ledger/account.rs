@@ -17,7 +17,7 @@ struct Entry {
 
 impl Account {
     /// `Err`: how long until the amount is there, `None` for what must be released.
-    pub fn admits(
+    pub(super) fn admits(
         &self,
         now: Instant,
         item: Item,
@@ -36,7 +36,7 @@ impl Account {
         }
     }
 
-    pub fn add(&mut self, now: Instant, item: Item, allowance: Allowance, amount: u64) {
+    pub(super) fn add(&mut self, now: Instant, item: Item, allowance: Allowance, amount: u64) {
         let entry = match self.0.iter().position(|entry| entry.item == item) {
             Some(at) => &mut self.0[at],
             None => {
@@ -54,7 +54,7 @@ impl Account {
     }
 
     /// How much was really given back.
-    pub fn release(&mut self, item: Item, amount: u64) -> u64 {
+    pub(super) fn release(&mut self, item: Item, amount: u64) -> u64 {
         let Some(at) = self.0.iter().position(|entry| entry.item == item) else { return 0 };
         let released = amount.min(self.0[at].used);
         self.0[at].used -= released;
@@ -64,16 +64,16 @@ impl Account {
         released
     }
 
-    pub fn used(&self, now: Instant, item: Item, allowance: Allowance) -> u64 {
+    pub(super) fn used(&self, now: Instant, item: Item, allowance: Allowance) -> u64 {
         let entry = self.0.iter().find(|entry| entry.item == item);
         entry.map_or(0, |entry| entry.settled(now, allowance).0)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn is_whole(&self, now: Instant, rows: &[Row]) -> bool {
+    pub(super) fn is_whole(&self, now: Instant, rows: &[Row]) -> bool {
         self.0.iter().all(|entry| {
             let row = rows.iter().find(|row| row.item == entry.item);
             row.is_none_or(|row| entry.settled(now, row.each).0 == 0)

@@ -30,7 +30,7 @@ impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
+            IpAddr::V6(address) => Self::V6(u64::try_from(address.to_bits() >> 64).expect("the upper half")),
         }
     }
 }

@@ -74,7 +74,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
     /// The allowance of `who`, or of everybody, does not reach. Nothing is charged then.
     pub fn charge(&mut self, now: Instant, who: &K, item: Item, amount: u64) -> Result<(), Refused> {
         let Some(row) = self.row(item) else {
-            self.counts[item as usize].charged += amount;
+            self.counts[item.index()].charged += amount;
             return Ok(());
         };
         let own =
@@ -94,7 +94,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
             }
             Allowance::Held(_) | Allowance::Rate { .. } => Ok(()),
         });
-        let count = &mut self.counts[item as usize];
+        let count = &mut self.counts[item.index()];
         match verdict {
             Ok(()) => {
                 count.charged += amount;
@@ -143,7 +143,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
 
     /// One metric for each item.
     pub fn counts(&self) -> impl Iterator<Item = (Item, Count)> + '_ {
-        Item::ALL.into_iter().map(|item| (item, self.counts[item as usize]))
+        Item::ALL.into_iter().map(|item| (item, self.counts[item.index()]))
     }
 
     fn row(&self, item: Item) -> Option<Row> {

@@ -58,6 +58,12 @@ impl Item {
         Self::Proofs,
     ];
 
+    /// Where [`Self::ALL`] has it.
+    #[expect(clippy::as_conversions, reason = "they are declared in that order")]
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
     /// As metrics and logs name it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -67,9 +67,15 @@ impl CloseCode {
         Self::Internal,
     ];
 
+    /// As QUIC carries it.
+    #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
     /// The code of a number from the wire; a later version may send others.
     pub fn from_number(number: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u64 == number)
+        Self::ALL.into_iter().find(|code| u64::from(code.number()) == number)
     }
 
     pub fn consequence(self) -> Consequence {

@@ -20,7 +20,7 @@ use crate::{
     codec::{self, CodecError},
     grant::Grant,
     id::{BlobHash, PlayerName},
-    limit,
+    limit, number,
     possession::Span,
 };
 use serde::{Deserialize, Serialize};
@@ -235,10 +235,11 @@ impl Message for Request {
 
 fn in_limits(pieces: &[Piece]) -> bool {
     let chunks: u64 = pieces.iter().map(|piece| u64::from(piece.count)).sum();
-    let most = limit::REQUEST_ITEMS_MAX as u64 + limit::REQUEST_BYTES_MAX / limit::CHUNK_SIZE as u64;
+    let most = number::u64_of(limit::REQUEST_ITEMS_MAX)
+        + limit::REQUEST_BYTES_MAX / number::u64_of(limit::CHUNK_SIZE);
     let exists = |piece: &Piece| {
         let end = piece.first.checked_add(piece.count);
-        piece.count > 0 && end.is_some_and(|end| end as usize <= limit::BLOB_CHUNKS_MAX)
+        piece.count > 0 && end.is_some_and(|end| number::index(end) <= limit::BLOB_CHUNKS_MAX)
     };
     (1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len()) && chunks <= most && pieces.iter().all(exists)
 }
@@ -279,7 +280,7 @@ impl Message for HoldingReply {
 impl Message for AppearanceReply {
     fn decode(body: &[u8]) -> Result<Self, WireError> {
         match codec::decode(body)? {
-            Self::Document { len, .. } if len as usize > limit::APPEARANCE_BYTES_MAX => {
+            Self::Document { len, .. } if number::index(len) > limit::APPEARANCE_BYTES_MAX => {
                 Err(WireError::Limit("the appearance"))
             }
             reply => Ok(reply),

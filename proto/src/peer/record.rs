@@ -7,6 +7,7 @@ use crate::{
     chunk_tree::chunk_len,
     id::BlobHash,
     limit::{BLOB_CHUNKS_MAX, CHUNK_SIZE},
+    number,
 };
 
 /// Bytes of a record's header.
@@ -26,6 +27,13 @@ pub enum Kind {
     Gone = 3,
     /// Nothing: the file changed since it was published, and the rest of its piece is left out.
     Changed = 4,
+}
+
+impl Kind {
+    #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
+    const fn number(self) -> u8 {
+        self as u8
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +60,7 @@ pub enum RecordError {
 impl Header {
     pub fn encode(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
-        bytes[0] = self.kind as u8;
+        bytes[0] = self.kind.number();
         bytes[4..].copy_from_slice(&self.len.to_le_bytes());
         bytes
     }
@@ -74,9 +82,9 @@ impl Header {
         }
         let len = u32::from_le_bytes([l0, l1, l2, l3]);
         let fits = match kind {
-            Kind::Raw => len as usize <= CHUNK_SIZE,
-            Kind::Zstd => (1..CHUNK_SIZE).contains(&(len as usize)),
-            Kind::Tree => len as usize <= BLOB_CHUNKS_MAX * 32,
+            Kind::Raw => number::index(len) <= CHUNK_SIZE,
+            Kind::Zstd => (1..CHUNK_SIZE).contains(&number::index(len)),
+            Kind::Tree => number::index(len) <= BLOB_CHUNKS_MAX * 32,
             Kind::Gone | Kind::Changed => len == 0,
         };
         if fits { Ok(Self { kind, len }) } else { Err(RecordError::Length { len }) }
@@ -88,7 +96,7 @@ impl Header {
     /// A length that the chunk cannot have, or a record that is no chunk.
     pub fn fits_chunk(self, size: u64, index: u32) -> Result<(), RecordError> {
         let expected = chunk_len(size, index).ok_or(RecordError::Unexpected)?;
-        let len = self.len as usize;
+        let len = number::index(self.len);
         match self.kind {
             Kind::Raw if len == expected => Ok(()),
             Kind::Zstd if len < expected => Ok(()),
@@ -101,7 +109,7 @@ impl Header {
 /// The associated data of a record: what it is, of which blob, at which place.
 pub fn place(kind: Kind, hash: &BlobHash, index: u32) -> [u8; 37] {
     let mut place = [0; 37];
-    place[0] = kind as u8;
+    place[0] = kind.number();
     place[1..33].copy_from_slice(hash.as_bytes());
     place[33..].copy_from_slice(&index.to_be_bytes());
     place

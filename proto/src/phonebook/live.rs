@@ -19,6 +19,7 @@ use crate::{
     id::PeerId,
     knock::{Callee, Knock},
     letter::{Attempt, Letter},
+    number,
     proof::Proof,
     version::PROOF_VERSION,
 };
@@ -245,7 +246,7 @@ impl Poll {
             server: server.to_owned(),
             sequence,
             time,
-            wait: wait.min(POLL_TIME_MAX).as_millis() as u64,
+            wait: number::millis(wait.min(POLL_TIME_MAX)),
             say: serde_json::to_string(say).expect("our messages are JSON"),
             signature: String::new(),
         };
@@ -313,8 +314,14 @@ impl CloseReason {
         Self::Limited,
     ];
 
+    /// As a WebSocket carries it.
+    #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
     pub fn from_code(code: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| *reason as u16 == code)
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
     }
 }
 

@@ -30,6 +30,11 @@ pub enum Origin {
 
 impl Origin {
     const ALL: [Self; 4] = [Self::Host, Self::Observed, Self::Mapped, Self::Manual];
+
+    #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
+    const fn number(self) -> u8 {
+        self as u8
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +66,8 @@ impl Candidates {
                 IpAddr::V4(ip) => [&ip.octets()[..], &addr.port().to_be_bytes()].concat(),
                 IpAddr::V6(ip) => [&ip.octets()[..], &addr.port().to_be_bytes()].concat(),
             };
-            bytes.extend([*origin as u8, value.len() as u8]);
+            let length = u8::try_from(value.len()).expect("18 bytes at most");
+            bytes.extend([origin.number(), length]);
             bytes.extend(value);
         }
         bytes
@@ -80,7 +86,7 @@ impl Candidates {
         while let [kind, length, after @ ..] = rest {
             let (value, next) = after.split_at_checked(usize::from(*length)).ok_or(CandidatesError::Cut)?;
             rest = next;
-            let origin = Origin::ALL.into_iter().find(|origin| *origin as u8 == *kind);
+            let origin = Origin::ALL.into_iter().find(|origin| origin.number() == *kind);
             if let Some((origin, addr)) = origin.zip(address(value))
                 && all.len() < CANDIDATES_READ_MAX
             {

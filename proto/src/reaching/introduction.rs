@@ -295,10 +295,8 @@ impl Introductions {
         let free = |book: &usize| self.held.get(book).copied().unwrap_or(call.next_book).max(call.next_book);
         let next = call.books.iter().map(free).min().filter(|_| places || !call.asked.is_empty());
         let last = call.asked.iter().map(|(_, until)| *until).min();
-        let long = (call.asked.is_empty() && call.again.is_none()).then(|| match call.books.is_empty() {
-            true => call.since + COMING_TIME,
-            false => call.since + QUEUE_TIME,
-        });
+        let long = (call.asked.is_empty() && call.again.is_none())
+            .then(|| if call.books.is_empty() { call.since + COMING_TIME } else { call.since + QUEUE_TIME });
         let all = [
             next.map(|at| (at, Why::NextBook)),
             last.map(|at| (at, Why::NoAnswer)),

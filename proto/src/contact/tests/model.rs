@@ -143,9 +143,10 @@ impl Model {
             }
             Step::Answer(key, name) => {
                 if !self.blocked.contains(&key) && self.wishes.contains(&name) {
-                    match self.consent.contains_key(&key) {
-                        true => drop(self.wishes.remove(&name)),
-                        false => self.admit(key, name),
+                    if self.consent.contains_key(&key) {
+                        self.wishes.remove(&name);
+                    } else {
+                        self.admit(key, name)
                     }
                 }
                 true

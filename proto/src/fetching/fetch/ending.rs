@@ -12,6 +12,7 @@ use crate::{
     },
     id::{PeerId, PlayerName},
     local::{Event, Fault, FaultCode, reply::Fetched},
+    number,
 };
 use std::{collections::BTreeMap, time::Instant};
 
@@ -121,7 +122,7 @@ impl Fetches {
             self.say(Output::Tell(Event::AppearanceReady {
                 player: player.clone(),
                 appearance: told.appearance,
-                files: told.files.len() as u64,
+                files: number::u64_of(told.files.len()),
                 bytes: told.bytes_total,
                 bytes_transferred: fetch.wire,
             }));

@@ -15,6 +15,7 @@ use crate::{
     },
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, Fault, FaultCode},
+    number,
     peer::{CloseCode, HoldingReply, Piece},
 };
 use std::{
@@ -52,7 +53,7 @@ impl Fetches {
                 appearance: plan.look,
                 files: plan.files,
                 bytes: plan.bytes,
-                missing_files: plan.wanted.len() as u64,
+                missing_files: number::u64_of(plan.wanted.len()),
                 missing_bytes: plan.missing_bytes,
             }));
         }

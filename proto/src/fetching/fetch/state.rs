@@ -105,7 +105,7 @@ pub(super) struct Whole {
 }
 
 impl Fetch {
-    pub fn new(player: PlayerName, peer: PeerId, stage: Stage, now: Instant) -> Self {
+    pub(super) fn new(player: PlayerName, peer: PeerId, stage: Stage, now: Instant) -> Self {
         Self {
             player,
             peer,
@@ -132,32 +132,32 @@ impl Fetch {
         }
     }
 
-    pub fn enter(&mut self, now: Instant, stage: Stage) {
+    pub(super) fn enter(&mut self, now: Instant, stage: Stage) {
         if self.stage != stage {
             (self.stage, self.since) = (stage, now);
         }
     }
 
     /// Whether it is at this stage of this attempt.
-    pub fn is_at(&self, stage: Stage, run: Run) -> bool {
+    pub(super) fn is_at(&self, stage: Stage, run: Run) -> bool {
         self.stage == stage && self.run == run
     }
 
     /// The running transfer, while it can use sources.
-    pub fn open_transfer(&mut self) -> Option<&mut Running> {
+    pub(super) fn open_transfer(&mut self) -> Option<&mut Running> {
         let open = matches!(self.stage, Stage::Transferring | Stage::AwaitLink);
         self.running.as_mut().filter(|_| open)
     }
 
     /// Adds what others brought of a look that is not fetched further.
-    pub fn keep_brought(&mut self, brought: impl IntoIterator<Item = (PeerId, u64)>) {
+    pub(super) fn keep_brought(&mut self, brought: impl IntoIterator<Item = (PeerId, u64)>) {
         for (peer, bytes) in brought {
             *self.brought.entry(peer).or_default() += bytes;
         }
     }
 
     /// Who brought how much.
-    pub fn sources(&self, names: &BTreeMap<PeerId, PlayerName>) -> Vec<SourceStatus> {
+    pub(super) fn sources(&self, names: &BTreeMap<PeerId, PlayerName>) -> Vec<SourceStatus> {
         let mut bytes = self.brought.clone();
         for (peer, more) in self.running.iter().flat_map(|running| running.transfer.brought()) {
             *bytes.entry(peer).or_default() += more;
@@ -166,7 +166,11 @@ impl Fetch {
         bytes.into_iter().map(source).collect()
     }
 
-    pub fn status(&self, reason: Reason, names: &BTreeMap<PeerId, PlayerName>) -> Option<TransferStatus> {
+    pub(super) fn status(
+        &self,
+        reason: Reason,
+        names: &BTreeMap<PeerId, PlayerName>,
+    ) -> Option<TransferStatus> {
         let running = self.running.as_ref()?;
         let (progress, rate) = (running.transfer.progress(), running.speed.rate());
         Some(TransferStatus {
@@ -184,7 +188,7 @@ impl Fetch {
         })
     }
 
-    pub fn deadline(&self) -> Option<(Instant, Why)> {
+    pub(super) fn deadline(&self) -> Option<(Instant, Why)> {
         let overdue = match self.stage.patience() {
             Patience::Fails(after) => Some((self.since + after, Why::Overdue(self.stage))),
             Patience::Other(_) => None,

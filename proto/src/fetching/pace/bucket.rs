@@ -1,6 +1,7 @@
 //! A token bucket in whole nanoseconds: what it gave in any time is at most rate × time and one burst.
 
 use super::Rate;
+use crate::number;
 use std::time::{Duration, Instant};
 
 const SECOND: u128 = 1_000_000_000;
@@ -10,10 +11,10 @@ const BURST: u64 = 5;
 const PORTION: u64 = 40;
 /// … but about a packet at least, and a chunk at most.
 const PORTION_MIN: u64 = 1024;
-const PORTION_MAX: u64 = crate::limit::CHUNK_SIZE as u64;
+const PORTION_MAX: u64 = number::u64_of(crate::limit::CHUNK_SIZE);
 
 #[derive(Debug)]
-pub struct Bucket {
+pub(super) struct Bucket {
     rate: u64,
     /// In bytes × nanoseconds a second: exact, whatever the steps.
     credit: u128,
@@ -22,7 +23,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// The bucket of a limit that may have been another, or none. A new one is empty.
-    pub fn changed(old: Option<Self>, rate: Option<Rate>, now: Instant) -> Option<Self> {
+    pub(super) fn changed(old: Option<Self>, rate: Option<Rate>, now: Instant) -> Option<Self> {
         let rate = rate?.bytes_a_second();
         let credit = old.map_or(0, |mut old| {
             old.fill(now);
@@ -33,12 +34,12 @@ impl Bucket {
         Some(bucket)
     }
 
-    pub fn burst(&self) -> u64 {
+    pub(super) fn burst(&self) -> u64 {
         self.rate / BURST
     }
 
     /// The largest single grant.
-    pub fn portion(&self) -> u64 {
+    pub(super) fn portion(&self) -> u64 {
         (self.rate / PORTION).clamp(PORTION_MIN, PORTION_MAX)
     }
 
@@ -46,28 +47,28 @@ impl Bucket {
         u128::from(self.burst()) * SECOND
     }
 
-    pub fn fill(&mut self, now: Instant) {
+    pub(super) fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_nanos();
         self.credit = (self.credit + u128::from(self.rate) * passed).min(self.full());
         self.at = self.at.max(now);
     }
 
-    pub fn has(&self, bytes: u64) -> bool {
+    pub(super) fn has(&self, bytes: u64) -> bool {
         self.credit >= u128::from(bytes) * SECOND
     }
 
-    pub fn is_full(&mut self, now: Instant) -> bool {
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.credit == self.full()
     }
 
     /// Only what it has.
-    pub fn take(&mut self, bytes: u64) {
+    pub(super) fn take(&mut self, bytes: u64) {
         self.credit = self.credit.saturating_sub(u128::from(bytes) * SECOND);
     }
 
     /// When it will have so many bytes.
-    pub fn due(&self, bytes: u64) -> Instant {
+    pub(super) fn due(&self, bytes: u64) -> Instant {
         let lacks = (u128::from(bytes) * SECOND).saturating_sub(self.credit);
         let nanos = lacks.div_ceil(u128::from(self.rate.max(1)));
         self.at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4))

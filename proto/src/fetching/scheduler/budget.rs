@@ -23,15 +23,15 @@ struct Spent {
 }
 
 impl Budget {
-    pub fn new(most: u64) -> Self {
+    pub(super) fn new(most: u64) -> Self {
         Self { most, spent: VecDeque::new() }
     }
 
-    pub fn left(&self) -> u64 {
+    pub(super) fn left(&self) -> u64 {
         self.most.saturating_sub(self.spent.iter().map(|spent| spent.bytes).sum())
     }
 
-    pub fn spend(&mut self, now: Instant, peer: PeerId, bytes: u64) {
+    pub(super) fn spend(&mut self, now: Instant, peer: PeerId, bytes: u64) {
         match self.spent.back_mut() {
             Some(last) if last.peer == peer && now < last.at + GRAIN => {
                 (last.at, last.bytes) = (now, last.bytes + bytes);
@@ -42,15 +42,15 @@ impl Budget {
     }
 
     /// What was brought of this player is of use.
-    pub fn give_back(&mut self, peer: &PeerId) {
+    pub(super) fn give_back(&mut self, peer: &PeerId) {
         self.spent.retain(|spent| spent.peer != *peer);
     }
 
-    pub fn forget_old(&mut self, now: Instant) {
+    pub(super) fn forget_old(&mut self, now: Instant) {
         self.spent.retain(|spent| now < spent.at + PREFETCH_AGE);
     }
 
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         self.spent.front().map(|spent| spent.at + PREFETCH_AGE)
     }
 }

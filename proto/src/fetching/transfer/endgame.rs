@@ -9,6 +9,7 @@ use super::{RequestId, Transfer, pick::Owed};
 use crate::{
     id::PeerId,
     limit::{CHUNK_SIZE, STREAMS_PER_SOURCE},
+    number,
 };
 use std::{
     collections::BTreeMap,
@@ -70,7 +71,7 @@ impl Transfer {
     fn debts(&self) -> BTreeMap<PeerId, f64> {
         let mut debts = BTreeMap::new();
         for request in self.requests.values() {
-            *debts.entry(request.source).or_default() += self.queue.bytes(&request.owed) as f64;
+            *debts.entry(request.source).or_default() += number::f64_of(self.queue.bytes(&request.owed));
         }
         debts
     }
@@ -105,13 +106,14 @@ impl Transfer {
                     continue;
                 }
                 // So much that both are done at the same time.
-                let share = ((owed * fast - own * slow) / (fast + slow)) as u64;
-                let share = share.min(source.budget(now, false)).div_ceil(CHUNK_SIZE as u64);
+                let share = number::whole((owed * fast - own * slow) / (fast + slow));
+                let share = share.min(source.budget(now, false)).div_ceil(number::u64_of(CHUNK_SIZE));
                 let chunks = u32::try_from(share).unwrap_or(u32::MAX).min(movable(&request.owed));
                 if chunks > 0 {
                     return Some((thief, *id, Relief::Move { chunks }));
                 }
-                let late = owed / slow > 2.0 * (own + CHUNK_SIZE as f64) / fast + MARGIN;
+                let late =
+                    owed / slow > 2.0 * (own + number::f64_of(number::u64_of(CHUNK_SIZE))) / fast + MARGIN;
                 if late
                     && !request.twice
                     && let Some(front) = front(&request.owed)
@@ -143,8 +145,9 @@ impl Transfer {
 /// Chunks behind the one that is on its way. A list that is due goes with all of its chunks or not at all.
 fn movable(owed: &[Owed]) -> u32 {
     let mut entries = owed.iter().filter(|owed| !owed.is_empty());
-    let first = entries.next().map_or(0, |first| if first.tree { 0 } else { first.chunks.len() as u32 - 1 });
-    first + entries.map(|entry| entry.chunks.len() as u32).sum::<u32>()
+    let first =
+        entries.next().map_or(0, |first| if first.tree { 0 } else { number::u32_of(first.chunks.len()) - 1 });
+    first + entries.map(|entry| number::u32_of(entry.chunks.len())).sum::<u32>()
 }
 
 /// The front, as little as can be asked.
@@ -161,7 +164,7 @@ fn split(owed: &mut Vec<Owed>, chunks: u32) -> Vec<Owed> {
     while left > 0 && owed.len() > first {
         let at = owed.len() - 1;
         let Some(last) = owed.last_mut() else { break };
-        let len = last.chunks.len() as u32;
+        let len = number::u32_of(last.chunks.len());
         if at == first || (len > left && !last.tree) {
             if last.tree || len == 0 {
                 break;

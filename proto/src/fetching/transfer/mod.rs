@@ -22,6 +22,7 @@ mod words;
 use crate::{
     id::{BlobHash, PeerId},
     limit::{CHUNK_SIZE, STREAMS_PER_SOURCE},
+    number,
     peer::CloseCode,
 };
 use pick::{Blob, Class, Counted, Holding, Owed, Queue};
@@ -110,7 +111,7 @@ impl Transfer {
             requests: BTreeMap::new(),
             asked: Vec::new(),
             progress: Progress {
-                files_total: wanted.len() as u64,
+                files_total: number::u64_of(wanted.len()),
                 bytes_total: wanted.iter().map(|blob| blob.size).sum(),
                 ..Progress::default()
             },
@@ -350,7 +351,11 @@ impl Transfer {
     /// How many requests a source may have. Beside others, one that fell silent is asked one thing until it answers, and
     /// one that is slow, or not known yet, two: each request has a chunk on its way that cannot be moved.
     fn places(&self, source: &Source, now: Instant) -> usize {
-        let fast = || source.rate(now).is_some_and(|rate| rate >= (STREAMS_PER_SOURCE * CHUNK_SIZE) as f64);
+        let fast = || {
+            source
+                .rate(now)
+                .is_some_and(|rate| rate >= number::f64_of(number::u64_of(STREAMS_PER_SOURCE * CHUNK_SIZE)))
+        };
         if self.sources.len() == 1 {
             STREAMS_PER_SOURCE
         } else if source.stalls > 0 {
@@ -376,7 +381,7 @@ impl Transfer {
                 }
                 // One place is kept for the other kind.
                 let mut classes = [Class::Small, Class::Large];
-                if source.open[Class::Small as usize] >= self.places(source, now) - 1 {
+                if source.open[Class::Small.index()] >= self.places(source, now) - 1 {
                     classes.reverse();
                 }
                 let budget = source.budget(now, alone);
@@ -391,7 +396,7 @@ impl Transfer {
     }
 
     fn open_request(&mut self, now: Instant, source: PeerId, owed: Vec<Owed>, twice: bool) {
-        let request = self.asked.len() as RequestId;
+        let request = number::u64_of(self.asked.len());
         self.asked.push(source);
         let (pieces, class) = (self.queue.pieces(&owed), self.queue.class(&owed));
         if let Some(source) = self.sources.get_mut(&source) {

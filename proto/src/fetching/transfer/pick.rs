@@ -5,6 +5,7 @@ use crate::{
     chunk_tree::{chunk_count, chunk_len},
     id::{BlobHash, PeerId},
     limit::{CHUNK_SIZE, REQUEST_ITEMS_MAX},
+    number,
     peer::Piece,
 };
 use std::{
@@ -22,36 +23,46 @@ enum Tree {
 
 /// Blobs of one chunk, and those of more: neither waits for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    Small = 0,
-    Large = 1,
+pub(super) enum Class {
+    Small,
+    Large,
+}
+
+impl Class {
+    /// Where an array by class has it.
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Small => 0,
+            Self::Large => 1,
+        }
+    }
 }
 
 /// Which blobs a source has, by position; the owner has all.
 #[derive(Debug, Default)]
-pub struct Holding(Option<Vec<bool>>);
+pub(super) struct Holding(Option<Vec<bool>>);
 
 impl Holding {
-    pub fn all() -> Self {
+    pub(super) fn all() -> Self {
         Self(None)
     }
 
-    pub fn is_all(&self) -> bool {
+    pub(super) fn is_all(&self) -> bool {
         self.0.is_none()
     }
 
     /// How many of what is wanted.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.0.as_ref().map_or(usize::MAX, |bits| bits.iter().filter(|has| **has).count())
     }
 
-    pub fn has(&self, index: usize) -> bool {
+    pub(super) fn has(&self, index: usize) -> bool {
         self.0.as_ref().is_none_or(|bits| bits.get(index) == Some(&true))
     }
 }
 
 #[derive(Debug)]
-pub struct Blob {
+pub(super) struct Blob {
     hash: BlobHash,
     size: u64,
     tree: Tree,
@@ -64,11 +75,11 @@ pub struct Blob {
 
 impl Blob {
     fn bytes(&self, chunks: Range<u32>) -> u64 {
-        chunks.filter_map(|index| chunk_len(self.size, index)).map(|len| len as u64).sum()
+        chunks.filter_map(|index| chunk_len(self.size, index)).map(number::u64_of).sum()
     }
 
     /// Bytes that need not be asked for.
-    pub fn bytes_done(&self) -> u64 {
+    pub(super) fn bytes_done(&self) -> u64 {
         self.size - self.left.iter().map(|range| self.bytes(range.clone())).sum::<u64>()
     }
 
@@ -83,21 +94,21 @@ impl Blob {
 
 /// What one request owes of one blob: whether its list is due, and chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owed {
+pub(super) struct Owed {
     pub blob: usize,
     pub tree: bool,
     pub chunks: Range<u32>,
 }
 
 impl Owed {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         !self.tree && self.chunks.is_empty()
     }
 }
 
 /// All blobs, smallest first, and which of them have something to ask for.
 #[derive(Debug)]
-pub struct Queue {
+pub(super) struct Queue {
     blobs: Vec<Blob>,
     by_hash: BTreeMap<BlobHash, usize>,
     /// Positions of blobs with something to ask for, by class.
@@ -106,7 +117,7 @@ pub struct Queue {
 
 /// What became of verified chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
+pub(super) struct Counted {
     pub fresh: u64,
     /// Bytes that had come before.
     pub again: u64,
@@ -115,7 +126,7 @@ pub struct Counted {
 }
 
 impl Queue {
-    pub fn new(wanted: &[Wanted]) -> Self {
+    pub(super) fn new(wanted: &[Wanted]) -> Self {
         let mut wanted: Vec<&Wanted> = wanted.iter().collect();
         wanted.sort_by_key(|blob| (blob.size, blob.hash));
         let blobs: Vec<Blob> = wanted
@@ -135,34 +146,34 @@ impl Queue {
         queue
     }
 
-    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.blobs.iter()
     }
 
-    pub fn index(&self, hash: BlobHash) -> Option<usize> {
+    pub(super) fn index(&self, hash: BlobHash) -> Option<usize> {
         self.by_hash.get(&hash).copied()
     }
 
     /// A source's holding, of which only what is wanted is of interest.
-    pub fn holding(&self, blobs: &BTreeSet<BlobHash>) -> Holding {
+    pub(super) fn holding(&self, blobs: &BTreeSet<BlobHash>) -> Holding {
         Holding(Some(self.blobs.iter().map(|blob| blobs.contains(&blob.hash)).collect()))
     }
 
     /// Whether a source could serve this blob.
-    pub fn serves(&self, index: usize, source: PeerId, holding: &Holding) -> bool {
+    pub(super) fn serves(&self, index: usize, source: PeerId, holding: &Holding) -> bool {
         holding.has(index) && !self.blobs[index].lacking.contains(&source)
     }
 
     /// Whether a source has anything that is not verified yet.
-    pub fn is_of_use(&self, source: PeerId, holding: &Holding) -> bool {
+    pub(super) fn is_of_use(&self, source: PeerId, holding: &Holding) -> bool {
         let wanted = |index: &usize| !self.blobs[*index].left.is_empty();
         (0..self.blobs.len()).filter(wanted).any(|index| self.serves(index, source, holding))
     }
 
     /// The next request of one class for a source: at most [`REQUEST_ITEMS_MAX`] pieces and about `budget` bytes.
-    pub fn pick(&mut self, source: PeerId, holding: &Holding, class: Class, budget: u64) -> Vec<Owed> {
+    pub(super) fn pick(&mut self, source: PeerId, holding: &Holding, class: Class, budget: u64) -> Vec<Owed> {
         let (mut owed, mut bytes) = (Vec::new(), 0);
-        let open: Vec<usize> = (self.open[class as usize].iter())
+        let open: Vec<usize> = (self.open[class.index()].iter())
             .filter(|index| self.serves(**index, source, holding))
             .take(REQUEST_ITEMS_MAX)
             .copied()
@@ -174,7 +185,7 @@ impl Queue {
             }
             let blob = &mut self.blobs[index];
             let Some(front) = blob.todo.first_mut() else { continue };
-            let most = u32::try_from(room.div_ceil(CHUNK_SIZE as u64)).unwrap_or(u32::MAX);
+            let most = u32::try_from(room.div_ceil(number::u64_of(CHUNK_SIZE))).unwrap_or(u32::MAX);
             let chunks = front.start..front.end.min(front.start.saturating_add(most));
             front.start = chunks.end;
             if front.start >= front.end {
@@ -191,26 +202,26 @@ impl Queue {
         owed
     }
 
-    pub fn pieces(&self, owed: &[Owed]) -> Vec<Piece> {
+    pub(super) fn pieces(&self, owed: &[Owed]) -> Vec<Piece> {
         let piece = |owed: &Owed| Piece {
             hash: self.blobs[owed.blob].hash,
             tree: owed.tree,
             first: owed.chunks.start,
-            count: owed.chunks.len() as u32,
+            count: number::u32_of(owed.chunks.len()),
         };
         owed.iter().map(piece).collect()
     }
 
-    pub fn class(&self, owed: &[Owed]) -> Class {
+    pub(super) fn class(&self, owed: &[Owed]) -> Class {
         owed.first().map_or(Class::Small, |first| self.blobs[first.blob].class())
     }
 
-    pub fn bytes(&self, owed: &[Owed]) -> u64 {
+    pub(super) fn bytes(&self, owed: &[Owed]) -> u64 {
         owed.iter().map(|owed| self.blobs[owed.blob].bytes(owed.chunks.clone())).sum()
     }
 
     /// Returns what a request did not bring, but for what others are asked for as well.
-    pub fn put_back<'a>(&mut self, owed: Vec<Owed>, others: impl Iterator<Item = &'a Owed> + Clone) {
+    pub(super) fn put_back<'a>(&mut self, owed: Vec<Owed>, others: impl Iterator<Item = &'a Owed> + Clone) {
         for Owed { blob: index, tree, chunks } in owed {
             let same = others.clone().filter(|other| other.blob == index);
             let blob = &mut self.blobs[index];
@@ -226,23 +237,23 @@ impl Queue {
         }
     }
 
-    pub fn tree_proven(&mut self, index: usize) {
+    pub(super) fn tree_proven(&mut self, index: usize) {
         self.blobs[index].tree = Tree::AtHand;
         self.refile(index);
     }
 
     /// Whether nothing of this is wanted any more.
-    pub fn is_settled(&self, owed: &Owed) -> bool {
+    pub(super) fn is_settled(&self, owed: &Owed) -> bool {
         let blob = &self.blobs[owed.blob];
         let tree_due = owed.tree && blob.tree != Tree::AtHand;
         !tree_due && !owed.chunks.clone().any(|chunk| contains(&blob.left, chunk))
     }
 
     /// Counts verified chunks, each once, whoever brought them.
-    pub fn verified(&mut self, index: usize, chunks: Range<u32>) -> Counted {
+    pub(super) fn verified(&mut self, index: usize, chunks: Range<u32>) -> Counted {
         let blob = &mut self.blobs[index];
         let fresh: Vec<u32> = chunks.clone().filter(|chunk| contains(&blob.left, *chunk)).collect();
-        let of_fresh = |chunk: &u32| chunk_len(blob.size, *chunk).unwrap_or(0) as u64;
+        let of_fresh = |chunk: &u32| number::u64_of(chunk_len(blob.size, *chunk).unwrap_or(0));
         let fresh_bytes = fresh.iter().map(of_fresh).sum();
         remove(&mut blob.left, &chunks);
         remove(&mut blob.todo, &chunks);
@@ -256,14 +267,14 @@ impl Queue {
         counted
     }
 
-    pub fn lacks(&mut self, hash: BlobHash, source: PeerId) {
+    pub(super) fn lacks(&mut self, hash: BlobHash, source: PeerId) {
         if let Some(index) = self.index(hash) {
             self.blobs[index].lacking.insert(source);
         }
     }
 
     /// A source that comes back may have again what it lacked.
-    pub fn forgive(&mut self, source: PeerId) {
+    pub(super) fn forgive(&mut self, source: PeerId) {
         self.blobs.iter_mut().for_each(|blob| {
             blob.lacking.remove(&source);
         });
@@ -271,7 +282,7 @@ impl Queue {
 
     fn refile(&mut self, index: usize) {
         let blob = &self.blobs[index];
-        let open = &mut self.open[blob.class() as usize];
+        let open = &mut self.open[blob.class().index()];
         if blob.available() {
             open.insert(index);
         } else {

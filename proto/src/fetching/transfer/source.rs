@@ -1,12 +1,15 @@
 //! One source of a transfer: how fast it is, what it holds, and what it is trusted with.
 
 use super::pick::{Class, Holding};
-use crate::limit::{CHUNK_SIZE, REQUEST_BYTES_MAX};
+use crate::{
+    limit::{CHUNK_SIZE, REQUEST_BYTES_MAX},
+    number,
+};
 use std::time::{Duration, Instant};
 
 /// What a source must have brought rightly before one wrong chunk is taken for its disk's fault: a liar pays for each
 /// lie with four chunks of truth, and is thrown out at the second all the same.
-pub const CREDIT: u64 = 4 * CHUNK_SIZE as u64;
+pub const CREDIT: u64 = 4 * number::u64_of(CHUNK_SIZE);
 /// Wrong chunks of one source that a transfer forgives.
 const FORGIVEN: u32 = 1;
 
@@ -19,7 +22,7 @@ const WEIGHT: f64 = 0.3;
 /// A request is to take about this long.
 const REQUEST_SECONDS: f64 = 0.5;
 /// What is asked at first of a source beside others.
-const FIRST_BYTES: u64 = 4 * CHUNK_SIZE as u64;
+const FIRST_BYTES: u64 = 4 * number::u64_of(CHUNK_SIZE);
 
 /// Verified bytes a second while something is asked, averaged.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Rate {
         if took < WINDOW {
             return;
         }
-        let sample = self.bytes as f64 / took.as_secs_f64();
+        let sample = number::f64_of(self.bytes) / took.as_secs_f64();
         self.average = Some(self.average.map_or(sample, |old| old + WEIGHT * (sample - old)));
         self.begin(now);
     }
@@ -56,13 +59,13 @@ impl Rate {
         if took < STALE {
             return self.average;
         }
-        let lately = (self.bytes as f64 / took.as_secs_f64()).max(1.0);
+        let lately = (number::f64_of(self.bytes) / took.as_secs_f64()).max(1.0);
         Some(self.average.map_or(lately, |average| average.min(lately)))
     }
 }
 
 #[derive(Debug)]
-pub struct Source {
+pub(super) struct Source {
     /// Requests under way, by class.
     pub open: [usize; 2],
     /// Silent or broken requests in a row.
@@ -79,7 +82,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             open: [0; 2],
             stalls: 0,
@@ -94,46 +97,48 @@ impl Source {
     }
 
     /// Bytes a second, as far as they are known. Who has nothing to do is as fast as when it had.
-    pub fn rate(&self, now: Instant) -> Option<f64> {
+    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         if self.requests() == 0 { self.rate.average } else { self.rate.at(now) }
     }
 
-    pub fn requests(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.open.iter().sum()
     }
 
-    pub fn opened(&mut self, class: Class, now: Instant) {
+    pub(super) fn opened(&mut self, class: Class, now: Instant) {
         if self.requests() == 0 {
             self.rate.begin(now);
         }
-        self.open[class as usize] += 1;
+        self.open[class.index()] += 1;
     }
 
-    pub fn closed(&mut self, class: Class) {
-        self.open[class as usize] = self.open[class as usize].saturating_sub(1);
+    pub(super) fn closed(&mut self, class: Class) {
+        self.open[class.index()] = self.open[class.index()].saturating_sub(1);
     }
 
-    pub fn brought(&mut self, now: Instant, bytes: u64) {
+    pub(super) fn brought(&mut self, now: Instant, bytes: u64) {
         self.rate.add(now, bytes);
         self.credit = self.credit.saturating_add(bytes);
     }
 
     /// A wrong chunk costs all credit; whether there was enough to be asked again.
-    pub fn forgives(&mut self) -> bool {
+    pub(super) fn forgives(&mut self) -> bool {
         self.wrongs += 1;
         std::mem::take(&mut self.credit) >= CREDIT && self.wrongs <= FORGIVEN
     }
 
     /// What it signed is in doubt.
-    pub fn discredit(&mut self) {
+    pub(super) fn discredit(&mut self) {
         self.credit = 0;
     }
 
     /// How much to ask in one request. A source that is alone is asked for the most: there is nobody to share with.
-    pub fn budget(&self, now: Instant, alone: bool) -> u64 {
+    pub(super) fn budget(&self, now: Instant, alone: bool) -> u64 {
         match self.rate(now) {
             _ if alone => REQUEST_BYTES_MAX,
-            Some(rate) => ((rate * REQUEST_SECONDS) as u64).clamp(CHUNK_SIZE as u64, REQUEST_BYTES_MAX),
+            Some(rate) => {
+                number::whole(rate * REQUEST_SECONDS).clamp(number::u64_of(CHUNK_SIZE), REQUEST_BYTES_MAX)
+            }
             None => FIRST_BYTES,
         }
     }

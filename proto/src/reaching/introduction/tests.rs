@@ -113,9 +113,10 @@ fn a_phone_book_that_is_coming_is_waited_for() {
     for gone in [false, true] {
         let mut calls = Introductions::default();
         calls.handle(now, Input::Call(request(true, Patience::Usual, &[0])));
-        match gone {
-            true => calls.handle(now, Input::Down { book: 0 }),
-            false => assert_eq!(pass(&mut calls), (now + COMING_TIME, Why::WaitedLong)),
+        if gone {
+            calls.handle(now, Input::Down { book: 0 })
+        } else {
+            assert_eq!(pass(&mut calls), (now + COMING_TIME, Why::WaitedLong))
         }
         assert_eq!(outputs(&mut calls), [failed(Failure::NotThere)]);
     }

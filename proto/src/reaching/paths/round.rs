@@ -11,7 +11,7 @@ use std::{
 
 /// How long one address may hesitate before the next is dialled as well (RFC 8305 §5 says 250 ms, for TCP to servers;
 /// peers are nearer, and of their addresses more are dead).
-pub const DIAL_PAUSE: Duration = Duration::from_millis(150);
+pub(super) const DIAL_PAUSE: Duration = Duration::from_millis(150);
 
 #[derive(Debug)]
 pub(super) struct Round {

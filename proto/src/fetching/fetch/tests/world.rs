@@ -21,30 +21,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub fn player(n: u8) -> PlayerName {
+pub(super) fn player(n: u8) -> PlayerName {
     format!("P{n} X@Y").parse().unwrap()
 }
 
-pub fn peer(n: u8) -> PeerId {
+pub(super) fn peer(n: u8) -> PeerId {
     PeerId::from_bytes([n + 1; 32])
 }
 
-pub fn number(peer: PeerId) -> u8 {
+pub(super) fn number(peer: PeerId) -> u8 {
     peer.as_bytes()[0] - 1
 }
 
-pub fn fault(code: FaultCode) -> Fault {
+pub(super) fn fault(code: FaultCode) -> Fault {
     Fault::new(code, "a fault")
 }
 
 /// A player's look: some small blobs and a large one.
-pub fn look(n: u8, version: u8) -> BlobHash {
+pub(super) fn look(n: u8, version: u8) -> BlobHash {
     BlobHash::of(&[n, version])
 }
 
-pub const LARGE: u64 = 4 * CHUNK_SIZE as u64;
+pub(super) const LARGE: u64 = 4 * CHUNK_SIZE as u64;
 
-pub fn plan(n: u8, version: u8) -> Planned {
+pub(super) fn plan(n: u8, version: u8) -> Planned {
     let wanted = (0..4_u8).map(|at| {
         let size = if at == 0 { LARGE } else { 1000 };
         Wanted {
@@ -80,7 +80,7 @@ fn fetched(n: u8, version: u8) -> Box<Fetched> {
 
 /// What others are about to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Job {
+pub(super) enum Job {
     Dial(PeerId),
     /// The link of a peer that broke the protocol closes.
     Close(PeerId),
@@ -91,7 +91,7 @@ pub enum Job {
     LookAtDisk,
 }
 
-pub struct World {
+pub(super) struct World {
     pub now: Instant,
     pub fetches: Fetches,
     /// Which version each player publishes.
@@ -115,7 +115,7 @@ pub struct World {
 
 impl World {
     #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
-    pub fn new(prefetch: u64) -> Self {
+    pub(super) fn new(prefetch: u64) -> Self {
         let now = Instant::now();
         Self {
             now,
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Tells the machine something; returns what it says.
-    pub fn tell(&mut self, input: Input) -> Vec<Output> {
+    pub(super) fn tell(&mut self, input: Input) -> Vec<Output> {
         self.fetches.handle(self.now, input);
         let mut said = Vec::new();
         while let Some(output) = self.fetches.poll() {
@@ -217,15 +217,15 @@ impl World {
         }
     }
 
-    pub fn stage(&self, n: u8) -> Option<Stage> {
+    pub(super) fn stage(&self, n: u8) -> Option<Stage> {
         self.fetches.fetches.get(&player(n)).map(|fetch| fetch.stage)
     }
 
-    pub fn run(&self, n: u8) -> Run {
+    pub(super) fn run(&self, n: u8) -> Run {
         self.fetches.fetches.get(&player(n)).map_or(0, |fetch| fetch.run)
     }
 
-    pub fn ask(&mut self, n: u8, folder: Option<FolderId>) -> WaiterId {
+    pub(super) fn ask(&mut self, n: u8, folder: Option<FolderId>) -> WaiterId {
         self.next += 1;
         let waiter = self.next;
         self.waiting.insert(waiter);
@@ -233,13 +233,13 @@ impl World {
         waiter
     }
 
-    pub fn leave(&mut self, waiter: WaiterId) {
+    pub(super) fn leave(&mut self, waiter: WaiterId) {
         if self.waiting.remove(&waiter) {
             self.tell(Input::Left(waiter));
         }
     }
 
-    pub fn open(&mut self, n: u8) -> Vec<Output> {
+    pub(super) fn open(&mut self, n: u8) -> Vec<Output> {
         self.jobs.retain(|job| *job != Job::Dial(peer(n)));
         self.open.insert(peer(n));
         self.told.insert(n, self.published[&n]);
@@ -248,7 +248,7 @@ impl World {
         self.tell(Input::Opened { peer: peer(n), path: PathKind::Direct, offers })
     }
 
-    pub fn lose(&mut self, n: u8) -> Vec<Output> {
+    pub(super) fn lose(&mut self, n: u8) -> Vec<Output> {
         if !self.open.remove(&peer(n)) {
             return Vec::new();
         }
@@ -258,7 +258,7 @@ impl World {
         self.tell(Input::Lost(peer(n)))
     }
 
-    pub fn publish(&mut self, n: u8, version: u8) -> Vec<Output> {
+    pub(super) fn publish(&mut self, n: u8, version: u8) -> Vec<Output> {
         self.published.insert(n, version);
         if !self.open.contains(&peer(n)) {
             return Vec::new();
@@ -267,13 +267,13 @@ impl World {
         self.tell(Input::Offers { peer: peer(n), look: Some(look(n, version)) })
     }
 
-    pub fn near(&mut self, near: &[u8]) -> Vec<Output> {
+    pub(super) fn near(&mut self, near: &[u8]) -> Vec<Output> {
         let near = near.iter().map(|n| (player(*n), peer(*n), f64::from(*n).try_into().unwrap()));
         self.tell(Input::Nearby(near.collect()))
     }
 
     /// Lets the others do one thing, as they should.
-    pub fn act(&mut self, job: Job) {
+    pub(super) fn act(&mut self, job: Job) {
         match job {
             Job::Dial(peer) => drop(self.open(number(peer))),
             Job::Close(peer) => drop(self.lose(number(peer))),
@@ -304,12 +304,12 @@ impl World {
     }
 
     /// What the disk says when all is well.
-    pub fn written(&self, n: u8) -> Written {
+    pub(super) fn written(&self, n: u8) -> Written {
         Written { folders: Vec::new(), fetched: fetched(n, self.documents[&self.run(n)]) }
     }
 
     /// Serves one request: all of it, or its next chunk.
-    pub fn serve(&mut self, number: RequestNumber, whole: bool) {
+    pub(super) fn serve(&mut self, number: RequestNumber, whole: bool) {
         let Some(ask) = self.pulls.get_mut(&number) else { return };
         let (player, run, request) = (ask.player.clone(), ask.run, ask.request);
         let mut facts = Vec::new();
@@ -336,14 +336,14 @@ impl World {
     }
 
     /// One request ends like this.
-    pub fn end(&mut self, number: RequestNumber, end: impl FnOnce(&Ask) -> transfer::End) {
+    pub(super) fn end(&mut self, number: RequestNumber, end: impl FnOnce(&Ask) -> transfer::End) {
         let Some(ask) = self.pulls.remove(&number) else { return };
         let facts = vec![transfer::Input::Ended { request: ask.request, end: end(&ask) }];
         self.tell(Input::Heard { player: ask.player, run: ask.run, facts, wire: 0 });
     }
 
     /// The first thing that others would do for this player's fetch; whether there was one.
-    pub fn step(&mut self, n: u8) -> bool {
+    pub(super) fn step(&mut self, n: u8) -> bool {
         let of_player = |job: &Job| match job {
             Job::Dial(of) | Job::Document(of, _) | Job::Plan(_, of, _) => *of == peer(n),
             Job::HandOut(of, ..) => *of == player(n),
@@ -359,7 +359,7 @@ impl World {
     }
 
     /// Lets everything happen that can without time passing.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
             if !self.jobs.is_empty() {
                 let job = self.jobs.remove(0);
@@ -374,7 +374,7 @@ impl World {
     }
 
     /// Lets time pass from deadline to deadline. `between` acts whenever the machine was told the time.
-    pub fn wait(&mut self, time: Duration, mut between: impl FnMut(&mut Self)) {
+    pub(super) fn wait(&mut self, time: Duration, mut between: impl FnMut(&mut Self)) {
         let until = self.now + time;
         while let Some((at, why)) = self.fetches.deadline().filter(|(at, _)| *at <= until) {
             self.now = self.now.max(at);
@@ -392,7 +392,7 @@ impl World {
     }
 
     /// The jobs of this machine end, whoever else is silent.
-    pub fn end_local_jobs(&mut self) {
+    pub(super) fn end_local_jobs(&mut self) {
         while let Some(at) =
             self.jobs.iter().position(|job| matches!(job, Job::Plan(..) | Job::HandOut(..) | Job::Close(_)))
         {
@@ -401,7 +401,7 @@ impl World {
         }
     }
 
-    pub fn events(&self) -> impl Iterator<Item = &Event> {
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.said.iter().filter_map(|output| match output {
             Output::Tell(event) => Some(event),
             _ => None,

@@ -233,9 +233,10 @@ fn schema_says_what_a_call_may_leave_out() {
             for null in [false, true] {
                 let mut call = whole.clone();
                 let fields = call.pointer_mut(&object).and_then(Value::as_object_mut).expect("an object");
-                match null {
-                    true => fields.insert(key.clone(), Value::Null),
-                    false => fields.remove(&key),
+                if null {
+                    fields.insert(key.clone(), Value::Null)
+                } else {
+                    fields.remove(&key)
                 };
                 let parsed: Call = serde_json::from_value(call.clone()).expect("a call");
                 let (taken, allowed) = (Request::from_call(&parsed), validator.is_valid(&call));

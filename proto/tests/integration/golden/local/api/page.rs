@@ -27,9 +27,8 @@ pub fn page(api: &Api) -> String {
             .trim_end_matches('.')
             .to_owned();
         let fields = params(api, row);
-        let brief = fields.iter().map(|field| match field.required {
-            true => format!("`{}`", field.name),
-            false => format!("`{}?`", field.name),
+        let brief = fields.iter().map(|field| {
+            if field.required { format!("`{}`", field.name) } else { format!("`{}?`", field.name) }
         });
         let brief = brief.collect::<Vec<_>>().join(", ");
         let (op, reply) = (row.op, link(row.reply));
@@ -151,10 +150,12 @@ fn of_kind(kind: &Kind) -> String {
 }
 
 fn link(name: &str) -> String {
-    match is_scalar(name) {
-        true => format!("[{name}](#texts-and-numbers)"),
-        false if name == "FaultCode" => format!("[{name}](#faults)"),
-        false => format!("[{name}](#type-{})", anchor(name)),
+    if is_scalar(name) {
+        format!("[{name}](#texts-and-numbers)")
+    } else if name == "FaultCode" {
+        format!("[{name}](#faults)")
+    } else {
+        format!("[{name}](#type-{})", anchor(name))
     }
 }
 

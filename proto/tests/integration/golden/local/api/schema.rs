@@ -60,9 +60,12 @@ pub fn is_scalar(name: &str) -> bool {
 
 /// Each with what it is.
 pub fn scalars(api: &Api) -> impl Iterator<Item = (&'static str, String, &'static str)> {
-    SCALARS.iter().map(|(name, about, rule)| match about.is_empty() {
-        true => (*name, api.source.about(name), *rule),
-        false => (*name, (*about).to_owned(), *rule),
+    SCALARS.iter().map(|(name, about, rule)| {
+        if about.is_empty() {
+            (*name, api.source.about(name), *rule)
+        } else {
+            (*name, (*about).to_owned(), *rule)
+        }
     })
 }
 

@@ -248,9 +248,10 @@ fn serde(attributes: &[Attribute]) -> BTreeMap<String, Option<String>> {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
         let read = attribute.parse_nested_meta(|meta| {
             let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
-            let text = match meta.input.peek(syn::Token![=]) {
-                true => Some(meta.value()?.parse::<LitStr>()?.value()),
-                false => None,
+            let text = if meta.input.peek(syn::Token![=]) {
+                Some(meta.value()?.parse::<LitStr>()?.value())
+            } else {
+                None
             };
             all.insert(name, text);
             Ok(())
