@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 from asserting import unasserting  # noqa: E402
+from documents import problems as wrong_paths  # noqa: E402
 from modules import Crate  # noqa: E402
 
 # Who of ours each crate may import. proto imports none, and everything may import proto except fyteclubctl, which
@@ -259,6 +260,10 @@ def named_tests_exist():
                     yield f"{page}:{number} names a test that is not there: {name}"
 
 
+def documents_name_what_is_there():
+    yield from wrong_paths()
+
+
 def tests_assert():
     files = [path for path in sorted(Path(".").glob("*/**/*.rs")) if not {"target", "benches"} & set(path.parts)]
     for path, line, name in unasserting(files):
@@ -276,6 +281,7 @@ RULES = (
     types_have_few_files,
     circles_are_found,
     named_tests_exist,
+    documents_name_what_is_there,
     tests_assert,
 )
 
