@@ -1,20 +1,20 @@
-//! The last guard of a log: an event stays one line without hidden characters, also where somebody forgot to frame
-//! another's text. It sits between the formatter and the file, so nothing passes beside it.
+//! Keeps an event on one line without hidden characters, even where others' text was not framed. It is between the
+//! formatter and the file, so every line passes it.
 
 use fyteclub_proto::foreign;
 use std::{borrow::Cow, io};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// In which form hidden characters may be written out.
+/// How hidden characters are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Text,
-    /// With the formatter's own colours, whose ESC passes. The formatter escapes those of others.
+    /// With the formatter's own colours, whose ESC passes. The formatter escapes others' ESC.
     Coloured,
     Json,
 }
 
-/// `line` with every hidden character but the last line feed written out.
+/// `line` with every hidden character but the last line feed escaped.
 pub fn guarded(line: &[u8], form: Form) -> Cow<'_, [u8]> {
     let (text, end) = match line.strip_suffix(b"\n") {
         Some(text) => (text, &b"\n"[..]),

@@ -1,8 +1,8 @@
-//! How both servers write their logs. Nothing here waits for whoever reads: standard error may be full, closed or gone
-//! ([`Stderr`]). One event is one line, whatever text of others is in it (`guard`). What is said again and again is said
-//! once a minute with a count ([`Sparse`]). What a program says last or aloud is [`speak`]'s.
+//! Logs of both servers. The log never blocks the program: standard error may be full, closed or gone ([`Stderr`]). One
+//! event is one line (`guard`). A repeated event is written once a minute with a count ([`Sparse`]). [`speak`] writes a
+//! program's first and last lines.
 //!
-//! Which file the log goes to, and what is worth logging, the programs decide.
+//! The programs choose the log file and the events.
 
 mod guard;
 pub mod io;

@@ -1,10 +1,10 @@
-//! Panics go to the log. The standard library's own words would be written to standard error by whoever panicked, which
-//! waits where nobody reads and panics once more where it is gone.
+//! Panics go to the log. The standard library would write them to standard error on the panicking thread, which blocks
+//! without a reader and panics again without a stream.
 
 use crate::Stderr;
 use std::backtrace::{Backtrace, BacktraceStatus};
 
-/// From now on; `RUST_BACKTRACE` has the backtrace follow on standard error.
+/// Takes effect at once. With `RUST_BACKTRACE` a backtrace follows on standard error.
 pub fn log_panics(stderr: Stderr) {
     std::panic::set_hook(Box::new(move |panic| {
         tracing::error!("a part of the program panicked, which is a defect: {panic}");

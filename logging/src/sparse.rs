@@ -1,4 +1,4 @@
-//! The layer that says once a minute, with a count, what would be said again and again.
+//! The layer that writes repeated events once a minute, with a count.
 
 use crate::Stderr;
 use fyteclub_proto::repeats::{Repeated, Repeats, WINDOW, template};
@@ -17,11 +17,11 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-/// How often a fact may be told a minute that is no trouble; trouble once.
+/// How often a minute an INFO event is written; warnings once.
 const FACTS: u32 = 30;
-/// How often counts are looked after.
+/// How often counts are checked.
 const TICK: Duration = Duration::from_secs(5);
-/// The fields that make two sentences different whatever they are; all others are compared without their numbers.
+/// Fields that distinguish two sentences; all others are compared without their numbers.
 const WHO: [&str; 3] = ["peer", "player", "book"];
 
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +42,11 @@ impl Hash for Site {
 }
 
 thread_local! {
-    /// Whether this thread is telling a count, which is never held.
+    /// Whether this thread writes a count, which is never held.
     static TELLS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// To lie above the formatters: what it holds, none of them sees. DEBUG and TRACE pass as they come.
+/// Install it above the formatters: they do not see held events. DEBUG and TRACE pass.
 #[derive(Debug, Clone, Default)]
 pub struct Sparse(Arc<Mutex<Repeats<Site>>>);
 
@@ -70,7 +70,7 @@ impl Sparse {
         self.repeats().admits(now, Site(event.metadata()), key, allowed, || sentence.text())
     }
 
-    /// Tells what was held for a minute.
+    /// Writes the counts that were held for a minute.
     fn tell(&self, now: Instant) {
         let due = self.repeats().due(now);
         TELLS.set(true);
@@ -84,11 +84,10 @@ impl Sparse {
         TELLS.set(false);
     }
 
-    /// Starts the thread that tells the counts. To be called once the subscriber is installed. `stderr` is where it says
-    /// them, to be written out at the end.
+    /// Starts the thread that writes the counts. Call it once the subscriber is installed. `stderr` is flushed at the
+    /// end.
     ///
-    /// # Errors
-    /// No thread can be started.
+    /// # Errors No thread can be started.
     pub fn start(&self, stderr: Stderr) -> io::Result<Teller> {
         let sparse = self.clone();
         thread::Builder::new().name("log counts".into()).stack_size(256 * 1024).spawn(move || {
@@ -101,7 +100,7 @@ impl Sparse {
     }
 }
 
-/// Tells what is still counted when it is dropped, and waits half a second at most until it is written.
+/// Its drop writes the remaining counts, and waits for the writer, half a second at most.
 #[derive(Debug)]
 pub struct Teller {
     sparse: Sparse,
@@ -121,12 +120,12 @@ impl<S: Subscriber> Layer<S> for Sparse {
     }
 }
 
-/// An event's words.
+/// An event's text.
 #[derive(Debug, Default)]
 struct Sentence {
     message: String,
     fields: String,
-    /// Who it is about.
+    /// The fields of [`WHO`].
     who: DefaultHasher,
 }
 

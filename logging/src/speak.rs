@@ -1,13 +1,13 @@
-//! What a program says on its standard streams outside the log: the line that says that it serves, and why it ends. A
-//! stream that nobody reads costs a moment, a closed one nothing.
+//! Output outside the log: the line that says that a program serves, and why it ends. An unread stream costs a moment,
+//! a closed one nothing.
 
 use crate::io;
 use std::{error::Error, io::Write, sync::mpsc, thread, time::Duration};
 
-/// How long a reader may keep a program waiting that says one line.
+/// How long a line may wait for its reader.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Writes a line to standard output. It may be written after this returned, and is lost where nobody can read it.
+/// Writes a line to standard output. It may be written after this returned, and is dropped where nobody can read it.
 pub fn say(line: &str) {
     write(line, io::stdout);
 }
@@ -20,7 +20,7 @@ pub fn complain(line: &str) {
 fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
     let line = format!("{line}\n");
     let (done, written) = mpsc::channel::<()>();
-    // A write cannot be given up, so it has a thread of its own.
+    // A blocked write cannot be cancelled, so it has a thread of its own.
     let writer = thread::Builder::new().name("speak".into()).spawn(move || {
         if let Ok(mut to) = to() {
             to.write_all(line.as_bytes()).ok();
@@ -32,7 +32,7 @@ fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
     }
 }
 
-/// An error with its causes, outermost first. A cause whose words were said already is not said again: many errors show
+/// An error with its causes, outermost first. A cause whose text is in the one before is skipped: many errors print
 /// their source themselves.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -1,5 +1,5 @@
-//! Standard error for a log: lines go to a thread through a queue that nobody waits for. What a slow reader does not take is
-//! lost and counted; a stream that is closed or gone takes nothing and stops nothing.
+//! Standard error for a log: lines go to a thread through a queue. Lines beyond the queue are dropped and counted; a
+//! closed stream drops all and blocks nothing.
 
 use crate::{
     guard::{Form, Guarded},
@@ -17,16 +17,16 @@ use std::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that wait for the reader; each has 32 bytes from the start.
+/// Lines in the queue; each has 32 bytes from the start.
 const LINES_WAITING: usize = 1024;
 /// Bytes in them.
 const BYTES_WAITING: usize = 256 * 1024;
-/// How long the end of the program waits for what is still to be written.
+/// How long the end of the program waits for queued lines.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 enum Item {
     Line(Vec<u8>),
-    /// Everything before it is written.
+    /// Answered once everything before it is written.
     Mark(mpsc::Sender<()>),
 }
 
@@ -67,7 +67,7 @@ impl Stderr {
         Guarded::new(self.clone(), form)
     }
 
-    /// Queues bytes as they are; whether there was room.
+    /// Queues bytes unchanged. Returns false if the queue is full.
     pub fn send(&self, line: Vec<u8>) -> bool {
         let (waiting, length) = (&self.waiting, line.len());
         if waiting.gone.load(Ordering::Relaxed) {
@@ -82,7 +82,7 @@ impl Stderr {
         false
     }
 
-    /// Waits until what was queued is written, half a second at most.
+    /// Waits until queued lines are written, half a second at most.
     pub fn flush(&self) {
         let deadline = Instant::now() + LAST_WORDS;
         let (done, written) = mpsc::channel();
@@ -103,7 +103,7 @@ fn write(lines: Receiver<Item>, mut to: impl Write, waiting: &Waiting) {
     for item in lines {
         let line = match item {
             Item::Line(line) => line,
-            // Who waited may have given up.
+            // The waiting side may have given up.
             Item::Mark(done) => {
                 done.send(()).ok();
                 continue;
@@ -118,7 +118,7 @@ fn write(lines: Receiver<Item>, mut to: impl Write, waiting: &Waiting) {
                     .as_bytes(),
             ),
         };
-        // Whoever read has left, or the stream was never there: it does not come back.
+        // The reader has left, or there never was a stream: it does not come back.
         if told.and_then(|()| to.write_all(&line)).is_err() {
             waiting.gone.store(true, Ordering::Relaxed);
         }
@@ -134,7 +134,7 @@ impl<'a> MakeWriter<'a> for Stderr {
 }
 
 impl Write for Stderr {
-    /// One line a call. Never an error: there is nobody who could be told.
+    /// One line a call. Never an error: nobody could be told.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.send(line.to_vec());
         Ok(line.len())
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// A reader that takes nothing until it is let.
+    /// A reader that reads nothing until it is released.
     struct Reader {
         let_go: Receiver<()>,
         taken: Arc<Mutex<Vec<u8>>>,
@@ -158,7 +158,7 @@ mod tests {
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Both are endings of the story: then it takes everything.
+            // Released or dropped: then it reads everything.
             self.let_go.recv().ok();
             self.taken.lock().expect("unpoisoned").extend_from_slice(bytes);
             Ok(bytes.len())
@@ -182,7 +182,7 @@ mod tests {
         assert!(stderr.send(b"after\n".to_vec()));
         stderr.flush();
         let taken = String::from_utf8(taken.lock().expect("unpoisoned").clone()).expect("text");
-        // The thread may begin to write while lines are lost already, and tells of some of them then.
+        // The thread may start to write while lines are dropped already, and reports some of them then.
         let missing = taken.split('(').filter_map(|rest| rest.split_once(" lines are missing here"));
         let missing: usize = missing.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
         assert_eq!(missing, 5000 - sent);

@@ -48,7 +48,7 @@ where
         admit(&app, caller, request.request())
     });
     let turn = match admitted {
-        // Boxed: actix keeps room for this future in every idle connection, and each layer would double it.
+        // Boxed: actix allocates this future in every idle connection, and each layer would double it.
         Ok(place) => Ok((Box::pin(service.call(request)), place)),
         Err(problem) => Err(request.error_response(problem)),
     };

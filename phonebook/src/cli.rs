@@ -23,10 +23,10 @@ pub(crate) struct Args {
     /// TOML file to read
     #[arg(long, value_name = "FILE", env = "FYTECLUB_PHONEBOOK_CONFIG")]
     config: Option<PathBuf>,
-    /// Wanted from everybody; other users of this machine can read it here, so prefer the environment or the file
+    /// Required from all clients; other users of this machine can read it here, so prefer the environment or the file
     #[arg(long, value_name = "TEXT")]
     password: Option<String>,
-    /// Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas [default: none]
+    /// Proxies whose X-Forwarded-For is trusted: addresses or networks, separated by commas [default: none]
     #[arg(long, value_name = "NETS")]
     trusted_proxies: Option<String>,
     /// Seconds that a name belongs to its key after the last registration [default: 604800]
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// PEM file with the certificate's key
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// Serve plain HTTP beyond this machine: whoever is on the way can read along
+    /// Serve plain HTTP beyond this machine: anybody on the network path can read it
     #[arg(long)]
     plain_http: bool,
     /// Where the operator's page and Prometheus metrics are, or off [default: 127.0.0.1:3001 if that is free]
@@ -104,7 +104,7 @@ pub(crate) struct Args {
     /// Most names in memory from one address [default: 1000, or a quarter of all]
     #[arg(long, value_name = "N")]
     max_names_per_address: Option<String>,
-    /// What clients call this phone book, with the port where they need one [default: whatever they say]
+    /// Hosts of this phone book's URLs, with the port where it is not the default [default: any Host]
     #[arg(long, value_name = "HOSTS")]
     names: Option<String>,
     /// Redis that all phone books behind one name share, or off [default: everything in memory]

@@ -20,7 +20,7 @@ pub enum StartError {
     )]
     Listen { address: SocketAddr, source: io::Error },
     #[error(
-        "`listen` is {0}, and without TLS whoever is on the way can read along; \
+        "`listen` is {0}, and without TLS anybody on the network path can read the traffic; \
          set `tls_cert` and `tls_key`, or let `listen` be 127.0.0.1:{port} behind a proxy that has TLS, \
          or say `plain_http = true` (--plain-http)", port = .0.port()
     )]
@@ -34,7 +34,7 @@ pub enum StartError {
          choose a port of 127.0.0.1, or say `operator_anywhere = true`"
     )]
     OperatorAnywhere(SocketAddr),
-    #[error("a listener does not say where it is: {0}")]
+    #[error("a listener has no address: {0}")]
     Nowhere(io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),

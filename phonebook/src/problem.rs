@@ -52,7 +52,7 @@ pub enum Problem {
     #[error("this phone book takes only signed writes: publicKey, sequence, time and signature are required")]
     Unsigned,
     #[error(
-        "`server` is required: the host by which you know this phone book; bodies of version 1, without it, are not taken"
+        "`server` is required: the host in this phone book's URL; bodies of version 1, without it, are refused"
     )]
     NoServer,
     #[error("publicKey did not sign this body")]
@@ -68,11 +68,11 @@ pub enum Problem {
     TooMany(Limited),
     #[error("the message was signed for another server")]
     OtherServer,
-    #[error("this address speaks WebSocket, or hears polls by POST")]
+    #[error("a GET here must upgrade to a WebSocket; send long polls by POST")]
     NotWebSocket,
-    #[error("the same key is connected elsewhere, or too much waited to be heard")]
+    #[error("the same key connected elsewhere, or too many messages were unread")]
     Replaced,
-    #[error("there is no place for another client")]
+    #[error("too many clients are connected")]
     NoPlace,
     #[error("too many connections are open from your address; close some")]
     Crowded,

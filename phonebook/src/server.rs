@@ -266,7 +266,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            tracing::warn!(%error, "the phone book did not stop well");
+            tracing::warn!(%error, "the phone book did not stop cleanly");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The process's standard streams as files of their own: writing to them takes no lock that another part of the program
-//! may want, because who writes may wait for a reader that never reads.
+//! The process's standard streams as files of their own. Writing to them takes no lock of the standard library, which a
+//! writer would hold while it waits for a reader.
 
 pub mod signals;
 

@@ -1,7 +1,7 @@
-//! Which signals whoever started this process had it ignore: `nohup` does so with SIGHUP, a shell without job control with
-//! SIGINT of what it starts in the background. A program that listens for such a signal undoes that.
+//! Signals that the launcher had ignored: `nohup` ignores SIGHUP, a shell without job control SIGINT for background
+//! programs. A program that listens for such a signal would undo that.
 
-/// Whether this signal is ignored now. To be asked before anything listens for it; `false` where the system does not tell.
+/// Whether this signal is ignored now. Call it before a listener is installed; `false` where the system does not tell.
 pub fn is_ignored(signal: i32) -> bool {
     #[cfg(target_os = "linux")]
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -142,7 +142,7 @@ impl Writer {
     /// Warns once per outage.
     fn complain(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(%error, "the audit log cannot be written; serving goes on, and what is lost is counted");
+            tracing::warn!(%error, "the audit log cannot be written; requests are still served, and lost events are counted");
         }
     }
 }

@@ -59,7 +59,7 @@ pub enum Refused {
     Full,
     #[error("too many names are held from your address")]
     TooManyNames,
-    #[error("this was signed before the phone book started; sign it anew")]
+    #[error("this was signed before the phone book started; sign it again")]
     BeforeStart {
         /// How far the signer's clock is ahead, in milliseconds, if it signed just now.
         offset: i64,

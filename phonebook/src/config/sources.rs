@@ -74,11 +74,11 @@ pub enum ConfigError {
     )]
     DebugWithoutCompat,
     #[error(
-        "`redis` is of no use in compatibility mode, which is for one's own network; \
-         take one of `redis` and `compat` out"
+        "`redis` has no use in compatibility mode, which is for a private network; \
+         remove `redis` or `compat`"
     )]
     RedisWithCompat,
-    #[error("`tls_cert` and `tls_key` belong together, and only one of them is there; add the other")]
+    #[error("`tls_cert` and `tls_key` belong together, and only one of them is set; add the other")]
     HalfACertificate,
 }
 

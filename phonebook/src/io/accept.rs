@@ -28,7 +28,7 @@ where
 {
     apply_fn_factory(http, move |stream: TcpStream, http: &S::Service| {
         let served = match connections.open(&stream, encrypted) {
-            // Boxed: an `async` block reserves twice the room of a future that it is given and awaits.
+            // Boxed: an `async` block reserves twice the size of a future that it is given and awaits.
             Ok(connection) => {
                 Some(Box::pin(CONNECTION.scope(connection, actix_service::Service::call(http, stream))))
             }

@@ -183,8 +183,10 @@ impl Socket {
                 let text = std::mem::take(&mut self.text);
                 self.message(&text, cx);
             }
-            Frame::Text(_) => self.fault("a message inside another"),
-            Frame::Binary(_) | Frame::Continuation(Item::FirstBinary(_)) => self.fault("messages are text"),
+            Frame::Text(_) => self.fault("a message inside a fragmented one"),
+            Frame::Binary(_) | Frame::Continuation(Item::FirstBinary(_)) => {
+                self.fault("messages must be text")
+            }
             Frame::Ping(data) => self.send(Message::Pong(data)),
             Frame::Pong(_) => {
                 if let (Some(pinged), Stage::Present { client, .. }) = (self.pinged.take(), &self.stage) {
@@ -240,7 +242,9 @@ impl Socket {
             (Stage::Present { client, key, address }, say) if greeting::is_in_turn(&say, key) => {
                 speak(&self.app, *client, key, *address, say);
             }
-            (Stage::Present { .. } | Stage::Greeting(_), _) => self.fault("out of turn, or another's knock"),
+            (Stage::Present { .. } | Stage::Greeting(_), _) => {
+                self.fault("message out of order, or another's knock")
+            }
             (Stage::Closed, _) => {}
         }
     }

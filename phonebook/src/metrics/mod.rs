@@ -170,7 +170,12 @@ impl Metrics {
         };
         let r = &mut registry;
         r.register("requests", "Requests answered, by route and class of status", requests);
-        r.register_with_unit("request_duration", "From a whole head to the answer", Unit::Seconds, latency);
+        r.register_with_unit(
+            "request_duration",
+            "From a complete head to the answer",
+            Unit::Seconds,
+            latency,
+        );
         r.register("limited", "Refused because a budget was used up", limited);
         r.register("refusals", "Refused, by reason", metrics.refusals.clone());
         r.register("registrations", "Registrations taken", metrics.registrations.clone());
@@ -180,10 +185,10 @@ impl Metrics {
         let Introductions { accepted, declined, unanswered, .. } = &metrics.introductions;
         r.register("introductions_accepted", "Introductions that were accepted", accepted.clone());
         r.register("introductions_declined", "Introductions that were declined", declined.clone());
-        r.register("introductions_unanswered", "Introductions that nobody answered", unanswered.clone());
-        r.register("sockets", "Live connections that are open", metrics.sockets.clone());
-        r.register("users", "Registrations that live", metrics.users.clone());
-        r.register("names", "Names in memory, remembered ones included", metrics.held.clone());
+        r.register("introductions_unanswered", "Introductions without an answer", unanswered.clone());
+        r.register("sockets", "Open live connections", metrics.sockets.clone());
+        r.register("users", "Current registrations", metrics.users.clone());
+        r.register("names", "Names in memory, including expired ones pinned to a key", metrics.held.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register_with_unit("uptime", "Since the start", Unit::Seconds, metrics.uptime.clone());
         let (charged, refused) = (metrics.ledger.clone(), metrics.ledger_refusals.clone());
@@ -198,7 +203,7 @@ impl Metrics {
             r.register("redis_up", "Whether the shared Redis answers", up.clone());
             r.register("parcels_sent", "Messages for clients of other phone books", sent.clone());
             r.register("parcels_received", "Messages from other phone books", received.clone());
-            r.register("parcels_dropped", "Messages that got to no other phone book", dropped.clone());
+            r.register("parcels_dropped", "Messages that reached no other phone book", dropped.clone());
         }
         if process::memory().is_some() {
             r.register_with_unit("memory", "Resident memory", Unit::Bytes, metrics.memory.clone());

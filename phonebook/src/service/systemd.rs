@@ -26,7 +26,7 @@ pub(crate) fn stopping() {
 #[cfg(target_os = "linux")]
 fn tell(state: sd_notify::NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "systemd could not be told");
+        tracing::warn!(%error, "systemd could not be notified");
     }
 }
 

@@ -40,7 +40,7 @@ impl Shared {
                 }
                 b"y"
             }
-            // As `Book::moved`: without room, the old customer stays charged.
+            // As `Book::moved`: where the new customer has its share, the old one stays charged.
             Some((b'm', _)) => match self.hold(customer, &tag, time).await? {
                 true => b"y",
                 false => b"r",
@@ -127,7 +127,7 @@ impl Shared {
         }
     }
 
-    /// Charges a name to a customer. Returns whether it had room.
+    /// Charges a name to a customer. Returns false if the customer has its share.
     async fn hold(&self, customer: [u8; 4], tag: &[u8], time: u64) -> Result<bool, WriteError> {
         let keep = self.spans().keep;
         let hold = HOLD.on(&keyspace::names_of(customer)).with(time).with(time + keep);

@@ -35,7 +35,7 @@ async fn keep(app: &AppState, shared: &Shared) {
         while let Err(error) = shared.connection.connect(|| app.now()).await {
             app.health.set(Degradation::RedisGone, true);
             if !std::mem::replace(&mut told, true) {
-                tracing::warn!(%error, "Redis cannot be reached; it is tried again and again");
+                tracing::warn!(%error, "Redis cannot be reached; retrying");
             }
             sleep(RETRY).await;
         }
@@ -117,7 +117,7 @@ fn hear(app: &AppState, shared: &Shared, entry: &Value) {
         }
         Err(error) => {
             shared.counters.dropped.inc();
-            tracing::debug!(%error, "an entry of the inbox is thrown away");
+            tracing::debug!(%error, "dropped a malformed entry of the inbox");
         }
     }
 }

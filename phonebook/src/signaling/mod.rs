@@ -51,7 +51,7 @@ struct Client {
     half_trip: Duration,
     seen: Option<IpAddr>,
     queue: Queue,
-    /// When a message was lost to the full queue, if nothing was read since.
+    /// When the full queue dropped a message, if nothing was read since.
     full: Option<Instant>,
 }
 
@@ -194,7 +194,7 @@ impl Signaling {
         }
         let mut queue = Queue::default();
         for hear in waits {
-            // Messages that the new network has no room for are lost.
+            // Messages beyond the new network's share are dropped.
             if self.unread.charge(now, &network, Item::Unread, UNREAD_COST).is_ok() && !queue.push(hear) {
                 self.read(network, 1);
             }
@@ -318,7 +318,7 @@ impl Signaling {
         }
     }
 
-    /// Queues a message for a connected key. A message beyond the queue or the network's share is lost, since
+    /// Queues a message for a connected key. A message beyond the queue or the network's share is dropped, since
     /// strangers can fill a queue; only a client that then reads nothing is closed.
     fn tell(&mut self, key: PeerId, hear: Hear, now: Instant) {
         let Some(client) = self.present.get_mut(&key) else { return };
@@ -396,7 +396,7 @@ impl Signaling {
                     if full.is_some_and(|since| since + READ_TIME <= due)
                         && let Some(&key) = self.keys.get(&id)
                     {
-                        let text = "too much waits to be read";
+                        let text = "too many unread messages";
                         self.close(key, VecDeque::new(), CloseReason::TooSlow, text);
                     }
                 }
@@ -406,7 +406,12 @@ impl Signaling {
                     if end > now {
                         self.deadlines.push(Reverse((end, why)));
                     } else if let Some(&key) = self.keys.get(&id) {
-                        self.close(key, VecDeque::new(), CloseReason::Silent, "not heard for too long");
+                        self.close(
+                            key,
+                            VecDeque::new(),
+                            CloseReason::Silent,
+                            "nothing received for too long",
+                        );
                     }
                 }
             }

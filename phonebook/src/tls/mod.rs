@@ -85,7 +85,7 @@ impl Certificate {
             };
             match self.look(&mut known, asked) {
                 None => {}
-                Some(Ok(())) => tracing::info!("the certificate was read again"),
+                Some(Ok(())) => tracing::info!("the certificate was reloaded"),
                 Some(Err(error)) => {
                     tracing::error!(%error, "the new certificate is refused, and the old one stays");
                 }

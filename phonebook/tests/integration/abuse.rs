@@ -1,4 +1,4 @@
-//! What strangers send: too much, too slowly, too cleverly. The server answers or hangs up, and goes on serving.
+//! Hostile input: too much, too slow, malformed. The server answers or closes the connection, and goes on serving.
 
 use crate::common::{DEADLINE, Phonebook, answer, compat, eventually, local, serve, signed};
 use fyteclub_phonebook::{Config, Rates};
@@ -15,7 +15,7 @@ fn is_well(phonebook: &Phonebook) {
     assert_eq!(phonebook.get("/health").status, 200);
 }
 
-/// Waits until the server hangs up, however it does.
+/// Waits until the server closes the connection, by an end or a reset.
 fn is_cut_off(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let start = Instant::now();
@@ -271,7 +271,7 @@ fn connections(wanted: usize) -> usize {
         let limit = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
             .expect("the hard limit may be had");
-        // Other tests of this process have some open, too.
+        // Other tests of this process have some open.
         let most = limit.maximum.map_or(wanted, |most| (most as usize).saturating_sub(1500) / 3);
         if most < wanted {
             println!(
@@ -286,7 +286,7 @@ fn connections(wanted: usize) -> usize {
 
 #[test]
 fn ten_thousand_idle_connections_starve_nobody_and_are_cut_off() {
-    // Of a great many addresses.
+    // A great many addresses.
     let phonebook = serve(Config { max_connections_per_address: Some(20_000), ..local() });
     let idle: Vec<_> = (0..connections(10_000)).map(|_| phonebook.connect()).collect();
     let player = crate::common::Player::new(1);
@@ -324,7 +324,7 @@ fn one_address_does_not_hold_every_connection() {
     let refused = statuses.filter(|status| status == "HTTP/1.1 429").count();
     assert_eq!(refused, 70 - 16, "a quarter of the connections is its share");
     assert_eq!(phonebook.ledger("connections").1, 54);
-    // Who leaves makes room.
+    // A closed connection frees its slot.
     drop(held);
     eventually("there is room again", || phonebook.get("/health").status == 200);
 }

@@ -1,5 +1,5 @@
-//! The original's contract: its own ten tests, then what it was recorded to answer. Bodies are compared to the byte
-//! where clients compare them.
+//! The original's contract: its own ten tests, then its recorded answers. Bodies are compared to the byte where clients
+//! compare them.
 
 use crate::common::{Phonebook, compat, eventually, local, now, serve};
 use fyteclub_phonebook::{Config, config::Password};
@@ -20,7 +20,7 @@ fn secret() -> Phonebook {
     serve(Config { compat: true, password: Some(Password::new("secret123")), ..local() })
 }
 
-// The ten.
+// The original's ten tests.
 
 #[test]
 fn t01_health_of_a_fresh_server() {
@@ -108,7 +108,7 @@ fn t10_a_password_is_wanted_where_one_is_set() {
     phonebook.request("POST", "/api/register", &headers, body).is(200, DONE);
 }
 
-// The twelve that were recorded.
+// The twelve recorded answers.
 
 #[test]
 fn r01_a_name_is_found_percent_encoded_and_with_a_literal_at() {
@@ -222,7 +222,7 @@ fn r12_the_password_may_stand_in_the_query() {
     phonebook.get("/api/lookup/A?password=").is(401, NO_PASSWORD);
 }
 
-// And the rest of the table.
+// The rest of the table.
 
 #[test]
 fn the_password_guards_everything_but_health_and_preflights() {

@@ -1,4 +1,4 @@
-//! Budgets over real HTTP: each class refuses in its own right, says for how long, and keeps its word.
+//! Budgets over real HTTP: each class refuses by itself, says for how long, and serves again in time.
 
 use crate::common::{Phonebook, Player, Response, compat, eventually, json, local, serve};
 use fyteclub_phonebook::{Config, Rate, Rates};
@@ -10,7 +10,7 @@ fn tiny() -> Option<Rate> {
 }
 
 fn limited(limits: Rates) -> Phonebook {
-    // Each client of these tests is somebody, by the header that a proxy writes.
+    // The tests choose a client's address by the header that a proxy writes.
     serve(Config { limits, trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..local() })
 }
 
@@ -19,7 +19,7 @@ fn ask(phonebook: &Phonebook, from: &str, method: &str, path: &str, body: &str) 
     phonebook.request(method, path, &["Content-Type: application/json", &from], body)
 }
 
-/// Asks until it is refused, checks the refusal, and asks on until it is served, which must take no longer than told.
+/// Sends until refused, checks the refusal, and sends until served, which must take no longer than `Retry-After`.
 fn refuses_and_recovers(what: &str, mut ask: impl FnMut() -> Response) {
     let mut refusal = ask();
     eventually(what, || {
@@ -31,7 +31,7 @@ fn refuses_and_recovers(what: &str, mut ask: impl FnMut() -> Response) {
     assert!((1..=2).contains(&told), "{refusal:?}");
     let refused = std::time::Instant::now();
     eventually(what, || ask().status != 429);
-    // What was asked meanwhile was refused, and refusals cost no budget.
+    // The requests meanwhile were refused, and refusals cost no budget.
     assert!(
         refused.elapsed() < Duration::from_secs(told) + Duration::from_secs(2),
         "{:?}",
@@ -194,7 +194,7 @@ fn refused_requests_leave_the_connection_in_step() {
     std::io::Read::read_to_string(&mut stream, &mut text).ok();
     let heads: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert!(heads.len() >= 2 && heads[1] == "429", "{heads:?}");
-    // Either the third is answered or the connection was closed before it; never is a body taken for a request.
+    // The third is answered, or the connection closed before it; a body never counts as a request.
     assert!(heads.len() == 2 || heads[2] == "200", "{heads:?}");
 }
 

@@ -1,4 +1,4 @@
-//! The live conversation over real sockets: who gets in, who hears what, and when.
+//! The live connection over real sockets: who is admitted, who receives what, and when.
 
 use crate::common::{Player, SERVER, json, live::Client, local, now, serve, signed};
 use futures::SinkExt;
@@ -123,7 +123,7 @@ async fn nobody_answers_for_another_and_nothing_reaches_third_parties() {
     assert_eq!(eve.settled().await, []);
     assert_eq!(bob.settled().await, []);
     assert!(matches!(alice.settled().await[..], [] | [Hear::Unavailable { attempt: TWO }]));
-    // Nothing between the question and the answer, which is to come within 1.5 s.
+    // Nothing before the answer, which is due after 1.5 s.
     alice.introduce(&b, ONE).await;
     assert!(matches!(bob.hear().await, Hear::Introduced { .. }));
     bob.accept(&a, ONE).await;
@@ -180,7 +180,7 @@ async fn knocks_and_notes_reach_who_is_there_and_tell_the_sender_nothing() {
         }
         assert_eq!(alice.settled().await, []);
     }
-    // Neither another's knock nor one for another door.
+    // Neither another's knock nor one for another receiver.
     let to = Callee::Key(bob.id());
     let forged = Knock::signed(&to, &name, ONE, &Player::new(9).0);
     alice.say(&Say::Knock { to: to.clone(), knock: forged.clone() }).await;
@@ -333,7 +333,7 @@ async fn who_does_not_read_is_cut_off_and_others_are_served() {
         let from = format!("127.0.0.{}", seed / 16 + 1);
         writers.push(Client::connect_from(&phonebook, seed, &from).await.greet().await);
     }
-    // More than the kernel keeps for a connection, on both ends, and as much as is read of each at once.
+    // More than the kernel buffers at both ends, plus one read of each.
     for writer in &mut writers {
         let letter = Letter::seal(&writer.key, &to, Topic::Note, &[7; 800], [7; 32].into()).unwrap();
         let note = json(&Say::Note { to, letter });
@@ -344,7 +344,7 @@ async fn who_does_not_read_is_cut_off_and_others_are_served() {
     for writer in &mut writers {
         assert_eq!(writer.settled().await, []);
     }
-    // And for twice as long as a full queue may stay as it is: on a busy machine the kernel goes on finding room.
+    // For twice as long as a full queue may stay unread: on a busy machine the kernel's buffers go on growing.
     let filled = Instant::now();
     while filled.elapsed() < Duration::from_secs(10) {
         for writer in &mut writers {
@@ -370,7 +370,7 @@ async fn there_are_so_many_places_and_each_is_free_again() {
     assert_eq!(carol.closes_for(CloseReason::Limited).await, "retry_after:30");
     bob.socket.close(None).await.unwrap();
     bob.is_cut_off().await;
-    // Its place is free by the time the connection is gone.
+    // Its slot is free once the connection is gone.
     Client::greeted(&phonebook, 3).await;
 }
 
@@ -398,7 +398,7 @@ async fn a_socket_that_floods_is_read_at_its_rate() {
         flooder.socket.feed(Message::Ping(Vec::new().into())).await.unwrap();
     }
     flooder.socket.flush().await.unwrap();
-    // Every one is read in the end, but no sooner than the burst and the rate allow.
+    // All are read in the end, no sooner than burst and rate allow.
     flooder.settled().await;
     let least = Duration::from_secs(1).mul_f64(f64::from(FRAMES - 250) / 50.0);
     assert!(began.elapsed() > least.mul_f64(0.9), "{:?}", began.elapsed());

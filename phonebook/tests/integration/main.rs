@@ -1,4 +1,4 @@
-//! The phone book over real sockets, and the binary itself: one module for each subject.
+//! The phone book over real sockets, and its binary: one module for each subject.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! The operator's listener: numbers that add up, a page that stands alone, and nobody's name anywhere.
+//! The operator's listener: numbers that add up, a page that loads nothing else, and no names.
 
 use crate::common::{DEADLINE, Phonebook, Player, eventually, json, local};
 use fyteclub_phonebook::{AuditFile, Config, Operator, Rates, Running, Server, StartError};
@@ -18,7 +18,7 @@ fn get(office: &Phonebook, path: &str) -> crate::common::Response {
     office.get_as("127.0.0.1:3001", path)
 }
 
-/// Every sample of the text by its name with labels, and the text's own rules on the way.
+/// Every sample of the text by its name with labels; checks the format on the way.
 fn samples(text: &str) -> HashMap<String, f64> {
     assert!(text.ends_with("# EOF\n"), "{text}");
     let mut samples = HashMap::new();
@@ -132,7 +132,7 @@ fn the_page_stands_alone_and_agrees_with_its_json() {
 fn another_name_that_points_here_is_told_nothing() {
     let (_running, _public, office) = with_office(local());
     for path in ["/", "/metrics", "/status.json"] {
-        // The client of these tests says `Host: phonebook` by itself.
+        // The tests' client sends `Host: phonebook` by default.
         let answer = office.get(path);
         assert_eq!(answer.status, 403, "{path}");
         assert!(!answer.body.contains("users"));

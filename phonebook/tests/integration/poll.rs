@@ -1,4 +1,4 @@
-//! The live conversation without a WebSocket.
+//! The live connection without a WebSocket.
 
 use crate::common::{Phonebook, Player, Response, json, live::Client, local, now, serve, signed};
 use fyteclub_phonebook::{Config, Rates};
@@ -103,7 +103,7 @@ async fn a_poll_and_a_socket_of_one_key_replace_each_other() {
     waiting.is_problem(409, "replaced");
 }
 
-/// Until the phone book has seen the poll with sequence 2. It may first see one of these, which then counts.
+/// Until the phone book has seen the poll with sequence 2. If it sees one of these first, that one counts.
 fn waits_for(phonebook: &Phonebook, alice: &Player) {
     crate::common::eventually("the poll is there", || {
         let answer = poll(phonebook, alice, 1, Duration::ZERO, &[]);
@@ -160,7 +160,7 @@ fn who_hangs_up_loses_nothing() {
     stream.shutdown(std::net::Shutdown::Both).unwrap();
     drop(stream);
     let mut sequence = 2;
-    // Until the phone book has noticed, an answer may be on its way to nobody.
+    // Until the phone book notices the closed connection, it may send an answer there.
     crate::common::eventually("a note is heard by the next poll", || {
         sequence += 1;
         heard(&poll(&phonebook, &bob, sequence, Duration::ZERO, &[note(&bob, &alice)]));
@@ -178,7 +178,7 @@ fn a_poll_is_signed_now_for_this_server_and_counts_once() {
     send(&sign("elsewhere", 1, now())).is_problem(401, "other_server");
     send(&sign("phonebook", 1, now() - 300_000)).is_problem(401, "clock_skew");
     send(&sign("phonebook", 1, now() + 300_000)).is_problem(401, "clock_skew");
-    // Before this phone book was there to remember what it saw.
+    // Signed before this phone book started.
     let early = send(&sign("phonebook", 1, now() - 60_000));
     early.is_problem(401, "clock_skew");
     assert!((early.json()["clockOffset"].as_i64().unwrap() + 60_000).abs() < 30_000);
@@ -188,7 +188,7 @@ fn a_poll_is_signed_now_for_this_server_and_counts_once() {
     assert_eq!(heard(&send(&good)), []);
     send(&good).is_problem(409, "stale_sequence");
     assert_eq!(send(&sign("phonebook", 4, now())).json()["sequence"], 5);
-    // Its clock is behind, which is no matter once it is known.
+    // A slow clock does not matter for a known key.
     assert_eq!(heard(&send(&sign("phonebook", 6, now() - 60_000))), []);
 }
 
@@ -231,7 +231,7 @@ fn polls_take_places_and_a_stop_is_their_answer() {
     let addr = phonebook.addr;
     let waits = thread::spawn(move || poll(&Phonebook::at(addr), &Player::new(1), 2, LONG, &[]));
     waits_for(&phonebook, &alice);
-    // Seen is not yet waiting: who comes in between is told the same.
+    // Seen is not yet waiting: a poll in between is answered the same.
     drop(phonebook);
     let hear = heard(&waits.join().unwrap());
     assert!(matches!(hear[..], [Hear::Restarting { .. }]), "{hear:?}");
@@ -246,7 +246,7 @@ fn a_first_poll_takes_a_place_and_costs_as_much_as_a_socket() {
     heard(&first(&players[0]));
     let refused = players[1..].iter().map(first).find(|response| response.status != 200).unwrap();
     refused.is_problem(429, "rate_limited");
-    // Who is there has paid.
+    // A connected key has paid.
     (2..20).for_each(|sequence| {
         heard(&poll(&phonebook, &players[0], sequence, Duration::ZERO, &[]));
     });

@@ -1,4 +1,4 @@
-//! The binary itself: its one line, its signals, its exit codes, its words about a bad configuration.
+//! The binary: its one line, signals, exit codes, and messages about a bad configuration.
 
 #![cfg(unix)]
 
@@ -14,7 +14,7 @@ use std::{
 use tokio_tungstenite::tungstenite::Message;
 
 fn command(args: &[&str]) -> Command {
-    // Whatever signals the launcher of the tests ignores: the phone book would go on ignoring them.
+    // The phone book would inherit signals that the tests' launcher ignores.
     let mut command = Command::new("env");
     command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_fyteclub-phonebook")]);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FYTECLUB_")) {

@@ -1,4 +1,4 @@
-//! Several phone books that share a real Redis: they act as one, and Redis may go and come back.
+//! Several phone books with one real Redis: they act as one, and Redis may disappear and return.
 
 use crate::common::{
     DEADLINE, Phonebook, Player, Response, SERVER, eventually, json, live::Client, local, now,
@@ -26,7 +26,7 @@ fn config(redis: &Redis) -> Config {
     Config { redis: Some(place), workers: 1, ..local() }
 }
 
-/// One more behind the name; it has found Redis.
+/// One more phone book of the name, connected to Redis.
 fn open(redis: &Redis) -> Phonebook {
     open_with(config(redis))
 }
@@ -90,11 +90,11 @@ fn a_hijack_and_a_replay_are_refused_by_all_also_by_one_that_has_just_started() 
         phonebook.unregister(json(&mallory.unregister(ALICE, 9))).is(200, nothing);
         assert_eq!(phonebook.lookup(ALICE_PATH).status, 200);
     }
-    // Signed before this one started, and known not to be repeated.
+    // Signed before this one started, and known not to be a replay.
     assert_eq!(one.register(&late).status, 200);
     assert_eq!(other.register(json(&heir.register_after(&alice, ALICE, 1))).status, 200);
     one.register(json(&alice.register(ALICE, 10))).is_problem(409, "name_taken");
-    // Of what Redis knows nothing, nothing counts that was signed before it began to remember.
+    // An unknown name needs a signature from after Redis was first filled.
     let early = alice.register_at("Bob Birch@Omega", 1, now() - 100_000);
     one.register(json(&early)).is_problem(401, "clock_skew");
 }
@@ -143,7 +143,7 @@ fn names_of_one_address_are_bounded_at_all_phone_books() {
         register(book, "192.0.2.1", 3, 1).is_problem(429, "too_many_names");
     }
     assert_eq!(register(&other, "192.0.2.1", 1, 2).status, 200, "a name that is held is renewed");
-    // Who moves makes room, and where there is none, the old place goes on holding the name.
+    // A name moves to the player's new address; where that has its share, the old one stays charged.
     assert_eq!(register(&one, "192.0.2.2", 1, 3).status, 200);
     assert_eq!(register(&other, "192.0.2.1", 3, 1).status, 200);
     assert_eq!(register(&one, "192.0.2.1", 1, 4).status, 200);
@@ -164,13 +164,13 @@ async fn two_at_two_phone_books_are_introduced() {
     assert!(matches!(bob.hear().await, Hear::Candidates { from, attempt: ONE, .. } if from == a));
     bob.candidates(&a, ONE).await;
     assert!(matches!(alice.hear().await, Hear::Candidates { from, attempt: ONE, .. } if from == b));
-    // By a name that no stranger finds.
+    // By a name that a stranger cannot look up.
     let body = Register::signed("Bob Birch@Omega", 7, Visibility::Contacts, SERVER, 1, now(), &bob.key);
     assert_eq!(other.register(json(&body)).status, 200);
     introduced(&mut alice, &mut bob, Callee::Name("Bob Birch@Omega".into()), TWO).await;
     bob.note(&a).await;
     assert!(matches!(alice.hear().await, Hear::Note { from, .. } if from == b));
-    // Who declines, and who is nowhere, are one answer still.
+    // A declining and an absent callee are still one answer.
     let (three, four) = (Bytes([3; 16]), Bytes([4; 16]));
     alice.introduce(&b, three).await;
     alice.introduce(&PeerId::from_bytes([9; 32]), four).await;
@@ -249,13 +249,13 @@ async fn without_redis_it_says_so_and_goes_on_with_who_is_there_and_with_redis_i
         assert_eq!(code(&phonebook.register(json(&player.register(ALICE, 2)))), (503, "degraded".into()));
         assert!(began.elapsed() < Duration::from_secs(5), "nobody waits for who is gone");
     }
-    // Who is here is here, and can be introduced to whom else is.
+    // Connected clients stay, and introductions between them work.
     let b = bob.id();
     introduced(&mut alice, &mut bob, Callee::Key(b), TWO).await;
     let three = Bytes([3; 16]);
     alice.introduce(&carol.id(), three).await;
     assert_eq!(alice.hear().await, Hear::Unavailable { attempt: three });
-    // Also who greets only now.
+    // Also a client that greets only now.
     let mut dora = Client::greeted(&one, 4).await;
     assert_eq!(carol.settled().await, []);
 
@@ -267,13 +267,13 @@ async fn without_redis_it_says_so_and_goes_on_with_who_is_there_and_with_redis_i
     one.register(&before).is_problem(401, "clock_skew");
     assert_eq!(one.register(json(&player.register(ALICE, 1))).status, 200);
     assert_eq!(other.lookup(ALICE_PATH).status, 200);
-    // Nobody had to greet again.
+    // No client had to greet again.
     for client in [&mut alice, &mut dora] {
         reaches(client, &mut carol, &c).await;
     }
 }
 
-/// Notes are sent and forgotten: the other's inbox may be read again only a moment later.
+/// Notes are not acknowledged: the other phone book may read its inbox a moment later.
 async fn reaches(from: &mut Client, to: &mut Client, key: &PeerId) {
     let began = Instant::now();
     loop {
@@ -391,7 +391,7 @@ async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
     for secret in ["Alice", "Omega", "127.0.0.1", "ed25519"] {
         assert!(!all.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
     }
-    // Another secret, other phone books: they do not even see each other.
+    // With another secret, phone books share nothing.
     assert_eq!(open(&redis).lookup(ALICE_PATH).status, 404);
 }
 
@@ -415,7 +415,7 @@ async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
     }
     reaches(&mut bob, &mut alice, &key).await;
 
-    // The inbox of one that is gone: nobody takes anything out, and no more than so much goes in.
+    // The inbox of a dead phone book: unread, and bounded.
     let seats = |connection: &mut redis::Connection| {
         redis::cmd("KEYS").arg("fc2:p*").query::<Vec<Vec<u8>>>(connection).unwrap()
     };

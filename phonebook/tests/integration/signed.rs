@@ -1,4 +1,4 @@
-//! Signed writes: nobody but its key's owner lists, moves or ends a name, and nothing counts twice.
+//! Signed writes: only its key lists, moves or ends a name, and no signature counts twice.
 
 use crate::common::{Player, SERVER, compat, eventually, json, local, now, serve, signed};
 use ed25519_dalek::SigningKey;
@@ -197,11 +197,11 @@ fn a_body_for_another_server_is_refused() {
     let key = &Player::new(1).0;
     for (phonebook, right) in [(&signed(), SERVER), (&named, "book.example")] {
         let register = |server| Register::signed(ALICE, 7777, Visibility::Listed, server, now(), now(), key);
-        // A millisecond may hold both.
+        // Both may fall into one millisecond.
         let unregister = |server| Unregister::signed(ALICE, server, now() + 1_000, now(), key);
         phonebook.register(json(&register("evil.example"))).is_problem(401, "other_server");
         phonebook.unregister(json(&unregister("evil.example"))).is_problem(401, "other_server");
-        // Whoever repeats a body writes the request around it.
+        // A replay writes its own request around the body.
         if phonebook.addr == named.addr {
             let headers = ["Content-Type: application/json", "Host: evil.example"];
             let body = json(&register("evil.example"));
@@ -224,7 +224,7 @@ fn a_body_of_version_1_is_refused_by_its_code() {
     let unregister = without(serde_json::to_value(alice.unregister(ALICE, 2)).unwrap());
     phonebook.register(&register).is_problem(401, "no_server");
     phonebook.unregister(&unregister).is_problem(401, "no_server");
-    // Compatibility mode looks at no signature.
+    // Compatibility mode checks no signature.
     compat().register(&register).is(200, DONE);
 }
 
@@ -243,7 +243,7 @@ fn a_sequence_ahead_of_the_clock_is_refused() {
 #[test]
 fn a_weak_key_signs_nothing() {
     let phonebook = signed();
-    // The neutral point, under which one signature would fit every message if it were accepted.
+    // The neutral point: if it were accepted, one signature would fit every message.
     let mut weak = [0; 32];
     weak[0] = 1;
     let mut body = Player::new(1).register(ALICE, 1);

@@ -17,7 +17,7 @@ use std::{
     time::Instant,
 };
 
-/// A certificate of its own making, for `localhost`.
+/// A self-made certificate for `localhost`.
 struct Pair {
     cert: String,
     key: String,
@@ -71,7 +71,7 @@ fn get(addr: SocketAddr, trusted: &Pair, path: &str) -> io::Result<String> {
     assert_eq!(tls.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     tls.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut text = String::new();
-    // Some ends of a connection are rude.
+    // Some servers end TLS without a close alert.
     tls.read_to_string(&mut text).ok();
     Ok(text)
 }
@@ -99,7 +99,7 @@ fn silent_handshakes_of_one_address_keep_nobody_out() {
     write(&files, &pair);
     let config = Config { tls: Some(files), workers: 1, max_connections_per_address: Some(1000), ..local() };
     let phonebook = crate::common::serve(config);
-    // More than a worker shakes hands with at once; each has five seconds.
+    // More handshakes than a worker does at once; each has five seconds.
     let silent: Vec<_> = (0..300).map(|_| phonebook.connect()).collect();
     let began = Instant::now();
     let mut tls = handshake(phonebook.connect_from("127.0.0.2"), &pair).unwrap();
@@ -129,7 +129,7 @@ fn a_new_pair_is_served_without_a_restart_and_a_broken_one_is_not() {
     kept.read_to_string(&mut text).ok();
     assert!(text.starts_with("HTTP/1.1 200"), "who was connected stays so: {text}");
 
-    // Each is read when told, so the one after it shows that it was read and refused.
+    // Each is read when signalled, so the next one shows that it was refused.
     for (cert, key) in
         [(&newest.cert, &new.key), (&String::new(), &new.key), (&new.cert, &"no key".to_owned())]
     {
@@ -216,7 +216,7 @@ fn sighup_has_the_certificate_read_again() {
     let addr = line.trim_end().strip_prefix("listening on https://").unwrap().parse().unwrap();
     assert!(get(addr, &old, "/health").is_ok());
     write(&files, &new);
-    // The same date: only the signal tells.
+    // The same date: only the signal shows the change.
     let date = File::open(&files.cert).unwrap().metadata().unwrap().modified().unwrap();
     File::options().append(true).open(&files.key).unwrap().set_modified(date).unwrap();
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();

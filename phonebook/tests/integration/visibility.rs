@@ -1,4 +1,4 @@
-//! What strangers are told, one name at a time and by the hundred; and names that pass from an old key to a new one.
+//! Answers to strangers, one name at a time and by the hundred; and names that pass from an old key to a new one.
 
 use crate::common::{Phonebook, Player, Response, compat, json, now, signed};
 use fyteclub_proto::{
@@ -133,18 +133,18 @@ fn a_name_passes_to_the_key_that_follows() {
     let phonebook = signed();
     let [first, second, third] = [1, 2, 3].map(Player::new);
     phonebook.register(json(&first.register(ALICE, 9))).is(200, DONE);
-    // The new key's sequences are its own.
+    // The new key has sequences of its own.
     phonebook.register(json(&second.register_after(&first, ALICE, 1))).is(200, DONE);
     let key = |player: &Player| player.register(ALICE, 1).public_key.to_string();
     assert_eq!(phonebook.lookup(ALICE_PATH).json()["publicKey"], key(&second));
     phonebook.register(json(&first.register(ALICE, 99))).is_problem(409, "name_taken");
     let nothing = r#"{"success":true,"existed":false}"#;
     phonebook.unregister(json(&first.unregister(ALICE, 99))).is(200, nothing);
-    // Told again, it changes nothing, and its sequences rise like any.
+    // Repeated, it changes nothing, and its sequences rise as any.
     phonebook.register(json(&second.register_after(&first, ALICE, 1))).is_problem(409, "stale_sequence");
     phonebook.register(json(&second.register_after(&first, ALICE, 2))).is(200, DONE);
     phonebook.register(json(&third.register_after(&second, ALICE, 1))).is(200, DONE);
-    // The old change opens nothing any more.
+    // The old change is void now.
     phonebook.register(json(&second.register_after(&first, ALICE, 99))).is_problem(409, "name_taken");
     phonebook.register(json(&second.register(ALICE, 99))).is_problem(409, "name_taken");
     assert_eq!(phonebook.lookup(ALICE_PATH).json()["publicKey"], key(&third));
@@ -189,11 +189,11 @@ fn nothing_counts_that_was_signed_before_a_phone_book_started_which_knows_nothin
     let captured = json(&alice.register_at(ALICE, 5, now() - 60_000));
     let refusal = phonebook.register(&captured);
     refusal.is_problem(401, "clock_skew");
-    // By what a client whose clock is behind can set it right.
+    // A client with a slow clock corrects it by this.
     let offset = refusal.json()["clockOffset"].as_i64().unwrap();
     assert!((offset + 60_000).abs() < 30_000, "{offset}");
     phonebook.register(json(&alice.register(ALICE, 5))).is(200, DONE);
-    // Known now: the sequence guards it.
+    // Known now: the sequence protects it.
     phonebook.register(&captured).is_problem(409, "stale_sequence");
     phonebook.register(json(&alice.register_at(ALICE, 6, now() - 60_000))).is(200, DONE);
 }

@@ -246,7 +246,7 @@ mod tests {
         let players = players(10, 1);
         players.register("A", from(1), None, at(0)).unwrap();
         assert_eq!(players.register("B", from(1), None, at(0)), Err(Refused::TooManyNames));
-        // The name moves with its player, if there is room.
+        // The name moves with its player, if the new customer's share allows it.
         players.register("A", from(2), None, at(0)).unwrap();
         players.register("B", from(1), None, at(0)).unwrap();
         players.register("B", from(2), None, at(0)).unwrap();

@@ -1,4 +1,4 @@
-//! A client of `/api/live` that says and hears what it is told to, and that may lie.
+//! A scripted client of `/api/live`, which may also send invalid messages.
 
 use super::{DEADLINE, Phonebook, now};
 use ed25519_dalek::SigningKey;
@@ -97,7 +97,7 @@ impl Client {
         }
     }
 
-    /// What else was to be heard, why the phone book closed, and what it said about it.
+    /// The remaining messages, the close code and its text.
     pub async fn ended(&mut self) -> (Vec<Hear>, CloseReason, String) {
         let mut heard = Vec::new();
         loop {
@@ -120,7 +120,7 @@ impl Client {
         text
     }
 
-    /// The connection is gone, with or without a farewell.
+    /// The connection is gone, with or without a close frame.
     pub async fn is_cut_off(&mut self) {
         let gone = async {
             while !matches!(self.socket.next().await, None | Some(Err(Error::Io(_) | Error::Protocol(_)))) {}
@@ -156,7 +156,7 @@ impl Client {
         self.say(&Say::Note { to: *to, letter }).await;
     }
 
-    /// Everything said before this has been dealt with; what was heard meanwhile.
+    /// Waits until everything sent before is processed; returns the messages received meanwhile.
     pub async fn settled(&mut self) -> Vec<Hear> {
         self.send(Message::Ping(b"settled".as_slice().into())).await;
         let mut heard = Vec::new();

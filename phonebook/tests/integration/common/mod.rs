@@ -1,4 +1,4 @@
-//! A phone book on a free port, and an HTTP client that can also misbehave. No waiting but for sockets.
+//! A phone book on a free port, and an HTTP client that can also misbehave. Waits for sockets only.
 
 pub mod live;
 pub mod redis_server;
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::net::TcpSocket;
 
-/// What requests call the phone book, and signatures too.
+/// The server name in requests and signatures.
 pub const SERVER: &str = "phonebook";
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ pub struct Phonebook {
     pub addr: SocketAddr,
 }
 
-/// Without limits: waiting here is asking again and again.
+/// Without limits, since the tests poll.
 pub fn local() -> Config {
     Config { listen: ([127, 0, 0, 1], 0).into(), limits: Rates::OFF, ..Config::default() }
 }
@@ -104,7 +104,7 @@ impl Phonebook {
     /// One connection: `bytes` out, everything back until the server closes.
     pub fn raw(&self, bytes: &[u8]) -> Response {
         let mut stream = self.connect();
-        // A server that has refused may close before all was sent.
+        // A server that refuses may close before it has read everything.
         stream.write_all(bytes).ok();
         answer(stream)
     }
@@ -113,7 +113,7 @@ impl Phonebook {
         self.request("GET", path, &[], "")
     }
 
-    /// By another name than the one of all other requests.
+    /// By another `Host` than all other requests.
     pub fn get_as(&self, host: &str, path: &str) -> Response {
         self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
     }
@@ -134,12 +134,12 @@ impl Phonebook {
         self.get(&format!("/api/lookup/{encoded_name}"))
     }
 
-    /// What anybody is told.
+    /// The published number.
     pub fn told_users(&self) -> u64 {
         self.get("/health").json()["activeUsers"].as_u64().unwrap()
     }
 
-    /// The exact number, as the operator of one that runs in this process sees it.
+    /// The exact number, from the operator's page.
     pub fn active_users(&self) -> u64 {
         match self.running.as_ref().and_then(Running::operator_addr) {
             Some(office) => {
@@ -149,7 +149,7 @@ impl Phonebook {
         }
     }
 
-    /// What the operator's page says of an item of the ledger: charged, and refused.
+    /// An item of the ledger on the operator's page: charged, and refused.
     pub fn ledger(&self, item: &str) -> (u64, u64) {
         let office = self.running.as_ref().and_then(Running::operator_addr).unwrap();
         let text = Self::at(office).get_as("127.0.0.1", "/metrics").body;
@@ -187,7 +187,7 @@ impl Phonebook {
 /// Reads until the server closes.
 pub fn answer(mut stream: TcpStream) -> Response {
     let mut bytes = Vec::new();
-    // A reset after the answer loses nothing that was read.
+    // A reset after the answer loses nothing.
     stream.read_to_end(&mut bytes).ok();
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
@@ -223,7 +223,7 @@ impl Player {
         Register::signed(name, 7777, visibility, SERVER, sequence, now(), &self.0)
     }
 
-    /// With the word of the key before.
+    /// With a key change signed by the former key.
     pub fn register_after(&self, old: &Self, name: &str, sequence: u64) -> Register {
         let key_changes = vec![KeyChange::signed(&old.0, &self.0)];
         Register { key_changes, ..self.register(name, sequence) }

@@ -1,4 +1,4 @@
-//! A real `redis-server` on a Unix socket of its own, which keeps nothing on disk and ends with its test.
+//! A real `redis-server` on its own Unix socket, without a disk; ends with its test.
 
 use std::{
     path::PathBuf,
@@ -16,10 +16,9 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// `None` where it is not installed, and that is said aloud; in CI it must be.
+    /// `None` with a message where it is not installed; in CI it must be.
     ///
-    /// # Panics
-    /// When it is there and does not answer.
+    /// # Panics It does not answer.
     pub fn start() -> Option<Self> {
         Self::start_with(&[])
     }
@@ -46,7 +45,7 @@ impl Redis {
         format!("unix://{}", self.socket().display())
     }
 
-    /// Empty, and at the same place.
+    /// Empty, at the same socket.
     pub fn start_again(&mut self) {
         let child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"])
@@ -76,7 +75,7 @@ impl Redis {
         redis::Client::open(self.url()).unwrap()
     }
 
-    /// For looking into it.
+    /// For inspection.
     pub fn connection(&self) -> redis::Connection {
         self.client().get_connection().unwrap()
     }
@@ -96,7 +95,7 @@ impl Redis {
         }
     }
 
-    /// It is there and does nothing, until [`Redis::resume`].
+    /// Stops the process until [`Redis::resume`].
     #[cfg(unix)]
     pub fn pause(&self) {
         self.signal(rustix::process::Signal::STOP);
