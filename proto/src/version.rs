@@ -25,3 +25,9 @@ pub const STORE_VERSION: u32 = 1;
 
 /// Versions of the phone book's live conversation, newest first.
 pub const LIVE_VERSIONS: &[u16] = &[1];
+
+/// Version of the probes between two peers, in four bits of each.
+pub const PROBE_VERSION: u8 = 1;
+
+/// Version of the frames between a daemon and a relay, in four bits of each.
+pub const RELAY_VERSION: u8 = 1;

@@ -82,23 +82,40 @@ impl Candidates {
         if bytes.len() > LETTER_BYTES_MAX {
             return Err(CandidatesError::TooLong);
         }
-        let (mut all, mut rest) = (Vec::new(), bytes);
-        while let [kind, length, after @ ..] = rest {
-            let (value, next) = after.split_at_checked(usize::from(*length)).ok_or(CandidatesError::Cut)?;
-            rest = next;
-            let origin = Origin::ALL.into_iter().find(|origin| origin.number() == *kind);
+        let mut all = Vec::new();
+        for entry in entries(bytes) {
+            let (kind, value) = entry?;
+            let origin = Origin::ALL.into_iter().find(|origin| origin.number() == kind);
             if let Some((origin, addr)) = origin.zip(address(value))
                 && all.len() < CANDIDATES_READ_MAX
             {
                 all.push(Candidate { origin, addr });
             }
         }
-        if rest.is_empty() { Ok(Self(all)) } else { Err(CandidatesError::Cut) }
+        Ok(Self(all))
     }
 
     pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.0.iter().map(|candidate| candidate.addr)
     }
+}
+
+/// The kinds and values of a letter's text, of unknown kinds too. A text that ends inside an entry gives an error as its
+/// last item.
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), CandidatesError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (kind, length, after) = match std::mem::take(&mut rest) {
+            [] => return None,
+            [kind, length, after @ ..] => (*kind, *length, after),
+            [_] => return Some(Err(CandidatesError::Cut)),
+        };
+        let Some((value, next)) = after.split_at_checked(usize::from(length)) else {
+            return Some(Err(CandidatesError::Cut));
+        };
+        rest = next;
+        Some(Ok((kind, value)))
+    })
 }
 
 fn address(value: &[u8]) -> Option<SocketAddr> {

@@ -3,6 +3,7 @@
 //! Each file is written by exactly one example and must still read as it. Files whose example is gone are an older
 //! build's words, and must still decode. The plugin's own tests read the same JSON.
 
+mod datagram;
 mod live;
 mod local;
 mod peer;

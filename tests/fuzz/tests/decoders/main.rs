@@ -3,6 +3,7 @@
 mod appearance;
 mod blobs;
 mod contacts;
+mod datagrams;
 mod doors;
 mod live;
 mod local;
