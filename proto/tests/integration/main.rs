@@ -1,5 +1,6 @@
 //! What needs no more than proto's public API: the wires, and the transfer machine under virtual time.
 
 mod golden;
+mod netsim;
 mod roundtrip;
 mod transfer;
