@@ -1,4 +1,4 @@
-//! One daemon of the demo: a process of its own that ends with this one, whatever happens.
+//! One daemon of the demo: a process that ends with this one.
 
 use anyhow::{Context, bail};
 use fyteclub_client::Client;
@@ -17,12 +17,12 @@ const STOP_TIME: Duration = Duration::from_secs(6);
 
 pub struct DaemonProcess {
     pub client: Client,
-    /// Its standard input closes with this process, upon which it stops by itself.
+    /// Its standard input closes with this process, and then it stops.
     child: Child,
 }
 
 impl Drop for DaemonProcess {
-    /// Kills what still runs and waits for its end, so that nothing is left, not even in the process table.
+    /// Kills the process if it still runs and waits for its end.
     fn drop(&mut self) {
         self.child.start_kill().ok();
         let patience = Instant::now() + STOP_TIME;
@@ -33,10 +33,9 @@ impl Drop for DaemonProcess {
 }
 
 impl DaemonProcess {
-    /// Starts the program that runs now as a daemon with its own data folder.
+    /// Starts the running program as a daemon with its own data folder.
     ///
-    /// # Errors
-    /// A daemon that does not get ready, with what it said.
+    /// # Errors The daemon did not become ready; with its output.
     pub async fn start(player: &str, dir: &Path, phonebook: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let said: PathBuf = dir.join("said.txt");
@@ -44,13 +43,13 @@ impl DaemonProcess {
         let endpoint = fyteclub_daemon::config::paths::fallback_endpoint(dir);
         let mut child = Command::new(program)
             .args(["run", "--until-stdin-closes", "--listen", "127.0.0.1:0", "--log", "info"])
-            // As on the way over the internet; between two processes of one machine it would not pay.
+            // As over the internet; between two processes of one machine it would not pay.
             .args(["--compression", "always"])
             .args(["--player", player, "--phonebook", phonebook, "--ipc", &endpoint])
             .arg("--data-dir")
             .arg(dir)
             .env_remove("FYTECLUB_CONFIG")
-            // What travels here travels because it is asked for.
+            // Only requested looks are transferred here.
             .env("FYTECLUB_PREFETCH_BUDGET", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -80,8 +79,7 @@ impl DaemonProcess {
         self.child.id().unwrap_or(0)
     }
 
-    /// # Errors
-    /// A daemon that does not stop in time, or not cleanly.
+    /// # Errors The daemon did not stop in time, or not cleanly.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.client.shutdown().await?;
         let status = tokio::time::timeout(STOP_TIME, self.child.wait()).await;

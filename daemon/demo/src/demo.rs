@@ -1,6 +1,6 @@
-//! The demo: a phone book, two daemons as processes of their own, and one look that travels between them.
+//! The demo: a phone book, two daemons as processes, and one look fetched by one from the other.
 //!
-//! Everything that a newcomer sees here is done as a plugin would do it, through the client SDK.
+//! It uses the client SDK, as a plugin would.
 
 use crate::{
     daemon_process::DaemonProcess,
@@ -20,7 +20,7 @@ use std::{
 };
 
 const ALICE: &str = "Alice Ashe@Gilgamesh";
-/// How long the answer to an invitation may take.
+/// How long the pairing may take.
 const PAIR_TIME: Duration = Duration::from_secs(10);
 const BOB: &str = "Bob Birch@Balmung";
 
@@ -29,19 +29,19 @@ pub struct Demo {
     /// A Penumbra mod folder or a .pmp; without one a sample is made
     #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
     look: Option<PathBuf>,
-    /// Leave the folders of both players where they are
+    /// Keep the folders of both players
     #[arg(long)]
     keep: bool,
 }
 
-/// 0 when the look travelled and every byte is right, 130 after Ctrl-C, 1 otherwise.
+/// 0 when the look was fetched and every byte is right, 130 after Ctrl-C, 1 otherwise.
 pub fn run(args: Demo) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.context("no runtime").and_then(|runtime| {
         runtime.block_on(async {
             tokio::select! {
                 result = demo(args) => result.map(|()| ExitCode::SUCCESS),
-                // Leaving here drops the children's handles, which ends them.
+                // Dropping the children's handles ends them.
                 result = fyteclub_daemon::service::stop_requested() => {
                     result.context("cannot listen for signals")?;
                     eprintln!("interrupted: both daemons are stopped");
@@ -117,7 +117,7 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
     book.stop().context("the phone book did not stop cleanly")
 }
 
-/// Makes the two players contacts: Alice gives Bob a link, and his daemon shows it to hers.
+/// Makes the two players contacts: Alice gives Bob a link, and his daemon sends its secret to hers.
 async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> {
     let mut events = bob.client.watch().await.context("Bob cannot watch")?;
     let link = alice.client.contacts_invite().await.context("Alice cannot invite")?.link;
@@ -145,7 +145,7 @@ fn say_published(look: &Path, published: &Published) {
     }
 }
 
-/// Reads every file again, as the game would, whatever the daemon says of them.
+/// Reads every file again, as the game would.
 fn verify(fetched: &Fetched) -> anyhow::Result<()> {
     for file in &fetched.files {
         let content = fs::read(&file.path).with_context(|| format!("{} cannot be read", file.path))?;

@@ -1,7 +1,7 @@
-//! `fyteclub-demo`: what `cargo run` starts. `demo` is the README's first command; every other command is `fyteclubd`'s,
-//! because the demo starts this program again as its two daemons.
+//! `fyteclub-demo`, the program that `cargo run` starts. `demo` is the README's first command; all other commands are
+//! `fyteclubd`'s, because the demo starts this program again as its two daemons.
 
-/// A line for whoever watches. Nobody may be there any more (`| head`), and the demo goes on.
+/// Prints a line. The reader may be gone (`| head`); the demo goes on.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use fyteclub_daemon::{cli, program};
 use std::process::ExitCode;
 
-/// Shows FyteClub on one machine: a phone book, two daemons, and a look that travels between them.
+/// Shows FyteClub on one machine: a phone book, two daemons, and a look that one fetches from the other.
 #[derive(Debug, Parser)]
 #[command(name = "fyteclub-demo", version, arg_required_else_help = true)]
 struct Cli {
@@ -28,7 +28,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Let a look travel between two daemons on this machine, to see it work
+    /// Fetch a look from one daemon to another on this machine
     Demo(demo::Demo),
     #[command(flatten)]
     Daemon(cli::Command),

@@ -1,4 +1,4 @@
-//! How far the demo's fetch is: a bar on a terminal, a line a second anywhere else.
+//! The demo's progress: a bar on a terminal, a line a second anywhere else.
 
 use fyteclub_client::{Client, Event};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,8 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// # Errors
-    /// The daemon does not let itself be watched.
+    /// # Errors The daemon refuses to send events.
     pub async fn start(client: &Client) -> anyhow::Result<Self> {
         let mut events = client.watch().await?;
         let terminal = std::io::stderr().is_terminal();
@@ -54,13 +53,13 @@ impl Progress {
 
     pub async fn finish(self) {
         self.task.abort();
-        // Ended by us or by itself: both are an end.
+        // Aborted or finished: both are fine.
         self.task.await.ok();
         self.bar.finish_and_clear();
     }
 }
 
-/// In the unit a person would choose.
+/// Bytes in a readable unit.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if count < 1000 {

@@ -1,4 +1,4 @@
-//! A mod for those who have none at hand: of every kind of file that real ones have, and nothing of anybody's.
+//! A generated sample mod with every kind of file that real ones have.
 
 use serde_json::json;
 use std::{collections::BTreeMap, fs, io, path::Path};
@@ -14,7 +14,7 @@ impl Noise {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// `entropy` of 256 means incompressible; less repeats itself more.
+    /// `entropy` of 256 means incompressible; less repeats more.
     fn bytes(&mut self, len: usize, entropy: u64) -> Vec<u8> {
         (0..len.div_ceil(8))
             .flat_map(|_| self.next().to_le_bytes())
@@ -41,7 +41,7 @@ pub fn write(dir: &Path) -> io::Result<()> {
         files.insert(game, disk.to_owned());
         Ok(())
     };
-    // Textures: a large one that compresses, one that does not, and the usual sizes in between.
+    // Textures: a large one that compresses, one that does not, and usual sizes.
     add(
         "chara/equipment/e9001/texture/v01_c0101e9001_top_n.tex".into(),
         "textures\\Top Normal.tex",

@@ -1,5 +1,5 @@
-//! Files and folders that are this user's own: [`private`] writes them whole or not at all and says what is wrong with a
-//! path, [`plain_folder`] never follows a link.
+//! Files and folders of this user: [`private`] writes them whole or not at all and explains what is wrong with a path,
+//! [`plain_folder`] never follows a link.
 
 pub mod plain_folder;
 pub mod private;

@@ -1,8 +1,8 @@
-//! A folder held by a handle, in which files are made, replaced and removed by name, and no link is ever followed: what
-//! somebody puts in its place meanwhile is not written to.
+//! A folder held by a handle: files in it are made, replaced and removed by name, and no link is followed. A folder or
+//! link that replaces it meanwhile is not written to.
 //!
-//! Only the way to the folder itself may lead over links: that is what a person gave. On Windows the system has no
-//! handle to work from, so there each name is checked before it is used.
+//! Only the path to the folder itself may contain links, because a person gave it. Windows has no such handle: there
+//! each name is checked before it is used.
 
 #[cfg(windows)]
 use std::fs::OpenOptions;
@@ -19,7 +19,7 @@ pub struct PlainFolder {
 }
 
 impl PlainFolder {
-    /// `None` where there is nothing. A link or a file in its place is an error of the kind `NotADirectory`.
+    /// `None` if nothing is there. A link or a file in its place is an error of the kind `NotADirectory`.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
         match Self::open_at(path.to_owned(), None) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -27,13 +27,13 @@ impl PlainFolder {
         }
     }
 
-    /// Makes it, and what is missing on the way to it.
+    /// Makes the folder and its missing parents.
     pub fn create(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
         Self::open_at(path.to_owned(), None)
     }
 
-    /// The folder of this name in it; `None` where there is nothing.
+    /// The subfolder of this name; `None` if nothing is there.
     pub fn folder(&self, name: &str) -> io::Result<Option<Self>> {
         match Self::open_at(self.path.join(name), Some((self, name))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -66,7 +66,7 @@ impl PlainFolder {
         Ok(rustix::fs::mkdirat(&self.handle, name, rustix::fs::Mode::from_raw_mode(0o777))?)
     }
 
-    /// Opens a regular file for reading; `None` where there is nothing. Anything else is an error.
+    /// Opens a regular file for reading; `None` if nothing is there. Anything else is an error.
     pub fn read(&self, name: &str) -> io::Result<Option<File>> {
         use rustix::fs::{Mode, OFlags, openat};
         // A pipe would wait for its other end.
@@ -79,25 +79,25 @@ impl PlainFolder {
         if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    /// A new file; an error where there is anything of this name.
+    /// A new file; an error if the name exists.
     pub fn create_new(&self, name: &str) -> io::Result<File> {
         use rustix::fs::{Mode, OFlags, openat};
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(File::from(openat(&self.handle, name, flags, Mode::from_raw_mode(0o666))?))
     }
 
-    /// Puts `from` in the place of `to`, whatever is there but a folder.
+    /// Renames `from` to `to`, replacing anything but a folder.
     pub fn replace(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.handle, from, &self.handle, to)?)
     }
 
-    /// Gives `from` another name; an error of the kind `AlreadyExists` where something has that name.
+    /// Renames `from`; an error of the kind `AlreadyExists` if the name exists.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{RenameFlags, renameat_with};
             match renameat_with(&self.handle, from, &self.handle, to, RenameFlags::NOREPLACE) {
-                // Some file systems know no such flag.
+                // Some file systems lack this flag.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
                 result => return Ok(result?),
             }
@@ -112,7 +112,7 @@ impl PlainFolder {
         Ok(rustix::fs::unlinkat(&self.handle, name, rustix::fs::AtFlags::empty())?)
     }
 
-    /// The names in it, of any kind of thing.
+    /// All names in it.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.handle)? {
@@ -139,7 +139,7 @@ impl PlainFolder {
         fs::create_dir(self.path.join(name))
     }
 
-    /// Opens a regular file for reading; `None` where there is nothing. Anything else is an error.
+    /// Opens a regular file for reading; `None` if nothing is there. Anything else is an error.
     pub fn read(&self, name: &str) -> io::Result<Option<File>> {
         use std::os::windows::fs::OpenOptionsExt;
         const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -156,17 +156,17 @@ impl PlainFolder {
         }
     }
 
-    /// A new file; an error where there is anything of this name.
+    /// A new file; an error if the name exists.
     pub fn create_new(&self, name: &str) -> io::Result<File> {
         File::create_new(self.path.join(name))
     }
 
-    /// Puts `from` in the place of `to`, whatever is there but a folder.
+    /// Renames `from` to `to`, replacing anything but a folder.
     pub fn replace(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
-    /// Gives `from` another name; an error of the kind `AlreadyExists` where something has that name.
+    /// Renames `from`; an error of the kind `AlreadyExists` if the name exists.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         match fs::symlink_metadata(self.path.join(to)) {
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
@@ -178,7 +178,7 @@ impl PlainFolder {
         fs::remove_file(self.path.join(name))
     }
 
-    /// The names in it, of any kind of thing.
+    /// All names in it.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
         fs::read_dir(&self.path)?.map(name).collect()

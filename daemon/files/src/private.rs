@@ -1,5 +1,5 @@
-//! Files that only their owner may read, written whole or not at all; folders that are this user's own, and what is wrong
-//! with those that are not.
+//! Files that only their owner may read, written whole or not at all; folders of this user alone, and what is wrong
+//! with others.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,10 +7,9 @@ use std::{
     path::Path,
 };
 
-/// Replaces a file's content: written beside it, flushed to the disk, and renamed over it.
+/// Replaces a file's content: writes a temporary file, syncs it, and renames it over the old one.
 ///
-/// # Errors
-/// The machine's. The old content is then still there.
+/// # Errors The machine's. The old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut options = OpenOptions::new();
@@ -25,17 +24,16 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     drop(file);
     fs::rename(&beside, path)?;
-    // The rename itself must survive a power cut where folders can be flushed.
+    // Where folders can be synced, the rename survives a power cut too.
     if let Some(Ok(dir)) = path.parent().map(File::open) {
         dir.sync_all().ok();
     }
     Ok(())
 }
 
-/// Removes a file, which may be gone already, so that it does not come back after a power cut.
+/// Removes a file, if it is there, so that it does not return after a power cut.
 ///
-/// # Errors
-/// The machine's.
+/// # Errors The machine's.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -67,11 +65,10 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 #[error("{0}")]
 pub struct Trouble(String);
 
-/// Makes a folder that is this user's alone: a folder itself and no link, this user's, closed to everybody else. What is
-/// this user's and open is closed. Checked by its handle, so that nothing can take its place meanwhile.
+/// Makes a folder of this user alone: no link, owned by this user, closed to everybody else; an open one is closed.
+/// Checked by its handle, so that nothing can replace it meanwhile.
 ///
-/// # Errors
-/// It belongs to somebody else, is something else, or cannot be made.
+/// # Errors Somebody else owns it, it is something else, or it cannot be made.
 #[cfg(unix)]
 pub fn own_dir(path: &Path) -> Result<(), Trouble> {
     use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
@@ -93,20 +90,18 @@ pub fn own_dir(path: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Windows: what lies in a user's profile is closed by what it inherits.
+/// Windows: a user's profile is closed by inherited rights.
 ///
-/// # Errors
-/// The machine's.
+/// # Errors The machine's.
 #[cfg(not(unix))]
 pub fn own_dir(path: &Path) -> Result<(), Trouble> {
     create_dir(path).map_err(|error| explain(path, error))
 }
 
-/// Makes a folder in which nobody but this user and root may replace files: theirs, and not writable for everybody unless
-/// only owners may remove what is in it, as in `/tmp`.
+/// Makes a folder in which only this user and root may replace files: owned by one of them, and not writable for
+/// everybody unless only owners may remove its files, as in `/tmp`.
 ///
-/// # Errors
-/// It is somebody else's, everybody may write in it, or it cannot be made.
+/// # Errors Somebody else owns it, everybody may write in it, or it cannot be made.
 #[cfg(unix)]
 pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
     use rustix::fs::{Mode, OFlags, fstat, open};
@@ -131,7 +126,7 @@ pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
     create_dir(path).map_err(|error| explain(path, error))
 }
 
-/// Why a path cannot be used: names the first part of it that is not what it should be, and what to do about it.
+/// Why a path cannot be used: names its first wrong part, and what to do about it.
 pub fn explain(path: &Path, error: io::Error) -> Trouble {
     let parts = || path.ancestors().filter(|part| !part.as_os_str().is_empty());
     let shown = path.display();
@@ -153,7 +148,7 @@ pub fn explain(path: &Path, error: io::Error) -> Trouble {
                 if found.uid() != own {
                     let owner = user(found.uid());
                     let around = part.parent().and_then(|around| fs::metadata(around).ok());
-                    // Of root, in a folder of this user: what a start with sudo leaves. Never said of a system's folder.
+                    // Root's, in a folder of this user: left by a start with sudo. Not said of a system's folder.
                     let way = match found.uid() == 0 && around.is_some_and(|around| around.uid() == own) {
                         true => {
                             format!(", as after a start with sudo: run `sudo chown -R \"$(id -un)\" {at}`")
@@ -172,13 +167,13 @@ pub fn explain(path: &Path, error: io::Error) -> Trouble {
     Trouble(format!("{shown} cannot be used: {error}"))
 }
 
-/// As [`explain`], for what lies in the data folder.
+/// As [`explain`], for paths in the data folder.
 pub fn explain_data(path: &Path, error: io::Error) -> Trouble {
     let Trouble(why) = explain(path, error);
     Trouble(format!("{why}; or choose another folder with --data-dir"))
 }
 
-/// A user as a person knows them.
+/// A user's name for people.
 #[cfg(unix)]
 pub fn user(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -190,10 +185,9 @@ pub fn user(uid: u32) -> String {
     named.unwrap_or_else(|| format!("user {uid}"))
 }
 
-/// The file's mode when group or others may do anything with it; `None` when they may not, or there is no file.
+/// The file's mode if group or others have any right to it; else `None`.
 ///
-/// # Errors
-/// Metadata that cannot be read.
+/// # Errors Metadata that cannot be read.
 #[cfg(unix)]
 pub fn readable_by_others(path: &Path) -> io::Result<Option<u32>> {
     use std::os::unix::fs::PermissionsExt;
@@ -207,11 +201,9 @@ pub fn readable_by_others(path: &Path) -> io::Result<Option<u32>> {
     }
 }
 
-/// Takes from group and others whatever they may do with a file or folder; the mode that it had, `None` when nothing had
-/// to be taken or nothing is there.
+/// Removes all rights of group and others. Returns the former mode, or `None` if nothing changed or nothing is there.
 ///
-/// # Errors
-/// The mode cannot be read or changed: it belongs to somebody else, or the disk is read-only.
+/// # Errors The mode cannot be read or changed: another user owns it, or the disk is read-only.
 #[cfg(unix)]
 pub fn close_to_others(path: &Path) -> io::Result<Option<u32>> {
     use std::os::unix::fs::PermissionsExt;
@@ -229,10 +221,9 @@ pub fn close_to_others(_path: &Path) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
-/// Windows has no modes: a file in the user's own profile is protected by what it inherits.
+/// Windows has no modes: inherited rights protect a file in the user's profile.
 ///
-/// # Errors
-/// None.
+/// # Errors None.
 #[cfg(not(unix))]
 pub fn readable_by_others(_path: &Path) -> io::Result<Option<u32>> {
     Ok(None)
@@ -287,7 +278,7 @@ mod tests {
     #[test]
     fn others_folder_is_refused() {
         if rustix::process::geteuid().as_raw() == 0 {
-            // Root may give folders away, so here both can be seen.
+            // Root may change owners, so it can test both.
             let dir = tempfile::tempdir().expect("a folder");
             std::os::unix::fs::chown(dir.path(), Some(65534), None).expect("given away");
             for refused in [own_dir(dir.path()), safe_dir(dir.path())] {

@@ -1,5 +1,5 @@
-//! A mod in a `.pmp`, which is a zip archive. Only what the look needs is unpacked, one stream at a time, under names
-//! of ours; what an entry says of its name or size is a hint, never a promise.
+//! A mod in a `.pmp`, which is a zip archive. Only files of the look are unpacked, one at a time, under names of ours.
+//! An entry's announced name and size are hints.
 
 use super::{
     LeftOutReason, ModError, Scratch, Source,
@@ -18,11 +18,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How much room is asked for at a time where an entry is longer than it says.
+/// How much space is requested at a time for an entry that is longer than announced.
 const ROOM_STEP: u64 = 8 << 20;
-/// Most top-level folders that are told apart.
+/// Most top-level folders that are distinguished.
 const FOLDERS_MAX: usize = 16;
-/// The packing of entries, by its number in the archive.
+/// The compression method of an entry.
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
 
@@ -36,7 +36,7 @@ pub(super) struct Archive<'a> {
     unpacked: u64,
     index: Index,
     obtained: HashMap<usize, Result<Obtained, LeftOutReason>>,
-    /// One for all entries: thousands of small ones would tear the heap apart.
+    /// One for all entries: one for each of thousands would fragment the heap.
     buffer: Vec<u8>,
 }
 
@@ -175,17 +175,17 @@ impl Contents for Archive<'_> {
     }
 }
 
-/// The bytes of one entry at a time, unpacked and proven by its checksum. One state for all of them: a new one for each
-/// tears the heap apart, 16 KiB for every file that is kept.
+/// Unpacks one entry at a time and checks its checksum. One state for all entries: a new one for each fragments the
+/// heap, 16 KiB for every kept file.
 struct Unpacker {
     file: BufReader<File>,
     inflate: Decompress,
     entry: Entry,
-    /// Packed bytes that are still to come, and unpacked ones that came.
+    /// Packed bytes left, and unpacked bytes so far.
     left: u64,
     size: u64,
     crc: Crc,
-    /// The packing said that it ends here.
+    /// The compressed stream reached its end.
     ended: bool,
 }
 
@@ -202,7 +202,7 @@ impl Unpacker {
         }
     }
 
-    /// What is read next is this entry's.
+    /// Starts an entry.
     fn begin(&mut self, entry: &Entry) -> Result<(), LeftOutReason> {
         let data = Directory::data(&mut self.file, entry).map_err(|error| damaged(&error))?;
         self.file.seek(SeekFrom::Start(data)).map_err(|error| damaged(&error))?;
@@ -251,7 +251,7 @@ impl Read for Unpacker {
         self.size += made as u64;
         let wrong = |says| Err(io::Error::new(io::ErrorKind::InvalidData, says));
         if self.size > self.entry.size {
-            return wrong("an entry is longer than its list says");
+            return wrong("an entry is longer than announced");
         }
         if made == 0 && (self.size, self.crc.sum()) != (self.entry.size, self.entry.crc) {
             return wrong("an entry's checksum is wrong");
@@ -286,7 +286,7 @@ impl Index {
                     && says_mod(name)
                     && !index.top.iter().rev().take(1).any(|last| last == name)
                 {
-                    // Beside the groups there are `meta.json` and `default_mod.json`.
+                    // `meta.json` and `default_mod.json` are there beside the groups.
                     if index.top.len() > caps.groups + 1 {
                         return Err(ModError::TooMuch { count: super::Count::Groups, max: caps.groups });
                     }

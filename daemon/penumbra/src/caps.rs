@@ -1,17 +1,16 @@
-//! How much a mod may hold.
+//! Limits of a mod's size.
 
 use fyteclub_proto::limit;
 
-/// Longest path inside a mod, in bytes. Windows' own limit is at 260 letters where nobody lifted it.
+/// Longest path inside a mod, in bytes. Windows' own limit is 260 letters by default.
 pub(super) const PATH_BYTES_MAX: usize = 1024;
 
-/// How much a mod may hold, far above any honest one: what it costs to read is bounded by these numbers and not by what
-/// the mod says. Only tests have other ones.
+/// Limits far above any honest mod: they bound the cost of reading, whatever the mod announces. Only tests use others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caps {
     /// The longest file that may be shared.
     pub file: u64,
-    /// All that a `.pmp` may unpack to.
+    /// All bytes that a `.pmp` may unpack to.
     pub unpacked: u64,
     /// The longest JSON file, and all JSON files of one mod together. They are read as streams.
     pub json: u64,
@@ -20,15 +19,15 @@ pub(super) struct Caps {
     pub groups: usize,
     /// Options and containers of a mod.
     pub options: usize,
-    /// What may be switched on, and what one file or group holds: files and swaps, manipulations, the longest of them,
-    /// and the bytes of all their texts.
+    /// For selected options and for one file or group: files and swaps, manipulations, the longest of them, and the
+    /// bytes of all their texts.
     pub pairs: usize,
     pub manipulations: usize,
     pub manipulation_bytes: usize,
     pub text: usize,
     /// Conditions of a mod, and the ids in them.
     pub conditions: usize,
-    /// Entries of an archive, or names in the folders of a mod that are looked into.
+    /// Entries of an archive, or names in the listed folders of a mod.
     pub names: usize,
     /// All bytes of an archive's list of entries.
     pub directory: u64,
@@ -54,7 +53,7 @@ impl Default for Caps {
     }
 }
 
-/// What a mod can have too much of.
+/// What a mod can have too many of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     Groups,
@@ -71,11 +70,11 @@ impl Count {
         match self {
             Self::Groups => "groups",
             Self::Options => "options",
-            Self::Pairs => "files and swaps in what is switched on or in one group",
+            Self::Pairs => "files and swaps in the selected options or in one group",
             Self::Manipulations => "manipulations",
             Self::ManipulationBytes => "bytes in one manipulation",
             Self::Conditions => "conditions",
-            Self::Text => "bytes of names and paths in what is switched on or in one group",
+            Self::Text => "bytes of names and paths in the selected options or in one group",
         }
     }
 

@@ -1,13 +1,13 @@
-//! Conditions of newer mods: a group or an option that counts only while others are on.
+//! Conditions of newer mods: a group or an option that applies only while others are on.
 
 use super::{scalar::Scalar, sheet::Sheet};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{collections::HashSet, fmt};
 
-/// The id of an option; none where something else stood in its place, which is never on.
+/// The id of an option; `None` for a value of another type, which is never on.
 type Id = Option<Box<str>>;
 
-/// No condition is met, and so is one of an unknown kind: Penumbra drops those too.
+/// No condition counts as met, and so does one of an unknown kind: Penumbra drops those too.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Condition {
     #[default]
@@ -35,7 +35,7 @@ impl Condition {
         }
     }
 
-    /// How many conditions and ids it is made of.
+    /// The number of its conditions and ids.
     pub(super) fn count(&self) -> usize {
         match self {
             Self::Always | Self::Never => 0,
@@ -49,7 +49,7 @@ impl Condition {
     fn read<'de, A: MapAccess<'de>>(sheet: &mut Sheet, mut map: A) -> Result<Self, A::Error> {
         sheet.count_conditions(1).map_err(Error::custom)?;
         let (mut kind, mut setting, mut options) = (None, None, Vec::new());
-        // The conditions inside one, under whichever name: the name differs between versions.
+        // Nested conditions, under any key: the key differs between versions.
         let mut nested = Vec::new();
         while let Some(key) = map.next_key::<Box<str>>()? {
             match &*key {
@@ -79,7 +79,7 @@ impl Condition {
     }
 }
 
-/// Reads one condition; anything but an object is none.
+/// Reads one condition; any value but an object is no condition.
 pub(super) struct ReadCondition<'a>(pub &'a mut Sheet);
 
 impl<'de> DeserializeSeed<'de> for ReadCondition<'_> {

@@ -1,5 +1,4 @@
-//! What a mod is made of, whether it lies in a folder or in a `.pmp`: files by relative name, each checked before it is
-//! handed out.
+//! A mod's files by relative name, in a folder or in a `.pmp`. Each file is checked before it is returned.
 
 use super::{LeftOutReason, ModError, Source, relative};
 use std::io::Read;
@@ -12,22 +11,22 @@ pub(super) struct Obtained {
 }
 
 pub(super) trait Contents {
-    /// The folder's or the archive's own name, for a mod that says none.
+    /// The folder's or the archive's own name, for a mod without one.
     fn name(&self) -> String;
-    /// Names at the top that [`says_mod`], in no order.
+    /// Top-level names for which [`says_mod`] is true, in no order.
     fn top(&mut self) -> Result<Vec<String>, ModError>;
-    /// A file of the top, to be read as far as its reader likes.
+    /// Opens a top-level file; the reader decides how much it reads.
     fn json<'a>(&'a mut self, name: &str) -> Result<Box<dyn Read + 'a>, ModError>;
-    /// The file behind the parts. The outer error ends the reading, the inner one leaves this file out.
+    /// The file at this path. The outer error ends the reading, the inner one leaves this file out.
     fn obtain(&mut self, parts: &[&str]) -> Result<Result<Obtained, LeftOutReason>, ModError>;
 }
 
-/// Whether a name at the top shows that this is a mod.
+/// Whether a top-level name identifies a mod.
 pub(super) fn says_mod(name: &str) -> bool {
     relative::fold(name) == "meta.json" || says_container(name)
 }
 
-/// Whether a file of this name says what the mod changes, in every version that has several files.
+/// Whether a file of this name has a mod's changes, in every version with several files.
 pub(super) fn says_container(name: &str) -> bool {
     relative::fold(name) == "default_mod.json" || says_group(name)
 }

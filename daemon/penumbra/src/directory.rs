@@ -1,7 +1,7 @@
-//! A zip archive's list of entries, read by the room that it has: an entry costs its name and 48 bytes here, and what the
-//! archive says of its own number of entries is never believed before that many are there.
+//! A zip archive's list of entries. An entry costs its name and 48 bytes; memory follows the entries that are read, not
+//! the announced number.
 //!
-//! Only the list is read here. What an entry holds is unpacked in `archive`.
+//! Only the list is read here. `archive` unpacks entries.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
@@ -19,33 +19,33 @@ const ENTRY: [u8; 4] = *b"PK\x01\x02";
 const ENTRY_BYTES: u64 = 46;
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
 const LOCAL_BYTES: u64 = 30;
-/// Longest name of an entry that is kept; nobody asks for a longer one.
+/// Longest name of an entry that is kept; no mod can name a longer one.
 const NAME_BYTES_MAX: usize = super::caps::PATH_BYTES_MAX;
 const ZIP_64: u16 = 0x0001;
 /// A name in UTF-8 beside one that is not.
 const UNICODE_NAME: u16 = 0x7075;
 
-/// Code page 437 from 0x80 on: what a name is in when nothing else is said.
+/// Code page 437 from 0x80 on: the encoding of a name without another declaration.
 const CP437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DirectoryError {
     #[error("it ends too early or cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// No zip archive, or not a whole one.
+    /// Not a zip archive, or an incomplete one.
     #[error("{0}")]
     Malformed(&'static str),
-    #[error("it says more than {0} entries")]
+    #[error("it announces more than {0} entries")]
     TooMany(usize),
     #[error("its list of entries has more than {0} bytes")]
     TooLong(u64),
 }
 
-/// One entry, as the list says.
+/// One entry of the list.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Entry {
     name: (u32, u32),
-    /// A second name, in UTF-8; empty where there is none.
+    /// A second name, in UTF-8, or empty.
     unicode: (u32, u32),
     pub flags: u16,
     pub method: u16,
@@ -63,7 +63,7 @@ impl Entry {
         self.flags & 1 == 1
     }
 
-    /// Whether it is neither a link nor anything else that is no file.
+    /// Whether it is a regular file, and no link or device.
     pub(super) fn is_regular(&self) -> bool {
         matches!(self.mode & 0o170_000, 0 | 0o100_000)
     }
@@ -82,10 +82,10 @@ impl Directory {
         bytes_max: u64,
     ) -> Result<Self, DirectoryError> {
         let end = End::find(archive)?;
-        // An entry has 46 bytes at least, so a list of so many bytes has no more than that.
+        // An entry has at least 46 bytes, which bounds their number.
         let possible = usize::try_from(end.bytes / ENTRY_BYTES).unwrap_or(usize::MAX);
         if end.count > possible as u64 {
-            return Err(DirectoryError::Malformed("it says more entries than it has room for"));
+            return Err(DirectoryError::Malformed("it announces more entries than it has bytes for"));
         }
         if end.count > max as u64 {
             return Err(DirectoryError::TooMany(max));
@@ -134,7 +134,7 @@ impl Directory {
         Ok(())
     }
 
-    /// A name that is too long to be asked for becomes an empty one.
+    /// A name that is too long becomes an empty one.
     fn keep_name(&mut self, list: &mut impl BufRead, len: u16) -> Result<(u32, u32), DirectoryError> {
         let start = self.names.len();
         if usize::from(len) > NAME_BYTES_MAX {
@@ -162,7 +162,7 @@ impl Directory {
                         }
                     }
                 }
-                // A version and the other name's CRC stand before it.
+                // A version and the other name's CRC precede it.
                 UNICODE_NAME if (6..6 + NAME_BYTES_MAX).contains(&len) && field[0] == 1 => {
                     let start = self.names.len() as u32;
                     self.names.extend_from_slice(&field[5..]);
@@ -181,7 +181,7 @@ impl Directory {
         self.entries.get(number)
     }
 
-    /// Every reading of an entry's name: what it says it is, and UTF-8 where it is that without saying so.
+    /// Every reading of an entry's name: its declared encoding, and UTF-8 where it is valid without the declaration.
     pub(super) fn names(&self, entry: &Entry) -> impl Iterator<Item = String> {
         let text = |(start, end): (u32, u32)| &self.names[Range { start: start as usize, end: end as usize }];
         let raw = text(entry.name);
@@ -198,7 +198,7 @@ impl Directory {
         archive.seek(SeekFrom::Start(entry.offset))?;
         archive.read_exact(&mut header)?;
         if header[..4] != LOCAL {
-            return Err(DirectoryError::Malformed("an entry is not where its list says"));
+            return Err(DirectoryError::Malformed("an entry is not at its announced offset"));
         }
         let len = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
         Ok(entry.offset.saturating_add(LOCAL_BYTES + len(26) + len(28)))
@@ -220,13 +220,13 @@ fn skip(list: &mut impl BufRead, bytes: u64) -> Result<(), DirectoryError> {
     }
 }
 
-/// The record at an archive's end.
+/// The end-of-central-directory record.
 struct End {
     count: u64,
-    /// Where the list begins in the file, and how long it is.
+    /// Where the list begins in the file, and its length.
     start: u64,
     bytes: u64,
-    /// What stands in front of the archive: all places are counted from behind it.
+    /// Bytes before the archive, added to all offsets.
     shift: u64,
 }
 
@@ -238,7 +238,7 @@ impl End {
         let mut tail = Vec::new();
         archive.take(len - from).read_to_end(&mut tail)?;
         let last = tail.len().checked_sub(END_BYTES as usize);
-        // A comment may hold the same letters: the record says how long its comment is.
+        // A comment may contain the same bytes: the record gives its comment's length.
         let is_record = |at: &usize| tail[*at..].starts_with(&END);
         let ends = |at: &usize| {
             let comment = u16::from_le_bytes([tail[at + 20], tail[at + 21]]);
@@ -246,7 +246,7 @@ impl End {
         };
         let records = |last: usize| (0..=last).rev().filter(is_record);
         let at = last.and_then(|last| records(last).find(ends).or_else(|| records(last).next()));
-        let at = at.ok_or(DirectoryError::Malformed("it has no list of entries at its end"))?;
+        let at = at.ok_or(DirectoryError::Malformed("it has no list of entries"))?;
         let record = &tail[at..];
         let u16_at = |at: usize| u64::from(u16::from_le_bytes([record[at], record[at + 1]]));
         let u32_at = |at: usize| u16_at(at) | u16_at(at + 2) << 16;
@@ -261,7 +261,7 @@ impl End {
 
     fn find_64<R: Read + Seek>(archive: &mut R, locator: &[u8], end: u64) -> Result<Self, DirectoryError> {
         let said = u64_at(locator, 8);
-        // Where it says, or right before the locator, when something stands in front of the archive.
+        // At the announced offset, or right before the locator, when bytes precede the archive.
         for at in [said, end.saturating_sub(56)] {
             let mut record = [0; 56];
             archive.seek(SeekFrom::Start(at))?;
@@ -269,7 +269,7 @@ impl End {
                 return Self::new(u64_at(&record, 32), u64_at(&record, 40), u64_at(&record, 48), at);
             }
         }
-        Err(DirectoryError::Malformed("the record at its end is damaged"))
+        Err(DirectoryError::Malformed("its end record is damaged"))
     }
 
     /// `end` is where the record begins, and so where the list ends.

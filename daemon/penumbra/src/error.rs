@@ -1,14 +1,14 @@
 //! Why a mod cannot be read, and why one of its files is left out. Every message says what was wrong and, where
-//! somebody can do something about it, what.
+//! possible, what to do.
 
 pub use super::caps::Count;
 use fyteclub_proto::{game_path::GamePathError, limit, size};
 use fyteclub_store::StoreError;
 use std::{fmt, io, path::PathBuf};
 
-/// Most entries that are named of what a look leaves out; the rest is counted.
+/// Most left-out entries that a look lists; the rest is counted.
 const LEFT_OUT_MAX: usize = 1024;
-/// Longest text of a mod's that is shown, in bytes.
+/// Longest text of a mod that is shown, in bytes.
 const SHOWN_MAX: usize = 300;
 /// Most names that an error lists.
 const LISTED_MAX: usize = 32;
@@ -21,7 +21,7 @@ pub enum ModError {
     NotAMod { path: PathBuf },
     #[error("`{}` holds more than one mod ({}); unpack it and give one of them", .path.display(), quoted(.folders))]
     SeveralMods { path: PathBuf, folders: Vec<String> },
-    #[error("`{}` is not a whole zip archive ({says}); fetch the .pmp again", .path.display())]
+    #[error("`{}` is not a complete zip archive ({says}); download the .pmp again", .path.display())]
     NotAnArchive { path: PathBuf, says: String },
     #[error("`{entry}` in the archive is encrypted; unpack it with its password and give the folder")]
     Encrypted { entry: String },
@@ -36,12 +36,12 @@ pub enum ModError {
     #[error("`{file}` cannot be used: {reason}")]
     Unusable { file: String, reason: LeftOutReason },
     #[error(
-        "`{file}` has more than {} of JSON, the most that one file of a mod may have; split the mod in Penumbra, or remove the groups of it that you do not use",
+        "`{file}` has more than {} of JSON, the limit for one file; split the mod in Penumbra, or remove the groups of it that you do not use",
         size::words(*.limit)
     )]
     JsonTooLarge { file: String, limit: u64 },
     #[error(
-        "the JSON files of this mod have more than {} together, the most that is read; split the mod in Penumbra, or remove the groups of it that you do not use",
+        "the JSON files of this mod have more than {} together, the limit; split the mod in Penumbra, or remove the groups of it that you do not use",
         size::words(*.limit)
     )]
     JsonTotal { limit: u64 },
@@ -57,7 +57,7 @@ pub enum ModError {
     #[error("`{file}` is UTF-16; save it as UTF-8")]
     Utf16 { file: String },
     #[error(
-        "`{file}` is not the JSON of a Penumbra mod: {says} (line {line}, column {column}); mend it there, or take it from a backup"
+        "`{file}` is not the JSON of a Penumbra mod: {says} (line {line}, column {column}); fix it there, or restore a backup"
     )]
     Json { file: String, says: String, line: u64, column: u64 },
     #[error(
@@ -82,7 +82,7 @@ pub enum ModError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot unpack to `{}` ({source})", .path.display())]
     Unpack { path: PathBuf, source: io::Error },
-    /// What the giver of the scratch folder said.
+    /// The error of [`super::Scratch::room`].
     #[error("the archive cannot be unpacked: {0}")]
     Room(#[source] StoreError),
 }
@@ -95,7 +95,7 @@ fn quoted(names: &[String]) -> String {
     shown.join(", ")
 }
 
-/// A text of a mod's, as much of it as is shown.
+/// A mod's text, cut to the shown length.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().map(|(at, _)| at).find(|at| *at > SHOWN_MAX) {
         Some(end) => format!("{}…", &text[..end]),
@@ -107,10 +107,10 @@ fn listed(intro: &str, names: &[String]) -> String {
     if names.is_empty() { "it has none".to_owned() } else { format!("{intro} {}", quoted(names)) }
 }
 
-/// Something that the mod names and the look does not have.
+/// Something that the mod names and the look lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// In the spelling that game paths have, where it is one; empty when a whole group is left out.
+    /// In the form of a game path, where it is one; empty when a whole group is left out.
     pub game_path: String,
     /// As the mod writes it: the file, the target of a swap, or the group's name or file. Long texts are cut.
     pub file: String,
@@ -126,7 +126,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// What is left out, while it is found: the first ones by name, the rest by number.
+/// Collects left-out entries: the first ones by name, the rest by number.
 #[derive(Debug, Default)]
 pub(super) struct LeftOuts {
     named: Vec<LeftOut>,
@@ -157,7 +157,7 @@ impl LeftOuts {
     }
 }
 
-/// Reads as a word that stays the same and a sentence for people.
+/// Formats as a fixed word and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeftOutReason {
@@ -179,12 +179,12 @@ pub enum LeftOutReason {
     NotAFile,
     #[error("group: {0}")]
     Group(GroupFault),
-    /// Not named one by one.
+    /// Counted only.
     #[error("more: {0} entries besides these are left out")]
     More(usize),
 }
 
-/// Why a whole group, or a part of it, does nothing.
+/// Why a group, or a part of it, has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupFault {
@@ -198,7 +198,7 @@ pub enum GroupFault {
     Nameless,
     #[error("an earlier group has the same name")]
     SameName,
-    #[error("it says no valid IMC entry")]
+    #[error("it has no valid IMC entry")]
     NoImcEntry,
     #[error("it changes every variant of an item, which only the game can count; one variant is kept")]
     Variants,

@@ -1,5 +1,5 @@
-//! A mod in a folder. Names are looked up in listings, each folder read once, so that letter case costs nothing and
-//! nothing unlisted is ever opened; a link is followed only when it stays inside.
+//! A mod in a folder. Each folder is listed once, so that letter case does not matter and only listed names are opened;
+//! a link is followed only when it stays inside.
 
 use super::{
     LeftOutReason, ModError, Source,
@@ -22,13 +22,13 @@ const SPELLINGS_MAX: usize = 16;
 
 pub(super) struct Folder {
     root: PathBuf,
-    /// `root` with every link resolved: what a link inside the mod may not leave.
+    /// `root` with every link resolved; a link inside the mod must stay in it.
     real_root: PathBuf,
     caps: Caps,
     listings: HashMap<PathBuf, Result<Listing, LeftOutReason>>,
     /// Names that may still be listed.
     names_left: Cell<usize>,
-    /// Some of the files that were found, so that one with many game paths is looked at once.
+    /// Files found so far, so that one with many game paths is checked once.
     obtained: HashMap<String, Obtained>,
 }
 
@@ -38,7 +38,7 @@ struct Listing(Vec<Entry>);
 
 struct Entry {
     name: OsString,
-    /// `None` where the name is folded as it stands.
+    /// `None` where the name equals its folded form.
     folded: Option<Box<str>>,
     is_link: bool,
 }
@@ -49,9 +49,9 @@ impl Entry {
     }
 }
 
-/// Marks a listing that would be longer than what may be listed.
+/// A listing would exceed the limit of names.
 #[derive(Debug, thiserror::Error)]
-#[error("the mod's folders hold more names than are read")]
+#[error("the mod's folders have too many names")]
 struct TooManyNames;
 
 /// One spelling of a path that exists.
@@ -117,7 +117,7 @@ impl Folder {
         if !self.listings.contains_key(&folder.path) {
             let listing = self.real(folder).and_then(|path| match Listing::read(&path, &self.names_left) {
                 Ok(listing) => Ok(listing),
-                // What is no folder has nothing in it.
+                // Anything but a folder is empty.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Listing::default()),
                 Err(error) => Err(unreadable(&error)),
             });
@@ -141,7 +141,7 @@ impl Folder {
 
     fn check(&self, found: &Found) -> Result<Obtained, LeftOutReason> {
         let path = self.real(found)?;
-        // Before it is opened: opening a pipe waits for its other end, opening a device may do anything.
+        // Checked before it is opened: opening a pipe waits for its other end, opening a device may do anything.
         if !fs::metadata(&path).map_err(|error| unreadable(&error))?.is_file() {
             return Err(LeftOutReason::NotAFile);
         }
@@ -208,7 +208,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Every entry that may be meant: the exact one first.
+    /// Every entry that may be meant, the exact one first.
     fn spellings<'a>(&'a self, part: &'a str) -> impl Iterator<Item = &'a Entry> {
         let folded = fold(part);
         let start = self.0.partition_point(|entry| entry.folded() < folded.as_str());

@@ -1,7 +1,7 @@
-//! The shape of Penumbra's JSON, forgiving where Penumbra and hand-edited mods are: absent, null and numbers that are
-//! text have sane defaults, unknown fields are skipped. What the values mean is said elsewhere.
+//! The structure of Penumbra's JSON, as lenient as Penumbra: absent, null and textual numbers have defaults, unknown
+//! fields are skipped. Other modules interpret the values.
 //!
-//! Everything is read as a stream into a [`Sheet`], whose counts end the reading: no tree of a stranger's size is made.
+//! Everything is read as a stream into a [`Sheet`], whose limits end the reading: no tree of unbounded size is made.
 
 use super::{
     condition::{Condition, ReadCondition, skip},
@@ -33,7 +33,7 @@ pub(super) struct GroupForm {
     pub only_attributes: bool,
 }
 
-/// What one switch changes: `default_mod.json`, an option, or a container of a Combining group.
+/// The changes of one option: `default_mod.json`, an option, or a container of a Combining group.
 #[derive(Default)]
 pub(super) struct Container {
     pub name: Box<str>,
@@ -42,7 +42,7 @@ pub(super) struct Container {
     pub files: Stretch,
     pub file_swaps: Stretch,
     pub manipulations: Stretch,
-    /// What conditions call it by.
+    /// Its id in conditions.
     pub id: Box<str>,
     pub condition: Condition,
     /// The rest is of an Imc group's option only.
@@ -184,10 +184,10 @@ impl<'de, T: Form> Visitor<'de> for One<'_, T> {
     }
 }
 
-/// What is done with each object of a list, as soon as it is read.
+/// Called with each object of a list as soon as it is read.
 type Taker<'a, T> = &'a mut dyn FnMut(&mut Sheet, T) -> Result<(), Over>;
 
-/// Reads a list of objects. Anything else is an empty one: before FileVersion 1, `Groups` was an object.
+/// Reads a list of objects. Any other value is an empty list: before FileVersion 1, `Groups` was an object.
 pub(super) struct Each<'a, 'b, T>(pub &'a mut Sheet, pub Taker<'b, T>);
 
 impl<'de, T: Form> DeserializeSeed<'de> for Each<'_, '_, T> {
@@ -262,7 +262,7 @@ impl<'de> Visitor<'de> for Pairs<'_> {
     }
 }
 
-/// A text, put into the sheet.
+/// Reads a text into the sheet.
 struct Put<'a>(&'a mut Sheet);
 
 impl<'de> DeserializeSeed<'de> for Put<'_> {

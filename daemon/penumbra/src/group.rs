@@ -1,4 +1,4 @@
-//! A group of options, whichever version wrote it.
+//! A group of options, in every version.
 
 use super::{condition::Condition, form::Container};
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Single,
     /// Any options, each with a priority of its own.
     Multi,
-    /// Any options, and one container for each set of them: its number has the options' bits.
+    /// Any options, and one container for each set of them; a container's number has the options' bits.
     Combining { containers: Vec<Container> },
     /// Any options, each flipping attributes of one IMC entry. No files.
     Imc { identifier: Map<String, Value>, entry: Map<String, Value> },

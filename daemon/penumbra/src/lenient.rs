@@ -1,20 +1,20 @@
-//! JSON as Penumbra takes it, turned into strict JSON while it is read: comments, a comma before a closing bracket, raw
-//! control characters in texts, a byte order mark. What else is wrong stays wrong, and the parser behind says so.
+//! Converts the JSON that Penumbra accepts to strict JSON while it is read: comments, a comma before a closing bracket,
+//! raw control characters in texts, a byte order mark. The parser behind it reports all other errors.
 //!
-//! Nothing is kept but one small buffer; a file is read up to its cap and no further.
+//! It keeps one small buffer, and reads a file up to its cap.
 
 use std::io::{self, Read};
 
 const BUFFER: usize = 8 * 1024;
 
-/// Why a file is refused before its JSON is.
+/// Why a file is refused before its JSON is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     TooLong,
     Utf16,
 }
 
-/// A reader of strict JSON over one of Penumbra's.
+/// A reader that yields strict JSON.
 pub(super) struct Lenient<R> {
     source: R,
     buffer: Box<[u8]>,
@@ -24,9 +24,9 @@ pub(super) struct Lenient<R> {
     left: u64,
     taken: u64,
     begun: bool,
-    /// Read, and not yet looked at: what stood behind a comma or a slash.
+    /// Read ahead: the byte after a comma or a slash.
     ahead: Option<u8>,
-    /// What one byte became, to be handed out.
+    /// The output of one input byte.
     queue: [u8; 5],
     queued: usize,
     state: State,
@@ -63,7 +63,7 @@ impl<R: Read> Lenient<R> {
         }
     }
 
-    /// Line and column of the source that were read last, from 1.
+    /// Line and column of the last read byte, from 1.
     pub(super) fn place(&self) -> (u64, u64) {
         (self.line, self.column)
     }
@@ -81,10 +81,10 @@ impl<R: Read> Lenient<R> {
         io::ErrorKind::InvalidData.into()
     }
 
-    /// Fills the buffer again. At most one byte beyond the cap is asked for, to see whether there is one.
+    /// Refills the buffer. Reads at most one byte beyond the cap, to see whether there is one.
     fn fill(&mut self) -> io::Result<()> {
         (self.at, self.end) = (0, 0);
-        // All three bytes of a byte order mark at once, also from a source that hands out single bytes.
+        // All three bytes of a byte order mark at once, also from a source of single bytes.
         let enough = if self.begun { 1 } else { 3 };
         while self.end < enough {
             let room = BUFFER.min(usize::try_from(self.left).map_or(BUFFER, |left| left.saturating_add(1)));
@@ -135,7 +135,7 @@ impl<R: Read> Lenient<R> {
         Ok(Some(byte))
     }
 
-    /// Outside of texts: the next byte that is in no comment. A comment is a space.
+    /// Outside of texts: the next byte that is in no comment. A comment becomes a space.
     fn uncommented(&mut self) -> io::Result<Option<u8>> {
         let Some(byte) = self.raw()? else { return Ok(None) };
         if byte != b'/' {
@@ -151,7 +151,7 @@ impl<R: Read> Lenient<R> {
                 let mut star = false;
                 loop {
                     match self.raw()? {
-                        // Unended: the slash is no JSON, so that the parser says something.
+                        // Unterminated: a slash is no JSON, so the parser fails there.
                         None => return Ok(Some(b'/')),
                         Some(b'/') if star => return Ok(Some(b' ')),
                         Some(byte) => star = byte == b'*',

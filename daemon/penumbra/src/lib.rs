@@ -1,10 +1,10 @@
 //! Penumbra's mods, read and written as plain files: a folder or a `.pmp` and the chosen options become a look, and a
 //! look becomes a folder that Penumbra loads.
 //!
-//! Nothing is hashed, sent or kept here, and nothing of a mod is believed: names, sizes and links are checked before a
-//! byte is opened, and counts end the reading while it goes on (`caps::Caps`). Rooms: `package` reads the JSON
-//! (`lenient` makes it strict, `form` says its shape, `sheet` holds it packed), `settings` and `condition` say what is
-//! switched on, `resolve` lets priorities decide, `open` and `contents` find the files, `write` is the way back.
+//! Nothing is hashed, sent or stored here. Names, sizes and links of a mod are checked before a byte is opened, and
+//! limits end the reading (`caps::Caps`). Modules: `package` reads the JSON (`lenient` makes it strict, `form` has its
+//! structure, `sheet` holds it packed), `settings` and `condition` select options, `resolve` applies priorities, `open`
+//! and `contents` find the files, `write` is the export.
 
 mod archive;
 mod caps;
@@ -37,14 +37,13 @@ pub use write::{Export, ExportError, ExportFile, Written, write};
 
 use std::path::Path;
 
-/// Reads the mod at `path`, a folder or a `.pmp`. What cannot be shared is named in [`Resolved::left_out`]; an error
-/// means that nothing can. The memory that it takes is bounded, whatever the mod says: about 24 MiB and what the look
-/// needs.
+/// Reads the mod at `path`, a folder or a `.pmp`. [`Resolved::left_out`] lists what cannot be shared; an error means
+/// that nothing can. Memory is bounded: about 24 MiB and what the look needs.
 pub fn read_into(path: &Path, choices: &[Choice], scratch: Scratch<'_>) -> Result<Resolved, ModError> {
     read_within(path, choices, scratch, caps::Caps::default())
 }
 
-/// [`read_into`] a folder on a disk with room.
+/// [`read_into`] a folder on a disk with free space.
 pub fn read(path: &Path, choices: &[Choice], scratch_dir: &Path) -> Result<Resolved, ModError> {
     read_into(path, choices, Scratch { dir: scratch_dir, room: &|_| Ok(()) })
 }

@@ -1,18 +1,18 @@
-//! Manipulations: Penumbra's changes to the game's tables. They stay opaque; all that is known here is which two of
-//! them change the same thing. They come as JSON texts of bounded length, so that one at a time may become a tree.
+//! Manipulations: Penumbra's changes to the game's tables. They are opaque but for the question which two change the
+//! same thing. They are JSON texts of bounded length, so that one at a time may be parsed into a tree.
 
 use super::form::Container;
 use fyteclub_proto::limit::EXT_BYTES_MAX;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// The new value in a manipulation; every other field says what is changed.
+/// The new value in a manipulation; all other fields identify what is changed.
 const VALUES: [&str; 2] = ["Entry", "ShiftedEntry"];
 
-/// Manipulations of which the first one for each thing counts.
+/// Manipulations, of which the first for each thing counts.
 #[derive(Default)]
 pub(super) struct Manipulations {
-    /// The list as JSON, without its end; nothing when it is longer than what travels.
+    /// The list as JSON, without its end; empty when it exceeds the limit of a look.
     list: String,
     bytes: usize,
     /// Hashes of what is changed already.
@@ -44,7 +44,7 @@ impl Manipulations {
         }
     }
 
-    /// The list as JSON and its length; no text when there is none, or when it is longer than what travels.
+    /// The list as JSON and its length; no text when there is none, or when it exceeds the limit of a look.
     pub(super) fn into_json(mut self) -> (String, usize) {
         if !self.list.is_empty() {
             self.list.push(']');
@@ -85,7 +85,7 @@ pub(super) fn as_number(value: &Value) -> Option<i64> {
     }
 }
 
-/// What an Imc group does: one entry whose attributes the options flip. `None` when an option switches it off.
+/// An Imc group's effect: one entry whose attributes the options flip. `None` when an option disables it.
 pub(super) fn imc<'a>(
     identifier: &Map<String, Value>,
     entry: &Map<String, Value>,

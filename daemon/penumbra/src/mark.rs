@@ -1,4 +1,4 @@
-//! The mark in a folder that an export made: whose look it is, and what was written, by name, size and hash.
+//! The mark in an exported folder: whose look it is, and the written files by name, size and hash.
 
 use fyteclub_proto::{
     chunk_tree::TreeBuilder,
@@ -17,9 +17,9 @@ use std::{
 };
 
 pub(super) const MARK: &str = ".fyteclub-export.json";
-/// The most files of a look have about half of it.
+/// A look with the most files has about half of it.
 const MARK_BYTES_MAX: u64 = 8 << 20;
-/// Those of a look, of the one before it, and the two that name them.
+/// The files of a look, of the one before it, and the two JSON files.
 const LISTED_MAX: usize = 2 * FILES_MAX + 2;
 const VERSION: u32 = 1;
 
@@ -27,16 +27,16 @@ const VERSION: u32 = 1;
 pub(super) struct Mark {
     version: u32,
     pub player: String,
-    /// What names of temporary files begin with. Random: nobody else's file has such a name.
+    /// Prefix of names of temporary files. Random: no other file has such a name.
     temp: String,
-    /// Whether the last export came to its end.
+    /// Whether the last export finished.
     pub finished: bool,
     /// Names relative to the folder, `/`-separated.
     #[serde(deserialize_with = "listed")]
     pub files: BTreeMap<String, Stamp>,
 }
 
-/// What a file is known by.
+/// Identifies a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     size: u64,
@@ -58,7 +58,7 @@ impl Mark {
         Ok(Self { version: VERSION, player, temp, finished: false, files: BTreeMap::new() })
     }
 
-    /// `None` for what is no mark of ours.
+    /// `None` if it is no mark of ours.
     pub(super) fn read(file: File) -> Option<Self> {
         let mut bytes = Vec::new();
         file.take(MARK_BYTES_MAX).read_to_end(&mut bytes).ok()?;
@@ -79,7 +79,7 @@ impl Mark {
         name.strip_prefix('.').and_then(|rest| rest.strip_prefix(self.temp.as_str())).is_some()
     }
 
-    /// Whether this is what an export wrote under that name, and nobody changed since.
+    /// Whether an export wrote this file under this name, and nobody changed it since.
     pub(super) fn wrote(&self, name: &str, mut there: &File) -> bool {
         let Some(stamp) = self.files.get(name) else { return false };
         let size = there.metadata().map(|metadata| metadata.len());
@@ -89,7 +89,7 @@ impl Mark {
     }
 }
 
-/// Copies, and says what was copied.
+/// Copies, and returns the stamp of the copied bytes.
 pub(super) fn hash(from: &mut impl Read, to: &mut impl Write) -> io::Result<Stamp> {
     let mut builder = TreeBuilder::default();
     let mut chunk = Vec::with_capacity(CHUNK_SIZE);

@@ -1,4 +1,4 @@
-//! Which of the two it is: a folder or a `.pmp`.
+//! Opens a mod: a folder or a `.pmp`.
 
 use super::{ModError, Scratch, archive::Archive, caps::Caps, contents::Contents, folder::Folder};
 use std::{fs, path::Path};

@@ -1,7 +1,7 @@
-//! A mod's JSON as one thing, whichever version wrote it: the name, what is always on, and the groups in their order.
+//! A mod's JSON in one form for all versions: the name, the default container, and the groups in their order.
 //!
-//! Each file is read into a sheet of its own, and what may be switched on of it is copied into the mod's: so the memory
-//! follows the look, and not everything that a mod offers.
+//! Each file is read into a sheet of its own, and selectable parts are copied into the mod's: so memory follows the
+//! look, and not everything that a mod offers.
 
 use super::{
     Choice, LeftOutReason, ModError,
@@ -29,9 +29,9 @@ use std::{collections::HashSet, fmt, io::Read, marker::PhantomData};
 const COMBINING_OPTIONS_MAX: usize = 8;
 /// The ten attributes of a model's variant.
 const ATTRIBUTES: i64 = 0x3FF;
-/// Longest entry of an Imc group, as JSON: real ones have about 200 bytes, and each becomes a tree.
+/// Longest entry of an Imc group, as JSON: real ones have about 200 bytes, and each is parsed into a tree.
 const IMC_BYTES_MAX: usize = 4 * 1024;
-/// From this version on `meta.json` holds everything and Penumbra ignores the other files.
+/// From this version on `meta.json` has everything and Penumbra ignores the other files.
 const VERSION_IN_ONE_FILE: i64 = 4;
 
 pub(super) struct Package {
@@ -40,7 +40,7 @@ pub(super) struct Package {
     pub groups: Vec<Group>,
     /// What `default` and `groups` refer to.
     pub sheet: Sheet,
-    /// The groups that do nothing.
+    /// The groups without effect.
     pub left_out: LeftOuts,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn read(contents: &mut dyn Contents, choices: &[Choice], caps: Caps) 
         }
     }
     if meta.file_version < VERSION_IN_ONE_FILE {
-        // Then the options were in `meta.json` in another form, and what they did not name was always on.
+        // In that version `meta.json` had the options in another form, and files that they did not name were always on.
         if meta.file_version < 1 && !names.iter().any(|name| says_container(name)) {
             return Err(ModError::Old);
         }
@@ -81,7 +81,7 @@ pub(super) fn read(contents: &mut dyn Contents, choices: &[Choice], caps: Caps) 
         for name in names.iter().filter(|name| says_group(name)) {
             match reader.read(name, |json, sheet| One::<GroupForm>(sheet, PhantomData).deserialize(json)) {
                 Ok(Some(form)) => book.take_group(&reader.sheet, form)?,
-                // One group that a power cut or a hand broke is no reason to withhold the others.
+                // One broken group is no reason to drop the others.
                 Ok(None) => book.leave_out(name, GroupFault::Broken("it is `null`".into())),
                 Err(fault) => book.leave_out(name, fault.of_group(name, caps)?),
             }
@@ -138,7 +138,7 @@ impl JsonFault {
         }
     }
 
-    /// What only concerns one group's file leaves that group out. What is too much is the whole mod's.
+    /// A fault of one group's file leaves that group out. A limit refuses the whole mod.
     fn of_group(self, file: &str, caps: Caps) -> Result<GroupFault, ModError> {
         match self {
             Self::File(ModError::Unusable { reason, .. }) => Ok(GroupFault::Broken(reason.to_string())),
@@ -154,7 +154,7 @@ struct JsonReader<'a> {
     contents: &'a mut dyn Contents,
     caps: Caps,
     left: u64,
-    /// Holds what the last file said.
+    /// The content of the last file.
     sheet: Sheet,
 }
 
@@ -178,7 +178,7 @@ impl JsonReader<'_> {
             (_, Some(Refusal::Utf16)) => JsonFault::Utf16,
             _ => {
                 let (line, column) = lenient.place();
-                // The parser counts in what it was given; the file's own lines are counted here.
+                // The parser counts lines of its input; these are the file's own.
                 let says = error.to_string();
                 let says = says.split_once(" at line ").map_or(says.as_str(), |(says, _)| says).to_owned();
                 JsonFault::Syntax { says, line, column }
@@ -194,7 +194,7 @@ struct Meta {
     name: Box<str>,
 }
 
-/// Reads `meta.json` into the book, each group as soon as it is whole. `null` is an empty one.
+/// Reads `meta.json` into the book, each group as soon as it is complete. `null` is an empty file.
 struct MetaSeed<'a, 'b> {
     sheet: &'a mut Sheet,
     book: &'a mut Book<'b>,
@@ -251,14 +251,14 @@ impl<'de> Visitor<'de> for MetaSeed<'_, '_> {
     }
 }
 
-/// The mod while its groups come in.
+/// The mod under construction.
 struct Book<'a> {
     choices: &'a [Choice],
     sheet: Sheet,
     default: Container,
     groups: Vec<Group>,
     names: HashSet<Box<str>>,
-    /// Groups so far, also those that do nothing.
+    /// Groups so far, including those without effect.
     seen: usize,
     left_out: LeftOuts,
 }
@@ -317,7 +317,7 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
-    /// An option or a container of a group: what it changes is kept where it may be on.
+    /// An option or a container of a group: its changes are kept where it may be on.
     fn take(&mut self, from: &Sheet, form: &mut Container, on: bool) -> Result<(), Over> {
         self.sheet.count_options(1)?;
         self.sheet.count_conditions(form.condition.count())?;
@@ -343,11 +343,11 @@ impl<'a> Book<'a> {
 }
 
 impl Group {
-    /// With what of it does nothing, if something does.
+    /// Returns the fault of parts without effect, if there is one.
     fn new(from: &Sheet, form: GroupForm) -> Result<(Self, Option<GroupFault>), GroupFault> {
         let mut options = form.options;
         let mut fault = None;
-        // The numbers are Penumbra's own, and some tools write them.
+        // The numbers are Penumbra's own; some tools write them.
         let kind = match form.kind.trim().to_ascii_lowercase().as_str() {
             "" | "single" | "0" => Kind::Single,
             "multi" | "1" => Kind::Multi,
@@ -390,7 +390,7 @@ impl Group {
     }
 }
 
-/// As Penumbra does when it loads one: the settings' bits count the options that are left.
+/// As Penumbra does on loading: the settings' bits count the remaining options.
 fn drop_unusable_imc_options(options: &mut Vec<Container>) {
     let mut used = 0;
     let mut can_disable = false;

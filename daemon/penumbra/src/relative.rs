@@ -1,7 +1,7 @@
-//! Names inside a mod: how its JSON says them, and when two of them mean one file.
+//! Names inside a mod: their parts, and when two of them mean one file.
 //!
 //! Mods are made on Windows, so `\` separates, letter case does not count, and a name's trailing dots and spaces are
-//! not there. No disk is touched here.
+//! ignored. Nothing here touches a disk.
 
 use super::{LeftOutReason, caps::PATH_BYTES_MAX};
 
@@ -15,14 +15,14 @@ pub(super) fn parts(relative: &str) -> Result<Vec<&str>, LeftOutReason> {
     }
     let parts: Vec<&str> =
         relative.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".").collect();
-    // Windows cuts trailing spaces and dots, so `.. ` is `..` there.
+    // Windows drops trailing spaces and dots, so `.. ` is `..` there.
     if parts.iter().any(|part| part.starts_with("..") && part.trim_end_matches([' ', '.']).is_empty()) {
         return Err(LeftOutReason::Outside);
     }
     if parts.is_empty() { Err(LeftOutReason::Missing) } else { Ok(parts) }
 }
 
-/// Equal for names that Windows takes for one.
+/// Equal for names that are one on Windows.
 pub(super) fn fold(part: &str) -> String {
     part.trim_end_matches([' ', '.']).to_lowercase()
 }

@@ -1,7 +1,7 @@
-//! Who wins, and with what. Penumbra's order: groups by falling priority, the later one first among equals; within a
-//! Multi group its options by falling priority, there the earlier one first among equals; the default last, whatever the
-//! priorities; in each of them files before swaps. Whoever comes first keeps the path, also when its file then turns out
-//! to be unusable: showing a lower one instead would be a look that nobody chose.
+//! Which container wins each game path. Penumbra's order: groups by falling priority, the later one first among equals;
+//! within a Multi group its options by falling priority, the earlier one first among equals; the default last, whatever
+//! the priorities; in each of them files before swaps. The first claim keeps the path, also when its file turns out to
+//! be unusable: a lower one instead would be a look that nobody chose.
 
 use super::{
     LeftOutReason, ModError, Resolved, ResolvedFile, Source,
@@ -30,11 +30,11 @@ struct Claim {
     is_swap: bool,
 }
 
-/// The look, while its parts come in: the first ones win.
+/// The look under construction: the first claims win.
 struct Look<'a> {
     sheet: &'a Sheet,
     claims: Vec<Claim>,
-    /// Keys that are no game paths, so that each is told once.
+    /// Keys that are no game paths, so that each is listed once.
     refused: HashSet<&'a str>,
     manipulations: Manipulations,
     left_out: LeftOuts,
@@ -120,7 +120,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Fetches what won. The limits count only what is there to be shared, and are checked before more is unpacked.
+    /// Obtains the winning files. Limits count only shareable files, and are checked before more is unpacked.
     fn share(mut self, name: String, contents: &mut dyn Contents) -> Result<Resolved, ModError> {
         let sheet = self.sheet;
         // Stable: the first claim of each path stays.

@@ -1,4 +1,4 @@
-//! A single value, read for what it means whatever its type is.
+//! A single value, interpreted whatever its type is.
 
 use super::caps::PATH_BYTES_MAX;
 use serde::{
@@ -7,10 +7,10 @@ use serde::{
 };
 use std::fmt;
 
-/// Longest text that is kept, in bytes: above what a path or a name can have, so that the rest of it changes nothing.
+/// Longest text that is kept, in bytes: longer than any valid path or name, so the rest changes nothing.
 const TEXT_BYTES_MAX: usize = 2 * PATH_BYTES_MAX;
 
-/// A value that is no list and no object, whatever stands there.
+/// A value that is no list and no object.
 #[derive(Debug, PartialEq)]
 pub(super) enum Scalar {
     Null,
@@ -19,7 +19,7 @@ pub(super) enum Scalar {
     Unsigned(u64),
     Float(f64),
     Text(Box<str>),
-    /// A list or an object, of which nothing is kept.
+    /// A list or an object; its content is dropped.
     Other,
 }
 
@@ -39,7 +39,7 @@ impl Scalar {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The integer in a number or a text, 0 where there is none; a `u64` keeps its bits, since settings are bit masks.
+    /// The integer in a number or a text, or 0; a `u64` keeps its bits, since settings are bit masks.
     pub(super) fn number(&self) -> i64 {
         match self {
             Self::Signed(number) => *number,

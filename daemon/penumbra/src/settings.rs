@@ -1,4 +1,4 @@
-//! Which options are on: the mod's own defaults, or what somebody chose.
+//! Which options are on: the mod's defaults, or a person's choices.
 
 use super::{
     Choice, ModError,
@@ -46,7 +46,7 @@ fn choose(group: &Group, on: &mut [bool], option: &str) -> Result<(), ModError> 
     Ok(())
 }
 
-/// The name itself, or the only one that differs in letter case alone.
+/// The exact name, or the only one that differs in letter case alone.
 fn position<'a>(names: impl Iterator<Item = &'a str> + Clone, wanted: &str) -> Option<usize> {
     let exact = names.clone().position(|name| name == wanted);
     let same = |name: &&str| is_same(name, wanted);
@@ -58,7 +58,7 @@ fn is_same(name: &str, wanted: &str) -> bool {
     name.trim().to_lowercase() == wanted.trim().to_lowercase()
 }
 
-/// For each option: can [`settle`] switch it on, whatever the other groups are? What cannot need not be kept.
+/// For each option: can [`settle`] switch it on, whatever the other groups are? Others need not be kept.
 pub(super) fn may_be_on(group: &Group, choices: &[Choice]) -> Vec<bool> {
     let mut on = defaults(group);
     for choice in choices.iter().filter(|choice| is_same(&group.name, &choice.group)) {
@@ -69,8 +69,8 @@ pub(super) fn may_be_on(group: &Group, choices: &[Choice]) -> Vec<bool> {
     on
 }
 
-/// `DefaultSettings`: an option's number for a Single group, a bit mask for the others. Too large means the last one
-/// for a number, all for a Combining group's mask; other masks just lose their surplus bits.
+/// `DefaultSettings`: an option's number for a Single group, a bit mask for the others. Too large a number means the
+/// last option, too large a mask of a Combining group all; other masks lose their surplus bits.
 fn defaults(group: &Group) -> Vec<bool> {
     let count = group.options.len();
     let mask = match group.kind {

@@ -1,5 +1,5 @@
-//! What was read of a mod's JSON, packed and counted while it is read: the texts lie in one string, what refers to them
-//! takes eight bytes, and a count that runs out ends the reading. So a mod costs the bytes that it has, whatever it says.
+//! The content of a mod's JSON, packed and counted while it is read: all texts in one string, eight bytes for each
+//! reference, and limits that end the reading. So memory follows the mod's real size.
 
 use super::{
     ModError,
@@ -15,7 +15,7 @@ pub(super) struct Text {
     end: u32,
 }
 
-/// A stretch of a sheet's pairs or manipulations.
+/// A range of a sheet's pairs or manipulations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Stretch {
     pub start: u32,
@@ -28,7 +28,7 @@ impl Stretch {
     }
 }
 
-/// A count has run out.
+/// A limit is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {max} {}", .count.says())]
 pub(super) struct Over {
@@ -50,7 +50,7 @@ pub(super) struct Sheet {
     manipulations: Vec<Text>,
     options: usize,
     conditions: usize,
-    /// Names that are kept outside of `text`.
+    /// Names stored outside of `text`.
     names: usize,
     over: Option<Over>,
 }
@@ -68,7 +68,7 @@ impl Sheet {
         (self.options, self.conditions, self.names) = (0, 0, 0);
     }
 
-    /// The count that ran out, if one did: a parser knows only that something was wrong.
+    /// The exceeded limit, if there is one: a parser's error does not tell.
     pub(super) fn over(&self) -> Option<Over> {
         self.over
     }
@@ -98,7 +98,7 @@ impl Sheet {
         Text { start: mark, end: self.text.len() as u32 }
     }
 
-    /// Takes back what was pushed since.
+    /// Removes everything pushed since.
     pub(super) fn cut(&mut self, mark: u32) {
         self.text.truncate(mark as usize);
     }
@@ -126,7 +126,7 @@ impl Sheet {
         Ok(())
     }
 
-    /// (pairs, manipulations) so far: what a stretch begins or ends with.
+    /// (pairs, manipulations) so far: the bounds of a stretch.
     pub(super) fn lengths(&self) -> (u32, u32) {
         (self.pairs.len() as u32, self.manipulations.len() as u32)
     }
@@ -158,7 +158,7 @@ impl Sheet {
         self.check(Count::Text, self.text.len() + self.names)
     }
 
-    /// Copies pairs of another sheet; keys that are game paths get the one spelling that they have.
+    /// Copies pairs of another sheet; game paths are normalized.
     pub(super) fn keep_pairs(&mut self, from: &Self, stretch: Stretch) -> Result<Stretch, Over> {
         let start = self.lengths().0;
         for (key, value) in from.pairs(stretch) {

@@ -1,4 +1,4 @@
-//! JSON that stays opaque, copied from the parser into a sheet as compact text while it is read.
+//! Opaque JSON, copied from the parser into a sheet as compact text while it is read.
 
 use super::sheet::{Over, Sheet, Text};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};

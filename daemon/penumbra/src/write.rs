@@ -1,8 +1,8 @@
-//! A look as a mod folder that Penumbra loads: `meta.json`, `default_mod.json` and the files in `files/`.
+//! Writes a look as a mod folder that Penumbra loads: `meta.json`, `default_mod.json` and the files in `files/`.
 //!
-//! A mark of ours lists what was written, with sizes and hashes. Only what stands there and is still as it was written is
-//! ever replaced or removed; anything else that is in the way is renamed and stays. No link is followed. A crash leaves a
-//! folder that the next export finishes: the mark first, then each file whole under its name, then what names them.
+//! The mark lists the written files, with sizes and hashes. Only listed and unchanged files are replaced or removed;
+//! anything else in the way is renamed and stays. No link is followed. After a crash the next export finishes the
+//! folder: the mark first, then each file whole under its name, then the JSON files.
 
 use super::mark::{MARK, Mark, Stamp, hash};
 use fyteclub_files::plain_folder::PlainFolder;
@@ -19,10 +19,10 @@ use std::{
 /// The author in `meta.json`. It proves nothing.
 const AUTHOR: &str = "FyteClub";
 const FILES: &str = "files";
-/// How often a name is looked for that something in the way can have.
+/// How many names are tried for a renamed file.
 const ASIDE_MAX: u32 = 1000;
 
-/// A look to be written. Of two files for one game path the first one counts.
+/// A look to be written. Of two files for one game path the first counts.
 #[derive(Debug, Clone, Default)]
 pub struct Export {
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Export {
     pub player: String,
     pub files: Vec<ExportFile>,
     pub swaps: Vec<(GamePath, GamePath)>,
-    /// A JSON list, of Penumbra's own form. Anything else is written as an empty one.
+    /// A JSON list in Penumbra's form. Anything else is written as an empty one.
     pub manipulations: String,
 }
 
@@ -42,16 +42,16 @@ pub struct ExportFile {
     pub game_paths: Vec<GamePath>,
 }
 
-/// What an export did.
+/// The result of an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Files that the mod has now.
+    /// Files of the mod now.
     pub files: usize,
     /// Those of them that were not there before.
     pub copied: usize,
-    /// Files of an earlier export that are gone.
+    /// Removed files of earlier exports.
     pub removed: usize,
-    /// What was in the way and not ours, and has another name now.
+    /// Foreign files that were in the way, now renamed.
     pub set_aside: usize,
 }
 
@@ -72,8 +72,8 @@ pub enum ExportError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Writes the look to `dir`, which is absent, empty or an earlier export of this player's look; anything else is left as
-/// it is. Files that are already there with the same content are not touched: the game may have them open.
+/// Writes the look to `dir`, which is absent, empty or an earlier export of this player's look; any other folder is
+/// left alone. Files with the same content are not touched: the game may have them open.
 pub fn write(dir: &Path, export: &Export) -> Result<Written, ExportError> {
     let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
     for file in &export.files {
@@ -103,14 +103,14 @@ struct Writing {
     dir: PlainFolder,
     files: PlainFolder,
     mark: Mark,
-    /// Whether the last export did not get to its end: then what it wrote may not be listed.
+    /// The last export did not finish: its files may not be listed.
     resumed: bool,
     temps: u32,
     written: Written,
 }
 
 impl Writing {
-    /// Makes the folder, or makes sure that it is ours.
+    /// Makes the folder, or checks that it is ours.
     fn begin(path: &Path, player: &str) -> Result<Self, ExportError> {
         let occupied = || ExportError::Occupied { path: path.to_owned() };
         let unreadable = |source| ExportError::Read { path: path.to_owned(), source };
@@ -130,7 +130,7 @@ impl Writing {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        // A link in the place of our folder would have us write among somebody else's files.
+        // Through a link in the place of our folder, we would write among somebody else's files.
         let Ok(Some(files)) = dir.folder(FILES) else { return Err(occupied()) };
         let (resumed, written) = (!mark.finished, Written::default());
         let mut writing = Self { dir, files, mark, resumed, temps: 0, written };
@@ -140,7 +140,7 @@ impl Writing {
         Ok(writing)
     }
 
-    /// What an export that was cut off left behind: its names are in the mark and nobody else can have guessed them.
+    /// Removes the temporary files of an unfinished export; the mark has their prefix.
     fn remove_temps(&self) {
         for folder in [&self.dir, &self.files] {
             let names = folder.names().unwrap_or_default();
@@ -192,7 +192,7 @@ impl Writing {
             Err(_) => self.set_aside(true, name).map_err(failed)?,
         }
         let temp = self.temp();
-        // Not `fs::copy`: it would bring along a cache's read-only mark and a download's mark of origin.
+        // Not `fs::copy`: it would copy a cache's read-only flag and a download's mark of origin.
         let mut to = self.files.create_new(&temp).map_err(failed)?;
         let mut from = File::open(source).map_err(unreadable)?;
         let copied =
@@ -220,7 +220,7 @@ impl Writing {
                     return Ok(());
                 }
             }
-            // Penumbra, or somebody, wrote it anew.
+            // Penumbra, or a person, rewrote it.
             Ok(Some(_)) | Err(_) => self.set_aside(false, name).map_err(failed)?,
         }
         let temp = self.temp();
@@ -230,7 +230,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Gives what is not ours another name, whatever it is.
+    /// Renames a foreign file.
     fn set_aside(&mut self, in_files: bool, name: &str) -> io::Result<()> {
         let folder = if in_files { &self.files } else { &self.dir };
         for number in 1..ASIDE_MAX {
@@ -245,8 +245,7 @@ impl Writing {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Removes files of earlier exports that are still as they were written. One that cannot be removed, because the game
-    /// has it open, waits for the next export.
+    /// Removes unchanged files of earlier exports. One that the game has open waits for the next export.
     fn remove_others(&mut self, keep: &BTreeMap<&str, &Path>) -> Result<(), ExportError> {
         let listed: Vec<String> = self.mark.files.keys().cloned().collect();
         for listed in listed {
@@ -263,7 +262,7 @@ impl Writing {
                     self.written.removed += usize::from(removed);
                     removed
                 }
-                // No longer ours, or not there.
+                // No longer ours, or absent.
                 Ok(_) | Err(_) => true,
             };
             if gone {
@@ -288,7 +287,7 @@ fn meta(name: &str) -> Value {
     })
 }
 
-/// As text, because the manipulations of somebody else are better not made into a tree.
+/// As text: others' manipulations are not parsed into a tree.
 fn default_mod(export: &Export) -> String {
     let mut files: BTreeMap<&str, String> = BTreeMap::new();
     for file in &export.files {

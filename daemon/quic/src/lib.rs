@@ -1,5 +1,5 @@
-//! What the daemon's QUIC is made of and no actor, pump or endpoint is needed for: [`tls`] with the identity key, and
-//! [`congestion`]. Tests and benches take both from here, without linking the daemon.
+//! The parts of the daemon's QUIC that need no actor, pump or endpoint: [`tls`] with the identity key, and
+//! [`congestion`]. Tests and benches use both without linking the daemon.
 
 pub mod congestion;
 pub mod tls;

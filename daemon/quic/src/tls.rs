@@ -1,5 +1,5 @@
-//! TLS as DESIGN §7 wants it: 1.3 only, both sides with the identity key, the key compared byte for byte, and nothing
-//! else of a certificate believed: no names, no dates (players' clocks are wrong), no chain.
+//! TLS 1.3 only, both sides with the identity key, compared byte for byte. Names, dates (players' clocks are wrong) and
+//! chains of certificates are ignored.
 
 use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::EncodePrivateKey};
 use fyteclub_proto::{id::PeerId, version::PEER_ALPN};
@@ -16,7 +16,7 @@ use rustls::{
 };
 use std::{fmt, sync::Arc};
 
-/// What every dialler calls every acceptor; never sent (SNI is off). `.invalid` is reserved by RFC 2606.
+/// The name of every acceptor; never sent (SNI is off). `.invalid` is reserved by RFC 2606.
 pub const SERVER_NAME: &str = "fyteclub.invalid";
 
 /// The DER in front of the 32 key bytes in an Ed25519 SubjectPublicKeyInfo (RFC 8410 §4).
@@ -26,7 +26,7 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 #[error("cannot set up TLS from the identity key: {0}")]
 pub struct TlsError(String);
 
-/// The identity as TLS needs it: a self-signed certificate over the identity key.
+/// The identity for TLS: a self-signed certificate over the identity key.
 pub struct Certificate {
     certificate: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
@@ -34,8 +34,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// # Errors
-    /// None that depends on input; a mistake in the crates' versions.
+    /// # Errors None that depends on input; only incompatible crate versions.
     pub fn new(key: &SigningKey) -> Result<Self, TlsError> {
         let pkcs8 = key.to_pkcs8_der().map_err(|error| TlsError(error.to_string()))?;
         let key = PrivatePkcs8KeyDer::from(pkcs8.as_bytes().to_vec());
@@ -43,7 +42,7 @@ impl Certificate {
             let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519)?;
             let mut params = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
             params.distinguished_name = rcgen::DistinguishedName::new();
-            // Fixed dates, so that the certificate says nothing of when it was made.
+            // Fixed dates, so that the certificate does not tell when it was made.
             params.not_before = rcgen::date_time_ymd(2020, 1, 1);
             params.not_after = rcgen::date_time_ymd(2120, 1, 1);
             Ok(params.self_signed(&pair)?.der().clone())
@@ -54,8 +53,7 @@ impl Certificate {
 
     /// For dialling exactly this peer.
     ///
-    /// # Errors
-    /// As for [`Certificate::new`].
+    /// # Errors As for [`Certificate::new`].
     pub fn client(&self, expected: PeerId) -> Result<QuicClientConfig, TlsError> {
         let error = |error: Error| TlsError(error.to_string());
         let pin = Arc::new(Pin { provider: self.provider.clone(), expected: Some(expected) });
@@ -73,10 +71,9 @@ impl Certificate {
         QuicClientConfig::try_from(config).map_err(|error| TlsError(error.to_string()))
     }
 
-    /// For accepting anybody who proves a key; who that is, the greeting judges.
+    /// For accepting any proven key; the session judges whose.
     ///
-    /// # Errors
-    /// As for [`Certificate::new`].
+    /// # Errors As for [`Certificate::new`].
     pub fn server(&self) -> Result<QuicServerConfig, TlsError> {
         let error = |error: Error| TlsError(error.to_string());
         let pin = Arc::new(Pin { provider: self.provider.clone(), expected: None });
@@ -92,7 +89,7 @@ impl Certificate {
     }
 }
 
-/// Whose key the other side of a connection proved.
+/// The key that the other side of a connection proved.
 pub fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
     let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     key_of(chain.first()?).ok()
@@ -110,7 +107,7 @@ fn key_of(certificate: &CertificateDer<'_>) -> Result<PeerId, Error> {
     }
 }
 
-/// Verifies that the other side has the key it shows, and that it is the expected one where one is expected.
+/// Verifies that the other side has the key it shows, and, for a dialler, that it is the expected one.
 struct Pin {
     provider: Arc<CryptoProvider>,
     expected: Option<PeerId>,

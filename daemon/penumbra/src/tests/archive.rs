@@ -1,4 +1,4 @@
-//! Mods in `.pmp` archives, honest and not.
+//! Mods in `.pmp` archives, honest and hostile.
 
 use super::*;
 use crate::{Source, caps::Caps, read_within};
@@ -93,7 +93,7 @@ fn names_that_are_not_ascii_are_found_in_either_encoding() {
     let json = r#"{"Files": {"x.tex": "é.tex"}}"#;
     let marked = zip(&[("default_mod.json", json), ("é.tex", "b")], CompressionMethod::Stored);
     assert_eq!(content(&Pmp::raw(&marked).read().unwrap()), pairs(&[("x.tex", "b")]));
-    // The same name without the mark that says UTF-8, and then as CP437.
+    // The same name without the UTF-8 flag, and then as CP437.
     let ascii =
         zip(&[("default_mod.json", json), ("@@.tex", "b"), ("@.tex", "c")], CompressionMethod::Stored);
     for (from, to, content_is) in [(&b"@@.tex"[..], "é.tex".as_bytes(), "b"), (b"@.tex", b"\x82.tex", "c")] {
@@ -235,8 +235,7 @@ fn what_a_list_of_entries_claims_is_not_believed() {
 #[test]
 fn encrypted_and_unknown_packing_say_so() {
     let plain = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "b")], CompressionMethod::Stored);
-    // Flags and method stand before the name: at 6 and 8 of a local header of 30 bytes, at 8 and 10 of a central one
-    // of 46.
+    // Flags and method precede the name: at 6 and 8 of a local header of 30 bytes, at 8 and 10 of a central one of 46.
     let spoil = |offsets: [(usize, usize); 2], value: u8| {
         let mut bytes = plain.clone();
         let places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(b"a/b.tex")).collect();

@@ -1,4 +1,4 @@
-//! Mods small enough to see whole: each test makes one, reads it and says what must come out.
+//! Small mods: each test makes one, reads it and states the result.
 
 mod archive;
 mod choice;
@@ -16,13 +16,13 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A mod in a folder of its own, gone with it.
+/// A mod in a temporary folder.
 struct Mod {
     dir: TempDir,
 }
 
 impl Mod {
-    /// `default_mod.json` with these `Files`, and a file for each of them that says its own name.
+    /// `default_mod.json` with these `Files`, and a file for each of them that contains its own name.
     fn with_files(files: Value) -> Self {
         let new = Self { dir: tempfile::tempdir().unwrap() };
         for file in files.as_object().unwrap().values() {
@@ -73,13 +73,13 @@ impl Mod {
         read(&self.path(), &choices, &self.dir.path().join("scratch"))
     }
 
-    /// Game path → what the file there says.
+    /// Game path → content of its file.
     fn look(&self, choices: &[&str]) -> BTreeMap<String, String> {
         content(&self.read(choices).unwrap())
     }
 }
 
-/// A scratch folder on a disk with room.
+/// A scratch folder on a disk with free space.
 fn scratch(dir: &Path) -> Scratch<'_> {
     Scratch { dir, room: &|_| Ok(()) }
 }

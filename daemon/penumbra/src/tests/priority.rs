@@ -1,4 +1,4 @@
-//! Who wins, and what a group's kind means.
+//! Priorities, and the meaning of a group's kind.
 
 use super::*;
 use crate::error::GroupFault;
@@ -46,7 +46,7 @@ fn the_tie_also_decides_swaps_and_manipulations() {
 
 #[test]
 fn group_files_are_ordered_by_upper_case() {
-    // `_` stands behind `Z` and before `z`.
+    // `_` is after `Z` and before `z`.
     let tie = Mod::with_files(json!({ "a.tex": "a.tex", "b.tex": "b.tex" }))
         .text("group_zz.json", &group("A", 0, "a.tex").to_string())
         .text("group__a.json", &group("B", 0, "b.tex").to_string());

@@ -1,4 +1,4 @@
-//! Two mods that players use. They are not part of this repository: `FYTECLUB_TEST_MODS` says where they are.
+//! Two mods in use. They are not part of this repository: `FYTECLUB_TEST_MODS` names their folder.
 
 use super::*;
 use crate::{Export, ExportFile, write};
@@ -9,7 +9,7 @@ fn real_mod(name: &str) -> Option<PathBuf> {
     let mods = std::env::var_os("FYTECLUB_TEST_MODS").map_or_else(beside, PathBuf::from);
     let path = mods.join(name);
     if !path.exists() {
-        // Past the test runner, which shows what is printed only when a test fails.
+        // Bypasses the test runner, which prints output of failed tests only.
         _ = writeln!(
             io::stderr(),
             "SKIPPED: real mods not found: set FYTECLUB_TEST_MODS ({})",

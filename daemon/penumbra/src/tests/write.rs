@@ -64,7 +64,7 @@ fn what_an_export_did_not_write_is_neither_lost_nor_changed() {
     let target = of.dir.path().join("export");
     write(&target, &export).unwrap();
     let [one, two] = [0, 1].map(|n| format!("files/{}", export.files[n].file_name));
-    // Changed by somebody, with the length that it had; put beside it; put in the place of what names the files.
+    // Changed with the same length; put beside it; put in the place of the JSON files.
     let length = fs::read(target.join(&one)).unwrap().len();
     write_file(&target.join(&one), &vec![b'!'; length]);
     write_file(&target.join("files/mine.tex"), b"mine");
@@ -160,7 +160,7 @@ fn a_link_in_the_place_of_our_files_is_not_followed() {
         assert_eq!(fs::read_dir(&theirs).unwrap().count(), 1, "{what}");
     };
     write(&target, &export).unwrap();
-    // At every name that an export writes, also at those that earlier ones used for what is not whole.
+    // At every name that an export writes, also at those of temporary files of earlier versions.
     let file = &export.files[0].file_name;
     let [listed, part, whole] =
         [format!("files/{file}"), format!("files/.{file}.part"), "meta.json.part".to_owned()];

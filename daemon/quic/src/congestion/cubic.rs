@@ -9,22 +9,22 @@ pub(super) const BETA: f64 = 0.7;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cubic {
     began: Instant,
-    /// Where the window was before the reduction, in packets.
+    /// The window before the reduction, in packets.
     top: f64,
-    /// Seconds until it is there again.
+    /// Seconds until it is reached again.
     k: f64,
-    /// Where the epoch begins, in packets.
+    /// The window at the epoch's begin, in packets.
     base: f64,
 }
 
 impl Cubic {
-    /// From `window` on, towards `top`; both in bytes.
+    /// From `window` towards `top`; both in bytes.
     pub(super) fn new(now: Instant, window: f64, top: f64, mtu: f64) -> Self {
         let (base, top) = (window / mtu, top.max(window) / mtu);
         Self { began: now, top, k: ((top - base) / C).cbrt(), base }
     }
 
-    /// Bytes at `now`, a round trip ahead, and never below what Reno would have.
+    /// Bytes at `now`, a round trip ahead, and at least Reno's window.
     pub(super) fn window(&self, now: Instant, rtt: Duration, mtu: f64) -> f64 {
         let age = now.saturating_duration_since(self.began);
         let t = (age + rtt).as_secs_f64();
@@ -34,7 +34,7 @@ impl Cubic {
         cubic.max(reno) * mtu
     }
 
-    /// As if the time until `now` since `then` had not been.
+    /// Removes the time from `then` to `now` from the epoch.
     pub(super) fn skip(&mut self, then: Instant, now: Instant) {
         self.began += now.saturating_duration_since(then);
     }

@@ -1,6 +1,6 @@
-//! How much may be in flight to a far peer: [`Knee`] makes a [`Flow`] for each path, and this is its wiring to quinn.
+//! The congestion controller for far peers: [`Knee`] makes a [`Flow`] for each path, and this is its wiring to quinn.
 //!
-//! The rules are in `flow`, and know time only as an argument. Why not one of quinn's: docs/decisions/0021.
+//! The rules are in `flow`, and know time only as an argument. Why not quinn's: docs/decisions/0021.
 
 mod cubic;
 mod flow;
@@ -12,7 +12,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use std::{any::Any, sync::Arc, time::Instant};
 
-/// Makes controllers that work at the knee of the path: where its rate is reached and its queue still empty.
+/// Makes controllers that keep the path at its knee: full rate, empty queue.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Knee;
 

@@ -1,34 +1,34 @@
-//! What a flow knows of its path: how fast it delivers, how long it takes when empty, what it loses by chance.
+//! A flow's estimate of its path: rate, delay when empty, random loss.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// The rate is the best of so many rounds: one lucky or unlucky round does not decide.
+/// The rate is the best of so many rounds, so that one round does not decide.
 const ROUNDS: usize = 10;
-/// And over so many rounds each: acknowledgements come in clumps.
+/// Rounds over which a rate is measured: acknowledgements come in clumps.
 const SPAN: usize = 2;
-/// What stands in flight beside the path's own delay: timers, batches and delayed acknowledgements of both ends.
+/// Delay beside the path's own: timers, batches and delayed acknowledgements of both ends.
 const SLACK: Duration = Duration::from_millis(1);
-/// A round lasts a round trip, but not less.
+/// A round lasts a round trip, but at least this.
 const ROUND_MIN: Duration = Duration::from_millis(4);
-/// How much of what was lost and delivered is remembered from one round to the next.
+/// How much of the loss counters is kept from one round to the next.
 const MEMORY: f64 = 0.9;
-/// So much more is lost among long round trips than twice among short ones when a queue overflows.
+/// A queue overflows when long round trips lose so much more than twice the loss of short ones.
 const OVERFLOW: f64 = 0.01;
-/// No more of the loss is made up for than this: beyond it the path is broken.
+/// Loss up to this is compensated: beyond it the path is broken.
 const LOSS_MAX: f64 = 0.25;
 
 #[derive(Debug, Clone)]
 pub(super) struct Model {
-    /// When rounds ended, and what had been delivered by then.
+    /// When rounds ended, and the bytes delivered by then.
     ends: VecDeque<(Instant, f64)>,
     delivered: f64,
     least: Option<(Duration, Instant)>,
     lost: f64,
     counted: f64,
-    /// The latest round trip, and the longest of late.
+    /// The latest round trip, and the longest recent one.
     last: Duration,
     most: Duration,
     short: Share,
@@ -48,7 +48,7 @@ impl Share {
     }
 }
 
-/// What the acknowledgements of one round trip said.
+/// The measurements of one round trip.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
     began: Instant,
@@ -56,7 +56,7 @@ pub(super) struct Round {
     pub(super) lost: f64,
     pub(super) samples: u32,
     pub(super) least: Option<Duration>,
-    /// The application had nothing to send at some time in it.
+    /// The application had too little to send at some time.
     pub(super) limited: bool,
     over: bool,
 }
@@ -104,7 +104,7 @@ impl Model {
         } else if let Some((least, at)) = &mut self.least
             && rtt <= *least + (*least / 50).max(Duration::from_micros(300))
         {
-            // As good as the least: it still holds.
+            // As good as the least: it is still valid.
             *at = now;
         }
     }
@@ -116,7 +116,7 @@ impl Model {
         }
         let round = std::mem::replace(&mut self.round, Round::new(now));
         if round.limited && self.rate() > 0.0 {
-            // Says nothing of the path; the next round's rate begins here.
+            // Says nothing about the path; the next round's rate begins here.
             self.shift(now);
         } else {
             self.ends.push_back((now, self.delivered));
@@ -132,14 +132,14 @@ impl Model {
         self.half().lost += bytes;
     }
 
-    /// Where what happens now is counted: among short round trips, or among long ones.
+    /// The counters for now: of short round trips, or of long ones.
     fn half(&mut self) -> &mut Share {
         let least = self.least.map_or(Duration::ZERO, |(least, _)| least);
         let middle = least + self.most.saturating_sub(least) / 2;
         if self.last > middle { &mut self.long } else { &mut self.short }
     }
 
-    /// Adds a round to what is usual.
+    /// Adds a round to the usual loss.
     pub(super) fn count_loss(&mut self, round: &Round) {
         self.lost = self.lost * MEMORY + round.lost;
         self.counted = self.counted * MEMORY + round.lost + round.acked;
@@ -151,18 +151,18 @@ impl Model {
         self.most = least + self.most.saturating_sub(least).mul_f64(0.98);
     }
 
-    /// What was lost until now says nothing of queues.
+    /// Losses until now say nothing about queues.
     pub(super) fn forget_loss(&mut self) {
         (self.short, self.long) = Default::default();
         self.most = self.least().unwrap_or_default();
     }
 
-    /// Loss comes with delay, and of more than `least` bytes: a queue overflows. What chance takes, it takes at any time.
+    /// Loss comes with delay, and of more than `least` bytes: a queue overflows. Random loss comes at any time.
     pub(super) fn overflows(&self, least: f64) -> bool {
         self.long.lost >= least && self.long.part() > 2.0 * self.short.part() + OVERFLOW
     }
 
-    /// Moves the past so that the time and the bytes since the last end count for nothing.
+    /// Removes the time and the bytes since the last end.
     fn shift(&mut self, now: Instant) {
         let Some((last, delivered)) = self.ends.back().copied() else { return };
         let (time, bytes) = (now.saturating_duration_since(last), self.delivered - delivered);
@@ -188,12 +188,12 @@ impl Model {
         ends.iter().zip(ends.iter().skip(span)).map(|(from, to)| rate(from, to)).fold(0.0, f64::max)
     }
 
-    /// The path's own delay, as far as it was seen.
+    /// The path's own delay, if known.
     pub(super) fn least(&self) -> Option<Duration> {
         self.least.map(|(least, _)| least)
     }
 
-    /// How long ago that was seen.
+    /// The age of that measurement.
     pub(super) fn age(&self, now: Instant) -> Duration {
         self.least.map_or(Duration::ZERO, |(_, at)| now.saturating_duration_since(at))
     }
@@ -202,12 +202,12 @@ impl Model {
         self.least = Some((rtt, now));
     }
 
-    /// The part of all bytes that is lost, over the last rounds.
+    /// The lost part of all bytes, over the last rounds.
     pub(super) fn loss(&self) -> f64 {
         (self.lost / self.counted.max(1.0)).min(LOSS_MAX)
     }
 
-    /// Bytes that the path holds without a queue at `rate`, and those that are lost and not yet known to be.
+    /// Bytes that the path holds without a queue at `rate`, and undetected lost ones.
     pub(super) fn product(&self, rate: f64) -> Option<f64> {
         let rtt = self.least()? + SLACK;
         (rate > 0.0).then(|| rate * rtt.as_secs_f64() * (1.0 + 1.25 * self.loss()))

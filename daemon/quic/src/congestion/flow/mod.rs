@@ -1,10 +1,10 @@
-//! The rules: when a window grows, and when it gives way.
+//! The rules: when a window grows, and when it shrinks.
 //!
-//! Loss alone says little: a radio loses what it likes. Delay says more: a packet that took longer than the path's own
-//! delay stood in a queue, ours or another's. Alone on the path, the window is the product of rate and delay, tries a
-//! little more, and steps back as soon as a queue shows ([`Phase::Cruise`]). When the queue stays although we stepped back,
-//! somebody else keeps it full; then the window is CUBIC's, as theirs is ([`Phase::Compete`]). Now and then it dips, to see
-//! the path's own delay and whether the other has gone.
+//! Loss alone says little: a radio loses at random. Delay says more: a packet that took longer than the path's own
+//! delay waited in a queue, ours or another's. Alone on the path, the window is the product of rate and delay, probes a
+//! little more, and steps back as soon as a queue shows ([`Phase::Cruise`]). When the queue stays although we stepped
+//! back, another flow fills it; then the window is CUBIC's, as theirs ([`Phase::Compete`]). Now and then it dips, to
+//! measure the path's own delay and whether the other flow has gone.
 
 use super::{
     cubic::{BETA, Cubic},
@@ -15,43 +15,43 @@ use std::time::{Duration, Instant};
 /// The first flight: 200 KB of small files within two round trips instead of five.
 pub const INITIAL_WINDOW: u64 = 128 * 1024;
 
-/// Never fewer packets than keep acknowledgements coming.
+/// At least so many packets, to keep acknowledgements coming.
 const WINDOW_MIN: u64 = 4;
-/// A flow tolerates a queue of so many times the root of its own packets in flight: who has less of a path tolerates a
+/// A flow tolerates a queue of so many times the root of its packets in flight: who has less of a path tolerates a
 /// longer one, and so flows that share a path become alike,
 const KNEE_PART: f64 = 4.0;
-/// and not less than this, which is the noise of timers and radios.
+/// and at least this, the noise of timers and radios.
 const KNEE_MIN: Duration = Duration::from_millis(5);
-/// A queue is believed after so many packets, one after the other (HyStart++, RFC 9406).
+/// A queue is believed after so many consecutive packets (HyStart++, RFC 9406).
 const SAMPLES: u32 = 8;
-/// The start is over when so many rounds brought no quarter more.
+/// The start ends after so many rounds that gained less than a quarter.
 const FLAT_ROUNDS: u32 = 3;
-/// Rounds in which the queue was never empty until it is taken for another's; after half of them we step far back.
+/// Rounds in which the queue was never empty until it counts as another's; after half of them we step far back.
 const STANDING_ROUNDS: u32 = 10;
 const DEEP_STEP: f64 = 0.75;
-/// How much a round raises what a hidden queue was found to carry.
+/// How much a round raises the ceiling of a hidden queue.
 const CEILING_RISE: f64 = 1.01;
-/// So many packets must have been lost among long round trips before they say that a queue overflows.
+/// Lost packets among long round trips from which on a queue counts as overflowing.
 const OVERFLOW_PACKETS: f64 = 4.0;
-/// A queue is empty when it adds no more than this part of the path's delay, or the noise.
+/// A queue is empty when it adds at most this part of the path's delay, or the noise.
 const CLEAR_PART: u32 = 8;
-/// And without one until the others are taken to be gone.
+/// Rounds with an empty queue until the other flows count as gone.
 const EMPTY_ROUNDS: u32 = 4;
-/// The part of a packet that each acknowledged one adds while the others' share is sought.
+/// The part of a packet that each acknowledged one adds while the others' share is unknown.
 const RAMP: f64 = 2.0;
-/// What a loss among others leaves: more than theirs do, because they do not dip.
+/// What remains after a loss among others: more than theirs, because they do not dip.
 const KEEP: f64 = 0.8;
-/// Loss that is no chance any more: this much above twice what the path usually loses.
+/// Loss above twice the usual loss and this is not chance.
 const LOSS_EXCESS: f64 = 0.02;
-/// What is left of the product when a queue shows, and of the window when it overflows unseen.
+/// What remains of the product when a queue shows, and of the window when it overflows unseen.
 const STEP_BACK: f64 = 0.95;
 const GIVE_WAY: f64 = 0.7;
-/// The same in the start, when nothing is usual yet.
+/// The same in the start, without a usual loss.
 const LOSS_START: f64 = 0.2;
-/// The path's own delay is looked for when it was not seen for so long; sooner while competing.
+/// The path's own delay is measured after so long; sooner while competing.
 const DIP_CRUISING: Duration = Duration::from_secs(10);
 const DIP_COMPETING: Duration = Duration::from_secs(10);
-/// A least delay that was not seen for so long is of another path.
+/// A least delay that was not seen for so long belongs to another path.
 const LEAST_FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// One path's window. Times must not go backwards; bytes are those of packets with their headers.
@@ -61,15 +61,15 @@ pub struct Flow {
     mtu: f64,
     model: Model,
     phase: Phase,
-    /// What was sent before was sent with the window of before: it is not judged again.
+    /// Packets sent before were sent with a larger window: their losses reduce nothing again.
     reduced: Instant,
     dipped: Instant,
 }
 
 #[derive(Debug, Clone)]
 enum Phase {
-    /// Doubles each round trip until there is a queue, or no gain.
-    /// `queued`: since when every packet stood in one, and how many.
+    /// Doubles each round trip until there is a queue, or no gain. `queued`: since when every packet waited in one, and
+    /// how many.
     Start {
         best: f64,
         flat: u32,
@@ -92,13 +92,13 @@ impl Phase {
 /// Alone, as far as is known.
 #[derive(Debug, Clone, Copy)]
 struct Cruise {
-    /// Rounds in which the window grew, one after the other.
+    /// Consecutive rounds in which the window grew.
     empty: i32,
     /// Rounds since the queue was last seen empty,
     standing: u32,
     /// and the largest window in them.
     before: f64,
-    /// Where a queue overflowed before it was long enough to show.
+    /// The window at which a queue overflowed before it was long enough to show.
     ceiling: f64,
 }
 
@@ -109,9 +109,9 @@ impl Cruise {
 /// Among others.
 #[derive(Debug, Clone, Copy)]
 struct Compete {
-    /// None until the first loss: what the others leave is sought as at the start.
+    /// `None` until the first loss: the others' share is searched as at the start.
     cubic: Option<Cubic>,
-    /// Rounds without a queue, one after the other.
+    /// Consecutive rounds without a queue.
     empty: u32,
     /// The longest and the shortest recent round trips: the queue full, and as empty as the others leave it.
     most: Duration,
@@ -146,7 +146,7 @@ impl Flow {
         self.mtu = f64::from(mtu);
     }
 
-    /// A packet has arrived. `limited`: there was not enough to send to fill the window.
+    /// A packet was acknowledged. `limited`: there was too little to send to fill the window.
     pub fn acked(&mut self, now: Instant, sent: Instant, bytes: u64, limited: bool) {
         let bytes = bytes as f64;
         self.model.acked(now, sent, bytes, limited);
@@ -181,7 +181,7 @@ impl Flow {
         }
     }
 
-    /// All that one datagram acknowledged was told.
+    /// All packets of one acknowledgement were reported.
     pub fn settle(&mut self, now: Instant) {
         let usual = self.model.loss();
         let Some(round) = self.model.end_round(now) else { return };
@@ -204,7 +204,7 @@ impl Flow {
         }
     }
 
-    /// Packets are lost, the newest of them sent at `sent`. No bytes: the path says by mark that its queue is long.
+    /// Packets are lost, the newest of them sent at `sent`. No bytes: an ECN mark reports a long queue.
     pub fn lost(&mut self, now: Instant, sent: Instant, bytes: u64, persistent: bool) {
         if sent > self.reduced {
             self.model.lost(bytes as f64);
@@ -220,14 +220,14 @@ impl Flow {
         }
         match &mut self.phase {
             Phase::Compete(compete) => {
-                // A queue that overflows is as long as it was ever seen; chance strikes at any length.
+                // An overflowing queue is as long as it was ever seen; chance loses at any length.
                 let took = now.saturating_duration_since(sent);
                 let full = compete.least + (compete.most.saturating_sub(compete.least)) / 2;
                 if took < full && bytes > 0 {
                     return;
                 }
                 let top = self.window;
-                // Never below what is surely ours.
+                // At least our certain share.
                 let floor = self.model.product(self.model.rate_of(2)).unwrap_or(0.0).min(top);
                 self.window = (top * KEEP).max(floor);
                 compete.cubic = Some(Cubic::new(now, self.window, top, self.mtu));
@@ -281,7 +281,7 @@ impl Flow {
         if cruise.standing >= STANDING_ROUNDS {
             return self.compete(now, round, cruise.before);
         } else if cruise.standing == STANDING_ROUNDS / 2 {
-            // Were the queue ours, this would empty it, even if the path has become slower.
+            // If the queue were ours, this would empty it, even if the path has become slower.
             let recent = self.model.product(self.model.rate_of(2)).unwrap_or(product);
             self.window = self.window.min(recent * DEEP_STEP);
             cruise.empty = 0;
@@ -330,9 +330,9 @@ impl Flow {
         }
     }
 
-    /// The start is over, or the others have gone.
+    /// The start is over, or the other flows have gone.
     fn cruise(&mut self, now: Instant) {
-        // A queue shows within a doubling: the half is never too much, and rates of the first rounds are too small.
+        // A queue shows within a doubling: the half is never too much, and the first rounds' rates are too small.
         let product = self.model.product(self.model.rate_of(3)).unwrap_or(0.0);
         self.window = product.clamp(self.window / 2.0, self.window);
         self.model.forget_loss();
@@ -342,7 +342,7 @@ impl Flow {
 
     fn compete(&mut self, now: Instant, round: &Round, before: f64) {
         let least = round.least.or(self.model.least()).unwrap_or(KNEE_MIN);
-        // What was given up to see whether it helps is taken back.
+        // The reduction was a test; it is undone.
         self.window = self.window.max(before * BETA);
         self.phase = Phase::Compete(Compete { cubic: None, empty: 0, most: least, least });
         self.dipped = now;
@@ -376,18 +376,18 @@ impl Flow {
         }
     }
 
-    /// A round trip that says that there is none, of anybody.
+    /// Whether a round trip shows an empty queue.
     fn clear(&self, rtt: Option<Duration>) -> bool {
         let (Some(rtt), Some(least)) = (rtt, self.model.least()) else { return true };
         rtt <= least + self.noise()
     }
 
-    /// What a round trip may be longer by without a queue.
+    /// How much longer a round trip may be without a queue.
     fn noise(&self) -> Duration {
         self.model.least().map_or(KNEE_MIN, |least| (least / CLEAR_PART).max(KNEE_MIN))
     }
 
-    /// A round trip that says that there is a queue, and that we have our part in it.
+    /// Whether a round trip shows a queue that is partly ours.
     fn queued(&self, rtt: Option<Duration>) -> bool {
         let (Some(rtt), Some(least)) = (rtt, self.model.least()) else { return false };
         let packets = (self.window / self.mtu).max(KNEE_PART * KNEE_PART);

@@ -11,7 +11,7 @@ struct Path {
     loss: f64,
     /// Bytes.
     queue: f64,
-    /// Every so often nothing comes back for a while, then all at once: a machine with other things to do.
+    /// Period and length of pauses in which no acknowledgement returns, then all at once: a busy machine.
     stalls: Option<(Duration, Duration)>,
     /// Another rate from then on.
     later: Option<(Duration, f64)>,
@@ -41,11 +41,11 @@ struct Seen {
     delivered: f64,
     lost: f64,
     most_in_flight: f64,
-    /// Of the queue, at each arrival.
+    /// The queue's delay at each arrival.
     waits: Vec<Duration>,
 }
 
-/// Who sends: ours, or plain CUBIC, which gives way to every loss.
+/// The sender: ours, or plain CUBIC, which gives way to every loss.
 enum Sender {
     Ours(Box<Flow>),
     Cubic { window: f64, top: f64, slow: bool, epoch: Cubic, reduced: Instant },
@@ -96,7 +96,7 @@ impl Sender {
     }
 }
 
-/// Runs senders, each from its start on, for so long; what each saw after `from`.
+/// Runs senders, each from its start on, for so long; returns what each saw after `from`.
 fn run(
     zero: Instant,
     path: &Path,
@@ -107,7 +107,7 @@ fn run(
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
     enum Event {
         Send(usize),
-        /// Of whom, sent when, arrived or lost.
+        /// Sender, time of sending, arrived or lost.
         Back(usize, Instant, bool),
     }
     let mut noise = 0x2545_f491_4f6c_dd1d_u64;
@@ -169,7 +169,7 @@ fn run(
         let wait = free.saturating_duration_since(now);
         number += 1;
         if wait.as_secs_f64() * rate > path.queue {
-            // Known by the packets behind it, a round trip later.
+            // Detected by the packets behind it, a round trip later.
             let known = now + wait + path.rtt + path.rtt / 8;
             events.push(Reverse((known, number, Event::Back(who, now, false))));
         } else {
@@ -182,7 +182,7 @@ fn run(
             let known = path.back(zero, known);
             events.push(Reverse((known, number, Event::Back(who, now, arrived))));
         }
-        // As quinn paces: a quarter above a window a round trip.
+        // quinn's pacing: a quarter above a window a round trip.
         let pause = smooth[who].as_secs_f64() * PACKET as f64 / (1.25 * senders[who].window());
         number += 1;
         events.push(Reverse((now + Duration::from_secs_f64(pause), number, Event::Send(who))));
