@@ -1,4 +1,4 @@
-//! Fetches a contact's look, and prints which file stands for which game path:
+//! Fetches a contact's look, and prints the file for each game path:
 //! `cargo run -p fyteclub-client --example fetch -- "Alice Ashe@Gilgamesh"`.
 
 use fyteclub_client::{Client, Error, FaultCode, PlayerName};
@@ -7,7 +7,7 @@ use fyteclub_client::{Client, Error, FaultCode, PlayerName};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let player: PlayerName = std::env::args().nth(1).ok_or("whose look?")?.parse()?;
     let client = Client::connect_default().await.map_err(|error| error.to_string())?;
-    // Waits until all is verified and on disk. `watch` tells how far it is meanwhile; dropping the client gives it up.
+    // Waits until all is verified and on disk. `watch` shows the progress; dropping the client ends the fetch.
     match client.peer_fetch(&player, None).await {
         Ok(look) => {
             for file in look.files {

@@ -1,4 +1,4 @@
-//! Publishes files as this player's look, each with the game path that it stands for:
+//! Publishes files as this player's look, each with its game path:
 //! `cargo run -p fyteclub-client --example publish -- chara/a.tex=/home/alice/a.tex`.
 
 use fyteclub_client::{AppearancePublish, Client, LocalFile, LocalObject, ObjectKind};
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .appearance_publish(AppearancePublish { objects: vec![character], ..Default::default() })
         .await?;
     println!("published {}: {} files, {} bytes", published.appearance, published.files, published.bytes);
-    // What breaks a rule is left out, and the rest is shown all the same.
+    // Files that break a rule are left out; the rest is published.
     for left in published.left_out {
         println!("left out {}: {}", left.game_path, left.reason);
     }

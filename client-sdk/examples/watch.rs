@@ -1,16 +1,16 @@
-//! Prints what happens, until the daemon stops: `cargo run -p fyteclub-client --example watch`.
+//! Prints events until the daemon stops: `cargo run -p fyteclub-client --example watch`.
 
 use fyteclub_client::{Client, Event};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Where the daemon of this user listens; FYTECLUB_IPC names another place. The greeting is part of it.
+    // Connects to this user's daemon, or to FYTECLUB_IPC, and greets it.
     let client = Client::connect_default().await.map_err(|error| error.to_string())?;
     println!("daemon {}, speaks version {}", client.daemon().version, client.daemon().protocol);
     let mut events = client.watch().await?;
     while let Some(event) = events.next().await {
         match event? {
-            // First, and again whenever this program was too slow to hear everything.
+            // First, and again whenever this program missed events.
             Event::State(state) => {
                 println!("{} peers, {} transfers", state.peers.len(), state.transfers.len())
             }
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             Event::AppearanceReady { player, files, .. } => println!("{player} is ready: {files} files"),
             Event::TransferFailed { player, error } => println!("{player} failed: {error}"),
-            // There are more, and newer daemons have others.
+            // Newer daemons send events that this program does not know.
             _ => {}
         }
     }

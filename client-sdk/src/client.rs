@@ -1,4 +1,4 @@
-//! One async function per request. Requests may be in flight at the same time; replies find their callers.
+//! One async function per request. Requests may overlap; replies are matched by id.
 
 use crate::{
     connection::Connection,
@@ -20,13 +20,13 @@ use fyteclub_proto::{
 };
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-/// A daemon on this machine answers a greeting in milliseconds; one that takes this long will not.
+/// A daemon on this machine answers a greeting in milliseconds.
 const GREETING: Duration = Duration::from_secs(5);
 
-/// A connection to the daemon. Clones share it; it ends when the last clone and the last [`Events`] are dropped.
+/// A connection to the daemon. Clones share it; it closes when the last clone and the last [`Events`] are dropped.
 ///
-/// A request has no deadline of its own: a fetch takes as long as it takes. Every future may be dropped at any time;
-/// the daemon still carries out what was sent. Belongs to the Tokio runtime that it was made in.
+/// A request has no deadline: a fetch may take hours. Every future may be dropped at any time; the daemon still carries
+/// out the request. Use it in the Tokio runtime in which it was made.
 #[derive(Clone)]
 pub struct Client {
     connection: Arc<Connection>,
@@ -34,18 +34,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the daemon that listens at `endpoint` (a socket's path, on Windows a pipe's name) and greets it.
+    /// Connects to the daemon at `endpoint` (a socket's path, on Windows a pipe's name) and greets it.
     ///
-    /// # Errors
-    /// Nobody there, not allowed, no answer within five seconds, or no version in common.
+    /// # Errors No listener, no permission, no answer within five seconds, or no version in common.
     pub async fn connect(endpoint: &str) -> Result<Self, Error> {
         Self::connect_as(endpoint, concat!("fyteclub-client ", env!("CARGO_PKG_VERSION"))).await
     }
 
-    /// As [`Client::connect`], where [`pipe::Endpoint::usual`] says.
+    /// As [`Client::connect`], at [`pipe::Endpoint::usual`].
     ///
-    /// # Errors
-    /// As [`Client::connect`].
+    /// # Errors As [`Client::connect`].
     pub async fn connect_default() -> Result<Self, Error> {
         Self::connect(pipe::Endpoint::usual().as_str()).await
     }
@@ -76,29 +74,27 @@ impl Client {
         Ok(Self { connection: Arc::new(connection), daemon: Arc::new(daemon) })
     }
 
-    /// Who answered the greeting.
+    /// The daemon's greeting.
     pub fn daemon(&self) -> &Hello {
         &self.daemon
     }
 
-    /// Waits until the connection is over, for whatever reason.
+    /// Waits until the connection has closed, for any reason.
     pub async fn closed(&self) {
         self.connection.closed().await;
     }
 
-    /// What is going on, in one piece.
+    /// The whole state.
     ///
-    /// # Errors
-    /// As every request: the daemon's fault, or a connection that is over.
+    /// # Errors As every request: the daemon's fault, or a closed connection.
     pub async fn status(&self) -> Result<Status, Error> {
         self.connection.ask::<verb::Status>(()).await
     }
 
     /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Groups that `options` does not
-    /// name keep their defaults. A relative path is taken from this process's folder, not the daemon's.
+    /// name keep their defaults. A relative path is relative to this process's folder, not the daemon's.
     ///
-    /// # Errors
-    /// Also [`Error::Path`] for a path that is not Unicode.
+    /// # Errors Also [`Error::Path`] for a path that is not Unicode.
     pub async fn appearance_publish_mod(
         &self,
         path: impl AsRef<Path>,
@@ -110,10 +106,9 @@ impl Client {
             .await
     }
 
-    /// Publishes a look as a plugin found it in the game. Its file paths must be absolute.
+    /// Publishes a look that a plugin found in the game. Its file paths must be absolute.
     ///
-    /// # Errors
-    /// Also [`Error::TooLarge`] where the list of files passes the local API's frame limit.
+    /// # Errors Also [`Error::TooLarge`] if the list of files exceeds the local API's frame limit.
     pub async fn appearance_publish(&self, look: AppearancePublish) -> Result<Published, Error> {
         self.connection.ask::<verb::AppearancePublish>(look).await
     }
@@ -126,73 +121,66 @@ impl Client {
         self.connection.ask::<verb::AppearanceClear>(()).await.map(drop)
     }
 
-    /// Fetches a player's look and returns once it is complete, verified and on disk; `out` also has it written there as
-    /// a mod folder that Penumbra loads. Dropping the future does not end the fetch; [`Self::peer_cancel`] does, and so does
-    /// closing the connection of the last client that waits for it.
+    /// Fetches a player's look and returns once it is complete, verified and on disk; with `out` also written there as
+    /// a mod folder that Penumbra loads. Dropping the future does not end the fetch; [`Self::peer_cancel`] does, and so
+    /// does closing the connection of the last client that waits for it.
     ///
-    /// # Errors
-    /// Also [`Error::Path`] for an `out` that is not Unicode.
+    /// # Errors Also [`Error::Path`] for an `out` that is not Unicode.
     pub async fn peer_fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
         let out = out.map(absolute).transpose()?;
         self.connection.ask::<verb::PeerFetch>(request::PeerFetch { player: player.clone(), out }).await
     }
 
-    /// Gives a running fetch up: everybody who waits for it is told [`fyteclub_proto::local::FaultCode::Cancelled`].
-    /// What came is kept.
+    /// Ends a running fetch: all its waiters get [`fyteclub_proto::local::FaultCode::Cancelled`]. Verified chunks are
+    /// kept.
     ///
-    /// # Errors
-    /// As every request; a player of whom nothing is being fetched.
+    /// # Errors As every request; a player without a running fetch.
     pub async fn peer_cancel(&self, player: &PlayerName) -> Result<(), Error> {
         let cancel = request::PeerCancel { player: player.clone() };
         self.connection.ask::<verb::PeerCancel>(cancel).await.map(drop)
     }
 
-    /// Says who is near: their looks are fetched by themselves, the nearest first. The set is this connection's own and
-    /// goes with it, unless `keep_secs` says otherwise. Answers with everybody who is near by any client's word.
+    /// Sets which players are near: their looks are fetched without asking, the nearest first. The set belongs to this
+    /// connection and ends with it, unless `keep_secs` is set. Returns all near contacts of all clients.
     ///
-    /// # Errors
-    /// As every request; more players than [`fyteclub_proto::limit::NEARBY_MAX`], of which nothing is taken.
+    /// # Errors As every request; more players than [`fyteclub_proto::limit::NEARBY_MAX`], in which case nothing
+    /// changes.
     pub async fn nearby_set(&self, change: NearbySet) -> Result<Nearby, Error> {
         self.connection.ask::<verb::NearbySet>(change).await
     }
 
-    /// Who is near, by all clients' word.
+    /// All near contacts, of all clients.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn nearby_list(&self) -> Result<Nearby, Error> {
         self.connection.ask::<verb::NearbyList>(()).await
     }
 
-    /// What is being fetched and why, who is being served, and who waits in line.
+    /// Running fetches and their reasons, running uploads, and waiting fetches.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn transfer_list(&self) -> Result<Transfers, Error> {
         self.connection.ask::<verb::TransferList>(()).await
     }
 
-    /// How fast files may go.
+    /// The limits of speed.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn limits_get(&self) -> Result<Limits, Error> {
         self.connection.ask::<verb::LimitsGet>(()).await
     }
 
-    /// Changes some limits, at once and until they are changed again: they win over the daemon's configuration. Answers
-    /// with all that hold then.
+    /// Changes some limits at once and until they are changed again: they override the daemon's configuration. Returns
+    /// all current limits.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn limits_set(&self, change: LimitsSet) -> Result<Limits, Error> {
         self.connection.ask::<verb::LimitsSet>(change).await
     }
 
-    /// Goes back to the limits of the daemon's configuration.
+    /// Returns to the limits of the daemon's configuration.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn limits_reset(&self) -> Result<Limits, Error> {
         self.connection.ask::<verb::LimitsReset>(()).await
     }
@@ -205,132 +193,117 @@ impl Client {
         self.connection.ask::<verb::PeerList>(()).await.map(|reply| reply.peers)
     }
 
-    /// Says that a known name's new key is right. Ask the player through another channel first.
+    /// Accepts the new key of a known name. Ask the player through another channel first.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn peer_trust(&self, player: &PlayerName, key: &PeerId) -> Result<(), Error> {
         let trust = request::PeerTrust { player: player.clone(), peer_id: *key };
         self.connection.ask::<verb::PeerTrust>(trust).await.map(drop)
     }
 
-    /// Everybody who is or may become a contact, and the blocked.
+    /// All contacts, players who ask, and blocked keys.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_list(&self) -> Result<Vec<Contact>, Error> {
         self.connection.ask::<verb::ContactsList>(()).await.map(|reply| reply.contacts)
     }
 
-    /// Asks a player to be a contact. Returns once the wish is known to this daemon; whether they accept, an event tells.
-    /// With a key this side shares with that key from now on.
+    /// Asks a player to be a contact. Returns once the daemon has stored the wish; an event reports their acceptance.
+    /// With a key, this side shares its look with that key from now on.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_add(&self, player: &PlayerName, key: Option<&PeerId>) -> Result<Contact, Error> {
         let add = request::ContactsAdd { player: player.clone(), peer_id: key.copied() };
         self.connection.ask::<verb::ContactsAdd>(add).await
     }
 
-    /// Says yes to one who asks. Where two claim one name, only a key says who is meant.
+    /// Accepts a player who asks. If two claim one name, `who` must be a key.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_accept(&self, who: impl Into<Who>) -> Result<Contact, Error> {
         self.connection.ask::<verb::ContactsAccept>(who.into()).await
     }
 
-    /// Forgets a contact, or says no to one who asks. An open link ends at once.
+    /// Removes a contact, or refuses a player who asks. An open link ends at once.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_remove(&self, who: impl Into<Who>) -> Result<(), Error> {
         self.connection.ask::<verb::ContactsRemove>(who.into()).await.map(drop)
     }
 
-    /// Hears no more of a key. An open link ends at once.
+    /// Blocks a key. An open link ends at once.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_block(&self, who: impl Into<Who>) -> Result<Contact, Error> {
         self.connection.ask::<verb::ContactsBlock>(who.into()).await
     }
 
-    /// Forgets that a key was blocked.
+    /// Unblocks a key.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_unblock(&self, who: impl Into<Who>) -> Result<(), Error> {
         self.connection.ask::<verb::ContactsUnblock>(who.into()).await.map(drop)
     }
 
-    /// Makes a link by which one other player becomes a contact: whoever follows it first, for a day.
+    /// Makes an invitation: the first player who uses it within a day becomes a contact.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_invite(&self) -> Result<Invited, Error> {
         self.connection.ask::<verb::ContactsInvite>(()).await
     }
 
-    /// Follows such a link.
+    /// Uses an invitation.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn contacts_join(&self, link: &str) -> Result<Contact, Error> {
         self.connection.ask::<verb::ContactsJoin>(request::ContactsJoin { link: link.to_owned() }).await
     }
 
-    /// How much is stored, and how much room its disk has.
+    /// How much is stored, and the free space of its disk.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn cache_stats(&self) -> Result<CacheStats, Error> {
         self.connection.ask::<verb::CacheStats>(()).await
     }
 
-    /// Re-reads every cached file; those that are not what their name says are removed. Takes as long as the disk does;
-    /// events tell how far it is, and it is broken off when this connection ends.
+    /// Reads every cached file again and removes damaged ones. Takes as long as the disk does; events report the
+    /// progress, and closing this connection ends it.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn cache_verify(&self) -> Result<CacheVerified, Error> {
         self.connection.ask::<verb::CacheVerify>(()).await
     }
 
-    /// Makes room now: what is over the limit goes, what the wish names, and what nobody would finish. Never what is in
+    /// Frees space now: removes what is over the limit, what the request names, and abandoned partials. Never files in
     /// use.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn cache_gc(&self, wish: CacheGc) -> Result<CacheGced, Error> {
         self.connection.ask::<verb::CacheGc>(wish).await
     }
 
-    /// Moves the cache to another folder: an empty one, or one that is not there yet. Events tell how far it is. When
-    /// this connection ends before all is copied, the cache stays where it is.
+    /// Moves the cache to another folder: an empty one, or one that does not exist. Events report the progress. If this
+    /// connection closes before all is copied, the cache stays where it is.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn cache_move(&self, dir: &Path) -> Result<CacheMoved, Error> {
         let dir = absolute(dir)?;
         self.connection.ask::<verb::CacheMove>(request::CacheMove { dir }).await
     }
 
-    /// Events from now on, the whole state first. Calling it again gives another, independent stream, and the ones
-    /// there were see a state once more.
+    /// Events from now on, the whole state first. Each call returns another, independent stream; existing ones get a
+    /// state again.
     ///
-    /// # Errors
-    /// As every request.
+    /// # Errors As every request.
     pub async fn watch(&self) -> Result<Events, Error> {
         let events = self.connection.events()?;
         self.connection.ask::<verb::Watch>(()).await?;
         Ok(Events::new(Arc::clone(&self.connection), events))
     }
 
-    /// Asks the daemon to stop; [`Client::closed`] tells when it let go of this connection.
+    /// Asks the daemon to stop; [`Client::closed`] returns when it closed this connection.
     ///
-    /// # Errors
-    /// As every request; [`Error::Lost`] where it stopped before it answered.
+    /// # Errors As every request; [`Error::Lost`] if it stopped before it answered.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.connection.ask::<verb::Shutdown>(()).await.map(drop)
     }
@@ -346,7 +319,7 @@ fn foreign_version(theirs: u16) -> Error {
     Error::Version { upgrade: Some(upgrade), message }
 }
 
-/// The daemon runs in another folder, so only absolute paths mean the same to it.
+/// The daemon runs in another folder, so paths must be absolute.
 fn absolute(path: &Path) -> Result<String, Error> {
     let unusable = |source| Error::Path { path: path.to_owned(), source };
     let whole = std::path::absolute(path).map_err(unusable)?;

@@ -1,7 +1,7 @@
-//! One connection and its many conversations: a reader task routes replies by id and hands events on, a writer task
-//! sends whole frames, so that a caller who walks away mid-request never leaves half a frame behind.
+//! One connection with overlapping requests: a reader task routes replies by id and forwards events, a writer task
+//! sends whole frames, so that a dropped request leaves no half frame.
 //!
-//! What the requests mean is `client`'s; what becomes of events is `events`'.
+//! `client` has the requests, `events` the events.
 
 use crate::{
     error::{End, Error, Garbled},
@@ -24,19 +24,19 @@ use tokio::{
     task::{AbortHandle, coop},
 };
 
-/// Requests that wait for the writer before their callers do.
+/// Requests in the writer's queue.
 const OUTGOING: usize = 16;
-/// Events kept for a watcher that is slow; past it the watcher gets the whole state instead.
+/// Events kept for a slow watcher; beyond them it gets the whole state.
 const EVENTS: usize = 256;
 
-/// Ends, tasks and all, when the last holder drops it.
+/// Its drop ends the connection and its tasks.
 pub(crate) struct Connection {
     table: Arc<Table>,
     outgoing: mpsc::Sender<Vec<u8>>,
     tasks: [AbortHandle; 2],
 }
 
-/// Who waits for what.
+/// The waiting requests.
 #[derive(Default)]
 struct Table {
     rows: Mutex<Rows>,
@@ -47,7 +47,7 @@ struct Table {
 struct Rows {
     last_id: u64,
     waiting: HashMap<u64, oneshot::Sender<Reply>>,
-    /// There once somebody watched.
+    /// `Some` once a client watches.
     events: Option<broadcast::Sender<Numbered>>,
     end: Option<End>,
 }
@@ -62,7 +62,7 @@ impl Connection {
             let (table, writer) = (Arc::clone(&table), writer.clone());
             async move {
                 let end = receive(read, &table).await;
-                // Lets go of the socket at once, although callers may still hold the connection.
+                // Closes the socket at once, although callers may still hold the connection.
                 writer.abort();
                 table.finish(end);
             }
@@ -70,7 +70,7 @@ impl Connection {
         Self { table, outgoing, tasks: [writer, reader.abort_handle()] }
     }
 
-    /// Sends the request and waits for its reply. Dropping the future forgets the reply, not the request.
+    /// Sends the request and waits for its reply. Dropping the future drops the reply, not the request.
     pub(crate) async fn ask<V: Verb>(&self, params: V::Params) -> Result<V::Reply, Error> {
         let (waiting, reply) = self.table.wait()?;
         let call = V::request(params).into_call(waiting.id).map_err(unencodable)?;
@@ -78,7 +78,7 @@ impl Connection {
             EncodeError::Frame(error) => Error::TooLarge(error),
             EncodeError::Json(error) => unencodable(error),
         })?;
-        // A writer that is gone means a reader that ends, and that drops the reply's sender.
+        // If the writer has ended, the reader ends too, and drops the reply's sender.
         self.outgoing.send(frame).await.ok();
         match reply.await {
             Ok(reply) => Ok(reply.into_result()?),
@@ -95,7 +95,7 @@ impl Connection {
         }
     }
 
-    /// Why the connection is over, once it is.
+    /// Why the connection closed; `None` while it is open.
     pub(crate) fn end(&self) -> Option<End> {
         self.table.rows().end.clone()
     }
@@ -122,7 +122,7 @@ fn unencodable(error: serde_json::Error) -> Error {
 
 async fn send(mut to: WriteHalf<pipe::Stream>, mut frames: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = frames.recv().await {
-        // The reader judges the end: replies may still lie in the socket's buffer when a write fails.
+        // The reader decides how it ended: replies may still be in the socket's buffer when a write fails.
         if to.write_all(&frame).await.is_err() {
             return;
         }
@@ -132,12 +132,12 @@ async fn send(mut to: WriteHalf<pipe::Stream>, mut frames: mpsc::Receiver<Vec<u8
 async fn receive(mut from: ReadHalf<pipe::Stream>, table: &Table) -> End {
     let mut frames = Frames::default();
     loop {
-        // A burst of small frames needs no waiting: without this a watcher on the same thread would lose events to it.
+        // A burst of small frames never yields: without this a watcher on the same thread would miss events.
         coop::consume_budget().await;
         let notice = match frames.next(&mut from, LOCAL_FRAME_MAX).await {
             Ok(Some(body)) => serde_json::from_slice(body),
             Err(ReadError::Frame(error)) => return End::Garbled(error.into()),
-            // A daemon that is killed with our bytes unread shows as a reset, and is gone all the same.
+            // A killed daemon with unread bytes resets the connection: it is gone all the same.
             Ok(None) | Err(ReadError::Io(_)) => {
                 return if frames.is_cut() { End::Cut } else { End::Closed };
             }
@@ -169,7 +169,7 @@ impl Table {
         Ok((Waiting { table: self, id }, reply))
     }
 
-    /// A reply that nobody waits for any more is dropped.
+    /// A reply without a waiting request is dropped.
     fn answer(&self, reply: Reply) {
         if let Some(answer) = self.rows().waiting.remove(&reply.id) {
             answer.send(reply).ok();
@@ -192,7 +192,7 @@ impl Table {
     }
 }
 
-/// A place in the table, given back however the wait ends.
+/// An entry of the table; its drop removes it.
 struct Waiting<'a> {
     table: &'a Table,
     id: u64,

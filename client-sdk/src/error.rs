@@ -1,56 +1,55 @@
-//! Why a request came to nothing. Each message is one sentence that also says what to do; the variants are for
-//! programs that do it themselves.
+//! Why a request failed. Each message is one sentence that also says what to do; the variants are for programs.
 
 use crate::FaultCode;
 use fyteclub_proto::{frame::FrameError, local::Fault};
 use std::{io, path::PathBuf, sync::Arc};
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "what the fields hold is in each sentence")]
 pub enum Error {
     /// Nobody listens at the endpoint.
     #[error(
-        "no FyteClub daemon listens at {endpoint}; start it with `fyteclubd run`, or set FYTECLUB_IPC to where it listens"
+        "no FyteClub daemon listens at {endpoint}; start it with `fyteclubd run`, or set FYTECLUB_IPC to its socket"
     )]
     NotRunning { endpoint: String, source: io::Error },
-    /// Said before anything is sent: what lies there is another user's, by its mode or by who listens.
+    /// Detected before anything is sent, by the socket's mode or its listener.
     #[error(
-        "{endpoint} belongs to another user; run this as the user who runs fyteclubd, or set FYTECLUB_IPC to where your own daemon listens"
+        "{endpoint} belongs to another user; run this as the user who runs fyteclubd, or set FYTECLUB_IPC to your own daemon's socket"
     )]
     NoPermission { endpoint: String, source: io::Error },
-    /// The endpoint can be nobody's: a mistake in a setting, not an absent daemon.
-    #[error("{endpoint:?} cannot be where the daemon listens ({source}); check FYTECLUB_IPC")]
+    /// An invalid endpoint: a mistake in a setting.
+    #[error("{endpoint:?} cannot be the daemon's socket ({source}); check FYTECLUB_IPC")]
     Endpoint { endpoint: String, source: io::Error },
-    /// Somebody accepted the connection and then said nothing.
-    #[error("whoever listens at {endpoint} does not answer; restart fyteclubd")]
+    /// The connection was accepted, and nothing answered.
+    #[error("the listener at {endpoint} does not answer; restart fyteclubd")]
     Unresponsive { endpoint: String },
-    /// No version in common. `upgrade` is `None` where only the daemon's message says who is the older.
+    /// No version in common. `upgrade` is `None` where only the daemon's message says which side is older.
     #[error("{message}")]
     Version { upgrade: Option<Side>, message: String },
-    /// The daemon understood the request and could not do it.
+    /// The daemon understood the request and failed to carry it out.
     #[error(transparent)]
     Fault(Fault),
     /// Whether the request was carried out is unknown.
     #[error(
-        "the daemon went away before it answered; see its log, start it again with `fyteclubd run`, and try again"
+        "the daemon stopped before it answered; see its log, start it again with `fyteclubd run`, and try again"
     )]
     Lost,
-    /// Bytes that are no frame, or a frame that is no reply. It ends the connection.
+    /// Bytes that are no frame, or a frame that is no reply. The connection closes.
     #[error(
-        "the daemon's answer is not FyteClub's ({0}); check that the socket is fyteclubd's and of the same version"
+        "the daemon's answer is not valid ({0}); check that the socket is fyteclubd's and of the same version"
     )]
     Malformed(Garbled),
-    /// A request over the local API's limit: nothing was sent.
+    /// A request over the local API's limit; it was not sent.
     #[error("the request is too large to be sent ({0}); publish fewer files at once")]
     TooLarge(FrameError),
-    /// A path that cannot be sent: not Unicode, or relative to a folder that is gone.
-    #[error("the path {path:?} cannot be passed on ({source}); use an absolute path in plain Unicode")]
+    /// A path that cannot be sent: not Unicode, or relative to a missing folder.
+    #[error("the path {path:?} cannot be sent ({source}); use an absolute path in plain Unicode")]
     Path { path: PathBuf, source: io::Error },
 }
 
-/// Of the two that talk, one that has to be upgraded.
+/// The side to be upgraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// This program.
@@ -59,27 +58,27 @@ pub enum Side {
     Daemon,
 }
 
-/// What about the daemon's bytes was wrong. It ends the connection, for every request alike.
+/// What was wrong with the daemon's bytes. The connection closes for all requests.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Garbled {
-    /// A length that no frame may have.
+    /// An invalid length.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A frame's body that is not what the local API says.
+    /// A frame's body that does not match the local API.
     #[error("{0}")]
     Json(#[source] Arc<serde_json::Error>),
 }
 
-/// Why a connection is over, kept for all who still ask.
+/// Why a connection closed, kept for later requests.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
-    /// Closed between two frames: the daemon stopped, or was stopped.
+    /// Closed between two frames: the daemon stopped.
     Closed,
     /// Closed in the middle of a frame, or broken.
     Cut,
     Garbled(Garbled),
-    /// Said by the daemon about the connection, not about one request.
+    /// A fault of the connection, not of one request.
     Fault(Fault),
 }
 
@@ -103,7 +102,7 @@ impl From<Fault> for Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anybody changing anything here.
+    /// Whether the same call may succeed later without a change here.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fault(fault) => fault.retryable,
@@ -119,7 +118,7 @@ impl Error {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 Self::NotRunning { endpoint, source }
             }
-            // A listener whose queue is full: it is there, and it accepts nobody.
+            // A listener with a full queue: it exists, and accepts nothing.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Unresponsive { endpoint },
             _ => Self::Endpoint { endpoint, source },
         }

@@ -1,4 +1,4 @@
-//! The stream of facts that a watching client hears. Slow watchers get a fresh state, never a silent gap.
+//! The stream of events of a watching client. A slow watcher gets a fresh state instead of missed events.
 
 use crate::{
     connection::Connection,
@@ -8,13 +8,13 @@ use fyteclub_proto::local::{Event, Numbered, verb};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-/// Made by [`crate::Client::watch`]. Keeps the connection alive, also after the client was dropped.
+/// Made by [`crate::Client::watch`]. Keeps the connection open after the client was dropped.
 pub struct Events {
     connection: Arc<Connection>,
     events: Receiver<Numbered>,
-    /// The number of the last event that the last state shows.
+    /// The number of the last event that the last state includes.
     shown: u64,
-    /// Events were lost, and the state that makes up for them was not handed out yet.
+    /// Events were missed, and the state that replaces them was not returned yet.
     lagged: bool,
     over: bool,
 }
@@ -24,12 +24,10 @@ impl Events {
         Self { connection, events, shown: 0, lagged: false, over: false }
     }
 
-    /// The next event; `None` once the daemon has stopped. The first one is [`Event::State`], and it comes again
-    /// whenever this watcher fell so far behind that events were dropped. No event is older than the state before it.
-    /// Cancel-safe. Events that this crate is too old to know are skipped.
+    /// The next event; `None` once the daemon has stopped. The first one is [`Event::State`]; another replaces events
+    /// that this watcher missed. No event is older than the state before it. Cancel-safe. Unknown events are skipped.
     ///
-    /// # Errors
-    /// A connection that broke off or turned to garbage, once; then `None`.
+    /// # Errors A broken connection or invalid bytes, once; then `None`.
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         loop {
             if self.over {
@@ -51,11 +49,11 @@ impl Events {
                     self.shown = seq;
                     return Some(Ok(event));
                 }
-                // 0: this daemon does not number them.
+                // 0: the daemon does not number them.
                 Ok(Numbered { seq, .. }) if seq != 0 && seq <= self.shown => {}
                 Ok(Numbered { event, .. }) => return Some(Ok(event)),
                 Err(RecvError::Lagged(_)) => {
-                    // Everything after this point is heard, so the state that is asked for now cannot be too old.
+                    // Subscribed first, so the state that is requested now is not older.
                     self.events = self.events.resubscribe();
                     self.lagged = true;
                 }

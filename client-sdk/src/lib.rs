@@ -1,8 +1,8 @@
 //! The Rust client of the FyteClub daemon's local API.
 //!
-//! [`Client`] has one async function per request, [`Events`] is what the daemon pushes, [`Error`] says what to do about
-//! it, and [`pipe`] is where the operating systems differ. Shapes come from the wire's own words and are re-exported
-//! here, so that a program needs this crate alone.
+//! [`Client`] has one async function per request, [`Events`] are pushed by the daemon, [`Error`] says what to do about
+//! a failure, and [`pipe`] has the systems' sockets. The types of the wire are re-exported here, so that a program
+//! needs this crate alone.
 //!
 //! ```no_run
 //! use fyteclub_client::{Client, Error, Event, PlayerName};
@@ -37,7 +37,7 @@ mod events;
 pub use client::Client;
 pub use error::{Error, Garbled, Side};
 pub use events::Events;
-/// Where the daemon is, and the connection to it.
+/// The daemon's socket, and the connection to it.
 pub use fyteclub_pipe as pipe;
 
 pub use fyteclub_proto::{

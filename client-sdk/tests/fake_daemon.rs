@@ -1,4 +1,4 @@
-//! The client against a daemon that is late, out of order, talkative, garbled or gone.
+//! The client against a daemon that is late, out of order, invalid or gone.
 
 mod fake;
 
@@ -76,7 +76,7 @@ async fn a_fault_keeps_its_code_and_the_connection() {
     let Err(Error::Fault(fault)) = verified else { panic!("{verified:?}") };
     assert_eq!((fault.code, fault.retryable), (FaultCode::Busy, true));
 
-    // An answer to another question is the daemon's fault, too.
+    // An answer to another request is the daemon's fault, too.
     let (stats, _) = join!(client.cache_stats(), caller.answer("cache.stats", json!({"peers": []})));
     assert!(matches!(stats, Err(Error::Fault(fault)) if fault.code == FaultCode::BadReply));
     let (stats, _) = join!(
@@ -136,7 +136,7 @@ async fn events_come_in_order_until_the_daemon_stops() {
     let (client, mut caller) = pair(&daemon).await;
     let (events, _) = join!(client.watch(), caller.answer("watch", json!({})));
     let mut events = events.expect("answered");
-    // The stream alone keeps the connection.
+    // The stream alone keeps the connection open.
     drop(client);
     caller.event("state", status()).await;
     caller.event("room.joined", json!({})).await;
@@ -181,7 +181,7 @@ async fn a_slow_watcher_gets_the_state_instead_of_what_it_missed() {
     for files in 0..1000 {
         caller.event("cache.evicted", json!({"files": files, "bytes": 0})).await;
     }
-    // An answered request proves that the events before it have been routed.
+    // An answered request proves that the events before it were routed.
     let (peers, _) = join!(client.peer_list(), caller.answer("peer.list", json!({"peers": []})));
     peers.expect("answered");
     let next = async {
@@ -210,7 +210,7 @@ async fn event_older_than_the_state_is_skipped() {
     let evicted = |seq: u64| numbered(seq, "cache.evicted", json!({"files": seq, "bytes": 0}));
     let mut shown = status();
     shown["seq"] = json!(5);
-    // Two that the state shows already come after it, and one that it does not.
+    // Two events that the state includes follow it, and one that it does not.
     caller.bytes(&[numbered(5, "state", shown), evicted(4), evicted(5), evicted(6)].concat()).await;
     let state = within(events.next()).await;
     assert!(matches!(&state, Some(Ok(Event::State(status))) if status.seq == 5), "{state:?}");
@@ -270,7 +270,7 @@ async fn garbage_and_boundless_claims_are_malformed() {
         assert!(matches!(status, Err(Error::Malformed(_))), "{status:?}");
         assert!(matches!(within(events.next()).await, Some(Err(Error::Malformed(_)))));
         assert!(within(events.next()).await.is_none());
-        // The socket is let go of, although the client is still held.
+        // The socket is closed, although the client is still held.
         assert!(caller.call().await.is_none());
     }
 }
@@ -320,7 +320,7 @@ async fn whoever_never_answers_the_greeting_is_given_up() {
     });
     let mut caller = daemon.accept().await;
     caller.expect("hello").await;
-    // Takes the greeting's five seconds: a paused clock is a feature of tokio, which all of it would be built again for.
+    // Takes the greeting's five seconds: a paused clock is a feature of tokio that would rebuild it.
     let refused = connecting.await.expect("no panic").err().expect("nobody answers");
     assert!(matches!(refused, Error::Unresponsive { .. }), "{refused:?}");
 }
@@ -332,7 +332,7 @@ fn golden(name: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// What a call sends is the local API's own example of it, and what it answers reads.
+/// The call matches the local API's example, and its example answer parses.
 #[cfg(unix)]
 async fn says<T>(
     caller: &mut fake::Caller,

@@ -1,4 +1,4 @@
-//! The command line, as a contract: these words and flags stay. What they do is in `cmd`.
+//! The command line. Commands and flags are a contract and stay. `cmd` carries them out.
 
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "fyteclubctl", version, after_help = exit::HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Where the daemon listens: a socket's path, on Windows a pipe's name
+    /// The daemon's socket: a path, on Windows a pipe's name
     #[arg(
         long,
         global = true,
@@ -30,19 +30,19 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what is going on: identity, phone books, peers, transfers, cache
+    /// Show the daemon's state: identity, phone books, peers, transfers, cache
     Status,
-    /// Show a mod as this player's look: a Penumbra mod folder or a .pmp file
+    /// Publish a mod as this player's look: a Penumbra mod folder or a .pmp file
     Publish {
-        /// The folder with meta.json in it, or the .pmp
+        /// The folder with meta.json, or the .pmp
         path: PathBuf,
         /// Choose an option of a group; may be given more than once. Other groups keep their defaults
         #[arg(long = "option", value_name = "GROUP=OPTION", value_parser = option_choice)]
         options: Vec<OptionChoice>,
     },
-    /// Stop showing a look
+    /// Stop publishing a look
     Unpublish,
-    /// Get a player's look, and wait until it is complete and verified
+    /// Fetch a player's look, and wait until it is complete and verified
     Fetch {
         /// The player's whole name, as in "Alice Ashe@Gilgamesh"
         #[arg(value_name = "NAME@WORLD")]
@@ -51,25 +51,25 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Show what moves at the moment, how fast, how long and why, and who waits for a turn
+    /// Show running transfers: how fast, how long and why; and which fetches wait for a turn
     Transfers,
-    /// Give a running fetch up; what came is kept
+    /// End a running fetch; verified chunks are kept
     Cancel {
         /// The player's whole name, as in "Alice Ashe@Gilgamesh"
         #[arg(value_name = "NAME@WORLD")]
         player: PlayerName,
     },
-    /// Say who is near: their looks are fetched by themselves, the nearest first
+    /// Set or show which players are near: their looks are fetched without asking, the nearest first
     Nearby {
         #[command(subcommand)]
         command: NearbyCommand,
     },
-    /// Say how fast files may go
+    /// Show or change the limits of speed
     Limits {
         #[command(subcommand)]
         command: LimitsCommand,
     },
-    /// Say who may see this player's look, and whose look this player may see
+    /// Manage contacts: the players who may see this player's look, and whose look this player may see
     Contacts {
         #[command(subcommand)]
         command: ContactsCommand,
@@ -79,12 +79,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<PeersCommand>,
     },
-    /// Look after the files on disk
+    /// Inspect and maintain the files on disk
     Cache {
         #[command(subcommand)]
         command: CacheCommand,
     },
-    /// Print what happens, as it happens, until the daemon stops
+    /// Print events until the daemon stops
     Watch,
     /// Stop the daemon
     Shutdown,
@@ -92,28 +92,28 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum NearbyCommand {
-    /// Say anew who is near, in place of what was said here before
+    /// Replace the set of near players
     Set {
-        /// Whole names, with a distance where you like, as in "Alice Ashe@Gilgamesh:12.5"
+        /// Whole names, optionally with a distance, as in "Alice Ashe@Gilgamesh:12.5"
         #[arg(value_name = "NAME@WORLD[:DISTANCE]", value_parser = near, required = true)]
         players: Vec<NearPlayer>,
-        /// How long it holds
+        /// How long the set is valid
         #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
         minutes: u32,
     },
-    /// Show which contacts are near, by what plugins and people say
+    /// Show which contacts are near, by plugins and by this command
     List,
-    /// Forget what was said here; what a plugin says stays
+    /// Empty the set of this command; sets of plugins stay
     Clear,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum LimitsCommand {
-    /// Show the limits that hold now
+    /// Show the current limits
     Get,
-    /// Change limits, at once and until they are changed again; they win over the daemon's configuration
+    /// Change limits at once and until they are changed again; they override the daemon's configuration
     Set(LimitsArgs),
-    /// Go back to the limits of the daemon's configuration
+    /// Return to the limits of the daemon's configuration
     Reset,
 }
 
@@ -132,12 +132,12 @@ pub struct LimitsArgs {
     /// Download from any one player
     #[arg(long, value_name = "SIZE", value_parser = limit)]
     peer_down: Option<Limit>,
-    /// Whether players in the local network are limited as well
+    /// Whether the limits apply in the local network
     #[arg(long)]
     lan: Option<YesNo>,
 }
 
-/// A limit, or none. Not an `Option`: clap would take that for "not given".
+/// A limit, or none. Not an `Option`: clap would take that for an absent flag.
 #[derive(Debug, Clone, Copy)]
 struct Limit(Option<Rate>);
 
@@ -165,7 +165,7 @@ fn limit(text: &str) -> Result<Limit, String> {
 
 #[derive(Debug, Subcommand)]
 pub enum PeersCommand {
-    /// Accept a player's new key, once the player has confirmed it to you
+    /// Accept a player's new key, after the player has confirmed it to you
     Trust {
         /// The player's whole name
         #[arg(value_name = "NAME@WORLD")]
@@ -178,44 +178,44 @@ pub enum PeersCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ContactsCommand {
-    /// List contacts, those who ask, and the blocked
+    /// List contacts, players who ask, and blocked keys
     List,
     /// Ask a player to be a contact
     Add {
         /// The player's whole name, as in "Alice Ashe@Gilgamesh"
         #[arg(value_name = "NAME@WORLD")]
         player: PlayerName,
-        /// The player's key, where you know it: then nobody else can answer to the name
+        /// The player's key, if you know it: then no other key can answer to the name
         #[arg(value_name = "KEY")]
         key: Option<PeerId>,
     },
-    /// Say yes to a player who asks
+    /// Accept a player who asks
     Accept {
-        /// Who is meant: a name, or the key that `contacts list` shows
+        /// A name, or the key that `contacts list` shows
         #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
         who: Who,
     },
-    /// Forget a contact, or say no to a player who asks; an open link ends at once
+    /// Remove a contact, or refuse a player who asks; an open link ends at once
     Remove {
-        /// Who is meant: a name, or the key that `contacts list` shows
+        /// A name, or the key that `contacts list` shows
         #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
         who: Who,
     },
-    /// Hear no more of a player's key; an open link ends at once
+    /// Block a player's key; an open link ends at once
     Block {
-        /// Who is meant: a name, or the key that `contacts list` shows
+        /// A name, or the key that `contacts list` shows
         #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
         who: Who,
     },
-    /// Forget that a key was blocked
+    /// Unblock a key
     Unblock {
-        /// Who is meant: a name, or the key that `contacts list` shows
+        /// A name, or the key that `contacts list` shows
         #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
         who: Who,
     },
-    /// Make a link by which one other player becomes a contact, within a day
+    /// Make a link by which one other player becomes a contact within a day
     Invite,
-    /// Become the contact of a player who sent such a link
+    /// Become the contact of the player who sent such a link
     Join {
         /// The whole link, as in "fyteclub://join/…"
         link: String,
@@ -228,18 +228,18 @@ pub enum CacheCommand {
     Stats,
     /// Read every stored file again and remove those that are damaged
     Verify,
-    /// Remove what is over the limit, what is left over, and what you name; never what is in use
+    /// Remove what is over the limit, incomplete, or named here; never files in use
     Gc {
-        /// Make the cache no larger than this, as in "5 GiB"; the longest unused files go first
+        /// Reduce the cache to this size, as in "5 GiB"; the longest unused files are removed first
         #[arg(long, value_name = "SIZE", value_parser = size)]
         to: Option<u64>,
-        /// Remove what was not used for so many days
+        /// Remove files that were not used for so many days
         #[arg(long, value_name = "DAYS")]
         older_than: Option<u32>,
     },
     /// Move the cache to another folder or disk, while the daemon runs
     Move {
-        /// An empty folder, or one that is not there yet
+        /// An empty folder, or one that does not exist yet
         dir: PathBuf,
     },
 }
@@ -252,11 +252,11 @@ fn who(text: &str) -> Result<Who, String> {
     }
 }
 
-/// `Alice Ashe@Gilgamesh:12.5`; without a distance right here.
+/// `Alice Ashe@Gilgamesh:12.5`; without a distance: 0.
 fn near(text: &str) -> Result<NearPlayer, String> {
     let (name, distance) = text.rsplit_once(':').unwrap_or((text, "0"));
     let player = name.parse().map_err(|error| format!("{error}"))?;
-    let wrong = || format!("`{distance}` is no distance: it must be a number, 0 or more");
+    let wrong = || format!("`{distance}` is not a distance: it must be a number, 0 or more");
     let distance = distance.parse::<f64>().map_err(|_| wrong())?;
     Ok(NearPlayer { player, distance: Distance::try_from(distance).map_err(|_| wrong())? })
 }

@@ -1,4 +1,4 @@
-//! How a command ends: exit codes, which are a contract with scripts, and the one sentence of a failure.
+//! Exit codes, which are a contract with scripts, and the one sentence of a failure.
 
 use fyteclub_client::Error;
 use std::{io, process::ExitCode};
@@ -10,9 +10,9 @@ Exit codes:
   1    the daemon refused the request or failed at it
   2    the command line is wrong
   3    the daemon is not running, or cannot be reached
-  4    not now: no such player online, or no way to it; trying again later can help
+  4    not now: no such player online, or no path to it; try again later
   5    `cache verify` or `cache move` found damaged files and removed them
-  130  interrupted with Ctrl-C; the daemon goes on";
+  130  interrupted with Ctrl-C; the daemon keeps running";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -35,12 +35,12 @@ impl From<Exit> for ExitCode {
 #[derive(Debug)]
 pub enum Failure {
     Client(Error),
-    /// Standard output took no more.
+    /// Standard output could not be written.
     Output(io::Error),
 }
 
 impl Failure {
-    /// `None` where the reader of our output left: `| head` has all it wanted.
+    /// `None` if the reader of our output has left, as `| head` does.
     pub fn sentence(&self) -> Option<String> {
         match self {
             Self::Client(error) => Some(error.to_string()),

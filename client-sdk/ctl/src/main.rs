@@ -1,5 +1,5 @@
-//! `fyteclubctl`: reads the command line, runs one command, leaves with its exit code. What can be said is in `cli`,
-//! what a command does in `cmd`, everything that is printed goes through `render`.
+//! `fyteclubctl`: parses the command line, runs one command, returns its exit code. `cli` has the commands, `cmd` runs
+//! them, `render` prints.
 
 mod cli;
 mod cmd;
@@ -18,8 +18,8 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let page = Page::new(cli.json);
-    // Stopping to watch is how watching ends; anything else was cut short. The daemon gives up a fetch that nobody else
-    // waits for, and keeps what came.
+    // Ctrl-C is the usual end of `watch`, and interrupts anything else. The daemon ends a fetch without other waiters,
+    // and keeps its chunks.
     let interrupted = match cli.command {
         Command::Watch => Exit::Done,
         _ => Exit::Interrupted,

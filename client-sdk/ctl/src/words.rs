@@ -1,9 +1,9 @@
-//! Numbers, times and tables as a person reads them. Pure: the time is an argument.
+//! Formats numbers, times and tables for people. Pure: the time is an argument.
 
 use fyteclub_client::{Distance, PathKind, PeerState, Reason, Standing, TransferStatus, escaped};
 use std::time::Duration;
 
-/// `512 B`, `4.1 kB`, `210.3 MB`: powers of ten, as disks and networks are sold.
+/// `512 B`, `4.1 kB`, `210.3 MB`: powers of ten.
 pub fn bytes(bytes: u64) -> String {
     let (divisor, unit) = unit(bytes);
     format!("{} {unit}", scaled(bytes, divisor))
@@ -22,7 +22,7 @@ fn scaled(bytes: u64, divisor: f64) -> String {
 fn unit(bytes: u64) -> (f64, &'static str) {
     let mut chosen = (1.0, "B");
     for (divisor, unit) in [(1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"), (1e15, "PB")] {
-        // What would round to 1000.0 of the smaller unit is 1.0 of this one.
+        // A number that would round to 1000.0 of the smaller unit is 1.0 of this one.
         if bytes >= 1000 && bytes as f64 >= divisor * 0.99995 {
             chosen = (divisor, unit);
         }
@@ -48,7 +48,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// `12 s ago`, both in Unix milliseconds. Clocks that disagree about the order mean now.
+/// `12 s ago`, both in Unix milliseconds. A later `then` counts as now.
 pub fn ago(then: u64, now: u64) -> String {
     match now.saturating_sub(then) {
         0..1000 => "just now".to_owned(),
@@ -77,7 +77,7 @@ pub fn transfer(now: &TransferStatus) -> String {
 /// Why transfers wait.
 pub fn low_disk(free: u64, min_free: u64) -> String {
     format!(
-        "transfers wait for room on the disk: {} are free, and {} stay so (min_free)",
+        "transfers wait for disk space: {} are free, and {} are kept free (min_free)",
         bytes(free),
         bytes(min_free)
     )
@@ -88,13 +88,13 @@ pub fn left(seconds: u64) -> String {
     format!("{} left", duration(Duration::from_secs(seconds)))
 }
 
-/// `63 %`; only what is whole is 100.
+/// `63 %`; 100 only if complete.
 pub fn percent(done: u64, total: u64) -> String {
     format!("{} %", (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(100).min(100))
 }
 
-/// One line of a fetch on a terminal so wide: name, bar, and as much of the figures as there is room for, the likeliest
-/// to be looked at first. The name gives way before the figures do.
+/// One line of a fetch for a terminal of this width: name, bar, and as many figures as fit, the most important first.
+/// The name is cut before the figures are.
 pub fn progress(now: &TransferStatus, width: usize) -> String {
     const BAR: usize = 16;
     let figures = [
@@ -122,7 +122,7 @@ pub fn progress(now: &TransferStatus, width: usize) -> String {
     cut(&line, width)
 }
 
-/// At most so many columns; what was cut off shows.
+/// At most so many columns; a cut text ends with a mark.
 fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -140,17 +140,17 @@ fn cut(text: &str, width: usize) -> String {
     cut
 }
 
-/// Why a look is fetched; nothing where somebody asked for it.
+/// Why a look is fetched; empty if a client asked for it.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Asked => "",
         Reason::Near => "near",
         Reason::Prefetch => "in advance",
-        Reason::Unknown => "for a reason that this program is too old to know",
+        Reason::Unknown => "for a reason that this program does not know",
     }
 }
 
-/// `12.5`, in whatever the game measures with.
+/// `12.5`, in the game's unit.
 pub fn distance(distance: Distance) -> String {
     format!("{:.1}", f64::from(distance))
 }
@@ -160,7 +160,7 @@ pub fn path(path: PathKind) -> &'static str {
         PathKind::Loopback => "this machine",
         PathKind::Lan => "local network",
         PathKind::Direct => "direct",
-        PathKind::Unknown => "a path that this program is too old to know",
+        PathKind::Unknown => "a path that this program does not know",
     }
 }
 
@@ -172,7 +172,7 @@ pub fn state(state: PeerState) -> &'static str {
         PeerState::Connected => "connected",
         PeerState::Reconnecting => "reconnecting",
         PeerState::FailingOver => "changing the path",
-        PeerState::Unknown => "in a state that this program is too old to know",
+        PeerState::Unknown => "in a state that this program does not know",
     }
 }
 
@@ -182,12 +182,11 @@ pub fn standing(standing: Standing) -> &'static str {
         Standing::Asking => "asks you",
         Standing::Paired => "contact",
         Standing::Blocked => "blocked",
-        Standing::Unknown => "in a standing that this program is too old to know",
+        Standing::Unknown => "with a status that this program does not know",
     }
 }
 
-/// Rows with their columns aligned, each line indented by `indent`; the last column is as long as it likes. A cell is on
-/// one line, whoever wrote it.
+/// Rows with aligned columns, each line indented by `indent`; the last column is not padded. Each cell is on one line.
 pub fn table<const N: usize>(indent: usize, rows: &[[String; N]]) -> String {
     let shown = |row: &[String; N]| row.each_ref().map(|cell| escaped(cell, false).into_owned());
     let rows: Vec<[String; N]> = rows.iter().map(shown).collect();
@@ -210,7 +209,7 @@ pub fn table<const N: usize>(indent: usize, rows: &[[String; N]]) -> String {
     text
 }
 
-/// Columns on a terminal: East Asian letters, which names of some regions have, take two.
+/// Columns on a terminal: East Asian letters take two.
 fn columns(text: &str) -> usize {
     text.chars().map(|letter| if is_wide(letter) { 2 } else { 1 }).sum()
 }

@@ -1,27 +1,27 @@
-//! Where the socket is. The rule for the usual place is proto's (`local/endpoint`); here it meets the system.
+//! The socket's address. The rule for the default is in proto (`local/endpoint`); this resolves it on the system.
 
 use fyteclub_proto::local::endpoint::{self, Platform};
 use interprocess::local_socket::Name;
 use std::{fmt, io};
 
-/// Where a daemon's local socket is: a file path on Unix (never an abstract name: .NET cannot reach those), a pipe's name
+/// A daemon's local socket: a file path on Unix (never an abstract name: .NET cannot connect to those), a pipe's name
 /// on Windows, with or without `\\.\pipe\` in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     place: String,
-    /// Not chosen by anybody: it is in a folder of its own, which has to be this user's alone.
+    /// The default: in a folder of its own, which must be this user's alone.
     usual: bool,
 }
 
 impl Endpoint {
-    /// Where both ends look when nobody said otherwise, from this process's environment.
+    /// The default of both ends, from this process's environment.
     pub fn usual() -> Self {
         let platform = if cfg!(windows) { Platform::Windows } else { Platform::Unix };
         let place = endpoint::default_endpoint(platform, |variable| std::env::var(variable).ok());
         Self { place, usual: true }
     }
 
-    /// Where a person chose it to be: its folder may be shared, where others can replace nothing of this user's.
+    /// A socket that a person chose: its folder may be shared, if others cannot replace this user's files.
     pub fn at(place: impl Into<String>) -> Self {
         Self { place: place.into(), usual: false }
     }
@@ -36,8 +36,7 @@ impl Endpoint {
 
     /// The system's name for it.
     ///
-    /// # Errors
-    /// An empty string, one that is too long for a socket, or one that the operating system cannot take as a name.
+    /// # Errors An empty string, one too long for a socket, or one that the operating system rejects as a name.
     pub fn name(&self) -> io::Result<Name<'static>> {
         let unusable = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         if self.place.is_empty() {
@@ -59,7 +58,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// What fits into `sun_path` with its end; on Windows, a pipe's name.
+/// The size of `sun_path` without its final zero; on Windows, of a pipe's name.
 const LONGEST: usize = if cfg!(windows) {
     256
 } else if cfg!(target_os = "linux") {

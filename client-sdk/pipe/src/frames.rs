@@ -1,5 +1,5 @@
-//! Frames in and out of the stream's bytes: memory grows with what has arrived, never with what was announced. That is why
-//! this is not `tokio_util`'s `LengthDelimitedCodec`, which makes room for a whole frame when its length is read.
+//! Frames of a byte stream. Memory grows with received bytes, not with announced lengths. `tokio_util`'s
+//! `LengthDelimitedCodec` reserves a whole frame when its length is read, so it is not used.
 
 pub use fyteclub_proto::frame::{JsonFrameError as EncodeError, json as encode};
 
@@ -7,12 +7,12 @@ use fyteclub_proto::frame::{self, Frame, FrameError};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Room made before each read.
+/// Buffer space before each read.
 const ROOM: usize = 16 * 1024;
-/// What is kept of the buffer between frames.
+/// Buffer kept between frames.
 const KEPT: usize = 64 * 1024;
 
-/// A frame that cannot be read. The connection is of no use after it.
+/// A frame that cannot be read. The connection is unusable after it.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error(transparent)]
@@ -21,20 +21,19 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// What has been read and not yet taken.
+/// Received bytes.
 #[derive(Debug, Default)]
 pub struct Frames {
     bytes: Vec<u8>,
-    /// How many of `bytes` were handed out already.
+    /// How many of `bytes` were returned already.
     used: usize,
 }
 
 impl Frames {
-    /// The next frame's body, at most `max` bytes, valid until the next call; `None` when nothing comes any more. May be
-    /// dropped and called again: nothing is lost.
+    /// The next frame's body, at most `max` bytes, valid until the next call; `None` at the end of the stream.
+    /// Cancel-safe.
     ///
-    /// # Errors
-    /// A frame of nothing or over the limit, or a stream that broke.
+    /// # Errors An empty frame, one over the limit, or a broken stream.
     pub async fn next<R: AsyncRead + Unpin>(
         &mut self,
         from: &mut R,
@@ -64,7 +63,7 @@ impl Frames {
         Ok(Some(&self.bytes[body]))
     }
 
-    /// Whether a frame has begun that is not whole yet.
+    /// Whether the buffer ends in an incomplete frame.
     pub fn is_cut(&self) -> bool {
         self.used < self.bytes.len()
     }

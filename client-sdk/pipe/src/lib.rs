@@ -1,7 +1,7 @@
 //! The local socket, for both ends: a Unix socket at a file path, or a Windows named pipe, behind one type.
 //!
-//! [`Endpoint`] is where it is, [`LocalListener`] is the daemon's end, [`dial`] the client's; each asks the system who is
-//! at the other end. [`frames`] cuts the bytes into frames. What is said in them is not here.
+//! [`Endpoint`] is its address, [`LocalListener`] the daemon's end, [`dial`] the client's; each asks the system for the
+//! user at the other end. [`frames`] splits the bytes into frames. The messages are proto's.
 
 mod dial;
 mod endpoint;

@@ -1,5 +1,5 @@
-//! The daemon's end. A Unix socket that only its owner may open, in a folder that only its owner may enter; a Windows named
-//! pipe for this user, the system and the administrators.
+//! The daemon's end: a Unix socket that only its owner may open, in a folder that only its owner may enter; a Windows
+//! named pipe for this user, the system and the administrators.
 
 use crate::{Endpoint, Stranger, dial, stranger};
 use fyteclub_files::private::Trouble;
@@ -27,24 +27,22 @@ pub enum ListenError {
 pub struct LocalListener {
     listener: Listener,
     endpoint: Endpoint,
-    /// Which file the socket is, where it is one.
+    /// The socket's file, on Unix.
     file: Option<FileId>,
 }
 
-/// Device and number: no other file has them while the socket is open.
+/// Device and inode: no other file has them while the socket is open.
 type FileId = (u64, u64);
 
 impl LocalListener {
-    /// Takes the endpoint over from a daemon of this user that died without cleaning up, but not from one that lives, and
-    /// nothing else than a socket.
+    /// Replaces a socket that a dead daemon of this user left, but neither a live daemon's nor any other file.
     ///
-    /// # Errors
-    /// Another daemon answers there, something else is there, the folder is not safe, or the system refuses.
+    /// # Errors Another daemon answers there, something else is there, the folder is not safe, or the system refuses.
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, ListenError> {
         let error = |source| ListenError::Listen { endpoint: endpoint.to_string(), source };
         let name = endpoint.name().map_err(error)?;
         clear(endpoint).await?;
-        // A name is given back by `drop`, which looks first whose it is.
+        // `drop` releases the name, after it checked the owner.
         let options = ListenerOptions::new().name(name).try_overwrite(false).reclaim_name(false);
         let listener = restrict(options).and_then(|options| options.create_tokio()).map_err(error)?;
         Ok(Self { listener, endpoint: endpoint.clone(), file: file_id(endpoint.as_str()) })
@@ -54,11 +52,9 @@ impl LocalListener {
         &self.endpoint
     }
 
-    /// Listens anew where the socket's file is not there any more: cleaners of temporary folders remove it. Whether it had
-    /// to.
+    /// Listens again if the socket's file was removed, as cleaners of temporary folders do. Returns whether it was.
     ///
-    /// # Errors
-    /// As [`Self::bind`]: something else has its place now. This listener stays, for those who are connected.
+    /// # Errors As [`Self::bind`]: something else has the name now. This listener stays, for the connected clients.
     pub async fn renew(&mut self) -> Result<bool, ListenError> {
         if self.file == file_id(self.endpoint.as_str()) {
             return Ok(false);
@@ -69,9 +65,8 @@ impl LocalListener {
         Ok(true)
     }
 
-    /// # Errors
-    /// [`io::ErrorKind::PermissionDenied`] with [`Stranger`] for a program of another user, whose connection is closed; the
-    /// system's: out of file handles, for one. Worth waiting a moment and trying again.
+    /// # Errors [`io::ErrorKind::PermissionDenied`] with [`Stranger`] for a program of another user, whose connection
+    /// is closed; the system's, for example when no file handle is left: try again after a moment.
     pub async fn accept(&self) -> io::Result<Stream> {
         let stream: Stream = self.listener.accept().await?;
         if stranger::dials_as_us(&stream)? {
@@ -101,7 +96,7 @@ fn file_id(_: &str) -> Option<FileId> {
     None
 }
 
-/// Makes sure that the endpoint is free, in a folder where it stays this user's.
+/// Makes sure that the endpoint is free, in a folder where no other user can replace it.
 #[cfg(unix)]
 async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
     use fyteclub_files::private;
@@ -137,7 +132,7 @@ async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
     fs::remove_file(path).map_err(error)
 }
 
-/// A pipe's name is free when nobody has it: the first instance is asked for, so one that is there already is an error.
+/// Requests the first instance of the pipe, so a taken name is an error.
 #[cfg(not(unix))]
 async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
     match dial(endpoint).await {
@@ -157,7 +152,7 @@ fn restrict(options: ListenerOptions<'_>) -> io::Result<ListenerOptions<'_>> {
     use interprocess::os::windows::{
         local_socket::ListenerOptionsExt, security_descriptor::SecurityDescriptor,
     };
-    // Nobody over the network; the system, the administrators and the owner here.
+    // Denies network logons; allows the system, the administrators and the owner.
     let sddl = widestring::u16cstr!("D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)");
     Ok(options.security_descriptor(SecurityDescriptor::deserialize(sddl)?))
 }
@@ -216,7 +211,7 @@ mod tests {
         fs::remove_dir_all(dir.path().join("own")).expect("removed");
         assert!(listener.renew().await.expect("made again"));
         UnixStream::connect(&path).expect("somebody listens");
-        // What another put there is theirs.
+        // A file that replaced ours is not removed.
         fs::remove_file(&path).expect("removed");
         fs::write(&path, "a file").expect("a file");
         assert!(listener.renew().await.is_err());

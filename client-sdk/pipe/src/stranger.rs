@@ -1,4 +1,4 @@
-//! Who is at the other end, asked of the system.
+//! Asks the system for the user at the other end.
 
 use crate::Endpoint;
 use interprocess::local_socket::tokio::Stream;
@@ -16,22 +16,21 @@ impl fmt::Display for Stranger {
 
 impl std::error::Error for Stranger {}
 
-/// Whether the process that listens runs as this user. Not even root is believed: its daemon would not be this user's.
+/// Whether the listening process runs as this user. Root is refused too: its daemon would not be this user's.
 #[cfg(unix)]
 pub(crate) fn listens_as_us(stream: &Stream, endpoint: &Endpoint) -> io::Result<bool> {
     use interprocess::local_socket::traits::StreamCommon;
     use std::os::unix::fs::MetadataExt;
     let theirs = match stream.peer_creds()?.euid() {
         Some(user) => user,
-        // A system that tells nobody's: then whose the socket is, in a folder that only its owner may write in.
+        // Without peer credentials: the socket's owner, in a folder that only its owner may write in.
         None => std::fs::symlink_metadata(endpoint.as_str())?.uid(),
     };
     Ok(theirs == rustix::process::geteuid().as_raw())
 }
 
-/// Whether the pipe belongs to this user, or to those who may do everything anyway: a daemon that runs elevated makes what
-/// it makes in the name of the administrators. Reads the owner of the pipe itself, not of a process id, which can be
-/// reused. Not tried on a real Windows yet.
+/// Whether the pipe belongs to this user, or to the administrators, as that of an elevated daemon does. Reads the owner
+/// of the pipe itself, not of a process id, which can be reused. Not tried on a real Windows yet.
 #[cfg(windows)]
 pub(crate) fn listens_as_us(stream: &Stream, _: &Endpoint) -> io::Result<bool> {
     use std::os::windows::io::AsHandle;
@@ -44,19 +43,19 @@ pub(crate) fn listens_as_us(stream: &Stream, _: &Endpoint) -> io::Result<bool> {
     let Stream::NamedPipe(pipe) = stream;
     let pipe = pipe.inner().as_handle();
     let descriptor = GetSecurityInfo(&pipe, SeObjectType::SE_KERNEL_OBJECT, SecurityInformation::Owner)?;
-    // On Windows every pipe has an owner. Wine tells none, and its pipes are one user's: its server serves nobody else.
+    // On Windows every pipe has an owner. Wine reports none; its server serves one user only.
     let Some(owner) = descriptor.owner() else { return Ok(true) };
     let administrators: LocalBox<Sid> = "S-1-5-32-544".parse()?;
     let system: LocalBox<Sid> = "S-1-5-18".parse()?;
     Ok(owner == &*current_process_sid()? || owner == &*administrators || owner == &*system)
 }
 
-/// Whether the process that dialled runs as this user, or as root, who may do everything anyway. The socket's mode says
-/// the same; this holds where somebody changed the mode.
+/// Whether the dialling process runs as this user or as root. The socket's mode ensures the same; this holds where
+/// somebody changed the mode.
 #[cfg(unix)]
 pub(crate) fn dials_as_us(stream: &Stream) -> io::Result<bool> {
     use interprocess::local_socket::traits::StreamCommon;
-    // A system that tells nobody's: the mode has to do.
+    // Without peer credentials the mode has to do.
     let Some(theirs) = stream.peer_creds()?.euid() else { return Ok(true) };
     Ok(may_call(theirs))
 }
@@ -66,7 +65,7 @@ fn may_call(user: u32) -> bool {
     [0, rustix::process::geteuid().as_raw()].contains(&user)
 }
 
-/// The pipe's own list of rights lets in its owner, the system and the administrators.
+/// The pipe's access list allows only its owner, the system and the administrators.
 #[cfg(windows)]
 pub(crate) fn dials_as_us(_: &Stream) -> io::Result<bool> {
     Ok(true)

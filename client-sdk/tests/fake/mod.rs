@@ -1,5 +1,5 @@
-//! A scripted daemon on a real socket, for the tests of the SDK and of fyteclubctl. It says what a test tells it to,
-//! right or wrong, and knows nothing of FyteClub but frames and the greeting.
+//! A scripted daemon on a real socket, for the tests of the SDK and of fyteclubctl. It sends what a test tells it to,
+//! valid or not, and knows only frames and the greeting.
 
 #![allow(dead_code)] // Each test binary uses its own part.
 
@@ -26,7 +26,7 @@ pub struct FakeDaemon {
     pub dir: TempDir,
 }
 
-/// A place where nobody listens yet: a path in the folder, or on Windows a pipe named after it.
+/// An endpoint without a listener: a path in the folder, or on Windows a pipe named after it.
 pub fn endpoint(dir: &TempDir) -> String {
     if cfg!(windows) {
         format!("fyteclub-test-{}", dir.path().file_name().expect("named").to_string_lossy())
@@ -44,7 +44,7 @@ impl FakeDaemon {
         Self { endpoint, listener, dir }
     }
 
-    /// The next client, before it said anything.
+    /// The next client, before its greeting.
     pub async fn accept(&self) -> Caller {
         Caller { stream: within(self.listener.accept()).await.expect("accepts"), bytes: Vec::new() }
     }
@@ -58,7 +58,7 @@ impl FakeDaemon {
     }
 }
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug, Deserialize)]
 pub struct Call {
     pub id: u64,
@@ -74,7 +74,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The next call, or `None` when the client has hung up.
+    /// The next call, or `None` when the client closed the connection.
     pub async fn call(&mut self) -> Option<Call> {
         loop {
             if let Frame::Whole { body, used } = frame::split(&self.bytes, LOCAL_FRAME_MAX).expect("a frame")
@@ -118,7 +118,7 @@ impl Caller {
         self.say(json!({"event": event, "data": data})).await;
     }
 
-    /// Says the same thing until the client hangs up.
+    /// Sends the same frame until the client closes the connection.
     pub async fn repeat_until_gone(&mut self, frame: Value) {
         let frame = frame::join(frame.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short enough");
         within(async { while self.stream.write_all(&frame).await.is_ok() {} }).await;

@@ -39,7 +39,7 @@ impl DaemonProcess {
     pub async fn start(player: &str, dir: &Path, phonebook: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let said: PathBuf = dir.join("said.txt");
-        let program = std::env::current_exe().context("this program does not know where it lies")?;
+        let program = std::env::current_exe().context("this program does not know its own path")?;
         let endpoint = fyteclub_daemon::config::paths::fallback_endpoint(dir);
         let mut child = Command::new(program)
             .args(["run", "--until-stdin-closes", "--listen", "127.0.0.1:0", "--log", "info"])

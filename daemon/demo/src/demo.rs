@@ -61,7 +61,7 @@ async fn demo(args: Demo) -> anyhow::Result<()> {
         tempfile::Builder::new().prefix("fyteclub-demo-").tempdir().context("no temporary folder")?;
     let look = match &args.look {
         Some(path) => {
-            std::path::absolute(path).with_context(|| format!("`{}` is no path", path.display()))?
+            std::path::absolute(path).with_context(|| format!("`{}` is not a path", path.display()))?
         }
         None => {
             let path = folder.path().join("sample-mod");
@@ -71,7 +71,7 @@ async fn demo(args: Demo) -> anyhow::Result<()> {
     };
     let result = play(folder.path(), &look).await;
     if args.keep {
-        say!("The folders stay: {}", folder.keep().display());
+        say!("The folders are kept: {}", folder.keep().display());
     } else if result.is_ok() {
         say!("The folders are removed now; --keep leaves them.");
     }
@@ -110,7 +110,7 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
 
     let again = bob.client.peer_fetch(&alice_name, None).await.context("the second fetch failed")?;
     ensure!(again.bytes_transferred == 0, "the second fetch moved {} bytes", again.bytes_transferred);
-    say!("Second fetch  nothing had to travel: {:.0} ms", again.seconds * 1e3);
+    say!("Second fetch  nothing transferred: {:.0} ms", again.seconds * 1e3);
 
     alice.stop().await?;
     bob.stop().await?;
@@ -121,7 +121,7 @@ async fn play(folder: &Path, look: &Path) -> anyhow::Result<()> {
 async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> {
     let mut events = bob.client.watch().await.context("Bob cannot watch")?;
     let link = alice.client.contacts_invite().await.context("Alice cannot invite")?.link;
-    bob.client.contacts_join(&link).await.context("Bob cannot follow Alice's invitation")?;
+    bob.client.contacts_join(&link).await.context("Bob cannot use Alice's invitation")?;
     let paired = async {
         while let Some(Ok(event)) = events.next().await {
             if let Event::ContactChanged { contact, .. } = event
@@ -134,7 +134,7 @@ async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> 
     };
     let paired = tokio::time::timeout(PAIR_TIME, paired).await.unwrap_or(false);
     ensure!(paired, "Alice's daemon did not answer Bob's");
-    say!("Contacts      Bob followed Alice's invitation: {}…", link.chars().take(40).collect::<String>());
+    say!("Contacts      Bob used Alice's invitation: {}…", link.chars().take(40).collect::<String>());
     Ok(())
 }
 
@@ -169,6 +169,6 @@ fn say_fetched(fetched: &Fetched, out: &Path) {
     let path = fetched.path.map_or_else(|| "none".to_owned(), |path| format!("{path:?}").to_lowercase());
     say!("Path          {path}");
     let cache = fetched.files.first().and_then(|file| Path::new(&file.path).parent()).map(Path::to_owned);
-    say!("They lie in   {}", cache.unwrap_or_else(|| PathBuf::from("-")).display());
+    say!("Files in      {}", cache.unwrap_or_else(|| PathBuf::from("-")).display());
     say!("As a mod in   {}", out.display());
 }

@@ -49,7 +49,7 @@ pub async fn move_to(client: &Client, page: &Page, dir: &Path) -> Result<Exit, F
     Ok(if moved.bad.is_empty() { Exit::Done } else { Exit::Damaged })
 }
 
-/// Waits for work that takes long, and shows how far it is.
+/// Waits for a long request, and shows its progress.
 async fn with_progress<T>(
     client: &Client,
     page: &Page,
@@ -57,12 +57,12 @@ async fn with_progress<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let mut progress = Progress::new(page.is_json());
-    // Without events it is done all the same, only without telling how far.
+    // Without events it works too, only without progress.
     let mut events = client.watch().await.ok();
     tokio::pin!(work);
     loop {
         tokio::select! {
-            // What was told before the answer is shown before it.
+            // Progress that arrived before the answer is shown before it.
             biased;
             event = events::next(&mut events) => match event {
                 Event::CacheProgress { work, files, files_total, bytes, bytes_total } if work == kind => {
@@ -82,19 +82,19 @@ pub fn words(stats: &CacheStats) -> String {
     format!("{files}, {} of at most {}", human::bytes(stats.bytes), human::bytes(stats.limit))
 }
 
-/// How the disk stands; empty where nobody says.
+/// The disk's free space; empty if unknown.
 pub fn disk(stats: &CacheStats) -> String {
     if stats.away {
-        return format!("its disk is away: {} is not there; mount it again", stats.dir);
+        return format!("its disk is away: {} is missing; mount it again", stats.dir);
     }
     let Some(free) = stats.free else { return String::new() };
     let (free, floor) = (human::bytes(free), human::bytes(stats.min_free));
     if stats.low_disk {
         format!(
-            "transfers wait: the disk has only {free} free, and {floor} stay so (min_free); make room, or fyteclubctl cache move"
+            "transfers wait: the disk has only {free} free, and {floor} are kept free (min_free); free some, or fyteclubctl cache move"
         )
     } else {
-        format!("{free} free on its disk, of which {floor} stay so")
+        format!("{free} free on its disk, of which {floor} are kept free")
     }
 }
 
@@ -107,7 +107,7 @@ fn verdict(verified: &CacheVerified) -> String {
         text += &format!("; {} missing, fetched again when needed", verified.missing);
     }
     match verified.bad.as_slice() {
-        [] => format!("{text}: every one is what its name says."),
+        [] => format!("{text}: all are right."),
         bad => format!("{text}: {}", damaged(bad)),
     }
 }
@@ -125,7 +125,7 @@ fn what_went(collected: &CacheGced, to: Option<u64>) -> String {
     let mut text =
         format!("{} removed, {}", human::count(collected.files, "file"), human::bytes(collected.bytes));
     if collected.unfinished > 0 {
-        text += &format!("; {} of them or beside them had not come whole", collected.unfinished);
+        text += &format!("; {} of them were incomplete", collected.unfinished);
     }
     text += &format!("\n{} left", human::bytes(collected.bytes_left));
     if to.is_some_and(|to| collected.bytes_left > to) {
@@ -139,7 +139,7 @@ fn where_to(moved: &CacheMoved) -> String {
     let mut text = format!("The cache is in {} now: {files}, {}.\n", moved.to, human::bytes(moved.bytes));
     if moved.kept > 0 {
         let kept = human::count(moved.kept, "file");
-        text += &format!("Also still in {}, until the daemon starts anew: {kept} in use.\n", moved.from);
+        text += &format!("Also still in {}, until the daemon restarts: {kept} in use.\n", moved.from);
     }
     if !moved.bad.is_empty() {
         text += &damaged(&moved.bad);

@@ -1,4 +1,4 @@
-//! `contacts`: who may see this player's look, and whose look this player may see.
+//! `contacts`: list, add, accept, remove, block, unblock, invite, join.
 
 use crate::{
     cli::ContactsCommand,
@@ -19,12 +19,12 @@ pub async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Resu
         ContactsCommand::Accept { who } => page.show(&client.contacts_accept(who).await?, outcome)?,
         ContactsCommand::Remove { who } => {
             client.contacts_remove(who.clone()).await?;
-            page.show(&json!({}), |_| format!("{who} is no contact any more."))?;
+            page.show(&json!({}), |_| format!("{who} is no longer a contact."))?;
         }
         ContactsCommand::Block { who } => page.show(&client.contacts_block(who).await?, outcome)?,
         ContactsCommand::Unblock { who } => {
             client.contacts_unblock(who.clone()).await?;
-            page.show(&json!({}), |_| format!("{who} is not blocked any more, and no contact."))?;
+            page.show(&json!({}), |_| format!("{who} is no longer blocked, and no contact."))?;
         }
         ContactsCommand::Invite => page.show(&client.contacts_invite().await?, invited)?,
         ContactsCommand::Join { link } => page.show(&client.contacts_join(&link).await?, outcome)?,
@@ -32,7 +32,7 @@ pub async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Resu
     Ok(Exit::Done)
 }
 
-/// What a contact is called: the name, or the key where there is none.
+/// The contact's name, or the key if it has none.
 pub fn name(contact: &Contact) -> String {
     match (&contact.player, &contact.peer_id) {
         (Some(player), _) => player.to_string(),
@@ -61,26 +61,26 @@ fn list(Contacts { contacts }: &Contacts) -> String {
     words::table(0, &rows)
 }
 
-/// What a person should know before they say yes.
+/// A warning to read before accepting.
 pub fn doubt(contact: &Contact) -> Option<String> {
     if contact.known_key.is_some() {
-        return Some("not the key that this name has here: ask them another way".to_owned());
+        return Some("not this name's known key: confirm it with them another way".to_owned());
     }
     if let Some(other) = &contact.looks_like {
-        return Some(format!("not {other}, though the names look alike: ask them another way"));
+        return Some(format!("not {other}, though the names look alike: confirm it with them another way"));
     }
     let others = (!contact.rivals.is_empty()).then(|| keys(&contact.rivals));
     if let Some(others) = others {
         return Some(match contact.peer_id {
-            Some(_) => format!("another key answers to this name, too: {others}"),
+            Some(_) => format!("another key answers to this name: {others}"),
             None => format!("several keys answer: ask them for theirs, and add them with one of {others}"),
         });
     }
     let mixed = contact.mixed_scripts && contact.standing != Standing::Blocked;
-    mixed.then(|| "letters of several scripts in one word, as in a name that looks like another".to_owned())
+    mixed.then(|| "letters of several scripts in one word: the name may imitate another".to_owned())
 }
 
-/// Several keys in a row.
+/// Several keys on one line.
 pub fn keys(keys: &[PeerId]) -> String {
     keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -89,8 +89,8 @@ fn outcome(contact: &Contact) -> String {
     let name = name(contact);
     match contact.standing {
         Standing::Paired => format!("{name} is a contact: you may see each other's looks."),
-        Standing::Requested => format!("{name} is asked, and is a contact once they say yes."),
-        Standing::Blocked => format!("{name} is blocked: nothing is heard of that key any more."),
+        Standing::Requested => format!("{name} is asked, and is a contact once they accept."),
+        Standing::Blocked => format!("{name} is blocked: its messages are dropped."),
         Standing::Asking => format!("{name} asks to be a contact."),
         Standing::Unknown => format!("{name} is {}.", words::standing(contact.standing)),
     }
@@ -99,10 +99,10 @@ fn outcome(contact: &Contact) -> String {
 fn invited(invited: &Invited) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let left = Duration::from_millis(invited.expires).saturating_sub(now);
-    // To the hour: a day that is some milliseconds old is a day.
+    // To the hour: some milliseconds less than a day are a day.
     let left = words::duration(left + Duration::from_secs(1));
     format!(
-        "{}\n\nSend it to one player, and to nobody else: whoever follows it first is your contact. It is good for {left}.\nThey run: fyteclubctl contacts join LINK",
+        "{}\n\nSend it to one player, and to nobody else: the first who uses it is your contact. It is valid for {left}.\nThey run: fyteclubctl contacts join LINK",
         invited.link
     )
 }

@@ -1,8 +1,8 @@
-//! Events beside a request that waits.
+//! Events during a long request.
 
 use fyteclub_client::{Event, Events};
 
-/// The next event. Stays pending once they are over: then the request tells why.
+/// The next event. Pending for ever once the stream has ended: then the request's answer tells why.
 pub async fn next(events: &mut Option<Events>) -> Event {
     if let Some(stream) = events
         && let Some(Ok(event)) = stream.next().await

@@ -1,4 +1,4 @@
-//! `fetch`: a player's look, with progress while it travels and a summary when it is there.
+//! `fetch`: a player's look, with progress and a summary.
 
 use super::events;
 use crate::{
@@ -31,7 +31,7 @@ async fn with_progress(
 ) -> Result<Fetched, Error> {
     let mut progress = Progress::new(page.is_json());
     progress.say(&format!("looking for {player}"));
-    // Without events it is fetched all the same, only without telling how far.
+    // Without events it works too, only without progress.
     let mut events = client.watch().await.ok();
     let fetch = client.peer_fetch(player, out);
     tokio::pin!(fetch);
@@ -79,10 +79,10 @@ fn text(fetched: &Fetched) -> String {
     words::table(0, &rows)
 }
 
-/// What crossed the wire, how fast and over what.
+/// Bytes on the wire, rate and path.
 fn travelled(fetched: &Fetched) -> String {
     if fetched.bytes_fetched == 0 {
-        return "nothing had to travel: every file was here already".to_owned();
+        return "nothing was transferred: all files were here already".to_owned();
     }
     let mut text = words::bytes(fetched.bytes_fetched);
     if fetched.bytes_transferred < fetched.bytes_fetched {

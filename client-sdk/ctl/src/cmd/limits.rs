@@ -1,4 +1,4 @@
-//! `limits get|set|reset`: how fast files may go.
+//! `limits get|set|reset`: limits of speed.
 
 use crate::{
     exit::{Exit, Failure},
@@ -32,7 +32,7 @@ fn text(Limits { limits, set_here }: &Limits) -> String {
     let lan = if limits.lan { "limited as well" } else { "not limited" };
     let mut text = words::table(0, &rows) + &format!("The local network is {lan}.\n");
     if *set_here {
-        text += "Set here, and kept; `fyteclubctl limits reset` goes back to the configuration.\n";
+        text += "Set here, and kept; `fyteclubctl limits reset` returns to the configuration.\n";
     }
     text
 }

@@ -1,4 +1,4 @@
-//! One file per noun. Each asks the daemon, puts the answer into words and has `render` print it.
+//! One file per noun. Each sends requests, formats the answer and has `render` print it.
 
 mod cache;
 mod contacts;

@@ -1,4 +1,4 @@
-//! `nearby set|list|clear`: who is near, so that their looks come first. A plugin says it by itself.
+//! `nearby set|list|clear`: near players, whose looks come first. A plugin sets them by itself.
 
 use crate::{
     cli::NearbyCommand,
@@ -32,7 +32,7 @@ fn text(nearby: &Nearby) -> String {
         .collect();
     let mut text = if rows.is_empty() { "No contact is near.\n".to_owned() } else { words::table(0, &rows) };
     if nearby.others > 0 {
-        text += &format!("No contacts of yours: {} of those who were named.\n", nearby.others);
+        text += &format!("{} of the named players are no contacts of yours.\n", nearby.others);
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `peers`: the players that the daemon knows; `peers trust`: the answer to a changed key.
+//! `peers`: the players that the daemon knows; `peers trust`: accepts a changed key.
 
 use crate::{
     exit::{Exit, Failure},
@@ -26,7 +26,7 @@ pub async fn trust(client: &Client, page: &Page, player: PlayerName, key: PeerId
     Ok(Exit::Done)
 }
 
-/// Name, state, path and round trip, and the cause where there is one.
+/// Name, state, path, round trip, and the cause if there is one.
 pub fn table(indent: usize, peers: &[PeerStatus]) -> String {
     let rows: Vec<_> = peers
         .iter()

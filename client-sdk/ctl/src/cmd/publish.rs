@@ -21,7 +21,7 @@ pub async fn publish(
 
 pub async fn unpublish(client: &Client, page: &Page) -> Result<Exit, Failure> {
     client.appearance_clear().await?;
-    page.show(&json!({}), |_| "Nothing is published any more.".to_owned())?;
+    page.show(&json!({}), |_| "Nothing is published now.".to_owned())?;
     Ok(Exit::Done)
 }
 
@@ -37,7 +37,7 @@ fn text(published: &Published) -> String {
     if !published.left_out.is_empty() {
         text += &format!("\n{} left out\n", words::count(published.left_out.len() as u64, "file"));
         for left in &published.left_out {
-            // Names in a mod are whoever's who made it.
+            // The mod's author chose these names.
             let [path, file, reason] =
                 [&left.game_path, &left.file, &left.reason].map(|text| escaped(text, false));
             text += &format!("  {path}\n    from {file}\n    {reason}\n");

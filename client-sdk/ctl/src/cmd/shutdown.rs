@@ -1,4 +1,4 @@
-//! `shutdown`: asks the daemon to stop, and waits until it let go.
+//! `shutdown`: asks the daemon to stop, and waits until it closed the connection.
 
 use crate::{
     exit::{Exit, Failure},
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(7);
 
 pub async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failure> {
     match client.shutdown().await {
-        // It stopped before the answer was out: that is what was asked for.
+        // It stopped before it answered, as requested.
         Ok(()) | Err(Error::Lost) => {}
         Err(error) => return Err(error.into()),
     }

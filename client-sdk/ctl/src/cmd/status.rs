@@ -1,4 +1,4 @@
-//! `status`: everything at a glance.
+//! `status`: the whole state.
 
 use super::{cache, peers};
 use crate::{
@@ -63,7 +63,7 @@ fn cache_words(status: &Status) -> String {
 fn phone_book(book: &PhonebookStatus, now: u64) -> [String; 2] {
     let last = book.last_answer.map(|then| words::ago(then, now));
     let state = match (book.ok, last, &book.error) {
-        (true, Some(last), Some(trouble)) => format!("answered {last}, but introduces nobody: {trouble}"),
+        (true, Some(last), Some(trouble)) => format!("answered {last}, but introductions fail: {trouble}"),
         (true, Some(last), None) => format!("answered {last}"),
         (true, None, _) => "answers".to_owned(),
         (false, last, Some(error)) => {

@@ -1,4 +1,4 @@
-//! `transfers`: what moves, both ways, and who waits for a turn; `cancel`: giving up a fetch.
+//! `transfers`: running transfers in both directions, and fetches that wait for a turn; `cancel`: ends a fetch.
 
 use crate::{
     exit::{Exit, Failure},
@@ -16,12 +16,12 @@ pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
 pub async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
     client.peer_cancel(&player).await?;
     page.show(&json!({}), |_| {
-        format!("The fetch of {player} is given up; what came is kept, and the next one goes on from there.")
+        format!("The fetch of {player} has ended; its verified chunks are kept for the next one.")
     })?;
     Ok(Exit::Done)
 }
 
-/// Who, how much of how much, how fast, how long and why; one line each way and player.
+/// Player, bytes, rate, time left and reason; one line for each direction and player.
 pub fn table(transfers: &Transfers) -> String {
     let rate = |rate: u64| if rate > 0 { format!("{}/s", words::bytes(rate)) } else { String::new() };
     let down = |now: &TransferStatus| {
@@ -51,5 +51,5 @@ pub fn table(transfers: &Transfers) -> String {
     };
     let moving = transfers.downloads.iter().map(down).chain(transfers.uploads.iter().map(up));
     let rows: Vec<_> = moving.chain(transfers.waiting.iter().map(next)).collect();
-    if rows.is_empty() { "Nothing moves at the moment.".to_owned() } else { words::table(0, &rows) }
+    if rows.is_empty() { "No transfers at the moment.".to_owned() } else { words::table(0, &rows) }
 }

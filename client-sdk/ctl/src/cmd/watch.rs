@@ -1,4 +1,4 @@
-//! `watch`: what happens, a line each, until the daemon stops.
+//! `watch`: one line for each event, until the daemon stops.
 
 use super::contacts;
 use crate::{
@@ -29,8 +29,8 @@ fn line(event: &Event) -> String {
         Event::PeerDisconnected { peer_id, player, cause } => {
             format!("{} disconnected: {cause}", name(player, peer_id))
         }
-        Event::PeerLook { player, appearance: Some(_), .. } => format!("{player} shows a look"),
-        Event::PeerLook { player, appearance: None, .. } => format!("{player} shows nothing"),
+        Event::PeerLook { player, appearance: Some(_), .. } => format!("{player} publishes a look"),
+        Event::PeerLook { player, appearance: None, .. } => format!("{player} publishes nothing"),
         Event::PeerKeyChanged { player, offered, .. } => format!(
             "{player} has another key than before; ask them, and if it is theirs: fyteclubctl peers trust \"{player}\" {offered}"
         ),
@@ -46,14 +46,14 @@ fn line(event: &Event) -> String {
         }
         Event::InvitationTooLate { player, .. } => {
             format!(
-                "somebody who goes by {player} followed an invitation that was used up or too old: send a new one if you want them"
+                "somebody with the name {player} used an invitation that was used up or too old: send a new one if you want them"
             )
         }
         Event::ContactRequest { contact } => {
             let name = contacts::name(contact);
             let doubt = contacts::doubt(contact).map(|doubt| format!(" ({doubt})")).unwrap_or_default();
             let who = contact.peer_id.map_or_else(|| name.clone(), |key| key.to_string());
-            format!("{name} asks to be a contact{doubt}; to say yes: fyteclubctl contacts accept {who}")
+            format!("{name} asks to be a contact{doubt}; to accept: fyteclubctl contacts accept {who}")
         }
         Event::ContactChanged { contact, removed: true } => {
             format!("{} is forgotten", contacts::name(contact))
@@ -61,7 +61,7 @@ fn line(event: &Event) -> String {
         Event::ContactChanged { contact, removed: false } => {
             format!("{}: {}", contacts::name(contact), words::standing(contact.standing))
         }
-        Event::AppearancePublished { appearance: None, .. } => "nothing is published any more".to_owned(),
+        Event::AppearancePublished { appearance: None, .. } => "nothing is published now".to_owned(),
         Event::AppearancePublished { files, bytes, .. } => format!("published {}", size(*files, *bytes)),
         Event::AppearanceOffered { player, files, bytes, missing_files, missing_bytes, .. } => format!(
             "{player} has a look of {}; {} to fetch",
@@ -86,11 +86,11 @@ fn line(event: &Event) -> String {
             format!("the look of {player} is here: {}, all verified", size(*files, *bytes))
         }
         Event::CacheEvicted { files, bytes } => {
-            format!("the cache made room: {} removed", size(*files, *bytes))
+            format!("the cache freed space: {} removed", size(*files, *bytes))
         }
         Event::CacheLowDisk { free, min_free } => words::low_disk(*free, *min_free),
         Event::CacheDiskOk { free, .. } => {
-            format!("the disk has room again, {}: transfers go on", words::bytes(*free))
+            format!("the disk has free space again, {}: transfers continue", words::bytes(*free))
         }
         Event::CacheDamaged { hashes, missing, players, published } => {
             damaged([hashes.len(), missing.len()], players, *published)
@@ -99,12 +99,12 @@ fn line(event: &Event) -> String {
             let what = match work {
                 CacheWork::Verify => "checking the cache",
                 CacheWork::Move => "moving the cache",
-                CacheWork::Unknown => "looking after the cache",
+                CacheWork::Unknown => "maintaining the cache",
             };
             format!("{what}: {files} of {}", words::count(*files_total, "file"))
         }
         Event::CacheMoved { from, to } => format!("the cache was moved from {from} to {to}"),
-        _ => "something happened that this version has no words for; --json shows it".to_owned(),
+        _ => "an event that this version does not know; --json shows it".to_owned(),
     }
 }
 

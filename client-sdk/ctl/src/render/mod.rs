@@ -1,4 +1,4 @@
-//! The only place that prints: results to standard output, as text or JSON; progress and complaints to standard error.
+//! All output: results to standard output, as text or JSON; progress and errors to standard error.
 
 mod progress;
 
@@ -8,7 +8,7 @@ use fyteclub_client::escaped;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// Standard output, in the form that was asked for.
+/// Standard output, as text or JSON.
 pub struct Page {
     json: bool,
 }
@@ -22,8 +22,8 @@ impl Page {
         self.json
     }
 
-    /// A result: one JSON document on one line, or what `text` makes of it. What others wrote is one line of it at most:
-    /// [`crate::words::table`] sees to that in tables.
+    /// Prints a result: one JSON document on one line, or `text`. Others' text is at most one line of it:
+    /// [`crate::words::table`] ensures that in tables.
     pub fn show<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         let shown = if self.json {
             escaped(&serde_json::to_string(result)?, true).into_owned()
@@ -33,7 +33,7 @@ impl Page {
         Self::print(&shown)
     }
 
-    /// As [`Self::show`], where the text is one line whatever is in it.
+    /// As [`Self::show`], with `text` forced to one line.
     pub fn show_line<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         if self.json {
             self.show(result, text)
@@ -49,17 +49,17 @@ impl Page {
     }
 }
 
-/// One sentence to a person, whatever becomes of it.
+/// Prints one sentence; errors of the stream are ignored.
 pub fn complain(sentence: &str) {
     writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false)).ok();
 }
 
-/// On one line, whoever wrote it.
+/// On one line.
 fn one_line(text: &str) -> String {
     escaped(text, false).into_owned()
 }
 
-/// Names and messages come from other machines: nothing hidden in them reaches a terminal.
+/// Names and messages come from other machines: hidden characters do not reach the terminal.
 fn lines(text: &str) -> String {
     text.split('\n').map(|line| escaped(line, false)).collect::<Vec<_>>().join("\n")
 }

@@ -1,4 +1,4 @@
-//! How far a fetch is: a bar where standard error is a terminal, a quiet line now and then where it is not.
+//! Progress: a bar where standard error is a terminal, a line now and then elsewhere.
 
 use super::one_line;
 use crate::words;
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two plain lines. A log wants to know that it goes on, not every step.
+/// Between two plain lines, so that a log stays short.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Vanishes when it is dropped, so that the next line starts clean.
@@ -21,7 +21,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// `json` stays silent without a terminal: scripts that join both streams still read JSON.
+    /// With `json` silent without a terminal: scripts that join both streams still read JSON.
     pub fn new(json: bool) -> Self {
         match (io::stderr().is_terminal(), json) {
             (true, _) => Self::Bar(bar()),
@@ -30,7 +30,7 @@ impl Progress {
         }
     }
 
-    /// What is awaited, before there is anything to count.
+    /// Shows a text before there are numbers.
     pub fn say(&mut self, text: &str) {
         match self {
             Self::Bar(bar) => bar.set_message(one_line(text)),
@@ -40,7 +40,7 @@ impl Progress {
     }
 
     pub fn show(&mut self, now: &TransferStatus) {
-        // Asked each time: windows are made wider. The spinner and its space come before.
+        // Read each time: windows are resized. The spinner and its space come before.
         let width = || Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns));
         match self {
             Self::Bar(bar) => bar.set_message(one_line(&words::progress(now, width().saturating_sub(2)))),
@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// A part of a whole, and the same in words.
+    /// Shows a part of a whole, and its text.
     pub fn count(&mut self, done: u64, total: u64, text: &str) {
         match self {
             Self::Bar(bar) => bar.set_message(one_line(&format!("{}, {text}", words::percent(done, total)))),
@@ -56,7 +56,7 @@ impl Progress {
         }
     }
 
-    /// Now and then, where there is no bar.
+    /// A plain line now and then, without a bar.
     fn line(&mut self, text: &str) {
         if let Self::Lines { last } = self
             && last.is_none_or(|last| last.elapsed() >= QUIET)

@@ -1,4 +1,4 @@
-//! The real binary against a scripted daemon: what it sends, prints and exits with.
+//! The real binary against a scripted daemon: its requests, output and exit codes.
 
 #[path = "../../../tests/fake/mod.rs"]
 mod fake;
@@ -22,7 +22,7 @@ fn ctl(endpoint: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Runs the command to its end while the script plays the daemon.
+/// Runs the command to its end; the script plays the daemon.
 async fn run(args: &[&str], script: impl AsyncFnOnce(Caller)) -> Ended {
     let daemon = FakeDaemon::listen();
     let output = ctl(&daemon.endpoint, args).output();
@@ -150,7 +150,7 @@ async fn status_is_for_people_and_for_programs() {
     };
     let shown = run(&["status", "--json"], script).await.json();
     let mut expected = status();
-    // What an older daemon does not say is shown as nothing.
+    // Fields that an older daemon lacks are shown as nothing.
     (expected["portMapping"], expected["seq"], expected["ledger"]) = (json!(""), json!(0), json!({}));
     for (key, nothing) in
         [("dir", json!("")), ("minFree", json!(0)), ("lowDisk", json!(false)), ("away", json!(false))]
@@ -171,7 +171,7 @@ async fn status_is_for_people_and_for_programs() {
         caller.answer("status", troubled.clone()).await;
     };
     let text = run(&["status"], script_of_trouble).await.out;
-    assert!(text.contains(" days ago, but introduces nobody: the conversation broke off\n"), "{text}");
+    assert!(text.contains(" days ago, but introductions fail: the conversation broke off\n"), "{text}");
 
     let text = run(&["status"], script).await.out;
     for words in [
@@ -221,7 +221,7 @@ async fn publish_sends_the_whole_path_and_names_what_was_left_out() {
     assert_eq!(ended.json(), published);
 }
 
-/// Answers `watch`, tells of progress, then answers the fetch, whichever was asked first.
+/// Answers `watch`, sends progress, then answers the fetch, in either order of the requests.
 async fn serve_fetch(mut caller: Caller, steps: u64) {
     caller.answer("watch", json!({})).await;
     let call = caller.expect("peer.fetch").await;
@@ -262,7 +262,7 @@ async fn fetch_says_that_nothing_had_to_travel() {
         assert!(std::path::Path::new(sent["out"].as_str().expect("a path")).is_absolute());
     })
     .await;
-    assert!(ended.out.contains("nothing had to travel"), "{}", ended.out);
+    assert!(ended.out.contains("nothing was transferred"), "{}", ended.out);
     assert!(ended.out.contains("Mod folder  /mods/bob\n"), "{}", ended.out);
 }
 
@@ -281,7 +281,7 @@ async fn failures_are_one_sentence_with_a_code() {
         caller.expect("status").await;
     })
     .await;
-    assert!(ended.complaint(3).contains("went away"), "{}", ended.err);
+    assert!(ended.complaint(3).contains("stopped before"), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn a_reader_who_leaves_ends_it_quietly() {
     let mut caller = daemon.greeted().await;
     caller.answer("watch", json!({})).await;
     drop(child.stdout.take());
-    // Not once: a child that another test is starting holds our pipe's end until it has become its program.
+    // Repeated: a child that another test is starting holds our pipe's end until it has executed its program.
     caller.repeat_until_gone(json!({"event": "cache.evicted", "data": {"files": 1, "bytes": 1}})).await;
     let output = within(child.wait_with_output()).await.expect("ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
@@ -336,7 +336,7 @@ async fn ctrl_c_leaves_at_once_and_leaves_the_daemon_alone() {
         let daemon = FakeDaemon::listen();
         let child = ctl(&daemon.endpoint, args).spawn().expect("starts");
         let mut caller = daemon.greeted().await;
-        // It listens for Ctrl-C before it says its second word.
+        // It listens for Ctrl-C before it sends its second request.
         caller.answer("watch", json!({})).await;
         let id = child.id().expect("runs").to_string();
         let killed = within(Command::new("kill").args(["-INT", &id]).status()).await.expect("kill runs");

@@ -1,4 +1,4 @@
-//! What is about contacts, limits, transfers, who is near and the cache.
+//! Contacts, limits, transfers, near players and the cache.
 
 use crate::{
     Ended, ctl,
@@ -64,7 +64,7 @@ async fn who_is_near_is_said_for_a_while_and_shown() {
         assert_eq!(sent, json!({"players": players, "keepSecs": 120}));
     })
     .await;
-    let says = "Alice Ashe@Gilgamesh  12.5  connected\nNo contacts of yours: 2 of those who were named.\n";
+    let says = "Alice Ashe@Gilgamesh  12.5  connected\n2 of the named players are no contacts of yours.\n";
     assert_eq!((ended.code, ended.out.as_str()), (0, says));
     let answer = reply.clone();
     let ended = run(&["nearby", "list", "--json"], async |mut caller| {
@@ -119,12 +119,16 @@ async fn transfers_are_a_table_of_both_ways() {
         caller.answer("transfer.list", json!({"downloads": [], "uploads": []})).await;
     })
     .await;
-    assert_eq!(ended.out, "Nothing moves at the moment.\n");
+    assert_eq!(ended.out, "No transfers at the moment.\n");
     let ended = run(&["cancel", bob], async |mut caller| {
         assert_eq!(caller.answer("peer.cancel", json!({})).await, json!({"player": bob}));
     })
     .await;
-    assert!(ended.code == 0 && ended.out.contains("is given up; what came is kept"), "{}", ended.out);
+    assert!(
+        ended.code == 0 && ended.out.contains("has ended; its verified chunks are kept"),
+        "{}",
+        ended.out
+    );
 }
 
 #[tokio::test]
@@ -147,7 +151,9 @@ async fn contacts_are_for_people_and_for_programs() {
         caller.answer("contacts.list", answer.clone()).await;
     };
     let text = run(&["contacts", "list"], script).await.out;
-    for words in ["Bob Birch@Balmung   contact   online  ed25519:", "asks you ", "ask them another way"] {
+    for words in
+        ["Bob Birch@Balmung   contact   online  ed25519:", "asks you ", "confirm it with them another way"]
+    {
         assert!(text.contains(words), "{words:?} is missing:\n{text}");
     }
     let name = "Bob Birch@Balmung";
@@ -156,9 +162,9 @@ async fn contacts_are_for_people_and_for_programs() {
     for (args, op, params, answer, says) in [
         (&["add", name][..], "contacts.add", &by_name, &bob, "is a contact"),
         (&["accept", PEER_ID], "contacts.accept", &by_key, &bob, "is a contact"),
-        (&["remove", name], "contacts.remove", &by_name, &json!({}), "no contact any more"),
+        (&["remove", name], "contacts.remove", &by_name, &json!({}), "no longer a contact"),
         (&["block", name], "contacts.block", &by_name, &bob, "is a contact"),
-        (&["unblock", PEER_ID], "contacts.unblock", &by_key, &json!({}), "not blocked any more"),
+        (&["unblock", PEER_ID], "contacts.unblock", &by_key, &json!({}), "no longer blocked"),
         (
             &["join", "fyteclub://join/x"],
             "contacts.join",
@@ -201,10 +207,7 @@ async fn verify_tells_by_its_code_that_files_were_damaged() {
         caller.reply(call.id, good).await;
     })
     .await;
-    assert_eq!(
-        (ended.code, ended.out.as_str()),
-        (0, "3 files read, 3.0 kB: every one is what its name says.\n")
-    );
+    assert_eq!((ended.code, ended.out.as_str()), (0, "3 files read, 3.0 kB: all are right.\n"));
     assert_eq!(ended.err, "1 of 3 files, 1.0 of 3.0 kB\n");
     let bad = verified(json!([hash('d')]));
     let ended = run(&["cache", "verify", "--json"], async |mut caller| {
@@ -235,7 +238,7 @@ async fn gc_and_move_say_what_was_asked_and_what_came_of_it() {
     .await;
     assert!(ended.code == 0 && ended.out.contains("in /b now"), "{}", ended.out);
     assert!(
-        ended.out.contains("Also still in /a, until the daemon starts anew: 1 file in use."),
+        ended.out.contains("Also still in /a, until the daemon restarts: 1 file in use."),
         "{}",
         ended.out
     );

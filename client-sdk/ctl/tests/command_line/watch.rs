@@ -1,10 +1,10 @@
-//! `watch`, which has words for every event.
+//! `watch`, which has a text for every event.
 
 use crate::run;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-/// The local API's own examples, by name.
+/// The local API's examples, by name.
 fn events() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/golden/local_v1");
     let names = fs::read_dir(&folder).expect("the goldens").map(|entry| entry.expect("readable").file_name());
@@ -23,7 +23,7 @@ async fn every_event_has_words() {
         for event in &events {
             caller.say(event.clone()).await;
         }
-        // And one that is not known yet, which is passed over.
+        // An unknown event is skipped.
         caller.event("room.joined", json!({"room": 1})).await;
     })
     .await;
@@ -33,13 +33,13 @@ async fn every_event_has_words() {
     assert_eq!(ended.out, agreed, "if this is meant, put it into tests/watch.txt:\n{}", ended.out);
 }
 
-/// A command that a line names can be given as it is written there.
+/// A command in a line exists.
 #[tokio::test]
 async fn advice_names_real_commands() {
     let advice = include_str!("../watch.txt").lines().filter_map(|line| line.split_once("fyteclubctl "));
     let mut tried = 0;
     for (_, words) in advice {
-        // Up to a name or a key: those are the caller's.
+        // Up to a name or a key, which are placeholders.
         let command =
             words.split(' ').take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
         let args: Vec<_> = command.chain(["--help"]).collect();

@@ -34,7 +34,7 @@ pub(super) fn explain(error: &ConnectionError) -> Failure {
                 Some(code @ CloseCode::Duplicate) => Failure::new(code.explain(), true),
                 Some(code) => Failure::new(code.explain(), code.consequence().retry),
                 None => Failure::new(
-                    "the other side ended the link for a reason that this program is too old to know",
+                    "the other side ended the link for a reason that this program does not know",
                     false,
                 ),
             }
