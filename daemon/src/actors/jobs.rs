@@ -43,7 +43,7 @@ pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> 
 
 /// Checks a look that came, has its owner prove what is large of it, and says what is to be fetched.
 pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -> Input {
-    let Planning { player, peer, run, document, grant, room } = planning;
+    let Planning { player, peer, run, document, grant, space } = planning;
     let (reading, name) = (store.clone(), player.clone());
     let drafted = blocking(move || plan::draft(&reading, &document, &peer, &name)).await;
     let result = match drafted {
@@ -54,7 +54,7 @@ pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -
                 Some(owner) => owner.send(AskPossession { span: Span::Sample, blobs }).await.ok().flatten(),
                 None => None,
             };
-            blocking(move || draft.settle(&store, room, answers)).await
+            blocking(move || draft.settle(&store, space, answers)).await
         }
         Err(error) => Err(error),
     };

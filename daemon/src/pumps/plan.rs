@@ -36,9 +36,9 @@ pub enum PlanError {
     Name { says: PlayerName },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something else would have to go for it.
-    #[error("there is no room left over")]
-    NoSpareRoom,
+    /// Something else would have to be evicted for a prefetch.
+    #[error("a prefetch finds no free space")]
+    NoFreeSpace,
 }
 
 /// Why a look that was here cannot be handed out.
@@ -62,13 +62,13 @@ pub enum WriteError {
     Export(#[from] ExportError),
 }
 
-/// What may be done about room for a look.
+/// Which space of the cache a look may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// What was not used for longest goes.
-    Make,
-    /// Nothing goes.
-    Spare,
+pub enum Space {
+    /// Also that of what was not used for longest, which is evicted.
+    Evicted,
+    /// Only what is free: for a prefetch.
+    Free,
 }
 
 /// What is known of one missing blob.
@@ -181,7 +181,7 @@ impl Draft {
     ///
     /// # Errors
     /// A look that the store has no room for.
-    pub fn settle(self, store: &Store, room: Room, answers: Option<Answers>) -> Result<Plan, PlanError> {
+    pub fn settle(self, store: &Store, space: Space, answers: Option<Answers>) -> Result<Plan, PlanError> {
         let Self { owner, look, blobs, pin, .. } = self;
         let proven: HashSet<Content> =
             answers.map(|answers| answers.proven(store).collect()).unwrap_or_default();
@@ -202,8 +202,8 @@ impl Draft {
             |hash, size| store.holds(&Blob { content: Content { hash, size }, origin: Origin::Own });
         let new = lacking.iter().filter(|(hash, (size, _))| !is_here(**hash, *size));
         // Before it is begun: what is begun counts whole.
-        if room == Room::Spare && !store.has_room(new.map(|(_, (size, _))| size).sum()) {
-            return Err(PlanError::NoSpareRoom);
+        if space == Space::Free && !store.has_room(new.map(|(_, (size, _))| size).sum()) {
+            return Err(PlanError::NoFreeSpace);
         }
         let (mut wanted, mut missing, mut missing_bytes, mut new_bytes) = (Vec::new(), HashMap::new(), 0, 0);
         for (hash, (size, ext)) in lacking {
@@ -226,9 +226,9 @@ impl Draft {
             wanted.push(Wanted { hash, size, tree, missing: chunks });
             missing.insert(hash, Missing { size, ext, partial });
         }
-        let evicted = match room {
-            Room::Make => store.reserve(new_bytes)?,
-            Room::Spare => Evicted::default(),
+        let evicted = match space {
+            Space::Evicted => store.reserve(new_bytes)?,
+            Space::Free => Evicted::default(),
         };
         Ok(Plan {
             appearance: look.hash(),

@@ -30,7 +30,7 @@ pub(super) fn plan_failure(error: PlanError) -> PlanFailure {
         PlanError::Appearance(error) => PlanFailure::Unacceptable(error.to_string()),
         PlanError::Name { says } => PlanFailure::OtherName(says),
         PlanError::Store(error) => PlanFailure::Local(store_fault(&error)),
-        PlanError::NoSpareRoom => PlanFailure::NoSpareRoom,
+        PlanError::NoFreeSpace => PlanFailure::NoFreeSpace,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     },
     ledger::Accounts,
     pumps::{
-        plan::{Plan, Room},
+        plan::{Plan, Space},
         pull::{self, Note},
     },
     sharing::lending::Lending,
@@ -185,8 +185,8 @@ impl Fetching {
             },
             Output::Plan { player, peer, run, evict } => {
                 let Some((document, grant)) = self.document.take() else { return };
-                let room = if evict { Room::Make } else { Room::Spare };
-                Order::Plan(Planning { player, peer, run, document, grant, room })
+                let space = if evict { Space::Evicted } else { Space::Free };
+                Order::Plan(Planning { player, peer, run, document, grant, space })
             }
             Output::Begin { peer, run, .. } => {
                 let Some(work) = self.works.get(&run) else { return };

@@ -3,7 +3,7 @@
 use crate::{
     io::store::Pin,
     pumps::{
-        plan::{Folder, Folders, Plan, PlanError, Room, Unready},
+        plan::{Folder, Folders, Plan, PlanError, Space, Unready},
         pull::{self, AppearancePullError, Note},
     },
 };
@@ -99,7 +99,7 @@ pub struct Planning {
     pub run: Run,
     pub document: Vec<u8>,
     pub grant: Grant,
-    pub room: Room,
+    pub space: Space,
 }
 
 /// A look to be described, after its folders are written.

@@ -119,10 +119,10 @@ fn look_is_borrowed_before_others_are_asked_and_its_plan_ends_with_it() {
     let [Order::AskAppearance { run, .. }] = orders[..] else { panic!("one order") };
     let grant = Grant::new(&key, PEER, hash, now);
     let mut orders = desk.say(Input::Document { peer: owner, run, result: Ok((document, grant)) });
-    let Some(Order::Plan(Planning { document, grant, room, .. })) = orders.pop() else { panic!("a plan") };
+    let Some(Order::Plan(Planning { document, grant, space, .. })) = orders.pop() else { panic!("a plan") };
     let store = desk.fetching.shared.store.clone();
     let draft = plan::draft(&store, &document, &owner, &player()).expect("accepted");
-    let result = draft.settle(&store, room, None);
+    let result = draft.settle(&store, space, None);
     let orders = desk.say(Input::Planned { player: player(), run, grant, result });
     let place = |is: fn(&Order) -> bool| orders.iter().position(is).expect("ordered");
     let borrowed = place(|order| matches!(order, Order::Borrow { .. }));

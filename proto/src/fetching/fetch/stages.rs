@@ -219,8 +219,8 @@ impl Fetches {
         let fault = match result {
             Ok(plan) => return self.start_transfer(now, player, plan),
             // Room is made for it after all.
-            Err(PlanFailure::NoSpareRoom) if !fetch.prefetch => return self.ask_anew(now, player),
-            Err(PlanFailure::NoSpareRoom) => {
+            Err(PlanFailure::NoFreeSpace) if !fetch.prefetch => return self.ask_anew(now, player),
+            Err(PlanFailure::NoFreeSpace) => {
                 Fault::new(FaultCode::TooLarge, "there is no room for a look that nobody needs yet")
             }
             Err(PlanFailure::Local(fault)) => fault,

@@ -163,8 +163,8 @@ pub struct Planned {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanFailure {
-    /// Something else would have to go for a look that nobody needed then.
-    NoSpareRoom,
+    /// Something else would have to be evicted for a look that was a prefetch then.
+    NoFreeSpace,
     /// The document is not accepted.
     Unacceptable(String),
     /// The document is signed under another name.

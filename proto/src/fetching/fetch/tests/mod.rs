@@ -249,7 +249,7 @@ fn prefetch_that_somebody_needs_becomes_a_fetch() {
     let run = world.run(0);
     world.ask(0, None);
     world.jobs.clear();
-    world.tell(Input::Planned { player: player(0), run, result: Err(PlanFailure::NoSpareRoom) });
+    world.tell(Input::Planned { player: player(0), run, result: Err(PlanFailure::NoFreeSpace) });
     assert_eq!(world.stage(0), Some(Stage::AwaitAppearance));
     world.advance(Stage::AwaitPlan);
     assert_eq!(world.count(|output| matches!(output, Output::Plan { evict: true, .. })), 1);
@@ -263,7 +263,7 @@ fn prefetch_dials_nobody() {
     let mut world = World::prefetched(Stage::AwaitPlan);
     let run = world.run(0);
     world.jobs.clear();
-    world.tell(Input::Planned { player: player(0), run, result: Err(PlanFailure::NoSpareRoom) });
+    world.tell(Input::Planned { player: player(0), run, result: Err(PlanFailure::NoFreeSpace) });
     let told = |output: &Output| matches!(output, Output::Failed { told, .. } if *told);
     assert_eq!((world.stage(0), world.count(told)), (None, 0), "nobody hears of it");
 }

@@ -82,7 +82,7 @@ enum Event {
     NoDocument,
     Postponed,
     NoPlan,
-    NoSpareRoom,
+    NoFreeSpace,
     HelperJoins,
     HelperLost,
     Crowd,
@@ -116,7 +116,7 @@ const EVENTS: [Event; 31] = [
     Event::NoDocument,
     Event::Postponed,
     Event::NoPlan,
-    Event::NoSpareRoom,
+    Event::NoFreeSpace,
     Event::HelperJoins,
     Event::HelperLost,
     Event::Crowd,
@@ -280,7 +280,7 @@ fn happen(world: &mut World, event: Event) {
             }
         }
         Event::NoPlan => planned(world, PlanFailure::Unacceptable("it lies".into())),
-        Event::NoSpareRoom => planned(world, PlanFailure::NoSpareRoom),
+        Event::NoFreeSpace => planned(world, PlanFailure::NoFreeSpace),
         Event::OtherName => planned(world, PlanFailure::OtherName(player(7))),
         Event::HelperJoins => drop(world.open(8)),
         Event::HelperLost => drop(world.lose(8)),
