@@ -2,7 +2,7 @@
 
 use crate::{
     actors::{
-        coordinator::{self, Birth, Coordinator},
+        coordinator::{self, Coordinator, Parts, facts::DaemonFact},
         ipc::IpcClient,
         listener::Listener,
         mod_cache::{self, ModCache},
@@ -11,7 +11,7 @@ use crate::{
         upnp::Upnp,
     },
     config::{Config, paths},
-    desks::{contacts, own_look},
+    desks::{self, contacts, fetching, own_look},
     event::Bus,
     io::{
         contacts::ContactsFile,
@@ -150,18 +150,27 @@ impl App {
             offer,
             file: published,
         };
-        let coordinator = Coordinator::new(Birth {
-            around,
+        let desks = desks::Setup {
             contacts,
             own_look,
             limits,
+            pacer: around.pacer.clone(),
+            fetching: fetching::Shared {
+                store: around.store.clone(),
+                lending: around.lending.clone(),
+                accounts: accounts.clone(),
+                player: config.player.clone(),
+            },
             prefetch_budget: config.prefetch_budget,
+        };
+        let parts = Parts {
+            around,
             bus: bus.clone(),
             cache: cache.clone(),
             upnp: Upnp.start(),
             shutdown: shutdown.clone(),
-        })
-        .start();
+        };
+        let coordinator = Coordinator::new(parts, desks).start();
         let reachable = Reachable::new(endpoint.local_addr());
         note_interfaces(&reachable);
         let registrant = Registrant {
@@ -180,7 +189,7 @@ impl App {
             coordinator.clone().recipient(),
         )
         .start();
-        coordinator.do_send(coordinator::Introduce(phone_book.clone()));
+        coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
         let moves =
             actix::spawn(tell_moves(endpoint.clone(), reachable, phone_book.clone(), coordinator.clone()));
@@ -346,7 +355,7 @@ async fn tell_moves(
         note_interfaces(&reachable);
         endpoint.moved();
         phone_book.do_send(phone_book::Moved);
-        coordinator.do_send(coordinator::Moved(host_address::all().into()));
+        coordinator.do_send(DaemonFact::Moved(host_address::all().into()));
         tokio::time::sleep(MOVES_APART).await;
     }
 }

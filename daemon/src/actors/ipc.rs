@@ -1,11 +1,12 @@
 //! One local client: its requests are asked of the coordinator, its replies and events go back over the socket.
 
 use super::coordinator::{
-    ClientLeft, Coordinator,
-    verbs::{Ask, ReadState, json},
+    Coordinator,
+    facts::DaemonFact,
+    verbs::{Ask, ReadState},
 };
 use crate::{
-    desks::sessions::ClientId,
+    desks::{orders::json, sessions::ClientId},
     event::Bus,
     io::ipc::{LocalReader, LocalWriter, Outbox, ReadError},
     places::Entry,
@@ -266,7 +267,7 @@ impl Actor for IpcClient {
 
     fn stopped(&mut self, _: &mut Self::Context) {
         if self.greeted.get() {
-            self.coordinator.do_send(ClientLeft(self.id));
+            self.coordinator.do_send(DaemonFact::ClientLeft(self.id));
         }
     }
 }

@@ -4,14 +4,19 @@ use crate::{
     actors::{
         mod_cache::{self, ModCache},
         peer::{AskPossession, Peer},
+        status::ask,
     },
     desks::{
-        faults::internal,
+        cache::replies,
+        faults::bad_path,
         fetching::{HandOut, Input, Planning},
         orders::Answer,
         own_look::{scan::What, scan_fault},
     },
-    io::{keeper::Keeping, store::Store},
+    io::{
+        keeper::Keeping,
+        store::{Store, Wish},
+    },
     penumbra::Choice,
     pumps::{
         blocking,
@@ -20,8 +25,15 @@ use crate::{
     },
 };
 use actix::Addr;
-use fyteclub_proto::possession::Span;
-use std::sync::Arc;
+use fyteclub_proto::{
+    local::{
+        reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
+        request::{CacheGc, CacheMove},
+    },
+    possession::Span,
+};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// Scans a look, once `after` has ended, well or not.
 pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> Answer<Scanned> {
@@ -37,8 +49,7 @@ pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> 
         },
         What::Plugin(publish) => mod_cache::Scan::Plugin(publish),
     };
-    let scanned = cache.send(scan).await.map_err(|_| internal())?;
-    scanned.map_err(|error| scan_fault(&error))
+    ask(&cache, scan).await?.map_err(|error| scan_fault(&error))
 }
 
 /// Checks a look that came, has its owner prove what is large of it, and says what is to be fetched.
@@ -82,4 +93,28 @@ pub async fn hand_out(store: Store, out: HandOut) -> Input {
     let name = player.clone();
     let (folders, result) = blocking(move || plan::hand_out(&store, &plan, &name, folders)).await;
     Input::Written { player, run, folders, result }
+}
+
+/// `low_disk`: nothing new is asked of anybody, because the disk has no room.
+pub async fn cache_stats(cache: Addr<ModCache>, low_disk: bool) -> Answer<CacheStats> {
+    let stats = ask(&cache, mod_cache::ReadStats).await?;
+    Ok(replies::stats(&stats, low_disk))
+}
+
+pub async fn cache_verify(cache: Addr<ModCache>, left: CancellationToken) -> Answer<CacheVerified> {
+    replies::verified(ask(&cache, mod_cache::Verify(left)).await?)
+}
+
+pub async fn cache_gc(cache: Addr<ModCache>, wish: CacheGc) -> Answer<CacheGced> {
+    let CacheGc { to, older_than_secs } = wish;
+    let wish = Wish { to, older_than: older_than_secs.map(Duration::from_secs) };
+    replies::collected(ask(&cache, mod_cache::Collect(wish)).await?)
+}
+
+pub async fn cache_move(cache: Addr<ModCache>, to: CacheMove, left: CancellationToken) -> Answer<CacheMoved> {
+    let dir = PathBuf::from(to.dir);
+    if !dir.is_absolute() {
+        return Err(bad_path("the folder to move the cache to"));
+    }
+    replies::moved(ask(&cache, mod_cache::Move { dir, left }).await?)
 }

@@ -16,6 +16,7 @@ pub mod listener;
 pub mod mod_cache;
 pub mod peer;
 pub mod phone_book;
+mod status;
 pub mod upnp;
 
 use crate::io::wall_clock::unix_millis;

@@ -4,6 +4,7 @@
 //! the files are still right. What it finds rises as [`CacheFact`]s.
 
 use crate::{
+    desks::cache::Input,
     io::store::{
         Collected, Damage, Disk, Evicted, MoveError, MoveProgress, Moved, Patrol, Stats, Store, StoreError,
         Verified, Wish,
@@ -47,24 +48,7 @@ pub struct ModCache {
 /// What the coordinator hears of the cache.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub enum CacheFact {
-    /// The disk fell below its bound, whatever could go went already.
-    LowDisk(Disk),
-    DiskOk(Disk),
-    Evicted(Evicted),
-    Damaged(Damage),
-    Progress {
-        work: CacheWork,
-        files: u64,
-        files_total: u64,
-        bytes: u64,
-        bytes_total: u64,
-    },
-    Moved {
-        from: PathBuf,
-        to: PathBuf,
-    },
-}
+pub struct CacheFact(pub Input);
 
 impl ModCache {
     pub fn new(store: Store) -> Self {
@@ -72,15 +56,15 @@ impl ModCache {
         Self { store, facts: None, patrol, looking: false, low: false }
     }
 
-    fn tell(&self, fact: CacheFact) {
+    fn tell(&self, input: Input) {
         if let Some(facts) = &self.facts {
-            facts.do_send(fact);
+            facts.do_send(CacheFact(input));
         }
     }
 
     fn tell_damage(&self, damage: Damage) {
         if !damage.is_empty() {
-            self.tell(CacheFact::Damaged(damage));
+            self.tell(Input::Damaged(damage));
         }
     }
 
@@ -113,15 +97,15 @@ impl ModCache {
         ctx.spawn(look.into_actor(self).map(|(disk, evicted), cache, _| {
             cache.looking = false;
             if evicted.files > 0 {
-                cache.tell(CacheFact::Evicted(evicted));
+                cache.tell(Input::Evicted(evicted));
             }
             let Some(disk) = disk else { return };
             if !cache.low && disk.is_low() {
                 cache.low = true;
-                cache.tell(CacheFact::LowDisk(disk));
+                cache.tell(Input::LowDisk(disk));
             } else if cache.low && disk.is_comfortable() {
                 cache.low = false;
-                cache.tell(CacheFact::DiskOk(disk));
+                cache.tell(Input::DiskOk(disk));
             }
         }));
     }
@@ -141,13 +125,8 @@ impl Teller {
         let due = files == files_total || self.last.is_none_or(|last| last.elapsed() >= TELL_EVERY);
         if let Some(facts) = self.facts.as_ref().filter(|_| due) {
             self.last = Some(Instant::now());
-            facts.do_send(CacheFact::Progress {
-                work: self.work,
-                files: files as u64,
-                files_total: files_total as u64,
-                bytes,
-                bytes_total,
-            });
+            let (work, files, files_total) = (self.work, files as u64, files_total as u64);
+            facts.do_send(CacheFact(Input::Progress { work, files, files_total, bytes, bytes_total }));
         }
         if self.left.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -276,9 +255,9 @@ impl Handler<Full> for ModCache {
         let store = self.store.clone();
         ctx.spawn(blocking(move || store.disk()).into_actor(self).map(|disk, cache, _| match disk {
             // Nobody will say when there is room again: the next try tells.
-            None => cache.tell(CacheFact::DiskOk(Disk { free: 0, floor: 0 })),
+            None => cache.tell(Input::DiskOk(Disk { free: 0, floor: 0 })),
             Some(_) if std::mem::replace(&mut cache.low, true) => {}
-            Some(disk) => cache.tell(CacheFact::LowDisk(disk)),
+            Some(disk) => cache.tell(Input::LowDisk(disk)),
         }));
     }
 }
@@ -325,7 +304,7 @@ impl Handler<Move> for ModCache {
         Box::pin(moving.into_actor(self).map(|moved, cache, _| {
             if let Ok(Moved { from, to, bad, .. }) = &moved {
                 tracing::info!("the cache was moved");
-                cache.tell(CacheFact::Moved { from: from.clone(), to: to.clone() });
+                cache.tell(Input::Moved { from: from.clone(), to: to.clone() });
                 cache.tell_damage(Damage { wrong: bad.clone(), missing: Vec::new() });
             }
             moved

@@ -1,15 +1,245 @@
 //! Desks: each owns one part of the daemon's state and decides over it.
 //!
-//! A desk takes inputs, changes its own state, answers, and adds what else follows to [`orders::Orders`]. The coordinator
-//! routes inputs to desks and carries out their orders. A desk names neither an actor nor another desk, and time is an
-//! argument: so each is tested alone.
+//! A desk takes inputs, changes its own state, answers, and adds what else follows to [`orders::Orders`]. A desk names
+//! neither an actor nor another desk, and time is an argument: so each is tested alone. [`Desks`] hands what one orders of
+//! another to it; the coordinator routes inputs to desks and carries out what they order of the rest of the daemon.
 
 pub mod cache;
 pub mod contacts;
 pub mod faults;
 pub mod fetching;
 pub mod limits;
+pub mod links;
 pub mod orders;
 pub mod own_look;
 pub mod sessions;
+#[cfg(test)]
+pub mod tests;
 pub mod uploads;
+
+use crate::{io::limits::LimitsFile, pumps::pace::Pacer};
+use cache::CacheDesk;
+use contacts::ContactDesk;
+use fetching::Fetching;
+use fyteclub_proto::{
+    fetching::{fetch, scheduler::Reason},
+    id::{BlobHash, PeerId, PlayerName},
+    local::{
+        Fault,
+        reply::{Nearby, PathKind, Transfers},
+    },
+};
+use limits::LimitDesk;
+use links::{Lead, LinkDesk, Seen};
+use orders::{DeskOrder, Kept, Now, Order, Orders, Write};
+use own_look::OwnLook;
+use sessions::SessionDesk;
+use std::{net::SocketAddr, time::Instant};
+use uploads::UploadDesk;
+
+/// What the desks are made of.
+pub struct Setup {
+    pub contacts: contacts::Setup,
+    pub own_look: own_look::Setup,
+    pub limits: LimitsFile,
+    pub pacer: Pacer,
+    pub fetching: fetching::Shared,
+    /// Bytes of looks that may be brought before anybody needs them.
+    pub prefetch_budget: u64,
+}
+
+/// The desks of a daemon.
+pub struct Desks {
+    pub contacts: ContactDesk,
+    pub links: LinkDesk,
+    pub own_look: OwnLook,
+    pub fetching: Fetching,
+    pub cache: CacheDesk,
+    pub uploads: UploadDesk,
+    pub limits: LimitDesk,
+    pub sessions: SessionDesk,
+}
+
+impl Desks {
+    /// Orders what follows from what was kept.
+    pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
+        let store = setup.fetching.store.clone();
+        Self {
+            contacts: ContactDesk::new(setup.contacts, now, orders),
+            links: LinkDesk::default(),
+            own_look: OwnLook::new(setup.own_look, now, orders),
+            fetching: Fetching::new(setup.prefetch_budget, setup.fetching, now.at),
+            cache: CacheDesk::new(store),
+            uploads: UploadDesk::default(),
+            limits: LimitDesk::new(setup.limits, setup.pacer),
+            sessions: SessionDesk::default(),
+        }
+    }
+
+    /// When [`Self::time`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let desks = [
+            self.contacts.deadline(),
+            self.own_look.deadline(),
+            self.sessions.deadline(),
+            self.fetching.deadline(),
+        ];
+        desks.into_iter().flatten().min()
+    }
+
+    /// Tells the time to the desks that wait for it.
+    pub fn time(&mut self, now: Now, orders: &mut Orders) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now.at);
+        if is_due(self.contacts.deadline()) {
+            self.contacts.handle(now, contacts::Input::Time, orders);
+        }
+        if is_due(self.own_look.deadline()) {
+            self.own_look.handle(now, own_look::Input::Time, orders);
+        }
+        if is_due(self.sessions.deadline()) {
+            self.sessions.time(now.at, orders);
+        }
+        if is_due(self.fetching.deadline()) {
+            self.fetch(now, fetch::Input::Time, orders);
+        }
+    }
+
+    /// Five times a second. `served`: bytes that each key was served since its peer's actor was started.
+    pub fn tick(&mut self, now: Now, served: impl Iterator<Item = (PeerId, u64)>, orders: &mut Orders) {
+        self.cache.tick(self.fetching.fetches().is_transferring(), orders);
+        self.uploads.look(now.at, served, |key| self.contacts.name_of(key), orders);
+        self.fetching.renew_grants(now, |owner| self.links.is_open(owner), orders);
+        self.fetching.handle(now.at, fetching::Input::Tick, orders);
+    }
+
+    /// Begins the last writes, and answers everybody who waits for a look.
+    pub fn close(&mut self, fault: &Fault) {
+        self.contacts.close();
+        self.fetching.close(fault);
+    }
+
+    /// Has other desks do what an order means to them. Returns the order if it means something to the rest of the daemon.
+    pub fn route(&mut self, now: Now, order: Order, orders: &mut Orders) -> Option<Order> {
+        match &order {
+            Order::Admit { key, player } => {
+                self.links.rename(key, player.as_ref());
+                if let Some(player) = player.clone() {
+                    self.fetch(now, fetch::Input::Named { peer: *key, player }, orders);
+                }
+            }
+            Order::Disconnect(key) => {
+                self.fetching.forget(now.at, *key, |player| self.contacts.why_gone(player), orders);
+            }
+            Order::Fetching(fetching::Order::Plan(_)) => {
+                // Looks that are not shown any more make room.
+                self.cache.seen(self.sessions.near(), now.at);
+                self.cache.unpin_unseen(now.at);
+            }
+            _ => {}
+        }
+        let Order::Desk(order) = order else { return Some(order) };
+        match order {
+            DeskOrder::ContactsChanged | DeskOrder::NearbyChanged => {
+                let (near, _) = self.sessions.contacts(|player| self.contacts.key_of(player));
+                let near = near.into_iter().map(|(distance, player, key)| (player, key, distance));
+                self.fetch(now, fetch::Input::Nearby(near.collect()), orders);
+            }
+            DeskOrder::Seen(players) => self.cache.seen(players.iter(), now.at),
+            DeskOrder::Show { player, pin } => self.cache.show(player, pin, now.at),
+            DeskOrder::OwnLookDamaged => self.own_look.handle(now, own_look::Input::Damaged, orders),
+            DeskOrder::LooksDamaged(players) => {
+                for player in players {
+                    if let Ok(key) = self.contacts.key_of(&player) {
+                        self.fetch(now, fetch::Input::Damaged(key), orders);
+                    }
+                }
+            }
+            DeskOrder::DiskFull => self.cache.full(orders),
+            DeskOrder::Room(room) => self.fetch(now, fetch::Input::Room(room), orders),
+        }
+        None
+    }
+
+    /// A write that a desk ordered has ended.
+    pub fn written(&mut self, now: Now, write: Write, result: Kept, orders: &mut Orders) {
+        match write {
+            Write::Contacts { urgent } => {
+                self.contacts.handle(now, contacts::Input::Written { urgent, result }, orders);
+            }
+            Write::Limits(write) => self.limits.written(write, result),
+            Write::OwnLook(id) => self.own_look.handle(now, own_look::Input::Written(id, result), orders),
+        }
+    }
+
+    /// A link to a contact is open, at this address; the peer publishes `look`.
+    pub fn opened(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        (addr, path): (SocketAddr, PathKind),
+        look: Option<BlobHash>,
+        orders: &mut Orders,
+    ) {
+        let player = self.contacts.name_of(&peer).cloned();
+        // First: what the peer says next must not be told before.
+        self.links.opened(peer, player.clone(), (addr, path), look, orders);
+        if let Some(player) = player {
+            self.fetch(now, fetch::Input::Named { peer, player }, orders);
+        }
+        self.fetch(now, fetch::Input::Opened { peer, path, offers: look }, orders);
+        self.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
+    }
+
+    /// There is no link to this peer any more.
+    pub fn lost(&mut self, now: Now, peer: PeerId, cause: String, orders: &mut Orders) {
+        if self.links.lost(peer, cause, orders) {
+            self.contacts.handle(now, contacts::Input::Parted(peer), orders);
+        }
+        self.fetch(now, fetch::Input::Lost(peer), orders);
+    }
+
+    /// A phone book knows a peer's name under another key.
+    pub fn other_key(&mut self, now: Now, peer: PeerId, offered: PeerId, orders: &mut Orders) {
+        for player in self.fetching.fetches().players_of(peer) {
+            if let Err(fault) = self.contacts.check_key(&player, offered, orders) {
+                self.fetch(now, fetch::Input::Failed { player, fault }, orders);
+            }
+        }
+    }
+
+    /// What is known of a peer that is to be dialled.
+    pub fn lead(&self, now: Now, peer: &PeerId) -> Lead {
+        let last = self.links.last_addr(peer).or_else(|| self.contacts.last_addr(peer));
+        let since = match last {
+            Some(_) => Seen::Once,
+            None if self.contacts.is_fresh(peer, now) => Seen::JustNow,
+            None => Seen::Never,
+        };
+        let asked = self.fetching.fetches().reason(peer) == Reason::Asked;
+        Lead { name: self.contacts.name_of(peer).cloned(), asked, since, last }
+    }
+
+    /// The name of a contact, or of one whose link is still told of.
+    pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
+        self.contacts.name_of(key).or_else(|| self.links.name_of(key))
+    }
+
+    /// As clients are shown who is near.
+    pub fn nearby(&self) -> Nearby {
+        self.sessions.reply(|player| self.contacts.key_of(player), |key| self.links.is_open(key))
+    }
+
+    /// As clients are shown what is fetched and served.
+    pub fn transfers(&self) -> Transfers {
+        let fetches = self.fetching.fetches();
+        Transfers {
+            uploads: self.uploads.list(|key| self.contacts.name_of(key)),
+            downloads: fetches.transfers().collect(),
+            waiting: fetches.waiting(),
+        }
+    }
+
+    fn fetch(&mut self, now: Now, input: fetch::Input, orders: &mut Orders) {
+        self.fetching.handle(now.at, fetching::Input::Machine(input), orders);
+    }
+}

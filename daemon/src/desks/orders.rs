@@ -7,6 +7,7 @@ use super::{
 };
 use crate::io::{
     keeper::{KeepError, Keeping},
+    store::Pin,
     wall_clock::unix_millis,
 };
 use futures::future::LocalBoxFuture;
@@ -14,8 +15,9 @@ use fyteclub_proto::{
     bytes::Bytes,
     id::{PeerId, PlayerName},
     knock::{Callee, Note},
-    local::{Event, Fault},
+    local::{Event, Fault, FaultCode, RawJson},
 };
+use serde::Serialize;
 use std::{collections::VecDeque, time::Instant};
 
 /// The time of an input, by both clocks.
@@ -43,6 +45,11 @@ pub fn at_once<T: 'static>(answer: Answer<T>) -> Later<T> {
     Box::pin(std::future::ready(answer))
 }
 
+/// The answer as it is sent.
+pub fn json<T: Serialize>(answer: Answer<T>) -> Answer<RawJson> {
+    RawJson::of(&answer?).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))
+}
+
 pub enum Order {
     /// Publishes an event on the bus.
     Tell(Event),
@@ -55,27 +62,12 @@ pub enum Order {
     Dismiss(PeerId),
     /// What is here for a key that was consented to ends: fetches, loans, links. After its [`Order::Dismiss`].
     Disconnect(PeerId),
-    /// Somebody became a contact, or is none any more.
-    ContactsChanged,
-    /// Others are near than were before.
-    NearbyChanged,
-    /// These players were near until now.
-    Seen(Vec<PlayerName>),
     /// What came from the one owner came from the other.
     FollowOwner {
         from: PeerId,
         to: PeerId,
     },
-    /// Sends a knock, to the callee as the phone books know it.
-    Knock {
-        to: Callee,
-        name: PlayerName,
-        nonce: Bytes<16>,
-    },
-    Note {
-        to: PeerId,
-        note: Note,
-    },
+    Post(Post),
     /// Asks every phone book whom it knows by this name.
     List(PlayerName),
     /// Scans a look, once `after` has ended, well or not.
@@ -86,21 +78,59 @@ pub enum Order {
     },
     /// Tells every peer what look this player publishes now.
     AnnounceLook,
-    /// Files of the look that this player publishes are gone.
-    OwnLookDamaged,
-    /// Files of what these players are shown with are gone.
-    LooksDamaged(Vec<PlayerName>),
     /// The store met a full disk.
     DiskFull,
     /// Looks how the disk stands; `evict` has files removed where it is low.
     LookAtDisk {
         evict: bool,
     },
-    /// Whether the disk has room; else the sentence for those who wait for it too long.
-    Room(Result<(), String>),
     Fetching(fetching::Order),
+    Desk(DeskOrder),
     /// Awaits a write and hands its result back to the desk that ordered it.
     Await(Keeping, Write),
+}
+
+/// What one desk orders of another.
+pub enum DeskOrder {
+    /// Somebody became a contact, or is none any more.
+    ContactsChanged,
+    /// Others are near than were before.
+    NearbyChanged,
+    /// These players were near until now.
+    Seen(Vec<PlayerName>),
+    /// This look is shown from now on.
+    Show { player: PlayerName, pin: Pin },
+    /// Files of the look that this player publishes are gone.
+    OwnLookDamaged,
+    /// Files of what these players are shown with are gone.
+    LooksDamaged(Vec<PlayerName>),
+    /// What was fetched could not be written for want of room.
+    DiskFull,
+    /// Whether the disk has room; else the sentence for those who wait for it too long.
+    Room(Result<(), String>),
+}
+
+impl From<DeskOrder> for Order {
+    fn from(order: DeskOrder) -> Self {
+        Self::Desk(order)
+    }
+}
+
+/// A message to others. Every phone book that is connected carries it; it is lost where none is, and nobody hears whether it
+/// arrived.
+#[derive(Debug)]
+pub enum Post {
+    /// To the callee as the phone books know it: see [`fyteclub_proto::phonebook::Listing::name_of`]. Each phone book is
+    /// given a number of its own that comes from this one.
+    Knock {
+        to: Callee,
+        name: PlayerName,
+        nonce: Bytes<16>,
+    },
+    Note {
+        to: PeerId,
+        note: Note,
+    },
 }
 
 /// Which write of which desk an [`Order::Await`] is about.
@@ -122,12 +152,16 @@ pub type Kept = Result<(), KeepError>;
 pub struct Orders(VecDeque<Order>);
 
 impl Orders {
-    pub fn add(&mut self, order: Order) {
-        self.0.push_back(order);
+    pub fn add(&mut self, order: impl Into<Order>) {
+        self.0.push_back(order.into());
     }
 
     pub fn tell(&mut self, event: Event) {
         self.add(Order::Tell(event));
+    }
+
+    pub fn fetch(&mut self, order: fetching::Order) {
+        self.add(Order::Fetching(order));
     }
 
     pub fn pop(&mut self) -> Option<Order> {

@@ -1,13 +1,17 @@
-//! What one key may do here at this moment. The coordinator's roster writes it; the key's peer actor reads it before it
-//! admits a link, and pumps before every record.
+//! What each key may do here at this moment. The coordinator writes it; the key's peer actor reads it before it admits a
+//! link, and pumps before every record.
 //!
 //! A copy of the answer would be as old as the link. An [`Access`] is the same for all links and streams of the key.
 
-use fyteclub_proto::share_rule::Asker;
+use fyteclub_proto::{id::PeerId, share_rule::Asker};
 use std::{
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// How long a key that broke the protocol is refused.
+pub const BAN: Duration = Duration::from_secs(60);
 
 /// What is known of a key that decides whether it may be heard, served and dialled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,5 +83,120 @@ impl Access {
 
     fn change(&self, change: impl FnOnce(&mut Admission)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The access of every key that is a contact's, is banned or is in use. [`Gate::admits`] alone says who may be heard, served
+/// and dialled.
+#[derive(Default)]
+pub struct Gate(HashMap<PeerId, Access>);
+
+impl Gate {
+    /// What this key may do here now. A key that is no contact may do nothing.
+    pub fn admits(&self, key: &PeerId) -> Admission {
+        self.0.get(key).map_or_else(Admission::default, Access::admission)
+    }
+
+    /// The shared access of a key. One that is neither a contact nor banned is refused for ever.
+    pub fn access(&self, key: &PeerId) -> Access {
+        self.0.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The shared access of a key that is in use from now on.
+    pub fn enter(&mut self, key: PeerId) -> Access {
+        self.0.entry(key).or_default().clone()
+    }
+
+    /// The player consents to this key.
+    pub fn admit(&mut self, key: PeerId) {
+        self.0.entry(key).or_default().set_contact(true);
+    }
+
+    /// The player consents to this key no more.
+    pub fn dismiss(&mut self, key: &PeerId) {
+        if let Some(access) = self.0.get(key) {
+            access.set_contact(false);
+        }
+    }
+
+    /// Refuses this key for [`BAN`].
+    pub fn ban(&mut self, key: PeerId) {
+        self.0.entry(key).or_default().ban_until(Instant::now() + BAN);
+    }
+
+    /// Drops the access of keys that are neither contacts nor banned nor in use.
+    pub fn forget_unneeded(&mut self, is_in_use: impl Fn(&PeerId) -> bool) {
+        let now = Instant::now();
+        self.0.retain(|key, access| {
+            let admission = access.admission();
+            admission.contact || admission.is_banned(now) || is_in_use(key)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: PeerId = PeerId::from_bytes([1; 32]);
+    const OTHER: PeerId = PeerId::from_bytes([2; 32]);
+
+    #[test]
+    fn admits_contacts_that_are_not_banned() {
+        type Step = fn(&mut Gate);
+        type Check = Result<(), Refusal>;
+        let (admit, dismiss, ban): (Step, Step, Step) =
+            (|gate| gate.admit(KEY), |gate| gate.dismiss(&KEY), |gate| gate.ban(KEY));
+        let no_contact = Err(Refusal::NoContact);
+        let banned = Err(Refusal::Banned);
+        // What happened, whether the key is admitted then, and whether it is when a ban is over.
+        let table: &[(&[Step], Check, Check)] = &[
+            (&[], no_contact, no_contact),
+            (&[admit], Ok(()), Ok(())),
+            (&[admit, admit], Ok(()), Ok(())),
+            (&[dismiss], no_contact, no_contact),
+            (&[admit, dismiss], no_contact, no_contact),
+            (&[admit, dismiss, admit], Ok(()), Ok(())),
+            (&[ban], banned, no_contact),
+            (&[admit, ban], banned, Ok(())),
+            (&[ban, admit], banned, Ok(())),
+            (&[admit, ban, dismiss], banned, no_contact),
+            (&[admit, ban, dismiss, admit], banned, Ok(())),
+        ];
+        for (row, (steps, now, later)) in table.iter().enumerate() {
+            let mut gate = Gate::default();
+            for step in *steps {
+                step(&mut gate);
+                gate.forget_unneeded(|_| false);
+            }
+            let (admission, at) = (gate.admits(&KEY), Instant::now());
+            assert_eq!((admission.check(at), admission.check(at + BAN)), (*now, *later), "row {row}");
+            assert_eq!(gate.admits(&OTHER).check(at), no_contact, "row {row}");
+        }
+    }
+
+    #[test]
+    fn access_that_was_handed_out_follows() {
+        let mut gate = Gate::default();
+        gate.admit(KEY);
+        let access = gate.access(&KEY);
+        let asker = |contact, banned| Asker { contact, greeted: true, banned };
+        assert_eq!((access.check(), access.asker()), (Ok(()), asker(true, false)));
+        gate.ban(KEY);
+        assert_eq!((access.check(), access.asker()), (Err(Refusal::Banned), asker(true, true)));
+        gate.dismiss(&KEY);
+        assert_eq!(access.asker(), asker(false, true));
+    }
+
+    #[test]
+    fn dismissed_keys_leave_nothing_unless_they_are_in_use() {
+        let mut gate = Gate::default();
+        let keys = (0..100).map(|seed| PeerId::from_bytes([seed; 32]));
+        for key in keys {
+            gate.admit(key);
+            gate.dismiss(&key);
+        }
+        gate.forget_unneeded(|key| *key == KEY);
+        assert_eq!(gate.0.keys().collect::<Vec<_>>(), [&KEY]);
     }
 }

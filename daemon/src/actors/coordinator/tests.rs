@@ -2,34 +2,26 @@
 
 use super::{verbs::Ask, *};
 use crate::{
-    io::{
-        contacts::ContactsFile,
-        identity::Identity,
-        keeper::Keeper,
-        published::PublishedFile,
-        quic::{QuicEndpoint, Tuning, tls::Certificate},
-        store::{Store, StoreConfig},
+    actors::peer::PeerFact,
+    desks::{
+        fetching,
+        tests::{Made, make},
     },
-    ledger::Accounts,
-    pumps::{compression::Compression, pace::Pacer, pull::AppearancePullError},
-    sharing::{access::Refusal, lending::Lending},
-    whereabouts::Whereabouts,
+    io::quic::{QuicEndpoint, Tuning, tls::Certificate},
+    pumps::{compression::Compression, pull::AppearancePullError},
+    sharing::access::Refusal,
 };
 use fyteclub_proto::{
-    contact::{Here, Policy},
-    fetching::pace::Limits,
-    id::PlayerName,
+    id::{BlobHash, PeerId, PlayerName},
     local::{
-        Numbered, RawJson, Request,
+        Event, Numbered, RawJson, Request,
         reply::PathKind,
         request::{self, ContactsAdd, Who},
     },
-    peer::Greeting,
-    phonebook::Listing,
+    peer::{CloseCode, Greeting},
 };
 use std::future::Future;
 use tempfile::TempDir;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,59 +40,30 @@ impl Desk {
         // A second installation changes nothing.
         rustls::crypto::ring::default_provider().install_default().ok();
         let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name);
-        let identity = Arc::new(Identity::load_or_create(&path("identity.key")).expect("an identity"));
-        let (store, _) = Store::open(folder.path(), StoreConfig { cache_limit: u64::MAX, min_free: None })
-            .expect("a store");
+        let Made { setup, identity, offer } = make(folder.path());
         let certificate = Certificate::new(identity.key()).expect("a certificate");
         let secret = identity.derived_secret("stateless reset");
         let endpoint =
             QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::default())
                 .expect("a socket");
-        let keeper = Keeper::default();
-        let (offer, current_offer) = watch::channel(None);
         let bus = Bus::default();
+        let fetching::Shared { store, lending, accounts, player } = setup.fetching.clone();
         let around = Surroundings {
             here: identity.peer_id(),
-            player: Some("Here I@Am".parse().expect("a name")),
+            player,
             instance: 1,
             endpoint,
             store: store.clone(),
-            offer: current_offer,
-            identity: identity.clone(),
-            lending: Lending::default(),
-            accounts: Accounts::default(),
-            compression: Compression::default(),
-            pacer: Pacer::start(Limits::default()),
-        };
-        let contacts = contacts::Setup {
-            here: Here { key: identity.peer_id(), player: around.player.clone() },
-            policy: Policy::Ask,
-            file: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
-            whereabouts: Whereabouts::default(),
-            carriers: Vec::new(),
-            phonebooks: Vec::new(),
-            listing: Listing::Listed,
-            changes: Vec::new(),
-        };
-        let own_look = own_look::Setup {
-            player: around.player.clone(),
-            identity,
-            store: store.clone(),
             offer,
-            file: PublishedFile::load(&path("published.bin"), keeper.clone()),
+            identity,
+            lending,
+            accounts,
+            compression: Compression::default(),
+            pacer: setup.pacer.clone(),
         };
-        let coordinator = Coordinator::new(Birth {
-            around,
-            contacts,
-            own_look,
-            limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
-            prefetch_budget: 0,
-            bus: bus.clone(),
-            cache: ModCache::new(store).start(),
-            upnp: Upnp.start(),
-            shutdown: CancellationToken::new(),
-        });
+        let (cache, upnp, shutdown) = (ModCache::new(store).start(), Upnp.start(), CancellationToken::new());
+        let parts = Parts { around, bus: bus.clone(), cache, upnp, shutdown };
+        let coordinator = Coordinator::new(parts, setup);
         let events = bus.listen();
         let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let desk = Self {

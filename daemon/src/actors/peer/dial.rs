@@ -3,15 +3,15 @@
 use super::{Peer, PeerFact, cause::explain};
 use crate::{
     actors::{
-        phone_book::{LookupError, MoreCandidates, PhoneBook, Reach, Seen},
+        phone_book::{LookupError, MoreCandidates, PhoneBook, Reach},
         random,
     },
+    desks::links::Lead,
     io::quic::endpoint::DialError,
     sharing::access::Refusal,
 };
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use fyteclub_proto::{
-    id::PlayerName,
     peer::CloseCode,
     reaching::{
         candidate::Candidate,
@@ -28,13 +28,7 @@ pub enum DialPermit {
     Granted {
         /// The source of addresses; `None`: there is none.
         phone_book: Option<Addr<PhoneBook>>,
-        /// The contact's name, if it is known.
-        name: Option<PlayerName>,
-        /// Somebody waits for it.
-        asked: bool,
-        since: Seen,
-        /// Where it was last.
-        last: Option<SocketAddr>,
+        lead: Lead,
     },
     Refused(Refusal),
 }
@@ -43,10 +37,8 @@ impl Handler<DialPermit> for Peer {
     type Result = ();
 
     fn handle(&mut self, permit: DialPermit, ctx: &mut Self::Context) {
-        let (phone_book, name, asked, since, last) = match permit {
-            DialPermit::Granted { phone_book, name, asked, since, last } => {
-                (phone_book, name, asked, since, last)
-            }
+        let (phone_book, Lead { name, asked, since, last }) = match permit {
+            DialPermit::Granted { phone_book, lead } => (phone_book, lead),
             DialPermit::Refused(refusal) => {
                 return self.found(Err(Unfound::Forbidden(refusal.to_string())), None, ctx);
             }

@@ -4,15 +4,16 @@
 
 use super::{
     PhoneBook,
-    words::{Answer, Exchange, Introduction, LOOKUP_TIME, List, MoreCandidates, PhonebookFact, Post},
+    words::{Answer, Exchange, Introduction, LOOKUP_TIME, List, MoreCandidates, PhonebookFact},
 };
 use crate::{
+    desks::orders::Post,
     io::{host_address, phonebook_http::PhonebookHttp},
     ledger::Accounts,
 };
 use actix::{Handler, ResponseFuture};
 use fyteclub_proto::{
-    codec,
+    codec, contact,
     id::PeerId,
     knock::{Callee, Knock, Note, knock_number},
     ledger::{Counterpart, Item},
@@ -135,7 +136,7 @@ impl PhoneBook {
             }
         };
         if here && knock.is_authentic(to) {
-            self.facts.do_send(PhonebookFact::Knocked(knock));
+            self.facts.do_send(PhonebookFact::Heard(contact::Input::Knocked(knock)));
         } else {
             tracing::debug!("a knock is not for this door, or forged");
         }
@@ -143,7 +144,7 @@ impl PhoneBook {
 
     pub(super) fn noted(&mut self, from: PeerId, text: &[u8]) {
         match codec::decode::<Note>(text) {
-            Ok(note) => self.facts.do_send(PhonebookFact::Noted { from, note }),
+            Ok(note) => self.facts.do_send(PhonebookFact::Heard(contact::Input::Noted { from, note })),
             Err(error) => tracing::debug!("a note is none: {error}"),
         }
     }
@@ -201,7 +202,7 @@ impl Handler<List> for PhoneBook {
             let mut keys: Vec<PeerId> = known.map(|entry| entry.peer).collect();
             keys.sort_unstable();
             keys.dedup();
-            facts.do_send(PhonebookFact::Listed { player, keys });
+            facts.do_send(PhonebookFact::Heard(contact::Input::Listed { player, keys }));
         })
     }
 }

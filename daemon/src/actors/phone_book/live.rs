@@ -11,6 +11,7 @@ use crate::{
 use actix::{AsyncContext, Context, StreamHandler};
 use futures::StreamExt;
 use fyteclub_proto::{
+    contact,
     letter::Topic,
     live::{Input, Output},
     phonebook::live::{Hear, Hello, Say},
@@ -65,7 +66,7 @@ impl PhoneBook {
                     let moved = book.observed.replace(welcome.address) != Some(welcome.address);
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
                     self.introductions.handle(now, introduction::Input::Up { book: index, missed });
-                    self.facts.do_send(PhonebookFact::Connected);
+                    self.facts.do_send(PhonebookFact::Heard(contact::Input::Connected));
                     self.settle();
                     if moved {
                         self.tell_more();

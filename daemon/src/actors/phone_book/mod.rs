@@ -9,7 +9,7 @@ mod live;
 mod reach;
 mod words;
 
-pub use words::{Answer, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Post, Reach, Seen};
+pub use words::{Answer, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Reach};
 
 use super::{random, unix_millis};
 use crate::{

@@ -2,10 +2,11 @@
 
 use super::{
     PhoneBook,
-    words::{Call, Introduction, LOOKUP_TIME, LookupError, Reach, Seen},
+    words::{Call, Introduction, LOOKUP_TIME, LookupError, Reach},
 };
 use crate::{
     actors::random,
+    desks::links::Seen,
     io::{
         host_address,
         phonebook_http::{Entry, PhonebookHttp},

@@ -1,12 +1,15 @@
 //! What the phone books' actor is asked and says, and what it keeps of an introduction.
 
-use crate::io::phonebook_http::PhonebookError;
+use crate::{
+    desks::{links::Seen, orders::Post},
+    io::phonebook_http::PhonebookError,
+};
 use actix::{Message, Recipient};
 use fyteclub_proto::{
-    bytes::Bytes,
+    contact,
     id::{PeerId, PlayerName},
-    knock::{Callee, Knock, Note},
     letter::Attempt,
+    local::FaultCode,
     reaching::{
         candidate::{Candidate, Candidates},
         introduction::Failure,
@@ -27,14 +30,9 @@ pub(super) const LOOKUP_TIME: Duration = Duration::from_secs(2);
 pub enum PhonebookFact {
     /// A phone book began or ceased to answer.
     Changed { url: String, error: Option<String> },
-    /// A live conversation began: what waits to be carried may be sent again.
-    Connected,
-    /// Somebody asks to be a contact; the knock is authentic.
-    Knocked(Knock),
-    /// Somebody wrote; the note is from this key and from nobody else.
-    Noted { from: PeerId, note: Note },
-    /// Whom the phone books know by a name, each key once.
-    Listed { player: PlayerName, keys: Vec<PeerId> },
+    /// What is the contacts' to know. A knock is authentic, and a note is from the key that it names; of whom the phone
+    /// books know by a name, each key is named once.
+    Heard(contact::Input),
     /// Somebody wants to be introduced: answer with [`Answer`].
     Introduced { introduction: Introduction, from: PeerId },
 }
@@ -55,24 +53,11 @@ pub struct Answer {
     pub accept: bool,
 }
 
-/// Carried by every phone book that is connected; lost where none is, and nobody hears whether it arrived.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum Post {
-    /// To the callee as the phone books know it: see [`fyteclub_proto::phonebook::Listing::name_of`]. Each phone book is
-    /// given a number of its own that comes from this one.
-    Knock {
-        to: Callee,
-        name: PlayerName,
-        nonce: Bytes<16>,
-    },
-    Note {
-        to: PeerId,
-        note: Note,
-    },
+impl Message for Post {
+    type Result = ();
 }
 
-/// Asks every phone book whom it knows by this name; what they say is [`PhonebookFact::Listed`].
+/// Asks every phone book whom it knows by this name; what they say rises as [`PhonebookFact::Heard`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct List(pub PlayerName);
@@ -108,6 +93,19 @@ pub enum LookupError {
     OtherKey(PeerId),
 }
 
+impl LookupError {
+    /// What a client is told whose fetch fails for it.
+    pub fn code(&self) -> FaultCode {
+        match self {
+            Self::NotFound | Self::NotBack => FaultCode::NotFound,
+            Self::NoPhonebook => FaultCode::BadRequest,
+            Self::Unavailable(_) => FaultCode::PhonebookUnavailable,
+            Self::Busy => FaultCode::Busy,
+            Self::OtherKey(_) => FaultCode::KeyChanged,
+        }
+    }
+}
+
 /// Where is this peer? Answered within about two seconds, unless many are looked for at once, or the phone book is not
 /// there or has only just come back. `name` is theirs, if it is known.
 #[derive(Message)]
@@ -126,16 +124,6 @@ pub struct Reach {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct MoreCandidates(pub Vec<Candidate>);
-
-/// What is known of where they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// They were there a moment ago, though not over a link.
-    JustNow,
-    /// They had a link once, and can be tried at its address.
-    Once,
-    Never,
-}
 
 /// Somebody here waits for an introduction.
 pub struct Call {

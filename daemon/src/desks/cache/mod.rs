@@ -4,17 +4,38 @@
 pub mod replies;
 mod shown;
 
-use super::orders::{Order, Orders};
-use crate::io::store::{Damage, Disk, Pin, Store};
+use super::orders::{DeskOrder, Order, Orders};
+use crate::io::store::{Damage, Disk, Evicted, Pin, Store};
 use fyteclub_proto::{
     id::{BlobHash, PlayerName},
-    local::Event,
+    local::{CacheWork, Event},
 };
 use shown::Shown;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 /// Ticks between two looks at a low disk when nobody fetches: five seconds.
 const LOOK_EVERY: u32 = 25;
+
+/// What the cache's actor finds.
+pub enum Input {
+    /// The disk fell below its bound, whatever could go went already.
+    LowDisk(Disk),
+    DiskOk(Disk),
+    Evicted(Evicted),
+    /// Files were found damaged or missing, and are gone.
+    Damaged(Damage),
+    Progress {
+        work: CacheWork,
+        files: u64,
+        files_total: u64,
+        bytes: u64,
+        bytes_total: u64,
+    },
+    Moved {
+        from: PathBuf,
+        to: PathBuf,
+    },
+}
 
 /// `P` pins files in the store.
 pub struct CacheDesk<P = Pin> {
@@ -36,8 +57,28 @@ impl<P: Holds> CacheDesk<P> {
         self.low
     }
 
+    /// `is_published`: whether the player's own look names a file.
+    pub fn handle(&mut self, input: Input, is_published: impl Fn(&BlobHash) -> bool, orders: &mut Orders) {
+        match input {
+            Input::LowDisk(disk) => self.disk(disk, true, orders),
+            Input::DiskOk(disk) => self.disk(disk, false, orders),
+            Input::Evicted(Evicted { files, bytes }) => orders.tell(Event::CacheEvicted { files, bytes }),
+            Input::Damaged(damage) => {
+                let published = damage.wrong.iter().chain(&damage.missing).any(is_published);
+                self.damaged(damage, published, orders);
+            }
+            Input::Progress { work, files, files_total, bytes, bytes_total } => {
+                orders.tell(Event::CacheProgress { work, files, files_total, bytes, bytes_total });
+            }
+            Input::Moved { from, to } => {
+                let [from, to] = [from, to].map(|path| path.to_string_lossy().into_owned());
+                orders.tell(Event::CacheMoved { from, to });
+            }
+        }
+    }
+
     /// The disk fell below its bound, or has room again.
-    pub fn disk(&mut self, disk: Disk, low: bool, orders: &mut Orders) {
+    fn disk(&mut self, disk: Disk, low: bool, orders: &mut Orders) {
         self.disk = Some(disk);
         let (free, min_free) = (disk.free, disk.floor);
         orders.tell(match low {
@@ -58,7 +99,7 @@ impl<P: Holds> CacheDesk<P> {
 
     fn hold(&mut self, low: bool, orders: &mut Orders) {
         self.low = low;
-        orders.add(Order::Room(if low { Err(self.room_sentence()) } else { Ok(()) }));
+        orders.add(DeskOrder::Room(if low { Err(self.room_sentence()) } else { Ok(()) }));
     }
 
     fn room_sentence(&self) -> String {
@@ -80,8 +121,7 @@ impl<P: Holds> CacheDesk<P> {
         }
     }
 
-    /// Files were found damaged or missing, and are gone. `published`: whether the player's own look names one.
-    pub fn damaged(&mut self, damage: Damage, published: bool, orders: &mut Orders) {
+    fn damaged(&mut self, damage: Damage, published: bool, orders: &mut Orders) {
         let Damage { wrong: hashes, missing } = damage;
         if !hashes.is_empty() {
             tracing::warn!("{} damaged files were removed from the cache", hashes.len());
@@ -93,11 +133,11 @@ impl<P: Holds> CacheDesk<P> {
         let mut players: Vec<PlayerName> =
             self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
         players.sort();
-        orders.add(Order::LooksDamaged(players.clone()));
+        orders.add(DeskOrder::LooksDamaged(players.clone()));
         orders.tell(Event::CacheDamaged { hashes, missing, players, published });
         if published {
             // An archive's files are unpacked again; where it is gone, the log says so.
-            orders.add(Order::OwnLookDamaged);
+            orders.add(DeskOrder::OwnLookDamaged);
         }
     }
 
@@ -154,11 +194,11 @@ mod tests {
             Order::Tell(Event::CacheDamaged { players, published, .. }) => {
                 format!("damaged {} {published}", players.len())
             }
-            Order::Room(room) => format!("room {}", room.is_ok()),
+            Order::Desk(DeskOrder::Room(room)) => format!("room {}", room.is_ok()),
             Order::LookAtDisk { evict } => format!("look {evict}"),
             Order::DiskFull => "full".to_owned(),
-            Order::LooksDamaged(players) => format!("looks {players:?}"),
-            Order::OwnLookDamaged => "own".to_owned(),
+            Order::Desk(DeskOrder::LooksDamaged(players)) => format!("looks {players:?}"),
+            Order::Desk(DeskOrder::OwnLookDamaged) => "own".to_owned(),
             _ => panic!("another order"),
         };
         std::iter::from_fn(|| orders.pop()).map(word).collect()
@@ -175,7 +215,7 @@ mod tests {
         assert_eq!(ordered(&mut orders), ["low", "room false"]);
         desk.full(&mut orders);
         orders.pop();
-        let Some(Order::Room(Err(says))) = orders.pop() else { panic!("it is low") };
+        let Some(Order::Desk(DeskOrder::Room(Err(says)))) = orders.pop() else { panic!("it is low") };
         assert!(says.contains("4 bytes are free, and 5 stay so"), "{says}");
         desk.disk(disk(9), false, &mut orders);
         assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "room true".into()], false));

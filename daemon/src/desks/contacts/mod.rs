@@ -6,7 +6,7 @@ mod joining;
 mod tests;
 pub mod wishes;
 
-use super::orders::{Kept, Now, Order, Orders, Write};
+use super::orders::{DeskOrder, Kept, Now, Order, Orders, Post, Write};
 use crate::{
     io::{
         contacts::ContactsFile,
@@ -45,6 +45,8 @@ const ANNOUNCE_PERIOD: Duration = Duration::from_secs(60);
 const ANNOUNCE_ROUND: usize = 5;
 /// How often it is checked whether addresses are to be written.
 const SETTLE_PERIOD: Duration = Duration::from_secs(30);
+/// How long a contact is a fresh one, in milliseconds.
+const FRESH_MS: u64 = 60_000;
 
 /// What the desk is made of.
 pub struct Setup {
@@ -101,7 +103,7 @@ pub struct ContactDesk {
     /// Writes that what is held waits for.
     writing: usize,
     /// Knocks and notes that wait for those.
-    held: Vec<Order>,
+    held: Vec<Post>,
     joining: Joining,
     /// When what strangers changed is written.
     save_at: Option<Instant>,
@@ -195,14 +197,17 @@ impl ContactDesk {
         self.machine.name_of(key)
     }
 
-    /// Since when a key's standing is what it is, in Unix milliseconds.
-    pub fn since(&self, key: &PeerId) -> Option<u64> {
-        self.machine.since(key)
+    /// Whether the key became a contact within the last minute: it was there to become one, and is busy with that.
+    pub fn is_fresh(&self, key: &PeerId, now: Now) -> bool {
+        self.machine.since(key).is_some_and(|since| now.unix_ms.abs_diff(since) < FRESH_MS)
     }
 
-    /// Whether the name is a contact's, or of one who was asked.
-    pub fn holds(&self, player: &PlayerName) -> bool {
-        self.machine.of_name(player).is_some()
+    /// What is answered to who waits for a player's look, when the key that it was asked of is consented to no more.
+    pub fn why_gone(&self, player: &PlayerName) -> Fault {
+        if self.machine.of_name(player).is_none() {
+            return not_a_contact(player);
+        }
+        Fault::new(FaultCode::KeyChanged, format!("{player} has another key now: fetch again"))
     }
 
     /// The key to fetch a player's look from.
@@ -311,7 +316,7 @@ impl ContactDesk {
     fn output(&mut self, now: Now, output: Output, orders: &mut Orders) {
         match output {
             Output::Knock { to, nonce } => self.knock(to, nonce),
-            Output::Note { to, note } => self.hold(Order::Note { to, note }),
+            Output::Note { to, note } => self.hold(Post::Note { to, note }),
             Output::Asks { contact, .. } => {
                 tracing::info!("somebody asks to be a contact");
                 orders.tell(Event::ContactRequest { contact: self.shown(&contact) });
@@ -320,7 +325,7 @@ impl ContactDesk {
                 // Who asked, and makes room for another, was consented to by nobody: strangers must not hurry us.
                 self.urgent |= contact.standing() != Standing::Asking;
                 self.say_access(&contact, orders);
-                orders.add(Order::ContactsChanged);
+                orders.add(DeskOrder::ContactsChanged);
                 let contact = self.shown(&contact);
                 if contact.standing == Standing::Paired && !gone {
                     self.joining.answer(contact.peer_id, &Ok(contact.clone()));
@@ -378,10 +383,10 @@ impl ContactDesk {
             },
             Callee::Key(key) => Callee::Key(key),
         };
-        self.hold(Order::Knock { to, name, nonce });
+        self.hold(Post::Knock { to, name, nonce });
     }
 
-    fn hold(&mut self, message: Order) {
+    fn hold(&mut self, message: Post) {
         // What is not sent is sent again.
         if self.held.len() < HELD_MAX {
             self.held.push(message);
@@ -391,7 +396,7 @@ impl ContactDesk {
     /// Sends what waited for the disk, in order, unless it still has to.
     fn release(&mut self, orders: &mut Orders) {
         if self.writing == 0 {
-            self.held.drain(..).for_each(|message| orders.add(message));
+            self.held.drain(..).for_each(|message| orders.add(Order::Post(message)));
         }
     }
 
@@ -437,7 +442,8 @@ impl ContactDesk {
         let next = next_after(self.announced, unaware, count);
         self.announced = next.last().copied().or(self.announced);
         for to in next {
-            orders.add(Order::Note { to, note: Note::KeyChanged(self.changes.clone()) });
+            let note = Note::KeyChanged(self.changes.clone());
+            orders.add(Order::Post(Post::Note { to, note }));
         }
     }
 }
@@ -452,7 +458,7 @@ fn next_after(last: Option<PeerId>, mut all: Vec<PeerId>, count: usize) -> Vec<P
 }
 
 /// The fault of a request that is about nobody's contact.
-pub fn not_a_contact(player: &PlayerName) -> Fault {
+fn not_a_contact(player: &PlayerName) -> Fault {
     Fault::new(
         FaultCode::NotAContact,
         format!(

@@ -114,7 +114,7 @@ impl Bench {
 }
 
 fn messages(orders: &[Order]) -> usize {
-    orders.iter().filter(|order| matches!(order, Order::Knock { .. } | Order::Note { .. })).count()
+    orders.iter().filter(|order| matches!(order, Order::Post(_))).count()
 }
 
 async fn answered<T>(answer: Later<T>) -> Answer<T> {
@@ -220,7 +220,7 @@ async fn joining_client_hears_its_inviter() {
     bench.ordered();
     bench.written(Ok(()));
     let note = bench.ordered().into_iter().find_map(|order| match order {
-        Order::Note { note, .. } => Some(note),
+        Order::Post(Post::Note { note, .. }) => Some(note),
         _ => None,
     });
     inviter.heard(contact::Input::Noted { from: SELF, note: note.expect("sent") });
@@ -229,7 +229,7 @@ async fn joining_client_hears_its_inviter() {
         inviter.written(Ok(()));
     }
     let note = inviter.ordered().into_iter().find_map(|order| match order {
-        Order::Note { note, .. } => Some(note),
+        Order::Post(Post::Note { note, .. }) => Some(note),
         _ => None,
     });
     bench.heard(contact::Input::Noted { from: key(2), note: note.expect("answered") });
@@ -251,7 +251,7 @@ async fn changed_key_is_announced_to_those_who_have_not_linked() {
     bench.ordered();
     let told = |orders: Vec<Order>| -> Vec<PeerId> {
         let to = |order: &Order| match order {
-            Order::Note { to, note: Note::KeyChanged(_) } => Some(*to),
+            Order::Post(Post::Note { to, note: Note::KeyChanged(_) }) => Some(*to),
             _ => None,
         };
         orders.iter().filter_map(to).collect()
@@ -324,7 +324,7 @@ impl Bench {
                 }
                 Order::Dismiss(key) => *dismissals += u32::from(admitted.remove(&key).is_some()),
                 Order::Disconnect(key) => assert!(!admitted.contains_key(&key)),
-                Order::Knock { to: Callee::Name(player), nonce, .. } => {
+                Order::Post(Post::Knock { to: Callee::Name(player), nonce, .. }) => {
                     nonces.extend(
                         (2..7).find(|seed| name(*seed).to_string() == player).map(|seed| (seed, nonce)),
                     );

@@ -6,8 +6,12 @@ mod orders;
 #[cfg(test)]
 mod tests;
 
-pub use orders::{HandOut, Input, Order, Orders, Planning, Waiter};
+pub use orders::{HandOut, Input, Order, Planning};
 
+use super::{
+    faults::{bad_path, internal},
+    orders::{Answer, DeskOrder, Later, Now, Orders, at_once},
+};
 use crate::{
     io::{
         store::{Evicted, Pin, Store},
@@ -29,7 +33,11 @@ use fyteclub_proto::{
     grant::Grant,
     id::{PeerId, PlayerName},
     ledger::{Counterpart, Item},
-    local::{Event, Fault, reply::Fetched},
+    local::{
+        Event, Fault, FaultCode,
+        reply::{Empty, Fetched},
+        request::PeerFetch,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -37,6 +45,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// What the desk shares with others.
 #[derive(Clone)]
@@ -44,6 +54,8 @@ pub struct Shared {
     pub store: Store,
     pub lending: Lending,
     pub accounts: Accounts,
+    /// This daemon's own player.
+    pub player: Option<PlayerName>,
 }
 
 pub struct Fetching {
@@ -57,9 +69,13 @@ pub struct Fetching {
     document: Option<(Vec<u8>, Grant)>,
 }
 
+/// A client that waits for a look, and where it is to be written.
 struct Waiting {
-    waiter: Waiter,
+    out: Option<PathBuf>,
     folder: Option<FolderId>,
+    answer: oneshot::Sender<Answer<Fetched>>,
+    /// Cancelled when the local client has left. `answer` does not tell: its other end is held by a task of actix's.
+    left: CancellationToken,
 }
 
 /// What belongs to a planned attempt.
@@ -88,9 +104,84 @@ impl Fetching {
         &self.machine
     }
 
+    /// A client asks for a player's look. `key`: the contact's, or why nothing can be fetched. Answered when the look is
+    /// complete, verified and on disk, and written to `out` if that is wished.
+    pub fn fetch(
+        &mut self,
+        now: Instant,
+        PeerFetch { player, out }: PeerFetch,
+        key: Answer<PeerId>,
+        left: CancellationToken,
+        orders: &mut Orders,
+    ) -> Later<Fetched> {
+        let out = out.map(PathBuf::from);
+        if out.as_ref().is_some_and(|out| !out.is_absolute()) {
+            return at_once(Err(bad_path("the folder to write to")));
+        }
+        let key = if self.shared.player.as_ref() == Some(&player) {
+            let says = format!("{player} is this very player: there is nothing to fetch");
+            Err(Fault::new(FaultCode::BadRequest, says))
+        } else {
+            key
+        };
+        self.next += 1;
+        let id = self.next;
+        let folder = out.is_some().then(|| {
+            // Who wants the same folder waits for the same write.
+            let same = self.waiters.values().find(|other| other.out == out);
+            same.and_then(|other| other.folder).unwrap_or(id)
+        });
+        let (answer, answered) = oneshot::channel();
+        self.waiters.insert(id, Waiting { out, folder, answer, left });
+        let asked = fetch::Input::Asked { player, key, waiter: id, folder };
+        self.handle(now, Input::Machine(asked), orders);
+        Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) })
+    }
+
+    /// A person does not want the look that is fetched or waits for its turn. `key`: the contact's, where it is known.
+    ///
+    /// # Errors
+    /// Nothing of this player is fetched.
+    pub fn cancel(
+        &mut self,
+        now: Instant,
+        player: PlayerName,
+        key: Option<PeerId>,
+        orders: &mut Orders,
+    ) -> Answer<Empty> {
+        if !self.machine.can_decline(&player, key) {
+            return Err(Fault::new(FaultCode::BadRequest, format!("nothing of {player} is being fetched")));
+        }
+        self.handle(now, Input::Machine(fetch::Input::Declined { player, key }), orders);
+        Ok(Empty {})
+    }
+
+    /// The player consents to this key no more: nothing is fetched from it, and nothing of it is lent. `why`: what is
+    /// answered to those who wait for the look of a player who went by this key.
+    pub fn forget(
+        &mut self,
+        now: Instant,
+        key: PeerId,
+        why: impl Fn(&PlayerName) -> Fault,
+        orders: &mut Orders,
+    ) {
+        self.shared.lending.forget(&key);
+        for player in self.machine.players_of(key) {
+            let fault = why(&player);
+            self.handle(now, Input::Machine(fetch::Input::Failed { player, fault }), orders);
+        }
+        self.handle(now, Input::Machine(fetch::Input::Removed(key)), orders);
+    }
+
+    /// Asks owners for the next grant for what is lent of them, where it is time to and their link is open.
+    pub fn renew_grants(&self, now: Now, is_linked: impl Fn(&PeerId) -> bool, orders: &mut Orders) {
+        for (owner, look) in self.shared.lending.due(now.unix_ms, is_linked) {
+            orders.fetch(Order::AskGrant { owner, look });
+        }
+    }
+
     pub fn handle(&mut self, now: Instant, input: Input, orders: &mut Orders) {
         match input {
-            Input::Asked { player, key, waiter } => self.asked(now, player, key, waiter),
             Input::Machine(input) => self.machine.handle(now, input),
             Input::Document { peer, run, result } => {
                 let result = match result {
@@ -149,25 +240,13 @@ impl Fetching {
     pub fn close(&mut self, fault: &Fault) {
         for waiting in std::mem::take(&mut self.waiters).into_values() {
             // Who left does not want to know.
-            waiting.waiter.answer.send(Err(fault.clone())).ok();
+            waiting.answer.send(Err(fault.clone())).ok();
         }
-    }
-
-    fn asked(&mut self, now: Instant, player: PlayerName, key: Result<PeerId, Fault>, waiter: Waiter) {
-        self.next += 1;
-        let id = self.next;
-        let folder = waiter.out.as_ref().map(|out| {
-            // Who wants the same folder waits for the same write.
-            let same = self.waiters.values().find(|other| other.waiter.out.as_ref() == Some(out));
-            same.and_then(|other| other.folder).unwrap_or(id)
-        });
-        self.waiters.insert(id, Waiting { waiter, folder });
-        self.machine.handle(now, fetch::Input::Asked { player, key, waiter: id, folder });
     }
 
     /// Tells of the waiters whose clients have left.
     fn drop_who_left(&mut self, now: Instant) {
-        let left = self.waiters.extract_if(.., |_, waiting| waiting.waiter.left.is_cancelled());
+        let left = self.waiters.extract_if(.., |_, waiting| waiting.left.is_cancelled());
         for id in left.map(|(id, _)| id).collect::<Vec<_>>() {
             self.machine.handle(now, fetch::Input::Left(id));
         }
@@ -192,7 +271,7 @@ impl Fetching {
                 let Some(work) = self.works.get(&run) else { return };
                 let Evicted { files, bytes } = work.plan.evicted;
                 if files > 0 {
-                    orders.push_back(Order::Tell(Event::CacheEvicted { files, bytes }));
+                    orders.tell(Event::CacheEvicted { files, bytes });
                 }
                 Order::Borrow { owner: peer, grant: work.grant.clone(), plan: work.plan.clone() }
             }
@@ -211,28 +290,28 @@ impl Fetching {
             Output::Show { player, run } => {
                 let pin = self.works.get_mut(&run).and_then(|work| work.pin.take());
                 let Some(pin) = pin else { return };
-                Order::Show { player, pin }
+                return orders.add(DeskOrder::Show { player, pin });
             }
             Output::Unused(blobs) => return self.shared.store.unused(&blobs),
             Output::Answer { waiter, result } => return self.answer(waiter, result),
             Output::Failed { player, fault, told } => {
                 tracing::info!("a fetch failed ({:?})", fault.code);
                 tracing::debug!(%player, "a fetch failed: {fault}");
-                if !told {
-                    return;
+                if told {
+                    orders.tell(Event::TransferFailed { player, error: fault });
                 }
-                Order::Tell(Event::TransferFailed { player, error: fault })
+                return;
             }
             Output::Ban { peer, code } => Order::Ban { peer, code },
-            Output::DiskFull => Order::DiskFull,
+            Output::DiskFull => return orders.add(DeskOrder::DiskFull),
             Output::Tell(event) => {
                 if let Event::TransferSuspect { source, hash, .. } = &event {
                     tracing::warn!(peer = %source.short(), "a source sent wrong bytes of {hash}");
                 }
-                Order::Tell(event)
+                return orders.tell(event);
             }
         };
-        orders.push_back(order);
+        orders.fetch(order);
     }
 
     /// Charges one document to its owner; for how long that is refused.
@@ -254,7 +333,7 @@ impl Fetching {
         };
         let targets = pieces.iter().filter_map(|piece| work.plan.target(*piece)).collect();
         let ask = pull::Ask { request, targets, grant };
-        orders.push_back(Order::Pull { source, number, player, run, ask });
+        orders.fetch(Order::Pull { source, number, player, run, ask });
     }
 
     fn hand_out(
@@ -271,18 +350,18 @@ impl Fetching {
         let waiters = &self.waiters;
         let folder = |(folder, ids): (FolderId, Vec<WaiterId>)| {
             let asked: Vec<_> = ids.iter().filter_map(|id| waiters.get(id)).collect();
-            let out: PathBuf = asked.first()?.waiter.out.clone()?;
-            Some((folder, out, asked.iter().map(|waiting| waiting.waiter.left.clone()).collect()))
+            let out = asked.first()?.out.clone()?;
+            Some((folder, out, asked.iter().map(|waiting| waiting.left.clone()).collect()))
         };
         let folders = folders.into_iter().filter_map(folder).collect();
         Some(Order::HandOut(HandOut { player, run, plan: work.plan.clone(), folders }))
     }
 
     fn answer(&mut self, waiter: WaiterId, result: Result<Box<Fetched>, Fault>) {
-        let Some(Waiting { waiter, .. }) = self.waiters.remove(&waiter) else { return };
-        let out = waiter.out.map(|out| out.to_string_lossy().into_owned());
+        let Some(Waiting { out, answer, .. }) = self.waiters.remove(&waiter) else { return };
+        let out = out.map(|out| out.to_string_lossy().into_owned());
         let result = result.map(|fetched| Fetched { out, ..*fetched });
         // Who left does not want to know.
-        waiter.answer.send(result).ok();
+        answer.send(result).ok();
     }
 }

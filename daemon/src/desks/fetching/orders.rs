@@ -1,34 +1,19 @@
 //! What the fetching desk is told and what it orders.
 
-use crate::{
-    io::store::Pin,
-    pumps::{
-        plan::{Folder, Folders, Plan, PlanError, Space, Unready},
-        pull::{self, AppearancePullError, Note},
-    },
+use crate::pumps::{
+    plan::{Folder, Folders, Plan, PlanError, Space, Unready},
+    pull::{self, AppearancePullError, Note},
 };
 use fyteclub_proto::{
     fetching::fetch::{self, RequestNumber, Run},
     grant::Grant,
     id::{BlobHash, PeerId, PlayerName},
-    local::{Event, Fault, reply::Fetched},
+    local::reply::Fetched,
     peer::CloseCode,
 };
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
-
-/// A client that waits for a look, and where it is to be written.
-pub struct Waiter {
-    pub out: Option<PathBuf>,
-    pub answer: oneshot::Sender<Result<Fetched, Fault>>,
-    /// Cancelled when the local client has left. `answer` does not tell: its other end is held by a task of actix's.
-    pub left: CancellationToken,
-}
+use std::sync::Arc;
 
 pub enum Input {
-    /// A client asks for this player's look. `key`: the contact's, or why nothing can be fetched.
-    Asked { player: PlayerName, key: Result<PeerId, Fault>, waiter: Waiter },
     /// What the machine is told as it is.
     Machine(fetch::Input),
     /// The answer to [`Order::AskAppearance`].
@@ -64,6 +49,11 @@ pub enum Order {
         owner: PeerId,
         look: BlobHash,
     },
+    /// Has the owner of a look that is lent give the next grant.
+    AskGrant {
+        owner: PeerId,
+        look: BlobHash,
+    },
     Pull {
         source: PeerId,
         number: RequestNumber,
@@ -78,18 +68,10 @@ pub enum Order {
     /// Have the owner prove what of a look that is here whole did not come from it.
     Prove(Arc<Plan>),
     HandOut(HandOut),
-    /// This look is shown from now on.
-    Show {
-        player: PlayerName,
-        pin: Pin,
-    },
     Ban {
         peer: PeerId,
         code: CloseCode,
     },
-    /// Look at the disk.
-    DiskFull,
-    Tell(Event),
 }
 
 /// A document to be checked and compared with the store.
@@ -109,5 +91,3 @@ pub struct HandOut {
     pub plan: Arc<Plan>,
     pub folders: Vec<Folder>,
 }
-
-pub type Orders = VecDeque<Order>;

@@ -6,18 +6,15 @@ use crate::{
     pumps::plan::{self, Unready},
 };
 use ed25519_dalek::SigningKey;
+use futures::FutureExt;
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, SignedAppearance},
     id::BlobHash,
     local::{FaultCode, reply::PathKind},
     version::APPEARANCE_VERSION,
 };
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 const PEER: PeerId = PeerId::from_bytes([7; 32]);
-
-type Answer = oneshot::Receiver<Result<Fetched, Fault>>;
 
 struct Desk {
     fetching: Fetching,
@@ -32,20 +29,22 @@ impl Desk {
         let config = StoreConfig { cache_limit: u64::MAX, min_free: None };
         let (store, _) = Store::open(folder.path(), config).expect("a store");
         let (accounts, now) = (Accounts::default(), Instant::now());
-        let shared = Shared { store, lending: Lending::default(), accounts: accounts.clone() };
+        let lending = Lending::default();
+        let shared = Shared { store, lending, accounts: accounts.clone(), player: None };
         Self { fetching: Fetching::new(0, shared, now), accounts, now, _folder: folder }
     }
 
     fn say(&mut self, input: Input) -> Vec<Order> {
-        let mut orders = Orders::new();
+        let mut orders = Orders::default();
         self.fetching.handle(self.now, input, &mut orders);
-        orders.into()
+        ordered(orders)
     }
 
-    fn ask(&mut self) -> (Vec<Order>, Answer, CancellationToken) {
-        let ((answer, answered), left) = (oneshot::channel(), CancellationToken::new());
-        let waiter = Waiter { out: None, answer, left: left.clone() };
-        (self.say(Input::Asked { player: player(), key: Ok(PEER), waiter }), answered, left)
+    fn ask(&mut self, key: PeerId) -> (Vec<Order>, Later<Fetched>, CancellationToken) {
+        let (mut orders, left) = (Orders::default(), CancellationToken::new());
+        let wish = PeerFetch { player: player(), out: None };
+        let answer = self.fetching.fetch(self.now, wish, Ok(key), left.clone(), &mut orders);
+        (ordered(orders), answer, left)
     }
 
     fn open(&mut self) -> Vec<Order> {
@@ -55,8 +54,21 @@ impl Desk {
     }
 }
 
+/// What the desk orders of peers.
+fn ordered(mut orders: Orders) -> Vec<Order> {
+    let fetching = |order| match order {
+        super::super::orders::Order::Fetching(order) => Some(order),
+        _ => None,
+    };
+    std::iter::from_fn(|| orders.pop()).filter_map(fetching).collect()
+}
+
 fn player() -> PlayerName {
     "Alice Ashe@Gilgamesh".parse().expect("a name")
+}
+
+fn fault(answer: Later<Fetched>) -> FaultCode {
+    answer.now_or_never().expect("an answer").expect_err("a fault").code
 }
 
 fn asks(orders: &[Order]) -> bool {
@@ -67,7 +79,7 @@ fn asks(orders: &[Order]) -> bool {
 fn client_that_left_frees_its_fetch_at_the_next_tick() {
     let mut desk = Desk::new();
     desk.open();
-    let (orders, mut answered, left) = desk.ask();
+    let (orders, answered, left) = desk.ask(PEER);
     assert!(asks(&orders));
     desk.say(Input::Tick);
     assert!(desk.fetching.fetches().needs(&PEER));
@@ -75,7 +87,7 @@ fn client_that_left_frees_its_fetch_at_the_next_tick() {
     let orders = desk.say(Input::Tick);
     assert!(orders.iter().any(|order| matches!(order, Order::Leave(PEER))));
     assert!(!desk.fetching.fetches().needs(&PEER) && desk.fetching.waiters.is_empty());
-    assert!(answered.try_recv().is_err(), "nobody is there to be answered");
+    assert_eq!(fault(answered), FaultCode::Internal, "nobody is there to be answered");
 }
 
 #[test]
@@ -85,7 +97,7 @@ fn documents_beyond_the_allowance_wait() {
     let near = vec![(player(), PEER, 1.0.try_into().expect("a distance"))];
     desk.say(Input::Machine(fetch::Input::Nearby(near)));
     assert!(!asks(&desk.open()), "nobody waits for it");
-    let (orders, ..) = desk.ask();
+    let (orders, ..) = desk.ask(PEER);
     assert!(asks(&orders), "a person who asks is a reason of its own");
 }
 
@@ -113,9 +125,7 @@ fn look_is_borrowed_before_others_are_asked_and_its_plan_ends_with_it() {
     let opened = |peer| fetch::Input::Opened { peer, path: PathKind::Lan, offers: Some(hash) };
     desk.say(Input::Machine(opened(owner)));
     desk.say(Input::Machine(opened(PEER)));
-    let ((answer, _answered), left) = (oneshot::channel(), CancellationToken::new());
-    let waiter = Waiter { out: None, answer, left };
-    let orders = desk.say(Input::Asked { player: player(), key: Ok(owner), waiter });
+    let (orders, _answered, _left) = desk.ask(owner);
     let [Order::AskAppearance { run, .. }] = orders[..] else { panic!("one order") };
     let grant = Grant::new(&key, PEER, hash, now);
     let mut orders = desk.say(Input::Document { peer: owner, run, result: Ok((document, grant)) });
@@ -145,11 +155,38 @@ fn look_is_borrowed_before_others_are_asked_and_its_plan_ends_with_it() {
 #[test]
 fn everybody_is_answered_when_the_desk_closes() {
     let mut desk = Desk::new();
-    let (_, mut first, _left) = desk.ask();
-    let (_, mut second, _left) = desk.ask();
+    let (_, first, _left) = desk.ask(PEER);
+    let (_, second, _left) = desk.ask(PEER);
     desk.fetching.close(&Fault::new(FaultCode::Stopping, "the daemon is stopping"));
-    for answered in [&mut first, &mut second] {
-        let fault = answered.try_recv().expect("an answer").expect_err("a fault");
-        assert_eq!(fault.code, FaultCode::Stopping);
-    }
+    assert_eq!([first, second].map(fault), [FaultCode::Stopping; 2]);
+}
+
+#[test]
+fn fetch_that_cannot_begin_is_refused_at_once() {
+    let mut desk = Desk::new();
+    desk.fetching.shared.player = Some(player());
+    let mut refused = |out: Option<&str>, key| {
+        let wish = PeerFetch { player: player(), out: out.map(str::to_owned) };
+        let mut orders = Orders::default();
+        fault(desk.fetching.fetch(desk.now, wish, key, CancellationToken::new(), &mut orders))
+    };
+    assert_eq!(refused(Some("relative/folder"), Ok(PEER)), FaultCode::BadRequest);
+    assert_eq!(refused(None, Ok(PEER)), FaultCode::BadRequest, "it is this very player");
+    desk.fetching.shared.player = None;
+    let unknown = Fault::new(FaultCode::NotAContact, "a stranger");
+    let wish = PeerFetch { player: player(), out: None };
+    let mut orders = Orders::default();
+    let answer = desk.fetching.fetch(desk.now, wish, Err(unknown), CancellationToken::new(), &mut orders);
+    assert_eq!(fault(answer), FaultCode::NotAContact);
+}
+
+#[test]
+fn only_what_is_fetched_can_be_cancelled() {
+    let mut desk = Desk::new();
+    let mut orders = Orders::default();
+    let refused = desk.fetching.cancel(desk.now, player(), Some(PEER), &mut orders);
+    assert_eq!(refused.expect_err("nothing is fetched").code, FaultCode::BadRequest);
+    let (_, answered, _left) = desk.ask(PEER);
+    desk.fetching.cancel(desk.now, player(), Some(PEER), &mut orders).expect("it is fetched");
+    assert_eq!(fault(answered), FaultCode::Cancelled);
 }

@@ -22,7 +22,10 @@ use fyteclub_proto::{
     codec,
     id::{BlobHash, PlayerName},
     limit::APPEARANCE_BYTES_MAX,
-    local::{Event, Fault, FaultCode, reply::Published},
+    local::{
+        Event, Fault, FaultCode,
+        reply::{Empty, Published},
+    },
     version::APPEARANCE_VERSION,
 };
 use scan::{ScanId, What};
@@ -176,7 +179,7 @@ impl OwnLook {
     }
 
     /// Publishes nothing any more. Answered when that survives a restart.
-    pub fn withdraw(&mut self, orders: &mut Orders) -> Later<()> {
+    pub fn withdraw(&mut self, orders: &mut Orders) -> Later<Empty> {
         self.asked += 1;
         (self.published, self.what) = (self.asked, None);
         (self.pin, self.kept) = (None, None);
@@ -186,17 +189,16 @@ impl OwnLook {
         }
         let removed = self.file.remove();
         Box::pin(async {
-            removed.await.map_err(|error| {
+            removed.await.map(|()| Empty {}).map_err(|error| {
                 let says = format!("the look would come back after a restart, because {error}");
                 Fault::new(FaultCode::Io, says)
             })
         })
     }
 
-    /// Whether the look that is published names one of these.
-    pub fn names<'a>(&self, mut blobs: impl Iterator<Item = &'a BlobHash>) -> bool {
-        let offer = self.offer.borrow();
-        offer.as_ref().is_some_and(|offer| blobs.any(|hash| offer.blobs.contains_key(hash)))
+    /// Whether the look that is published names this file.
+    pub fn names(&self, hash: &BlobHash) -> bool {
+        self.offer.borrow().as_ref().is_some_and(|offer| offer.blobs.contains_key(hash))
     }
 
     /// Orders a scan for the request of this number.

@@ -2,7 +2,7 @@
 
 mod nearby;
 
-use super::orders::{Answer, Order, Orders};
+use super::orders::{Answer, DeskOrder, Orders};
 use fyteclub_proto::{
     fetching::scheduler::Distance,
     id::{PeerId, PlayerName},
@@ -102,14 +102,14 @@ impl SessionDesk {
 
     fn changed(before: Vec<PlayerName>, orders: &mut Orders) {
         // Until now they were near; from now on it counts how long they are not.
-        orders.add(Order::Seen(before));
-        orders.add(Order::NearbyChanged);
+        orders.add(DeskOrder::Seen(before));
+        orders.add(DeskOrder::NearbyChanged);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::orders::Order, *};
     use fyteclub_proto::local::{Fault, FaultCode, request::NearPlayer};
     use std::time::Duration;
 
@@ -125,8 +125,8 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(order) = orders.pop() {
             match order {
-                Order::Seen(players) => seen.push(players),
-                Order::NearbyChanged => {}
+                Order::Desk(DeskOrder::Seen(players)) => seen.push(players),
+                Order::Desk(DeskOrder::NearbyChanged) => {}
                 _ => panic!("another order"),
             }
         }

@@ -1,0 +1,191 @@
+//! What rises to the coordinator, and which desk is told.
+
+use super::Coordinator;
+use crate::{
+    actors::{
+        listener::Accepted,
+        mod_cache::CacheFact,
+        peer::{self, DialPermit, PeerFact},
+        phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact},
+        unix_millis,
+    },
+    desks::{Desks, contacts, fetching::Input, orders::Now, own_look, sessions::ClientId},
+    io::quic::tls,
+    pumps::pull::Note,
+};
+use actix::{Addr, Context, Handler, Message};
+use fyteclub_proto::{
+    fetching::fetch::{self, Run},
+    id::{PeerId, PlayerName},
+    local::Event,
+    peer::CloseCode,
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// What the rest of the daemon tells the coordinator.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum DaemonFact {
+    /// The phone books' actor, which is born after the coordinator because its facts rise to it.
+    PhoneBook(Addr<PhoneBook>),
+    /// This machine's addresses are these now.
+    Moved(Arc<[IpAddr]>),
+    /// A file that is published was found changed while it was served.
+    SourceChanged,
+    /// A client left, and what it said of who is near counts no more.
+    ClientLeft(ClientId),
+    /// A pump's note for one transfer.
+    Carried { player: PlayerName, run: Run, note: Note },
+}
+
+impl Coordinator {
+    fn fetching(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.act(ctx, |desks, now, orders| desks.fetching.handle(now.at, input, orders));
+    }
+
+    fn fetch(&mut self, input: fetch::Input, ctx: &mut Context<Self>) {
+        self.fetching(Input::Machine(input), ctx);
+    }
+
+    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    fn may_dial(&self, peer: PeerId) {
+        self.roster.send(
+            &peer,
+            match self.roster.admits(&peer) {
+                Ok(()) => {
+                    let lead = self.desks.lead(Now::read(), &peer);
+                    DialPermit::Granted { phone_book: self.phone_book.clone(), lead }
+                }
+                Err(refusal) => DialPermit::Refused(refusal),
+            },
+        );
+    }
+
+    /// Nobody can tell where a peer is.
+    fn not_found(&mut self, peer: PeerId, error: &LookupError, ctx: &mut Context<Self>) {
+        if let LookupError::OtherKey(offered) = *error {
+            return self.act(ctx, |desks, now, orders| desks.other_key(now, peer, offered, orders));
+        }
+        self.fetch(fetch::Input::NotFound { peer, code: error.code(), cause: error.to_string() }, ctx);
+    }
+}
+
+impl Handler<DaemonFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: DaemonFact, ctx: &mut Self::Context) {
+        match fact {
+            DaemonFact::PhoneBook(phone_book) => self.phone_book = Some(phone_book),
+            DaemonFact::Moved(addrs) => self.roster.send_all(|| peer::Moved(addrs.clone())),
+            DaemonFact::SourceChanged => self.act(ctx, |desks, now, orders| {
+                desks.own_look.handle(now, own_look::Input::SourceChanged, orders);
+            }),
+            DaemonFact::ClientLeft(client) => {
+                self.act(ctx, |desks, _, orders| desks.sessions.left(client, orders));
+            }
+            DaemonFact::Carried { player, run, note } => {
+                self.fetching(Input::Noted { player, run, note }, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<CacheFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, CacheFact(input): CacheFact, ctx: &mut Self::Context) {
+        self.act(ctx, |Desks { cache, own_look, .. }, _, orders| {
+            cache.handle(input, |hash| own_look.names(hash), orders);
+        });
+    }
+}
+
+impl Handler<PhonebookFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: PhonebookFact, ctx: &mut Self::Context) {
+        match fact {
+            PhonebookFact::Changed { url, error } => {
+                self.parts.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
+            }
+            PhonebookFact::Heard(heard) => self.act(ctx, |desks, now, orders| {
+                desks.contacts.handle(now, contacts::Input::Heard(heard), orders);
+            }),
+            PhonebookFact::Introduced { introduction, from } => {
+                let accept = self.roster.admits(&from).is_ok();
+                self.ask_phone_book(Introduction { introduction, to: from, accept });
+            }
+        }
+    }
+}
+
+impl Handler<Accepted> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, accepted: Accepted, _: &mut Self::Context) {
+        let Some(id) = tls::peer_of(&accepted.0) else { return };
+        // Before anything is kept of them. So there are never more peers than contacts; and nobody is their own, so that a
+        // second daemon with this identity is refused too.
+        if let Err(refusal) = self.roster.admits(&id) {
+            tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
+            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
+            return;
+        }
+        if let Some(actor) = self.roster.peer(id) {
+            actor.do_send(peer::Adopt(accepted.0));
+        }
+    }
+}
+
+impl Handler<PeerFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: PeerFact, ctx: &mut Self::Context) {
+        match fact {
+            PeerFact::MayDial { peer } => self.may_dial(peer),
+            PeerFact::NotFound { peer, error } => self.not_found(peer, &error, ctx),
+            PeerFact::Opened { peer, addr, path, greeting } => {
+                // We dialled it before it was banned, or another link of it takes the closed one's place.
+                if self.roster.admits(&peer).is_err() {
+                    return self.roster.send(&peer, peer::Close(CloseCode::Refused));
+                }
+                self.act(ctx, |desks, now, orders| {
+                    desks.opened(now, peer, (addr, path), greeting.published, orders);
+                });
+            }
+            PeerFact::Look { peer, look } => {
+                self.act(ctx, |desks, _, orders| desks.links.shows(peer, look, orders));
+                self.fetch(fetch::Input::Offers { peer, look }, ctx);
+            }
+            PeerFact::Lost { peer, cause } => {
+                self.act(ctx, |desks, now, orders| desks.lost(now, peer, cause, orders));
+            }
+            PeerFact::GaveUp { peer, cause } => {
+                self.fetch(fetch::Input::Unreachable { peer, cause }, ctx);
+            }
+            PeerFact::Appearance { peer, run, result } => {
+                self.fetching(Input::Document { peer, run, result }, ctx);
+            }
+            PeerFact::Holding { peer, owner, look, reply } => {
+                self.fetch(fetch::Input::Holding { peer, owner, look, reply }, ctx);
+            }
+            PeerFact::Grant { grant } => {
+                self.parts.around.lending.renew(grant, &self.parts.around.here, unix_millis());
+            }
+            PeerFact::Idle { peer } => {
+                // Contacts are listed also when they are away; who is none any more leaves nothing.
+                if !self.roster.is_contact(&peer) {
+                    self.roster.send(&peer, peer::Retire);
+                }
+            }
+            PeerFact::Retired { peer } => {
+                self.roster.remove(&peer);
+                self.desks.links.retired(&peer);
+                // A message that was sent to the actor after it had stopped was not read.
+                if self.roster.is_contact(&peer) && self.desks.fetching.fetches().needs(&peer) {
+                    self.roster.want(peer);
+                }
+            }
+        }
+    }
+}

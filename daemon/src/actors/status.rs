@@ -1,0 +1,95 @@
+//! The state of the daemon, as clients are shown it: what each part reports.
+
+use super::{
+    mod_cache::{self, ModCache},
+    peer::{self, Peer, Surroundings},
+    phone_book::{self, PhoneBook},
+    upnp::{self, Upnp},
+};
+use crate::desks::{cache::replies, faults::internal, orders::Answer};
+use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
+use fyteclub_proto::{
+    id::PlayerName,
+    ledger::Count,
+    local::reply::{Charged, PeerStatus, Status, TransferStatus},
+};
+use std::future::Future;
+
+/// What the coordinator knows at the moment of the question.
+pub struct Known {
+    /// The number of the last event that was told.
+    pub seq: u64,
+    pub transfers: Vec<TransferStatus>,
+    /// Nothing new is asked of anybody, because the disk has no room.
+    pub low_disk: bool,
+    pub cache: Addr<ModCache>,
+    pub upnp: Addr<Upnp>,
+    pub phone_book: Option<Addr<PhoneBook>>,
+    pub peers: Vec<PeerOf>,
+}
+
+/// A contact's name, and the actor of its peer.
+pub type PeerOf = (Option<PlayerName>, Addr<Peer>);
+
+/// What is known at once is as it is when this is called; the rest is asked of the other actors.
+pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<Status>> + 'static + use<> {
+    let charged = |(item, Count { charged, refusals }): (fyteclub_proto::ledger::Item, Count)| {
+        (item.name().to_owned(), Charged { charged, refusals })
+    };
+    let ledger = around.accounts.counts().into_iter().map(charged).collect();
+    let (peer_id, player) = (around.here, around.player.clone());
+    let listen = around.endpoint.local_addr().to_string();
+    let appearance = around.offer.borrow().as_ref().map(|offer| offer.appearance);
+    async move {
+        let phonebooks = match known.phone_book {
+            Some(phone_book) => ask(&phone_book, phone_book::Report).await?,
+            None => Vec::new(),
+        };
+        let cache = ask(&known.cache, mod_cache::ReadStats).await?;
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            peer_id,
+            player,
+            listen,
+            port_mapping: ask(&known.upnp, upnp::Report).await?.to_owned(),
+            phonebooks,
+            appearance,
+            peers: peers(known.peers).await,
+            transfers: known.transfers,
+            cache: replies::stats(&cache, known.low_disk),
+            seq: known.seq,
+            ledger,
+        })
+    }
+}
+
+/// How each peer stands, by name.
+pub async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
+    let mut list = Vec::new();
+    for (player, actor) in peers {
+        if let Ok(mut status) = actor.send(peer::Report).await {
+            status.player = player.or(status.player);
+            list.push(status);
+        }
+    }
+    list.sort_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
+    list
+}
+
+/// Asks an actor that lives as long as the daemon.
+///
+/// # Errors
+/// It is gone all the same.
+pub fn ask<A, M>(
+    actor: &Addr<A>,
+    question: M,
+) -> impl Future<Output = Answer<M::Result>> + 'static + use<A, M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+    A: Actor + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+{
+    let asked = actor.send(question);
+    async { asked.await.map_err(|_| internal()) }
+}

@@ -1,0 +1,170 @@
+//! Whose link is open, where each peer was, and what clients are told of that.
+
+use super::orders::Orders;
+use fyteclub_proto::{
+    id::{BlobHash, PeerId, PlayerName},
+    local::{Event, reply::PathKind},
+};
+use std::{collections::HashMap, net::SocketAddr};
+
+/// What is known of where a peer was when it is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It was there a moment ago, though not over a link.
+    JustNow,
+    /// It had a link once, and can be tried at its address.
+    Once,
+    Never,
+}
+
+/// What a dial begins with.
+#[derive(Debug)]
+pub struct Lead {
+    /// The contact's name, if it is known.
+    pub name: Option<PlayerName>,
+    /// Somebody waits for it.
+    pub asked: bool,
+    pub since: Seen,
+    /// Where it was last.
+    pub last: Option<SocketAddr>,
+}
+
+/// A link that clients were told of.
+struct Link {
+    /// The contact's name, as it was told last; never what the peer says of itself.
+    player: Option<PlayerName>,
+    addr: SocketAddr,
+    is_open: bool,
+}
+
+/// Links by peer, each as long as the peer's actor lives.
+#[derive(Default)]
+pub struct LinkDesk(HashMap<PeerId, Link>);
+
+impl LinkDesk {
+    /// A link to a contact of this name is open; the peer publishes `look`.
+    pub fn opened(
+        &mut self,
+        peer_id: PeerId,
+        player: Option<PlayerName>,
+        (addr, path): (SocketAddr, PathKind),
+        look: Option<BlobHash>,
+        orders: &mut Orders,
+    ) {
+        tracing::info!(peer = %peer_id.short(), "connected");
+        self.0.insert(peer_id, Link { player: player.clone(), addr, is_open: true });
+        orders.tell(Event::PeerConnected { peer_id, player, path });
+        self.shows(peer_id, look, orders);
+    }
+
+    /// The peer says what it publishes now; whether to fetch it, the fetching desk knows, or the plugin.
+    pub fn shows(&self, peer_id: PeerId, appearance: Option<BlobHash>, orders: &mut Orders) {
+        if let Some(player) = self.0.get(&peer_id).and_then(|link| link.player.clone()) {
+            orders.tell(Event::PeerLook { peer_id, player, appearance });
+        }
+    }
+
+    /// There is no link any more. Returns whether there was one: that of a banned peer was never told of.
+    pub fn lost(&mut self, peer_id: PeerId, cause: String, orders: &mut Orders) -> bool {
+        let Some(link) = self.0.get_mut(&peer_id).filter(|link| link.is_open) else { return false };
+        tracing::info!(peer = %peer_id.short(), "disconnected: {cause}");
+        link.is_open = false;
+        orders.tell(Event::PeerDisconnected { peer_id, player: link.player.clone(), cause });
+        true
+    }
+
+    /// The contact goes by this name now. One that is a contact no more keeps its name for what is still told of its link.
+    pub fn rename(&mut self, key: &PeerId, player: Option<&PlayerName>) {
+        if let Some(link) = self.0.get_mut(key) {
+            link.player = player.cloned();
+        }
+    }
+
+    /// Nothing is kept of a peer whose actor is gone.
+    pub fn retired(&mut self, key: &PeerId) {
+        self.0.remove(key);
+    }
+
+    pub fn is_open(&self, key: &PeerId) -> bool {
+        self.0.get(key).is_some_and(|link| link.is_open)
+    }
+
+    /// The name by which clients were told of the peer's link.
+    pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
+        self.0.get(key)?.player.as_ref()
+    }
+
+    /// Where the peer was when its link was opened last.
+    pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
+        self.0.get(key).map(|link| link.addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::orders::Order, *};
+
+    const PEER: PeerId = PeerId::from_bytes([7; 32]);
+
+    fn player(name: &str) -> PlayerName {
+        format!("{name} Ashe@Gilgamesh").parse().expect("a name")
+    }
+
+    fn open(desk: &mut LinkDesk, name: Option<&str>) -> Vec<String> {
+        let (mut orders, look) = (Orders::default(), Some(BlobHash::of(b"look")));
+        let addr = ([127, 0, 0, 1], 9).into();
+        desk.opened(PEER, name.map(player), (addr, PathKind::Lan), look, &mut orders);
+        told(orders)
+    }
+
+    fn told(mut orders: Orders) -> Vec<String> {
+        let word = |order| match order {
+            Order::Tell(Event::PeerConnected { player, .. }) => ("connected", player),
+            Order::Tell(Event::PeerLook { player, .. }) => ("look", Some(player)),
+            Order::Tell(Event::PeerDisconnected { player, .. }) => ("disconnected", player),
+            _ => panic!("another order"),
+        };
+        let words = std::iter::from_fn(|| orders.pop()).map(word);
+        words.map(|(word, name)| name.map_or(word.to_owned(), |name| format!("{word} {name}"))).collect()
+    }
+
+    fn lose(desk: &mut LinkDesk) -> Vec<String> {
+        let mut orders = Orders::default();
+        let was_open = desk.lost(PEER, "it broke".into(), &mut orders);
+        let told = told(orders);
+        assert_eq!(was_open, !told.is_empty());
+        told
+    }
+
+    #[test]
+    fn link_is_told_of_by_the_contacts_name_until_it_is_lost() {
+        let mut desk = LinkDesk::default();
+        assert_eq!(
+            open(&mut desk, Some("Alice")),
+            ["connected Alice Ashe@Gilgamesh", "look Alice Ashe@Gilgamesh"]
+        );
+        desk.rename(&PEER, Some(&player("Alys")));
+        assert!(desk.is_open(&PEER) && desk.name_of(&PEER) == Some(&player("Alys")));
+        assert_eq!(lose(&mut desk), ["disconnected Alys Ashe@Gilgamesh"]);
+        assert!(!desk.is_open(&PEER) && desk.last_addr(&PEER).is_some());
+        assert_eq!(lose(&mut desk), [""; 0], "it was told already");
+    }
+
+    #[test]
+    fn looks_of_nameless_or_unknown_peers_are_not_told() {
+        let mut desk = LinkDesk::default();
+        let mut orders = Orders::default();
+        desk.shows(PEER, None, &mut orders);
+        assert!(orders.pop().is_none());
+        assert_eq!(open(&mut desk, None), ["connected"]);
+    }
+
+    #[test]
+    fn retired_peer_leaves_nothing() {
+        let mut desk = LinkDesk::default();
+        open(&mut desk, None);
+        lose(&mut desk);
+        desk.retired(&PEER);
+        assert!(desk.0.is_empty());
+    }
+}

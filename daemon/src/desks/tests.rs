@@ -1,0 +1,221 @@
+//! All desks together, without an actor: what one orders of another.
+
+use super::{orders::Answer, *};
+use crate::{
+    io::{
+        contacts::ContactsFile,
+        identity::Identity,
+        keeper::Keeper,
+        published::PublishedFile,
+        store::{Damage, Store, StoreConfig},
+    },
+    ledger::Accounts,
+    sharing::{lending::Lending, published::CurrentOffer},
+    whereabouts::Whereabouts,
+};
+use contacts::wishes::Wish;
+use futures::FutureExt;
+use fyteclub_proto::{
+    contact::{Here, Policy},
+    fetching::pace::Limits,
+    local::{
+        Event, FaultCode,
+        reply::Fetched,
+        request::{ContactsAdd, NearPlayer, NearbySet, PeerFetch, Who},
+    },
+    phonebook::Listing,
+};
+use std::{path::Path, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// What the desks of a daemon are made of, in a folder, and what they share with its actors.
+pub struct Made {
+    pub setup: Setup,
+    pub identity: Arc<Identity>,
+    pub offer: CurrentOffer,
+}
+
+pub fn make(folder: &Path) -> Made {
+    let path = |name: &str| folder.join(name);
+    let identity = Arc::new(Identity::load_or_create(&path("identity.key")).expect("an identity"));
+    let config = StoreConfig { cache_limit: u64::MAX, min_free: None };
+    let (store, _) = Store::open(folder, config).expect("a store");
+    let (keeper, player) = (Keeper::default(), Some("Here I@Am".parse().expect("a name")));
+    let (sender, offer) = tokio::sync::watch::channel(None);
+    let (lending, accounts) = (Lending::default(), Accounts::default());
+    let setup = Setup {
+        contacts: contacts::Setup {
+            here: Here { key: identity.peer_id(), player: player.clone() },
+            policy: Policy::Ask,
+            file: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
+            whereabouts: Whereabouts::default(),
+            carriers: Vec::new(),
+            phonebooks: Vec::new(),
+            listing: Listing::Listed,
+            changes: Vec::new(),
+        },
+        own_look: own_look::Setup {
+            player: player.clone(),
+            identity: identity.clone(),
+            store: store.clone(),
+            offer: sender,
+            file: PublishedFile::load(&path("published.bin"), keeper.clone()),
+        },
+        limits: LimitsFile::load(&path("limits.json"), Limits::default(), keeper).expect("none"),
+        pacer: Pacer::start(Limits::default()),
+        fetching: fetching::Shared { store, lending, accounts, player },
+        prefetch_budget: 0,
+    };
+    Made { setup, identity, offer }
+}
+
+/// The desks of a daemon with one contact, and what they ordered of the rest of the daemon.
+struct House {
+    desks: Desks,
+    orders: Orders,
+    peer: PeerId,
+    player: PlayerName,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut orders = Orders::default();
+        let desks = Desks::new(make(folder.path()).setup, Now::read(), &mut orders);
+        let peer =
+            PeerId::from_bytes(ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes());
+        let player: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
+        let mut house = Self { desks, orders, peer, player, _folder: folder };
+        let add = ContactsAdd { player: house.player.clone(), peer_id: Some(peer) };
+        house.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Add(add), orders)));
+        house
+    }
+
+    /// What is left for the rest of the daemon when a desk has acted, in words.
+    fn act(&mut self, act: impl FnOnce(&mut Desks, Now, &mut Orders)) -> Vec<&'static str> {
+        act(&mut self.desks, Now::read(), &mut self.orders);
+        let mut left = Vec::new();
+        while let Some(order) = self.orders.pop() {
+            left.extend(self.desks.route(Now::read(), order, &mut self.orders).map(|order| match order {
+                Order::Tell(Event::PeerConnected { .. }) => "connected",
+                Order::Tell(Event::PeerDisconnected { .. }) => "disconnected",
+                Order::Tell(Event::PeerLook { .. }) => "look",
+                Order::Tell(Event::TransferFailed { .. }) => "failed",
+                Order::Tell(Event::ContactChanged { .. }) => "changed",
+                Order::Tell(Event::PeerKeyChanged { .. }) => "key changed",
+                Order::Tell(Event::CacheDamaged { .. }) => "damaged",
+                Order::Admit { .. } => "admit",
+                Order::Dismiss(_) => "dismiss",
+                Order::Disconnect(_) => "disconnect",
+                Order::Await(..) => "await",
+                Order::DiskFull => "disk full",
+                Order::Fetching(fetching::Order::Want(_)) => "want",
+                Order::Fetching(fetching::Order::Leave(_)) => "leave",
+                Order::Fetching(fetching::Order::AskAppearance { .. }) => "ask appearance",
+                _ => "something else",
+            }));
+        }
+        left
+    }
+
+    fn fetch(&mut self) -> orders::Later<Fetched> {
+        let mut fetched = None;
+        let (player, left) = (self.player.clone(), CancellationToken::new());
+        self.act(|desks, now, orders| {
+            let key = desks.contacts.key_of(&player);
+            let wish = PeerFetch { player, out: None };
+            fetched = Some(desks.fetching.fetch(now.at, wish, key, left, orders));
+        });
+        fetched.expect("it was asked")
+    }
+
+    fn come_near(&mut self) -> Vec<&'static str> {
+        let near = NearPlayer { player: self.player.clone(), distance: 5.0.try_into().expect("a distance") };
+        let set = NearbySet { keep_secs: Some(60), add: vec![near], ..NearbySet::default() };
+        self.act(|desks, now, orders| desks.sessions.set_nearby(now.at, 1, set, orders).expect("taken"))
+    }
+
+    fn open(&mut self) -> Vec<&'static str> {
+        let (peer, place) = (self.peer, (([127, 0, 0, 1], 9).into(), PathKind::Lan));
+        let look = Some(BlobHash::of(b"look"));
+        self.act(|desks, now, orders| desks.opened(now, peer, place, look, orders))
+    }
+}
+
+fn fault(answer: &mut orders::Later<Fetched>) -> Option<FaultCode> {
+    answer.now_or_never().map(|answer: Answer<Fetched>| answer.expect_err("a fault").code)
+}
+
+#[tokio::test]
+async fn fetch_ends_when_the_contact_is_removed() {
+    let mut house = House::new();
+    let mut fetched = house.fetch();
+    assert_eq!(fault(&mut fetched), None);
+    let who = Who { player: Some(house.player.clone()), peer_id: None };
+    let left = house.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Remove(who), orders)));
+    assert_eq!(left, ["dismiss", "changed", "dismiss", "disconnect", "await", "leave", "failed"]);
+    assert_eq!(fault(&mut fetched), Some(FaultCode::NotAContact));
+}
+
+#[tokio::test]
+async fn contact_that_comes_near_is_wanted_until_its_time_is_over() {
+    let mut house = House::new();
+    assert_eq!(house.come_near(), ["want"]);
+    assert_eq!(house.desks.nearby().contacts.len(), 1);
+    let end = house.desks.sessions.deadline().expect("it ends");
+    assert!(house.desks.deadline().expect("something is due") <= end);
+    assert!(house.desks.fetching.fetches().needs(&house.peer));
+    house.act(|desks, now, orders| desks.time(Now { at: end, ..now }, orders));
+    assert_eq!(house.desks.nearby().contacts.len(), 0);
+    assert!(!house.desks.fetching.fetches().needs(&house.peer));
+}
+
+#[tokio::test]
+async fn link_is_told_of_before_the_look_is_asked_for() {
+    let mut house = House::new();
+    house.come_near();
+    assert_eq!(house.open(), ["connected", "look", "ask appearance", "admit", "changed", "await"]);
+    assert!(house.desks.nearby().contacts[0].online && house.desks.contacts.list()[0].online);
+    let peer = house.peer;
+    let left = house.act(|desks, now, orders| desks.lost(now, peer, "it broke".into(), orders));
+    assert_eq!(left[..2], ["disconnected", "want"]);
+    assert!(!house.desks.nearby().contacts[0].online && !house.desks.contacts.list()[0].online);
+}
+
+#[tokio::test]
+async fn name_under_another_key_fails_the_fetch() {
+    let mut house = House::new();
+    let mut fetched = house.fetch();
+    let (peer, other) = (house.peer, PeerId::from_bytes([9; 32]));
+    let left = house.act(|desks, now, orders| desks.other_key(now, peer, other, orders));
+    assert_eq!(left, ["key changed", "leave", "failed"]);
+    assert_eq!(fault(&mut fetched), Some(FaultCode::KeyChanged));
+}
+
+#[tokio::test]
+async fn dial_begins_with_what_is_known_of_the_peer() {
+    let mut house = House::new();
+    let lead = |house: &House| house.desks.lead(Now::read(), &house.peer);
+    let fresh = lead(&house);
+    assert_eq!((fresh.since, fresh.last, fresh.asked), (Seen::JustNow, None, false));
+    let later = Now { unix_ms: Now::read().unix_ms + 60_000, ..Now::read() };
+    assert_eq!(house.desks.lead(later, &house.peer).since, Seen::Never);
+    let _fetched = house.fetch();
+    house.open();
+    let known = lead(&house);
+    assert_eq!((known.since, known.name, known.asked), (Seen::Once, Some(house.player.clone()), true));
+    assert!(known.last.is_some());
+}
+
+#[tokio::test]
+async fn full_disk_and_damage_reach_fetches() {
+    let mut house = House::new();
+    assert_eq!(house.act(|_, _, orders| orders.add(DeskOrder::DiskFull)), ["disk full"]);
+    assert!(house.desks.cache.is_low());
+    let damage = Damage { wrong: vec![], missing: vec![BlobHash::of(b"file")] };
+    let left = house.act(|desks, _, orders| {
+        desks.cache.handle(cache::Input::Damaged(damage), |_| false, orders);
+    });
+    assert_eq!(left, ["damaged"]);
+}
