@@ -4,6 +4,9 @@
 //!
 //! The programs choose the log file and the events.
 
+#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
+#![cfg_attr(not(test), warn(clippy::as_conversions))]
+
 mod guard;
 pub mod io;
 mod panics;

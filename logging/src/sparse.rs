@@ -78,7 +78,8 @@ impl Sparse {
             let metadata = site.0;
             let Some(message) = metadata.fields().field("message") else { return };
             let again = format_args!("{text} ({times} more within a minute)");
-            let values = [(&message, Some(&again as &dyn Value))];
+            let again: &dyn Value = &again;
+            let values = [(&message, Some(again))];
             Event::dispatch(metadata, &metadata.fields().value_set(&values));
         });
         TELLS.set(false);

@@ -5,6 +5,7 @@ use crate::config::Config;
 use fyteclub_proto::{
     ledger::{Allowance, Count, Item, Ledger, Network, Refused, Row},
     limit::PHONE_BOOK_LEDGER,
+    number,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,7 +25,7 @@ pub(crate) fn row(item: Item) -> Row {
 /// four addresses never hold everything.
 pub(crate) fn share(item: Item, wanted: Option<usize>, most: usize) -> u64 {
     let Allowance::Held(usual) = row(item).each else { return u64::MAX };
-    wanted.map_or_else(|| usual.min((most / 4).max(1) as u64), |wanted| wanted as u64)
+    wanted.map_or_else(|| usual.min(number::u64_of((most / 4).max(1))), number::u64_of)
 }
 
 impl Accounts {

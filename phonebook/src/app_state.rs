@@ -9,13 +9,13 @@ use crate::{
     clock::{Clock, Moment},
     config::{Config, Password},
     health::{Degradation, Health},
-    limits::{Class, Limits},
+    limits::{By, Class, Limits},
     live::{Counters, Live},
     metrics::{Metrics, RedisCounters},
     problem::Problem,
     records::Records,
     routes::compat::Players,
-    shared::{Payer, Shared},
+    shared::Shared,
 };
 use fyteclub_proto::{
     id::PeerId,
@@ -119,16 +119,16 @@ impl AppState {
         self.records.shared().cloned()
     }
 
-    /// Charges the budgets in a shared Redis, if there is one. The caller has charged the local ones.
+    /// Charges an address in a shared Redis, if there is one. The caller has charged it locally.
     pub(crate) async fn charge_shared(
         &self,
         class: Class,
-        payer: Payer<'_>,
+        address: IpAddr,
         cost: u32,
     ) -> Result<(), Problem> {
         let Some(shared) = self.records.shared() else { return Ok(()) };
-        let charged = shared.charge(class, payer, cost, self.now()).await;
-        Ok(charged.map_err(|missing| self.limits.limited(class, payer.by(), missing))?)
+        let charged = shared.charge_address(class, address, cost, self.now()).await;
+        Ok(charged.map_err(|missing| self.limits.limited(class, By::Address, missing))?)
     }
 
     /// Charges an address locally and in a shared Redis, for costs that the admission did not know, such as a batch's
@@ -143,13 +143,15 @@ impl AppState {
             return Ok(());
         }
         self.limits.check_address(class, address, cost)?;
-        self.charge_shared(class, Payer::Address(address), cost).await
+        self.charge_shared(class, address, cost).await
     }
 
     /// Charges a key locally and in a shared Redis. Call it only with a key that signed the request.
     pub(crate) async fn charge_key(&self, class: Class, key: &PeerId) -> Result<(), Problem> {
         self.limits.check_key(class, key, 1)?;
-        self.charge_shared(class, Payer::Key(key), 1).await
+        let Some(shared) = self.records.shared() else { return Ok(()) };
+        let charged = shared.charge_key(class, key, self.now()).await;
+        Ok(charged.map_err(|missing| self.limits.limited(class, By::Key, missing))?)
     }
 
     /// Charges and refusals per item since the start, local and shared.

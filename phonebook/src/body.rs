@@ -2,7 +2,7 @@
 
 use crate::{io::connections::Connections, problem::Problem};
 use actix_web::{HttpRequest, http::header, rt::time::timeout, web};
-use fyteclub_proto::{id, limit};
+use fyteclub_proto::{id, limit, number};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ pub(crate) async fn fields(
     payload: web::Payload,
 ) -> Result<Map<String, Value>, Problem> {
     let claimed = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if claimed.and_then(|length| length.parse::<u64>().ok()) > Some(limit::PHONEBOOK_BODY_MAX as u64) {
+    if claimed.and_then(|length| length.parse::<u64>().ok()) > Some(number::u64_of(limit::PHONEBOOK_BODY_MAX))
+    {
         return Err(Problem::TooLarge);
     }
     let connections = request

@@ -11,6 +11,13 @@ pub(crate) enum Degradation {
     RedisGone = 2,
 }
 
+impl Degradation {
+    #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
+    const fn bit(self) -> u8 {
+        self as u8
+    }
+}
+
 /// A set of degradations.
 #[derive(Debug, Default)]
 pub(crate) struct Health(AtomicU8);
@@ -18,14 +25,15 @@ pub(crate) struct Health(AtomicU8);
 impl Health {
     /// Starts with one degradation.
     pub(crate) fn beginning(trouble: Degradation) -> Self {
-        Self(AtomicU8::new(trouble as u8))
+        Self(AtomicU8::new(trouble.bit()))
     }
 
     pub(crate) fn set(&self, trouble: Degradation, is_so: bool) {
-        let bit = trouble as u8;
-        let before = match is_so {
-            true => self.0.fetch_or(bit, Ordering::Relaxed),
-            false => self.0.fetch_and(!bit, Ordering::Relaxed),
+        let bit = trouble.bit();
+        let before = if is_so {
+            self.0.fetch_or(bit, Ordering::Relaxed)
+        } else {
+            self.0.fetch_and(!bit, Ordering::Relaxed)
         };
         if (before & bit != 0) != is_so {
             tracing::warn!(?trouble, is_so, "the phone book's condition changed");

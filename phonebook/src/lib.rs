@@ -26,7 +26,8 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-#![cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only `shared` uses it, which is not built"))]
+#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
+#![cfg_attr(not(test), warn(clippy::as_conversions))]
 
 mod accounts;
 mod address;

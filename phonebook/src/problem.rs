@@ -16,7 +16,7 @@ use fyteclub_proto::{id::IdError, phonebook};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Problem {
+pub(crate) enum Problem {
     #[error("playerName and port required")]
     NameAndPortMissing,
     #[error("playerName required")]

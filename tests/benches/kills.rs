@@ -163,10 +163,12 @@ async fn one_look(
         };
         let missing = match offered {
             Ok(missing) => missing,
-            Err(done) => match over(done)? {
-                true => return check(&home.dir, sizes.len(), tally),
-                false => continue,
-            },
+            Err(done) => {
+                if over(done)? {
+                    return check(&home.dir, sizes.len(), tally);
+                }
+                continue;
+            }
         };
         let now_kept = total.saturating_sub(missing);
         if let Some((bytes, seconds)) = written.take() {
@@ -178,10 +180,10 @@ async fn one_look(
         let began = Instant::now();
         let life = if enough { PATIENCE } else { LIFE.mul_f64((dice.number() % 1000) as f64 / 1000.0) };
         if let Ok(done) = tokio::time::timeout(life, &mut fetch).await {
-            match over(done)? {
-                true => return check(&home.dir, sizes.len(), tally),
-                false => continue,
+            if over(done)? {
+                return check(&home.dir, sizes.len(), tally);
             }
+            continue;
         }
         drop(fetch);
         let victim = (dice.number() % 2) as usize;

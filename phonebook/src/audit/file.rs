@@ -1,5 +1,6 @@
 //! A log file of bounded size: a full one is renamed to `.1`, that to `.2`, and so on; the oldest is overwritten.
 
+use fyteclub_proto::number;
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -35,7 +36,7 @@ impl Rotating {
 
     /// Buffers a whole line until [`Rotating::flush`].
     pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let waiting = (self.pending.len() + line.len()) as u64;
+        let waiting = number::u64_of(self.pending.len() + line.len());
         if self.open()? + waiting > self.size_max {
             self.flush()?;
             self.rotate()?;
@@ -52,7 +53,7 @@ impl Rotating {
         }
         let written = self.open().and_then(|_| match &mut self.current {
             Some((file, size)) => {
-                *size += self.pending.len() as u64;
+                *size += number::u64_of(self.pending.len());
                 file.write_all(&self.pending)
             }
             None => Ok(()),

@@ -11,6 +11,7 @@ mod writer;
 use crate::config::AuditFile;
 use event::{Entry, Event};
 pub(crate) use event::{Kind, Subject};
+use fyteclub_proto::number;
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
@@ -52,7 +53,7 @@ impl Audit {
     }
 
     pub(crate) fn subject(&self, name: &str) -> Subject {
-        Subject(self.names.hash_one(name) as u32)
+        Subject(number::low_half(self.names.hash_one(name)))
     }
 
     /// Never waits.
@@ -78,7 +79,7 @@ impl Audit {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
         // A panicked thread receives nothing.
-        let _ = self.queue.send(Entry::End);
+        self.queue.send(Entry::End).ok();
         if thread.join().is_err() {
             tracing::warn!("the audit log's thread panicked");
         }

@@ -16,9 +16,10 @@ impl ServerNames {
     /// Whether `server` is a configured name, or, if there are none, the request's own `Host`. Only configured names
     /// stop a phone book that forwards others' greetings: it writes the `Host`.
     pub(crate) fn contain(&self, server: &str, host: Option<&str>) -> bool {
-        match self.names.is_empty() {
-            true => host == Some(server),
-            false => self.names.iter().any(|name| name == server),
+        if self.names.is_empty() {
+            host == Some(server)
+        } else {
+            self.names.iter().any(|name| name == server)
         }
     }
 }

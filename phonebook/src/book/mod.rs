@@ -14,7 +14,7 @@ use crate::clock::{Moment, millis};
 use fyteclub_proto::{
     id::PeerId,
     ledger::{Count, Holdings, Item, Wide},
-    limit,
+    limit, number,
     phonebook::Visibility,
 };
 use record::Record;
@@ -133,7 +133,7 @@ impl Book {
         claim: Claim<'_>,
         now: Moment,
     ) -> Result<(), Refused> {
-        let customer = self.hasher.hash_one(Wide::from(contact.address.ip())) as u32;
+        let customer = number::low_half(self.hasher.hash_one(Wide::from(contact.address.ip())));
         let hash = self.hasher.hash_one(name);
         let mut shard = self.write(hash);
         if let Some(record) = shard.find_mut(hash, name) {
@@ -304,10 +304,7 @@ impl Book {
     }
 
     fn is_pinned(&self, record: &Record, now: Moment) -> bool {
-        let pin = match record.is_renewed() {
-            true => self.terms.pin,
-            false => self.terms.pin.min(self.terms.pin_once),
-        };
+        let pin = if record.is_renewed() { self.terms.pin } else { self.terms.pin.min(self.terms.pin_once) };
         self.is_live(record, now) || record.age(now) < millis(pin)
     }
 
@@ -351,5 +348,5 @@ impl Book {
 
 /// The hash table in the shard uses the low half.
 fn shard_of(hash: u64) -> usize {
-    (hash >> 32) as usize % SHARDS
+    number::usize_of(hash >> 32) % SHARDS
 }

@@ -154,9 +154,10 @@ impl Model {
             return Some(line);
         }
         let ended = Line { current: false, ..line };
-        match self.is_remembered(&ended, now) {
-            true => self.lines.insert(name, ended),
-            false => self.lines.remove(&name),
+        if self.is_remembered(&ended, now) {
+            self.lines.insert(name, ended)
+        } else {
+            self.lines.remove(&name)
         };
         None
     }

@@ -4,6 +4,7 @@
 //! bytes per record, and less than a page is unused.
 
 use super::record::Record;
+use fyteclub_proto::number;
 use hashbrown::HashTable;
 
 const PAGE: usize = 32;
@@ -48,7 +49,7 @@ impl Shard {
             self.pages.push(Vec::with_capacity(PAGE));
         }
         self.pages.last_mut().expect("a page was just made if there was none").push(record);
-        let place = Place { hash: hash as u32, number };
+        let place = Place { hash: number::low_half(hash), number };
         self.index.insert_unique(spread(place.hash), place, |place| spread(place.hash));
     }
 
@@ -67,7 +68,7 @@ impl Shard {
         hash_of: impl Fn(&str) -> u64,
     ) {
         // Backwards, so that the record that fills a gap was visited already.
-        for number in (0..self.len() as u32).rev() {
+        for number in (0..number::u32_of(self.len())).rev() {
             let record = at_mut(&mut self.pages, number);
             if !keep(record) {
                 let hash = hash_of(&record.name);
@@ -79,7 +80,9 @@ impl Shard {
 
     /// Fills the gap with the last record.
     fn take(&mut self, number: u32, hash: u64, hash_of: impl Fn(&str) -> u64) -> Record {
-        if let Ok(entry) = self.index.find_entry(spread(hash as u32), |place| place.number == number) {
+        if let Ok(entry) =
+            self.index.find_entry(spread(number::low_half(hash)), |place| place.number == number)
+        {
             entry.remove();
         }
         let last_page = self.pages.last_mut().expect("a shard with a record has a page");
@@ -88,11 +91,11 @@ impl Shard {
             self.pages.pop();
         }
         // The index has one entry less, so its length is the last record's number.
-        let last_number = self.index.len() as u32;
+        let last_number = number::u32_of(self.index.len());
         if last_number == number {
             return last;
         }
-        let last_hash = hash_of(&last.name) as u32;
+        let last_hash = number::low_half(hash_of(&last.name));
         if let Some(place) = self.index.find_mut(spread(last_hash), |place| place.number == last_number) {
             place.number = number;
         }
@@ -109,18 +112,20 @@ impl Shard {
     }
 
     fn number(&self, hash: u64, name: &str) -> Option<u32> {
-        let half = hash as u32;
+        let half = number::low_half(hash);
         let is_it = |place: &Place| place.hash == half && *self.at(place.number).name == *name;
         self.index.find(spread(half), is_it).map(|place| place.number)
     }
 
     fn at(&self, number: u32) -> &Record {
-        &self.pages[number as usize / PAGE][number as usize % PAGE]
+        let at = number::index(number);
+        &self.pages[at / PAGE][at % PAGE]
     }
 }
 
 fn at_mut(pages: &mut [Vec<Record>], number: u32) -> &mut Record {
-    &mut pages[number as usize / PAGE][number as usize % PAGE]
+    let at = number::index(number);
+    &mut pages[at / PAGE][at % PAGE]
 }
 
 /// The table needs entropy at both ends of 64 bits; the odd factor spreads it.

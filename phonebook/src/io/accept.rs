@@ -56,14 +56,15 @@ where
 /// Never waits. Writes to the socket directly: the runtime does not know yet that the stream is writable.
 fn say(stream: &TcpStream, words: &[u8]) {
     if let Ok(mut socket) = second_handle(stream) {
-        let _ = socket.write(words);
+        // Fails where the client is gone already.
+        socket.write_all(words).ok();
     }
 }
 
 /// For `HttpServiceBuilder::on_connect_ext`: runs in the connection's task, after the TLS handshake if there is one.
 pub(crate) fn on_connect<T>(_: &T, data: &mut Extensions) {
     // Always set: `accepting` is the only way in.
-    let _ = CONNECTION.try_with(|connection| connected(Arc::clone(connection), data));
+    CONNECTION.try_with(|connection| connected(Arc::clone(connection), data)).ok();
 }
 
 #[cfg(test)]

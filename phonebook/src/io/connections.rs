@@ -203,7 +203,7 @@ impl Connections {
                 return true;
             }
             // Fails if it is closed already.
-            let _ = connection.socket.shutdown(Shutdown::Both);
+            connection.socket.shutdown(Shutdown::Both).ok();
             cut += 1;
             false
         });

@@ -1,6 +1,6 @@
 //! Access to the operating system.
 
-pub mod accept;
-pub mod connections;
-pub mod private;
-pub mod process;
+pub(crate) mod accept;
+pub(crate) mod connections;
+pub(crate) mod private;
+pub(crate) mod process;

@@ -4,7 +4,7 @@
 #[cfg(target_os = "linux")]
 pub(crate) fn memory() -> Option<u64> {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+    Some(pages * fyteclub_proto::number::u64_of(rustix::param::page_size()))
 }
 
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 
 /// Requests of one class share a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+pub(crate) enum Class {
     /// Register, unregister, change a name's key.
     Registration,
     /// Each name looked up.
@@ -15,6 +15,12 @@ pub enum Class {
 }
 
 impl Class {
+    /// Where [`Self::ALL`] has it.
+    #[expect(clippy::as_conversions, reason = "they are declared in that order")]
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
     pub(crate) const ALL: [Self; 5] =
         [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket, Self::Other];
 
@@ -31,13 +37,13 @@ impl Class {
 
 /// The budget that was used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum By {
+pub(crate) enum By {
     Address,
     Key,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limited {
+pub(crate) struct Limited {
     pub class: Class,
     pub by: By,
     /// Seconds: the missing time rounded up, plus up to half of it at random, so that clients refused together come

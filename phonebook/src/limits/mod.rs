@@ -7,8 +7,8 @@ mod class;
 mod rate;
 mod store;
 
-pub use class::{By, Class, Limited};
-use fyteclub_proto::{id::PeerId, ledger::Network};
+pub(crate) use class::{By, Class, Limited};
+use fyteclub_proto::{id::PeerId, ledger::Network, number};
 use governor::{
     RateLimiter,
     clock::{Clock, MonotonicClock},
@@ -103,8 +103,8 @@ impl<C: Clock + Clone> Limits<C> {
     fn with_clock(rates: &Rates, clock: &C, room: usize) -> Self {
         Self {
             addresses: Class::ALL.map(|class| Budgets::new(rates.by_address(class), clock, room)),
-            registration_keys: Budgets::new(rates.register_key, clock, room),
-            introduction_keys: Budgets::new(rates.introduce_key, clock, room),
+            registration_keys: Budgets::new(rates.by_key(Class::Registration), clock, room),
+            introduction_keys: Budgets::new(rates.by_key(Class::Introduction), clock, room),
             chance: RandomState::new(),
             refused: AtomicU64::new(0),
         }
@@ -112,7 +112,7 @@ impl<C: Clock + Clone> Limits<C> {
 
     /// `cost` is 1, or the number of names in a batch.
     pub(crate) fn check_address(&self, class: Class, address: IpAddr, cost: u32) -> Result<(), Limited> {
-        let budgets = &self.addresses[class as usize];
+        let budgets = &self.addresses[class.index()];
         budgets.charge(address.into(), cost).map_err(|missing| self.limited(class, By::Address, missing))
     }
 
@@ -135,8 +135,8 @@ impl<C: Clock + Clone> Limits<C> {
 
     /// Makes a refusal out of the missing time.
     pub(crate) fn limited(&self, class: Class, by: By, missing: Duration) -> Limited {
-        let seconds = missing.as_millis().div_ceil(1000).clamp(1, 7 * 86_400) as u32;
-        let chance = self.chance.hash_one(self.refused.fetch_add(1, Ordering::Relaxed)) as u32;
+        let seconds = number::low_half(number::millis(missing).div_ceil(1000).clamp(1, 7 * 86_400));
+        let chance = number::low_half(self.chance.hash_one(self.refused.fetch_add(1, Ordering::Relaxed)));
         Limited { class, by, retry_after: seconds + chance % (seconds.div_ceil(2) + 1) }
     }
 }

@@ -3,6 +3,7 @@
 //! If it is full, known clients keep their budgets and new ones share one per neighbourhood until the next sweep. A
 //! flood from one provider's range affects new clients of that range.
 
+use fyteclub_proto::number;
 use governor::{
     nanos::Nanos,
     state::{StateStore, keyed::ShrinkableKeyedStateStore},
@@ -66,7 +67,7 @@ impl<K: Holder> StateStore for Store<K> {
     {
         let hash = self.hasher.hash_one(key);
         // The hash table in the shard uses the low half.
-        let mut shard = lock(&self.shards[(hash >> 32) as usize % SHARDS]);
+        let mut shard = lock(&self.shards[number::usize_of(hash >> 32) % SHARDS]);
         if let Some((_, state)) = shard.find_mut(hash, |(holder, _)| holder == key) {
             let (outcome, new) = decide(Some(*state))?;
             *state = new;
@@ -88,7 +89,7 @@ impl<K: Holder> StateStore for Store<K> {
         }
         drop(shard);
         let crowd = self.hasher.hash_one(key.neighbourhood());
-        let mut state = lock(&self.crowds[crowd as usize % CROWDS]);
+        let mut state = lock(&self.crowds[number::usize_of(crowd) % CROWDS]);
         let (outcome, new) = decide(*state)?;
         *state = Some(new);
         Ok(outcome)

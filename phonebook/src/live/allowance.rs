@@ -5,7 +5,6 @@ use crate::{
     app_state::AppState,
     limits::Class,
     problem::Problem,
-    shared::Job,
     signaling::{ClientId, Input, Parcel},
 };
 use fyteclub_proto::{
@@ -37,7 +36,7 @@ pub(super) fn speak(app: &AppState, client: ClientId, key: &PeerId, address: IpA
         return live.limit(key, attempt, limited.retry_after);
     }
     let Some(shared) = &live.shared else { return live.said(client, say, book(app)) };
-    if !shared.send(Job::Say { client, key: *key, address, attempt, say: Box::new(say) }) {
+    if !shared.say(client, *key, address, attempt, say) {
         live.limit(key, attempt, BUSY);
     }
 }

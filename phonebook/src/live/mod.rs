@@ -18,7 +18,7 @@ use crate::{
     clock::Moment,
     io::connections::Exemption,
     metrics::Introductions,
-    shared::{Job, Shared},
+    shared::Shared,
     signaling::{ClientId, Input, Outcome, Output, Sequences, Signaling, Transport},
 };
 use close_frame::CloseFrame;
@@ -164,6 +164,7 @@ impl Live {
     }
 
     /// All connected clients.
+    #[cfg(feature = "redis")]
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
         self.lock().signaling.clients()
     }
@@ -218,8 +219,7 @@ impl Live {
     /// Takes the key's lease from another phone book.
     fn announce(&self, key: PeerId, client: ClientId) {
         if let Some(shared) = &self.shared {
-            // If the outbox is full, the next renewal takes it.
-            let _ = shared.send(Job::Arrived { key, client });
+            shared.arrived(key, client);
         }
     }
 
@@ -274,8 +274,7 @@ impl Live {
                     state.close(client, close);
                 }
                 Output::Resolve { name, pending } => match &self.shared {
-                    // An unresolved name is answered like an unknown one.
-                    Some(shared) => _ = shared.send(Job::Resolve { name, pending }),
+                    Some(shared) => shared.resolve(name, pending),
                     None => {
                         let callee = book.and_then(|(book, now)| book.key_of(&name, now));
                         state.signaling.handle(now, Input::Resolved { pending, callee });
@@ -293,7 +292,7 @@ impl Live {
                 }
                 Output::Deliver { to, parcel } => match &self.shared {
                     Some(shared) if state.signaling.present(&to).is_none() => {
-                        _ = shared.send(Job::Deliver { to, parcel });
+                        shared.deliver(to, parcel);
                     }
                     _ => state.signaling.handle(now, Input::Delivered { to, parcel }),
                 },

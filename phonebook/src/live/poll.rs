@@ -12,6 +12,7 @@ use crate::{
 use actix_web::{HttpRequest, rt::time};
 use fyteclub_proto::{
     ledger::{Item, Network},
+    number,
     phonebook::live::{CloseReason, Hear, POLL_TIME_MAX, Poll as Body, Polled},
     version::LIVE_VERSIONS,
 };
@@ -43,7 +44,7 @@ pub(crate) async fn poll(
         app.charge_address(address, Class::Socket, 1).await?;
     }
     // As frames of a socket. Before the sequence is taken, so that a refused poll can be repeated.
-    let charged = app.accounts.charge(address.into(), Item::Messages, said.len() as u64);
+    let charged = app.accounts.charge(address.into(), Item::Messages, number::u64_of(said.len()));
     charged.map_err(|missing| app.limits.limited(Class::Introduction, By::Address, missing))?;
     if let Some(shared) = shared {
         shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;

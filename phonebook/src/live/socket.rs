@@ -140,14 +140,14 @@ impl Socket {
 
     fn send(&mut self, message: Message) {
         // Fails only for continuation frames, which are never sent.
-        let _ = self.codec.encode(message, &mut self.outbox);
+        self.codec.encode(message, &mut self.outbox).ok();
     }
 
     fn end(&mut self, close: CloseFrame) {
         if matches!(self.stage, Stage::Closed) {
             return;
         }
-        let code = CloseCode::from(close.reason as u16);
+        let code = CloseCode::from(close.reason.code());
         self.send(Message::Close(Some(ws::CloseReason { code, description: Some(close.text) })));
         self.leave();
     }

@@ -38,8 +38,14 @@ enum StatusClass {
 
 impl EncodeLabelValue for StatusClass {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        let digit = *self as usize + 1;
-        (&*format!("{digit}xx")).encode(encoder)
+        let text = match self {
+            Self::S1xx => "1xx",
+            Self::S2xx => "2xx",
+            Self::S3xx => "3xx",
+            Self::S4xx => "4xx",
+            Self::S5xx => "5xx",
+        };
+        text.encode(encoder)
     }
 }
 
@@ -215,8 +221,8 @@ impl Metrics {
     /// Counts an answer.
     pub(crate) fn answered(&self, route: Route, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-        self.requests[route as usize][class].inc();
-        self.latency[route as usize].observe(took.as_secs_f64());
+        self.requests[route.index()][class].inc();
+        self.latency[route.index()].observe(took.as_secs_f64());
         match (route, status) {
             (Route::Register, StatusCode::OK) => self.registrations.inc(),
             (Route::Unregister, StatusCode::OK) => self.unregistrations.inc(),
@@ -238,7 +244,7 @@ impl Metrics {
             By::Address => 0,
             By::Key => 1,
         };
-        self.limited[limited.class as usize][by].inc();
+        self.limited[limited.class.index()][by].inc();
     }
 
     /// Records a sample for [`Metrics::per_second`]; call it every [`PACE`].

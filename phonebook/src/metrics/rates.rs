@@ -1,5 +1,6 @@
 //! Rates for the operator's page; Prometheus computes its own.
 
+use fyteclub_proto::number;
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
@@ -44,8 +45,8 @@ impl Rates {
             return PerSecond::default();
         }
         PerSecond {
-            lookups: (lookups - oldest.lookups.min(lookups)) as f64 / seconds,
-            introductions: (introductions - oldest.introductions.min(introductions)) as f64 / seconds,
+            lookups: number::f64_of(lookups - oldest.lookups.min(lookups)) / seconds,
+            introductions: number::f64_of(introductions - oldest.introductions.min(introductions)) / seconds,
         }
     }
 }

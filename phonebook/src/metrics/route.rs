@@ -26,6 +26,12 @@ pub(crate) enum Route {
 pub(crate) const OPEN: &str = "/health";
 
 impl Route {
+    /// Where [`Self::ALL`] has it.
+    #[expect(clippy::as_conversions, reason = "they are declared in that order")]
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
     pub(crate) const ALL: [Self; 10] = [
         Self::Register,
         Self::Unregister,

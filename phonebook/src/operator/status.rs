@@ -1,6 +1,7 @@
 //! The numbers on the operator's page.
 
 use crate::{app_state::AppState, io::connections::Connections, io::process, metrics::Readings};
+use fyteclub_proto::number;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ pub(super) fn page(template: &str, status: &Status) -> String {
 }
 
 fn bytes(count: u64) -> String {
-    format!("{:.1} MB", count as f64 / 1e6)
+    format!("{:.1} MB", number::f64_of(count) / 1e6)
 }
 
 fn duration(time: Duration) -> String {

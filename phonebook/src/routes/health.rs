@@ -21,9 +21,10 @@ pub(super) fn healthy(app: &AppState) -> HttpResponse {
 
 /// 503 while degraded, for load balancers.
 pub(super) fn ok(app: &AppState) -> HttpResponse {
-    match app.health.is_degraded() {
-        false => health(app, StatusCode::OK, "ok"),
-        true => health(app, StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+    if app.health.is_degraded() {
+        health(app, StatusCode::SERVICE_UNAVAILABLE, "degraded")
+    } else {
+        health(app, StatusCode::OK, "ok")
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{answer::Answer, asked::Asked};
 use crate::{body, limits::Class, problem::Problem};
 use actix_web::{HttpRequest, HttpResponse, web};
-use fyteclub_proto::limit::LOOKUP_NAMES_MAX;
+use fyteclub_proto::{limit::LOOKUP_NAMES_MAX, number};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub(super) async fn names(asked: &Asked<'_>, payload: web::Payload) -> Result<Ve
         body::check_name(name)?;
     }
     // At most a hundred.
-    let count = players.len() as u32;
+    let count = number::u32_of(players.len());
     app.charge_address(caller.address, Class::Lookup, count.saturating_sub(1)).await?;
     app.metrics.lookups.inc_by(count.into());
     Ok(players)

@@ -20,7 +20,6 @@ use crate::{
     limits::Class,
     metrics::{OPEN, Route},
     problem::Problem,
-    shared::Payer,
 };
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use asked::Asked;
@@ -36,7 +35,7 @@ pub(crate) async fn serve(
     let class = caller.route.class();
     // `Class::Other` costs less than asking Redis.
     if class != Class::Other {
-        app.charge_shared(class, Payer::Address(caller.address), 1).await?;
+        app.charge_shared(class, caller.address, 1).await?;
     }
     let asked = Asked { caller, request: &request, app: &app, connections: &connections };
     let method = request.method();

@@ -11,10 +11,8 @@ use std::io;
 #[cfg(unix)]
 pub(crate) fn obey(handle: Handle) -> io::Result<JoinHandle<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let obeyed = |kind: SignalKind| match is_ignored(kind.as_raw_value()) {
-        true => Ok(None),
-        false => signal(kind).map(Some),
-    };
+    let obeyed =
+        |kind: SignalKind| if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) };
     let (mut terminate, mut interrupt) = (obeyed(SignalKind::terminate())?, obeyed(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(actix_rt::spawn(async move {

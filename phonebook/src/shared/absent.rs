@@ -1,11 +1,9 @@
 //! Stands in for `shared` in a build without the feature `redis`: a configuration that names a Redis is refused, so no
 //! [`Shared`] ever exists.
 
-mod job;
 mod surface;
 
-pub(crate) use job::Job;
-pub(crate) use surface::{Payer, Unavailable, WriteError};
+pub(crate) use surface::{Unavailable, WriteError};
 
 use crate::{
     app_state::AppState,
@@ -14,9 +12,10 @@ use crate::{
     config::Place,
     limits::{Class, Rates},
     metrics::RedisCounters,
+    signaling::{ClientId, Parcel, Pending},
 };
-use fyteclub_proto::{id::PeerId, ledger::Count};
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use fyteclub_proto::{id::PeerId, ledger::Count, letter::Attempt, phonebook::live::Say};
+use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -47,7 +46,17 @@ impl Shared {
         match self.never {}
     }
 
-    pub(crate) async fn charge(&self, _: Class, _: Payer<'_>, _: u32, _: Moment) -> Result<(), Duration> {
+    pub(crate) async fn charge_address(
+        &self,
+        _: Class,
+        _: IpAddr,
+        _: u32,
+        _: Moment,
+    ) -> Result<(), Duration> {
+        match self.never {}
+    }
+
+    pub(crate) async fn charge_key(&self, _: Class, _: &PeerId, _: Moment) -> Result<(), Duration> {
         match self.never {}
     }
 
@@ -69,11 +78,19 @@ impl Shared {
         match self.never {}
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) fn arrived(&self, _: PeerId, _: ClientId) {
         match self.never {}
     }
 
-    pub(crate) fn send(&self, _: Job) -> bool {
+    pub(crate) fn say(&self, _: ClientId, _: PeerId, _: IpAddr, _: Option<Attempt>, _: Say) -> bool {
+        match self.never {}
+    }
+
+    pub(crate) fn resolve(&self, _: String, _: Pending) {
+        match self.never {}
+    }
+
+    pub(crate) fn deliver(&self, _: PeerId, _: Parcel) {
         match self.never {}
     }
 }

@@ -2,7 +2,7 @@
 //! nothing; without Redis only the local ones count.
 
 use super::{
-    Payer, Shared, Unavailable, WriteError,
+    Shared, Unavailable, WriteError,
     connection::{Args, CHARGE, SEQUENCE, is_full},
     names::{self, REPLAYABLE},
 };
@@ -13,11 +13,33 @@ use crate::{
 };
 use fyteclub_proto::id::PeerId;
 use redis::{Cmd, Value};
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
+
+/// The owner of a budget.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Payer<'a> {
+    Address(IpAddr),
+    Key(&'a PeerId),
+}
 
 impl Shared {
     /// Returns the missing time; none without Redis.
-    pub(crate) async fn charge(
+    pub(crate) async fn charge_address(
+        &self,
+        class: Class,
+        address: IpAddr,
+        cost: u32,
+        now: Moment,
+    ) -> Result<(), Duration> {
+        self.charge(class, Payer::Address(address), cost, now).await
+    }
+
+    /// Likewise, once.
+    pub(crate) async fn charge_key(&self, class: Class, key: &PeerId, now: Moment) -> Result<(), Duration> {
+        self.charge(class, Payer::Key(key), 1, now).await
+    }
+
+    pub(super) async fn charge(
         &self,
         class: Class,
         payer: Payer<'_>,

@@ -9,7 +9,7 @@ use fyteclub_proto::{
 use std::net::IpAddr;
 
 #[derive(Debug)]
-pub(crate) enum Job {
+pub(super) enum Job {
     /// A key greeted here.
     Arrived {
         key: PeerId,

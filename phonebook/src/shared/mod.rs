@@ -7,7 +7,7 @@
 //! | `names`, `budgets`, `cardinality` | registrations, request budgets, the number of names |
 //! | `presence`, `outbox`, `job` | which phone book a key is connected to; messages to it, in order |
 //!
-//! Built without the feature `redis`, `absent` takes its place; `surface` and `job` belong to both.
+//! Built without the feature `redis`, `absent` takes its place; `surface` belongs to both.
 //!
 //! Without Redis, a phone book refuses what it cannot know. Its own clients stay connected, and introductions between them
 //! work.
@@ -26,18 +26,25 @@ mod surface;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use job::Job;
 pub(crate) use supervisor::supervise;
-pub(crate) use surface::{Payer, Unavailable, WriteError};
+pub(crate) use surface::{Unavailable, WriteError};
 
-use crate::{book::Terms, config::Place, limits::Rates, metrics::RedisCounters, signaling::ClientId};
+use crate::{
+    book::Terms,
+    config::Place,
+    limits::Rates,
+    metrics::RedisCounters,
+    signaling::{ClientId, Parcel, Pending},
+};
 use cardinality::Cardinality;
 use connection::Connection;
-use fyteclub_proto::{id::PeerId, ledger::Count};
+use fyteclub_proto::{id::PeerId, ledger::Count, letter::Attempt, phonebook::live::Say};
+use job::Job;
 use keyspace::Keyspace;
 use std::{
     collections::HashMap,
     io,
+    net::IpAddr,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -112,9 +119,35 @@ impl Shared {
         self.is_full.store(is_so, Ordering::Relaxed);
     }
 
-    /// Queues a job without waiting. Returns false if the queue is full.
-    #[must_use]
-    pub(crate) fn send(&self, job: Job) -> bool {
+    /// Takes the lease of a key that greeted here. If the outbox is full, the next renewal takes it.
+    pub(crate) fn arrived(&self, key: PeerId, client: ClientId) {
+        self.send(Job::Arrived { key, client });
+    }
+
+    /// Charges the sender's budgets, then forwards. Returns false if the outbox is full.
+    pub(crate) fn say(
+        &self,
+        client: ClientId,
+        key: PeerId,
+        address: IpAddr,
+        attempt: Option<Attempt>,
+        say: Say,
+    ) -> bool {
+        self.send(Job::Say { client, key, address, attempt, say: Box::new(say) })
+    }
+
+    /// Looks up a name for [`crate::signaling`]. If the outbox is full, the name counts as unknown.
+    pub(crate) fn resolve(&self, name: String, pending: Pending) {
+        self.send(Job::Resolve { name, pending });
+    }
+
+    /// Sends to a key that is not connected here. If the outbox is full, the parcel is lost.
+    pub(crate) fn deliver(&self, to: PeerId, parcel: Parcel) {
+        self.send(Job::Deliver { to, parcel });
+    }
+
+    /// Queues a job without waiting. Returns false if the queue is full, and counts the job as dropped.
+    fn send(&self, job: Job) -> bool {
         let sent = self.jobs.try_send(job).is_ok();
         if !sent {
             self.counters.dropped.inc();

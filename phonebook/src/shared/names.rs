@@ -40,11 +40,14 @@ impl Shared {
                 }
                 b"y"
             }
-            // As `Book::moved`: where the new customer has its share, the old one stays charged.
-            Some((b'm', _)) => match self.hold(customer, &tag, time).await? {
-                true => b"y",
-                false => b"r",
-            },
+            // As `Book::moved`: without room, the old customer stays charged.
+            Some((b'm', _)) => {
+                if self.hold(customer, &tag, time).await? {
+                    b"y"
+                } else {
+                    b"r"
+                }
+            }
             _ => {
                 verdict(answer, claim.time, now)?;
                 return self.counted(customer, &tag, time, kept_for(answer)?).await;

@@ -3,10 +3,15 @@
 //! Queued jobs share one round trip for their questions and one for their dispatches. Without Redis, messages are
 //! charged to local budgets, and those for other phone books are dropped.
 
-use super::{Job, Payer, Shared, Unavailable, budgets, presence::Lease};
+use super::{
+    Shared, Unavailable,
+    budgets::{self, Payer},
+    job::Job,
+    presence::Lease,
+};
 use crate::{
     app_state::AppState,
-    limits::Class,
+    limits::{By, Class},
     problem::Problem,
     signaling::{ClientId, Input},
 };
@@ -100,8 +105,7 @@ impl Outbox<'_> {
                     None => app.live.hand(Input::Said { client, say: *say }, None),
                     Some(missing) => {
                         // The longer wait counts, whichever budget it is.
-                        let by = Payer::Key(&key).by();
-                        let limited = app.limits.limited(Class::Introduction, by, missing);
+                        let limited = app.limits.limited(Class::Introduction, By::Key, missing);
                         app.live.limit(&key, attempt, limited.retry_after);
                         app.refused(&Problem::TooMany(limited), Some(address), None);
                     }

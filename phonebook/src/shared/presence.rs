@@ -10,7 +10,7 @@ use super::{
     keyspace::plain,
 };
 use crate::{clock::millis, signaling::ClientId};
-use fyteclub_proto::{id::PeerId, phonebook::between::Dispatch};
+use fyteclub_proto::{id::PeerId, number, phonebook::between::Dispatch};
 use redis::{Cmd, Pipeline, Value};
 use std::time::Duration;
 
@@ -102,9 +102,9 @@ impl Shared {
 
     /// Sends dispatches to other phone books, and counts the undelivered ones.
     pub(super) async fn dispatch(&self, dispatches: &Pipeline) {
-        let count = dispatches.len() as u64;
+        let count = number::u64_of(dispatches.len());
         let taken = match self.connection.ask(dispatches).await {
-            Ok(values) => values.iter().filter(|value| **value == Value::Int(1)).count() as u64,
+            Ok(values) => number::u64_of(values.iter().filter(|value| **value == Value::Int(1)).count()),
             Err(Unavailable) => 0,
         };
         self.counters.sent.inc_by(taken);

@@ -1,10 +1,10 @@
 //! Names in a real Redis against the local book: the same actions give the same results.
 
 #[path = "../../tests/integration/common/redis_server.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub, reason = "other tests use it as well")]
 mod server;
 
-use super::*;
+use super::{budgets::Payer, *};
 use crate::{
     book::{Book, Claim, Contact, Found, Refused},
     clock::Moment,

@@ -80,6 +80,7 @@ pub(crate) enum Input {
         parcel: Parcel,
     },
     /// The key greeted later at another phone book of this name.
+    #[cfg(feature = "redis")]
     Moved {
         key: PeerId,
         client: ClientId,

@@ -17,6 +17,7 @@ use fyteclub_proto::{
     ledger::{Count, Item, Ledger, Network, Row},
     letter::{Attempt, Letter},
     limit::{PHONE_BOOK_LEDGER, UNREAD_COST},
+    number,
     phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
     reaching::candidate::are_together,
 };
@@ -117,6 +118,7 @@ impl Signaling {
             }
             Input::Resolved { pending, callee } => self.resolved(pending, callee),
             Input::Delivered { to, parcel } => self.delivered(to, parcel, now),
+            #[cfg(feature = "redis")]
             Input::Moved { key, client } => self.moved(key, client),
             Input::Stop => self.stop(),
             Input::Time => {}
@@ -143,7 +145,7 @@ impl Signaling {
 
     /// Releases the charge of read messages.
     fn read(&mut self, network: Network, messages: usize) {
-        self.unread.release(&network, Item::Unread, messages as u64 * UNREAD_COST);
+        self.unread.release(&network, Item::Unread, number::u64_of(messages) * UNREAD_COST);
     }
 
     /// Charges and refusals for unread messages.
@@ -171,6 +173,7 @@ impl Signaling {
     }
 
     /// All connected clients.
+    #[cfg(feature = "redis")]
     pub(crate) fn clients(&self) -> Vec<(PeerId, ClientId)> {
         self.present.iter().map(|(key, client)| (*key, client.id)).collect()
     }
@@ -229,13 +232,13 @@ impl Signaling {
             Say::Decline { to, attempt } => {
                 self.deliver(to, Parcel::Answer { from, attempt, accepted: None, seen: None });
             }
-            Say::Candidates { to, attempt, letter } => match self.attempts.is_callers(from, attempt) {
-                false => self.deliver(to, Parcel::Candidates { from, attempt, letter }),
-                true if self.attempts.sends(from, attempt, &to) => {
+            Say::Candidates { to, attempt, letter } => {
+                if !self.attempts.is_callers(from, attempt) {
+                    self.deliver(to, Parcel::Candidates { from, attempt, letter });
+                } else if self.attempts.sends(from, attempt, &to) {
                     self.deliver(to, Parcel::Hear(Hear::Candidates { from, attempt, letter }));
                 }
-                true => {}
-            },
+            }
             Say::Knock { to, knock } => {
                 let pending = Pending::Knock { to: to.clone(), knock };
                 self.resolve(to, pending);
@@ -303,7 +306,7 @@ impl Signaling {
                 let same_network =
                     caller.seen.zip(seen).is_some_and(|(caller, callee)| are_together(caller, callee));
                 let go = |peer, half_trip: Duration| {
-                    let delay_ms = (ours.max(theirs) - half_trip).as_millis() as u64;
+                    let delay_ms = number::millis(ours.max(theirs) - half_trip);
                     Hear::Go { peer, attempt, delay_ms }
                 };
                 self.tell(to, Hear::Accepted { from, attempt, letter, same_network }, now);
@@ -337,6 +340,7 @@ impl Signaling {
     }
 
     /// Unread messages follow the key to its new connection.
+    #[cfg(feature = "redis")]
     fn moved(&mut self, key: PeerId, id: ClientId) {
         let Some(client) = self.present.get_mut(&key).filter(|client| client.id == id) else { return };
         let (network, queue) = (client.network, std::mem::take(&mut client.queue));
@@ -358,14 +362,17 @@ impl Signaling {
     /// Spreads the returns evenly, in the map's random order.
     fn stop(&mut self) {
         let count = self.present.len().max(1);
-        let spread = RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count as u32 / RETURNS_PER_SECOND as u32);
+        let returns = Duration::from_secs(1) * number::u32_of(count) / number::u32_of(RETURNS_PER_SECOND);
+        let spread = RETURN_SPREAD_MIN.max(returns);
         self.keys.clear();
         let present = std::mem::take(&mut self.present);
         for (number, (_, client)) in present.into_iter().enumerate() {
             self.read(client.network, client.queue.len());
             let mut last = client.queue.into_inner();
-            let after = RETURN_AFTER + spread.mul_f64(number as f64 / count as f64);
-            last.push_back(Hear::Restarting { after_ms: after.as_millis() as u64 });
+            let after = RETURN_AFTER
+                + spread
+                    .mul_f64(number::f64_of(number::u64_of(number)) / number::f64_of(number::u64_of(count)));
+            last.push_back(Hear::Restarting { after_ms: number::millis(after) });
             let (client, reason) = (client.id, CloseReason::Restart);
             self.outputs.push_back(Output::Close { client, last, reason, text: "the phone book stops" });
         }

@@ -59,11 +59,12 @@ impl Certificate {
 
     /// HTTP/1.1 only; actix adds its ALPN.
     pub(crate) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
         Ok(ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>))
+            .with_cert_resolver(resolver))
     }
 
     /// New connections get the new pair.

@@ -11,6 +11,7 @@ mod live;
 mod operator;
 mod poll;
 mod process;
+#[cfg(feature = "redis")]
 mod redis;
 mod signed;
 mod tls;

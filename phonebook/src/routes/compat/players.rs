@@ -5,7 +5,10 @@ use crate::{
     clock::{Moment, millis},
     routes::answer::Answer,
 };
-use fyteclub_proto::ledger::{Count, Holdings, Item, Wide};
+use fyteclub_proto::{
+    ledger::{Count, Holdings, Item, Wide},
+    number,
+};
 use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -72,7 +75,7 @@ impl Players {
         key: Option<Box<RawValue>>,
         now: Moment,
     ) -> Result<(), Refused> {
-        let customer = self.hasher.hash_one(Wide::from(address.ip())) as u32;
+        let customer = number::low_half(self.hasher.hash_one(Wide::from(address.ip())));
         let mut player =
             Player { address, key, registered: now.steady_millis(), last_seen: now.unix_millis(), customer };
         let mut table = self.table();

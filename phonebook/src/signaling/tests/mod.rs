@@ -262,6 +262,7 @@ fn the_newest_of_a_key_wins_and_hears_what_waited() {
     assert_eq!(board.hears(writer), [], "who was replaced says nothing");
 }
 
+#[cfg(feature = "redis")]
 #[test]
 fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
     let mut board = Board::new();

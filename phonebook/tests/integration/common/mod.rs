@@ -1,6 +1,7 @@
 //! A phone book on a free port, and an HTTP client that can also misbehave. Waits for sockets only.
 
 pub mod live;
+#[cfg(feature = "redis")]
 pub mod redis_server;
 
 use ed25519_dalek::SigningKey;

@@ -214,10 +214,7 @@ impl Client {
             let due = live.deadline().map_or_else(Instant::now, |(due, _)| due);
             let input = tokio::select! {
                 heard = hear(&mut socket) => self.heard(heard, &mut socket).await,
-                Some(say) = self.says.recv() => match say_to(&mut socket, &say).await {
-                    true => Some(Input::Said),
-                    false => None,
-                },
+                Some(say) = self.says.recv() => if say_to(&mut socket, &say).await { Some(Input::Said) } else { None },
                 () = sleep_until(due.into()) => Some(Input::Time),
             };
             if let Some(input) = input {
