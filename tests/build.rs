@@ -1,5 +1,5 @@
-//! Tells the tests which target they are built for: a target folder does not say whether one of its folders is a
-//! target's or a profile's.
+//! Tells the tests which target they are built for: the path of a build folder does not say whether a part of it is a
+//! target or a profile.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -36,7 +36,7 @@ fn bench() -> anyhow::Result<()> {
         .map(|n| look::write(&town.path(&format!("look{n}")), &sizes, n as u64 + 1))
         .collect::<Result<_, _>>()?;
     look::age();
-    // Without a round to warm up: it is memory and failures that are looked for.
+    // Without a warm-up round: memory and failures are measured.
     let all: Vec<Round> = (0..rounds().min(3))
         .map(|number| runtime.block_on(round(&town, &looks, number)))
         .collect::<Result<_, _>>()?;

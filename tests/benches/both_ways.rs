@@ -18,7 +18,7 @@ const FILE: usize = 16 << 20;
 struct Round {
     /// Bytes a second of one direction alone.
     alone: f64,
-    /// And of each while the other runs.
+    /// Bytes a second of each while the other runs.
     both: [f64; 2],
     peaks: [f64; 2],
     torn: f64,
@@ -76,7 +76,7 @@ async fn round(town: &Town, looks: &[PathBuf; 2], number: usize, bytes: u64) -> 
         let (there, back) = tokio::join!(fetch(&bob, &alice, bytes), fetch(&alice, &bob, bytes));
         let peaks = meter.peaks();
         let (mut torn, mut flowing) = (0.0, false);
-        // Events that have come so far. Before bytes flow both dial, and one of the two links goes.
+        // Drains events. Before bytes flow both sides dial, and one of the two links is closed.
         while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(200), events.next()).await {
             match event {
                 Ok(Event::AppearanceOffered { .. }) => flowing = true,

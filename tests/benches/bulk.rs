@@ -35,7 +35,7 @@ impl Run {
 
 struct Round {
     ours: Run,
-    /// With packets of the size that any path takes, as to a peer on another machine.
+    /// With packets of 1,452 bytes, as to a peer on another machine.
     far: Run,
     /// Of the build that `FYTECLUB_BENCH_OTHER` names.
     other: Option<Run>,
@@ -69,7 +69,7 @@ fn bench() -> anyhow::Result<()> {
         let ours = || runtime.block_on(ours.fetch(number, bytes));
         let far = || runtime.block_on(far.fetch(number, bytes));
         let other = || other.as_ref().map(|other| runtime.block_on(other.fetch(number, bytes))).transpose();
-        // Who goes first changes, so that nobody always runs on what the other left.
+        // The order changes, so that no contestant always follows the same one.
         let early = if number % 2 == 0 { Some((ours()?, far()?, other()?)) } else { None };
         let raw = raw_fetch(&mut raw, bytes)?;
         let large = raw_fetch(&mut large, bytes)?;
@@ -87,7 +87,7 @@ fn bench() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One build's town, with the owner of the look in it.
+/// One build's town, with the look's owner.
 struct Ours {
     // Dropped before the town's folder.
     alice: Daemon,
@@ -102,7 +102,7 @@ impl Ours {
         Ok(Self { alice, town })
     }
 
-    /// A new daemon, which has nothing, fetches everything.
+    /// A new, empty daemon fetches everything.
     async fn fetch(&self, round: usize, bytes: u64) -> anyhow::Result<Run> {
         let bob = self.town.daemon(&format!("Bob Birch {round}@Balmung")).await?;
         bob.registered().await?;
@@ -122,7 +122,7 @@ fn raw_fetch(pair: &mut Pair, bytes: u64) -> anyhow::Result<Run> {
     Ok(Run::new(wall, &meter))
 }
 
-/// The kernel's own copy of the same files: what the disk's side costs at least.
+/// The kernel's own copy of the same files: the least cost of the disk.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<f64> {
     std::fs::create_dir_all(to)?;
     let began = Instant::now();

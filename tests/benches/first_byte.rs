@@ -1,5 +1,5 @@
-//! A friend changes clothes: one file of 200 KB changed, published, and fetched over a link that is there already.
-//! The reference is quinn that is asked for 200 KB on a warm connection.
+//! A small change of a look: one file of 200 KB changed, published, and fetched over an open link. The reference is
+//! quinn that requests 200 KB on a warm connection.
 
 mod common;
 
@@ -17,7 +17,7 @@ const BYTES: usize = 200_000;
 
 /// Medians of one round, in milliseconds.
 struct Round {
-    /// The manifest came, was checked and compared: the first that a client hears.
+    /// The document arrived, was checked and compared: the first event at a client.
     offered: f64,
     whole: f64,
     raw_first: f64,

@@ -1,8 +1,9 @@
-//! What strangers' handshakes cost those who are welcome: 10,000 packets a second, a third of them garbage and two thirds
-//! beginnings of handshakes, and besides some 400 real handshakes a second, of which half are never ended.
+//! What strangers' handshakes cost contacts: 10,000 packets a second, a third of them garbage and two thirds first
+//! datagrams of handshakes, and some 400 real handshakes a second, of which half are never completed.
 //!
-//! Meanwhile a contact dials a hundred times, and a look travels. The reference is the same with all those packets going to
-//! a port where nobody reads. The strangers are at another loopback address than the contact, and once more at the same.
+//! Meanwhile a contact dials a hundred times, and a look is fetched. The reference is the same with all those packets
+//! going to a port that nobody reads. The strangers are at another loopback address than the contact, and once more at
+//! the same.
 
 mod common;
 
@@ -79,7 +80,7 @@ fn bench() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With the flood from there, to there.
+/// With the flood from `from` to `to`.
 async fn run(town: &Town, alice: &Daemon, from: IpAddr, to: SocketAddr) -> anyhow::Result<Run> {
     let peer = alice.client.daemon().peer_id;
     let here: SocketAddr = alice.client.status().await?.listen.parse()?;
@@ -91,7 +92,7 @@ async fn run(town: &Town, alice: &Daemon, from: IpAddr, to: SocketAddr) -> anyho
     let contact = Hostile::new("Carol Cole@Cactuar", 7);
     // In the second run of a round she is a contact already.
     alice.client.contacts_add(&contact.player, Some(&contact.peer_id())).await.ok();
-    // Both have been here before.
+    // Both addresses are known then.
     let line = contact.dial(here, peer).await;
     line.greet(contact.greeting(None)).await;
     drop(line);

@@ -1,5 +1,4 @@
-//! What a daemon costs that has nothing to do, and how soon it serves. The reference is a process with a bare quinn
-//! endpoint.
+//! The cost of an idle daemon, and its start time. The reference is a process with a bare quinn endpoint.
 
 mod common;
 

@@ -1,9 +1,10 @@
-//! kill -9 of either side in the middle of a fetch, again and again: what is lost each time, and whether a wrong byte is
-//! ever there. `FYTECLUB_BENCH_KILLS` says how many (1,000), `FYTECLUB_BENCH_PAIRS` how many owners with a receiver each are
-//! at it at once (4): most of a life is waiting, and a crowded machine kills at worse moments.
+//! SIGKILL of either side in the middle of a fetch, again and again: what is lost each time, and whether there is ever
+//! a wrong byte. `FYTECLUB_BENCH_KILLS` is the number of kills (1,000), `FYTECLUB_BENCH_PAIRS` the number of pairs of
+//! an owner and a receiver that run at once (4): most of the time is waiting, and a busy machine kills at worse
+//! moments.
 //!
 //! After each kill every complete file of the receiver's store is read and must have the bytes of its name. What a
-//! receiver wrote before its death is what the kernel counted; what it kept is what it says is still missing.
+//! receiver wrote before its death is the kernel's count; what it kept follows from what it reports as missing.
 
 mod common;
 
@@ -25,19 +26,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Latest moment of a life, after the fetch began, at which somebody is killed.
+/// Latest time of a kill after the fetch began.
 const LIFE: Duration = Duration::from_millis(600);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Tally {
-    /// How often somebody is to be killed.
+    /// The number of kills.
     wanted: usize,
     kills: [usize; 2],
     looks: usize,
     files_read: u64,
     wrong: usize,
-    /// Of each death of a receiver: bytes that it had written and not kept, and the seconds that they took.
+    /// For each kill of a receiver: bytes that it had written and not kept, and the seconds that they took.
     lost: Vec<(f64, f64)>,
 }
 
@@ -69,7 +70,7 @@ fn bench() -> anyhow::Result<()> {
     look::age();
     let began = Instant::now();
     let tallies = thread::scope(|scope| {
-        // Each on a thread of its own: reading all that was kept takes a while, and the others' clocks run on.
+        // Each on a thread of its own: reading all kept files takes a while, and the others' clocks run on.
         let one = |pair| {
             let share = wanted / pairs + usize::from(pair < wanted % pairs);
             let (town, folder, sizes) = (&town, &folder, &sizes);
@@ -88,7 +89,7 @@ fn bench() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One owner, and receivers one after the other, until so many died.
+/// One owner, and receivers one after the other, until so many were killed.
 async fn pair(
     town: &Town,
     pair: usize,
@@ -96,7 +97,8 @@ async fn pair(
     look: &Path,
     sizes: &[usize],
 ) -> anyhow::Result<Tally> {
-    // Always at the same port, as a player's daemon is: whoever had a link to its former life learns at once that it ended.
+    // Always at the same port, as a player's daemon: peers with a link to the former process notice at once that it
+    // ended.
     let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let home = Home {
         dir: town.path(&format!("alice{pair}")),
@@ -124,7 +126,7 @@ async fn pair(
     Ok(tally)
 }
 
-/// Where somebody lives, life after life.
+/// The folder and port of a daemon over its restarts.
 struct Home {
     dir: PathBuf,
     player: String,
@@ -137,7 +139,7 @@ impl Home {
     }
 }
 
-/// One receiver, from nothing to everything, through as many lives as it takes.
+/// One receiver, from nothing to everything, with as many restarts as it takes.
 async fn one_look(
     town: &Town,
     alice: &mut Daemon,
@@ -150,13 +152,13 @@ async fn one_look(
     let total = sizes.iter().sum::<usize>() as u64;
     let mut bob = home.start(town).await?;
     bob.befriend(alice).await?;
-    // What was there when this life began, and what it wrote before its end.
+    // What was there when this process began, and what it wrote before its end.
     let (mut kept, mut written): (u64, Option<(f64, f64)>) = (0, None);
     loop {
         let mut events = bob.client.watch().await?;
         let mut fetch = Box::pin(bob.client.peer_fetch(&alice.player, None));
         let enough = tally.deaths() >= tally.wanted;
-        // The clock of a life runs once it is known what is missing: then bytes flow.
+        // The clock starts once the missing bytes are known: then bytes flow.
         let offered = tokio::select! {
             missing = offered(&mut events) => Ok(missing?),
             done = &mut fetch => Err(done),
@@ -202,7 +204,7 @@ async fn one_look(
     }
 }
 
-/// Whether everything is there; not yet when the owner is still on its way back.
+/// Whether everything is there; not yet while the owner restarts.
 fn over(done: Result<Fetched, Error>) -> anyhow::Result<bool> {
     match done {
         Ok(_) => Ok(true),
@@ -211,7 +213,7 @@ fn over(done: Result<Fetched, Error>) -> anyhow::Result<bool> {
     }
 }
 
-/// Bytes that are missing, once the receiver knows.
+/// Missing bytes, once the receiver knows.
 async fn offered(events: &mut Events) -> anyhow::Result<u64> {
     let wait = async {
         while let Some(event) = events.next().await {

@@ -1,7 +1,7 @@
-//! How well limits are kept: what came in a second to what may come, and how alike the shares of several receivers are.
+//! How well limits are kept: bytes a second against the limit, and how equal the shares of several receivers are.
 //!
-//! The reference is the limit itself. It counts against our side that a fetch begins with a greeting and ends with a
-//! flush; for it, that a bucket starts with nothing and may save up a fifth of a second.
+//! The reference is the limit itself. A fetch begins with a greeting and ends with a flush, which counts against us; a
+//! bucket starts empty and may save a fifth of a second, which counts for us.
 
 mod common;
 
@@ -13,7 +13,7 @@ use fyteclub_client::{LimitsSet, Rate};
 use std::{path::Path, time::Instant};
 
 const MIB: usize = 1 << 20;
-/// Low enough that nothing else is in the way, high enough that a round is short.
+/// Low enough that nothing else limits, high enough that a round is short.
 const LIMIT: u64 = 8 << 20;
 
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ async fn round(town: &Town, small: &Path, large: &Path) -> anyhow::Result<Round>
     Ok(Round { up, down, peer_up, peer_down, low, two, eight })
 }
 
-/// What one fetch achieved of the limit.
+/// A fetch's rate as a part of the limit.
 async fn kept(
     town: &Town,
     alice: &Daemon,
@@ -80,7 +80,7 @@ async fn kept(
     Ok(fetched.bytes_fetched as f64 / began.elapsed().as_secs_f64() / limit as f64)
 }
 
-/// The smallest share of so many receivers to the largest, when two thirds of all is served.
+/// The smallest share of so many receivers to the largest, when two thirds of all is sent.
 async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Result<f64> {
     let mut fetches = Vec::new();
     let mut places = Vec::new();
@@ -96,7 +96,7 @@ async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Resu
         fetches.push(tokio::spawn(async move { client.peer_fetch(&player, None).await }));
     }
     let all = (scaled(10) * 4 * MIB * receivers) as u64;
-    // Two receivers have enough of each other after a few seconds.
+    // A few seconds suffice for two receivers.
     let enough = (all * 2 / 3).min(LIMIT * 6);
     let ratio = loop {
         let served = alice.client.transfer_list().await?.uploads;

@@ -1,4 +1,4 @@
-//! A question to the daemon through the SDK, against a bare Unix socket that carries frames of the same sizes.
+//! A request to the daemon through the SDK, against a bare Unix socket with frames of the same sizes.
 
 mod common;
 

@@ -1,8 +1,8 @@
-//! The phone book with a million players: memory, lookups, registrations, and ten thousand who are live; against the
-//! first plan, an Express server without signatures, and against the framework's own hello.
+//! The phone book with a million players: memory, lookups, registrations, and ten thousand live connections; against
+//! the first plan, an Express server without signatures, and against the framework's own hello.
 //!
-//! All servers are asked by the same program over the same connections on the same machine. Ours and the hello have
-//! two threads, Node has one: rates compare servers as they are, CPU per request compares cores.
+//! One program asks all servers over the same connections on the same machine. Ours and the hello have two threads,
+//! Node has one: rates compare servers as they are, CPU per request compares cores.
 
 mod common;
 
@@ -21,10 +21,10 @@ use common::{
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-/// Names that change hands in a round, and so many checks of a signature.
+/// Registrations in a round, and as many checks of a signature.
 const CHANGES: usize = 20_000;
 const LOOKUPS: usize = 40_000;
-/// How long requests come at half of the peak.
+/// Seconds of requests at half of the peak.
 const STEADY: f64 = 2.0;
 const LIVE: usize = 10_000;
 
@@ -49,7 +49,7 @@ fn bench() -> anyhow::Result<()> {
     runtime.block_on(live(&binaries))
 }
 
-/// Everybody registers once, and how much memory that took, on the way and at the end.
+/// Registers everybody once; prints the memory on the way and at the end.
 async fn fill(servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
     let count = players.len();
     let title =
@@ -58,13 +58,13 @@ async fn fill(servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
         Table::new(&title, &["", "empty", "a tenth", "a quarter", "half", "all", "bytes a record"]);
     let mut rows = Vec::new();
     for server in servers {
-        // What serving costs by itself is no record's.
+        // The cost of serving by itself is not a record's.
         load::closed(server, &vec![players::get("/api/health"); 4000]).await?;
         rows.push(vec![server.rss()]);
     }
     let (parts, mut registered) = (20, 0);
     for (number, part) in (1..).zip(players.chunks(count.div_ceil(parts))) {
-        // In slices, so that no proof gets too old.
+        // In slices, so that no signature gets too old.
         for slice in part.chunks(10_000) {
             let requests = players::register(slice, 1)?;
             for server in servers {
@@ -95,7 +95,7 @@ async fn fill(servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
 struct Round {
     lookups: Load,
     registrations: Load,
-    /// At half of the rates above.
+    /// At half of the peak rates.
     looked_up: Latency,
     registered: Latency,
 }
@@ -103,7 +103,7 @@ struct Round {
 fn rates(runtime: &tokio::runtime::Runtime, servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
     let hello = Server::hello()?;
     let mut noise = common::look::Noise::new(3);
-    // At half of the peak there may be more of them in the time.
+    // Enough requests for half of the peak.
     let many = scaled(4 * LOOKUPS);
     let lookups: Vec<Vec<Vec<u8>>> = servers
         .iter()
@@ -117,7 +117,7 @@ fn rates(runtime: &tokio::runtime::Runtime, servers: &[Server], players: &[Playe
     let changed = &players[..players.len().min(scaled(CHANGES))];
     let mut sequence = 1;
     let mut fresh = || {
-        // Old proofs are refused; new ones are made before the clock starts.
+        // Old signatures are refused; new ones are made before the clock starts.
         sequence += 1;
         players::register(changed, sequence)
     };
@@ -210,9 +210,9 @@ fn rates(runtime: &tokio::runtime::Runtime, servers: &[Server], players: &[Playe
     Ok(())
 }
 
-/// CPU µs of what a strict check of one signature by a key that is not known yet costs, as ed25519-dalek has it.
+/// CPU µs of a strict check of one signature by an unparsed key, by ed25519-dalek.
 fn one_check(players: &[Player]) -> anyhow::Result<f64> {
-    // As long as what a registration signs.
+    // As long as the signed bytes of a registration.
     let message = [7; 180];
     let signed: Vec<([u8; 32], Signature)> = players
         .iter()
@@ -232,7 +232,7 @@ async fn at_half(server: &Server, requests: &[Vec<u8>], peak: f64) -> anyhow::Re
     load::open(&mut lines, &requests[..count], rate).await
 }
 
-/// What a live player costs: greeted, and after everybody has said and heard something.
+/// The cost of a live player: greeted, and after everybody has sent and received a message.
 async fn live(binaries: &Path) -> anyhow::Result<()> {
     let count = book::connections(scaled(LIVE));
     let server = Server::ours(binaries)?;
@@ -248,7 +248,7 @@ async fn live(binaries: &Path) -> anyhow::Result<()> {
     let greeted = each();
     table.row(["greeted".to_owned(), format!("{:.1}", server.rss()), format!("{greeted:.1}")]);
     crowd.say_here();
-    // A ping and a pong as well.
+    // For a ping and a pong.
     tokio::time::sleep(Duration::from_secs(25)).await;
     let spoken = each();
     table.row(["spoken and pinged".to_owned(), format!("{:.1}", server.rss()), format!("{spoken:.1}")]);

@@ -1,9 +1,8 @@
-//! What others notice of one address that takes what it gets: two thousand connections, slow and fast ones, and twenty
-//! thousand messages a second. Their lookups and greetings, calm and under attack, and the phone book's memory. The limits
-//! are an operator's.
+//! What others notice of one greedy address: two thousand connections, slow and fast ones, and twenty thousand messages
+//! a second. Measured: the others' lookups and greetings, calm and under attack, and the phone book's memory. The
+//! limits are an operator's.
 //!
-//! Attackers, the attacked and the phone book share one machine: whatever the attackers' own work takes from the others
-//! is in the ratio.
+//! Attackers, clients and the phone book share one machine: the attackers' own work is part of the ratio.
 
 mod common;
 
@@ -35,9 +34,9 @@ const SECONDS: f64 = 5.0;
 const LOOKUPS: f64 = 500.0;
 /// Each is a connection, an upgrade and a signature on either side.
 const GREETINGS: f64 = 20.0;
-/// A greeting that takes longer counts as so long.
+/// A longer greeting counts as this.
 const GREETING_MAX: Duration = Duration::from_secs(10);
-/// Nobody else comes from here.
+/// An address of its own.
 const HOME: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 
 fn main() -> anyhow::Result<()> {
@@ -105,7 +104,7 @@ fn bench() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A conversation each, which ends with its welcome. `run` keeps the keys apart.
+/// A live connection each, which ends with its welcome. `run` keeps the keys apart.
 async fn greetings(server: &Server, run: usize) -> anyhow::Result<Latency> {
     let start = Instant::now();
     let work = (0..(GREETINGS * SECONDS) as u32).map(async |number| {
@@ -119,7 +118,7 @@ async fn greetings(server: &Server, run: usize) -> anyhow::Result<Latency> {
             let stream = socket.connect(server.addr).await?;
             crowd::greeted(stream, server.addr, &SigningKey::from_bytes(&seed)).await
         };
-        // A greeting that takes longer counts as long as that.
+        // A longer greeting counts as the limit.
         if let Ok(greeted) = timeout(GREETING_MAX, greeted).await {
             drop(greeted?);
         }

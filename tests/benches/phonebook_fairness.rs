@@ -1,8 +1,7 @@
-//! What others notice of an attack on the phone book: lookups at a modest rate, over connections that are open and over
-//! new ones, calm and under each attack. The limits are an operator's.
+//! What others notice of an attack on the phone book: lookups at a modest rate, over open and over new connections,
+//! calm and under each attack. The limits are an operator's.
 //!
-//! Attackers, the attacked and the phone book share one machine: whatever the attackers' own work takes from the others
-//! is in the ratio.
+//! Attackers, clients and the phone book share one machine: the attackers' own work is part of the ratio.
 
 mod common;
 
@@ -28,7 +27,7 @@ const SECONDS: f64 = 3.0;
 /// Lookups a second over open connections, and over new ones.
 const STEADY: f64 = 1000.0;
 const FRESH: f64 = 100.0;
-/// Nobody else comes from here.
+/// An address of its own.
 const HOME: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 
 fn main() -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! Ten thousand who are live when the phone book restarts, stopped in order and killed: how soon they are back, and how
-//! many come in the same second. What each does is decided by the client's own machine.
+//! Ten thousand live clients when the phone book restarts, stopped and killed: how soon they are back, and how many
+//! come in the same second. The client's own machine drives each.
 
 mod common;
 
@@ -15,9 +15,9 @@ use std::{
 };
 
 const LIVE: usize = 10_000;
-/// A daemon's, see `docs/decisions/0010`.
+/// A daemon's heartbeat, see `docs/decisions/0010`.
 const HEARTBEAT: f64 = 45.0;
-/// A tenth of all is what even a spread over ten seconds gives; half as much again is chance and a crowded machine.
+/// A tenth of all is an even spread over ten seconds; half as much again is chance and a busy machine.
 const IN_A_SECOND: f64 = 1500.0;
 
 fn main() -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
-//! What a Redis that phone books share has to do and to keep: commands, CPU time and bytes for each registration, lookup
-//! and introduction, as a real `redis-server` counts them. Two phone books, budgets charged and never used up.
+//! What a shared Redis has to do and to store: commands, CPU time and bytes for each registration, lookup and
+//! introduction, as a real `redis-server` counts them. Two phone books, budgets charged and never used up.
 //!
-//! `docs/scaling.md` works out from these what a cluster would carry.
+//! `docs/scaling.md` computes from these what a cluster would serve.
 
 mod common;
 
@@ -42,7 +42,7 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 const CONNECTIONS: usize = 64;
-/// Both sides of an introduction send so many candidates after it.
+/// Candidates that both sides of an introduction send after it.
 const CANDIDATES: usize = 1;
 
 fn main() -> anyhow::Result<()> {
@@ -73,7 +73,7 @@ fn open(programs: &std::path::Path, redis: &Redis) -> anyhow::Result<Process> {
 struct Job {
     what: &'static str,
     count: usize,
-    /// For each.
+    /// For each operation.
     commands: BTreeMap<String, f64>,
     redis_cpu: f64,
     books_cpu: f64,
@@ -168,7 +168,7 @@ fn address(book: &Process) -> &str {
     book.greeting.rsplit('/').next().unwrap_or_default()
 }
 
-/// Sends every request once, half of them to each, over connections that stay open.
+/// Sends every request once, half of them to each, over kept connections.
 async fn load(books: &[Process; 2], requests: &[Vec<u8>]) -> anyhow::Result<()> {
     let next = Cell::new(0);
     let work = (0..CONNECTIONS).map(async |number| {
@@ -219,7 +219,7 @@ impl Client {
     }
 
     fn letter(&self, to: &PeerId, topic: Topic) -> anyhow::Result<Letter> {
-        // Six candidates are about so long.
+        // The length of six candidates.
         Ok(Letter::seal(&self.key, to, topic, &[b'x'; 160], [7; 32].into())?)
     }
 }
@@ -290,7 +290,7 @@ fn memory(redis: &Redis) -> anyhow::Result<u64> {
     Ok(used.context("no used_memory")?.trim().parse()?)
 }
 
-/// The largest of each kind that is there.
+/// The largest value of each kind.
 fn sizes(redis: &Redis) -> anyhow::Result<BTreeMap<&'static str, u64>> {
     let mut connection = redis.connection();
     let mut sizes = BTreeMap::new();

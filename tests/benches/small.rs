@@ -1,5 +1,5 @@
 //! Many small files: 2,000 of 4 KiB, and 2,000 of 4 to 256 KiB. The references are quinn with the same bytes on one
-//! stream, and the same files made on the same disk from memory.
+//! stream, and the same files written to the same disk from memory.
 
 mod common;
 

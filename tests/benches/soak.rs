@@ -1,7 +1,7 @@
-//! A phone book with everything at once for `FYTECLUB_SOAK_MINUTES` (15), and how its memory grows meanwhile: lookups,
-//! registrations, introductions, sockets that come and go, and strangers who mean no good.
+//! A phone book with everything at once for `FYTECLUB_SOAK_MINUTES` (15), and the growth of its memory: lookups,
+//! registrations, introductions, sockets that come and go, and attackers.
 //!
-//! Names and players stay as many as they are, so that what grows is a leak, or the allocator's.
+//! The number of names and players is constant, so growth is a leak, or the allocator's.
 
 mod common;
 
@@ -24,7 +24,7 @@ use std::{
 
 const PLAYERS: usize = 5000;
 const LIVE: usize = 100;
-/// A second, within what one address may.
+/// A second, within an address's budget.
 const LOOKUPS: f64 = 500.0;
 const REGISTRATIONS: f64 = 50.0;
 /// In each turn.
@@ -61,7 +61,7 @@ async fn soak() -> anyhow::Result<()> {
     while began.elapsed().as_secs_f64() < minutes * 60.0 {
         let turn = Instant::now();
         let seconds = TURN.as_secs_f64();
-        // Connections that others closed in the meantime are none of this.
+        // Closed connections are replaced.
         let mut asked = Lines::connect(server.addr, Ipv4Addr::new(127, 0, 1, 1)).await?;
         let mut telling = Lines::connect(server.addr, Ipv4Addr::new(127, 0, 2, 1)).await?;
         let wanted: Vec<Vec<u8>> = (0..(LOOKUPS * seconds) as usize)
@@ -97,7 +97,7 @@ async fn soak() -> anyhow::Result<()> {
         crowd.tally.going.load(Ordering::Relaxed),
         crowd.tally.present()
     );
-    // What is taken once, at the beginning, is no slope.
+    // Allocations at the start are no slope.
     let settled = &samples[samples.len() / 5..];
     let (slope, error) = slope(settled);
     let at = |sample: Option<&(f64, f64)>| sample.map_or(f64::NAN, |sample| sample.1);

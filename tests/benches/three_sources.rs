@@ -1,10 +1,10 @@
-//! One look from three who have it, each of whom gives so much a second and no more: what comes of the three times that
-//! much, and what it costs when one of them is killed in the middle.
+//! One look from three sources with a limit each: the rate against three times the limit, and the cost when one of them
+//! is killed in the middle.
 //!
-//! The reference is the limit itself. A blob has at most 300 MiB, as a file of the game has, so the GiB is a look of
-//! four blobs, after one of 300 MiB alone. The clock runs from the wish to the last file made safe; it counts for our side that a
-//! bucket may have saved up a fifth of a second. What came twice is counted by the receiver, and once more by the
-//! kernel, which knows what the loopback carried: with one killed, to the round without.
+//! The reference is the limit itself. A blob has at most 300 MiB, so the GiB is a look of four blobs, after one of 300
+//! MiB alone. The clock runs from the request to the last synced file; a bucket may have saved a fifth of a second,
+//! which counts for us. The receiver counts bytes that came twice, and so does the kernel's loopback counter: with one
+//! killed, to the round without.
 
 mod common;
 
@@ -22,24 +22,24 @@ use std::{
 use tokio::task::JoinHandle;
 
 const MIB: usize = 1 << 20;
-/// What each source gives: three of them are far below what the machine can do, and the GiB takes some twenty seconds.
+/// Each source's limit: three of them are far below what the machine can do, and the GiB takes some twenty seconds.
 const LIMIT: u64 = 16 << 20;
-/// How often the receiver is asked how far it is.
+/// How often the receiver is polled.
 const LOOK: Duration = Duration::from_millis(20);
 const NAMES: [&str; 3] = ["Alice Ashe", "Bob Birch", "Carol Cole"];
 
-/// One fetch by a receiver that had nothing.
+/// One fetch by an empty receiver.
 #[derive(Clone, Copy, Default)]
 struct Run {
-    /// Bytes a second, to all that the sources may give.
+    /// Bytes a second, to the sum of the limits.
     rate: f64,
-    /// What came over the wire to what was wanted, beyond 1: by the receiver's count.
+    /// Bytes on the wire to wanted bytes, beyond 1: by the receiver's count.
     again: f64,
-    /// All that the loopback carried.
+    /// All bytes of the loopback.
     carried: f64,
-    /// From the kill to the end, beyond what the two others need for the rest.
+    /// From the kill to the end, beyond the time of the two others for the rest.
     late: f64,
-    /// The longest time after the kill in which the two others brought nothing.
+    /// The longest time after the kill without a byte.
     silent: f64,
 }
 
@@ -59,12 +59,12 @@ async fn bench() -> anyhow::Result<()> {
     let blob = look::write(&town.path("blob"), &[scaled(300 * MIB)], 1)?;
     let whole = look::write(&town.path("whole"), &[scaled(256 * MIB); 4], 2)?;
     look::age();
-    // Nothing of a round warms the next: the limits are far below what a cold machine does.
+    // Without a warm-up: the limits are far below what a cold machine does.
     let mut all = Vec::new();
     for number in 0..rounds() {
         let blob = three(&town, &blob, &format!("{number}a"), None).await?;
         let one = three(&town, &whole, &format!("{number}b"), None).await?;
-        // In turn the owner, and one who only holds the look.
+        // In turn the owner, and a lender.
         let killed = three(&town, &whole, &format!("{number}c"), Some(number % 2)).await?;
         all.push(Round { blob, whole: one, killed });
     }
@@ -72,12 +72,12 @@ async fn bench() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An owner, two who have her look, and one who wants it; one of the three is killed when half of it is there.
+/// An owner, two lenders, and a receiver; one of the three is killed when half of it is there.
 async fn three(town: &Town, look: &Path, round: &str, victim: Option<usize>) -> anyhow::Result<Run> {
     let dir = town.path(round);
     let mut sources = Vec::new();
     for (number, name) in NAMES.iter().enumerate() {
-        // A name is its key's for a week: nobody comes twice.
+        // A name is its key's for a week, so names are not reused.
         let player = format!("{name} {round}@Gilgamesh");
         let source = town.daemon_in(&dir.join(number.to_string()), &player, Place::HERE, 0).await?;
         source.registered().await?;
@@ -90,7 +90,7 @@ async fn three(town: &Town, look: &Path, round: &str, victim: Option<usize>) -> 
         holder.befriend(&sources[0]).await?;
         holder.client.peer_fetch(&sources[0].player, None).await?;
         holder.befriend(&dave).await?;
-        // A link, by the only thing that makes one: something that is wanted.
+        // A link, made by the only thing that makes one: a fetch.
         let trifle = look::write(&dir.join(holder.player.as_str()), &[100], holder.pid().into())?;
         holder.publish(&trifle).await?;
         dave.client.peer_fetch(&holder.player, None).await?;
@@ -134,7 +134,7 @@ fn fetch(client: &Client, player: &PlayerName) -> JoinHandle<Result<Fetched, fyt
 
 struct Kill {
     at: Instant,
-    /// Bytes that were not there yet.
+    /// Missing bytes.
     left: u64,
     silent: f64,
 }
@@ -174,7 +174,7 @@ async fn kill<T>(
     Ok(Kill { at, left, silent })
 }
 
-/// Everybody brought something, and every file has the bytes of its name.
+/// All sources sent something, and every file has the bytes of its name.
 fn check(fetched: &Fetched, sources: usize) -> anyhow::Result<()> {
     let brought = fetched.sources.iter().filter(|source| source.bytes > 0).count();
     anyhow::ensure!(brought == sources, "{brought} brought something: {:?}", fetched.sources);
@@ -185,7 +185,7 @@ fn check(fetched: &Fetched, sources: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes that the loopback carried since the machine started; nothing where no kernel tells.
+/// Bytes of the loopback since the machine started; 0 where the kernel does not tell.
 fn carried() -> anyhow::Result<f64> {
     let Ok(devices) = fs::read_to_string("/proc/net/dev") else { return Ok(f64::NAN) };
     let line = devices.lines().find_map(|line| line.trim().strip_prefix("lo:"));

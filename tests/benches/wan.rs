@@ -1,8 +1,9 @@
-//! Far apart: what a line's rate, delay and losses leave of a transfer, next to TCP with CUBIC on the same link.
+//! Long distances: what a line's rate, delay and losses leave of a transfer, next to TCP with CUBIC on the same link.
 //!
-//! The link is [`common::link`]: two namespaces of this kernel and a line between them in this process. Two real daemons
-//! fetch over it, cold; TCP gets as long on the same line. `FYTECLUB_BENCH_WAN` names what to run, all by default: `grid`,
-//! `floor`, `queue`, `share`, `buffers`, and, only when named, `controllers`: bare quinn with each of its controllers.
+//! The link is [`common::link`]: two namespaces of this kernel and a line between them in this process. Two real
+//! daemons fetch over it, cold; TCP gets as long on the same line. `FYTECLUB_BENCH_WAN` selects jobs, all by default:
+//! `grid`, `floor`, `queue`, `share`, `buffers`, and, only when named, `controllers`: bare quinn with each of its
+//! controllers.
 
 mod common;
 

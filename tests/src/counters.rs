@@ -1,4 +1,4 @@
-//! What leaves a machine of a [`Lan`](crate::Lan), counted by its kernel: nobody who sends can forget to count.
+//! Counts what leaves a machine of a [`Lan`](crate::Lan), by its kernel, so that no sender can forget to count.
 
 use crate::lan::Machine;
 use std::{
@@ -7,17 +7,16 @@ use std::{
     process::{Output, Stdio},
 };
 
-/// Datagrams that a machine sent, by group of destinations. They count on in the kernel until the machine is gone.
+/// Datagrams that a machine sent, by group of destinations. The kernel counts until the machine is removed.
 pub struct Counters {
     machine: Machine,
 }
 
 impl Counters {
-    /// Counts UDP to each named group of destinations (`10.0.0.0/8`, `fe80::/10`) from now on. `None`, which is said aloud,
+    /// Counts UDP to each named group of destinations (`10.0.0.0/8`, `fe80::/10`) from now on. `None` with a message
     /// where `nft` is absent.
     ///
-    /// # Panics
-    /// Where it is absent and `CI` is set, and for destinations that `nft` cannot read.
+    /// # Panics It is absent and `CI` is set, or `nft` cannot read a destination.
     pub fn open(machine: &Machine, groups: &[(&str, &[&str])]) -> Option<Self> {
         let mut rules = String::from("table inet count {\n");
         for (name, _) in groups {
@@ -44,10 +43,9 @@ impl Counters {
         Some(Self { machine: machine.clone() })
     }
 
-    /// How many datagrams went there so far, given to the kernel and not refused by it.
+    /// Datagrams to the group so far that the kernel accepted.
     ///
-    /// # Panics
-    /// For a group that is not counted.
+    /// # Panics The group is not counted.
     pub fn packets(&self, group: &str) -> u64 {
         let said = nft(&self.machine, &["-j", "list", "counter", "inet", "count", group], "").expect("nft");
         let said: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
@@ -57,7 +55,7 @@ impl Counters {
     }
 }
 
-/// `None` when there is no such program.
+/// `None` if there is no such program.
 fn nft(machine: &Machine, args: &[&str], input: &str) -> Option<Output> {
     let found =
         ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|path| Path::new(path).exists())?;

@@ -1,18 +1,17 @@
-//! A small disk in memory, for stories about full disks and about more than one.
+//! A small disk in memory, for stories about full disks and several disks.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-/// A mounted tmpfs, gone with the story.
+/// A mounted tmpfs; unmounted with the story.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `size` is as `mount` takes it: `30m`. `None`, which is said aloud, where one cannot be mounted.
+    /// `size` as for `mount`: `30m`. `None` with a message where mounting fails.
     ///
-    /// # Panics
-    /// Where one cannot be mounted and `CI` is set: there no story may be left out.
+    /// # Panics Mounting fails and `CI` is set: there no story may be skipped.
     pub fn mount(at: PathBuf, size: &str) -> Option<Self> {
         let disk = Self(at);
         if disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]) {

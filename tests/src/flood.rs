@@ -1,5 +1,5 @@
-//! A stranger who floods a daemon's UDP port: garbage, beginnings of handshakes, handshakes that prove their address and
-//! then say nothing, and whole ones.
+//! A stranger who floods a daemon's UDP port: garbage, first datagrams of handshakes, handshakes that prove their
+//! address and then stay silent, and complete ones.
 
 use ed25519_dalek::SigningKey;
 use fyteclub_client::PeerId;
@@ -23,10 +23,10 @@ use std::{
 
 use crate::mods::noise;
 
-/// The first byte of a Retry of QUIC version 1, as far as it is no chance.
+/// The first byte of a Retry of QUIC version 1, without its random bits.
 const RETRY: u8 = 0xf0;
 
-/// A socket that hears nothing but that its address must be proven.
+/// A socket that receives only Retry.
 #[derive(Debug)]
 struct Mute {
     socket: Arc<dyn AsyncUdpSocket>,
@@ -64,7 +64,7 @@ impl AsyncUdpSocket for Mute {
     }
 }
 
-/// Begins handshakes, proves its address where that is asked for, and never ends one.
+/// Begins handshakes, proves its address where asked, and never completes one.
 pub struct HalfOpen {
     endpoint: Endpoint,
     config: ClientConfig,
@@ -74,10 +74,9 @@ pub struct HalfOpen {
 }
 
 impl HalfOpen {
-    /// From a port of this address. Must be called in a Tokio runtime.
+    /// From a port of this address. Call it in a Tokio runtime.
     ///
-    /// # Panics
-    /// When there is no socket to be had.
+    /// # Panics No socket can be bound.
     pub fn new(from: IpAddr, to: SocketAddr, peer: PeerId) -> Self {
         let socket = UdpSocket::bind((from, 0)).expect("a socket");
         let socket = TokioRuntime.wrap_udp_socket(socket).expect("a socket");
@@ -89,10 +88,9 @@ impl HalfOpen {
         Self { endpoint, config: stranger(peer), to, retries, open: Vec::new() }
     }
 
-    /// So many more.
+    /// Begins so many more.
     ///
-    /// # Panics
-    /// When QUIC does not take the address.
+    /// # Panics QUIC refuses the address.
     pub fn begin(&mut self, count: usize) {
         for _ in 0..count {
             let begun = self.endpoint.connect_with(self.config.clone(), self.to, SERVER_NAME);
@@ -105,20 +103,20 @@ impl HalfOpen {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// Only so many of the newest stay.
+    /// Keeps only so many of the newest.
     pub fn keep(&mut self, count: usize) {
         let old = self.open.len().saturating_sub(count);
         self.open.drain(..old);
     }
 }
 
-/// Of somebody whom nobody knows.
+/// Of an unknown key.
 fn stranger(peer: PeerId) -> ClientConfig {
     let certificate = Certificate::new(&SigningKey::from_bytes(&[99; 32])).expect("a certificate");
     ClientConfig::new(Arc::new(certificate.client(peer).expect("TLS")))
 }
 
-/// A third garbage, a third beginnings, and besides real handshakes, half of which stay half-open.
+/// A third garbage, a third first datagrams, and real handshakes, half of which stay half-open.
 pub struct Flood {
     ended: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -127,12 +125,12 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// So many packets a second from `from` to `to`, until it is dropped.
+    /// Sends so many packets a second from `from` to `to`, until it is dropped.
     pub fn start(from: IpAddr, to: SocketAddr, peer: PeerId, rate: u64) -> Self {
         let (ended, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let raw = {
             let (ended, sent) = (ended.clone(), sent.clone());
-            // On a thread of its own, because this one may be a runtime's already.
+            // On a thread of its own, because this one may run a runtime.
             let made = std::thread::spawn(move || beginnings(peer, 512)).join();
             let beginnings = made.expect("datagrams");
             std::thread::spawn(move || throw(from, to, rate, &beginnings, &ended, &sent))
@@ -144,7 +142,7 @@ impl Flood {
         Self { ended, sent, threads: vec![raw, live], began: Instant::now() }
     }
 
-    /// Packets a second so far, real handshakes not counted.
+    /// Packets a second so far, without real handshakes.
     pub fn rate(&self) -> f64 {
         self.sent.load(Ordering::Relaxed) as f64 / self.began.elapsed().as_secs_f64()
     }
@@ -154,7 +152,7 @@ impl Drop for Flood {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // It printed why, if it did not end well.
+            // A failed thread printed why.
             thread.join().ok();
         }
     }
@@ -200,7 +198,7 @@ fn throw(
                 0 => &garbage[at..at + 20 + (count % 1180) as usize],
                 _ => beginnings[(count as usize / 3) % beginnings.len()].as_slice(),
             };
-            // A full buffer is a packet lost, as everywhere.
+            // A full buffer loses the packet.
             if socket.send_to(datagram, to).is_ok() {
                 sent.fetch_add(1, Ordering::Relaxed);
             }
@@ -209,7 +207,7 @@ fn throw(
     }
 }
 
-/// Some 400 real handshakes a second, half of which are never ended.
+/// Some 400 real handshakes a second, half of which are never completed.
 fn knock(from: IpAddr, to: SocketAddr, peer: PeerId, ended: &AtomicBool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

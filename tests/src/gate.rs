@@ -1,4 +1,4 @@
-//! A gate in front of a phone book: lets everything through, or no WebSocket, or nothing and says nothing.
+//! A proxy in front of a phone book: passes everything, or no WebSocket, or nothing without an answer.
 
 use std::sync::Arc;
 use tokio::{
@@ -15,13 +15,13 @@ use tokio::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passes {
     Everything,
-    /// As a proxy that knows no upgrade: it answers 400.
+    /// As a proxy without upgrades: it answers 400.
     PlainHttp,
-    /// Connections are taken and bytes swallowed: the worst way to be gone.
+    /// Accepts connections and drops their bytes.
     Nothing,
 }
 
-/// Closed with everything that went through it when it is dropped.
+/// Closed with all its connections when it is dropped.
 pub struct Gate {
     addr: String,
     passes: Arc<watch::Sender<Passes>>,

@@ -1,4 +1,4 @@
-//! A peer by hand, on quinn and the protocol's words alone, who can say anything: the truth, lies, or nothing.
+//! A scripted peer on quinn and the protocol's types, which can send anything: valid, invalid, or nothing.
 
 use crate::{unix_millis, within};
 use ed25519_dalek::SigningKey;
@@ -25,7 +25,7 @@ use quinn::{
 use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-/// Why a phone book did not take a registration.
+/// Why a phone book refused a registration.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error("{0}: {1}")]
@@ -56,7 +56,7 @@ impl Hostile {
         PeerId::from_bytes(self.key.verifying_key().to_bytes())
     }
 
-    /// A registration as it should be, at the phone book with this URL.
+    /// A valid registration, at the phone book with this URL.
     pub fn registration(&self, phonebook: &str) -> Register {
         let now = unix_millis();
         let port = self.endpoint.local_addr().expect("bound").port();
@@ -64,12 +64,11 @@ impl Hostile {
         Register::signed(self.player.as_str(), port, Visibility::Listed, server, now, now, &self.key)
     }
 
-    /// Hands a registration in.
+    /// Sends a registration.
     ///
-    /// # Errors
-    /// The phone book's refusal.
+    /// # Errors The phone book's refusal.
     pub async fn register(&self, phonebook: &str, registration: &Register) -> Result<(), Refused> {
-        // Another may have been first.
+        // Another test may have been first.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder().no_proxy().build()?;
         let answer = client.post(format!("{phonebook}/api/register")).json(registration).send().await?;
@@ -80,12 +79,12 @@ impl Hostile {
         }
     }
 
-    /// Moves in: from now on the phone book leads here.
+    /// Registers this peer and its address.
     pub async fn move_in(&self, phonebook: &str) {
         self.register(phonebook, &self.registration(phonebook)).await.expect("registered");
     }
 
-    /// The next who comes.
+    /// The next incoming link.
     pub async fn accept(&self) -> Line {
         let incoming = within("somebody dials", self.endpoint.accept()).await.expect("open");
         self.line(incoming.await.expect("a handshake"), End::Acceptor)
@@ -97,7 +96,7 @@ impl Hostile {
         self.line(within("a handshake", dialling).await.expect("a handshake"), End::Dialer)
     }
 
-    /// The next who comes, if the handshake succeeds at all.
+    /// The next incoming link, if its handshake succeeds.
     pub async fn accept_any(&self) -> Line {
         loop {
             let incoming = self.endpoint.accept().await.expect("open");
@@ -107,7 +106,7 @@ impl Hostile {
         }
     }
 
-    /// Nothing when nobody answers, or not well, within the time that a daemon gives a dial.
+    /// `None` if nothing answers, or not properly, within the time of a daemon's dial.
     pub async fn try_dial(&self, addr: SocketAddr, peer: PeerId) -> Option<Line> {
         let config = ClientConfig::new(Arc::new(self.certificate.client(peer).expect("TLS")));
         let dialling = self.endpoint.connect_with(config, addr, SERVER_NAME).expect("an address");
@@ -124,7 +123,7 @@ impl Hostile {
         Greeting { agent: "hostile".into(), player, capabilities: 0, published, instance: 1 }
     }
 
-    /// A look of these files, signed as it should be.
+    /// A look of these files with a valid signature.
     pub fn signed(&self, files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
         self.signed_as(self.player.clone(), look(files))
     }
@@ -134,7 +133,7 @@ impl Hostile {
         SignedAppearance::sign(&appearance, &self.key).to_bytes()
     }
 
-    /// A document with a right signature and bytes in it that no honest program writes.
+    /// A document with a valid signature and bytes that no correct program writes.
     pub fn signed_with_words_replaced(&self, look: Look, from: &str, to: &str) -> Vec<u8> {
         #[derive(Serialize)]
         struct Envelope {
@@ -172,7 +171,7 @@ pub fn look(files: &BTreeMap<&str, Vec<u8>>) -> Look {
     look
 }
 
-/// One connection, with everything that is needed to speak well or badly on it.
+/// One connection, with everything that is needed to send valid and invalid messages.
 pub struct Line {
     pub connection: Connection,
     secret: LinkSecret,
@@ -187,7 +186,7 @@ impl Line {
         Self { connection, secret: LinkSecret::new(exported, end), end, key }
     }
 
-    /// The control stream, before a word is said on it.
+    /// The control stream, before its first message.
     pub async fn control(&self) -> (SendStream, RecvStream) {
         let control = async {
             match self.end {
@@ -198,7 +197,7 @@ impl Line {
         within("a control stream", control).await.expect("a control stream")
     }
 
-    /// Greets as one should. What comes back must stay alive: a control stream that ends is a fault.
+    /// A valid greeting. Keep the result: a control stream that ends is a fault.
     pub async fn greet(&self, greeting: Greeting) -> (SendStream, RecvStream) {
         let (mut send, mut recv) = self.control().await;
         match self.end {
@@ -215,7 +214,7 @@ impl Line {
         (send, recv)
     }
 
-    /// Greets as one should, unless the other side has left or refuses.
+    /// A valid greeting, unless the other side has left or refuses.
     pub async fn greet_if_heard(&self, greeting: Greeting) -> Option<(SendStream, RecvStream)> {
         let (mut send, mut recv) = match self.end {
             End::Dialer => self.connection.open_bi().await,
@@ -236,7 +235,7 @@ impl Line {
         Some((send, recv))
     }
 
-    /// The next request, with the stream to answer it on; nothing once the other side has left.
+    /// The next request and its stream; `None` once the other side has left.
     pub async fn request(&self) -> Option<(SendStream, Request)> {
         loop {
             let (send, mut recv) = self.connection.accept_bi().await.ok()?;
@@ -246,22 +245,22 @@ impl Line {
         }
     }
 
-    /// Asks for something; the answer is to be read from what is returned.
+    /// Sends a request; read the answer from the result.
     pub async fn ask(&self, request: &Request) -> Result<RecvStream, ConnectionError> {
         let (mut send, recv) = self.connection.open_bi().await?;
         let frame = frame::join(&codec::encode(request), PEER_FRAME_MAX).expect("short enough");
-        // Who is thrown out in the middle of a word hears it when reading.
+        // A closed link shows when the answer is read.
         send.write_all(&frame).await.ok();
         send.finish().ok();
         Ok(recv)
     }
 
-    /// Somebody's signed appearance, as an honest peer would get it.
+    /// The peer's document, as a contact gets it.
     pub async fn appearance(&self) -> Option<Vec<u8>> {
         Some(self.appearance_and_grant().await?.0)
     }
 
-    /// And what lets this end have it from others.
+    /// With the grant.
     pub async fn appearance_and_grant(&self) -> Option<(Vec<u8>, Grant)> {
         let mut recv = self.ask(&Request::Appearance).await.ok()?;
         let stream = VarInt::from(recv.id()).into_inner();
@@ -273,7 +272,7 @@ impl Line {
         Some((sealed, grant))
     }
 
-    /// Answers with a document, sealed as it should be.
+    /// Answers with a document, properly sealed.
     pub async fn send_appearance(&self, send: &mut SendStream, document: &[u8]) {
         let own = PeerId::from_bytes(self.key.verifying_key().to_bytes());
         let look = SignedAppearance::open(document, &own).map(|appearance| appearance.look.hash());
@@ -291,7 +290,7 @@ impl Line {
         send.finish().ok();
     }
 
-    /// Lets the other side have a look from others.
+    /// Grants the other side a look.
     pub fn grant(&self, look: BlobHash) -> Grant {
         let to = tls::peer_of(&self.connection).expect("a key");
         Grant::new(&self.key, to, look, unix_millis())
@@ -304,7 +303,7 @@ impl Line {
         Records { line: self, send, nonces }
     }
 
-    /// Serves a request for pieces as it should be; of a blob that is not in `blobs` it says that it is gone.
+    /// Serves a request for pieces properly; a blob that is not in `blobs` is answered `Gone`.
     pub async fn serve_well(
         &self,
         send: &mut SendStream,
@@ -354,18 +353,18 @@ pub fn list(bytes: &[u8]) -> Vec<u8> {
     builder.finish().list().to_vec()
 }
 
-/// Says one message. Who is not listened to any more has said enough.
+/// Sends one message, and ignores a stopped stream.
 pub async fn say<T: Serialize>(send: &mut SendStream, message: &T) {
     let frame = frame::join(&codec::encode(message), PEER_FRAME_MAX).expect("short enough");
     shout(send, &frame).await;
 }
 
-/// Any bytes at all.
+/// Sends any bytes.
 pub async fn shout(send: &mut SendStream, bytes: &[u8]) {
     send.write_all(bytes).await.ok();
 }
 
-/// The next message; nothing when the other side is gone.
+/// The next message; `None` when the other side is gone.
 pub async fn hear<T: Message>(recv: &mut RecvStream) -> Option<T> {
     let mut header = [0; frame::HEADER];
     recv.read_exact(&mut header).await.ok()?;

@@ -1,4 +1,4 @@
-//! A local network of the story's own: network namespaces on a bridge, gone with the story.
+//! A local network of the story's own: network namespaces on a bridge, removed with the story.
 
 use std::{
     path::Path,
@@ -6,11 +6,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// The first part of the namespaces' names; the process's number follows.
+/// Prefix of the namespaces' names; the process's number follows.
 const PREFIX: &str = "fclan";
 
 pub struct Lan {
-    /// Where the bridge is.
+    /// The bridge's namespace.
     hub: String,
     machines: Vec<Machine>,
 }
@@ -22,18 +22,17 @@ pub struct Machine {
 }
 
 impl Lan {
-    /// So many machines, without addresses so far; without IPv6 if `v6` is false. `None`, which is said aloud, where there
-    /// can be none.
+    /// So many machines, without addresses; without IPv6 if `v6` is false. `None` with a message where namespaces are
+    /// not possible.
     ///
-    /// # Panics
-    /// Where there can be none and `CI` is set: there no story may be left out.
+    /// # Panics They are not possible and `CI` is set: there no story may be skipped.
     pub fn open(machines: usize, v6: bool) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         sweep();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = |part: &str| format!("{PREFIX}{}-{number}-{part}", std::process::id());
         let machines = (0..machines).map(|n| Machine { namespace: name(&n.to_string()) }).collect();
-        // From here on whatever fails takes the namespaces with it.
+        // From here on a failure removes the namespaces.
         let lan = Self { hub: name("hub"), machines };
         if lan.build(v6) {
             return Some(lan);
@@ -78,44 +77,39 @@ impl Machine {
         command
     }
 
-    /// # Panics
-    /// When the system refuses.
+    /// # Panics The system refuses.
     pub fn add(&self, address: &str) {
         let mut args = vec!["-n", &self.namespace, "addr", "add", address, "dev", "eth0"];
-        // Checking whether somebody has the address takes a second, and nobody has.
+        // Duplicate address detection takes a second, and finds nothing.
         args.extend(address.contains(':').then_some("nodad"));
         assert!(ip(&args), "{address} is added");
     }
 
-    /// # Panics
-    /// When the system refuses.
+    /// # Panics The system refuses.
     pub fn remove(&self, address: &str) {
         assert!(ip(&["-n", &self.namespace, "addr", "del", address, "dev", "eth0"]), "{address} is removed");
     }
 
-    /// Sends nothing to this address any more.
+    /// Drops everything to this address.
     ///
-    /// # Panics
-    /// When the system refuses.
+    /// # Panics The system refuses.
     pub fn blocks(&self, address: &str) {
         assert!(ip(&["-n", &self.namespace, "route", "add", "blackhole", address]), "{address} is blocked");
     }
 
-    /// Sends to `destination` through this neighbour, who need not answer.
+    /// Routes `destination` through this neighbour, who need not answer.
     ///
-    /// # Panics
-    /// When the system refuses.
+    /// # Panics The system refuses.
     pub fn route(&self, destination: &str, neighbour: &str) {
         let way = ["via", neighbour, "dev", "eth0", "onlink"];
         let args = [&["-n", &self.namespace, "route", "add", destination][..], &way].concat();
         assert!(ip(&args), "{destination} is routed");
     }
 
-    /// Moves the calling thread here: sockets that it opens from now on are this machine's, and so are the processes that
-    /// it starts. Nothing leads back, so the thread should be a story's own.
+    /// Moves the calling thread into this namespace: its new sockets and processes are this machine's. It cannot go
+    /// back, so use a thread of the story's own.
     ///
-    /// # Panics
-    /// When the system refuses.
+    /// # Panics The system refuses.
     #[cfg(target_os = "linux")]
     pub fn enter(&self) {
         use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -124,7 +118,7 @@ impl Machine {
         move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).expect("entered");
     }
 
-    /// Goes from one address to another, as a machine does that changes its network.
+    /// Replaces one address by another, as a machine that changes its network.
     pub fn moves(&self, from: &str, to: &str) {
         self.remove(from);
         self.add(to);
@@ -140,7 +134,7 @@ impl Drop for Lan {
     }
 }
 
-/// Removes what a story that was killed left behind.
+/// Removes the namespaces of a killed story.
 fn sweep() {
     for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -1,8 +1,8 @@
 //! Whole stories with real processes, real sockets and real files.
 //!
-//! A [`Town`] is a phone book and its [`Resident`]s, each a `fyteclubd` of its own with a data folder of its own, all on
-//! this machine and all gone when the story ends, also badly. [`mods`] makes what they wear, [`hostile`] is who means
-//! them harm. The stories are in `tests/stories`, one module for each subject.
+//! A [`Town`] is a phone book and its [`Resident`]s, each a `fyteclubd` with a data folder, all on this machine and all
+//! ended with the story, also after a panic. [`mods`] makes their looks, [`hostile`] their attackers. The stories are
+//! in `tests/stories`, one module for each subject.
 
 mod counters;
 mod disk;
@@ -35,13 +35,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// How long anything may take that takes no time: a machine that is busy with other things is no failure.
+/// The deadline of anything that takes no time: a busy machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for `future`, but not for ever.
+/// Waits for `future`.
 ///
-/// # Panics
-/// When [`PATIENCE`] is over.
+/// # Panics [`PATIENCE`] is over.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(result) => result,
@@ -49,10 +48,9 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Asks until there is an answer.
+/// Polls until there is an answer.
 ///
-/// # Panics
-/// When [`PATIENCE`] is over.
+/// # Panics [`PATIENCE`] is over.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
         loop {
@@ -73,9 +71,9 @@ pub fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
-/// Says past the test runner, which hides what a test prints, that a story could not be told here.
+/// Reports a skipped story, bypassing the test runner, which hides output.
 pub fn skipped(why: &str) {
     use std::io::Write;
-    // Nothing is lost when nobody can be told.
+    // The message is only a hint.
     writeln!(std::io::stderr(), "SKIPPED: {why}").ok();
 }

@@ -1,4 +1,4 @@
-//! Mods of any shape, the same at every run; and what a look's files say, to be compared byte by byte.
+//! Generated mods, the same in every run; and the content of a look's files, for comparison byte by byte.
 
 use fyteclub_client::Fetched;
 use fyteclub_penumbra as penumbra;
@@ -9,10 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Game path → what is in the file.
+/// Game path → the file's content.
 pub type Content = BTreeMap<String, Vec<u8>>;
 
-/// SplitMix64: small, and good enough for bytes that must not shrink and for dice.
+/// SplitMix64: small, and good enough for incompressible bytes and for dice.
 pub struct Dice(u64);
 
 impl Dice {
@@ -33,7 +33,7 @@ impl Dice {
     }
 }
 
-/// Bytes that no compression shrinks.
+/// Incompressible bytes.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
     let mut bytes = Vec::with_capacity(len + 8);
@@ -50,7 +50,7 @@ pub fn text(seed: u64, len: usize) -> Vec<u8> {
     words.bytes().cycle().take(len).collect()
 }
 
-/// A Penumbra mod folder in the making.
+/// A Penumbra mod folder under construction.
 pub struct Mod {
     folder: PathBuf,
     default: Map<String, Value>,
@@ -65,7 +65,7 @@ impl Mod {
         Self { folder, default: Map::new(), groups: BTreeMap::new(), content: Content::new(), files: 0 }
     }
 
-    /// A mod of `count` files of `len` bytes, none like another.
+    /// A mod of `count` different files of `len` bytes.
     pub fn of_noise(folder: PathBuf, seed: u64, count: usize, len: usize) -> Self {
         (0..count).fold(Self::new(folder), |new, n| {
             new.file(&format!("chara/noise/{seed}/{n:05}.tex"), &noise(seed << 20 | n as u64, len))
@@ -81,7 +81,7 @@ impl Mod {
         self
     }
 
-    /// What the mod says of a game path without there being such a file.
+    /// A game path whose file does not exist.
     #[must_use]
     pub fn claim(mut self, game_path: &str, file: &str) -> Self {
         self.default.insert(game_path.to_owned(), file.into());
@@ -108,7 +108,7 @@ impl Mod {
         file
     }
 
-    /// Writes what Penumbra reads.
+    /// Writes the folder.
     pub fn write(self) -> Written {
         let put = |name: &str, value: Value| {
             fs::write(self.folder.join(name), value.to_string()).expect("written");
@@ -123,23 +123,22 @@ impl Mod {
     }
 }
 
-/// A mod folder, and what its look consists of with every group's default.
+/// A mod folder, and its look with every group's default.
 pub struct Written {
     pub folder: PathBuf,
     pub content: Content,
 }
 
 impl Written {
-    /// The file of the folder with this number, in the order of making.
+    /// The folder's file with this number, in the order of creation.
     pub fn nth(&self, number: usize, ext: &str) -> PathBuf {
         self.folder.join(format!("files/{number}.{ext}"))
     }
 }
 
-/// What arrived.
+/// The fetched files.
 ///
-/// # Panics
-/// When a file is not where the daemon says.
+/// # Panics A file is not where the daemon says.
 pub fn arrived(fetched: &Fetched) -> Content {
     let mut content = Content::new();
     for file in &fetched.files {
@@ -152,10 +151,9 @@ pub fn arrived(fetched: &Fetched) -> Content {
     content
 }
 
-/// What a mod of anybody's looks like with its defaults.
+/// The look of any mod with its defaults.
 ///
-/// # Panics
-/// When it cannot be read.
+/// # Panics It cannot be read.
 pub fn of_mod(path: &Path, scratch: &Path) -> Content {
     let resolved = penumbra::read(path, &[], scratch).expect("a mod");
     let mut content = Content::new();
@@ -168,10 +166,9 @@ pub fn of_mod(path: &Path, scratch: &Path) -> Content {
     content
 }
 
-/// Compares byte by byte, and says only what differs.
+/// Compares byte by byte, and prints only differences.
 ///
-/// # Panics
-/// When the two are not the same.
+/// # Panics They differ.
 #[track_caller]
 pub fn assert_same(found: &Content, expected: &Content) {
     let missing: Vec<_> = expected.keys().filter(|path| !found.contains_key(*path)).collect();

@@ -1,4 +1,4 @@
-//! One program under test: its lines, its log, its end. It never outlives the story.
+//! One program under test: its output, its log, its exit. It ends with the story.
 
 use crate::{eventually, within};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How much of a log is worth reading.
+/// How much of a log is printed.
 const TAIL: usize = 16 * 1024;
 
 pub struct Process {
@@ -20,8 +20,8 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// The same, whatever signals the launcher of the tests ignores: a shell ignores SIGINT for what it starts in the
-/// background, and a daemon goes on ignoring what it was started so with.
+/// Undoes ignored signals of the tests' launcher: a shell ignores SIGINT for background processes, and a daemon keeps
+/// ignoring it.
 fn with_default_signals(command: Command) -> Command {
     if cfg!(windows) {
         return command;
@@ -41,14 +41,14 @@ fn with_default_signals(command: Command) -> Command {
 }
 
 impl Process {
-    /// Starts it, with the arguments, environment and folder of `command`; another user or an emptied environment is not
-    /// carried over (the standard library tells neither): `setpriv` and `env` do that. What it says on standard error goes to the end of `log`, which is shown when the story ends badly.
+    /// Starts it, with the arguments, environment and folder of `command`; another user or an emptied environment is
+    /// not carried over (the standard library tells neither): use `setpriv` and `env`. Standard error is appended to
+    /// `log`, which is printed when the story fails.
     ///
-    /// # Panics
-    /// When it cannot be started.
+    /// # Panics It cannot be started.
     pub fn spawn(name: &str, mut command: Command, log: PathBuf) -> Self {
         let stderr = File::options().create(true).append(true).open(&log).expect("a log");
-        // The developer's own settings are not the story's.
+        // The developer's own settings do not apply.
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("FYTECLUB_") {
                 command.env_remove(key);
@@ -61,7 +61,7 @@ impl Process {
         let (say, lines) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                // Who does not listen does not want to know.
+                // Nobody may be listening.
                 say.send(line).ok();
             }
         });
@@ -72,10 +72,9 @@ impl Process {
         self.child.id()
     }
 
-    /// The rest of the first line on standard output that begins so.
+    /// The rest of the first line on standard output with this beginning.
     ///
-    /// # Panics
-    /// When the process ends before it says so, or takes too long.
+    /// # Panics The process ends before, or takes too long.
     pub async fn says(&mut self, beginning: &str) -> String {
         let name = self.name.clone();
         let said = async {
@@ -89,10 +88,9 @@ impl Process {
         within(&format!("{name} says `{beginning}`"), said).await
     }
 
-    /// Waits for its end; how it ended, and after how long.
+    /// Waits for its exit; returns the status and the time.
     ///
-    /// # Panics
-    /// When it does not end.
+    /// # Panics It does not exit.
     pub async fn ended(&mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
         let child = &mut self.child;
@@ -100,9 +98,9 @@ impl Process {
         (status, began.elapsed())
     }
 
-    /// As the power cut does it, and waits until it is gone.
+    /// SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
+        // It may have exited.
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -113,18 +111,17 @@ impl Process {
         rustix::process::kill_process(id.expect("an id"), signal).expect("it runs");
     }
 
-    /// Bytes of memory in use, where the system tells: Linux.
+    /// Resident bytes. Linux.
     pub fn memory(&self) -> Option<u64> {
         self.status("VmRSS:")
     }
 
-    /// The most that it ever was, or since [`Self::forget_peak`]. Linux.
+    /// The peak, ever or since [`Self::forget_peak`]. Linux.
     pub fn peak(&self) -> Option<u64> {
         self.status("VmHWM:")
     }
 
-    /// # Panics
-    /// Where the system does not forget.
+    /// # Panics The system cannot reset it.
     pub fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("its peak is forgotten");
     }
@@ -135,16 +132,16 @@ impl Process {
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
     }
 
-    /// Seconds of the processor that it has had. Linux.
+    /// CPU seconds. Linux.
     pub fn cpu(&self) -> Option<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
-        // Its name, in brackets, may hold anything.
+        // The name in parentheses may contain anything.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
         Some((ticks(11)? + ticks(12)?) / 100.0)
     }
 
-    /// What it said on standard error so far.
+    /// Standard error so far.
     pub fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }

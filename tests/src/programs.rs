@@ -1,4 +1,4 @@
-//! The binaries under test: built beside the test executable, once for each process that tells stories.
+//! The binaries under test: built beside the test executable, once for each test process.
 
 use std::{
     env,
@@ -8,19 +8,18 @@ use std::{
     sync::OnceLock,
 };
 
-/// What the stories were built for.
+/// The stories' target.
 const TARGET: &str = env!("FYTECLUB_TARGET");
 
 /// The path of `fyteclubd`, `fyteclub-phonebook`, `fyteclubctl`, or of an example of the SDK, as in `examples/watch`.
 ///
-/// # Panics
-/// When they cannot be built.
+/// # Panics They cannot be built.
 pub fn program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
-/// `FYTECLUB_TEST_BINARIES` names a folder to take them from instead, for another machine or another build.
+/// `FYTECLUB_TEST_BINARIES` names a folder to use instead, for another machine or another build.
 fn folder() -> PathBuf {
     if let Some(folder) = env::var_os("FYTECLUB_TEST_BINARIES") {
         return folder.into();
@@ -36,7 +35,7 @@ fn folder() -> PathBuf {
 
 fn build(folder: &Path) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // Cargo tells a test about its own package; told to another cargo, build scripts that watch it would run anew.
+    // Cargo sets variables about the test's package; they would make another cargo run build scripts again.
     for (key, _) in env::vars_os() {
         let key = key.to_string_lossy().into_owned();
         if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
@@ -56,7 +55,7 @@ fn build(folder: &Path) {
         }
     }
     let above = folder.parent().expect("a profile lies in a target folder");
-    // With `--target`, and only then, a folder of that name lies between.
+    // Only with `--target`, a folder of that name is between.
     let target = if above.file_name().is_some_and(|name| name == TARGET) {
         cargo.args(["--target", TARGET]);
         above.parent().expect("a target's folder lies in a target folder")

@@ -1,4 +1,4 @@
-//! One player's daemon in the town, driven through the client SDK.
+//! One player's daemon, driven through the client SDK.
 
 use crate::{Machine, Process, eventually, hostile::Hostile, program, town::Folder, within};
 use fyteclub_client::{
@@ -41,7 +41,7 @@ impl Resident {
             phonebooks: vec![phonebook.to_owned()],
             listen: Some("127.0.0.1:0".into()),
             machine: None,
-            // Stories count what a fetch brings; those of fetching in advance say so.
+            // Stories count transferred bytes, so prefetch is off by default.
             config: "heartbeat = 1\nprefetch_budget = 0\n".into(),
             env: Vec::new(),
             process: None,
@@ -51,7 +51,7 @@ impl Resident {
         }
     }
 
-    /// Another line for its `config.toml`, in place of the one with the same key.
+    /// A line for its `config.toml`, replacing the one with the same key.
     #[must_use]
     pub fn config(mut self, line: &str) -> Self {
         let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
@@ -75,14 +75,14 @@ impl Resident {
         self
     }
 
-    /// Listens there; `None`: where a daemon does that is told nothing.
+    /// The `listen` setting; `None`: the default.
     #[must_use]
     pub fn listen(mut self, addr: Option<&str>) -> Self {
         self.listen = addr.map(str::to_owned);
         self
     }
 
-    /// Lives on a machine of its own.
+    /// Runs on a machine of a `Lan`.
     #[must_use]
     pub fn on(mut self, machine: &Machine) -> Self {
         self.machine = Some(machine.clone());
@@ -103,7 +103,7 @@ impl Resident {
         &self.ipc
     }
 
-    /// As a person would start it, before anything is waited for.
+    /// The command, as a person would start it.
     pub fn command(&self) -> Command {
         let fyteclubd = program("fyteclubd");
         let mut command = match &self.machine {
@@ -120,7 +120,7 @@ impl Resident {
         command
     }
 
-    /// Starts the daemon, also again, and waits until it can be found.
+    /// Starts the daemon, also again, and waits until it is registered.
     pub async fn start(&mut self) {
         self.start_unfound().await;
         self.is_found().await;
@@ -146,44 +146,40 @@ impl Resident {
         .await;
     }
 
-    /// As a power cut does it.
+    /// SIGKILL.
     pub fn kill(&mut self) {
         self.client = None;
         self.process = None;
     }
 
-    /// # Panics
-    /// While it does not run.
+    /// # Panics It does not run.
     pub fn client(&self) -> &Client {
         self.client.as_ref().expect("the daemon runs")
     }
 
-    /// # Panics
-    /// While it does not run.
+    /// # Panics It does not run.
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the daemon runs")
     }
 
-    /// # Panics
-    /// While it does not run.
+    /// # Panics It does not run.
     pub fn peer_id(&self) -> PeerId {
         self.client().daemon().peer_id
     }
 
-    /// Each adds the other by key, so that nobody has to carry anything.
+    /// Each adds the other by key, without a message between them.
     pub async fn befriend(&self, other: &Self) {
         let (here, there) = (self.peer_id(), other.peer_id());
         self.client().contacts_add(&other.player, Some(&there)).await.expect("added");
         other.client().contacts_add(&self.player, Some(&here)).await.expect("added");
     }
 
-    /// # Panics
-    /// When they cannot be listed.
+    /// # Panics They cannot be listed.
     pub async fn contacts(&self) -> Vec<Contact> {
         self.client().contacts_list().await.expect("a list")
     }
 
-    /// Waits until both sides' will has arrived here.
+    /// Waits until this daemon knows that both sides consent.
     pub async fn is_paired_with(&self, other: &Self) {
         eventually(&format!("{} and {} are contacts", self.player, other.player), async || {
             let contacts = self.contacts().await;
@@ -194,7 +190,7 @@ impl Resident {
         .await;
     }
 
-    /// Waits until a phone book introduces this daemon to others.
+    /// Waits until a phone book has this daemon's live connection.
     pub async fn is_introduced(&self) {
         let client = self.client();
         eventually(&format!("{} is in conversation with a phone book", self.player), async || {
@@ -204,7 +200,7 @@ impl Resident {
         .await;
     }
 
-    /// Waits until every phone book introduces this daemon to others.
+    /// Waits until every phone book has this daemon's live connection.
     pub async fn is_introduced_by_all(&self) {
         let client = self.client();
         eventually(&format!("{} is in conversation with all phone books", self.player), async || {
@@ -214,7 +210,7 @@ impl Resident {
         .await;
     }
 
-    /// Adds a peer that is no friend.
+    /// Adds a hostile peer as a contact.
     pub async fn takes_for_a_friend(&self, hostile: &Hostile) {
         let key = hostile.peer_id();
         self.client().contacts_add(&hostile.player, Some(&key)).await.expect("added");
@@ -224,10 +220,9 @@ impl Resident {
         self.publish_with(path, &[]).await
     }
 
-    /// With options of groups switched on.
+    /// With selected options.
     ///
-    /// # Panics
-    /// When it cannot be published.
+    /// # Panics It cannot be published.
     pub async fn publish_with(&self, path: &Path, options: &[(&str, &str)]) -> Published {
         let choice = |(group, option): &(&str, &str)| OptionChoice {
             group: (*group).into(),
@@ -239,31 +234,27 @@ impl Resident {
         published.unwrap_or_else(|error| panic!("{} cannot publish: {error}", self.player))
     }
 
-    /// # Panics
-    /// When nothing comes of it.
+    /// # Panics The fetch fails.
     pub async fn fetch(&self, player: &PlayerName) -> Fetched {
         let fetched = self.try_fetch(player, None).await;
         fetched.unwrap_or_else(|error| panic!("{} cannot fetch {player}: {error:?}", self.player))
     }
 
-    /// # Panics
-    /// When nothing comes of it.
+    /// # Panics The fetch fails.
     pub async fn fetch_to(&self, player: &PlayerName, out: &Path) -> Fetched {
         let fetched = self.try_fetch(player, Some(out)).await;
         fetched.unwrap_or_else(|error| panic!("{} cannot fetch {player}: {error:?}", self.player))
     }
 
-    /// # Errors
-    /// What the daemon says.
+    /// # Errors The daemon's.
     pub async fn try_fetch(&self, player: &PlayerName, out: Option<&Path>) -> Result<Fetched, Error> {
         within(&format!("{} fetches {player}", self.player), self.client().peer_fetch(player, out)).await
     }
 }
 
-/// The daemon's own words on why not.
+/// The daemon's fault.
 ///
-/// # Panics
-/// When it went well, or failed for another reason than the daemon's.
+/// # Panics It succeeded, or failed otherwise.
 pub fn fault<T: std::fmt::Debug>(result: Result<T, Error>) -> Fault {
     match result {
         Err(Error::Fault(fault)) => fault,

@@ -1,4 +1,4 @@
-//! A slow way to a daemon: a forwarder of datagrams that lets so many bytes a second through to who dials it.
+//! A slow path to a daemon: a forwarder of datagrams with a limited rate to the dialler.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,7 @@ pub struct SlowPath {
 }
 
 impl SlowPath {
-    /// `rate` is in bytes a second, from `server` to the client; the other way is free.
+    /// `rate` is in bytes a second, from `server` to the client; the other direction is unlimited.
     pub async fn to(server: SocketAddr, rate: f64) -> Self {
         let socket = || async { Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a socket")) };
         let (near, far) = (socket().await, socket().await);

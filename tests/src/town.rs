@@ -1,4 +1,4 @@
-//! The town: a phone book, a folder for everything, and where residents move in.
+//! The town: a phone book, a folder, and daemons.
 
 use crate::{Machine, Process, Resident, program, turn::Turn};
 use std::{
@@ -13,7 +13,7 @@ pub struct Town {
     pub phonebook: Phonebook,
 }
 
-/// The town's folder and its story's turn, which last as long as any of its processes.
+/// The town's folder and its story's turn, held for as long as any of its processes.
 pub(crate) struct Folder {
     folder: TempDir,
     _turn: Turn,
@@ -26,7 +26,7 @@ impl Folder {
 }
 
 impl Town {
-    /// With a phone book that answers. A second town in one story may wait for ever.
+    /// With a phone book that answers. A second town in one story may deadlock.
     pub async fn new() -> Self {
         Self::open(Turn::shared().await).await
     }
@@ -43,24 +43,24 @@ impl Town {
         Self { folder, phonebook }
     }
 
-    /// A folder of the town's own, made when it is first asked for.
+    /// A subfolder, created on first use.
     pub fn folder(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(&path).expect("a folder");
         path
     }
 
-    /// A path in the town's folder, where nothing is yet.
+    /// A path in the town's folder that does not exist.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A resident who has not moved in yet.
+    /// A daemon that is not started.
     pub fn house(&self, player: &str) -> Resident {
         Resident::new(player, self.folder.clone(), &self.phonebook.url())
     }
 
-    /// A resident who is there and whom the phone book knows.
+    /// A daemon that runs and is registered.
     pub async fn resident(&self, player: &str) -> Resident {
         let mut resident = self.house(player);
         resident.start().await;
@@ -68,7 +68,7 @@ impl Town {
     }
 }
 
-/// A real phone book, which can be taken away and brought back.
+/// A real phone book, which can be stopped and restarted.
 pub struct Phonebook {
     process: Option<Process>,
     addr: String,
@@ -88,12 +88,12 @@ impl Phonebook {
         Self::another_with(town, name, &[]).await
     }
 
-    /// The same, with more on its command line.
+    /// The same, with more arguments.
     pub async fn another_with(town: &Town, name: &str, args: &[&str]) -> Self {
         Self::open_as(town.folder.clone(), name, "127.0.0.1:0", args).await
     }
 
-    /// One more at this address, which knows that it is called so.
+    /// One more at this address, with this name in `names`.
     pub async fn another_named(town: &Town, name: &str, addr: &str) -> Self {
         Self::open_as(town.folder.clone(), name, addr, &["--names", addr]).await
     }
@@ -107,7 +107,7 @@ impl Phonebook {
         phonebook
     }
 
-    /// One more in the same town, at this address, which others may reach; on a machine of its own if there is one.
+    /// One more at this address, reachable by others; on a machine of a `Lan` if given.
     pub async fn another_at(town: &Town, name: &str, addr: &str, machine: Option<&Machine>) -> Self {
         let log = town.folder.path().join(format!("{name}.stderr"));
         let (args, machine) = (vec!["--plain-http".to_owned()], machine.cloned());
@@ -117,7 +117,7 @@ impl Phonebook {
         phonebook
     }
 
-    /// On the same port as before, once it had one.
+    /// On the same port as before.
     pub async fn start(&mut self) {
         let phonebook = program("fyteclub-phonebook");
         let mut command = match &self.machine {
@@ -135,8 +135,7 @@ impl Phonebook {
         self.process = None;
     }
 
-    /// # Panics
-    /// While it is not there.
+    /// # Panics It does not run.
     pub fn process(&self) -> &Process {
         self.process.as_ref().expect("the phone book runs")
     }
@@ -150,19 +149,18 @@ impl Phonebook {
         format!("http://{}", self.addr)
     }
 
-    /// Waits for its end by itself.
+    /// Waits for its exit.
     pub async fn gone(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.ended().await;
         }
     }
 
-    /// Status and body of what it answers.
+    /// Status and body of its answer.
     ///
-    /// # Panics
-    /// When it does not.
+    /// # Panics It does not answer.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        // A second installation changes nothing.
+        // A second installation does nothing.
         rustls::crypto::ring::default_provider().install_default().ok();
         let answer = reqwest::get(format!("{}{path}", self.url())).await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("a body"))

@@ -1,11 +1,11 @@
-//! Which stories run at once.
+//! Decides which stories run at once.
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-// Fair: a story that waits to be alone is passed by none.
+// Fair: no story overtakes one that waits to be alone.
 static RUNNING: RwLock<()> = RwLock::const_new(());
 
-/// A story's leave to run; dropped with all that the story started.
+/// A story's permission to run; dropped with everything that the story started.
 pub(crate) enum Turn {
     #[expect(dead_code, reason = "held, not read")]
     Shared(RwLockReadGuard<'static, ()>),

@@ -1,4 +1,4 @@
-//! A hostile peer's own conversation with a phone book: hears and says what it likes, by hand.
+//! A hostile peer's live connection to a phone book, driven by hand.
 
 use crate::{Phonebook, hostile::Hostile, unix_millis, within};
 use ed25519_dalek::SigningKey;
@@ -22,8 +22,7 @@ pub struct Voice {
 impl Voice {
     /// Greets as `hostile`.
     ///
-    /// # Panics
-    /// When it is not welcome.
+    /// # Panics It is refused.
     pub async fn greet(hostile: &Hostile, phonebook: &Phonebook) -> Self {
         let url = phonebook.url();
         let server = url.rsplit('/').next().expect("the last part");
@@ -45,8 +44,7 @@ impl Voice {
         voice
     }
 
-    /// # Panics
-    /// When nothing more comes.
+    /// # Panics The connection is over.
     pub async fn hear(&mut self) -> Hear {
         loop {
             match within("a phone book speaks", self.heard.next()).await {
@@ -57,16 +55,14 @@ impl Voice {
         }
     }
 
-    /// # Panics
-    /// When the conversation is over.
+    /// # Panics The connection is over.
     pub fn say(&self, say: Say) {
         assert!(self.say.send(say).is_ok(), "the conversation is over");
     }
 
     /// Seals a text to a key.
     ///
-    /// # Panics
-    /// For what is too long.
+    /// # Panics It is too long.
     pub fn letter(&self, to: &PeerId, topic: Topic, text: &[u8]) -> Letter {
         Letter::seal(&self.key, to, topic, text, [9; 32].into()).expect("a letter")
     }

@@ -1,6 +1,6 @@
-//! The reference under the local API: a Unix socket with frames of the same sizes, one process a side, no meaning.
+//! The reference of the local API: a Unix socket with frames of the same sizes, one process a side.
 
-/// Length of the frame that follows, and of the one that is wanted back, both `u32` little-endian.
+/// Length of the following frame, and of the wanted answer, both `u32` little-endian.
 pub const HEADER: usize = 8;
 
 #[cfg(unix)]

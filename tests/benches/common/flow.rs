@@ -1,6 +1,6 @@
-//! One flow from end to end, as a process a side: bare TCP of the kernel or bare quinn, with the controller that is named.
+//! One flow, a process a side: the kernel's TCP or bare quinn, with the named controller.
 //!
-//! The source sends as long as it is listened to. The sink counts what arrived in every tenth of a second.
+//! The source sends as long as the sink reads. The sink counts arrived bytes in every tenth of a second.
 
 use super::{
     look::Noise,
@@ -37,7 +37,7 @@ const BUFFER: &str = "FYTECLUB_FLOW_BUFFER";
 const NAME: &str = "bench.invalid";
 const PIECE: usize = 256 << 10;
 pub const TICK: Duration = Duration::from_millis(100);
-/// Above every product of rate and delay in the benches, so that it is the controller that limits.
+/// Above every BDP in the benches, so that the controller limits.
 const WINDOW: u32 = 48 << 20;
 const INITIAL: u64 = 128 << 10;
 
@@ -141,7 +141,7 @@ impl Source {
         self.kind
     }
 
-    /// Starts a sink at the other end that listens for so many ticks.
+    /// Starts a sink at the other end that reads for so many ticks.
     pub fn sink(&self, ticks: usize, inside: impl Fn(&Path) -> Command) -> anyhow::Result<Sink> {
         let mut command = Role::Sink.inside(inside)?;
         command
@@ -183,7 +183,7 @@ pub fn rate(counts: &[f64], from: usize, to: usize) -> f64 {
 pub async fn serve() -> anyhow::Result<()> {
     let kind = Kind::asked()?;
     let addr = SocketAddr::new(env::var(IP)?.parse()?, 0);
-    // quinn does not look into it.
+    // quinn does not read it.
     let piece = Bytes::from(Noise::new(1).bytes(PIECE));
     if let Some(name) = kind.tcp() {
         let listener = TcpListener::bind(addr).await?;

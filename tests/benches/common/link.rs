@@ -1,8 +1,8 @@
-//! A long, thin, lossy link on one machine: two network namespaces with a TUN device each, and this process between them.
+//! A long, lossy link on one machine: two network namespaces with a TUN device each, and this process between them.
 //!
-//! One thread carries both directions: it reads what is there, throws away what chance or a full queue says, and writes
-//! each packet when it is due. Whoever runs inside uses the kernel's own stack and knows nothing of it. Needs root,
-//! `/dev/net/tun` and `ip` of iproute2; the namespaces go with the link.
+//! One thread carries both directions: it reads packets, drops some by chance or because the queue is full, and writes
+//! each when it is due. Programs inside use the kernel's own stack. Needs root, `/dev/net/tun` and `ip` of iproute2;
+//! the namespaces are removed with the link.
 
 use super::look::Noise;
 use anyhow::Context;
@@ -20,11 +20,11 @@ use std::{
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 const MTU: usize = 1500;
-/// Packets that the kernel keeps for us before it drops: all loss shall be ours.
+/// Packets that the kernel queues before it drops: all loss is ours.
 const DEVICE_QUEUE: u32 = 20_000;
-/// How many packets of one direction are read before the other has its turn.
+/// Packets of one direction that are read before the other's.
 const BATCH: usize = 64;
-/// The first part of the namespaces' and devices' names; the process's number follows.
+/// Prefix of the namespaces' and devices' names; the process's number follows.
 const PREFIX: &str = "fcwan";
 
 /// What each direction of the link does to packets.
@@ -32,16 +32,16 @@ const PREFIX: &str = "fcwan";
 pub struct Shape {
     /// Both ways together.
     pub rtt: Duration,
-    /// The part of packets that never arrive, 0 to 1.
+    /// The part of lost packets, 0 to 1.
     pub loss: f64,
     /// Bits a second.
     pub rate: f64,
-    /// The queue before the bottleneck in products of rate and round trip; never less than 64 packets.
+    /// The queue before the bottleneck in BDP; at least 64 packets.
     pub queue: f64,
 }
 
 impl Shape {
-    /// Bytes that fill the link for one round trip.
+    /// The BDP in bytes.
     pub fn product(&self) -> f64 {
         self.rate / 8.0 * self.rtt.as_secs_f64()
     }
@@ -52,7 +52,7 @@ impl Shape {
     }
 }
 
-/// What happened on the link since it was shaped last, from side A to side B.
+/// Counters since the link was last shaped, from side A to side B.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Told {
     pub packets: u64,
@@ -66,12 +66,12 @@ pub struct Told {
 }
 
 impl Told {
-    /// How long a packet stood in the queue, on average.
+    /// A packet's average time in the queue.
     pub fn wait(&self) -> Duration {
         self.waited.div_f64(self.packets.max(1) as f64)
     }
 
-    /// How much later than due a packet was written, on average: what this machine adds by itself.
+    /// How much later than due a packet was written, on average: this machine's own delay.
     pub fn late(&self) -> Duration {
         self.late.div_f64(self.packets.max(1) as f64)
     }
@@ -106,8 +106,7 @@ struct Shared {
 }
 
 impl Link {
-    /// # Errors
-    /// What the machine lacks, in words for a person.
+    /// # Errors What the machine lacks.
     pub fn open(shape: Shape) -> anyhow::Result<Self> {
         sweep();
         let pid = std::process::id();
@@ -116,7 +115,7 @@ impl Link {
             ip: Ipv4Addr::new(10, 213, 77, n as u8 + 1).into(),
         });
         let shared = Arc::new(Mutex::new(Shared { shape, shaped: 0, told: Told::default(), ended: false }));
-        // From here on whatever fails takes the namespaces with it.
+        // From here on a failure removes the namespaces.
         let mut link = Self { sides, shared, carrier: None };
         let devices = [link.device(0)?, link.device(1)?];
         let shared = link.shared.clone();
@@ -132,7 +131,7 @@ impl Link {
         &self.sides[n % 2]
     }
 
-    /// Another link from now on; packets under way are lost.
+    /// Another shape from now on; packets under way are lost.
     pub fn shape(&self, shape: Shape) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.shape = shape;
@@ -162,7 +161,7 @@ impl Link {
         ip(&["-n", space, "addr", "add", &side.ip.to_string(), "peer", &peer, "dev", name])?;
         ip(&["-n", space, "link", "set", "lo", "up"])?;
         ip(&["-n", space, "link", "set", name, "up"])?;
-        // A TCP as strong as it gets: buffers for any product here, and no memory of the last connection.
+        // TCP at its best: buffers for any BDP here, and no memory of the last connection.
         for (key, value) in [
             ("tcp_wmem", "4096 262144 134217728"),
             ("tcp_rmem", "4096 262144 134217728"),
@@ -187,7 +186,7 @@ impl Drop for Link {
     }
 }
 
-/// Removes what a bench that was killed left behind.
+/// Removes the namespaces of a killed bench.
 fn sweep() {
     for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -213,7 +212,7 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
 /// One direction.
 struct Lane {
     noise: Noise,
-    /// When the bottleneck has sent all that it was given.
+    /// When the bottleneck has sent everything.
     free: Instant,
     under_way: VecDeque<(Instant, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
@@ -234,7 +233,7 @@ impl Lane {
             return;
         }
         self.free = free + Duration::from_secs_f64(packet.len() as f64 * 8.0 / shape.rate);
-        // Lost behind the bottleneck, as on a radio.
+        // Lost behind the bottleneck, as by a radio.
         if chance < shape.loss {
             told.lost += 1;
             self.spare.push(packet);
@@ -290,7 +289,7 @@ fn carry(devices: &[SyncDevice; 2], shared: &Mutex<Shared>) -> io::Result<()> {
                     }
                     told.late += now - *due;
                     let Some((_, packet)) = lane.under_way.pop_front() else { break };
-                    // What the kernel does not take is lost, as everywhere.
+                    // A packet that the kernel refuses is lost.
                     devices[1 - n].send(&packet).ok();
                     lane.spare.push(packet);
                 }

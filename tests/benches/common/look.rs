@@ -1,4 +1,4 @@
-//! Mods to publish: folders as Penumbra has them, full of bytes that do not shrink.
+//! Generated mod folders with incompressible bytes.
 
 use anyhow::Context;
 use std::{
@@ -59,7 +59,7 @@ pub fn write(dir: &Path, sizes: &[usize], seed: u64) -> anyhow::Result<PathBuf> 
     Ok(dir.to_owned())
 }
 
-/// A file that was written a moment ago is read with suspicion: let it grow old before it is published.
+/// The store re-reads files that changed a moment ago: wait before publishing.
 pub fn age() {
     thread::sleep(Duration::from_millis(2500));
 }

@@ -1,11 +1,11 @@
-//! What every bench shares: rounds, spreads, and what a floor says about them.
+//! Shared by all benches: rounds, spreads, floors.
 //!
-//! Each bench runs our side and its reference in the same rounds, one after the other, and compares inside a round: on a
-//! machine that does other things too, only ratios mean anything. Nothing here fails because something was slow.
+//! Each bench runs our side and its reference in the same rounds and compares inside a round: on a busy machine only
+//! ratios mean anything. Nothing here fails because something was slow.
 //!
-//! `FYTECLUB_BENCH_ROUNDS` (counted rounds after one to warm up, 5) and `FYTECLUB_BENCH_SCALE` (1.0) shorten a run.
+//! `FYTECLUB_BENCH_ROUNDS` (counted rounds after a warm-up round, 5) and `FYTECLUB_BENCH_SCALE` (1.0) shorten a run.
 
-// Each bench takes what it needs.
+// Each bench uses a part.
 #![allow(dead_code)]
 
 pub mod book;
@@ -33,7 +33,7 @@ pub fn env_or<T: FromStr>(key: &str, default: T) -> T {
     env::var(key).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Counted rounds; one more comes before them.
+/// Counted rounds; a warm-up round precedes them.
 pub fn rounds() -> usize {
     env_or("FYTECLUB_BENCH_ROUNDS", 5).max(1)
 }
@@ -43,7 +43,7 @@ pub fn scaled(full: usize) -> usize {
     ((full as f64 * env_or("FYTECLUB_BENCH_SCALE", 1.0)) as usize).max(1)
 }
 
-/// Runs the rounds; those that count are returned.
+/// Runs the rounds; returns the counted ones.
 pub fn measured<T>(mut round: impl FnMut(usize) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
     round(0)?;
     (1..=rounds()).map(round).collect()
@@ -71,7 +71,7 @@ impl Spread {
         Self { median, min: at(0.0), max: at(1.0) }
     }
 
-    /// The median lies on the right side of the floor.
+    /// Whether the median meets the floor.
     pub fn holds(&self, floor: Floor) -> bool {
         match floor {
             Floor::AtLeast(bound) => self.median >= bound,
@@ -109,7 +109,7 @@ impl fmt::Display for Floor {
     }
 }
 
-/// One line on what the medians are held to.
+/// Prints a line that compares the medians with the floor.
 pub fn judge(what: &str, spread: Spread, floor: Floor) {
     let verdict = if spread.median.is_nan() {
         "not measured"
@@ -121,7 +121,7 @@ pub fn judge(what: &str, spread: Spread, floor: Floor) {
     println!("  {verdict:6}  {what}: {spread}, {floor}");
 }
 
-/// A headed table, printed when it is dropped, with its columns aligned.
+/// A table with a heading and aligned columns, printed when it is dropped.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }

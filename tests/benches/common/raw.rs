@@ -1,7 +1,7 @@
-//! The reference under every transfer: quinn and nothing else, one process a side, from memory to memory.
+//! The reference of every transfer: bare quinn, one process a side, from memory to memory.
 //!
-//! Tuned as well as quinn goes here: ring, one thread, 4 MiB socket buffers, packets of 1,452 bytes from the start,
-//! CUBIC, GSO, one stream. No hash, no disk, no second encryption.
+//! Well tuned: ring, one thread, 4 MiB socket buffers, packets of 1,452 bytes from the start, CUBIC, GSO, one stream.
+//! No hash, no disk, no second encryption.
 
 use super::{look::Noise, roles::Role, town::Process};
 use anyhow::{Context, bail};
@@ -21,7 +21,7 @@ use std::{
 
 const SOCKET_BUFFER: usize = 4 << 20;
 const PIECE: usize = 1 << 20;
-/// The packet that any path takes.
+/// The packet size of any path.
 pub const PACKET: u16 = 1452;
 /// The largest that GSO still batches: ten of them must stay below 65,507 bytes.
 pub const LARGE_PACKET: u16 = 6500;
@@ -36,7 +36,7 @@ pub struct Pair {
     hear: BufReader<ChildStdout>,
 }
 
-/// What one fetch took.
+/// The figures of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetched {
     pub first: Duration,
@@ -87,7 +87,7 @@ impl Drop for Pair {
     }
 }
 
-/// The sending process: says `ADDR CERTIFICATE`, then answers every stream that names a number with as many bytes.
+/// The sending process: prints `ADDR CERTIFICATE`, then answers every stream's number with as many bytes.
 pub async fn serve() -> anyhow::Result<()> {
     let pair = rcgen::generate_simple_self_signed(vec![NAME.to_owned()])?;
     let certificate = pair.cert.der().clone();
@@ -97,7 +97,7 @@ pub async fn serve() -> anyhow::Result<()> {
     let endpoint = endpoint(Some(config))?;
     println!("{} {}", endpoint.local_addr()?, hex(&certificate));
     std::io::stdout().flush()?;
-    // quinn does not look into it.
+    // quinn does not read it.
     let piece = Bytes::from(Noise::new(1).bytes(PIECE));
     while let Some(incoming) = endpoint.accept().await {
         let connection = incoming.await?;
@@ -116,7 +116,7 @@ pub async fn serve() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The receiving process: does what stdin says, and answers each line with one.
+/// The receiving process: carries out each line of stdin, and answers with a line.
 pub async fn obey() -> anyhow::Result<()> {
     let mut endpoint = endpoint(None)?;
     let mut connection: Option<Connection> = None;
@@ -176,7 +176,7 @@ fn transport() -> TransportConfig {
     transport
         .initial_mtu(packet())
         .mtu_discovery_config(Some(mtu))
-        // While others have their turn this process waits for a line and answers nothing, for as long as that takes.
+        // This process may wait for its next line for long.
         .max_idle_timeout(None)
         .congestion_controller_factory(Arc::new(cubic));
     transport

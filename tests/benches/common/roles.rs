@@ -1,4 +1,4 @@
-//! The bench started once more, as the other process of a reference.
+//! The bench program started again, as a process of a reference.
 
 use super::{book, flow, raw, town::runtime};
 use std::{env, path::Path, process::Command};
@@ -7,19 +7,19 @@ const ROLE: &str = "FYTECLUB_BENCH_ROLE";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Bare quinn that sends as many bytes as it is asked for.
+    /// Bare quinn that sends the requested number of bytes.
     RawServer,
-    /// Bare quinn that asks for them, told by lines on stdin.
+    /// Bare quinn that requests them, by lines on stdin.
     RawClient,
     /// A bare Unix socket: so many bytes in, so many out.
     Echo,
-    /// Bare TCP or quinn that sends as long as it is listened to.
+    /// Bare TCP or quinn that sends as long as the sink reads.
     Source,
-    /// What listens to it, and counts.
+    /// The sink, which counts.
     Sink,
     /// The phone book's framework with one small answer.
     Hello,
-    /// One of those who mean a phone book no good.
+    /// An attacker of the phone book.
     Attack,
 }
 
@@ -34,12 +34,12 @@ impl Role {
         (Self::Attack, "attack"),
     ];
 
-    /// This very program, in that role.
+    /// This program in that role.
     pub fn command(self) -> anyhow::Result<Command> {
         self.inside(|program| Command::new(program))
     }
 
-    /// The same with a command that somebody else makes for a program.
+    /// The same with a command made by `make`.
     pub fn inside(self, make: impl FnOnce(&Path) -> Command) -> anyhow::Result<Command> {
         let name = Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name);
         let mut command = make(&env::current_exe()?);

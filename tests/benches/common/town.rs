@@ -16,9 +16,9 @@ use std::{
 /// A process that ends with its handle.
 pub struct Process {
     child: Child,
-    /// What it said when it was ready.
+    /// Its line when it was ready.
     pub greeting: String,
-    /// From the start to that.
+    /// Time from the start to that line.
     pub start_time: Duration,
     _stdout: BufReader<std::process::ChildStdout>,
 }
@@ -29,7 +29,7 @@ impl Process {
         Self::start_talking(command.stdin(Stdio::null()))
     }
 
-    /// As [`Process::start`], with the standard input that the command was given.
+    /// As [`Process::start`], with the command's standard input.
     pub fn start_talking(command: &mut Command) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut child =
@@ -49,7 +49,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Asks it to end, as a service manager does, and waits until it has.
+    /// Sends SIGTERM and waits for the exit.
     #[cfg(unix)]
     pub fn stop(mut self) -> anyhow::Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
@@ -58,7 +58,7 @@ impl Process {
         Ok(())
     }
 
-    /// kill -9, and it is gone when this returns.
+    /// SIGKILL, and waits for the exit.
     pub fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -77,7 +77,7 @@ impl Drop for Process {
     }
 }
 
-/// Where the programs are: in `FYTECLUB_BENCH_BIN`, or else built here, so that what is measured is what the sources say.
+/// The folder of the programs: `FYTECLUB_BENCH_BIN`, or else built here from the sources.
 pub fn binaries() -> anyhow::Result<PathBuf> {
     if let Some(dir) = env::var_os("FYTECLUB_BENCH_BIN") {
         return Ok(dir.into());
@@ -94,12 +94,12 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
     Ok(here.ancestors().nth(2).context("the bench lies in a target folder")?.to_owned())
 }
 
-/// Programs of another build, to be measured in the same rounds: how a change is judged.
+/// Programs of another build, measured in the same rounds.
 pub fn other_binaries() -> Option<PathBuf> {
     env::var_os("FYTECLUB_BENCH_OTHER").map(PathBuf::from)
 }
 
-/// Where a process runs: on this machine as it is, or inside something that a bench made.
+/// Where a process runs: directly on this machine, or inside something that a bench made.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub ip: IpAddr,
@@ -115,7 +115,7 @@ impl Place<'_> {
 pub struct Town {
     dir: tempfile::TempDir,
     binaries: PathBuf,
-    /// What every daemon that starts from now on finds in its environment.
+    /// The environment of every daemon started from now on.
     pub environment: Vec<(&'static str, String)>,
     pub phonebook: Process,
     pub url: String,
@@ -126,18 +126,18 @@ impl Town {
         Self::of(binaries()?)
     }
 
-    /// Of these programs.
+    /// With these programs.
     pub fn of(binaries: PathBuf) -> anyhow::Result<Self> {
         Self::at(binaries, Place::HERE)
     }
 
     /// With the phone book there.
     pub fn at(binaries: PathBuf, place: Place<'_>) -> anyhow::Result<Self> {
-        // Not the system's folder for temporary files: that is often memory, and this is about disks.
+        // Not the system's temporary folder, which is often in memory: disks are measured.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
-        // What is measured is asked for.
+        // Only requested fetches are measured.
         let environment = vec![("FYTECLUB_PREFETCH_BUDGET", "0".to_owned())];
         Ok(Self { dir, binaries, environment, phonebook, url })
     }
@@ -146,12 +146,12 @@ impl Town {
         self.dir.path().join(name)
     }
 
-    /// A daemon with a folder of its own that goes with it.
+    /// A daemon with a temporary folder.
     pub async fn daemon(&self, player: &str) -> anyhow::Result<Daemon> {
         self.daemon_at(player, Place::HERE).await
     }
 
-    /// The same, there.
+    /// The same, at a place.
     pub async fn daemon_at(&self, player: &str, place: Place<'_>) -> anyhow::Result<Daemon> {
         let dir = tempfile::tempdir_in(self.dir.path())?;
         let mut daemon = self.daemon_in(dir.path(), player, place, 0).await?;
@@ -159,7 +159,7 @@ impl Town {
         Ok(daemon)
     }
 
-    /// A daemon in a folder that stays, new or with what a former life left there, at this port, or with 0 at any.
+    /// A daemon in a kept folder, new or used, at this port, or with 0 at any.
     pub async fn daemon_in(
         &self,
         dir: &Path,
@@ -216,14 +216,14 @@ impl Daemon {
         self.process.start_time
     }
 
-    /// Publishes a folder, waits until the phone book can tell others where its owner is.
+    /// Publishes a folder, and waits until its owner is registered.
     pub async fn publish(&self, look: &Path) -> anyhow::Result<()> {
         let published = self.client.appearance_publish_mod(look, Vec::new()).await?;
         anyhow::ensure!(published.left_out.is_empty(), "files were left out: {:?}", published.left_out);
         Ok(())
     }
 
-    /// Each adds the other by key, so that nobody has to carry anything.
+    /// Each adds the other by key, without a message between them.
     pub async fn befriend(&self, other: &Self) -> anyhow::Result<()> {
         let (here, there) = (self.client.daemon().peer_id, other.client.daemon().peer_id);
         self.client.contacts_add(&other.player, Some(&there)).await?;
@@ -242,7 +242,7 @@ impl Daemon {
     }
 }
 
-/// Without limits: one client asks more than a million would.
+/// Without limits: one client sends more than a million would.
 pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
     phonebook_at(binaries, Place::HERE)
 }
@@ -260,7 +260,7 @@ pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) 
     command
 }
 
-/// One client asks more than a million would, from one address.
+/// One client, and one address, sends more than a million would.
 pub fn unlimited(command: &mut Command) -> &mut Command {
     uncrowded(command);
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
@@ -269,7 +269,7 @@ pub fn unlimited(command: &mut Command) -> &mut Command {
     command
 }
 
-/// One address may hold what a crowd holds. As variables, which an older build passes over.
+/// One address may hold as much as many. By variables, which an older build ignores.
 pub fn uncrowded(command: &mut Command) -> &mut Command {
     for what in ["CONNECTIONS", "SOCKETS", "NAMES"] {
         command.env(format!("FYTECLUB_PHONEBOOK_MAX_{what}_PER_ADDRESS"), "10000000");
@@ -281,12 +281,12 @@ fn program(binaries: &Path, name: &str) -> PathBuf {
     binaries.join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
-/// Removes what a round left, so that the next one finds the disk as this one did.
+/// Removes a round's files, so that the next one finds the same disk.
 pub fn clear(dir: &Path) {
     fs::remove_dir_all(dir).ok();
 }
 
-/// As the daemon runs: one thread for everything but disks.
+/// As in the daemon: one thread for everything but disks.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

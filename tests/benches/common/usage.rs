@@ -1,4 +1,4 @@
-//! What a process has used, from `/proc`: nothing elsewhere, and then the tables say `-`.
+//! Resources of a process, from `/proc`; elsewhere `None`, and the tables show `-`.
 
 use std::{fs, time::Duration};
 
@@ -14,8 +14,7 @@ pub fn cpu(pid: u32) -> Option<Duration> {
     Some(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS))
 }
 
-/// Waits until a child of this process ends, and tells its CPU seconds. It has to be waited for afterwards: until then
-/// `/proc` still knows it.
+/// Waits until a child of this process exits; returns its CPU seconds. Reap it afterwards: until then `/proc` has it.
 #[cfg(unix)]
 pub fn cpu_at_end(pid: u32) -> anyhow::Result<f64> {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -30,13 +29,13 @@ pub fn cpu_at_end(_: u32) -> anyhow::Result<f64> {
     anyhow::bail!("what an ended process used is only known on Unix")
 }
 
-/// Bytes that a process has written so far, to files for the most part: what goes through QUIC is sent, not written.
+/// Bytes that a process has written so far, mostly to files: QUIC's bytes are sent, not written.
 pub fn written(pid: u32) -> Option<u64> {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     io.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
 }
 
-/// Stops a process where it is, for a last look.
+/// Stops a process for a last measurement.
 pub fn freeze(pid: u32) {
     #[cfg(unix)]
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {

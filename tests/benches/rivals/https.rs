@@ -1,8 +1,8 @@
-//! HTTPS as a sensible person would have it: Debian's nginx with `sendfile` and TLS 1.3, and one curl that keeps its
-//! connections. curl hashes nothing and asks nobody for permission.
+//! HTTPS as usually set up: Debian's nginx with `sendfile` and TLS 1.3, and one curl that keeps its connections. curl
+//! hashes nothing and checks no permission.
 //!
-//! It asks over [`PARALLEL`] connections at once: one was slower by a quarter for large and by 40 % for small files, eight no
-//! faster.
+//! It uses [`PARALLEL`] connections at once: one was slower by a quarter for large and by 40 % for small files, eight
+//! no faster.
 
 use super::{
     Contestant, Run, Set,
@@ -65,7 +65,7 @@ fn pem(what: &str, der: &[u8]) -> String {
     format!("-----BEGIN {what}-----\n{lines}-----END {what}-----\n")
 }
 
-/// Free a moment ago: neither nginx nor Syncthing can say which port it took.
+/// Free a moment ago: neither nginx nor Syncthing reports its port.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
@@ -114,13 +114,13 @@ impl Https {
         command
     }
 
-    /// A list for curl: every file, and on the second time only if it is newer than what is there.
+    /// curl's configuration: every file, and the second time only if it is newer.
     fn list(&self, to: &Path, again: bool) -> anyhow::Result<PathBuf> {
         let mut list = String::new();
         for (number, name) in self.names.iter().enumerate() {
             let to = to.join(name);
             if again {
-                // Options belong to the URLs before the next `next`, these among them.
+                // Options belong to the URLs before the next `next`, these too.
                 let ca = self.dir.join("cert.pem");
                 let options = format!("next\nsilent\nfail\nhttp1.1\ntlsv1.3\ncacert = {ca:?}");
                 writeln!(list, "{}\ntime-cond = {to:?}", if number > 0 { &options } else { "" })?;
@@ -132,12 +132,12 @@ impl Https {
         Ok(path)
     }
 
-    /// Runs curl to its end: seconds, CPU seconds and peak MiB.
+    /// Runs curl; returns seconds, CPU seconds and peak MiB.
     fn run(&self, list: &Path) -> anyhow::Result<(f64, f64, f64)> {
         let began = Instant::now();
         let mut child = self.curl().arg("--config").arg(list).spawn()?;
         let pid = child.id();
-        // What has ended has no memory any more: it is looked at while it runs.
+        // An exited process has no memory figures: sample it while it runs.
         let watch = thread::spawn(move || {
             let mut peak = None;
             while let Some(now) = usage::peak_rss(pid) {
@@ -179,7 +179,7 @@ impl Contestant for Https {
 
 impl Drop for Https {
     fn drop(&mut self) {
-        // The master ends its workers when it is asked to, and orphans them when it is killed.
+        // SIGTERM makes the master end its workers; SIGKILL would orphan them.
         Command::new("kill").arg(self.nginx.id().to_string()).status().ok();
         self.nginx.wait().ok();
     }

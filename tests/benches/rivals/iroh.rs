@@ -1,6 +1,6 @@
-//! iroh-blobs: the little program in `benches/iroh`, a workspace of its own, built here. Direct connection, no relay, a
-//! store of files on both sides, imported by reference. Its fetch ends when its own store has everything; nothing is
-//! exported from there.
+//! iroh-blobs: the program in `benches/iroh`, a workspace of its own, built here. Direct connection, no relay, a store
+//! of files on both sides, imported by reference. Its fetch ends when its own store has everything; nothing is
+//! exported.
 
 use super::{
     Contestant, Run, Set,

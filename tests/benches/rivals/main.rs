@@ -1,8 +1,8 @@
-//! What a player could pick instead: iroh-blobs, HTTPS as nginx serves it and curl fetches it, Syncthing. The same files,
-//! from disk to disk of the same file system, in the same rounds, next to FyteClub and to raw quinn.
+//! Alternatives for a player: iroh-blobs, HTTPS by nginx and curl, Syncthing. The same files, from disk to disk of the
+//! same file system, in the same rounds, next to FyteClub and raw quinn.
 //!
-//! A rival that is not here is named, with the way to get it. `FYTECLUB_BENCH_RIVALS=iroh,https` takes some of them,
-//! `FYTECLUB_BENCH_SETS=large` some of the files.
+//! An absent rival is named, with the way to install it. `FYTECLUB_BENCH_RIVALS=iroh,https` selects rivals,
+//! `FYTECLUB_BENCH_SETS=large` sets of files.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -25,7 +25,7 @@ use std::{
     time::Instant,
 };
 
-/// One set of files, in a folder that only it has.
+/// One set of files, in a folder of its own.
 pub struct Set {
     pub key: &'static str,
     pub name: String,
@@ -50,13 +50,13 @@ impl Set {
     }
 }
 
-/// One receiver that had nothing and then had everything.
+/// One empty receiver that fetched everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     pub wall: f64,
     /// Of all processes of both sides.
     pub cpu: f64,
-    /// Most MiB of the sending and of the receiving side.
+    /// Peak MiB of the sending and of the receiving side.
     pub peaks: [f64; 2],
     /// The same fetch once more.
     pub again: f64,
@@ -66,7 +66,7 @@ impl Run {
     pub const NONE: Self = Self { wall: f64::NAN, cpu: f64::NAN, peaks: [f64::NAN; 2], again: f64::NAN };
 }
 
-/// One set's sender, ready; every fetch is by a receiver that has nothing.
+/// One set's sender, ready; every fetch is by an empty receiver.
 pub trait Contestant {
     fn name(&self) -> &'static str;
     fn fetch(&mut self, round: usize) -> anyhow::Result<Run>;
@@ -76,7 +76,7 @@ fn main() -> anyhow::Result<()> {
     common::main(bench)
 }
 
-/// What `key` names, or everything.
+/// Whether the variable `key` selects `name`; everything by default.
 fn chosen(key: &str, name: &str) -> bool {
     std::env::var(key).map_or(true, |list| list.split(',').any(|one| one.trim() == name))
 }
@@ -139,7 +139,7 @@ fn round(
 ) -> anyhow::Result<Vec<Run>> {
     let count = contestants.len();
     let mut runs = vec![Run::NONE; count];
-    // Who goes first changes, so that nobody always runs on what another left.
+    // The order changes, so that no contestant always follows the same one.
     for index in (0..count).map(|n| (n + number) % count) {
         let one = &mut contestants[index];
         match one.fetch(number) {

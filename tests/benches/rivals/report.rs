@@ -1,4 +1,4 @@
-//! What came out: one table a set, and what the floors say about it.
+//! Prints one table a set, and compares it with the floors.
 
 use super::{
     Run, Set,

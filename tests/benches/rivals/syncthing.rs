@@ -1,5 +1,5 @@
-//! Syncthing, as Debian has it, with everything that leaves the machine switched off. The clock runs from the moment
-//! that both sides are connected until both say that they are in sync.
+//! Debian's Syncthing, with everything that leaves the machine switched off. The clock runs from connected to in sync
+//! on both sides.
 
 use super::{
     Contestant, Run, Set,
@@ -20,7 +20,7 @@ use std::{
 
 const KEY: &str = "bench";
 const FOLDER: &str = "bench";
-/// How often it is asked whether it is done.
+/// How often its state is polled.
 const LOOK: Duration = Duration::from_millis(20);
 
 struct Syncthing {
@@ -42,7 +42,7 @@ struct Side {
 pub fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
     let found = Command::new("syncthing").arg("--version").stdout(Stdio::null()).status();
     found.context("it is not installed: apt-get install syncthing")?;
-    // reqwest wants one, though nothing here is encrypted. Whoever was first wins.
+    // reqwest needs a provider, though nothing here is encrypted. The first one stays.
     rustls::crypto::ring::default_provider().install_default().ok();
     let dir = dir.join("syncthing");
     let runtime = runtime()?;
@@ -78,7 +78,7 @@ impl Home {
         Ok(Self { dir: dir.to_owned(), id })
     }
 
-    /// `other` is where the sender is; a sender learns of receivers as they come.
+    /// `other` is the sender; a sender learns receivers later.
     fn start(self, files: &Path, kind: &str, other: Option<&Side>) -> anyhow::Result<Side> {
         let (gui, listen) = (free_port()?, free_port()?);
         let device = other.map_or(String::new(), |other| {
@@ -108,7 +108,7 @@ impl Home {
         let child = Command::new("syncthing")
             .args(["serve", "--no-restart", "--no-browser", "--no-upgrade", "--home"])
             .arg(&self.dir)
-            // One process, not one that watches over another: what it uses is all in one place, and it ends when killed.
+            // One process, without a monitor process: its figures are complete, and a kill ends it.
             .env("STMONITORED", "yes")
             .env("HOME", &self.dir)
             .stdout(Stdio::null())
@@ -133,7 +133,7 @@ impl Side {
         self.ask(reqwest::Method::GET, path, None).await
     }
 
-    /// Waits for a state of the folder; a Syncthing that is still starting has none.
+    /// Waits for a state of the folder; a starting Syncthing has none.
     async fn until(&self, what: &str, right: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {

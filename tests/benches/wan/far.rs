@@ -1,4 +1,4 @@
-//! The jobs of the bench `wan`, and what they are held to.
+//! The jobs of the bench `wan`, and their floors.
 
 use crate::common::{
     Floor, Spread, Table, env_or,
@@ -16,12 +16,12 @@ use std::{
 };
 
 const BUFFER: usize = 4 << 20;
-/// What a kernel grants that nobody told otherwise.
+/// A kernel's default.
 const STOCK_BUFFER: usize = 212_992;
 const FILE: usize = 1 << 20;
-/// How long a transfer takes at the line's rate: long enough that its start is not all of it.
+/// A transfer's length at the line's rate: long enough that its start does not dominate.
 const SECONDS: f64 = 6.0;
-/// No look is larger: beyond it the disk is measured.
+/// The largest transfer: beyond it the disk would be measured.
 const LARGEST: f64 = 300e6;
 
 pub fn bench() -> anyhow::Result<()> {
@@ -74,7 +74,7 @@ struct Far {
 struct Run {
     ours: f64,
     tcp: f64,
-    /// Average wait in the queue, ms: of each.
+    /// Average wait in the queue, ms: ours, TCP's.
     waits: [f64; 2],
     /// Peak MiB above idle: the sender's and the receiver's.
     grown: [f64; 2],
@@ -87,7 +87,7 @@ impl Far {
         Ok(Self { link, runtime: runtime()?, programs: binaries()?, tcp, ours })
     }
 
-    /// What the line itself can carry here, so that a busy machine is not taken for a congested line.
+    /// The rate of the unshaped line, so that a busy machine is not taken for a congested line.
     fn calibrate(&self) -> anyhow::Result<()> {
         let wide = shape(1, 0.0, 100_000.0, 1000.0);
         for (name, source) in [("TCP", &self.tcp), ("bare quinn", &self.ours)] {
@@ -115,11 +115,11 @@ impl Far {
         Ok((rate(&counts, 0, ticks), self.link.told().wait().as_secs_f64() * 1e3))
     }
 
-    /// Two daemons that met before, and one fetches `seconds` of the line from the other.
+    /// Two paired daemons; one fetches `seconds` of the line from the other.
     fn run(&self, shape: Shape, seconds: f64) -> anyhow::Result<Run> {
         let bytes = (shape.rate / 8.0 * seconds).min(LARGEST);
         let files = (scaled((bytes / FILE as f64) as usize)).max(1);
-        // Pairing is not what is measured.
+        // Pairing is not measured.
         self.link.shape(Shape { rtt: Duration::from_millis(2), loss: 0.0, rate: 1e9, queue: 10.0 });
         let inside = [0, 1].map(|n| move |program: &Path| self.link.side(n).command(program));
         let place =
@@ -181,7 +181,7 @@ impl Far {
         Ok(())
     }
 
-    /// The line that the transfer engine is held to.
+    /// The floor's line.
     fn floor(&self) -> anyhow::Result<()> {
         let line = shape(150, 1.0, 100.0, 1.0);
         let rounds = env_or("FYTECLUB_BENCH_ROUNDS", 3_usize).max(1);
@@ -196,7 +196,7 @@ impl Far {
         Ok(())
     }
 
-    /// A queue of four products: how long do others wait because of us?
+    /// A queue of four BDP: how long do others wait because of us?
     fn queue(&self) -> anyhow::Result<()> {
         let mut table = Table::new(
             "a queue of four round trips, no loss: how long a packet waits in it, on average",
@@ -214,7 +214,7 @@ impl Far {
         Ok(())
     }
 
-    /// Ours beside another on one line, who came a second earlier or later: who gets what?
+    /// Ours beside another on one line, started a second earlier or later: the shares.
     fn share(&self) -> anyhow::Result<()> {
         let mut table = Table::new(
             "two flows on one line, the second 1 s later; shares from second 10 to 30",
@@ -258,7 +258,7 @@ impl Far {
         Ok(())
     }
 
-    /// What socket buffers of a stock kernel cost.
+    /// The cost of a stock kernel's socket buffers.
     fn buffers(&self) -> anyhow::Result<()> {
         let stock = source(&self.link, Kind::Ours, STOCK_BUFFER)?;
         let mut table = Table::new(
@@ -274,7 +274,7 @@ impl Far {
         Ok(())
     }
 
-    /// Bare flows with every controller: what ours was chosen by.
+    /// Bare flows with every controller.
     fn controllers(&self) -> anyhow::Result<()> {
         let kinds = Kind::ALL.into_iter().filter(|kind| !kind.lacking());
         let sources: Vec<Source> =
@@ -287,7 +287,7 @@ impl Far {
             let line = shape(ms, loss, mbit, 1.0);
             let mut cells = vec![ms.to_string(), loss.to_string(), mbit.to_string()];
             for source in &sources {
-                // A controller that does not hear loss has quinn give the connection up: too many gaps in a stream.
+                // A controller that ignores loss makes quinn close the connection: too many gaps in a stream.
                 let cell = match self.flow(source, line, 60) {
                     Ok((rate, wait)) => format!("{:.2} ({wait:.0})", rate / line.rate),
                     Err(_) => "broke".to_owned(),

@@ -1,4 +1,4 @@
-//! How much memory a decode asked for at its peak: what a stranger claims must not be allocated before it is paid for.
+//! The peak of memory that a decoder allocates: an announced length must not be allocated before its bytes are there.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -10,17 +10,18 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting for each thread. To be the `#[global_allocator]` of whoever calls [`peak`].
+/// The system's allocator with counters for each thread. Must be the `#[global_allocator]` of a program that calls
+/// [`peak`].
 pub struct Counted;
 
 fn count(bytes: isize) {
-    // A thread that is ending has no counters any more, and nobody who asks.
+    // An ending thread has no counters any more.
     let live = LIVE.try_with(|live| live.replace(live.get() + bytes) + bytes).unwrap_or(0);
     let _ended = PEAK.try_with(|peak| peak.set(peak.get().max(live)));
 }
 
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call goes to `System` as it came; counting neither allocates nor unwinds.
+// SAFETY: every call is passed to `System` unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
@@ -38,7 +39,7 @@ unsafe impl GlobalAlloc for Counted {
     }
 }
 
-/// What `work` returns, and the most bytes that it held at once beyond what was held before.
+/// The result of `work`, and the most bytes that it held at once.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);

@@ -1,6 +1,6 @@
-//! How an input is bent: a few small changes, of the kinds that find mistakes in decoders.
+//! Mutates an input: a few small changes, of the kinds that break decoders.
 
-/// Longest input that is tried.
+/// Longest input.
 pub const INPUT_MAX: usize = 8192;
 
 /// SplitMix64: repeatable, and enough for this.
@@ -27,7 +27,7 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// Below `end`; 0 where `end` is.
+    /// Below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         if end == 0 { 0 } else { (self.draw() % end as u64) as usize }
     }
@@ -37,7 +37,7 @@ impl Chance {
     }
 }
 
-/// What decoders stumble over: bincode's length markers, edges of integers, JSON's corners, paths' and names' traps.
+/// Values that break decoders: bincode's length markers, edges of integers, JSON's corners, special paths and names.
 const WORDS: &[&[u8]] = &[
     &[0],
     &[0xff],
@@ -80,7 +80,7 @@ const WORDS: &[&[u8]] = &[
     b"\xed\xa0\x80",
 ];
 
-/// A new input: one of the seeds, changed in one to six places, or now and then nothing but noise.
+/// A new input: one of the seeds, changed in one to six places, or sometimes pure noise.
 pub fn mutated(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     let mut input = match chance.below(16) {
         0 => (0..chance.below(96)).map(|_| chance.draw() as u8).collect(),

@@ -1,12 +1,11 @@
-//! Where mutations start from: the golden files of proto.
+//! The seeds of mutations: proto's golden files.
 
 use std::{fs, path::Path};
 
-/// The content of every golden of `folder` whose name starts with one of `prefixes`, in the order of names. `.hex` files
-/// give the bytes that they spell.
+/// The content of every golden of `folder` whose name starts with one of `prefixes`, sorted by name. `.hex` files are
+/// decoded.
 ///
-/// # Panics
-/// When there is none: a target without a seed finds nothing.
+/// # Panics There is none: a target without a seed finds nothing.
 pub fn goldens(folder: &str, prefixes: &[&str]) -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/golden").join(folder);
     let mut paths: Vec<_> = fs::read_dir(&dir)
@@ -30,8 +29,7 @@ pub fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// # Panics
-/// At anything but hex digits and white space.
+/// # Panics At anything but hex digits and white space.
 pub fn unhex(text: &[u8]) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).expect("a hex digit") as u8;
     let digits: Vec<u8> = text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(digit).collect();

@@ -1,4 +1,4 @@
-//! How long a target runs, and what it says when it finds something.
+//! How long a target runs, and the report of a finding.
 
 use crate::{
     mutation::{Chance, mutated},
@@ -21,10 +21,9 @@ pub fn name(closure: &'static str) -> &'static str {
     path.split_once("::").map_or(path, |(_, rest)| rest)
 }
 
-/// Every seed, then mutations of them.
+/// Runs every seed, then mutations of them.
 ///
-/// # Panics
-/// With what the property panicked with, after printing the input.
+/// # Panics With the property's panic, after printing the input.
 pub fn run(name: &str, tests_dir: &str, seeds: &[Vec<u8>], property: &dyn Fn(&[u8])) {
     if env::var_os("CARGO_BOLERO_SELECT").is_some() {
         return;
@@ -57,7 +56,7 @@ pub fn run(name: &str, tests_dir: &str, seeds: &[Vec<u8>], property: &dyn Fn(&[u
     }
 }
 
-/// Where bolero and libFuzzer look for it.
+/// The folder where bolero and libFuzzer look for it.
 fn write_corpus(name: &str, tests_dir: &Path, seeds: &[Vec<u8>]) {
     let dir = tests_dir.join("__fuzz__").join(name.replace("::", "__")).join("corpus");
     fs::create_dir_all(&dir).expect("a writable checkout");

@@ -1,4 +1,4 @@
-//! Who may say where a daemon sends packets, and whom a name means: a contact and a squatter who try.
+//! Who may name addresses that a daemon dials, and whom a name means: a hostile contact and a squatter.
 
 use fyteclub_client::{Event, Standing};
 use fyteclub_proto::{
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::net::UdpSocket;
 
-/// A place that counts what comes and says nothing.
+/// A socket that counts datagrams and sends none.
 struct Silent {
     candidate: Candidate,
     datagrams: Arc<AtomicU32>,
@@ -54,7 +54,7 @@ async fn a_contact_cannot_aim_the_daemon() {
     let list = |part: &[Silent]| Candidates(part.iter().map(|target| target.candidate).collect()).encode();
     let (client, player) = (alice.client().clone(), eve.player.clone());
     let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
-    // Each time she is called she names eight places, and in eight more letters sixty-four others.
+    // In each introduction she names eight addresses, and in eight more letters sixty-four others.
     let mut calls = 0;
     while calls < 2 {
         let Hear::Introduced { from, attempt, .. } = voice.hear().await else { continue };
@@ -85,13 +85,13 @@ async fn a_squatter_at_a_second_phone_book_is_told() {
     let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[town.phonebook.url(), second.url()]);
     alice.start().await;
     alice.is_introduced_by_all().await;
-    // The name is Bob's, at the first phone book; at the second somebody else took it.
+    // The name is Bob's at the first phone book; at the second somebody else registered it.
     let squatter = Hostile::new("Bob Birch@Balmung", 72);
     squatter.move_in(&second.url()).await;
     let mut voice = Voice::greet(&squatter, &second).await;
     let mut events = alice.client().watch().await.expect("events");
     alice.client().contacts_add(&bob.player, None).await.expect("asked");
-    // Bob's player sleeps; the squatter says yes at once.
+    // Bob does not answer yet; the squatter accepts at once.
     let knock = loop {
         if let Hear::Knock { knock, .. } = voice.hear().await {
             break knock;
@@ -100,7 +100,7 @@ async fn a_squatter_at_a_second_phone_book_is_told() {
     let yes = codec::encode(&Note::Accepted { name: squatter.player.clone(), nonce: knock.nonce });
     let letter = voice.letter(&knock.from, Topic::Note, &yes);
     voice.say(Say::Note { to: knock.from, letter });
-    // Then Bob's player wakes up, and says yes, too.
+    // Then Bob accepts, too.
     eventually("Bob is asked", async || {
         let contacts = bob.contacts().await;
         contacts.iter().any(|contact| contact.standing == Standing::Asking).then_some(())

@@ -1,4 +1,4 @@
-//! Both directions at once, a hundred megabytes each.
+//! Transfers in both directions at once, a hundred megabytes each.
 
 use futures::future::join_all;
 use fyteclub_client::PeerState;
@@ -22,14 +22,14 @@ async fn a_hundred_megabytes_each_way_at_once() {
         assert_eq!((fetched.bytes_total, fetched.bytes_fetched), (100_000_000, 100_000_000));
         assert_same(&arrived(&fetched), &look.content);
     }
-    // One link carried both: who dials whom at the same moment is settled between the two.
+    // One link carried both: the two agree which of simultaneous dials stays.
     for resident in [&alice, &bob] {
         let peers = resident.client().peer_list().await.expect("peers");
         assert_eq!(peers.len(), 1, "{peers:?}");
     }
 }
 
-/// Every pair dials each other in the same moment, and of two links one has to go.
+/// Every pair dials each other in the same moment, and one of two links is closed.
 #[tokio::test]
 async fn everybody_fetches_from_everybody_at_once() {
     let town = Town::new().await;
@@ -49,7 +49,7 @@ async fn everybody_fetches_from_everybody_at_once() {
     .await;
 }
 
-/// A peer may have two links for a moment, and both may end in one.
+/// A peer may have two links for a moment, and both may end together.
 #[tokio::test]
 async fn peer_whose_links_end_together_is_disconnected() {
     let town = Town::new().await;

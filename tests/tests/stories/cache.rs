@@ -1,4 +1,4 @@
-//! The cache: its limit, what it never gives up, and a bit that turned on the disk.
+//! The cache: its limit, pinned files, and a flipped bit on the disk.
 
 use fyteclub_client::{CacheGc, CacheWork, Event, FaultCode};
 use fyteclub_tests::{
@@ -39,13 +39,13 @@ async fn the_oldest_goes_first_and_what_is_in_use_stays() {
         let stats = bob.client().cache_stats().await.expect("stats");
         assert!(stats.bytes <= stats.limit, "{stats:?}");
     }
-    // Of Alice only her newest look is in use, and Carol's never went.
+    // Only Alice's newest look is in use, and Carol's was never evicted.
     assert_same(&arrived(&in_use), &looks[5].content);
     assert_eq!(bob.fetch(&carol.player).await.bytes_fetched, 0);
     assert!(seen[0].files.iter().any(|file| !Path::new(&file.path).exists()), "the oldest went");
     assert!(seen[4].files.iter().all(|file| Path::new(&file.path).exists()));
 
-    // What can never fit is refused before a byte travels.
+    // A look that cannot fit is refused before a transfer.
     let giant = Mod::of_noise(town.path("giant"), 9, 5, 10 * MB).write();
     alice.publish(&giant.folder).await;
     let fault = fault(bob.try_fetch(&alice.player, None).await);
@@ -77,7 +77,7 @@ async fn a_flipped_bit_is_found_and_heals() {
     assert_eq!(healed.bytes_fetched, damaged.size);
     assert_same(&arrived(&healed), &look.content);
 
-    // Also when the daemon was not there to see it.
+    // Also when the daemon did not run meanwhile.
     bob.client().shutdown().await.expect("it stops");
     bob.process().ended().await;
     flip_a_bit(Path::new(&damaged.path));
@@ -147,7 +147,7 @@ async fn damage_is_told_with_whose_look_lost_what() {
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 }
 
-/// Removes everything in a folder, and the folder itself where `whole` says so.
+/// Removes everything in a folder, and the folder itself if `whole`.
 fn wipe(dir: &Path, whole: bool) {
     fs::remove_dir_all(dir).expect("removed");
     if !whole {
@@ -198,14 +198,14 @@ async fn a_cache_emptied_by_hand_is_fetched_anew() {
         assert_eq!(fs::read_dir(out.join("files")).expect("written").count(), look.content.len());
         assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
     }
-    // Its own folder for files that have no name yet, as a cleaner removes it.
+    // Its folder for temporary files, as a cleaner removes it.
     for entry in fs::read_dir(&partial).expect("there").map(|entry| entry.expect("an entry").path()) {
         fs::remove_dir_all(entry).expect("removed");
     }
     let next = Mod::of_noise(town.path("next"), 3, 12, 20_000).write();
     alice.publish(&next.folder).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &next.content);
-    // What was not there was not damaged.
+    // Missing files were not damaged.
     wipe(&blobs, false);
     let verified = bob.client().cache_verify().await.expect("verified");
     assert_eq!((verified.files, verified.bad.len()), (0, 0), "{verified:?}");
@@ -276,7 +276,7 @@ async fn the_cache_moves_while_the_daemon_runs_and_gc_spares_what_is_shown() {
             break;
         }
     }
-    // The game has the old names open, and may take the new ones.
+    // The game has the old names open, and may use the new ones.
     assert_same(&arrived(&shown), &new.content);
     let again = bob.fetch(&alice.player).await;
     assert!(again.files.iter().all(|file| Path::new(&file.path).starts_with(&moved.to)), "{again:?}");
@@ -301,14 +301,14 @@ async fn a_kill_while_it_is_copied_to_another_disk_loses_nothing() {
     let town = Town::new().await;
     let Some(one) = SmallDisk::mount(town.folder("one"), "64m") else { return };
     let Some(other) = SmallDisk::mount(town.folder("other"), "64m") else { return };
-    // Each is another disk than the one before, whether the move before was cut short or not.
+    // Each is on another disk than the one before, whether that move finished or not.
     let targets: Vec<_> =
         (0..6).map(|round| [one.path(), other.path()][round % 2].join(format!("there{round}"))).collect();
     let cut_short = killed_while_moving(&town, &targets).await;
     assert!(cut_short > 0, "no kill met a move");
 }
 
-/// Kills the daemon when so much of the cache is there; says how many moves were cut short by it.
+/// Kills the daemon when so much of the cache is moved; returns how many moves that interrupted.
 async fn killed_while_moving(town: &Town, targets: &[PathBuf]) -> usize {
     const FILES: usize = 600;
     let (alice, mut bob) =
@@ -343,7 +343,7 @@ async fn killed_while_moving(town: &Town, targets: &[PathBuf]) -> usize {
     cut_short
 }
 
-/// Leaves size and time as they are: a disk that forgets writes no note.
+/// Keeps size and time: a failing disk does not change them.
 fn flip_a_bit(path: &Path) {
     let modified = fs::metadata(path).and_then(|found| found.modified()).expect("times");
     let mut bytes = fs::read(path).expect("read");

@@ -1,4 +1,4 @@
-//! A file that changes on disk: between publishing and fetching, and while it is being served. What arrives is the new
+//! A file that changes on disk: between publishing and fetching, and while it is served. The fetch yields the new
 //! content or a clear refusal, never wrong bytes.
 
 use fyteclub_client::{Event, FaultCode};
@@ -20,7 +20,7 @@ async fn rewritten_after_it_was_published() {
         .file("chara/b.tex", &noise(2, 30_000))
         .write();
     let published = alice.publish(&look.folder).await;
-    // Of the same length, so that only time and bytes tell.
+    // Of the same length, so that only time and bytes differ.
     fs::write(look.nth(0, "tex"), noise(3, 3_000_000)).expect("rewritten");
     fs::write(look.nth(1, "tex"), noise(4, 40_000)).expect("rewritten");
     let fetched = bob.fetch(&alice.player).await;
@@ -50,7 +50,7 @@ async fn rewritten_while_it_is_served() {
             }
         };
         within("progress", started).await;
-        // In place, byte by byte in the middle of what is being read.
+        // In place, in the middle of the part that is being read.
         fs::write(look.nth(0, "tex"), noise(9, 150_000_000)).expect("rewritten");
     };
     let (result, ()) = tokio::join!(bob.try_fetch(&alice.player, None), rewrite);
@@ -63,7 +63,7 @@ async fn rewritten_while_it_is_served() {
         }
         Err(error) => assert_eq!(fault(Err::<(), _>(error)).code, FaultCode::Changed),
     }
-    // However it ended, the next fetch has what is there now.
+    // Whatever happened, the next fetch has the current content.
     let fetched = bob.fetch(&alice.player).await;
     let verified = bob.client().cache_verify().await.expect("verified");
     assert!(verified.bad.is_empty(), "{verified:?}");
@@ -82,7 +82,7 @@ async fn gone_for_good() {
     let look = Mod::of_noise(town.path("mod"), 1, 3, 300_000).write();
     alice.publish(&look.folder).await;
     fs::remove_file(look.nth(1, "tex")).expect("removed");
-    // The rest is her look now: what is gone is left out, as if she had published again.
+    // The rest is her look now: the missing file is left out, as if she had published again.
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &mods::of_mod(&look.folder, &town.path("unused")));
     assert_eq!(fetched.files.len(), 2);

@@ -1,4 +1,4 @@
-//! What a daemon is told: next to nothing is enough, and what is wrong is explained.
+//! The daemon's settings: few are needed, and wrong ones are explained.
 
 #![cfg(unix)]
 
@@ -37,7 +37,7 @@ async fn nothing_but_a_data_folder_is_enough() {
     assert_eq!(nowhere.code, FaultCode::BadRequest);
     assert!(nowhere.message.contains("--phonebook"), "{nowhere:?}");
 
-    // A second one goes beside it, with another folder.
+    // A second daemon runs beside it, with another folder.
     let mut command = Command::new(program("fyteclubd"));
     command.arg("run").arg("--data-dir").arg(town.path("data2"));
     command.env("XDG_RUNTIME_DIR", town.folder("runtime"));

@@ -1,4 +1,4 @@
-//! Contacts with real daemons: what a stranger gets, what a contact loses, and what is kept over a restart.
+//! Contacts with real daemons: what a stranger gets, what a removed contact loses, and what survives a restart.
 
 use fyteclub_client::{Contact, Error, Event, Events, FaultCode, PeerState, Standing, Who};
 use fyteclub_proto::{
@@ -54,7 +54,7 @@ async fn a_stranger_who_greets_gets_nothing() {
     let hash = BlobHash::of(look.content.values().next().expect("a file"));
     let pieces = Request::Pieces(vec![Piece { hash, tree: true, first: 0, count: 1 }]);
 
-    // Says everything at once, without waiting to be let in.
+    // Sends everything at once, without waiting for an answer.
     let stranger = Hostile::new("Stran Ger@Nowhere", 77);
     let line = dial(&stranger, &alice).await;
     let (appearance, pieces) = tokio::join!(line.appearance(), line.ask(&pieces));
@@ -64,7 +64,7 @@ async fn a_stranger_who_greets_gets_nothing() {
     }
     refused(&line).await;
 
-    // Nor does a friend's name help, nor having been a friend.
+    // Neither a friend's name nor having been a contact helps.
     let friend = Hostile::new("Fri End@Nowhere", 78);
     alice.takes_for_a_friend(&friend).await;
     let line = dial(&friend, &alice).await;
@@ -110,7 +110,7 @@ async fn who_adds_alone_is_not_let_in() {
     assert_eq!(fault(bob.try_fetch(&alice.player, None).await).code, FaultCode::NotAContact);
     let added = bob.client().contacts_add(&alice.player, Some(&alice.peer_id())).await.expect("added");
     assert_eq!((added.standing, added.online), (Standing::Requested, false));
-    // She is asked by the phone book, and says no for her: as if she were not there.
+    // The phone book asks her daemon, which declines: as if she were absent.
     let fault = fault(bob.try_fetch(&alice.player, None).await);
     assert_eq!(fault.code, FaultCode::NotFound, "{fault:?}");
     assert_eq!(standing(&alice, &bob).await, Some(Standing::Asking));
@@ -152,7 +152,7 @@ async fn a_removed_contacts_transfer_stops_at_once() {
     assert!(fault.message.contains("no contact of theirs"), "{fault:?}");
     let stats = bob.client().cache_stats().await.expect("stats");
     assert!(stats.bytes < TOTAL, "{stats:?}");
-    // Nobody is left at her side, and nobody comes back.
+    // The peer is gone at her side, and does not return.
     eventually("the peer is gone", async || {
         alice.client().peer_list().await.expect("peers").is_empty().then_some(())
     })
@@ -160,7 +160,7 @@ async fn a_removed_contacts_transfer_stops_at_once() {
     assert_eq!(standing(&alice, &bob).await, None);
     assert_eq!(self::fault(bob.try_fetch(&alice.player, None).await).code, FaultCode::PeerUnreachable);
 
-    // Who removes is not served either, and says so at once.
+    // A player who removes a contact is not served either, and is told at once.
     let gone = self::fault(alice.try_fetch(&bob.player, None).await);
     assert_eq!(gone.code, FaultCode::NotAContact);
     alice.client().shutdown().await.expect("it stops");
@@ -175,18 +175,18 @@ async fn contacts_outlive_the_daemon_and_damage_is_not_emptiness() {
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
     alice.befriend(&bob).await;
-    // Else Bob's answer may come while she is away, or just after.
+    // Otherwise Bob's answer may arrive while she is down, or just after.
     alice.is_paired_with(&bob).await;
-    // This answer says that the file is on the disk, with all that came before; a list says what is in memory.
+    // This answer means that the file is on the disk, with all changes before; a list shows memory.
     let blocked = Hostile::new("Mal Lory@Nowhere", 9).peer_id();
     alice.client().contacts_block(blocked).await.expect("blocked");
     let all = async |alice: &Resident| {
         let contacts = alice.client().contacts_list().await.expect("contacts");
-        // Who has a link at the moment is another matter.
+        // `online` differs.
         contacts.into_iter().map(|contact| Contact { online: false, ..contact }).collect::<Vec<_>>()
     };
     let before = all(&alice).await;
-    // As a power cut does it: what was answered is on the disk.
+    // SIGKILL: what was answered is on the disk.
     alice.kill();
     alice.start().await;
     assert_eq!(all(&alice).await, before);
@@ -211,7 +211,7 @@ async fn contacts_outlive_the_daemon_and_damage_is_not_emptiness() {
     assert_eq!(std::fs::read(&file).expect("there"), b"{}");
 }
 
-/// Where a phone book carries what they say, both know of each other without a key.
+/// With a phone book between them, both learn each other's key.
 #[tokio::test]
 async fn a_request_is_accepted() {
     let town = Town::new().await;
@@ -279,7 +279,7 @@ async fn an_invitation_is_followed_once() {
     };
     event(&mut his, "she answers", paired).await;
     look_both_ways(&town, &alice, &bob).await;
-    // Who comes too late hears it, and so does who made the link.
+    // A late user of an invitation is told, and so is the inviter.
     let mut hers = alice.client().watch().await.expect("events");
     let refused = fault(carol.client().contacts_join(&invited.link).await);
     assert_eq!((refused.code, refused.retryable), (FaultCode::InvitationOver, false), "{refused:?}");

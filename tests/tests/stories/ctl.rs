@@ -1,4 +1,4 @@
-//! The command line by hand, through the real binaries: what it prints with `--json` is a contract with scripts.
+//! The command line through the real binaries: its `--json` output is a contract with scripts.
 
 use fyteclub_client::PeerId;
 use fyteclub_tests::{Process, Resident, Town, mods::Mod, program};

@@ -1,4 +1,4 @@
-//! The key that seals what is shared is replaced in the middle of a transfer, and nobody notices.
+//! The data key is replaced in the middle of a transfer, without an effect on it.
 
 use fyteclub_client::Event;
 use fyteclub_tests::{
@@ -21,7 +21,7 @@ async fn keys_change_while_bytes_flow_and_nothing_stops() {
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 
     let changes = alice.process().log().matches("the data key changes").count() as u64;
-    // What streams are told that they will carry is a little more than what they carry.
+    // Streams count the bytes that they announce, a little more than they carry.
     let due = (FILES as u64) * (16 << 20) / KEY;
     assert!((due - 1..=due + 1).contains(&changes), "{changes} of {due}");
     let mut parted = 0;

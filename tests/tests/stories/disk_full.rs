@@ -1,4 +1,4 @@
-//! The receiver's disk fills up: the fault names the place, what came is kept, and with room the fetch goes on.
+//! The receiver's disk fills up: the fault names the folder, chunks are kept, and with free space the fetch continues.
 
 #![cfg(target_os = "linux")]
 
@@ -23,7 +23,7 @@ async fn the_fetch_goes_on_when_there_is_room() {
     let names_the_place =
         |message: &str| message.contains(disk.path().to_str().expect("Unicode")) && message.contains("full");
 
-    // Too large from the start: nothing travels.
+    // Too large from the start: no transfer.
     let large = Mod::of_noise(town.path("large"), 1, 8, 5 * MB).write();
     alice.publish(&large.folder).await;
     let refused = fault(bob.try_fetch(&alice.player, None).await);
@@ -48,7 +48,7 @@ async fn somebody_else_fills_it_meanwhile() {
     let look = Mod::of_noise(town.path("mod"), 1, 100, MB / 2).write();
     alice.publish(&look.folder).await;
 
-    // Room for it all when it begins, and then somebody takes most of it, and later gives it back.
+    // Enough space at the start; then somebody takes most of it, and later frees it.
     let mut events = bob.client().watch().await.expect("events");
     let mut heard = async |wanted: fn(&Event) -> bool| loop {
         let event = within("an event", events.next()).await.expect("events").expect("an event");
@@ -64,13 +64,13 @@ async fn somebody_else_fills_it_meanwhile() {
         fs::remove_file(&film).expect("removed");
         heard(|event| matches!(event, Event::CacheDiskOk { .. })).await;
     };
-    // It waits, and goes on by itself.
+    // It waits, and continues by itself.
     let (result, ()) = tokio::join!(bob.try_fetch(&alice.player, None), meanwhile);
     let fetched = result.expect("it goes on by itself");
     assert_same(&arrived(&fetched), &look.content);
     assert!(!bob.client().cache_stats().await.expect("stats").low_disk);
 
-    // Restarting on a full disk is no reason to lose anything either.
+    // A restart on a full disk loses nothing.
     fill_up(&disk.path().join("film"));
     bob.kill();
     bob.start().await;
@@ -106,7 +106,7 @@ async fn what_waits_too_long_says_what_to_do_and_keeps_what_came() {
     fs::remove_file(disk.path().join("film")).expect("removed");
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
-    // Of the bytes in the cache some are promised to files that are not whole yet.
+    // Some bytes in the cache are reserved for partials.
     let missing = (100 - kept.files) * (MB / 2) as u64;
     assert!(fetched.bytes_fetched <= missing, "what came is kept: {kept:?}");
 }

@@ -1,11 +1,11 @@
-//! IPv4 and IPv6: a daemon that is told nothing has both, and nobody is led to where nobody listens.
+//! IPv4 and IPv6: a daemon listens on both by default, and no address without a listener is given out.
 
 use fyteclub_tests::{
     Lan, Phonebook, Resident, Town, eventually,
     mods::{Mod, arrived, assert_same},
 };
 
-/// A look travels between these two, who meet through a phone book.
+/// A look is fetched between these two, introduced by a phone book.
 async fn meet(town: &Town, alice: &mut Resident, bob: &mut Resident) {
     tokio::join!(alice.start(), bob.start());
     alice.befriend(bob).await;
@@ -14,7 +14,7 @@ async fn meet(town: &Town, alice: &mut Resident, bob: &mut Resident) {
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 }
 
-/// The two, who know only this phone book, and listen there.
+/// A daemon with only this phone book, listening there.
 fn house(town: &Town, book: &Phonebook, player: &str, listen: Option<&str>) -> Resident {
     town.house(player).phonebooks(&[book.url()]).listen(listen)
 }
@@ -63,7 +63,7 @@ async fn a_family_that_nobody_listens_in_is_not_listed() {
         (address("Carol Cole@Cactuar").await == (200, Some("::1".into()))).then_some(())
     })
     .await;
-    // She is there for her contacts, who are introduced; a stranger is told what is told of a name that nobody has.
+    // Contacts are introduced to her; a stranger gets the answer for an unknown name.
     eventually("Alice is not listed where nobody answers", async || {
         (address("Alice Ashe@Gilgamesh").await == (404, None)).then_some(())
     })
@@ -85,7 +85,7 @@ async fn without_ipv6_default_daemons_meet_in_ipv4() {
 
 #[tokio::test]
 async fn where_only_ipv6_leads_it_is_offered_as_well() {
-    // The phone book is met over IPv4, in a network of its own; between the two there is IPv6 only.
+    // The phone book is reached over IPv4, in a network of its own; between the two there is only IPv6.
     let Some(lan) = Lan::open(3, true) else { return };
     lan.machine(0).add("10.77.0.1/24");
     for (n, four, six) in [(1, "10.77.0.2/24", "fd77::2/64"), (2, "10.77.0.3/24", "fd77::3/64")] {

@@ -1,4 +1,4 @@
-//! What others write forges nothing: not a line of the log, and not a row of a table.
+//! Others' text forges nothing: neither a line of the log nor a row of a table.
 
 #![cfg(unix)]
 

@@ -1,5 +1,5 @@
-//! A contact who costs as much as the protocol lets it: answers that it does not read, ever new looks, links without a
-//! greeting. What it may cost is in the ledger, and shows from outside.
+//! A contact who uses all that the protocol allows: unread answers, ever new looks, links without a greeting. The
+//! ledger bounds and shows it.
 
 use fyteclub_client::{
     AppearancePublish, BlobHash, FaultCode, LocalObject, NearPlayer, NearbySet, ObjectKind,
@@ -20,7 +20,7 @@ use std::{
 };
 
 const MIB: u64 = 1 << 20;
-/// Requests on one link that are not read: one fewer than it may have streams.
+/// Unread requests on one link: one fewer than the allowed streams.
 const UNREAD: usize = 15;
 
 async fn dial(hostile: &Hostile, resident: &Resident) -> Line {
@@ -29,7 +29,7 @@ async fn dial(hostile: &Hostile, resident: &Resident) -> Line {
     hostile.dial(addr, status.peer_id).await
 }
 
-/// A look whose signed document is of nearly seven MiB, and has no file.
+/// A look whose document has nearly seven MiB, and no file.
 fn long_look() -> AppearancePublish {
     let text = |n: u8| Some(char::from(b'a' + n).to_string().repeat(MIB as usize - 1024));
     let object = |(n, kind)| LocalObject {
@@ -50,7 +50,7 @@ async fn unread_documents_hold_little_memory() {
     let greedy = Hostile::new("Gree Dy@Nowhere", 201);
     alice.takes_for_a_friend(&greedy).await;
     alice.client().appearance_publish(long_look()).await.expect("published");
-    // Once in full, so that what one costs is no growth.
+    // Once in full, so that the cost of one is not growth.
     let line = dial(&greedy, &alice).await;
     let _control = line.greet(greedy.greeting(None)).await;
     let document = within("her look", line.appearance()).await.expect("a document");
@@ -83,15 +83,15 @@ async fn unread_documents_hold_little_memory() {
         }
         None => fyteclub_tests::skipped("this system does not tell how much memory a process has"),
     }
-    // Who reads all of them gets all of them, one after the other.
+    // A peer that reads all of them gets all, one after the other.
     let reads = unread.iter_mut().map(|recv| recv.read_to_end(APPEARANCE_BYTES_MAX + 1024));
     for read in within("all are answered", futures::future::join_all(reads)).await {
         assert!(read.is_ok_and(|bytes| bytes.len() > document.len()));
     }
 }
 
-/// Answers every request for a look with a new one of about so many bytes, and says at once that there is another; how
-/// often it was asked within this time.
+/// Answers every request for a document with a new one of about so many bytes, and publishes another at once; returns
+/// the number of requests within this time.
 async fn renames(
     line: &Line,
     control: &mut quinn::SendStream,
@@ -114,7 +114,7 @@ async fn renames(
         }
         panic!("she hung up");
     };
-    // What is counted is what happens within a time, so the time has to pass.
+    // The count is of a period, so it has to pass.
     tokio::time::timeout(time, serving).await.ok();
     asked
 }
@@ -164,11 +164,11 @@ async fn banned_peer_is_not_dialled() {
     let line = liar.accept().await;
     let (_send, _recv) = line.greet(liar.greeting(None)).await;
     let (mut send, _) = within("a request", line.request()).await.expect("for the look");
-    // No honest program writes this.
+    // No correct program writes this.
     shout(&mut send, &[0xff; 64]).await;
     let fault_of = |result| fault::<fyteclub_client::Fetched>(result).code;
     assert_eq!(fault_of(within("it is over", fetch).await.expect("no panic")), FaultCode::PeerMisbehaved);
-    // Asked again at once: he is not dialled, whatever the phone book says.
+    // Fetched again at once: he is not dialled, whatever the phone book says.
     let again = alice.try_fetch(&liar.player, None);
     let dialled = async {
         liar.accept().await;
@@ -188,7 +188,7 @@ async fn links_without_a_greeting_are_few() {
     for _ in 0..12 {
         lines.push(dial(&mute, &alice).await);
     }
-    // Too many links is code 9, a greeting that did not come is 8.
+    // Too many links is code 9, a missing greeting is 8.
     let codes = eventually("the others are closed upon", async || {
         let codes = lines.iter().map(|line| match line.connection.close_reason() {
             Some(quinn::ConnectionError::ApplicationClosed(close)) => Some(close.error_code.into_inner()),
@@ -201,7 +201,7 @@ async fn links_without_a_greeting_are_few() {
     let refused = codes.iter().filter(|code| **code == 9).count();
     assert!(refused >= 8 || lines.len() - refused <= 8, "{codes:?}");
     assert!(codes.contains(&9), "{codes:?}");
-    // Who greets is let in all the same, once there is a place.
+    // A greeted link is accepted once there is a place.
     drop(lines);
     within("a greeting is answered", async {
         loop {

@@ -1,4 +1,4 @@
-//! A stranger who begins hundreds of handshakes, proves its address and then says nothing: friends come in all the same.
+//! A stranger begins hundreds of handshakes, proves its address and then stays silent: contacts can still connect.
 
 use fyteclub_tests::{Town, eventually, flood::HalfOpen, hostile::Hostile};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ async fn half_open_handshakes_keep_no_contact_out() {
         let line = friend.try_dial(to, alice.peer_id()).await;
         line.unwrap_or_else(|| panic!("dial {n} came in")).greet(friend.greeting(None)).await;
     };
-    // As friends do before: where they are is known.
+    // As contacts did before: their address is known.
     comes_in(0).await;
     for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)] {
         let mut stranger = HalfOpen::new(IpAddr::V4(address), to, alice.peer_id());

@@ -1,8 +1,8 @@
-//! A contact who turns on a player: everything that a peer can say, in random order, for as long as
-//! `FYTECLUB_HOSTILE_SECONDS` says (8 by default), under a seed that is printed (`FYTECLUB_HOSTILE_SEED` repeats it).
+//! A hostile contact sends everything that a peer can send, in random order, for `FYTECLUB_HOSTILE_SECONDS` (8 by
+//! default), under a printed seed (`FYTECLUB_HOSTILE_SEED` repeats it).
 //!
-//! What must hold whatever it says: the player's daemon does not grow, no honest contact is banned, looks of honest
-//! contacts arrive, and nothing leaves that the player did not share with the hostile one.
+//! Meanwhile the player's daemon does not grow, bans no honest contact, receives honest looks, and sends nothing that
+//! the player did not share with the hostile one.
 
 use fyteclub_client::{BlobHash, Distance, NearPlayer, NearbySet, PeerId};
 use fyteclub_proto::{
@@ -29,24 +29,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the daemon may grow by.
+/// The daemon's allowed growth.
 const GROWTH_MAX: u64 = 32 << 20;
-/// How often the honest contact changes its look. Each look that stays in the cache takes 2.7 KiB of memory, so that
-/// 29,000 of them in ten minutes, as fast as they go, are 76 MiB which no hostile contact has caused.
+/// How often the honest contact changes its look. Each cached look takes 2.7 KiB of memory: 29,000 of them in ten minutes,
+/// without a pause, would be 76 MiB that no hostile contact caused.
 const CHANGE: Duration = Duration::from_millis(250);
-/// Hostile contacts: one that breaks the protocol is not heard for a minute.
+/// Hostile contacts: a banned one is refused for a minute.
 const EVANS: u8 = 12;
-/// Lines of each at once.
+/// Links of each at once.
 const LINES: usize = 4;
 
 fn number(name: &str, or: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or)
 }
 
-/// What the hostile contact knows, and what came of it.
+/// What the hostile contact knows, and its results.
 struct Evan {
     hostile: Hostile,
-    /// Of files that are on the player's disk, and not shared with this contact.
+    /// Files on the player's disk that are not shared with this contact.
     foreign: Vec<(BlobHash, u64)>,
     /// Files that this contact really has.
     own: BTreeMap<&'static str, Vec<u8>>,
@@ -60,7 +60,7 @@ struct Tally {
 }
 
 impl Evan {
-    /// A look of true files, of foreign hashes, of wrong sizes, or one that is only long.
+    /// A look of real files, of foreign hashes, of wrong sizes, or a very long one.
     fn some_look(&self, dice: &mut Dice) -> Look {
         let mut look = look(&self.own);
         let files = &mut look.objects[0].files;
@@ -91,7 +91,7 @@ impl Evan {
             .collect()
     }
 
-    /// A request for what is not shared, of which any record with bytes is a leak.
+    /// Requests an unshared file; any record with bytes is a leak.
     async fn spy(&self, line: &Line, dice: &mut Dice) {
         let pieces = self.some_pieces(dice);
         let request = match dice.below(2) {
@@ -111,7 +111,7 @@ impl Evan {
         }
     }
 
-    /// One thing that a contact may say unasked. `false`: the line is of no use any more.
+    /// One random message. `false`: the link is unusable.
     async fn act(
         &self,
         line: &Line,
@@ -128,7 +128,7 @@ impl Evan {
             }
             5 => say(control, &Control::Published(None)).await,
             6 => {
-                // Answers that nobody reads.
+                // Unread answers.
                 if let Ok(recv) = line.ask(&Request::Appearance).await {
                     unread.push(recv);
                     unread.truncate(16);
@@ -161,7 +161,7 @@ impl Evan {
         line.connection.close_reason().is_none()
     }
 
-    /// An answer to a request, rarely a right one.
+    /// An answer to a request, rarely a valid one.
     async fn answer(&self, line: &Line, mut send: SendStream, request: Request, dice: &mut Dice) {
         match request {
             Request::Appearance => match dice.below(5) {
@@ -201,12 +201,12 @@ impl Evan {
         send.finish().ok();
     }
 
-    /// One line from its greeting to its end.
+    /// One link from its greeting to its end.
     async fn live(self: Arc<Self>, line: Line, mut dice: Dice) {
         let greeting = self.hostile.greeting(Some(self.some_look(&mut dice).hash()));
         let greeted =
             async { if dice.below(8) == 0 { None } else { Some(line.greet_if_heard(greeting).await?) } };
-        // Some lines never greet.
+        // Some links never greet.
         let Some((mut control, _heard)) = greeted.await else {
             tokio::time::timeout(Duration::from_secs(6), line.connection.closed()).await.ok();
             return;
@@ -225,14 +225,14 @@ impl Evan {
                     Err(_) => self.act(&line, &mut control, &mut unread, &mut dice).await,
                 }
             };
-            // Whoever is not read any more has said enough on this line.
+            // A link that the daemon no longer reads is done.
             if !tokio::time::timeout(Duration::from_secs(10), deed).await.unwrap_or(false) {
                 return;
             }
         }
     }
 
-    /// Lines to the player, ever new ones, and whatever the player dials.
+    /// Links to the player, again and again, and all that the player dials.
     async fn haunt(self: Arc<Self>, addr: SocketAddr, peer: PeerId, seed: u64) {
         let mut lines = tokio::task::JoinSet::new();
         for n in 0.. {
@@ -247,7 +247,7 @@ impl Evan {
             } else {
                 match self.hostile.try_dial(addr, peer).await {
                     Some(line) => drop(lines.spawn(evan.live(line, dice))),
-                    // Banned for a minute: the daemon refuses. Not a busy loop.
+                    // Banned for a minute: the daemon refuses. Avoids a busy loop.
                     None => tokio::time::sleep(Duration::from_millis(200)).await,
                 }
             }
@@ -278,7 +278,7 @@ async fn hostile_contact_gains_nothing() {
     let town = Town::alone().await;
     let (mut alice, bob) = tokio::join!(town.resident("Alice Ashe@A"), town.resident("Bob Birch@B"));
     bob.befriend(&alice).await;
-    // On Alice's disk, and not for Evan: an unpublished file of hers, and what she has from Bob.
+    // On Alice's disk, and not for Evan: an unpublished file of hers, and files from Bob.
     let secret = Mod::of_noise(town.path("secret"), 1, 3, 700_000).write();
     alice.publish(&secret.folder).await;
     let shared = Mod::of_noise(town.path("shared"), 2, 3, 50_000).write();
@@ -318,10 +318,10 @@ async fn hostile_contact_gains_nothing() {
     let mut changes = tokio::time::interval(CHANGE);
     while Instant::now() < end || rounds == 0 {
         changes.tick().await;
-        // An honest contact changes clothes all the time, and is never kept out.
+        // An honest contact publishes new looks all the time, and is never refused.
         let look = Mod::of_noise(town.path(&format!("look{rounds}")), 100 + rounds, 2, 60_000).write();
         bob.publish(&look.folder).await;
-        // A fetch that joins one under way may be answered with the look of a second ago.
+        // A fetch that joins a running one may return the look before.
         eventually("an honest contact's newest look arrives", async || {
             let fetched = alice.try_fetch(&bob.player, None).await.expect("an honest contact's look arrives");
             (arrived(&fetched) == look.content).then_some(())

@@ -1,7 +1,7 @@
-//! Contacts who turn on a player and name, in the letters of introductions, every kind of place: in random order, for as
-//! long as `FYTECLUB_HOSTILE_SECONDS` says (8 by default), under a seed that is printed (`FYTECLUB_HOSTILE_SEED`).
+//! Hostile contacts name every kind of address in introduction letters: in random order, for `FYTECLUB_HOSTILE_SECONDS`
+//! (8 by default), under a printed seed (`FYTECLUB_HOSTILE_SEED`).
 //!
-//! The kernel of the player's machine counts what leaves it.
+//! The kernel of the player's machine counts what it sends.
 
 use futures::future;
 use fyteclub_client::{Distance, NearPlayer, NearbySet};
@@ -13,7 +13,7 @@ use fyteclub_proto::{
 use fyteclub_tests::{Counters, Lan, Phonebook, Town, Voice, hostile::Hostile, mods::Dice};
 use std::time::{Duration, Instant};
 
-/// Where no contact from afar may make a daemon send.
+/// Destinations that no remote contact may make a daemon send to.
 const FORBIDDEN: [&str; 16] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -32,7 +32,7 @@ const FORBIDDEN: [&str; 16] = [
     "fec0::/10",
     "ff00::/8",
 ];
-/// Where hostile contacts may well be.
+/// Addresses that hostile contacts may have.
 const ALLOWED: [&str; 2] = ["203.0.113.0/28", "2001:db8::/64"];
 const CONTACTS: u8 = 4;
 
@@ -40,7 +40,7 @@ fn number(name: &str, or: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or)
 }
 
-/// A place of some kind, in three of four cases one that nobody may name.
+/// A random address, in three of four cases a forbidden one.
 fn some_place(dice: &mut Dice) -> Candidate {
     let mut byte = || dice.below(256) as u8;
     let (a, b, c) = (byte(), byte(), byte());
@@ -72,7 +72,7 @@ fn some_place(dice: &mut Dice) -> Candidate {
     Candidate { origin, addr: (ip, port).into() }
 }
 
-/// Answers every introduction with places, and more places. Counts the introductions.
+/// Answers every introduction with addresses, and more addresses. Counts the introductions.
 async fn mislead(mut voice: Voice, mut dice: Dice, introductions: &std::cell::Cell<u64>) {
     loop {
         let Hear::Introduced { from, attempt, .. } = voice.hear().await else { continue };
@@ -90,7 +90,7 @@ async fn mislead(mut voice: Voice, mut dice: Dice, introductions: &std::cell::Ce
     }
 }
 
-/// On a thread of its own: it moves into a namespace, and no other story is to follow it there.
+/// On a thread of its own, because it moves into a namespace.
 #[test]
 fn hostile_contacts_aim_at_no_forbidden_place() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -103,7 +103,7 @@ fn hostile_contacts_aim_at_no_forbidden_place() {
 async fn hostile_letters() {
     let Some(lan) = Lan::open(3, true) else { return };
     let [alices, evans, books] = [0, 1, 2].map(|n| lan.machine(n));
-    // Seen from the phone book, all are somewhere out there; whatever Alice sends finds a way.
+    // From the phone book all are remote; all routes of Alice's machine lead somewhere.
     for (machine, host) in [(alices, 1), (evans, 2), (books, 3)] {
         machine.add(&format!("203.0.113.{host}/24"));
         machine.add(&format!("2001:db8::{host}/64"));
@@ -123,7 +123,7 @@ async fn hostile_letters() {
     let book = Phonebook::another_at(&town, "far", "10.77.0.3:3000", Some(books)).await;
     let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[book.url()]).listen(None).on(alices);
     alice.start().await;
-    // From here on this thread's own sockets are where the hostile contacts live.
+    // From here on this thread's sockets are the hostile contacts'.
     evans.enter();
     let mut names = Vec::new();
     let mut voices = Vec::new();
@@ -143,7 +143,7 @@ async fn hostile_letters() {
     let misleading = future::join_all(
         voices.into_iter().zip(dice).map(|(voice, dice)| mislead(voice, dice, &introductions)),
     );
-    // Somebody waits for each of them all the time, so that the daemon keeps looking for them.
+    // A fetch waits for each of them all the time, so that the daemon keeps looking for them.
     let asking = future::join_all(names.iter().map(async |player| {
         loop {
             if alice.client().peer_fetch(player, None).await.is_ok() {

@@ -1,5 +1,5 @@
-//! Mods that somebody made to cost the daemon its memory or its time: whatever an input of one MiB says, it costs
-//! 32 MiB at most beside three times the look's signed document, and a second beside what is really unpacked.
+//! Mods made to cost the daemon memory or time: an input of one MiB costs 32 MiB at most beside three times the look's
+//! document, and a second beside its real unpacking.
 
 #![cfg(target_os = "linux")]
 
@@ -12,10 +12,10 @@ use std::{
 };
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-/// What an input may have, and what it may cost.
+/// The size of an input, and its cost.
 const INPUT_MAX: usize = 1 << 20;
 const MEMORY_MAX: u64 = 32 << 20;
-/// Seconds of the processor, and more for each GiB that is unpacked. Without optimising everything takes longer.
+/// CPU seconds, and more for each unpacked GiB. Without optimisation everything takes longer.
 const SECONDS_MAX: f64 = 1.0 * SLOWER;
 const SECONDS_A_GIB: f64 = 2.0 * SLOWER;
 const SLOWER: f64 = if cfg!(debug_assertions) { 25.0 } else { 1.0 };
@@ -33,7 +33,7 @@ fn pmp(entries: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().expect("an archive").into_inner()
 }
 
-/// Above every count that ends a reading, and few enough that numbers shrink below the longest input.
+/// Above every count that ends a reading, and few enough that the longest input is at its limit.
 const ITEMS_MAX: usize = 250_000;
 
 /// As many of these as fit between the two, separated by commas.
@@ -52,7 +52,7 @@ fn full(before: &str, each: impl Fn(usize) -> String, after: &str) -> Vec<u8> {
     (json + after).into_bytes()
 }
 
-/// So many group files, or as many as there is room for, the same in all of them but the name.
+/// So many group files, or as many as fit, with equal content.
 fn groups(count: usize, json: &[u8]) -> Vec<u8> {
     let text = String::from_utf8(json.to_vec()).expect("text");
     let file = |number: usize| {
@@ -70,7 +70,7 @@ fn groups(count: usize, json: &[u8]) -> Vec<u8> {
     }
 }
 
-/// An archive whose list names one entry again and again, and whose record says more than that.
+/// An archive whose list names one entry again and again, and whose end record announces more.
 fn repeated(entries: usize, said: u16) -> Vec<u8> {
     let base = pmp(&[("default_mod.json", b"{}"), ("a.tex", b"a")]);
     let list = base.windows(4).position(|bytes| bytes == b"PK\x01\x02").expect("a list");
@@ -90,7 +90,7 @@ fn repeated(entries: usize, said: u16) -> Vec<u8> {
     bytes
 }
 
-/// As many real files as an archive of 1 MiB has room for, each of them shown.
+/// As many real files as fit in an archive of 1 MiB, each of them shown.
 fn many_files() -> Vec<u8> {
     let names: Vec<String> = (0..8_000).map(|number| format!("{number:x}.tex")).collect();
     let mut json = "{\"Files\":{".to_owned();
@@ -206,7 +206,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Bytes of the document that was published last.
+/// Size of the last published document.
 fn document(alice: &Resident) -> u64 {
     fs::metadata(alice.data().join("published.bin")).map_or(0, |metadata| metadata.len())
 }
@@ -223,7 +223,7 @@ async fn no_small_mod_costs_more_than_its_due() {
         assert!(bytes.len() <= INPUT_MAX, "{name}: {} bytes", bytes.len());
         fs::write(&path, &bytes).expect("written");
         let unpacked = unpacked(&path);
-        // What the allocator keeps of the inputs before is not this one's cost; that it has an end is asserted below.
+        // Memory that the allocator keeps of earlier inputs is not this one's cost; its bound is asserted below.
         let idle = alice.process().memory().expect("its memory");
         let (before, _) = (alice.process().cpu().expect("its time"), alice.process().forget_peak());
         let published = within(name, alice.client().appearance_publish_mod(&path, vec![])).await;
@@ -249,7 +249,7 @@ async fn no_small_mod_costs_more_than_its_due() {
     assert_eq!(alice.publish(&honest.folder).await.files, 1, "it goes on");
 }
 
-/// What there is to unpack.
+/// Bytes to unpack.
 fn unpacked(path: &Path) -> u64 {
     let Ok(mut archive) = zip::ZipArchive::new(fs::File::open(path).expect("it was written")) else {
         return 0;
@@ -266,7 +266,7 @@ async fn a_look_that_ends_the_daemon_is_not_read_for_ever() {
     alice.publish(&look.folder).await;
     let mark: PathBuf = alice.data().join("published.tries");
     assert!(!mark.exists(), "a reading that ended leaves no mark");
-    // As a reading leaves it that the daemon did not survive three times.
+    // As after a reading that killed the daemon three times.
     alice.kill();
     fs::write(&mark, "3").expect("written");
     fs::write(look.folder.join("default_mod.json"), r#"{"Files": {"chara/b.tex": "files/0.tex"}}"#)
@@ -275,7 +275,7 @@ async fn a_look_that_ends_the_daemon_is_not_read_for_ever() {
     let says = "was read again and again and the daemon ended each time";
     fyteclub_tests::eventually("it says so", async || alice.process().log().contains(says).then_some(()))
         .await;
-    // Whoever publishes anew means it.
+    // A person publishes again.
     alice.publish(&look.folder).await;
     assert!(!mark.exists());
 }

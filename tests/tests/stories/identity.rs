@@ -1,4 +1,4 @@
-//! The key: private, never replaced, and asked about when a known name comes with another.
+//! The key: private, never replaced, and confirmed by a person when a known name comes with another.
 
 use fyteclub_client::{Event, FaultCode};
 #[cfg(unix)]
@@ -36,7 +36,7 @@ async fn a_key_that_others_can_read_is_refused() {
 #[tokio::test]
 async fn a_known_name_with_another_key_stops_and_asks() {
     let mut town = Town::new().await;
-    // Of who is not listed the phone book tells no key.
+    // The phone book reveals no key of unlisted names.
     let mut alice = town.house("Alice Ashe@Gilgamesh").config("visibility = \"listed\"");
     let (bob, ()) = tokio::join!(town.resident("Bob Birch@Balmung"), alice.start());
     alice.befriend(&bob).await;
@@ -44,7 +44,7 @@ async fn a_known_name_with_another_key_stops_and_asks() {
     alice.publish(&look.folder).await;
     bob.fetch(&alice.player).await;
 
-    // She lost her key, and the phone book forgot whose the name was.
+    // She lost her key, and the phone book forgot the name's owner.
     alice.client().shutdown().await.expect("it stops");
     alice.process().ended().await;
     fs::remove_file(alice.data().join("identity.key")).expect("removed");

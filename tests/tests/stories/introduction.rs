@@ -1,4 +1,4 @@
-//! Two who never met: an invitation, an introduction, a look; and what everybody else learns meanwhile, which is nothing.
+//! Two who never met: an invitation, an introduction, a look; and others learn nothing meanwhile.
 
 use fyteclub_client::{FaultCode, Standing};
 use fyteclub_tests::{
@@ -23,14 +23,14 @@ async fn an_invitation_is_all_that_two_players_need() {
     alice.is_paired_with(&bob).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 
-    // The link is used up, and whoever finds it in a chat gets nothing.
+    // The invitation is used up, so another user of it gets nothing.
     let refused = fault(eve.client().contacts_join(&link).await);
     assert_eq!(refused.code, FaultCode::InvitationOver, "{refused:?}");
     let refused = fault(eve.try_fetch(&alice.player, None).await);
     assert_eq!(refused.code, FaultCode::NotAContact, "{refused:?}");
     assert!(alice.contacts().await.iter().all(|contact| contact.player.as_ref() != Some(&eve.player)));
 
-    // Who asks the phone book hears of nobody, and nothing that it wrote tells where anybody is.
+    // A lookup finds nobody, and the phone book's output has no address.
     let nobody = town.phonebook.get("/api/lookup/Nobody%20Here@Omega").await;
     for player in [&alice.player, &bob.player] {
         let path = format!("/api/lookup/{}", player.as_str().replace(' ', "%20"));
@@ -69,7 +69,7 @@ async fn a_hidden_player_is_found_by_those_who_share_the_secret() {
     assert_eq!(alice.contacts().await.len(), 1, "eve's knock found no door");
 }
 
-/// Many wishes use up what a phone book takes of one client; whom somebody waits for is asked for first, and waits.
+/// Many knocks use up what a phone book accepts of one client; a fetch's introduction goes first, and waits.
 #[tokio::test]
 async fn a_fetch_waits_for_its_turn_behind_many_knocks() {
     let town = Town::new().await;

@@ -1,5 +1,5 @@
-//! One large file from one player and many small ones from another, over one limited line: neither keeps the other
-//! waiting, and what a client is told of it meanwhile is true and no flood.
+//! One large file from one player and many small ones from another, over one limited line: neither delays the other,
+//! and progress events are right and few.
 
 use fyteclub_client::{BlobHash, Event, LimitsSet};
 use fyteclub_proto::{
@@ -47,7 +47,7 @@ async fn neither_keeps_the_other_waiting() {
         carol.publish(&small.folder).await;
         let before = of_large().await.expect("it flows").bytes_done;
         assert_same(&arrived(&bob.fetch(&carol.player).await), &small.content);
-        // It is far from its end: the small ones did not stand behind it. And it goes on: they do not starve it.
+        // It is far from its end, so the small ones did not wait for it. And it continues: they do not starve it.
         let after = of_large().await.expect("it still flows").bytes_done;
         assert!(after < LARGE as u64 * 3 / 4, "{after}");
         eventually("the large file goes on", async || of_large().await.filter(|now| now.bytes_done > before))
@@ -92,12 +92,12 @@ async fn progress_is_told_five_times_a_second_at_most() {
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(500), events.next()).await {
         told += usize::from(matches!(event.expect("an event"), Event::TransferProgress(_)));
     }
-    // Two thousand files came in four seconds; and the beginning and the end may be told besides.
+    // Two thousand files in four seconds; plus events of the beginning and the end.
     let most = (took.as_secs_f64() * 5.0).ceil() as usize + 2;
     assert!((2..=most).contains(&told), "{told} in {took:?}");
 }
 
-/// A receiver stops what another source has brought meanwhile: the sender does not send what it had buffered of it.
+/// A receiver stops what another source has sent meanwhile: the sender drops what it had buffered.
 #[tokio::test]
 async fn stopped_request_is_sent_no_further() {
     const CHUNKS: u32 = 4;

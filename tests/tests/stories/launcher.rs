@@ -1,5 +1,5 @@
-//! Whoever starts a daemon or a phone book cannot stop it by what they do not do: standard streams that nobody reads, that
-//! are gone or closed; signals that they had ignored; a limit on files.
+//! A launcher cannot stop a daemon or a phone book by neglect: standard streams that nobody reads, or that are gone or
+//! closed; ignored signals; a limit on file sizes.
 
 #![cfg(unix)]
 
@@ -19,7 +19,7 @@ use std::{
 
 const PIPE: usize = 4096;
 
-/// A pipe that is full, and its reading end, which nobody reads.
+/// A full pipe, and its reading end, which nobody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     fcntl_setpipe_size(&writer, PIPE).expect("a small pipe");
@@ -44,7 +44,7 @@ impl Started {
         eventually("a program ends", async || self.0.try_wait().expect("a child of ours")).await
     }
 
-    /// Ends at once and well when it is asked to.
+    /// Exits at once and cleanly on request.
     async fn stops(&mut self) {
         self.signal(Signal::TERM);
         let ended =
@@ -55,7 +55,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // It may have ended.
+        // It may have exited.
         self.0.kill().ok();
         self.0.wait().ok();
     }
@@ -134,7 +134,7 @@ async fn unread_stderr_does_not_stop_a_phone_book() {
     book.stops().await;
 }
 
-/// Of a running process, whether it ignores these signals.
+/// Whether a running process ignores these signals.
 #[cfg(target_os = "linux")]
 fn ignores(process: &Started, signals: &[Signal]) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", process.0.id())).expect("it runs");
@@ -160,7 +160,7 @@ async fn signals_ignored_by_the_launcher_stay_so() {
     let mut book = Command::new(program("fyteclub-phonebook"));
     book.args(["--listen", "127.0.0.1:0", "--operator", "off"]);
     let mut book = Started::start(shell("trap '' INT; exec 1>&2;", &book));
-    // Its own handler for SIGTERM is there only once it serves.
+    // It handles SIGTERM only once it serves.
     eventually("the phone book listens for signals", async || {
         let status = fs::read_to_string(format!("/proc/{}/status", book.0.id())).ok()?;
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;

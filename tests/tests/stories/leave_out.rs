@@ -1,4 +1,4 @@
-//! A mod that breaks every rule: what breaks one is left out and named, the rest arrives.
+//! A mod that breaks every rule: the bad parts are left out and listed, the rest arrives.
 
 use fyteclub_tests::{
     Town,

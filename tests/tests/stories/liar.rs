@@ -1,5 +1,5 @@
-//! A peer who lies, in every way that the protocol leaves to it: the daemon says what was wrong, keeps nothing of it,
-//! and lives on.
+//! A peer that lies in every way that the protocol allows: the daemon reports what was wrong, stores nothing of it, and
+//! goes on.
 
 use futures::future::join_all;
 use fyteclub_client::{BlobHash, FaultCode};
@@ -26,12 +26,12 @@ use std::{
     time::Duration,
 };
 
-/// Somebody's look may make the daemon this much larger, and no lie more.
+/// A look may make the daemon this much larger, and no lie more.
 const GROWTH_MAX: u64 = 48 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lie {
-    /// None: to see that the liar could.
+    /// None: shows that the liar can be honest.
     Truth,
     // On the control stream.
     Version,
@@ -64,7 +64,7 @@ enum Lie {
     Drip,
 }
 
-/// What the fetching daemon's client is to hear.
+/// The fault that the fetching daemon's client gets.
 const LIES: &[(Lie, Option<FaultCode>)] = {
     use FaultCode::{HashMismatch, PeerMisbehaved, PeerRefused, PeerUnreachable};
     use Lie::*;
@@ -95,7 +95,7 @@ const LIES: &[(Lie, Option<FaultCode>)] = {
         (ForeignEpoch, Some(PeerMisbehaved)),
         (Bomb, Some(HashMismatch)),
         (NotShared, Some(PeerRefused)),
-        // Its list is whole after 34 s, and is none.
+        // Its list is complete after 34 s, and wrong.
         (Drip, Some(PeerMisbehaved)),
     ]
 };
@@ -103,12 +103,12 @@ const LIES: &[(Lie, Option<FaultCode>)] = {
 const SMALL: usize = 5_000;
 const LARGE: usize = 600_000;
 
-/// One who lies whenever somebody comes.
+/// A peer that lies to every link.
 struct Liar {
     hostile: Hostile,
     lie: Lie,
     files: BTreeMap<&'static str, Vec<u8>>,
-    /// The rightly signed look of an honest player.
+    /// The validly signed look of an honest player.
     foreign: Vec<u8>,
 }
 
@@ -277,7 +277,7 @@ impl Liar {
             Lie::ShortAnswer => say(send, &PiecesReply::Serving { epoch: 0 }).await,
             Lie::Drip => {
                 say(send, &PiecesReply::Serving { epoch: 0 }).await;
-                // What is due first: a file, or a list.
+                // The expected record: a file, or a list.
                 let list = Header { kind: Kind::Tree, len: 32 * chunk_count(LARGE as u64) }.encode();
                 shout(send, &if is_small(&pieces[0]) { raw(SMALL as u32) } else { list }).await;
                 drip(send).await;
@@ -288,14 +288,14 @@ impl Liar {
     }
 }
 
-/// A byte now and then, for as long as somebody waits.
+/// A byte now and then, for as long as the receiver waits.
 async fn drip(send: &mut quinn::SendStream) {
     while send.write_all(&[0]).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
-/// 128 MiB of nothing in a few bytes: a frame of zstd that repeats one byte, block by block.
+/// 128 MiB of zeros in a few bytes: a frame of zstd that repeats one byte, block by block.
 fn zeros_by_zstd() -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
     for block in 0..1024u32 {
@@ -306,7 +306,7 @@ fn zeros_by_zstd() -> Vec<u8> {
     frame
 }
 
-/// An honest player, what she wears, and her signed look as anybody can have it.
+/// An honest player, her look, and her document as contacts get it.
 async fn honest(town: &Town) -> (Resident, fyteclub_tests::mods::Written, Vec<u8>) {
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let look = Mod::of_noise(town.path("mod"), 1, 5, 300_000).write();
@@ -362,7 +362,7 @@ async fn no_lie_is_believed() {
     let wrong: Vec<String> = heard.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    // What is kept is the honest looks, and from liars whatever was true.
+    // The cache has the honest looks, and the liars' right bytes.
     let verified = bob.client().cache_verify().await.expect("verified");
     assert!(verified.bad.is_empty(), "{verified:?}");
     let after = bob.client().cache_stats().await.expect("stats");
@@ -408,7 +408,7 @@ async fn who_asks_for_too_much_gets_nothing() {
     assert!(matches!(hear(&mut answer).await, Some(PiecesReply::Serving { .. })));
     assert_eq!(answer.read_to_end(1000).await.expect("an end").len(), 8, "a header and nothing");
 
-    // Streams that say nothing: as many as are allowed, and no more.
+    // Silent streams: as many as are allowed.
     let mut open = Vec::new();
     let flood = async {
         while open.len() < 1000 {
@@ -420,7 +420,7 @@ async fn who_asks_for_too_much_gets_nothing() {
     assert!(tokio::time::timeout(Duration::from_secs(2), flood).await.is_err());
     assert!(open.len() <= 20, "{} streams", open.len());
 
-    // Before a greeting nobody is served, and absurd words end the link.
+    // Before a greeting nothing is served, and invalid messages end the link.
     let rude = Hostile::new("Ru De@Nowhere", 202);
     alice.takes_for_a_friend(&rude).await;
     let line = dial(&rude, &alice).await;
@@ -449,7 +449,7 @@ async fn who_asks_for_too_much_gets_nothing() {
     }
 }
 
-/// The code that the other side closed with.
+/// The other side's close code.
 async fn closed(line: &Line, answer: &mut quinn::RecvStream) -> Option<u64> {
     answer.read_to_end(1000).await.ok();
     match tokio::time::timeout(PATIENCE, line.connection.closed()).await.ok()? {
@@ -468,7 +468,7 @@ async fn a_registration_counts_once() {
     mallory.register(&url, &registration).await.expect("the first time");
     let replayed = mallory.register(&url, &registration).await;
     assert!(replayed.is_err(), "a replay is refused");
-    // Another name under the same signature, and a name that is somebody else's.
+    // Another name under the same signature, and another's name.
     let mut renamed = mallory.registration(&url);
     renamed.player_name = "Ma Lory@Nowhere".into();
     assert!(mallory.register(&url, &renamed).await.is_err(), "the name is part of what is signed");

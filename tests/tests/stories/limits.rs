@@ -1,8 +1,7 @@
-//! Limits: kept, shared, changed while running, kept over a restart, and left aside in the local network on request.
-//! Told: who is served, what moves, and a fetch that somebody gives up, or whose client has left.
+//! Limits: kept, shared, changed while running, kept over a restart, and off in the local network on request. Reports:
+//! uploads, transfers, and a fetch that ends because it is cancelled or its client left.
 //!
-//! What is compared is bytes with bytes. Against the clock only the one thing is held that a busy machine cannot fake:
-//! that nothing was faster than its limit.
+//! Bytes are compared with bytes. Against the clock there is only one assertion: nothing was faster than its limit.
 
 use fyteclub_client::{Client, Error, Event, Events, FaultCode, LimitsSet, PlayerName, Rate};
 use fyteclub_tests::{
@@ -38,7 +37,7 @@ fn begin(
     tokio::spawn(async move { client.peer_fetch(&player, None).await })
 }
 
-/// Waits until a fetch has so many bytes; how many they are then.
+/// Waits until a fetch has so many bytes; returns the bytes.
 async fn until(events: &mut Events, bytes: u64) -> u64 {
     within("progress", async {
         while let Some(event) = events.next().await {
@@ -68,7 +67,7 @@ async fn the_lowest_upload_limit_is_kept_and_smooth_and_no_silence() {
     const LIMIT: u64 = 16 * 1024;
     const LOOK: u64 = 384 * 1024;
     let town = Town::new().await;
-    // One chunk takes sixteen seconds: longer than a silent peer is waited for.
+    // One chunk takes sixteen seconds: longer than the wait for a silent peer.
     let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 1, LOOK as usize)).await;
     limit(&alice, up(LIMIT)).await;
     let mut events = alice.client().watch().await.expect("events");
@@ -93,7 +92,7 @@ async fn the_lowest_upload_limit_is_kept_and_smooth_and_no_silence() {
     assert!(sent < LOOK + 20_000, "{sent} bytes were sent for {LOOK}: something was sent again");
     let least = (LOOK - LIMIT / 5) as f64 / LIMIT as f64;
     assert!(began.elapsed().as_secs_f64() >= least, "faster than its limit: {:?}", began.elapsed());
-    // It grew in small steps, not by chunks.
+    // Progress grew in small steps, not by chunks.
     let steps = told.windows(2).filter(|pair| pair[1] > pair[0]).count();
     assert!(steps >= 20, "{told:?}");
 }
@@ -108,7 +107,7 @@ async fn two_receivers_have_equal_shares_of_a_limited_uploader() {
     let mut events = alice.client().watch().await.expect("events");
     let fetches = [begin(&bob, &alice.player), begin(&cleo, &alice.player)];
     let mut served = std::collections::BTreeMap::new();
-    // From where both are served, until both have been sent more megabytes: bytes by the order of events.
+    // From the point where both are served, until both got more megabytes: bytes by the order of events.
     let mut start = None;
     within("both are served", async {
         while let Some(event) = events.next().await {
@@ -128,7 +127,7 @@ async fn two_receivers_have_equal_shares_of_a_limited_uploader() {
         panic!("the events ended")
     })
     .await;
-    // The limit goes, and both are done at once.
+    // The limit is removed, and both finish at once.
     limit(&alice, LimitsSet { upload: Some(None), ..LimitsSet::default() }).await;
     for fetch in fetches {
         within("the look is here", fetch).await.expect("no panic").expect("fetched");
@@ -146,7 +145,7 @@ async fn a_download_limit_holds_the_sender_back_and_changes_while_running() {
     let came = until(&mut events, MIB).await;
     let most = 256.0 * 1024.0 * (began.elapsed().as_secs_f64() + 0.2);
     assert!(came as f64 <= most, "{came} bytes came, {most} were allowed");
-    // What she sent ahead of him is little: the link did not fill with what he may not read yet.
+    // She sent little ahead of him: the link did not fill with bytes that he may not read yet.
     let sent = eventually("she serves him", async || {
         alice.client().transfer_list().await.expect("transfers").uploads.first().map(|upload| upload.bytes)
     })
@@ -168,7 +167,7 @@ async fn what_was_set_here_is_kept_and_the_local_network_is_left_aside_on_reques
     alice.start().await;
     let limits = alice.client().limits_get().await.expect("limits");
     assert!(limits.set_here && !limits.limits.lan && limits.limits.upload.is_some(), "{limits:?}");
-    // Twenty minutes at the limit; this machine is nearer than any network.
+    // Twenty minutes at the limit; loopback is nearer than any network.
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     let off = LimitsSet { upload: Some(None), ..LimitsSet::default() };
@@ -205,7 +204,7 @@ async fn a_fetch_that_is_given_up_says_so_and_the_next_goes_on() {
     assert!(fetched.bytes_fetched <= 20 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
 }
 
-/// A client of its own that fetches into a folder, for as long as what is returned runs.
+/// A client of its own that fetches into a folder, for as long as the result runs.
 async fn begin_alone(
     resident: &Resident,
     player: &PlayerName,
@@ -233,7 +232,7 @@ async fn client_gone_fetch_given_up() {
         bob.client().transfer_list().await.expect("transfers").downloads.is_empty().then_some(())
     })
     .await;
-    // Told, and as what it is.
+    // Reported with its fault.
     within("the end is told", async {
         while let Some(event) = events.next().await {
             if let Event::TransferFailed { error, .. } = event.expect("an event") {
@@ -244,7 +243,7 @@ async fn client_gone_fetch_given_up() {
         panic!("the events ended")
     })
     .await;
-    // What came stayed; the folder is of nobody.
+    // The chunks stay; the folder was not written.
     bob.client().limits_reset().await.expect("reset");
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
@@ -267,7 +266,7 @@ async fn folder_of_a_client_gone_is_not_written() {
     let [leaving, staying] = fetches;
     leaving.abort();
     assert!(leaving.await.is_err());
-    // It goes on for the other.
+    // It continues for the other waiter.
     until(&mut events, came + MIB).await;
     bob.client().limits_reset().await.expect("reset");
     within("the other's look is here", staying).await.expect("fetched");
@@ -280,7 +279,7 @@ async fn fetches_of_one_client_are_bounded() {
     const MOST: usize = 256;
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@Balmung").await;
-    // Somebody who is there, and never takes a call.
+    // A registered peer that never answers a dial.
     let mute = fyteclub_tests::hostile::Hostile::new("Mu Te@Nowhere", 206);
     bob.takes_for_a_friend(&mute).await;
     mute.move_in(&town.phonebook.url()).await;

@@ -1,5 +1,4 @@
-//! The local socket: what it takes over and what not, whose it is, who keeps whom out, and what becomes of it when it is
-//! removed.
+//! The local socket: what it replaces, who owns it, which clients get a place, and what happens when it is removed.
 
 #![cfg(unix)]
 
@@ -22,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-/// What an honest client may cost as well.
+/// Growth that an honest client may cause too.
 const GROWTH_MAX: u64 = 12 << 20;
 
 #[tokio::test]
@@ -57,7 +56,7 @@ async fn silent_clients_keep_nobody_out() {
         (0..LOCAL_CLIENTS_MAX + 8).map(|_| UnixStream::connect(alice.ipc()).expect("connected")).collect();
     let client = within("a client beside the silent", Client::connect(alice.ipc())).await.expect("greeted");
     client.status().await.expect("answered");
-    // The first had to make way, the last hears that it is late.
+    // The first is closed, the last is refused.
     let heard = |mut stream: UnixStream| {
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
         let mut text = Vec::new();
@@ -86,7 +85,7 @@ async fn too_many_greeted_clients_are_told_and_ctl_gets_in() {
     let ctl =
         Command::new(program("fyteclubctl")).args(["--ipc", alice.ipc(), "status"]).output().expect("runs");
     assert!(ctl.status.success(), "{}", String::from_utf8_lossy(&ctl.stderr));
-    // A place that is given back is another's.
+    // A freed place is available.
     clients.pop();
     eventually("a place is free", async || Client::connect_as(alice.ipc(), "plugin").await.ok()).await;
 }
@@ -124,7 +123,7 @@ async fn a_client_that_does_not_read_is_not_read_on() {
     Client::connect(alice.ipc()).await.expect("greeted").status().await.expect("answered");
 }
 
-/// Two users who are nobody else.
+/// Two unused user ids.
 const VICTIM: u32 = 65534;
 const STRANGER: u32 = 65533;
 
@@ -172,7 +171,7 @@ async fn a_strangers_folder_is_refused_and_their_socket_not_spoken_to() {
     let ctl = as_victim("fyteclubctl").arg("status").env("FYTECLUB_IPC", &own).output().expect("runs");
     assert!(ctl.status.success(), "{}", String::from_utf8_lossy(&ctl.stderr));
 
-    // The stranger's socket, where the client looks when nobody told it otherwise.
+    // The stranger's socket, at the client's default.
     let socket = squat.join("fyteclubd.sock");
     let listener = UnixListener::bind(&socket).expect("bound");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("set");
@@ -188,7 +187,7 @@ async fn a_strangers_folder_is_refused_and_their_socket_not_spoken_to() {
     assert!(heard.is_empty(), "the stranger heard {heard:?}");
 }
 
-/// A folder that is removed when the story ends.
+/// A folder that is removed with the story.
 struct Gone(std::path::PathBuf);
 
 impl Drop for Gone {

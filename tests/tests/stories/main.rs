@@ -1,7 +1,7 @@
 //! All stories in one program, one module for each subject: `cargo test -p fyteclub-tests --test stories MODULE`.
 //!
-//! As many run at once as the machine has cores. A story that loads the machine or compares times has it to itself: it
-//! begins with `Town::alone`.
+//! As many run at once as the machine has cores. A story that loads the machine or compares times begins with
+//! `Town::alone` and runs by itself.
 
 mod aiming;
 mod both_directions;

@@ -1,4 +1,4 @@
-//! One look from several: its owner, and those who fetched it before and whom she lets give it.
+//! One look from several sources: its owner, and lenders with her grant.
 
 use fyteclub_client::{BlobHash, Event, Fetched, LimitsSet, PeerId, Rate, TransferStatus};
 use fyteclub_proto::{
@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 const MB: usize = 1_000_000;
 const FILES: usize = 24;
 
-/// Small files and large ones, and enough of them that nobody brings all before the others are asked.
+/// Small and large files, enough that no source sends all before the others are asked.
 fn look(town: &Town) -> Written {
     (0..FILES)
         .fold(Mod::new(town.path("mod")), |look, n| {
@@ -30,7 +30,7 @@ fn look(town: &Town) -> Written {
         .write()
 }
 
-/// A link, by the only thing that makes one: something that is wanted.
+/// A link, made by the only thing that makes one: a fetch.
 async fn links(town: &Town, here: &Resident, there: &Resident) {
     let name = there.player.as_str().replace(' ', "");
     let trifle = Mod::of_noise(town.path(&name), name.len() as u64, 1, 100).write();
@@ -48,7 +48,7 @@ fn bytes_of(fetched: &Fetched, peer: PeerId) -> u64 {
     fetched.sources.iter().find(|source| source.peer_id == peer).map_or(0, |source| source.bytes)
 }
 
-/// Alice with her look; Bob and Carol, who have it; and Dave, who has a link to everybody.
+/// Alice with her look; Bob and Carol, who have it; and Dave, who has a link to all.
 async fn four(town: &Town) -> ([Resident; 4], Written) {
     let look = look(town);
     (four_with(town, &look).await, look)
@@ -112,7 +112,7 @@ async fn one_blob_comes_from_three() {
     let town = Town::new().await;
     let look = Mod::new(town.path("mod")).file("chara/one.tex", &noise(1, 60 * MB)).write();
     let [alice, bob, carol, dave] = four_with(&town, &look).await;
-    // So that nobody brings all before the others are asked.
+    // So that no source sends all before the others are asked.
     slowly(&[&alice, &bob, &carol], 20 * MB as u64).await;
     let fetched = dave.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
@@ -150,7 +150,7 @@ async fn the_receiver_dies_and_then_the_owner_and_the_others_have_the_rest() {
     assert!(verified.bad.is_empty(), "{verified:?}");
 }
 
-/// Each gives so many bytes a second, so that there is something left when somebody dies.
+/// Each sends so many bytes a second, so that something is left when one dies.
 async fn slowly(residents: &[&Resident], bytes: u64) {
     for resident in residents {
         let upload = Some(Rate::try_from(bytes).ok());
@@ -178,7 +178,7 @@ async fn what_a_source_that_stands_still_owes_comes_from_the_others_at_once() {
     let left = dave.client().transfer_list().await.expect("transfers").downloads;
     let left = left.first().map_or(0, |now| now.bytes_total - now.bytes_done);
     let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
-    // What the two others give in that time, and the two seconds.
+    // What the two others send in that time, and the two seconds.
     let late = stopped.elapsed().as_secs_f64() - left as f64 / (2 * rate) as f64;
     bob.process().signal(rustix::process::Signal::CONT);
     assert_same(&arrived(&fetched), &look.content);
@@ -204,7 +204,7 @@ async fn what_was_begun_with_one_is_ended_with_another_and_over_other_paths() {
     let fetch = fetch_until(&dave, &alice, |now| now.bytes_done > total / 2).await;
     let reached = dave.client().transfer_list().await.expect("transfers").downloads;
     let reached = reached.first().map_or(total / 2, |now| now.bytes_done);
-    // Nobody is where they were: all come back at other ports.
+    // All restart at other ports.
     for resident in [&mut dave, &mut alice, &mut bob] {
         resident.kill();
     }
@@ -212,9 +212,9 @@ async fn what_was_begun_with_one_is_ended_with_another_and_over_other_paths() {
     for resident in [&mut alice, &mut bob, &mut dave] {
         resident.start().await;
     }
-    // She has little to give, and he all that is missing.
+    // She sends slowly, and he has all that is missing.
     slowly(&[&alice], 64 << 10).await;
-    // Whose it is that he holds, he learns anew from her.
+    // He fetches again, so that he knows the owner of what he holds.
     bob.fetch(&alice.player).await;
     links(&town, &dave, &bob).await;
     let fetched = dave.fetch(&alice.player).await;
@@ -222,7 +222,7 @@ async fn what_was_begun_with_one_is_ended_with_another_and_over_other_paths() {
     let (hers, his) = (bytes_of(&fetched, alone), bytes_of(&fetched, bob.peer_id()));
     println!("{reached} were there, then {hers} came of her and {his} of him");
     assert!(his > hers, "{:?}", fetched.sources);
-    // Two seconds at her rate: the promise is one, and this machine may be slow.
+    // Two seconds at her rate: the bound is one, and this machine may be slow.
     assert!(fetched.bytes_fetched <= total - reached + total / 4, "{} of {total}", fetched.bytes_fetched);
 }
 
@@ -306,7 +306,7 @@ async fn a_source_that_lies_is_named_and_the_look_is_right() {
     lies.abort();
 }
 
-/// Someone who serves her look to whoever comes.
+/// A peer that serves her look to every link.
 async fn serve(owner: Arc<Hostile>, look: BlobHash, document: Vec<u8>, blobs: BTreeMap<BlobHash, Vec<u8>>) {
     loop {
         let line = owner.accept().await;
@@ -324,7 +324,7 @@ async fn serve(owner: Arc<Hostile>, look: BlobHash, document: Vec<u8>, blobs: BT
     }
 }
 
-/// What a holder answers to a request under a grant: the kinds of its records.
+/// A lender's answer to a request under a grant: the kinds of its records.
 async fn under(line: &Line, grant: &Grant, hash: BlobHash) -> Option<u8> {
     let piece = Piece { hash, tree: false, first: 0, count: 1 };
     let asked = Request::Granted { grant: grant.clone(), pieces: vec![piece] };
@@ -347,12 +347,12 @@ async fn a_grant_is_good_for_whom_it_names_for_what_it_names_and_while_it_lasts(
     olga.move_in(&town.phonebook.url()).await;
     let serving = tokio::spawn(serve(olga.clone(), look, olga.signed(&files), [(hash, file)].into()));
     bob.fetch(&olga.player).await;
-    // Something that Bob has of his own, and of nobody's look.
+    // Bob's own file, in nobody's look.
     let own = Mod::of_noise(town.path("own"), 3, 1, 1000).write();
     bob.publish(&own.folder).await;
     let own = BlobHash::of(own.content.values().next().expect("a file"));
 
-    // A friend of Bob's and a stranger to Olga, and one who is a friend of both.
+    // A contact of Bob's who is a stranger to Olga, and a contact of both.
     let (stranger, friend) = (Hostile::new("Stran Ger@S", 211), Hostile::new("Fre Nd@F", 212));
     bob.takes_for_a_friend(&stranger).await;
     bob.takes_for_a_friend(&friend).await;
@@ -378,7 +378,7 @@ async fn a_grant_is_good_for_whom_it_names_for_what_it_names_and_while_it_lasts(
     assert_eq!(under(&line, &other, hash).await, None, "it is for another look");
     assert_eq!(under(&line, &good, own).await, None, "the blob is not of the look");
 
-    // Who does not know the look hears nothing of it, nor who repeats what another said.
+    // A peer that does not know the look gets nothing, nor one that repeats another's tag.
     let held = async |line: &Line, tag| {
         let mut answer = line.ask(&Request::Holding { tag }).await.expect("a stream");
         hear::<HoldingReply>(&mut answer).await.expect("an answer")
@@ -387,7 +387,7 @@ async fn a_grant_is_good_for_whom_it_names_for_what_it_names_and_while_it_lasts(
     assert_eq!(held(&line, tag(friend.peer_id())).await, HoldingReply::of([true], false));
     assert_eq!(held(&theirs, tag(friend.peer_id())).await, HoldingReply::Nothing);
 
-    // Once Olga is no contact of his, he passes nothing of hers on.
+    // After he removed Olga, he lends nothing of hers.
     bob.client().contacts_remove(olga.player.clone()).await.expect("removed");
     eventually("the end of it", async || under(&line, &good, hash).await.is_none().then_some(())).await;
     assert_eq!(held(&line, tag(friend.peer_id())).await, HoldingReply::Nothing);

@@ -1,4 +1,4 @@
-//! What is this player's alone: the data folder, the log, the contacts.
+//! This player's private files: the data folder, the log, the contacts.
 
 #![cfg(unix)]
 

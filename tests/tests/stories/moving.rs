@@ -1,4 +1,4 @@
-//! A machine whose address changes: it is found again at once, and a fetch that runs goes on.
+//! A machine whose address changes: it is found again at once, and a running fetch continues.
 
 use fyteclub_client::{Event, Events, LimitsSet};
 use fyteclub_tests::{
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 const LOOK: u64 = 24 * MIB;
-/// Slow enough that nothing is complete before somebody moves.
+/// Slow enough that nothing is complete before the move.
 const RATE: u64 = 2 * MIB;
-/// How long the two may find each other again: a few seconds, and what a busy machine adds. It was 42 s, or never.
+/// How long the two may take to find each other: a few seconds, and a busy machine's delay. It was 42 s, or never.
 const FOUND_AGAIN: Duration = Duration::from_secs(20);
 
 struct Story {
@@ -31,7 +31,7 @@ async fn story() -> Option<Story> {
     }
     let town = Town::new().await;
     let book = Phonebook::another_at(&town, "hub", "10.78.0.1:3000", Some(lan.machine(0))).await;
-    // No heartbeat may be what finds anybody again.
+    // No heartbeat helps.
     let house = |player, n| {
         town.house(player).phonebooks(&[book.url()]).listen(None).config("heartbeat = 600").on(lan.machine(n))
     };
@@ -50,7 +50,7 @@ impl Story {
         look
     }
 
-    /// Fetches slowly; `moves` happens when a part has come. How long nothing came then.
+    /// Fetches slowly; `moves` runs when a part has arrived. Returns the time without a byte after it.
     async fn fetch_over(&self, look: &Written, moves: impl FnOnce(&Lan)) -> Duration {
         let limit =
             LimitsSet { download: Some(Some(RATE.try_into().expect("a rate"))), ..LimitsSet::default() };
@@ -61,7 +61,7 @@ impl Story {
         let before = progress(&mut events, 4 * MIB).await;
         moves(&self.lan);
         let moved = Instant::now();
-        // More than what was under way.
+        // More than was in flight.
         progress(&mut events, before + 2 * MIB).await;
         let pause = moved.elapsed();
         let unlimited = LimitsSet { download: Some(None), ..LimitsSet::default() };
@@ -73,7 +73,7 @@ impl Story {
     }
 }
 
-/// Waits until so much has come; how much it is then.
+/// Waits until so much has arrived; returns the bytes.
 async fn progress(events: &mut Events, bytes: u64) -> u64 {
     within("progress", async {
         while let Some(event) = events.next().await {

@@ -1,5 +1,4 @@
-//! Whose look comes first: the nearest; who is asked for before anybody; and in advance only what there is nothing better
-//! to do than.
+//! Whose look comes first: asked fetches, then the nearest, and prefetch only when idle.
 
 use fyteclub_client::{
     BlobHash, Client, Event, Events, Fetched, LimitsSet, NearPlayer, NearbySet, PlayerName, Reason, Transfers,
@@ -27,7 +26,7 @@ fn near(near: &[(&Resident, f64)]) -> NearbySet {
     NearbySet { players: Some(near.iter().map(player).collect()), ..NearbySet::default() }
 }
 
-/// Publishes, and waits until that is told of at the other end of these events.
+/// Publishes, and waits for the event at the other end.
 async fn publish_heard(
     events: &mut Events,
     friend: &Resident,
@@ -50,7 +49,7 @@ async fn publish_heard(
     look
 }
 
-/// Friends with a link, and nothing to fetch: what they show is here.
+/// Contacts with a link whose looks are already fetched.
 async fn acquainted(town: &Town, here: &Resident, name: &str, seed: u64) -> Resident {
     let friend = town.resident(name).await;
     here.befriend(&friend).await;
@@ -95,7 +94,7 @@ async fn ready(events: &mut Events, look: BlobHash) {
     .await;
 }
 
-/// It is here, and to ask for it moves nothing.
+/// The look is here, and a fetch transfers nothing.
 async fn is_here(here: &Resident, friend: &Resident, look: &Written) -> Fetched {
     let fetched = here.fetch(&friend.player).await;
     assert_eq!((fetched.bytes_fetched, fetched.bytes_transferred), (0, 0), "{:?}", fetched.sources);
@@ -119,7 +118,7 @@ async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
     assert_eq!(transfers(&bob).await.waiting, [], "nobody needs them");
     limit(&bob, Some(256 * KIB)).await;
 
-    // In no order: it is the distance that counts.
+    // In random order: only the distance counts.
     let far = [(fay, 60.0), (cai, 30.0), (ann, 10.0), (eve, 50.0), (ben, 20.0), (dee, 40.0)];
     let reply = bob.client().nearby_set(near(&far)).await.expect("set");
     let matched: Vec<_> = reply.contacts.iter().map(|near| (near.player.clone(), near.online)).collect();
@@ -133,7 +132,7 @@ async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
     assert!(now.downloads.iter().all(|now| now.reason == Reason::Near));
     assert_eq!(now.waiting.first().and_then(|next| next.distance).map(f64::from), Some(50.0));
 
-    // She who was last stands right here now; he who was nearest leaves for a place behind all others.
+    // The last one is the nearest now; the former nearest is the farthest.
     let moved = [(fay, 1.0), (cai, 30.0), (ann, 70.0), (eve, 50.0), (ben, 20.0), (dee, 40.0)];
     bob.client().nearby_set(near(&moved)).await.expect("set");
     let now = eventually("she moves", async || {
@@ -173,7 +172,7 @@ async fn who_is_near_is_looked_for_and_fetched_until_the_client_that_said_so_lea
     ready(&mut events, published).await;
     is_here(&bob, &alice, &look).await;
 
-    // What she changes to follows by itself.
+    // Her new look is fetched without asking.
     let other = Mod::of_noise(town.path("other"), 2, 2, 100_000).write();
     let published = alice.publish(&other.folder).await.appearance;
     ready(&mut events, published).await;
@@ -212,7 +211,7 @@ async fn what_was_brought_in_advance_need_not_travel_any_more() {
     assert_eq!(told.await, 0, "a plugin hears of what was asked for, and of nothing before");
 }
 
-/// Waits until so many files are here, and no more of them in use than what is shown.
+/// Waits until so many files are here, of which only the shown ones are in use.
 async fn all_but_shown(resident: &Resident, files: u64, shown: u64) {
     eventually(&format!("{files} files are here"), async || {
         let cache = resident.client().cache_stats().await.expect("stats");
@@ -234,7 +233,7 @@ async fn a_small_budget_brings_small_looks_only() {
     all_but_shown(&bob, 5, 2).await;
     let now = transfers(&bob).await;
     assert_eq!((now.downloads, now.waiting), (vec![], vec![]), "what does not fit is not in line");
-    // Nor does another small one while the first has been of no use to anybody.
+    // Nor does another small one while the first one's bytes are unused.
     let other = publish_heard(&mut events, &cleo, town.path("other"), 5, 1, 200 * KIB).await;
     let fetched = bob.fetch(&alice.player).await;
     assert_eq!(fetched.bytes_fetched, 1200 * KIB, "nothing of it was here");
@@ -264,7 +263,7 @@ async fn who_is_asked_for_does_not_wait_for_what_nobody_needs() {
     })
     .await;
     let (client, player) = (bob.client().clone(), cleo.player.clone());
-    // She publishes and is asked for at once: what would come in advance is asked for by then.
+    // She publishes and is asked for at once: an asked fetch replaces the prefetch.
     let wanted = publish(&cleo, town.path("wanted"), 4, 2, MIB).await;
     let fetch = tokio::spawn(async move { client.peer_fetch(&player, None).await });
     let now = eventually("what was asked for moves", async || {

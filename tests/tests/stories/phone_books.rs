@@ -1,4 +1,4 @@
-//! Phone books that fail in every way: a proxy in between, one that hangs, all gone, one that was asked to stop.
+//! Phone books that fail in every way: a proxy in between, one that hangs, all gone, one that was stopped.
 
 use fyteclub_tests::{
     Gate, Passes, Phonebook, Resident, Town,
@@ -49,7 +49,7 @@ async fn one_that_hangs_is_passed_over_within_two_seconds() {
     let gate = Gate::before(town.phonebook.addr(), Passes::Everything).await;
     let (mut alice, bob, look) = pair(&town, &[gate.url(), second.url()]).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
-    // Alice comes back under another address, which only the second phone book can tell.
+    // Alice restarts at another address, which only the second phone book knows.
     alice.client().shutdown().await.expect("stopping");
     alice.process().ended().await;
     alice.start().await;
@@ -60,7 +60,7 @@ async fn one_that_hangs_is_passed_over_within_two_seconds() {
     assert!(began.elapsed() < Duration::from_secs(2) + SLACK, "{:?}", began.elapsed());
 }
 
-/// What a busy test machine may add to a promise.
+/// A busy machine's delay.
 const SLACK: Duration = Duration::from_secs(4);
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn when_all_are_gone_those_who_know_each_other_go_on() {
     let (alice, mut bob, look) = pair(&town, &[town.phonebook.url()]).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
     town.phonebook.kill();
-    // Also after a restart: the place where a contact was last is remembered.
+    // Also after a restart: a contact's last address is stored.
     bob.client().shutdown().await.expect("stopping");
     bob.process().ended().await;
     bob.start_unfound().await;
@@ -89,7 +89,7 @@ async fn one_that_stops_says_when_to_come_back() {
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 }
 
-/// From an address that nobody else has, one request for nothing every few seconds, for ever.
+/// From an address of its own, one request of nothing every few seconds, for ever.
 async fn holds_a_connection(addr: SocketAddr) -> io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, 66), 0).into())?;
@@ -113,7 +113,7 @@ async fn one_address_keeps_no_daemon_out() {
     for _ in 0..70 {
         attack.spawn(async move {
             loop {
-                // Whoever is refused comes again.
+                // Reconnects after a refusal.
                 holds_a_connection(addr).await.ok();
                 sleep(Duration::from_millis(500)).await;
             }
@@ -125,7 +125,7 @@ async fn one_address_keeps_no_daemon_out() {
     attack.abort_all();
 }
 
-/// A phone book by hand: keeps every registration that it is handed, and answers it with a sequence of its choice.
+/// A scripted phone book: stores every registration, and answers it with a sequence of its choice.
 struct Liar {
     url: String,
     bodies: mpsc::UnboundedReceiver<Vec<u8>>,
@@ -185,7 +185,7 @@ impl Liar {
 #[tokio::test]
 async fn a_lying_phone_book_changes_nothing_at_another() {
     let town = Town::new().await;
-    // Known before it starts, because a phone book that has no name goes by what the request calls it.
+    // Chosen before it starts, because a phone book without a name accepts any `Host`.
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free").port();
     let addr = format!("127.0.0.1:{port}");
@@ -194,7 +194,7 @@ async fn a_lying_phone_book_changes_nothing_at_another() {
     let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[liar.url.clone(), honest.url()]);
     alice.start().await;
 
-    // It is told a number near the end of all numbers, and does not go there.
+    // It is told a number near the highest, and does not follow.
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
     let mut body = Vec::new();
     for _ in 0..3 {
@@ -202,11 +202,11 @@ async fn a_lying_phone_book_changes_nothing_at_another() {
         (sequence, body) = liar.next().await;
         assert!(sequence < now() + 120_000, "{sequence}");
     }
-    // What the liar was given, it repeats at the honest one, from another address.
+    // The liar repeats her registration at the honest one, from another address.
     let answer = repeat(&honest, body).await;
     assert!(answer.contains("401") && answer.contains("other_server"), "{answer}");
 
-    // What the player signs next still counts there: the goodbye, and the registration of the next start.
+    // The player's next signatures are accepted there: the unregistration, and the registration of the next start.
     alice.client().shutdown().await.expect("stopping");
     alice.process().ended().await;
     alice.start().await;
@@ -214,7 +214,7 @@ async fn a_lying_phone_book_changes_nothing_at_another() {
     assert!(status.phonebooks[1].ok && !status.phonebooks[0].ok, "{status:?}");
 }
 
-/// Everything that the phone book says to this body.
+/// The phone book's answer to this body.
 async fn repeat(phonebook: &Phonebook, body: Vec<u8>) -> String {
     let mut stream = TcpStream::connect(phonebook.addr()).await.expect("it listens");
     let head = "POST /api/register HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close";

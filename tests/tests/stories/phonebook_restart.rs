@@ -1,4 +1,4 @@
-//! The phone book dies and comes back with nothing: within a heartbeat everybody can be found again.
+//! The phone book is killed and restarts empty: within a heartbeat everybody can be found again.
 
 use fyteclub_client::FaultCode;
 use fyteclub_proto::live::RETURN_TIME;
@@ -26,7 +26,7 @@ async fn players_are_findable_again_within_a_heartbeat() {
     town.phonebook.kill();
     let fault = fault(carol.try_fetch(&alice.player, None).await);
     assert_eq!((fault.code, fault.retryable), (FaultCode::PhonebookUnavailable, true), "{fault:?}");
-    // Who knows each other's place needs no phone book.
+    // With known addresses no phone book is needed.
     assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
     eventually("everybody notices", async || {
         let status = carol.client().status().await.expect("a status");
@@ -42,7 +42,7 @@ async fn players_are_findable_again_within_a_heartbeat() {
     tokio::join!(alice.is_found(), bob.is_found(), carol.is_found());
 }
 
-/// The pauses of an outage are long by then; whoever asks does not wait for their end.
+/// The pauses of an outage are long by then; a fetch does not wait for their end.
 #[tokio::test]
 async fn a_fetch_finds_a_phone_book_that_just_came_back() {
     let mut town = Town::new().await;
@@ -53,8 +53,8 @@ async fn a_fetch_finds_a_phone_book_that_just_came_back() {
     let look = Mod::of_noise(town.path("mod"), 1, 5, 100_000).write();
     alice.publish(&look.folder).await;
     town.phonebook.kill();
-    // Whoever listens there instead hangs up, and counts: four attempts of each daemon and kind, so that eight seconds
-    // and more are the next pause.
+    // A listener in its place closes and counts connections: four attempts of each daemon and kind, so that the next
+    // pause is eight seconds or more.
     let listener = TcpListener::bind(town.phonebook.addr()).await.expect("the port is free");
     within("the pauses have grown", async {
         for _ in 0..16 {
@@ -66,9 +66,9 @@ async fn a_fetch_finds_a_phone_book_that_just_came_back() {
     town.phonebook.start().await;
     let began = Instant::now();
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
-    // Alice is asked for and does not know: she comes back by herself.
+    // Alice does not know that she is looked up: she reconnects by herself.
     assert!(began.elapsed() < RETURN_TIME + SLACK, "{:?}", began.elapsed());
 }
 
-/// What a busy test machine may add to a promise.
+/// A busy machine's delay.
 const SLACK: Duration = Duration::from_secs(4);

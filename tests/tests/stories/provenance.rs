@@ -1,5 +1,5 @@
-//! A blob is its hash, its size and where it came from: what a look names is neither lent nor told to its owner for
-//! being named, and a wrong size harms nobody but who signed it.
+//! A blob is its hash, its size and its origin: naming a blob in a look neither gets it lent nor reveals it, and a
+//! wrong size costs only its signer.
 
 use fyteclub_client::{BlobHash, Event};
 use fyteclub_proto::{
@@ -32,20 +32,20 @@ const SMALL: usize = 5_000;
 /// Three chunks.
 const LARGE: usize = 600_000;
 
-/// Someone who shows a look to whoever comes, serves what they have of it, and keeps what they were asked for.
+/// A peer that publishes a look, serves the blobs that it has, and records requests.
 struct Owner {
     hostile: Hostile,
     look: Look,
     has: BTreeMap<BlobHash, Vec<u8>>,
-    /// Requests for this blob are heard, and not answered.
+    /// Requests for this blob are read, and not answered.
     mute: Option<BlobHash>,
     asked: watch::Sender<Vec<BlobHash>>,
-    /// When the grants that are given end; as they should where there is none.
+    /// The end of its grants; the regular one if `None`.
     until: watch::Sender<Option<u64>>,
 }
 
 impl Owner {
-    /// Has everything that the look names.
+    /// Has all blobs of the look.
     fn new(player: &str, seed: u8, files: &[(&str, &[u8])]) -> Self {
         let files: BTreeMap<&str, Vec<u8>> =
             files.iter().map(|(path, bytes)| (*path, bytes.to_vec())).collect();
@@ -76,7 +76,7 @@ impl Owner {
         self.asked.borrow().iter().filter(|asked| **asked == hash).count()
     }
 
-    /// Registers, becomes a friend of these, and serves whoever comes.
+    /// Registers, becomes a contact of these, and serves every link.
     async fn moves_in(self, town: &Town, friends: &[&Resident]) -> Arc<Self> {
         for friend in friends {
             friend.takes_for_a_friend(&self.hostile).await;
@@ -130,7 +130,7 @@ impl Owner {
         proof(challenge, content, self.has.get(&content.hash)?)
     }
 
-    /// The owner's word for the other end of this link.
+    /// The owner's grant for the other end of this link.
     fn grant_on(&self, line: &Line) -> Grant {
         let to = tls::peer_of(&line.connection).expect("a key");
         match *self.until.borrow() {
@@ -139,7 +139,7 @@ impl Owner {
         }
     }
 
-    /// The owner's word that `to` may have this look.
+    /// The owner's grant of this look for `to`.
     fn grant(&self, to: &Hostile) -> Grant {
         Grant::new(&self.hostile.key, to.peer_id(), self.look.hash(), unix_millis())
     }
@@ -153,7 +153,7 @@ fn proof(challenge: &Challenge, content: &Content, bytes: &[u8]) -> Option<Bytes
     Some(proving.finish())
 }
 
-/// A friend of `resident` with a link to them.
+/// A contact of `resident` with a link to them.
 struct Mate {
     hostile: Hostile,
     line: Line,
@@ -171,7 +171,7 @@ impl Mate {
         Self { hostile, line, _control: control }
     }
 
-    /// Whether bytes come when this is asked for under the owner's grant.
+    /// Whether bytes arrive when this is requested under the owner's grant.
     async fn is_lent(&self, owner: &Owner, bytes: &[u8]) -> bool {
         let piece = Piece { hash: BlobHash::of(bytes), tree: false, first: 0, count: 1 };
         let asked = Request::Granted { grant: owner.grant(&self.hostile), pieces: vec![piece] };
@@ -277,7 +277,7 @@ async fn removed_owners_blob_is_not_lent() {
     bob.client().contacts_remove(olga.hostile.player.clone()).await.expect("removed");
     eventually("the end of it", async || (!mate.is_lent(&olga, &file).await).then_some(())).await;
 
-    // Nor under the grant of another who learned its hash from her.
+    // Nor under the grant of another owner who learned its hash from her.
     let files: [(&str, &[u8]); 2] = [("chara/a.tex", &file), ("chara/c.tex", &trifle)];
     let eve = Owner::new("Eve Evans@E", 211, &files).lacks(&file).moves_in(&town, &[&bob]).await;
     fetched_or_asked(&bob, &eve, &[&file]).await;
@@ -304,7 +304,7 @@ async fn wrong_size_bans_nobody_innocent() {
     let mut events = alice.client().watch().await.expect("events");
     let refused = alice.try_fetch(&eve.hostile.player, None).await;
     assert!(refused.is_err(), "nobody has a file of that length");
-    // Whatever happened to him was said before the fetch ended.
+    // All events about him come before the fetch's end.
     alice.fetch(&bob.player).await;
     let bobs = bob.peer_id();
     within("the events so far", async {
@@ -343,7 +343,7 @@ async fn proven_blob_is_lent_and_travels_once() {
     let files: [(&str, &[u8]); 2] = [("chara/a.tex", &small), ("chara/b.tex", &large)];
     let olga = Owner::new("Olga Owner@O", 210, &files).moves_in(&town, &[&bob]).await;
     bob.fetch(&olga.hostile.player).await;
-    // The same files at other places: another look.
+    // The same files at other game paths: another look.
     let files: [(&str, &[u8]); 2] = [("chara/c.tex", &small), ("chara/d.tex", &large)];
     let pia = Owner::new("Pia Porter@P", 211, &files).moves_in(&town, &[&bob]).await;
     let fetched = bob.fetch(&pia.hostile.player).await;
@@ -352,7 +352,7 @@ async fn proven_blob_is_lent_and_travels_once() {
     let mate = Mate::of(&bob, 212).await;
     assert!(mate.is_lent(&pia, &small).await, "it came of her as well");
     eventually("the whole is proven", async || mate.is_lent(&pia, &large).await.then_some(())).await;
-    // A look that is here and hers is asked for by nobody again.
+    // Blobs of a look that came from its owner are not requested again.
     bob.fetch(&pia.hostile.player).await;
     assert_eq!((pia.asked_for(&small), pia.asked_for(&large)), (1, 0));
 }
@@ -400,19 +400,19 @@ async fn lender_renews_its_grant_and_lends_while_it_lasts() {
     let bob = town.resident("Bob Birch@B").await;
     let file = noise(1, SMALL);
     let olga = Owner::new("Olga Owner@O", 210, &[("chara/a.tex", &file)]).moves_in(&town, &[&bob]).await;
-    // What is given to him is over in a few seconds, and stays so.
+    // His grants end in a few seconds.
     let soon = unix_millis() + 4_000 - GRANT_SKEW.as_millis() as u64;
     olga.until.send_replace(Some(soon));
     bob.fetch(&olga.hostile.player).await;
     let mate = Mate::of(&bob, 212).await;
     assert!(mate.is_lent(&olga, &file).await, "it lasts, and so does the mate's");
     eventually("it ends", async || (!mate.is_lent(&olga, &file).await).then_some(())).await;
-    // From now on he gets what he asks for again and again, as long as they are friends.
+    // From now on his grants are renewed, while they are contacts.
     olga.until.send_replace(None);
     eventually("he has the next one", async || mate.is_lent(&olga, &file).await.then_some(())).await;
 }
 
-/// Two friends wear the same: of the second look as much comes as is small, and the rest is proven.
+/// Two contacts have the same files: of the second look only the small ones are sent, and the rest is proven.
 #[tokio::test]
 async fn second_look_of_the_same_files_costs_its_small_ones() {
     let town = Town::new().await;
@@ -423,7 +423,7 @@ async fn second_look_of_the_same_files_costs_its_small_ones() {
     );
     alice.befriend(&bob).await;
     carol.befriend(&bob).await;
-    // As a typical look is: most bytes in few textures, most files small.
+    // A typical look: most bytes in few textures, most files small.
     let sizes = [(6, 4_000_000), (14, 600_000), (30, 60_000), (60, 8_000)];
     let sizes = sizes.into_iter().flat_map(|(count, len)| std::iter::repeat_n(len, count));
     let wear = |name: &str| {

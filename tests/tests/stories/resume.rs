@@ -1,4 +1,4 @@
-//! Power cuts: either side dies at random moments, comes back, and the fetch goes on where it was.
+//! Power cuts: either side is killed at random moments, restarts, and the fetch continues.
 
 use fyteclub_client::{Event, LimitsSet, Rate};
 use fyteclub_tests::{
@@ -20,7 +20,7 @@ fn look(town: &Town) -> fyteclub_tests::mods::Written {
         .write()
 }
 
-/// Begins to fetch, and returns once this many bytes are there; nothing when it was complete before.
+/// Begins to fetch, and returns once this many bytes are there; `None` when it was complete before.
 async fn fetch_until(bob: &Resident, alice: &Resident, bytes: u64) -> Option<u64> {
     let mut events = bob.client().watch().await.expect("events");
     let (client, player) = (bob.client().clone(), alice.player.clone());
@@ -55,7 +55,7 @@ async fn the_receiver_dies_again_and_again() {
         target += dice.below(TOTAL / 5);
         match fetch_until(&bob, &alice, target).await {
             Some(bytes) => reached = reached.max(bytes),
-            // Faster than it could be watched: complete, and all of it must still be here afterwards.
+            // Faster than the events: complete, and all of it must still be here afterwards.
             None => reached = TOTAL,
         }
         bob.kill();
@@ -63,7 +63,7 @@ async fn the_receiver_dies_again_and_again() {
     }
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
-    // A second of progress may be lost, and this machine may be slow; what was there long ago may not.
+    // A second of progress may be lost on a slow machine; older progress may not.
     println!("{reached} bytes were reached, {} fetched again", fetched.bytes_fetched);
     assert!(fetched.bytes_fetched < TOTAL, "nothing was kept of {reached} bytes");
     let verified = bob.client().cache_verify().await.expect("verified");
@@ -80,7 +80,7 @@ async fn the_sender_dies_again_and_again() {
     let published = alice.publish(&look.folder).await;
     let mut dice = Dice::new(6);
     let mut target = 0;
-    // The receiver's fetch outlives its source, or is asked for again where it gave up.
+    // The receiver's fetch outlives its source, or is repeated where it failed.
     for _ in 0..3 {
         target += dice.below(TOTAL / 4);
         if fetch_until(&bob, &alice, target).await.is_none() {
@@ -93,7 +93,7 @@ async fn the_sender_dies_again_and_again() {
     }
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
-    // What was on its way when she died is all that travels twice.
+    // Only what was in flight when she died is sent twice.
     assert!(fetched.bytes_transferred < TOTAL + TOTAL / 2, "{}", fetched.bytes_transferred);
 }
 
@@ -121,7 +121,7 @@ async fn one_fetch_survives_its_source() {
     assert_same(&arrived(&fetched), &look.content);
 }
 
-/// How long the owner, who is back at another port, is not found by who waits for her look.
+/// How long a fetch does not find its owner, who is back at another port.
 async fn found_again(alice: &mut Resident, bob: &Resident) -> f64 {
     alice.kill();
     let mut events = bob.client().watch().await.expect("events");
@@ -147,7 +147,7 @@ async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up
     alice.befriend(&bob).await;
     let look = look(&town);
     alice.publish(&look.folder).await;
-    // So that there is something left of it when she dies.
+    // So that something is left when she dies.
     let upload = Some(Rate::try_from(TOTAL / 12).ok());
     alice.client().limits_set(LimitsSet { upload, ..LimitsSet::default() }).await.expect("set");
     // In the middle of the bytes.
@@ -166,10 +166,10 @@ async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up
     alice.client().limits_reset().await.expect("reset");
     let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
     assert_same(&arrived(&fetched), &look.content);
-    // With a link that died while nothing was asked: the next fetch asks over it for what she wears.
+    // With a link that died idle: the next fetch requests her look over it.
     alice.kill();
     alice.start().await;
-    // Said while what she wore before is still being read again: the last word counts.
+    // Published while the look before is still being read: the newest request counts.
     let other = Mod::of_noise(town.path("other"), 3, 1, 1000).write();
     alice.publish(&other.folder).await;
     let began = Instant::now();
@@ -177,6 +177,6 @@ async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up
     let asked = began.elapsed().as_secs_f64();
     assert_same(&arrived(&fetched), &other.content);
     println!("found again after {midway:.1} s midway, {asked:.1} s when asked");
-    // QUIC gives a silent link up after 30 s, and the daemon after 6.
+    // QUIC closes a silent link after 30 s, and the daemon after 6.
     assert!(midway < 6.0 && asked < 6.0, "{midway:.1} s midway, {asked:.1} s when asked");
 }

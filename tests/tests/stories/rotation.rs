@@ -1,5 +1,5 @@
-//! A player replaces their key: the phone book and the contacts follow, because the old key says so; the old key is
-//! worth nothing any more.
+//! A player replaces their key: phone book and contacts follow, because both keys sign; the old key is worthless
+//! afterwards.
 
 use fyteclub_client::Standing;
 use fyteclub_tests::{
@@ -48,7 +48,7 @@ async fn contacts_follow_a_key_that_the_old_one_vouches_for() {
         (known.peer_id == Some(after) && known.standing == Standing::Paired).then_some(())
     })
     .await;
-    // Her look is signed anew, and nothing of it travels again.
+    // Her look is signed again, and no file is sent again.
     let fetched = eventually("bob fetches", async || bob.try_fetch(&alice.player, None).await.ok()).await;
     assert_same(&arrived(&fetched), &look.content);
     assert_eq!(fetched.bytes_fetched, 0);
@@ -74,7 +74,7 @@ async fn who_missed_two_changes_of_key_follows_them_both() {
     bob.start().await;
     alice.start().await;
     let status = alice.client().status().await.expect("a status");
-    // The phone book, too, knows the name under the first key only.
+    // The phone book knows the name under the first key only.
     assert!(status.phonebooks.iter().all(|book| book.ok), "{:?}", status.phonebooks);
     eventually("bob hears of the last key", async || {
         let contacts = bob.contacts().await;

@@ -1,4 +1,4 @@
-//! The SDK's examples, against daemons: what an author of a plugin reads first works.
+//! The SDK's examples, against daemons.
 
 use fyteclub_tests::{Process, Resident, Town, mods, program};
 use std::{
@@ -23,7 +23,7 @@ async fn examples_publish_watch_and_fetch() {
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
 
-    // Nobody's contact yet: the example asks to be one.
+    // No contact yet: the example asks to become one.
     let output = example("fetch", &bob).arg(alice.player.as_str()).output().expect("it runs");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(said(&output).0, "asking Alice Ashe@Gilgamesh to be a contact\n");
@@ -51,7 +51,7 @@ async fn examples_publish_watch_and_fetch() {
     assert_eq!(fs::read(path).expect("it is there"), bytes);
     watch.says("Alice Ashe@Gilgamesh is ready: 1 files").await;
 
-    // Nothing there to be talked to is told in one sentence.
+    // Without a daemon the example prints one sentence.
     let mut command = example("fetch", &bob);
     let output = command.env("FYTECLUB_IPC", town.path("nobody.sock")).arg(alice.player.as_str()).output();
     let (_, why) = said(&output.expect("it runs"));

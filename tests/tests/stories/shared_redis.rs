@@ -10,7 +10,7 @@ use fyteclub_tests::{
 };
 use redis_server::Redis;
 
-/// Alice at one, Bob at the other, and neither knows anything but a link.
+/// Alice at one, Bob at the other, with nothing but an invitation.
 async fn apart(town: &Town, redis: &Redis) -> (Phonebook, Phonebook, Resident, Resident, Written) {
     let url = redis.url();
     let args = ["--redis", &url, "--redis-secret", "what only these two know"];
@@ -29,7 +29,7 @@ async fn a_look_travels_between_two_who_are_at_different_phone_books() {
     let Some(mut redis) = Redis::start() else { return };
     let town = Town::new().await;
     let (mut one, other, alice, mut bob, look) = apart(&town, &redis).await;
-    // By name: the knock goes to whichever phone book Alice is connected to.
+    // By name: the knock goes to the phone book that Alice is connected to.
     bob.client().contacts_add(&alice.player, None).await.expect("asked");
     eventually("alice is asked", async || (!alice.contacts().await.is_empty()).then_some(())).await;
     alice.client().contacts_accept(bob.player.clone()).await.expect("accepted");
@@ -37,7 +37,7 @@ async fn a_look_travels_between_two_who_are_at_different_phone_books() {
     alice.is_paired_with(&bob).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 
-    // Redis goes and comes back empty; within a heartbeat everything is as before, also for one who restarts.
+    // Redis restarts empty; within a heartbeat everything is as before, also for a client that restarts.
     redis.kill();
     let degraded = async |book: &Phonebook| book.get("/api/health").await.0 == 503;
     eventually("both say so", async || (degraded(&one).await && degraded(&other).await).then_some(())).await;
@@ -49,7 +49,7 @@ async fn a_look_travels_between_two_who_are_at_different_phone_books() {
     bob.start().await;
     bob.fetch(&alice.player).await;
 
-    // One of the two is gone for good: who was there is found by the other's clients when it is back.
+    // One of the two is killed; its clients are found by the other's when it is back.
     one.kill();
     one.start().await;
     alice.is_introduced().await;

@@ -1,5 +1,4 @@
-//! Stopping: asked for or signalled, idle or in the middle of a transfer. Within five seconds, cleanly, and known to the
-//! phone book.
+//! Stopping: by request or signal, idle or during a transfer. Within five seconds, cleanly, and unregistered.
 
 #![cfg(unix)]
 
@@ -29,7 +28,7 @@ async fn stop(resident: &mut Resident, way: Way) {
     }
     let (status, took) = resident.process().ended().await;
     assert_eq!(status.code(), Some(0), "{way:?}");
-    // A second for a machine that is busy with other things.
+    // A second for a busy machine.
     assert!(took < Duration::from_secs(6), "{way:?} took {took:?}");
     assert!(!Path::new(resident.ipc()).exists(), "{way:?}: the socket is gone");
 }
@@ -45,7 +44,7 @@ async fn an_idle_daemon_stops_and_is_not_reached_any_more() {
     for way in WAYS {
         stop(&mut alice, way).await;
         let fault = fault(bob.try_fetch(&alice.player, None).await);
-        // Once they were linked, she is also looked for where she was last.
+        // After a link, her last address is dialled as well.
         assert!(matches!(fault.code, FaultCode::NotFound | FaultCode::PeerUnreachable), "{way:?}: {fault:?}");
         assert!(fault.message.contains("not online"), "{way:?}: {fault:?}");
         alice.start().await;
@@ -77,7 +76,7 @@ async fn a_busy_daemon_stops_and_keeps_what_came() {
             }
         };
         within("progress", started).await;
-        // Both at once: one in the middle of sending, one in the middle of receiving.
+        // Both at once: one is sending, one is receiving.
         tokio::join!(stop(&mut alice, way), stop(&mut bob, way));
         let ended = within("the fetch ends", fetch).await.expect("no panic");
         if let Err(error) = &ended {

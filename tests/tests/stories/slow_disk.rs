@@ -1,4 +1,4 @@
-//! A disk that does not answer when a small file is to be written: who asked waits, and nobody else.
+//! A disk that hangs when a small file is written: only the caller waits.
 
 #![cfg(unix)]
 
@@ -12,18 +12,18 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{fs, path::Path};
 use tokio::task::JoinHandle;
 
-/// In the place of the file that is written beside another: who opens it to write waits until somebody reads.
+/// A pipe in the place of the temporary file: the writer's open blocks until somebody reads.
 fn clog(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
 }
 
-/// Lets the writer go on, who then finds that this is no file.
+/// Unblocks the writer, which then fails because this is no file.
 fn unclog(path: &Path) {
     drop(fs::File::open(path).expect("a writer waits"));
     fs::remove_file(path).expect("removed");
 }
 
-/// What was asked is answered when the disk answers: with its error, since a pipe cannot be flushed.
+/// The request is answered when the disk answers: with an error, since a pipe cannot be synced.
 async fn answer<T: std::fmt::Debug + Send + 'static>(asked: JoinHandle<Result<T, Error>>, clogged: &Path) {
     assert!(!asked.is_finished(), "nothing is promised before it is safe");
     unclog(clogged);
@@ -53,12 +53,12 @@ async fn a_disk_that_hangs_holds_up_nobody_else() {
     clog(&clogged);
     let (client, folder) = (alice.client().clone(), look.folder.clone());
     let asked = tokio::spawn(async move { client.appearance_publish_mod(&folder, vec![]).await });
-    // It is offered already, and travels.
+    // It is published already, and can be fetched.
     let fetched = eventually("her look", async || bob.try_fetch(&alice.player, None).await.ok()).await;
     assert_same(&arrived(&fetched), &look.content);
     answer(asked, &clogged).await;
 
-    // And the next time it is kept.
+    // The next write succeeds.
     alice.client().contacts_invite().await.expect("kept");
     alice.publish(&look.folder).await;
     assert!(alice.data().join("published.bin").exists());

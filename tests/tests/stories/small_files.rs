@@ -1,4 +1,4 @@
-//! Two thousand files of 4 KiB: what most of a look is made of.
+//! Two thousand files of 4 KiB.
 
 use fyteclub_proto::local::FaultCode;
 use fyteclub_tests::{
@@ -25,8 +25,8 @@ async fn two_thousand_small_files_arrive() {
     assert_eq!((stats.files, stats.bytes), (2000, 2000 * 4096));
 }
 
-/// Whoever asks while the folder of another is being written gets a folder as well, and one that cannot be written
-/// is nobody's trouble but its own client's.
+/// Waiters that join while another's folder is written get a folder as well, and one that cannot be written fails only
+/// its own client.
 #[tokio::test]
 async fn everybody_who_names_a_folder_gets_it_or_is_told() {
     let town = Town::new().await;
@@ -40,7 +40,7 @@ async fn everybody_who_names_a_folder_gets_it_or_is_told() {
     let (hopeless, first) = (town.path("file").join("out"), town.path("out"));
     let outs: Vec<_> = (0..4).map(|n| town.path(&format!("out{n}"))).collect();
     let late = async |out: &PathBuf| {
-        // The first folder is being written: everything has been here before.
+        // The first folder is being written: all files have arrived.
         eventually("the first folder is begun", async || first.join("files").is_dir().then_some(())).await;
         bob.try_fetch(&alice.player, Some(out)).await
     };

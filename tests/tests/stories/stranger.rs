@@ -1,4 +1,4 @@
-//! A stranger's garbage on every port: nothing answers it, nothing grows by it, and friends notice nothing.
+//! A stranger's garbage on every port: nothing answers it, nothing grows, and contacts are unaffected.
 
 #![cfg(unix)]
 
@@ -15,10 +15,10 @@ use std::{
     time::Duration,
 };
 
-/// What an honest minute may cost as well.
+/// Growth of an ordinary minute.
 const GROWTH_MAX: u64 = 6 << 20;
 
-/// How much a daemon grew by what happens, after everybody left again.
+/// How much a daemon grew by an action, after all connections closed.
 async fn growth(resident: &mut Resident, happens: impl Future<Output = ()>) {
     let before = resident.process().memory();
     happens.await;
@@ -32,7 +32,7 @@ async fn growth(resident: &mut Resident, happens: impl Future<Output = ()>) {
     .await;
 }
 
-/// Friends notice nothing.
+/// Contacts are unaffected.
 async fn a_look_travels(town: &Town, alice: &Resident, name: &str) {
     let look = Mod::of_noise(town.path(name), 1, 5, 200_000).write();
     alice.publish(&look.folder).await;
@@ -77,10 +77,10 @@ fn local(alice: &Resident) -> UnixStream {
     stream
 }
 
-/// Says something, and what comes back until the daemon hangs up.
+/// Sends bytes; returns the answer until the daemon closes the connection.
 fn talk(alice: &Resident, words: &[u8]) -> Vec<u8> {
     let mut stream = local(alice);
-    // Who is thrown out in the middle of a word hears it when reading.
+    // A closed connection shows when it is read.
     stream.write_all(words).ok();
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).ok();
@@ -110,11 +110,11 @@ async fn garbage_on_the_local_socket() {
     ] {
         assert_eq!(code(&talk(&alice, &words)), bad, "{words:?}");
     }
-    // A parser that descends without end would end the process.
+    // Unbounded recursion would end the process.
     let deep = [vec![b'['; 1_000_000], vec![b']'; 1_000_000]].concat();
     assert_eq!(code(&talk(&alice, &frame(&deep))), bad);
 
-    // A greeting is due, and a wrong request does not cost the connection.
+    // A greeting is due, and an invalid request does not close the connection.
     let mut stream = local(&alice);
     let call = |id: u64, op: &str, params: Value| {
         frame(json!({ "id": id, "op": op, "params": params }).to_string().as_bytes())
@@ -156,7 +156,7 @@ async fn garbage_on_the_local_socket() {
         drop(crowd);
     })
     .await;
-    // A long claim is paid byte by byte, and half of it is not kept.
+    // A long announced length is received byte by byte, and half of it is not kept.
     growth(&mut alice, async {
         let mut stream = UnixStream::connect(town.path("alice.sock")).expect("open");
         stream.write_all(&(30_000_000u32).to_le_bytes()).ok();

@@ -1,4 +1,4 @@
-//! A look travels from one player to another: a folder and a `.pmp`, compared byte by byte, and worn again.
+//! A look is fetched from one player by another: a folder and a `.pmp`, compared byte by byte, and published again.
 
 use fyteclub_proto::limit::CHUNK_SIZE;
 use fyteclub_tests::{
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The mods of real players that lie beside the workspace on some machines.
+/// Real players' mods, beside the workspace on some machines.
 fn real_mods() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mods");
     let mods = env::var_os("FYTECLUB_TEST_MODS").map_or_else(beside, PathBuf::from);
@@ -32,13 +32,13 @@ async fn travels(town: &Town, look: &Path, number: usize) {
     assert_same(&arrived(&fetched), &expected);
     assert_same(&mods::of_mod(&out, &out), &expected);
 
-    // Who received it can wear it.
+    // The receiver can publish it.
     let again = bob.publish(&out).await;
     assert!(again.left_out.is_empty(), "{:?}", again.left_out);
     let back = alice.fetch(&bob.player).await;
     assert_same(&arrived(&back), &expected);
-    // She had every file already: the large ones he proves to have, the small ones he sends again, so that a look cannot
-    // ask which files are here.
+    // She had every file already: he proves to have the large ones and sends the small ones again, so that a look
+    // cannot test which files are here.
     let small = expected.values().map(Vec::len).filter(|len| *len <= CHUNK_SIZE).sum::<usize>() as u64;
     let most = small + small / 8 + 256 * expected.len() as u64;
     assert!(back.bytes_transferred <= most, "{} of {small} bytes in small files", back.bytes_transferred);

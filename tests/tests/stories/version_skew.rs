@@ -1,4 +1,4 @@
-//! Programs of another age: a clear end where there is no common version, and the common one where there is.
+//! Programs of other versions: a clear end without a common version, and the common one where there is one.
 
 #![cfg(unix)]
 
@@ -115,7 +115,7 @@ async fn a_plugin_of_another_age() {
     assert_eq!((both["ok"].as_bool(), both["result"]["protocol"].as_u64()), (Some(true), Some(1)));
     let unknown = call(&mut stream, 4, "room.join", &json!({ "room": 1 }));
     assert_eq!(unknown["error"]["code"], "unsupported");
-    // What a newer client adds to a known call is ignored.
+    // A newer client's extra field of a known call is ignored.
     let grown = call(&mut stream, 5, "status", &json!({ "verbose": true }));
     assert_eq!(grown["ok"], true, "{grown}");
 }

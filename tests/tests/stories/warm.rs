@@ -1,4 +1,4 @@
-//! The same look twice is no traffic, also after a restart; a changed option costs its difference.
+//! The same look twice costs no traffic, also after a restart; a changed option costs its difference.
 
 use fyteclub_tests::{
     Town,

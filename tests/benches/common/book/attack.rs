@@ -1,4 +1,4 @@
-//! What strangers do to a phone book, as a process of its own, from addresses that nobody else has.
+//! Attacks on a phone book, as a process of its own, from its own addresses.
 
 use super::{crowd, load::Line, players};
 use crate::common::{roles::Role, town::Process};
@@ -30,16 +30,16 @@ const KEY: &str = "FYTECLUB_BENCH_ATTACK";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attack {
-    /// So many connections whose heads come a byte a second.
+    /// So many connections that send a head a byte a second.
     SlowHeads(usize),
-    /// So many connections that say nothing, and come again when they are cut off.
+    /// So many silent connections, reopened when closed.
     Idle(usize),
     /// So many heads a second, of a MiB each.
     HugeHeads(usize),
-    /// So many connections of one address, of four kinds: idle, with heads that come a byte a second, with requests for
-    /// what does not exist, and live ones that send as many messages a second as [`MESSAGES`] together.
+    /// So many connections of one address, of four kinds: idle, slow heads, requests of unknown paths, and live ones
+    /// that send [`MESSAGES`] a second together.
     OneAddress(usize),
-    /// So many requests a second for what does not exist. 0: as many as are answered.
+    /// So many requests of unknown paths a second. 0: as many as are answered.
     NotFound(usize),
 }
 
@@ -55,7 +55,7 @@ impl Attack {
         }
     }
 
-    /// Under way when this returns, until the process is dropped.
+    /// Running when this returns, until the process is dropped.
     pub fn start(self, on: SocketAddr) -> anyhow::Result<Process> {
         let (kind, count) = match self {
             Self::SlowHeads(count) => ("slow", count),
@@ -89,7 +89,7 @@ pub async fn serve() -> anyhow::Result<()> {
     super::connections(1);
     let (tasks, at_once) = match attack {
         Attack::SlowHeads(count) | Attack::Idle(count) => (count, count / 10 * 9),
-        // Connections that are refused are tried again, and were opened all the same.
+        // Refused connections are retried; they count as opened.
         Attack::OneAddress(count) => (count, count),
         Attack::HugeHeads(_) => (4, 4),
         Attack::NotFound(_) => (8, 8),
@@ -105,7 +105,7 @@ pub async fn serve() -> anyhow::Result<()> {
                 Attack::SlowHeads(_) => one.again_and_again(One::slow_head).await,
                 Attack::Idle(_) => one.again_and_again(One::idle).await,
                 Attack::OneAddress(count) => {
-                    // Whoever is refused comes again a second later.
+                    // A refused connection is retried a second later.
                     let rate = MESSAGES as f64 / (count as f64 / 4.0);
                     loop {
                         match number % 4 {
@@ -169,7 +169,7 @@ impl One {
         let mut byte = [0];
         for letter in b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x')) {
             stream.write_all(&[*letter]).await?;
-            // Whatever is heard, it is over.
+            // The answer does not matter.
             if timeout(Duration::from_secs(1), stream.read(&mut byte)).await.is_ok() {
                 break;
             }
@@ -191,7 +191,7 @@ impl One {
         Ok(())
     }
 
-    /// A conversation that sends `rate` messages a second, and reads nothing of what it is told.
+    /// A live connection that sends `rate` messages a second, and reads nothing.
     async fn live(&self, number: u32, rate: f64) -> anyhow::Result<()> {
         let mut seed = [0xa7; 32];
         seed[..4].copy_from_slice(&number.to_le_bytes());

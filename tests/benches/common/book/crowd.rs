@@ -1,6 +1,6 @@
-//! Players who are live: real signed greetings over WebSockets, and the client's own machine to decide what they do.
+//! Live players: real signed greetings over WebSockets, driven by the client's own machine.
 //!
-//! They have WebSockets only: where the machine would poll, they try again as if nobody had answered, and are counted.
+//! They have WebSockets only: where the machine would poll, they retry as without an answer, and are counted.
 
 use ed25519_dalek::SigningKey;
 use futures::{SinkExt, StreamExt};
@@ -34,17 +34,17 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-/// So many who come for the first time greet at once: more than this machine can sign for within the time for a greeting
-/// would be this program's failure and not the phone book's.
+/// New players that greet at once: more than this machine can sign for within a greeting's time would measure this
+/// program.
 const ARRIVALS_AT_ONCE: usize = 100;
 
-/// What the crowd has seen so far.
+/// The crowd's counters.
 #[derive(Debug, Default)]
 pub struct Tally {
     present: AtomicUsize,
-    /// When somebody's conversation opened.
+    /// When live connections opened.
     pub opened: Mutex<Vec<Instant>>,
-    /// Introductions that came to `Go`, both sides counted.
+    /// Introductions that reached `Go`, both sides counted.
     pub going: AtomicUsize,
     /// Connections for which the machine would have polled.
     pub polls: AtomicUsize,
@@ -55,7 +55,7 @@ impl Tally {
         self.present.load(Ordering::Relaxed)
     }
 
-    /// Takes the moments at which conversations opened since the last time.
+    /// Takes the times of connections opened since the last call.
     pub fn take_opened(&self) -> Vec<Instant> {
         std::mem::take(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -92,7 +92,7 @@ impl Crowd {
         }
     }
 
-    /// More of them, each with a key of its own.
+    /// Adds players, each with a key of its own.
     pub fn join(&mut self, count: usize) {
         for _ in 0..count {
             self.joined += 1;
@@ -117,7 +117,7 @@ impl Crowd {
         }
     }
 
-    /// The first ones go without a word.
+    /// The first ones disconnect without a message.
     pub fn leave(&mut self, count: usize) {
         self.members.drain(..count.min(self.members.len()));
     }
@@ -126,14 +126,14 @@ impl Crowd {
         self.members.len()
     }
 
-    /// Everybody says something.
+    /// Everybody sends a message.
     pub fn say_here(&self) {
         for member in &self.members {
             member.speak.send(Say::Here).ok();
         }
     }
 
-    /// One asks for another, who will accept.
+    /// One introduces itself to another, who will accept.
     pub fn introduce(&self, caller: usize, callee: usize, noise: u64) -> anyhow::Result<()> {
         let (caller, callee) =
             (&self.members[caller % self.members.len()], &self.members[callee % self.members.len()]);
@@ -147,7 +147,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits until so many are present, and says how long that took.
+    /// Waits until so many are present; returns the time.
     pub async fn is_present(&self, count: usize, within: Duration) -> anyhow::Result<Duration> {
         let began = Instant::now();
         while self.tally.present() < count {
@@ -159,11 +159,11 @@ impl Crowd {
     }
 }
 
-/// Whether this client is counted as present; not any more when it ends.
+/// Counts this client as present until it is dropped.
 struct Here {
     tally: Arc<Tally>,
     is_here: bool,
-    /// Until it is present for the first time.
+    /// Held until it is present for the first time.
     arrival: Option<OwnedSemaphorePermit>,
 }
 
@@ -286,7 +286,7 @@ async fn connect(addr: SocketAddr) -> Result<Socket, Lost> {
     upgraded(stream, addr).await
 }
 
-/// A conversation over a connection that is open, to its welcome.
+/// A greeting over an open connection, up to its welcome.
 pub async fn greeted(stream: TcpStream, addr: SocketAddr, key: &SigningKey) -> anyhow::Result<Socket> {
     let refused = |lost: Lost| anyhow::anyhow!("no conversation: {lost:?}");
     let mut socket = Some(upgraded(stream, addr).await.map_err(refused)?);
@@ -305,7 +305,7 @@ pub async fn greeted(stream: TcpStream, addr: SocketAddr, key: &SigningKey) -> a
 }
 
 async fn upgraded(stream: TcpStream, addr: SocketAddr) -> Result<Socket, Lost> {
-    // Ten thousand of the usual 128 KiB would be more than a GiB.
+    // The usual 128 KiB for each of ten thousand would be more than a GiB.
     let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
     let url = format!("ws://{addr}/api/live");
     client_async_with_config(url, stream, Some(config))
@@ -314,7 +314,7 @@ async fn upgraded(stream: TcpStream, addr: SocketAddr) -> Result<Socket, Lost> {
         .map_err(|_| Lost::Broken)
 }
 
-/// Without a socket there is nothing to hear, ever.
+/// Pending for ever without a socket.
 async fn hear(socket: &mut Option<Socket>) -> Result<Hear, Lost> {
     let Some(socket) = socket else { return std::future::pending().await };
     loop {

@@ -1,4 +1,4 @@
-//! What the framework costs by itself: one route, one small JSON, as many threads as the phone book has.
+//! The framework's own cost: one route, one small JSON, as many threads as the phone book.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde::Serialize;

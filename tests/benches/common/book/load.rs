@@ -1,4 +1,4 @@
-//! Requests over connections that stay open: as fast as they are answered, or at a rate whatever happens.
+//! Requests over kept connections: as fast as they are answered, or at a fixed rate.
 
 use super::Server;
 use crate::common::usage::Meter;
@@ -14,10 +14,10 @@ use tokio::{
     time::sleep_until,
 };
 
-/// Connections that ask one thing after the other.
+/// Connections that send one request after the other.
 pub const CONNECTIONS: usize = 32;
 
-/// What a server did while it was asked as fast as it answered.
+/// A server's figures at full load.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     /// Requests a second.
@@ -26,7 +26,7 @@ pub struct Load {
     pub cpu: f64,
 }
 
-/// Milliseconds from when a request was due to its whole answer.
+/// Milliseconds from a request's due time to its complete answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Latency {
     pub p50: f64,
@@ -41,7 +41,7 @@ impl Latency {
     }
 }
 
-/// Sends every request once; each connection asks again when it is answered.
+/// Sends every request once; each connection sends again when it is answered.
 pub async fn closed(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Load> {
     let lines = Lines::connect(server.addr, Ipv4Addr::LOCALHOST).await?;
     let next = Cell::new(0);
@@ -60,8 +60,8 @@ pub async fn closed(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Loa
     Ok(Load { rate: requests / wall, cpu: cpu * 1e6 / requests })
 }
 
-/// Sends every request once, at `rate` a second. Who answers late is not asked less: what waits for a connection counts
-/// from when it was due. So does what this program wakes too late, up to 1 ms.
+/// Sends every request once, at `rate` a second. A late answer does not lower the rate: a request's time counts from
+/// when it was due. It includes this program's late wake-ups, up to 1 ms.
 pub async fn open(lines: &mut Lines, requests: &[Vec<u8>], rate: f64) -> anyhow::Result<Latency> {
     let next = Cell::new(0);
     let latencies = RefCell::new(Vec::with_capacity(requests.len()));
@@ -82,7 +82,7 @@ pub async fn open(lines: &mut Lines, requests: &[Vec<u8>], rate: f64) -> anyhow:
     Ok(Latency::of(latencies.into_inner()))
 }
 
-/// Connections that are open.
+/// Open connections.
 pub struct Lines(Vec<Line>);
 
 impl Lines {
@@ -115,7 +115,7 @@ impl Line {
         Ok(Self { stream, answer: vec![0; 4096] })
     }
 
-    /// Asks, and reads the answer to its end; any other status is an error.
+    /// Sends, and reads the whole answer; any other status is an error.
     pub async fn ask(&mut self, request: &[u8], status: &str) -> anyhow::Result<()> {
         self.stream.write_all(request).await?;
         let mut have = 0;

@@ -1,4 +1,4 @@
-//! The phone book and what it is compared with: as processes, under load, with people who stay and people who attack.
+//! The phone book and its references: as processes, under load, with live players and attackers.
 
 pub mod attack;
 pub mod crowd;
@@ -12,7 +12,7 @@ pub use server::Server;
 /// Descriptors that a phone book needs for itself.
 const OWN: u64 = 200;
 
-/// Connections that a phone book on this machine can have: it takes two descriptors for each, and inherits our limit.
+/// Connections that a phone book on this machine can have: two descriptors each, within our limit, which it inherits.
 #[cfg(unix)]
 pub fn connections_max() -> usize {
     use rustix::process::{Resource, getrlimit};
@@ -25,7 +25,7 @@ pub fn connections_max() -> usize {
     usize::MAX
 }
 
-/// As many connections as are wanted, or said aloud as many as there can be; ours are allowed as well.
+/// As many connections as wanted, or with a message as many as possible.
 pub fn connections(wanted: usize) -> usize {
     raise_limit();
     let most = connections_max();

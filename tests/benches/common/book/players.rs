@@ -1,4 +1,4 @@
-//! Players by number, and what they ask, as bytes for the wire.
+//! Numbered players, and their requests as bytes.
 
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
@@ -15,7 +15,7 @@ pub struct Player {
 pub fn player(number: usize) -> anyhow::Result<Player> {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
-    // As long as names are.
+    // A usual name's length.
     let name = format!("Player Number{number:07}@Gilgamesh").parse()?;
     Ok(Player { key: SigningKey::from_bytes(&seed), name })
 }
@@ -32,7 +32,7 @@ pub fn lookup(name: &PlayerName) -> Vec<u8> {
     get(&format!("/api/lookup/{}", name.to_string().replace(' ', "%20")))
 }
 
-/// Signed now: what waits longer than two minutes is refused.
+/// Signed now: signatures older than two minutes are refused.
 pub fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let now = unix_millis()?;
     let request = |player: &Player| {

@@ -1,4 +1,4 @@
-//! Three servers: ours, the first plan's, and the framework's hello. Each says on its first line where it listens.
+//! Three servers: ours, the first plan's, and the framework's hello. Each prints its address on its first line.
 
 use crate::common::{
     roles::Role,
@@ -20,8 +20,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Players that it is given, of `count`. Node gets a tenth, or filling it would take longer than all the rest; that
-    /// favours it, if anybody.
+    /// Its number of players, of `count`. Node gets a tenth, or filling it would take longer than all the rest; that
+    /// favours Node, if any.
     pub fn share(&self, count: usize) -> usize {
         if self.name == Self::EXPRESS { count.div_ceil(10) } else { count }
     }
@@ -34,12 +34,12 @@ impl Server {
         Ok(Self { name, process, addr })
     }
 
-    /// Without limits: one client asks more than a million would.
+    /// Without limits: one client sends more than a million would.
     pub fn ours(binaries: &Path) -> anyhow::Result<Self> {
         Self::new("FyteClub", town::phonebook(binaries)?)
     }
 
-    /// At an address that it had before, without limits.
+    /// At a former address, without limits.
     pub fn ours_again(binaries: &Path, addr: SocketAddr) -> anyhow::Result<Self> {
         Self::new(
             "FyteClub",
@@ -47,7 +47,7 @@ impl Server {
         )
     }
 
-    /// As an operator runs it.
+    /// With an operator's limits.
     pub fn ours_limited(binaries: &Path) -> anyhow::Result<Self> {
         let addr = ([127, 0, 0, 1], 0).into();
         Self::new("FyteClub", Process::start(&mut town::phonebook_command(binaries, Place::HERE, addr))?)
@@ -59,12 +59,12 @@ impl Server {
         Self::new("FyteClub", Process::start(town::uncrowded(&mut command))?)
     }
 
-    /// The framework of ours with as many threads, and nothing to do.
+    /// Our framework with as many threads, and an empty handler.
     pub fn hello() -> anyhow::Result<Self> {
         Self::new("actix-web's hello", Process::start(&mut Role::Hello.command()?)?)
     }
 
-    /// The Express server, where there is node; its packages are fetched once.
+    /// The Express server, if there is node; its packages are downloaded once.
     pub fn express() -> anyhow::Result<Option<Self>> {
         let Ok(version) = Command::new("node").arg("--version").stdout(Stdio::null()).status() else {
             return Ok(None);

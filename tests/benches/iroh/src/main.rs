@@ -1,8 +1,8 @@
-//! iroh-blobs as its own documentation uses it: an endpoint, a store of files, a collection, one fetch over a direct
-//! connection. No relay, no look-up of addresses, loopback only.
+//! iroh-blobs as in its documentation: an endpoint, a store of files, a collection, one fetch over a direct connection.
+//! No relay, no address lookup, loopback only.
 //!
-//!     serve STORE FOLDER        imports by reference, says `ID ADDR HASH`, serves until stdin closes
-//!     fetch STORE               says `ready`; each `ID ADDR HASH` on stdin is fetched, and answered with its bytes
+//!     serve STORE FOLDER        imports by reference, prints `ID ADDR HASH`, serves until stdin closes fetch STORE
+//! prints `ready`; fetches each `ID ADDR HASH` of stdin, and prints its bytes
 
 use anyhow::{Context, bail};
 use iroh::{Endpoint, EndpointAddr, RelayMode, TransportAddr, endpoint::presets, protocol::Router};

@@ -1,4 +1,4 @@
-//! Signed appearances: whatever an owner signed, only what keeps every limit comes out.
+//! Signed appearances: only what keeps every limit is accepted, whatever an owner signed.
 
 use crate::modest;
 use ed25519_dalek::SigningKey;
@@ -46,7 +46,7 @@ fn within_limits(appearance: &Appearance) {
     assert!(count as usize <= limit::FILES_MAX && bytes <= count * limit::FILE_SIZE_MAX);
 }
 
-/// Bent envelopes: the signature counts for the very bytes, so nothing comes out but what was signed.
+/// Mutated envelopes: the signature covers the very bytes, so only the signed ones are accepted.
 #[test]
 fn envelope() {
     let (owner, stranger) = (id(&owner()), PeerId::from_bytes([2; 32]));
@@ -60,7 +60,7 @@ fn envelope() {
     });
 }
 
-/// Bent documents, properly signed: the owner is the liar.
+/// Mutated documents with a valid signature: the owner is hostile.
 #[test]
 fn document() {
     let key = owner();
@@ -84,12 +84,12 @@ fn document() {
     });
 }
 
-/// A document on the wire, of paths that nobody checked yet.
+/// A document on the wire, with unchecked paths.
 type Paths = Vec<&'static str>;
 type Object = (u8, Vec<(Paths, [u8; 32], u64)>, Vec<(Paths, &'static str)>, Option<u8>, Option<u8>);
 type Look = (Vec<Object>, [Option<u8>; 5], Vec<(&'static str, &'static str)>);
 
-/// Whatever an owner signs costs 32 MiB at most beside three times its length.
+/// Any signed document costs 32 MiB at most beside three times its length.
 #[test]
 fn a_signed_document_costs_no_more_than_its_due() {
     let key = owner();
@@ -118,7 +118,7 @@ fn a_signed_document_costs_no_more_than_its_due() {
     }
 }
 
-/// Documents that are well-formed and break a rule: assembled from bytes, so that the rules are what is tried.
+/// Well-formed documents that break a rule: assembled from bytes, to test the rules.
 #[test]
 fn look() {
     let key = owner();

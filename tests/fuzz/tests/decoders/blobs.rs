@@ -1,4 +1,4 @@
-//! Chunk lists and sealed pieces: only the right bytes at the right place count.
+//! Chunk lists and sealed pieces: only the right bytes at the right place are accepted.
 
 use crate::modest;
 use fyteclub_fuzz::{
@@ -13,7 +13,7 @@ use fyteclub_proto::{
     seal::{End, LinkSecret, TAG},
 };
 
-/// What is read is what was written, record by record; nothing else counts.
+/// Reading returns the written records, and nothing else.
 #[test]
 fn origins() {
     let record = |n: u8| origin_record(&BlobHash::of(&[n]), &PeerId::from_bytes([n; 32]));
@@ -28,7 +28,7 @@ fn origins() {
     });
 }
 
-/// A list is proven only if it is this blob's.
+/// A list verifies only for its blob.
 #[test]
 fn chunk_list() {
     let blob = [vec![1; CHUNK_SIZE], vec![2; CHUNK_SIZE], b"end".to_vec()].concat();
@@ -42,7 +42,7 @@ fn chunk_list() {
         let one = CHUNK_SIZE as u64;
         for claimed in [0, 1, one, one + 1, 3 * one, size - 1, u64::MAX, input.len() as u64 * 8192] {
             let proven = ChunkTree::prove(hash, claimed, input);
-            // The list says how many chunks there are; how long the last one is, only its bytes can say.
+            // The list gives the number of chunks; only the bytes give the last one's length.
             if chunk_count(claimed) == 1 {
                 assert_eq!(proven.is_ok(), input.is_empty());
             } else {
@@ -56,7 +56,7 @@ fn chunk_list() {
     });
 }
 
-/// Of a blob of one chunk that claims to be something else, nothing verifies but its own bytes.
+/// Of a blob of one chunk with a wrong size, only its own bytes verify.
 #[test]
 fn chunk() {
     fuzz!(texts(&["", "a", "a chunk", &"long ".repeat(300)]), |input: &[u8]| {
@@ -90,14 +90,14 @@ fn chunk_lengths() {
     });
 }
 
-/// Nothing that was not sealed opens, and what was opens once it is as it was.
+/// Only sealed bytes open, and only unchanged.
 #[test]
 fn sealed() {
     let key = LinkSecret::new([5; 32], End::Dialer);
     let other_end = LinkSecret::new([5; 32], End::Acceptor);
     let (seals, opens) = (key.sealing(1), other_end.opening(1));
     let seeds = [goldens("peer_v1", &["sealed_"]), texts(&["", "sixteen bytes ok"])].concat();
-    // Keys hold no state that a panic could leave half done.
+    // Keys have no state that a panic could leave inconsistent.
     let (seals, opens) = (std::panic::AssertUnwindSafe(seals), std::panic::AssertUnwindSafe(opens));
     fuzz!(seeds, |input: &[u8]| {
         let (mut bulk, mut small) = (input.to_vec(), input.to_vec());

@@ -1,4 +1,4 @@
-//! What strangers and friends say about being contacts, links that are pasted in, and what is kept of it.
+//! Knocks and notes of strangers and contacts, pasted links, and the contacts' file.
 
 use crate::modest;
 use ed25519_dalek::SigningKey;
@@ -43,7 +43,7 @@ fn invitation() {
     });
 }
 
-/// A bent knock is authentic only where it was bent to itself.
+/// A mutated knock is authentic only where nothing changed.
 #[test]
 fn knock() {
     let key = SigningKey::from_bytes(&[3; 32]);
@@ -58,7 +58,7 @@ fn knock() {
     });
 }
 
-/// Whatever a key that is no contact writes, it is none by that.
+/// No note makes an unknown key a contact.
 #[test]
 fn note() {
     let [old, new] = [[5; 32], [6; 32]].map(|seed| SigningKey::from_bytes(&seed));
@@ -79,7 +79,7 @@ fn note() {
     });
 }
 
-/// A file that is accepted keeps the rules, and goes on keeping them.
+/// An accepted file keeps the rules, and goes on keeping them.
 #[test]
 fn contacts_file() {
     let mut contacts = machine(Saved::default());

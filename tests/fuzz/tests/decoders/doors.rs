@@ -1,7 +1,6 @@
-//! The phone book's doors as strangers find them: bodies, paths and frames, bent, at a real server over real sockets.
+//! The phone book's entrances to strangers: mutated bodies, paths and frames at a real server over real sockets.
 //!
-//! Whatever comes in, the answer is one of those that are documented, nothing bent is taken for signed, and the next
-//! who asks is served.
+//! Every answer is a documented one, no mutation passes as signed, and the next request is served.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;
@@ -28,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 struct Door {
     server: Running,
-    /// Kept open from request to request, while the server does.
+    /// Reused for as long as the server keeps it open.
     stream: RefCell<Option<TcpStream>>,
 }
 
@@ -65,7 +64,7 @@ impl Door {
         let mut stream = kept.unwrap_or_else(|| self.connect());
         let mut answer = exchange(&mut stream, &request);
         if answer.is_none() {
-            // An idle connection may have been closed in the meantime.
+            // The server may have closed an idle connection.
             stream = self.connect();
             answer = exchange(&mut stream, &request);
         }
@@ -76,7 +75,7 @@ impl Door {
         (status, body)
     }
 
-    /// A refusal says why, in words that are no longer than they must be.
+    /// A refusal has a reason of bounded length.
     fn refuses(&self, method: &str, path: &str, body: &[u8]) -> Option<u16> {
         let (status, answer) = self.ask(method, path, body);
         if status == 200 {
@@ -115,7 +114,7 @@ fn json(body: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("JSON")
 }
 
-/// What is taken reads as what its key signed, however it was bent around that.
+/// An accepted body is what its key signed.
 #[test]
 fn register() {
     let door = Door::open();
@@ -160,7 +159,7 @@ fn unregister() {
     });
 }
 
-/// Nobody is in this book, so nobody is found.
+/// The book is empty, so nobody is found.
 #[test]
 fn lookup_many() {
     let door = Door::open();
@@ -188,7 +187,7 @@ fn poll() {
     });
 }
 
-/// Any path at all, as long as it is one in the eyes of HTTP.
+/// Any path that HTTP allows.
 #[test]
 fn paths() {
     let door = Door::open();
@@ -210,7 +209,7 @@ fn paths() {
     });
 }
 
-/// Frames of an upgraded connection: what is not understood ends it with a reason, or with nothing more to say.
+/// Frames of an upgraded connection: an unknown one closes it, with a reason or without.
 #[test]
 fn frames() {
     let door = Door::open();
@@ -227,11 +226,11 @@ fn frames() {
         );
         stream.write_all(upgrade.as_bytes()).expect("it listens");
         stream.write_all(input).ok();
-        // Whatever those were the beginning of: then an end of the conversation.
+        // Completes any begun message, then closes.
         stream.write_all(&frame(0x88, &[0x03, 0xe8])).ok();
         stream.shutdown(std::net::Shutdown::Write).ok();
         let mut heard = Vec::new();
-        // A reset after the last words loses nothing that was read.
+        // A reset after the last frame loses nothing.
         stream.read_to_end(&mut heard).ok();
         let end = heard.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
         assert!(heard.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&heard));
@@ -254,7 +253,7 @@ fn frames() {
     assert_eq!(status, 200);
 }
 
-/// A masked frame, with a mask of nothing.
+/// A masked frame, with a mask of zeros.
 fn frame(kind: u8, text: &[u8]) -> Vec<u8> {
     let length = match text.len() {
         short @ 0..126 => vec![0x80 | short as u8],
@@ -263,7 +262,7 @@ fn frame(kind: u8, text: &[u8]) -> Vec<u8> {
     [&[kind][..], &length, &[0; 4], text].concat()
 }
 
-/// Kind and text of a server's first frame, and what follows it.
+/// Kind and text of a server's first frame, and the rest.
 fn spoken(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (kind, length) = (*bytes.first()?, usize::from(*bytes.get(1)?));
     let (start, length) = match length {

@@ -1,4 +1,4 @@
-//! What is said and heard over `/api/live`, and the letters inside.
+//! Messages of `/api/live`, and the letters inside.
 
 use crate::{modest, phonebook::accepted};
 use ed25519_dalek::SigningKey;
@@ -14,7 +14,7 @@ use fyteclub_proto::{
     reaching::candidate::Candidates,
 };
 
-/// A bent greeting or knock is authentic only where nothing that is signed was bent.
+/// A mutated greeting or knock is authentic only where no signed part changed.
 #[test]
 fn say() {
     let right: Vec<Say> = goldens("live_v1", &["say_hello", "say_knock"])
@@ -35,7 +35,7 @@ fn say() {
 #[test]
 fn hear() {
     fuzz!(goldens("live_v1", &["hear"]), |input: &[u8]| {
-        // What is novel loses what was in it, and is not written again.
+        // Unknown messages lose their content, and are not encoded again.
         if serde_json::from_slice::<Hear>(input).is_ok_and(|hear| hear != Hear::Novel) {
             accepted::<Hear>(input);
         }
@@ -62,7 +62,7 @@ fn polled() {
     });
 }
 
-/// What another phone book left in the inbox is forwarded as it came, or not at all.
+/// Another phone book's dispatch is forwarded unchanged, or not at all.
 #[test]
 fn dispatch() {
     fuzz!(goldens("live_v1", &["dispatch"]), |input: &[u8]| {
@@ -72,7 +72,7 @@ fn dispatch() {
     });
 }
 
-/// What is read of a letter is written the same, but for what nobody knows.
+/// A decoded letter encodes to itself, without unknown kinds.
 #[test]
 fn candidates() {
     fuzz!(goldens("live_v1", &["candidates"]), |input: &[u8]| {
@@ -82,7 +82,7 @@ fn candidates() {
     });
 }
 
-/// A bent letter does not open.
+/// A mutated letter does not open.
 #[test]
 fn letter() {
     let (alice, bob) = ([7; 32], [8; 32]);

@@ -13,7 +13,7 @@ use fyteclub_proto::{
 };
 use serde_json::{Value, json};
 
-/// Fractions in JSON are read to the last bit but one: values that have one are not compared.
+/// The parser may be wrong in the last bit of a fraction: such values are not compared.
 fn exact(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_u64() || number.is_i64(),
@@ -95,7 +95,7 @@ fn largest_look() -> Fetched {
     }
 }
 
-/// Both ends of the longest reply: with a tree of its values between, as it once was, and with its text.
+/// Both ends of the longest reply: with a tree of its values, as before, and with its text.
 #[test]
 fn longest_reply_builds_no_tree() {
     let look = largest_look();

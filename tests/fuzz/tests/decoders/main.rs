@@ -1,4 +1,4 @@
-//! One target per decoder of proto and reader of the daemon: not only that nothing panics, but what must be true of whatever is accepted.
+//! One target per decoder of proto and reader of the daemon: no panic, and the properties of every accepted input.
 
 mod appearance;
 mod blobs;
@@ -17,7 +17,7 @@ use fyteclub_fuzz::heap::{self, Counted};
 #[global_allocator]
 static HEAP: Counted = Counted;
 
-/// What a decode may hold at once: a fixed room for what lengths announce, and some bytes for each byte that was paid.
+/// The memory of a decode: a fixed part for announced lengths, and some bytes for each input byte.
 fn modest<T>(input: &[u8], decode: impl FnOnce() -> T) -> T {
     const ANNOUNCED: usize = 2 << 20;
     let (result, peak) = heap::peak(decode);

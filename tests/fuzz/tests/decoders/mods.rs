@@ -1,4 +1,4 @@
-//! Penumbra's mods, and the mark of an export: files of a stranger that the daemon reads from a disk.
+//! Penumbra's mods, and the mark of an export: files of a stranger that the daemon reads.
 
 use fyteclub_fuzz::{fuzz, heap, seed::texts};
 use fyteclub_penumbra::{self as penumbra, Export, ExportFile, Resolved};
@@ -9,7 +9,7 @@ use std::{
 };
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-/// Two buffers for files, and what a small mod needs.
+/// Two file buffers, and what a small mod needs.
 const MEMORY_MAX: usize = 2 << 20;
 
 fn read(path: &Path, scratch: &Path, input: &[u8]) -> Option<Resolved> {
@@ -42,7 +42,7 @@ const GROUPS: &[&str] = &[
     "\u{FEFF}{ /* a */ \"Name\" : \"a\tb\", \"Condition\": {\"Type\": \"Or\", \"Conditions\": [null, {}]}, }",
 ];
 
-/// What a strict parser takes is never called broken, and what is not taken leaves only its group out.
+/// JSON that a strict parser accepts is never called broken, and a refused group file leaves only its group out.
 #[test]
 fn group_json() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -90,7 +90,7 @@ fn pmp(entries: &[(&str, &str)]) -> Vec<u8> {
     writer.finish().expect("an archive").into_inner()
 }
 
-/// Whatever an archive says of itself: only what is in the look is unpacked, and what is unpacked has its checksum.
+/// Whatever an archive announces: only files of the look are unpacked, and each has its checksum.
 #[test]
 fn archive() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -118,7 +118,7 @@ fn archive() {
     });
 }
 
-/// Whatever the mark says, a file that no export wrote is still there, under its name or another.
+/// Whatever the mark lists, a foreign file is still there, under its name or another.
 #[test]
 fn mark() {
     let dir = tempfile::tempdir().expect("a folder");

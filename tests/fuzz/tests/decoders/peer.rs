@@ -14,7 +14,7 @@ use fyteclub_proto::{
 use serde::Serialize;
 use std::fmt::Debug;
 
-/// Whatever is accepted is what its own encoding says, and that encoding fits a frame.
+/// An accepted message encodes to itself, and the encoding fits a frame.
 fn accepted<T: Message + Serialize + PartialEq + Debug>(input: &[u8]) -> Option<T> {
     let message = modest(input, || T::decode(input)).ok()?;
     let bytes = codec::encode(&message);
@@ -111,7 +111,7 @@ fn record_header() {
     });
 }
 
-/// Byte by byte, as the format is told in words.
+/// A byte-by-byte reference of the format.
 fn naive(input: &[u8], max: usize) -> Result<Frame<'_>, FrameError> {
     if input.len() < 4 {
         return Ok(Frame::Incomplete { missing: 4 - input.len() });

@@ -16,14 +16,14 @@ pub(crate) fn accepted<T: Serialize + DeserializeOwned + PartialEq + Debug>(inpu
     Some(body)
 }
 
-/// A bent body is authentic only where nothing that is signed was bent.
+/// A mutated body is authentic only where no signed part changed.
 #[test]
 fn register() {
     let golden = goldens("phonebook_v1", &["register.json"]).remove(0);
     let right: Register = serde_json::from_slice(&golden).expect("a golden reads");
     fuzz!(goldens("phonebook_v1", &["register.json"]), |input: &[u8]| {
         let Some(body) = accepted::<Register>(input) else { return };
-        // Changes of key are signed by themselves.
+        // Key changes have their own signatures.
         let right = Register { key_changes: body.key_changes.clone(), ..right.clone() };
         assert_eq!(body.is_authentic(), body == right, "{body:?}");
     });
@@ -39,7 +39,7 @@ fn unregister() {
     });
 }
 
-/// Any text that somebody signs as their name stays as it is, and stays signed.
+/// A signed name stays unchanged and signed.
 #[test]
 fn signed_names() {
     let key = SigningKey::from_bytes(&[9; 32]);
