@@ -1,6 +1,6 @@
-//! What a player looks like now: the document, its limits, its hash, and its signed envelope.
+//! Appearances: the document, its limits, its hash, and its signed envelope.
 //!
-//! Paths on a disk never appear here. The opaque strings of other plugins are carried and never parsed.
+//! They have no path of a disk. Other plugins' strings are opaque.
 
 mod error;
 mod look;
@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 pub struct Appearance {
     /// [`APPEARANCE_VERSION`].
     pub v: u8,
-    /// Strictly rising per owner, so that the newest of two is known.
+    /// Strictly rising per owner; the highest is the newest.
     pub seq: u64,
     pub player: PlayerName,
     pub look: Look,
 }
 
-/// An appearance as it travels and is kept: the encoded document and the owner's signature over those very bytes.
+/// An appearance on the wire and on disk: the encoded document and the owner's signature over those bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedAppearance {
     #[serde(with = "serde_bytes")]
@@ -52,11 +52,9 @@ impl SignedAppearance {
         codec::encode(self)
     }
 
-    /// The only way from bytes to an appearance: signature first, then every limit. Takes the memory of the appearance
-    /// that comes out, and none for what is refused.
+    /// Checks the signature, then every limit. Allocates for the resulting appearance only.
     ///
-    /// # Errors
-    /// Whatever is wrong with it; nothing of it may be used then.
+    /// # Errors Any fault of it; then nothing of it may be used.
     pub fn open(bytes: &[u8], owner: &PeerId) -> Result<Appearance, AppearanceError> {
         let Envelope { document, signature } = codec::borrow(bytes)?;
         let signature = signature.try_into().map_err(|_| AppearanceError::Signature)?;
@@ -66,7 +64,7 @@ impl SignedAppearance {
         if document.first() != Some(&APPEARANCE_VERSION) {
             return Err(AppearanceError::Version(document.first().copied().unwrap_or(0)));
         }
-        // Counted first, without keeping any of it: a document of nothing but short paths takes ten times its length.
+        // Counted first without keeping any of it: a document of short paths takes ten times its length in memory.
         shape::of(document)?.check()?;
         let appearance: Appearance = codec::decode(document)?;
         appearance.look.check()?;
@@ -74,7 +72,7 @@ impl SignedAppearance {
     }
 }
 
-/// [`SignedAppearance`], read where it lies.
+/// [`SignedAppearance`], borrowed.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, with = "serde_bytes")]

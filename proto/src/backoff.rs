@@ -1,8 +1,8 @@
-//! How long to wait before the next attempt. Randomness is an argument.
+//! The delay before the next attempt. Randomness is an argument.
 
 use std::time::Duration;
 
-/// Doubling delays with jitter, so that many clients of one server do not come back in one second.
+/// Doubling delays with jitter, so that a server's clients do not return in one second.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,

@@ -1,8 +1,8 @@
 //! A blob is its hash, its size, and where it came from.
 //!
-//! The hash says which bytes are meant. The size is what a look claims of them: until the bytes are here it is the look's
-//! word, so two looks may name one hash with two sizes, and they share nothing. The origin says on whose behalf a blob is
-//! here, and so under whose grant it may be lent; naming a hash gives nobody any right to it.
+//! The hash identifies the bytes. The size is a look's claim until the bytes are here, so two looks may name one hash
+//! with two sizes, and share nothing. The origin is the owner of the look for which the blob was received, and decides
+//! under whose grant it may be lent; naming a hash gives no right to it.
 
 use crate::{
     chunk_tree::{chunk_count, chunk_len},
@@ -32,7 +32,7 @@ impl Content {
         self.chunks() == 1
     }
 
-    /// The length of chunk `index`; `None` behind the end.
+    /// The length of chunk `index`; `None` past the end.
     pub fn chunk_len(&self, index: u32) -> Option<usize> {
         chunk_len(self.size, index)
     }
@@ -41,21 +41,22 @@ impl Content {
 /// Where a blob came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// This player's own look. Its files may lie anywhere on this machine, and go to contacts while they are published.
+    /// This player's own look. Its files may be anywhere on this machine, and are served to contacts while they are
+    /// published.
     Own,
-    /// It was received from this owner or under their grant, or they proved to have it ([`crate::possession`]).
+    /// Received from this owner or under their grant, or they proved to have it ([`crate::possession`]).
     Owner(PeerId),
 }
 
-/// What is asked of the store when something is served: nothing is served by its hash alone.
+/// A request to the store for a blob to serve: never by hash alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Blob {
     pub content: Content,
     pub origin: Origin,
 }
 
-/// A small set of owners, by whatever the holder knows them by. One more than `N` displaces the one that was added
-/// first: an owner that was forgotten has to send or prove the blob again.
+/// A small set of owners. One more than `N` replaces the first one; a forgotten owner has to send or prove the blob
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owners<T, const N: usize>([Option<T>; N]);
 
@@ -66,7 +67,7 @@ impl<T: Copy + PartialEq, const N: usize> Default for Owners<T, N> {
 }
 
 impl<T: Copy + PartialEq, const N: usize> Owners<T, N> {
-    /// Whether it was not there.
+    /// Returns whether it was absent.
     pub fn insert(&mut self, owner: T) -> bool {
         if self.contains(owner) {
             return false;
@@ -77,7 +78,7 @@ impl<T: Copy + PartialEq, const N: usize> Owners<T, N> {
         true
     }
 
-    /// Whether it was there.
+    /// Returns whether it was present.
     pub fn remove(&mut self, owner: T) -> bool {
         let Some(at) = self.0.iter().position(|known| *known == Some(owner)) else { return false };
         self.0[at..].rotate_left(1);
@@ -95,17 +96,16 @@ impl<T: Copy + PartialEq, const N: usize> Owners<T, N> {
     }
 }
 
-/// Which chunks of a blob each owner has brought. An owner has given the blob once they brought every chunk themselves,
-/// whether it was here already or not; what others brought proves nothing of them.
+/// The chunks of a blob that each owner has sent. An owner counts as an origin once they sent every chunk themselves,
+/// whether it was here already or not.
 #[derive(Debug, Clone, Default)]
 pub struct Givers(Vec<(PeerId, Box<[u64]>)>);
 
-/// Owners whose chunks of one blob are counted at once: as many looks as are fetched at once, and one more.
+/// Owners whose chunks of one blob are counted at once: one more than fetches at once.
 const GIVERS_MAX: usize = crate::limit::FLOWS_ALL_MAX + 1;
 
 impl Givers {
-    /// Counts a chunk; whether the owner has given the whole blob with it. An owner beyond the most that are counted
-    /// never has.
+    /// Counts a chunk; returns whether the owner has now sent the whole blob. Owners beyond the limit never have.
     pub fn gave(&mut self, owner: PeerId, content: &Content, chunk: u32) -> bool {
         let at = self.0.iter().position(|(known, _)| *known == owner);
         let at = match at {
@@ -123,7 +123,7 @@ impl Givers {
         bits.iter().map(|word| word.count_ones()).sum::<u32>() == content.chunks()
     }
 
-    /// Those who brought every chunk.
+    /// Owners who sent every chunk.
     pub fn whole(&self, content: &Content) -> impl Iterator<Item = PeerId> + '_ {
         let chunks = content.chunks();
         let count = |bits: &[u64]| bits.iter().map(|word| word.count_ones()).sum::<u32>();
@@ -136,7 +136,7 @@ impl Givers {
             .is_some_and(|word| word >> (chunk % 64) & 1 == 1)
     }
 
-    /// The one who brought all of these chunks; the first, where several did.
+    /// The first owner who sent all of these chunks.
     pub fn of_all(&self, chunks: impl Iterator<Item = u32> + Clone) -> Option<PeerId> {
         chunks.clone().next()?;
         let mut owners = self.0.iter().map(|(owner, _)| *owner);
@@ -144,14 +144,14 @@ impl Givers {
     }
 }
 
-/// The beginning of a file of origin records, see [`origin_record`].
+/// The magic of a file of origin records, see [`origin_record`].
 pub const ORIGINS_MAGIC: &[u8; 8] = b"FC.orig1";
 const ORIGIN_SUM: usize = 8;
 /// Bytes of one record.
 pub const ORIGIN_RECORD: usize = 32 + 32 + ORIGIN_SUM;
 
-/// As it is kept that a blob came from an owner: hash, owner, and the first bytes of BLAKE3 over both, so that a record
-/// that was cut short or bent is none.
+/// The stored form of an origin: hash, owner, and the first bytes of BLAKE3 over both, so that a truncated or damaged
+/// record is detected.
 pub fn origin_record(hash: &BlobHash, owner: &PeerId) -> [u8; ORIGIN_RECORD] {
     let mut record = [0; ORIGIN_RECORD];
     record[..32].copy_from_slice(hash.as_bytes());
@@ -161,7 +161,7 @@ pub fn origin_record(hash: &BlobHash, owner: &PeerId) -> [u8; ORIGIN_RECORD] {
     record
 }
 
-/// Reads a file of records; none of one that is something else. Also whether records may be appended to it as it is.
+/// Reads a file of records; another file has none. Also returns whether records may be appended to it.
 pub fn read_origins(file: &[u8]) -> (Vec<(BlobHash, PeerId)>, bool) {
     let Some(body) = file.strip_prefix(ORIGINS_MAGIC) else { return (Vec::new(), false) };
     let (records, rest) = body.as_chunks::<ORIGIN_RECORD>();

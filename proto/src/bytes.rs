@@ -1,10 +1,10 @@
-//! Bytes of a fixed length that are text in JSON: unpadded base64url. Raw in bincode.
+//! Bytes of a fixed length: unpadded base64url in JSON, raw in bincode.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
-/// `N` bytes that mean nothing by themselves: nonces, numbers of attempts, ephemeral keys, signatures.
+/// `N` bytes without a meaning of their own: nonces, attempt numbers, ephemeral keys, signatures.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes<const N: usize>(pub [u8; N]);
 

@@ -1,8 +1,8 @@
 //! Blobs in chunks: BLAKE3's own tree, cut at [`CHUNK_SIZE`].
 //!
-//! A chunk is one subtree, so a list of the chunks' chaining values proves itself against the blob's hash, and then each
-//! chunk verifies alone, whoever it came from. A blob of one chunk needs no list: its hash is the proof.
-//! Source: BLAKE3 paper §2.4 and §5; the `hazmat` module of the `blake3` crate.
+//! A chunk is one subtree, so a list of the chunks' chaining values verifies against the blob's hash, and then each
+//! chunk verifies alone, from any source. A blob of one chunk needs no list. Source: BLAKE3 paper §2.4 and §5; the
+//! `hazmat` module of the `blake3` crate.
 
 use crate::{
     id::BlobHash,
@@ -17,13 +17,13 @@ use blake3::{
 /// The chaining value of one chunk's subtree.
 pub type ChainingValue = [u8; 32];
 
-/// How many chunks a blob of `size` bytes has: at least one, even when it is empty.
+/// Chunks of a blob of `size` bytes: at least one, even when it is empty.
 pub fn chunk_count(size: u64) -> u32 {
     let count = size.div_ceil(number::u64_of(CHUNK_SIZE)).max(1);
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The length of chunk `index`, or `None` behind the blob's end.
+/// The length of chunk `index`; `None` past the end.
 pub fn chunk_len(size: u64, index: u32) -> Option<usize> {
     let start = u64::from(index) * number::u64_of(CHUNK_SIZE);
     let len = size.checked_sub(start)?.min(number::u64_of(CHUNK_SIZE));
@@ -37,9 +37,9 @@ fn chaining_value(index: u32, bytes: &[u8]) -> ChainingValue {
     hasher.update(bytes).finalize_non_root()
 }
 
-/// Merges a left-to-right row of chunk values, for `size` bytes, up to the root.
+/// Merges all chunk values of `size` bytes up to the root.
 fn root(values: &[ChainingValue], size: u64) -> blake3::Hash {
-    /// The row is a subtree of `size` bytes that is not the whole.
+    /// Merges the values of a subtree of `size` bytes that is not the whole.
     fn subtree(values: &[ChainingValue], size: u64) -> ChainingValue {
         if let [only] = values {
             return *only;
@@ -53,17 +53,17 @@ fn root(values: &[ChainingValue], size: u64) -> blake3::Hash {
     hazmat::merge_subtrees_root(&subtree(a, left), &subtree(b, size - left), Mode::Hash)
 }
 
-/// Somebody's list of chaining values is not the one of this blob.
+/// A list of chaining values does not match the blob's hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk list does not belong to the blob")]
 pub struct WrongTree;
 
-/// A chunk's bytes are not what the blob's hash says.
+/// A chunk's bytes do not match the blob's hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("chunk {0} does not match the blob's hash")]
 pub struct WrongChunk(pub u32);
 
-/// What a blob's chunks are verified against; itself proven against the blob's hash.
+/// Verifies a blob's chunks; itself verified against the blob's hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkTree {
     hash: BlobHash,
@@ -73,15 +73,14 @@ pub struct ChunkTree {
 }
 
 impl ChunkTree {
-    /// The tree of a blob that needs no list; `None` when it has more than one chunk.
+    /// The tree of a blob of one chunk; `None` for a larger one.
     pub fn single(hash: BlobHash, size: u64) -> Option<Self> {
         (chunk_count(size) == 1).then(|| Self { hash, size, values: Box::default() })
     }
 
-    /// Proves a list that somebody sent, 32 bytes a chunk.
+    /// Verifies a received list, 32 bytes a chunk.
     ///
-    /// # Errors
-    /// A list of another length, or of another blob.
+    /// # Errors A list of another length, or of another blob.
     pub fn prove(hash: BlobHash, size: u64, list: &[u8]) -> Result<Self, WrongTree> {
         if let Some(single) = Self::single(hash, size) {
             return if list.is_empty() { Ok(single) } else { Err(WrongTree) };
@@ -108,13 +107,12 @@ impl ChunkTree {
         chunk_count(self.size)
     }
 
-    /// The list as it is sent and kept: 32 bytes a chunk, empty for a blob of one.
+    /// The list on the wire and on disk: 32 bytes a chunk, empty for a blob of one.
     pub fn list(&self) -> &[u8] {
         self.values.as_flattened()
     }
 
-    /// # Errors
-    /// Bytes that are not chunk `index` of this blob, to the last bit and byte.
+    /// # Errors Bytes that are not exactly chunk `index` of this blob.
     pub fn verify<'a>(&self, index: u32, bytes: &'a [u8]) -> Result<VerifiedChunk<'a>, WrongChunk> {
         let right_length = chunk_len(self.size, index) == Some(bytes.len());
         let matches = right_length
@@ -126,7 +124,7 @@ impl ChunkTree {
     }
 }
 
-/// Bytes that are known to be what the blob's hash says. Only [`ChunkTree::verify`] makes one.
+/// Bytes that match the blob's hash. Only [`ChunkTree::verify`] makes one.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifiedChunk<'a> {
     hash: BlobHash,
@@ -143,7 +141,7 @@ impl<'a> VerifiedChunk<'a> {
         self.index
     }
 
-    /// Where in the blob the bytes belong.
+    /// The bytes' offset in the blob.
     pub fn offset(&self) -> u64 {
         u64::from(self.index) * number::u64_of(CHUNK_SIZE)
     }
@@ -153,10 +151,10 @@ impl<'a> VerifiedChunk<'a> {
     }
 }
 
-/// Hashes a blob once, chunk by chunk, and keeps what peers will verify its chunks against.
+/// Hashes a blob once, chunk by chunk, and keeps the chunk list.
 #[derive(Debug, Default)]
 pub struct TreeBuilder {
-    /// Until the second chunk comes, nobody knows whether the first is the root.
+    /// The first chunk is the root or a subtree; only a second chunk tells.
     first: Option<(blake3::Hash, ChainingValue)>,
     values: Vec<ChainingValue>,
     size: u64,
@@ -165,8 +163,7 @@ pub struct TreeBuilder {
 impl TreeBuilder {
     /// Takes the next chunk: [`CHUNK_SIZE`] bytes, fewer only at the end.
     ///
-    /// # Panics
-    /// When a chunk follows a short one: a mistake of the caller, not of the data.
+    /// # Panics A chunk follows a short one: the caller's mistake.
     pub fn push(&mut self, bytes: &[u8]) {
         assert!(
             bytes.len() <= CHUNK_SIZE && self.size.is_multiple_of(number::u64_of(CHUNK_SIZE)),
@@ -186,7 +183,7 @@ impl TreeBuilder {
         }
     }
 
-    /// The proven tree of all that was pushed; of the empty blob when nothing was.
+    /// The tree of all pushed chunks; of the empty blob if there were none.
     pub fn finish(self) -> ChunkTree {
         match self.values.len() {
             0 => ChunkTree { hash: BlobHash::of(b""), size: 0, values: Box::default() },

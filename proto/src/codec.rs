@@ -1,11 +1,11 @@
-//! bincode, hidden: the encoding between daemons and in the index, where both ends are ours.
+//! bincode, the encoding between daemons and in the index, where both ends are ours.
 //!
-//! Every decode has a limit and must use its input up; nothing that is signed or hashed is ever re-encoded. bincode 2 is
-//! unmaintained (RUSTSEC-2025-0141), so nobody else may name it: swapping it means this file and new goldens.
+//! Every decode has a limit and must use all input; signed or hashed bytes are never re-encoded. bincode 2 is
+//! unmaintained (RUSTSEC-2025-0141), so no other file may name it: replacing it means this file and new goldens.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// Why bytes are not what they should be. The text is for logs, not for people.
+/// Why bytes do not decode. For logs, not for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
@@ -15,11 +15,11 @@ pub enum CodecError {
     Trailing(usize),
 }
 
-/// What one decode may allocate, whatever the bytes claim. The bytes themselves are limited by whoever read them.
+/// Most bytes that one decode may allocate. The reader of the bytes limits the bytes.
 const ALLOCATION_MAX: usize = 64 * 1024 * 1024;
 
-/// bincode allocates a text's claimed length before it looks whether so much is there, and counts an integer as up to
-/// eight bytes where one may be sent. So what is short may claim eight times its class, and no more.
+/// bincode allocates a text's announced length before it checks the input, and counts an integer as up to eight bytes
+/// where one may be sent. So short inputs may announce eight times their class.
 const SHORT: usize = 64 * 1024;
 const MIDDLE: usize = 1024 * 1024;
 
@@ -27,7 +27,7 @@ fn config<const LIMIT: usize>() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<LIMIT>()
 }
 
-/// Encodes a value of ours. Cannot fail for the types of this crate: none borrows a lock or has an unsized map.
+/// Encodes a value. Cannot fail for the types of this crate: none borrows a lock or has an unsized map.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, config::<ALLOCATION_MAX>()).expect("our wire types always encode")
 }
@@ -47,10 +47,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     if used < bytes.len() { Err(CodecError::Trailing(bytes.len() - used)) } else { Ok(value) }
 }
 
-/// As [`decode`], of something that only points into the bytes: allocates nothing for texts and bytes.
+/// As [`decode`], for a type that borrows from the bytes: allocates nothing for texts and bytes.
 ///
-/// # Errors
-/// Anything but exactly one value.
+/// # Errors Anything but exactly one value.
 pub fn borrow<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
     let decoded = bincode::serde::borrow_decode_from_slice(bytes, config::<ALLOCATION_MAX>());
     let (value, used) = decoded.map_err(|error| CodecError::Malformed(error.to_string()))?;

@@ -1,17 +1,17 @@
-//! Text that somebody else wrote: a close reason, a phone book's words, a name in an archive. It reaches a log, a terminal
-//! or an event only as [`Foreign`], which cannot forge a line, turn the reading direction or fill a screen.
+//! Text by others: a close reason, a phone book's message, a name in an archive. It reaches a log, a terminal or an
+//! event only as [`Foreign`], which cannot forge a line, turn the reading direction or fill a screen.
 //!
-//! [`escaped`] is the same rule for a whole line that may contain such text: the last guard of a log and of a terminal.
+//! [`escaped`] applies the same rule to a whole line that may contain such text.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Cow, fmt};
 
-/// Most bytes that are shown of one foreign text.
+/// Most bytes that are shown of one text.
 pub const SHOWN_MAX: usize = 100;
 /// Marks a cut.
 const CUT: char = '…';
 
-/// Another's text, escaped and cut when it is made. Reads back as what it printed.
+/// Another's text, escaped and cut when it is made. Its printed form reads back as itself.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Foreign(String);
 
@@ -24,7 +24,7 @@ impl Foreign {
             push(&mut shown, c, false);
             if shown.len() > SHOWN_MAX {
                 shown.truncate(before);
-                // The mark has its place too.
+                // The mark counts too.
                 while shown.len() + CUT.len_utf8() > SHOWN_MAX {
                     shown.pop();
                 }
@@ -35,9 +35,9 @@ impl Foreign {
         Self(shown)
     }
 
-    /// Of bytes that need not be UTF-8.
+    /// From bytes that need not be UTF-8.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        // More bytes than are shown may be white space only; then nothing is shown.
+        // If all of these are white space, nothing is shown.
         Self::new(&String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN_MAX)]))
     }
 
@@ -74,18 +74,18 @@ impl<'de> Deserialize<'de> for Foreign {
     }
 }
 
-/// Whether a character could do more than be seen: a control character or a line break, a mark that turns the reading
-/// direction, or one that shows nothing. `\n` too: whoever writes several lines keeps them apart first.
+/// Whether a character does more than show a glyph: a control character, a line break, a mark that turns the reading
+/// direction, or an invisible one. Includes `\n`: split lines first.
 pub fn is_hidden(c: char) -> bool {
     match c {
         ' '..='~' => false,
-        // Printed as a blank, and common in Japanese text.
+        // A visible blank, common in Japanese text.
         '\u{3000}' => false,
         _ => c.is_control() || is_direction_mark(c) || is_blank(c),
     }
 }
 
-/// `text` with every hidden character written out, in a form that a JSON string may contain where `json` is set.
+/// `text` with every hidden character escaped, as in a JSON string if `json` is set.
 pub fn escaped(text: &str, json: bool) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -106,12 +106,12 @@ fn push(shown: &mut String, c: char, json: bool) {
     }
 }
 
-/// Invisible characters that turn the reading direction: a name could look like another with them.
+/// Invisible characters that turn the reading direction: they can make a name look like another.
 pub(crate) fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Characters that show nothing, and blanks that look like others: a name would look like another with them.
+/// Invisible characters, and blanks that look like others: they can make a name look like another.
 pub(crate) fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')

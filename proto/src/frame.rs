@@ -1,6 +1,6 @@
-//! Length-prefixed frames, for the local API (little-endian length) and the peers' control stream alike.
+//! Length-prefixed frames, for the local API (little-endian length) and the peers' control stream.
 //!
-//! Tells *incomplete* (read more) from *wrong* (close): a reader that cannot is either stuck or killed by a long number.
+//! Distinguishes *incomplete* (read more) from *wrong* (close).
 
 use serde::Serialize;
 use std::io;
@@ -8,7 +8,7 @@ use std::io;
 /// Bytes of the length in front of every frame.
 pub const HEADER: usize = 4;
 
-/// A frame that can never become right, however much is read.
+/// A frame that stays invalid however much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -23,24 +23,23 @@ pub enum FrameError {
 pub enum JsonFrameError {
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// It is no JSON: a mistake of the program.
+    /// Not JSON: a mistake of the program.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// What the bytes so far amount to.
+/// The state of the received bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// The body, and how many bytes of the input it used with its header.
+    /// The body, and the input bytes used, with the header.
     Whole { body: &'a [u8], used: usize },
     /// At least this many more bytes are needed. Never more than `max` plus the header.
     Incomplete { missing: usize },
 }
 
-/// Looks at the front of `input`. Allocates nothing.
+/// Parses the front of `input`. Allocates nothing.
 ///
-/// # Errors
-/// A length of zero or above `max`.
+/// # Errors A length of zero or above `max`.
 pub fn split(input: &[u8], max: usize) -> Result<Frame<'_>, FrameError> {
     let Some((header, rest)) = input.split_first_chunk::<HEADER>() else {
         return Ok(Frame::Incomplete { missing: HEADER - input.len() });
@@ -52,10 +51,9 @@ pub fn split(input: &[u8], max: usize) -> Result<Frame<'_>, FrameError> {
     }
 }
 
-/// The length that a header announces, once it is known to be allowed.
+/// The announced length, if allowed.
 ///
-/// # Errors
-/// A length of zero or above `max`.
+/// # Errors A length of zero or above `max`.
 pub fn length(header: [u8; HEADER], max: usize) -> Result<usize, FrameError> {
     match crate::number::index(u32::from_le_bytes(header)) {
         0 => Err(FrameError::Empty),
@@ -64,10 +62,9 @@ pub fn length(header: [u8; HEADER], max: usize) -> Result<usize, FrameError> {
     }
 }
 
-/// Puts the length in front of a body.
+/// Prepends the length to a body.
 ///
-/// # Errors
-/// The same limits as for reading: what could not be read is not sent.
+/// # Errors The limits of reading.
 pub fn join(body: &[u8], max: usize) -> Result<Vec<u8>, FrameError> {
     if body.is_empty() {
         return Err(FrameError::Empty);
@@ -83,11 +80,10 @@ pub fn join(body: &[u8], max: usize) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
-/// A frame of JSON. The value is written twice, first to count its bytes: so there is one allocation, of that size, and none
-/// where it is too long.
+/// A frame of JSON. The value is serialized twice, first to count its bytes: so there is one allocation of the exact
+/// size, and none if it is too long.
 ///
-/// # Errors
-/// As [`join`], and what is no JSON.
+/// # Errors As [`join`], and values that are no JSON.
 pub fn json<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Vec<u8>, JsonFrameError> {
     let mut counted = Count(0);
     serde_json::to_writer(&mut counted, value)?;
@@ -100,7 +96,7 @@ pub fn json<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Vec<u8>, Jso
     Ok(frame)
 }
 
-/// Bytes that were written, and kept nowhere.
+/// Counts written bytes.
 struct Count(usize);
 
 impl io::Write for Count {

@@ -1,18 +1,18 @@
-//! Game paths: the one form in which they travel, and what a path may not be.
+//! Game paths: their only form on the wire, and what is refused.
 //!
-//! A game path names a file inside the game's archives (`chara/…/x.tex`). It is never opened on a disk, yet it obeys
-//! the rules of one, because people unpack looks into folders.
+//! A game path names a file inside the game's archives (`chara/…/x.tex`). It is never opened on a disk, yet it obeys a
+//! disk's rules, because people unpack looks into folders.
 
 use crate::limit::GAME_PATH_BYTES_MAX;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, str::FromStr};
 
-/// The kinds of files that the game itself loads by path, and that may therefore travel. Everything else (`.exe`,
-/// `.dll`, `.dds`, …) is left out by senders and refused by receivers.
+/// The kinds of files that the game loads by path, and that may be shared. Senders leave out all others (`.exe`,
+/// `.dll`, `.dds`, …), and receivers refuse them.
 pub const EXTENSIONS: [&str; 14] =
     ["atex", "avfx", "eid", "mdl", "mtrl", "pap", "pbd", "phyb", "scd", "shpk", "skp", "sklb", "tex", "tmb"];
 
-/// The extension of a path's last component, lower-cased, when it is one of [`EXTENSIONS`].
+/// The lower-cased extension of a path's last component, if it is one of [`EXTENSIONS`].
 pub fn known_extension(path: &str) -> Option<&'static str> {
     let (_, extension) = path.rsplit(['/', '\\']).next()?.rsplit_once('.')?;
     EXTENSIONS.into_iter().find(|known| extension.eq_ignore_ascii_case(known))
@@ -45,14 +45,14 @@ impl GamePath {
         known_extension(&self.0).expect("checked when it was made")
     }
 
-    /// Accepts only text that is already in the one form: what a wire carries is not corrected.
+    /// Accepts only the wire's form, without corrections.
     pub fn exact(text: &str) -> Result<Self, GamePathError> {
         let path: Self = text.parse()?;
         if path.0 == text { Ok(path) } else { Err(GamePathError::Characters) }
     }
 }
 
-/// Names that Windows gives to devices, with or without an extension.
+/// Windows' device names, with or without an extension.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end();
     matches!(stem, "con" | "prn" | "aux" | "nul" | "conin$" | "conout$")
@@ -64,7 +64,7 @@ fn is_device(part: &str) -> bool {
 impl FromStr for GamePath {
     type Err = GamePathError;
 
-    /// Takes what mods contain (upper case, back-slashes) and brings it into the one form.
+    /// Converts paths of mods (upper case, back-slashes) to the wire's form.
     fn from_str(text: &str) -> Result<Self, GamePathError> {
         if text.is_empty() || text.len() > GAME_PATH_BYTES_MAX {
             return Err(GamePathError::Length);

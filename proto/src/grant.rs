@@ -1,8 +1,8 @@
-//! A grant: the owner's signed word that one peer may have one look from whoever holds it, until a moment.
+//! A grant: the owner's signed permission for one peer to get one look from others, until a time.
 //!
-//! It is given with the look itself, so who has one has the list of files already. It names whom: a stolen one is of no
-//! use to the thief. Whether it is honoured is decided in [`crate::share_rule`]. It is short, and asked for anew while it is
-//! used: [`Tenure`].
+//! It is sent with the look itself, so its holder has the list of files already. It names the peer, so a stolen one is
+//! useless. [`crate::share_rule`] decides whether it is honoured. It is short, and renewed while it is used:
+//! [`Tenure`].
 
 use crate::{
     bytes::Bytes,
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// Of the signed fields.
 pub const GRANT_VERSION: u8 = 1;
 
-/// As it travels; [`Grant::holds_for`] says what it is worth.
+/// As on the wire; [`Grant::holds_for`] checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grant {
     pub owner: PeerId,
@@ -29,7 +29,7 @@ pub struct Grant {
     pub signature: Bytes<64>,
 }
 
-/// Why a grant is worth nothing. For logs: a peer is told the same as if there were nothing.
+/// Why a grant is invalid. For logs: a peer gets the answer for an absent blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
@@ -64,11 +64,10 @@ impl Grant {
             .number(self.until)
     }
 
-    /// Whether `peer` may have the look at `now`, in Unix milliseconds. Players' clocks are wrong: [`GRANT_SKEW`] is
-    /// forgiven, in both directions.
+    /// Checks whether `peer` may have the look at `now`, in Unix milliseconds. Players' clocks are wrong:
+    /// [`GRANT_SKEW`] is forgiven, in both directions.
     ///
-    /// # Errors
-    /// Why it is worth nothing.
+    /// # Errors Why it is invalid.
     pub fn holds_for(&self, peer: &PeerId, now: u64) -> Result<(), GrantError> {
         if self.to != *peer {
             return Err(GrantError::Foreign);
@@ -80,10 +79,9 @@ impl Grant {
         Ok(())
     }
 
-    /// Whether its time has come and not gone. The signature is not looked at.
+    /// Checks its time, without the signature.
     ///
-    /// # Errors
-    /// That it ended, or is none that an owner gives.
+    /// # Errors It ended, or is longer than an owner gives.
     pub fn is_current(&self, now: u64) -> Result<(), GrantError> {
         let (life, skew) = (millis(GRANT_LIFE), millis(GRANT_SKEW));
         if self.until.saturating_add(skew) <= now {
@@ -96,15 +94,15 @@ impl Grant {
     }
 }
 
-/// A grant that is used for longer than one lasts: says when its owner is to be asked for the next, and takes it. Times
-/// are Unix milliseconds.
+/// A grant that is used for longer than one lasts: says when to ask its owner for the next, and stores it. Times are
+/// Unix milliseconds.
 #[derive(Debug, Clone)]
 pub struct Tenure {
     grant: Grant,
     asked: Option<u64>,
 }
 
-/// How long an owner gets to answer before it is asked again.
+/// How long an owner has to answer before it is asked again.
 const ASK_AGAIN: u64 = 20_000;
 
 impl Tenure {
@@ -117,8 +115,8 @@ impl Tenure {
         &self.grant
     }
 
-    /// Whether the owner is to be asked now; it counts as asked then. So half of a grant's life is left for trying again,
-    /// and for clocks that differ.
+    /// Whether to ask the owner now; it counts as asked then. Half of a grant's life is left for retries, and for
+    /// clocks that differ.
     pub fn is_due(&mut self, now: u64) -> bool {
         let half = millis(GRANT_LIFE) / 2;
         let due = self.grant.until <= now.saturating_add(half)
@@ -129,8 +127,8 @@ impl Tenure {
         due
     }
 
-    /// Takes the owner's next grant to `peer`. One that is not for this look, not good, or no longer than the last
-    /// changes nothing, and `false` is returned.
+    /// Takes the owner's next grant to `peer`. Returns false, without a change, if it is not for this look, not valid,
+    /// or no longer than the last.
     pub fn renew(&mut self, grant: Grant, peer: &PeerId, now: u64) -> bool {
         let same = (grant.owner, grant.look) == (self.grant.owner, self.grant.look);
         let good = same && grant.until > self.grant.until && grant.holds_for(peer, now).is_ok();
@@ -141,8 +139,8 @@ impl Tenure {
     }
 }
 
-/// By what a look is asked after: who does not know the look learns nothing of it, and who hears `asker` ask cannot
-/// ask another with the same words.
+/// The tag by which a look is asked for: a peer that does not know the look learns nothing, and cannot repeat `asker`'s
+/// tag to others.
 pub fn holding_tag(owner: &PeerId, look: &BlobHash, asker: &PeerId) -> Bytes<32> {
     let mut hasher = blake3::Hasher::new_derive_key("fyteclub holding v1");
     for part in [owner.as_bytes(), look.as_bytes(), asker.as_bytes()] {
@@ -190,15 +188,15 @@ mod tests {
     #[test]
     fn grant_ends_in_ten_minutes_also_by_late_clocks() {
         let grant = Grant::new(&SigningKey::from_bytes(&[1; 32]), peer(2), BlobHash::of(b"look"), NOW);
-        // What a holder whose clock is late by so much makes of it, so long after it was given.
+        // A holder's clock is late by so much, so long after the grant.
         for late in 0..=SKEW / 1000 {
             let honoured = |after: u64| grant.holds_for(&peer(2), NOW - late * 1000 + after).is_ok();
             assert!(!(10 * 60_000..60 * 60_000).step_by(1000).any(honoured), "{late} s late");
         }
     }
 
-    /// A holder, an owner and time: while the owner gives, the look is held without a gap; once it gives no more, it is
-    /// held for ten minutes at most.
+    /// A holder, an owner and time: while the owner renews, the look is held without a gap; without renewals, for ten
+    /// minutes at most.
     #[test]
     fn removed_contact_loses_loans_when_grant_ends() {
         let (key, here) = (SigningKey::from_bytes(&[1; 32]), peer(2));
@@ -211,7 +209,7 @@ mod tests {
             for now in (NOW..removed + 20 * 60_000).step_by(1000) {
                 if tenure.is_due(clock(now)) {
                     asked += 1;
-                    // Whom the owner removed is told what strangers are told.
+                    // A removed peer gets a stranger's answer.
                     if now < removed {
                         assert!(tenure.renew(give(now), &here, clock(now)));
                     }

@@ -1,7 +1,6 @@
-//! Who and what: peer ids, player names, blob hashes. Newtypes that can only be made by parsing.
+//! Peer ids, player names, blob hashes: newtypes that only parsing makes.
 //!
-//! Text in JSON and on the command line, raw bytes in bincode. What a name may look like is said here; what a key
-//! may do is not.
+//! Text in JSON and on the command line, raw bytes in bincode.
 
 use crate::{
     foreign::{Foreign, is_blank, is_direction_mark},
@@ -13,7 +12,7 @@ use ed25519_dalek::{Signature, SigningKey, Verifier, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr, sync::LazyLock};
 
-/// Why a text is not an id. The message names the form that is expected.
+/// Why a text is not an id. The message names the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {
@@ -31,12 +30,12 @@ pub enum IdError {
     NameBlanks,
 }
 
-/// Somebody's text, for an error message.
+/// Others' text, for an error message.
 fn excerpt(text: &str) -> String {
     Foreign::new(text).to_string()
 }
 
-/// The encodings of the points of small order. Whoever may use one can make a signature that is good for any message.
+/// The encodings of the points of small order, with which one signature can fit any message.
 static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> =
     LazyLock::new(|| EIGHT_TORSION.map(|point| point.compress().to_bytes()));
 
@@ -45,7 +44,7 @@ static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> =
 pub struct PeerId([u8; 32]);
 
 impl PeerId {
-    /// Takes any 32 bytes; whether they are a usable key shows when a signature is checked.
+    /// Takes any 32 bytes; only a signature check shows whether they are a usable key.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -59,10 +58,11 @@ impl PeerId {
         &self.0
     }
 
-    /// Strict verification: exactly what `verify_strict` accepts, so no points of small order and no malleable signatures.
+    /// Strict verification: exactly what `verify_strict` accepts, so no points of small order and no malleable
+    /// signatures.
     ///
-    /// `verify` compares the bytes of R with a canonical encoding. Of small order it can be in eight ways only, and
-    /// need not be decompressed to see that, which `verify_strict` spends a seventh of its time on.
+    /// `verify` compares the bytes of R with a canonical encoding. A point of small order has only eight encodings, so
+    /// R need not be decompressed, which takes `verify_strict` a seventh of its time.
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = Signature::from_bytes(signature);
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
@@ -103,7 +103,7 @@ impl FromStr for PeerId {
     }
 }
 
-/// One file's content, named by its BLAKE3 hash.
+/// A file's content, identified by its BLAKE3 hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobHash([u8; 32]);
 
@@ -121,7 +121,7 @@ impl BlobHash {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// 64 lower-case hex digits without the `b3:`: how files in the cache are called.
+    /// 64 lower-case hex digits without the `b3:`: the name of files in the cache.
     pub fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
@@ -153,7 +153,8 @@ impl FromStr for BlobHash {
     }
 }
 
-/// `Forename Surname@World`. Compared exactly; apostrophes, hyphens and non-ASCII letters occur; never cut off `@World`.
+/// `Forename Surname@World`. Compared exactly; apostrophes, hyphens and non-ASCII letters occur; never cut off
+/// `@World`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlayerName(String);
 
@@ -163,8 +164,7 @@ impl PlayerName {
     }
 }
 
-/// The phone book's own rule for a name: any key of 1 to 128 bytes without control characters. A player's name obeys
-/// it, and so would an opaque, hashed one.
+/// The phone book's rule for a name: 1 to 128 bytes without control characters. Player names and hashed names obey it.
 pub fn check_name(text: &str) -> Result<(), IdError> {
     if text.len() > limit::NAME_BYTES_MAX {
         return Err(IdError::NameTooLong { len: text.len() });
@@ -201,7 +201,7 @@ impl fmt::Debug for PlayerName {
     }
 }
 
-/// Text where a person may read it, 32 raw bytes where only daemons do.
+/// Text in readable formats, 32 raw bytes in others.
 macro_rules! serde_as_text_or_bytes {
     ($type:ident) => {
         impl Serialize for $type {
@@ -268,7 +268,7 @@ mod tests {
         for message in [&b"one"[..], b"two", b"three"] {
             for point in EIGHT_TORSION {
                 let r = point.compress().to_bytes();
-                // Of a key of small order, and of an honest key's owner who wants one signature for several messages.
+                // A key of small order, and an honest owner who wants one signature for several messages.
                 for weak in EIGHT_TORSION {
                     let key = PeerId::from_bytes(weak.compress().to_bytes());
                     assert!(!key.verifies(message, &signature(r, Scalar::ZERO)));
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(lenient, 3, "the forgeries are good where nobody is strict");
     }
 
-    /// An honest key's sum with a point of small order: `verify` and `verify_strict` must not differ there either.
+    /// An honest key plus a point of small order: `verify` and `verify_strict` must agree there too.
     #[test]
     fn what_is_accepted_is_what_verify_strict_accepts() {
         let key = SigningKey::from_bytes(&[7; 32]);
@@ -353,7 +353,7 @@ mod tests {
             "Al\u{202e}ice@World",
             "A@B@C",
             &"a".repeat(200),
-            // As good as another's, to the eye.
+            // Looks like another name.
             " Alice Ashe@Gilgamesh",
             "Alice Ashe @Gilgamesh",
             "Alice  Ashe@Gilgamesh",

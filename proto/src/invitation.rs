@@ -1,8 +1,8 @@
-//! Invitation links: `fyteclub://join/…`, from which two players become contacts without trusting a phone book.
+//! Invitation links: `fyteclub://join/…`, by which two players become contacts without trusting a phone book.
 //!
-//! A link carries the inviter's name, key, phone books and a one-time secret. Who follows it shows the secret to that
-//! key, sealed ([`crate::knock::Note::Join`]), and both are contacts. Whoever sees the link before it is used can use
-//! it instead; so it goes over a channel that the two trust, is good once, and for a day.
+//! A link has the inviter's name, key, phone books and a one-time secret. Its user sends the secret to that key, sealed
+//! ([`crate::knock::Note::Join`]), and both are contacts. Anybody who sees the link before can use it instead; so it is
+//! sent over a trusted channel, works once, and for a day.
 
 use crate::{
     bytes::Bytes,
@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
-/// How long an invitation may be followed.
+/// How long an invitation is valid.
 pub const INVITATION_TIME: Duration = Duration::from_secs(24 * 3600);
 const PREFIX: &str = "fyteclub://join/";
 /// Longest link: a name, a key, a secret and phone books.
@@ -21,14 +21,14 @@ pub const LINK_BYTES_MAX: usize = 2048;
 pub const LINK_BOOKS_MAX: usize = 4;
 pub const BOOK_BYTES_MAX: usize = 256;
 
-/// Read from a link or made for one. The text form is versioned and holds nothing else.
+/// Parsed from a link or made for one. The text form is versioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invitation {
     pub player: PlayerName,
     pub peer_id: PeerId,
-    /// Whoever has it may join, once.
+    /// Allows one join.
     pub secret: Bytes<16>,
-    /// URLs; where the inviter can be found.
+    /// URLs of the inviter's phone books.
     pub phonebooks: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ pub enum InvitationError {
     Name(#[from] IdError),
 }
 
-/// What is inside, as JSON before base64url.
+/// The JSON inside the base64url.
 #[derive(Serialize, Deserialize)]
 struct Content {
     v: u16,
@@ -53,7 +53,7 @@ struct Content {
     key: PeerId,
     secret: Bytes<16>,
     books: Vec<String>,
-    /// The first four bytes of the BLAKE3 hash of the rest, so that a link that lost a letter says so.
+    /// The first four bytes of the BLAKE3 hash of the rest, to detect a truncated link.
     check: Bytes<4>,
 }
 

@@ -1,7 +1,7 @@
-//! Becoming contacts: what is said before two players know each other, and what contacts tell each other.
+//! Becoming contacts: messages between players who are not contacts yet, and about changed keys.
 //!
-//! A [`Knock`] is open, because its sender may not know the receiver's key; it holds no address. A [`Note`] is the text
-//! of a [`crate::letter::Letter`]. Who becomes a contact by which of them, the daemon's contacts decide.
+//! A [`Knock`] is not sealed, because its sender may not know the receiver's key; it holds no address. A [`Note`] is
+//! the text of a [`crate::letter::Letter`]. The daemon's contacts decide what follows.
 
 use crate::{
     bytes::Bytes,
@@ -13,7 +13,7 @@ use crate::{
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
-/// Whom a phone book shall find.
+/// The receiver for a phone book to find.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Callee {
@@ -31,15 +31,14 @@ impl Callee {
     }
 }
 
-/// "I would like to be your contact." Signed by the sender for this receiver, and good for nothing else: whoever repeats
-/// it repeats the sender's wish.
+/// A request to become a contact. Signed by the sender for this receiver; a repetition only repeats the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Knock {
     pub from: PeerId,
-    /// What the sender is called; believed no more than a name on a card.
+    /// The sender's claimed name.
     pub name: PlayerName,
-    /// Who answers with this number has seen the knock. Random, one for each wish.
+    /// An answer with this number proves that its sender got the knock. Random, one for each wish.
     pub nonce: Bytes<16>,
     pub signature: Bytes<64>,
 }
@@ -51,7 +50,7 @@ impl Knock {
         knock
     }
 
-    /// What is signed: purpose `knock`, then receiver, sender, name, nonce.
+    /// The signed bytes: purpose `knock`, then receiver, sender, name, nonce.
     pub fn proof(&self, to: &Callee) -> Proof {
         Proof::new("knock", PROOF_VERSION)
             .field(&to.field())
@@ -60,14 +59,14 @@ impl Knock {
             .field(self.nonce.as_slice())
     }
 
-    /// Whether `from` wrote this very knock to `to`.
+    /// Whether `from` signed this knock to `to`.
     pub fn is_authentic(&self, to: &Callee) -> bool {
         self.proof(to).verified_by(&self.from, &self.signature.0)
     }
 }
 
-/// The number by which one phone book carries a wish whose own number is `nonce`: whoever answers with it was found by
-/// that phone book, which the others cannot say of themselves. `carrier` names the phone book.
+/// The nonce of a wish's knock at one phone book: an answer with it shows which phone book found its sender. `carrier`
+/// names the phone book, `nonce` is the wish's number.
 pub fn knock_number(nonce: &Bytes<16>, carrier: &str) -> Bytes<16> {
     let wish = [nonce.as_slice(), carrier.as_bytes()].concat();
     let derived = blake3::derive_key("fyteclub knock number v1", &wish);
@@ -76,17 +75,17 @@ pub fn knock_number(nonce: &Bytes<16>, carrier: &str) -> Bytes<16> {
     Bytes(number)
 }
 
-/// Between two keys about being contacts; sealed.
+/// A sealed message between two keys about being contacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Note {
-    /// "Yes, gladly": the answer to a knock, with its nonce.
+    /// The acceptance of a knock, with its nonce.
     Accepted { name: PlayerName, nonce: Bytes<16> },
-    /// "You gave me this": an invitation's one-time secret, shown by whoever follows the link.
+    /// An invitation's one-time secret, sent by its user.
     Join { name: PlayerName, secret: Bytes<16> },
-    /// "My key has changed": sealed by the last key, with the changes that lead to it, oldest first.
+    /// A changed key: sealed by the last key, with the changes that lead to it, oldest first.
     KeyChanged(Vec<KeyChange>),
-    /// "You come too late": the answer to a [`Note::Join`] whose secret was used by another, or is over. `answer` is what
-    /// a yes would have been answered with, so that only who knows the secret can say it.
+    /// The answer to a [`Note::Join`] whose secret is used or expired. `answer` is the nonce of the acceptance, which
+    /// only a holder of the secret can compute.
     TooLate { answer: Bytes<16> },
 }
 

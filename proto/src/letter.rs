@@ -1,10 +1,10 @@
-//! Letters: what two daemons write to each other through a phone book that carries but cannot read.
+//! Letters: sealed messages of two daemons that phone books forward and cannot read.
 //!
 //! X25519 between a key made for this letter and the receiver's identity, HKDF-SHA-256, AES-256-GCM; signed by the
-//! sender's identity. An Ed25519 key is used as an X25519 key by the birational map (RFC 7748 §4.1); that one key may
-//! do both is shown in <https://eprint.iacr.org/2021/509>. Phone book and receiver see who writes to whom, and how
-//! much; nobody else sees what. There is no forward secrecy against the loss of the receiver's identity key, which is
-//! why a letter holds addresses of the moment and nothing that lasts.
+//! sender's identity. An Ed25519 key is used as an X25519 key by the birational map (RFC 7748 §4.1);
+//! <https://eprint.iacr.org/2021/509> shows that one key may do both. Phone book and receiver see who writes to whom,
+//! and how much. There is no forward secrecy against the loss of the receiver's identity key, so a letter holds only
+//! short-lived addresses.
 
 use crate::{
     bytes::{self, Bytes},
@@ -22,20 +22,20 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// What a letter belongs to: part of what is signed and of what the key comes from, so that it opens nowhere else.
+/// A letter's purpose: signed, and part of the key derivation, so that it opens for no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// The caller's ways to be reached, of one attempt.
+    /// The caller's candidates, of one attempt.
     Introduce(Attempt),
-    /// The callee's, of the same attempt.
+    /// The callee's candidates, of the same attempt.
     Accept(Attempt),
-    /// More of either's.
+    /// Further candidates of either.
     Candidates(Attempt),
     /// About being contacts.
     Note,
 }
 
-/// One introduction's number, random, chosen by the caller.
+/// The random number of one introduction, chosen by the caller.
 pub type Attempt = Bytes<16>;
 
 impl Topic {
@@ -74,10 +74,9 @@ pub enum LetterError {
 }
 
 impl Letter {
-    /// Writes `text` from one key to another. `secret` is 32 random bytes, never used again.
+    /// Seals `text` from one key to another. `secret` is 32 random bytes, never used again.
     ///
-    /// # Errors
-    /// [`LetterError::BadKey`] for a peer id that is no key, [`LetterError::TooLong`].
+    /// # Errors [`LetterError::BadKey`] for a peer id that is no key, [`LetterError::TooLong`].
     pub fn seal(
         from: &SigningKey,
         to: &PeerId,
@@ -103,10 +102,9 @@ impl Letter {
         Ok(letter)
     }
 
-    /// Reads what `from` wrote to the holder of `to`.
+    /// Opens a letter of `from` to the holder of `to`.
     ///
-    /// # Errors
-    /// Everything else than such a letter of this topic.
+    /// # Errors Anything but such a letter of this topic.
     pub fn open(&self, from: &PeerId, to: &SigningKey, topic: Topic) -> Result<Vec<u8>, LetterError> {
         if self.sealed.len() > LETTER_BYTES_MAX {
             return Err(LetterError::TooLong);
@@ -127,7 +125,8 @@ impl Letter {
         Ok(text)
     }
 
-    /// What is signed: purpose `letter`, then topic, attempt, sender, receiver, the letter's own key, the sealed bytes.
+    /// The signed bytes: purpose `letter`, then topic, attempt, sender, receiver, the letter's own key, the sealed
+    /// bytes.
     pub fn proof(&self, from: &PeerId, to: &PeerId, topic: Topic) -> Proof {
         let (topic, attempt) = topic.parts();
         Proof::new("letter", PROOF_VERSION)
@@ -143,7 +142,7 @@ impl Letter {
 /// Every letter has a key of its own.
 const NONCE: [u8; 12] = [0; 12];
 
-/// `None` where the shared point is zero: somebody sent a point of small order (RFC 7748 §6.1).
+/// `None` if the shared point is zero: the other key has small order (RFC 7748 §6.1).
 fn key(
     shared: &MontgomeryPoint,
     ephemeral: &Bytes<32>,
@@ -215,7 +214,7 @@ mod tests {
             changed.sealed[at] ^= 1;
             assert_eq!(open(&changed), Err(LetterError::Forged));
         }
-        // One who signs what they did not seal: only the seal tells.
+        // Signed by a key that did not seal it: only the seal tells.
         let mut resigned = whole.clone();
         resigned.ephemeral = Bytes([0; 32]);
         resigned.signature =

@@ -1,8 +1,9 @@
-//! FyteClub's words and rules.
+//! FyteClub's wire types and rules.
 //!
-//! Words: [`id`], [`game_path`], [`appearance`], [`phonebook`], [`local`], [`proof`], [`frame`], [`codec`], with every number in
-//! [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`, `poll() -> Option<Output>`,
-//! `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or `async`: time and randomness are arguments.
+//! Types: [`id`], [`game_path`], [`appearance`], [`phonebook`], [`local`], [`proof`], [`frame`], [`codec`], with every
+//! number in [`limit`] and [`version`]. Rules are machines of one shape — `new(args, now)`, `handle(now, Input)`,
+//! `poll() -> Option<Output>`, `deadline() -> Option<(Instant, Why)>` — that know no socket, file, clock, thread or
+//! `async`: time and randomness are arguments.
 
 #![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
 #![cfg_attr(not(test), warn(clippy::as_conversions))]

@@ -1,28 +1,28 @@
-//! Names that look like another: Cyrillic letters among Latin ones, full-width letters, accents. A name is compared exactly
-//! everywhere else; here it is compared as an eye does it, so that a person is warned.
+//! Names that look like another: Cyrillic letters among Latin ones, full-width letters, accents. Names are compared
+//! exactly everywhere else; here they are compared by appearance, to warn a person.
 //!
-//! The tables are Unicode's (UTS 39, confusables and scripts), of the crate `unicode-security`.
+//! The tables are Unicode's (UTS 39, confusables and scripts), from the crate `unicode-security`.
 
 use crate::id::PlayerName;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_security::{MixedScript, skeleton};
 
-/// What is left of a name for a quick eye: names with the same shape can be taken for each other.
+/// A name's visual skeleton: names with the same shape can be confused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(String);
 
 impl Shape {
     pub fn of(name: &PlayerName) -> Self {
-        // Full-width and other forms of compatibility are the letters that they stand for.
+        // Full-width and other compatibility forms become plain letters.
         let plain: String = name.as_str().nfkc().collect();
         let bare: String = skeleton(&plain).filter(|c| !is_combining_mark(*c)).collect();
-        // Once more: letters that only become alike when they are small.
+        // Again: some letters become alike only in lower case.
         Self(skeleton(&bare.to_lowercase()).filter(|c| !is_combining_mark(*c)).collect())
     }
 }
 
-/// Whether one word of a name has letters of several scripts, which no language does. A Japanese name in front of a Latin
-/// world is none.
+/// Whether one word of a name mixes several scripts, as no language does. A Japanese name before a Latin world does
+/// not.
 pub fn mixes_scripts(name: &PlayerName) -> bool {
     name.as_str().split([' ', '@', '-', '\'']).any(|word| !word.is_single_script())
 }

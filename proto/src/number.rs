@@ -1,5 +1,5 @@
-//! Numbers as another type, where std has no `From` because of machines that none of this runs on, or because something
-//! is lost. Each name says what it gives, each comment what happens at the ends.
+//! Conversions of numbers where std has no `From`, because of machines that this never runs on, or because of a loss.
+//! Each name is the result's type, each comment says what happens at the limits.
 
 #![expect(clippy::as_conversions, reason = "here and nowhere else")]
 
@@ -7,32 +7,32 @@ use std::time::Duration;
 
 const _: () = assert!(usize::BITS >= u32::BITS && usize::BITS <= u64::BITS, "a length is between these two");
 
-/// A length; loses nothing.
+/// A length; lossless.
 pub const fn u64_of(length: usize) -> u64 {
     length as u64
 }
 
-/// A place or a count as it travels; loses nothing.
+/// An index or count of the wire; lossless.
 pub const fn index(number: u32) -> usize {
     number as usize
 }
 
-/// What is known to be short; the most that there is where it is not.
+/// A number that is known to be small; saturates.
 pub const fn usize_of(number: u64) -> usize {
     if number > usize::MAX as u64 { usize::MAX } else { number as usize }
 }
 
-/// What is known to be short; the most that there is where it is not.
+/// A number that is known to be small; saturates.
 pub const fn u32_of(length: usize) -> u32 {
     if length > u32::MAX as usize { u32::MAX } else { length as u32 }
 }
 
-/// To reckon with: exact up to 2^53, and close above it.
+/// For calculations: exact up to 2^53, rounded above.
 pub const fn f64_of(number: u64) -> f64 {
     number as f64
 }
 
-/// Without what is behind the point; 0 of what is negative or no number, the most that there is of what is above it.
+/// Truncates; 0 for negative numbers and NaN, saturates above.
 pub const fn whole(number: f64) -> u64 {
     number as u64
 }
@@ -42,7 +42,7 @@ pub const fn low_half(number: u64) -> u32 {
     number as u32
 }
 
-/// Milliseconds; the most that there are of what is longer.
+/// Milliseconds; saturates.
 pub const fn millis(duration: Duration) -> u64 {
     let millis = duration.as_millis();
     if millis > u64::MAX as u128 { u64::MAX } else { millis as u64 }

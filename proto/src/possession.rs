@@ -1,10 +1,10 @@
-//! Whether a peer has a blob: it answers a random nonce with a keyed hash over the content, which nobody can who knows
-//! the blob's hash alone.
+//! Proofs that a peer has a blob: it answers a random nonce with a keyed hash over the content, which the blob's hash
+//! alone does not allow.
 //!
-//! The key is made of the nonce and both peers' keys, so an answer is worth nothing when it is passed on. A **sample** is
-//! over one stretch of the blob, which the nonce chooses; it is cheap, so it can be asked of every large blob of a look,
-//! and tells the asked nothing of which are here. **Whole** is over all of it: after that the blob counts as come from
-//! the peer. What is asked and answered is [`crate::peer::Request::Possession`].
+//! The key is made of the nonce and both peers' keys, so an answer cannot be passed on. A **sample** is over one part
+//! of the blob, which the nonce chooses; it is cheap, so it can be asked of every large blob of a look, and does not
+//! tell the asked peer which are here. **Whole** is over all of it: after that the peer is an origin of the blob. The
+//! wire's messages are [`crate::peer::Request::Possession`].
 
 use crate::{
     blob::Content,
@@ -16,7 +16,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Over how much of a blob it is proven.
+/// The proven part of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Span {
     /// 0: [`SAMPLE_BYTES`] of one chunk.
@@ -34,7 +34,7 @@ impl Span {
     }
 }
 
-/// One question: who asks whom, under which nonce.
+/// One question: asker, asked peer and nonce.
 #[derive(Debug, Clone)]
 pub struct Challenge {
     key: [u8; 32],
@@ -52,7 +52,7 @@ impl Challenge {
         Self { key: *hasher.finalize().as_bytes(), span }
     }
 
-    /// Which chunks of the blob have to be read, ascending.
+    /// The chunks of the blob to read, ascending.
     pub fn chunks(&self, content: &Content) -> Range<u32> {
         match self.span {
             Span::Whole => 0..content.chunks(),
@@ -63,19 +63,19 @@ impl Challenge {
         }
     }
 
-    /// Bytes that are read for it.
+    /// Bytes to read for it.
     pub fn cost(&self, content: &Content) -> u64 {
         self.chunks(content).filter_map(|chunk| content.chunk_len(chunk)).map(number::u64_of).sum()
     }
 
-    /// Begins the proof of one blob; the bytes of [`Self::chunks`] are to follow, in order.
+    /// Begins the proof of one blob; push the bytes of [`Self::chunks`] in order.
     pub fn prove(&self, content: &Content) -> Proving<'_> {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(content.hash.as_bytes()).update(&content.size.to_be_bytes());
         Proving { challenge: self, content: *content, hasher }
     }
 
-    /// A number that nobody knows before the nonce is known.
+    /// A number that cannot be predicted without the nonce.
     fn draw(&self, content: &Content, what: &[u8]) -> u64 {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(what).update(content.hash.as_bytes()).update(&content.size.to_be_bytes());
@@ -85,7 +85,7 @@ impl Challenge {
     }
 }
 
-/// A proof in the making.
+/// A proof under construction.
 #[derive(Debug)]
 pub struct Proving<'a> {
     challenge: &'a Challenge,
@@ -94,7 +94,7 @@ pub struct Proving<'a> {
 }
 
 impl Proving<'_> {
-    /// Takes the next of the chunks.
+    /// Takes the next chunk.
     pub fn push(&mut self, chunk: &[u8]) {
         match self.challenge.span {
             Span::Whole => drop(self.hasher.update(chunk)),

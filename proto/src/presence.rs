@@ -1,7 +1,7 @@
-//! Being findable: when to register with which phone book, and when to try again.
+//! When to register with which phone book, and when to retry.
 //!
-//! Every phone book of the list is registered with, each on its own clock: a heartbeat while it answers, backoff with
-//! jitter while it does not. A phone book that lost its memory knows the player again within one heartbeat.
+//! The daemon registers with every phone book of the list, each on its own schedule: a heartbeat while it answers,
+//! backoff with jitter while it does not. A phone book that restarted knows the player again within one heartbeat.
 
 use crate::backoff::Backoff;
 use std::{
@@ -9,35 +9,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a registration is repeated unless the configuration says otherwise.
+/// How often a registration is repeated, by default.
 pub const HEARTBEAT: Duration = Duration::from_secs(45);
-/// How often while a live conversation says that the player is there: three times in a record's usual life.
+/// How often with a live connection: three times in a record's usual life.
 pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(1200);
-/// When a registration has failed of which nothing was heard. Longer than an HTTP request may take.
+/// When a registration without an answer counts as failed. Longer than an HTTP request may take.
 pub const WORD_TIME: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// Phone book `book` took the registration.
+    /// Phone book `book` accepted the registration.
     Registered {
         book: usize,
     },
-    /// It did not answer, or not well.
+    /// It did not answer, or refused.
     Failed {
         book: usize,
     },
-    /// A live conversation with it began: it may have lost its memory, so register now; from then on rarely.
+    /// A live connection opened: it may have lost its memory, so register now; from then on rarely.
     Up {
         book: usize,
     },
-    /// The conversation ended.
+    /// The live connection closed.
     Down {
         book: usize,
     },
-    /// This machine's address changed: register everywhere now. What is still awaited was said from the old one, and
-    /// its answer is not told.
+    /// This machine's address changed: register everywhere now. Awaited answers are for the old address, and are not
+    /// reported.
     Moved,
     Time,
 }
@@ -58,9 +58,9 @@ pub enum Why {
 struct Book {
     /// `None` while an answer is awaited.
     due: Option<Instant>,
-    /// When it was registered with last.
+    /// When the last registration was sent.
     asked: Instant,
-    /// Register once more when the answer is there.
+    /// Register again after the answer.
     again: bool,
     live: bool,
     backoff: Backoff,
@@ -108,7 +108,7 @@ impl Presence {
             Input::Up { book } => {
                 if let Some(book) = self.books.get_mut(book) {
                     book.live = true;
-                    // One whose answer is awaited may have been asked before it lost its memory.
+                    // An awaited registration may be older than the phone book's restart.
                     book.again = book.due.is_none();
                     book.due = book.due.map(|_| now);
                 }
@@ -153,7 +153,7 @@ impl Presence {
         self.books.iter().map(next).min_by_key(|(at, _)| *at)
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         self.books.is_empty().then_some("no phone book: nothing is registered")
@@ -195,7 +195,7 @@ mod tests {
         let mut presence = Presence::new(1, HEARTBEAT, now);
         let register = Some(Register { book: 0 });
         assert_eq!(presence.poll(), register);
-        // The answer is still on its way: the phone book may have restarted since it was asked.
+        // An answer is awaited: the phone book may have restarted since the request.
         presence.handle(now, 0.5, Input::Up { book: 0 });
         assert_eq!(presence.poll(), None);
         presence.handle(now, 0.5, Input::Registered { book: 0 });
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(presence.poll(), Some(Register { book: 0 }));
         presence.handle(now + WORD_TIME / 2, 0.0, Input::Time);
         assert_eq!((presence.poll(), presence.deadline()), (None, Some((now + WORD_TIME, Why::AnswerDue))));
-        // Its word was lost: one more, after the pause of a failure.
+        // Its answer was lost: one more, after the pause of a failure.
         presence.handle(now + WORD_TIME, 0.0, Input::Time);
         let (at, why) = presence.deadline().expect("a time");
         assert_eq!((presence.poll(), why), (None, Why::Heartbeat));

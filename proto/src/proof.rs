@@ -1,7 +1,7 @@
-//! What a signature signs: a domain string with a version, then length-prefixed fields.
+//! The bytes that a signature covers: a domain string with a version, then length-prefixed fields.
 //!
 //! `"fyteclub/" purpose "/v" version 0x00 { u32-be length, bytes }…` — no two purposes share a prefix, no two field
-//! lists share an encoding, and nothing is ever re-encoded to be checked.
+//! lists share an encoding, and nothing is re-encoded to be verified.
 
 use crate::id::PeerId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,8 +1,8 @@
-//! What a program says over and over is said a few times a minute, and then with a count. A log that grows five lines a
-//! second hides everything else, and whoever causes a warning decides how often it is written.
+//! Repeated log messages are written a few times a minute, and then with a count. Otherwise five lines a second would
+//! hide everything else, and whoever causes a warning would decide how often it is written.
 //!
-//! A [`Repeats`] is a table under virtual time. Who says something asks [`Repeats::admits`]; who has a clock asks
-//! [`Repeats::due`] every few seconds and says what comes out.
+//! A [`Repeats`] is a table under virtual time. The log asks [`Repeats::admits`] for each message; a timer calls
+//! [`Repeats::due`] every few seconds and writes the result.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a sentence that was said is counted instead of repeated.
+/// How long a written sentence is counted instead of repeated.
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// Different sentences of one site that are counted apart; all others of that site share one row.
+/// Different sentences of one site that are counted separately; all others of that site share one row.
 pub const SENTENCES_MAX: usize = 32;
 /// Most bytes that are kept of a sentence.
 pub const KEPT_MAX: usize = 512;
 
-/// `S` is where in the program something is said: few, and chosen by the program alone.
+/// `S` is a place in the program: few, and chosen by the program alone.
 #[derive(Debug)]
 pub struct Repeats<S> {
     sites: HashMap<S, Site>,
@@ -32,14 +32,14 @@ struct Site {
 #[derive(Debug)]
 struct Row {
     since: Instant,
-    /// How often it may still be said in this window.
+    /// How often it may still be written in this window.
     left: u32,
     held: u64,
-    /// What was held last.
+    /// The last held message.
     text: String,
 }
 
-/// What was not said since the last time, in one.
+/// The held messages since the last time, as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repeated<S> {
     pub site: S,
@@ -55,8 +55,8 @@ impl<S> Default for Repeats<S> {
 }
 
 impl<S: Copy + Eq + Hash> Repeats<S> {
-    /// Whether a sentence may be said now; otherwise it is counted. `sentence` is the same for sentences that differ in
-    /// numbers only ([`template`]), `allowed` is how often it may be said in a minute, at least once.
+    /// Whether to write a message now; otherwise it is counted. `sentence` is equal for messages that differ in numbers
+    /// only ([`template`]), `allowed` is how often it may be written in a minute, at least once.
     pub fn admits(
         &mut self,
         now: Instant,
@@ -90,7 +90,7 @@ impl<S: Copy + Eq + Hash> Repeats<S> {
         false
     }
 
-    /// What was held for a minute, to be said now. A row that nothing came to in a minute is forgotten.
+    /// Messages held for a minute, to be written now. A row without a message for a minute is dropped.
     pub fn due(&mut self, now: Instant) -> Vec<Repeated<S>> {
         let mut due = Vec::new();
         self.sites.retain(|site, entry| {
@@ -102,7 +102,7 @@ impl<S: Copy + Eq + Hash> Repeats<S> {
                     return false;
                 }
                 due.push(Repeated { site: *site, text: std::mem::take(&mut row.text), times: row.held });
-                // That sentence was this minute's.
+                // That message was this minute's.
                 *row = Row { since: now, left: 0, held: 0, text: String::new() };
                 true
             };
@@ -119,8 +119,8 @@ impl<S: Copy + Eq + Hash> Repeats<S> {
     }
 }
 
-/// A hash of the sentence without its numbers, and without the words that hold them (`b3:5f1c…`): retries, ports, hashes and
-/// sizes change while the sentence stays the same.
+/// A hash of the sentence without its numbers, and without the words that contain them (`b3:5f1c…`): retries, ports,
+/// hashes and sizes change while the sentence stays the same.
 pub fn template(text: &str) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -1,8 +1,8 @@
-//! The link's data key: AES-256-GCM over everything that a look consists of, inside QUIC's own encryption.
+//! The link's data key: AES-256-GCM over documents, chunks and chunk lists, inside QUIC's own encryption.
 //!
 //! Derived from the TLS exporter, one key per direction and epoch. The nonce is the QUIC stream's index and a counter
-//! within the stream, both known to the two ends, so nothing is sent and nothing repeats under one key. What is sealed
-//! is bound to its place by the associated data.
+//! within the stream, known to both ends, so it is not sent and never repeats under one key. The associated data binds
+//! sealed bytes to their place.
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use hkdf::Hkdf;
@@ -11,11 +11,11 @@ use sha2::Sha256;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Label of the TLS exporter (RFC 5705, RFC 8446 §7.5) that the link's secret comes from.
+/// Label of the TLS exporter (RFC 5705, RFC 8446 §7.5) for the link's secret.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-fyteclub-data-v1";
 /// Bytes that sealing adds.
 pub const TAG: usize = 16;
-/// A sending key lives for this long, or for this many bytes, whichever ends first.
+/// A sending key's life: this long, or this many bytes, whichever ends first.
 pub const EPOCH_TIME: Duration = Duration::from_secs(3600);
 pub const EPOCH_BYTES: u64 = 64 << 30;
 
@@ -24,15 +24,15 @@ pub const EPOCH_BYTES: u64 = 64 << 30;
 #[error("a sealed piece does not open: it was changed, or belongs elsewhere")]
 pub struct Unsealed;
 
-/// One AES-256-GCM key, whichever library does the work: both give the same bytes.
+/// One AES-256-GCM key, by either library: both give the same bytes.
 pub trait Aead: Send + Sync {
     /// Encrypts `buffer` in place and appends the tag.
     fn seal(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut Vec<u8>);
 
-    /// Decrypts `buffer` in place and cuts the tag off.
+    /// Decrypts `buffer` in place and removes the tag.
     ///
-    /// # Errors
-    /// Anything but what was sealed under this key, nonce and associated data. The buffer's content is lost then.
+    /// # Errors Bytes that were not sealed under this key, nonce and associated data. The buffer's content is lost
+    /// then.
     fn open(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), Unsealed>;
 }
 
@@ -76,21 +76,21 @@ impl Aead for Small {
     }
 }
 
-/// Which of the two ends of a link. Each seals with its own key and opens with the other's.
+/// One of the two ends of a link. Each seals with its own key and opens with the other's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Dialer,
     Acceptor,
 }
 
-/// The secret of one link, from which every key comes. Wiped when dropped.
+/// The secret of one link, from which every key is derived. Wiped when dropped.
 pub struct LinkSecret {
     secret: Zeroizing<[u8; 32]>,
     here: End,
 }
 
 impl LinkSecret {
-    /// `exported` is what the TLS exporter gave for [`EXPORTER_LABEL`] and an empty context.
+    /// `exported` is the TLS exporter's output for [`EXPORTER_LABEL`] and an empty context.
     pub fn new(exported: [u8; 32], here: End) -> Self {
         Self { secret: Zeroizing::new(exported), here }
     }
@@ -138,13 +138,13 @@ impl EpochKey {
         &self.bulk
     }
 
-    /// For appearances and other small answers.
+    /// For documents and other small answers.
     pub fn small(&self) -> &dyn Aead {
         &self.small
     }
 }
 
-/// Counts the records of one stream, and so makes their nonces.
+/// Counts the records of one stream for their nonces.
 #[derive(Debug, Clone)]
 pub struct NonceCounter {
     stream: u64,
@@ -167,7 +167,8 @@ impl NonceCounter {
     }
 }
 
-/// When the sending key changes: every [`EPOCH_TIME`], or so many bytes, [`EPOCH_BYTES`] at most. Streams that began keep the key they began with.
+/// Changes the sending key every [`EPOCH_TIME`], or so many bytes, [`EPOCH_BYTES`] at most. A stream keeps its first
+/// key.
 #[derive(Debug)]
 pub struct EpochClock {
     epoch: u32,

@@ -1,61 +1,60 @@
-//! Whom may fetch what: one pure function. Who is a contact is said by [`crate::contact`], what a grant is worth by
-//! [`crate::grant`].
+//! Who may fetch what: one pure function. [`crate::contact`] decides who is a contact, [`crate::grant`] whether a grant
+//! is valid.
 
-/// What is known of who asks.
+/// The asking peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asker {
     /// This side consents to the key: [`crate::contact::Contacts::consents`].
     pub contact: bool,
     /// The TLS handshake proved the key and the greeting was accepted.
     pub greeted: bool,
-    /// Broke the protocol lately.
+    /// Under a ban.
     pub banned: bool,
 }
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// The appearance that is published now, or a grant for it.
+    /// The published document, or a grant for it.
     Appearance,
     /// A blob of the own look, or a proof of it; whether the published look names it, by hash and size.
     Blob { published: bool },
-    /// What this side holds of somebody else's look.
+    /// A map of what this side holds of another's look.
     Holding(Lent),
-    /// A blob of somebody else's look, and whether a grant of its owner names the asker, this look, and a time that is
-    /// not over.
+    /// A blob of another's look, and whether a valid grant of its owner names the asker and this look.
     LentBlob { lent: Lent, blob: LentBlob, granted: bool },
 }
 
-/// What this side may pass on of somebody else's look.
+/// Whether this side may lend another's look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lent {
     /// This side consents to the owner's key as well.
     pub owner: bool,
-    /// The look was fetched from its owner, under a grant to this side that is not over.
+    /// The look was fetched from its owner, under a valid grant to this side.
     pub held: bool,
 }
 
-/// What is known of a blob that somebody else's look names. To be named gives no right to it.
+/// A blob that another's look names. Naming gives no right to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LentBlob {
     /// The look names its hash.
     pub named: bool,
-    /// What is here is of the size that the look says.
+    /// The stored blob has the look's size.
     pub fits: bool,
-    /// It lies in the cache and came from this very owner: [`crate::blob::Origin::Owner`]. Never a file of the player's
-    /// own, and never what came from another.
+    /// It is in the cache and came from this owner: [`crate::blob::Origin::Owner`]. Never an own file, and never
+    /// another owner's blob.
     pub came: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Share,
-    /// The asker is told the same as if there were nothing.
+    /// The asker gets the answer for an absent blob.
     Refuse,
 }
 
-/// A contact may have what is published, and what another contact gave this side and lets both have. Nobody else may have
-/// anything, and the rest of the cache, and of the disk, is nobody's.
+/// A contact may have the published look, and looks that another contact lets both have. Nobody else may have anything,
+/// and no other cached blob is served.
 pub fn share_rule(asker: Asker, asked: Asked) -> Verdict {
     let may_pass_on = |Lent { owner, held }: Lent| owner && held;
     let is_theirs = match asked {

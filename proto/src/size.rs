@@ -1,4 +1,4 @@
-//! Numbers of bytes, as people write them in a configuration or on a command line.
+//! Byte counts, as people write them in a configuration or on a command line.
 
 use crate::number::f64_of;
 
@@ -18,7 +18,7 @@ pub fn parse(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// As [`parse`] reads it: `2 MiB`, `1.5 MiB` where it does not come out even, `900 B`.
+/// In the form that [`parse`] reads: `2 MiB`, `1.5 MiB` if not even, `900 B`.
 pub fn words(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {

@@ -1,8 +1,8 @@
-//! Why an appearance is not accepted, and how many parts one may have.
+//! Why an appearance is refused, and the limits of its parts.
 
 use crate::{codec::CodecError, game_path::GamePath, limit, version::APPEARANCE_VERSION};
 
-/// Why an appearance is not accepted, from whoever it came.
+/// Why an appearance is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppearanceError {
@@ -24,7 +24,7 @@ pub(super) fn too_many(what: &'static str, count: usize, max: usize) -> Result<(
     if count > max { Err(AppearanceError::TooMany { what, count, max }) } else { Ok(()) }
 }
 
-/// How many parts a look has.
+/// Numbers of a look's parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub objects: usize,
@@ -34,8 +34,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// # Errors
-    /// The first count that is above its limit.
+    /// # Errors The first exceeded limit.
     pub(super) fn check(&self) -> Result<(), AppearanceError> {
         too_many("objects", self.objects, limit::OBJECTS_MAX)?;
         too_many("files", self.files, limit::FILES_MAX)?;

@@ -1,21 +1,21 @@
-//! What a look is made of, the rules that a receiver holds it to, and its hash.
+//! The parts of a look, the rules for a received one, and its hash.
 
 use super::error::{AppearanceError, Counts, too_many};
 use crate::{game_path::GamePath, id::BlobHash, limit, number};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The part that the hash covers: no names, times or local paths, so the same look is the same hash on every machine.
+/// The hashed part: no names, times or local paths, so the same look has the same hash on every machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
     pub objects: Vec<ObjectLook>,
-    /// Penumbra's meta manipulations, as its API gives them.
+    /// Penumbra's meta manipulations, from its API.
     pub meta: Option<String>,
     pub heels: Option<String>,
     pub honorific: Option<String>,
     pub moodles: Option<String>,
     pub pet_names: Option<String>,
-    /// For plugins to come.
+    /// For future plugins.
     pub ext: BTreeMap<String, String>,
 }
 
@@ -29,7 +29,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// As the hash covers it.
+    /// As hashed.
     fn number(self) -> u64 {
         match self {
             Self::Player => 0,
@@ -50,7 +50,7 @@ pub struct ObjectLook {
     pub customize_plus: Option<String>,
 }
 
-/// One file and every game path that it stands for.
+/// One file and all its game paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
     /// Sorted, at least one.
@@ -60,13 +60,13 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// The extension that the file gets on disk: that of its first game path.
+    /// The file's extension on disk: that of its first game path.
     pub fn extension(&self) -> &'static str {
         self.game_paths.first().map_or("bin", GamePath::extension)
     }
 }
 
-/// A game path that the game is to read from another path of its own; no file travels.
+/// Game paths for which the game reads another game path; no file is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Swap {
@@ -75,7 +75,7 @@ pub struct Swap {
 }
 
 impl Look {
-    /// Brings a look that was put together here into the one order, so that the same look has the same hash.
+    /// Sorts a local look, so that the same look has the same hash.
     pub fn normalise(&mut self) {
         for object in &mut self.objects {
             for file in &mut object.files {
@@ -92,10 +92,9 @@ impl Look {
         self.objects.sort_by_key(|object| object.kind);
     }
 
-    /// Every rule that a receiver holds a look to before it fetches a byte. A sender holds itself to the same.
+    /// Checks every rule of a look. A receiver calls it before it fetches a byte, a sender before it publishes.
     ///
-    /// # Errors
-    /// The first rule that is broken.
+    /// # Errors The first broken rule.
     pub fn check(&self) -> Result<(), AppearanceError> {
         use AppearanceError::Inconsistent;
         let objects = &self.objects;
@@ -147,9 +146,9 @@ impl Look {
         Ok(())
     }
 
-    /// The look's name: BLAKE3 in `derive_key` mode over tag-and-length-prefixed fields. Expects a normalised look.
+    /// The look's hash: BLAKE3 in `derive_key` mode over tag-and-length-prefixed fields. Expects a normalised look.
     ///
-    /// Its own encoding, so that a change of codec leaves every hash as it was.
+    /// An encoding of its own, so that a change of codec changes no hash.
     pub fn hash(&self) -> BlobHash {
         let mut hash = Canonical(blake3::Hasher::new_derive_key("fyteclub 2026 appearance v1"));
         hash.list(&self.objects, |hash, object| {
@@ -177,13 +176,13 @@ impl Look {
         BlobHash::from_bytes(*hash.0.finalize().as_bytes())
     }
 
-    /// Every distinct blob with its size and the extension it gets on disk, over all objects.
+    /// Every distinct blob of all objects, with its size and extension on disk.
     pub fn blobs(&self) -> BTreeMap<BlobHash, (u64, &'static str)> {
         let files = self.objects.iter().flat_map(|object| &object.files);
         files.map(|file| (file.hash, (file.size, file.extension()))).collect()
     }
 
-    /// How many distinct files, and their bytes.
+    /// The number of distinct files, and their bytes.
     pub fn totals(&self) -> (u64, u64) {
         let blobs = self.blobs();
         (number::u64_of(blobs.len()), blobs.values().map(|(size, _)| size).sum())

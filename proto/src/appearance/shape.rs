@@ -1,5 +1,4 @@
-//! How many parts an encoded appearance has, found by walking over it and keeping nothing. Each type here has the form on
-//! the wire of the one that it is named after.
+//! Counts the parts of an encoded appearance without keeping any. Each type here has the wire form of its namesake.
 
 #![expect(dead_code, reason = "what is only walked over has to be named all the same")]
 
@@ -14,10 +13,9 @@ use serde::{
 };
 use std::{fmt, marker::PhantomData};
 
-/// Counts what a document holds.
+/// Counts a document's parts.
 ///
-/// # Errors
-/// What is no whole appearance.
+/// # Errors An incomplete appearance.
 pub(super) fn of(document: &[u8]) -> Result<Counts, CodecError> {
     let Appearance(_, _, _, look) = codec::borrow(document)?;
     let Parts { len, of, .. } = look.0;
@@ -64,7 +62,7 @@ impl<'de> Deserialize<'de> for Path {
     }
 }
 
-/// What one part adds to the counts of the whole.
+/// What one part adds to the counts.
 trait Part {
     fn counts(&self) -> Counts;
 }
@@ -94,7 +92,7 @@ impl Part for Object<'_> {
     }
 }
 
-/// A list: how many parts, and what they add up to.
+/// A list: its length, and the sum of its parts.
 struct Parts<T> {
     len: usize,
     of: Counts,
