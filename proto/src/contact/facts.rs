@@ -1,4 +1,4 @@
-//! What others say, and what happens meanwhile. Nothing here trusts a name that somebody claims.
+//! Messages of others, and other events. No claimed name is trusted.
 
 use super::{Contact, Contacts, OpenInvitation, Output, REPEAT, Stage, invitation_answer};
 use crate::{
@@ -12,29 +12,30 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long an invitation is remembered when it cannot be followed any more.
+/// How long a used or expired invitation is kept.
 const SPENT_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How often one key is told in the time between two repetitions that it comes too late: an answer may be lost.
+/// How often one key is answered `TooLate` between two repetitions: an answer may be lost.
 const LATE_ANSWERS: usize = 3;
 
-/// What the daemon heard or noticed.
+/// An event of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Authentic: the key in it signed it for this player.
+    /// A verified knock: the key in it signed it for this player.
     Knocked(Knock),
-    /// Opened: this key sealed it, and nobody else.
+    /// An opened note: this key sealed it.
     Noted {
         from: PeerId,
         note: Note,
     },
-    /// A link with this key is open: their side lets us in.
+    /// A link with this key is open: their side consents to us.
     Linked(PeerId),
-    /// Whom the phone books know by a name that was to be [looked up](Output::Look); those that do not answer, nobody.
+    /// The keys that phone books list for a name that was to be [looked up](Output::Look); an unanswered lookup counts
+    /// as none.
     Listed {
         player: PlayerName,
         keys: Vec<PeerId>,
     },
-    /// A phone book is there to carry what waits.
+    /// A phone book can carry waiting messages.
     Connected,
     Time,
 }
@@ -43,7 +44,7 @@ impl Contacts {
     pub fn handle(&mut self, now: u64, input: Input) {
         match input {
             Input::Knocked(knock) => self.knocked(knock, now),
-            // One's own words that come back mean nothing.
+            // Our own messages are ignored.
             Input::Noted { from, .. } if from == self.here.key => {}
             Input::Noted { from, note: Note::Accepted { nonce, .. } } => self.accepted(from, nonce, now),
             Input::Noted { from, note: Note::Join { name, secret } } => self.joined(from, name, secret, now),
@@ -71,11 +72,11 @@ impl Contacts {
         let Some(at) = self.by_key(&from) else { return self.stranger_knocked(from, name, nonce, now) };
         match &mut self.book.contacts[at].stage {
             Stage::Blocked => {}
-            // They lost what they knew, or our answer was lost.
+            // They lost their state, or our answer was lost.
             Stage::Paired { .. } => self.answer(from, nonce),
             // Both knock, and both knew the key.
             Stage::Requested { .. } => self.pair(at, Some(nonce), now),
-            // The name stays the one that a person was told: they shall not say yes to one and get another.
+            // The name stays the one that a person was shown, so that they do not accept another.
             Stage::Asking { nonce: known } if *known != nonce => {
                 let earlier = std::mem::replace(known, nonce);
                 let contact = &mut self.book.contacts[at];
@@ -90,8 +91,8 @@ impl Contacts {
 
     fn stranger_knocked(&mut self, from: PeerId, name: PlayerName, nonce: Bytes<16>, now: u64) {
         if self.held(&name).is_some_and(|at| self.book.contacts[at].peer_id.is_none()) {
-            // Both knock by name. That theirs is this name is a claim until they answer to our knock, which went to
-            // the name; ours is proven to them by this answer. So each says yes, and believes only the other's.
+            // Both knock by name. Their name is a claim until they answer our knock, which went to the name; this
+            // answer proves ours to them. So each answers, and believes only the other's answer.
             return self.answer(from, nonce);
         }
         match self.policy {
@@ -115,7 +116,7 @@ impl Contacts {
         self.unsaved = true;
     }
 
-    /// Says yes once; who does not hear it asks again.
+    /// Accepts once; a peer that misses the answer knocks again.
     pub(super) fn answer(&mut self, to: PeerId, nonce: Bytes<16>) {
         if let Some(name) = self.here.player.clone() {
             self.outputs.push_back(Output::Note { to, note: Note::Accepted { name, nonce } });
@@ -133,7 +134,7 @@ impl Contacts {
             }
             Some(_) | None => {}
         }
-        // The number went to a name only, and whoever has the name has it.
+        // The nonce went to a name, so its answer comes from the name's holder.
         let asked = |contact: &Contact| match &contact.stage {
             Stage::Requested { nonce, .. } => contact.peer_id.is_none() && self.is_answer(nonce, answer),
             _ => false,
@@ -144,7 +145,7 @@ impl Contacts {
         }
     }
 
-    /// This key is whom the wish at `at` meant.
+    /// Fulfils the wish at `at` with this key.
     pub(super) fn fulfil(&mut self, mut at: usize, from: PeerId, now: u64) {
         let known = self.by_key(&from);
         let owed = match known.map(|known| &self.book.contacts[known].stage) {
@@ -173,14 +174,14 @@ impl Contacts {
         let answer = invitation_answer(&secret);
         match stage {
             Some(Stage::Blocked) => return,
-            // Our answer was lost. They are a contact, so it does not matter which secret they show.
+            // Our answer was lost. They are a contact, so any secret will do.
             Some(Stage::Paired { .. }) => self.answer(from, answer),
             _ => {}
         }
         if self.here.player.as_ref() == Some(&name) {
             return;
         }
-        // Equality of BLAKE3 hashes takes the same time whatever they are.
+        // BLAKE3 hashes are compared in constant time.
         let shown = blake3::hash(secret.as_slice());
         let open = |at: &usize| {
             let invitation = &self.book.invitations[*at];
@@ -203,7 +204,7 @@ impl Contacts {
                 self.book.contacts.push(Contact::new(Some(name.clone()), Some(from), stage, now));
                 self.admit(self.book.contacts.len() - 1, &name, answer, now).is_ok()
             }
-            // The name is another contact's: that is for a person to judge.
+            // The name is another contact's: a person decides.
             _ => {
                 self.hear_asker(from, name, answer, now);
                 false
@@ -215,7 +216,7 @@ impl Contacts {
         }
     }
 
-    /// Remembers an invitation that cannot be followed any more.
+    /// Keeps a used or expired invitation.
     fn spend(&mut self, invitation: OpenInvitation, now: u64) {
         let expires = now.saturating_add(millis(SPENT_TIME));
         self.book.spent.retain(|spent| spent.expires > now);
@@ -226,15 +227,14 @@ impl Contacts {
         self.unsaved = true;
     }
 
-    /// Those that are over are spent.
+    /// Moves expired invitations to the spent ones.
     pub(super) fn spend_over(&mut self, now: u64) {
         let over: Vec<OpenInvitation> =
             self.book.invitations.extract_if(.., |open| open.expires <= now).collect();
         over.into_iter().for_each(|invitation| self.spend(invitation, now));
     }
 
-    /// Tells both sides that an invitation of ours was followed too late. Who shows a secret that was never ours learns
-    /// nothing.
+    /// Tells both sides that our invitation was used too late. A secret that was never ours gets no answer.
     fn joined_late(
         &mut self,
         from: PeerId,
@@ -261,7 +261,7 @@ impl Contacts {
         self.outputs.push_back(Output::Note { to: from, note: Note::TooLate { answer } });
     }
 
-    /// The inviter says so, and nobody else can: whom we asked by that link is not asked any more.
+    /// Only the inviter can send this: the wish by that link is dropped.
     fn came_too_late(&mut self, from: PeerId, answer: Bytes<16>) {
         let Some(at) = self.by_key(&from) else { return };
         let contact = &self.book.contacts[at];
@@ -281,7 +281,7 @@ impl Contacts {
         let known = changes.iter().rev().take(KEY_CHANGES_MAX).find_map(held);
         if let Some(at) = known.filter(|_| KeyChange::lead(changes, &from)) {
             let old = self.book.contacts[at].peer_id;
-            // Where the new key is blocked or another contact, nothing moves.
+            // Nothing changes if the new key is blocked or another contact's.
             if self.take_key(at, from, now).is_ok()
                 && let Some(old) = old
             {

@@ -1,27 +1,27 @@
-//! Answers to a wish that wait for a second opinion.
+//! Held answers to wishes by name, until other phone books were asked.
 
 use crate::{bytes::Bytes, id::PeerId, limit::RIVALS_MAX};
 
-/// Answers to a wish that are not believed yet.
+/// The held answers to one wish.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// The wish's own number.
+    /// The wish's number.
     pub wish: Bytes<16>,
     pub keys: Vec<PeerId>,
     pub until: u64,
     /// The first phone book's knock was answered.
     pub first: bool,
-    /// The phone books have said whom they list.
+    /// The phone books have answered the lookup.
     pub listed: bool,
 }
 
 impl Held {
-    /// Nothing more that is worth waiting for can come.
+    /// No further answer is worth waiting for.
     pub(super) fn is_clear(&self) -> bool {
         self.keys.len() > 1 || (self.first && self.listed)
     }
 
-    /// One more key that answers.
+    /// Adds an answering key.
     pub(super) fn add(&mut self, key: PeerId) {
         if !self.keys.contains(&key) && self.keys.len() < RIVALS_MAX {
             self.keys.push(key);

@@ -1,22 +1,22 @@
-//! Contacts: who may be served and introduced to, and how two players become that for each other.
+//! Contacts: whom the player consents to, and how two players become contacts.
 //!
-//! One machine, `Contacts`, under virtual time: Unix milliseconds and random numbers are arguments, and what it knows can
-//! be kept ([`Saved`]). What a person wishes is in `wishes`, what others say in `facts`. Who carries the words, signs the
-//! knocks and opens the letters is the daemon.
+//! One machine, `Contacts`, under virtual time: Unix milliseconds and random numbers are arguments, and its state can
+//! be stored ([`Saved`]). A person's wishes are in `wishes`, others' messages in `facts`. The daemon sends the
+//! messages, signs knocks and opens letters.
 //!
 //! ```text
 //!  asks                                         is asked
 //!  Requested ── Knock{name, nonce} ──────────►  Asking ── a person accepts ─► Paired
-//!  Paired    ◄───────── Accepted{nonce} ──────                 (said again until a link opens)
+//!  Paired    ◄───────── Accepted{nonce} ──────                 (repeated until a link opens)
 //!
-//!  follows a link                               made it
-//!  Requested ── Join{name, secret} ──────────►  the secret is open: Paired, and the secret is used up
+//!  uses an invitation                           made it
+//!  Requested ── Join{name, secret} ──────────►  the secret is unused: Paired, and the secret is used up
 //!  Paired    ◄── Accepted{of the secret} ─────
 //! ```
 //!
-//! A name in a knock is a claim. What counts is the key, and that it answered to a number that was sent to the name.
-//! Each phone book carries a number of its own ([`crate::knock::knock_number`]). Where there are several, an answer is
-//! held until all of them were asked whom they know by that name, in `rivals`: two keys are nobody, and a person is asked.
+//! A name in a knock is a claim. The key counts, and that it answered a nonce that was sent to the name. Each phone
+//! book gets a nonce of its own ([`crate::knock::knock_number`]). With several phone books, an answer is held until all
+//! were asked for the name, in `rivals`: two keys pair with nobody, and a person decides.
 
 mod facts;
 mod held;
@@ -40,36 +40,36 @@ use crate::{
 };
 use std::{collections::VecDeque, time::Duration};
 
-/// How often what waits for an answer is said again. The other side may have been away.
+/// How often unanswered messages are repeated. The other side may have been away.
 pub const REPEAT: Duration = Duration::from_secs(5 * 60);
-/// How long a yes is said again to one who does not come. Who comes later knocks again, and is answered again.
+/// How long an acceptance is repeated. A peer that comes later knocks again, and is answered again.
 pub const OWED_TIME: Duration = Duration::from_secs(3 * 24 * 3600);
-/// How long a wish is said again to one who does not answer. It stays a wish.
+/// How long an unanswered knock is repeated. The wish stays.
 pub const REQUEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// What is said at once, and the pause before the rest: phone books limit how much one client sends.
+/// Messages at once; the rest follows after a pause, because phone books limit a client's messages.
 const BATCH: usize = 8;
-/// With [`BATCH`] half of what a phone book takes of one client by default: the other half is for who is looked for.
+/// With [`BATCH`] half of a client's default budget: the other half is for introductions.
 const BATCH_PAUSE: Duration = Duration::from_secs(16);
 
-/// Whose contacts these are.
+/// This player's own identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Here {
     pub key: PeerId,
-    /// Without a name nobody can be asked or answered.
+    /// Without a name no knock can be sent or answered.
     pub player: Option<PlayerName>,
 }
 
-/// What becomes of a stranger's knock.
+/// What happens to a stranger's knock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// A person is asked.
+    /// A person decides.
     #[default]
     Ask,
-    /// It is not heard. Who was asked, or has an invitation, still comes in.
+    /// It is dropped. Answers to own knocks, and invitations, still count.
     Nobody,
 }
 
-/// Why a wish about contacts is not fulfilled.
+/// Why a wish is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContactError {
@@ -116,31 +116,31 @@ pub enum ContactError {
     Nameless,
 }
 
-/// What is to be done, in this order.
+/// Orders, in this sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// To be signed and carried.
+    /// Sign and send it.
     Knock { to: Callee, nonce: Bytes<16> },
-    /// To be sealed and carried.
+    /// Seal and send it.
     Note { to: PeerId, note: Note },
-    /// Somebody asks. `known` is the key of a contact who has that name already.
+    /// A player asks. `known` is the key of a contact who has that name already.
     Asks { contact: Contact, known: Option<PeerId> },
-    /// As it is now, or as it was where it is gone.
+    /// The contact now, or its last state if it is gone.
     Changed { contact: Contact, gone: bool },
-    /// A contact's new key is vouched for by its old one: what came from the one came from the other. Before the old one's
-    /// [`Output::Disconnect`].
+    /// Both keys signed that a contact's new key replaces its old one: the old key's blobs now count as the new one's.
+    /// Comes before the old key's [`Output::Disconnect`].
     Followed { from: PeerId, to: PeerId },
-    /// Ask every phone book whom it knows by this name, and say it as [`Input::Listed`].
+    /// Look this name up at every phone book, and pass the answer as [`Input::Listed`].
     Look { player: PlayerName },
-    /// Several keys answer to a name that was asked for, or are known by it.
+    /// Several keys answer to a wanted name, or are listed for it.
     Disputed { player: PlayerName, keys: Vec<PeerId> },
-    /// Somebody followed an invitation of this player's that was used up or over.
+    /// An invitation of this player's was used after it was used up or expired.
     TooLate { player: PlayerName, key: PeerId },
-    /// The invitation by which this contact was asked for was used up or over. The contact is gone.
+    /// The invitation by which this contact was asked was used up or expired. The contact is gone.
     InvitationOver { contact: Contact },
-    /// This key is not consented to any more: its links end now.
+    /// This key is no longer consented to: close its links now.
     Disconnect(PeerId),
-    /// What [`Contacts::saved`] gives is not what it gave before.
+    /// [`Contacts::saved`] has changed.
     Save,
 }
 
@@ -148,11 +148,11 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     Repeat,
-    /// Phone books have had long enough to say whom they know by a name.
+    /// The phone books' time to answer a lookup is over.
     SecondOpinion,
 }
 
-/// The machine. Few thousand entries at most: it looks through all of them rather than keep an index right.
+/// The machine. A few thousand entries at most: it scans them instead of keeping an index.
 #[derive(Debug)]
 pub struct Contacts {
     here: Here,
@@ -163,11 +163,11 @@ pub struct Contacts {
     unsaved: bool,
     /// When the rest of a batch is due.
     rest: Option<u64>,
-    /// What phone books carry knocks, by name.
+    /// The phone books that carry knocks, by name.
     carriers: Vec<String>,
-    /// Answers that wait for a second opinion.
+    /// Held answers.
     held: Vec<held::Held>,
-    /// Who was told lately that they came too late, and when.
+    /// Keys that were answered `TooLate` lately, and when.
     late: VecDeque<(PeerId, u64)>,
 }
 
@@ -192,16 +192,16 @@ impl Contacts {
         }
     }
 
-    /// With the phone books that carry its knocks, each of which has to be given its own number. Without any, a wish's own
-    /// number is what is answered.
+    /// With the phone books that carry its knocks, each of which gets a nonce of its own. Without any, the wish's own
+    /// number is the nonce.
     #[must_use]
     pub fn carried_by(mut self, carriers: Vec<String>) -> Self {
         self.carriers = carriers;
         self
     }
 
-    /// Whether this key may be served, introduced and linked with: a contact by both sides' will, or one whom this side
-    /// asked by key. Nothing else is consent.
+    /// Whether this key may be served, introduced and linked with: both sides consented, or this side asked by key.
+    /// Nothing else is consent.
     pub fn consents(&self, key: &PeerId) -> bool {
         *key != self.here.key
             && self.by_key(key).is_some_and(|at| match self.book.contacts[at].stage {
@@ -210,35 +210,35 @@ impl Contacts {
             })
     }
 
-    /// What a key that is consented to goes by.
+    /// The name of a consented key.
     pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
         let contact = &self.book.contacts[self.by_key(key)?];
         if contact.is_held() { contact.player.as_ref() } else { None }
     }
 
-    /// Since when a key's standing is what it is, in Unix milliseconds.
+    /// Since when a key has its status, in Unix milliseconds.
     pub fn since(&self, key: &PeerId) -> Option<u64> {
         Some(self.book.contacts[self.by_key(key)?].since)
     }
 
-    /// The contact of this name, paired or asked for. Who only claims the name is none.
+    /// The contact of this name, paired or asked for; claims do not count.
     pub fn of_name(&self, player: &PlayerName) -> Option<&Contact> {
         self.held(player).map(|at| &self.book.contacts[at])
     }
 
-    /// All of them, those who ask and the blocked too.
+    /// All of them, including those who ask and blocked keys.
     pub fn iter(&self) -> impl Iterator<Item = &Contact> {
         self.book.contacts.iter()
     }
 
-    /// The key of another contact who has the name that this one claims.
+    /// The key of another contact who has this one's claimed name.
     pub fn known_key(&self, contact: &Contact) -> Option<PeerId> {
         let asks = contact.standing() == Standing::Asking;
         let held = self.of_name(contact.player.as_ref()?).filter(|_| asks)?;
         held.peer_id.filter(|known| Some(*known) != contact.peer_id)
     }
 
-    /// Whose name can be taken for this one's, and is another: an earlier contact's, or this player's own.
+    /// Another name that this one can be confused with: an earlier contact's, or this player's own.
     pub fn looks_like(&self, contact: &Contact) -> Option<&PlayerName> {
         let player = contact.player.as_ref()?;
         let alike = |other: &&Contact| {
@@ -256,7 +256,7 @@ impl Contacts {
         self.book.contacts.iter().find(alike).and_then(|other| other.player.as_ref()).or_else(own)
     }
 
-    /// What is to be kept.
+    /// The state to store.
     pub fn saved(&self) -> &Saved {
         &self.book
     }
@@ -273,7 +273,7 @@ impl Contacts {
         repeat.into_iter().chain(held).min_by_key(|(at, _)| *at)
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self, now: u64) -> Option<&'static str> {
         let waits = |contact: &Contact| self.waits(contact, now.saturating_add(millis(REPEAT)));
@@ -285,25 +285,25 @@ impl Contacts {
         self.book.contacts.iter().position(|contact| contact.peer_id.as_ref() == Some(key))
     }
 
-    /// Where the name's contact is; a name has one at most.
+    /// The index of the name's contact; a name has at most one.
     fn held(&self, player: &PlayerName) -> Option<usize> {
         let is_it = |contact: &Contact| contact.is_held() && contact.player.as_ref() == Some(player);
         self.book.contacts.iter().position(is_it)
     }
 
-    /// Whether there is something to be said to this contact again.
+    /// Whether a message to this contact is to be repeated.
     fn waits(&self, contact: &Contact, now: u64) -> bool {
         let within = |limit| now.saturating_sub(contact.since) < millis(limit);
         self.here.player.is_some()
             && match contact.stage {
-                // Where several answer a person has to say who is meant.
+                // Where several answer, a person decides.
                 Stage::Requested { .. } => contact.rivals.is_empty() && within(REQUEST_TIME),
                 Stage::Paired { owed: Some(_) } => within(OWED_TIME),
                 Stage::Paired { owed: None } | Stage::Asking { .. } | Stage::Blocked => false,
             }
     }
 
-    /// Says what there is to say to a contact.
+    /// Sends the due message to a contact.
     fn tell(&mut self, at: usize, now: u64) {
         let Some(name) = self.here.player.clone() else { return };
         let contact = &mut self.book.contacts[at];
@@ -313,7 +313,7 @@ impl Contacts {
             (Stage::Requested { secret: Some(secret), .. }, Some(to), _) if fresh => {
                 Output::Note { to, note: Note::Join { name, secret: *secret } }
             }
-            // An invitation that nobody honours any more still leaves the key to knock at.
+            // After an expired invitation the key can still be knocked at.
             (Stage::Requested { nonce, .. }, Some(key), _) => {
                 Output::Knock { to: Callee::Key(key), nonce: *nonce }
             }
@@ -328,7 +328,7 @@ impl Contacts {
         self.outputs.push_back(output);
     }
 
-    /// Says again what is due, a batch at a time.
+    /// Sends due messages, a batch at a time.
     fn repeat(&mut self, now: u64) {
         let mut due: Vec<usize> = (0..self.book.contacts.len())
             .filter(|at| now.abs_diff(self.book.contacts[*at].told) >= millis(REPEAT))
@@ -357,7 +357,7 @@ impl Contacts {
         self.unsaved = true;
     }
 
-    /// From now on both want it. `owed` is the number of a knock that has to be answered.
+    /// Both sides consent now. `owed` is the nonce of a knock to be answered.
     fn pair(&mut self, at: usize, owed: Option<Bytes<16>>, now: u64) {
         let contact = &mut self.book.contacts[at];
         (contact.stage, contact.since) = (Stage::Paired { owed }, now);
@@ -365,14 +365,14 @@ impl Contacts {
         self.changed(at);
         if owed.is_some() {
             self.tell(at, now);
-            // Of one phone book each: they show who asked that this side has the name at all of them.
+            // One nonce for each phone book: the answers show the asker that this side has the name at all of them.
             let answers = key.into_iter().flat_map(|key| earlier.iter().map(move |number| (key, *number)));
             answers.for_each(|(key, number)| self.answer(key, number));
         }
     }
 }
 
-/// What answers to an invitation's secret, so that the answer does not show the secret.
+/// The nonce that answers an invitation's secret, without revealing it.
 pub fn invitation_answer(secret: &Bytes<16>) -> Bytes<16> {
     let derived = blake3::derive_key("fyteclub invitation answer v1", secret.as_slice());
     let mut answer = [0; 16];

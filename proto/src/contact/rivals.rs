@@ -1,10 +1,10 @@
-//! Several keys for one name: what is made of an answer where several phone books know names.
+//! Several keys for one name, where there are several phone books.
 //!
-//! Whoever registers a name first has it, at one phone book. A squatter at the weakest of them answers at once, and a
-//! friend when they come to look. So an answer is held: until every phone book was asked whom it lists by the name
-//! ([`SECOND_OPINION_TIME`]), and, unless it answers the first phone book's knock, for as long as whoever has the name
-//! there may need to answer, too ([`FIRST_BOOK_TIME`]). One key is paired with. Of two nobody is, also when the second
-//! comes after the pairing, and a person says who is meant.
+//! The first to register a name at a phone book has it there. A squatter at the weakest of them answers at once, and a
+//! friend only later. So an answer is held until every phone book was asked whom it lists by the name
+//! ([`SECOND_OPINION_TIME`]), and, unless it answers the first phone book's knock, for as long as the name's holder
+//! there may need to answer ([`FIRST_BOOK_TIME`]). One key is paired with. Of two none is, also when the second answers
+//! after the pairing, and a person decides.
 
 use super::{Contact, Contacts, Output, Stage, held::Held};
 use crate::{
@@ -16,13 +16,13 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long the phone books have to say whom they list by a name.
+/// The phone books' time to answer a lookup.
 pub(super) const SECOND_OPINION_TIME: Duration = Duration::from_secs(4);
 /// How long an answer to another phone book's knock waits for one to the first's.
 pub(super) const FIRST_BOOK_TIME: Duration = Duration::from_secs(60);
 
 impl Contacts {
-    /// Whether `answer` is a number by which somebody carried the wish with this number.
+    /// Whether `answer` is a nonce of this wish at some phone book.
     pub(super) fn is_answer(&self, wish: &Bytes<16>, answer: Bytes<16>) -> bool {
         if self.carriers.is_empty() {
             *wish == answer
@@ -31,7 +31,7 @@ impl Contacts {
         }
     }
 
-    /// A key answers to a wish that knows a name only.
+    /// A key answers a wish by name.
     pub(super) fn name_answered(&mut self, at: usize, from: PeerId, answer: Bytes<16>, now: u64) {
         let contact = &self.book.contacts[at];
         let (Stage::Requested { nonce, .. }, Some(player)) = (&contact.stage, &contact.player) else {
@@ -60,8 +60,8 @@ impl Contacts {
         self.decide_held(now);
     }
 
-    /// Another key answers to a wish that is fulfilled already. Where it was asked by another phone book it may be whom
-    /// the name means: then nobody is paired with any more. By the same it can only be somebody who overheard the number.
+    /// Another key answers a fulfilled wish. If another phone book carried its knock, the name may mean that key: then
+    /// nobody is paired with any more. With the same phone book's nonce it can only have overheard it.
     pub(super) fn answered_again(&mut self, from: PeerId, answer: Bytes<16>, now: u64) {
         let of_wish = |contact: &Contact| {
             matches!(contact.stage, Stage::Paired { .. })
@@ -83,7 +83,7 @@ impl Contacts {
         self.outputs.push_back(Output::Disconnect(known));
     }
 
-    /// The phone books have said whom they know by a name.
+    /// The phone books have answered the lookup of a name.
     pub(super) fn listed(&mut self, player: &PlayerName, keys: &[PeerId], now: u64) {
         let Some(at) = self.held(player) else { return };
         let Stage::Requested { nonce, .. } = self.book.contacts[at].stage else { return };
@@ -97,7 +97,7 @@ impl Contacts {
         }
     }
 
-    /// Whoever was held for long enough is whom the name means, if there is one.
+    /// Pairs with answers that were held long enough, where there is one key.
     pub(super) fn decide_held(&mut self, now: u64) {
         while let Some(due) = self.held.iter().position(|held| held.until <= now) {
             let Held { wish, keys, .. } = self.held.swap_remove(due);
@@ -113,7 +113,7 @@ impl Contacts {
         }
     }
 
-    /// One more key for a contact's name.
+    /// Adds a key for a contact's name.
     fn rival(&mut self, at: usize, key: PeerId) {
         let contact = &mut self.book.contacts[at];
         if contact.rivals.contains(&key) || contact.rivals.len() == RIVALS_MAX {

@@ -1,4 +1,4 @@
-//! What is kept of contacts over a restart, and what must be true of it.
+//! The stored state of contacts, and its invariants.
 
 use crate::{
     bytes::Bytes,
@@ -14,29 +14,29 @@ use std::collections::HashSet;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
-    /// Given by this side to all but those who ask: there it is their claim. A blocked key may have none.
+    /// Chosen by this side, except for those who ask: there it is their claim. A blocked key may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub player: Option<PlayerName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<PeerId>,
-    /// How long the standing has been so, in Unix milliseconds.
+    /// Since when it has its status, in Unix milliseconds.
     pub since: u64,
     #[serde(flatten)]
     pub stage: Stage,
-    /// With what number this contact was asked for by name; an answer to it with another key is another's.
+    /// The nonce of the knock by name; an answer to it with another key is another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wish: Option<Bytes<16>>,
-    /// Numbers with which they asked before the newest: other phone books carried them. A yes answers all of them.
+    /// Nonces of their knocks before the newest: other phone books carried them. An acceptance answers all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Bytes<16>>,
-    /// Keys that answered to the name of a wish, or that phone books know it under, where they are not one; of a contact
-    /// the others than its own.
+    /// Keys that answered to a wish's name, or that phone books list for it, if there are several; of a contact the
+    /// other ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<PeerId>,
-    /// When something was said to them last.
+    /// When the last message was sent to them.
     #[serde(skip)]
     pub(super) told: u64,
-    /// Of the name, because there may be thousands to compare.
+    /// Of the name, cached for comparisons with thousands.
     #[serde(skip)]
     pub(super) shape: Shape,
 }
@@ -44,17 +44,17 @@ pub struct Contact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "standing", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Stage {
-    /// This side asked, by a knock with this number or with an invitation's secret.
+    /// This side asked, by a knock with this nonce or with an invitation's secret.
     Requested {
         nonce: Bytes<16>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         secret: Option<Bytes<16>>,
     },
-    /// They asked, with this number.
+    /// They asked, with this nonce.
     Asking {
         nonce: Bytes<16>,
     },
-    /// `owed` is the number of a knock whose answer may not have arrived.
+    /// `owed` is the nonce of a knock whose answer may not have arrived.
     Paired {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owed: Option<Bytes<16>>,
@@ -92,7 +92,7 @@ impl Contact {
     }
 }
 
-/// An invitation that can be followed, or could. The secret itself is only in the link.
+/// An open, used or expired invitation. The secret itself is only in the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenInvitation {
@@ -102,19 +102,19 @@ pub struct OpenInvitation {
     pub expires: u64,
 }
 
-/// All that a restart must not lose.
+/// Everything that a restart must not lose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Saved {
     pub contacts: Vec<Contact>,
     #[serde(default)]
     pub invitations: Vec<OpenInvitation>,
-    /// Those that were used or are over, until they are forgotten: who follows them is told so.
+    /// Used and expired ones, kept to answer late users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<OpenInvitation>,
 }
 
-/// Why a list of contacts cannot be one that was kept.
+/// Why a stored list of contacts is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SavedError {
@@ -129,8 +129,7 @@ pub enum SavedError {
 }
 
 impl Saved {
-    /// # Errors
-    /// What the machine would never have kept.
+    /// # Errors A state that the machine never stores.
     pub fn check(&self) -> Result<(), SavedError> {
         let askers = self.contacts.iter().filter(|contact| contact.standing() == Standing::Asking).count();
         if askers > ASKERS_MAX

@@ -1,4 +1,4 @@
-//! What a person wishes of their contacts. Each wish is fulfilled at once or refused; what follows is in the outputs.
+//! A person's wishes about contacts. Each is fulfilled at once or refused; the consequences are in the outputs.
 
 use super::{Contact, ContactError, Contacts, OpenInvitation, Output, Stage};
 use crate::{
@@ -12,10 +12,9 @@ use crate::{
 
 impl Contacts {
     /// Asks a player to be a contact. With a key this side consents to that key from now on; without one the phone book
-    /// says who has the name, and who answers is believed. `nonce` is random.
+    /// finds the name's holder, and their answer is believed. `nonce` is random.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn add(
         &mut self,
         player: &PlayerName,
@@ -51,10 +50,9 @@ impl Contacts {
         self.request(player, Some(key), nonce, None, now)
     }
 
-    /// Says yes to one who asks.
+    /// Accepts a player who asks.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn accept(&mut self, who: &Who, now: u64) -> Result<Contact, ContactError> {
         let Some(at) = self.the_one(who, |contact| contact.standing() == Standing::Asking)? else {
             let player = who.player.clone().filter(|player| self.held(player).is_some());
@@ -74,12 +72,11 @@ impl Contacts {
         self.admit(at, &player, nonce, now)
     }
 
-    /// Forgets a contact, a wish, or one who asks.
+    /// Removes a contact, a wish, or a player who asks.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn remove(&mut self, who: &Who) -> Result<(), ContactError> {
-        // The name is the contact's; who only claims it is named by key.
+        // The name is the contact's; a player who only claims it must be given by key.
         let held = match &who.peer_id {
             None => who.player.as_ref().and_then(|player| self.held(player)),
             Some(_) => None,
@@ -96,10 +93,9 @@ impl Contacts {
         Ok(())
     }
 
-    /// Hears no more of a key, whoever it is.
+    /// Blocks a key.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn block(&mut self, who: &Who, now: u64) -> Result<Contact, ContactError> {
         let at = match self.the_one(who, |contact| contact.peer_id.is_some())? {
             Some(at) => at,
@@ -128,20 +124,18 @@ impl Contacts {
         Ok(self.book.contacts[at].clone())
     }
 
-    /// Forgets that a key was blocked. It is no contact by that.
+    /// Unblocks a key. It is no contact.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn unblock(&mut self, who: &Who) -> Result<(), ContactError> {
         let blocked = self.the_one(who, |contact| contact.standing() == Standing::Blocked)?;
         self.forget(blocked.ok_or_else(|| ContactError::NotBlocked { who: who.to_string() })?);
         Ok(())
     }
 
-    /// Makes an invitation that can be followed until the time that comes with it. `secret` is random.
+    /// Makes an invitation, valid until the returned time. `secret` is random.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn invite(
         &mut self,
         secret: Bytes<16>,
@@ -162,10 +156,9 @@ impl Contacts {
         Ok((Invitation { player, peer_id: self.here.key, secret, phonebooks }, expires))
     }
 
-    /// Follows an invitation: this side consents to its key from now on. `nonce` is random.
+    /// Uses an invitation: this side consents to its key from now on. `nonce` is random.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn join(
         &mut self,
         invitation: &Invitation,
@@ -198,7 +191,7 @@ impl Contacts {
                     return Err(ContactError::InvitationOver);
                 }
             }
-            // Also a contact by this side alone: they may have forgotten us, and invite us again.
+            // Also a contact of this side only: they may have removed us, and invite us again.
             Stage::Requested { .. } | Stage::Paired { .. } => {
                 contact.stage = Stage::Requested { nonce, secret: Some(*secret) };
                 contact.since = now;
@@ -209,10 +202,9 @@ impl Contacts {
         Ok(self.book.contacts[at].clone())
     }
 
-    /// This contact has this key now, whatever was known: a person has made sure.
+    /// Sets a contact's key: a person has confirmed it.
     ///
-    /// # Errors
-    /// See [`ContactError`].
+    /// # Errors See [`ContactError`].
     pub fn trust(&mut self, player: &PlayerName, key: PeerId, now: u64) -> Result<(), ContactError> {
         if key == self.here.key {
             return Err(ContactError::Yourself);
@@ -225,7 +217,7 @@ impl Contacts {
         self.take_key(at, key, now)
     }
 
-    /// Gives a contact another key. Who asked with that key is answered.
+    /// Gives a contact another key. A knock with that key is answered.
     pub(super) fn take_key(&mut self, mut at: usize, key: PeerId, now: u64) -> Result<(), ContactError> {
         let mut owed = None;
         if let Some(other) = self.by_key(&key) {
@@ -249,7 +241,7 @@ impl Contacts {
         match owed {
             Some(nonce) => self.pair(at, Some(nonce), now),
             None => {
-                // A yes that was owed was owed to the old key.
+                // An owed acceptance was owed to the old key.
                 if let Stage::Paired { owed } = &mut self.book.contacts[at].stage {
                     *owed = None;
                 }
@@ -289,7 +281,7 @@ impl Contacts {
         Ok(self.book.contacts[at].clone())
     }
 
-    /// Pairs with one who asks, under this name.
+    /// Pairs with a player who asks, under this name.
     pub(super) fn admit(
         &mut self,
         mut at: usize,
@@ -301,7 +293,7 @@ impl Contacts {
             self.name_is_free(player, key)?;
         }
         match self.held(player).filter(|held| *held != at) {
-            // Asked for by name before; this is who it was.
+            // Asked for by name before; this is its key.
             Some(wish) => {
                 self.book.contacts.remove(wish);
                 at -= usize::from(wish < at);
@@ -326,7 +318,7 @@ impl Contacts {
         if lasting.count() >= CONTACTS_MAX { Err(ContactError::TooMany) } else { Ok(()) }
     }
 
-    /// The one who is meant, of those who come into question.
+    /// The only candidate that `who` means.
     fn the_one(&self, who: &Who, fits: impl Fn(&Contact) -> bool) -> Result<Option<usize>, ContactError> {
         if who.player.is_none() && who.peer_id.is_none() {
             return Err(ContactError::Nobody);

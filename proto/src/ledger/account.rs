@@ -3,7 +3,7 @@
 use super::row::{Allowance, Item, Row};
 use std::time::{Duration, Instant};
 
-/// Only the items that were ever charged, so that most accounts are short.
+/// Only items that were charged, so that most accounts are short.
 #[derive(Debug, Default)]
 pub(super) struct Account(Vec<Entry>);
 
@@ -11,12 +11,12 @@ pub(super) struct Account(Vec<Entry>);
 struct Entry {
     item: Item,
     used: u64,
-    /// When `used` was true. Fractions of a unit that came back since are not lost: it moves by whole units.
+    /// The time of `used`. It moves by whole units, so fractions of a unit that have come back are not lost.
     at: Instant,
 }
 
 impl Account {
-    /// `Err`: how long until the amount is there, `None` for what must be released.
+    /// `Err`: the time until the amount is available, `None` if it must be released.
     pub(super) fn admits(
         &self,
         now: Instant,
@@ -53,7 +53,7 @@ impl Account {
         }
     }
 
-    /// How much was really given back.
+    /// Returns how much was released.
     pub(super) fn release(&mut self, item: Item, amount: u64) -> u64 {
         let Some(at) = self.0.iter().position(|entry| entry.item == item) else { return 0 };
         let released = amount.min(self.0[at].used);
@@ -90,7 +90,7 @@ impl Entry {
         if back >= self.used {
             return (0, now);
         }
-        // Rounded up: what came back is never counted twice.
+        // Rounded up, so that nothing comes back twice.
         (self.used - back, self.at + scale(period.as_nanos(), back, amount.max(1)))
     }
 }

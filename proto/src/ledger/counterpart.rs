@@ -1,25 +1,25 @@
-//! Who has an account.
+//! The owners of accounts.
 
 use crate::id::PeerId;
 use std::net::IpAddr;
 
-/// Whoever costs something.
+/// A counterpart that is charged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Counterpart {
     Contact(PeerId),
     Network(Network),
-    /// By the address that the configuration gives it.
+    /// By its configured address.
     PhoneBook(String),
 }
 
-/// An address as far as it is one line: IPv4 whole, IPv6 by its /64. An IPv4 address in IPv6 form is the IPv4 address.
+/// One line's addresses: IPv4 whole, IPv6 by its /64. An IPv4 address in IPv6 form is the IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Network {
     V4(u32),
     V6(u64),
 }
 
-/// What one customer can get of a provider: IPv4 whole, IPv6 by its /48.
+/// One customer's addresses: IPv4 whole, IPv6 by its /48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Wide {
     V4(u32),

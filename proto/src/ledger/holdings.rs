@@ -1,4 +1,4 @@
-//! What a great many counterparts hold of one item, at some 16 bytes each.
+//! One held item of a great many counterparts, at some 16 bytes each.
 
 use super::{Allowance, By, Count, Item, Refused, Row};
 use std::collections::HashMap;
@@ -29,8 +29,7 @@ impl Holdings {
 
     /// Charges one to `who`, until it is released.
     ///
-    /// # Errors
-    /// They hold as many as they may. Nothing is charged then.
+    /// # Errors They hold their share. Nothing is charged then.
     pub fn charge(&mut self, who: u32) -> Result<(), Refused> {
         let held = self.held.get(&who).copied().unwrap_or(0);
         if u64::from(held) >= self.most || held == u32::MAX {
@@ -42,7 +41,7 @@ impl Holdings {
         Ok(())
     }
 
-    /// Gives one back. Nothing is given back where nothing is held.
+    /// Releases one, if any is held.
     pub fn release(&mut self, who: u32) {
         if let Some(held) = self.held.get_mut(&who) {
             *held -= 1;
@@ -50,13 +49,13 @@ impl Holdings {
                 self.held.remove(&who);
             }
         }
-        // What a flood took is given back.
+        // Releases the memory of a flood.
         if self.held.capacity() > 1024 && self.held.len() < self.held.capacity() / 4 {
             self.held.shrink_to(self.held.len() * 2);
         }
     }
 
-    /// Those who hold something.
+    /// Counterparts that hold something.
     pub fn holders(&self) -> usize {
         self.held.len()
     }

@@ -3,7 +3,7 @@
 use super::{Allowance, Item, account::Account};
 use std::time::{Duration, Instant};
 
-/// A rate that belongs to one thing alone, such as a connection: no account to find, no lock.
+/// A rate of one thing, such as a connection: no account to find, no lock.
 #[derive(Debug)]
 pub struct Meter {
     each: Allowance,
@@ -17,8 +17,8 @@ impl Meter {
 
     /// Charges `amount`.
     ///
-    /// # Errors
-    /// How long until there is enough; nothing is charged then. What is held never comes back by itself: an hour.
+    /// # Errors The time until there is enough; nothing is charged then. An hour for held items, which never come back
+    /// by themselves.
     pub fn charge(&mut self, now: Instant, amount: u64) -> Result<(), Duration> {
         // Any item: the account has no other.
         let item = Item::Messages;

@@ -1,9 +1,9 @@
 //! What each counterpart may cost: one account for a contact, a network or a phone book, charged before anything is
-//! spent on them, from one table of limits ([`crate::limit::DAEMON_LEDGER`], [`crate::limit::PHONE_BOOK_LEDGER`]).
+//! spent on it, from one table of limits ([`crate::limit::DAEMON_LEDGER`], [`crate::limit::PHONE_BOOK_LEDGER`]).
 //!
 //! An [`Item`] is either a rate, which comes back with time, or a number held at once, which comes back with
-//! [`Ledger::release`]. Each item is counted once for all accounts ([`Ledger::counts`]): that is its metric. Nothing here
-//! knows what is done about a refusal.
+//! [`Ledger::release`]. Each item is counted once for all accounts ([`Ledger::counts`]): that is its metric. The caller
+//! decides what a refusal means.
 
 mod account;
 mod counterpart;
@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Whose allowance is used up.
+/// The owner of a used up allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Counterpart,
@@ -35,11 +35,11 @@ pub enum By {
 pub struct Refused {
     pub item: Item,
     pub by: By,
-    /// When it is enough again; `None` for what must be released first.
+    /// When it suffices again; `None` if something must be released first.
     pub retry_after: Option<Duration>,
 }
 
-/// What all accounts together were charged and refused of an item since the start.
+/// Charges and refusals of an item over all accounts since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
     pub charged: u64,
@@ -70,8 +70,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
 
     /// Charges `amount` of `item` to `who`, before it is spent.
     ///
-    /// # Errors
-    /// The allowance of `who`, or of everybody, does not reach. Nothing is charged then.
+    /// # Errors The allowance of `who`, or of all together, does not suffice. Nothing is charged then.
     pub fn charge(&mut self, now: Instant, who: &K, item: Item, amount: u64) -> Result<(), Refused> {
         let Some(row) = self.row(item) else {
             self.counts[item.index()].charged += amount;
@@ -87,7 +86,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
                 .map_err(|retry_after| Refused { item, by: By::Everybody, retry_after }),
             (Ok(()), None) => Ok(()),
         };
-        // An account that does not exist yet is whole, but may be too small for a held amount.
+        // A new account is full, but may be too small for a held amount.
         let verdict = verdict.and(match row.each {
             Allowance::Held(most) if amount > most => {
                 Err(Refused { item, by: By::Counterpart, retry_after: None })
@@ -108,7 +107,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
         verdict
     }
 
-    /// Gives back what was held. More than was charged gives back what was charged.
+    /// Releases a held amount, at most what was charged.
     pub fn release(&mut self, who: &K, item: Item, amount: u64) {
         let Some(account) = self.accounts.get_mut(who) else { return };
         let released = account.release(item, amount);
@@ -118,7 +117,7 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
         self.everybody.release(item, released);
     }
 
-    /// How much `who` may be charged now, as far as their own account goes.
+    /// How much `who` may be charged now, by their own account.
     pub fn left(&self, now: Instant, who: &K, item: Item) -> u64 {
         let Some(row) = self.row(item) else { return u64::MAX };
         let used = self.accounts.get(who).map_or(0, |account| account.used(now, item, row.each));
@@ -129,14 +128,14 @@ impl<K: Eq + Hash + Clone> Ledger<K> {
         most.saturating_sub(used)
     }
 
-    /// Drops the accounts that are whole again.
+    /// Drops accounts that are full again.
     pub fn forget_whole(&mut self, now: Instant) {
         let rows = std::mem::take(&mut self.rows);
         self.accounts.retain(|_, account| !account.is_whole(now, &rows));
         self.rows = rows;
     }
 
-    /// How many accounts are remembered.
+    /// The number of accounts.
     pub fn accounts(&self) -> usize {
         self.accounts.len()
     }

@@ -1,40 +1,40 @@
-//! A row of a table of limits: what is charged, and how much of it an account may use.
+//! A row of a table of limits: the item, and an account's allowance.
 
 use std::time::Duration;
 
-/// What is charged.
+/// A charged item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Item {
-    /// Bytes that are sent or received unasked.
+    /// Unrequested bytes, sent or received.
     Bytes,
     /// Packets to an address that has not answered.
     Probes,
     /// Attempts to connect.
     Dials,
-    /// Attempts to connect to the one address that a phone book has of a player.
+    /// Attempts to connect to the one address that a phone book lists for a player.
     Lookups,
-    /// Signed looks that are fetched unasked.
+    /// Unrequested signed documents.
     Documents,
     /// Open connections.
     Connections,
     /// Handshakes under way.
     Handshakes,
-    /// Handshakes that are begun from where a contact was last.
+    /// Handshakes begun from a contact's last address.
     Arrivals,
-    /// Handshakes that are begun from anywhere else.
+    /// Handshakes begun from any other address.
     Newcomers,
-    /// Handshakes that are begun from an address that may be forged.
+    /// Handshakes begun from an address that may be forged.
     Unproven,
     /// Names held in a phone book.
     Names,
     Messages,
-    /// Bytes of answers that were written and not read.
+    /// Bytes of written and unread answers.
     Unread,
-    /// Links that are open and have not greeted.
+    /// Open links without a greeting.
     Greetings,
-    /// Live conversations with a phone book, over a socket or by polls.
+    /// Live connections to a phone book, over a socket or by polls.
     Sockets,
-    /// Bytes that are read to prove that they are here.
+    /// Bytes read for proofs.
     Proofs,
 }
 
@@ -58,13 +58,13 @@ impl Item {
         Self::Proofs,
     ];
 
-    /// Where [`Self::ALL`] has it.
+    /// Its index in [`Self::ALL`].
     #[expect(clippy::as_conversions, reason = "they are declared in that order")]
     pub(super) const fn index(self) -> usize {
         self as usize
     }
 
-    /// As metrics and logs name it.
+    /// Its name in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
@@ -92,7 +92,7 @@ impl Item {
 pub enum Allowance {
     /// `burst` at once, and `amount` more in each `period`. An amount above the burst costs the whole burst.
     Rate { burst: u64, amount: u64, period: Duration },
-    /// So much at once, until it is released.
+    /// So much at once, until released.
     Held(u64),
 }
 
@@ -109,6 +109,6 @@ pub struct Row {
     pub item: Item,
     /// For each counterpart.
     pub each: Allowance,
-    /// For all of them together; `None` where only the sum of the accounts bounds it.
+    /// For all of them together; `None`: only the accounts' limits apply.
     pub all: Option<Allowance>,
 }

@@ -92,7 +92,7 @@ fn a_network_is_a_line_and_a_wide_one_is_a_customer() {
 use std::net::IpAddr;
 
 proptest! {
-    /// Whatever is asked and whenever: never more than the burst and what came back since.
+    /// At any time: never more than the burst and what came back since.
     #[test]
     fn no_account_gets_more_than_its_rate(
         burst in 1u64..50, amount in 1u64..50, asked in prop::collection::vec((0u64..400, 1u64..60), 1..80)
@@ -114,7 +114,7 @@ proptest! {
         }
     }
 
-    /// Held amounts never pass their limits, and everything released leaves nothing behind.
+    /// Held amounts never exceed their limits, and releasing everything leaves nothing.
     #[test]
     fn what_is_held_is_bounded(steps in prop::collection::vec((0u8..4, any::<bool>(), 1u64..4), 1..120)) {
         let now = beginning();

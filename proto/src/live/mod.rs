@@ -1,16 +1,16 @@
-//! The client's side of one phone book's live conversation: when to connect and how, when to speak, when to come back.
+//! The client's side of one phone book's live connection: when to connect and how, when to send, when to reconnect.
 //!
-//! | state | hears | does |
+//! | state | input | action |
 //! |---|---|---|
 //! | `Away{until}` | `until` passes | connects, → `AwaitChallenge` or `AwaitWelcome` (a poll has no challenge) |
-//! | `Away{until}` | somebody is looked for | connects, once in [`WANTED_PAUSE`] at most, unless told to stay away |
+//! | `Away{until}` | a peer is wanted | connects, once in [`WANTED_PAUSE`] at most, unless told to stay away |
 //! | `AwaitChallenge` | `Challenge` | greets, → `AwaitWelcome` |
 //! | `AwaitWelcome` | `Welcome` | `Up`, → `Open` |
-//! | `Open` | anything | says `Here` when nothing was said for a period |
-//! | any but `Away` | the connection ends | → `Away`, for how long the cause tells |
+//! | `Open` | anything | sends `Here` after a period without a message |
+//! | any but `Away` | the connection closes | → `Away`, for a time that depends on the cause |
 //!
-//! Where a WebSocket does not get through but HTTP does, the next connection polls. A phone book that knows no live
-//! conversation at all is asked again rarely. Jitter is an argument.
+//! If a WebSocket fails but HTTP works, the next connection polls. A phone book without live connections is tried
+//! rarely. Jitter is an argument.
 
 #[cfg(test)]
 mod tests;
@@ -26,24 +26,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a daemon stays away that was replaced by another with the same key: two that fight would both lose.
+/// How long a daemon stays away after another with the same key replaced it, so that the two do not replace each other
+/// in turn.
 pub const REPLACED_PAUSE: Duration = Duration::from_secs(60);
-/// How long a phone book without live conversations is left alone.
+/// The pause at a phone book without live connections.
 pub const UNSUPPORTED_PAUSE: Duration = Duration::from_secs(600);
 /// How long polls are used before a WebSocket is tried again.
 pub const POLL_SPELL: Duration = Duration::from_secs(1800);
-/// After a conversation that broke: its clients come back within this time, each at its own moment.
+/// After a broken connection clients reconnect within this time, each at its own moment.
 pub const RETURN_SPREAD: Duration = Duration::from_secs(10);
-/// Between two attempts to connect while somebody is looked for.
+/// Between two attempts to connect while a peer is wanted.
 pub const WANTED_PAUSE: Duration = Duration::from_secs(1);
-/// After a phone book came back: as long as those of its clients may still be away that nobody hurries.
+/// After a phone book's restart: its last clients may reconnect this late.
 pub const RETURN_TIME: Duration = Duration::from_secs(12);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// As over [`RETURN_SPREAD`]: they come back within ten seconds, each at its own moment.
+/// As [`RETURN_SPREAD`]: clients reconnect within ten seconds, each at its own moment.
 const LONGEST_PAUSE: Duration = RETURN_SPREAD;
 /// The longest that a stopping phone book may keep its clients away.
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(45);
-/// WebSockets that open and break before a welcome, until polls are tried: a proxy that does not understand them.
+/// WebSockets that open and break before a welcome, until polls are tried: a proxy blocks them.
 const BREAKS_MAX: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +53,14 @@ pub enum Transport {
     Poll,
 }
 
-/// How a connection ended, or did not begin.
+/// How a connection closed, or failed to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
-    /// Nobody answers.
+    /// No answer.
     Unreachable,
     /// HTTP answers, but not with a WebSocket.
     NoUpgrade,
-    /// This phone book has no live conversation.
+    /// This phone book has no live connections.
     Unsupported,
     /// It closed with a reason, and a text.
     Closed(CloseReason, String),
@@ -70,12 +71,12 @@ pub enum Lost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     Heard(Hear),
-    /// Something was said.
+    /// A message was sent.
     Said,
     Lost(Lost),
-    /// Somebody is looked for: now is the time to be connected.
+    /// A peer is wanted: connect now.
     Wanted,
-    /// This machine's address changed: a connection from the old one is dead, and what failed may work now.
+    /// This machine's address changed: the old connection is dead, and a failed one may work now.
     Moved,
     Time,
 }
@@ -83,20 +84,20 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     Connect(Transport),
-    /// Say hello, signed over this nonce.
+    /// Send the greeting, signed over this nonce.
     Greet(Bytes<32>),
-    /// Say that we are here.
+    /// Send `Here`.
     SayHere,
-    /// The conversation is open. `missed`: the phone book did not answer before.
+    /// The connection is open. `missed`: the phone book did not answer before.
     Up {
         welcome: Welcome,
         missed: bool,
     },
-    /// It is not any more, or could not be opened; the sentence is for a person.
+    /// The connection closed, or could not be opened; the sentence is for a person.
     Down(String),
     /// The clock is this many milliseconds ahead of the phone book's.
     ClockAhead(i64),
-    /// End the connection; it is dead or wrong.
+    /// Close the connection; it is dead or invalid.
     HangUp,
 }
 
@@ -123,21 +124,21 @@ pub struct Live {
     polls_until: Option<Instant>,
     breaks: u32,
     backoff: Backoff,
-    /// The longest time over which to come back.
+    /// The longest delay before it reconnects.
     spread: Duration,
-    /// What a stopping phone book said.
+    /// The delay that a stopping phone book asked for.
     return_after: Option<Duration>,
-    /// When it was connected to last.
+    /// When it last connected.
     tried: Instant,
-    /// It did not answer since the last conversation.
+    /// It did not answer since the last connection.
     missed: bool,
-    /// The phone book said why it wants to be left alone for a while.
+    /// The phone book asked to stay away for a while.
     sent_away: bool,
     outputs: VecDeque<Output>,
 }
 
 impl Live {
-    /// Connects at once. `spread`: at most [`RETURN_SPREAD`]; shorter where somebody wants it so.
+    /// Connects at once. `spread`: at most [`RETURN_SPREAD`]; shorter by configuration.
     pub fn new(spread: Duration, now: Instant) -> Self {
         let mut live = Self {
             state: State::Away { until: now },
@@ -160,7 +161,7 @@ impl Live {
         matches!(self.state, State::Open { .. })
     }
 
-    /// Whether it may be open soon: it is being connected to, or will be within [`WANTED_PAUSE`].
+    /// Whether it may open soon: it is connecting, or will be within [`WANTED_PAUSE`].
     pub fn is_coming(&self, now: Instant) -> bool {
         match self.state {
             State::Away { until } => until <= now + WANTED_PAUSE,
@@ -185,7 +186,7 @@ impl Live {
                 self.state = State::AwaitWelcome { since };
             }
             (State::AwaitWelcome { .. }, Input::Heard(Hear::Welcome(welcome))) => {
-                // A period of nothing would be a busy loop.
+                // A period of zero would be a busy loop.
                 let period = Duration::from_secs(welcome.period.clamp(1, 3600));
                 self.state = State::Open { said: now, period };
                 self.breaks = 0;
@@ -330,7 +331,7 @@ impl Live {
         })
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         None

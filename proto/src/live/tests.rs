@@ -13,7 +13,7 @@ fn welcome() -> Welcome {
     Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25 }
 }
 
-/// A conversation that is open.
+/// An open connection.
 fn open(now: Instant) -> Live {
     let mut live = Live::new(RETURN_SPREAD, now);
     assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
@@ -86,7 +86,7 @@ fn where_no_websocket_gets_through_it_polls_and_tries_again_later() {
 fn who_is_looked_for_ends_the_back_off() {
     let begin = start();
     let (mut live, mut now) = (Live::new(RETURN_SPREAD, begin), begin);
-    // An outage of a minute, with nobody asking: the pauses have grown.
+    // An outage of a minute without a wanted peer: the pauses have grown.
     while now < begin + Duration::from_secs(60) {
         assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
         live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
@@ -98,7 +98,7 @@ fn who_is_looked_for_ends_the_back_off() {
     live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
     assert!(live.deadline().expect("a time").0 >= now + Duration::from_secs(5));
     outputs(&mut live);
-    // A hundred who ask in ten seconds are ten attempts.
+    // A hundred wanted peers in ten seconds are ten attempts.
     let (asking, mut attempts) = (now + Duration::from_millis(100), 0);
     for turn in 0..100 {
         now = asking + Duration::from_millis(100) * turn;

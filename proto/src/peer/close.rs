@@ -1,27 +1,27 @@
-//! Why a link ends: the numbers, whose doing it was, and what follows. The one table for all of it.
+//! Why a link ends: the numbers, whose fault it was, and the consequences, in one table.
 
 /// Application close codes of a QUIC connection. Numbers are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 #[non_exhaustive]
 pub enum CloseCode {
-    /// The daemon stops, or the link has been idle for long.
+    /// The daemon stops, or the link was idle for long.
     Done = 0x00,
-    /// A frame or record that no honest program writes.
+    /// A frame or record that no correct program writes.
     Malformed = 0x01,
-    /// Right words at the wrong time.
+    /// A valid message at the wrong time.
     OutOfTurn = 0x02,
     /// No peer wire version in common.
     Version = 0x03,
-    /// Two links between the same two peers: this one goes.
+    /// One of two links between the same peers.
     Duplicate = 0x04,
     /// Bytes that do not match their hash, or that do not open.
     WrongBytes = 0x05,
     /// Blocked, or not for you.
     Refused = 0x06,
-    /// The name that the key claims is known to belong to another.
+    /// The claimed name is known to belong to another key.
     NameTaken = 0x07,
-    /// The greeting, or something else that was due, did not come in time.
+    /// The greeting, or another expected message, did not arrive in time.
     Silent = 0x08,
     /// Too many links or requests.
     Overloaded = 0x09,
@@ -29,10 +29,10 @@ pub enum CloseCode {
     Internal = 0x0a,
 }
 
-/// Whose doing the end of a link was.
+/// Whose fault the end of a link was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody's: it was to be.
+    /// Nobody's: intended.
     Nobody,
     /// Theirs, on purpose or by a defect: they broke the protocol.
     Theirs,
@@ -46,9 +46,9 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consequence {
     pub fault: Fault,
-    /// Whether dialling again soon makes sense.
+    /// Whether to dial again soon.
     pub retry: bool,
-    /// Whether the one who closed refuses this key for a while.
+    /// Whether the closing side refuses this key for a while.
     pub ban: bool,
 }
 
@@ -91,7 +91,7 @@ impl CloseCode {
         Consequence { fault, retry, ban }
     }
 
-    /// For the one who was closed upon: one sentence for a person.
+    /// One sentence for a person on the closed side.
     pub fn explain(self) -> &'static str {
         match self {
             Self::Done => "the other side stopped",

@@ -1,13 +1,13 @@
-//! Peer wire v1: what two daemons say to each other inside one QUIC connection.
+//! Peer wire v1: the messages of two daemons inside one QUIC connection.
 //!
 //! - The dialler opens the first bidirectional stream, the **control stream**: [`Control`] frames, `Hello` first, then
-//!   facts in both directions for as long as the link lives.
+//!   facts in both directions until the link ends.
 //! - Every other bidirectional stream is one **request**: a [`Request`] frame and the end of the stream; then a reply
 //!   frame, and sealed bytes as the reply says.
 //!
 //! Frames are [`crate::frame`]s of bincode, at most [`crate::limit::PEER_FRAME_MAX`]. Enum numbers are positions: new
-//! variants are appended, old ones stay. What follows from a message is decided in [`crate::reaching::session`] and
-//! [`crate::fetching::transfer`].
+//! variants are appended, old ones stay. [`crate::reaching::session`] and [`crate::fetching::transfer`] decide what
+//! follows from a message.
 
 pub mod close;
 pub mod record;
@@ -25,7 +25,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Longest text by which a program names itself.
+/// Longest name of a program.
 const AGENT_BYTES_MAX: usize = 64;
 /// Most versions that a `Hello` may list.
 const VERSIONS_MAX: usize = 16;
@@ -33,11 +33,11 @@ const VERSIONS_MAX: usize = 16;
 /// On the control stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
-    /// 0: the dialler's first word.
+    /// 0: the dialler's first message.
     Hello(Hello),
-    /// 1: the acceptor's answer; the link is open with it.
+    /// 1: the acceptor's answer, which opens the link.
     HelloAck(HelloAck),
-    /// 2: the sender's own look is this one now, or none.
+    /// 2: the sender's own look now, or none.
     Published(Option<BlobHash>),
 }
 
@@ -50,42 +50,42 @@ pub struct Hello {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HelloAck {
-    /// The one of the dialler's versions that both will speak.
+    /// One of the dialler's versions, for both sides.
     pub version: u16,
     pub greeting: Greeting,
 }
 
-/// What each end says of itself.
+/// Each end's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
     /// Program and version, for logs.
     pub agent: String,
-    /// The name that this key goes by: a claim, until the phone book or the known peers say the same.
+    /// The name of this key: a claim, until the phone book or the contacts confirm it.
     pub player: Option<PlayerName>,
-    /// Bits for what is optional; unknown ones are ignored. None is defined in v1.
+    /// Bits of optional features; unknown ones are ignored. None is defined in v1.
     pub capabilities: u64,
-    /// The look that is published now.
+    /// The published look.
     pub published: Option<BlobHash>,
-    /// Random at every start, and another one after each change of the machine's address: tells a peer that came back,
-    /// or went elsewhere, from a second link of the same life.
+    /// Random at every start, and new after each change of the machine's address: distinguishes a restarted or moved
+    /// peer from a second link of the same process.
     pub instance: u64,
 }
 
 /// The first and only frame of a request stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// 0: the owner's signed appearance.
+    /// 0: the owner's document.
     Appearance,
     /// 1: pieces of blobs of the own look, answered in this order.
     Pieces(Vec<Piece>),
-    /// 2: what of a look the other holds. The tag is [`crate::grant::holding_tag`]: who does not know the look cannot
-    /// tell whose it is.
+    /// 2: which blobs of a look the other holds. The tag is [`crate::grant::holding_tag`]: a peer that does not know
+    /// the look cannot tell whose it is.
     Holding { tag: Bytes<32> },
-    /// 3: pieces of blobs of a third peer's look, who lets the asker have it.
+    /// 3: pieces of blobs of a third peer's look, under its grant.
     Granted { grant: Grant, pieces: Vec<Piece> },
     /// 4: proofs that the other has these blobs of its own look ([`crate::possession`]). The nonce is random.
     Possession { nonce: Bytes<32>, span: Span, blobs: Vec<Content> },
-    /// 5: the next grant for the look of this hash, which the other still publishes. No document again.
+    /// 5: the next grant for the look of this hash, which the other still publishes. Without a document.
     Grant { look: BlobHash },
 }
 
@@ -106,26 +106,27 @@ pub enum AppearanceReply {
     /// 0: a sealed [`crate::appearance::SignedAppearance`] of `len` bytes follows (`len` without the tag). The grant is
     /// the asker's, for this look.
     Document { epoch: u32, len: u32, grant: Grant },
-    /// 1: nothing is published, or not for you: deliberately one answer.
+    /// 1: nothing is published, or not for you: one answer on purpose.
     Nothing,
 }
 
 /// The frame that answers [`Request::Holding`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HoldingReply {
-    /// 0: none of it, or not for you: deliberately one answer.
+    /// 0: none of it, or not for you: one answer on purpose.
     Nothing,
-    /// 1: these of the look's distinct blobs, whole; in the order of their hashes, a bit each, the lowest first.
+    /// 1: a bit for each of the look's distinct blobs in the order of their hashes, the lowest first: whether it is
+    /// held completely.
     Holds {
         #[serde(with = "serde_bytes")]
         bits: Vec<u8>,
-        /// It is being fetched, and there will be more: ask again in a while.
+        /// The look is being fetched: ask again later.
         growing: bool,
     },
 }
 
 impl HoldingReply {
-    /// A map of what there is, for each of the look's blobs in the order of their hashes.
+    /// A map with a bit for each of the look's blobs in the order of their hashes.
     pub fn of(has: impl IntoIterator<Item = bool>, growing: bool) -> Self {
         let mut bits = Vec::new();
         for (at, has) in has.into_iter().enumerate() {
@@ -139,7 +140,7 @@ impl HoldingReply {
         Self::Holds { bits, growing }
     }
 
-    /// Whether a map has the blob at this place.
+    /// Whether the map has the blob at this index.
     pub fn has(bits: &[u8], at: usize) -> bool {
         bits.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1)
     }
@@ -148,16 +149,16 @@ impl HoldingReply {
 /// The frame that answers [`Request::Possession`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PossessionReply {
-    /// 0: not for you, or too much at the moment: deliberately one answer.
+    /// 0: not for you, or too much at the moment: one answer on purpose.
     Nothing,
-    /// 1: one for each blob, in the order of the request; none of what is not published, or cannot be read now.
+    /// 1: one for each blob, in the order of the request; `None` for unpublished or unreadable ones.
     Proofs(Vec<Option<Bytes<32>>>),
 }
 
 /// The frame that answers [`Request::Grant`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GrantReply {
-    /// 0: that look is published no more, or not for you: deliberately one answer.
+    /// 0: that look is no longer published, or not for you: one answer on purpose.
     Nothing,
     /// 1
     Given(Grant),
@@ -170,11 +171,11 @@ pub enum PiecesReply {
     Serving { epoch: u32 },
     /// 1: not for you.
     NotShared,
-    /// 2: too much is being served already; try again in a moment.
+    /// 2: too many requests are served already; try again in a moment.
     Busy,
 }
 
-/// A peer's frame that cannot be accepted.
+/// A peer's invalid frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
@@ -186,8 +187,7 @@ pub enum WireError {
 
 /// A message that decodes within its limits.
 pub trait Message: Sized {
-    /// # Errors
-    /// Malformed bytes, leftovers, or more of something than is accepted.
+    /// # Errors Malformed bytes, leftovers, or a number over its limit.
     fn decode(body: &[u8]) -> Result<Self, WireError>;
 }
 

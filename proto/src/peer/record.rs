@@ -1,7 +1,7 @@
-//! Records: how pieces follow a [`super::PiecesReply::Serving`], one after the other, in the order of the request.
+//! Records: the content of pieces after a [`super::PiecesReply::Serving`], in the order of the request.
 //!
 //! Each is an eight-byte header — kind, three zero bytes, `u32` little-endian length of the sealed bytes without their
-//! tag — and then those bytes with the tag. Which blob and chunk a record is for follows from its position.
+//! tag — and then those bytes with the tag. A record's position tells its blob and chunk.
 
 use crate::{
     chunk_tree::chunk_len,
@@ -13,19 +13,19 @@ use crate::{
 /// Bytes of a record's header.
 pub const HEADER: usize = 8;
 
-/// What a record carries.
+/// A record's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
     /// A chunk's bytes.
     Raw = 0,
-    /// A chunk's bytes, compressed with zstd to fewer.
+    /// A chunk's bytes, compressed with zstd.
     Zstd = 1,
     /// The blob's chunk list.
     Tree = 2,
-    /// Nothing: the blob is not here, and the rest of its piece is left out.
+    /// Empty: the blob is not here, and the rest of its piece is skipped.
     Gone = 3,
-    /// Nothing: the file changed since it was published, and the rest of its piece is left out.
+    /// Empty: the file changed since it was published, and the rest of its piece is skipped.
     Changed = 4,
 }
 
@@ -39,11 +39,11 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     pub kind: Kind,
-    /// Bytes that follow, without the tag. 0 for `Gone` and `Changed`, which have no tag either.
+    /// Length of the sealed bytes, without the tag. 0 for `Gone` and `Changed`, which have no tag either.
     pub len: u32,
 }
 
-/// A header that no honest sender writes.
+/// A header that no correct sender writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -106,7 +106,7 @@ impl Header {
     }
 }
 
-/// The associated data of a record: what it is, of which blob, at which place.
+/// The associated data of a record: kind, blob, chunk index.
 pub fn place(kind: Kind, hash: &BlobHash, index: u32) -> [u8; 37] {
     let mut place = [0; 37];
     place[0] = kind.number();

@@ -1,8 +1,8 @@
-//! What phone books behind one name write to each other, over the Redis that they share.
+//! Messages between phone books of one name, over a shared Redis.
 //!
-//! A dispatch lies in the inbox of the phone book that a key is connected to. Whoever can write there can do no more
-//! than a phone book can: letters and knocks are sealed and signed by the clients. It is still read as a stranger's,
-//! because another version may have written it.
+//! A dispatch is put into the inbox of the phone book that a key is connected to. Whoever can write there can do no
+//! more than a phone book can: clients seal and sign letters and knocks. It is still decoded as a stranger's, because
+//! another version may have written it.
 
 use super::live::Hear;
 use crate::{
@@ -13,18 +13,18 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 
-/// Something for the holder of a key, wherever it is connected. Whoever sends it learns nothing of its fate.
+/// A message for the holder of a key, wherever it is connected. The sender is not told its fate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Parcel {
     Hear(Hear),
-    /// A callee's answer, for the side that knows whether `from` was asked: a letter and the callee's half round trip, or
-    /// no.
+    /// A callee's answer, for the side that knows whether `from` was asked: a letter and the callee's half round trip,
+    /// or a refusal.
     Answer {
         from: PeerId,
         attempt: Attempt,
         accepted: Option<(Letter, Duration)>,
-        /// Where the callee's phone book sees it; compared with the caller's place, and told to nobody.
+        /// Where the callee's phone book sees it; compared with the caller's address, and sent to nobody.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<IpAddr>,
     },
@@ -44,14 +44,14 @@ pub enum Dispatch {
         to: PeerId,
         parcel: Parcel,
     },
-    /// The key has greeted elsewhere, after the connection with this number of the inbox's owner.
+    /// The key greeted at another phone book, after the inbox owner's connection with this number.
     Moved {
         key: PeerId,
         client: u64,
     },
 }
 
-/// Why an entry is thrown away.
+/// Why an entry is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadDispatch {
@@ -64,8 +64,7 @@ pub enum BadDispatch {
 }
 
 impl Dispatch {
-    /// # Panics
-    /// Never: what clients say to each other is always JSON.
+    /// # Panics Never: messages of clients are always JSON.
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("our messages are JSON")
     }
@@ -76,7 +75,7 @@ impl Dispatch {
         }
         let dispatch: Self = serde_json::from_slice(bytes).map_err(|_| BadDispatch::Unknown)?;
         match &dispatch {
-            // A connection's own words: its greeting, its phone book's stop. And what nobody here understands.
+            // Messages of one connection: its greeting, its phone book's stop; and unknown ones.
             Self::Parcel {
                 parcel:
                     Parcel::Hear(

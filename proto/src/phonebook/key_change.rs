@@ -1,10 +1,10 @@
-//! A signed change of keys: the old one says which follows it, and the new one agrees.
+//! A signed change of keys: the old key names the new one, and the new one agrees.
 
 use crate::{id::PeerId, limit::KEY_CHANGES_MAX, proof::Proof, version::PROOF_VERSION};
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
-/// Good for ever, but only where `from` is still the known key: after another change it opens nothing.
+/// Valid for ever, but only while `from` is the known key: after another change it does nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyChange {
@@ -12,7 +12,7 @@ pub struct KeyChange {
     pub to: PeerId,
     /// 64 bytes in unpadded base64url by the old key, over [`KeyChange::proof`].
     pub signature: String,
-    /// The same by the new key, so that nobody can make another's key their heir's.
+    /// The same by the new key, so that nobody can name a foreign key as their successor.
     pub agreement: String,
 }
 
@@ -26,12 +26,12 @@ impl KeyChange {
         change
     }
 
-    /// What both sign: purpose `key change`, then the old key and the new one.
+    /// The signed bytes: purpose `key change`, then the old key and the new one.
     pub fn proof(&self) -> Proof {
         Proof::new("key change", PROOF_VERSION).field(self.from.as_bytes()).field(self.to.as_bytes())
     }
 
-    /// Whether these changes lead to `to`, one from where the one before ended, each signed by both its keys.
+    /// Whether these changes lead to `to`, each from where the one before ended, and signed by both its keys.
     pub fn lead(changes: &[Self], to: &PeerId) -> bool {
         changes.len() <= KEY_CHANGES_MAX
             && changes.last().is_some_and(|last| last.to == *to)
@@ -39,7 +39,7 @@ impl KeyChange {
             && changes.iter().all(Self::is_authentic)
     }
 
-    /// Whether both keys signed this very change.
+    /// Whether both keys signed it.
     pub fn is_authentic(&self) -> bool {
         let proof = self.proof();
         self.from != self.to

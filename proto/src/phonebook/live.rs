@@ -1,7 +1,7 @@
-//! `/api/live`: what a client says to the phone book and hears from it, as JSON messages of 4 KiB at most.
+//! `/api/live`: messages between client and phone book, JSON of 4 KiB at most.
 //!
-//! Over a WebSocket each message is one text frame; the phone book speaks first, with a challenge. Where no WebSocket
-//! gets through, the same messages travel by [`Poll`]. Introductions:
+//! Over a WebSocket each message is one text frame; the phone book sends first, a challenge. Where WebSockets are
+//! blocked, the same messages travel by [`Poll`]. Introductions:
 //!
 //! ```text
 //!  caller                     phone book                     callee
@@ -11,8 +11,8 @@
 //!    Candidates{to, attempt} ◄────────────────────────────►  more, for 60 s after the introduction
 //! ```
 //!
-//! Who is not there, who declines and who does not answer are one answer, [`Hear::Unavailable`], and come at the same
-//! time after the question: [`ANSWER_TIME`].
+//! An absent, a declining and a silent callee are one answer, [`Hear::Unavailable`], at the same time after the
+//! question: [`ANSWER_TIME`].
 
 use crate::{
     bytes::Bytes,
@@ -27,18 +27,18 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 
-/// How long a client counts as present after it was heard last.
+/// How long a client counts as present after its last frame.
 pub const PRESENCE_LIFE: Duration = Duration::from_secs(75);
-/// How often a client says [`Say::Here`] when it has nothing else to say.
+/// How often a client sends [`Say::Here`] without another message.
 pub const PRESENCE_PERIOD: Duration = Duration::from_secs(25);
-/// How long the callee of an introduction has to answer, and when the caller hears that nobody did. A long round trip,
-/// the callee's daemon and a phone book in between fit twice.
+/// The callee's time to answer an introduction; then the caller gets [`Hear::Unavailable`]. A long round trip, the
+/// callee's daemon and a phone book in between fit twice.
 pub const ANSWER_TIME: Duration = Duration::from_millis(1500);
-/// How long candidates of an introduction are carried.
+/// How long candidates of an introduction are forwarded.
 pub const INTRODUCTION_TIME: Duration = Duration::from_secs(60);
-/// How long a fresh socket may take to greet.
+/// A new socket's time to greet.
 pub const GREETING_TIME: Duration = Duration::from_secs(5);
-/// The longest that a poll may wait for something to hear.
+/// The longest wait of a poll.
 pub const POLL_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// From a client to the phone book.
@@ -48,10 +48,10 @@ pub const POLL_TIME_MAX: Duration = Duration::from_secs(20);
 pub enum Say {
     /// First over a WebSocket, and never in a poll.
     Hello(Hello),
-    /// Nothing but being there.
+    /// A sign of life.
     Here,
-    /// Bring these candidates to the callee and ask for theirs. Sealed to the callee's key, so a name alone will do
-    /// only where the key is known as well.
+    /// Forward these candidates to the callee and ask for theirs. Sealed to the callee's key, so a name suffices only
+    /// if the key is known as well.
     Introduce {
         to: Callee,
         attempt: Attempt,
@@ -66,13 +66,13 @@ pub enum Say {
         to: PeerId,
         attempt: Attempt,
     },
-    /// More ways to be reached; either side, once the callee accepted.
+    /// Further candidates of either side, after the callee accepted.
     Candidates {
         to: PeerId,
         attempt: Attempt,
         letter: Letter,
     },
-    /// Brought if the callee is there. Nobody hears whether.
+    /// Forwarded if the callee is present. The sender is not told.
     Knock {
         to: Callee,
         knock: Knock,
@@ -107,11 +107,11 @@ pub enum Hear {
         attempt: Attempt,
         letter: Letter,
         /// Whether the phone book sees both at one public address, or both at private ones. Only then are private
-        /// addresses in the letter worth a packet.
+        /// addresses in the letter dialled.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         same_network: bool,
     },
-    /// The callee is not there, or not for you.
+    /// The callee is absent, or not for you.
     Unavailable {
         attempt: Attempt,
     },
@@ -134,26 +134,26 @@ pub enum Hear {
         from: PeerId,
         letter: Letter,
     },
-    /// What was said last was too much: not done, and not before so many seconds.
+    /// The last message exceeded a budget and was dropped; retry after so many seconds.
     Limited {
         attempt: Option<Attempt>,
         retry_after: u64,
     },
-    /// The phone book stops; come back in so many milliseconds. Every client is told another time.
+    /// The phone book stops; reconnect in so many milliseconds. Every client gets another time.
     Restarting {
         after_ms: u64,
     },
-    /// Something newer than this client.
+    /// A message that this client does not know.
     #[serde(other)]
     Novel,
 }
 
-/// What the phone book tells a client that it accepted.
+/// What the phone book sends an accepted client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Welcome {
     pub version: u16,
-    /// Where the phone book sees the client.
+    /// The client's address as the phone book sees it.
     pub address: IpAddr,
     /// Seconds of [`PRESENCE_LIFE`].
     pub life: u64,
@@ -161,14 +161,14 @@ pub struct Welcome {
     pub period: u64,
 }
 
-/// The signed greeting: the answer to a challenge, and only to this phone book's.
+/// The signed greeting: the answer to a challenge of this phone book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
     pub version: u16,
     pub public_key: PeerId,
-    /// Host and port as the client was told to reach the phone book, lower-case, the port only where it is not the
-    /// scheme's own. A phone book that passes another's challenge on cannot change what is signed here.
+    /// Host and port of the phone book's URL at the client, lower-case, without the scheme's own port. A phone book
+    /// that forwards another's challenge cannot change what is signed here.
     pub server: String,
     /// From the challenge.
     pub nonce: Bytes<32>,
@@ -192,7 +192,7 @@ impl Hello {
         hello
     }
 
-    /// What is signed: purpose `live`, then version, key, server, nonce, time.
+    /// The signed bytes: purpose `live`, then version, key, server, nonce, time.
     pub fn proof(&self) -> Proof {
         Proof::new("live", PROOF_VERSION)
             .number(self.version.into())
@@ -207,11 +207,12 @@ impl Hello {
     }
 }
 
-/// `POST /api/live`: the conversation without a WebSocket. Says, and waits until there is something to hear.
+/// `POST /api/live`: the live connection without a WebSocket. Sends messages, and waits until there are some to
+/// receive.
 ///
-/// The first poll of a key attaches it as a socket would, and another socket of the key ends; [`PRESENCE_LIFE`] after
-/// the last poll it is gone. Two polls may be under way at once, so that one can say while another waits; what is to be
-/// heard goes to the newest.
+/// The first poll of a key connects it as a socket would, and closes the key's other socket; [`PRESENCE_LIFE`] after
+/// the last poll it is gone. Two polls may be under way at once, so that one can send while another waits; messages go
+/// to the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Poll {
@@ -222,17 +223,16 @@ pub struct Poll {
     pub sequence: u64,
     /// Unix milliseconds.
     pub time: u64,
-    /// Milliseconds that the answer may take, [`POLL_TIME_MAX`] at most.
+    /// The longest delay of the answer in milliseconds, [`POLL_TIME_MAX`] at most.
     pub wait: u64,
-    /// A JSON array of [`Say`], as the text that is signed.
+    /// A JSON array of [`Say`], as the signed text.
     pub say: String,
     /// 64 bytes in unpadded base64url, over [`Poll::proof`].
     pub signature: String,
 }
 
 impl Poll {
-    /// # Panics
-    /// Never: what a client says is always JSON.
+    /// # Panics Never: messages of a client are always JSON.
     pub fn signed(
         server: &str,
         sequence: u64,
@@ -254,7 +254,7 @@ impl Poll {
         poll
     }
 
-    /// What is signed: purpose `poll`, then key, server, sequence, time, wait, what is said.
+    /// The signed bytes: purpose `poll`, then key, server, sequence, time, wait, messages.
     pub fn proof(&self) -> Proof {
         Proof::new("poll", PROOF_VERSION)
             .field(self.public_key.as_bytes())
@@ -279,26 +279,27 @@ pub struct Polled {
     pub hear: Vec<Hear>,
 }
 
-/// Why the phone book closed a WebSocket (RFC 6455 §7.4.2 leaves 4000–4999 to applications). The frame's text says more.
+/// Why the phone book closed a WebSocket (RFC 6455 §7.4.2 leaves 4000–4999 to applications). The frame's text has
+/// details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum CloseReason {
     /// RFC 6455's "going away": the phone book stops, see [`Hear::Restarting`].
     Restart = 1001,
-    /// Another socket greeted with the same key: two daemons have one identity, or this one came back before its old
+    /// Another socket greeted with the same key: two daemons have one identity, or this one reconnected before its old
     /// socket was known to be dead.
     Replaced = 4000,
     /// The greeting's signature, nonce or server is wrong.
     BadHello = 4001,
-    /// The clock is off; the text says by how much, in milliseconds: `clock_skew:-421000`.
+    /// The clock is off; the text has the difference in milliseconds: `clock_skew:-421000`.
     ClockSkew = 4002,
-    /// Not JSON, not known, too long, or out of turn.
+    /// Not JSON, unknown, too long, or out of order.
     BadMessage = 4003,
-    /// Nothing was heard within [`PRESENCE_LIFE`], or no greeting within [`GREETING_TIME`].
+    /// No frame within [`PRESENCE_LIFE`], or no greeting within [`GREETING_TIME`].
     Silent = 4004,
-    /// It did not read what came for it.
+    /// It did not read its messages.
     TooSlow = 4005,
-    /// Too many sockets, from this address or at all; the text says for how many seconds: `retry_after:30`.
+    /// Too many sockets, from this address or in all; the text has the seconds: `retry_after:30`.
     Limited = 4006,
 }
 

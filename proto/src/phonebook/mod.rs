@@ -1,8 +1,8 @@
-//! Phone book, JSON over HTTP: the bodies, and what of them is signed. What is said over `/api/live` is in
-//! [`live`], what phone books behind one name tell each other in [`between`].
+//! Phone book, JSON over HTTP: the bodies, and their signed parts. [`live`] has the messages of `/api/live`,
+//! [`between`] those between phone books of one name.
 //!
-//! The paths and the unsigned shapes are the original's (compatibility mode serves them to the letter); signed bodies
-//! add `server`, `sequence`, `time` and `signature`. Who may write what is decided by the phone book, not here.
+//! The paths and the unsigned bodies are the original's (compatibility mode serves them exactly); signed bodies add
+//! `server`, `sequence`, `time` and `signature`. The phone book decides who may write what.
 
 pub mod between;
 mod key_change;
@@ -22,21 +22,20 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 pub struct Register {
     pub player_name: String,
-    /// UDP port, 1–65535, under which the daemon answers at the address that the phone book sees.
+    /// The daemon's UDP port, 1–65535, at the address that the phone book sees.
     pub port: u16,
     pub public_key: PeerId,
-    /// Who is told what of it.
+    /// Who may look it up.
     #[serde(default)]
     pub visibility: Visibility,
-    /// The phone book that this is for, as in [`live::Hello::server`]. Another one refuses it.
+    /// The phone book of this body, as in [`live::Hello::server`]. Another one refuses it.
     pub server: String,
-    /// Where the name belongs to an older key: the changes that lead from it to this one, oldest first.
+    /// If the name belongs to an older key: the changes from it to this one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_changes: Vec<KeyChange>,
-    /// Strictly rising per key; the phone book refuses one that it has already seen, and one that
-    /// [`is_sequence_ahead`].
+    /// Strictly rising per key; the phone book refuses a used one, and one that [`is_sequence_ahead`].
     pub sequence: u64,
-    /// Unix milliseconds; refused when further than [`crate::limit::PROOF_TIME_WINDOW`] from the server's clock.
+    /// Unix milliseconds; refused if further than [`crate::limit::PROOF_TIME_WINDOW`] from the server's clock.
     pub time: u64,
     /// 64 bytes in unpadded base64url, over [`Register::proof`].
     pub signature: String,
@@ -68,8 +67,8 @@ impl Register {
         body
     }
 
-    /// What is signed: purpose `register`, then name, port, key, visibility, server, sequence, time. Changes of key are
-    /// signed by themselves.
+    /// The signed bytes: purpose `register`, then name, port, key, visibility, server, sequence, time. Key changes have
+    /// their own signatures.
     pub fn proof(&self) -> Proof {
         Proof::new("register", WRITE_PROOF_VERSION)
             .field(self.player_name.as_bytes())
@@ -81,7 +80,7 @@ impl Register {
             .number(self.time)
     }
 
-    /// Whether the key in the body signed this very body.
+    /// Whether the key in the body signed this body.
     pub fn is_authentic(&self) -> bool {
         self.proof().verified_by_text(&self.public_key, &self.signature)
     }
@@ -95,7 +94,7 @@ pub struct Unregister {
     pub public_key: PeerId,
     /// As in [`Register::server`].
     pub server: String,
-    /// From the same rising row as registrations.
+    /// From the same sequence as registrations.
     pub sequence: u64,
     pub time: u64,
     pub signature: String,
@@ -115,7 +114,7 @@ impl Unregister {
         body
     }
 
-    /// What is signed: purpose `unregister`, then name, key, server, sequence, time.
+    /// The signed bytes: purpose `unregister`, then name, key, server, sequence, time.
     pub fn proof(&self) -> Proof {
         Proof::new("unregister", WRITE_PROOF_VERSION)
             .field(self.player_name.as_bytes())
@@ -130,15 +129,15 @@ impl Unregister {
     }
 }
 
-/// Whether a sequence is further ahead of a clock than a signature may be. Sequences begin at the clock in milliseconds, so
-/// an honest one never is. A phone book refuses it, and a daemon does not continue above it, because a sequence near
-/// the end of the numbers would leave the key none to go on with.
+/// Whether a sequence is further ahead of a clock than a signature may be. Sequences begin at the clock in
+/// milliseconds, so an honest one never is. A phone book refuses it, and a daemon does not continue above it, because a
+/// sequence near the highest number would leave the key none.
 pub fn is_sequence_ahead(sequence: u64, unix_millis: u64) -> bool {
     u128::from(sequence) > u128::from(unix_millis) + PROOF_TIME_WINDOW.as_millis()
 }
 
-/// `GET /api/lookup/{playerName}`, found. A listed player has an address; of a hidden one only key and time are told,
-/// and a player who is there for contacts only is not found.
+/// `GET /api/lookup/{playerName}`, found. A listed player has an address; of a hidden one only key and time are
+/// returned, and a player visible to contacts only is not found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
@@ -159,13 +158,13 @@ pub struct LookupMany {
     pub players: Vec<String>,
 }
 
-/// Its answer: who of them was found. The others are not in it, whatever the reason.
+/// Its answer: the found ones. The others are absent, for any reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundMany {
     pub players: BTreeMap<String, Found>,
 }
 
-/// `DELETE /api/unregister`, done. These two fields exactly: clients compare the whole body.
+/// `DELETE /api/unregister`, done. Exactly these two fields: clients compare the whole body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unregistered {
     pub success: bool,
@@ -178,15 +177,15 @@ pub struct Unregistered {
 pub struct Problem {
     /// A sentence for a person; programs decide by status and `code`.
     pub error: String,
-    /// Only with a missing or wrong password, as the original said it.
+    /// Only with a missing or wrong password, as in the original.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// With `clock_skew`: milliseconds that the signer's clock is ahead of the server's.
+    /// With `clock_skew`: how far the signer's clock is ahead of the server's, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_offset: Option<i64>,
-    /// With `stale_sequence`: the newest sequence seen; the next one must be above it.
+    /// With `stale_sequence`: the newest known sequence; the next one must be above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
     /// With `rate_limited` and `unavailable`: seconds to wait, as in the header `Retry-After`.

@@ -1,28 +1,28 @@
-//! Who is told what of a registered name.
+//! Who may look a registered name up.
 
 use crate::id::PlayerName;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a hidden name begins with. No player's name does: those have a world after an `@`.
+/// Prefix of a hidden name. No player's name has it: those have a world after an `@`.
 pub const HIDDEN_PREFIX: &str = "h1:";
 
-/// What a lookup of the name answers.
+/// The answer to a lookup of the name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Address and key, to everybody who knows the name.
     Listed,
-    /// Nothing, to anybody: an address moves only inside an introduction that the callee's daemon accepts.
+    /// Nothing: an address is sent only inside an introduction that the callee's daemon accepts.
     #[default]
     Contacts,
-    /// Key and time, to whoever can compute the name; see [`hidden_name`].
+    /// Key and time, to everybody who can compute the name; see [`hidden_name`].
     Hidden,
 }
 
 impl Visibility {
-    /// As it is written in bodies and in what is signed.
+    /// Its form in bodies and in signed bytes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Listed => "listed",
@@ -32,27 +32,27 @@ impl Visibility {
     }
 }
 
-/// The name under which only those find `name` who share `secret`: a BLAKE3 hash of it, keyed with the secret. Whoever
-/// can guess the secret can guess names, so it should be as good as a key: 16 random bytes, not a word.
+/// The name under which only holders of `secret` find `name`: a BLAKE3 hash of it, keyed with the secret. Who can guess
+/// the secret can guess names, so it should be 16 random bytes, not a word.
 pub fn hidden_name(secret: &str, name: &PlayerName) -> String {
     let key = blake3::derive_key("fyteclub hidden player name v1", secret.as_bytes());
     let hash = blake3::keyed_hash(&key, name.as_str().as_bytes());
     format!("{HIDDEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash.as_bytes()))
 }
 
-/// How one player's name is entered.
+/// How one player's name is registered.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Listing {
     Listed,
     Contacts,
-    /// Under a name that only those compute who know the secret.
+    /// Under a name that only holders of the secret can compute.
     Hidden {
         secret: String,
     },
 }
 
 impl Listing {
-    /// A name as the phone books know it.
+    /// The name at the phone books.
     pub fn name_of(&self, player: &PlayerName) -> String {
         match self {
             Self::Listed | Self::Contacts => player.to_string(),
@@ -76,7 +76,7 @@ impl fmt::Debug for Listing {
     }
 }
 
-/// Whether `name` has the shape that [`hidden_name`] gives: the prefix and 32 bytes in unpadded base64url.
+/// Whether `name` has the form of a [`hidden_name`]: the prefix and 32 bytes in unpadded base64url.
 pub fn is_hidden_name(name: &str) -> bool {
     let hash = name.strip_prefix(HIDDEN_PREFIX).and_then(|hash| URL_SAFE_NO_PAD.decode(hash).ok());
     hash.is_some_and(|hash| hash.len() == 32)

@@ -1,4 +1,4 @@
-//! Two machines and a carriage that loses what it likes: whatever is lost, in the end both are paired.
+//! Two machines and a transport that loses messages: in the end both are paired.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ struct Pair {
     parties: [Contacts; 2],
     names: [PlayerName; 2],
     now: u64,
-    /// Dice that say which words are lost; none where nothing is.
+    /// The random state for losses; `None` without losses.
     losses: Option<u64>,
 }
 
@@ -21,7 +21,7 @@ impl Pair {
         Self { parties: [party(0), party(1)], names: names.clone(), now: NOW, losses }
     }
 
-    /// Carries until nothing is said any more. Who asks is accepted.
+    /// Carries until there are no messages. Every knock is accepted.
     fn carry(&mut self) {
         for _ in 0..1000 {
             let Some((from, output)) =
@@ -72,7 +72,7 @@ impl Pair {
             && standing(&self.parties[1], 1) == Some(Standing::Paired)
     }
 
-    /// Goes on until both are paired, and says after how many rounds.
+    /// Runs until both are paired; returns the number of rounds.
     fn settles(mut self) -> Option<usize> {
         for round in 0..200 {
             self.carry();
@@ -89,7 +89,7 @@ impl Pair {
     }
 }
 
-/// Seven of ten words are lost, as dice fall.
+/// Seven of ten messages are lost at random.
 fn losses() -> impl Strategy<Value = u64> {
     any::<u64>()
 }

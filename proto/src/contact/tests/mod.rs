@@ -1,4 +1,4 @@
-//! Rule by rule. Conversations of two are in `carriage`, the comparison with a plain model in `model`.
+//! Rule by rule. Conversations of two are in `carriage`, the comparison with a reference in `model`.
 
 mod carriage;
 mod model;
@@ -63,7 +63,7 @@ fn nobody_is_consented_to_by_knocking() {
     let said = outputs(&mut contacts);
     assert!(matches!(&said[0], Output::Asks { contact, known: None } if contact.peer_id == Some(key(2))));
     assert!(!contacts.consents(&key(2)) && contacts.of_name(&name("Bob")).is_none());
-    // The same again tells nobody anything, nor does another name.
+    // The same again has no output, nor has another name.
     for player in ["Bob", "Eve"] {
         contacts.handle(NOW, knock(2, player, ONE));
         assert_eq!(outputs(&mut contacts), []);
@@ -93,7 +93,7 @@ fn a_claim_pairs_nobody_though_the_name_was_asked() {
     let mut contacts = alice();
     contacts.add(&name("Bob"), None, ONE, NOW).expect("added");
     outputs(&mut contacts);
-    // Whoever says to be Bob hears yes; only who answers to the knock is consented to.
+    // Everybody who claims to be Bob is answered; only an answer to the knock is consented to.
     contacts.handle(NOW, knock(3, "Bob", TWO));
     assert_eq!(notes(&mut contacts), [(key(3), Note::Accepted { name: name("Alice"), nonce: TWO })]);
     assert!(!contacts.consents(&key(3)));
@@ -121,7 +121,7 @@ fn a_name_of_a_contact_is_no_cover_for_another_key() {
     let held = ContactError::NameHeld { player: name("Bob"), known: key(2), offered: key(3) };
     assert_eq!(contacts.accept(&key(3).into(), NOW), Err(held.clone()));
     assert_eq!(contacts.add(&name("Bob"), Some(key(3)), ONE, NOW), Err(held));
-    // Until a person says that it is right; who asked with it is answered.
+    // Until a person trusts it; then its knock is answered.
     contacts.trust(&name("Bob"), key(3), NOW).expect("trusted");
     let said = outputs(&mut contacts);
     assert!(said.contains(&Output::Disconnect(key(2))), "{said:?}");
@@ -258,7 +258,7 @@ fn an_invitation_that_is_over_asks_nobody() {
     assert!(matches!(said[0], Output::InvitationOver { .. }), "{said:?}");
     assert!(matches!(said[1], Output::Changed { gone: true, .. }), "{said:?}");
     assert_eq!((standing(&contacts, 2), contacts.consents(&key(2))), (None, false));
-    // Who is paired already is not parted by it.
+    // A paired contact stays paired.
     contacts.join(&invitation, ONE, NOW).expect("joined");
     contacts.handle(NOW, yes(2, "Bob", invitation_answer(&TWO)));
     contacts.handle(NOW, late(2, TWO));
@@ -297,7 +297,7 @@ fn who_follows_a_link_believes_its_key_alone() {
     outputs(&mut contacts);
     let day = millis(INVITATION_TIME);
     assert_eq!(contacts.join(&invitation, ONE, NOW + day), Err(ContactError::InvitationOver));
-    // Nobody honours it any more; the key can still be asked.
+    // The invitation has expired; the key can still be asked.
     contacts.handle(NOW + day, Input::Connected);
     assert!(
         matches!(&outputs(&mut contacts)[..], [Output::Knock { to: Callee::Key(to), .. }] if *to == key(2))
@@ -336,7 +336,7 @@ fn a_contact_who_missed_several_changes_of_key_takes_the_last() {
     for (known, id) in ids[..4].iter().enumerate() {
         let mut contacts = alice();
         contacts.add(&name("Bob"), Some(*id), ONE, NOW).expect("added");
-        // Of a key in between, or with a step left out, it says nothing.
+        // It does nothing if signed by a key in between, or with a step left out.
         let between = Input::Noted { from: ids[2], note: Note::KeyChanged(changes.clone()) };
         let gap = [changes[known].clone(), changes[3].clone()].to_vec();
         contacts.handle(NOW, between);
@@ -442,7 +442,7 @@ fn a_yes_is_said_until_they_come() {
     assert_eq!(notes(&mut contacts).len(), 1);
     contacts.handle(NOW + millis(REPEAT), Input::Linked(key(2)));
     assert_eq!((outputs(&mut contacts), contacts.deadline()), (vec![Output::Save], None));
-    // He lost what he knew, and asks again.
+    // He lost his state, and asks again.
     contacts.handle(NOW, knock(2, "Bob", TWO));
     assert_eq!(notes(&mut contacts), [(key(2), Note::Accepted { name: name("Alice"), nonce: TWO })]);
 }
@@ -460,7 +460,7 @@ fn lookalike_of_a_contact_or_oneself_is_named() {
         contacts.looks_like(asker).cloned()
     };
     assert_eq!([3, 4, 5, 6].map(like), [Some(name("Bob")), Some(name("Alice")), None, None]);
-    // A contact by its false name is still told, also after a restart; the true one is not.
+    // A contact with a lookalike name is still reported, also after a restart; the genuine one is not.
     contacts.accept(&name("Bоb").into(), NOW + 2).expect("asks");
     let here = Here { key: key(1), player: Some(name("Alice")) };
     let contacts = Contacts::new(here, Policy::Ask, contacts.saved().clone(), NOW + 3);

@@ -1,4 +1,4 @@
-//! Any row of wishes and words against a plain model of who is consented to.
+//! Random wishes and messages against a reference of who is consented to.
 
 use super::*;
 use proptest::{collection::vec, prelude::*};
@@ -18,7 +18,7 @@ enum Step {
     Invite(u8),
     Follow(usize, u8),
     Knock(u8, usize),
-    /// With the number that the name's knock had.
+    /// With the nonce of the name's knock.
     Answer(u8, usize),
     Join(u8, usize, u8),
     Linked(u8),
@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Who is what, and nothing of how it is said.
+/// The status of each, without messages.
 #[derive(Debug, Default)]
 struct Model {
     consent: BTreeMap<u8, usize>,
@@ -71,7 +71,7 @@ impl Model {
         self.asks.remove(&key).is_some() | self.consent.remove(&key).is_some()
     }
 
-    /// Whether the wish is fulfilled; what is heard always is.
+    /// Whether the wish succeeds; a message always does.
     fn step(&mut self, step: &Step) -> bool {
         match *step {
             Step::Add(name, None) => !self.is_held(name) && self.wishes.insert(name),
@@ -175,7 +175,7 @@ fn number(name: usize) -> Bytes<16> {
 fn machine_step(contacts: &mut Contacts, step: &Step, open: &BTreeSet<u8>) -> bool {
     let named = |at: usize| name(NAMES[at]);
     match *step {
-        // Another number than the knock at the name: the two wishes are not one.
+        // Another number than the knock by name: two separate wishes.
         Step::Add(at, Some(seed)) => {
             contacts.add(&named(at), Some(key(seed)), Bytes([seed; 16]), NOW).is_ok()
         }
@@ -186,7 +186,7 @@ fn machine_step(contacts: &mut Contacts, step: &Step, open: &BTreeSet<u8>) -> bo
         Step::Block(seed) => contacts.block(&key(seed).into(), NOW).is_ok(),
         Step::Unblock(seed) => contacts.unblock(&key(seed).into()).is_ok(),
         Step::Trust(at, seed) => contacts.trust(&named(at), key(seed), NOW).is_ok(),
-        // The same secret twice would open twice; it is random where it counts.
+        // The same secret twice would be valid twice; real ones are random.
         Step::Invite(secret) => {
             open.contains(&secret) || contacts.invite(Bytes([secret; 16]), &[], NOW).is_ok()
         }
@@ -244,7 +244,7 @@ proptest! {
                 prop_assert_eq!(wished, model.wishes.contains(&at), "{:?}", step);
             }
             prop_assert_eq!(contacts.saved().check(), Ok(()));
-            // What is kept is all there is.
+            // The stored state is complete.
             let text = serde_json::to_string(contacts.saved()).expect("JSON");
             let read: Saved = serde_json::from_str(&text).expect("its own text");
             let again = serde_json::to_string(&read).expect("JSON");

@@ -47,14 +47,14 @@ fn an_answer_is_held_until_all_books_were_asked() {
     assert_eq!((outputs(&mut contacts), standing(&contacts, 2)), (vec![look()], None));
     contacts.handle(NOW, listed(&[2]));
     assert_eq!(standing(&contacts, 2), Some(Standing::Paired));
-    // At the second phone book: whoever has the name at the first may still answer.
+    // At the second phone book: the name's holder at the first may still answer.
     let mut contacts = asking(2);
     contacts.handle(NOW, answer(2, 1));
     contacts.handle(NOW, listed(&[]));
     assert_eq!(standing(&contacts, 2), None);
     contacts.handle(NOW, answer(2, 0));
     assert_eq!(standing(&contacts, 2), Some(Standing::Paired), "it was the same");
-    // Where nobody says anything more, an answer is believed after a while.
+    // Without further answers, an answer is believed after a while.
     for (book, time) in [(0, SECOND_OPINION_TIME), (1, FIRST_BOOK_TIME)] {
         let mut contacts = asking(2);
         contacts.handle(NOW, answer(2, book));
@@ -92,7 +92,7 @@ fn of_two_keys_nobody_is_paired_with() {
         let both = disputes(&said).pop().expect("a person is asked");
         assert_eq!(BTreeSet::from_iter(both), BTreeSet::from([key(2), key(3)]));
         assert!(!contacts.consents(&key(2)) && !contacts.consents(&key(3)));
-        // Nothing is said again, nor asked again, until the person says who is meant.
+        // Nothing is repeated or asked again until the person decides.
         contacts.handle(NOW, answer(3, 1));
         contacts.handle(NOW + 2 * millis(REPEAT), Input::Time);
         assert_eq!(outputs(&mut contacts), []);
@@ -120,7 +120,7 @@ fn a_second_answer_ends_a_pairing_by_name() {
     assert_eq!(disputes(&said), [vec![key(3), key(2)]], "also after a restart");
     assert!(said.contains(&Output::Disconnect(key(3))) && !contacts.consents(&key(3)));
     assert_eq!(contacts.saved().check(), Ok(()));
-    // A person has said who is meant: no answer to the old wish counts any more.
+    // A person has decided: answers to the old wish are void.
     contacts.trust(&name("Bob"), key(3), NOW).expect("that one");
     contacts.handle(NOW, yes(3, "Bob", knock_number(&ONE, BOOKS[1])));
     contacts.handle(NOW, Input::Linked(key(3)));
@@ -147,7 +147,7 @@ fn word() -> impl Strategy<Value = Word> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whoever is paired with is the only key that was heard of so far, and an undisputed one is paired with in time.
+    /// Only a name's single known key is paired with, and an undisputed one in time.
     #[test]
     fn only_an_undisputed_key_is_paired_with(words in vec(word(), 1..20)) {
         let (mut contacts, mut now) = (asking(2), NOW);
@@ -161,7 +161,7 @@ proptest! {
                     contacts.handle(now, answer(from, book));
                 }
                 Word::Listed(keys) => {
-                    // What phone books list counts until it is decided.
+                    // Phone books' lists count until the decision.
                     listing &= !before;
                     if listing && !answered.is_empty() {
                         heard.extend(&keys);
