@@ -35,7 +35,7 @@ pub struct Grant {
 pub enum GrantError {
     #[error("the owner did not sign it")]
     Signature,
-    #[error("it names somebody else")]
+    #[error("it names another peer")]
     Foreign,
     #[error("it has ended")]
     Ended,

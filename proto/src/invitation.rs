@@ -39,7 +39,7 @@ pub enum InvitationError {
     NoLink,
     #[error("this invitation is damaged: copy the whole link")]
     Damaged,
-    #[error("this invitation is of a newer FyteClub: update to follow it")]
+    #[error("this invitation is from a newer FyteClub: update to use it")]
     Newer,
     #[error(transparent)]
     Name(#[from] IdError),

@@ -245,7 +245,7 @@ impl Signaling {
             }
             Say::Note { to, letter } => self.deliver(to, Parcel::Hear(Hear::Note { from, letter })),
             // Only valid before the greeting.
-            _ => self.close(from, VecDeque::new(), CloseReason::BadMessage, "out of turn"),
+            _ => self.close(from, VecDeque::new(), CloseReason::BadMessage, "message out of order"),
         }
     }
 

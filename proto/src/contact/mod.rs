@@ -76,22 +76,20 @@ pub enum ContactError {
     #[error("{who} is no contact: see `fyteclubctl contacts list`")]
     NotAContact { who: String },
     #[error(
-        "{who} does not ask to be a contact; `fyteclubctl contacts list` shows who does, `contacts add` asks a player"
+        "{who} does not ask to be a contact; `fyteclubctl contacts list` shows the players who do, `contacts add` asks a player"
     )]
     DoesNotAsk { who: String },
     #[error("{who} is not blocked")]
     NotBlocked { who: String },
-    #[error("say whom: a player's name or a key")]
+    #[error("give a player's name or a key")]
     Nobody,
-    #[error(
-        "{player} is a contact already, or was asked; if they know nothing of it, remove and add them again"
-    )]
+    #[error("{player} is a contact already, or was asked; if they did not get it, remove and add them again")]
     Already { player: PlayerName },
-    #[error("that is you: there is nothing to be paired with")]
+    #[error("that is your own key")]
     Yourself,
-    #[error("{who} is blocked: to hear of them again, run fyteclubctl contacts unblock {key}")]
+    #[error("{who} is blocked: to undo that, run fyteclubctl contacts unblock {key}")]
     Blocked { who: String, key: PeerId },
-    #[error("{player} goes by several keys here: say which one by its key, as `contacts list` shows it")]
+    #[error("{player} has several keys here: give the right key, as `contacts list` shows it")]
     Ambiguous { player: PlayerName },
     #[error(
         "{player} is a contact with the key {known}; ask them whether {offered} is their new one, and if so run: fyteclubctl peers trust \"{player}\" {offered}"
@@ -109,10 +107,10 @@ pub enum ContactError {
     #[error("this invitation is your own: send it to the player whom you want as a contact")]
     OwnInvitation,
     #[error(
-        "this invitation was not answered for a day: it was used by another or is over; ask for a new one"
+        "this invitation was not answered for a day: it was used by another player or has expired; ask for a new one"
     )]
     InvitationOver,
-    #[error("the daemon has no player name to be known by: start it with --player NAME@WORLD")]
+    #[error("the daemon has no player name: start it with --player NAME@WORLD")]
     Nameless,
 }
 

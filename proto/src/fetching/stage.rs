@@ -50,9 +50,7 @@ impl Stage {
     pub fn patience(self) -> Patience {
         match self {
             Self::AwaitLink => Patience::Fails(LINK_TIME),
-            Self::AwaitTurn => {
-                Patience::Other("the scheduler: a fetch that does not move gives up its place")
-            }
+            Self::AwaitTurn => Patience::Other("the scheduler: a stalled fetch gives up its turn"),
             Self::AwaitAppearance => Patience::Fails(APPEARANCE_TIME),
             Self::AwaitPlan => {
                 Patience::Other("blocking jobs, which end by themselves, and a question that has its time")

@@ -273,7 +273,7 @@ impl Live {
             Lost::Closed(CloseReason::Limited, text) => {
                 let seconds = number(&text).and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30);
                 let pause = Duration::from_secs(seconds.clamp(1, 600)).mul_f64(1.0 + jitter / 2.0);
-                (pause, format!("the phone book is asked too much; it is asked again in {seconds} s"))
+                (pause, format!("the phone book refuses more requests; retry in {seconds} s"))
             }
             Lost::Closed(reason @ (CloseReason::BadHello | CloseReason::BadMessage), text) => {
                 let text = Foreign::new(&text);
@@ -284,11 +284,11 @@ impl Live {
             }
             Lost::Unsupported => {
                 let pause = UNSUPPORTED_PAUSE.mul_f64(0.5 + jitter / 2.0);
-                (pause, "the phone book introduces nobody: it is of the old kind".to_owned())
+                (pause, "the phone book has no live connections: it is of the original's kind".to_owned())
             }
             Lost::NoUpgrade => {
                 self.poll_from(now);
-                (Duration::ZERO, "a WebSocket does not get through".to_owned())
+                (Duration::ZERO, "WebSockets are blocked on the way".to_owned())
             }
             Lost::Unreachable => (self.backoff.advance(jitter), "the phone book does not answer".to_owned()),
             Lost::Closed(CloseReason::Restart | CloseReason::Silent | CloseReason::TooSlow, _)
@@ -304,7 +304,7 @@ impl Live {
                     None if was_open => self.spread.mul_f64(jitter.clamp(0.0, 1.0)),
                     None => self.backoff.advance(jitter),
                 };
-                (pause, "the conversation with the phone book broke off".to_owned())
+                (pause, "the connection to the phone book broke".to_owned())
             }
         };
         self.state = State::Away { until: now + pause };

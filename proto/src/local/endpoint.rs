@@ -1,21 +1,21 @@
-//! Where the daemon's local socket is, as a rule: the environment is an argument.
+//! The rule for the daemon's local socket; the environment is an argument.
 
-/// Of the machines that the daemon runs on, what decides the kind of socket.
+/// The kinds of systems, by their sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
     Unix,
     Windows,
 }
 
-/// Longest path of a Unix socket on every system that the daemon runs on, in bytes: the shortest `sun_path`, macOS's,
-/// without its end. Linux takes four more.
+/// Longest path of a Unix socket on every supported system, in bytes: the shortest `sun_path`, macOS's, without its
+/// final zero. Linux takes four more.
 pub const SOCKET_PATH_MAX: usize = 103;
 
-/// Where clients look when nobody told them: `FYTECLUB_IPC`; else on Unix `$XDG_RUNTIME_DIR/fyteclub/fyteclubd.sock`, or
-/// the same under `/tmp/fyteclub-USER` where there is no runtime folder or its path is too long for a socket; on Windows
-/// the pipe `fyteclub-USER`.
+/// The default: `FYTECLUB_IPC`; else on Unix `$XDG_RUNTIME_DIR/fyteclub/fyteclubd.sock`, or the same under
+/// `/tmp/fyteclub-USER` if there is no runtime folder or its path is too long for a socket; on Windows the pipe
+/// `fyteclub-USER`.
 ///
-/// `env` looks up one environment variable. A file path on Unix, never an abstract name: .NET cannot reach those.
+/// `env` looks up one environment variable. A file path on Unix, never an abstract name: .NET cannot connect to those.
 pub fn default_endpoint(platform: Platform, env: impl Fn(&str) -> Option<String>) -> String {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     if let Some(chosen) = set("FYTECLUB_IPC") {

@@ -1,4 +1,4 @@
-//! Why a request failed: a stable code, one sentence for a person, and whether trying again can help.
+//! Why a request failed: a stable code, one sentence for a person, and whether a retry can help.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub struct Fault {
     pub code: FaultCode,
     /// One sentence: what was wrong and what to do.
     pub message: String,
-    /// Whether the same request may succeed later without anybody changing anything here.
+    /// Whether the same request may succeed later without a change here.
     pub retryable: bool,
 }
 
@@ -20,70 +20,71 @@ impl Fault {
     }
 }
 
-/// Stable strings; a client branches on these and shows the message. New ones may come: an unknown one reads as `Unknown`.
+/// Stable strings; a client branches on these and shows the message. An unknown code reads as `Unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultCode {
-    /// The request's shape or values are wrong. Mend the program, or what the person wrote.
+    /// The request's form or values are wrong. Fix the program, or the input.
     BadRequest,
     /// `op` is not one that this daemon knows. Upgrade the daemon, or do without.
     Unsupported,
     /// No version in common. Upgrade the one that the message names.
     Version,
-    /// The first frame was not `hello`, or none came in 5 s. Connect again and send it first.
+    /// The first frame was not `hello`, or none arrived in 5 s. Connect again and send it first.
     HelloFirst,
-    /// The path to publish is no mod, or a mod that cannot be read. Choose another path, or mend the mod.
+    /// The path to publish is no mod, or an unreadable one. Choose another path, or fix the mod.
     BadMod,
     /// The daemon runs without a player name, and this needs one. Start it with `--player`.
     NoPlayer,
     /// No phone book knows this player, or the player is not online. Try again later.
     NotFound,
-    /// The phone books do not answer. Try again; if it stays so, check the network and the configured phone books.
+    /// The phone books do not answer. Try again; if that does not help, check the network and the configured phone
+    /// books.
     PhonebookUnavailable,
     /// The phone book answered with a refusal. Show the message.
     PhonebookRefused,
     /// The player is no contact, or has not answered yet. Use `contacts.add`, or wait for their answer.
     NotAContact,
-    /// The invitation was used by another, or is too old. Ask for a new one.
+    /// The invitation was used by another player, or has expired. Ask for a new one.
     InvitationOver,
     /// The name now belongs to another key than the one known here. Have the person ask the player, then `peer.trust`.
     KeyChanged,
-    /// No path to the peer worked. Try again; the message says the cause.
+    /// No path to the peer worked. Try again; the message has the cause.
     PeerUnreachable,
     /// The peer does not share with this player, or has nothing published. Wait for `peer.look`.
     PeerRefused,
-    /// The peer broke the protocol or its limits. Both should upgrade their daemons; it is left alone for a minute.
+    /// The peer broke the protocol or its limits. Both should upgrade their daemons; it is banned for a minute.
     PeerMisbehaved,
-    /// The peer's bytes did not match their hash. Nothing wrong was kept; fetch again later.
+    /// The peer's bytes did not match their hash. No wrong byte was kept; fetch again later.
     HashMismatch,
     /// A file changed or vanished at the sender before it was served. Fetch again.
     Changed,
     /// The look, or a frame, is larger than a limit, or than the cache. Publish fewer files, or raise `cache_limit`.
     TooLarge,
-    /// The disk has no room. Make some and try again: what came is kept.
+    /// The disk is full. Free some space and try again: verified chunks are kept.
     DiskFull,
-    /// The disk with the cache is not there. Connect it and try again.
+    /// The disk with the cache is away. Connect it and try again.
     CacheAway,
     /// Reading or writing a local file failed. The message says which.
     Io,
-    /// Too much is going on already. Wait for a reply and try again.
+    /// Too much is running already. Wait for a reply and try again.
     Busy,
-    /// Somebody gave it up: `peer.cancel`, or a client that left.
+    /// Cancelled by `peer.cancel`, or because the client left.
     Cancelled,
     /// The daemon is stopping. Connect again when it runs.
     Stopping,
-    /// The daemon answered something that the client does not understand. Made by the Rust client, never sent.
+    /// The client could not parse the daemon's answer. Made by the Rust client, never sent.
     BadReply,
     /// A defect of the daemon. Report it with the daemon's log.
     Internal,
-    /// A code that this client is too old for.
+    /// A code that this client does not know.
     #[serde(other)]
     Unknown,
 }
 
 impl FaultCode {
-    /// Whether the same request may succeed later without anybody changing anything here.
+    /// Whether the same request may succeed later without a change here.
     pub fn is_retryable(self) -> bool {
         use FaultCode::*;
         match self {

@@ -1,11 +1,11 @@
-//! Local API v1: what a plugin, a script or a person says to the daemon on the same machine, in JSON frames.
+//! Local API v1: messages of a plugin, a script or a command line to the daemon on the same machine, in JSON frames.
 //!
-//! A conversation: the client sends `hello` first; then any number of requests, each with an `id` of the client's
-//! choice that the reply repeats; events are pushed once `watch` was asked for. Frames are [`crate::frame`]s of at most
-//! [`crate::limit::LOCAL_FRAME_MAX`] bytes. Keys are camelCase; unknown keys are ignored, so that both sides may grow.
+//! The client sends `hello` first; then any number of requests, each with an `id` of the client's choice that the reply
+//! repeats; after `watch` the daemon pushes events. Frames are [`crate::frame`]s of at most
+//! [`crate::limit::LOCAL_FRAME_MAX`] bytes. Keys are camelCase; unknown keys are ignored, so that both sides may add
+//! some.
 //!
-//! What lives here: shapes and stable codes. What a request does is the daemon's; how a socket is found is
-//! [`endpoint`]'s as far as it is a rule.
+//! Here are types and stable codes. The daemon carries requests out; [`endpoint`] has the rule for the socket's place.
 
 pub mod endpoint;
 pub mod event;
@@ -31,7 +31,7 @@ use serde::{
 pub struct Call {
     pub id: u64,
     pub op: String,
-    /// Absent, or `null`, where the verb takes none or all of them are optional.
+    /// Absent, or `null`, if the verb has none or all of them are optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub params: Option<RawJson>,
 }
@@ -40,15 +40,15 @@ pub struct Call {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Notice {
-    /// `{"id":1,"ok":true,"result":{…}}` or `{"id":1,"ok":false,"error":{…}}`. `id` is 0 where the call had none to repeat.
+    /// `{"id":1,"ok":true,"result":{…}}` or `{"id":1,"ok":false,"error":{…}}`. `id` is 0 if the call had none.
     Reply(Reply),
     /// `{"seq":7,"event":"transfer.progress","data":{…}}`.
     Event(Numbered),
-    /// An event of a kind that this client is too old for: to be skipped.
+    /// An event that this client does not know: skip it.
     Novel { event: String },
 }
 
-/// All keys that a daemon's frame may have.
+/// All keys of a daemon's frames.
 #[derive(Deserialize)]
 struct AnyNotice {
     id: Option<u64>,
@@ -61,7 +61,7 @@ struct AnyNotice {
     data: Option<RawJson>,
 }
 
-/// By hand, because serde's untagged enums build a tree of everything first, and a reply may have 32 MiB.
+/// By hand, because serde's untagged enums build a tree first, and a reply may have 32 MiB.
 impl<'de> Deserialize<'de> for Notice {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let any = AnyNotice::deserialize(from)?;
@@ -89,8 +89,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// # Errors
-    /// A result that is no JSON (a map with other keys than strings): a mistake of the program.
+    /// # Errors A result that is not JSON (a map with keys other than strings): a mistake of the program.
     pub fn success<T: Serialize>(id: u64, result: &T) -> Result<Self, serde_json::Error> {
         Ok(Self { id, ok: true, result: Some(RawJson::of(result)?), error: None })
     }
@@ -106,16 +105,15 @@ impl Reply {
         Self { id, ok: false, result: None, error: Some(fault) }
     }
 
-    /// The typed result, or the fault that was reported.
+    /// The typed result, or the fault.
     ///
-    /// # Errors
-    /// The daemon's fault, or [`FaultCode::BadReply`] where the daemon answered something else than was asked for.
+    /// # Errors The daemon's fault, or [`FaultCode::BadReply`] if the result has another type.
     pub fn into_result<T: DeserializeOwned>(self) -> Result<T, Fault> {
         if let Some(fault) = self.error {
             return Err(fault);
         }
         if !self.ok {
-            return Err(Fault::new(FaultCode::BadReply, "the daemon refused without saying why"));
+            return Err(Fault::new(FaultCode::BadReply, "the daemon refused without a reason"));
         }
         self.result.unwrap_or_default().read().map_err(|error| {
             Fault::new(

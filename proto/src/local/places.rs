@@ -1,23 +1,22 @@
-//! Who of the programs on this machine has a place at the local socket: a rule, without a socket.
+//! Which local programs get a place at the daemon's socket: a rule, without a socket.
 //!
-//! A program that connects and says nothing keeps nobody out: the silent one that came first makes way for the next. Of
-//! those that have greeted, no kind of program can take the places that are kept for `fyteclubctl`, which a person needs to
-//! see what is wrong.
+//! A silent program blocks nobody: the longest silent one is closed for the next. Of greeted ones, only `fyteclubctl`,
+//! which a person needs to find a fault, gets the reserved places.
 
 use crate::limit::{LOCAL_CLIENTS_MAX, LOCAL_GREETED_MAX, LOCAL_KEPT};
 use std::collections::BTreeMap;
 
-/// The program for which places are kept, by how it greets.
+/// The program with reserved places, by its greeting.
 const KEPT_FOR: &str = "fyteclubctl";
 
-/// The clients of one daemon. Ids grow with every arrival.
+/// The clients of one daemon. Ids rise with every arrival.
 #[derive(Debug, Default)]
 pub struct Places {
     /// Whether each has greeted.
     clients: BTreeMap<u64, bool>,
 }
 
-/// No place for another program that has greeted.
+/// No place for another greeted program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there are too many local clients, {greeted} programs are connected already: close one of them, or end the one that opens so many"
@@ -27,7 +26,7 @@ pub struct Full {
 }
 
 impl Places {
-    /// Somebody connected; who has to go for them.
+    /// A client connected; returns the client to close for it.
     pub fn arrive(&mut self, id: u64) -> Option<u64> {
         let silent = || self.clients.iter().find(|(_, greeted)| !**greeted).map(|(id, _)| *id);
         let goes = if self.clients.len() >= LOCAL_CLIENTS_MAX { silent() } else { None };
@@ -38,10 +37,9 @@ impl Places {
         goes
     }
 
-    /// A client said who it is. Saying so again changes nothing.
+    /// A client greeted. Greeting again changes nothing.
     ///
-    /// # Errors
-    /// [`Full`]; it stays among the silent.
+    /// # Errors [`Full`]; it stays among the silent ones.
     pub fn greet(&mut self, id: u64, program: &str) -> Result<(), Full> {
         let greeted = self.clients.values().filter(|greeted| **greeted).count();
         let kept = if program.starts_with(KEPT_FOR) { 0 } else { LOCAL_KEPT };
@@ -51,7 +49,7 @@ impl Places {
                 *silent = true;
                 Ok(())
             }
-            // One that had to go, and is about to hear so.
+            // It was closed, and is about to be told.
             Some(false) | None => Err(Full { greeted }),
         }
     }

@@ -1,4 +1,4 @@
-//! JSON that is carried as text: whoever passes it on does not build a tree of it.
+//! JSON carried as text: forwarding it builds no tree.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{
@@ -12,8 +12,7 @@ use serde_json::{
 pub struct RawJson(Box<RawValue>);
 
 impl RawJson {
-    /// # Errors
-    /// A value that is no JSON (a map with other keys than strings): a mistake of the program.
+    /// # Errors A value that is not JSON (a map with keys other than strings): a mistake of the program.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         to_raw_value(value).map(Self)
     }
@@ -29,7 +28,7 @@ impl RawJson {
     }
 }
 
-/// By meaning: neither spaces nor the order of keys is a difference. Parses both, so it is for tests.
+/// Ignores spaces and the order of keys. Parses both, so it is for tests.
 impl PartialEq for RawJson {
     fn eq(&self, other: &Self) -> bool {
         self.text() == other.text()

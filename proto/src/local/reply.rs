@@ -1,4 +1,4 @@
-//! What each request is answered with. Field names are a contract with scripts and with the plugin.
+//! The replies. Field names are a contract with scripts and with the plugin.
 
 use super::request::Strings;
 use crate::{
@@ -23,7 +23,7 @@ pub struct Empty {}
 pub struct Hello {
     /// Of the daemon's program.
     pub version: String,
-    /// The local API version that both will speak.
+    /// The local API version for both sides.
     pub protocol: u16,
     /// This player's own key.
     pub peer_id: PeerId,
@@ -37,26 +37,26 @@ pub struct Status {
     pub version: String,
     /// This player's own key.
     pub peer_id: PeerId,
-    /// This player's own name, where the daemon was told one.
+    /// This player's own name, if the daemon has one.
     pub player: Option<PlayerName>,
     /// `IP:PORT` of the QUIC socket.
     pub listen: String,
-    /// How the home router's port mapping stands: `off` for now.
+    /// The state of the home router's port mapping: `off` for now.
     #[serde(default)]
     pub port_mapping: String,
-    /// All that are configured.
+    /// All configured ones.
     pub phonebooks: Vec<PhonebookStatus>,
-    /// What this player publishes now.
+    /// This player's published look.
     pub appearance: Option<BlobHash>,
-    /// Everybody who has or had a link, or is being dialled.
+    /// Every peer with a present or past link, or being dialled.
     pub peers: Vec<PeerStatus>,
-    /// What is being fetched.
+    /// Running fetches.
     pub transfers: Vec<TransferStatus>,
     pub cache: CacheStats,
-    /// The number of the last event before this was put together: see [`super::Numbered`].
+    /// The number of the last included event: see [`super::Numbered`].
     #[serde(default)]
     pub seq: u64,
-    /// What others were charged since the start, by the name of the [`crate::ledger::Item`].
+    /// Charges since the start, by the name of the [`crate::ledger::Item`].
     #[serde(default)]
     pub ledger: BTreeMap<String, Charged>,
 }
@@ -66,19 +66,19 @@ pub struct Status {
 pub struct Charged {
     /// In the item's unit: a number, or bytes.
     pub charged: u64,
-    /// How often something was not done because an allowance was used up.
+    /// How often an allowance was used up.
     pub refusals: u64,
 }
 
-/// How one phone book does.
+/// The state of one phone book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhonebookStatus {
     /// As configured.
     pub url: String,
-    /// Whether the last registration was answered as it should be.
+    /// Whether it accepted the last registration.
     pub ok: bool,
-    /// Whether it introduces this daemon to others at the moment.
+    /// Whether the live connection to it is open.
     #[serde(default)]
     pub live: bool,
     /// Unix milliseconds of the last good answer.
@@ -87,24 +87,24 @@ pub struct PhonebookStatus {
     pub error: Option<String>,
 }
 
-/// How the link to one peer is.
+/// The state of the link to one peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
-    /// The contact's name here; never what the peer says of itself.
+    /// The contact's name here, not the peer's claim.
     pub player: Option<PlayerName>,
     pub peer_id: PeerId,
     pub state: PeerState,
-    /// The path in use, while there is one.
+    /// The path in use, if there is one.
     pub path: Option<PathKind>,
-    /// Round trip in milliseconds, while there is a link.
+    /// Round trip in milliseconds, if there is a link.
     pub rtt_ms: Option<f64>,
     /// Why the peer is not connected, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
 
-/// The states that a person sees (DESIGN §7).
+/// The states that a person sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PeerState {
@@ -115,12 +115,12 @@ pub enum PeerState {
     Connected,
     Reconnecting,
     FailingOver,
-    /// A state that this client is too old for.
+    /// A state that this client does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// One way to reach a peer.
+/// A kind of path to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PathKind {
@@ -129,12 +129,12 @@ pub enum PathKind {
     /// A private address.
     Lan,
     Direct,
-    /// A way that this client is too old for.
+    /// A path that this client does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// One look that is being fetched.
+/// A running fetch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransferStatus {
@@ -142,20 +142,20 @@ pub struct TransferStatus {
     /// The key of the look's owner.
     pub peer_id: PeerId,
     pub appearance: BlobHash,
-    /// Of the files that have to travel.
+    /// Of the files to be transferred.
     pub files_done: u64,
-    /// Files that have to travel.
+    /// Files to be transferred.
     pub files_total: u64,
     /// Verified and on disk, of `bytesTotal`.
     pub bytes_done: u64,
-    /// Bytes of the files that have to travel.
+    /// Bytes of the files to be transferred.
     pub bytes_total: u64,
     /// Bytes a second, over the last seconds.
     pub rate: u64,
-    /// Who brought how much of it so far, also who is gone.
+    /// How much each source sent so far, including sources that left.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
-    /// At this rate; absent while nothing moves.
+    /// At this rate; absent if nothing moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_seconds: Option<u64>,
     /// Why it is fetched.
@@ -163,19 +163,19 @@ pub struct TransferStatus {
     pub reason: Reason,
 }
 
-/// A look that is in line to be fetched.
+/// A look that waits to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitingStatus {
     pub player: PlayerName,
     pub peer_id: PeerId,
     pub reason: Reason,
-    /// Of who is near.
+    /// Of a near player.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<Distance>,
 }
 
-/// One peer that a look was fetched from.
+/// One source of a fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
@@ -185,81 +185,81 @@ pub struct SourceStatus {
     pub bytes: u64,
 }
 
-/// What one peer is being served.
+/// An upload to one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadStatus {
     pub player: Option<PlayerName>,
     pub peer_id: PeerId,
-    /// Of files, as they crossed the wire, since this peer began to fetch.
+    /// Bytes of files on the wire, since this peer began to fetch.
     pub bytes: u64,
     /// Bytes a second, over the last seconds.
     pub rate: u64,
 }
 
-/// What moves at the moment.
+/// Running transfers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transfers {
     /// By name.
     pub downloads: Vec<TransferStatus>,
-    /// Who is being served.
+    /// Running uploads.
     pub uploads: Vec<UploadStatus>,
-    /// Who has a link and stands in line, first who is next.
+    /// Fetches with a link that wait for a turn, the next one first.
     #[serde(default)]
     pub waiting: Vec<WaitingStatus>,
 }
 
-/// Who is near, the nearest first.
+/// The near contacts, the nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nearby {
-    /// Of the players who were named, the contacts: their looks are fetched by themselves.
+    /// The contacts among the listed players: their looks are fetched without asking.
     pub contacts: Vec<NearContact>,
-    /// How many of them are none.
+    /// How many listed players are no contacts.
     pub others: u64,
 }
 
-/// A contact who is near.
+/// A near contact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NearContact {
     pub player: PlayerName,
     pub peer_id: PeerId,
-    /// The shortest that any client says.
+    /// The shortest distance of all clients.
     pub distance: Distance,
     /// Whether a link is open.
     pub online: bool,
 }
 
-/// The limits that hold now.
+/// The current limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     #[serde(flatten)]
     pub limits: pace::Limits,
-    /// Whether some of them were set while the daemon ran, and so win over its configuration until `limits.reset`.
+    /// Whether some were set while the daemon ran, and override its configuration until `limits.reset`.
     pub set_here: bool,
 }
 
-/// What is published now.
+/// The published look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
     pub appearance: BlobHash,
-    /// Distinct files that are shared.
+    /// Distinct shared files.
     pub files: u64,
-    /// Of those files, together.
+    /// Of those files together.
     pub bytes: u64,
-    /// What breaks a rule; the rest is published all the same.
+    /// Files that break a rule; the rest is published.
     pub left_out: Vec<LeftOut>,
 }
 
-/// A file that breaks a rule: left out, and named.
+/// A file that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOut {
-    /// As it was given.
+    /// As given.
     pub game_path: String,
-    /// The file that was to stand for it, as it was given.
+    /// The file for it, as given.
     pub file: String,
     /// One sentence that starts with a stable word: `missing`, `outside`, `extension`, …
     pub reason: String,
@@ -276,43 +276,43 @@ pub struct Fetched {
     pub files: Vec<FetchedFile>,
     /// Sizes of all files of the look.
     pub bytes_total: u64,
-    /// Bytes of files as they crossed the wire: after what was here already, and compressed. 0 when nothing had to travel.
+    /// Bytes of files on the wire, compressed, without what was here already. 0 if nothing was transferred.
     pub bytes_transferred: u64,
-    /// Bytes of files that had to travel, before compression.
+    /// Bytes of the transferred files, before compression.
     pub bytes_fetched: u64,
-    /// From the question to the answer.
+    /// From the request to the reply.
     pub seconds: f64,
-    /// The path that was used; absent when no peer was needed.
+    /// The path in use; absent if no peer was needed.
     pub path: Option<PathKind>,
-    /// Who brought how much of it.
+    /// How much each source sent.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
-    /// What is shown: the character, and what belongs to it.
+    /// The character, and what belongs to it.
     pub objects: Vec<FetchedObject>,
     #[serde(flatten)]
     pub strings: Strings,
-    /// The mod folder that was written, when one was asked for.
+    /// The written mod folder, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<String>,
 }
 
-/// One file of a look, here.
+/// One file of a look, on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FetchedFile {
-    /// Which files of the game it stands for.
+    /// The game paths of this file.
     pub game_paths: Vec<GamePath>,
     pub hash: BlobHash,
     /// In bytes.
     pub size: u64,
-    /// Where the file lies on this machine: never overwritten, and kept while the look is in use.
+    /// The file's path on this machine: never overwritten, and kept while the look is in use.
     pub path: String,
     /// Index into `objects`.
     #[serde(default)]
     pub object: usize,
 }
 
-/// What of an object is not files.
+/// An object without its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FetchedObject {
@@ -334,18 +334,18 @@ pub struct Peers {
     pub peers: Vec<PeerStatus>,
 }
 
-/// Everybody who is or may become a contact, and the blocked.
+/// All contacts, players who ask, and blocked keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contacts {
     /// By name.
     pub contacts: Vec<Contact>,
 }
 
-/// One key, or a name whose key is not known yet, and how it stands to this player.
+/// One key, or a name whose key is not known yet, and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
-    /// What the contact goes by here; of who asks, only what they say of themselves. A blocked key may have none.
+    /// The contact's name here; of a player who asks, their claim. A blocked key may have none.
     pub player: Option<PlayerName>,
     /// Absent while it is not known: a contact that was asked by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -355,48 +355,48 @@ pub struct Contact {
     pub since: u64,
     /// Whether a link is open.
     pub online: bool,
-    /// With one who asks: the name belongs to a contact already, and this is that contact's key. Either they have a new
-    /// key, or somebody else uses their name.
+    /// Of a player who asks: the key of another contact with this name. Either they have a new key, or somebody else
+    /// uses their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_key: Option<PeerId>,
-    /// Another name that this one can be taken for: an earlier contact's, or this player's own. Somebody may use that on
-    /// purpose.
+    /// Another name that this one can be confused with: an earlier contact's, or this player's own. Somebody may do
+    /// that on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<PlayerName>,
-    /// A word of the name has letters of several scripts, which can hide what it really says.
+    /// A word of the name mixes letters of several scripts, which can imitate another name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mixed_scripts: bool,
-    /// Other keys that answer to this name: of one who was asked and is not paired with, all of them.
+    /// Other keys that answer to this name; of a player who was asked and is not paired with, all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<PeerId>,
 }
 
-/// How two players stand to each other, from this side.
+/// A contact's status, from this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Standing {
     /// This player asked, and they have not answered.
     Requested,
-    /// They ask, and wait for this player.
+    /// They ask, and wait for this player's answer.
     Asking,
     Paired,
     Blocked,
-    /// A standing that this client is too old for.
+    /// A status that this client does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// An invitation to pass on.
+/// An invitation to send to one player.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invited {
-    /// `fyteclub://join/…`: whoever follows it first is a contact.
+    /// `fyteclub://join/…`: the first who uses it is a contact.
     pub link: String,
     /// Unix milliseconds.
     pub expires: u64,
 }
 
-/// How the cache is.
+/// The state of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStats {
@@ -404,29 +404,29 @@ pub struct CacheStats {
     pub bytes: u64,
     /// Stored now.
     pub files: u64,
-    /// Bytes; the least recently used files go first when it is passed.
+    /// Bytes; beyond it the least recently used files are evicted.
     pub limit: u64,
-    /// Of `files`, those that are in use and therefore stay.
+    /// Of `files`, those in use, which are not evicted.
     #[serde(default)]
     pub pinned: u64,
     /// The folder with the files.
     #[serde(default)]
     pub dir: String,
-    /// Bytes that its disk has free; absent where nobody says.
+    /// Free bytes of its disk; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<u64>,
-    /// Bytes that stay free on it: below that transfers wait.
+    /// Bytes to keep free on it: below that transfers wait.
     #[serde(default)]
     pub min_free: u64,
-    /// Whether transfers wait for room on the disk now.
+    /// Whether transfers wait for free space now.
     #[serde(default)]
     pub low_disk: bool,
-    /// Whether the disk with the files is away: the figures are what was known last, and fetches fail until it is back.
+    /// Whether the disk with the files is away: the figures are the last known ones, and fetches fail until it is back.
     #[serde(default)]
     pub away: bool,
 }
 
-/// What a check of every cached file found.
+/// The result of a check of every cached file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheVerified {
@@ -434,9 +434,9 @@ pub struct CacheVerified {
     pub files: u64,
     /// That were read.
     pub bytes: u64,
-    /// Files whose bytes did not match their name: removed, to be fetched again when needed.
+    /// Files whose bytes did not match their name: removed, and fetched again when needed.
     pub bad: Vec<BlobHash>,
-    /// Files that somebody else had removed: they are fetched again when needed.
+    /// Files that another program had removed: they are fetched again when needed.
     #[serde(default)]
     pub missing: u64,
     /// Files that could not be read, and stay: the log says why.
@@ -444,27 +444,27 @@ pub struct CacheVerified {
     pub unread: u64,
 }
 
-/// What made room.
+/// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheGced {
-    /// Removed, with those that had not come whole.
+    /// Removed files, including incomplete ones.
     pub files: u64,
-    /// That they took.
+    /// Their bytes.
     pub bytes: u64,
-    /// Leftovers among them and beside them that nobody would have finished.
+    /// Incomplete files among them that no fetch would finish.
     pub unfinished: u64,
     /// Still stored.
     pub bytes_left: u64,
-    /// Bytes of what is left that are in use and therefore stay.
+    /// Bytes of those in use, which are not removed.
     pub in_use: u64,
 }
 
-/// Where the cache lies now.
+/// The cache's folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheMoved {
-    /// The folders with `blobs` in them: a path below the one is the same path below the other.
+    /// The old folder with `blobs` in it: a path below the one is the same path below the other.
     pub from: String,
     /// The new one.
     pub to: String,
@@ -472,9 +472,9 @@ pub struct CacheMoved {
     pub files: u64,
     /// That moved.
     pub bytes: u64,
-    /// Were damaged already, and not taken along.
+    /// Damaged files, which were not moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bad: Vec<BlobHash>,
-    /// Files in use, which lie in the old folder too until the daemon starts anew.
+    /// Files in use, which are in the old folder too until the daemon restarts.
     pub kept: u64,
 }

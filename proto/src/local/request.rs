@@ -1,7 +1,7 @@
-//! The parameters of each verb. Which verb has which, and what it is answered with, says [`super::table`].
+//! The parameters of each verb. [`super::table`] has each verb's parameters and reply.
 //!
-//! A `null` for what is optional is the same as its absence: programs in other languages write what they do not set so.
-//! The parameters of `limits.set` are the exception, where `null` means no limit.
+//! `null` for an optional parameter is the same as its absence, because programs in other languages write unset fields
+//! so. In `limits.set`, `null` means no limit.
 
 pub use crate::fetching::pace::Change as LimitsSet;
 
@@ -12,11 +12,11 @@ use crate::{
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
-/// Who is calling.
+/// The calling program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
-    /// Who is calling, for logs: `fyteclubctl 0.1.0`.
+    /// The calling program, for logs: `fyteclubctl 0.1.0`.
     pub client: String,
     /// Local API versions the client speaks, newest first.
     pub versions: Vec<u16>,
@@ -42,7 +42,7 @@ pub struct OptionChoice {
     pub option: String,
 }
 
-/// A look as the plugin sees it: files on this machine by the game paths they stand for.
+/// A look in the game: files on this machine by their game paths.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AppearancePublish {
@@ -53,7 +53,7 @@ pub struct AppearancePublish {
     pub strings: Strings,
 }
 
-/// One object that is shown: its files, and what other plugins say of it.
+/// One shown object: its files, and other plugins' texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalObject {
@@ -72,17 +72,18 @@ pub struct LocalObject {
     pub customize_plus: Option<String>,
 }
 
-/// A file on this machine, and the game paths that it stands for. Its own path never leaves this machine.
+/// A file on this machine, and its game paths. Its own path is never sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalFile {
     /// Absolute.
     pub path: String,
-    /// At least one. Upper case and `\\` are taken as lower case and `/`; what breaks a rule is left out, and named.
+    /// At least one. Upper case and `\\` are converted to lower case and `/`; paths that break a rule are left out and
+    /// listed.
     pub game_paths: Vec<String>,
 }
 
-/// Game paths that the game is to read from another path of its own.
+/// Game paths for which the game reads another game path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalSwap {
@@ -92,7 +93,7 @@ pub struct LocalSwap {
     pub to: String,
 }
 
-/// Opaque strings of other plugins: carried, never parsed.
+/// Opaque strings of other plugins.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Strings {
@@ -106,12 +107,12 @@ pub struct Strings {
     pub moodles: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pet_names: Option<String>,
-    /// For plugins to come; values are text (base64 where they are bytes).
+    /// For future plugins; values are text (base64 for bytes).
     #[serde(deserialize_with = "null_is_absent", skip_serializing_if = "BTreeMap::is_empty")]
     pub ext: BTreeMap<String, String>,
 }
 
-/// Whose look, and where to.
+/// Whose look, and where to write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerFetch {
@@ -122,41 +123,41 @@ pub struct PeerFetch {
     pub out: Option<String>,
 }
 
-/// Whose fetch is to end.
+/// The fetch to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCancel {
     /// By the whole name.
     pub player: PlayerName,
 }
 
-/// A change of the set of players who are near. It is this client's own set, and goes when the client leaves.
+/// A change of the set of near players. The set belongs to this client, and ends with its connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NearbySet {
-    /// Everybody who is near: the set begins anew with these. A set has at most 256 players.
+    /// Replaces the set. A set has at most 256 players.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub players: Option<Vec<NearPlayer>>,
-    /// Who came, or stands elsewhere now.
+    /// Players to add, or with a new distance.
     #[serde(deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<NearPlayer>,
-    /// Who is not near any more.
+    /// Players to remove.
     #[serde(deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<PlayerName>,
-    /// Changes instead the one set that stays without its client, and has it stay for so many seconds from now; at most
-    /// 3600. For programs that say it and end.
+    /// Changes the one set without a client instead, and keeps it for so many seconds from now; at most 3600. For
+    /// programs that send it and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_secs: Option<u32>,
 }
 
-/// Who is near, and how far away.
+/// A near player, and the distance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearPlayer {
     pub player: PlayerName,
-    /// In whatever the client measures with.
+    /// In the client's own unit.
     pub distance: Distance,
 }
 
-/// A name, and the key that is right for it.
+/// A name, and its confirmed key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerTrust {
@@ -166,22 +167,22 @@ pub struct PeerTrust {
     pub peer_id: PeerId,
 }
 
-/// Who is to be a contact.
+/// The player to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContactsAdd {
     /// By the whole name.
     pub player: PlayerName,
-    /// Where it is known: then nobody else can answer to the name.
+    /// If known: then no other key can answer to the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<PeerId>,
 }
 
-/// A contact by name, by key, or by both. Two who ask may claim one name: then the key is needed.
+/// A contact by name, by key, or by both. Two players who ask may claim one name: then the key is required.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Who {
-    /// By the whole name. One of the two is needed.
+    /// The whole name. One of the two is required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub player: Option<PlayerName>,
     /// By the key.
@@ -211,33 +212,33 @@ impl std::fmt::Display for Who {
     }
 }
 
-/// An invitation that somebody sent.
+/// A received invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactsJoin {
     /// `fyteclub://join/…`, whole.
     pub link: String,
 }
 
-/// What is to go beside what is over the limit, and what nobody will finish. Never what is in use.
+/// What to remove beside what is over the limit, and abandoned partials. Files in use are never removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CacheGc {
-    /// In bytes: until the cache has no more than this, the longest unused first.
+    /// In bytes: removes the longest unused files until the cache has no more than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
-    /// Whatever was not used for so many seconds.
+    /// Removes files that were not used for so many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older_than_secs: Option<u64>,
 }
 
-/// Where the cache is to lie.
+/// The cache's new place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheMove {
-    /// Absolute path of an empty folder, or of one that is not there yet.
+    /// Absolute path of an empty folder, or of one that does not exist.
     pub dir: String,
 }
 
-/// For what is optional and no `Option`: `null` reads as its default.
+/// For optional parameters that are no `Option`: `null` is the default.
 fn null_is_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
 }

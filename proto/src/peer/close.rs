@@ -96,18 +96,18 @@ impl CloseCode {
         match self {
             Self::Done => "the other side stopped",
             Self::Malformed => "the other side could not understand this program; update both",
-            Self::OutOfTurn => "the other side heard something out of turn; update both",
+            Self::OutOfTurn => "the other side received a message out of order; update both",
             Self::Version => "the two programs have no protocol version in common; update the older one",
             Self::Duplicate => "another link to the same player is in use",
             Self::WrongBytes => "the other side received bytes that did not match their hash",
             Self::Refused => {
-                "this player is no contact of theirs: they have not said yes yet, or do no longer"
+                "this player is no contact of theirs: they have not accepted yet, or have removed you"
             }
             Self::NameTaken => {
-                "the other side knows this name under another key; they have to confirm that the new key is right"
+                "the other side knows this name under another key; they have to confirm the new key"
             }
-            Self::Silent => "the other side waited in vain",
-            Self::Overloaded => "the other side has too many links at the moment",
+            Self::Silent => "the other side timed out waiting",
+            Self::Overloaded => "the other side has too many links now",
             Self::Internal => "something failed on the other side",
         }
     }

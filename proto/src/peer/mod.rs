@@ -270,7 +270,7 @@ impl Message for HoldingReply {
     fn decode(body: &[u8]) -> Result<Self, WireError> {
         match codec::decode(body)? {
             Self::Holds { bits, .. } if bits.len() > limit::HOLDING_BYTES_MAX => {
-                Err(WireError::Limit("the map of what is held"))
+                Err(WireError::Limit("the map of held blobs"))
             }
             reply => Ok(reply),
         }

@@ -59,7 +59,7 @@ pub enum BadDispatch {
     TooLong,
     #[error("not a dispatch of this version")]
     Unknown,
-    #[error("no client hears this from another phone book")]
+    #[error("no phone book may send this to another")]
     NotForwarded,
 }
 

@@ -1,3 +1,3 @@
-//! What holds for all machines together.
+//! Tests of all machines together.
 
 mod deadlines;

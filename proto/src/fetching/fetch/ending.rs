@@ -138,8 +138,7 @@ impl Fetches {
         }
         fetch.vanished += 1;
         if fetch.vanished > VANISHED_MAX {
-            let says =
-                "files of the cache keep vanishing: see whether a cleaner or another program removes them";
+            let says = "files of the cache keep disappearing: check whether a cleaner or another program removes them";
             return self.fail(now, player, Fault::new(FaultCode::Io, says));
         }
         self.ask_anew(now, player);
@@ -191,7 +190,7 @@ impl Fetches {
         }
         let (peer, begun) = (fetch.peer, fetch.begun);
         if self.distance(&peer).is_none() {
-            let fault = Fault::new(FaultCode::Cancelled, "nobody waits for it any more");
+            let fault = Fault::new(FaultCode::Cancelled, "no client waits for it any more");
             return self.fail(now, player, fault);
         }
         // In line it stands without a fetch.
@@ -204,9 +203,8 @@ impl Fetches {
     /// A person does not want this look.
     pub(super) fn declined(&mut self, now: Instant, player: &PlayerName, key: Option<PeerId>) {
         if self.fetches.contains_key(player) {
-            let says = format!(
-                "the fetch of {player} was cancelled; what came is kept, and the next one goes on from there"
-            );
+            let says =
+                format!("the fetch of {player} was cancelled; its verified chunks are kept for the next one");
             return self.fail(now, player, Fault::new(FaultCode::Cancelled, says));
         }
         if let Some(peer) = key.filter(|key| self.scheduler.line().contains(key)) {

@@ -238,8 +238,7 @@ impl Fetches {
 
     fn removed(&mut self, now: Instant, peer: PeerId) {
         for player in self.players_of(peer) {
-            let fault =
-                Fault::new(FaultCode::NotAContact, format!("{player} is no contact of yours any more"));
+            let fault = Fault::new(FaultCode::NotAContact, format!("{player} is no longer your contact"));
             self.fail(now, &player, fault);
         }
         self.names.remove(&peer);

@@ -183,7 +183,8 @@ impl Fetches {
         let (code, says) = match failure {
             Failure::Unreachable => return self.await_link(now, player),
             Failure::Silent => {
-                let says = format!("{player}'s daemon stopped sending; what came is kept, so try again");
+                let says =
+                    format!("{player}'s daemon stopped sending; verified chunks are kept, so try again");
                 (FaultCode::PeerUnreachable, says)
             }
             Failure::Misbehaved(CloseCode::WrongBytes) => {
@@ -193,7 +194,7 @@ impl Fetches {
             }
             Failure::Misbehaved(_) => return self.fail(now, player, misbehaved(player)),
             Failure::Refused | Failure::Gone | Failure::Changed => {
-                (FaultCode::PeerRefused, format!("{player} does not share this with you any more"))
+                (FaultCode::PeerRefused, format!("{player} no longer shares this with you"))
             }
         };
         self.fail(now, player, Fault::new(code, says));
@@ -211,9 +212,9 @@ impl Fetches {
         if fetch.changes > CHANGES_MAX {
             let says = match failure {
                 Failure::Changed => "some of their files keep changing while they are sent",
-                _ => "some of their files are gone since they published",
+                _ => "some of their files were removed since they published",
             };
-            let says = format!("{player}'s look did not come whole: {says}; try again later");
+            let says = format!("{player}'s look did not arrive completely: {says}; try again later");
             return self.fail(now, player, Fault::new(FaultCode::Changed, says));
         }
         fetch.enter(now, Stage::AwaitAppearance);

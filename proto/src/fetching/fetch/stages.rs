@@ -184,7 +184,7 @@ impl Fetches {
         let open = self.links.contains_key(&peer);
         match failure {
             DocumentFailure::Nothing => {
-                let says = format!("{player} shares nothing at the moment, or not with you");
+                let says = format!("{player} shares nothing now, or not with you");
                 self.fail(now, player, Fault::new(FaultCode::PeerRefused, says));
             }
             DocumentFailure::Misbehaved(code) => {
@@ -221,12 +221,12 @@ impl Fetches {
             // Room is made for it after all.
             Err(PlanFailure::NoFreeSpace) if !fetch.prefetch => return self.ask_anew(now, player),
             Err(PlanFailure::NoFreeSpace) => {
-                Fault::new(FaultCode::TooLarge, "there is no room for a look that nobody needs yet")
+                Fault::new(FaultCode::TooLarge, "a prefetched look does not fit")
             }
             Err(PlanFailure::Local(fault)) => fault,
             Err(PlanFailure::Unacceptable(error)) => {
                 self.ban(peer, CloseCode::Malformed);
-                Fault::new(FaultCode::PeerMisbehaved, format!("{player}'s look is not accepted: {error}"))
+                Fault::new(FaultCode::PeerMisbehaved, format!("{player}'s look is invalid: {error}"))
             }
             Err(PlanFailure::OtherName(name)) => {
                 let says = format!("the key of {player} signs as {name}: ask them under that name");
@@ -305,7 +305,7 @@ impl Fetches {
         // For what nobody needs nobody is dialled.
         if fetch.losses > LOSSES_MAX || fetch.prefetch {
             let says = format!(
-                "the link to {player} breaks off again and again; what came is kept, so try again later"
+                "the link to {player} breaks again and again; verified chunks are kept, so try again later"
             );
             return self.fail(now, player, Fault::new(FaultCode::PeerUnreachable, says));
         }
@@ -344,7 +344,7 @@ impl Fetches {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         if fetch.stage.is_overdue(now.saturating_duration_since(fetch.since)) {
             // A fact that should have moved it on was lost.
-            let says = format!("{player} did not answer in time; what came is kept, so try again");
+            let says = format!("{player} did not answer in time; verified chunks are kept, so try again");
             return self.fail(now, player, Fault::new(FaultCode::PeerUnreachable, says));
         }
         if due(fetch.ask_at) {

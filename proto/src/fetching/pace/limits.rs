@@ -17,7 +17,7 @@ pub struct Rate(u64);
 pub enum RateError {
     #[error("a limit of {} a second is too low: it must be at least {} a second, or off", size::words(*.0), size::words(RATE_MIN))]
     TooLow(u64),
-    #[error("`{0}` is no limit: write `2 MiB` for two mebibytes a second, or `off`")]
+    #[error("`{0}` is not a limit: write `2 MiB` for two mebibytes a second, or `off`")]
     Unreadable(String),
 }
 

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Distance(f64);
 
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("{0} is no distance: it must be a number, 0 or more")]
+#[error("{0} is not a distance: it must be a number, 0 or more")]
 pub struct DistanceError(f64);
 
 impl Distance {

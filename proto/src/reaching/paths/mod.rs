@@ -204,7 +204,7 @@ impl Paths {
                 self.failed(now, jitter, Failure { cause, again: true });
             }
             (Err(Unfound::NotThere(cause)), Some(last)) => {
-                let cause = format!("{cause}, and nobody answers where they were last");
+                let cause = format!("{cause}, and nothing answers at their last address");
                 let addrs = self.pairs.tell(now, last, Source::Link).then_some(last);
                 self.begin(now, jitter, addrs.into_iter().collect(), Some(cause));
                 self.find_again();

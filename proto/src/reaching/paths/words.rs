@@ -4,8 +4,8 @@ use crate::{local::reply::PeerState, reaching::candidate::Candidate};
 use std::{net::SocketAddr, time::Duration};
 
 const NO_ANSWER: &str =
-    "nobody answers at their address: their daemon may be off, or their router lets nobody in";
-const NOWHERE: &str = "no address of theirs can be dialled from here";
+    "nothing answers at their address: their daemon may be off, or their router blocks incoming packets";
+const NOWHERE: &str = "none of their addresses can be dialled from here";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {

@@ -1,6 +1,6 @@
-//! Every machine has a deadline in every state in which it waits. Each is walked at random under virtual time, and after
-//! each step it must either name a deadline or say why nothing is waited for (its `idle`). The reasons are listed here,
-//! and each must have been met: the walk has been there.
+//! Every machine has a deadline in every state in which it waits. Each is driven at random under virtual time, and
+//! after each step it must either have a deadline or a reason for none (its `idle`). The reasons are listed here, and
+//! each must have occurred.
 
 mod reaching;
 
@@ -26,7 +26,7 @@ use std::{
 const WALKS: u64 = 60;
 const STEPS: u32 = 250;
 
-/// Small numbers that look random, the same in each run.
+/// Pseudorandom numbers, the same in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -54,7 +54,7 @@ impl Dice {
     }
 }
 
-/// Walks machines of one kind. `step` does something to one, and says whether it has a deadline and why it is idle.
+/// Drives machines of one kind. `step` changes one, and returns its deadline or the reason for none.
 fn walk<M>(
     name: &str,
     idle: &[&'static str],
@@ -157,7 +157,7 @@ fn contacts_wait_with_a_deadline() {
         at += [0, 1_000, 300_000, 40 * 24 * 3_600_000][dice.size(4)];
         let player = &names[dice.size(3)];
         let who = Who { player: None, peer_id: Some(key) };
-        // Refusals are as good as anything.
+        // Refused wishes are fine, too.
         match dice.below(7) {
             0 => drop(contacts.add(player, Some(key), nonce, at)),
             1 => drop(contacts.add(player, None, nonce, at)),
@@ -224,7 +224,7 @@ fn fetches_wait_with_a_deadline() {
         use crate::fetching::fetch::{DocumentFailure, Input, Output, Planned, Unready};
         let peer = dice.peer();
         let player: PlayerName = format!("P{} X@Y", peer.as_bytes()[0]).parse().unwrap();
-        // Most often of the attempt that is under way.
+        // Most often of the running attempt.
         let run_of = *run - dice.below(2).min(*run);
         let look = BlobHash::of(b"x");
         let wanted = |dice: &mut Dice| {
@@ -275,7 +275,7 @@ fn fetch_stages_have_a_time_or_another_end() {
             Patience::Other(why) => assert!(!why.is_empty() && !stage.is_overdue(Duration::MAX), "{stage:?}"),
         }
     }
-    // What waits for another machine fails first, with a better reason.
+    // Another machine's wait fails first, with a better reason.
     let tries = connector::WORD_TIME * connector::TRIES + Duration::from_secs(10);
     assert!(!Stage::AwaitLink.is_overdue(tries), "{tries:?}");
 }

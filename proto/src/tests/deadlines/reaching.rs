@@ -1,4 +1,4 @@
-//! The machines between an address and an open link, and those that talk to phone books.
+//! The machines between an address and an open link, and those of phone books.
 
 use super::{Dice, walk};
 use crate::{

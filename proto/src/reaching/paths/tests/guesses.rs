@@ -21,7 +21,7 @@ fn guess_is_dialled_once_and_ends_the_tries() {
             "0 find",
             "10 dial 198.51.100.4:7",
             "5010 abandon 198.51.100.4:7",
-            "5010 gave up: not online, and nobody answers where they were last"
+            "5010 gave up: not online, and nothing answers at their last address"
         ]
     );
     assert!(world.paths.is_idle());
@@ -34,7 +34,7 @@ fn guess_that_is_refused_ends_at_once() {
     world.run(60_000);
     assert_eq!(
         world.log().last().map(String::as_str),
-        Some("35 gave up: not online, and nobody answers where they were last")
+        Some("35 gave up: not online, and nothing answers at their last address")
     );
 }
 
@@ -136,7 +136,7 @@ fn last_place_of_missing_family_is_no_guess() {
     let mut world = World::new("[2001:db8::1]:7").answer(not_there(0));
     world.give(Input::Want);
     world.run(1000);
-    assert_eq!(world.log()[1..], ["0 gave up: not online, and nobody answers where they were last"]);
+    assert_eq!(world.log()[1..], ["0 gave up: not online, and nothing answers at their last address"]);
 }
 
 #[test]
