@@ -1,6 +1,5 @@
-//! Fetching looks: [`fetch`] is the life of each fetch, [`scheduler`] says whose look is fetched now, [`transfer`] what is
-//! asked of which source, [`pace`] how fast bytes may flow, [`stage`] how long each stage of a fetch may last, [`speed`] how
-//! fast one goes.
+//! Fetching looks: [`fetch`] has every fetch and its stages, [`scheduler`] gives turns, [`transfer`] assigns requests
+//! to sources, [`pace`] limits speed, [`stage`] limits the time of each stage, [`speed`] measures rates.
 
 pub mod fetch;
 pub mod pace;

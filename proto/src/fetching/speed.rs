@@ -3,10 +3,10 @@
 use crate::number;
 use std::{collections::VecDeque, time::Instant};
 
-/// Looks that count; the daemon looks five times a second.
+/// Samples; the daemon takes five a second.
 const LOOKS: usize = 10;
 
-/// A growing total, looked at now and then.
+/// A growing total, sampled now and then.
 #[derive(Debug, Default)]
 pub struct Speed(VecDeque<(Instant, u64)>);
 
@@ -30,7 +30,7 @@ impl Speed {
     }
 }
 
-/// Seconds until so many bytes have moved at this rate; unknown while nothing moves.
+/// Seconds until so many bytes have moved at this rate; `None` while nothing moves.
 pub fn remaining(bytes: u64, rate: u64) -> Option<u64> {
     (rate > 0).then(|| bytes.div_ceil(rate))
 }

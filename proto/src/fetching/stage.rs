@@ -1,13 +1,13 @@
 //! The stages of a fetch, and how long each may last.
 //!
-//! The daemon's coordinator moves a fetch from stage to stage by facts. A fact can be lost: an actor ends with a message
-//! unread. So each stage either has a time after which the fetch fails, or names what ends it.
+//! Facts move a fetch from stage to stage, and a fact can be lost: an actor ends with an unread message. So each stage
+//! either has a time after which the fetch fails, or names what ends it.
 
 use std::time::Duration;
 
-/// Longer than the three tries of [`crate::reaching::connector`] with their pauses, and each try at its longest.
+/// Longer than three tries of [`crate::reaching::connector`] with their pauses, and each try at its longest.
 pub const LINK_TIME: Duration = Duration::from_secs(120);
-/// Longer than [`crate::limit::document_time`] of the longest appearance, so that only a lost answer meets it.
+/// Longer than [`crate::limit::document_time`] of the longest document, so that only a lost answer reaches it.
 pub const APPEARANCE_TIME: Duration =
     crate::limit::document_time(crate::number::u64_of(crate::limit::APPEARANCE_BYTES_MAX))
         .saturating_add(Duration::from_secs(60));
@@ -19,21 +19,21 @@ pub enum Stage {
     AwaitLink,
     /// There is a link, and other fetches go first.
     AwaitTurn,
-    /// The owner was asked for the appearance, or will be in a moment.
+    /// The owner was asked for the document, or will be in a moment.
     AwaitAppearance,
-    /// The appearance is being checked and compared with the store.
+    /// The document is checked and compared with the store.
     AwaitPlan,
     Transferring,
     /// The last files are synced and the mod folder is written.
     AwaitFolder,
 }
 
-/// What ends a stage in which nothing comes from outside.
+/// What ends a stage without a fact from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// The fetch fails after this time in the stage.
     Fails(Duration),
-    /// Something else ends it, which has its own deadlines or runs on this machine.
+    /// Something else ends it, with deadlines of its own or on this machine.
     Other(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! How a fetch ends: with the look, with a fault, or put off without an answer.
+//! The end of a fetch: with the look, with a fault, or postponed without an answer.
 
 use super::{
     Fetches,
@@ -16,11 +16,11 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Instant};
 
-/// How often files of the cache may vanish under a fetch.
+/// How often files of the cache may disappear under a fetch.
 pub(super) const VANISHED_MAX: u32 = 3;
 
 impl Fetches {
-    /// All that was wanted is here.
+    /// Everything is here.
     pub(super) fn complete(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.enter(now, Stage::AwaitFolder);
@@ -41,7 +41,7 @@ impl Fetches {
         self.hand_out(player);
     }
 
-    /// Has the folders written that are wished by now; who asks meanwhile gets the next round.
+    /// Has the waiters' folders written; later waiters get the next round.
     fn hand_out(&mut self, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (run, peer) = (fetch.run, fetch.peer);
@@ -64,7 +64,7 @@ impl Fetches {
         run: Run,
         result: Result<Written, Unready>,
     ) {
-        // It was given up meanwhile, and may have begun anew.
+        // It ended meanwhile, and may have begun again.
         let ends = |fetch: &&mut Fetch| fetch.is_at(Stage::AwaitFolder, run);
         let Some(fetch) = self.fetches.get_mut(player).filter(ends) else { return };
         let Some(whole) = &mut fetch.whole else { return };
@@ -93,7 +93,7 @@ impl Fetches {
         }
     }
 
-    /// Answers those whose folder is written, and those who wished for none.
+    /// Answers waiters whose folder is written, and those without one.
     fn answer(&mut self, now: Instant, player: &PlayerName, told: Fetched) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let Some(whole) = &fetch.whole else { return };
@@ -130,7 +130,7 @@ impl Fetches {
         self.schedule(now, scheduler::Input::Ended { peer: fetch.peer, end: End::Here(told.appearance) });
     }
 
-    /// Begins again at the look's document, because files of the cache vanished under the fetch.
+    /// Begins again at the document, because files of the cache disappeared under the fetch.
     pub(super) fn fetch_anew(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         if !fetch.begun {
@@ -149,7 +149,7 @@ impl Fetches {
         let Some(fetch) = self.fetches.remove(player) else { return };
         self.close(&fetch);
         let peer = fetch.peer;
-        // Who is near stays wanted.
+        // A near player stays wanted.
         if self.distance(&peer).is_none() {
             self.say(Output::Leave(peer));
         }
@@ -162,7 +162,7 @@ impl Fetches {
         self.schedule(now, scheduler::Input::Ended { peer, end });
     }
 
-    /// Stops what runs for a fetch that is over. What came stays in the store.
+    /// Stops what runs for a fetch that is over. Its chunks stay in the store.
     pub(super) fn close(&mut self, fetch: &Fetch) {
         let Some(running) = &fetch.running else { return };
         self.stop_requests(fetch.peer, running);
@@ -181,10 +181,10 @@ impl Fetches {
         }
     }
 
-    /// Nobody waits for it any more: it goes on only for who is near.
+    /// The last waiter has left: the fetch goes on only for a near player.
     fn abandoned(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.get(player) else { return };
-        // What is here whole ends by itself.
+        // A complete look ends by itself.
         if fetch.stage == Stage::AwaitFolder {
             return;
         }
@@ -193,7 +193,7 @@ impl Fetches {
             let fault = Fault::new(FaultCode::Cancelled, "no client waits for it any more");
             return self.fail(now, player, fault);
         }
-        // In line it stands without a fetch.
+        // In the scheduler's queue it needs no fetch.
         if !begun {
             self.fetches.remove(player);
         }

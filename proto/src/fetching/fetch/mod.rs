@@ -1,4 +1,4 @@
-//! The life of every fetch: from asking for a player's look to the answer.
+//! Every fetch, from the request for a player's look to the answer.
 //!
 //! ```text
 //! AwaitLink ─► AwaitTurn ─► AwaitAppearance ─► AwaitPlan ─► Transferring ─► AwaitFolder ─► answered
@@ -7,14 +7,14 @@
 //! ```
 //!
 //! - A player has one fetch: all who ask for the same player wait for it. The [`Scheduler`] gives turns, also to looks
-//!   that nobody asked for: of who is near, and in advance.
+//!   of near players and to prefetches.
 //! - Each waiter is answered once, unless it left. When the last one leaves and the player is not near, the fetch ends;
-//!   what came stays in the store, and the next fetch goes on from there.
+//!   its chunks stay in the store for the next fetch.
 //! - A lost link ends a running [`Transfer`](super::transfer) only when no other source has what is missing.
-//! - The newest look of a player is fetched. An older one is given up, and what came of it is kept.
+//! - The newest look of a player is fetched. An older one's transfer ends, and its chunks are kept.
 //! - Every stage has a deadline, or names what ends it ([`Stage::patience`]).
 //!
-//! `stages` brings a fetch to its plan, `running` carries its transfer, `ending` hands the look out or gives it up.
+//! `stages` brings a fetch to its plan, `running` runs its transfer, `ending` hands the look out or fails it.
 
 mod ending;
 mod running;
@@ -55,15 +55,15 @@ pub struct Fetches {
     links: BTreeMap<PeerId, Link>,
     /// Names of contacts.
     names: BTreeMap<PeerId, PlayerName>,
-    /// Wrong chunks of each peer that were forgiven.
+    /// Forgiven wrong chunks of each peer.
     wrongs: BTreeMap<PeerId, u32>,
-    /// The disk has no room, and what is said to those who wait too long for it.
+    /// The disk is full; the message for waiters who wait too long for space.
     full: Option<String>,
-    /// The last attempt's number.
+    /// The number of the last attempt.
     run: Run,
-    /// The next request's number.
+    /// The number of the next request.
     request: RequestNumber,
-    /// The scheduler's deadline. May be early: bytes that come are not looked at for it.
+    /// The scheduler's deadline. May be early: it is not recomputed for received bytes.
     scheduler_due: Option<(Instant, scheduler::Why)>,
     outputs: VecDeque<Output>,
 }
@@ -133,7 +133,7 @@ impl Fetches {
         self.fetches.values().map(Fetch::deadline).fold(scheduler, sooner)
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         if self.fetches.is_empty() {
@@ -145,14 +145,14 @@ impl Fetches {
         ends.then_some("jobs of this machine run, which end by themselves")
     }
 
-    /// What is being fetched of looks, and why.
+    /// Running fetches, and their reasons.
     pub fn transfers(&self) -> impl Iterator<Item = TransferStatus> + '_ {
         let status = |fetch: &Fetch| fetch.status(self.scheduler.reason(&fetch.peer), &self.names);
         self.fetches.values().filter_map(status)
     }
 
-    /// Who waits for a turn with an open link, first who is next. Before them, who has a turn and whose document is asked for
-    /// or planned: nothing of such a look moves yet, and a client that reads both lists must find it in one.
+    /// Fetches with a link that wait for a turn, the next one first. Before them, fetches with a turn whose document is
+    /// awaited or planned: nothing of them moves yet, and a client that reads both lists must find them in one.
     pub fn waiting(&self) -> Vec<WaitingStatus> {
         let waiting = |peer_id: PeerId| {
             Some(WaitingStatus {
@@ -187,7 +187,7 @@ impl Fetches {
         self.distance(peer).is_some() || self.fetches.values().any(|fetch| fetch.peer == *peer)
     }
 
-    /// Whether there is a fetch that [`Input::Declined`] ends, or a place in line.
+    /// Whether there is a fetch that [`Input::Declined`] ends, or one that waits for a turn.
     pub fn can_decline(&self, player: &PlayerName, key: Option<PeerId>) -> bool {
         self.fetches.contains_key(player) || key.is_some_and(|key| self.scheduler.line().contains(&key))
     }
@@ -198,12 +198,12 @@ impl Fetches {
         of_peer.map(|fetch| fetch.player.clone()).collect()
     }
 
-    /// Whether anything flows that somebody needs, for which room is made.
+    /// Whether a transfer runs for which space is made.
     pub fn is_transferring(&self) -> bool {
         self.fetches.values().any(|fetch| !fetch.prefetch && fetch.stage == Stage::Transferring)
     }
 
-    /// Whether what belongs to this attempt, its plan, is still of use.
+    /// Whether this attempt is current, and its plan still needed.
     pub fn holds(&self, run: Run) -> bool {
         let uses = |fetch: &Fetch| fetch.run == run && (fetch.running.is_some() || fetch.whole.is_some());
         self.fetches.values().any(uses)

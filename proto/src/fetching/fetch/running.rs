@@ -1,4 +1,4 @@
-//! The running transfer of a fetch: its orders, what comes of them, and its sources.
+//! The running transfer of a fetch: its orders, their results, and its sources.
 
 use super::{
     Fetches,
@@ -23,15 +23,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a look is asked for anew because a file of it changed meanwhile.
+/// How often a look is requested again because a file of it changed meanwhile.
 pub(super) const CHANGES_MAX: u32 = 5;
-/// How long the owner gets to publish what changed.
+/// The owner's time to publish the change.
 pub(super) const CHANGE_PAUSE: Duration = Duration::from_millis(1500);
-/// How often a fetch may meet a full disk on which room is found again: a quota is not seen in what a disk has free.
+/// How often a fetch may meet a full disk that then has space again: a quota does not show in a disk's free space.
 pub(super) const FULL_MAX: u32 = 8;
-/// How often a peer that fetches the same look itself is asked what it has by now.
+/// How often a peer that fetches the same look is asked what it holds.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// Wrong chunks of one peer, over all looks, after which it is not listened to for a while.
+/// Wrong chunks of one peer, over all looks, before it is banned.
 pub(super) const WRONGS_MAX: u32 = 2;
 
 impl Fetches {
@@ -39,7 +39,7 @@ impl Fetches {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let (peer, run) = (fetch.peer, fetch.run);
         let open = self.links.get(&peer).is_some_and(|link| !link.banned);
-        // They changed while this look was on its way.
+        // The owner published another look meanwhile.
         if open && fetch.announced.take().is_some_and(|newest| newest != plan.look) {
             return self.ask_document(now, player);
         }
@@ -64,7 +64,7 @@ impl Fetches {
             transfer.handle(now, transfer::Input::Hold(true));
             fetch.held = Some(now);
         }
-        // Without a link it says that it has no source.
+        // Without a link it reports that it has no source.
         let joined = transfer::Input::Joined(peer, Holds::All);
         transfer.handle(now, if open { joined } else { transfer::Input::Time });
         fetch.enter(now, Stage::Transferring);
@@ -84,7 +84,7 @@ impl Fetches {
         self.ask_holdings(player);
     }
 
-    /// Acts on everything the transfer has to say.
+    /// Carries out all outputs of the transfer.
     pub(super) fn drive(&mut self, now: Instant, player: &PlayerName) {
         while let Some(fetch) = self.fetches.get_mut(player) {
             let Some(output) = fetch.running.as_mut().and_then(|running| running.transfer.poll()) else {
@@ -123,7 +123,7 @@ impl Fetches {
         let number = self.request;
         self.request += 1;
         let Some(fetch) = self.fetches.get_mut(player) else { return };
-        // With somebody to ask the link that was lost is not what is waited for.
+        // With a source, the lost link is not awaited.
         fetch.enter(now, Stage::Transferring);
         let (run, owner) = (fetch.run, fetch.peer);
         let Some(running) = fetch.running.as_mut() else { return };
@@ -154,7 +154,7 @@ impl Fetches {
         }
         let bytes = running.transfer.progress().bytes_done.saturating_sub(before);
         if bytes > 0 {
-            // Said for every few chunks: what is due of the scheduler meanwhile stays due.
+            // Called for every few chunks: the scheduler's deadline is not recomputed.
             self.scheduler.handle(now, scheduler::Input::Moved { peer: fetch.peer, bytes });
         }
         self.drive(now, player);
@@ -200,12 +200,12 @@ impl Fetches {
         self.fail(now, player, Fault::new(code, says));
     }
 
-    /// What is left cannot be had: the owner's files are not what was published. The newest look may have it.
+    /// The rest cannot be had: the owner's files are not the published ones. The newest look may have them.
     fn transfer_failed(&mut self, now: Instant, player: &PlayerName, failure: Failure) {
         if matches!(failure, Failure::Misbehaved(_)) {
             return self.starved(now, player, failure);
         }
-        // What it did not bring does not come: others wait for a look that grows.
+        // Its missing chunks will not come: others wait for a growing look.
         self.stop_transfer(player);
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.changes += 1;
@@ -221,7 +221,7 @@ impl Fetches {
         fetch.ask_at = Some(now + CHANGE_PAUSE);
     }
 
-    /// Gives up what runs of a fetch that goes on. What came stays, and counts.
+    /// Stops the transfer of a fetch that goes on. Its chunks stay, and count.
     pub(super) fn stop_transfer(&mut self, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         let Some(running) = fetch.running.take() else { return };
@@ -236,7 +236,7 @@ impl Fetches {
         self.say(Output::Settle { owner, look: running.look });
     }
 
-    /// A source sent wrong bytes. Once is a bad disk; who goes on is not listened to, whatever else it brought.
+    /// A source sent wrong bytes. Once is a bad disk; a source that goes on is banned, whatever else it sent.
     fn suspected(&mut self, player: &PlayerName, source: PeerId, hash: BlobHash) {
         self.say(Output::Tell(Event::TransferSuspect { player: player.clone(), source, hash }));
         let wrongs = self.wrongs.entry(source).or_default();
@@ -247,11 +247,11 @@ impl Fetches {
         }
     }
 
-    /// Asks everybody with a link what they hold of a look that is being fetched.
+    /// Asks every linked peer what it holds of the look.
     pub(super) fn ask_holdings(&mut self, player: &PlayerName) {
         let Some(fetch) = self.fetches.get(player) else { return };
         let Some(running) = &fetch.running else { return };
-        // What nobody needs yet is nobody else's business.
+        // A prefetch asks only the owner.
         if fetch.prefetch {
             return;
         }
@@ -260,7 +260,7 @@ impl Fetches {
         self.outputs.extend(others.map(|peer| Output::AskHolding { peer, owner, look }));
     }
 
-    /// Asks one peer, whose link is open now, about all looks that are being fetched.
+    /// Asks one newly linked peer about all looks that are being fetched.
     pub(super) fn ask_holdings_of(&mut self, peer: PeerId) {
         for fetch in self.fetches.values().filter(|fetch| fetch.peer != peer && !fetch.prefetch) {
             if let Some(running) = &fetch.running {
@@ -295,7 +295,7 @@ impl Fetches {
         }
     }
 
-    /// A peer's link is gone, whosever look it was a source of.
+    /// A source's link is gone.
     pub(super) fn source_lost(&mut self, now: Instant, peer: PeerId) {
         for player in self.fetches.keys().cloned().collect::<Vec<_>>() {
             if let Some(running) = self.fetches.get_mut(&player).and_then(Fetch::open_transfer) {
@@ -305,7 +305,7 @@ impl Fetches {
         }
     }
 
-    /// Has every transfer wait, or go on.
+    /// Holds all transfers, or releases them.
     pub(super) fn room(&mut self, now: Instant, full: Option<String>) {
         let (held, before) = (full.is_some(), self.full.is_some());
         self.full = full;
@@ -325,7 +325,7 @@ impl Fetches {
         }
     }
 
-    /// What is due of a transfer.
+    /// Handles a transfer's deadlines.
     pub(super) fn transfer_time(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         if fetch.held.is_some_and(|since| now >= since + ROOM_TIME) {

@@ -1,4 +1,4 @@
-//! From asking to the plan: the link, the turn, the owner's document.
+//! From the request to the plan: the link, the turn, the owner's document.
 
 use super::{
     Fetches,
@@ -17,9 +17,9 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// How often the link may be lost without a byte of progress in between.
+/// How often the link may be lost without progress in between.
 pub(super) const LOSSES_MAX: u32 = 5;
-/// How long a link on which every stream broke gets to break too.
+/// After all streams broke, how long the link has to break too.
 pub(super) const LOSS_PAUSE: Duration = Duration::from_secs(1);
 
 impl Fetches {
@@ -51,14 +51,14 @@ impl Fetches {
         let mut fetch = Fetch::new(player.clone(), peer, stage, now);
         fetch.waiters.insert(waiter, folder);
         self.fetches.insert(player, fetch);
-        // Who is connected needs no looking up.
+        // A connected peer is not looked up.
         if !open {
             self.say(Output::Want(peer));
         }
         self.schedule(now, scheduler::Input::Asked(peer));
     }
 
-    /// A key has one fetch, and a name one: where a contact changed either, the older fetch ends.
+    /// A key has one fetch, and a name one: if a contact changed either, the older fetch ends.
     fn give_way(&mut self, now: Instant, player: &PlayerName, peer: PeerId) {
         let other = |fetch: &&Fetch| (fetch.player == *player) != (fetch.peer == peer);
         let others: Vec<_> = self.fetches.values().filter(other).map(|fetch| fetch.player.clone()).collect();
@@ -68,7 +68,7 @@ impl Fetches {
         }
     }
 
-    /// It is this player's turn, whether somebody waits or not.
+    /// The player has a turn, with or without waiters.
     pub(super) fn begin(&mut self, now: Instant, peer: PeerId) {
         let of_peer = self.fetches.values().find(|fetch| fetch.peer == peer);
         let player = of_peer.map(|fetch| &fetch.player).or_else(|| self.names.get(&peer)).cloned();
@@ -87,12 +87,12 @@ impl Fetches {
         }
     }
 
-    /// Others go first. What came stays.
+    /// Others go first. Its chunks stay.
     pub(super) fn preempt(&mut self, now: Instant, peer: PeerId) {
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             if fetch.stage == Stage::AwaitFolder {
-                // What is here whole ends by itself, without a turn.
+                // A complete look ends by itself, without a turn.
                 fetch.begun = false;
             } else {
                 self.put_back(now, &player);
@@ -100,7 +100,7 @@ impl Fetches {
         }
     }
 
-    /// Ends a fetch that has no turn any more. Who waits for it, waits for a turn; what came stays.
+    /// Ends the attempt of a fetch that lost its turn. Its waiters wait for another; its chunks stay.
     pub(super) fn put_back(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.remove(player) else { return };
         self.close(&fetch);
@@ -109,7 +109,7 @@ impl Fetches {
         }
     }
 
-    /// Somebody needs what was fetched in advance.
+    /// Turns a prefetch into an ordinary fetch.
     pub(super) fn needed(&mut self, player: &PlayerName) {
         if let Some(fetch) = self.fetches.get_mut(player)
             && std::mem::take(&mut fetch.prefetch)
@@ -118,19 +118,19 @@ impl Fetches {
         }
     }
 
-    /// Begins an attempt: the owner is asked for its document.
+    /// Begins an attempt: asks the owner for its document.
     pub(super) fn ask_document(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         self.run += 1;
         let first = std::mem::replace(&mut fetch.run, self.run) == 0;
         (fetch.stage, fetch.since, fetch.ask_at) = (Stage::AwaitAppearance, now, None);
-        // A person who asks is a reason of its own, once.
+        // A waiter's first request is not refused.
         let anyway = first && !fetch.waiters.is_empty();
         let ask = Output::AskDocument { peer: fetch.peer, run: fetch.run, anyway };
         self.say(ask);
     }
 
-    /// Begins another attempt, over a link that may have been lost meanwhile.
+    /// Begins another attempt; the link may be lost.
     pub(super) fn ask_anew(&mut self, now: Instant, player: &PlayerName) {
         let linked = |fetch: &Fetch| self.links.contains_key(&fetch.peer);
         if self.fetches.get(player).is_some_and(linked) {
@@ -140,20 +140,20 @@ impl Fetches {
         }
     }
 
-    /// This contact's document was asked for too often of late.
+    /// The contact's allowance of documents is used up.
     pub(super) fn postponed(&mut self, now: Instant, peer: PeerId, run: Run, pause: Duration) {
         let Some(player) = self.asking(peer, run) else { return };
         let Some(fetch) = self.fetches.get_mut(&player) else { return };
         if !fetch.waiters.is_empty() {
             fetch.ask_at = Some(now + pause);
         } else if let Some(fetch) = self.fetches.remove(&player) {
-            // Nobody waits for it, so another may have its place meanwhile.
+            // Without waiters, another may have its turn meanwhile.
             self.close(&fetch);
             self.schedule(now, scheduler::Input::Ended { peer, end: End::Later(pause) });
         }
     }
 
-    /// Whose document was asked for in this attempt.
+    /// The player whose document this attempt awaits.
     fn asking(&self, peer: PeerId, run: Run) -> Option<PlayerName> {
         let asks = |fetch: &&Fetch| fetch.peer == peer && fetch.is_at(Stage::AwaitAppearance, run);
         self.fetches.values().find(asks).map(|fetch| fetch.player.clone())
@@ -172,7 +172,7 @@ impl Fetches {
             Err(failure) => return self.no_document(now, &player, peer, failure),
         };
         self.schedule(now, scheduler::Input::Document { peer, bytes });
-        // It may have been the last that the budget paid for.
+        // It may have used up the budget.
         let asks = |fetch: &&mut Fetch| fetch.is_at(Stage::AwaitAppearance, run);
         let Some(fetch) = self.fetches.get_mut(&player).filter(asks) else { return };
         fetch.enter(now, Stage::AwaitPlan);
@@ -197,7 +197,7 @@ impl Fetches {
             }
             DocumentFailure::Late(_) | DocumentFailure::Broken => {
                 self.await_link(now, player);
-                // Of two links that were dialled at once one goes, and the other is open already.
+                // Of two simultaneous links one closed; the other is open.
                 if open {
                     self.link_open(now, peer);
                 }
@@ -212,13 +212,13 @@ impl Fetches {
         run: Run,
         result: Result<Planned, PlanFailure>,
     ) {
-        // It was put off meanwhile, and may have begun anew since.
+        // It was postponed meanwhile, and may have begun again.
         let waits = |fetch: &&mut Fetch| fetch.is_at(Stage::AwaitPlan, run);
         let Some(fetch) = self.fetches.get_mut(player).filter(waits) else { return };
         let peer = fetch.peer;
         let fault = match result {
             Ok(plan) => return self.start_transfer(now, player, plan),
-            // Room is made for it after all.
+            // Space is made for it after all.
             Err(PlanFailure::NoFreeSpace) if !fetch.prefetch => return self.ask_anew(now, player),
             Err(PlanFailure::NoFreeSpace) => {
                 Fault::new(FaultCode::TooLarge, "a prefetched look does not fit")
@@ -236,7 +236,7 @@ impl Fetches {
         self.fail(now, player, fault);
     }
 
-    /// Only the newest look of a player is fetched: an older one is given up, and what came of it is kept.
+    /// Only the newest look of a player is fetched: an older one's transfer ends, and its chunks are kept.
     pub(super) fn newest_look(&mut self, now: Instant, owner: PeerId, look: Option<BlobHash>) {
         let Some(look) = look else { return };
         for player in self.players_of(owner) {
@@ -254,7 +254,7 @@ impl Fetches {
         }
     }
 
-    /// A link to the peer is open: what waited for it goes on.
+    /// A link is open: waiting fetches go on.
     pub(super) fn link_open(&mut self, now: Instant, peer: PeerId) {
         // Its link is being closed.
         if self.is_banned(&peer) {
@@ -280,7 +280,7 @@ impl Fetches {
     pub(super) fn link_lost(&mut self, now: Instant, peer: PeerId) {
         let link = self.links.remove(&peer);
         let banned = link.is_some_and(|Link { banned, .. }| banned);
-        // Before anybody is dialled for what nobody needs.
+        // Before anything is dialled for a prefetch.
         self.schedule(now, scheduler::Input::Parted(peer));
         for player in self.players_of(peer) {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
@@ -290,7 +290,7 @@ impl Fetches {
                     self.say(Output::Want(peer));
                 }
                 (Stage::AwaitAppearance, _) => self.await_link(now, &player),
-                // Others may go on without the owner, who is wanted all the same.
+                // Other sources may go on without the owner, who is wanted all the same.
                 (Stage::Transferring, Some(_)) if !banned => self.say(Output::Want(peer)),
                 _ => {}
             }
@@ -298,11 +298,11 @@ impl Fetches {
         self.source_lost(now, peer);
     }
 
-    /// Goes on when there is a link again, but not for ever.
+    /// Waits for a new link, with a deadline.
     pub(super) fn await_link(&mut self, now: Instant, player: &PlayerName) {
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         fetch.losses += 1;
-        // For what nobody needs nobody is dialled.
+        // A prefetch dials nobody.
         if fetch.losses > LOSSES_MAX || fetch.prefetch {
             let says = format!(
                 "the link to {player} breaks again and again; verified chunks are kept, so try again later"
@@ -310,7 +310,7 @@ impl Fetches {
             return self.fail(now, player, Fault::new(FaultCode::PeerUnreachable, says));
         }
         fetch.enter(now, Stage::AwaitLink);
-        // Streams break before the link is known to; when it holds after all, nobody will say that it is open.
+        // Streams break before the link does; if the link holds, no event says so.
         fetch.link_at = Some(now + LOSS_PAUSE);
         let want = Output::Want(fetch.peer);
         self.say(want);
@@ -326,7 +326,7 @@ impl Fetches {
         self.schedule(now, scheduler::Input::Unreachable(peer));
     }
 
-    /// Who was never reached is not waited for; a link that was lost may come back.
+    /// An unreachable peer is not awaited; a lost link may return.
     pub(super) fn not_found(&mut self, now: Instant, peer: PeerId, code: FaultCode, cause: &str) {
         for player in self.players_of(peer) {
             let begins = |fetch: &Fetch| {
@@ -338,12 +338,12 @@ impl Fetches {
         }
     }
 
-    /// What is due of the stage that a fetch is in.
+    /// Handles a stage's deadlines.
     pub(super) fn stage_time(&mut self, now: Instant, player: &PlayerName) {
         let due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
         let Some(fetch) = self.fetches.get_mut(player) else { return };
         if fetch.stage.is_overdue(now.saturating_duration_since(fetch.since)) {
-            // A fact that should have moved it on was lost.
+            // The fact that should have ended the stage was lost.
             let says = format!("{player} did not answer in time; verified chunks are kept, so try again");
             return self.fail(now, player, Fault::new(FaultCode::PeerUnreachable, says));
         }

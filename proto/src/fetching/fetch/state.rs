@@ -1,4 +1,4 @@
-//! What is known of one fetch.
+//! The state of one fetch.
 
 use super::words::{FolderId, RequestNumber, Run, WaiterId, Why, sooner};
 use crate::{
@@ -19,14 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a fetch waits for room on the disk before it says that somebody must make some.
+/// How long a fetch waits for disk space before it fails.
 pub(super) const ROOM_TIME: Duration = Duration::from_secs(30);
 
 /// A peer with an open link.
 #[derive(Debug)]
 pub(super) struct Link {
     pub path: PathKind,
-    /// It broke the protocol: the link is being closed.
+    /// The peer is banned: the link is being closed.
     pub banned: bool,
 }
 
@@ -34,43 +34,43 @@ pub(super) struct Link {
 pub(super) struct Fetch {
     pub player: PlayerName,
     pub peer: PeerId,
-    /// Who waits, and for which folder.
+    /// The waiters, and their folders.
     pub waiters: BTreeMap<WaiterId, Option<FolderId>>,
     pub began: Instant,
     pub stage: Stage,
-    /// The attempt; 0 before the first.
+    /// The number of the attempt; 0 before the first.
     pub run: Run,
-    /// Since when it is in this stage of this attempt.
+    /// Since when this attempt is in this stage.
     pub since: Instant,
-    /// When the owner is asked for its document, where that has to wait.
+    /// When to ask the owner for its document, if that is postponed.
     pub ask_at: Option<Instant>,
-    /// When a lost link is used again if it holds after all.
+    /// When a link that was thought lost is used again if it holds.
     pub link_at: Option<Instant>,
-    /// The scheduler gave it a turn; a link that is lost after that does not take it away.
+    /// The scheduler gave it a turn; a lost link does not take it away.
     pub begun: bool,
-    /// Nobody has needed the look so far: it makes no room, only its owner is asked, and local clients hear little of it.
+    /// A prefetch: it evicts nothing, asks only its owner, and few events tell of it.
     pub prefetch: bool,
     /// Kept while a lost link is awaited.
     pub running: Option<Running>,
-    /// The look that is being handed out.
+    /// The complete look that is being handed out.
     pub whole: Option<Whole>,
-    /// How often the look was asked for anew because a file of it had changed.
+    /// How often the look was requested again because a file of it had changed.
     pub changes: u32,
-    /// How often files of the cache vanished under it.
+    /// How often files of the cache disappeared under it.
     pub vanished: u32,
-    /// What the owner published while its document was on its way.
+    /// The look that the owner published while its document was under way.
     pub announced: Option<BlobHash>,
-    /// Links lost since something came.
+    /// Links lost since the last progress.
     pub losses: u32,
-    /// Bytes that crossed the wire.
+    /// Bytes on the wire.
     pub wire: u64,
-    /// Bytes that were missing, before compression.
+    /// Missing bytes, before compression.
     pub fetched: u64,
-    /// Since when nothing is asked for it because the disk has no room.
+    /// Since when it is held because the disk is full.
     pub held: Option<Instant>,
     /// How often it met a full disk.
     pub full: u32,
-    /// Who brought what for looks that were given up for a newer one.
+    /// Bytes by source of older looks' transfers.
     pub brought: BTreeMap<PeerId, u64>,
 }
 
@@ -83,24 +83,24 @@ pub(super) struct Running {
     pub blobs: Vec<BlobHash>,
     /// Those that were missing when it was planned.
     pub wanted: Vec<BlobHash>,
-    /// Whom each of the transfer's requests went to, and its number.
+    /// The source and the number of each of the transfer's requests.
     pub requests: BTreeMap<RequestId, (PeerId, RequestNumber)>,
-    /// Peers that fetch the look themselves, and when each is asked again what it holds.
+    /// Peers that fetch the same look, and when to ask each again what it holds.
     pub growing: BTreeMap<PeerId, Instant>,
     /// The transfer's deadline.
     pub due: Option<(Instant, Why)>,
     pub speed: Speed,
 }
 
-/// A look that is here, on its way to those who wait for it.
+/// A complete look, on its way to its waiters.
 #[derive(Debug)]
 pub(super) struct Whole {
     pub wanted: Vec<BlobHash>,
     pub path: Option<PathKind>,
     pub sources: Vec<SourceStatus>,
-    /// Who brought how much of it.
+    /// Bytes by source.
     pub brought: Vec<(PeerId, u64)>,
-    /// What came of each folder that is written.
+    /// The result of each written folder.
     pub folders: BTreeMap<FolderId, Result<(), Fault>>,
 }
 
@@ -138,25 +138,25 @@ impl Fetch {
         }
     }
 
-    /// Whether it is at this stage of this attempt.
+    /// Whether it is in this stage of this attempt.
     pub(super) fn is_at(&self, stage: Stage, run: Run) -> bool {
         self.stage == stage && self.run == run
     }
 
-    /// The running transfer, while it can use sources.
+    /// The running transfer, if it can use sources.
     pub(super) fn open_transfer(&mut self) -> Option<&mut Running> {
         let open = matches!(self.stage, Stage::Transferring | Stage::AwaitLink);
         self.running.as_mut().filter(|_| open)
     }
 
-    /// Adds what others brought of a look that is not fetched further.
+    /// Adds the bytes by source of a transfer that ended.
     pub(super) fn keep_brought(&mut self, brought: impl IntoIterator<Item = (PeerId, u64)>) {
         for (peer, bytes) in brought {
             *self.brought.entry(peer).or_default() += bytes;
         }
     }
 
-    /// Who brought how much.
+    /// Bytes by source.
     pub(super) fn sources(&self, names: &BTreeMap<PeerId, PlayerName>) -> Vec<SourceStatus> {
         let mut bytes = self.brought.clone();
         for (peer, more) in self.running.iter().flat_map(|running| running.transfer.brought()) {

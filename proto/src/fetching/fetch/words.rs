@@ -1,4 +1,4 @@
-//! What the machine is told and what it orders. What follows from it is decided in the machine.
+//! Inputs and outputs of the machine.
 
 use crate::{
     fetching::{
@@ -18,14 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Names one request of one local client. Chosen by whoever runs the machine, never used twice.
+/// The number of one request of one local client. Chosen by the caller, never reused.
 pub type WaiterId = u64;
-/// Names a mod folder that waiters want written. Waiters of one folder are served by one write.
+/// The number of a mod folder to write. One write serves all waiters of a folder.
 pub type FolderId = u64;
-/// Numbers the attempts at all looks, from 1. An attempt begins when the owner is asked for its document; what belongs
-/// to an older attempt is ignored.
+/// The number of an attempt, over all looks, from 1. An attempt begins when the owner is asked for its document; inputs
+/// of an older attempt are ignored.
 pub type Run = u64;
-/// Numbers the requests to all sources.
+/// The number of a request, over all sources.
 pub type RequestNumber = u64;
 
 #[derive(Debug, Clone)]
@@ -33,53 +33,53 @@ pub enum Input {
     /// A client asks for this player's look.
     Asked {
         player: PlayerName,
-        /// The contact's key, or why nothing can be fetched of this player.
+        /// The contact's key, or why this player's look cannot be fetched.
         key: Result<PeerId, Fault>,
         waiter: WaiterId,
         folder: Option<FolderId>,
     },
     /// The client of this waiter left. It gets no answer.
     Left(WaiterId),
-    /// A person does not want the look that is fetched, or waits for its turn, now.
+    /// A person does not want the look that is fetched or waits for its turn.
     Declined {
         player: PlayerName,
         key: Option<PeerId>,
     },
-    /// The player's fetch, if there is one, ends with this fault.
+    /// Ends the player's fetch with this fault.
     Failed {
         player: PlayerName,
         fault: Fault,
     },
-    /// Everybody near who is a contact; the others are not near.
+    /// All near contacts; the others are not near.
     Nearby(Vec<(PlayerName, PeerId, Distance)>),
     /// The name of a contact.
     Named {
         peer: PeerId,
         player: PlayerName,
     },
-    /// This key is no contact any more.
+    /// This key is no longer a contact.
     Removed(PeerId),
-    /// Something of the look that was here is not any more.
+    /// Some blob of the look is no longer here.
     Damaged(PeerId),
-    /// A link is open; what the contact publishes.
+    /// A link is open; the contact's published look.
     Opened {
         peer: PeerId,
         path: PathKind,
         offers: Option<BlobHash>,
     },
-    /// The contact publishes another look now.
+    /// The contact published another look.
     Offers {
         peer: PeerId,
         look: Option<BlobHash>,
     },
-    /// There is no link any more.
+    /// The link is gone.
     Lost(PeerId),
-    /// No way to the peer worked.
+    /// No path to the peer worked.
     Unreachable {
         peer: PeerId,
         cause: String,
     },
-    /// Nobody knows where the peer is.
+    /// No source knows the peer's address.
     NotFound {
         peer: PeerId,
         code: FaultCode,
@@ -91,7 +91,7 @@ pub enum Input {
         run: Run,
         result: Result<u64, DocumentFailure>,
     },
-    /// The answer to [`Output::AskDocument`] where the contact's allowance of documents is used up for so long.
+    /// The answer to [`Output::AskDocument`] if the contact's allowance of documents is used up for so long.
     Postponed {
         peer: PeerId,
         run: Run,
@@ -110,14 +110,14 @@ pub enum Input {
         look: BlobHash,
         reply: HoldingReply,
     },
-    /// What came of requests, in order, and the bytes that crossed the wire for it.
+    /// Facts of requests, in order, and their bytes on the wire.
     Heard {
         player: PlayerName,
         run: Run,
         facts: Vec<transfer::Input>,
         wire: u64,
     },
-    /// This machine could not keep what came.
+    /// This machine could not store received bytes.
     Unkept {
         player: PlayerName,
         run: Run,
@@ -129,26 +129,26 @@ pub enum Input {
         run: Run,
         result: Result<Written, Unready>,
     },
-    /// Whether the disk has room; else, the sentence for those who wait for it too long.
+    /// Whether the disk has space; if not, the message for waiters who wait too long.
     Room(Result<(), String>),
-    /// Progress is told now.
+    /// Send progress now.
     Tick,
     Time,
 }
 
-/// Why no document came.
+/// Why there is no document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentFailure {
     /// The owner publishes nothing, or not for us.
     Nothing,
     Misbehaved(CloseCode),
-    /// It did not come in time.
+    /// It did not arrive in time.
     Late(String),
     /// The stream broke.
     Broken,
 }
 
-/// A look whose document is accepted, compared with the store.
+/// A look with an accepted document, compared with the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     pub look: BlobHash,
@@ -156,41 +156,41 @@ pub struct Planned {
     pub blobs: Vec<BlobHash>,
     pub wanted: Vec<Wanted>,
     pub missing_bytes: u64,
-    /// Files of the look, and their sizes together.
+    /// Number of the look's files, and their total size.
     pub files: u64,
     pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanFailure {
-    /// Something else would have to be evicted for a look that was a prefetch then.
+    /// A prefetched look would have to evict something.
     NoFreeSpace,
-    /// The document is not accepted.
+    /// The document is invalid.
     Unacceptable(String),
     /// The document is signed under another name.
     OtherName(PlayerName),
     Local(Fault),
 }
 
-/// Why something that came was not kept.
+/// Why received bytes were not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unkept {
     DiskFull(Fault),
-    /// A file of the cache that was being written is gone.
+    /// A file of the cache that was being written disappeared.
     Vanished,
     Local(Fault),
 }
 
-/// What was handed out.
+/// The result of a hand-out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
-    /// What came of each folder. One that is not named was not written, because its waiters left.
+    /// The result of each folder. A missing one was not written, because its waiters left.
     pub folders: Vec<(FolderId, Result<(), Fault>)>,
-    /// For each waiter, but for what only the machine knows.
+    /// For each waiter; the machine adds what only it knows.
     pub fetched: Box<Fetched>,
 }
 
-/// Why a look that was here cannot be handed out.
+/// Why a complete look cannot be handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unready {
     /// Some of its files were removed or changed.
@@ -200,35 +200,35 @@ pub enum Unready {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Find a way to this peer, and keep the link.
+    /// Connect to this peer, and keep the link.
     Want(PeerId),
-    /// The link is not needed any more.
+    /// The link is no longer needed.
     Leave(PeerId),
-    /// Ask the owner for its document, within its allowance of documents. `anyway`: also beyond that.
+    /// Ask the owner for its document, within its allowance of documents. `anyway`: also beyond it.
     AskDocument {
         peer: PeerId,
         run: Run,
         anyway: bool,
     },
-    /// Check the document that came with this run and compare it with the store. `evict`: make room for it.
+    /// Check the document of this run and compare it with the store. `evict`: make space for it.
     Plan {
         player: PlayerName,
         peer: PeerId,
         run: Run,
         evict: bool,
     },
-    /// What was planned is fetched: others may be asked for the look under the grant that came with it.
+    /// The transfer begins: others may be asked for the look under the document's grant.
     Begin {
         player: PlayerName,
         peer: PeerId,
         run: Run,
     },
-    /// The look is fetched no further: what is here of it is all that there will be.
+    /// The transfer ended: no more of it will arrive.
     Settle {
         owner: PeerId,
         look: BlobHash,
     },
-    /// Ask a peer what it holds of a look, if the owner's grant lets us.
+    /// Ask a peer what it holds of a look, if the owner's grant allows it.
     AskHolding {
         peer: PeerId,
         owner: PeerId,
@@ -237,12 +237,12 @@ pub enum Output {
     /// Answered with [`Input::Heard`] until the request ends. Without a grant for a source that is not the owner it
     /// ends at once, as [`transfer::End::Refused`].
     Ask(Ask),
-    /// Stop waiting for this request.
+    /// Stop this request.
     Drop {
         source: PeerId,
         number: RequestNumber,
     },
-    /// The look is here: have its owner prove the rest of it, so that it may be passed on.
+    /// The look is complete: have its owner prove the sampled blobs, so that they may be lent.
     Prove {
         run: Run,
     },
@@ -257,25 +257,25 @@ pub enum Output {
         player: PlayerName,
         run: Run,
     },
-    /// Nobody has used these blobs: they are the first to go.
+    /// Nobody has used these blobs: evict them first.
     Unused(Vec<BlobHash>),
-    /// The last word to a waiter.
+    /// The answer to a waiter.
     Answer {
         waiter: WaiterId,
         result: Result<Box<Fetched>, Fault>,
     },
-    /// A fetch ended without a look. `told`: local clients hear of it.
+    /// A fetch ended without a look. `told`: send an event.
     Failed {
         player: PlayerName,
         fault: Fault,
         told: bool,
     },
-    /// The peer broke the protocol: close its link, and if the code says so do not listen to it for a while.
+    /// Close the peer's link, and ban it if the code says so.
     Ban {
         peer: PeerId,
         code: CloseCode,
     },
-    /// A file could not be written for want of room: look at the disk, and answer with [`Input::Room`].
+    /// A write failed for want of space: check the disk, and answer with [`Input::Room`].
     DiskFull,
     Tell(Event),
 }
@@ -288,9 +288,9 @@ pub struct Ask {
     pub source: PeerId,
     pub owner: PeerId,
     pub look: BlobHash,
-    /// As the facts of [`Input::Heard`] name it.
+    /// Its name in the facts of [`Input::Heard`].
     pub request: transfer::RequestId,
-    /// As [`Output::Drop`] names it.
+    /// Its name in [`Output::Drop`].
     pub number: RequestNumber,
     pub pieces: Vec<Piece>,
 }
@@ -298,15 +298,15 @@ pub struct Ask {
 /// Why there is a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// A fetch may not be longer in this stage.
+    /// A fetch's time in this stage is over.
     Overdue(Stage),
-    /// The owner is asked for its document again.
+    /// Ask the owner for its document again.
     DocumentDue,
     /// A link that was thought lost is used again if it holds.
     LinkDue,
-    /// A disk without room is not waited for longer.
+    /// The wait for disk space is over.
     RoomDue,
-    /// A source that fetches the look itself is asked again what it holds.
+    /// Ask a source that fetches the same look again what it holds.
     HoldingDue,
     Transfer(transfer::Why),
     Scheduler(scheduler::Why),

@@ -1,15 +1,15 @@
-//! A token bucket in whole nanoseconds: what it gave in any time is at most rate × time and one burst.
+//! A token bucket in whole nanoseconds: in any time it gives at most rate × time and one burst.
 
 use super::Rate;
 use crate::number;
 use std::time::{Duration, Instant};
 
 const SECOND: u128 = 1_000_000_000;
-/// What may be saved up while nobody asks: 200 ms of the rate, so that a late timer costs no throughput.
+/// Saved while nobody asks: 200 ms of the rate, so that a late timer costs no throughput.
 const BURST: u64 = 5;
-/// One grant is 25 ms of the rate, so that a low limit is smooth and forty peers have their turn in a second …
+/// One grant is 25 ms of the rate, so that a low limit is smooth and forty peers have a grant each second …
 const PORTION: u64 = 40;
-/// … but about a packet at least, and a chunk at most.
+/// … but at least about a packet, and at most a chunk.
 const PORTION_MIN: u64 = 1024;
 const PORTION_MAX: u64 = number::u64_of(crate::limit::CHUNK_SIZE);
 
@@ -22,7 +22,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket of a limit that may have been another, or none. A new one is empty.
+    /// The bucket after a change of limits. A new one is empty.
     pub(super) fn changed(old: Option<Self>, rate: Option<Rate>, now: Instant) -> Option<Self> {
         let rate = rate?.bytes_a_second();
         let credit = old.map_or(0, |mut old| {
@@ -62,12 +62,12 @@ impl Bucket {
         self.credit == self.full()
     }
 
-    /// Only what it has.
+    /// At most what it has.
     pub(super) fn take(&mut self, bytes: u64) {
         self.credit = self.credit.saturating_sub(u128::from(bytes) * SECOND);
     }
 
-    /// When it will have so many bytes.
+    /// When it has so many bytes.
     pub(super) fn due(&self, bytes: u64) -> Instant {
         let lacks = (u128::from(bytes) * SECOND).saturating_sub(self.credit);
         let nanos = lacks.div_ceil(u128::from(self.rate.max(1)));

@@ -1,10 +1,10 @@
-//! What may be sent and received in a second, and how much of it by one peer.
+//! Limits of speed, for all peers and for each.
 
 use crate::size;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// Below this a chunk takes longer than a receiver waits, and the game's looks never arrive.
+/// Below this a chunk takes longer than a receiver waits.
 pub const RATE_MIN: u64 = 16 * 1024;
 
 /// Bytes a second, at least [`RATE_MIN`].
@@ -28,8 +28,7 @@ impl Rate {
 
     /// `2 MiB`, `2MiB/s`; `None` for `off`.
     ///
-    /// # Errors
-    /// What is no size, or below the floor.
+    /// # Errors Not a size, or below the minimum.
     pub fn parse(text: &str) -> Result<Option<Self>, RateError> {
         let text = text.trim();
         if text.eq_ignore_ascii_case("off") {
@@ -72,7 +71,7 @@ pub struct Limits {
     pub peer_upload: Option<Rate>,
     /// From any one peer.
     pub peer_download: Option<Rate>,
-    /// Whether they hold for peers in the local network and on this machine too.
+    /// Whether they apply to peers in the local network and on this machine too.
     pub lan: bool,
 }
 
@@ -82,7 +81,7 @@ impl Default for Limits {
     }
 }
 
-/// Some limits, to be set over others. What is absent stays as it is; `null` is unlimited.
+/// A change of some limits. Absent ones stay; `null` is unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Change {
@@ -98,7 +97,7 @@ pub struct Change {
     /// From any one peer.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub peer_download: Option<Option<Rate>>,
-    /// Whether they hold for peers in the local network and on this machine too.
+    /// Whether they apply to peers in the local network and on this machine too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lan: Option<bool>,
 }
@@ -132,7 +131,7 @@ impl Change {
     }
 }
 
-/// A key that is there, be it with `null`.
+/// A present key, also with `null`.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<Rate>>, D::Error> {
     Option::deserialize(value).map(Some)
 }

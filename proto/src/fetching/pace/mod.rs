@@ -1,8 +1,8 @@
-//! How fast bytes may go: who may send or read how much now, under limits for all and for each peer.
+//! Limits of speed: which pump may read or write how much now, for all peers and for each.
 //!
-//! Pumps ask before they write or read, and go on when they are granted some. A token bucket for each limit; between
-//! peers who wait, the one that was served least goes first (start-time fair queueing), so all get the same, what a slow
-//! peer leaves goes to the others, and nobody saves up a claim while idle. Without limits nobody need ask.
+//! Pumps ask before they write or read, and wait for a grant. Each limit has a token bucket; of the waiting peers the
+//! one that was served least goes first (start-time fair queueing), so all get the same, unused shares go to the
+//! others, and nobody saves up while idle. Without limits nobody needs to ask.
 
 mod bucket;
 pub mod limits;
@@ -18,10 +18,10 @@ use std::{
     time::Instant,
 };
 
-/// Names one ask for as long as it waits.
+/// The number of one waiting request.
 pub type Ticket = u64;
 
-/// Flows without an ask that are remembered before those with nothing to remember are dropped.
+/// Flows without a request that are kept before empty ones are dropped.
 const IDLE_FLOWS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,21 +32,21 @@ pub enum Direction {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// These hold from now on, also for who waits already.
+    /// Apply from now on, also to waiting requests.
     Limits(Limits),
-    /// Wants to carry this many bytes; at least one.
+    /// Requests so many bytes; at least one.
     Ask {
         ticket: Ticket,
         peer: PeerId,
         direction: Direction,
         bytes: u64,
     },
-    /// Does not want to any more.
+    /// Withdraws a request.
     Withdraw(Ticket),
     Time,
 }
 
-/// May carry so many bytes now: all that it asked for or a part. It asks again for the rest.
+/// So many bytes are granted: all of the request or a part. Ask again for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     pub ticket: Ticket,
@@ -103,7 +103,7 @@ impl Pace {
         Some((due, Why::TokensDue))
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         let waits = |lane: &Lane| lane.flows.values().any(|flow| !flow.asks.is_empty());
@@ -117,7 +117,7 @@ struct Lane {
     whole: Option<Bucket>,
     each: Option<Rate>,
     flows: BTreeMap<PeerId, Flow>,
-    /// Where the last grant began, in bytes of a flow that always waits: nobody begins before it.
+    /// Where the last grant began, in bytes of a flow that always waits: no flow begins before it.
     clock: u64,
 }
 
@@ -131,7 +131,7 @@ struct Flow {
 }
 
 impl Flow {
-    /// What the next grant would be, and how many bytes it needs at once.
+    /// The next grant, if its bytes are available.
     fn next(&self, whole: Option<&Bucket>) -> Option<u64> {
         let (_, bytes) = self.asks.front()?;
         let portions = [whole, self.own.as_ref()].into_iter().flatten().map(Bucket::portion);
@@ -171,7 +171,7 @@ impl Lane {
         }
     }
 
-    /// Of those whose own limit lets them, the one that was served least; and what it would be granted.
+    /// Of the flows whose own limit allows it, the least served one; and its grant.
     fn first(&self) -> Option<(PeerId, u64)> {
         let able = self.flows.iter().filter_map(|(peer, flow)| {
             let bytes = flow.next(self.whole.as_ref())?;
@@ -181,7 +181,7 @@ impl Lane {
         able.min().map(|(.., peer, bytes)| (peer, bytes))
     }
 
-    /// Grants what is there for it.
+    /// Grants what is available.
     fn settle(&mut self, now: Instant, grants: &mut VecDeque<Grant>) {
         if self.flows.values().all(|flow| flow.asks.is_empty()) {
             return;
@@ -189,7 +189,7 @@ impl Lane {
         let own = self.flows.values_mut().filter_map(|flow| flow.own.as_mut());
         self.whole.iter_mut().chain(own).for_each(|bucket| bucket.fill(now));
         while let Some((peer, bytes)) = self.first() {
-            // Who is first is waited for: a smaller ask behind it does not slip by.
+            // The first one is waited for: a smaller request behind it does not overtake.
             if self.whole.as_ref().is_some_and(|whole| !whole.has(bytes)) {
                 return;
             }
@@ -202,7 +202,7 @@ impl Lane {
         }
     }
 
-    /// When the first grant can be made, or somebody else may become first.
+    /// When the first grant is possible, or another flow may become first.
     fn due(&self) -> Option<Instant> {
         let first = self.first().and_then(|(_, bytes)| Some(self.whole.as_ref()?.due(bytes)));
         let held = self.flows.values().filter_map(|flow| {

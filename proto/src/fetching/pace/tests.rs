@@ -1,20 +1,20 @@
-//! The limits under virtual time: never passed, shared alike, and nothing left lying.
+//! The limits under virtual time: never exceeded, shared equally, and no capacity wasted.
 
 use super::*;
 use proptest::{collection::vec, option, prelude::*, test_runner::RngSeed};
 use std::time::Duration;
 
-/// Peers that always have something to carry, or now and then.
+/// Peers that always ask, or now and then.
 struct World {
     pace: Pace,
     now: Instant,
     start: Instant,
     next: Ticket,
-    /// Who waits, and what they still want.
+    /// Waiting requests, and their remaining bytes.
     waiting: BTreeMap<Ticket, (PeerId, Direction, u64)>,
-    /// When, whom and how much.
+    /// Time, peer and bytes of each grant.
     granted: Vec<(Duration, PeerId, Direction, u64)>,
-    /// Who asks again at once.
+    /// Whether a peer asks again at once.
     greedy: bool,
 }
 
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, as a clock with these late alarms does it.
+    /// Advances time, with alarms late by `late`.
     fn run(&mut self, time: Duration, late: Duration) {
         let end = self.now + time;
         while let Some((at, Why::TokensDue)) = self.pace.deadline().filter(|(at, _)| *at + late <= end) {
@@ -93,7 +93,7 @@ impl World {
         self.total(|peer_, _| peer_ == peer(number))
     }
 
-    /// In no stretch of time more than the limit and one burst.
+    /// Never more than the limit and one burst in any period.
     fn holds(
         &self,
         limit: Option<Rate>,
@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn those_who_always_wait_share_alike_and_leave_nothing(
         whole in 64_000..20_000_000u64,
-        // As pumps do: never less than a portion, which is at most a chunk.
+        // As pumps do: at least a portion, which is at most a chunk.
         asks in vec(262_144..600_000u64, 2..8),
         late in 0..20u64,
     ) {
@@ -212,7 +212,7 @@ fn who_is_held_by_its_own_limit_leaves_the_rest_and_claims_nothing_later() {
     world.ask(peer(2), Direction::Up, 50_000);
     world.run(Duration::from_secs(10), Duration::ZERO);
     assert!((980_000..=1_020_000).contains(&world.of(1)), "{}", world.of(1));
-    // The own limits go: from now on both share the whole line, whatever was before.
+    // Without their own limits both share the whole line, whatever was before.
     world.handle(Input::Limits(up(1_000_000)));
     world.ask(peer(3), Direction::Up, 50_000);
     let before = [1, 2, 3].map(|number| world.of(number));

@@ -1,4 +1,4 @@
-//! What prefetch may bring: bytes of the last day that nobody has used yet.
+//! The prefetch budget: unused bytes of the last day.
 
 use crate::{id::PeerId, limit::PREFETCH_AGE};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What comes of one player no later than this after the last is counted with it, as of now.
+/// Bytes of one player within this time count together, as of now.
 const GRAIN: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Budget {
         }
     }
 
-    /// What was brought of this player is of use.
+    /// The player's prefetched bytes were used.
     pub(super) fn give_back(&mut self, peer: &PeerId) {
         self.spent.retain(|spent| spent.peer != *peer);
     }

@@ -1,15 +1,15 @@
-//! Whose look is fetched now: who was asked for first, then who is near, the nearest first, and when nothing else waits
-//! or flows, one contact's after the other that nobody needs yet.
+//! Whose look is fetched now: asked ones first, then near players, the nearest first, and when nothing else transfers
+//! or waits, one prefetch at a time.
 //!
-//! | a look | goes | may be stopped for |
+//! | a look | starts | is stopped for |
 //! |---|---|---|
-//! | somebody waits for | at once, [`FLOWS_MAX`] together, in the order of asking | nobody |
-//! | of who is near | the nearest first, among the same | one that was asked for, or who is less than half as far |
-//! | of another contact with a link | alone, within the budget | anybody above |
+//! | with waiters | at once, [`FLOWS_MAX`] together, in the order of asking | none |
+//! | of a near player | the nearest first, within the same number | an asked one, or a player less than half as far |
+//! | of another contact with a link | alone, within the budget | any above |
 //!
-//! Who is near is looked for, [`REACHES_MAX`] at a time; for what nobody needs yet nobody is. A look that brings nothing
-//! for [`STALLED_AFTER`] keeps nobody waiting, though it goes on. What fails is left alone for a while, which doubles;
-//! who asks is not held up by that. Why so: decision 0023.
+//! Near players are looked up, [`REACHES_MAX`] at a time; for a prefetch nobody is. A fetch without a chunk for
+//! [`STALLED_AFTER`] gives up its turn, but goes on. A failed one pauses, for a time that doubles; a waiter ends the
+//! pause. Why: decision 0023.
 
 mod budget;
 #[cfg(test)]
@@ -28,34 +28,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who is looked for at once: each costs the phone book an introduction, and a client has sixteen of them.
+/// Lookups at once: each costs an introduction, and a client has sixteen of them.
 pub const REACHES_MAX: usize = 8;
-/// Longer than the three tries of [`crate::reaching::connector`], with their pauses, take.
+/// Longer than three tries of [`crate::reaching::connector`] with their pauses.
 pub const REACH_TIME: Duration = Duration::from_secs(60);
-/// Long enough for a large look to be compared with the cache, and for a chunk of each at about 70 KiB a second.
+/// Long enough for comparing a large look with the cache, and for a chunk of each at about 70 KiB a second.
 pub const STALLED_AFTER: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// One contact, as far as its look is concerned.
+/// One contact's look.
 #[derive(Debug, Default)]
 struct Entry {
-    /// When it was asked for, by the machine's turns.
+    /// When it was asked for, by a counter.
     asked: Option<u64>,
     near: Option<Distance>,
-    /// Since when it is near, or when a fetch of it ended last, by turns.
+    /// Since when it is near, or when its last fetch ended, by the same counter.
     turn: u64,
     linked: bool,
     offers: Option<BlobHash>,
     held: Option<BlobHash>,
-    /// Not fetched unless somebody asks.
+    /// A declined look: fetched only if asked for.
     declined: Option<BlobHash>,
-    /// Bytes of what it offers that are known to be missing.
+    /// Known missing bytes of its published look.
     missing: u64,
     flow: Option<Flow>,
     reaching: Option<Instant>,
     failures: u32,
-    /// Nothing is tried before, unless somebody asks.
+    /// Nothing is tried before, unless a client asks.
     again: Option<Instant>,
 }
 
@@ -64,7 +64,7 @@ struct Flow {
     moved: Instant,
 }
 
-/// A place in the line; the least is first.
+/// The priority of a look; the least is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Asked(u64),
@@ -77,7 +77,7 @@ impl Place {
         matches!(self, Self::Prefetch(_))
     }
 
-    /// Whether what has `other` is stopped for this one.
+    /// Whether this one stops `other`.
     fn displaces(self, other: Self) -> bool {
         match (self, other) {
             (Self::Asked(_), Self::Near(..)) => true,
@@ -100,7 +100,7 @@ impl Entry {
         self.again.is_some_and(|again| now < again)
     }
 
-    /// Whether it would go now if it were its turn.
+    /// Whether it would start if it had a turn.
     fn waits(&self, now: Instant) -> bool {
         let news = self.offers.is_some() && self.offers != self.held && self.offers != self.declined;
         self.linked && self.flow.is_none() && (self.asked.is_some() || (news && !self.rests(now)))
@@ -128,8 +128,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// `prefetch`: bytes that may be brought within [`crate::limit::PREFETCH_AGE`] without anybody using them; 0 switches
-    /// that off.
+    /// `prefetch`: unused bytes allowed within [`crate::limit::PREFETCH_AGE`]; 0 switches prefetching off.
     pub fn new(prefetch: u64, now: Instant) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -154,7 +153,7 @@ impl Scheduler {
         self.entries.get(peer)?.near
     }
 
-    /// Who stands in line with an open link, first who is next.
+    /// Looks with a link that wait for a turn, the next one first.
     pub fn line(&self) -> Vec<PeerId> {
         let waits = |(_, entry): &(&PeerId, &Entry)| {
             entry.waits(self.now) && (!entry.place().is_prefetch() || self.affords(entry))
@@ -166,7 +165,7 @@ impl Scheduler {
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
-        // Told too often to look through all entries, so what is due meanwhile is not acted on: it stays due.
+        // Called too often to scan all entries: deadlines are handled later.
         if let Input::Moved { peer, bytes } = input {
             return self.moved(now, peer, bytes, bytes);
         }
@@ -234,7 +233,7 @@ impl Scheduler {
             .min_by_key(|(at, _)| *at)
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         let now = self.now;
@@ -242,7 +241,7 @@ impl Scheduler {
         if self.entries.values().any(waits) {
             return None;
         }
-        // A flow beyond its time has the deadlines of its fetch, and keeps nobody waiting.
+        // A stalled flow has its fetch's deadlines, and no turn.
         let stalled = self.entries.values().any(|entry| entry.flow.is_some());
         Some(if stalled { "what flows has stalled, and its fetch has deadlines" } else { "nothing flows" })
     }
@@ -265,7 +264,7 @@ impl Scheduler {
     fn unasked(&mut self, peer: PeerId) {
         let Some(entry) = self.entries.get_mut(&peer) else { return };
         if entry.asked.take().is_some() && entry.near.is_none() && entry.flow.take().is_some() {
-            // Who gave it up does not want it brought behind their back.
+            // A declined look is not prefetched.
             entry.declined = entry.offers;
             self.outputs.push_back(Output::Stop(peer));
         }
@@ -285,7 +284,7 @@ impl Scheduler {
         }
     }
 
-    /// `bytes` came, of which `wanted` were known to be missing.
+    /// `bytes` arrived, of which `wanted` were known to be missing.
     fn moved(&mut self, now: Instant, peer: PeerId, bytes: u64, wanted: u64) {
         let Some(entry) = self.entries.get_mut(&peer) else { return };
         let Some(flow) = &mut entry.flow else { return };
@@ -296,7 +295,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether this look may be brought although nobody needs it.
+    /// Whether the budget allows prefetching this look.
     fn affords(&self, entry: &Entry) -> bool {
         let left = self.budget.left();
         self.room && entry.linked && left > 0 && entry.missing <= left
@@ -312,7 +311,7 @@ impl Scheduler {
         self.reach(now);
     }
 
-    /// What nobody needs yet flows alone, or not at all. Whether there is a place for another.
+    /// Stops a prefetch that is not alone. Returns whether there is a free turn.
     fn clear(&mut self, now: Instant) -> bool {
         let busy = self
             .entries
@@ -332,7 +331,7 @@ impl Scheduler {
         !busy && stays.is_none()
     }
 
-    /// Gives one place to who is first in line; whether there may be another.
+    /// Gives one turn to the first in the queue; returns whether another may be free.
     fn fill(&mut self, now: Instant) -> bool {
         let needed = |(_, entry): &(&PeerId, &Entry)| !entry.place().is_prefetch();
         let named = |(peer, entry): (&PeerId, &Entry)| (entry.place(), *peer);
@@ -361,7 +360,7 @@ impl Scheduler {
         }
     }
 
-    /// Has who is near looked for.
+    /// Has near players looked up.
     fn reach(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
             if entry.reaching.is_some_and(|since| now >= since + REACH_TIME) {

@@ -1,10 +1,10 @@
-//! What the scheduler is told and what it says. What follows from it is decided in the machine.
+//! Inputs and outputs of the scheduler.
 
 use crate::id::{BlobHash, PeerId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// How far away somebody stands, in whatever the client measures with: only the order counts. Finite and not negative.
+/// A player's distance, in the client's own unit: only the order counts. Finite and not negative.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Distance(f64);
@@ -14,7 +14,7 @@ pub struct Distance(f64);
 pub struct DistanceError(f64);
 
 impl Distance {
-    /// Whether going first would be worth stopping somebody at `other` for.
+    /// Whether this one is near enough to stop one at `other`.
     pub(super) fn is_much_nearer_than(self, other: Self) -> bool {
         self.0 * 2.0 < other.0
     }
@@ -24,7 +24,7 @@ impl TryFrom<f64> for Distance {
     type Error = DistanceError;
 
     fn try_from(distance: f64) -> Result<Self, DistanceError> {
-        // Adding makes a negative nothing nothing.
+        // Turns -0.0 into 0.0.
         if distance.is_finite() && distance >= 0.0 {
             Ok(Self(distance + 0.0))
         } else {
@@ -63,65 +63,65 @@ impl Eq for Distance {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
-    /// Somebody waits for it.
+    /// A client waits for it.
     #[default]
     Asked,
     /// The player is near.
     Near,
-    /// Nobody needs it yet, and there was nothing else to do.
+    /// A prefetch, while there was nothing else to do.
     Prefetch,
-    /// A reason that this client is too old for.
+    /// A reason that this client does not know.
     #[serde(other)]
     Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Somebody waits for this player's look.
+    /// A client waits for this player's look.
     Asked(PeerId),
-    /// Nobody does any more.
+    /// No client waits for it any more.
     Unasked(PeerId),
-    /// Everybody who is near, and how far; the others are not.
+    /// All near players and their distances; the others are not near.
     Nearby(BTreeMap<PeerId, Distance>),
-    /// A link is open; what this contact publishes.
+    /// A link is open; the contact's published look.
     Linked {
         peer: PeerId,
         offers: Option<BlobHash>,
     },
-    /// It publishes something else now.
+    /// It published another look.
     Offers {
         peer: PeerId,
         look: Option<BlobHash>,
     },
     /// Its link is gone.
     Parted(PeerId),
-    /// No way to it worked.
+    /// No path to it worked.
     Unreachable(PeerId),
-    /// The signed document of a look that flows came, with so many bytes, whatever it says.
+    /// The document of a flow arrived, with so many bytes, whatever it says.
     Document {
         peer: PeerId,
         bytes: u64,
     },
-    /// So many bytes of a look that flows are missing.
+    /// So many bytes of a flow are missing.
     Planned {
         peer: PeerId,
         bytes: u64,
     },
-    /// So many of them came.
+    /// So many of them arrived.
     Moved {
         peer: PeerId,
         bytes: u64,
     },
-    /// A fetch is over, whether it flowed or not. Not said after [`Output::Stop`].
+    /// A fetch ended, with or without a turn. Not after [`Output::Stop`].
     Ended {
         peer: PeerId,
         end: End,
     },
-    /// Something of the look that was here is not any more.
+    /// Some blob of the look is no longer here.
     Damaged(PeerId),
-    /// It is no contact any more.
+    /// It is no longer a contact.
     Gone(PeerId),
-    /// Whether there is room for what nobody needs yet.
+    /// Whether there is space for prefetches.
     Room(bool),
     Time,
 }
@@ -129,9 +129,9 @@ pub enum Input {
 /// How a fetch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// This look is here.
+    /// This look is complete.
     Here(BlobHash),
-    /// A person does not want what is offered now.
+    /// A person does not want the published look.
     Declined,
     Failed,
     /// It was not begun: the contact's allowance of documents is used up for so long.
@@ -140,23 +140,23 @@ pub enum End {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Find a way to who is near.
+    /// Connect to a near player.
     Reach(PeerId),
     /// Fetch the look; there is a link.
     Begin(PeerId),
-    /// Fetch it no further for now; what came is kept. Nobody waits for it.
+    /// Stop fetching it for now; keep its chunks. There are no waiters.
     Stop(PeerId),
 }
 
 /// Why there is a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// What failed is tried again.
+    /// A failed one is tried again.
     PauseOver,
-    /// Who is being looked for was not found.
+    /// A lookup failed by its deadline.
     ReachDue,
-    /// A look that does not move keeps nobody waiting.
+    /// A stalled flow gives up its turn.
     FlowStalled,
-    /// What was brought a day ago counts no more.
+    /// Prefetched bytes expire.
     BudgetDue,
 }

@@ -1,9 +1,9 @@
-//! When nothing is left to ask: what slow sources still owe goes to those with nothing to do.
+//! When nothing is left to request: chunks that slow sources still owe move to idle ones.
 //!
-//! The back of a slow request is moved, not copied: its source is cut off when it has brought the front. Only what
-//! cannot be divided — the chunk that is on its way, or a list that is not there yet — is asked of two at once, and the
-//! first to bring it counts. A copy makes the slower source send for nothing, so copies have a budget: a small part of
-//! the look, and beyond it only those that end a long wait.
+//! The back of a slow request is moved, not copied: its source is stopped when it has sent the front. Only the
+//! indivisible (the chunk that is on its way, or a missing list) is requested twice, and the first answer counts. A
+//! copy makes the slower source send for nothing, so copies have a budget: a small part of the look, and beyond it only
+//! those that end a long wait.
 
 use super::{RequestId, Transfer, pick::Owed};
 use crate::{
@@ -16,30 +16,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often slow sources are compared with idle ones while there are both.
+/// How often slow sources are compared with idle ones.
 pub(super) const CHECK: Duration = Duration::from_millis(250);
-/// How much earlier the other has to be for something to be moved: a request costs a round trip.
+/// How much earlier the other must finish for a move: a request costs a round trip.
 const MARGIN: f64 = 0.3;
-/// Copies are free up to this part of the look.
+/// The budget of copies as a part of the look.
 const COPIED_PART: u64 = 64;
-/// Beyond that, only a request that has brought no chunk for this long is copied. Fifteen receivers that share one uplink
-/// of 16 Mbit/s wait 8 s for the chunks that are on their way.
+/// Beyond it, only a request without a chunk for this long is copied. Fifteen receivers that share one uplink of 16
+/// Mbit/s wait 8 s for the chunks that are on their way.
 const LONG_WAIT: Duration = Duration::from_secs(15);
-/// What is taken for the rate of a source that has brought nothing yet, where nobody's is known.
+/// The assumed rate of a source without a measurement, if no rate is known.
 const GUESS: f64 = 1e6;
 
-/// One thing to do about a slow request.
+/// An action for a slow request.
 enum Relief {
-    /// This many chunks of the back of what is owed.
+    /// Move this many chunks from the back of what is owed.
     Move { chunks: u32 },
-    /// The front, once more.
+    /// Request the front a second time.
     Copy(Owed),
 }
 
 impl Transfer {
-    /// Gives idle sources what others are late with.
+    /// Assigns what others are late with to idle sources.
     pub(super) fn relieve(&mut self, now: Instant) {
-        // Each pass fills a place of somebody.
+        // Each pass fills a free request of a source.
         for _ in 0..self.sources.len() * STREAMS_PER_SOURCE {
             let Some((thief, victim, relief)) = self.relief(now) else { break };
             let Some(request) = self.requests.get_mut(&victim) else { break };
@@ -61,7 +61,7 @@ impl Transfer {
         self.check = (idle && self.sources.len() > 1 && !self.requests.is_empty()).then(|| now + CHECK);
     }
 
-    /// Whether the budget of copies has room for one more.
+    /// Whether the budget of copies allows one more.
     fn may_copy(&self, front: &Owed) -> bool {
         let copied = self.copied + self.queue.bytes(std::slice::from_ref(front));
         copied <= self.progress.bytes_total / COPIED_PART
@@ -105,7 +105,7 @@ impl Transfer {
                 {
                     continue;
                 }
-                // So much that both are done at the same time.
+                // As much as makes both finish together.
                 let share = number::whole((owed * fast - own * slow) / (fast + slow));
                 let share = share.min(source.budget(now, false)).div_ceil(number::u64_of(CHUNK_SIZE));
                 let chunks = u32::try_from(share).unwrap_or(u32::MAX).min(movable(&request.owed));
@@ -126,7 +126,7 @@ impl Transfer {
         None
     }
 
-    /// Requests that owe nothing that is still wanted are stopped.
+    /// Stops requests that owe nothing wanted.
     pub(super) fn drop_settled(&mut self) {
         let settled: Vec<RequestId> = (self.requests.iter())
             .filter(|(_, request)| request.cut || request.twice)
@@ -142,7 +142,7 @@ impl Transfer {
     }
 }
 
-/// Chunks behind the one that is on its way. A list that is due goes with all of its chunks or not at all.
+/// Chunks behind the one that is on its way. A missing list moves with all of its chunks or not at all.
 fn movable(owed: &[Owed]) -> u32 {
     let mut entries = owed.iter().filter(|owed| !owed.is_empty());
     let first =
@@ -150,14 +150,14 @@ fn movable(owed: &[Owed]) -> u32 {
     first + entries.map(|entry| number::u32_of(entry.chunks.len())).sum::<u32>()
 }
 
-/// The front, as little as can be asked.
+/// The smallest front that can be requested.
 fn front(owed: &[Owed]) -> Option<Owed> {
     let front = owed.iter().find(|owed| !owed.is_empty())?;
     let end = front.chunks.end.min(front.chunks.start + 1);
     (!front.chunks.is_empty()).then(|| Owed { chunks: front.chunks.start..end, ..front.clone() })
 }
 
-/// Takes about so many chunks off the back, in the order in which they were owed.
+/// Takes about so many chunks off the back, in the owed order.
 fn split(owed: &mut Vec<Owed>, chunks: u32) -> Vec<Owed> {
     let (mut taken, mut left) = (Vec::new(), chunks);
     let first = owed.iter().position(|owed| !owed.is_empty()).unwrap_or(0);

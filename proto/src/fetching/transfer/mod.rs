@@ -1,17 +1,20 @@
-//! Fetching one look's missing blobs from the peers that have it: what to ask whom, what is done, and why it failed.
+//! Fetching one look's missing blobs from several sources: which source gets which request, when it is done, and why it
+//! failed.
 //!
-//! The machine sees no bytes. Pumps carry and verify them and report. `pick` says what is still to be asked, `source`
-//! how much of whom, `waiting` how long for, `endgame` takes from the slow what the quick have time for.
+//! The machine sees no bytes: pumps receive and verify them and report. `pick` has what is left to request, `source`
+//! the size of a request, `waiting` its deadlines, `endgame` moves chunks from slow sources to fast ones.
 //!
-//! - A chunk is asked of one source at a time (but for the endgame), and counts once, when it is verified and stored.
-//! - The fastest source is asked first. Small blobs and large ones each have a stream while there are both.
-//! - A request of which nothing was heard for [`STALL`] is asked elsewhere, if there is an elsewhere; one that is silent
-//!   for [`SILENCE`] or brings no chunk for [`DRIP`] is given up in any case, and after [`STALLS_MAX`] of them its source.
+//! - A chunk is requested from one source at a time (except in the endgame), and counts once, when it is verified and
+//!   stored.
+//! - The fastest source gets requests first. Small and large blobs have a stream each while there are both.
+//! - A request without a byte for [`STALL`] is requested elsewhere, if possible; one that is silent for [`SILENCE`] or
+//!   without a chunk for [`DRIP`] is given up in any case, and after [`STALLS_MAX`] of them its source.
 //! - A wrong chunk names its sender ([`Output::Suspect`]) and costs it the blob and all its credit; without credit, or
-//!   at the second, it is accused and asked no more.
-//! - Where another than the owner has a blob of another size, the look is taken to lie: that costs the owner its credit,
-//!   and the blob is asked of the owner. Once it came whole in the look's size, who said otherwise is accused.
-//! - Without a source the transfer waits ([`Output::Starved`]): whoever runs it finds one or gives up.
+//!   at the second, it is accused and gets no more requests.
+//! - If another than the owner has a blob of another size, the look is taken to be wrong: that costs the owner its
+//!   credit, and the blob is requested from the owner. If it then arrives in the look's size, the other source is
+//!   accused.
+//! - Without a source the transfer waits ([`Output::Starved`]): its caller finds one or gives up.
 
 mod endgame;
 mod pick;
@@ -35,35 +38,35 @@ use std::{
 };
 pub use words::{End, Failure, Holds, Input, Output, Progress, RequestId, Wanted, Why};
 
-/// How long nothing at all may be heard of a request.
+/// How long a request may be silent.
 pub const SILENCE: Duration = Duration::from_secs(15);
-/// How long bytes may come that are no chunk yet. Under the lowest limit ([`crate::fetching::pace::RATE_MIN`]) four streams to each
-/// of two peers take 128 s for theirs.
+/// How long bytes may arrive without a complete chunk. Under the lowest limit ([`crate::fetching::pace::RATE_MIN`])
+/// four streams to each of two peers take 128 s for theirs.
 pub const DRIP: Duration = Duration::from_secs(150);
 /// Silent requests in a row before a source is given up.
 pub const STALLS_MAX: u32 = 3;
-/// How long nothing at all may be heard of a request that another source could serve.
+/// How long a request that another source could serve may be silent.
 pub const STALL: Duration = Duration::from_secs(2);
-/// Stalled requests in a row, with nothing heard in between, before a source is given up beside others.
+/// Stalled requests in a row, without a byte in between, before a source is given up beside others.
 pub const QUICK_STALLS_MAX: u32 = 6;
-/// How long a source that still fetches itself is waited for when nobody else has what is missing.
+/// How long a source that still fetches the look itself is awaited when no other has what is missing.
 pub const GROWTH: Duration = Duration::from_secs(15);
-/// How long a busy or stumbling source is left alone.
+/// The pause of a busy or failing source.
 const REST: Duration = Duration::from_millis(300);
 
 #[derive(Debug)]
 struct Request {
     source: PeerId,
     class: Class,
-    /// What has not come yet, in the order asked.
+    /// Not received yet, in the requested order.
     owed: Vec<Owed>,
-    /// A chunk or list came, or was said to be lacking; or when it was asked.
+    /// When a chunk or list arrived, or was reported as lacking; or when it was requested.
     brought: Instant,
-    /// Anything at all came.
+    /// When anything arrived.
     heard: Instant,
-    /// The back of it was given to another: there is nothing to wait for behind the front.
+    /// Its back was moved to another source: only the front is awaited.
     cut: bool,
-    /// Some of it is asked of two.
+    /// Some of it is requested twice.
     twice: bool,
 }
 
@@ -79,22 +82,22 @@ pub struct Transfer {
     queue: Queue,
     sources: BTreeMap<PeerId, Source>,
     requests: BTreeMap<RequestId, Request>,
-    /// Whom each request was of, also when it is over: what came of it may be told after that.
+    /// The source of each request, also of ended ones: facts may arrive later.
     asked: Vec<PeerId>,
     progress: Progress,
-    /// Who had another size than the look's, by blob.
+    /// Sources with another size than the look's, by blob.
     doubts: BTreeMap<usize, Vec<PeerId>>,
-    /// Bytes that were asked of a second source while the first was still sending them.
+    /// Bytes that were requested from a second source while the first was still sending them.
     copied: u64,
-    /// Bytes of fresh chunks by who brought them, also of those who left.
+    /// Bytes of fresh chunks by source, also of sources that left.
     brought: BTreeMap<PeerId, u64>,
     /// Why the last source was lost.
     lost: Failure,
-    /// Why a source had not what was asked: changed weighs more than gone, because a newer look may have it.
+    /// Why a source lacked blobs: changed outweighs gone, because a newer look may have them.
     lacking: Failure,
-    /// Something happened after which there may be something to ask.
+    /// Something happened that may allow new requests.
     changed: bool,
-    /// When to look at the slow ones again.
+    /// When to compare slow sources again.
     check: Option<Instant>,
     starved: bool,
     held: bool,
@@ -103,7 +106,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Nothing is asked before a source joins. With nothing wanted the first output is `Done`.
+    /// Requests nothing before a source joins. With nothing wanted the first output is `Done`.
     pub fn new(wanted: Vec<Wanted>) -> Self {
         let mut transfer = Self {
             queue: Queue::new(&wanted),
@@ -138,7 +141,7 @@ impl Transfer {
         self.progress
     }
 
-    /// Who brought how many bytes, also of those who are gone.
+    /// Bytes by source, also of sources that left.
     pub fn brought(&self) -> impl Iterator<Item = (PeerId, u64)> {
         self.brought.iter().map(|(peer, bytes)| (*peer, *bytes))
     }
@@ -180,7 +183,7 @@ impl Transfer {
         }
         let of_use = holding.is_all() || self.queue.is_of_use(peer, &holding);
         let source = self.sources.entry(peer).or_insert_with(|| Source::new(now));
-        // Who says that more will come, and nothing does, is not waited for longer for saying it again.
+        // A source that only repeats that more will come does not extend the wait.
         let grew = !known || holding.count() > source.holding.count();
         source.growing = if grew { Some(now + GROWTH) } else { source.growing }.filter(|_| growing);
         source.holding = holding;
@@ -197,7 +200,7 @@ impl Transfer {
         Some(request)
     }
 
-    /// A request brought something that helps.
+    /// A request yielded something useful.
     fn served(&mut self, request: RequestId, now: Instant) -> Option<&mut Request> {
         let source = self.heard(request, now)?.source;
         if let Some(source) = self.sources.get_mut(&source) {
@@ -211,7 +214,7 @@ impl Transfer {
     fn tree(&mut self, now: Instant, request: RequestId, hash: BlobHash) {
         let Some(index) = self.queue.index(hash) else { return };
         self.served(request, now);
-        // Also of a request that was dropped meanwhile: it is in the store.
+        // Also of a dropped request: it is in the store.
         self.queue.tree_proven(index);
         let all = self.requests.values_mut().flat_map(|request| &mut request.owed);
         all.filter(|owed| owed.blob == index).for_each(|owed| owed.tree = false);
@@ -221,13 +224,13 @@ impl Transfer {
     fn verified(&mut self, now: Instant, request: RequestId, hash: BlobHash, chunks: Range<u32>) {
         let Some(index) = self.queue.index(hash) else { return };
         if let Some(request) = self.served(request, now) {
-            // Records come in the order asked, so what is verified is always the front of what is owed.
+            // Records come in the requested order, so verified chunks are the front of what is owed.
             let of_blob = |owed: &&mut Owed| owed.blob == index && owed.chunks.contains(&chunks.start);
             if let Some(owed) = request.owed.iter_mut().find(of_blob) {
                 owed.chunks.start = chunks.end.min(owed.chunks.end);
             }
         }
-        // Whoever brought it, and were it of a request that was dropped meanwhile: it is in the store.
+        // From any source, also of a dropped request: it is in the store.
         let Counted { fresh, again, complete } = self.queue.verified(index, chunks);
         self.progress.bytes_done += fresh;
         self.progress.bytes_again += again;
@@ -275,7 +278,7 @@ impl Transfer {
         match end {
             End::Complete if !unfinished => {}
             End::Unkept => {}
-            // A source that ends early without a word would be asked the same at once, for ever.
+            // A source that ends early would get the same request at once, for ever.
             End::Complete => self.accuse(peer, CloseCode::OutOfTurn),
             End::Busy | End::Broken => {
                 // When a link breaks, all its streams do: that counts once.
@@ -318,7 +321,7 @@ impl Transfer {
         self.lose(source, Failure::Misbehaved(code));
     }
 
-    /// Forgets a source; what it owed goes back into the queue.
+    /// Removes a source; what it owed returns to the queue.
     fn lose(&mut self, peer: PeerId, failure: Failure) {
         if self.sources.remove(&peer).is_none() {
             return;
@@ -348,8 +351,8 @@ impl Transfer {
         Some(request)
     }
 
-    /// How many requests a source may have. Beside others, one that fell silent is asked one thing until it answers, and
-    /// one that is slow, or not known yet, two: each request has a chunk on its way that cannot be moved.
+    /// How many requests a source may have. Beside others, a stalled one has one until it answers, and one that is slow
+    /// or of unknown speed two: each request has a chunk on its way that cannot be moved.
     fn places(&self, source: &Source, now: Instant) -> usize {
         let fast = || {
             source
@@ -367,7 +370,7 @@ impl Transfer {
         }
     }
 
-    /// Fills every source's free places, the fastest one's first.
+    /// Fills every source's free requests, the fastest one's first.
     fn ask(&mut self, now: Instant) {
         let alone = self.sources.len() == 1;
         let mut order: Vec<(PeerId, f64)> = (self.sources.iter())
@@ -379,7 +382,7 @@ impl Transfer {
                 if source.requests() >= self.places(source, now) || source.resting.is_some() {
                     break;
                 }
-                // One place is kept for the other kind.
+                // One request is reserved for the other kind.
                 let mut classes = [Class::Small, Class::Large];
                 if source.open[Class::Small.index()] >= self.places(source, now) - 1 {
                     classes.reverse();
@@ -419,11 +422,11 @@ impl Transfer {
         }
         let waits =
             |source: &Source| source.resting.is_some() || source.growing.is_some_and(|until| now < until);
-        // While nothing is asked of anybody, whether somebody lacks is told when it matters again.
+        // While there are no requests, what sources lack is reported when it matters again.
         if self.held || !self.requests.is_empty() || self.sources.values().any(waits) {
             return;
         }
-        // Every source was offered everything, and nobody took anything: what is left is lacking everywhere.
+        // Every source was offered everything and took nothing: all lack the rest.
         if self.sources.values().any(|source| source.holding.is_all()) {
             self.finish(Output::Failed(self.lacking));
         } else if !std::mem::replace(&mut self.starved, true) {
@@ -440,7 +443,7 @@ impl Transfer {
         self.outputs.pop_front()
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         match self {

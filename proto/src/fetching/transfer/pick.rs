@@ -1,4 +1,4 @@
-//! What is to be asked: small blobs many to a request, large ones in runs of chunks, the list before the rest.
+//! What is left to request: many small blobs to a request, large ones in runs of chunks, the list before the rest.
 
 use super::Wanted;
 use crate::{
@@ -21,7 +21,7 @@ enum Tree {
     Asked,
 }
 
-/// Blobs of one chunk, and those of more: neither waits for the other.
+/// Blobs of one chunk, and larger ones: neither waits for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Small,
@@ -29,7 +29,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    /// Where an array by class has it.
+    /// Its index in an array by class.
     pub(super) fn index(self) -> usize {
         match self {
             Self::Small => 0,
@@ -38,7 +38,7 @@ impl Class {
     }
 }
 
-/// Which blobs a source has, by position; the owner has all.
+/// The blobs of a source, by position; the owner has all.
 #[derive(Debug, Default)]
 pub(super) struct Holding(Option<Vec<bool>>);
 
@@ -51,7 +51,7 @@ impl Holding {
         self.0.is_none()
     }
 
-    /// How many of what is wanted.
+    /// The number of its wanted blobs.
     pub(super) fn count(&self) -> usize {
         self.0.as_ref().map_or(usize::MAX, |bits| bits.iter().filter(|has| **has).count())
     }
@@ -66,7 +66,7 @@ pub(super) struct Blob {
     hash: BlobHash,
     size: u64,
     tree: Tree,
-    /// Asked of nobody at the moment; ascending, none empty.
+    /// Not requested; ascending, none empty.
     todo: Vec<Range<u32>>,
     /// Not verified; ascending, none empty.
     left: Vec<Range<u32>>,
@@ -78,7 +78,7 @@ impl Blob {
         chunks.filter_map(|index| chunk_len(self.size, index)).map(number::u64_of).sum()
     }
 
-    /// Bytes that need not be asked for.
+    /// Bytes that are here already.
     pub(super) fn bytes_done(&self) -> u64 {
         self.size - self.left.iter().map(|range| self.bytes(range.clone())).sum::<u64>()
     }
@@ -92,7 +92,7 @@ impl Blob {
     }
 }
 
-/// What one request owes of one blob: whether its list is due, and chunks.
+/// What one request owes of one blob: its list, if missing, and chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owed {
     pub blob: usize,
@@ -106,20 +106,20 @@ impl Owed {
     }
 }
 
-/// All blobs, smallest first, and which of them have something to ask for.
+/// All blobs, smallest first, and those with something to request.
 #[derive(Debug)]
 pub(super) struct Queue {
     blobs: Vec<Blob>,
     by_hash: BTreeMap<BlobHash, usize>,
-    /// Positions of blobs with something to ask for, by class.
+    /// Positions of blobs with something to request, by class.
     open: [BTreeSet<usize>; 2],
 }
 
-/// What became of verified chunks.
+/// The result of counting verified chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counted {
     pub fresh: u64,
-    /// Bytes that had come before.
+    /// Bytes that had arrived before.
     pub again: u64,
     /// The blob is complete with them.
     pub complete: bool,
@@ -154,7 +154,7 @@ impl Queue {
         self.by_hash.get(&hash).copied()
     }
 
-    /// A source's holding, of which only what is wanted is of interest.
+    /// A source's wanted blobs.
     pub(super) fn holding(&self, blobs: &BTreeSet<BlobHash>) -> Holding {
         Holding(Some(self.blobs.iter().map(|blob| blobs.contains(&blob.hash)).collect()))
     }
@@ -164,7 +164,7 @@ impl Queue {
         holding.has(index) && !self.blobs[index].lacking.contains(&source)
     }
 
-    /// Whether a source has anything that is not verified yet.
+    /// Whether a source has anything unverified.
     pub(super) fn is_of_use(&self, source: PeerId, holding: &Holding) -> bool {
         let wanted = |index: &usize| !self.blobs[*index].left.is_empty();
         (0..self.blobs.len()).filter(wanted).any(|index| self.serves(index, source, holding))
@@ -220,7 +220,7 @@ impl Queue {
         owed.iter().map(|owed| self.blobs[owed.blob].bytes(owed.chunks.clone())).sum()
     }
 
-    /// Returns what a request did not bring, but for what others are asked for as well.
+    /// Returns what a request did not yield, except what other requests owe.
     pub(super) fn put_back<'a>(&mut self, owed: Vec<Owed>, others: impl Iterator<Item = &'a Owed> + Clone) {
         for Owed { blob: index, tree, chunks } in owed {
             let same = others.clone().filter(|other| other.blob == index);
@@ -249,7 +249,7 @@ impl Queue {
         !tree_due && !owed.chunks.clone().any(|chunk| contains(&blob.left, chunk))
     }
 
-    /// Counts verified chunks, each once, whoever brought them.
+    /// Counts verified chunks once, from any source.
     pub(super) fn verified(&mut self, index: usize, chunks: Range<u32>) -> Counted {
         let blob = &mut self.blobs[index];
         let fresh: Vec<u32> = chunks.clone().filter(|chunk| contains(&blob.left, *chunk)).collect();
@@ -273,7 +273,7 @@ impl Queue {
         }
     }
 
-    /// A source that comes back may have again what it lacked.
+    /// A source that joins again may have what it lacked.
     pub(super) fn forgive(&mut self, source: PeerId) {
         self.blobs.iter_mut().for_each(|blob| {
             blob.lacking.remove(&source);
@@ -295,7 +295,7 @@ fn contains(ranges: &[Range<u32>], chunk: u32) -> bool {
     ranges.iter().any(|range| range.contains(&chunk))
 }
 
-/// Adds one chunk that is not in there.
+/// Adds an absent chunk.
 fn insert(ranges: &mut Vec<Range<u32>>, chunk: u32) {
     let at = ranges.partition_point(|range| range.end < chunk);
     match ranges.get_mut(at) {

@@ -1,4 +1,4 @@
-//! One source of a transfer: how fast it is, what it holds, and what it is trusted with.
+//! One source of a transfer: its rate, its blobs, and its credit.
 
 use super::pick::{Class, Holding};
 use crate::{
@@ -7,24 +7,24 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// What a source must have brought rightly before one wrong chunk is taken for its disk's fault: a liar pays for each
-/// lie with four chunks of truth, and is thrown out at the second all the same.
+/// Right bytes that a source must have sent before one wrong chunk counts as its disk's fault: a liar pays for each
+/// wrong chunk with four right ones, and is removed at the second all the same.
 pub const CREDIT: u64 = 4 * number::u64_of(CHUNK_SIZE);
 /// Wrong chunks of one source that a transfer forgives.
 const FORGIVEN: u32 = 1;
 
-/// A rate is told after this long, so that one fast chunk is not taken for a fast source.
+/// A rate is computed after this long, so that one fast chunk does not count as a fast source.
 const WINDOW: Duration = Duration::from_millis(250);
-/// After this long without the next sample the silence counts as well.
+/// After this long without a sample the silence counts as well.
 const STALE: Duration = Duration::from_secs(1);
-/// How much the newest window weighs: about a second is remembered.
+/// The weight of the newest window: about a second's history.
 const WEIGHT: f64 = 0.3;
-/// A request is to take about this long.
+/// A request's intended duration.
 const REQUEST_SECONDS: f64 = 0.5;
-/// What is asked at first of a source beside others.
+/// The first request to a source beside others.
 const FIRST_BYTES: u64 = 4 * number::u64_of(CHUNK_SIZE);
 
-/// Verified bytes a second while something is asked, averaged.
+/// Verified bytes a second while requests run, averaged.
 #[derive(Debug)]
 struct Rate {
     average: Option<f64>,
@@ -37,7 +37,7 @@ impl Rate {
         Self { average: None, since: now, bytes: 0 }
     }
 
-    /// Something is asked of a source that had nothing to do: what was before is no slowness.
+    /// An idle source gets a request: the idle time does not count.
     fn begin(&mut self, now: Instant) {
         (self.since, self.bytes) = (now, 0);
     }
@@ -53,7 +53,7 @@ impl Rate {
         self.begin(now);
     }
 
-    /// `None` while nothing is known, which is at most a second.
+    /// `None` without a measurement, for at most a second.
     fn at(&self, now: Instant) -> Option<f64> {
         let took = now.saturating_duration_since(self.since);
         if took < STALE {
@@ -66,16 +66,16 @@ impl Rate {
 
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Requests under way, by class.
+    /// Running requests, by class.
     pub open: [usize; 2],
     /// Silent or broken requests in a row.
     pub stalls: u32,
     pub resting: Option<Instant>,
     pub holding: Holding,
-    /// It still fetches itself: until then there may be more to have.
+    /// It still fetches the look itself, and may get more.
     pub growing: Option<Instant>,
     rate: Rate,
-    /// Anything at all was heard of it.
+    /// When anything arrived from it.
     pub heard: Instant,
     credit: u64,
     wrongs: u32,
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// Bytes a second, as far as they are known. Who has nothing to do is as fast as when it had.
+    /// Bytes a second, if known. An idle source keeps its last rate.
     pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         if self.requests() == 0 { self.rate.average } else { self.rate.at(now) }
     }
@@ -121,18 +121,18 @@ impl Source {
         self.credit = self.credit.saturating_add(bytes);
     }
 
-    /// A wrong chunk costs all credit; whether there was enough to be asked again.
+    /// A wrong chunk costs all credit; returns whether there was enough to be forgiven.
     pub(super) fn forgives(&mut self) -> bool {
         self.wrongs += 1;
         std::mem::take(&mut self.credit) >= CREDIT && self.wrongs <= FORGIVEN
     }
 
-    /// What it signed is in doubt.
+    /// Its signed look is in doubt.
     pub(super) fn discredit(&mut self) {
         self.credit = 0;
     }
 
-    /// How much to ask in one request. A source that is alone is asked for the most: there is nobody to share with.
+    /// The bytes of one request. A lone source gets the most.
     pub(super) fn budget(&self, now: Instant, alone: bool) -> u64 {
         match self.rate(now) {
             _ if alone => REQUEST_BYTES_MAX,

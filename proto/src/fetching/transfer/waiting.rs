@@ -1,4 +1,4 @@
-//! How long a request and a source are waited for, and what becomes of those that fall silent.
+//! The deadlines of requests and sources, and what follows.
 
 use super::{
     QUICK_STALLS_MAX, REST, Request, STALL, STALLS_MAX, Transfer,
@@ -33,7 +33,7 @@ impl Transfer {
             if !mute {
                 source.resting = source.resting.max(Some(now + REST));
             } else if source.resting.is_none_or(|until| until <= now) {
-                // All that it was asked for falls silent together, and counts once.
+                // All its requests stall together, and count once.
                 source.stalls += 1;
                 source.resting = Some(now + STALL * (1 << source.stalls.min(3)) / 2);
                 if source.stalls >= QUICK_STALLS_MAX {
@@ -48,7 +48,7 @@ impl Transfer {
         self.changed = true;
     }
 
-    /// Whether somebody else could serve, now, what a request waits for.
+    /// Whether another source could serve, now, what a request waits for.
     fn has_other(&self, request: &Request) -> bool {
         let Some(owed) = request.owed.iter().find(|owed| !owed.is_empty()) else { return false };
         self.sources.iter().any(|(peer, source)| {

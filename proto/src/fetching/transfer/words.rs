@@ -1,4 +1,4 @@
-//! What a transfer is told and what it says. What follows from it is decided in the machine.
+//! Inputs and outputs of a transfer.
 
 use crate::{
     id::{BlobHash, PeerId},
@@ -6,40 +6,40 @@ use crate::{
 };
 use std::{collections::BTreeSet, ops::Range};
 
-/// A blob that is not, or not wholly, in the store.
+/// A blob that is not, or not completely, in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub hash: BlobHash,
     pub size: u64,
-    /// The chunk list is at hand, or not needed.
+    /// The chunk list is here, or not needed.
     pub tree: bool,
     /// Chunks that are not in the store, ascending and not empty.
     pub missing: Vec<Range<u32>>,
 }
 
-/// Names one request for as long as the transfer lives.
+/// The number of one request, unique in a transfer.
 pub type RequestId = u64;
 
-/// What a source has of the look.
+/// A source's blobs of the look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holds {
-    /// Everything, as its owner: it is believed until it says that it lacks something.
+    /// All, as its owner: believed until it reports one as lacking.
     All,
-    /// These blobs, whole. `growing`: it fetches the look itself, and will have more.
+    /// These blobs, complete. `growing`: it fetches the look itself, and will have more.
     These { blobs: BTreeSet<BlobHash>, growing: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A link to a peer that has some of the look is open, or it has more now.
+    /// A link to a peer with some of the look is open, or it has more now.
     Joined(PeerId, Holds),
-    /// Its link is gone; so are its requests.
+    /// Its link is gone, with its requests.
     Left(PeerId),
-    /// Bytes came that are no whole chunk yet, or this side holds them back itself. Said every quarter of a second at most.
+    /// Bytes arrived without a complete chunk, or this side delays them itself. At most every quarter of a second.
     Heard {
         request: RequestId,
     },
-    /// A blob's chunk list came and is proven and stored.
+    /// A blob's chunk list arrived, verified and stored.
     Tree {
         request: RequestId,
         hash: BlobHash,
@@ -50,18 +50,18 @@ pub enum Input {
         hash: BlobHash,
         chunks: Range<u32>,
     },
-    /// The source has not, or no longer, what was published; the rest of this blob's piece will not come.
+    /// The source lacks the published blob; the rest of its piece will not come.
     Lacking {
         request: RequestId,
         hash: BlobHash,
         changed: bool,
     },
-    /// Nothing more comes of this request.
+    /// The request has ended.
     Ended {
         request: RequestId,
         end: End,
     },
-    /// Whether nothing new is asked, because there is no place for it; what is under way may end.
+    /// Whether to send no new requests, because the disk is full; running ones may end.
     Hold(bool),
     Time,
 }
@@ -69,11 +69,11 @@ pub enum Input {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Everything came, or was said to be lacking.
+    /// Everything arrived, or was reported as lacking.
     Complete,
     /// The stream broke.
     Broken,
-    /// This side could not keep what came: nothing was wrong with the source.
+    /// This side could not store the bytes: not the source's fault.
     Unkept,
     /// The source serves too many already.
     Busy,
@@ -81,7 +81,7 @@ pub enum End {
     Refused,
     /// Bytes of this blob do not match its hash.
     Wrong(BlobHash),
-    /// What the source has of this blob is not of the size that the look says.
+    /// The source's blob has another size than the look's.
     Unfit(BlobHash),
     /// The source broke the protocol.
     Misbehaved(CloseCode),
@@ -94,12 +94,12 @@ pub enum Output {
         request: RequestId,
         pieces: Vec<Piece>,
     },
-    /// Stop waiting for this request.
+    /// Stop this request.
     Drop {
         source: PeerId,
         request: RequestId,
     },
-    /// The source sent bytes of this blob that are wrong. It is accused as well unless it is forgiven.
+    /// The source sent wrong bytes of this blob. It is accused as well unless it is forgiven.
     Suspect {
         source: PeerId,
         hash: BlobHash,
@@ -109,20 +109,20 @@ pub enum Output {
         source: PeerId,
         code: CloseCode,
     },
-    /// No source has what is missing, and the owner is not there to be asked. Comes once until one joins that has some.
+    /// No source has what is missing, and the owner is not linked. Once, until one joins that has some.
     Starved(Failure),
     /// Every wanted blob is complete. The last output.
     Done,
-    /// What is left cannot be had from any source. The last output.
+    /// No source has the rest. The last output.
     Failed(Failure),
 }
 
 /// Why blobs are missing in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The owner's file changed since it was published: ask for the newer look.
+    /// The owner's file changed since it was published: request the newer look.
     Changed,
-    /// The owner has the file no more.
+    /// The owner no longer has the file.
     Gone,
     Refused,
     Misbehaved(CloseCode),

@@ -1,4 +1,4 @@
-//! The policies of a fetch by themselves, those of a running transfer in [`transfers`]; all combinations are in [`model`].
+//! The rules of a fetch one by one, those of a running transfer in [`transfers`]; all combinations are in [`model`].
 
 mod model;
 mod transfers;
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const GIB: u64 = 1 << 30;
 
 impl World {
-    /// A world in which somebody asked for player 0, whose link is open, up to this stage.
+    /// A world with a waiter for player 0, whose link is open, up to this stage.
     fn asked(stage: Stage) -> (Self, WaiterId) {
         let mut world = Self::new(0);
         world.open(0);
@@ -134,7 +134,7 @@ fn last_waiter_who_leaves_frees_turn_and_requests() {
     world.leave(waiter);
     assert!(world.pulls.is_empty() && world.stage(0).is_none());
     assert_eq!(world.count(|output| matches!(output, Output::Leave(_))), 1);
-    // A person gave it up: it is not brought behind their back.
+    // A person declined it: it is not prefetched.
     world.near(&[0]);
     world.settle();
     assert!(world.stage(0).is_none());
@@ -244,7 +244,7 @@ fn prefetch_that_somebody_needs_becomes_a_fetch() {
     assert!(world.jobs.contains(&Job::Holding(peer(8), peer(0), look(0, 1))));
     world.settle();
     assert_eq!(world.count(|output| matches!(output, Output::Show { .. })), 1);
-    // For want of room it was not begun; now room is made.
+    // It did not fit as a prefetch; now space is made.
     let mut world = World::prefetched(Stage::AwaitPlan);
     let run = world.run(0);
     world.ask(0, None);

@@ -1,5 +1,5 @@
-//! Every combination of how a fetch came about, the stage it is in, and two things that happen then; afterwards the
-//! others do all that they should, or nothing at all. [`World`] checks after each input what must always hold.
+//! Every combination of a fetch's origin, its stage, and two events; afterwards all others do their part, or nothing at
+//! all. [`World`] checks the invariants after each input.
 
 use super::world::*;
 use crate::{
@@ -27,7 +27,7 @@ enum Origin {
 const ORIGINS: [Origin; 5] =
     [Origin::Asked, Origin::Folder, Origin::Near, Origin::AskedAndNear, Origin::Prefetch];
 
-/// Where the fetch is when the first thing happens.
+/// The fetch's state at the first event.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
     Link,
@@ -35,7 +35,7 @@ enum Place {
     Document,
     Plan,
     Transfer,
-    /// Some of it came.
+    /// Some chunks arrived.
     Half,
     /// The disk is full.
     Held,
@@ -125,7 +125,7 @@ const EVENTS: [Event; 31] = [
     Event::OtherName,
 ];
 
-/// A fetch of player 0, brought to a place; player 8 is the helper, others take the turns.
+/// A fetch of player 0, brought to a place; player 8 is another source, others take the turns.
 fn begin(origin: Origin, place: Place) -> Option<World> {
     let mut world = World::new(1 << 30);
     if place == Place::Turn {
@@ -135,7 +135,7 @@ fn begin(origin: Origin, place: Place) -> Option<World> {
         });
     }
     if place != Place::Link {
-        // What is prefetched begins with the link.
+        // A prefetch begins with the link.
         world.open(0);
     }
     match origin {
@@ -149,7 +149,7 @@ fn begin(origin: Origin, place: Place) -> Option<World> {
         Origin::Prefetch => {}
     }
     let arrived = |world: &World| match (place, world.stage(0)) {
-        // Who is only near, or not even that, waits for a link or a turn without a fetch.
+        // A near player's look waits for a link or a turn without a fetch.
         (Place::Link | Place::Turn, _) => true,
         (Place::Document, stage) => stage == Some(Stage::AwaitAppearance),
         (Place::Plan, stage) => stage == Some(Stage::AwaitPlan),
@@ -289,7 +289,7 @@ fn happen(world: &mut World, event: Event) {
             world.ask(n, None);
         }),
         Event::Late => {
-            // Of the attempt before, and of one that never was.
+            // Of the attempt before, and of an unknown one.
             for run in [run.wrapping_sub(1), run + 1000] {
                 let late = DocumentFailure::Nothing;
                 world.tell(Input::Document { peer: key, run, result: Err(late) });
@@ -307,7 +307,7 @@ fn happen(world: &mut World, event: Event) {
     }
 }
 
-/// All goes well from here on.
+/// All others do their part from here on.
 fn end_well(world: &mut World) {
     world.tell(Input::Room(Ok(())));
     world.settle();
@@ -317,11 +317,11 @@ fn end_well(world: &mut World) {
     assert!(world.pulls.is_empty());
 }
 
-/// Nobody does anything any more but this machine.
+/// All others do nothing from here on.
 fn end_silent(world: &mut World) {
     world.wait(APPEARANCE_TIME + 10 * MINUTE, World::end_local_jobs);
     assert!(world.waiting.is_empty(), "somebody waits for ever: {:?}", world.fetches.fetches);
-    // In advance, or for who is near, it may be tried again and again.
+    // Prefetches and near players' fetches may be retried for ever.
     for ask in world.pulls.values() {
         assert!(world.fetches.holds(ask.run));
     }
@@ -353,6 +353,6 @@ fn every_combination_ends_and_answers_once() {
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    // Each origin comes to each place.
+    // Each origin reaches each place.
     assert_eq!(met, ORIGINS.len() * PLACES.len() * EVENTS.len() * EVENTS.len() * 2);
 }

@@ -1,4 +1,4 @@
-//! The policies of a running transfer, by themselves.
+//! The rules of a running transfer one by one.
 
 use super::*;
 use crate::{
@@ -36,11 +36,11 @@ fn lost_link_keeps_the_transfer() {
 #[test]
 fn link_that_holds_after_all_is_used_again() {
     let (mut world, _) = World::asked(Stage::AwaitAppearance);
-    // The stream broke; the link is still there, and asked over at once.
+    // The stream broke; the link is still there, and used at once.
     let run = world.run(0);
     world.tell(Input::Document { peer: peer(0), run, result: Err(DocumentFailure::Broken) });
     assert_eq!((world.stage(0), world.run(0)), (Some(Stage::AwaitAppearance), run + 1));
-    // All streams of a transfer broke: the link gets a moment to break too.
+    // All streams of a transfer broke: the link has a moment to break too.
     world.jobs.retain(|job| *job != Job::Document(peer(0), run));
     world.advance(Stage::Transferring);
     for _ in 0..transfer::STALLS_MAX {
@@ -158,7 +158,7 @@ fn second_wrong_chunk_of_any_look_bans_its_sender() {
     for wrongs in 1..=WRONGS_MAX {
         let version = world.published[&0];
         let large = BlobHash::of(&[0, version, 0]);
-        // What it brought rightly has this transfer forgive it.
+        // Its right chunks make this transfer forgive it.
         while let Some(number) = world.pull(|ask| ask.pieces.iter().any(|piece| piece.hash == large)) {
             world.serve(number, true);
         }
@@ -184,7 +184,7 @@ fn helper_that_fetches_itself_is_asked_again() {
     world.tell(Input::Holding { peer: peer(8), owner: peer(0), look: look(0, 1), reply });
     world.wait(ASK_AGAIN, |_| {});
     assert!(world.jobs.contains(&Job::Holding(peer(8), peer(0), look(0, 1))));
-    // What it says of another look is not about this one.
+    // A reply about another look.
     let reply = HoldingReply::of([true; 4], true);
     let said = world.tell(Input::Holding { peer: peer(8), owner: peer(0), look: look(0, 5), reply });
     assert_eq!(said, []);

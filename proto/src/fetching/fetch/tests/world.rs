@@ -1,4 +1,4 @@
-//! Peers, disk and clients around the machine, as plainly as can be. Each input is followed by what must always hold.
+//! Simple peers, disk and clients around the machine. Each input is followed by the invariants.
 
 use crate::{
     chunk_tree::chunk_count,
@@ -78,11 +78,11 @@ fn fetched(n: u8, version: u8) -> Box<Fetched> {
     })
 }
 
-/// What others are about to do.
+/// A pending action of the others.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Job {
     Dial(PeerId),
-    /// The link of a peer that broke the protocol closes.
+    /// A banned peer's link closes.
     Close(PeerId),
     Document(PeerId, Run),
     Plan(PlayerName, PeerId, Run),
@@ -94,21 +94,21 @@ pub(super) enum Job {
 pub(super) struct World {
     pub now: Instant,
     pub fetches: Fetches,
-    /// Which version each player publishes.
+    /// The published version of each player.
     pub published: BTreeMap<u8, u8>,
-    /// What the machine was told last that each publishes.
+    /// The version that the machine knows of each player.
     told: BTreeMap<u8, u8>,
     pub open: BTreeSet<PeerId>,
     pub jobs: Vec<Job>,
-    /// The version whose document came in each run.
+    /// The version of each run's document.
     documents: BTreeMap<Run, u8>,
-    /// Runs whose look was here.
+    /// Runs with a complete look.
     handed_out: BTreeSet<Run>,
-    /// Requests that are under way.
+    /// Running requests.
     pub pulls: BTreeMap<RequestNumber, Ask>,
     pub waiting: BTreeSet<WaiterId>,
     pub answers: BTreeMap<WaiterId, Result<Box<Fetched>, Fault>>,
-    /// Everything that was said.
+    /// All outputs.
     pub said: Vec<Output>,
     next: WaiterId,
 }
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// Tells the machine something; returns what it says.
+    /// Passes an input to the machine; returns its outputs.
     pub(super) fn tell(&mut self, input: Input) -> Vec<Output> {
         self.fetches.handle(self.now, input);
         let mut said = Vec::new();
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// What holds whenever the machine is silent.
+    /// The invariants between inputs.
     fn holds(&self) {
         let fetches = &self.fetches.fetches;
         let waiters: Vec<_> = fetches.values().flat_map(|fetch| fetch.waiters.keys().copied()).collect();
@@ -252,7 +252,7 @@ impl World {
         if !self.open.remove(&peer(n)) {
             return Vec::new();
         }
-        // What was asked over the link breaks; its notes come later than the fact.
+        // Requests over the link break; their facts come after the link's.
         let of_peer = |job: &Job| !matches!(job, Job::Document(of, _) | Job::Close(of) if *of == peer(n));
         self.jobs.retain(of_peer);
         self.tell(Input::Lost(peer(n)))
@@ -272,7 +272,7 @@ impl World {
         self.tell(Input::Nearby(near.collect()))
     }
 
-    /// Lets the others do one thing, as they should.
+    /// Lets the others do one thing properly.
     pub(super) fn act(&mut self, job: Job) {
         match job {
             Job::Dial(peer) => drop(self.open(number(peer))),
@@ -291,7 +291,7 @@ impl World {
                 self.tell(Input::Holding { peer, owner, look, reply });
             }
             Job::HandOut(player, run, folders) => {
-                // What was to be written for nobody but those who left is not written.
+                // A folder only for waiters who left is not written.
                 let written = |waiters: &Vec<WaiterId>| waiters.iter().any(|id| self.waiting.contains(id));
                 let written = folders.iter().filter(|(_, waiters)| written(waiters));
                 let folders = written.map(|(folder, _)| (*folder, Ok(()))).collect();
@@ -303,7 +303,7 @@ impl World {
         }
     }
 
-    /// What the disk says when all is well.
+    /// The disk's answer when all is well.
     pub(super) fn written(&self, n: u8) -> Written {
         Written { folders: Vec::new(), fetched: fetched(n, self.documents[&self.run(n)]) }
     }
@@ -335,14 +335,14 @@ impl World {
         self.tell(Input::Heard { player, run, facts, wire: 1000 });
     }
 
-    /// One request ends like this.
+    /// Ends one request like this.
     pub(super) fn end(&mut self, number: RequestNumber, end: impl FnOnce(&Ask) -> transfer::End) {
         let Some(ask) = self.pulls.remove(&number) else { return };
         let facts = vec![transfer::Input::Ended { request: ask.request, end: end(&ask) }];
         self.tell(Input::Heard { player: ask.player, run: ask.run, facts, wire: 0 });
     }
 
-    /// The first thing that others would do for this player's fetch; whether there was one.
+    /// Does the first pending action for this player's fetch; returns whether there was one.
     pub(super) fn step(&mut self, n: u8) -> bool {
         let of_player = |job: &Job| match job {
             Job::Dial(of) | Job::Document(of, _) | Job::Plan(_, of, _) => *of == peer(n),
@@ -358,7 +358,7 @@ impl World {
         pull.map(|number| self.serve(number, true)).is_some()
     }
 
-    /// Lets everything happen that can without time passing.
+    /// Does everything that can be done without time passing.
     pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
             if !self.jobs.is_empty() {
@@ -373,7 +373,7 @@ impl World {
         panic!("it never settles: {:?}", self.said.iter().rev().take(20).collect::<Vec<_>>());
     }
 
-    /// Lets time pass from deadline to deadline. `between` acts whenever the machine was told the time.
+    /// Advances time from deadline to deadline. `between` runs after each.
     pub(super) fn wait(&mut self, time: Duration, mut between: impl FnMut(&mut Self)) {
         let until = self.now + time;
         while let Some((at, why)) = self.fetches.deadline().filter(|(at, _)| *at <= until) {
@@ -391,7 +391,7 @@ impl World {
         between(self);
     }
 
-    /// The jobs of this machine end, whoever else is silent.
+    /// Finishes the jobs of this machine, whoever else is silent.
     pub(super) fn end_local_jobs(&mut self) {
         while let Some(at) =
             self.jobs.iter().position(|job| matches!(job, Job::Plan(..) | Job::HandOut(..) | Job::Close(_)))

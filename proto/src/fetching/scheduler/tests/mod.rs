@@ -1,4 +1,4 @@
-//! Who goes first, told as small stories under virtual time.
+//! Who goes first, as small scenarios under virtual time.
 
 mod model;
 
@@ -31,7 +31,7 @@ impl Desk {
         Self { scheduler: Scheduler::new(prefetch, now), now }
     }
 
-    /// With these contacts linked; each offers a look.
+    /// With these contacts linked; each publishes a look.
     fn with(prefetch: u64, contacts: std::ops::Range<usize>) -> (Self, Vec<Output>) {
         let mut desk = Self::new(prefetch);
         let said = contacts.flat_map(|n| desk.linked(n, 1)).collect();
@@ -127,12 +127,12 @@ fn asked_for_while_it_flows_it_flows_on_and_cannot_be_stopped() {
     assert_eq!(desk.scheduler.reason(&peer(0)), Reason::Prefetch);
     assert_eq!(desk.asked(0), []);
     assert_eq!(desk.near(&[(1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]), begins(&[1, 2, 3]));
-    // Who has left flows on no more beside others.
+    // A player who left is no longer fetched beside others.
     assert_eq!(desk.near(&[(0, 9.0)]), [1, 2, 3].map(|n| Output::Stop(peer(n))));
-    // Nobody waits any more, but the player has come near.
+    // The last waiter left, but the player has come near.
     assert_eq!(desk.say(Input::Unasked(peer(0))), []);
     assert_eq!(desk.scheduler.reason(&peer(0)), Reason::Near);
-    // And when nobody needs it at all it stops, and is not brought behind their back.
+    // Without any need it stops, and is not prefetched.
     assert_eq!(desk.asked(0), []);
     assert_eq!(desk.near(&[]), []);
     assert_eq!(desk.say(Input::Unasked(peer(0))), [Output::Stop(peer(0)), Output::Begin(peer(5))]);
@@ -151,7 +151,7 @@ fn prefetch_goes_one_by_one_and_gives_way_and_goes_on() {
     assert_eq!(desk.here(2), []);
     // Another look of theirs is news.
     assert_eq!(desk.say(Input::Offers { peer: peer(0), look: Some(look(2)) }), begins(&[0]));
-    // A link that is lost ends it, and nobody is dialled for it.
+    // A lost link ends it, and nobody is dialled for it.
     assert_eq!(desk.say(Input::Parted(peer(0))), [Output::Stop(peer(0))]);
     assert_eq!(desk.later(Duration::from_secs(3600)), []);
 }
@@ -165,7 +165,7 @@ fn prefetch_keeps_to_its_budget_until_somebody_uses_it_or_a_day_is_over() {
     assert_eq!(desk.here(1), begins(&[2]));
     assert_eq!(desk.planned(2, 3 * MIB), [Output::Stop(peer(2))], "there are two left");
     assert_eq!(desk.scheduler.line(), []);
-    // Somebody has a look at what was brought.
+    // The prefetched look is used.
     assert_eq!(desk.near(&[(1, 5.0)]), begins(&[2]));
     desk.moved(2, 3 * MIB);
     assert_eq!(desk.here(2), []);
@@ -266,7 +266,7 @@ fn distances_are_numbers_of_a_kind() {
 fn documents_spend_the_budget_whatever_they_say() {
     let mut desk = Desk::new(3 * MIB);
     assert_eq!(desk.linked(1, 1), [Output::Begin(peer(1))]);
-    // Ever new looks, and no file of any is missing.
+    // Ever new looks, without a missing file.
     for turn in 2..=3 {
         desk.say(Input::Document { peer: peer(1), bytes: MIB });
         desk.say(Input::Planned { peer: peer(1), bytes: 0 });

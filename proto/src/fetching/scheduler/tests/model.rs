@@ -1,5 +1,5 @@
-//! The scheduler against a plain model of it: whatever happens in whatever order, the bounds hold, nobody waits behind whom
-//! they should not, nothing is brought unasked but alone and within the budget, and in the end everybody has had a turn.
+//! The scheduler against a reference: for random events the bounds hold, priorities are kept, prefetches run alone and
+//! within the budget, and in the end everybody has had a turn.
 
 use crate::{
     fetching::scheduler::*,
@@ -23,7 +23,7 @@ enum Step {
     Link(u8),
     Offer(u8, Option<u8>),
     Part(u8),
-    /// How much is missing, if it flows and that was not said.
+    /// The missing bytes of a flow, if not reported yet.
     Plan(u8, u64),
     Move(u8, u64),
     End(u8, u8),
@@ -49,7 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..120)
 }
 
-/// What is true, in the plainest form.
+/// The reference's state.
 struct World {
     now: Instant,
     scheduler: Scheduler,
@@ -60,14 +60,14 @@ struct World {
     offers: HashMap<u8, Option<u8>>,
     held: HashMap<u8, u8>,
     declined: HashMap<u8, u8>,
-    /// How often it failed, and until when it is left alone.
+    /// Number of failures, and the pause's end.
     rests: HashMap<u8, (u32, Instant)>,
-    /// When it moved last.
+    /// The time of the last progress.
     flows: BTreeMap<u8, Instant>,
-    /// What is missing of a look that flows.
+    /// Missing bytes of a running flow.
     missing: HashMap<u8, u64>,
     reaching: HashMap<u8, Instant>,
-    /// Brought unasked and not used.
+    /// Prefetched and unused.
     unused: Vec<(Instant, u8, u64)>,
 }
 
@@ -148,7 +148,7 @@ impl World {
                     prop_assert!(!self.asked.contains(&who), "{who} is waited for");
                     prop_assert!(self.flows.remove(&who).is_some(), "{who} did not flow");
                     self.missing.remove(&who);
-                    // One for one, also where some that had stalled move again.
+                    // One for one, also where stalled ones move again.
                     places = places.max(PEERS.into());
                 }
                 Output::Reach(peer) => {
@@ -161,7 +161,7 @@ impl World {
         self.holds()
     }
 
-    /// What must be so whenever the machine is silent.
+    /// The invariants between inputs.
     fn holds(&self) -> Result<(), TestCaseError> {
         let moving = (0..PEERS).filter(|who| self.moving(*who)).count();
         prop_assert!(self.flows.len() <= FLOWS_ALL_MAX, "{:?}", self.flows);
@@ -186,7 +186,7 @@ impl World {
                 prop_assert!(here * 2 >= there, "{} is much nearer than {}", who, flowing);
             }
         }
-        // The line is in order: who was asked for as they were, then the near by distance, then the rest.
+        // The queue's order: asked ones in the order of asking, then near ones by distance, then the rest.
         let line: Vec<u8> = self.scheduler.line().iter().map(|peer| peer.as_bytes()[0]).collect();
         let rank = |who: &u8| match self.asked.iter().position(|asked| asked == who) {
             Some(place) => (0, place),
@@ -233,7 +233,7 @@ impl World {
                 self.tell(Input::Linked { peer: id(who), offers: offers.map(hash) })
             }
             Step::Offer(who, look) if self.links.contains(&who) => {
-                // Of another look it is not known yet what is missing.
+                // The missing bytes of another look are unknown.
                 if self.offers.insert(who, look) != Some(look) {
                     self.missing.remove(&who);
                 }
@@ -298,7 +298,7 @@ impl World {
         };
     }
 
-    /// Lets time pass, from one deadline to the next.
+    /// Advances time, from one deadline to the next.
     fn wait(&mut self, time: Duration) -> Result<(), TestCaseError> {
         let until = self.now + time;
         while let Some((at, _)) = self.scheduler.deadline().filter(|(at, _)| *at <= until) {
@@ -312,7 +312,7 @@ impl World {
         self.tell(Input::Time)
     }
 
-    /// Who was looked for too long was not found.
+    /// Lookups that took too long failed.
     fn late(&mut self) {
         let late: Vec<u8> = self
             .reaching
@@ -340,7 +340,7 @@ proptest! {
         for step in steps {
             world.step(step)?;
         }
-        // From now on all goes well: what was brought long ago counts no more, everybody links, everything comes.
+        // From now on all goes well: old prefetched bytes expire, everybody links, everything arrives.
         world.step(Step::Wait(90_000))?;
         world.step(Step::Room(true))?;
         for who in 0..PEERS {
