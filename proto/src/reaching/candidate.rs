@@ -1,7 +1,6 @@
-//! Ways to reach a peer, as two daemons tell them to each other in letters, and which of them may be dialled.
+//! Candidates: addresses in letters of introductions, and which of them may be dialled.
 //!
-//! In a letter each candidate is a kind, a length and so many bytes, so that a daemon skips the kinds that it does not
-//! know, and the letter stays readable:
+//! In a letter each candidate is a kind, a length and so many bytes, so that a daemon can skip unknown kinds:
 //!
 //! ```text
 //! kind u8 · length u8 · value      kinds 0 to 3 are the origins below; their value is the address, 4 or 16 bytes, and
@@ -14,17 +13,17 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// How an address was learned.
+/// Where an address comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Origin {
     /// An address of the machine itself.
     Host = 0,
-    /// Where a phone book sees the machine, with the port that it listens on.
+    /// The machine as a phone book sees it, with its listening port.
     Observed = 1,
-    /// A port that a router was asked to forward.
+    /// A port that a router forwards.
     Mapped = 2,
-    /// Said by a person on that machine.
+    /// Entered by a person on that machine.
     Manual = 3,
 }
 
@@ -43,11 +42,11 @@ pub struct Candidate {
     pub addr: SocketAddr,
 }
 
-/// What an introduction's letters hold, the likeliest first.
+/// A letter's candidates, the likeliest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidates(pub Vec<Candidate>);
 
-/// Why bytes are no list of candidates.
+/// Why bytes are not a list of candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CandidatesError {
@@ -58,7 +57,7 @@ pub enum CandidatesError {
 }
 
 impl Candidates {
-    /// As it stands in a letter. What is above [`CANDIDATES_READ_MAX`] is left out, because nobody reads it.
+    /// The letter's form. Candidates beyond [`CANDIDATES_READ_MAX`] are left out, because no receiver reads them.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for Candidate { origin, addr } in self.0.iter().take(CANDIDATES_READ_MAX) {
@@ -73,11 +72,10 @@ impl Candidates {
         bytes
     }
 
-    /// Reads a letter's text. Candidates of kinds or lengths that this build does not know are skipped, and so is
-    /// everything after the first [`CANDIDATES_READ_MAX`] that it knows.
+    /// Reads a letter's text. Skips unknown kinds and lengths, and everything after the first [`CANDIDATES_READ_MAX`]
+    /// known ones.
     ///
-    /// # Errors
-    /// A text that is longer than a letter, or ends inside a candidate.
+    /// # Errors A text that is longer than a letter, or ends inside a candidate.
     pub fn decode(bytes: &[u8]) -> Result<Self, CandidatesError> {
         if bytes.len() > LETTER_BYTES_MAX {
             return Err(CandidatesError::TooLong);
@@ -100,7 +98,7 @@ impl Candidates {
     }
 }
 
-/// The kinds and values of a letter's text, of unknown kinds too. A text that ends inside an entry gives an error as its
+/// The kinds and values of a letter's text, also unknown ones. A text that ends inside an entry yields an error as its
 /// last item.
 pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), CandidatesError>> {
     let mut rest = bytes;
@@ -135,25 +133,25 @@ pub enum Teller {
     Contact,
     /// A phone book, in its own answer to a lookup.
     PhoneBook,
-    /// Whoever runs this daemon.
+    /// The person who runs this daemon.
     Person,
 }
 
 /// What is known of both ends when an address is judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Vantage {
-    /// Where the phone book answers, as this machine is connected to it.
+    /// The phone book's address on this machine's connection.
     pub book: Option<IpAddr>,
-    /// Where that phone book sees this machine, by its own word.
+    /// This machine's address, as that phone book reports it.
     pub here: Option<IpAddr>,
-    /// Whether that phone book says that it sees both ends [together](are_together).
+    /// Whether that phone book reports both ends as [together](are_together).
     pub together: bool,
 }
 
-/// What an address can lead to.
+/// The kinds of destinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// Nobody, everybody, or whoever is on the wire.
+    /// None, all, or any on the local link.
     Nowhere,
     Loopback,
     /// A home's network, a provider's: the same address is another machine elsewhere.
@@ -183,7 +181,7 @@ fn scope_v4(ip: Ipv4Addr) -> Scope {
 fn scope_v6(ip: Ipv6Addr) -> Scope {
     let embedded = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
-        // A gateway would send it on into a network that is none of ours.
+        // A gateway would forward it into a foreign network.
         if scope_v4([a, b, c, d].into()) == Scope::Public { Scope::Public } else { Scope::Nowhere }
     };
     match ip.segments() {
@@ -193,7 +191,7 @@ fn scope_v6(ip: Ipv6Addr) -> Scope {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
         [0x64, 0xff9b, 1, ..] => Scope::Private,
         [first, ..] => match first {
-            // Means nothing without the interface, or means everybody.
+            // Needs an interface, or means all machines.
             0xfe80..=0xfebf | 0xff00..=0xffff => Scope::Nowhere,
             0xfc00..=0xfdff | 0xfec0..=0xfeff => Scope::Private,
             _ => Scope::Public,
@@ -201,15 +199,15 @@ fn scope_v6(ip: Ipv6Addr) -> Scope {
     }
 }
 
-/// Whether two clients of one phone book are behind one line, or both on networks that lead nowhere else, as the phone
-/// book sees them.
+/// Whether two clients of one phone book share a public address, or both have private ones, as the phone book sees
+/// them.
 pub fn are_together(one: IpAddr, other: IpAddr) -> bool {
     let is_private = |ip| matches!(scope(ip), Scope::Private | Scope::Loopback);
     Network::from(one) == Network::from(other) || (is_private(one) && is_private(other))
 }
 
-/// Whether packets may be sent to `addr`, which `teller` names. What this says no to, no contact and no phone book can
-/// make this machine send to.
+/// Whether packets may be sent to `addr`, named by `teller`. If not, no contact and no phone book can make this machine
+/// send there.
 pub fn may_be_dialled(addr: SocketAddr, teller: Teller, vantage: &Vantage) -> bool {
     let place = scope(addr.ip());
     if place == Scope::Nowhere || addr.port() == 0 {
@@ -218,13 +216,13 @@ pub fn may_be_dialled(addr: SocketAddr, teller: Teller, vantage: &Vantage) -> bo
     if teller == Teller::Person {
         return true;
     }
-    // Below are the services of machines, and no player's.
+    // Ports below belong to services, not to players.
     if addr.port() < 1024 {
         return false;
     }
     let is = |ip: Option<IpAddr>, scopes: &[Scope]| ip.is_some_and(|ip| scopes.contains(&scope(ip)));
     let within = [Scope::Private, Scope::Loopback];
-    // A phone book out there that sees a private address sees its own proxy's, or lies.
+    // A public phone book that sees a private address sees its own proxy's, or lies.
     let near_book = is(vantage.book, &within) && is(vantage.here, &within);
     let together = match teller {
         Teller::Contact => vantage.together && (near_book || is(vantage.here, &[Scope::Public])),
@@ -318,7 +316,7 @@ mod tests {
             // A phone book in the home.
             (at("192.168.1.2", "192.168.1.3", true), [NO, NO, YES, YES], [NO, NO, YES, YES]),
             (at("192.168.1.2", "192.168.1.3", false), [NO, NO, NO, YES], [NO, NO, YES, YES]),
-            // A phone book on this machine; the other end may be here, in the home, or far away.
+            // A phone book on this machine; the other end may be here, in the home, or remote.
             (at("127.0.0.1", "127.0.0.1", true), [NO, YES, YES, YES], [NO, YES, YES, YES]),
             (at("127.0.0.1", "127.0.0.1", false), [NO, NO, NO, YES], [NO, YES, YES, YES]),
             (at("192.168.1.2", "127.0.0.1", true), [NO, NO, YES, YES], [NO, NO, YES, YES]),
@@ -361,7 +359,7 @@ mod tests {
             Candidate { origin: Origin::Manual, addr: addr("203.0.113.9:7779") },
         ]);
         let one = |at: usize| Candidates(vec![known.0[at]]).encode();
-        // A relay, a name, nothing at all, and a longer form of a kind that is known.
+        // A relay, a name, an empty value, and a longer form of a known kind.
         let strange: [&[u8]; 4] = [
             &[9, 5, 1, 2, 3, 4, 5],
             &[255, 3, b'a', b'b', b'c'],

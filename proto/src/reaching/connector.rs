@@ -1,7 +1,6 @@
-//! Getting a link to one peer and keeping it: when to dial, how often, and what a person is told meanwhile.
+//! Connecting to one peer: when to dial, how often, and the state that a person sees.
 //!
-//! Three tries with growing, jittered pauses (DESIGN §7), then a plain-English cause. The relay and the other paths
-//! will come in between; today a peer has one address.
+//! Three tries with growing, jittered pauses, then a plain-English cause.
 
 use crate::{backoff::Backoff, local::reply::PeerState};
 use std::{
@@ -13,28 +12,28 @@ use std::{
 pub const TRIES: u32 = 3;
 /// How long one try may take, handshake and greeting.
 pub const TRY_TIME: Duration = Duration::from_secs(5);
-/// When a try has failed of which nothing was heard: asking where the peer is, a handshake and a greeting have times of
-/// their own, which are shorter together, so their word was lost.
+/// When a try without a result counts as failed: lookup, handshake and greeting have shorter deadlines together, so a
+/// message was lost.
 pub const WORD_TIME: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Somebody needs the peer.
+    /// The peer is wanted.
     Want,
-    /// A link is open, whoever dialled it.
+    /// A link is open, dialled by either side.
     Opened,
     /// The handshake is done, the greeting is not.
     Greeting,
-    /// The try failed, or the open link ended. `again` says whether another try makes sense.
+    /// The try failed, or the open link ended. `again`: whether another try makes sense.
     Lost {
         cause: String,
         again: bool,
     },
-    /// The open link says nothing: the peer is dialled beside it. What comes of that is [`Input::Opened`], or nothing.
+    /// The open link is silent: the peer is dialled beside it. The result is [`Input::Opened`], or none.
     Suspect,
-    /// Nobody needs the peer any more.
+    /// The peer is no longer wanted.
     Leave,
     Time,
 }
@@ -64,7 +63,7 @@ enum State {
 #[derive(Debug)]
 pub struct Connector {
     state: State,
-    /// Somebody needs the link, so losing it means dialling again.
+    /// The link is wanted, so its loss means dialling again.
     wanted: bool,
     /// There was a link before.
     again: bool,
@@ -109,7 +108,7 @@ impl Connector {
                 self.outputs.push_back(Output::State(PeerState::Connected));
             }
             (State::Linked, Input::Suspect) => self.outputs.push_back(Output::Dial),
-            // Without a link it is dialled anyway, or nobody needs it.
+            // Without a link it is dialled anyway, or not wanted.
             (_, Input::Suspect) | (State::Idle, Input::Lost { .. }) => {}
             (_, Input::Lost { cause, again }) => self.lost(now, jitter, cause, again),
             (State::AwaitNextTry { at }, Input::Time) if now >= *at => self.dial(now),
@@ -140,7 +139,7 @@ impl Connector {
         self.outputs.extend([Output::State(state), Output::Dial]);
     }
 
-    /// No link, no try, and none to come.
+    /// No link, no try, and none planned.
     pub fn is_idle(&self) -> bool {
         self.state == State::Idle
     }
@@ -150,7 +149,7 @@ impl Connector {
         self.state == State::Linked
     }
 
-    /// Whether a link is tried for at the moment.
+    /// Whether a try is running.
     pub fn is_trying(&self) -> bool {
         matches!(self.state, State::AwaitLink { .. })
     }
@@ -167,7 +166,7 @@ impl Connector {
         }
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         match self.state {
@@ -222,7 +221,7 @@ mod tests {
         let mut now = Instant::now();
         let mut connector = Connector::default();
         connector.handle(now, 0.5, Input::Want);
-        // Nobody ever says what became of a try.
+        // The results of all tries are lost.
         let mut dials = 0;
         while let Some((at, _)) = connector.deadline() {
             dials += outputs(&mut connector).iter().filter(|output| **output == Output::Dial).count();

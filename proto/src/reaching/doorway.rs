@@ -1,10 +1,10 @@
-//! Who may go on with a handshake when many want to.
+//! Admission of incoming handshakes.
 //!
-//! A handshake that has begun holds a place until it ends. Nobody can fill the places of others: a network has a few, and
-//! when they are taken its own oldest handshake goes, because an honest one ends within a round trip or two. Strangers
-//! together have fewer places than there are, and the rest is for callers at an address where a contact was last. Under
-//! load an address must be proven first (RFC 9000 §8.1.2), so that nobody spends another's allowance with forged packets.
-//! What handshakes cost in time is bounded by rates: signing and checking are most of it.
+//! A handshake holds a place until it ends. A network has a few places; when they are taken, its next handshake ends
+//! its own oldest one, because an honest one ends within a round trip or two. Strangers together have fewer places than
+//! there are, and the rest is for callers at a contact's last address. Under load an address must be proven first (RFC
+//! 9000 §8.1.2), so that forged packets spend nobody's allowance. Rates bound the CPU time, which is mostly signing and
+//! checking.
 
 use crate::{
     id::PeerId,
@@ -13,16 +13,16 @@ use crate::{
 };
 use std::{collections::VecDeque, time::Instant};
 
-/// Who begins a handshake, as far as an address tells.
+/// The caller of a handshake, by its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// Somebody at the address where this contact was last.
+    /// At this contact's last address.
     Contact(PeerId),
     Stranger(Network),
 }
 
 impl Caller {
-    /// Whom it costs.
+    /// The account to charge.
     pub fn account(self) -> Counterpart {
         match self {
             Self::Contact(peer) => Counterpart::Contact(peer),
@@ -37,11 +37,11 @@ impl Caller {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on with it, under this number. `instead` ends now: its place is taken.
+    /// Continue, under this number. `instead` ends now: its place is taken.
     Begin { number: u64, instead: Option<u64> },
-    /// Have the address proven first.
+    /// Require a proof of the address first (Retry).
     Prove,
-    /// Say nothing. A caller that means it asks again after a second.
+    /// Send nothing. An honest caller retries after a second.
     Ignore,
 }
 
@@ -59,7 +59,7 @@ pub struct Doorway {
 }
 
 impl Doorway {
-    /// Somebody wants to begin a handshake. `proven`: the address is not forged.
+    /// A handshake begins. `proven`: the address is not forged.
     pub fn knock(
         &mut self,
         now: Instant,
@@ -81,7 +81,7 @@ impl Doorway {
         let mut instead = None;
         let strangers = self.under_way.iter().filter(|handshake| handshake.caller.is_stranger()).count();
         if caller.is_stranger() && strangers >= STRANGERS_HANDSHAKES_MAX {
-            // Its own network's oldest, if it has one: others are not made to pay first.
+            // Its own network's oldest, if there is one: others do not pay first.
             let own = self.oldest(|other| other == caller).or_else(|| self.oldest(Caller::is_stranger));
             instead = own.map(|at| self.end_at(at, ledger));
         }
@@ -100,14 +100,14 @@ impl Doorway {
         Verdict::Begin { number: self.last, instead }
     }
 
-    /// The handshake came to an end, good or bad. One that made place for another has ended already.
+    /// The handshake ended. One that was replaced has ended already.
     pub fn ended(&mut self, number: u64, ledger: &mut Ledger<Counterpart>) {
         if let Some(at) = self.under_way.iter().position(|handshake| handshake.number == number) {
             self.end_at(at, ledger);
         }
     }
 
-    /// How many are under way.
+    /// The number of handshakes under way.
     pub fn under_way(&self) -> usize {
         self.under_way.len()
     }

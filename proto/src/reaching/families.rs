@@ -10,7 +10,7 @@ pub struct Families {
 }
 
 impl Families {
-    /// Of a socket that is bound to `local`; one that is bound to `[::]` must have been opened for both.
+    /// Of a socket bound to `local`; one bound to `[::]` must be dual-stack.
     pub fn of(local: SocketAddr) -> Self {
         match local.ip() {
             IpAddr::V6(ip) if ip.is_unspecified() => Self { v4: true, v6: true },

@@ -1,13 +1,12 @@
 //! The caller's side of introductions: asks one phone book after the other until the callee accepts.
 //!
-//! The first connected phone book is asked at once, each next one [`HEDGE`] later or as soon as the one before has no
-//! answer to give: a phone book that hangs costs less than a second. The callee may hear of one attempt from several
-//! phone books; its first answer counts.
+//! The first connected phone book is asked at once, each next one [`HEDGE`] later or as soon as the one before has
+//! failed: a phone book that hangs costs less than a second. The callee may get one attempt from several phone books;
+//! its first answer counts.
 //!
-//! What cannot be asked yet waits, for [`QUEUE_TIME`] at most: a call for which every place is taken
-//! ([`INTRODUCTIONS_MAX`]) or that a phone book found too much, those first for whom somebody waits; and a call for which
-//! no phone book is connected, as long as one is being connected to. Nobody there is said once, or, where the callee was
-//! there a moment ago, only when it is still so after a while.
+//! A call that cannot be sent waits, for [`QUEUE_TIME`] at most: while all places are taken ([`INTRODUCTIONS_MAX`]) or
+//! after a phone book's `Limited`, calls with a waiter first; and while no phone book is connected but one is
+//! connecting. An absent callee is reported once, or, if it was present a moment ago, only after further attempts.
 
 #[cfg(test)]
 mod tests;
@@ -20,20 +19,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one phone book may think before the next one is asked as well. Below a second, so that a dead first phone
-/// book and a slow second one stay below two.
+/// How long one phone book has before the next one is asked as well. Below a second, so that a dead first phone book
+/// and a slow second one stay below two.
 pub const HEDGE: Duration = Duration::from_millis(700);
-/// What an answer may take on its way, on top of [`ANSWER_TIME`].
+/// An answer's travel time, on top of [`ANSWER_TIME`].
 const TRAVEL_TIME: Duration = Duration::from_millis(1000);
 /// How long an accepted introduction waits for its `Go`, at most.
 pub const GO_TIME: Duration = Duration::from_millis(700);
-/// How long a call may wait for a place, or for a phone book to want more of us.
+/// How long a call may wait for a place, or after a `Limited`.
 pub const QUEUE_TIME: Duration = Duration::from_secs(30);
-/// How long a call waits for a phone book that is being connected to.
+/// How long a call waits for a connecting phone book.
 pub const COMING_TIME: Duration = Duration::from_secs(3);
-/// Before a callee who was not there is asked for again.
+/// Before an absent callee is asked again.
 const AGAIN_PAUSE: Duration = Duration::from_millis(300);
-/// A phone book that found us too much is asked once in [`TIGHT_PAUSE`] for so long.
+/// For so long after a `Limited`, a phone book is asked once in [`TIGHT_PAUSE`].
 const TIGHT_TIME: Duration = Duration::from_secs(30);
 const TIGHT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -54,66 +53,67 @@ pub enum Input {
         book: usize,
         attempt: Attempt,
     },
-    /// This phone book did not do it, and wants no more before that time is over.
+    /// This phone book dropped the message, and accepts none before that time is over.
     Limited {
         book: usize,
         attempt: Attempt,
         retry_after: Duration,
     },
-    /// A conversation with this phone book began. `missed`: it was away, so that its other clients may still be coming.
+    /// The live connection to this phone book opened. `missed`: it was down, so its other clients may still be
+    /// reconnecting.
     Up {
         book: usize,
         missed: bool,
     },
-    /// The conversation with this phone book ended, or did not begin.
+    /// The live connection to this phone book closed, or failed to open.
     Down {
         book: usize,
     },
     Time,
 }
 
-/// Introduce this daemon to a peer, through the phone books that are connected, in their order.
+/// Introduce this daemon to a peer, through the connected phone books, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub peer: PeerId,
     /// Random.
     pub attempt: Attempt,
-    /// Somebody waits for it: it goes before those for whom nobody does.
+    /// A client waits for it: it goes before the others.
     pub asked: bool,
     pub patience: Patience,
-    /// Phone books that are being connected to.
+    /// Phone books that are connecting.
     pub coming: Vec<usize>,
 }
 
-/// What is made of a callee who is not there.
+/// What to do about an absent callee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// It is said at once: something else can be tried.
+    /// Report at once: another way can be tried.
     None,
-    /// It is said at once, unless a phone book has only just come back.
+    /// Report at once, unless a phone book has only just restarted.
     Usual,
-    /// They were there just now: they are asked for again until this time is over.
+    /// It was present just now: ask again until this time.
     Until(Instant),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Say `Introduce` to this phone book.
+    /// Send `Introduce` to this phone book.
     Introduce { book: usize, peer: PeerId, attempt: Attempt },
-    /// Dial now what the callee's letter named.
+    /// Dial the addresses of the callee's letter now.
     Dial { attempt: Attempt },
-    /// Nobody could introduce us.
+    /// The introduction failed.
     Failed { attempt: Attempt, why: Failure },
 }
 
-/// Why nobody could introduce us.
+/// Why an introduction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// They are not there, or not for us.
+    /// The callee is absent, or not for us.
     NotThere,
-    /// As far as a phone book knows that was away until just now.
+    /// Absent by a phone book that was down until just now.
     NotBack,
-    /// There was no place in time.
+    /// No place in time.
     Busy,
 }
 
@@ -123,7 +123,7 @@ pub enum Why {
     NoAnswer,
     Go,
     Again,
-    /// A place, or a phone book, was waited for long enough.
+    /// The wait for a place or a phone book took too long.
     WaitedLong,
 }
 
@@ -133,26 +133,26 @@ struct Running {
     since: Instant,
     /// Not asked yet.
     books: VecDeque<usize>,
-    /// Asked, and what they said is awaited until then.
+    /// Asked; the answer is awaited until then.
     asked: Vec<(usize, Instant)>,
     next_book: Instant,
-    /// All have said no; when they are asked again.
+    /// All have declined; when to ask them again.
     again: Option<Instant>,
-    /// Accepted: when to begin.
+    /// Accepted: when to dial.
     go: Option<Instant>,
-    /// It has waited for long enough; nobody is asked any more.
+    /// It waited too long; no further phone book is asked.
     late: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Introductions {
-    /// In the order of calling.
+    /// In the order of calls.
     calls: Vec<Running>,
-    /// Connected; when each was away last, if it was.
+    /// Connected phone books; when each was down last, if it was.
     up: BTreeMap<usize, Option<Instant>>,
-    /// Phone books that want no more of us until then.
+    /// Phone books that accept nothing before then.
     held: BTreeMap<usize, Instant>,
-    /// When each said so last.
+    /// The time of each one's last `Limited`.
     tight: BTreeMap<usize, Instant>,
     outputs: VecDeque<Output>,
 }
@@ -230,7 +230,7 @@ impl Introductions {
         self.calls.iter_mut().find(is_it)
     }
 
-    /// Whether one more introduction may be under way.
+    /// Whether one more introduction may be sent.
     fn has_place(&self) -> bool {
         let waits = |call: &&Running| call.go.is_none() && !call.asked.is_empty();
         self.calls.iter().filter(waits).count() < INTRODUCTIONS_MAX
@@ -252,7 +252,7 @@ impl Introductions {
                 call.books.clear();
             }
         }
-        // Those first for whom somebody waits.
+        // Calls with a waiter first.
         for asked in [true, false] {
             for at in 0..self.calls.len() {
                 if self.calls[at].call.asked == asked {
@@ -270,7 +270,7 @@ impl Introductions {
         });
     }
 
-    /// Asks the next phone book for a call, if it may.
+    /// Asks the next phone book, if allowed.
     fn ask(&mut self, now: Instant, at: usize) {
         let call = &self.calls[at];
         if call.go.is_some() || now < call.next_book || (call.asked.is_empty() && !self.has_place()) {
@@ -306,7 +306,7 @@ impl Introductions {
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         self.calls.is_empty().then_some("nobody is called")
@@ -314,7 +314,7 @@ impl Introductions {
 }
 
 impl Running {
-    /// Nothing more is to come from this phone book: the next one need not wait.
+    /// No answer will come from this phone book: the next one need not wait.
     fn forget(&mut self, book: usize, now: Instant) {
         let before = self.asked.len();
         self.asked.retain(|(asked, _)| *asked != book);
@@ -324,7 +324,7 @@ impl Running {
         }
     }
 
-    /// How the call ended, if it did.
+    /// The call's result, if it has ended.
     fn end(&mut self, now: Instant, up: &BTreeMap<usize, Option<Instant>>) -> Option<Output> {
         let attempt = self.call.attempt;
         if let Some(go) = self.go {

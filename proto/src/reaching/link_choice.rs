@@ -1,9 +1,9 @@
-//! Which of several links to one peer is used, and when another may go.
+//! Which of several links to one peer is used, and when another may close.
 //!
-//! Both sides may dial at once, and a peer that restarted dials anew. Both sides come to the same link: a peer's newer
-//! life wins over its former; of two links of the same lives the one stays that the smaller key dialled, and of two by
-//! the same dialler the newer. They do not come to it at the same moment, though: until the other side has heard of the
-//! link that stays it uses the one that does not. So that one is served on for a while, and goes when nothing runs on it.
+//! Both sides may dial at once, and a restarted peer dials anew. Both sides choose the same link: a peer's newer
+//! instance wins over its former one; of two links of the same instances the one that the smaller key dialled, and of
+//! two by the same dialler the newer. They do not choose at the same moment: until the other side knows of the chosen
+//! link it uses the other one. So that one is served for a while, and closes when nothing runs on it.
 
 use crate::id::PeerId;
 use std::{
@@ -11,20 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a link that is not used stays: longer than a greeting is under way.
+/// How long an unused link stays: longer than a greeting takes.
 pub const LINGER: Duration = Duration::from_secs(3);
-/// Of two links by the same dialler the sides may have heard in different order: the dialler's word comes first.
+/// Of two links by the same dialler the sides may see different orders: the dialler's choice counts.
 pub const LINGER_THEIRS: Duration = Duration::from_secs(10);
-/// A request that runs keeps a link; not for ever.
+/// A running request keeps a link, but not for ever.
 pub const LINGER_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked whether one still runs.
+/// How often running requests are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Links that are not used and stay: the oldest goes when one more is to.
+/// Unused links that stay: one more closes the oldest.
 const SPARE_MAX: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// A link has greeted. `instance` tells the peer's lives apart.
+    /// A link has greeted. `instance` distinguishes the peer's processes.
     Opened {
         link: usize,
         dialer: PeerId,
@@ -34,7 +34,7 @@ pub enum Input {
     Busy {
         link: usize,
     },
-    /// A link is no more.
+    /// A link has closed.
     Gone {
         link: usize,
     },
@@ -43,11 +43,11 @@ pub enum Input {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Requests go over this one from now on.
+    /// New requests use this link.
     Use { link: usize },
-    /// One too many.
+    /// Close this link.
     Close { link: usize },
-    /// The link in use is gone, and there is no other.
+    /// The link in use has closed, and there is no other.
     Lost,
 }
 
@@ -84,7 +84,7 @@ impl LinkChoice {
         Self { here, peer, current: None, spare: Vec::new(), outputs: VecDeque::new() }
     }
 
-    /// The link that is used.
+    /// The link in use.
     pub fn current(&self) -> Option<usize> {
         self.current.map(|known| known.link)
     }
@@ -123,7 +123,7 @@ impl LinkChoice {
     }
 
     fn opened(&mut self, now: Instant, fresh: Known) {
-        // Of a former life nothing is left at the other end.
+        // A former instance has no links left.
         let former = |known: &Known| known.instance != fresh.instance;
         for spare in self.spare.extract_if(.., |spare| former(&spare.known)) {
             self.outputs.push_back(Output::Close { link: spare.known.link });
@@ -155,7 +155,7 @@ impl LinkChoice {
         self.spare.iter().map(|spare| (spare.due, Why::SpareDue)).min_by_key(|(at, _)| *at)
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         self.spare.is_empty().then_some("no link is to go")

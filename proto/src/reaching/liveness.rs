@@ -1,25 +1,25 @@
-//! Whether the other end of a link is still there, while something is asked of it.
+//! Whether the other end of a link still answers, while a request runs.
 //!
-//! QUIC's own keep-alives are made for links on which nothing happens, and give up late. While somebody waits, a silent
-//! link is asked a question whose answer does not matter, then the peer is dialled beside it — it may have come back
-//! somewhere else, and the phone book knows where — and at last it is given up. A link that is only slow answers the question,
-//! and is left alone.
+//! QUIC's keep-alives are made for idle links, and give up late. While a request runs, a silent link is sent a question
+//! whose answer does not matter, then the peer is dialled beside it (it may have restarted at another address), and at
+//! last the link is closed. A slow link answers the question, and stays.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// How long nothing may be heard before the question. A source under the lowest limit is silent for longer.
+/// How long nothing may arrive before the question. A source under the lowest limit is silent for longer.
 pub const PROBE_AFTER: Duration = Duration::from_secs(1);
-/// When the peer is dialled beside the link: the question has had time for several repetitions, also far away.
+/// When the peer is dialled beside the link: the question has had time for several repetitions, also over long
+/// distances.
 pub const SUSPECT_AFTER: Duration = Duration::from_millis(2500);
-/// When the link is given up.
+/// When the link is closed.
 pub const DEAD_AFTER: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// So many datagrams came over the link so far, and whether anything is asked over it now.
+    /// Datagrams received so far, and whether a request runs now.
     Heard { datagrams: u64, asking: bool },
     /// Another link is in use now.
     Fresh,
@@ -27,7 +27,7 @@ pub enum Input {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Say something that is answered.
+    /// Send the question.
     Probe,
     /// Dial beside the link.
     Suspect,
@@ -37,21 +37,21 @@ pub enum Output {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// Say what was heard by now.
+    /// Report the received datagrams.
     Listen,
 }
 
-/// What is due next, and after how long a silence.
+/// The next steps, and the silence before each.
 const STEPS: [(Duration, Output); 3] =
     [(PROBE_AFTER, Output::Probe), (SUSPECT_AFTER, Output::Suspect), (DEAD_AFTER, Output::Dead)];
 
 #[derive(Debug)]
 pub struct Liveness {
     heard: u64,
-    /// Of the last sign of life, or of the first ask after a time without any.
+    /// The time of the last datagram, or of the first request after an idle time.
     since: Instant,
     asking: bool,
-    /// How many of [`STEPS`] were taken in this silence.
+    /// The number of [`STEPS`] done in this silence.
     taken: usize,
     outputs: VecDeque<Output>,
 }
@@ -90,7 +90,7 @@ impl Liveness {
         Some((self.since + *after, Why::Listen))
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         match self.taken {
@@ -105,8 +105,8 @@ impl Liveness {
 mod tests {
     use super::*;
 
-    /// Runs it against a link on which a datagram came at each of these milliseconds, and `answers` says whether the
-    /// question is answered, until nothing more is due or 20 s are over.
+    /// Runs it on a link with datagrams at these milliseconds, until nothing is due or 20 s are over; `answers`:
+    /// whether the question is answered.
     fn outputs(came: &[u64], answers: bool) -> Vec<(u64, Output)> {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! How this machine can be reached: what each source says of that, joined into the list that peers are told.
+//! How this machine can be reached: the addresses of each source, joined into the list for peers.
 
 use super::{
     candidate::{Candidate, Candidates, Origin},
@@ -7,15 +7,14 @@ use super::{
 use crate::limit::CANDIDATES_MAX;
 use std::{collections::BTreeMap, net::SocketAddr};
 
-/// Who knows an address of this machine, the likeliest first: candidates are told in this order. A router's mapping, STUN
-/// or a relay is one more row.
+/// A source of addresses of this machine, the likeliest first: candidates are sent in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {
     /// The configuration: the one address that the socket is bound to.
     Bound,
-    /// The phone books: the addresses that face them.
+    /// The phone books: the local addresses of connections to them.
     Facing,
-    /// The phone books: where they see this machine.
+    /// The phone books: this machine as they see it.
     Observed,
     /// The system: all addresses of this machine.
     Interfaces,
@@ -37,12 +36,12 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// `families`: those of the socket; addresses of others are not told.
+    /// `families`: those of the socket; other addresses are left out.
     pub fn new(families: Families) -> Self {
         Self { families, slots: BTreeMap::new() }
     }
 
-    /// Replaces what one source says.
+    /// Replaces the addresses of one source.
     pub fn set(&mut self, slot: Slot, addrs: Vec<SocketAddr>) {
         self.slots.insert(slot, addrs);
     }

@@ -1,16 +1,16 @@
-//! One conversation with a peer on the control stream: greeting, versions, and what each publishes.
+//! The session of a link, on the control stream: greeting, versions, and what each side publishes.
 //!
-//! | state | hears | does |
+//! | state | input | action |
 //! |---|---|---|
 //! | `AwaitHello` (acceptor) | `Hello` with a common version | `Greeted`, → `AwaitVerdict` |
 //! | `AwaitVerdict` (acceptor) | `Admit` | sends `HelloAck`, `Opened`, → `Open` |
 //! | `AwaitHelloAck` (dialler) | `HelloAck` | `Opened`, → `Open` |
 //! | `Open` | `Published` | `TheirLook`, at most one each [`LOOK_PERIOD`]: the newest |
-//! | any | what is not in its row | closes: `OutOfTurn`; no common version: `Version` |
+//! | any | anything else | closes: `OutOfTurn`; no common version: `Version` |
 //! | before `Open` | [`GREETING_TIME`] passes | closes: `Silent` |
 //!
-//! TLS has proven the key before a session begins. A dialler believes that it is connected before the acceptor judged
-//! its certificate, so nothing counts as connected before `Opened`.
+//! TLS has proven the key before a session begins. A dialler is connected before the acceptor has judged its
+//! certificate, so nothing counts as connected before `Opened`.
 
 use crate::{
     id::BlobHash,
@@ -25,7 +25,7 @@ use std::{
 
 /// How long the whole greeting may take.
 pub const GREETING_TIME: Duration = Duration::from_secs(5);
-/// How often the other side's look may change here. What it says in between is replaced by what it says last.
+/// How often a change of the other side's look is reported. The newest one replaces those in between.
 pub const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +38,14 @@ pub enum Input {
     Close(CloseCode),
     /// This player's own look changed.
     Publish(Option<BlobHash>),
-    /// The deadline came.
+    /// The deadline has passed.
     Time,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     Say(Control),
-    /// The other side said who it is; answer with `Admit` or `Close`. Acceptor only.
+    /// The other side has greeted; answer with `Admit` or `Close`. Acceptor only.
     Greeted(Greeting),
     /// The link is connected.
     Opened {
@@ -53,7 +53,7 @@ pub enum Output {
         greeting: Greeting,
     },
     TheirLook(Option<BlobHash>),
-    /// Close the connection with this code; nothing follows.
+    /// Close the connection with this code. The last output.
     Close(CloseCode),
 }
 
@@ -61,7 +61,7 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     GreetingDue,
-    /// The other side's newest look is told.
+    /// Report the other side's newest look.
     LookDue,
 }
 
@@ -77,15 +77,15 @@ enum State {
 #[derive(Debug)]
 pub struct Session {
     state: State,
-    /// What this end says of itself; `published` is kept up to date.
+    /// This end's greeting; `published` is kept up to date.
     greeting: Greeting,
-    /// The look that the other side was told of last.
+    /// The look that was last sent to the other side.
     said: Option<BlobHash>,
     began: Instant,
-    /// What the other side's look is, as far as it was told here, and when that was. Not before a first `Published`.
+    /// The other side's look as last reported here, and when. `None` before a first `Published`.
     told: Option<BlobHash>,
     told_at: Option<Instant>,
-    /// A newer one that is not told yet.
+    /// A newer one that is not reported yet.
     untold: Option<Option<BlobHash>>,
     outputs: VecDeque<Output>,
 }
@@ -134,7 +134,7 @@ impl Session {
                 if PEER_VERSIONS.contains(&ack.version) {
                     let HelloAck { version, greeting } = ack;
                     self.opened(version, greeting);
-                    // The hello may be older than what is published by now.
+                    // The hello may be older than the published look.
                     self.say_look();
                     State::Open
                 } else {
@@ -176,7 +176,7 @@ impl Session {
         self.outputs.push_back(Output::Opened { version, greeting });
     }
 
-    /// When the other side's newest look may be told.
+    /// When the other side's newest look may be reported.
     fn look_due(&self) -> Option<Instant> {
         self.untold.and(self.told_at).map(|at| at + LOOK_PERIOD)
     }
@@ -216,7 +216,7 @@ impl Session {
         }
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         match self.state {
@@ -245,7 +245,7 @@ mod tests {
         std::iter::from_fn(|| session.poll()).collect()
     }
 
-    /// Carries what each says to the other until both are quiet; returns everything else that came out.
+    /// Passes messages between both until there are none; returns all other outputs.
     fn converse(dialer: &mut Session, acceptor: &mut Session, now: Instant) -> [Vec<Output>; 2] {
         let mut heard = [vec![], vec![]];
         loop {
@@ -298,7 +298,7 @@ mod tests {
         converse(&mut dialer, &mut acceptor, now);
         let look = |n: u32| Some(BlobHash::of(&n.to_le_bytes()));
         let mut told = Vec::new();
-        // A thousand a second, for ten seconds; the last one is told although nothing follows it.
+        // A thousand a second, for ten seconds; the last one is reported although nothing follows it.
         let at = |ms: u32| now + Duration::from_millis(ms.into());
         for ms in 0..10_000 {
             dialer.handle(at(ms), Input::Heard(Control::Published(look(ms))));
@@ -310,7 +310,7 @@ mod tests {
         }
         assert_eq!(told.len(), 11, "{told:?}");
         assert_eq!(told.last(), Some(&Output::TheirLook(look(9_999))));
-        // Back to what was told before anything else was: nothing has changed.
+        // Back to the look that was reported last: no change.
         dialer.handle(at(20_000), Input::Heard(Control::Published(look(1))));
         dialer.handle(at(20_001), Input::Heard(Control::Published(look(2))));
         dialer.handle(at(20_002), Input::Heard(Control::Published(look(1))));

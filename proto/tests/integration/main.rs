@@ -1,4 +1,4 @@
-//! What needs no more than proto's public API: the wires, and the transfer machine under virtual time.
+//! Tests of proto's public API: the wires, and the transfer machine under virtual time.
 
 mod golden;
 mod netsim;

@@ -76,7 +76,7 @@ fn strangers_of_many_networks_leave_places_for_contacts() {
 #[test]
 fn a_flood_neither_spends_a_contacts_rate_nor_forges_its_address() {
     let mut door = Door::new();
-    // So fast that the rates of the strangers are used up.
+    // Fast enough to use up the strangers' rates.
     let flood = |door: &mut Door, proven| (0..2000).map(|n| door.knock(stranger(n % 40), proven)).last();
     assert_eq!(flood(&mut door, true), Some(Verdict::Ignore));
     assert!(matches!(door.knock(contact(), true), Verdict::Begin { .. }));
@@ -102,7 +102,7 @@ fn without_load_no_round_trip_is_asked_for() {
 }
 
 proptest! {
-    /// Whoever knocks in whatever order: places are bounded, each ends once, and nothing stays charged.
+    /// In any order of calls: places are bounded, each ends once, and nothing stays charged.
     #[test]
     fn places_are_bounded_and_given_back(
         knocks in prop::collection::vec((0u32..60, any::<bool>(), 0u64..40, any::<bool>()), 1..600)

@@ -43,7 +43,7 @@ fn call(books: &[usize], now: Instant) -> Introductions {
     introductions
 }
 
-/// Lets the time pass to the next deadline; the answer is how it was.
+/// Advances time to the next deadline; returns it.
 fn pass(calls: &mut Introductions) -> (Instant, Why) {
     let (at, why) = calls.deadline().expect("something to wait for");
     calls.handle(at, Input::Time);
@@ -109,7 +109,7 @@ fn a_phone_book_that_is_coming_is_waited_for() {
     assert_eq!(outputs(&mut calls), []);
     calls.handle(now, Input::Up { book: 0, missed: false });
     assert_eq!(outputs(&mut calls), [ask(0)]);
-    // One that hangs is waited for as long as that, and one that is gone not at all.
+    // A hanging one is waited for, a closed one is not.
     for gone in [false, true] {
         let mut calls = Introductions::default();
         calls.handle(now, Input::Call(request(true, Patience::Usual, &[0])));
@@ -142,7 +142,7 @@ fn who_was_there_just_now_is_asked_for_again() {
         }
     };
     assert_eq!((end, asked), (Failure::NotThere, 3), "1.5 s each, and a pause");
-    // The callee was slow: its yes to the first asking counts after the second.
+    // The callee was slow: its answer to the first attempt counts after the second.
     calls.handle(now, Input::Call(request(true, Patience::Until(until), &[])));
     calls.handle(now, Input::Unavailable { book: 0, attempt: ATTEMPT });
     calls.handle(now, Input::Accepted { peer: PEER, attempt: ATTEMPT });
@@ -158,7 +158,7 @@ fn a_book_that_just_came_back_is_believed_later() {
     let nobody = |calls: &mut Introductions, at| {
         calls.handle(at, Input::Unavailable { book: 0, attempt: ATTEMPT });
     };
-    // Something else can be tried, or nobody waits.
+    // Another way can be tried, or no client waits.
     for (asked, patience) in [(true, Patience::None), (false, Patience::Usual)] {
         calls.handle(now, Input::Call(request(asked, patience, &[])));
         nobody(&mut calls, now);
@@ -187,7 +187,7 @@ fn a_call_without_a_place_waits_first_in_line() {
     let begun = |number| Output::Introduce { book: 0, peer: PEER, attempt: Bytes([number; 16]) };
     let over = Output::Failed { attempt: Bytes([3; 16]), why: Failure::NotThere };
     assert_eq!(outputs(&mut calls), [begun(101), over]);
-    // Also an accepted one leaves its place.
+    // Also an accepted one frees its place.
     calls.handle(now, Input::Accepted { peer: PEER, attempt: Bytes([4; 16]) });
     assert_eq!(outputs(&mut calls), [begun(100)]);
 }
@@ -209,7 +209,7 @@ fn what_a_phone_book_finds_too_much_waits() {
     assert_eq!(outputs(&mut calls), [begun(2)], "first for whom somebody waits, and one at a time");
     assert_eq!(pass(&mut calls).0, now + Duration::from_secs(3));
     assert_eq!(outputs(&mut calls), [begun(1)]);
-    // Where another phone book may know, it is asked meanwhile.
+    // Another phone book is asked meanwhile.
     let mut calls = call(&[0, 1], now);
     calls.handle(now, Input::Limited { book: 0, attempt: ATTEMPT, retry_after: QUEUE_TIME * 9 });
     assert_eq!(outputs(&mut calls), [ask(0), ask(1)]);
@@ -243,8 +243,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Every call ends, once, in bounded time; never are more under way than a phone book allows, nor is one asked that
-    /// is not connected or wants no more.
+    /// Every call ends once, in bounded time; a phone book's limit is kept, and none is asked that is not connected or
+    /// refuses.
     #[test]
     fn every_call_ends_once_and_in_time(steps in vec(step(), 0..120)) {
         let begin = start();

@@ -71,7 +71,7 @@ fn nothing_of_a_former_life_stays() {
     assert_eq!((outputs(&mut choice), choice.current()), (vec![Output::Lost], None));
 }
 
-/// What happens at an end, and when.
+/// An event at one end, and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Opened(usize),
@@ -81,7 +81,7 @@ enum Event {
 const ENDS: [PeerId; 2] = [SMALL, LARGE];
 
 /// Three links between two ends, each dialled by `dialers[link]`, open at its acceptor and later at its dialler, in
-/// tenths of a second. Everything a link says takes `delay`. Returns which link each uses at last.
+/// tenths of a second. Every message on a link takes `delay`. Returns each end's final link.
 fn run(dialers: [usize; 3], opens: [[u32; 2]; 3], delay: u32) -> [Option<usize>; 2] {
     let began = start();
     let at = |tenth: u32| began + Duration::from_millis(100) * tenth;
@@ -101,7 +101,7 @@ fn run(dialers: [usize; 3], opens: [[u32; 2]; 3], delay: u32) -> [Option<usize>;
                         events.retain(|(_, _, event)| *event != Event::Opened(link));
                         continue;
                     }
-                    // What the other end closed meanwhile does not open any more.
+                    // A link that the other end closed meanwhile does not open.
                     if !accepts && !open[other][link] {
                         continue;
                     }

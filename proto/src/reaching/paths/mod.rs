@@ -43,9 +43,9 @@ pub struct Paths {
     pairs: Pairs,
     rounds: Vec<Round>,
     next_dial: u64,
-    /// A wish came during a try, and the sources were not asked since.
+    /// A wish arrived during a try, and the sources were not asked since.
     joined: bool,
-    /// The link that was silent for too long, and what had come over it.
+    /// The link that was silent for too long, and its received datagrams then.
     suspect: Option<(usize, u64)>,
     outputs: VecDeque<Output>,
 }
@@ -131,7 +131,7 @@ impl Paths {
         connector.into_iter().chain(rounds).min_by_key(|(at, _)| *at)
     }
 
-    /// No link, no try, and none to come.
+    /// No link, no try, and none planned.
     pub fn is_idle(&self) -> bool {
         self.connector.is_idle()
     }
@@ -141,12 +141,12 @@ impl Paths {
         self.suspect.map(|(link, _)| link)
     }
 
-    /// What is known of each way to the peer.
+    /// The known paths to the peer.
     pub fn pairs(&self) -> &Pairs {
         &self.pairs
     }
 
-    /// Why nothing is waited for, where nothing is. In every other state there is a deadline.
+    /// Why nothing is awaited. `None`: there is a deadline.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> Option<&'static str> {
         if self.rounds.is_empty() { self.connector.idle() } else { None }
@@ -167,8 +167,8 @@ impl Paths {
         self.rounds.iter().any(|round| round.guess.is_some())
     }
 
-    /// Asks the sources again while a guess is dialled, if a wish came after they were asked last: a dead address takes
-    /// seconds to fail, and the sources may know more by now.
+    /// Asks the sources again during a guess, if a wish arrived after the last question: a dead address takes seconds
+    /// to fail, and the sources may know more by now.
     fn find_again(&mut self) {
         if self.connector.is_trying() && self.is_guessing() && std::mem::take(&mut self.joined) {
             self.outputs.push_back(Output::Find);
@@ -190,7 +190,7 @@ impl Paths {
         match (told, last) {
             (Ok(candidates), last) => {
                 let mut addrs = self.note(now, &candidates);
-                // Where they were last comes last.
+                // The last address comes last.
                 if let Some(last) = last.filter(|last| candidates.iter().all(|told| told.addr != *last))
                     && self.pairs.tell(now, last, Source::Link)
                 {
@@ -209,7 +209,7 @@ impl Paths {
                 self.begin(now, jitter, addrs.into_iter().collect(), Some(cause));
                 self.find_again();
             }
-            // A phone book that is gone does not part those who know each other's place.
+            // Without a phone book the last address is dialled.
             (Err(Unfound::Unavailable(_)), Some(last)) => {
                 let addrs = self.pairs.tell(now, last, Source::Link).then_some(last);
                 self.begin(now, jitter, addrs.into_iter().collect(), None);
@@ -233,7 +233,7 @@ impl Paths {
         }
     }
 
-    /// Does what the round says, and keeps it unless it has failed.
+    /// Carries out the round's step, and keeps the round unless it has failed.
     fn carry_on(&mut self, now: Instant, jitter: f64, mut round: Round, mut step: Step) {
         loop {
             match step {
@@ -245,7 +245,7 @@ impl Paths {
                     self.outputs.push_back(Output::Dial { dial, addr });
                     return self.rounds.push(round);
                 }
-                // It was dialled often enough.
+                // Its budget is used up.
                 Step::Dial(_) => step = round.step(now),
                 Step::Failed(failure) => {
                     self.abandon(now, &round, Outcome::Failed);
@@ -256,7 +256,7 @@ impl Paths {
                         }
                         None => failure,
                     };
-                    // The try goes on while another round does.
+                    // The try goes on while another round runs.
                     if self.rounds.is_empty() {
                         self.failed(now, jitter, failure);
                     }
@@ -297,7 +297,7 @@ impl Paths {
         }
     }
 
-    /// A round came to nothing, or there was none.
+    /// A round failed, or there was none.
     fn failed(&mut self, now: Instant, jitter: f64, Failure { cause, again }: Failure) {
         if !self.connector.is_linked() {
             self.connect(now, jitter, connector::Input::Lost { cause, again });

@@ -1,7 +1,7 @@
-//! The table of pairs: each way out of this machine with each address of the peer, and what is known of it.
+//! The table of pairs: each way out of this machine with each address of the peer, and its history.
 //!
-//! This machine has one socket, so its ways out are the socket's address families. An address of a family that it does
-//! not have makes no pair.
+//! This machine has one socket, so its ways out are the socket's address families. An address of another family makes
+//! no pair.
 
 use super::score::{Score, kind};
 use crate::reaching::{candidate::Origin, families::Families};
@@ -12,23 +12,23 @@ use std::{
 
 /// Addresses kept for each source. One more replaces the one that was told longest ago.
 pub const REMOTES_PER_SOURCE_MAX: usize = 16;
-/// An address that no source has told and no link has used for so long is dropped.
+/// An address that no source told and no link used for so long is dropped.
 pub const REMOTE_LIFE: Duration = Duration::from_secs(600);
 /// Dials of one pair for one telling: a source is charged for each telling, not for each dial.
 pub const PROBES_PER_TELLING: u32 = 12;
 
-/// Who or what named an address of the peer.
+/// Who named an address of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The peer: an address of its machine.
     Host,
-    /// A phone book: where it sees the peer.
+    /// A phone book: the peer as it sees it.
     PhoneBook,
     /// The peer: a port that its router forwards.
     Mapped,
     /// A person on the peer's machine.
     Manual,
-    /// A link that led there.
+    /// An open link.
     Link,
 }
 
@@ -55,15 +55,15 @@ pub struct Pair {
     /// IPv4 addresses are never in their IPv6 form.
     pub remote: SocketAddr,
     pub source: Source,
-    /// When it was told last, or a link used it.
+    /// When it was last told, or used by a link.
     pub told: Instant,
     /// Dials so far.
     pub tries: u32,
-    /// How the last one ended, and when.
+    /// The last dial's result and time.
     pub last: Option<(Outcome, Instant)>,
-    /// Dials that are left until it is told again.
+    /// Dials left until it is told again.
     pub budget: u32,
-    /// Round-trip time; there while the path is proven to work.
+    /// Round-trip time, while a link proves the path.
     pub proven: Option<Duration>,
 }
 
@@ -99,12 +99,12 @@ impl Pairs {
         self.all.iter_mut().find(|pair| pair.remote == addr)
     }
 
-    /// The path to use: the best of those that are proven, and the one of before until another is clearly better.
+    /// The path to use: the best of the proven ones, and the current one until another is clearly better.
     pub fn primary(&self) -> Option<SocketAddr> {
         self.primary
     }
 
-    /// Notes an address, and whether it makes a pair. One that is known keeps its history, and its first source.
+    /// Stores an address; returns whether it makes a pair. A known one keeps its history, and its first source.
     pub fn tell(&mut self, now: Instant, addr: SocketAddr, source: Source) -> bool {
         if !self.families.has(addr.ip()) {
             return false;
@@ -125,7 +125,7 @@ impl Pairs {
         true
     }
 
-    /// Takes one dial of a pair from its budget; false where nothing is left.
+    /// Takes one dial from a pair's budget; false if it is used up.
     pub fn spend(&mut self, addr: SocketAddr) -> bool {
         let Some(pair) = self.get_mut(addr).filter(|pair| pair.budget > 0) else { return false };
         (pair.tries, pair.budget) = (pair.tries.saturating_add(1), pair.budget - 1);
@@ -138,7 +138,7 @@ impl Pairs {
         }
     }
 
-    /// A link works over this pair. `true`: the path to use is another one now.
+    /// A link works over this pair. Returns whether the path to use has changed.
     pub fn prove(&mut self, now: Instant, addr: SocketAddr, rtt: Duration) -> bool {
         // A peer may dial from an address that no source told.
         self.tell(now, addr, Source::Link);
@@ -148,7 +148,7 @@ impl Pairs {
         self.choose()
     }
 
-    /// No link works over this pair any more. `true`: the path to use is another one now.
+    /// No link works over this pair any more. Returns whether the path to use has changed.
     pub fn disprove(&mut self, addr: SocketAddr) -> bool {
         if let Some(pair) = self.get_mut(addr) {
             pair.proven = None;

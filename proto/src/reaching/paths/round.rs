@@ -1,5 +1,5 @@
-//! One round of dials: the addresses of one answer, one after the other, the next one as soon as one hesitates or fails
-//! (RFC 8305 "Happy Eyeballs"). The first that answers ends the round.
+//! One round of dials: the addresses of one answer, one after the other, the next one when one is slow or fails (RFC
+//! 8305 "Happy Eyeballs"). The first success ends the round.
 
 use super::words::Failure;
 use crate::reaching::connector::TRY_TIME;
@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one address may hesitate before the next is dialled as well (RFC 8305 §5 says 250 ms, for TCP to servers;
-/// peers are nearer, and of their addresses more are dead).
+/// How long one dial runs before the next begins (RFC 8305 §5 says 250 ms, for TCP to servers; peers are nearer, and
+/// more of their addresses are dead).
 pub(super) const DIAL_PAUSE: Duration = Duration::from_millis(150);
 
 #[derive(Debug)]
@@ -19,14 +19,14 @@ pub(super) struct Round {
     running: Vec<(u64, SocketAddr)>,
     /// When the next one is dialled.
     next: Instant,
-    /// When the round has failed.
+    /// When the round fails.
     due: Instant,
-    /// No source says that the peer is there: this round's failure ends all tries, with this cause.
+    /// No source says that the peer is present: this round's failure ends all tries, with this cause.
     pub(super) guess: Option<String>,
     worst: Option<Failure>,
 }
 
-/// What a round comes to.
+/// A round's next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Dial(SocketAddr),
@@ -78,7 +78,7 @@ impl Round {
         self.step(now)
     }
 
-    /// The dials that are still running.
+    /// The running dials.
     pub(super) fn rest(&self) -> impl Iterator<Item = u64> + '_ {
         self.running.iter().map(|(dial, _)| *dial)
     }

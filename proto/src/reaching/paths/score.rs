@@ -1,4 +1,4 @@
-//! How good a path is, and when another one is enough better to leave it.
+//! How good a path is, and when another one is enough better to switch.
 
 use crate::local::reply::PathKind;
 use std::{
@@ -20,7 +20,7 @@ pub fn kind(addr: SocketAddr) -> PathKind {
     }
 }
 
-/// What a path that has answered is chosen by: first its kind, then its round-trip time.
+/// The order of working paths: first the kind, then the round-trip time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Score {
     pub kind: PathKind,
@@ -42,7 +42,7 @@ impl Score {
         (self.tier(), self.rtt)
     }
 
-    /// Whether it is worth leaving `current` for this one.
+    /// Whether to switch from `current` to this one.
     pub fn beats(self, current: Self) -> bool {
         match self.tier().cmp(&current.tier()) {
             std::cmp::Ordering::Less => true,

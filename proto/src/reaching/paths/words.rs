@@ -1,4 +1,4 @@
-//! What the machine is told, and what it says.
+//! Inputs and outputs of the machine.
 
 use crate::{local::reply::PeerState, reaching::candidate::Candidate};
 use std::{net::SocketAddr, time::Duration};
@@ -11,57 +11,58 @@ const NOWHERE: &str = "none of their addresses can be dialled from here";
 pub enum Input {
     /// A link to the peer is wanted.
     Want,
-    /// No link is wanted any more: an open one stays while it lives, and is not dialled again.
+    /// The link is no longer wanted: an open one stays until it ends, and is not dialled again.
     Leave,
-    /// The answer to [`Output::Find`]: the likeliest first, or why there is none. `last` is where a link led to last.
+    /// The answer to [`Output::Find`]: addresses, the likeliest first, or why there are none. `last`: the last link's
+    /// address.
     Found {
         told: Result<Vec<Candidate>, Unfound>,
         last: Option<SocketAddr>,
     },
-    /// More addresses of the peer; they are dialled if it is being tried.
+    /// Further addresses of the peer; dialled if a try is running.
     Told(Vec<Candidate>),
-    /// How a dial ended. The connection of one that is not running any more is to be dropped.
+    /// A dial's result. Drop the connection of one that is no longer running.
     Dialled {
         dial: u64,
         result: Result<Duration, Failure>,
     },
-    /// A link is in use, dialled by either side, and leads to `addr`. `suspect`: what came over the link of
-    /// [`Paths::suspect`](super::Paths::suspect) so far, if that is still there.
+    /// A link is in use, dialled by either side, at `addr`. `suspect`: received datagrams of the link of
+    /// [`Paths::suspect`](super::Paths::suspect), if that is still open.
     Opened {
         link: usize,
         addr: SocketAddr,
         rtt: Duration,
         suspect: Option<u64>,
     },
-    /// A link that led to this address is gone.
+    /// A link at this address has closed.
     Closed {
         addr: SocketAddr,
     },
-    /// There is no link any more, or one that was dialled ended before its greeting.
+    /// There is no link any more, or a dialled one ended before its greeting.
     Lost(Failure),
-    /// The link in use is silent; so many datagrams came over it.
+    /// The link in use is silent, with so many received datagrams.
     Suspect {
         link: usize,
         heard: u64,
     },
-    /// The link in use came to an address that this machine does not have any more: the peer cannot answer there, and is
-    /// dialled from here.
+    /// The link in use came to an address that this machine no longer has: the peer cannot answer there, and is dialled
+    /// from here.
     Stranded {
         addr: SocketAddr,
     },
     Time,
 }
 
-/// Why no source told an address.
+/// Why no source has an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfound {
-    /// All of them know that the peer is not there, or not for us.
+    /// All of them report the peer as absent, or not for us.
     NotThere(String),
     /// They do not answer, or cannot say.
     Unavailable(String),
-    /// Its name is known under another key: no address is to be dialled for it.
+    /// Its name is known under another key: dial nothing.
     OtherKey(String),
-    /// It is not to be dialled now.
+    /// Dialling is not allowed now.
     Forbidden(String),
 }
 
@@ -77,7 +78,7 @@ impl Failure {
         Self { cause: cause.into(), again }
     }
 
-    /// Nothing came back.
+    /// No answer.
     pub fn no_answer() -> Self {
         Self::new(NO_ANSWER, true)
     }
@@ -89,22 +90,22 @@ impl Failure {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Ask every source where the peer is.
+    /// Ask every source for the peer's addresses.
     Find,
-    /// Dial this address; what comes of it is [`Input::Dialled`].
+    /// Dial this address; the result is [`Input::Dialled`].
     Dial {
         dial: u64,
         addr: SocketAddr,
     },
-    /// End this dial: another one answered, or its time is over.
+    /// End this dial: another one succeeded, or its time is over.
     Abandon {
         dial: u64,
     },
-    /// This link is still silent while another is in use.
+    /// Close this link, still silent while another is in use.
     Close {
         link: usize,
     },
-    /// The best path that works is this one now; `None`: none works.
+    /// The best working path now; `None`: none works.
     Primary(Option<SocketAddr>),
     State(PeerState),
     /// All tries failed.

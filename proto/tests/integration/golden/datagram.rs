@@ -1,4 +1,5 @@
-//! datagram_v1: what shares the QUIC socket and is not QUIC, and what two peers write to each other so that they can probe.
+//! datagram_v1: datagrams that share the QUIC socket and are not QUIC, and what two peers write to each other so that
+//! they can probe.
 
 use super::{Example, Reader, check, unhex};
 use fyteclub_proto::{

@@ -1,5 +1,5 @@
-//! live_v1: every message of `/api/live`, the polls that carry them, and the bytes that are signed; and what of it phone
-//! books behind one name hand to each other.
+//! live_v1: every message of `/api/live`, the polls that carry them, and the signed bytes; and messages between phone
+//! books of one name.
 
 use super::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;

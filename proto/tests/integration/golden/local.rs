@@ -1,4 +1,4 @@
-//! local_v1: every call, reply and event of the local API, as the plugin's own tests read them too.
+//! local_v1: every call, reply and event of the local API; the plugin's tests read them too.
 
 mod api;
 mod calls;
@@ -51,14 +51,14 @@ fn strings() -> Strings {
     }
 }
 
-/// A frame with JSON in it that is carried as text, laid out like the rest.
+/// A frame with raw JSON, formatted like the rest.
 fn raw<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(name: &str, frame: T) -> Example {
     let value = serde_json::to_value(&frame).expect("encodes");
     let text = serde_json::to_string_pretty(&value).expect("encodes") + "\n";
     Example { text, ..Example::json(name, frame) }
 }
 
-/// A reply in its frame, which must also read as the result that it carries.
+/// A reply in its frame, which must also parse as its result.
 fn reply<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, result: T) -> Example {
     let reply = Reply::success(1, &result).expect("encodes");
     assert_eq!(reply.clone().into_result(), Ok(result));
@@ -345,7 +345,7 @@ fn replies() -> Vec<Example> {
     ]
 }
 
-/// Every code with whether it can be retried: the strings that clients branch on.
+/// Every code and whether it is retryable: the strings that clients branch on.
 fn faults() -> Vec<Example> {
     use FaultCode::*;
     let codes = [

@@ -1,7 +1,7 @@
-//! What the wires carry, pinned: one file per message and version in `proto/golden`, as hex or JSON.
+//! The wires, pinned: one file per message and version in `proto/golden`, as hex or JSON.
 //!
-//! Each file is written by exactly one example and must still read as it. Files whose example is gone are an older
-//! build's words, and must still decode. The plugin's own tests read the same JSON.
+//! Each file is written by one example and must still decode to it. A file without an example is an older build's
+//! message, and must still decode. The plugin's tests read the same JSON.
 
 mod datagram;
 mod live;
@@ -19,12 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a file must hold, and how a file of that kind is read.
+/// A file's expected content, and its decoder.
 struct Example {
     name: String,
-    /// As this build writes it.
+    /// This build's encoding.
     text: String,
-    /// What the value in it is, as its type is called.
+    /// The name of the value's type.
     shape: &'static str,
     /// Whether a file's text means the example's value.
     same: Box<Meaning>,
@@ -33,11 +33,11 @@ struct Example {
 /// Whether a text means one value.
 type Meaning = dyn Fn(&str) -> Result<(), String>;
 
-/// Reads any file of one kind of message, whatever its value.
+/// Decodes any file of one kind of message.
 type Reader = fn(&str) -> Result<(), String>;
 
 impl Example {
-    /// A message in bytes, with the way in which they are read.
+    /// A message in bytes, with its decoder.
     fn hex<T, E>(name: &str, value: T, bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, E> + 'static) -> Self
     where
         T: PartialEq + Debug + 'static,
@@ -91,18 +91,18 @@ fn dir(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder)
 }
 
-/// The order of keys in JSON is no difference.
+/// The order of keys in JSON does not matter.
 fn alike(golden: &str, text: &str) -> bool {
     let value = |text| serde_json::from_str::<Value>(text).ok();
     golden == text || value(golden).is_some_and(|golden| Some(golden) == value(text))
 }
 
-/// Line ends as a checkout on Windows may have them are no difference.
+/// Line ends of a checkout on Windows do not matter.
 fn read(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.replace("\r\n", "\n"))
 }
 
-/// Holds a folder to its examples; `readers` know the files that have none any more, by the beginning of their names.
+/// Compares a folder with its examples; `readers` decode files without one, by the beginning of their names.
 fn check(folder: &str, examples: Vec<Example>, readers: &[(&str, Reader)]) {
     let dir = dir(folder);
     let mut wrong = BTreeMap::new();

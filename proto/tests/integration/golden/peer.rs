@@ -1,4 +1,4 @@
-//! peer_v1: every frame, record header and sealed thing between daemons.
+//! peer_v1: every frame, record header and sealed value between daemons.
 
 use super::{Example, Reader, check, unhex};
 use ed25519_dalek::SigningKey;
@@ -60,7 +60,7 @@ fn path(path: &str) -> fyteclub_proto::game_path::GamePath {
     path.parse().expect("a game path")
 }
 
-/// Everything that a look can have, once.
+/// Every part of a look, once.
 fn appearance() -> Appearance {
     let file = |paths: &[&str], bytes: &[u8]| FileEntry {
         game_paths: paths.iter().map(|text| path(text)).collect(),
@@ -127,7 +127,7 @@ fn unseal(bytes: &[u8]) -> Result<Vec<u8>, String> {
     Ok(buffer)
 }
 
-/// What the owner of key 2 answers the one of key 1, of three chunks of which the last is short.
+/// The proof of key 2's owner for key 1's, of three chunks of which the last is short.
 fn proof(name: &str, span: Span) -> Example {
     let bytes = [vec![1; CHUNK_SIZE], vec![2; CHUNK_SIZE], b"end".to_vec()].concat();
     let content = Content::of(&bytes);

@@ -1,4 +1,4 @@
-//! phonebook_v1: every body of the phone book, and the bytes that are signed.
+//! phonebook_v1: every body of the phone book, and the signed bytes.
 
 use super::{Example, Reader, check, json};
 use ed25519_dalek::SigningKey;

@@ -1,4 +1,4 @@
-//! Anything that crosses the local socket.
+//! Random values of the local API.
 
 use super::{look::*, peer::*};
 use fyteclub_proto::{

@@ -1,4 +1,4 @@
-//! Any name, path and look.
+//! Random names, paths and looks.
 
 use fyteclub_proto::{
     appearance::{Appearance, FileEntry, Look, ObjectKind, ObjectLook, Swap},
@@ -55,7 +55,7 @@ pub fn swap() -> impl Strategy<Value = Swap> {
     (game_paths(), game_path()).prop_map(|(game_paths, to)| Swap { game_paths, to })
 }
 
-/// What JSON keeps exactly: three decimals.
+/// Exact in JSON: three decimals.
 pub fn fraction() -> impl Strategy<Value = f64> {
     (0..100_000_000u32).prop_map(|thousandths| f64::from(thousandths) / 1000.0)
 }

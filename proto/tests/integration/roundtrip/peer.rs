@@ -1,4 +1,4 @@
-//! Anything that daemons say to each other.
+//! Random values of the peer wire.
 
 use super::look::*;
 use fyteclub_proto::{

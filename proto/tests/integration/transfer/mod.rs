@@ -1,7 +1,6 @@
-//! The transfer machine under virtual time, against a model of sources that lose, lie, stall, lack and come back.
+//! The transfer machine under virtual time, against a model of sources that lose, lie, stall, lack and return.
 //!
-//! Here each rule by itself; whole towns of sources are in `model`, receivers that
-//! are each other's sources in `room`.
+//! Here each rule by itself; random sources are in `model`, receivers that are each other's sources in `room`.
 
 mod model;
 mod room;
@@ -48,7 +47,7 @@ fn asks(outputs: &[Output]) -> Vec<(PeerId, RequestId, Vec<Piece>)> {
     outputs.iter().filter_map(ask).collect()
 }
 
-/// Everything of a request, as an honest source would send it.
+/// All of a request, as an honest source sends it.
 fn serve(transfer: &mut Transfer, now: Instant, request: RequestId, pieces: &[Piece]) {
     for piece in pieces {
         if piece.tree {
@@ -122,7 +121,7 @@ fn a_source_that_is_alone_has_its_time() {
     transfer.handle(now, Input::Joined(peer(1), Holds::All));
     let first = asks(&outputs(&mut transfer));
     assert_eq!(transfer.deadline(), Some((now + SILENCE, Why::RequestSilent)));
-    // Bytes that never become a chunk are no progress in the end.
+    // Bytes without a complete chunk are no progress in the end.
     let until = now + DRIP;
     while now + SILENCE < until {
         now += SILENCE / 2;
@@ -150,7 +149,7 @@ fn a_stalled_source_is_replaced_within_two_seconds() {
     let first = asks(&outputs(&mut transfer));
     let blobs = [wanted(1, 10).hash].into();
     transfer.handle(now, Input::Joined(peer(2), Holds::These { blobs, growing: false }));
-    // It lives, slowly: nothing is taken from it.
+    // It is slow, and keeps its request.
     now += STALL / 2;
     transfer.handle(now, Input::Heard { request: first[0].1 });
     now += STALL;
@@ -324,7 +323,7 @@ fn while_it_is_held_nothing_is_asked_and_nothing_is_lost() {
     let asked = asks(&outputs(&mut transfer));
     assert!(!asked.is_empty());
     transfer.handle(now, Input::Hold(true));
-    // More of them than a source may stall: it was not the source.
+    // More than a source may stall: it was not the source.
     for (_, request, _) in &asked {
         transfer.handle(now, Input::Ended { request: *request, end: End::Unkept });
     }
@@ -342,7 +341,7 @@ fn while_it_is_held_nothing_is_asked_and_nothing_is_lost() {
     assert_eq!(transfer.progress().files_done, 2);
 }
 
-/// A lender that holds one small blob was asked for it, and the owner, who has everything, has earned credit. The
+/// A lender with one small blob was asked for it, and the owner, who has everything, has earned credit. Returns the
 /// machine, the lender's request and the blob.
 fn doubted(now: Instant) -> (Transfer, RequestId, BlobHash) {
     let (blob, other) = (wanted(1, 10), Wanted { tree: true, ..wanted(2, REQUEST_BYTES_MAX) });

@@ -1,8 +1,8 @@
-//! The machine among sources of any speed that hold parts, stall, lie, lack, leave and come back, with a receiver that
-//! restarts, under virtual time and against a model of its disk.
+//! The machine among random sources that hold parts, stall, lie, lack, leave and return, with a receiver that restarts,
+//! under virtual time and against a model of its disk.
 //!
-//! The promise: every wanted chunk arrives on disk and is counted once, or the reason is told; with one honest source
-//! that has everything it always ends well.
+//! Every wanted chunk arrives on disk and is counted once, or the failure has a reason; with one honest source that has
+//! everything it always succeeds.
 
 mod world;
 
@@ -81,7 +81,7 @@ proptest! {
         prop_assert_eq!(world.ending.as_ref(), Some(&Output::Done));
         world.audit();
         prop_assert_eq!(world.disk.len(), world.chunks());
-        // Nobody is asked for the same again and again.
+        // Nothing is requested again and again.
         let most = 4 * world.chunks() + 200 * world.sources.len();
         prop_assert!(world.asks <= most, "{} requests for {} chunks", world.asks, world.chunks());
         let most = world.total() / 20 + (4 * world.sources.len() * STREAMS_PER_SOURCE * CHUNK_SIZE) as u64;
@@ -136,7 +136,7 @@ fn one_of_three_dies_and_little_comes_twice() {
     assert!(world.again * 20 <= world.total(), "{} bytes came again", world.again);
     let asked: f64 = 20.0 + (world.total() as f64 / MB - 60.0) / 2.0;
     assert!(world.time() < 2.0 + asked, "it went on with the others: {}", world.time());
-    // The same, but it only falls silent: nobody says that it is gone.
+    // The same, but it only falls silent, without an event.
     (natures[0].away, natures[0].silent) = (None, Some((2.0, f64::INFINITY)));
     let mut world = World::new(&[100 << 20], natures);
     world.run(f64::INFINITY);

@@ -1,7 +1,7 @@
-//! A room: one owner, and receivers that fetch one look at once and pass whole blobs on to each other, under virtual
-//! time. Every uplink has one rate, shared by connections and then by streams; downlinks are free.
+//! One owner, and receivers that fetch one look at once and lend whole blobs to each other, under virtual time. Every
+//! uplink has one rate, shared by connections and then by streams; downlinks are unlimited.
 //!
-//! The promise: bytes that arrive and are thrown away are few, also those of streams that were dropped half-way.
+//! Few bytes that arrive are dropped, including those of stopped streams.
 
 use super::{outputs, start};
 use fyteclub_proto::{
@@ -20,13 +20,13 @@ const TICK: f64 = 0.01;
 const THERE: f64 = 0.1;
 /// From the receiver to the sender.
 const BACK: f64 = 0.02;
-/// How often a growing holder is asked what it has.
+/// How often a growing lender is asked what it has.
 const ASK_HOLDING: f64 = 2.0;
 const OWNER: usize = 0;
 /// The last receiver comes this long after the first.
 const LATEST: f64 = 1.0;
 
-/// A number in 0..1, always the same for the same three.
+/// A number in 0..1, determined by the arguments.
 fn chance(a: u64, b: u64, c: u64) -> f64 {
     let hash = BlobHash::of(&[a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes()].concat());
     f64::from(u16::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1]])) / 65536.0
@@ -40,12 +40,12 @@ struct Stream {
     from: usize,
     to: usize,
     request: RequestId,
-    /// What the sender still has to send: bytes by chunk.
+    /// Unsent bytes by chunk.
     unsent: VecDeque<f64>,
-    /// What the receiver waits for.
+    /// What the receiver awaits.
     due: VecDeque<(BlobHash, Option<u32>, f64)>,
     begins: f64,
-    /// When the sender hears that nobody waits any more.
+    /// When the sender learns that the request was dropped.
     stops: f64,
     /// On the line: arrival, bytes.
     flying: VecDeque<(f64, f64)>,
@@ -266,7 +266,7 @@ impl Room {
         }
     }
 
-    /// What arrived at the receivers, and the slowest one's time: both as multiples of what is needed.
+    /// The receivers' received bytes, and the slowest one's time: both as multiples of what is needed.
     fn costs(&self) -> (f64, f64) {
         let look = self.sizes.values().sum::<u64>() as f64;
         let arrived: f64 = self.receivers.iter().map(|receiver| receiver.arrived).sum();

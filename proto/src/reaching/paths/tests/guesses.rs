@@ -1,4 +1,4 @@
-//! A peer of which no source knows whether it is there is dialled where it was last.
+//! A peer whose presence no source knows is dialled at its last address.
 
 use super::*;
 
@@ -110,7 +110,7 @@ fn want_is_forgotten_when_guess_fails() {
     let mut world = world().answer(not_there(0)).answer(not_there(0)).answer(not_there(0));
     world.give(Input::Want);
     world.run(100);
-    // Taken by the second question; what is left of it ends when the first guess does.
+    // Taken by the second question; the rest ends with the first guess.
     world.give(Input::Want);
     world.run(10_000);
     world.log();

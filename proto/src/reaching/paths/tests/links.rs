@@ -1,4 +1,4 @@
-//! Links that open, fall silent, end, or lose their address.
+//! Links that open, fall silent, close, or lose their address.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Made-up networks under virtual time: what is dialled when, and what comes of it.
+//! Simulated networks under virtual time: what is dialled when, and the result.
 
 mod guesses;
 mod links;
@@ -28,12 +28,12 @@ pub(super) fn start() -> Instant {
     Instant::now()
 }
 
-/// What is at an address.
+/// The host at an address.
 #[derive(Debug, Clone)]
 pub(super) enum Host {
     /// The handshake ends after so many milliseconds, and the greeting after as many more.
     Answers(u64),
-    /// As before, and then the other side says nothing.
+    /// As before, and then the other side is silent.
     Shakes(u64),
     /// The dial fails after so many milliseconds.
     Fails(u64, &'static str),
@@ -79,7 +79,7 @@ pub(super) struct World {
     coming: Vec<(Instant, Event)>,
     dials: HashMap<u64, SocketAddr>,
     next_link: usize,
-    /// What came over each link.
+    /// Received datagrams of each link.
     pub(super) heard: HashMap<usize, u64>,
     log: Vec<String>,
     pub(super) states: Vec<PeerState>,
@@ -126,7 +126,7 @@ impl World {
         self.log.push(format!("{} {what}", self.ms()));
     }
 
-    /// What happened since this was asked last: `MILLISECONDS WHAT`.
+    /// Events since the last call: `MILLISECONDS WHAT`.
     pub(super) fn log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
@@ -140,7 +140,7 @@ impl World {
         self.coming.push((self.now + Duration::from_millis(ms), event));
     }
 
-    /// A link opens that the peer dialled, from this address; its number.
+    /// The peer opens a link from this address; returns its number.
     pub(super) fn opened_by_peer(&mut self, from: &str) -> usize {
         self.open(addr(from), 20)
     }
@@ -204,7 +204,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, and everything happen that is due.
+    /// Advances time, and lets everything due happen.
     pub(super) fn run(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         loop {

@@ -1,4 +1,4 @@
-//! What is kept of each pair, and for how long.
+//! What is stored of each pair, and for how long.
 
 use super::{
     super::{
@@ -174,14 +174,14 @@ fn unknown_kinds_of_a_letter_leave_the_known_ones_to_the_machine() {
         Candidate { origin: Origin::Mapped, addr: addr(MAPPED) },
     ]);
     let one = |at: usize| Candidates(vec![known.0[at]]).encode();
-    // A kind of a later version between two of today's, and one that looks like an address.
+    // A kind of a later version between two known ones, and one that looks like an address.
     let letter = [&[9, 3, 1, 2, 3][..], &one(0), &[8, 6, 10, 0, 0, 1, 0x1e, 0x61], &one(1)].concat();
     let told = Candidates::decode(&letter).expect("a letter");
     let mut world = World::new("[::]:7").answer(Answer { after: 0, told: Ok(told.0), last: None });
     world.give(Input::Want);
     world.run(1000);
     assert_eq!(world.log()[1..], ["0 dial 192.168.1.5:7", "150 dial 203.0.113.9:4000"]);
-    // And from the table they go into a letter as they came.
+    // From the table they return to a letter unchanged.
     let origin =
         |source| [Origin::Host, Origin::Mapped].into_iter().find(|origin| Source::from(*origin) == source);
     let back = world

@@ -10,7 +10,7 @@ use fyteclub_proto::{
     },
 };
 
-/// A call in its frame, which must also parse into the request that it came from.
+/// A call in its frame, which must also parse into its request.
 fn call(name: &str, request: Request) -> Example {
     let call = request.clone().into_call(1).expect("encodes");
     assert_eq!(Request::from_call(&call).as_ref(), Ok(&request));

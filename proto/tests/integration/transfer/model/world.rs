@@ -1,4 +1,4 @@
-//! What the machine is tried against: sources with their natures, and the disk of the one who receives.
+//! The machine's environment: sources with their natures, and the receiver's disk.
 
 use super::super::{peer, start};
 use fyteclub_proto::{
@@ -14,11 +14,11 @@ use std::{
 };
 
 const TICK: Duration = Duration::from_millis(20);
-/// Longer than anything may take, with what the slowest source needs for everything.
+/// Longer than anything may take, including the slowest source's time for everything.
 const PATIENCE: Duration = Duration::from_secs(9000);
 pub const MB: f64 = 1e6;
 
-/// What a source is like. Times are seconds from the beginning.
+/// A source's behaviour. Times are seconds from the beginning.
 #[derive(Debug, Clone)]
 pub struct Nature {
     /// Bytes a second.
@@ -26,14 +26,14 @@ pub struct Nature {
     pub latency: Duration,
     /// Every blob, or each whose number has a bit here.
     pub holds: Option<u64>,
-    /// Says that it is growing, and has one blob more every so many seconds.
+    /// Reports that it is growing, and gets one blob every so many seconds.
     pub grows: Option<f64>,
     pub silent: Option<(f64, f64)>,
     pub away: Option<(f64, f64)>,
-    /// Every how many chunks it lies, or breaks the stream.
+    /// Every how many chunks it sends wrong ones, or breaks the stream.
     pub lies: Option<u32>,
     pub breaks: Option<u32>,
-    /// Has not what it says, every so many pieces.
+    /// Lacks what it reported, every so many pieces.
     pub lacks: Option<u32>,
     pub busy: Option<u32>,
 }
@@ -64,7 +64,7 @@ struct Stream {
     request: RequestId,
     steps: VecDeque<Step>,
     begins: Instant,
-    /// Of the step at the front.
+    /// Bytes of the step at the front.
     sent: f64,
     told: Instant,
 }
@@ -73,7 +73,7 @@ pub struct Source {
     id: PeerId,
     nature: Nature,
     joined: bool,
-    /// Lost its link for good.
+    /// Its link was closed for good.
     banned: bool,
     streams: Vec<Stream>,
     served: u32,
@@ -92,7 +92,7 @@ pub struct World {
     trees: BTreeSet<BlobHash>,
     pub sources: Vec<Source>,
     pub asks: usize,
-    /// Bytes that crossed a wire for chunks that were on the disk.
+    /// Bytes on the wire for chunks that were on the disk.
     pub again: u64,
     starved: Option<Output>,
     pub ending: Option<Output>,
@@ -138,7 +138,7 @@ impl World {
         self.now.duration_since(self.began).as_secs_f64()
     }
 
-    /// The receiver begins anew with what is on its disk.
+    /// The receiver restarts with what is on its disk.
     pub fn restart(&mut self) {
         let wanted = self.all.iter().filter_map(|(hash, size)| {
             let mut missing: Vec<std::ops::Range<u32>> = Vec::new();
@@ -193,7 +193,7 @@ impl World {
                 }
                 continue;
             }
-            // Who grows is asked again every two seconds.
+            // A growing source is asked again every two seconds.
             let again = source.nature.grows.is_some() && time >= source.told + 2.0;
             if source.joined && !again {
                 continue;
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Does what the machine says.
+    /// Carries out the machine's outputs.
     fn act(&mut self) {
         while let Some(output) = self.transfer.poll() {
             match output {
@@ -228,7 +228,7 @@ impl World {
                     (source.banned, source.joined) = (true, false);
                     source.streams.clear();
                 }
-                // Whoever runs it waits for somebody to come back, who may never.
+                // The caller waits for a source that may never return.
                 starved @ Output::Starved(_) => self.starved = Some(starved),
                 over @ (Output::Done | Output::Failed(_)) => {
                     assert_eq!(self.transfer.deadline(), None);
@@ -267,7 +267,7 @@ impl World {
         assert!(source.streams.len() <= STREAMS_PER_SOURCE);
     }
 
-    /// What a tick's bytes of every source bring.
+    /// The bytes of every source in a tick.
     fn send(&mut self) {
         let time = self.time();
         for n in 0..self.sources.len() {
@@ -327,7 +327,7 @@ impl World {
                 return self.transfer.handle(self.now, Input::Ended { request, end });
             }
             if lacks {
-                // The rest of a piece is left out.
+                // The rest of a piece is skipped.
                 let rest = &mut source.streams[at].steps;
                 while matches!(rest.front(), Some(Step::Tree(h) | Step::Chunk(h, _)) if *h == hash) {
                     rest.pop_front();
@@ -363,7 +363,7 @@ impl World {
         self.all.iter().map(|(_, size)| chunk_count(*size) as usize).sum()
     }
 
-    /// What is counted is what is there.
+    /// Compares the counters with the disk.
     pub fn audit(&self) {
         let missing: u64 = (self.all.iter())
             .flat_map(|(hash, size)| (0..chunk_count(*size)).map(move |chunk| (*hash, *size, chunk)))

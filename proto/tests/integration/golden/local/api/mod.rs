@@ -1,5 +1,5 @@
-//! The local API for authors of programs in other languages: `docs/LOCAL_API.md` and `docs/local-api.schema.json`, written
-//! from proto's source and held to the goldens.
+//! The local API for authors of programs in other languages: `docs/LOCAL_API.md` and `docs/local-api.schema.json`,
+//! generated from proto's source and compared with the goldens.
 
 mod page;
 mod schema;
@@ -27,7 +27,7 @@ pub struct Api {
     source: Source,
     verbs: &'static [&'static Row],
     events: Vec<Event>,
-    /// All that parameters, results and events are made of.
+    /// The types of parameters, results and events.
     shapes: BTreeMap<String, Shape>,
 }
 
@@ -74,7 +74,7 @@ impl Api {
         }
     }
 
-    /// Whether an operation cannot be asked for without parameters.
+    /// Whether an operation requires parameters.
     fn needs_params(&self, row: &Row) -> bool {
         self.params(row).iter().any(|field| field.required)
     }
@@ -87,7 +87,7 @@ impl Api {
     }
 }
 
-/// The name of an operation's parameters: their type's, apart from a result of the same name.
+/// The name of an operation's parameters: their type's, distinct from a result of the same name.
 fn params_name(row: &Row) -> Option<String> {
     let name = row.params?.rsplit("::").next()?.trim();
     let is_reply = VERBS.iter().any(|row| row.reply == name);
@@ -112,7 +112,7 @@ fn docs(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
 }
 
-/// Holds a file to what it must say.
+/// Compares a file with its generated text.
 fn is_current(path: &Path, text: &str) {
     if env::var_os("BLESS").is_some() {
         fs::write(path, text).expect("a writable checkout");
@@ -151,7 +151,7 @@ fn goldens_match_the_schema() {
             Some("reply") if value["ok"] == true => ("Reply", vec![(example.shape, &value["result"])]),
             Some("reply") => ("Reply", vec![]),
             _ => {
-                // How an older client reads a code that it does not know is never on the wire.
+                // How an older client reads an unknown code is never on the wire.
                 let sent =
                     value.as_array().expect("faults").iter().filter(|fault| fault["code"] != "unknown");
                 ("", sent.map(|fault| ("Fault", fault)).collect())
@@ -168,8 +168,8 @@ fn goldens_match_the_schema() {
     }
 }
 
-/// What the source has is in the schema, because unknown keys are refused above. What the schema has is in the source:
-/// each key, word and operation comes in a golden.
+/// The schema has the whole source, because unknown keys are refused above; and only the source: each key, word and
+/// operation is in a golden.
 #[test]
 fn schema_says_nothing_that_no_golden_has() {
     let api = Api::read();
@@ -218,8 +218,8 @@ fn walk(value: &Value, said: &mut BTreeSet<String>) {
     }
 }
 
-/// Leaves each key of each call out in turn, and makes it null: the daemon takes that where the schema says so, and nowhere
-/// else.
+/// Leaves out each key of each call in turn, and makes it null: the daemon accepts that exactly where the schema says
+/// so.
 #[test]
 fn schema_says_what_a_call_may_leave_out() {
     let schema = schema(&Api::read(), Others::Allowed);
@@ -256,7 +256,7 @@ fn schema_says_what_a_call_may_leave_out() {
 fn keys(value: &Value, at: &str, places: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| {
-            // What `ext` has is the plugins' own.
+            // The content of `ext` is the plugins'.
             if !at.ends_with("/ext") {
                 places.push((at.to_owned(), key.clone()));
             }
@@ -269,7 +269,7 @@ fn keys(value: &Value, at: &str, places: &mut Vec<(String, String)>) {
     }
 }
 
-/// Names that the table gives, which nothing else would hold.
+/// Names in the table that nothing else checks.
 #[test]
 fn rows_name_what_there_is() {
     let api = Api::read();

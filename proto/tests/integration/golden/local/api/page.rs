@@ -1,4 +1,4 @@
-//! The local API as a page for people: of the same shapes as the schema.
+//! The local API as a page for people, from the same types as the schema.
 
 use super::source::{Body, Data, Field, Kind, plain};
 use super::{
@@ -11,7 +11,7 @@ use fyteclub_proto::local::{
 };
 use std::fmt::Write;
 
-/// All that is generated, in Markdown.
+/// The generated part, in Markdown.
 pub fn page(api: &Api) -> String {
     let mut page = String::new();
     let faults = |faults: &[FaultCode]| {
@@ -159,7 +159,7 @@ fn link(name: &str) -> String {
     }
 }
 
-/// As Markdown makes one of a heading.
+/// Markdown's anchor of a heading.
 fn anchor(heading: &str) -> String {
     heading.to_lowercase().replace('.', "")
 }

@@ -1,4 +1,4 @@
-//! The local API as a JSON Schema: of the same shapes as the page.
+//! The local API as a JSON Schema, from the same types as the page.
 
 use super::source::{Body, Data, Field, Kind, Shape};
 use super::{Api, params_name};
@@ -35,8 +35,7 @@ pub fn schema(api: &Api, others: Others) -> Value {
     })
 }
 
-/// What is a text or a number on the wire: its name, what it is where the source does not say it for other languages,
-/// and its rule.
+/// Texts and numbers of the wire: name, description if the source lacks one for other languages, and rule.
 const SCALARS: &[(&str, &str, &str)] = &[
     ("PlayerName", "", r#"{"type": "string", "minLength": 3, "maxLength": 128, "pattern": "^[^@]+@[^@]+$"}"#),
     (
@@ -58,7 +57,7 @@ pub fn is_scalar(name: &str) -> bool {
     SCALARS.iter().any(|(scalar, ..)| *scalar == name)
 }
 
-/// Each with what it is.
+/// Each with its description.
 pub fn scalars(api: &Api) -> impl Iterator<Item = (&'static str, String, &'static str)> {
     SCALARS.iter().map(|(name, about, rule)| {
         if about.is_empty() {

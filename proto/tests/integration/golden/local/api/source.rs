@@ -1,4 +1,4 @@
-//! Reads the shapes of the local API from proto's own source: names, types, what may be absent, and what the comments say.
+//! Reads the types of the local API from proto's source: names, types, optional parts, and comments.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 };
 use syn::{Attribute, Fields, Item, LitStr, Type, UseTree, Visibility};
 
-/// What a value may be.
+/// The kind of a value.
 #[derive(Debug, Clone)]
 pub enum Kind {
     Integer(u64),
@@ -17,7 +17,7 @@ pub enum Kind {
     List(Box<Kind>),
     /// An object with any keys, and values of one kind.
     Map(Box<Kind>),
-    /// Another shape, by its name in the source.
+    /// Another type, by its name in the source.
     Named(String),
 }
 
@@ -26,18 +26,18 @@ pub struct Field {
     pub name: String,
     pub about: String,
     pub kind: Kind,
-    /// Of what a client sends: it must be there. Of what the daemon sends: it always is.
+    /// In a client's message: required. In the daemon's: always present.
     pub required: bool,
     /// It may be `null`.
     pub nullable: bool,
-    /// `null` is not the same as absent.
+    /// `null` differs from absent.
     pub null_says: bool,
 }
 
 #[derive(Debug, Clone)]
 pub enum Body {
     Object(Vec<Field>),
-    /// One of these words, each with what it means.
+    /// One of these words, each with its meaning.
     Word(Vec<(String, String)>),
 }
 
@@ -50,7 +50,7 @@ pub struct Shape {
 pub struct Event {
     pub name: String,
     pub about: String,
-    /// Its fields, or the one shape that its data are.
+    /// Its fields, or the type of its data.
     pub data: Data,
 }
 
@@ -59,11 +59,11 @@ pub enum Data {
     Shape(String),
 }
 
-/// Everything in proto's source that serde reads or writes.
+/// All types in proto's source that serde reads or writes.
 pub struct Source {
     /// By file and name: two files may use one name.
     items: BTreeMap<(PathBuf, String), Item>,
-    /// Other names of items: of which module, and what they are called there.
+    /// Other names of items: the module, and the name there.
     renamed: BTreeMap<String, (String, String)>,
 }
 
@@ -92,7 +92,7 @@ impl Source {
         Self { items, renamed }
     }
 
-    /// The item of that name: of the module, or else of those that the module may mean.
+    /// The item of that name: of the module, or of those that it imports.
     fn find(&self, module: &str, name: &str) -> &Item {
         let of_name = || self.items.iter().filter(|((_, item), _)| item == name);
         let in_module = |module: &str| {
@@ -109,7 +109,7 @@ impl Source {
         }
     }
 
-    /// A shape by its name, as a module of `local` sees it.
+    /// A type by its name, as a module of `local` sees it.
     pub fn shape(&self, module: &str, name: &str) -> Shape {
         let sent = module == "request";
         let (attributes, body) = match self.find(module, name) {
@@ -180,7 +180,7 @@ impl Source {
     }
 }
 
-/// The name of a public item that serde carries.
+/// The name of a public item with serde's derives.
 fn carried(item: &Item) -> Option<String> {
     let (visible, attributes, name) = match item {
         Item::Struct(item) => (&item.vis, &item.attrs, &item.ident),
@@ -191,13 +191,13 @@ fn carried(item: &Item) -> Option<String> {
     (matches!(visible, Visibility::Public(_)) && is_derived).then(|| name.to_string())
 }
 
-/// The module that a type is named with.
+/// The module in front of a type.
 fn qualifier(of: &Type) -> Option<String> {
     let Type::Path(path) = of else { return None };
     path.path.segments.iter().rev().nth(1).map(|module| module.ident.to_string())
 }
 
-/// Collects the names that an item is given beside its own.
+/// Collects an item's other names.
 fn rename(module: &str, tree: &UseTree, renamed: &mut BTreeMap<String, (String, String)>) {
     match tree {
         UseTree::Path(path) => rename(&path.ident.to_string(), &path.tree, renamed),
@@ -209,7 +209,7 @@ fn rename(module: &str, tree: &UseTree, renamed: &mut BTreeMap<String, (String, 
     }
 }
 
-/// The kind of a type, and in how many options it is.
+/// The kind of a type, and the number of options around it.
 fn kind(of: &Type) -> (Kind, usize) {
     let Type::Path(path) = of else { panic!("a type with a name") };
     let last = path.path.segments.last().expect("a name");
@@ -242,7 +242,7 @@ fn kind(of: &Type) -> (Kind, usize) {
     (one, 0)
 }
 
-/// serde's settings: each with its text, if it has one.
+/// serde's attributes: each with its text, if it has one.
 fn serde(attributes: &[Attribute]) -> BTreeMap<String, Option<String>> {
     let mut all = BTreeMap::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
@@ -261,7 +261,7 @@ fn serde(attributes: &[Attribute]) -> BTreeMap<String, Option<String>> {
     all
 }
 
-/// As serde writes a name of a field or a word.
+/// serde's form of a name.
 fn cased(name: &str, all: &BTreeMap<String, Option<String>>) -> String {
     let rule = ["rename_all", "rename_all_fields"].iter().find_map(|rule| all.get(*rule).cloned().flatten());
     let words = |name: &str| {
