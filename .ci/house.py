@@ -72,7 +72,6 @@ LINES_MAX = 500
 
 # Longer ones, and until when.
 LONGER = (
-    (re.compile(r"daemon/src/"), "2026-12-31: coordinator, peer and pumps are being split"),
 )
 
 # Most files of one crate in which one type has impl blocks.
@@ -80,10 +79,6 @@ IMPL_FILES_MAX = 4
 
 # Crates whose import circles and scattered types are told and not refused yet, and until when.
 TOLD = {
-    "daemon": "2026-12-31: the coordinator becomes desks with state of their own",
-    "daemon/demo": "2026-12-31: demo.rs takes its options from main.rs",
-    "daemon/penumbra": "2026-12-31: errors and contents are read by all, and lib.rs holds both ends",
-    "daemon/quic": "2026-12-31: the flow estimates for the controller that holds it",
     "daemon/store": "2026-12-31: each file adds methods to the one store",
 }
 

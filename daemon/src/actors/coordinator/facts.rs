@@ -1,6 +1,6 @@
 //! What rises to the coordinator, and which desk is told.
 
-use super::Coordinator;
+use super::{Coordinator, roster::Birth};
 use crate::{
     actors::{
         listener::Accepted,
@@ -13,7 +13,7 @@ use crate::{
     io::quic::tls,
     pumps::pull::Note,
 };
-use actix::{Addr, Context, Handler, Message};
+use actix::{Addr, AsyncContext, Context, Handler, Message};
 use fyteclub_proto::{
     fetching::fetch::{self, Run},
     id::{PeerId, PlayerName},
@@ -39,6 +39,14 @@ pub enum DaemonFact {
 }
 
 impl Coordinator {
+    /// Peers' actors may be started from now on: their facts rise to here.
+    pub(super) fn start_roster(&mut self, ctx: &mut Context<Self>) {
+        let (around, facts) = (self.parts.around.clone(), ctx.address().recipient());
+        let home = ctx.address();
+        let changed = Arc::new(move || home.do_send(DaemonFact::SourceChanged));
+        self.roster.start(Birth { around, facts, changed });
+    }
+
     fn fetching(&mut self, input: Input, ctx: &mut Context<Self>) {
         self.act(ctx, |desks, now, orders| desks.fetching.handle(now.at, input, orders));
     }

@@ -25,13 +25,9 @@ use crate::{
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
 };
-use facts::DaemonFact;
 use fyteclub_proto::local::{Fault, FaultCode};
 use roster::Roster;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How often running transfers are looked at: progress is told at most this often.
 const TICK: Duration = Duration::from_millis(200);
@@ -103,13 +99,7 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Only to hand them to children.
-        let source_changed = ctx.address().recipient();
-        self.roster.start(roster::Birth {
-            around: self.parts.around.clone(),
-            facts: ctx.address().recipient(),
-            changed: Arc::new(move || source_changed.do_send(DaemonFact::SourceChanged)),
-        });
+        self.start_roster(ctx);
         self.parts.cache.do_send(mod_cache::Listen(ctx.address().recipient()));
         ctx.run_interval(TICK, Self::tick);
         if let Some(period) = crate::service::watchdog_period() {

@@ -20,7 +20,7 @@ use fyteclub_proto::{
     },
     peer::{CloseCode, Greeting},
 };
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
