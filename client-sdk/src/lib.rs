@@ -28,6 +28,8 @@
 //! ```
 
 #![warn(missing_docs)]
+#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
+#![cfg_attr(not(test), warn(clippy::as_conversions))]
 
 mod client;
 mod connection;

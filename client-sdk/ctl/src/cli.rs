@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Talks to the FyteClub daemon on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "fyteclubctl", version, after_help = exit::HELP, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The daemon's socket: a path, on Windows a pipe's name
     #[arg(
         long,
@@ -29,7 +29,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show the daemon's state: identity, phone books, peers, transfers, cache
     Status,
     /// Publish a mod as this player's look: a Penumbra mod folder or a .pmp file
@@ -91,7 +91,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum NearbyCommand {
+pub(crate) enum NearbyCommand {
     /// Replace the set of near players
     Set {
         /// Whole names, optionally with a distance, as in "Alice Ashe@Gilgamesh:12.5"
@@ -108,7 +108,7 @@ pub enum NearbyCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum LimitsCommand {
+pub(crate) enum LimitsCommand {
     /// Show the current limits
     Get,
     /// Change limits at once and until they are changed again; they override the daemon's configuration
@@ -119,7 +119,7 @@ pub enum LimitsCommand {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
-pub struct LimitsArgs {
+pub(crate) struct LimitsArgs {
     /// Upload to all players together, a second: "2MiB", or "off"
     #[arg(long, value_name = "SIZE", value_parser = limit)]
     up: Option<Limit>,
@@ -164,7 +164,7 @@ fn limit(text: &str) -> Result<Limit, String> {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum PeersCommand {
+pub(crate) enum PeersCommand {
     /// Accept a player's new key, after the player has confirmed it to you
     Trust {
         /// The player's whole name
@@ -177,7 +177,7 @@ pub enum PeersCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ContactsCommand {
+pub(crate) enum ContactsCommand {
     /// List contacts, players who ask, and blocked keys
     List,
     /// Ask a player to be a contact
@@ -223,7 +223,7 @@ pub enum ContactsCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum CacheCommand {
+pub(crate) enum CacheCommand {
     /// Show how much is stored
     Stats,
     /// Read every stored file again and remove those that are damaged

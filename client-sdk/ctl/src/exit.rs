@@ -4,7 +4,7 @@ use fyteclub_client::Error;
 use std::{io, process::ExitCode};
 
 /// The codes as `--help` lists them.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; `watch` also when the daemon stops or Ctrl-C is pressed
   1    the daemon refused the request or failed at it
@@ -16,7 +16,7 @@ Exit codes:
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Exit {
+pub(crate) enum Exit {
     Done = 0,
     Refused = 1,
     Usage = 2,
@@ -28,12 +28,13 @@ pub enum Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
+        #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
         Self::from(exit as u8)
     }
 }
 
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     Client(Error),
     /// Standard output could not be written.
     Output(io::Error),
@@ -41,7 +42,7 @@ pub enum Failure {
 
 impl Failure {
     /// `None` if the reader of our output has left, as `| head` does.
-    pub fn sentence(&self) -> Option<String> {
+    pub(crate) fn sentence(&self) -> Option<String> {
         match self {
             Self::Client(error) => Some(error.to_string()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
@@ -51,7 +52,7 @@ impl Failure {
         }
     }
 
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Client(Error::Fault(fault)) if fault.retryable => Exit::NotNow,
             Self::Client(Error::Endpoint { .. } | Error::Path { .. }) => Exit::Usage,

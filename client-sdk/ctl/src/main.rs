@@ -1,6 +1,9 @@
 //! `fyteclubctl`: parses the command line, runs one command, returns its exit code. `cli` has the commands, `cmd` runs
 //! them, `render` prints.
 
+#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
+#![cfg_attr(not(test), warn(clippy::as_conversions))]
+
 mod cli;
 mod cmd;
 mod exit;

@@ -4,26 +4,26 @@ use fyteclub_client::{Distance, PathKind, PeerState, Reason, Standing, TransferS
 use std::time::Duration;
 
 /// `512 B`, `4.1 kB`, `210.3 MB`: powers of ten.
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     let (divisor, unit) = unit(bytes);
     format!("{} {unit}", scaled(bytes, divisor))
 }
 
 /// `132.8 of 210.3 MB`, both in the unit of the whole.
-pub fn part(done: u64, total: u64) -> String {
+pub(crate) fn part(done: u64, total: u64) -> String {
     let (divisor, unit) = unit(total);
     format!("{} of {} {unit}", scaled(done, divisor), scaled(total, divisor))
 }
 
 fn scaled(bytes: u64, divisor: f64) -> String {
-    if divisor > 1.0 { format!("{:.1}", bytes as f64 / divisor) } else { bytes.to_string() }
+    if divisor > 1.0 { format!("{:.1}", float(bytes) / divisor) } else { bytes.to_string() }
 }
 
 fn unit(bytes: u64) -> (f64, &'static str) {
     let mut chosen = (1.0, "B");
     for (divisor, unit) in [(1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"), (1e15, "PB")] {
         // A number that would round to 1000.0 of the smaller unit is 1.0 of this one.
-        if bytes >= 1000 && bytes as f64 >= divisor * 0.99995 {
+        if bytes >= 1000 && float(bytes) >= divisor * 0.99995 {
             chosen = (divisor, unit);
         }
     }
@@ -31,15 +31,32 @@ fn unit(bytes: u64) -> (f64, &'static str) {
 }
 
 /// `1 file`, `950 files`.
-pub fn count(number: u64, one: &str) -> String {
+pub(crate) fn count(number: u64, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
         _ => format!("{number} {one}s"),
     }
 }
 
+/// [`count`] of a length.
+pub(crate) fn count_of(number: usize, one: &str) -> String {
+    count(u64::try_from(number).unwrap_or(u64::MAX), one)
+}
+
+/// To reckon with: exact up to 2^53, and close above it.
+#[expect(clippy::as_conversions, reason = "std has no other way")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// Bytes a second, without the fraction. `seconds` is above 0.
+#[expect(clippy::as_conversions, reason = "std has no other way")]
+pub(crate) fn rate(bytes: u64, seconds: f64) -> u64 {
+    (float(bytes) / seconds) as u64
+}
+
 /// `12 s`, `3 min`, `5 h`, `2 days`.
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3600 => format!("{} min", seconds / 60),
@@ -49,7 +66,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// `12 s ago`, both in Unix milliseconds. A later `then` counts as now.
-pub fn ago(then: u64, now: u64) -> String {
+pub(crate) fn ago(then: u64, now: u64) -> String {
     match now.saturating_sub(then) {
         0..1000 => "just now".to_owned(),
         millis => format!("{} ago", duration(Duration::from_millis(millis))),
@@ -57,12 +74,12 @@ pub fn ago(then: u64, now: u64) -> String {
 }
 
 /// `1.5 ms`, `38 ms`.
-pub fn rtt(millis: f64) -> String {
+pub(crate) fn rtt(millis: f64) -> String {
     if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
 }
 
 /// `600 of 950 files, 120.0 of 210.3 MB, 35.0 MB/s, 3 s left`: with the bar in front it fits 80 columns.
-pub fn transfer(now: &TransferStatus) -> String {
+pub(crate) fn transfer(now: &TransferStatus) -> String {
     let files = count(now.files_total, "file");
     let mut words = format!("{} of {files}, {}", now.files_done, part(now.bytes_done, now.bytes_total));
     if now.rate > 0 {
@@ -75,7 +92,7 @@ pub fn transfer(now: &TransferStatus) -> String {
 }
 
 /// Why transfers wait.
-pub fn low_disk(free: u64, min_free: u64) -> String {
+pub(crate) fn low_disk(free: u64, min_free: u64) -> String {
     format!(
         "transfers wait for disk space: {} are free, and {} are kept free (min_free)",
         bytes(free),
@@ -84,19 +101,19 @@ pub fn low_disk(free: u64, min_free: u64) -> String {
 }
 
 /// `3 s left`.
-pub fn left(seconds: u64) -> String {
+pub(crate) fn left(seconds: u64) -> String {
     format!("{} left", duration(Duration::from_secs(seconds)))
 }
 
 /// `63 %`; 100 only if complete.
-pub fn percent(done: u64, total: u64) -> String {
+pub(crate) fn percent(done: u64, total: u64) -> String {
     format!("{} %", (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(100).min(100))
 }
 
 /// One line of a fetch for a terminal of this width: name, bar, and as many figures as fit, the most important first.
 /// The name is cut before the figures are.
-pub fn progress(now: &TransferStatus, width: usize) -> String {
-    const BAR: usize = 16;
+pub(crate) fn progress(now: &TransferStatus, width: usize) -> String {
+    const BAR: u8 = 16;
     let figures = [
         Some(percent(now.bytes_done, now.bytes_total)),
         (now.rate > 0).then(|| format!("{}/s", bytes(now.rate))),
@@ -105,9 +122,10 @@ pub fn progress(now: &TransferStatus, width: usize) -> String {
         Some(format!("{} of {}", now.files_done, count(now.files_total, "file"))),
     ];
     let name = cut(now.player.as_str(), (width / 3).clamp(8, 32));
-    let full = (u128::from(now.bytes_done) * BAR as u128).checked_div(u128::from(now.bytes_total));
-    let full = full.map_or(BAR, |full| (full as usize).min(BAR));
-    let mut line = format!("{name} [{}{}]", "=".repeat(full), " ".repeat(BAR - full));
+    let full = (u128::from(now.bytes_done) * u128::from(BAR)).checked_div(u128::from(now.bytes_total));
+    let full = full.and_then(|full| u8::try_from(full).ok()).map_or(BAR, |full| full.min(BAR));
+    let repeated = |letter: &str, times: u8| letter.repeat(times.into());
+    let mut line = format!("{name} [{}{}]", repeated("=", full), repeated(" ", BAR - full));
     if columns(&line) + 6 > width {
         line = name;
     }
@@ -141,7 +159,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// Why a look is fetched; empty if a client asked for it.
-pub fn reason(reason: Reason) -> &'static str {
+pub(crate) fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Asked => "",
         Reason::Near => "near",
@@ -151,11 +169,11 @@ pub fn reason(reason: Reason) -> &'static str {
 }
 
 /// `12.5`, in the game's unit.
-pub fn distance(distance: Distance) -> String {
+pub(crate) fn distance(distance: Distance) -> String {
     format!("{:.1}", f64::from(distance))
 }
 
-pub fn path(path: PathKind) -> &'static str {
+pub(crate) fn path(path: PathKind) -> &'static str {
     match path {
         PathKind::Loopback => "this machine",
         PathKind::Lan => "local network",
@@ -164,7 +182,7 @@ pub fn path(path: PathKind) -> &'static str {
     }
 }
 
-pub fn state(state: PeerState) -> &'static str {
+pub(crate) fn state(state: PeerState) -> &'static str {
     match state {
         PeerState::Disconnected => "not connected",
         PeerState::Connecting => "connecting",
@@ -176,7 +194,7 @@ pub fn state(state: PeerState) -> &'static str {
     }
 }
 
-pub fn standing(standing: Standing) -> &'static str {
+pub(crate) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Requested => "asked by you",
         Standing::Asking => "asks you",
@@ -187,7 +205,7 @@ pub fn standing(standing: Standing) -> &'static str {
 }
 
 /// Rows with aligned columns, each line indented by `indent`; the last column is not padded. Each cell is on one line.
-pub fn table<const N: usize>(indent: usize, rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(indent: usize, rows: &[[String; N]]) -> String {
     let shown = |row: &[String; N]| row.each_ref().map(|cell| escaped(cell, false).into_owned());
     let rows: Vec<[String; N]> = rows.iter().map(shown).collect();
     let mut widths = [0; N];

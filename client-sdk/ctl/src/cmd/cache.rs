@@ -11,7 +11,7 @@ use fyteclub_client::{
 };
 use std::{future::Future, path::Path};
 
-pub async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure> {
     page.show(&client.cache_stats().await?, |stats| {
         let mut text = words(stats);
         if stats.pinned > 0 {
@@ -26,13 +26,13 @@ pub async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub async fn verify(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn verify(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let verified = with_progress(client, page, CacheWork::Verify, client.cache_verify()).await?;
     page.show(&verified, verdict)?;
     Ok(if verified.bad.is_empty() { Exit::Done } else { Exit::Damaged })
 }
 
-pub async fn gc(
+pub(crate) async fn gc(
     client: &Client,
     page: &Page,
     to: Option<u64>,
@@ -43,7 +43,7 @@ pub async fn gc(
     Ok(Exit::Done)
 }
 
-pub async fn move_to(client: &Client, page: &Page, dir: &Path) -> Result<Exit, Failure> {
+pub(crate) async fn move_to(client: &Client, page: &Page, dir: &Path) -> Result<Exit, Failure> {
     let moved = with_progress(client, page, CacheWork::Move, client.cache_move(dir)).await?;
     page.show(&moved, where_to)?;
     Ok(if moved.bad.is_empty() { Exit::Done } else { Exit::Damaged })
@@ -77,13 +77,13 @@ async fn with_progress<T>(
 }
 
 /// `950 files, 210.3 MB of at most 10.0 GB`.
-pub fn words(stats: &CacheStats) -> String {
+pub(crate) fn words(stats: &CacheStats) -> String {
     let files = human::count(stats.files, "file");
     format!("{files}, {} of at most {}", human::bytes(stats.bytes), human::bytes(stats.limit))
 }
 
 /// The disk's free space; empty if unknown.
-pub fn disk(stats: &CacheStats) -> String {
+pub(crate) fn disk(stats: &CacheStats) -> String {
     if stats.away {
         return format!("its disk is away: {} is missing; mount it again", stats.dir);
     }
@@ -113,7 +113,7 @@ fn verdict(verified: &CacheVerified) -> String {
 }
 
 fn damaged(bad: &[BlobHash]) -> String {
-    let damaged = human::count(bad.len() as u64, "damaged file");
+    let damaged = human::count_of(bad.len(), "damaged file");
     let mut text = format!("{damaged} removed; they are fetched again when they are needed.\n");
     for hash in bad {
         text += &format!("  {hash}\n");

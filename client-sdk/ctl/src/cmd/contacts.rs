@@ -10,7 +10,7 @@ use fyteclub_client::{Client, Contact, Contacts, Invited, PeerId, Standing};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 
-pub async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Result<Exit, Failure> {
+pub(crate) async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Result<Exit, Failure> {
     match command {
         ContactsCommand::List => page.show(&Contacts { contacts: client.contacts_list().await? }, list)?,
         ContactsCommand::Add { player, key } => {
@@ -33,7 +33,7 @@ pub async fn run(client: &Client, page: &Page, command: ContactsCommand) -> Resu
 }
 
 /// The contact's name, or the key if it has none.
-pub fn name(contact: &Contact) -> String {
+pub(crate) fn name(contact: &Contact) -> String {
     match (&contact.player, &contact.peer_id) {
         (Some(player), _) => player.to_string(),
         (None, Some(key)) => key.to_string(),
@@ -62,7 +62,7 @@ fn list(Contacts { contacts }: &Contacts) -> String {
 }
 
 /// A warning to read before accepting.
-pub fn doubt(contact: &Contact) -> Option<String> {
+pub(crate) fn doubt(contact: &Contact) -> Option<String> {
     if contact.known_key.is_some() {
         return Some("not this name's known key: confirm it with them another way".to_owned());
     }
@@ -81,7 +81,7 @@ pub fn doubt(contact: &Contact) -> Option<String> {
 }
 
 /// Several keys on one line.
-pub fn keys(keys: &[PeerId]) -> String {
+pub(crate) fn keys(keys: &[PeerId]) -> String {
     keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

@@ -3,7 +3,7 @@
 use fyteclub_client::{Event, Events};
 
 /// The next event. Pending for ever once the stream has ended: then the request's answer tells why.
-pub async fn next(events: &mut Option<Events>) -> Event {
+pub(crate) async fn next(events: &mut Option<Events>) -> Event {
     if let Some(stream) = events
         && let Some(Ok(event)) = stream.next().await
     {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-pub async fn fetch(
+pub(crate) async fn fetch(
     client: &Client,
     page: &Page,
     player: PlayerName,
@@ -63,7 +63,7 @@ fn tell(progress: &mut Progress, player: &PlayerName, event: Event) {
 }
 
 fn text(fetched: &Fetched) -> String {
-    let files = words::count(fetched.files.len() as u64, "file");
+    let files = words::count_of(fetched.files.len(), "file");
     let mut rows = vec![
         ["Player", &fetched.player.to_string()].map(ToOwned::to_owned),
         ["Look".to_owned(), format!("{files}, {}, all verified", words::bytes(fetched.bytes_total))],
@@ -95,7 +95,7 @@ fn travelled(fetched: &Fetched) -> String {
         }
     };
     if fetched.seconds > 0.0 {
-        text += &format!(", {}/s", words::bytes((fetched.bytes_fetched as f64 / fetched.seconds) as u64));
+        text += &format!(", {}/s", words::bytes(words::rate(fetched.bytes_fetched, fetched.seconds)));
     }
     if let Some(path) = fetched.path {
         text += &format!(", {}", words::path(path));

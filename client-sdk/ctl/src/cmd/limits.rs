@@ -7,17 +7,17 @@ use crate::{
 };
 use fyteclub_client::{Client, Limits, LimitsSet, Rate};
 
-pub async fn get(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn get(client: &Client, page: &Page) -> Result<Exit, Failure> {
     page.show(&client.limits_get().await?, text)?;
     Ok(Exit::Done)
 }
 
-pub async fn set(client: &Client, page: &Page, change: LimitsSet) -> Result<Exit, Failure> {
+pub(crate) async fn set(client: &Client, page: &Page, change: LimitsSet) -> Result<Exit, Failure> {
     page.show(&client.limits_set(change).await?, text)?;
     Ok(Exit::Done)
 }
 
-pub async fn reset(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn reset(client: &Client, page: &Page) -> Result<Exit, Failure> {
     page.show(&client.limits_reset().await?, text)?;
     Ok(Exit::Done)
 }

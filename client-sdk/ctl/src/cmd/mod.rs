@@ -20,7 +20,7 @@ use crate::{
 };
 use fyteclub_client::{Client, pipe};
 
-pub async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
     let endpoint =
         cli.ipc.filter(|ipc| !ipc.is_empty()).unwrap_or_else(|| pipe::Endpoint::usual().to_string());
     let program = concat!("fyteclubctl ", env!("CARGO_PKG_VERSION"));

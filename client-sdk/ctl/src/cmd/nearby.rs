@@ -8,7 +8,7 @@ use crate::{
 };
 use fyteclub_client::{Client, Nearby, NearbySet};
 
-pub async fn run(client: &Client, page: &Page, command: NearbyCommand) -> Result<Exit, Failure> {
+pub(crate) async fn run(client: &Client, page: &Page, command: NearbyCommand) -> Result<Exit, Failure> {
     let set = |players, minutes: u32| NearbySet {
         players: Some(players),
         keep_secs: Some(minutes.saturating_mul(60)),

@@ -8,7 +8,7 @@ use crate::{
 use fyteclub_client::{Client, PeerId, PeerStatus, Peers, PlayerName};
 use serde_json::json;
 
-pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let peers = Peers { peers: client.peer_list().await? };
     page.show(&peers, |Peers { peers }| {
         if peers.is_empty() {
@@ -20,14 +20,19 @@ pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub async fn trust(client: &Client, page: &Page, player: PlayerName, key: PeerId) -> Result<Exit, Failure> {
+pub(crate) async fn trust(
+    client: &Client,
+    page: &Page,
+    player: PlayerName,
+    key: PeerId,
+) -> Result<Exit, Failure> {
     client.peer_trust(&player, &key).await?;
     page.show(&json!({}), |_| format!("{player} is now known by the key {key}."))?;
     Ok(Exit::Done)
 }
 
 /// Name, state, path, round trip, and the cause if there is one.
-pub fn table(indent: usize, peers: &[PeerStatus]) -> String {
+pub(crate) fn table(indent: usize, peers: &[PeerStatus]) -> String {
     let rows: Vec<_> = peers
         .iter()
         .map(|peer| {

@@ -9,7 +9,7 @@ use fyteclub_client::{Client, OptionChoice, Published, escaped};
 use serde_json::json;
 use std::path::PathBuf;
 
-pub async fn publish(
+pub(crate) async fn publish(
     client: &Client,
     page: &Page,
     path: PathBuf,
@@ -19,7 +19,7 @@ pub async fn publish(
     Ok(Exit::Done)
 }
 
-pub async fn unpublish(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn unpublish(client: &Client, page: &Page) -> Result<Exit, Failure> {
     client.appearance_clear().await?;
     page.show(&json!({}), |_| "Nothing is published now.".to_owned())?;
     Ok(Exit::Done)
@@ -35,7 +35,7 @@ fn text(published: &Published) -> String {
         ],
     );
     if !published.left_out.is_empty() {
-        text += &format!("\n{} left out\n", words::count(published.left_out.len() as u64, "file"));
+        text += &format!("\n{} left out\n", words::count_of(published.left_out.len(), "file"));
         for left in &published.left_out {
             // The mod's author chose these names.
             let [path, file, reason] =

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The daemon's own deadline for a clean stop is 5 s.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-pub async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failure> {
     match client.shutdown().await {
         // It stopped before it answered, as requested.
         Ok(()) | Err(Error::Lost) => {}

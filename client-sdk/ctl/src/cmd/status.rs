@@ -9,7 +9,7 @@ use crate::{
 use fyteclub_client::{Client, PhonebookStatus, Status};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub async fn show(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn show(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let status = client.status().await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     page.show(&status, |status| text(status, u64::try_from(now.as_millis()).unwrap_or(u64::MAX)))?;

@@ -8,12 +8,12 @@ use crate::{
 use fyteclub_client::{Client, PlayerName, Reason, TransferStatus, Transfers, UploadStatus, WaitingStatus};
 use serde_json::json;
 
-pub async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
     page.show(&client.transfer_list().await?, table)?;
     Ok(Exit::Done)
 }
 
-pub async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
+pub(crate) async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
     client.peer_cancel(&player).await?;
     page.show(&json!({}), |_| {
         format!("The fetch of {player} has ended; its verified chunks are kept for the next one.")
@@ -22,7 +22,7 @@ pub async fn cancel(client: &Client, page: &Page, player: PlayerName) -> Result<
 }
 
 /// Player, bytes, rate, time left and reason; one line for each direction and player.
-pub fn table(transfers: &Transfers) -> String {
+pub(crate) fn table(transfers: &Transfers) -> String {
     let rate = |rate: u64| if rate > 0 { format!("{}/s", words::bytes(rate)) } else { String::new() };
     let down = |now: &TransferStatus| {
         [

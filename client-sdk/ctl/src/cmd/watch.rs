@@ -8,7 +8,7 @@ use crate::{
 };
 use fyteclub_client::{CacheWork, Client, Event, PeerId, PlayerName, Status};
 
-pub async fn watch(client: &Client, page: &Page) -> Result<Exit, Failure> {
+pub(crate) async fn watch(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let mut events = client.watch().await?;
     while let Some(event) = events.next().await {
         page.show_line(&event?, line)?;
@@ -113,16 +113,16 @@ fn state(status: &Status) -> String {
     format!(
         "fyteclubd {} runs for {player}: {} known, {} under way",
         status.version,
-        words::count(status.peers.len() as u64, "player"),
-        words::count(status.transfers.len() as u64, "transfer")
+        words::count_of(status.peers.len(), "player"),
+        words::count_of(status.transfers.len(), "transfer")
     )
 }
 
 fn damaged([wrong, missing]: [usize; 2], players: &[PlayerName], published: bool) -> String {
-    let removed = || format!("{} removed from the cache", words::count(wrong as u64, "damaged file"));
+    let removed = || format!("{} removed from the cache", words::count_of(wrong, "damaged file"));
     let mut text = match (wrong, missing) {
         (_, 0) => removed(),
-        (0, _) => format!("{} missing from the cache", words::count(missing as u64, "file")),
+        (0, _) => format!("{} missing from the cache", words::count_of(missing, "file")),
         _ => format!("{}, and {missing} are missing", removed()),
     };
     for player in players {

@@ -2,29 +2,29 @@
 
 mod progress;
 
-pub use progress::Progress;
+pub(crate) use progress::Progress;
 
 use fyteclub_client::escaped;
 use serde::Serialize;
 use std::io::{self, Write};
 
 /// Standard output, as text or JSON.
-pub struct Page {
+pub(crate) struct Page {
     json: bool,
 }
 
 impl Page {
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Self { json }
     }
 
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
     /// Prints a result: one JSON document on one line, or `text`. Others' text is at most one line of it:
     /// [`crate::words::table`] ensures that in tables.
-    pub fn show<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    pub(crate) fn show<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         let shown = if self.json {
             escaped(&serde_json::to_string(result)?, true).into_owned()
         } else {
@@ -34,7 +34,11 @@ impl Page {
     }
 
     /// As [`Self::show`], with `text` forced to one line.
-    pub fn show_line<T: Serialize>(&self, result: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    pub(crate) fn show_line<T: Serialize>(
+        &self,
+        result: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
         if self.json {
             self.show(result, text)
         } else {
@@ -50,7 +54,7 @@ impl Page {
 }
 
 /// Prints one sentence; errors of the stream are ignored.
-pub fn complain(sentence: &str) {
+pub(crate) fn complain(sentence: &str) {
     writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false)).ok();
 }
 

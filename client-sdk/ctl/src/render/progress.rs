@@ -14,7 +14,7 @@ use std::{
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Vanishes when it is dropped, so that the next line starts clean.
-pub enum Progress {
+pub(crate) enum Progress {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
     Silent,
@@ -22,7 +22,7 @@ pub enum Progress {
 
 impl Progress {
     /// With `json` silent without a terminal: scripts that join both streams still read JSON.
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         match (io::stderr().is_terminal(), json) {
             (true, _) => Self::Bar(bar()),
             (false, false) => Self::Lines { last: None },
@@ -31,7 +31,7 @@ impl Progress {
     }
 
     /// Shows a text before there are numbers.
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         match self {
             Self::Bar(bar) => bar.set_message(one_line(text)),
             Self::Lines { .. } => note(text),
@@ -39,7 +39,7 @@ impl Progress {
         }
     }
 
-    pub fn show(&mut self, now: &TransferStatus) {
+    pub(crate) fn show(&mut self, now: &TransferStatus) {
         // Read each time: windows are resized. The spinner and its space come before.
         let width = || Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns));
         match self {
@@ -49,7 +49,7 @@ impl Progress {
     }
 
     /// Shows a part of a whole, and its text.
-    pub fn count(&mut self, done: u64, total: u64, text: &str) {
+    pub(crate) fn count(&mut self, done: u64, total: u64, text: &str) {
         match self {
             Self::Bar(bar) => bar.set_message(one_line(&format!("{}, {text}", words::percent(done, total)))),
             _ => self.line(text),
