@@ -3,6 +3,7 @@
 
 use ed25519_dalek::SigningKey;
 use fyteclub_client::PeerId;
+use fyteclub_proto::number;
 use fyteclub_quic::tls::{Certificate, SERVER_NAME};
 use quinn::{
     AsyncUdpSocket, ClientConfig, Connecting, Endpoint, EndpointConfig, Runtime, TokioRuntime, UdpPoller,
@@ -144,7 +145,7 @@ impl Flood {
 
     /// Packets a second so far, without real handshakes.
     pub fn rate(&self) -> f64 {
-        self.sent.load(Ordering::Relaxed) as f64 / self.began.elapsed().as_secs_f64()
+        number::f64_of(self.sent.load(Ordering::Relaxed)) / self.began.elapsed().as_secs_f64()
     }
 }
 
@@ -190,13 +191,13 @@ fn throw(
     let garbage = noise(7, 64 * 1200);
     let (began, mut count) = (Instant::now(), 0_u64);
     while !ended.load(Ordering::Relaxed) {
-        let due = (began.elapsed().as_secs_f64() * rate as f64) as u64;
+        let due = number::whole(began.elapsed().as_secs_f64() * number::f64_of(rate));
         while count < due {
             count += 1;
-            let at = (count % 60) as usize * 1200;
+            let at = number::usize_of(count % 60) * 1200;
             let datagram = match count % 3 {
-                0 => &garbage[at..at + 20 + (count % 1180) as usize],
-                _ => beginnings[(count as usize / 3) % beginnings.len()].as_slice(),
+                0 => &garbage[at..at + 20 + number::usize_of(count % 1180)],
+                _ => beginnings[number::usize_of(count / 3) % beginnings.len()].as_slice(),
             };
             // A full buffer loses the packet.
             if socket.send_to(datagram, to).is_ok() {

@@ -9,6 +9,7 @@ use fyteclub_proto::{
     codec, frame,
     grant::Grant,
     limit::{CHUNK_SIZE, PEER_FRAME_MAX},
+    number,
     peer::{
         AppearanceReply, Control, Greeting, Hello, HelloAck, Message, Piece, PiecesReply, Request,
         record::{self, Header, Kind},
@@ -157,7 +158,7 @@ pub fn look(files: &BTreeMap<&str, Vec<u8>>) -> Look {
     let entry = |(path, bytes): (&&str, &Vec<u8>)| FileEntry {
         game_paths: vec![path.parse().expect("a game path")],
         hash: BlobHash::of(bytes),
-        size: bytes.len() as u64,
+        size: number::u64_of(bytes.len()),
     };
     let object = ObjectLook {
         kind: ObjectKind::Player,
@@ -265,7 +266,7 @@ impl Line {
         let mut recv = self.ask(&Request::Appearance).await.ok()?;
         let stream = VarInt::from(recv.id()).into_inner();
         let AppearanceReply::Document { epoch, len, grant } = hear(&mut recv).await? else { return None };
-        let mut sealed = vec![0; len as usize + fyteclub_proto::seal::TAG];
+        let mut sealed = vec![0; number::index(len) + fyteclub_proto::seal::TAG];
         recv.read_exact(&mut sealed).await.ok()?;
         let nonce = NonceCounter::new(stream).advance().expect("the first");
         self.secret.opening(epoch).small().open(nonce, record::APPEARANCE_PLACE, &mut sealed).ok()?;
@@ -285,7 +286,7 @@ impl Line {
         let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance().expect("the first");
         let mut sealed = document.to_vec();
         self.secret.sealing(0).small().seal(nonce, record::APPEARANCE_PLACE, &mut sealed);
-        say(send, &AppearanceReply::Document { epoch: 0, len: document.len() as u32, grant }).await;
+        say(send, &AppearanceReply::Document { epoch: 0, len: number::u32_of(document.len()), grant }).await;
         shout(send, &sealed).await;
         send.finish().ok();
     }
@@ -320,7 +321,7 @@ impl Line {
                 records.sealed(Kind::Tree, &piece.hash, 0, &list(bytes)).await;
             }
             for index in piece.first..piece.first + piece.count {
-                let chunk = bytes.chunks(CHUNK_SIZE).nth(index as usize).unwrap_or_default();
+                let chunk = bytes.chunks(CHUNK_SIZE).nth(number::index(index)).unwrap_or_default();
                 records.sealed(Kind::Raw, &piece.hash, index, chunk).await;
             }
         }
@@ -341,7 +342,7 @@ impl Records<'_> {
         let mut sealed = bytes.to_vec();
         let nonce = self.nonces.advance().expect("few records");
         self.line.secret.sealing(0).bulk().seal(nonce, &record::place(kind, hash, index), &mut sealed);
-        shout(self.send, &Header { kind, len: bytes.len() as u32 }.encode()).await;
+        shout(self.send, &Header { kind, len: number::u32_of(bytes.len()) }.encode()).await;
         shout(self.send, &sealed).await;
     }
 }

@@ -4,6 +4,9 @@
 //! ended with the story, also after a panic. [`mods`] makes their looks, [`hostile`] their attackers. The stories are
 //! in `tests/stories`, one module for each subject.
 
+#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
+#![cfg_attr(not(test), warn(clippy::as_conversions))]
+
 mod counters;
 mod disk;
 pub mod flood;
@@ -30,6 +33,7 @@ pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
 pub use voice::Voice;
 
+use fyteclub_proto::number;
 use std::{
     future::Future,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -68,7 +72,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
 /// # Panics
 /// Before 1970.
 pub fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
+    number::millis(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"))
 }
 
 /// Reports a skipped story, bypassing the test runner, which hides output.

@@ -2,6 +2,7 @@
 
 use fyteclub_client::Fetched;
 use fyteclub_penumbra as penumbra;
+use fyteclub_proto::number;
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
@@ -68,7 +69,7 @@ impl Mod {
     /// A mod of `count` different files of `len` bytes.
     pub fn of_noise(folder: PathBuf, seed: u64, count: usize, len: usize) -> Self {
         (0..count).fold(Self::new(folder), |new, n| {
-            new.file(&format!("chara/noise/{seed}/{n:05}.tex"), &noise(seed << 20 | n as u64, len))
+            new.file(&format!("chara/noise/{seed}/{n:05}.tex"), &noise(seed << 20 | number::u64_of(n), len))
         })
     }
 
@@ -143,7 +144,7 @@ pub fn arrived(fetched: &Fetched) -> Content {
     let mut content = Content::new();
     for file in &fetched.files {
         let bytes = fs::read(&file.path).unwrap_or_else(|error| panic!("{}: {error}", file.path));
-        assert_eq!(bytes.len() as u64, file.size, "{}", file.path);
+        assert_eq!(number::u64_of(bytes.len()), file.size, "{}", file.path);
         for game_path in &file.game_paths {
             content.insert(game_path.to_string(), bytes.clone());
         }

@@ -1,5 +1,6 @@
 //! A slow path to a daemon: a forwarder of datagrams with a limited rate to the dialler.
 
+use fyteclub_proto::number;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -41,7 +42,8 @@ impl SlowPath {
         tasks.spawn(async move {
             let mut due = Instant::now();
             while let Some(datagram) = queued.recv().await {
-                due = due.max(Instant::now()) + Duration::from_secs_f64(datagram.len() as f64 / rate);
+                due = due.max(Instant::now())
+                    + Duration::from_secs_f64(number::f64_of(number::u64_of(datagram.len())) / rate);
                 tokio::time::sleep_until(due).await;
                 let to = *client.lock().expect("no panic");
                 let to = to.expect("who is answered has sent something");
