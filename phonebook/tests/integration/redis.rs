@@ -195,11 +195,18 @@ async fn introduced(alice: &mut Client, bob: &mut Client, by: Callee, attempt: B
     assert!(at_alice.min(at_bob) == 0 && at_alice.max(at_bob) <= 500, "the nearer one waits for the other");
 }
 
+/// Where it is written which keys are connected.
+fn leases(connection: &mut redis::Connection) -> Vec<Vec<u8>> {
+    redis::cmd("KEYS").arg("fc2:p*").query(connection).unwrap()
+}
+
 #[tokio::test]
 async fn the_newest_client_of_a_key_wins_wherever_it_is() {
     let Some(redis) = Redis::start() else { return };
     let (one, other) = (open(&redis), open(&redis));
     let mut first = Client::greeted(&one, 1).await;
+    // A client is welcomed before its lease is there, and of two leases at once the later one counts.
+    eventually("the first has a lease", || !leases(&mut redis.connection()).is_empty());
     let mut second = Client::greeted(&other, 1).await;
     assert!(first.closes_for(CloseReason::Replaced).await.contains("elsewhere"));
     let mut third = Client::greeted(&one, 1).await;
@@ -404,8 +411,7 @@ async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
     let key = alice.id();
     reaches(&mut bob, &mut alice, &key).await;
     let mut connection = redis.connection();
-    let seats: Vec<Vec<u8>> = redis::cmd("KEYS").arg("fc2:p*").query(&mut connection).unwrap();
-    for seat in seats {
+    for seat in leases(&mut connection) {
         let seat: Vec<u8> = redis::cmd("GET").arg(seat).query(&mut connection).unwrap();
         let instance = u64::from_be_bytes(seat[..8].try_into().unwrap());
         for nonsense in [&b"{"[..], &[0xff; 100_000], br#"{"moved":{"key":"x","client":-1}}"#] {
@@ -416,12 +422,9 @@ async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
     reaches(&mut bob, &mut alice, &key).await;
 
     // The inbox of a dead phone book: unread, and bounded.
-    let seats = |connection: &mut redis::Connection| {
-        redis::cmd("KEYS").arg("fc2:p*").query::<Vec<Vec<u8>>>(connection).unwrap()
-    };
-    let before = seats(&mut connection);
+    let before = leases(&mut connection);
     let dora = Client::greeted(&one, 4).await;
-    let after = || seats(&mut redis.connection());
+    let after = || leases(&mut redis.connection());
     eventually("dora has a seat", || after().len() > before.len());
     let seat = after().into_iter().find(|seat| !before.contains(seat)).unwrap();
     let mut nobody = vec![0u8; 16];
