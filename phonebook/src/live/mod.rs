@@ -203,6 +203,7 @@ impl Live {
         network: Network,
         exemption: Option<Exemption>,
         waker: &Waker,
+        now: Moment,
     ) -> Result<ClientId, CloseFrame> {
         let mut state = self.lock();
         if state.stopping {
@@ -212,14 +213,14 @@ impl Live {
         let listener = SocketSubscriber { waker: waker.clone(), exemption, ping: false, close: None };
         state.subscribers.insert(client, Subscriber::Socket(listener));
         self.step(&mut state, Input::Arrived { client, key, transport: Transport::Socket, network }, None);
-        self.announce(key, client);
+        self.announce(key, client, now);
         Ok(client)
     }
 
     /// Takes the key's lease from another phone book.
-    fn announce(&self, key: PeerId, client: ClientId) {
+    fn announce(&self, key: PeerId, client: ClientId, at: Moment) {
         if let Some(shared) = &self.shared {
-            shared.arrived(key, client);
+            shared.arrived(key, client, at);
         }
     }
 

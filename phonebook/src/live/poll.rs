@@ -5,6 +5,7 @@ use crate::{
     app_state::AppState,
     auth::requested_host,
     book::Refused,
+    clock::Moment,
     limits::{By, Class},
     problem::Problem,
     signaling::{ClientId, Input, Transport, Unsequenced},
@@ -50,7 +51,7 @@ pub(crate) async fn poll(
         shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;
     }
     let welcome = welcome(LIVE_VERSIONS[0], address);
-    let Some(client) = live.attach_poll(body, address.into())? else {
+    let Some(client) = live.attach_poll(body, address.into(), app.now())? else {
         let hear = vec![Hear::Restarting { after_ms: 1000 }];
         return Ok(Polled { welcome, hear });
     };
@@ -67,7 +68,7 @@ pub(crate) async fn poll(
 
 impl Live {
     /// `None` if the phone book is stopping.
-    fn attach_poll(&self, body: &Body, network: Network) -> Result<Option<ClientId>, Problem> {
+    fn attach_poll(&self, body: &Body, network: Network, now: Moment) -> Result<Option<ClientId>, Problem> {
         let mut state = self.lock();
         if state.stopping {
             return Ok(None);
@@ -98,7 +99,7 @@ impl Live {
         }
         self.step(&mut state, Input::Arrived { client, key, transport: Transport::Polls, network }, None);
         if new {
-            self.announce(key, client);
+            self.announce(key, client, now);
         }
         Ok(Some(client))
     }

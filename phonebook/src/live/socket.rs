@@ -227,7 +227,7 @@ impl Socket {
                     .map(|version| welcome(version, greeting.address))
                     .and_then(|welcome| {
                         let (key, exemption) = (hello.public_key, self.exemption.clone());
-                        let client = self.app.live.attach(key, self.network, exemption, cx.waker())?;
+                        let client = self.app.live.attach(key, self.network, exemption, cx.waker(), now)?;
                         Ok((welcome, client, greeting.address))
                     });
                 match welcomed {

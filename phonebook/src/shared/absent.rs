@@ -78,7 +78,7 @@ impl Shared {
         match self.never {}
     }
 
-    pub(crate) fn arrived(&self, _: PeerId, _: ClientId) {
+    pub(crate) fn arrived(&self, _: PeerId, _: ClientId, _: Moment) {
         match self.never {}
     }
 

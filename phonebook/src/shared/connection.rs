@@ -40,12 +40,13 @@ script!(HOLD_ON, "scripts/hold_on.lua");
 script!(UNREGISTER, "scripts/unregister.lua");
 script!(CHARGE, "scripts/charge.lua");
 script!(SEQUENCE, "scripts/sequence.lua");
+script!(LEASE, "scripts/lease.lua");
 script!(RENEW, "scripts/renew.lua");
 script!(PUSH, "scripts/push.lua");
 script!(BEAT, "scripts/beat.lua");
 
-static SCRIPTS: [&Script; 9] =
-    [&REGISTER, &HOLD, &HOLD_ON, &UNREGISTER, &CHARGE, &SEQUENCE, &RENEW, &PUSH, &BEAT];
+static SCRIPTS: [&Script; 10] =
+    [&REGISTER, &HOLD, &HOLD_ON, &UNREGISTER, &CHARGE, &SEQUENCE, &LEASE, &RENEW, &PUSH, &BEAT];
 
 impl Script {
     /// Each script touches one key, so that a cluster can distribute them.

@@ -1,5 +1,6 @@
 //! The outbox's jobs.
 
+use crate::clock::Moment;
 use crate::signaling::{ClientId, Pending};
 use fyteclub_proto::{
     id::PeerId,
@@ -14,6 +15,7 @@ pub(super) enum Job {
     Arrived {
         key: PeerId,
         client: ClientId,
+        at: Moment,
     },
     /// Forwarded after its budgets were charged.
     Say {

@@ -31,6 +31,7 @@ pub(crate) use surface::{Unavailable, WriteError};
 
 use crate::{
     book::Terms,
+    clock::Moment,
     config::Place,
     limits::Rates,
     metrics::RedisCounters,
@@ -71,7 +72,7 @@ pub(crate) struct Shared {
     jobs: mpsc::Sender<Job>,
     waiting: Mutex<Option<mpsc::Receiver<Job>>>,
     /// Clients that greeted while Redis was down; they take their lease when it is back.
-    late: Mutex<HashMap<PeerId, ClientId>>,
+    late: Mutex<HashMap<PeerId, (ClientId, Moment)>>,
     pub(crate) counters: RedisCounters,
 }
 
@@ -120,8 +121,8 @@ impl Shared {
     }
 
     /// Takes the lease of a key that greeted here. If the outbox is full, the next renewal takes it.
-    pub(crate) fn arrived(&self, key: PeerId, client: ClientId) {
-        self.send(Job::Arrived { key, client });
+    pub(crate) fn arrived(&self, key: PeerId, client: ClientId, at: Moment) {
+        self.send(Job::Arrived { key, client, at });
     }
 
     /// Charges the sender's budgets, then forwards. Returns false if the outbox is full.

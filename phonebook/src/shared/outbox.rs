@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app_state::AppState,
+    clock::Moment,
     limits::{By, Class},
     problem::Problem,
     signaling::{ClientId, Input},
@@ -71,8 +72,8 @@ impl Outbox<'_> {
     fn ask_for(&self, job: &Job, questions: &mut Pipeline) {
         let Self { app, shared } = self;
         match job {
-            Job::Arrived { key, client } => {
-                questions.add_command(shared.lease(key, *client));
+            Job::Arrived { key, client, at } => {
+                questions.add_command(shared.lease(key, *client, *at));
             }
             Job::Say { key, address, .. } => {
                 for payer in [Payer::Address(*address), Payer::Key(key)] {
@@ -94,9 +95,10 @@ impl Outbox<'_> {
         let Self { app, shared } = self;
         let first = answer.as_ref().ok().and_then(|values| values.first());
         match job {
-            Job::Arrived { key, client } => match answer {
+            Job::Arrived { key, client, at } => match answer {
+                Ok(_) if Shared::came_late(first) => app.live.hand(Input::Moved { key, client }, None),
                 Ok(_) => shared.replaced(key, first, dispatches),
-                Err(Unavailable) => self.greeted_late(key, client),
+                Err(Unavailable) => self.greeted_late(key, client, at),
             },
             Job::Say { client, key, address, attempt, say } => {
                 let values = answer.unwrap_or_default();
@@ -132,10 +134,10 @@ impl Outbox<'_> {
         }
     }
 
-    fn greeted_late(&self, key: PeerId, client: ClientId) {
+    fn greeted_late(&self, key: PeerId, client: ClientId, at: Moment) {
         let mut late = self.shared.late.lock().unwrap_or_else(PoisonError::into_inner);
         if late.len() < LATE_MAX || late.contains_key(&key) {
-            late.insert(key, client);
+            late.insert(key, (client, at));
         }
     }
 }

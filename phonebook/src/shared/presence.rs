@@ -1,15 +1,18 @@
-//! Leases: which phone book a key is connected to, and as which client. The newest greeting wins, because Redis
-//! returns the lease that it replaces.
+//! Leases: which phone book a key is connected to, and as which client. The newest greeting wins: Redis returns the lease
+//! that it replaces, and refuses one that comes late from a phone book that could not write for a while.
 //!
 //! A lease outlives any silence of a client. A stale one leads to an inbox whose owner does not know the client,
 //! which equals no lease. So renewals are rare, and nothing is revoked.
 
 use super::{
     Shared, Unavailable,
-    connection::{Args, PUSH, RENEW},
+    connection::{Args, DEADLINE, LEASE, PUSH, RENEW},
     keyspace::plain,
 };
-use crate::{clock::millis, signaling::ClientId};
+use crate::{
+    clock::{Moment, millis},
+    signaling::ClientId,
+};
 use fyteclub_proto::{id::PeerId, number, phonebook::between::Dispatch};
 use redis::{Cmd, Pipeline, Value};
 use std::time::Duration;
@@ -19,6 +22,9 @@ pub(super) const LIFE: Duration = Duration::from_secs(600);
 pub(super) const RENEWAL: Duration = Duration::from_secs(200);
 /// Leases per round trip.
 pub(super) const AT_ONCE: usize = 256;
+/// How far two phone books' readings of Redis's clock differ at most: a reading is late by its deadline, and by what a
+/// busy machine adds. Of two leases that are closer to each other the later to arrive counts.
+const CLOCK_ERROR: Duration = DEADLINE.saturating_mul(2);
 /// Dispatches per inbox, 1.5 KB each, so that a dead phone book leaves little behind.
 const INBOX_MAX: usize = 4096;
 /// Lifetime of an unread inbox.
@@ -41,11 +47,10 @@ impl Lease {
 
     pub(super) fn decode(value: &Value) -> Option<Self> {
         let Value::BulkString(bytes) = value else { return None };
-        let (instance, client) = bytes.split_at_checked(8)?;
-        Some(Self {
-            instance: u64::from_be_bytes(instance.try_into().ok()?),
-            client: ClientId(u64::from_be_bytes(client.try_into().ok()?)),
-        })
+        // Since when follows; only Redis compares it.
+        let (instance, rest) = bytes.split_first_chunk()?;
+        let client = rest.first_chunk()?;
+        Some(Self { instance: u64::from_be_bytes(*instance), client: ClientId(u64::from_be_bytes(*client)) })
     }
 }
 
@@ -54,14 +59,14 @@ impl Shared {
         Lease { instance: self.instance, client }
     }
 
-    /// Takes the key's lease; Redis returns the former one.
-    pub(super) fn lease(&self, key: &PeerId, client: ClientId) -> Cmd {
-        redis::cmd("SET")
-            .with(self.keyspace.presence(key))
+    /// Takes the key's lease for a client that greeted at `at`. Redis returns the former lease, or says that it is newer.
+    pub(super) fn lease(&self, key: &PeerId, client: ClientId, at: Moment) -> Cmd {
+        LEASE
+            .on(&self.keyspace.presence(key))
             .with(&self.here(client).encode()[..])
-            .with("PX")
+            .with(self.connection.time(at))
+            .with(millis(CLOCK_ERROR))
             .with(millis(LIFE))
-            .with("GET")
     }
 
     pub(super) fn lease_of(&self, key: &PeerId) -> Cmd {
@@ -90,6 +95,11 @@ impl Shared {
         let values = self.connection.ask(&pipeline).await?;
         let elsewhere = values.iter().zip(clients).filter(|(value, _)| **value == Value::Int(0));
         Ok(elsewhere.map(|(_, client)| *client).collect())
+    }
+
+    /// Whether the answer to [`Shared::lease`] says that the key greeted elsewhere later.
+    pub(super) fn came_late(answer: Option<&Value>) -> bool {
+        matches!(answer, Some(Value::Int(0)))
     }
 
     /// Notifies the phone book that lost the lease.

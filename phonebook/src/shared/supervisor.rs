@@ -53,7 +53,7 @@ async fn keep(app: &AppState, shared: &Shared) {
 
 /// Runs while the connection lasts.
 async fn work(app: &AppState, shared: &Shared) {
-    arrive_late(shared, &app.live.clients()).await;
+    arrive_late(app, shared).await;
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Instant::now();
@@ -123,19 +123,26 @@ fn hear(app: &AppState, shared: &Shared, entry: &Value) {
 }
 
 /// Clients that greeted while Redis was down, and are still here, take their lease.
-async fn arrive_late(shared: &Shared, here: &[(PeerId, ClientId)]) {
+async fn arrive_late(app: &AppState, shared: &Shared) {
     let late = std::mem::take(&mut *shared.late.lock().unwrap_or_else(PoisonError::into_inner));
-    let late: Vec<(PeerId, ClientId)> =
-        here.iter().filter(|(key, client)| late.get(key) == Some(client)).copied().collect();
+    let here = app.live.clients().into_iter().filter_map(|(key, client)| {
+        let (_, at) = late.get(&key).filter(|(of, _)| *of == client)?;
+        Some((key, client, *at))
+    });
+    let late: Vec<(PeerId, ClientId, Moment)> = here.collect();
     for clients in late.chunks(presence::AT_ONCE) {
         let mut leases = Pipeline::with_capacity(clients.len());
-        for (key, client) in clients {
-            leases.add_command(shared.lease(key, *client));
+        for (key, client, at) in clients {
+            leases.add_command(shared.lease(key, *client, *at));
         }
         let Ok(before) = shared.connection.ask(&leases).await else { return };
         let mut dispatches = Pipeline::new();
-        for (value, (key, _)) in before.iter().zip(clients) {
-            shared.replaced(*key, Some(value), &mut dispatches);
+        for (value, &(key, client, _)) in before.iter().zip(clients) {
+            if Shared::came_late(Some(value)) {
+                app.live.hand(Input::Moved { key, client }, None);
+            } else {
+                shared.replaced(key, Some(value), &mut dispatches);
+            }
         }
         shared.dispatch(&dispatches).await;
     }

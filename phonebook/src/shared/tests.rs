@@ -4,7 +4,7 @@
 #[allow(dead_code, unreachable_pub, reason = "other tests use it as well")]
 mod server;
 
-use super::{budgets::Payer, *};
+use super::{budgets::Payer, presence::Lease, *};
 use crate::{
     book::{Book, Claim, Contact, Found, Refused},
     clock::Moment,
@@ -15,6 +15,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
+use redis::Value;
 use server::Redis;
 use std::{net::SocketAddr, time::Duration};
 
@@ -198,6 +199,37 @@ async fn a_sequence_of_polls_counts_once_and_not_from_before_the_beginning() {
 }
 
 #[tokio::test]
+async fn a_lease_that_comes_late_replaces_no_newer_one() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (connected(&redis, &Rates::OFF).await, connected(&redis, &Rates::OFF).await);
+    let second = Duration::from_secs(1);
+    let lease = |book: &Shared, client, passed| book.lease(&peer(1), ClientId(client), at(passed));
+    let holder =
+        async || Lease::decode(&one.connection.ask_one(one.lease_of(&peer(1))).await.unwrap()).unwrap();
+    let take = async |cmd| one.connection.ask_one(cmd).await.unwrap();
+    assert_eq!(take(lease(&other, 1, 60 * second)).await, Value::Nil);
+    for passed in [Duration::ZERO, 58 * second] {
+        assert!(Shared::came_late(Some(&take(lease(&one, 2, passed)).await)));
+        assert_eq!(holder().await, Lease { instance: other.instance, client: ClientId(1) });
+    }
+    // As near as two clocks may be read: the later to arrive counts.
+    let before = take(lease(&one, 3, 59 * second)).await;
+    assert_eq!(Lease::decode(&before), Some(Lease { instance: other.instance, client: ClientId(1) }));
+    assert_eq!(holder().await, Lease { instance: one.instance, client: ClientId(3) });
+    // A renewal keeps since when it is, and one that was lost is old.
+    assert_eq!(one.renew(&[(peer(1), ClientId(3))]).await, Ok(Vec::new()));
+    assert!(Shared::came_late(Some(&take(lease(&other, 4, Duration::ZERO)).await)));
+    let () = redis::cmd("FLUSHDB").query(&mut redis.connection()).unwrap();
+    assert_eq!(one.renew(&[(peer(1), ClientId(3))]).await, Ok(Vec::new()));
+    assert!(!Shared::came_late(Some(&take(lease(&other, 4, Duration::ZERO)).await)));
+    assert_eq!(holder().await, Lease { instance: other.instance, client: ClientId(4) });
+    // Redis's clock was set back: what is from its future holds nobody up.
+    let years = 20 * 365 * 24 * 3600 * second;
+    take(lease(&one, 5, years)).await;
+    assert!(!Shared::came_late(Some(&take(lease(&other, 6, second)).await)));
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_redis_that_is_gone() {
     let Some(mut redis) = Redis::start() else { return };
     let rate = Some("2/s burst 4".parse().unwrap());
@@ -238,7 +270,7 @@ async fn without_a_connection_names_are_unavailable_and_budgets_local() {
 fn a_full_outbox_drops_and_counts() {
     let place = "redis://127.0.0.1:1".parse().unwrap();
     let shared = Shared::new(&place, TERMS, &Rates::OFF, RedisCounters::default()).unwrap();
-    let job = || Job::Arrived { key: peer(1), client: ClientId(1) };
+    let job = || Job::Arrived { key: peer(1), client: ClientId(1), at: at(Duration::ZERO) };
     assert!((0..JOBS).all(|_| shared.send(job())));
     assert_eq!(shared.counters.dropped.get(), 0);
     assert!(!shared.send(job()) && !shared.send(job()));
