@@ -199,6 +199,11 @@ fn scope_v6(ip: Ipv6Addr) -> Scope {
     }
 }
 
+/// Whether an address is the same machine's from anywhere in the internet.
+pub fn is_public(ip: IpAddr) -> bool {
+    scope(ip) == Scope::Public
+}
+
 /// Whether two clients of one phone book share a public address, or both have private ones, as the phone book sees
 /// them.
 pub fn are_together(one: IpAddr, other: IpAddr) -> bool {

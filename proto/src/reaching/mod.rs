@@ -5,7 +5,8 @@
 //! [`connector`] when and how often. [`session`] greets on a new link, [`link_choice`] keeps one of several,
 //! [`liveness`] watches the one in use. [`doorway`] admits incoming handshakes.
 //!
-//! [`wire`] has the datagrams that share the socket with QUIC, [`nat`] the kinds of NAT.
+//! [`wire`] has the datagrams that share the socket with QUIC, [`nat`] the kinds of NAT. [`mapping`] asks home routers to
+//! forward a port.
 
 pub mod candidate;
 pub mod connector;
@@ -14,6 +15,7 @@ pub mod families;
 pub mod introduction;
 pub mod link_choice;
 pub mod liveness;
+pub mod mapping;
 pub mod nat;
 pub mod paths;
 pub mod reachable;

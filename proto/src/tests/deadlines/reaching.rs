@@ -16,6 +16,7 @@ use crate::{
         introduction::{self, Introductions},
         link_choice::{self, LinkChoice},
         liveness::{self, Liveness},
+        mapping::{self, Mappings},
         paths::{self, Paths},
         session::{self, Session},
     },
@@ -243,6 +244,68 @@ fn live_waits_with_a_deadline() {
             (live.deadline().is_some(), live.idle())
         },
     );
+}
+
+#[test]
+fn mappings_wait_with_a_deadline() {
+    use mapping::{Action, Device, Input, Journal, Mapped, Output, Refusal, Reply, Switches, Uplink};
+    let idle = ["no network with a router, or nothing is switched on", "over"];
+    let host = |network: u8, host: u8| std::net::Ipv4Addr::new(192, 168, network, host);
+    let new = |dice: &mut Dice, _| {
+        let switches = Switches { upnp: dice.below(4) > 0, nat_pmp: dice.below(4) > 0 };
+        (Mappings::new(switches, 40_000, Journal::default()), None::<Action>)
+    };
+    walk("mappings", &idle, new, |(mappings, asked), dice, now| {
+        let local = host(u8::try_from(dice.below(2)).unwrap(), 5);
+        let gateway = host(local.octets()[2], 1);
+        let mut bytes = vec![0; dice.size(64)];
+        bytes.iter_mut().for_each(|byte| *byte = u8::try_from(dice.below(256)).unwrap());
+        // Most often an answer of one of the two protocols.
+        let head = [
+            vec![0, 128, 0, 0],
+            vec![0, 129, 0, 0],
+            vec![2, 129, 0, 0],
+            vec![2, 128, 0, 0],
+            vec![0, 129, 0, 3],
+        ];
+        for (byte, known) in bytes.iter_mut().zip(&head[dice.size(5)]) {
+            *byte = *known;
+        }
+        let uplinks = (0..dice.below(3)).filter_map(|n| {
+            let n = u8::try_from(n).unwrap();
+            Some((Uplink::new(host(n, 5), 24, Some(host(n, 1)))?, [n; 12]))
+        });
+        let mapped =
+            Mapped { client: local, inside: 40_000, seconds: u32::try_from(dice.below(5000)).unwrap() };
+        let reply = match (asked.take(), dice.below(4)) {
+            (_, 0) => Err(Refusal::Code([501, 606, 718, 725][dice.size(4)])),
+            (Some(Action::Address), _) => Ok(Reply::Address(Some([11, 22, 33, 44].into()))),
+            (Some(Action::Entry { .. }), _) => Ok(Reply::Entry((dice.below(2) > 0).then_some(mapped))),
+            (Some(Action::Add { .. }), _) => Ok(Reply::Added),
+            (Some(Action::AddAny { .. }), _) => Ok(Reply::AddedAt(50_000)),
+            (Some(Action::Remove { .. }), _) => Ok(Reply::Removed),
+            (None, _) => Err(Refusal::Silent),
+        };
+        let input = match dice.below(24) {
+            0 | 1 => Input::Uplinks(uplinks.collect()),
+            2..=6 => Input::Heard { local, bytes: &bytes },
+            7 => Input::Refused { local },
+            8 => Input::Announced { from: gateway, bytes: &bytes },
+            9 | 10 => Input::Found { local, device: Device { number: dice.below(3), ip: gateway } },
+            11 => Input::Searched { local },
+            12..=18 => Input::Answered { local, reply },
+            19 => Input::CameIn([11, 22, 33, 99].into()),
+            20 if dice.below(20) == 0 => Input::Stop,
+            _ => Input::Time,
+        };
+        mappings.handle(now, 0.5, input);
+        while let Some(output) = mappings.poll() {
+            if let Output::Ask { action, .. } = output {
+                *asked = Some(action);
+            }
+        }
+        (mappings.deadline().is_some(), mappings.idle())
+    });
 }
 
 fn welcome() -> Welcome {

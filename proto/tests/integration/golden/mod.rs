@@ -8,6 +8,7 @@ mod live;
 mod local;
 mod peer;
 mod phonebook;
+mod router;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

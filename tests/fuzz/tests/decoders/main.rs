@@ -11,6 +11,7 @@ mod mods;
 mod names;
 mod peer;
 mod phonebook;
+mod routers;
 
 use fyteclub_fuzz::heap::{self, Counted};
 
