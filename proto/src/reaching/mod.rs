@@ -20,4 +20,6 @@ pub mod nat;
 pub mod paths;
 pub mod reachable;
 pub mod session;
+pub mod stun_client;
+pub mod traversal;
 pub mod wire;

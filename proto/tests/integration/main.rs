@@ -4,3 +4,4 @@ mod golden;
 mod netsim;
 mod roundtrip;
 mod transfer;
+mod traversal;

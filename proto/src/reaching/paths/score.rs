@@ -44,13 +44,15 @@ impl Score {
 
     /// Whether to switch from `current` to this one.
     pub fn beats(self, current: Self) -> bool {
-        match self.tier().cmp(&current.tier()) {
-            std::cmp::Ordering::Less => true,
-            std::cmp::Ordering::Equal => {
-                let margin = FASTER_BY.max(current.rtt * FASTER_PERCENT / 100);
-                self.rtt + margin <= current.rtt
-            }
-            std::cmp::Ordering::Greater => false,
-        }
+        beats(self.key(), current.key())
+    }
+}
+
+/// Whether it is worth leaving a path with the second tier and round-trip time for one with the first.
+pub fn beats((tier, rtt): (u8, Duration), (current, now): (u8, Duration)) -> bool {
+    match tier.cmp(&current) {
+        std::cmp::Ordering::Less => true,
+        std::cmp::Ordering::Equal => rtt + FASTER_BY.max(now * FASTER_PERCENT / 100) <= now,
+        std::cmp::Ordering::Greater => false,
     }
 }

@@ -3,6 +3,7 @@
 //! each must have occurred.
 
 mod reaching;
+mod traversal;
 
 use crate::{
     bytes::Bytes,

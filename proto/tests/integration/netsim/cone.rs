@@ -2,7 +2,7 @@
 
 use super::{Dice, Inside, Translate};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -42,9 +42,13 @@ pub struct Cone {
     inbound_keeps: bool,
     next_port: u16,
     mappings: Vec<Mapping>,
+    /// Random ports that were taken once: none is taken again, so that no test depends on a coincidence.
+    spent: BTreeSet<u16>,
     /// When each inside socket sent to each remote address last.
     sent: BTreeMap<(SocketAddr, SocketAddr), Instant>,
     forwarded: BTreeMap<u16, SocketAddr>,
+    /// Flows that came in by a forwarded port: their packets leave by it.
+    by_forwarded: BTreeMap<(SocketAddr, SocketAddr), u16>,
 }
 
 impl Cone {
@@ -57,8 +61,10 @@ impl Cone {
             inbound_keeps: true,
             next_port: 20_000,
             mappings: Vec::new(),
+            spent: BTreeSet::new(),
             sent: BTreeMap::new(),
             forwarded: BTreeMap::new(),
+            by_forwarded: BTreeMap::new(),
         }
     }
 
@@ -91,13 +97,14 @@ impl Cone {
                 while !self.is_free(self.next_port) {
                     self.next_port += 1;
                 }
-                return self.next_port;
+                self.next_port += 1;
+                return self.next_port - 1;
             }
             Ports::Preserve | Ports::Random => {}
         }
         loop {
             let port = dice.port();
-            if self.is_free(port) {
+            if self.is_free(port) && self.spent.insert(port) {
                 return port;
             }
         }
@@ -126,6 +133,9 @@ impl Translate for Cone {
     fn outbound(&mut self, now: Instant, dice: &mut Dice, inside: SocketAddr, remote: SocketAddr) -> u16 {
         self.expire(now);
         self.sent.insert((inside, remote), now);
+        if let Some(port) = self.by_forwarded.get(&(inside, remote)) {
+            return *port;
+        }
         let only = self.only(remote);
         let is_it = |mapping: &&mut Mapping| mapping.inside == inside && mapping.only == only;
         if let Some(mapping) = self.mappings.iter_mut().find(is_it) {
@@ -143,8 +153,9 @@ impl Translate for Cone {
 
     fn inbound(&mut self, now: Instant, _dice: &mut Dice, remote: SocketAddr, port: u16) -> Option<Inside> {
         self.expire(now);
-        if let Some(to) = self.forwarded.get(&port) {
-            return Some(Inside { to: *to, from: remote });
+        if let Some(to) = self.forwarded.get(&port).copied() {
+            self.by_forwarded.insert((to, remote), port);
+            return Some(Inside { to, from: remote });
         }
         let at = self
             .mappings
@@ -164,6 +175,7 @@ impl Translate for Cone {
     fn forget(&mut self) {
         self.mappings.clear();
         self.sent.clear();
+        self.by_forwarded.clear();
         // A restarted router starts its sequence elsewhere.
         self.next_port += 1000;
     }

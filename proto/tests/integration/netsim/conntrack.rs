@@ -3,7 +3,7 @@
 
 use super::{Dice, Inside, Translate};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -57,6 +57,8 @@ pub struct Conntrack {
     /// The INPUT chain accepts packets to the router itself, so they create entries, which occupy tuples.
     open_input: bool,
     flows: Vec<Flow>,
+    /// Random ports that were taken once: none is taken again, so that no test depends on a coincidence.
+    spent: BTreeSet<u16>,
     forwarded: BTreeMap<u16, SocketAddr>,
 }
 
@@ -71,6 +73,15 @@ impl Conntrack {
 
     pub fn open_input(self) -> Self {
         Self { open_input: true, ..self }
+    }
+
+    fn random_port(&mut self, dice: &mut Dice) -> u16 {
+        loop {
+            let port = dice.port();
+            if self.spent.insert(port) {
+                return port;
+            }
+        }
     }
 
     fn is_free(&self, outside: u16, remote: SocketAddr) -> bool {
@@ -98,12 +109,12 @@ impl Translate for Conntrack {
         }
         let youngest = self.flows.iter().rev().find(|flow| flow.began_inside && flow.inside == Some(inside));
         let mut outside = match youngest {
-            _ if self.random => dice.port(),
+            _ if self.random => self.random_port(dice),
             Some(flow) => flow.outside,
             None => inside.port(),
         };
         while !self.is_free(outside, remote) {
-            outside = dice.port();
+            outside = self.random_port(dice);
         }
         self.begin(now, Some(inside), outside, Ends { remote, shown: remote, began_inside: true });
         outside

@@ -43,6 +43,12 @@ pub trait Translate: Debug {
     fn forget(&mut self);
 }
 
+impl<T: Translate + 'static> From<T> for Box<dyn Translate> {
+    fn from(nat: T) -> Self {
+        Box::new(nat)
+    }
+}
+
 /// Addresses of an inbound packet after translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inside {
@@ -155,10 +161,10 @@ impl Net {
         behind: Behind,
         link: Link,
         outside: IpAddr,
-        nat: impl Translate + 'static,
+        nat: impl Into<Box<dyn Translate>>,
         hairpin: bool,
     ) -> NodeId {
-        let router = Router { nat: Box::new(nat), hairpin, inside: BTreeMap::new() };
+        let router = Router { nat: nat.into(), hairpin, inside: BTreeMap::new() };
         self.add(behind, link, &[outside], Some(router))
     }
 
@@ -194,6 +200,10 @@ impl Net {
     /// Adds a firewall to a host, or to a router for the IPv6 behind it.
     pub fn protect(&mut self, id: NodeId, firewall: Firewall) {
         self.nodes[id.0].firewall = Some(firewall);
+    }
+
+    pub fn behind(&self, id: NodeId) -> Behind {
+        self.nodes[id.0].behind
     }
 
     pub fn link(&mut self, id: NodeId) -> &mut Link {
