@@ -30,6 +30,8 @@ impl Endpoint {
         &self.place
     }
 
+    /// Whether it is the place of [`Endpoint::usual`], whose folder only this user may own.
+    #[cfg(unix)]
     pub(crate) fn is_usual(&self) -> bool {
         self.usual
     }
