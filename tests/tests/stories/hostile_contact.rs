@@ -31,8 +31,8 @@ use std::{
 
 /// The daemon's allowed growth.
 const GROWTH_MAX: u64 = 32 << 20;
-/// How often the honest contact changes its look. Each cached look takes 2.7 KiB of memory: 29,000 of them in ten minutes,
-/// without a pause, would be 76 MiB that no hostile contact caused.
+/// How often the honest contact changes its look. Looks stay in the cache, at 2.7 KiB of memory each where nobody is
+/// hostile (docs/performance.md): as fast as they go, 29,000 in ten minutes, they would hide what is measured here.
 const CHANGE: Duration = Duration::from_millis(250);
 /// Hostile contacts: a banned one is refused for a minute.
 const EVANS: u8 = 12;
