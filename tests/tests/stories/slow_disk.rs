@@ -40,6 +40,9 @@ async fn a_disk_that_hangs_holds_up_nobody_else() {
     alice.befriend(&bob).await;
     let look = Mod::of_noise(town.path("mod"), 1, 20, 100_000).write();
 
+    tokio::join!(alice.is_paired_with(&bob), bob.is_paired_with(&alice));
+    // Answered when it is on the disk, and so is what the pairing still had to write.
+    alice.client().contacts_invite().await.expect("an invitation");
     let clogged = alice.data().join("contacts.new");
     clog(&clogged);
     let client = alice.client().clone();
