@@ -29,7 +29,9 @@ async fn examples_publish_watch_and_fetch() {
     assert_eq!(said(&output).0, "asking Alice Ashe@Gilgamesh to be a contact\n");
     assert!(bob.contacts().await.iter().any(|contact| contact.player.as_ref() == Some(&alice.player)));
 
-    alice.befriend(&bob).await;
+    // Bob has asked, so one side's consent is all that is missing.
+    alice.client().contacts_add(&bob.player, Some(&bob.peer_id())).await.expect("added");
+    tokio::join!(alice.is_paired_with(&bob), bob.is_paired_with(&alice));
     let mut watch = Process::spawn("watch", example("watch", &bob), town.path("watch.stderr"));
     assert!(watch.says("daemon ").await.ends_with("speaks version 1"));
 
