@@ -1,11 +1,11 @@
-//! Faults that more than one desk answers with.
+//! Faults that several desks answer with.
 
 use crate::io::store::StoreError;
 use fyteclub_proto::local::{Fault, FaultCode};
 
-/// A part of the daemon is gone.
+/// A part of the daemon has stopped.
 pub fn internal() -> Fault {
-    Fault::new(FaultCode::Internal, "a part of the daemon does not answer; its log says more")
+    Fault::new(FaultCode::Internal, "a part of the daemon does not answer; see its log")
 }
 
 pub fn bad_path(what: &str) -> Fault {
@@ -16,7 +16,7 @@ pub fn store_fault(error: &StoreError) -> Fault {
     match error {
         StoreError::DiskFull { .. } | StoreError::DiskLow { .. } => Fault::new(
             FaultCode::DiskFull,
-            format!("{error}: make room and try again, what came so far is kept"),
+            format!("{error}: free some space and try again; verified chunks are kept"),
         ),
         StoreError::TooLarge { .. } => {
             Fault::new(FaultCode::TooLarge, format!("{error}: raise cache_limit in the configuration"))

@@ -1,5 +1,5 @@
-//! The limits of how fast files are sent and received: read, changed while the daemon runs, and given back to the
-//! configuration. A change holds once it is on the disk.
+//! Limits of speed: read, changed while the daemon runs, and reset to the configuration. A change takes effect once it
+//! is on the disk.
 
 use super::orders::{Answer, Kept, Later, Order, Orders, Write};
 use crate::{
@@ -23,7 +23,7 @@ pub struct LimitDesk {
     file: LimitsFile,
     pacer: Pacer,
     next: u64,
-    /// What is being written.
+    /// Changes that are being written.
     wishes: BTreeMap<u64, Wish>,
 }
 
@@ -41,7 +41,7 @@ impl LimitDesk {
         self.wish(begun, orders)
     }
 
-    /// Back to the configuration.
+    /// Resets all limits to the configuration.
     pub fn reset(&mut self, orders: &mut Orders) -> Later<reply::Limits> {
         let begun = self.file.reset();
         self.wish(begun, orders)
@@ -55,7 +55,7 @@ impl LimitDesk {
         Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 
-    /// The write of this number has ended.
+    /// The write with this number has ended.
     pub fn written(&mut self, write: u64, result: Kept) {
         let Some(Wish { change, answer }) = self.wishes.remove(&write) else { return };
         let says = match result {
@@ -69,7 +69,7 @@ impl LimitDesk {
                 Err(Fault::new(FaultCode::Io, error.to_string()))
             }
         };
-        // Who left does not want to know.
+        // A client that has left needs no answer.
         answer.send(says).ok();
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn change_holds_once_written() {
+    async fn change_takes_effect_once_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("limits.json");
         let file = LimitsFile::load(&path, Limits::default(), Keeper::default()).expect("no file");

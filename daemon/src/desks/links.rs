@@ -1,4 +1,4 @@
-//! Whose link is open, where each peer was, and what clients are told of that.
+//! Peers with an open link, their last addresses, and the events about both.
 
 use super::orders::Orders;
 use fyteclub_proto::{
@@ -7,12 +7,12 @@ use fyteclub_proto::{
 };
 use std::{collections::HashMap, net::SocketAddr};
 
-/// What is known of where a peer was when it is looked for.
+/// When a peer that is about to be dialled was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// It was there a moment ago, though not over a link.
+    /// Within the last minute, but without a link.
     JustNow,
-    /// It had a link once, and can be tried at its address.
+    /// It had a link, and has a last address.
     Once,
     Never,
 }
@@ -22,22 +22,22 @@ pub enum Seen {
 pub struct Lead {
     /// The contact's name, if it is known.
     pub name: Option<PlayerName>,
-    /// Somebody waits for it.
+    /// Whether a client waits for it.
     pub asked: bool,
     pub since: Seen,
-    /// Where it was last.
+    /// Its last address.
     pub last: Option<SocketAddr>,
 }
 
-/// A link that clients were told of.
+/// A link of which clients got an event.
 struct Link {
-    /// The contact's name, as it was told last; never what the peer says of itself.
+    /// The contact's name in the last event; never a name that the peer claims.
     player: Option<PlayerName>,
     addr: SocketAddr,
     is_open: bool,
 }
 
-/// Links by peer, each as long as the peer's actor lives.
+/// Links by peer, each kept as long as the peer's actor lives.
 #[derive(Default)]
 pub struct LinkDesk(HashMap<PeerId, Link>);
 
@@ -57,14 +57,14 @@ impl LinkDesk {
         self.shows(peer_id, look, orders);
     }
 
-    /// The peer says what it publishes now; whether to fetch it, the fetching desk knows, or the plugin.
+    /// The peer publishes another look. The fetching desk decides whether to fetch it.
     pub fn shows(&self, peer_id: PeerId, appearance: Option<BlobHash>, orders: &mut Orders) {
         if let Some(player) = self.0.get(&peer_id).and_then(|link| link.player.clone()) {
             orders.tell(Event::PeerLook { peer_id, player, appearance });
         }
     }
 
-    /// There is no link any more. Returns whether there was one: that of a banned peer was never told of.
+    /// The last link is closed. Returns whether clients knew of one: they do not of a banned peer's.
     pub fn lost(&mut self, peer_id: PeerId, cause: String, orders: &mut Orders) -> bool {
         let Some(link) = self.0.get_mut(&peer_id).filter(|link| link.is_open) else { return false };
         tracing::info!(peer = %peer_id.short(), "disconnected: {cause}");
@@ -73,14 +73,14 @@ impl LinkDesk {
         true
     }
 
-    /// The contact goes by this name now. One that is a contact no more keeps its name for what is still told of its link.
+    /// The contact has this name now. A removed contact keeps its name for later events about its link.
     pub fn rename(&mut self, key: &PeerId, player: Option<&PlayerName>) {
         if let Some(link) = self.0.get_mut(key) {
             link.player = player.cloned();
         }
     }
 
-    /// Nothing is kept of a peer whose actor is gone.
+    /// Forgets a peer whose actor has stopped.
     pub fn retired(&mut self, key: &PeerId) {
         self.0.remove(key);
     }
@@ -89,12 +89,12 @@ impl LinkDesk {
         self.0.get(key).is_some_and(|link| link.is_open)
     }
 
-    /// The name by which clients were told of the peer's link.
+    /// The peer's name in the events about its link.
     pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
         self.0.get(key)?.player.as_ref()
     }
 
-    /// Where the peer was when its link was opened last.
+    /// The peer's address when its link was last opened.
     pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
         self.0.get(key).map(|link| link.addr)
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn link_is_told_of_by_the_contacts_name_until_it_is_lost() {
+    fn link_events_carry_the_contacts_name() {
         let mut desk = LinkDesk::default();
         assert_eq!(
             open(&mut desk, Some("Alice")),
@@ -147,11 +147,11 @@ mod tests {
         assert!(desk.is_open(&PEER) && desk.name_of(&PEER) == Some(&player("Alys")));
         assert_eq!(lose(&mut desk), ["disconnected Alys Ashe@Gilgamesh"]);
         assert!(!desk.is_open(&PEER) && desk.last_addr(&PEER).is_some());
-        assert_eq!(lose(&mut desk), [""; 0], "it was told already");
+        assert_eq!(lose(&mut desk), [""; 0], "the event is not repeated");
     }
 
     #[test]
-    fn looks_of_nameless_or_unknown_peers_are_not_told() {
+    fn looks_of_nameless_or_unknown_peers_cause_no_event() {
         let mut desk = LinkDesk::default();
         let mut orders = Orders::default();
         desk.shows(PEER, None, &mut orders);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn retired_peer_leaves_nothing() {
+    fn retired_peer_is_forgotten() {
         let mut desk = LinkDesk::default();
         open(&mut desk, None);
         lose(&mut desk);

@@ -1,8 +1,8 @@
 //! Desks: each owns one part of the daemon's state and decides over it.
 //!
-//! A desk takes inputs, changes its own state, answers, and adds what else follows to [`orders::Orders`]. A desk names
-//! neither an actor nor another desk, and time is an argument: so each is tested alone. [`Desks`] hands what one orders of
-//! another to it; the coordinator routes inputs to desks and carries out what they order of the rest of the daemon.
+//! A desk takes inputs, changes its own state, answers, and adds consequences to [`orders::Orders`]. It names neither
+//! an actor nor another desk, and time is an argument, so each is tested alone. [`Desks`] passes orders between desks;
+//! the coordinator routes inputs to desks and carries out the other orders.
 
 pub mod cache;
 pub mod contacts;
@@ -37,14 +37,14 @@ use sessions::SessionDesk;
 use std::{net::SocketAddr, time::Instant};
 use uploads::UploadDesk;
 
-/// What the desks are made of.
+/// Parts of all desks.
 pub struct Setup {
     pub contacts: contacts::Setup,
     pub own_look: own_look::Setup,
     pub limits: LimitsFile,
     pub pacer: Pacer,
     pub fetching: fetching::Shared,
-    /// Bytes of looks that may be brought before anybody needs them.
+    /// The most bytes that prefetches may store.
     pub prefetch_budget: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct Desks {
 }
 
 impl Desks {
-    /// Orders what follows from what was kept.
+    /// Orders what follows from the saved state.
     pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
         let store = setup.fetching.store.clone();
         Self {
@@ -87,7 +87,7 @@ impl Desks {
         desks.into_iter().flatten().min()
     }
 
-    /// Tells the time to the desks that wait for it.
+    /// Gives the time to the desks whose deadline has passed.
     pub fn time(&mut self, now: Now, orders: &mut Orders) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now.at);
         if is_due(self.contacts.deadline()) {
@@ -104,7 +104,7 @@ impl Desks {
         }
     }
 
-    /// Five times a second. `served`: bytes that each key was served since its peer's actor was started.
+    /// Called five times a second. `served`: bytes that each key was served since its peer's actor started.
     pub fn tick(&mut self, now: Now, served: impl Iterator<Item = (PeerId, u64)>, orders: &mut Orders) {
         self.cache.tick(self.fetching.fetches().is_transferring(), orders);
         self.uploads.look(now.at, served, |key| self.contacts.name_of(key), orders);
@@ -112,13 +112,13 @@ impl Desks {
         self.fetching.handle(now.at, fetching::Input::Tick, orders);
     }
 
-    /// Begins the last writes, and answers everybody who waits for a look.
+    /// Begins the last writes, and answers all waiters for looks.
     pub fn close(&mut self, fault: &Fault) {
         self.contacts.close();
         self.fetching.close(fault);
     }
 
-    /// Has other desks do what an order means to them. Returns the order if it means something to the rest of the daemon.
+    /// Passes an order to the desks that it concerns. Returns it if the coordinator has to carry it out.
     pub fn route(&mut self, now: Now, order: Order, orders: &mut Orders) -> Option<Order> {
         match &order {
             Order::Admit { key, player } => {
@@ -131,7 +131,7 @@ impl Desks {
                 self.fetching.forget(now.at, *key, |player| self.contacts.why_gone(player), orders);
             }
             Order::Fetching(fetching::Order::Plan(_)) => {
-                // Looks that are not shown any more make room.
+                // Looks that are no longer shown may be evicted for this one.
                 self.cache.seen(self.sessions.near(), now.at);
                 self.cache.unpin_unseen(now.at);
             }
@@ -181,7 +181,7 @@ impl Desks {
         orders: &mut Orders,
     ) {
         let player = self.contacts.name_of(&peer).cloned();
-        // First: what the peer says next must not be told before.
+        // First: no event about the peer may precede this one.
         self.links.opened(peer, player.clone(), (addr, path), look, orders);
         if let Some(player) = player {
             self.fetch(now, fetch::Input::Named { peer, player }, orders);
@@ -190,7 +190,7 @@ impl Desks {
         self.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
     }
 
-    /// There is no link to this peer any more.
+    /// The last link to this peer is closed.
     pub fn lost(&mut self, now: Now, peer: PeerId, cause: String, orders: &mut Orders) {
         if self.links.lost(peer, cause, orders) {
             self.contacts.handle(now, contacts::Input::Parted(peer), orders);
@@ -198,7 +198,7 @@ impl Desks {
         self.fetch(now, fetch::Input::Lost(peer), orders);
     }
 
-    /// A phone book knows a peer's name under another key.
+    /// A phone book has another key for a peer's name.
     pub fn other_key(&mut self, now: Now, peer: PeerId, offered: PeerId, orders: &mut Orders) {
         for player in self.fetching.fetches().players_of(peer) {
             if let Err(fault) = self.contacts.check_key(&player, offered, orders) {
@@ -207,7 +207,7 @@ impl Desks {
         }
     }
 
-    /// What is known of a peer that is to be dialled.
+    /// What is known of a peer before it is dialled.
     pub fn lead(&self, now: Now, peer: &PeerId) -> Lead {
         let last = self.links.last_addr(peer).or_else(|| self.contacts.last_addr(peer));
         let since = match last {
@@ -219,17 +219,17 @@ impl Desks {
         Lead { name: self.contacts.name_of(peer).cloned(), asked, since, last }
     }
 
-    /// The name of a contact, or of one whose link is still told of.
+    /// The name of a contact, or of a removed one in events about its link.
     pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
         self.contacts.name_of(key).or_else(|| self.links.name_of(key))
     }
 
-    /// As clients are shown who is near.
+    /// The reply to `nearby.list`.
     pub fn nearby(&self) -> Nearby {
         self.sessions.reply(|player| self.contacts.key_of(player), |key| self.links.is_open(key))
     }
 
-    /// As clients are shown what is fetched and served.
+    /// The reply to `transfer.list`.
     pub fn transfers(&self) -> Transfers {
         let fetches = self.fetching.fetches();
         Transfers {

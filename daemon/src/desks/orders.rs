@@ -1,5 +1,5 @@
-//! What a desk may order. The coordinator carries orders out one after the other; what follows from one comes after
-//! those that wait.
+//! Orders of desks. The coordinator carries them out one after the other; orders that follow from one are added at the
+//! end.
 
 use super::{
     fetching,
@@ -24,7 +24,7 @@ use std::{collections::VecDeque, time::Instant};
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     pub at: Instant,
-    /// Unix milliseconds: for what outlives a restart.
+    /// Unix milliseconds, for state that outlives a restart.
     pub unix_ms: u64,
 }
 
@@ -34,18 +34,18 @@ impl Now {
     }
 }
 
-/// What a client is answered.
+/// An answer to a client.
 pub type Answer<T> = Result<T, Fault>;
 
-/// An answer that is given later, most often when what it tells of is safe on the disk. To drop it undoes nothing.
+/// A later answer, usually given when the change is on the disk. Dropping it undoes nothing.
 pub type Later<T> = LocalBoxFuture<'static, Answer<T>>;
 
-/// Gives an answer that is known already.
+/// An answer that is ready.
 pub fn at_once<T: 'static>(answer: Answer<T>) -> Later<T> {
     Box::pin(std::future::ready(answer))
 }
 
-/// The answer as it is sent.
+/// The answer as JSON.
 pub fn json<T: Serialize>(answer: Answer<T>) -> Answer<RawJson> {
     RawJson::of(&answer?).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))
 }
@@ -53,60 +53,60 @@ pub fn json<T: Serialize>(answer: Answer<T>) -> Answer<RawJson> {
 pub enum Order {
     /// Publishes an event on the bus.
     Tell(Event),
-    /// The player consents to this key, which goes by this name.
+    /// The player consents to this key, with this name.
     Admit {
         key: PeerId,
         player: Option<PlayerName>,
     },
-    /// The player consents to this key no more.
+    /// The player no longer consents to this key.
     Dismiss(PeerId),
-    /// What is here for a key that was consented to ends: fetches, loans, links. After its [`Order::Dismiss`].
+    /// Ends fetches, loans and links of a key without consent. Follows its [`Order::Dismiss`].
     Disconnect(PeerId),
-    /// What came from the one owner came from the other.
+    /// The origin of one owner's blobs counts as the other's.
     FollowOwner {
         from: PeerId,
         to: PeerId,
     },
     Post(Post),
-    /// Asks every phone book whom it knows by this name.
+    /// Asks every phone book for the keys under this name.
     List(PlayerName),
-    /// Scans a look, once `after` has ended, well or not.
+    /// Scans a look, after the write `after` has ended, even if it failed.
     Scan {
         id: ScanId,
         what: What,
         after: Option<Keeping>,
     },
-    /// Tells every peer what look this player publishes now.
+    /// Sends every peer the hash of the published look.
     AnnounceLook,
     /// The store met a full disk.
     DiskFull,
-    /// Looks how the disk stands; `evict` has files removed where it is low.
+    /// Measures the disk's free space; `evict`: evicts blobs if it is low.
     LookAtDisk {
         evict: bool,
     },
     Fetching(fetching::Order),
     Desk(DeskOrder),
-    /// Awaits a write and hands its result back to the desk that ordered it.
+    /// Awaits a write, and returns its result to the desk that ordered it.
     Await(Keeping, Write),
 }
 
-/// What one desk orders of another.
+/// An order of one desk to another.
 pub enum DeskOrder {
-    /// Somebody became a contact, or is none any more.
+    /// A contact was added, changed or removed.
     ContactsChanged,
-    /// Others are near than were before.
+    /// The set of near players, or a distance, changed.
     NearbyChanged,
     /// These players were near until now.
     Seen(Vec<PlayerName>),
-    /// This look is shown from now on.
+    /// The player is shown with this look from now on.
     Show { player: PlayerName, pin: Pin },
-    /// Files of the look that this player publishes are gone.
+    /// Files of the published look are gone.
     OwnLookDamaged,
-    /// Files of what these players are shown with are gone.
+    /// Files of these players' shown looks are gone.
     LooksDamaged(Vec<PlayerName>),
-    /// What was fetched could not be written for want of room.
+    /// A fetched chunk could not be written to a full disk.
     DiskFull,
-    /// Whether the disk has room; else the sentence for those who wait for it too long.
+    /// Whether the disk has free space; if not, the message for waiters who wait too long.
     Room(Result<(), String>),
 }
 
@@ -116,12 +116,12 @@ impl From<DeskOrder> for Order {
     }
 }
 
-/// A message to others. Every phone book that is connected carries it; it is lost where none is, and nobody hears whether it
-/// arrived.
+/// A message to another player. Every connected phone book carries it. Without one it is lost, and no arrival is
+/// reported.
 #[derive(Debug)]
 pub enum Post {
-    /// To the callee as the phone books know it: see [`fyteclub_proto::phonebook::Listing::name_of`]. Each phone book is
-    /// given a number of its own that comes from this one.
+    /// Addressed as phone books know the callee: see [`fyteclub_proto::phonebook::Listing::name_of`]. Each phone book
+    /// gets its own number, derived from this one.
     Knock {
         to: Callee,
         name: PlayerName,
@@ -133,7 +133,7 @@ pub enum Post {
     },
 }
 
-/// Which write of which desk an [`Order::Await`] is about.
+/// The write that an [`Order::Await`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
     /// `urgent`: messages to others wait for it.
@@ -145,7 +145,7 @@ pub enum Write {
     OwnLook(ScanId),
 }
 
-/// How a write ended.
+/// The result of a write.
 pub type Kept = Result<(), KeepError>;
 
 #[derive(Default)]

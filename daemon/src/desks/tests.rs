@@ -1,4 +1,4 @@
-//! All desks together, without an actor: what one orders of another.
+//! All desks together, without an actor: orders between desks.
 
 use super::{orders::Answer, *};
 use crate::{
@@ -28,7 +28,7 @@ use fyteclub_proto::{
 use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
-/// What the desks of a daemon are made of, in a folder, and what they share with its actors.
+/// Parts of a daemon's desks, in a folder, and what they share with actors.
 pub struct Made {
     pub setup: Setup,
     pub identity: Arc<Identity>,
@@ -69,8 +69,8 @@ pub fn make(folder: &Path) -> Made {
     Made { setup, identity, offer }
 }
 
-/// The desks of a daemon with one contact, and what they ordered of the rest of the daemon.
-struct House {
+/// The desks of a daemon with one contact, and their orders to the rest of the daemon.
+struct Fixture {
     desks: Desks,
     orders: Orders,
     peer: PeerId,
@@ -78,7 +78,7 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut orders = Orders::default();
@@ -86,13 +86,13 @@ impl House {
         let peer =
             PeerId::from_bytes(ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes());
         let player: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
-        let mut house = Self { desks, orders, peer, player, _folder: folder };
-        let add = ContactsAdd { player: house.player.clone(), peer_id: Some(peer) };
-        house.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Add(add), orders)));
-        house
+        let mut fixture = Self { desks, orders, peer, player, _folder: folder };
+        let add = ContactsAdd { player: fixture.player.clone(), peer_id: Some(peer) };
+        fixture.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Add(add), orders)));
+        fixture
     }
 
-    /// What is left for the rest of the daemon when a desk has acted, in words.
+    /// Names the orders that remain for the rest of the daemon after `act`.
     fn act(&mut self, act: impl FnOnce(&mut Desks, Now, &mut Orders)) -> Vec<&'static str> {
         act(&mut self.desks, Now::read(), &mut self.orders);
         let mut left = Vec::new();
@@ -149,72 +149,72 @@ fn fault(answer: &mut orders::Later<Fetched>) -> Option<FaultCode> {
 
 #[tokio::test]
 async fn fetch_ends_when_the_contact_is_removed() {
-    let mut house = House::new();
-    let mut fetched = house.fetch();
+    let mut fixture = Fixture::new();
+    let mut fetched = fixture.fetch();
     assert_eq!(fault(&mut fetched), None);
-    let who = Who { player: Some(house.player.clone()), peer_id: None };
-    let left = house.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Remove(who), orders)));
+    let who = Who { player: Some(fixture.player.clone()), peer_id: None };
+    let left = fixture.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Remove(who), orders)));
     assert_eq!(left, ["dismiss", "changed", "dismiss", "disconnect", "await", "leave", "failed"]);
     assert_eq!(fault(&mut fetched), Some(FaultCode::NotAContact));
 }
 
 #[tokio::test]
-async fn contact_that_comes_near_is_wanted_until_its_time_is_over() {
-    let mut house = House::new();
-    assert_eq!(house.come_near(), ["want"]);
-    assert_eq!(house.desks.nearby().contacts.len(), 1);
-    let end = house.desks.sessions.deadline().expect("it ends");
-    assert!(house.desks.deadline().expect("something is due") <= end);
-    assert!(house.desks.fetching.fetches().needs(&house.peer));
-    house.act(|desks, now, orders| desks.time(Now { at: end, ..now }, orders));
-    assert_eq!(house.desks.nearby().contacts.len(), 0);
-    assert!(!house.desks.fetching.fetches().needs(&house.peer));
+async fn near_contact_is_wanted_until_its_time_ends() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.come_near(), ["want"]);
+    assert_eq!(fixture.desks.nearby().contacts.len(), 1);
+    let end = fixture.desks.sessions.deadline().expect("it ends");
+    assert!(fixture.desks.deadline().expect("something is due") <= end);
+    assert!(fixture.desks.fetching.fetches().needs(&fixture.peer));
+    fixture.act(|desks, now, orders| desks.time(Now { at: end, ..now }, orders));
+    assert_eq!(fixture.desks.nearby().contacts.len(), 0);
+    assert!(!fixture.desks.fetching.fetches().needs(&fixture.peer));
 }
 
 #[tokio::test]
-async fn link_is_told_of_before_the_look_is_asked_for() {
-    let mut house = House::new();
-    house.come_near();
-    assert_eq!(house.open(), ["connected", "look", "ask appearance", "admit", "changed", "await"]);
-    assert!(house.desks.nearby().contacts[0].online && house.desks.contacts.list()[0].online);
-    let peer = house.peer;
-    let left = house.act(|desks, now, orders| desks.lost(now, peer, "it broke".into(), orders));
+async fn link_event_precedes_the_request_for_the_look() {
+    let mut fixture = Fixture::new();
+    fixture.come_near();
+    assert_eq!(fixture.open(), ["connected", "look", "ask appearance", "admit", "changed", "await"]);
+    assert!(fixture.desks.nearby().contacts[0].online && fixture.desks.contacts.list()[0].online);
+    let peer = fixture.peer;
+    let left = fixture.act(|desks, now, orders| desks.lost(now, peer, "it broke".into(), orders));
     assert_eq!(left[..2], ["disconnected", "want"]);
-    assert!(!house.desks.nearby().contacts[0].online && !house.desks.contacts.list()[0].online);
+    assert!(!fixture.desks.nearby().contacts[0].online && !fixture.desks.contacts.list()[0].online);
 }
 
 #[tokio::test]
 async fn name_under_another_key_fails_the_fetch() {
-    let mut house = House::new();
-    let mut fetched = house.fetch();
-    let (peer, other) = (house.peer, PeerId::from_bytes([9; 32]));
-    let left = house.act(|desks, now, orders| desks.other_key(now, peer, other, orders));
+    let mut fixture = Fixture::new();
+    let mut fetched = fixture.fetch();
+    let (peer, other) = (fixture.peer, PeerId::from_bytes([9; 32]));
+    let left = fixture.act(|desks, now, orders| desks.other_key(now, peer, other, orders));
     assert_eq!(left, ["key changed", "leave", "failed"]);
     assert_eq!(fault(&mut fetched), Some(FaultCode::KeyChanged));
 }
 
 #[tokio::test]
-async fn dial_begins_with_what_is_known_of_the_peer() {
-    let mut house = House::new();
-    let lead = |house: &House| house.desks.lead(Now::read(), &house.peer);
-    let fresh = lead(&house);
+async fn dial_begins_with_known_facts_of_the_peer() {
+    let mut fixture = Fixture::new();
+    let lead = |fixture: &Fixture| fixture.desks.lead(Now::read(), &fixture.peer);
+    let fresh = lead(&fixture);
     assert_eq!((fresh.since, fresh.last, fresh.asked), (Seen::JustNow, None, false));
     let later = Now { unix_ms: Now::read().unix_ms + 60_000, ..Now::read() };
-    assert_eq!(house.desks.lead(later, &house.peer).since, Seen::Never);
-    let _fetched = house.fetch();
-    house.open();
-    let known = lead(&house);
-    assert_eq!((known.since, known.name, known.asked), (Seen::Once, Some(house.player.clone()), true));
+    assert_eq!(fixture.desks.lead(later, &fixture.peer).since, Seen::Never);
+    let _fetched = fixture.fetch();
+    fixture.open();
+    let known = lead(&fixture);
+    assert_eq!((known.since, known.name, known.asked), (Seen::Once, Some(fixture.player.clone()), true));
     assert!(known.last.is_some());
 }
 
 #[tokio::test]
-async fn full_disk_and_damage_reach_fetches() {
-    let mut house = House::new();
-    assert_eq!(house.act(|_, _, orders| orders.add(DeskOrder::DiskFull)), ["disk full"]);
-    assert!(house.desks.cache.is_low());
+async fn full_disk_and_damage_reach_the_desks() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.act(|_, _, orders| orders.add(DeskOrder::DiskFull)), ["disk full"]);
+    assert!(fixture.desks.cache.is_low());
     let damage = Damage { wrong: vec![], missing: vec![BlobHash::of(b"file")] };
-    let left = house.act(|desks, _, orders| {
+    let left = fixture.act(|desks, _, orders| {
         desks.cache.handle(cache::Input::Damaged(damage), |_| false, orders);
     });
     assert_eq!(left, ["damaged"]);

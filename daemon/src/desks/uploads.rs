@@ -1,4 +1,4 @@
-//! Who is being served: found by looking at counters.
+//! Peers that are being served, found by comparing counters.
 
 use super::orders::Orders;
 use fyteclub_proto::{
@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A peer that was served nothing for so long has what it came for. One that reads slowly, by a limit of its own, comes
-/// every few seconds.
+/// A peer that was served nothing for this long has all it requested. A peer that reads slowly, by a limit of its own,
+/// requests something every few seconds.
 const OVER_AFTER: Duration = Duration::from_secs(6);
 
 /// One peer that is being served.
 struct Upload {
-    /// What it had been served before.
+    /// Its counter before this upload.
     before: u64,
     now: u64,
     grew: Instant,
@@ -26,13 +26,13 @@ struct Upload {
 
 #[derive(Default)]
 pub struct UploadDesk {
-    /// What each key had been served at the last look.
+    /// Each key's counter at the last call.
     seen: BTreeMap<PeerId, u64>,
     running: BTreeMap<PeerId, Upload>,
 }
 
 impl UploadDesk {
-    /// Takes what each key was served since the start of the daemon, and tells who is served, and who was until now.
+    /// Takes each key's counter since the start of its actor, and publishes uploads that run or have just ended.
     pub fn look<'a>(
         &mut self,
         now: Instant,
@@ -46,7 +46,7 @@ impl UploadDesk {
         }
     }
 
-    /// Who is being served now.
+    /// Uploads that run.
     pub fn list<'a>(&self, name: impl Fn(&PeerId) -> Option<&'a PlayerName>) -> Vec<UploadStatus> {
         let shown = |(peer_id, upload): (&PeerId, &Upload)| UploadStatus {
             player: name(peer_id).cloned(),
@@ -90,7 +90,7 @@ mod tests {
     const B: PeerId = PeerId::from_bytes([2; 32]);
 
     #[test]
-    fn who_is_served_is_told_until_it_is_over_and_from_nothing_the_next_time() {
+    fn upload_events_end_and_the_next_starts_at_zero() {
         let (mut uploads, start) = (UploadDesk::default(), Instant::now());
         let at = |ticks: u32| start + Duration::from_millis(200) * ticks;
         assert_eq!(uploads.news(at(0), [(A, 0), (B, 0)].into_iter()), []);
@@ -99,13 +99,13 @@ mod tests {
         for tick in 3..32 {
             assert_eq!(uploads.news(at(tick), [(A, 300)].into_iter()).len(), 1, "{tick}");
         }
-        assert_eq!(uploads.news(at(32), [(A, 300)].into_iter()), [(A, 300, 0)], "it is over");
+        assert_eq!(uploads.news(at(32), [(A, 300)].into_iter()), [(A, 300, 0)], "it has ended");
         assert_eq!(uploads.news(at(33), [(A, 300)].into_iter()), []);
-        assert_eq!(uploads.news(at(34), [(A, 350)].into_iter()), [(A, 50, 0)], "the next one");
+        assert_eq!(uploads.news(at(34), [(A, 350)].into_iter()), [(A, 50, 0)], "the next upload");
     }
 
     #[test]
-    fn uploads_are_told_by_the_contacts_name() {
+    fn uploads_carry_the_contacts_name() {
         let (mut uploads, mut orders, now) = (UploadDesk::default(), Orders::default(), Instant::now());
         let player: PlayerName = "Alice Ashe@Omega".parse().expect("a name");
         let name = |key: &PeerId| (*key == A).then_some(&player);

@@ -101,7 +101,7 @@ async fn what_waits_too_long_says_what_to_do_and_keeps_what_came() {
     let full = fault(result);
     assert_eq!((full.code, full.retryable), (FaultCode::DiskFull, true), "{full:?}");
     assert!(full.message.contains(disk.path().to_str().expect("Unicode")), "{full:?}");
-    assert!(full.message.contains("make room") && full.message.contains("kept"), "{full:?}");
+    assert!(full.message.contains("free some space") && full.message.contains("kept"), "{full:?}");
     let kept = bob.client().cache_stats().await.expect("it lives on");
     fs::remove_file(disk.path().join("film")).expect("removed");
     let fetched = bob.fetch(&alice.player).await;

@@ -272,7 +272,7 @@ async fn a_look_that_ends_the_daemon_is_not_read_for_ever() {
     fs::write(look.folder.join("default_mod.json"), r#"{"Files": {"chara/b.tex": "files/0.tex"}}"#)
         .expect("written");
     alice.start().await;
-    let says = "was read again and again and the daemon ended each time";
+    let says = "the daemon ended during each of the last scans";
     fyteclub_tests::eventually("it says so", async || alice.process().log().contains(says).then_some(()))
         .await;
     // A person publishes again.

@@ -1,5 +1,5 @@
-//! What the cache says and what follows: a disk that is nearly full holds up fetches, damage has looks fetched again, and
-//! what is shown stays.
+//! The cache's findings and their consequences: a nearly full disk holds fetches, looks with damaged files are fetched
+//! again, and shown looks are pinned.
 
 pub mod replies;
 mod shown;
@@ -13,16 +13,16 @@ use fyteclub_proto::{
 use shown::Shown;
 use std::{path::PathBuf, time::Instant};
 
-/// Ticks between two looks at a low disk when nobody fetches: five seconds.
+/// Ticks between two checks of a low disk while nothing is fetched: five seconds.
 const LOOK_EVERY: u32 = 25;
 
-/// What the cache's actor finds.
+/// What the actor of the cache finds.
 pub enum Input {
-    /// The disk fell below its bound, whatever could go went already.
+    /// Free space is below its minimum, after the eviction of everything unpinned.
     LowDisk(Disk),
     DiskOk(Disk),
     Evicted(Evicted),
-    /// Files were found damaged or missing, and are gone.
+    /// Damaged files were removed, or files are missing.
     Damaged(Damage),
     Progress {
         work: CacheWork,
@@ -40,7 +40,7 @@ pub enum Input {
 /// `P` pins files in the store.
 pub struct CacheDesk<P = Pin> {
     store: Store,
-    /// The disk has no room for what is asked.
+    /// The disk lacks space for a request.
     low: bool,
     disk: Option<Disk>,
     ticks: u32,
@@ -52,7 +52,7 @@ impl<P: Holds> CacheDesk<P> {
         Self { store, low: false, disk: None, ticks: 0, shown: Shown::default() }
     }
 
-    /// Whether nothing new may be asked of anybody, because the disk has no room.
+    /// Whether the disk lacks space: no peer is sent a new request.
     pub fn is_low(&self) -> bool {
         self.low
     }
@@ -77,7 +77,7 @@ impl<P: Holds> CacheDesk<P> {
         }
     }
 
-    /// The disk fell below its bound, or has room again.
+    /// Free space fell below its minimum, or is enough again.
     fn disk(&mut self, disk: Disk, low: bool, orders: &mut Orders) {
         self.disk = Some(disk);
         let (free, min_free) = (disk.free, disk.floor);
@@ -91,7 +91,7 @@ impl<P: Holds> CacheDesk<P> {
         self.hold(low, orders);
     }
 
-    /// A file could not be written for want of room.
+    /// A file could not be written to a full disk.
     pub fn full(&mut self, orders: &mut Orders) {
         orders.add(Order::DiskFull);
         self.hold(true, orders);
@@ -105,15 +105,15 @@ impl<P: Holds> CacheDesk<P> {
     fn room_sentence(&self) -> String {
         let dir = self.store.dir();
         let free = self.disk.map_or(String::new(), |disk| {
-            format!(": {} bytes are free, and {} stay so (min_free)", disk.free, disk.floor)
+            format!(": {} bytes are free, of which {} stay free (min_free)", disk.free, disk.floor)
         });
         format!(
-            "the disk with {} is full{free}; make room or run fyteclubctl cache move, and try again: what came is kept",
+            "the disk with {} is full{free}; free some space or run fyteclubctl cache move, and try again: verified chunks are kept",
             dir.display()
         )
     }
 
-    /// Five times a second. While anybody fetches the disk is watched.
+    /// Called five times a second. During fetches the disk is checked each time.
     pub fn tick(&mut self, fetching: bool, orders: &mut Orders) {
         self.ticks = self.ticks.wrapping_add(1);
         if fetching || (self.low && self.ticks.is_multiple_of(LOOK_EVERY)) {
@@ -136,28 +136,28 @@ impl<P: Holds> CacheDesk<P> {
         orders.add(DeskOrder::LooksDamaged(players.clone()));
         orders.tell(Event::CacheDamaged { hashes, missing, players, published });
         if published {
-            // An archive's files are unpacked again; where it is gone, the log says so.
+            // The scan unpacks an archive's files again; if the archive is gone, the log says so.
             orders.add(DeskOrder::OwnLookDamaged);
         }
     }
 
-    /// This look is shown from now on.
+    /// The player is shown with this look from now on.
     pub fn show(&mut self, player: PlayerName, pin: P, now: Instant) {
         self.shown.show(player, pin, now);
     }
 
-    /// These players are near at this moment.
+    /// These players are near now.
     pub fn seen<'a>(&mut self, players: impl Iterator<Item = &'a PlayerName>, now: Instant) {
         self.shown.seen(players, now);
     }
 
-    /// Unpins looks that are not shown any more, for one that needs room.
+    /// Unpins looks that are no longer shown, before a look needs their space.
     pub fn unpin_unseen(&mut self, now: Instant) {
-        self.shown.let_go(now);
+        self.shown.expire(now);
     }
 }
 
-/// What keeps files in the store.
+/// A pin, or a test's stand-in.
 pub trait Holds {
     fn holds(&self, hash: &BlobHash) -> bool;
 }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn low_disk_holds_fetches_until_there_is_room() {
+    fn low_disk_holds_fetches_until_space_is_free() {
         let (mut desk, mut orders, _folder) = desk();
         let disk = |free| Disk { free, floor: 5 };
         desk.full(&mut orders);
@@ -215,14 +215,14 @@ mod tests {
         assert_eq!(ordered(&mut orders), ["low", "room false"]);
         desk.full(&mut orders);
         orders.pop();
-        let Some(Order::Desk(DeskOrder::Room(Err(says)))) = orders.pop() else { panic!("it is low") };
-        assert!(says.contains("4 bytes are free, and 5 stay so"), "{says}");
+        let Some(Order::Desk(DeskOrder::Room(Err(says)))) = orders.pop() else { panic!("the disk is low") };
+        assert!(says.contains("4 bytes are free, of which 5 stay free"), "{says}");
         desk.disk(disk(9), false, &mut orders);
         assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "room true".into()], false));
     }
 
     #[test]
-    fn disk_is_watched_while_somebody_fetches_or_it_is_low() {
+    fn disk_is_checked_during_fetches_and_while_low() {
         let (mut desk, mut orders, _folder) = desk();
         let mut looks = |desk: &mut CacheDesk<BlobHash>, fetching| {
             (0..LOOK_EVERY).for_each(|_| desk.tick(fetching, &mut orders));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_names_whose_shown_look_lost_a_file() {
+    fn damage_names_players_whose_shown_look_lost_a_file() {
         let (mut desk, mut orders, _folder) = desk();
         let [lost, other] = [b"lost", b"else"].map(|bytes| BlobHash::of(bytes));
         let player = |name: &str| name.parse::<PlayerName>().expect("a name");

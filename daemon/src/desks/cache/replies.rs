@@ -1,4 +1,4 @@
-//! What clients are answered about the cache: the store's results in the words of the local API.
+//! Replies about the cache: the store's results as types of the local API.
 
 use crate::{
     desks::{faults::store_fault, orders::Answer},
@@ -9,7 +9,7 @@ use fyteclub_proto::local::{
     reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
 };
 
-/// `low_disk`: nothing new is asked of anybody, because the disk has no room.
+/// `low_disk`: the disk lacks space, and no peer is sent a new request.
 pub fn stats(stats: &Stats, low_disk: bool) -> CacheStats {
     CacheStats {
         bytes: stats.bytes,
@@ -27,7 +27,7 @@ pub fn stats(stats: &Stats, low_disk: bool) -> CacheStats {
 pub fn verified(verified: Result<Verified, StoreError>) -> Answer<CacheVerified> {
     let verified = verified.map_err(|error| store_fault(&error))?;
     if verified.cancelled {
-        return Err(Fault::new(FaultCode::Cancelled, "broken off: not every file was read"));
+        return Err(Fault::new(FaultCode::Cancelled, "cancelled before every file was read"));
     }
     Ok(CacheVerified {
         files: verified.files as u64,

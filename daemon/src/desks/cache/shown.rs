@@ -1,5 +1,5 @@
-//! Whose look is shown, as far as this daemon can know: it stays in the cache, because the game opens its files by path,
-//! and again whenever it draws the player anew.
+//! Looks that are probably shown. They stay in the cache, because the game opens their files by path each time it draws
+//! the player.
 
 use crate::io::store::Pin;
 use fyteclub_proto::id::PlayerName;
@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a look stays after it was asked for and after its player was near. Then it is what was used last, and goes
-/// last, but it goes: else an evening in a crowd fills the cache with looks that nobody sees any more.
+/// How long a look stays pinned after it was requested and after its player was last near. Afterwards it may be
+/// evicted, as the most recently used; otherwise an evening in a crowd fills the cache.
 const SHOWN_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// The latest look of each player, and when it was last known to be shown.
@@ -27,7 +27,7 @@ impl<P> Shown<P> {
         self.0.insert(player, (pin, now));
     }
 
-    /// These are near at this moment.
+    /// These players are near now.
     pub fn seen<'a>(&mut self, players: impl Iterator<Item = &'a PlayerName>, now: Instant) {
         for player in players {
             if let Some((_, since)) = self.0.get_mut(player) {
@@ -36,8 +36,8 @@ impl<P> Shown<P> {
         }
     }
 
-    /// Drops the pins of who was not shown lately.
-    pub fn let_go(&mut self, now: Instant) {
+    /// Drops pins of looks that were not shown lately.
+    pub fn expire(&mut self, now: Instant) {
         self.0.retain(|_, (_, since)| now < *since + SHOWN_TIME);
     }
 
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_near_or_was_just_asked_for_stays_and_nobody_else() {
+    fn only_near_and_recently_fetched_looks_stay_pinned() {
         let start = Instant::now();
         let [near, asked, gone] = ["Near By@Omega", "Asked For@Omega", "Long Gone@Omega"]
             .map(|name| name.parse::<PlayerName>().unwrap());
@@ -62,9 +62,9 @@ mod tests {
         let later = start + SHOWN_TIME - Duration::from_secs(1);
         shown.seen([&near].into_iter(), later);
         shown.show(asked.clone(), (), later);
-        shown.let_go(later);
+        shown.expire(later);
         assert_eq!(shown.iter().count(), 3);
-        shown.let_go(start + SHOWN_TIME);
+        shown.expire(start + SHOWN_TIME);
         let mut left: Vec<_> = shown.iter().map(|(player, ())| player.clone()).collect();
         left.sort();
         assert_eq!(left, [asked, near]);

@@ -1,14 +1,14 @@
-//! Who followed an invitation just now and waits to hear from its inviter whether it still holds.
+//! Clients that followed an invitation and wait for the inviter's answer.
 
 use crate::desks::orders::Answer;
 use fyteclub_proto::{id::PeerId, local::reply};
 use std::{collections::HashMap, time::Duration};
 use tokio::sync::oneshot;
 
-/// How long a client that follows an invitation waits for its inviter's word. The inviter may be away.
+/// How long such a client waits. The inviter may be offline.
 pub const JOIN_TIME: Duration = Duration::from_secs(3);
 
-/// Clients that wait, by inviter.
+/// Waiting clients, by inviter.
 #[derive(Default)]
 pub struct Joining(HashMap<PeerId, Vec<oneshot::Sender<Answer<reply::Contact>>>>);
 
@@ -21,11 +21,11 @@ impl Joining {
         answered
     }
 
-    /// Everybody who waits for this inviter is answered.
+    /// Answers all clients that wait for this inviter.
     pub fn answer(&mut self, inviter: Option<PeerId>, answer: &Answer<reply::Contact>) {
         let waiting = inviter.and_then(|inviter| self.0.remove(&inviter));
         for one in waiting.into_iter().flatten() {
-            // Who left does not want to know.
+            // A client that has left needs no answer.
             one.send(answer.clone()).ok();
         }
     }

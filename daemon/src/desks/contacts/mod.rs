@@ -1,5 +1,5 @@
-//! Who is a contact: runs the machine of [`fyteclub_proto::contact`], keeps its file, and says who is admitted. The rules
-//! are the machine's.
+//! Contacts: runs the machine of [`fyteclub_proto::contact`], stores its file, and orders which keys are admitted. The
+//! rules are the machine's.
 
 mod joining;
 #[cfg(test)]
@@ -33,32 +33,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a stranger's knock may wait to be written: they must not make this machine write as often as they knock.
+/// How long a stranger's knock waits to be written: knocks must not set the rate of writes.
 const SAVE_PAUSE: Duration = Duration::from_secs(2);
-/// Messages to others that wait for a slow disk.
+/// Most messages to others that wait for a slow disk.
 const HELD_MAX: usize = 1024;
-/// Notes of a changed key that are sent together: a phone book limits how much one client sends.
+/// Notes of a changed key that are sent together: a phone book limits each client's messages.
 const ANNOUNCED_AT_ONCE: usize = 40;
-/// How often the next of those who have not linked since are sent the note.
+/// How often the next contacts without a link since the start are sent the note.
 const ANNOUNCE_PERIOD: Duration = Duration::from_secs(60);
-/// In how many periods each has had a turn, if there are not too many of them.
+/// In how many periods each is sent it, if they are few enough.
 const ANNOUNCE_ROUND: usize = 5;
-/// How often it is checked whether addresses are to be written.
+/// How often addresses are checked for changes to write.
 const SETTLE_PERIOD: Duration = Duration::from_secs(30);
-/// How long a contact is a fresh one, in milliseconds.
+/// How long a contact counts as fresh, in milliseconds.
 const FRESH_MS: u64 = 60_000;
 
-/// What the desk is made of.
+/// Parts of the desk.
 pub struct Setup {
     pub here: Here,
     pub policy: Policy,
     pub file: ContactsFile,
     pub whereabouts: Whereabouts,
-    /// Phone books as their clients name them: each carries knocks with a number of its own.
+    /// Phone books by their clients' names: each carries knocks with its own number.
     pub carriers: Vec<String>,
-    /// As configured: invitations name them.
+    /// As configured; invitations name them.
     pub phonebooks: Vec<String>,
-    /// How names are entered in phone books.
+    /// How names are registered with phone books.
     pub listing: Listing,
     /// Changes of this player's own key.
     pub changes: Vec<KeyChange>,
@@ -66,14 +66,14 @@ pub struct Setup {
 
 #[derive(Debug)]
 pub enum Input {
-    /// What others say, as phone books carry it.
+    /// A message from others, delivered by a phone book.
     Heard(contact::Input),
     /// A link to this key is open, at this address.
     Linked {
         peer: PeerId,
         addr: SocketAddr,
     },
-    /// There is no link to this key any more.
+    /// The last link to this key is closed.
     Parted(PeerId),
     /// A write that this desk ordered has ended.
     Written {
@@ -91,30 +91,30 @@ pub struct ContactDesk {
     phonebooks: Vec<String>,
     listing: Listing,
     changes: Vec<KeyChange>,
-    /// Whose link is open.
+    /// Keys with an open link.
     linked: HashSet<PeerId>,
-    /// Who has linked since the start, and so knows this player's key.
+    /// Keys that have linked since the start, and so know this player's key.
     aware: HashSet<PeerId>,
     /// Cursor of the announcement of a changed key.
     announced: Option<PeerId>,
     unsaved: bool,
-    /// Who is consented to has changed since the last write.
+    /// The set of consented keys has changed since the last write.
     urgent: bool,
-    /// Writes that what is held waits for.
+    /// Urgent writes that run; `held` waits for them.
     writing: usize,
-    /// Knocks and notes that wait for those.
+    /// Knocks and notes that wait.
     held: Vec<Post>,
     joining: Joining,
-    /// When what strangers changed is written.
+    /// When changes that strangers caused are written.
     save_at: Option<Instant>,
     settle_at: Instant,
     announce_at: Option<Instant>,
-    /// The next of all that is waited for.
+    /// The earliest of all deadlines.
     due: Option<Instant>,
 }
 
 impl ContactDesk {
-    /// Orders the admission of everybody who is a contact already.
+    /// Orders the admission of all contacts of the file.
     pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
         let Setup { here, policy, file, whereabouts, carriers, phonebooks, listing, changes } = setup;
         let keys = file.saved().contacts.iter().filter_map(|contact| contact.peer_id);
@@ -145,7 +145,7 @@ impl ContactDesk {
             due: None,
         };
         for contact in desk.machine.iter() {
-            desk.say_access(contact, orders);
+            desk.order_access(contact, orders);
         }
         desk.drive(now, orders);
         desk
@@ -179,7 +179,7 @@ impl ContactDesk {
         self.due
     }
 
-    /// Begins the last writes; the keeper is waited for elsewhere.
+    /// Begins the last writes; the caller waits for the keeper.
     pub fn close(&mut self) {
         if self.unsaved {
             drop(self.write());
@@ -187,38 +187,38 @@ impl ContactDesk {
         drop(self.file.settle(true));
     }
 
-    /// Where a contact was reached last.
+    /// A contact's last address.
     pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
         self.file.last_addr(key)
     }
 
-    /// The name of a key that is consented to.
+    /// The name of a consented key.
     pub fn name_of(&self, key: &PeerId) -> Option<&PlayerName> {
         self.machine.name_of(key)
     }
 
-    /// Whether the key became a contact within the last minute: it was there to become one, and is busy with that.
+    /// Whether the key became a contact within the last minute: its daemon was online for that.
     pub fn is_fresh(&self, key: &PeerId, now: Now) -> bool {
         self.machine.since(key).is_some_and(|since| now.unix_ms.abs_diff(since) < FRESH_MS)
     }
 
-    /// What is answered to who waits for a player's look, when the key that it was asked of is consented to no more.
+    /// The answer to a waiter whose player's key is no longer consented to.
     pub fn why_gone(&self, player: &PlayerName) -> Fault {
         if self.machine.of_name(player).is_none() {
             return not_a_contact(player);
         }
-        Fault::new(FaultCode::KeyChanged, format!("{player} has another key now: fetch again"))
+        Fault::new(FaultCode::KeyChanged, format!("{player} has another key now; fetch again"))
     }
 
     /// The key to fetch a player's look from.
     ///
     /// # Errors
-    /// The player is no contact, or one whose key is not known yet.
+    /// The player is no contact, or its key is not known yet.
     pub fn key_of(&self, player: &PlayerName) -> Result<PeerId, Fault> {
         let Some(contact) = self.machine.of_name(player) else {
             return Err(not_a_contact(player));
         };
-        // The one case of it that time may mend.
+        // The only case here that may end by itself.
         contact.peer_id.ok_or_else(|| Fault {
             code: FaultCode::NotAContact,
             message: format!(
@@ -228,10 +228,10 @@ impl ContactDesk {
         })
     }
 
-    /// Whether this contact may go by this key; another one than the known one stops and asks.
+    /// Checks a contact's key; a key other than the known one needs a person's decision.
     ///
     /// # Errors
-    /// What the person is to do.
+    /// What the person should do.
     pub fn check_key(&self, player: &PlayerName, offered: PeerId, orders: &mut Orders) -> Result<(), Fault> {
         let known = self.key_of(player)?;
         if known == offered {
@@ -241,12 +241,12 @@ impl ContactDesk {
         Err(Fault::new(
             FaultCode::KeyChanged,
             format!(
-                "{player} now comes with another key than the one known here; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {offered}"
+                "{player} now has another key than before; ask them whether they made a new identity, and if so run: fyteclubctl peers trust \"{player}\" {offered}"
             ),
         ))
     }
 
-    /// Everybody who is known, as clients see them, by name.
+    /// All known players, as clients see them, by name.
     pub fn list(&self) -> Vec<reply::Contact> {
         let mut list: Vec<_> = self.machine.iter().map(|contact| self.shown(contact)).collect();
         list.sort_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
@@ -292,8 +292,7 @@ impl ContactDesk {
         self.drive(now, orders);
     }
 
-    /// Acts on what the machine says. Returns the write that was urgent, if one was: what was said to others leaves after
-    /// it.
+    /// Carries out the machine's outputs. Returns the urgent write, if there is one: messages to others leave after it.
     fn drive(&mut self, now: Now, orders: &mut Orders) -> Option<Keeping> {
         while let Some(output) = self.machine.poll() {
             self.output(now, output, orders);
@@ -318,13 +317,13 @@ impl ContactDesk {
             Output::Knock { to, nonce } => self.knock(to, nonce),
             Output::Note { to, note } => self.hold(Post::Note { to, note }),
             Output::Asks { contact, .. } => {
-                tracing::info!("somebody asks to be a contact");
+                tracing::info!("received a request to become a contact");
                 orders.tell(Event::ContactRequest { contact: self.shown(&contact) });
             }
             Output::Changed { contact, gone } => {
-                // Who asked, and makes room for another, was consented to by nobody: strangers must not hurry us.
+                // A request that is evicted for another had no consent: strangers must not cause urgent writes.
                 self.urgent |= contact.standing() != Standing::Asking;
-                self.say_access(&contact, orders);
+                self.order_access(&contact, orders);
                 orders.add(DeskOrder::ContactsChanged);
                 let contact = self.shown(&contact);
                 if contact.standing == Standing::Paired && !gone {
@@ -340,19 +339,19 @@ impl ContactDesk {
             }
             Output::Look { player } => orders.add(Order::List(player)),
             Output::Disputed { player, keys } => {
-                tracing::warn!("several keys answer to one name: a person has to say which is meant");
+                tracing::warn!("several keys answer to one name: a person must choose one");
                 orders.tell(Event::ContactDisputed { player, keys });
             }
             Output::TooLate { player, key } => {
-                tracing::info!(peer = %key.short(), "somebody followed an invitation that was used up or over");
+                tracing::info!(peer = %key.short(), "a player followed an invitation that was used or has expired");
                 orders.tell(Event::InvitationTooLate { player, peer_id: key });
             }
             Output::InvitationOver { contact } => {
-                tracing::info!("an invitation was followed too late");
+                tracing::info!("this player followed an invitation that was used or has expired");
                 let Some(peer_id) = contact.peer_id else { return };
                 let who = contact.player.as_ref().map_or_else(|| peer_id.to_string(), ToString::to_string);
                 let says = format!(
-                    "this invitation was used by another player, or is older than a day: ask {who} for a new one"
+                    "another player used this invitation, or it is older than a day: ask {who} for a new one"
                 );
                 self.joining.answer(Some(peer_id), &Err(Fault::new(FaultCode::InvitationOver, says)));
                 orders.tell(Event::InvitationOver { player: contact.player, peer_id });
@@ -364,8 +363,8 @@ impl ContactDesk {
         }
     }
 
-    /// Whether a contact's key is admitted follows what the machine consents to.
-    fn say_access(&self, contact: &contact::Contact, orders: &mut Orders) {
+    /// Orders the key's admission or dismissal, by the machine's consent.
+    fn order_access(&self, contact: &contact::Contact, orders: &mut Orders) {
         let Some(key) = contact.peer_id else { return };
         orders.add(match self.machine.consents(&key) {
             true => Order::Admit { key, player: self.machine.name_of(&key).cloned() },
@@ -375,7 +374,7 @@ impl ContactDesk {
 
     fn knock(&mut self, to: Callee, nonce: Bytes<16>) {
         let Some(name) = self.player.clone() else { return };
-        // As the phone books know the name.
+        // Phone books may know the player by a name derived from it.
         let to = match to {
             Callee::Name(player) => match player.parse() {
                 Ok(player) => Callee::Name(self.listing.name_of(&player)),
@@ -387,13 +386,13 @@ impl ContactDesk {
     }
 
     fn hold(&mut self, message: Post) {
-        // What is not sent is sent again.
+        // The machine repeats what is not sent.
         if self.held.len() < HELD_MAX {
             self.held.push(message);
         }
     }
 
-    /// Sends what waited for the disk, in order, unless it still has to.
+    /// Sends the held messages in order, unless an urgent write runs.
     fn release(&mut self, orders: &mut Orders) {
         if self.writing == 0 {
             self.held.drain(..).for_each(|message| orders.add(Order::Post(message)));
@@ -422,15 +421,15 @@ impl ContactDesk {
         }
     }
 
-    /// What was being written is not on the disk. The next change is another chance.
+    /// A write failed. The next change writes again.
     fn lost(&mut self, error: &KeepError) {
         tracing::warn!("{error}");
         self.unsaved = true;
         self.file.lost();
     }
 
-    /// Sends notes to those who may still know an older key of this player's; who has linked since the start knows this
-    /// one. `parts`: in how many times all of them.
+    /// Sends notes to contacts that may know an older key of this player's; those that linked since the start know this
+    /// one. `parts`: the number of calls in which all of them get it.
     fn announce_key(&mut self, parts: usize, orders: &mut Orders) {
         if self.changes.is_empty() {
             return;
@@ -448,7 +447,7 @@ impl ContactDesk {
     }
 }
 
-/// So many of them in the order of keys, beginning after `last`: everybody has a turn, whoever comes or goes meanwhile.
+/// `count` keys in order after `last`, in a circle: each key gets its turn, whichever are added or removed meanwhile.
 fn next_after(last: Option<PeerId>, mut all: Vec<PeerId>, count: usize) -> Vec<PeerId> {
     all.sort_unstable();
     let beginning = all.partition_point(|key| Some(*key) <= last);
@@ -457,7 +456,7 @@ fn next_after(last: Option<PeerId>, mut all: Vec<PeerId>, count: usize) -> Vec<P
     all
 }
 
-/// The fault of a request that is about nobody's contact.
+/// The fault of a request about a player who is no contact.
 fn not_a_contact(player: &PlayerName) -> Fault {
     Fault::new(
         FaultCode::NotAContact,

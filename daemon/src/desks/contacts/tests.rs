@@ -1,4 +1,4 @@
-//! The desk alone: what it orders, and when.
+//! The desk alone: its orders and their times.
 
 use super::{wishes::Wish, *};
 use crate::{
@@ -27,9 +27,9 @@ fn name(seed: u8) -> PlayerName {
 struct Bench {
     desk: ContactDesk,
     now: Now,
-    /// What was ordered and is not looked at yet.
+    /// Orders that the test has not taken yet.
     orders: Orders,
-    /// Writes that the desk waits for, and whether messages wait for them.
+    /// Running writes, and whether messages wait for each.
     writes: Vec<bool>,
     folder: TempDir,
 }
@@ -89,7 +89,7 @@ impl Bench {
         self.input(Input::Linked { peer: key(seed), addr: ([127, 0, 0, 1], 9).into() });
     }
 
-    /// What was ordered since the last call. Writes are kept for [`Self::written`].
+    /// Orders since the last call. Writes are kept for [`Self::written`].
     fn ordered(&mut self) -> Vec<Order> {
         let mut ordered = Vec::new();
         while let Some(order) = self.orders.pop() {
@@ -101,7 +101,7 @@ impl Bench {
         ordered
     }
 
-    /// The oldest write ends like this.
+    /// Ends the oldest write with this result.
     fn written(&mut self, result: Kept) {
         let urgent = self.writes.remove(0);
         self.input(Input::Written { urgent, result });
@@ -140,7 +140,7 @@ async fn failed_write_is_repeated_with_the_next_change() {
     drop(bench.add(2));
     bench.ordered();
     bench.written(Err(bench.failure()));
-    // The contact holds until the daemon stops, so it is knocked at.
+    // The contact is valid until the daemon stops, so it is sent a knock.
     assert_eq!((messages(&bench.ordered()), bench.writes.len()), (1, 0));
     // Alone, a stranger's knock would be written later.
     bench.knocked(3);
@@ -162,7 +162,7 @@ async fn knocks_of_strangers_are_written_together() {
     assert_eq!(bench.writes, [false]);
     bench.pass(SAVE_PAUSE * 2);
     bench.ordered();
-    assert_eq!(bench.writes.len(), 1, "nothing changed since");
+    assert_eq!(bench.writes.len(), 1, "nothing has changed");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn parted_contact_is_not_online() {
 }
 
 #[tokio::test]
-async fn joining_client_hears_its_inviter() {
+async fn joining_client_gets_the_inviters_answer() {
     let mut inviter = Bench::new(vec![]);
     inviter.desk.machine = {
         let here = Here { key: key(2), player: Some(name(2)) };
@@ -241,7 +241,7 @@ fn reply_join(link: String) -> fyteclub_proto::local::request::ContactsJoin {
 }
 
 #[tokio::test]
-async fn changed_key_is_announced_to_those_who_have_not_linked() {
+async fn changed_key_is_announced_to_unlinked_contacts() {
     let (old, new) = ([8, 9]).map(|seed| ed25519_dalek::SigningKey::from_bytes(&[seed; 32])).into();
     let mut bench = Bench::new(vec![KeyChange::signed(&old, &new)]);
     for seed in 2..5 {
@@ -258,14 +258,13 @@ async fn changed_key_is_announced_to_those_who_have_not_linked() {
     };
     bench.heard(contact::Input::Connected);
     assert_eq!(told(bench.ordered()), [key(2), key(4)]);
-    // In parts: one at a time.
+    // In parts: one contact at a time.
     bench.pass(ANNOUNCE_PERIOD);
     assert_eq!(told(bench.ordered()), [key(2)]);
     bench.pass(ANNOUNCE_PERIOD);
     assert_eq!(told(bench.ordered()), [key(4)]);
 }
 
-/// Whatever is wished and heard: who is admitted is who the machine consents to.
 #[tokio::test]
 async fn admission_follows_consent() {
     let mut bench = Bench::new(vec![]);
@@ -336,11 +335,11 @@ impl Bench {
 }
 
 #[test]
-fn everybody_has_a_turn() {
+fn announcement_reaches_each_key_in_turn() {
     let mut all: Vec<PeerId> = (0..100).map(key).collect();
     let first = next_after(None, all.clone(), 40);
     assert_eq!(first, all[..40]);
-    // One who was told last comes, and is in the list no more.
+    // A key that was sent the note links, and leaves the list.
     all.retain(|known| *known != key(39));
     let second = next_after(first.last().copied(), all.clone(), 40);
     assert_eq!((second[0], second[39]), (key(40), key(79)));

@@ -1,4 +1,5 @@
-//! What clients wish of contacts: each is fulfilled at once or refused, and answered when what it changed is on the disk.
+//! Clients' requests about contacts: each is carried out or refused at once, and answered when the change is on the
+//! disk.
 
 use super::{ContactDesk, joining::JOIN_TIME};
 use crate::{
@@ -17,7 +18,7 @@ use fyteclub_proto::{
     },
 };
 
-/// What a client wishes of the contacts.
+/// A client's request.
 pub enum Wish {
     Add(ContactsAdd),
     Accept(Who),
@@ -29,7 +30,7 @@ pub enum Wish {
 }
 
 impl ContactDesk {
-    /// Fulfils a wish. The answer is what the contact is then; `None` where there may be none any more.
+    /// Carries a request out. The answer is the contact afterwards; `None` if there may be none.
     pub fn wish(&mut self, now: Now, wish: Wish, orders: &mut Orders) -> Later<Option<reply::Contact>> {
         match self.change(now, wish) {
             Ok(contact) => {
@@ -41,7 +42,7 @@ impl ContactDesk {
         }
     }
 
-    /// Follows an invitation, and waits a moment for its inviter: whoever comes too late is told so.
+    /// Follows an invitation, and waits a moment for the inviter's answer.
     pub fn join(&mut self, now: Now, join: ContactsJoin, orders: &mut Orders) -> Later<reply::Contact> {
         let contact = match self.change(now, Wish::Join(join)) {
             Ok(Some(contact)) => contact,
@@ -80,7 +81,7 @@ impl ContactDesk {
         }
     }
 
-    /// Has what changed written, if anything did.
+    /// Has changes written, if there are any.
     fn keep(&mut self, now: Now, orders: &mut Orders) -> Option<Keeping> {
         let keeping = self.drive(now, orders);
         keeping.or_else(|| self.unsaved.then(|| self.save(orders)))
@@ -100,7 +101,7 @@ impl ContactDesk {
                     .link
                     .parse()
                     .map_err(|error: InvitationError| Fault::new(FaultCode::BadRequest, error.to_string()))?;
-                say_strange_books(&invitation, &self.phonebooks);
+                warn_of_other_books(&invitation, &self.phonebooks);
                 machine.join(&invitation, random()?, now).map(Some)
             }
         };
@@ -113,7 +114,7 @@ fn once_kept<T: 'static>(keeping: Option<Keeping>, answer: T) -> Later<T> {
     Box::pin(async move {
         if let Some(keeping) = keeping {
             keeping.await.map_err(|error| {
-                Fault::new(FaultCode::Io, format!("{error}: it holds until the daemon stops"))
+                Fault::new(FaultCode::Io, format!("{error}: the change is valid until the daemon stops"))
             })?;
         }
         Ok(answer)
@@ -137,8 +138,8 @@ fn refused(error: &ContactError) -> Fault {
     Fault::new(code, error.to_string())
 }
 
-/// The same phone book may go by two URLs, so this is no reason to refuse.
-fn say_strange_books(invitation: &Invitation, own: &[String]) {
+/// One phone book may have two URLs, so this is no reason to refuse.
+fn warn_of_other_books(invitation: &Invitation, own: &[String]) {
     let is_own =
         |book: &String| own.iter().any(|own| own.trim_end_matches('/') == book.trim_end_matches('/'));
     if !invitation.phonebooks.is_empty() && !invitation.phonebooks.iter().any(is_own) {

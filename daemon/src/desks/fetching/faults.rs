@@ -1,4 +1,4 @@
-//! What pumps and the store say, as the machine and clients are told.
+//! Errors of pumps and of the store as the machine's inputs and clients' faults.
 
 use crate::{
     desks::faults::store_fault,

@@ -1,5 +1,5 @@
-//! Fetching looks: gives the machine ([`Fetches`]) what it decides by, and keeps what it must not know: who waits on which
-//! channel, what a document says, where files lie.
+//! Fetching looks: runs the machine ([`Fetches`]), and keeps what the machine must not know: channels of waiters,
+//! documents, paths.
 
 mod faults;
 mod orders;
@@ -48,13 +48,13 @@ use std::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// What the desk shares with others.
+/// Parts that the desk shares with others.
 #[derive(Clone)]
 pub struct Shared {
     pub store: Store,
     pub lending: Lending,
     pub accounts: Accounts,
-    /// This daemon's own player.
+    /// This daemon's player.
     pub player: Option<PlayerName>,
 }
 
@@ -65,20 +65,20 @@ pub struct Fetching {
     /// Numbers waiters and folders.
     next: u64,
     works: BTreeMap<Run, Work>,
-    /// The document that came with this input.
+    /// The document of the current input.
     document: Option<(Vec<u8>, Grant)>,
 }
 
-/// A client that waits for a look, and where it is to be written.
+/// A client that waits for a look, and the folder to write it to.
 struct Waiting {
     out: Option<PathBuf>,
     folder: Option<FolderId>,
     answer: oneshot::Sender<Answer<Fetched>>,
-    /// Cancelled when the local client has left. `answer` does not tell: its other end is held by a task of actix's.
+    /// Cancelled when the local client has left. `answer` does not show that: a task of actix's holds its other end.
     left: CancellationToken,
 }
 
-/// What belongs to a planned attempt.
+/// The desk's part of a planned attempt.
 struct Work {
     plan: Arc<Plan>,
     grant: Grant,
@@ -87,7 +87,7 @@ struct Work {
 }
 
 impl Fetching {
-    /// `prefetch`: bytes of looks that may be brought before anybody needs them.
+    /// `prefetch`: the most bytes that prefetches may store.
     pub fn new(prefetch: u64, shared: Shared, now: Instant) -> Self {
         Self {
             machine: Fetches::new(prefetch, now),
@@ -99,13 +99,13 @@ impl Fetching {
         }
     }
 
-    /// The rules' view of what is fetched.
+    /// The machine, to ask.
     pub fn fetches(&self) -> &Fetches {
         &self.machine
     }
 
-    /// A client asks for a player's look. `key`: the contact's, or why nothing can be fetched. Answered when the look is
-    /// complete, verified and on disk, and written to `out` if that is wished.
+    /// Fetches a player's look for a client. `key`: the contact's, or why nothing can be fetched. Answered when the
+    /// look is verified, stored, and written to `out` if there is one.
     pub fn fetch(
         &mut self,
         now: Instant,
@@ -119,7 +119,7 @@ impl Fetching {
             return at_once(Err(bad_path("the folder to write to")));
         }
         let key = if self.shared.player.as_ref() == Some(&player) {
-            let says = format!("{player} is this very player: there is nothing to fetch");
+            let says = format!("{player} is this daemon's own player: there is nothing to fetch");
             Err(Fault::new(FaultCode::BadRequest, says))
         } else {
             key
@@ -127,7 +127,7 @@ impl Fetching {
         self.next += 1;
         let id = self.next;
         let folder = out.is_some().then(|| {
-            // Who wants the same folder waits for the same write.
+            // Waiters with the same folder share one write.
             let same = self.waiters.values().find(|other| other.out == out);
             same.and_then(|other| other.folder).unwrap_or(id)
         });
@@ -138,10 +138,10 @@ impl Fetching {
         Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 
-    /// A person does not want the look that is fetched or waits for its turn. `key`: the contact's, where it is known.
+    /// Ends a fetch or its wait for a turn, for a person. `key`: the contact's, if it is known.
     ///
     /// # Errors
-    /// Nothing of this player is fetched.
+    /// Nothing of this player is being fetched.
     pub fn cancel(
         &mut self,
         now: Instant,
@@ -156,8 +156,8 @@ impl Fetching {
         Ok(Empty {})
     }
 
-    /// The player consents to this key no more: nothing is fetched from it, and nothing of it is lent. `why`: what is
-    /// answered to those who wait for the look of a player who went by this key.
+    /// The player has withdrawn consent to this key: nothing of it is fetched or lent any more. `why`: the answer to
+    /// waiters for a player with this key.
     pub fn forget(
         &mut self,
         now: Instant,
@@ -173,7 +173,7 @@ impl Fetching {
         self.handle(now, Input::Machine(fetch::Input::Removed(key)), orders);
     }
 
-    /// Asks owners for the next grant for what is lent of them, where it is time to and their link is open.
+    /// Asks linked owners for the next grants of looks that are lent, where they are due.
     pub fn renew_grants(&self, now: Now, is_linked: impl Fn(&PeerId) -> bool, orders: &mut Orders) {
         for (owner, look) in self.shared.lending.due(now.unix_ms, is_linked) {
             orders.fetch(Order::AskGrant { owner, look });
@@ -213,7 +213,7 @@ impl Fetching {
                 self.machine.handle(now, input);
             }
             Input::Written { player, run, folders, result } => {
-                self.drop_who_left(now);
+                self.drop_departed(now);
                 let result = match result {
                     Ok(fetched) => Ok(Written { folders, fetched: Box::new(fetched) }),
                     Err(error) => Err(unready(&error)),
@@ -221,7 +221,7 @@ impl Fetching {
                 self.machine.handle(now, fetch::Input::Written { player, run, result });
             }
             Input::Tick => {
-                self.drop_who_left(now);
+                self.drop_departed(now);
                 self.machine.handle(now, fetch::Input::Tick);
             }
         }
@@ -236,16 +236,16 @@ impl Fetching {
         self.machine.deadline().map(|(at, _)| at)
     }
 
-    /// Answers everybody who waits; nothing is fetched after that.
+    /// Answers all waiters. Nothing is fetched afterwards.
     pub fn close(&mut self, fault: &Fault) {
         for waiting in std::mem::take(&mut self.waiters).into_values() {
-            // Who left does not want to know.
+            // A client that has left needs no answer.
             waiting.answer.send(Err(fault.clone())).ok();
         }
     }
 
-    /// Tells of the waiters whose clients have left.
-    fn drop_who_left(&mut self, now: Instant) {
+    /// Tells the machine of waiters whose clients have left.
+    fn drop_departed(&mut self, now: Instant) {
         let left = self.waiters.extract_if(.., |_, waiting| waiting.left.is_cancelled());
         for id in left.map(|(id, _)| id).collect::<Vec<_>>() {
             self.machine.handle(now, fetch::Input::Left(id));
@@ -314,9 +314,9 @@ impl Fetching {
         orders.fetch(order);
     }
 
-    /// Charges one document to its owner; for how long that is refused.
+    /// Charges one document to its owner. Returns the pause after a refusal.
     fn charge(&self, peer: PeerId, anyway: bool) -> Option<Duration> {
-        /// Where the ledger names no time.
+        /// Used when the ledger names no time.
         const PAUSE: Duration = Duration::from_millis(1500);
         let charged = self.shared.accounts.charge(&Counterpart::Contact(peer), Item::Documents, 1);
         charged.err().filter(|_| !anyway).map(|refused| refused.retry_after.unwrap_or(PAUSE))
@@ -324,7 +324,7 @@ impl Fetching {
 
     fn pull(&mut self, now: Instant, ask: Ask, orders: &mut Orders) {
         let Ask { player, run, source, owner, look, request, number, pieces } = ask;
-        // Somebody other than the owner wants to see why. The newest word: a fetch may last longer than one.
+        // A lender requires a grant. The newest one: a fetch may last longer than a grant.
         let lending = &self.shared.lending;
         let grant = if owner == source { None } else { lending.grant(&owner, &look, unix_millis()) };
         let Some(work) = self.works.get(&run).filter(|_| owner == source || grant.is_some()) else {
@@ -361,7 +361,7 @@ impl Fetching {
         let Some(Waiting { out, answer, .. }) = self.waiters.remove(&waiter) else { return };
         let out = out.map(|out| out.to_string_lossy().into_owned());
         let result = result.map(|fetched| Fetched { out, ..*fetched });
-        // Who left does not want to know.
+        // A client that has left needs no answer.
         answer.send(result).ok();
     }
 }

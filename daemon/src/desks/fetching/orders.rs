@@ -1,4 +1,4 @@
-//! What the fetching desk is told and what it orders.
+//! Inputs and orders of the fetching desk.
 
 use crate::pumps::{
     plan::{Folder, Folders, Plan, PlanError, Space, Unready},
@@ -14,31 +14,31 @@ use fyteclub_proto::{
 use std::sync::Arc;
 
 pub enum Input {
-    /// What the machine is told as it is.
+    /// An input of the machine, passed on as it is.
     Machine(fetch::Input),
     /// The answer to [`Order::AskAppearance`].
     Document { peer: PeerId, run: Run, result: Result<(Vec<u8>, Grant), AppearancePullError> },
     /// The answer to [`Order::Plan`], with its grant.
     Planned { player: PlayerName, run: Run, grant: Grant, result: Result<Plan, PlanError> },
-    /// What a pump notes of [`Order::Pull`].
+    /// A report of the pump of [`Order::Pull`].
     Noted { player: PlayerName, run: Run, note: Note },
     /// The answer to [`Order::HandOut`].
     Written { player: PlayerName, run: Run, folders: Folders, result: Result<Fetched, Unready> },
-    /// Progress is told, and who left is looked for; five times a second.
+    /// Five times a second: sends progress, and looks for clients that have left.
     Tick,
 }
 
 pub enum Order {
-    /// Find a way to this peer, and keep the link.
+    /// Find a path to this peer, and keep the link.
     Want(PeerId),
-    /// The link is not needed any more.
+    /// The link is no longer needed.
     Leave(PeerId),
     AskAppearance {
         peer: PeerId,
         run: Run,
     },
     Plan(Planning),
-    /// Others may be asked for this look, and it may be passed on, if the grant is good.
+    /// If the grant is good, others may be asked for this look, and it may be lent.
     Borrow {
         owner: PeerId,
         grant: Grant,
@@ -49,7 +49,7 @@ pub enum Order {
         owner: PeerId,
         look: BlobHash,
     },
-    /// Has the owner of a look that is lent give the next grant.
+    /// Ask the owner of a lent look for the next grant.
     AskGrant {
         owner: PeerId,
         look: BlobHash,
@@ -65,7 +65,7 @@ pub enum Order {
         source: PeerId,
         number: RequestNumber,
     },
-    /// Have the owner prove what of a look that is here whole did not come from it.
+    /// Ask the owner for proofs of complete blobs that came from others.
     Prove(Arc<Plan>),
     HandOut(HandOut),
     Ban {
@@ -74,7 +74,7 @@ pub enum Order {
     },
 }
 
-/// A document to be checked and compared with the store.
+/// A document to check and to compare with the store.
 pub struct Planning {
     pub player: PlayerName,
     pub peer: PeerId,
@@ -84,7 +84,7 @@ pub struct Planning {
     pub space: Space,
 }
 
-/// A look to be described, after its folders are written.
+/// A look to hand out, once its folders are written.
 pub struct HandOut {
     pub player: PlayerName,
     pub run: Run,

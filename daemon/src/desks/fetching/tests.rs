@@ -1,4 +1,4 @@
-//! What the desk adds to the machine: channels, tokens, the ledger.
+//! The desk's own part: channels, tokens, the ledger.
 
 use super::*;
 use crate::{
@@ -54,7 +54,7 @@ impl Desk {
     }
 }
 
-/// What the desk orders of peers.
+/// The desk's orders about peers.
 fn ordered(mut orders: Orders) -> Vec<Order> {
     let fetching = |order| match order {
         super::super::orders::Order::Fetching(order) => Some(order),
@@ -87,22 +87,22 @@ fn client_that_left_frees_its_fetch_at_the_next_tick() {
     let orders = desk.say(Input::Tick);
     assert!(orders.iter().any(|order| matches!(order, Order::Leave(PEER))));
     assert!(!desk.fetching.fetches().needs(&PEER) && desk.fetching.waiters.is_empty());
-    assert_eq!(fault(answered), FaultCode::Internal, "nobody is there to be answered");
+    assert_eq!(fault(answered), FaultCode::Internal, "the client has left");
 }
 
 #[test]
-fn documents_beyond_the_allowance_wait() {
+fn documents_beyond_the_ledgers_limit_wait() {
     let mut desk = Desk::new();
     while desk.accounts.charge(&Counterpart::Contact(PEER), Item::Documents, 1).is_ok() {}
     let near = vec![(player(), PEER, 1.0.try_into().expect("a distance"))];
     desk.say(Input::Machine(fetch::Input::Nearby(near)));
-    assert!(!asks(&desk.open()), "nobody waits for it");
+    assert!(!asks(&desk.open()), "it has no waiter");
     let (orders, ..) = desk.ask(PEER);
-    assert!(asks(&orders), "a person who asks is a reason of its own");
+    assert!(asks(&orders), "a waiter asks in spite of the ledger");
 }
 
 #[test]
-fn look_is_borrowed_before_others_are_asked_and_its_plan_ends_with_it() {
+fn look_is_borrowed_before_other_sources_are_asked() {
     let mut desk = Desk::new();
     let (key, now) = (SigningKey::from_bytes(&[1; 32]), unix_millis());
     let owner = PeerId::from_bytes(key.verifying_key().to_bytes());
@@ -149,11 +149,11 @@ fn look_is_borrowed_before_others_are_asked_and_its_plan_ends_with_it() {
     assert_eq!(desk.fetching.works.keys().copied().collect::<Vec<_>>(), [run]);
     let result = Err(Unready::Lost);
     let orders = desk.say(Input::Written { player: player(), run, folders: Vec::new(), result });
-    assert!(asks(&orders) && desk.fetching.works.is_empty(), "it begins anew");
+    assert!(asks(&orders) && desk.fetching.works.is_empty(), "it begins again");
 }
 
 #[test]
-fn everybody_is_answered_when_the_desk_closes() {
+fn every_waiter_is_answered_when_the_desk_closes() {
     let mut desk = Desk::new();
     let (_, first, _left) = desk.ask(PEER);
     let (_, second, _left) = desk.ask(PEER);
@@ -171,7 +171,7 @@ fn fetch_that_cannot_begin_is_refused_at_once() {
         fault(desk.fetching.fetch(desk.now, wish, key, CancellationToken::new(), &mut orders))
     };
     assert_eq!(refused(Some("relative/folder"), Ok(PEER)), FaultCode::BadRequest);
-    assert_eq!(refused(None, Ok(PEER)), FaultCode::BadRequest, "it is this very player");
+    assert_eq!(refused(None, Ok(PEER)), FaultCode::BadRequest, "it is this daemon's player");
     desk.fetching.shared.player = None;
     let unknown = Fault::new(FaultCode::NotAContact, "a stranger");
     let wish = PeerFetch { player: player(), out: None };
@@ -181,7 +181,7 @@ fn fetch_that_cannot_begin_is_refused_at_once() {
 }
 
 #[test]
-fn only_what_is_fetched_can_be_cancelled() {
+fn only_a_running_or_waiting_fetch_can_be_cancelled() {
     let mut desk = Desk::new();
     let mut orders = Orders::default();
     let refused = desk.fetching.cancel(desk.now, player(), Some(PEER), &mut orders);

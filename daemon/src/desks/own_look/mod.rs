@@ -1,4 +1,4 @@
-//! This player's own look: scanned, signed, offered, kept, and offered again after a restart.
+//! This player's own look: scanned, signed, offered, saved, and offered again after a restart.
 
 pub mod scan;
 
@@ -38,21 +38,21 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// Files that change come in groups: the second look waits for the rest.
+/// Files change in groups: the scan waits for the rest of a group.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// The file in which the published look survives a restart.
+/// The published look in its file.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     document: Vec<u8>,
-    /// [`What`] as JSON, whose shapes may grow.
+    /// [`What`] as JSON, so that it may get more fields.
     what: String,
 }
 
 pub enum Input {
-    /// A file that is published was found changed while it was served.
+    /// A published file was found changed while it was served.
     SourceChanged,
-    /// Files that are published are gone from the cache.
+    /// Published files are gone from the cache.
     Damaged,
     /// The result of an [`Order::Scan`].
     Scanned(ScanId, Result<Scanned, Fault>),
@@ -61,16 +61,16 @@ pub enum Input {
     Time,
 }
 
-/// What a look is scanned for.
+/// Why a look is scanned.
 enum Purpose {
-    /// A client asked to publish it.
+    /// A client publishes it.
     Asked(oneshot::Sender<Answer<Published>>),
-    /// What is published is read again.
+    /// Its files changed, or the daemon started.
     Again,
 }
 
 struct Scan {
-    /// The request that it belongs to.
+    /// The number of its request.
     number: u64,
     what: What,
     purpose: Purpose,
@@ -84,7 +84,7 @@ struct Writing {
     purpose: Purpose,
 }
 
-/// What the desk is made of.
+/// Parts of the desk.
 pub struct Setup {
     pub player: Option<PlayerName>,
     pub identity: Arc<Identity>,
@@ -100,14 +100,14 @@ pub struct OwnLook {
     offer: watch::Sender<Option<Arc<Offer>>>,
     what: Option<What>,
     seq: u64,
-    /// Unpacked files of an archive are nowhere else.
+    /// Unpacked files of an archive have no other copy.
     pin: Option<Pin>,
     file: PublishedFile,
-    /// What the file says: the look, and what was asked for.
+    /// The file's content: the look, and the request for it.
     kept: Option<(BlobHash, String)>,
     rescanning: bool,
     rescan_at: Option<Instant>,
-    /// Counts requests, and the newest that was applied: results of superseded scans are dropped.
+    /// Numbers of the last request and of the newest applied one: results of superseded scans are dropped.
     asked: u64,
     published: u64,
     next: u64,
@@ -116,7 +116,7 @@ pub struct OwnLook {
 }
 
 impl OwnLook {
-    /// Offers what was published before the restart, at once, and has it scanned again.
+    /// Offers the look of before the restart at once, and has it scanned again.
     pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
         let Setup { player, identity, store, offer, file } = setup;
         let mut desk = Self {
@@ -168,7 +168,7 @@ impl OwnLook {
         self.rescan_at
     }
 
-    /// Has a look scanned, and publishes it. Answered when it survives a restart.
+    /// Has a look scanned, and publishes it. Answered when the look is on the disk.
     pub fn publish(&mut self, what: What, orders: &mut Orders) -> Later<Published> {
         self.asked += 1;
         let (answer, answered) = oneshot::channel();
@@ -178,7 +178,7 @@ impl OwnLook {
         }
     }
 
-    /// Publishes nothing any more. Answered when that survives a restart.
+    /// Withdraws the published look. Answered when the file is removed.
     pub fn withdraw(&mut self, orders: &mut Orders) -> Later<Empty> {
         self.asked += 1;
         (self.published, self.what) = (self.asked, None);
@@ -196,12 +196,12 @@ impl OwnLook {
         })
     }
 
-    /// Whether the look that is published names this file.
+    /// Whether the published look contains this blob.
     pub fn names(&self, hash: &BlobHash) -> bool {
         self.offer.borrow().as_ref().is_some_and(|offer| offer.blobs.contains_key(hash))
     }
 
-    /// Orders a scan for the request of this number.
+    /// Orders a scan for the request with this number.
     fn scan(
         &mut self,
         number: u64,
@@ -262,7 +262,7 @@ impl OwnLook {
         let document = SignedAppearance::sign(&appearance, self.identity.key()).to_bytes();
         if document.len() > APPEARANCE_BYTES_MAX {
             let says = format!(
-                "the list of this look's files takes {} bytes, and {APPEARANCE_BYTES_MAX} travel at most",
+                "the list of this look's files takes {} bytes, and the limit is {APPEARANCE_BYTES_MAX}",
                 document.len()
             );
             return Err(Fault::new(FaultCode::TooLarge, says));
@@ -282,7 +282,7 @@ impl OwnLook {
         orders.tell(Event::AppearancePublished { appearance: Some(hash), files, bytes });
     }
 
-    /// Writes what is published now, unless the file says so already. The answer comes after it.
+    /// Saves the published look, unless the file has it already. The answer follows the write.
     fn keep(&mut self, id: ScanId, reply: Published, purpose: Purpose, orders: &mut Orders) {
         let now = self.what.as_ref().zip(self.offer.borrow().clone());
         let Some((what, offer)) = now else { return self.done(purpose, Ok(reply)) };
@@ -291,7 +291,7 @@ impl OwnLook {
         if self.kept.as_ref() == Some(&keeps) {
             return self.done(purpose, Ok(reply));
         }
-        // Nothing is until it is written: what is asked for meanwhile is written again.
+        // The file's content is unknown until the write ends: an equal request is written again.
         self.kept = None;
         let saved = codec::encode(&Saved { document: offer.document.clone(), what: text });
         orders.add(Order::Await(self.file.write(saved), Write::OwnLook(id)));
@@ -302,7 +302,7 @@ impl OwnLook {
         let Some(Writing { look, keeps, reply, purpose }) = self.writings.remove(&id) else { return };
         let answer = match result {
             Ok(()) => {
-                // Unless it is something else by now.
+                // Another look may be offered by now.
                 let offered = self.offer.borrow().as_ref().map(|offer| offer.appearance);
                 if offered == Some(look) {
                     self.kept = Some(keeps);
@@ -319,7 +319,7 @@ impl OwnLook {
 
     fn done(&mut self, purpose: Purpose, answer: Answer<Published>) {
         match purpose {
-            // Who left does not want to know.
+            // A client that has left needs no answer.
             Purpose::Asked(asked) => {
                 asked.send(answer).ok();
             }
@@ -340,7 +340,7 @@ impl OwnLook {
         }
         self.seq = appearance.seq;
         self.what = serde_json::from_str(&saved.what).ok();
-        // What a former key signed is signed anew, once it is read.
+        // A document that a former key signed is signed again after the scan.
         if SignedAppearance::open(&saved.document, &self.identity.peer_id()).is_ok() {
             self.offer(&appearance, saved.document, orders);
         }
@@ -362,9 +362,7 @@ impl OwnLook {
         match read {
             Ok(saved) => Some(saved),
             Err(error) => {
-                tracing::warn!(
-                    "what was published before the restart cannot be read ({error}): publish it again"
-                );
+                tracing::warn!("the saved look cannot be read ({error}): publish it again");
                 None
             }
         }
@@ -375,12 +373,12 @@ impl OwnLook {
         let Some(what) = self.what.clone() else { return };
         let Some(counted) = self.file.begin_reading() else {
             tracing::error!(
-                "the published look was read again and again and the daemon ended each time, so it stays as it was: \
-                 look at the mod, and publish it again"
+                "the daemon ended during each of the last scans of the published look, so the look stays as it was: \
+                 check the mod, and publish it again"
             );
             return;
         };
-        // On a disk that is full nothing is counted, and a reading is still better than none.
+        // A full disk does not count the scan, which is then tried all the same.
         match self.scan(self.published, what, Purpose::Again, Some(counted), orders) {
             Ok(()) => self.rescanning = true,
             Err(fault) => {
@@ -391,13 +389,13 @@ impl OwnLook {
     }
 }
 
-/// What a client is answered when its look cannot be scanned.
+/// The fault of a look that cannot be scanned.
 pub fn scan_fault(error: &ScanError) -> Fault {
     match error {
         ScanError::Mod(ModError::Room(full)) if full.is_disk_full() => Fault::new(
             FaultCode::DiskFull,
             format!(
-                "{error}: make room, or unpack it elsewhere and publish the folder; nothing of it was kept"
+                "{error}: free some space, or unpack it elsewhere and publish the folder; no unpacked file was kept"
             ),
         ),
         ScanError::Nothing { .. } => Fault::new(FaultCode::BadMod, error.to_string()),

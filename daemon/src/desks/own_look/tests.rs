@@ -1,4 +1,4 @@
-//! The desk alone: scans that come back in any order, restarts, and a disk that fails.
+//! The desk alone: scans that end in any order, restarts, and a disk that fails.
 
 use super::*;
 use crate::io::{
@@ -57,7 +57,7 @@ impl Bench {
         self.desk.publish(what(meta), &mut self.orders)
     }
 
-    /// What was ordered since the last call: scans and writes by their numbers, and how often a look was announced.
+    /// Orders since the last call: scans and writes by number, and the count of announcements.
     fn ordered(&mut self) -> Ordered {
         let mut ordered = Ordered::default();
         while let Some(order) = self.orders.pop() {
@@ -106,10 +106,10 @@ async fn look_is_offered_at_once_and_answered_when_written() {
     bench.input(Input::Scanned(scan, scanned("a")));
     assert_eq!(bench.offered(), Some(look("a").hash()));
     assert_eq!(bench.ordered(), Ordered { writes: vec![scan], announced: 1, ..Ordered::default() });
-    assert!((&mut published).now_or_never().is_none(), "not safe yet");
+    assert!((&mut published).now_or_never().is_none(), "it is not written yet");
     bench.input(Input::Written(scan, Ok(())));
     assert_eq!(published.await.expect("published").appearance, look("a").hash());
-    // The same once more is not written again.
+    // An equal look is not written again.
     let published = bench.publish("a");
     let scan = bench.ordered().scans[0];
     bench.input(Input::Scanned(scan, scanned("a")));
@@ -133,7 +133,7 @@ async fn superseded_scan_changes_nothing() {
 }
 
 #[tokio::test]
-async fn withdrawn_look_is_not_brought_back_by_a_scan() {
+async fn withdrawn_look_is_not_restored_by_a_scan() {
     let mut bench = Bench::new();
     let published = bench.publish("a");
     let scan = bench.ordered().scans[0];
@@ -144,7 +144,7 @@ async fn withdrawn_look_is_not_brought_back_by_a_scan() {
 }
 
 #[tokio::test]
-async fn failed_write_is_a_fault_and_repeated() {
+async fn failed_write_is_a_fault_and_is_repeated() {
     let mut bench = Bench::new();
     let published = bench.publish("a");
     let scan = bench.ordered().scans[0];
@@ -178,7 +178,7 @@ async fn changed_files_are_scanned_once_they_settle() {
     bench.pass(SETTLE / 2);
     let scans = bench.ordered().scans;
     assert_eq!(scans.len(), 1);
-    // While it is read nothing begins anew; after it, it does.
+    // During the scan no other begins; afterwards one may.
     bench.input(Input::SourceChanged);
     bench.input(Input::Damaged);
     assert_eq!((bench.ordered(), bench.desk.deadline()), (Ordered::default(), None));
@@ -205,13 +205,13 @@ async fn look_is_offered_again_after_a_restart() {
     drop(desk);
     let mut again = Bench::over(folder);
     assert_eq!(again.offered(), Some(look("a").hash()));
-    // And it is looked at whether it is still so.
+    // And the look is scanned again.
     let ordered = again.ordered();
     assert_eq!((ordered.scans.len(), ordered.announced), (1, 1));
 }
 
 #[tokio::test]
-async fn look_without_a_player_or_of_no_place_is_refused() {
+async fn look_without_a_player_or_path_is_refused() {
     let mut bench = Bench::new();
     let relative = AppearancePublishMod { path: "mods/a".into(), options: vec![] };
     let refused = bench.desk.publish(What::Mod(relative), &mut bench.orders);

@@ -1,4 +1,4 @@
-//! What each local client has said for as long as it is connected: who is near.
+//! State of each local client while it is connected: the players near it.
 
 mod nearby;
 
@@ -21,7 +21,7 @@ pub struct SessionDesk {
 }
 
 impl SessionDesk {
-    /// A client says who is near.
+    /// Changes the set of near players.
     ///
     /// # Errors
     /// Too many, or for too long; nothing changes.
@@ -38,7 +38,7 @@ impl SessionDesk {
         Ok(())
     }
 
-    /// The client left, and nobody is near by its word any more.
+    /// The client left: its set of near players ends.
     pub fn left(&mut self, client: ClientId, orders: &mut Orders) {
         let before = self.seen();
         if self.claims.leave(client) {
@@ -54,17 +54,17 @@ impl SessionDesk {
         }
     }
 
-    /// When what is kept without its client ends.
+    /// When the set that outlives its client ends.
     pub fn deadline(&self) -> Option<Instant> {
         self.claims.until()
     }
 
-    /// Everybody who is near.
+    /// All near players.
     pub fn near(&self) -> impl Iterator<Item = &PlayerName> {
         self.claims.all().into_keys()
     }
 
-    /// The contacts among those who are near, the nearest first, and how many are none.
+    /// The near contacts, the nearest first, and the number of other near players.
     pub fn contacts(
         &self,
         key_of: impl Fn(&PlayerName) -> Answer<PeerId>,
@@ -80,7 +80,7 @@ impl SessionDesk {
         (contacts, others)
     }
 
-    /// As clients are shown who is near.
+    /// The reply to `nearby.list`.
     pub fn reply(
         &self,
         key_of: impl Fn(&PlayerName) -> Answer<PeerId>,
@@ -101,7 +101,7 @@ impl SessionDesk {
     }
 
     fn changed(before: Vec<PlayerName>, orders: &mut Orders) {
-        // Until now they were near; from now on it counts how long they are not.
+        // The time since a player was last near counts from now.
         orders.add(DeskOrder::Seen(before));
         orders.add(DeskOrder::NearbyChanged);
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_near_is_seen_once_more_when_that_changes() {
+    fn players_that_leave_are_reported_as_seen() {
         let (mut desk, mut orders, now) = (SessionDesk::default(), Orders::default(), Instant::now());
         let set = |players| NearbySet { players: Some(players), ..NearbySet::default() };
         desk.set_nearby(now, 1, set(vec![near("A", 5.0)]), &mut orders).expect("taken");

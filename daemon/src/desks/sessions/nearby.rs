@@ -1,5 +1,5 @@
-//! Who is near, by the word of local clients: each has a set of its own that goes with it, and beside those there is one
-//! that stays for a while without its client (decision 0023). Of all of them the shortest distance counts.
+//! Near players, as local clients list them. Each client has a set that ends with it, and all share one that outlives
+//! its client for a while (decision 0023). The shortest distance counts.
 
 use fyteclub_proto::{
     fetching::scheduler::Distance,
@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Names a local client for as long as it is connected.
+/// Numbers a local client while it is connected.
 pub type ClientId = u64;
 
 type Set = BTreeMap<PlayerName, Distance>;
 
-/// What clients say.
+/// All sets.
 #[derive(Default)]
 pub struct Claims {
     own: HashMap<ClientId, Set>,
@@ -27,14 +27,14 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Changes nothing where it is refused.
+    /// Changes nothing if it refuses.
     pub fn change(&mut self, client: ClientId, change: NearbySet, now: Instant) -> Result<(), Fault> {
         let refused = |says: String| Err(Fault::new(FaultCode::BadRequest, says));
         let keep = change.keep_secs.map(|secs| Duration::from_secs(secs.into()));
         if keep.is_some_and(|keep| keep > NEARBY_KEEP_MAX) {
             let most = NEARBY_KEEP_MAX.as_secs();
             return refused(format!(
-                "who is near can be kept for {most} seconds at most: say it again before then"
+                "near players can be kept for {most} seconds at most: repeat nearby.set before then"
             ));
         }
         let before = match keep {
@@ -65,7 +65,7 @@ impl Claims {
         self.until
     }
 
-    /// Whether the kept set has ended just now.
+    /// Whether the kept set has ended by this call.
     pub fn expire(&mut self, now: Instant) -> bool {
         let ended = self.until.take_if(|until| now >= *until).is_some();
         if ended {
@@ -74,7 +74,7 @@ impl Claims {
         ended
     }
 
-    /// Everybody who is near, by the shortest distance that anybody says.
+    /// All near players, each with its shortest distance.
     pub fn all(&self) -> BTreeMap<&PlayerName, Distance> {
         let mut all = BTreeMap::new();
         for (player, distance) in self.own.values().chain([&self.kept]).flatten() {
@@ -84,7 +84,7 @@ impl Claims {
         all
     }
 
-    /// A client left, and nobody is near by its word any more; whether anybody was.
+    /// A client left: its set ends. Returns whether it had one.
     pub fn leave(&mut self, client: ClientId) -> bool {
         self.own.remove(&client).is_some()
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn each_client_has_its_own_set_and_the_shortest_distance_counts() {
+    fn shortest_distance_of_all_clients_sets_counts() {
         let (mut claims, now) = (Claims::default(), Instant::now());
         let whole = NearbySet { players: Some(vec![near("A", 5.0), near("B", 6.0)]), ..NearbySet::default() };
         claims.change(1, whole, now).expect("taken");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kept_set_outlives_its_clients_but_not_its_time() {
+    fn kept_set_outlives_its_clients_but_not_its_time() {
         let (mut claims, now) = (Claims::default(), Instant::now());
         let keep = |secs| NearbySet { keep_secs: Some(secs), ..NearbySet::default() };
         claims.change(1, NearbySet { add: vec![near("A", 5.0)], ..keep(60) }, now).expect("taken");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_a_game_shows_is_refused_and_nothing_changes() {
+    fn one_player_too_many_is_refused_without_a_change() {
         let (mut claims, now) = (Claims::default(), Instant::now());
         let many = |count| (0..count).map(|n| near(&format!("P{n}"), 1.0)).collect::<Vec<_>>();
         let set = |count| NearbySet { players: Some(many(count)), ..NearbySet::default() };
