@@ -1,4 +1,4 @@
-//! What takes long: jobs on blocking threads and questions to other actors, as futures that end with what a desk is told.
+//! Long work: jobs on blocking threads and requests to other actors, as futures whose results are inputs of desks.
 
 use crate::{
     actors::{
@@ -35,7 +35,7 @@ use fyteclub_proto::{
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Scans a look, once `after` has ended, well or not.
+/// Scans a look, after the write `after` has ended, even if it failed.
 pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> Answer<Scanned> {
     if let Some(after) = after {
         after.await.ok();
@@ -52,7 +52,7 @@ pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> 
     ask(&cache, scan).await?.map_err(|error| scan_fault(&error))
 }
 
-/// Checks a look that came, has its owner prove what is large of it, and says what is to be fetched.
+/// Checks a received look, asks its owner to prove a sample of its large blobs, and plans the fetch.
 pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -> Input {
     let Planning { player, peer, run, document, grant, space } = planning;
     let (reading, name) = (store.clone(), player.clone());
@@ -61,7 +61,7 @@ pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -
         Ok(draft) => {
             let blobs = draft.questions().to_vec();
             let answers = match owner.filter(|_| !blobs.is_empty()) {
-                // Without an answer everything is fetched.
+                // Without an answer every blob is fetched.
                 Some(owner) => owner.send(AskPossession { span: Span::Sample, blobs }).await.ok().flatten(),
                 None => None,
             };
@@ -72,8 +72,8 @@ pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -
     Input::Planned { player, run, grant, result }
 }
 
-/// Has the owner prove the rest of a look that is here whole, one request after the other. What is not answered is not
-/// lent, and nothing else.
+/// Asks the owner to prove the other blobs of a complete look, one request after the other. Blobs without a proof are
+/// not lent; nothing else follows.
 pub async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
     let (unproven, key) = (store.clone(), plan.owner);
     for blobs in blocking(move || plan.unproven(&unproven)).await {
@@ -87,7 +87,7 @@ pub async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
     }
 }
 
-/// Writes the folders that are wished, and describes the look.
+/// Writes the requested folders, and describes the look.
 pub async fn hand_out(store: Store, out: HandOut) -> Input {
     let HandOut { player, run, plan, folders } = out;
     let name = player.clone();
@@ -95,7 +95,7 @@ pub async fn hand_out(store: Store, out: HandOut) -> Input {
     Input::Written { player, run, folders, result }
 }
 
-/// `low_disk`: nothing new is asked of anybody, because the disk has no room.
+/// `low_disk`: the disk lacks space, and no peer is sent a new request.
 pub async fn cache_stats(cache: Addr<ModCache>, low_disk: bool) -> Answer<CacheStats> {
     let stats = ask(&cache, mod_cache::ReadStats).await?;
     Ok(replies::stats(&stats, low_disk))

@@ -1,5 +1,5 @@
-//! The listener: takes handshakes from the endpoint and hands finished connections up. Who may go on with one says
-//! [`Doorway`].
+//! The listener: accepts handshakes from the endpoint and sends finished connections to the coordinator.
+//! [`Doorway`] decides which handshakes continue.
 
 use crate::{
     io::quic::{Place, QuicEndpoint},
@@ -19,10 +19,10 @@ use std::{collections::HashMap, time::Duration};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// How often the accounts of those who came and went are cleared away.
+/// How often full accounts are dropped.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
-/// Somebody proved a key and is connected; who it is and whether it is welcome is not judged yet.
+/// A connection whose peer proved its key. Whether the key is admitted is not decided yet.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Accepted(pub Connection);
@@ -33,7 +33,7 @@ pub struct Listener {
     accounts: Accounts,
     whereabouts: Whereabouts,
     doorway: Doorway,
-    /// By the doorway's numbers.
+    /// By the numbers of `limit`.
     handshakes: HashMap<u64, SpawnHandle>,
 }
 
@@ -90,7 +90,7 @@ impl StreamHandler<Incoming> for Listener {
                 }
                 self.begin(number, incoming, ctx);
             }
-            // Fails only for an address that is proven.
+            // Fails only for a proven address.
             Verdict::Prove => drop(incoming.retry()),
             Verdict::Ignore => incoming.ignore(),
         }

@@ -1,13 +1,13 @@
-//! Actors own one machine or one table each, and decide. Their handlers are synchronous: message → machine → outputs.
-//! Bytes never ride in messages.
+//! Actors have one machine or one table each, and decide. Their handlers are synchronous: message → machine → outputs.
+//! No message carries file bytes.
 //!
 //! ```text
 //! ipc (one per client) ─► coordinator ─► phone_book · mod_cache · upnp · peer (one per peer)
-//!                                          listener ┄ facts rise ┄► coordinator ◄┄┄┄┄┄┘
+//!                                          listener ┄┄ facts ┄┄► coordinator ◄┄┄┄┄┄┘
 //! ```
 //!
-//! Commands go down by `Addr`. Facts go up by a `Recipient` handed over at birth; its type is declared in the child's
-//! file. Nobody holds its owner's `Addr`, and work comes home through the actor's own context.
+//! Commands go down by `Addr`. Facts go up by a `Recipient` that the actor gets when it is made; their type is declared
+//! in its file. No actor has its owner's `Addr`, and results return through the actor's own context.
 
 pub mod coordinator;
 pub mod ipc;
@@ -24,7 +24,7 @@ use crate::io::wall_clock::unix_millis;
 /// In 0..1, for jitter.
 fn random() -> f64 {
     let mut bytes = [0; 4];
-    // Without randomness there is no jitter, which is no disaster.
+    // Without randomness there is no jitter, and all else works.
     getrandom::fill(&mut bytes).ok();
     f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

@@ -1,7 +1,7 @@
-//! The mod cache: owns the store, hands it to pumps, and runs what takes long on blocking threads.
+//! The mod cache: has the store, gives it to pumps, and runs long work on blocking threads.
 //!
-//! It watches the disk when it is told to, and while nobody needs the store it goes round it, slowly, and looks whether
-//! the files are still right. What it finds rises as [`CacheFact`]s.
+//! It measures the disk's free space on request, and scrubs the store slowly while it is unused. It reports findings as
+//! [`CacheFact`]s.
 
 use crate::{
     desks::cache::Input,
@@ -26,26 +26,26 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often what was stored is made safe against a loss of power. A kill loses nothing of it.
+/// How often stored files are made safe against a loss of power. A kill loses none of them.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-/// One step of the patrol a second, and how much it reads: 20 GiB in six hours, for a thousandth of a core.
+/// One step of the scrub a second, and the bytes that it reads: 20 GiB in six hours, for a thousandth of a core.
 const PATROL_EVERY: Duration = Duration::from_secs(1);
 const PATROL_BYTES: u64 = 1 << 20;
-/// The patrol goes on when nobody took or served anything for so long.
+/// How long the store must be unused before the scrub goes on.
 const QUIET: Duration = Duration::from_secs(10);
-/// Between two words about how far something is.
+/// The least time between two events about progress.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 pub struct ModCache {
     store: Store,
     facts: Option<Recipient<CacheFact>>,
-    /// Away while it takes a step.
+    /// `None` while a step runs.
     patrol: Option<Patrol>,
     looking: bool,
     low: bool,
 }
 
-/// What the coordinator hears of the cache.
+/// A fact for the coordinator.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct CacheFact(pub Input);
@@ -84,7 +84,7 @@ impl ModCache {
         }));
     }
 
-    /// Looks how the disk stands, on a thread that may wait for it. One look at a time.
+    /// Measures free space on a thread that may block; one measurement at a time.
     fn look(&mut self, evict: bool, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.looking, true) {
             return;
@@ -111,7 +111,7 @@ impl ModCache {
     }
 }
 
-/// Says how far work is, now and then and at its end.
+/// Publishes progress, at intervals and at the end.
 struct Teller {
     facts: Option<Recipient<CacheFact>>,
     work: CacheWork,
@@ -154,7 +154,7 @@ impl Actor for ModCache {
     }
 }
 
-/// What to look for on the disk.
+/// The look to scan.
 pub enum Scan {
     Mod { path: PathBuf, choices: Vec<Choice> },
     Plugin(AppearancePublish),
@@ -168,24 +168,24 @@ impl Message for Scan {
 #[rtype(result = "Stats")]
 pub struct ReadStats;
 
-/// To whom facts rise.
+/// The recipient of facts.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Listen(pub Recipient<CacheFact>);
 
-/// Looks how much room the disk has; with `evict` makes room where there is too little.
+/// Measures the disk's free space; `evict`: evicts blobs if it is too low.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct LookAtDisk {
     pub evict: bool,
 }
 
-/// A write found the disk full, whatever its figures say.
+/// A write found the disk full, whatever its free space says.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Full;
 
-/// Reads every cached file against its name; bad ones are removed. The token breaks it off.
+/// Compares every cached file with its hash; damaged ones are removed. The token cancels it.
 #[derive(Message)]
 #[rtype(result = "Result<Verified, StoreError>")]
 pub struct Verify(pub CancellationToken);
@@ -194,7 +194,7 @@ pub struct Verify(pub CancellationToken);
 #[rtype(result = "Result<Collected, StoreError>")]
 pub struct Collect(pub Wish);
 
-/// Moves the cache to another folder; the token breaks it off as long as it can be.
+/// Moves the cache to another folder; the token cancels it as long as that is possible.
 #[derive(Message)]
 #[rtype(result = "Result<Moved, MoveError>")]
 pub struct Move {
@@ -224,7 +224,7 @@ impl Handler<ReadStats> for ModCache {
 
     fn handle(&mut self, _: ReadStats, _: &mut Self::Context) -> Self::Result {
         let store = self.store.clone();
-        // Asks the disk, which may be far away.
+        // Asks the disk, which may be slow.
         Box::pin(blocking(move || store.stats()))
     }
 }
@@ -254,7 +254,7 @@ impl Handler<Full> for ModCache {
         }
         let store = self.store.clone();
         ctx.spawn(blocking(move || store.disk()).into_actor(self).map(|disk, cache, _| match disk {
-            // Nobody will say when there is room again: the next try tells.
+            // No later measurement will report free space: the next try shows it.
             None => cache.tell(Input::DiskOk(Disk { free: 0, floor: 0 })),
             Some(_) if std::mem::replace(&mut cache.low, true) => {}
             Some(disk) => cache.tell(Input::LowDisk(disk)),

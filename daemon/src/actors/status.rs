@@ -1,4 +1,4 @@
-//! The state of the daemon, as clients are shown it: what each part reports.
+//! The daemon's state for clients: the reports of all parts.
 
 use super::{
     mod_cache::{self, ModCache},
@@ -15,12 +15,12 @@ use fyteclub_proto::{
 };
 use std::future::Future;
 
-/// What the coordinator knows at the moment of the question.
+/// The coordinator's own part of the state.
 pub struct Known {
-    /// The number of the last event that was told.
+    /// The number of the last published event.
     pub seq: u64,
     pub transfers: Vec<TransferStatus>,
-    /// Nothing new is asked of anybody, because the disk has no room.
+    /// The disk lacks space, and no peer is sent a new request.
     pub low_disk: bool,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
@@ -31,7 +31,7 @@ pub struct Known {
 /// A contact's name, and the actor of its peer.
 pub type PeerOf = (Option<PlayerName>, Addr<Peer>);
 
-/// What is known at once is as it is when this is called; the rest is asked of the other actors.
+/// The coordinator's part is as of this call; the rest is asked of the other actors.
 pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<Status>> + 'static + use<> {
     let charged = |(item, Count { charged, refusals }): (fyteclub_proto::ledger::Item, Count)| {
         (item.name().to_owned(), Charged { charged, refusals })
@@ -63,7 +63,7 @@ pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<
     }
 }
 
-/// How each peer stands, by name.
+/// The reports of all peers, by name.
 pub async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
     let mut list = Vec::new();
     for (player, actor) in peers {
@@ -76,10 +76,10 @@ pub async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
     list
 }
 
-/// Asks an actor that lives as long as the daemon.
+/// Asks an actor that runs as long as the daemon.
 ///
 /// # Errors
-/// It is gone all the same.
+/// The actor has stopped all the same.
 pub fn ask<A, M>(
     actor: &Addr<A>,
     question: M,

@@ -1,4 +1,4 @@
-//! Port mapping on the home router. Off: it comes with the work on reaching peers behind routers.
+//! Port mapping on the home router. Not yet: this actor reports "off".
 
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
@@ -8,7 +8,7 @@ impl Actor for Upnp {
     type Context = Context<Self>;
 }
 
-/// Asks how the mapping stands, in a word for `status`.
+/// Asks for the mapping's state, one word for `status`.
 #[derive(Message)]
 #[rtype(result = "&'static str")]
 pub struct Report;

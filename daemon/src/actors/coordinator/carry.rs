@@ -1,4 +1,4 @@
-//! Carries out what desks order.
+//! Carries out the orders of desks.
 
 use super::{Coordinator, facts::DaemonFact};
 use crate::{
@@ -27,7 +27,7 @@ impl Coordinator {
             Order::Admit { key, .. } => self.roster.admit(key),
             Order::Dismiss(key) => self.roster.dismiss(&key),
             Order::Disconnect(key) => {
-                // What came from it is lent no more, nor counts as its own should it come back.
+                // The key's blobs are no longer lent, nor count as its own if it becomes a contact again.
                 let store = self.parts.around.store.clone();
                 tokio::task::spawn_blocking(move || store.forget_owner(&key));
                 self.roster.send(&key, peer::Leave);
@@ -37,7 +37,7 @@ impl Coordinator {
             Order::FollowOwner { from, to } => {
                 if self.parts.around.store.follow_owner(&from, &to) {
                     let store = self.parts.around.store.clone();
-                    // A record that a crash loses has the owner's small files sent again.
+                    // If a crash loses this record, the owner sends its small files again.
                     tokio::task::spawn_blocking(move || store.save_origins());
                 }
             }
@@ -58,7 +58,7 @@ impl Coordinator {
                 });
             }
             Order::Fetching(order) => self.carry_out_fetching(order, ctx),
-            // Desks have done these.
+            // Carried out by `Desks`.
             Order::Desk(_) => {}
         }
     }
@@ -79,7 +79,7 @@ impl Coordinator {
                 self.parts.around.lending.borrow(grant, &self.parts.around.here, owner, look, unix_millis());
             }
             Order::AskHolding { peer, owner, look } => {
-                // Not before the look is borrowed.
+                // Only once the look is borrowed.
                 if self.parts.around.lending.grant(&owner, &look, unix_millis()).is_some() {
                     self.roster.send(&peer, peer::AskHolding { owner, look });
                 }
@@ -104,7 +104,7 @@ impl Coordinator {
         }
     }
 
-    /// Awaits what takes long and tells a desk what came of it.
+    /// Awaits long work, and gives its result to a desk.
     fn job<T: 'static>(
         &self,
         job: impl Future<Output = T> + 'static,
@@ -125,7 +125,7 @@ impl Coordinator {
         M: Message<Result = ()> + Send + 'static,
         PhoneBook: Handler<M>,
     {
-        // Born a moment after the coordinator; what is not sent is sent again.
+        // Started just after the coordinator; the contacts' machine repeats what is not sent.
         if let Some(phone_book) = &self.phone_book {
             phone_book.do_send(message);
         }
@@ -133,7 +133,7 @@ impl Coordinator {
 
     pub(super) fn ban(&mut self, peer: PeerId, code: CloseCode) {
         if code.consequence().ban {
-            tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is not listened to for a while");
+            tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is banned for a minute");
             self.roster.ban(peer);
         }
         self.roster.send(&peer, peer::Close(code));

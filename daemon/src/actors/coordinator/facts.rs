@@ -1,4 +1,4 @@
-//! What rises to the coordinator, and which desk is told.
+//! Facts that other actors send to the coordinator, each passed to its desk.
 
 use super::{Coordinator, roster::Birth};
 use crate::{
@@ -22,24 +22,24 @@ use fyteclub_proto::{
 };
 use std::{net::IpAddr, sync::Arc};
 
-/// What the rest of the daemon tells the coordinator.
+/// Facts of the rest of the daemon.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub enum DaemonFact {
-    /// The phone books' actor, which is born after the coordinator because its facts rise to it.
+    /// The phone books' actor. It starts after the coordinator, because it sends facts to it.
     PhoneBook(Addr<PhoneBook>),
     /// This machine's addresses are these now.
     Moved(Arc<[IpAddr]>),
-    /// A file that is published was found changed while it was served.
+    /// A published file was found changed while it was served.
     SourceChanged,
-    /// A client left, and what it said of who is near counts no more.
+    /// A client left: its set of near players ends.
     ClientLeft(ClientId),
-    /// A pump's note for one transfer.
+    /// A report of a pump about one transfer.
     Carried { player: PlayerName, run: Run, note: Note },
 }
 
 impl Coordinator {
-    /// Peers' actors may be started from now on: their facts rise to here.
+    /// Enables the start of peers' actors, which need this actor's address.
     pub(super) fn start_roster(&mut self, ctx: &mut Context<Self>) {
         let (around, facts) = (self.parts.around.clone(), ctx.address().recipient());
         let home = ctx.address();
@@ -55,7 +55,7 @@ impl Coordinator {
         self.fetching(Input::Machine(input), ctx);
     }
 
-    /// Whether a peer may be dialled; asked anew before every dial. Where it is, it asks the phone books itself.
+    /// Permits or refuses a dial; asked before every dial. The peer's actor itself asks the phone books.
     fn may_dial(&self, peer: PeerId) {
         self.roster.send(
             &peer,
@@ -69,7 +69,7 @@ impl Coordinator {
         );
     }
 
-    /// Nobody can tell where a peer is.
+    /// No source has an address of the peer.
     fn not_found(&mut self, peer: PeerId, error: &LookupError, ctx: &mut Context<Self>) {
         if let LookupError::OtherKey(offered) = *error {
             return self.act(ctx, |desks, now, orders| desks.other_key(now, peer, offered, orders));
@@ -132,8 +132,8 @@ impl Handler<Accepted> for Coordinator {
 
     fn handle(&mut self, accepted: Accepted, _: &mut Self::Context) {
         let Some(id) = tls::peer_of(&accepted.0) else { return };
-        // Before anything is kept of them. So there are never more peers than contacts; and nobody is their own, so that a
-        // second daemon with this identity is refused too.
+        // Before any state is kept of the peer, so that there are never more peers than contacts. This daemon's own key
+        // is no contact: a second daemon with the same identity is refused too.
         if let Err(refusal) = self.roster.admits(&id) {
             tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
@@ -153,7 +153,7 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::MayDial { peer } => self.may_dial(peer),
             PeerFact::NotFound { peer, error } => self.not_found(peer, &error, ctx),
             PeerFact::Opened { peer, addr, path, greeting } => {
-                // We dialled it before it was banned, or another link of it takes the closed one's place.
+                // It was dialled before the ban, or another of its links replaced a closed one.
                 if self.roster.admits(&peer).is_err() {
                     return self.roster.send(&peer, peer::Close(CloseCode::Refused));
                 }
@@ -181,7 +181,7 @@ impl Handler<PeerFact> for Coordinator {
                 self.parts.around.lending.renew(grant, &self.parts.around.here, unix_millis());
             }
             PeerFact::Idle { peer } => {
-                // Contacts are listed also when they are away; who is none any more leaves nothing.
+                // Contacts are also listed while they are offline; a peer that is no contact is forgotten.
                 if !self.roster.is_contact(&peer) {
                     self.roster.send(&peer, peer::Retire);
                 }
@@ -189,7 +189,7 @@ impl Handler<PeerFact> for Coordinator {
             PeerFact::Retired { peer } => {
                 self.roster.remove(&peer);
                 self.desks.links.retired(&peer);
-                // A message that was sent to the actor after it had stopped was not read.
+                // A message that was sent after the actor had stopped was lost.
                 if self.roster.is_contact(&peer) && self.desks.fetching.fetches().needs(&peer) {
                     self.roster.want(peer);
                 }

@@ -1,8 +1,8 @@
-//! The coordinator: routes what happens to the desks ([`crate::desks`]), carries out what they order, and is the only
-//! writer of the bus.
+//! The coordinator: routes facts and requests to the desks ([`crate::desks`]), carries out their orders, and is the
+//! only writer of the bus.
 //!
-//! What rises to here is in [`facts`], what local clients ask in [`verbs`]; orders are carried out in `carry`. Who may be
-//! heard, served and dialled says `roster`.
+//! Facts arrive in [`facts`], requests of local clients in [`verbs`]; `carry` carries orders out; `roster` decides on
+//! admission.
 
 mod carry;
 pub mod facts;
@@ -29,16 +29,16 @@ use fyteclub_proto::local::{Fault, FaultCode};
 use roster::Roster;
 use std::time::{Duration, Instant};
 
-/// How often running transfers are looked at: progress is told at most this often.
+/// How often running transfers are checked: progress is published at most this often.
 const TICK: Duration = Duration::from_millis(200);
 
-/// What the coordinator works with.
+/// The parts that the coordinator uses.
 pub struct Parts {
     pub around: Surroundings,
     pub bus: Bus,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
-    /// Fires when a client asks the daemon to stop.
+    /// Cancelled when a client requests a shutdown.
     pub shutdown: tokio_util::sync::CancellationToken,
 }
 
@@ -46,9 +46,9 @@ pub struct Coordinator {
     parts: Parts,
     roster: Roster,
     desks: Desks,
-    /// What desks ordered and is not carried out yet.
+    /// Orders that are not carried out yet.
     orders: Orders,
-    /// When a desk is to be told the time next.
+    /// When the next desk's deadline is.
     alarm: Option<(Instant, SpawnHandle)>,
     phone_book: Option<Addr<PhoneBook>>,
 }
@@ -60,7 +60,7 @@ impl Coordinator {
         Self { parts, roster: Roster::default(), desks, orders, alarm: None, phone_book: None }
     }
 
-    /// Has a desk act, and carries out what it orders. What follows from an order comes after the orders before it.
+    /// Calls a desk, and carries out all orders. Orders that follow from an order come after those before it.
     fn act<T>(&mut self, ctx: &mut Context<Self>, act: impl FnOnce(&mut Desks, Now, &mut Orders) -> T) -> T {
         let answer = act(&mut self.desks, Now::read(), &mut self.orders);
         while let Some(order) = self.orders.pop() {
@@ -72,7 +72,7 @@ impl Coordinator {
         answer
     }
 
-    /// Sets the alarm for the desk whose time is due first. An alarm that rings early is set again then.
+    /// Sets the alarm for the earliest deadline. An alarm that rings early is set again then.
     fn set_alarm(&mut self, ctx: &mut Context<Self>) {
         let Some(due) = self.desks.deadline() else { return };
         if self.alarm.as_ref().is_some_and(|(set, _)| *set <= due) {
@@ -88,7 +88,7 @@ impl Coordinator {
         self.alarm = Some((due, alarm));
     }
 
-    /// Five times a second.
+    /// Called five times a second.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let served: Vec<_> = self.roster.served().collect();
         self.act(ctx, |desks, now, orders| desks.tick(now, served.into_iter(), orders));
@@ -105,12 +105,12 @@ impl Actor for Coordinator {
         if let Some(period) = crate::service::watchdog_period() {
             ctx.run_interval(period / 2, |_, _| crate::service::alive());
         }
-        // What desks ordered when they were made.
+        // Carries out the orders of the desks' creation.
         self.act(ctx, |_, _, _| ());
     }
 }
 
-/// Fails what is waited for and stops every peer.
+/// Fails all waiters and stops every peer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Stop;
@@ -124,7 +124,7 @@ impl Handler<Stop> for Coordinator {
         ctx.stop();
         Box::pin(async move {
             for peer in peers {
-                // A peer that is gone needs no stopping.
+                // A peer's actor that is gone needs no stop.
                 peer.send(peer::Stop).await.ok();
             }
         })

@@ -1,4 +1,4 @@
-//! Every key of interest: its peer actor, and what it may do here.
+//! The peers' actors by key, and each key's admission.
 
 use crate::{
     actors::peer::{Peer, PeerFact, Surroundings, Want},
@@ -15,39 +15,39 @@ use std::{
     time::Instant,
 };
 
-/// What every peer actor is given when it starts.
+/// Parts of every peer's actor.
 #[derive(Clone)]
 pub struct Birth {
     pub around: Surroundings,
     pub facts: Recipient<PeerFact>,
-    /// Called when a published file turns out to have changed.
+    /// Called when a published file is found changed.
     pub changed: Changed,
 }
 
-/// Peer actors by key, and the gate that says what each key may do.
+/// Peers' actors by key, and the gate that admits keys.
 #[derive(Default)]
 pub struct Roster {
     peers: HashMap<PeerId, (Addr<Peer>, Served)>,
     gate: Gate,
-    /// None before the coordinator is started.
+    /// `None` before the coordinator has started.
     birth: Option<Birth>,
 }
 
 impl Roster {
-    /// What peer actors are given from now on.
+    /// Sets the parts of peers' actors.
     pub fn start(&mut self, birth: Birth) {
         self.birth = Some(birth);
     }
 
-    /// Whether this key may be heard, served and dialled now.
+    /// Whether this key is admitted now.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason for a refusal.
     pub fn admits(&self, key: &PeerId) -> Result<(), Refusal> {
         self.gate.admits(key).check(Instant::now())
     }
 
-    /// Whether the player consents to this key, be it banned or not.
+    /// Whether the player consents to this key, banned or not.
     pub fn is_contact(&self, key: &PeerId) -> bool {
         self.gate.admits(key).contact
     }
@@ -61,7 +61,7 @@ impl Roster {
         self.gate.admit(key);
     }
 
-    /// The player consents to this key no more.
+    /// The player no longer consents to this key.
     pub fn dismiss(&mut self, key: &PeerId) {
         self.gate.dismiss(key);
         self.forget_unneeded();
@@ -73,7 +73,7 @@ impl Roster {
         self.forget_unneeded();
     }
 
-    /// The peer's actor, started when it is first of interest.
+    /// The peer's actor, started at first use.
     pub fn peer(&mut self, id: PeerId) -> Option<&Addr<Peer>> {
         let place = match self.peers.entry(id) {
             Entry::Occupied(known) => return Some(&known.into_mut().0),
@@ -124,13 +124,13 @@ impl Roster {
         self.peers.iter().map(|(key, (_, served))| (*key, served.bytes()))
     }
 
-    /// The peer's actor is gone.
+    /// The peer's actor has stopped.
     pub fn remove(&mut self, key: &PeerId) {
         self.peers.remove(key);
         self.forget_unneeded();
     }
 
-    /// A peer's actor shares the access of its key.
+    /// A peer's actor shares its key's access, which therefore stays.
     fn forget_unneeded(&mut self) {
         self.gate.forget_unneeded(|key| self.peers.contains_key(key));
     }

@@ -1,4 +1,4 @@
-//! The coordinator alone, with facts of peers that nobody is behind: what it tells clients, and in which order.
+//! The coordinator alone, with facts about peers that do not exist: its events, and their order.
 
 use super::{verbs::Ask, *};
 use crate::{
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A coordinator with one contact, whose key is known and whom no phone book can find.
+/// A coordinator with one contact, whose key is known and whom no phone book has.
 struct Desk {
     coordinator: Addr<Coordinator>,
     events: tokio::sync::broadcast::Receiver<Arc<Numbered>>,
@@ -74,7 +74,7 @@ impl Desk {
             _folder: folder,
         };
         desk.befriend().await;
-        // The peer's actor is born only when it is of interest.
+        // The peer's actor starts only at first use.
         desk.coordinator.do_send(Touch(desk.peer));
         desk
     }
@@ -108,9 +108,9 @@ impl Desk {
         self.ask(Request::PeerFetch(request::PeerFetch { player: self.player.clone(), out: None }))
     }
 
-    /// What was told of the peer since the last call, in words.
+    /// The peer's events since the last call, as text.
     async fn told(&mut self) -> Vec<String> {
-        // The answer comes after everything that was said to the coordinator before.
+        // The answer follows all messages that were sent before.
         self.ask(Request::ContactsList).await.expect("a list");
         let events = std::iter::from_fn(|| self.events.try_recv().ok());
         let word = |told: Arc<Numbered>| match &told.event {
@@ -123,7 +123,7 @@ impl Desk {
     }
 }
 
-/// Has the peer's actor born.
+/// Starts the peer's actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Touch(PeerId);
@@ -136,7 +136,7 @@ impl Handler<Touch> for Coordinator {
     }
 }
 
-/// Bans the peer as a pump's finding does.
+/// Bans the peer as a pump's report does.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Ban(PeerId);
@@ -152,7 +152,7 @@ impl Handler<Ban> for Coordinator {
 #[actix::test]
 async fn connected_comes_before_disconnected() {
     let mut desk = Desk::new().await;
-    // A link that dies at once: both facts wait in the mailbox together.
+    // A link that breaks at once: both facts wait in the mailbox together.
     desk.opened(None);
     desk.lost();
     assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
@@ -169,9 +169,9 @@ async fn newer_look_comes_after_older() {
 }
 
 #[actix::test]
-async fn wish_to_retiring_peer_is_kept() {
+async fn want_to_a_retiring_peer_is_repeated() {
     let desk = Desk::new().await;
-    // All three in one breath: the actor is told to retire, and the fetch wants it before it is gone.
+    // All three in a row: the actor is sent `Retire`, and the fetch needs it before it has stopped.
     let who = Who { player: Some(desk.player.clone()), peer_id: None };
     let removed = desk.ask(Request::ContactsRemove(who));
     let add = ContactsAdd { player: desk.player.clone(), peer_id: Some(desk.peer) };
@@ -179,31 +179,32 @@ async fn wish_to_retiring_peer_is_kept() {
     let fetched = desk.fetch();
     removed.await.expect("removed");
     added.await.expect("added");
-    // Without a phone book nobody can be found, and that is said. A wish that nobody read says nothing, for ever.
+    // Without a phone book the peer is not found, and the fetch fails. A lost message would leave the fetch waiting for
+    // ever.
     let fault =
-        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nobody is there");
+        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("the peer is not found");
     assert_ne!(fault.code, FaultCode::Internal, "{fault}");
 }
 
 #[actix::test]
-async fn answer_to_an_older_ask_is_dropped() {
+async fn answer_to_an_older_request_is_dropped() {
     let desk = Desk::new().await;
     desk.opened(Some(BlobHash::of(b"look")));
     let mut fetched = Box::pin(desk.fetch());
     let answer =
         |run| PeerFact::Appearance { peer: desk.peer, run, result: Err(AppearancePullError::Nothing) };
-    // What was asked before this fetch began comes late. Attempts are numbered from 1.
+    // An answer to a request from before this fetch arrives late. Attempts are numbered from 1.
     desk.fact(answer(0));
     let soon = tokio::time::timeout(Duration::from_millis(100), fetched.as_mut()).await;
     assert!(soon.is_err(), "{soon:?}");
     desk.fact(answer(1));
     let fault =
-        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nothing is shown");
+        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nothing is published");
     assert_eq!(fault.code, FaultCode::PeerRefused, "{fault}");
 }
 
 #[actix::test]
-async fn banned_peer_is_not_dialled_or_told_of() {
+async fn banned_peer_is_not_dialled_and_causes_no_event() {
     let mut desk = Desk::new().await;
     desk.opened(None);
     desk.coordinator.do_send(Ban(desk.peer));
@@ -212,7 +213,7 @@ async fn banned_peer_is_not_dialled_or_told_of() {
     let fault =
         tokio::time::timeout(PATIENCE, desk.fetch()).await.expect("an answer").expect_err("it is banned");
     assert!(fault.message.contains(&Refusal::Banned.to_string()), "{fault}");
-    // A link that was being dialled when it was banned.
+    // A link whose dial began before the ban.
     desk.opened(None);
     desk.lost();
     assert_eq!(desk.told().await, [""; 0]);

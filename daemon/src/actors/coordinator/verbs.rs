@@ -1,4 +1,4 @@
-//! The verbs of the local API: one message for all of them, and which desk carries each out.
+//! The verbs of the local API: one message for all of them, each passed to its desk or actor.
 
 use super::Coordinator;
 use crate::{
@@ -30,11 +30,11 @@ use tokio_util::sync::CancellationToken;
 pub struct Ask {
     pub client: ClientId,
     pub request: Request,
-    /// Cancelled when the client has left: what nobody else waits for ends. What a request changes stays changed.
+    /// Cancelled when the client has left: work that only this client waits for ends. Changes stay.
     pub left: CancellationToken,
 }
 
-/// The state that a watching client begins with. [`Request::Status`] is answered with the same.
+/// The state that a watching client begins with; also the reply to [`Request::Status`].
 #[derive(Message)]
 #[rtype(result = "Answer<Status>")]
 pub struct ReadState;
@@ -46,7 +46,7 @@ fn now<V: Verb>(answer: Answer<V::Reply>) -> Answering {
     Response::reply(json(answer))
 }
 
-/// Answers by a task of its own, which has what it needs.
+/// Answers when the future resolves.
 fn later<V: Verb>(answer: impl Future<Output = Answer<V::Reply>> + 'static) -> Answering {
     Response::fut(async { json(answer.await) })
 }
@@ -150,26 +150,26 @@ impl Coordinator {
         later::<V>(self.act(ctx, act))
     }
 
-    /// A wish that is answered with what the contact is then.
+    /// A change that is answered with the contact afterwards.
     fn contact<V: Verb<Reply = Contact>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
         let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
         later::<V>(async { wished.await?.ok_or_else(internal) })
     }
 
-    /// A wish after which there may be no contact to show.
+    /// A change after which there may be no contact.
     fn end_contact<V: Verb<Reply = Empty>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
         let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
         later::<V>(async { wished.await.map(|_| Empty {}) })
     }
 
-    /// Whom to ask how each peer stands.
+    /// All peers' actors, to ask for their reports.
     fn peers(&self) -> Vec<PeerOf> {
         self.roster.iter().map(|(key, actor)| (self.desks.name_of(key).cloned(), actor.clone())).collect()
     }
 
     fn status(&self) -> impl Future<Output = Answer<Status>> + 'static + use<> {
         let known = status::Known {
-            // What is told from now on may be newer than what is shown.
+            // Later events may be newer than this state.
             seq: self.parts.bus.last(),
             transfers: self.desks.fetching.fetches().transfers().collect(),
             low_disk: self.desks.cache.is_low(),

@@ -1,4 +1,4 @@
-//! Why a link ended or did not begin, in words for a person, and whether another try makes sense.
+//! Why a link ended or did not begin, as a person reads it, and whether another try makes sense.
 
 use fyteclub_proto::{
     foreign::Foreign,
@@ -10,27 +10,27 @@ use fyteclub_proto::{
 };
 use quinn::ConnectionError;
 
-/// Why this end closed a link, in words for a person, and whether another try makes sense.
+/// Why this end closed a link, as a person reads it, and whether another try makes sense.
 pub(super) fn blame(code: CloseCode) -> Failure {
     let Consequence { fault, retry, .. } = code.consequence();
     let cause = match (fault, code) {
-        (_, CloseCode::Silent) => "their daemon takes the link and then says nothing",
+        (_, CloseCode::Silent) => "their daemon accepts the link and then sends nothing",
         (Fault::Theirs, CloseCode::Refused | CloseCode::NameTaken) => {
-            "they are not listened to here: they are no contact, or broke the protocol"
+            "they are refused here: they are no contact, or broke the protocol"
         }
         (Fault::Theirs, _) => "their daemon does not keep to the protocol; update both daemons",
-        // The two programs are too far apart, or two links were one too many: the same from both sides.
+        // Both sides give the same reason: incompatible programs, or a duplicate link.
         _ => code.explain(),
     };
     Failure::new(cause, retry)
 }
 
-/// Why a connection ended, in words for a person, and whether another try makes sense.
+/// Why a connection ended, as a person reads it, and whether another try makes sense.
 pub(super) fn explain(error: &ConnectionError) -> Failure {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             match CloseCode::from_number(close.error_code.into_inner()) {
-                // The link that stays may not have greeted us yet: the pause before the next try is its time to.
+                // The link that stays may not have greeted yet: it has the pause before the next try for that.
                 Some(code @ CloseCode::Duplicate) => Failure::new(code.explain(), true),
                 Some(code) => Failure::new(code.explain(), code.consequence().retry),
                 None => Failure::new(
@@ -41,7 +41,7 @@ pub(super) fn explain(error: &ConnectionError) -> Failure {
         }
         ConnectionError::TimedOut => Failure::no_answer(),
         ConnectionError::TransportError(error) if u64::from(error.code) & !0xff == 0x100 => {
-            Failure::new("whoever answers at their address does not have their key", false)
+            Failure::new("the program at their address does not have their key", false)
         }
         ConnectionError::Reset => Failure::new("the other side restarted", true),
         ConnectionError::LocallyClosed => Failure::new("the link was closed here", true),

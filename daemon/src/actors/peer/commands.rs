@@ -1,4 +1,4 @@
-//! What the coordinator may ask of a peer: each command with what the actor does about it.
+//! Commands of the coordinator to a peer's actor, with their handlers.
 
 use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, random};
 use crate::pumps::{
@@ -23,7 +23,7 @@ use fyteclub_proto::{
 use quinn::Connection;
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-/// Somebody needs a link to this peer.
+/// A link to this peer is needed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Want;
@@ -36,11 +36,11 @@ pub struct Adopt(pub Connection);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskAppearance {
-    /// Repeated with the answer, so that it is taken for this ask only.
+    /// Repeated in the answer, which belongs to this request only.
     pub run: u64,
 }
 
-/// Asks what this peer holds of somebody else's look.
+/// Asks this peer what it holds of another owner's look.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskHolding {
@@ -48,14 +48,14 @@ pub struct AskHolding {
     pub look: BlobHash,
 }
 
-/// Asks this peer, as a look's owner, for the next grant for it. What it gives rises as [`PeerFact::Grant`].
+/// Asks this peer, as a look's owner, for the next grant. The answer is [`PeerFact::Grant`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AskGrant {
     pub look: BlobHash,
 }
 
-/// Asks this peer to prove that it has these blobs of its own look; `None` when it does not answer, or not in time.
+/// Asks this peer to prove that it has these blobs of its own look; `None` without an answer in time.
 #[derive(Message)]
 #[rtype(result = "Option<Answers>")]
 pub struct AskPossession {
@@ -64,11 +64,11 @@ pub struct AskPossession {
     pub blobs: Vec<Content>,
 }
 
-/// Carries one request of a transfer; its notes go where they are wanted.
+/// Runs one request of a transfer; reports go to `notes`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Pull {
-    /// Names the request among all of this daemon.
+    /// Unique in this daemon.
     pub request: u64,
     pub ask: Ask,
     pub notes: Notes,
@@ -78,12 +78,12 @@ pub struct Pull {
 #[rtype(result = "()")]
 pub struct StopPull(pub u64);
 
-/// This player's own look changed; the offer says to what.
+/// This player's published look changed; the offer has the new one.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct OurLook;
 
-/// Nobody needs this peer at the moment: the link stays while it lives, and is not dialled again.
+/// No link to this peer is needed: an open link stays open, and is not dialled again when it is lost.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
@@ -102,12 +102,12 @@ pub struct Close(pub CloseCode);
 #[rtype(result = "PeerStatus")]
 pub struct Report;
 
-/// Ends the actor if it still has nothing to do.
+/// Stops the actor if it still has nothing to do.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Retire;
 
-/// Closes and ends the actor.
+/// Closes all links and stops the actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Stop;
@@ -133,7 +133,7 @@ impl Handler<AskAppearance> for Peer {
     type Result = ();
 
     fn handle(&mut self, AskAppearance { run }: AskAppearance, ctx: &mut Self::Context) {
-        // Without a link the fetch was told already, or will be.
+        // Without a link: the fetch learns that from [`PeerFact::Lost`].
         let Some(live) = self.current() else { return };
         let (link, pacer) = (live.link.clone(), self.around.pacer.clone());
         let ask = async move { pull::appearance(&link, &pacer).await };
@@ -156,7 +156,7 @@ impl Handler<AskHolding> for Peer {
         self.begin_ask(ctx);
         ctx.spawn(asking.into_actor(self).map(move |reply, peer, _| {
             peer.asks -= 1;
-            // Who does not answer holds nothing.
+            // A peer that does not answer holds nothing.
             let Ok(Ok(reply)) = reply else { return };
             peer.facts.do_send(PeerFact::Holding { peer: peer.id, owner, look, reply });
         }));
@@ -172,7 +172,7 @@ impl Handler<AskGrant> for Peer {
         self.begin_ask(ctx);
         ctx.spawn(asking.into_actor(self).map(|reply, peer, _| {
             peer.asks -= 1;
-            // Who gives none is asked again in a while, as long as there is a loan.
+            // An owner that gives none is asked again later, as long as the loan lasts.
             let Ok(Ok(Some(grant))) = reply else { return };
             peer.facts.do_send(PeerFact::Grant { grant });
         }));
@@ -207,7 +207,7 @@ impl Handler<Pull> for Peer {
     type Result = ();
 
     fn handle(&mut self, pull: Pull, ctx: &mut Self::Context) {
-        // Without a link the transfer was told already, or will be.
+        // Without a link: the transfer learns that from [`PeerFact::Lost`].
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         let Pull { request, ask, notes } = pull;
         let (store, pacer) = (self.around.store.clone(), self.around.pacer.clone());
@@ -253,8 +253,8 @@ impl Handler<Moved> for Peer {
     fn handle(&mut self, moved: Moved, ctx: &mut Self::Context) {
         let lost = self.links.iter().filter(|(_, live)| live.link.has_lost(&moved.0));
         self.stranded = lost.map(|(id, _)| *id).collect();
-        // What the peer dialled leads to where nobody is any more. It learns that late; so it is dialled from here, where
-        // it is as far as that link knows, and where a phone book says.
+        // The peer dialled an address that this machine no longer has, and will notice late. So this side dials it, at
+        // its address on that link and at those that a phone book has.
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         if self.stranded.contains(&link.id()) {
             let stranded = paths::Input::Stranded { addr: link.place().addr() };

@@ -1,4 +1,4 @@
-//! Carries out what [`Paths`](fyteclub_proto::reaching::paths::Paths) says: asks where the peer is, dials, gives up.
+//! Carries out the outputs of [`Paths`](fyteclub_proto::reaching::paths::Paths): asks for addresses, dials, gives up.
 
 use super::{Peer, PeerFact, cause::explain};
 use crate::{
@@ -21,12 +21,12 @@ use fyteclub_proto::{
 };
 use std::{net::SocketAddr, time::Instant};
 
-/// Whether the peer may be dialled now, and what is known of it: the answer to [`PeerFact::MayDial`].
+/// Permits or refuses a dial, with what is known of the peer: the answer to [`PeerFact::MayDial`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub enum DialPermit {
     Granted {
-        /// The source of addresses; `None`: there is none.
+        /// The source of addresses, if there is one.
         phone_book: Option<Addr<PhoneBook>>,
         lead: Lead,
     },
@@ -98,13 +98,13 @@ impl Peer {
                     ctx.cancel_future(dial);
                 }
             }
-            // What is still silent when another is found is waited for no longer.
+            // A link without a sign of life closes when another link is open.
             Output::Close { link } => {
                 if let Some(live) = self.links.get(&link) {
                     live.link.close(CloseCode::Silent);
                 }
             }
-            // QUIC holds each link to its path: which link is used, the choice of links says.
+            // QUIC binds each link to its path: `LinkChoice` decides which link is used.
             Output::Primary(addr) => tracing::debug!(peer = %self.id.short(), "the best path: {addr:?}"),
             Output::State(state) => self.state = state,
             Output::GaveUp(cause) => {
@@ -119,7 +119,7 @@ impl Peer {
         let (endpoint, id) = (self.around.endpoint.clone(), self.id);
         let dialling = async move { endpoint.dial(addr, id).await };
         let running = ctx.spawn(dialling.into_actor(self).map(move |result, peer, ctx| {
-            // It may have ended before its end was called for.
+            // The dial may have ended before it was abandoned.
             if peer.dials.remove(&dial).is_none() {
                 return;
             }

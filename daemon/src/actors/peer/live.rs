@@ -1,4 +1,4 @@
-//! One connection of a peer with its conversation: the control stream's two halves, and who serves requests on it.
+//! One connection of a peer with its session: the two halves of the control stream, and the task that serves requests.
 
 use crate::{
     io::quic::{
@@ -19,7 +19,7 @@ use quinn::{ConnectionError, RecvStream};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-/// What comes off a link's control stream, and at last that the connection is gone.
+/// A message of a link's control stream, or the end of the connection.
 pub enum Heard {
     Control { link: usize, control: Control },
     Wrong { link: usize, code: CloseCode },
@@ -29,25 +29,25 @@ pub enum Heard {
 pub struct Live {
     pub link: Link,
     pub session: Session,
-    /// Why this end closed it, once it has.
+    /// Why this end closed the link, if it has.
     pub closed: Option<CloseCode>,
     say: mpsc::UnboundedSender<Control>,
-    /// What the other side said of itself, once the link is open.
+    /// The peer's greeting, once the link is open.
     pub greeting: Option<Greeting>,
     serving: Option<tokio::task::AbortHandle>,
-    /// Its place among the links that have not greeted; none where this side dialled.
+    /// Its place among the links that have not greeted; `None` if this side dialled.
     greeting_due: Option<Hold>,
 }
 
 impl Live {
-    /// Opens or awaits the control stream; what is heard on it is the stream.
+    /// Opens or accepts the control stream; the returned stream has its messages.
     pub fn begin(
         link: Link,
         greeting: Greeting,
         due: Option<Hold>,
     ) -> (Self, impl Stream<Item = Heard> + use<>) {
         let session = Session::new(link.end(), greeting, Instant::now());
-        // Bounded by what the session says: a greeting, then one message per change of our own look.
+        // Bounded by the session's outputs: a greeting, then one message for each change of this player's look.
         let (say, mut said) = mpsc::unbounded_channel::<Control>();
         let (receiving, received) = oneshot::channel::<RecvStream>();
         let writing = link.clone();
@@ -71,7 +71,7 @@ impl Live {
     }
 
     pub fn say(&self, control: Control) {
-        // A link that is gone says so itself.
+        // A closed link ends the session by itself.
         self.say.send(control).ok();
     }
 
@@ -90,7 +90,7 @@ impl Live {
         self.greeting.as_ref()?.player.clone()
     }
 
-    /// Answers the peer's requests from now on. QUIC's stream limit is the bound on how many at once.
+    /// Serves the peer's requests. QUIC's limit of streams bounds how many run at once.
     pub fn serve(&mut self, push: Push) {
         let serving = tokio::spawn(async move {
             while let Ok((send, recv)) = push.link.accept_stream().await {

@@ -1,7 +1,7 @@
-//! One peer: keeps the one link to it, whoever dialled, and starts the pumps on it.
+//! One peer: keeps one link to it, whichever side dialled, and starts the pumps on it.
 //!
-//! Up to a few links may exist for a moment (both sides dial at once, a peer restarts): `LinkChoice` decides which is
-//! used, and when another goes. New requests go over the link in use; those of the peer are served on all.
+//! A few links may exist for a moment (both sides dial at once, a peer restarts): `LinkChoice` decides which one is
+//! used, and when the others close. New requests use that link; the peer's requests are served on all.
 
 mod cause;
 mod commands;
@@ -50,45 +50,45 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a peer may take to say what it holds.
+/// The peer's time to answer what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
-/// How long a peer may take to prove that it has something: a few hundred places of a disk, or 128 MiB in a row.
+/// The peer's time to prove blobs: a few hundred reads at random places of a disk, or 128 MiB in a row.
 const POSSESSION_TIME: Duration = Duration::from_secs(10);
 
-/// What a peer actor says to the coordinator.
+/// A peer actor's facts for the coordinator.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum PeerFact {
-    /// It wants to dial: answer with [`DialPermit`].
+    /// A dial is wanted: answer with [`DialPermit`].
     MayDial { peer: PeerId },
-    /// Nobody knows where it is, or its name is known under another key.
+    /// No source has its address, or a phone book has another key for its name.
     NotFound { peer: PeerId, error: LookupError },
     Opened {
         peer: PeerId,
-        /// Where it is.
+        /// The peer's address.
         addr: SocketAddr,
         path: PathKind,
         greeting: Greeting,
     },
-    /// The peer's own look is this one now.
+    /// The peer publishes this look now.
     Look { peer: PeerId, look: Option<BlobHash> },
-    /// There is no link any more; requests on it are over.
+    /// The last link is closed; all requests on it have ended.
     Lost { peer: PeerId, cause: String },
-    /// It could not be reached, and nothing more is tried.
+    /// The peer was not reached, and no more is tried.
     GaveUp { peer: PeerId, cause: String },
     /// The answer to [`AskAppearance`] of this `run`.
     Appearance { peer: PeerId, run: u64, result: Result<(Vec<u8>, Grant), AppearancePullError> },
-    /// What it holds of somebody else's look.
+    /// The peer's answer about another owner's look.
     Holding { peer: PeerId, owner: PeerId, look: BlobHash, reply: HoldingReply },
-    /// The owner's next grant, which is not checked yet.
+    /// The owner's next grant, not checked yet.
     Grant { grant: Grant },
-    /// There is no link and none is tried: answer with [`Retire`] if nobody needs the actor.
+    /// No link is open and none is tried: answer with [`Retire`] if the actor is not needed.
     Idle { peer: PeerId },
-    /// The actor is gone; a new one is born when the peer is of interest again.
+    /// The actor stops; another is started when it is needed again.
     Retired { peer: PeerId },
 }
 
-/// What every peer actor is born with.
+/// Parts of the daemon that every peer's actor uses.
 #[derive(Clone)]
 pub struct Surroundings {
     pub here: PeerId,
@@ -109,20 +109,20 @@ pub struct Peer {
     id: PeerId,
     around: Surroundings,
     facts: Recipient<PeerFact>,
-    /// Where it may be, and what is tried.
+    /// The peer's candidates, and the tries to reach it.
     paths: Paths,
-    /// What [`Paths`] has dialled.
+    /// Running dials of [`Paths`].
     dials: HashMap<u64, SpawnHandle>,
     state: PeerState,
     cause: Option<String>,
     links: HashMap<usize, Live>,
-    /// Which open link requests go over, and which may go.
+    /// Decides which open link is used, and which may close.
     choice: LinkChoice,
     pulls: HashMap<u64, tokio::task::AbortHandle>,
-    /// Questions for an appearance or for holdings that are under way.
+    /// Number of running requests other than pulls.
     asks: usize,
     liveness: Liveness,
-    /// Links that came to an address that this machine has no more.
+    /// Links that the peer dialled to an address that this machine no longer has.
     stranded: Vec<usize>,
     changed: Changed,
     access: Access,
@@ -167,12 +167,12 @@ impl Peer {
             player: self.around.player.clone(),
             capabilities: 0,
             published: self.around.offer.borrow().as_ref().map(|offer| offer.appearance),
-            // What was dialled before leads to an address that may be gone: the other side takes the new link for it.
+            // Earlier links lead to an address that may be gone: another instance has the other side take the new link.
             instance: self.around.instance.wrapping_add(self.around.endpoint.moves()),
         }
     }
 
-    /// Begins a conversation on a fresh connection.
+    /// Starts a session on a new connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
         let Some(link) = self.around.endpoint.link(connection, end) else { return };
         let due = match end {
@@ -190,7 +190,7 @@ impl Peer {
         self.drive(ctx);
     }
 
-    /// Which side dialled a link.
+    /// The side that dialled a link.
     fn dialer(&self, end: End) -> PeerId {
         match end {
             End::Dialer => self.around.here,
@@ -198,12 +198,12 @@ impl Peer {
         }
     }
 
-    /// The link that requests go over.
+    /// The link in use.
     fn current(&self) -> Option<&Live> {
         self.choice.current().and_then(|id| self.links.get(&id))
     }
 
-    /// Acts on everything the machines have to say, and sets the next alarm.
+    /// Carries out all outputs of the machines, and sets the next alarm.
     fn drive(&mut self, ctx: &mut Context<Self>) {
         let ids: Vec<usize> = self.links.keys().copied().collect();
         for id in ids {
@@ -244,14 +244,14 @@ impl Peer {
         self.drive(ctx);
     }
 
-    /// Something is asked that is no pull; its end is told to `asks`.
+    /// A request other than a pull begins; at its end `asks` is decremented.
     fn begin_ask(&mut self, ctx: &mut Context<Self>) {
         self.asks += 1;
         self.listen(Instant::now());
         self.drive(ctx);
     }
 
-    /// Looks whether the link in use says anything, while something is asked over it.
+    /// Checks, while a request runs, whether the link in use still receives datagrams.
     fn listen(&mut self, now: Instant) {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         self.pulls.retain(|_, pull| !pull.is_finished());
@@ -261,18 +261,18 @@ impl Peer {
             match output {
                 liveness::Output::Probe => {
                     let link = link.clone();
-                    // Any datagram is the answer: what is held of nothing, nobody needs to know.
+                    // Any datagram is an answer; the content of this one does not matter.
                     tokio::spawn(async move {
                         tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
                     });
                 }
                 liveness::Output::Suspect => {
-                    tracing::debug!(peer = %self.id.short(), "no sign of life from the peer: it is dialled anew");
+                    tracing::debug!(peer = %self.id.short(), "the peer does not answer: dialling it again");
                     let suspect = paths::Input::Suspect { link: link.id(), heard: link.datagrams_heard() };
                     self.paths.handle(now, random(), suspect);
                 }
                 liveness::Output::Dead => {
-                    tracing::info!(peer = %self.id.short(), "no sign of life from the peer: the link is given up");
+                    tracing::info!(peer = %self.id.short(), "the peer does not answer: closing the link");
                     link.close(CloseCode::Silent);
                 }
             }
@@ -284,8 +284,8 @@ impl Peer {
         match output {
             Output::Say(control) => live.say(control),
             Output::Greeted(greeting) => {
-                // Who dialled it does not use it before it is answered. The key decides: what a greeting says of its
-                // name is shown to nobody.
+                // The dialler does not use the link before this answer. The key decides; the greeting's name is not
+                // shown to clients.
                 let verdict = match self.access.check() {
                     _ if !self.choice.wants(self.id, greeting.instance) => Input::Close(CloseCode::Duplicate),
                     Ok(()) => Input::Admit,
@@ -335,7 +335,7 @@ impl Peer {
         self.drive(ctx);
     }
 
-    /// What the choice of a link comes to.
+    /// Carries out an output of `choice`.
     fn chosen(&mut self, output: link_choice::Output) {
         match output {
             link_choice::Output::Use { link } => {
@@ -364,7 +364,7 @@ impl Peer {
         }
     }
 
-    /// A connection is gone.
+    /// A connection has ended.
     fn gone(&mut self, id: usize, error: &ConnectionError, ctx: &mut Context<Self>) {
         let Some(live) = self.links.remove(&id) else { return };
         let Failure { cause, again } = match (error, live.closed) {
@@ -373,12 +373,12 @@ impl Peer {
         };
         tracing::debug!(peer = %self.id.short(), "a link ended: {}", Foreign::new(&error.to_string()));
         let before = self.choice.current();
-        // Nor may another take its place that is closed already, and will say so.
+        // Nor may a link take over that is already closed, but whose end is not reported yet.
         let closed = self.links.iter().filter(|(_, live)| live.link.is_closed()).map(|(link, _)| *link);
         for link in closed.chain([id]) {
             self.choice.handle(Instant::now(), link_choice::Input::Gone { link });
         }
-        // The one in use may have gone with it, and says so later.
+        // The link in use may have ended with it, and its end is reported later.
         let lost = before.is_some() && self.choice.current().is_none();
         if lost || before == Some(id) {
             self.cause = Some(cause.clone());
@@ -428,6 +428,6 @@ impl StreamHandler<Heard> for Peer {
         self.drive(ctx);
     }
 
-    /// One link's end is not the peer's.
+    /// The end of one link's stream does not end the actor.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
