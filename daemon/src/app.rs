@@ -1,4 +1,5 @@
-//! The composition root: starts leaves first, stops roots first, each with a deadline, and says who did not stop.
+//! The composition root: starts every part, stops them in reverse order, each with a deadline, and logs the ones that
+//! do not stop.
 
 use crate::{
     actors::{
@@ -50,15 +51,15 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How long each part gets to stop; all together stay below five seconds.
+/// How long each part may take to stop; all together take less than five seconds.
 const STOP_TIME: Duration = Duration::from_millis(1200);
 
-/// How often it is looked whether the local socket's file is still there.
+/// How often the local socket's file is checked.
 const SOCKET_LOOK: Duration = Duration::from_secs(3);
-/// The pause after a client could not be taken.
+/// The pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Between two changes of this machine's addresses that are told.
+/// The least time between two handled changes of this machine's addresses.
 const MOVES_APART: Duration = Duration::from_secs(1);
 
 /// How long the start waits for the first answers of the phone books.
@@ -74,7 +75,7 @@ pub struct App {
     clients: tokio::task::JoinHandle<()>,
     moves: tokio::task::JoinHandle<()>,
     shutdown: CancellationToken,
-    /// The folder is ours while this is held.
+    /// Held while the daemon uses the folder.
     _lock: File,
 }
 
@@ -82,7 +83,7 @@ impl App {
     /// Starts everything; when it returns, the daemon serves. Must run inside an actix system.
     ///
     /// # Errors
-    /// The first part that cannot start, in words that say what to do.
+    /// The first part that cannot start, and what to do about it.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
         service::raise_file_limit();
@@ -111,7 +112,7 @@ impl App {
             &identity.derived_secret("stateless reset"),
             config.tuning,
         )?;
-        say_buffers(&endpoint);
+        log_buffers(&endpoint);
         let listener = local_socket(config).await?;
 
         let (bus, shutdown) = (Bus::default(), CancellationToken::new());
@@ -191,39 +192,44 @@ impl App {
         .start();
         coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
-        let moves =
-            actix::spawn(tell_moves(endpoint.clone(), reachable, phone_book.clone(), coordinator.clone()));
-        // Who waits for `ready` may look this player up at once; a phone book that does not answer is not waited for.
+        let moves = actix::spawn(announce_moves(
+            endpoint.clone(),
+            reachable,
+            phone_book.clone(),
+            coordinator.clone(),
+        ));
+        // A program that waits for `ready` may look this player up at once. A phone book that does not answer delays
+        // the start by this time only.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
-        let clients = actix::spawn(take_clients(listener, coordinator.clone(), identity, bus));
+        let clients = actix::spawn(accept_clients(listener, coordinator.clone(), identity, bus));
         Ok(Self { endpoint, coordinator, phone_book, cache, keeper, clients, moves, shutdown, _lock: lock })
     }
 
-    /// Resolves when a client asks the daemon to stop.
+    /// Resolves when a client requests a shutdown.
     pub async fn asked_to_stop(&self) {
         self.shutdown.cancelled().await;
     }
 
-    /// Stops everything within five seconds, whatever hangs.
+    /// Stops everything within five seconds, even if a part hangs.
     pub async fn stop(self) {
         service::stopping();
-        // No new clients; those that are there hear of the end from the coordinator.
+        // No new clients; the coordinator tells the present ones.
         self.clients.abort();
         self.moves.abort();
         within("the phone book's client", self.phone_book.send(phone_book::Leave)).await;
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
-        // After the coordinator said its last.
-        let kept = within("the writing of contacts and of what is published", self.keeper.flush());
+        // After the coordinator's last writes.
+        let kept = within("the writes of contacts and of the published look", self.keeper.flush());
         tokio::join!(kept, self.endpoint.close(CloseCode::Done as u32, STOP_TIME));
         within("the mod cache", self.cache.send(mod_cache::Close)).await;
     }
 }
 
-/// Replaces the player's key; the old id and the new one.
+/// Replaces the player's key. Returns the old id and the new one.
 ///
 /// # Errors
-/// A daemon that runs on the same folder, or a key file that cannot be read or written.
+/// A daemon runs on the same folder, or the key file cannot be read or written.
 pub fn rotate_key(config: &Config) -> anyhow::Result<(PeerId, PeerId)> {
     let _lock = lock(config)?;
     let path = paths::identity_file(&config.data_dir);
@@ -238,7 +244,7 @@ async fn within<T>(who: &str, stopping: impl Future<Output = T>) {
     }
 }
 
-/// Makes the data folder and takes it for this process.
+/// Creates and locks the data folder.
 fn lock(config: &Config) -> anyhow::Result<File> {
     let dir = config.data_dir.display();
     let unusable = |path: &Path, error| private::explain_data(path, error);
@@ -257,23 +263,26 @@ fn lock(config: &Config) -> anyhow::Result<File> {
     }
 }
 
-/// Makes the folder and what in it is nobody else's business this user's alone. The identity's file is not mended but
-/// refused, because who could read it may have.
+/// Restricts the folder and the private files in it to this user. An identity file that others can read is refused and
+/// not restricted, because they may have read it.
 fn close_to_others(dir: &Path) -> anyhow::Result<()> {
     let files = [paths::contacts_file(dir), paths::limits_file(dir), paths::published_file(dir)];
     for path in [dir.to_owned(), paths::log_dir(dir)].into_iter().chain(files) {
         let open = private::close_to_others(&path).with_context(|| {
             let path = path.display();
-            format!("others may read {path}, and that cannot be changed: let it belong to this user, or choose another folder with --data-dir")
+            format!("other users can read {path}, and its permissions cannot be changed: make this user its owner, or choose another folder with --data-dir")
         })?;
         if let Some(mode) = open {
-            tracing::warn!("others could read {} (mode {mode:04o}): now they cannot", path.display());
+            tracing::warn!(
+                "other users could read {} (mode {mode:04o}); now only this user can",
+                path.display()
+            );
         }
     }
     Ok(())
 }
 
-/// Refuses a folder that a newer daemon has laid out differently, and says in a new one how it is laid out.
+/// Refuses a data folder with a newer layout, and writes the layout's version into a new one.
 fn check_layout(config: &Config) -> anyhow::Result<()> {
     let path = paths::layout_file(&config.data_dir);
     match std::fs::read_to_string(&path) {
@@ -299,7 +308,7 @@ fn phonebooks(config: &Config) -> anyhow::Result<Vec<PhonebookHttp>> {
     Ok(books.collect::<Result<_, _>>()?)
 }
 
-fn say_buffers(endpoint: &QuicEndpoint) {
+fn log_buffers(endpoint: &QuicEndpoint) {
     let (receive, send) = endpoint.granted_buffers();
     let (receive, send) = (receive >> 10, send >> 10);
     if receive < 2048 {
@@ -311,7 +320,7 @@ fn say_buffers(endpoint: &QuicEndpoint) {
     }
 }
 
-/// The socket that was asked for; else the default one, or where another daemon has that, one in the data folder.
+/// The configured socket; else the default one, or one in the data folder when another daemon has the default one.
 async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
     if let Some(place) = &config.ipc {
         return Ok(LocalListener::bind(&Endpoint::at(place)).await?);
@@ -323,25 +332,25 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
     let fallback = paths::fallback_endpoint(&config.data_dir);
     let listener = match LocalListener::bind(&Endpoint::at(&fallback)).await {
         Ok(listener) => listener,
-        // What is wrong with the usual place is what a person can mend.
+        // A person can act on the usual place's error.
         Err(error) => return Err(default).with_context(|| error.to_string()),
     };
     match default {
         IpcError::InUse(taken) => {
-            tracing::warn!("another daemon listens for clients on {taken}; this one does on {fallback}");
+            tracing::warn!("another daemon listens for clients on {taken}; this one listens on {fallback}");
         }
         error => {
             tracing::warn!(
-                "{error}. Clients find this daemon at {fallback}: set FYTECLUB_IPC to that for them"
+                "{error}. This daemon listens for clients on {fallback}: start them with FYTECLUB_IPC set to that"
             );
         }
     }
     Ok(listener)
 }
 
-/// Tells everybody whom it concerns when this machine's addresses change; a second apart at least, because the phone
-/// books are asked each time.
-async fn tell_moves(
+/// Tells the endpoint, the phone books and the peers when this machine's addresses change; at most once a second,
+/// because each change sends requests to the phone books.
+async fn announce_moves(
     endpoint: QuicEndpoint,
     reachable: Reachable,
     phone_book: Addr<PhoneBook>,
@@ -351,7 +360,7 @@ async fn tell_moves(
     note_interfaces(&reachable);
     loop {
         watch.changed().await;
-        tracing::info!("this machine's addresses changed: the phone books and the peers are told");
+        tracing::info!("this machine's addresses changed: registering again and updating links");
         note_interfaces(&reachable);
         endpoint.moved();
         phone_book.do_send(phone_book::Moved);
@@ -360,14 +369,14 @@ async fn tell_moves(
     }
 }
 
-/// Writes what the system says of this machine's addresses.
+/// Records the addresses of this machine's interfaces.
 fn note_interfaces(reachable: &Reachable) {
     if reachable.is_anywhere() {
         reachable.set(Slot::Interfaces, host_address::all());
     }
 }
 
-async fn take_clients(
+async fn accept_clients(
     mut listener: LocalListener,
     coordinator: Addr<Coordinator>,
     identity: Arc<Identity>,
@@ -383,8 +392,8 @@ async fn take_clients(
             _ = look.tick() => {
                 match listener.renew().await {
                     Ok(false) => {}
-                    Ok(true) => tracing::warn!("the local socket was removed, and is made again: {}", listener.endpoint()),
-                    Err(error) => tracing::warn!("the local socket was removed, and clients find nobody: {error}"),
+                    Ok(true) => tracing::warn!("the local socket was removed and is created again: {}", listener.endpoint()),
+                    Err(error) => tracing::warn!("the local socket was removed and cannot be created again; clients cannot connect: {error}"),
                 }
                 continue;
             }
@@ -401,8 +410,8 @@ async fn take_clients(
                 tracing::warn!("a client was refused: {error}")
             }
             Err(error) => {
-                // Out of handles, most likely: others will be given back.
-                tracing::warn!("a client could not be taken: {error}");
+                // Most likely out of handles: some will be free later.
+                tracing::warn!("a client could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -1,4 +1,4 @@
-//! The command line of `fyteclubd`. What the words mean is in [`crate::config`]; what they start, elsewhere.
+//! The command line of `fyteclubd`. The settings' meaning is in [`crate::config`].
 
 use crate::config::{Config, ConfigError, Raw};
 use clap::{Args, Parser, Subcommand};
@@ -16,11 +16,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon; prints `ready` once it serves
     Run(Settings),
-    /// Read the configuration as `run` would, and say what it amounts to or what is wrong with it
+    /// Read the configuration as `run` would, and print it, or what is wrong with it
     CheckConfig(Settings),
-    /// Replace this player's key by a new one; phone books and contacts are told at the next start
+    /// Replace this player's key by a new one; phone books and contacts learn it at the next start
     ///
-    /// For when somebody else may have the old key's file. The daemon must not run meanwhile.
+    /// For when another person may have the old key's file. The daemon must not run meanwhile.
     RotateKey(Settings),
 }
 
@@ -29,10 +29,10 @@ pub struct Settings {
     /// Folder for the identity, the cache and the log
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Whose daemon this is, exactly as in the game
+    /// This daemon's player, exactly as in the game
     #[arg(long, value_name = "NAME@WORLD")]
     player: Option<String>,
-    /// A phone book to register with and ask; may be given several times
+    /// A phone book to register with and look names up in; may be given several times
     #[arg(long = "phonebook", value_name = "URL")]
     phonebooks: Vec<String>,
     /// UDP address to listen on for peers
@@ -44,20 +44,20 @@ pub struct Settings {
     /// Configuration file, instead of config.toml in the data folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// When to compress what is sent: auto, always or never
+    /// When to compress sent files: auto, always or never
     #[arg(long, value_name = "WHEN")]
     compression: Option<String>,
-    /// Stop when standard input closes: for a parent that must not leave this process behind
+    /// Stop when standard input closes: for a parent process that must not leave this one running
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
-    /// What to log: error, warn, info, debug, trace, or a filter
+    /// Log level (error, warn, info, debug, trace) or a filter
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
 }
 
 impl Settings {
     /// # Errors
-    /// The first thing that is wrong in any layer.
+    /// The first error in any layer.
     pub fn load(self) -> Result<Config, ConfigError> {
         let flags = Raw {
             data_dir: self.data_dir,
@@ -69,7 +69,7 @@ impl Settings {
             log: self.log,
             ..Raw::default()
         };
-        // A variable that counts is never passed over because it cannot be read.
+        // A variable that counts but cannot be read is an error.
         let unreadable = std::cell::RefCell::new(None);
         let config = Config::load(flags, self.config.as_deref(), |key| match std::env::var(key) {
             Ok(value) => Some(value),

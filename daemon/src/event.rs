@@ -1,4 +1,4 @@
-//! The bus: one writer, many listeners. A listener that lags loses events, learns it, and asks for the whole state.
+//! The bus: one writer, many receivers. A receiver that lags loses events, detects it, and requests the whole state.
 
 use fyteclub_proto::local::{Event, Numbered};
 use std::sync::{
@@ -7,10 +7,10 @@ use std::sync::{
 };
 use tokio::sync::broadcast;
 
-/// Events that a slow listener may be behind before it loses some.
+/// Events that a slow receiver may lag behind before it loses some.
 const BEHIND_MAX: usize = 256;
 
-/// Written by the coordinator only.
+/// Only the coordinator writes to it.
 #[derive(Debug, Clone)]
 pub struct Bus {
     events: broadcast::Sender<Arc<Numbered>>,
@@ -26,7 +26,7 @@ impl Default for Bus {
 impl Bus {
     pub fn publish(&self, event: Event) {
         let seq = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        // Nobody listening is no error.
+        // Fails when there is no receiver, which is no error.
         self.events.send(Arc::new(Numbered { seq, event })).ok();
     }
 

@@ -1,5 +1,5 @@
-//! The daemon's one ledger: what each contact, network and phone book was charged. Cloned into every actor and pump that
-//! spends something on somebody else's behalf; the limits are [`fyteclub_proto::limit::DAEMON_LEDGER`].
+//! The daemon's one ledger: the charges of each contact, network and phone book. Every actor and pump that uses
+//! resources for others has a clone; the limits are [`fyteclub_proto::limit::DAEMON_LEDGER`].
 
 use fyteclub_proto::{
     ledger::{Count, Counterpart, Item, Ledger, Refused},
@@ -18,7 +18,7 @@ pub struct Accounts(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     ledger: Mutex<Ledger<Counterpart>>,
-    /// Something that was held came back.
+    /// Notified when a held charge is released.
     released: Notify,
 }
 
@@ -29,10 +29,10 @@ impl Default for Accounts {
 }
 
 impl Accounts {
-    /// Charges `amount` of a rated item, before it is spent.
+    /// Charges `amount` of a rated item, before it is used.
     ///
     /// # Errors
-    /// The allowance is used up; nothing is charged then.
+    /// The limit is reached; nothing is charged.
     pub fn charge(&self, who: &Counterpart, item: Item, amount: u64) -> Result<(), Refused> {
         self.ledger().charge(Instant::now(), who, item, amount)
     }
@@ -40,19 +40,19 @@ impl Accounts {
     /// Charges `amount` of a held item; dropping the [`Hold`] releases it.
     ///
     /// # Errors
-    /// The allowance is used up; nothing is charged then.
+    /// The limit is reached; nothing is charged.
     pub fn hold(&self, who: Counterpart, item: Item, amount: u64) -> Result<Hold, Refused> {
         self.charge(&who, item, amount)?;
         Ok(Hold { accounts: self.clone(), who, item, amount })
     }
 
-    /// As [`Self::hold`], and waits until others have released enough. Waits for ever for more than may be held at
-    /// all; every look at the account counts as a refusal. Dropped, it holds nothing.
+    /// Like [`Self::hold`], but waits until enough is released; for ever, if `amount` is over the limit. Every try
+    /// counts as a refusal. Once dropped, it holds nothing.
     pub async fn hold_when_free(&self, who: Counterpart, item: Item, amount: u64) -> Hold {
         loop {
             let released = self.0.released.notified();
             tokio::pin!(released);
-            // Before the look: what is released after it is not missed.
+            // Before the try, so that no release after it is missed.
             released.as_mut().enable();
             if let Ok(hold) = self.hold(who.clone(), item, amount) {
                 return hold;
@@ -68,12 +68,12 @@ impl Accounts {
         done
     }
 
-    /// What all accounts together were charged and refused since the start, for `status` and metrics.
+    /// Charges and refusals of all accounts since the start, for `status` and metrics.
     pub fn counts(&self) -> Vec<(Item, Count)> {
         self.ledger().counts().collect()
     }
 
-    /// Drops the accounts that are whole again; called from time to time, because accounts are made for strangers.
+    /// Drops full accounts; called regularly, because strangers cause accounts.
     pub fn forget_whole(&self) {
         self.ledger().forget_whole(Instant::now());
     }
@@ -83,7 +83,7 @@ impl Accounts {
     }
 }
 
-/// A charge that lasts as long as this is kept.
+/// A charge that lasts until this is dropped.
 #[derive(Debug)]
 pub struct Hold {
     accounts: Accounts,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_holds_when_another_releases() {
+    async fn waiting_charge_succeeds_after_a_release() {
         let accounts = Accounts::default();
         let who = || Counterpart::Network(Network::V4(1));
         let held = accounts.hold(who(), Item::Handshakes, 32).expect("all of it");

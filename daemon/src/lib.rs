@@ -1,12 +1,12 @@
-//! The daemon: owns the QUIC connections, the cache and the hashing, so that a game plugin can stay thin.
+//! The daemon: has the QUIC connections, the cache and the hashing, so that a game plugin stays small.
 //!
 //! ```text
-//! main ► app ► actors ► desks ► pumps ► io ► OS          commands fall, facts rise
+//! main ► app ► actors ► desks ► pumps ► io ► OS          commands go down, facts go up
 //! ```
 //!
-//! [`actors`] receive messages, [`desks`] decide, and neither carries bytes; [`pumps`] carry and never decide; [`io`]
-//! touches the machine. The cache is `fyteclub-store`, mods are `fyteclub-penumbra`'s. Rules that need no machine are in
-//! `fyteclub-proto`.
+//! [`actors`] receive messages and [`desks`] decide; neither moves bytes. [`pumps`] move bytes and decide nothing.
+//! [`io`] accesses the machine. The cache is `fyteclub-store`, mods are `fyteclub-penumbra`'s. Rules that need no
+//! machine are in `fyteclub-proto`.
 
 pub mod actors;
 pub mod app;

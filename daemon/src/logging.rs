@@ -1,7 +1,7 @@
-//! Logs: to standard error, and to a file a day in the data folder, of which the last seven are kept. Neither is waited for,
-//! each event is one line, and what is said again and again is said once a minute (`fyteclub-logging`).
+//! Logs: to standard error, and to one file a day in the data folder, of which the last seven are kept. Neither blocks
+//! the daemon, each event is one line, and a repeated event is written once a minute (`fyteclub-logging`).
 //!
-//! Names and addresses appear at DEBUG only; nothing is logged per chunk.
+//! Names and addresses appear at DEBUG only; no event is logged per chunk.
 
 use crate::{
     config::{Config, LogFormat, paths},
@@ -16,10 +16,10 @@ use tracing_appender::{
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 const FILES_KEPT: usize = 7;
-/// Each costs 32 bytes of memory from the start; the appender's own 128,000 would be a fifth of an idle daemon.
+/// Each costs 32 bytes of memory from the start; the appender's default of 128,000 would be a fifth of an idle daemon.
 const LINES_WAITING: usize = 4_096;
 
-/// Writes what is still in memory when it is dropped: first the counts, then standard error, then the file.
+/// Dropping it writes what is still in memory: first the counts, then standard error, then the file.
 pub struct Log {
     _teller: Teller,
     _file: WorkerGuard,
@@ -28,10 +28,10 @@ pub struct Log {
 /// Starts logging.
 ///
 /// # Errors
-/// A log folder that cannot be made, or logging that was started before.
+/// The log folder cannot be created, or logging was started before.
 pub fn start(config: &Config) -> anyhow::Result<Log> {
     let dir = paths::log_dir(&config.data_dir);
-    // The appender makes it too, but complains before, and lets everybody read it.
+    // The appender creates it too, but warns first, and gives it permissions for everyone.
     private::create_dir(&dir).map_err(|error| private::explain_data(&dir, error))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
@@ -40,7 +40,7 @@ pub fn start(config: &Config) -> anyhow::Result<Log> {
         .max_log_files(FILES_KEPT)
         .build(&dir)
         .with_context(|| format!("no log can be written in {}", dir.display()))?;
-    // A disk that cannot keep up loses lines, not the daemon's time.
+    // When the disk is too slow, lines are lost and the daemon does not wait.
     let (file, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).finish(file);
     let (stderr, sparse) = (Stderr::start()?, Sparse::default());
     let (to_file, to_stderr) = match config.log_format {

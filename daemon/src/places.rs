@@ -1,5 +1,5 @@
-//! Who has a place at the local socket: the rule of [`fyteclub_proto::local::places`], shared by who takes clients in and by
-//! the clients themselves.
+//! Which clients may connect to the local socket: the rule of [`fyteclub_proto::local::places`], shared by the acceptor
+//! and the clients' actors.
 
 use fyteclub_proto::local::places::{Full, Places};
 use std::{
@@ -8,19 +8,19 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Clones share the places.
+/// Clones share one table.
 #[derive(Debug, Clone, Default)]
 pub struct Clients(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
     places: Places,
-    /// How each is told that it has to go.
+    /// Cancelled when a client loses its place.
     displaced: HashMap<u64, CancellationToken>,
 }
 
 impl Clients {
-    /// Takes a client in. Ids are never used again, and grow.
+    /// Adds a client. Ids rise and are never reused.
     pub fn arrive(&self, id: u64) -> Entry {
         let mut table = self.table();
         let goes = table.places.arrive(id);
@@ -37,7 +37,7 @@ impl Clients {
     }
 }
 
-/// One client's place, given back when this is dropped.
+/// One client's place; dropping it frees the place.
 #[derive(Debug)]
 pub struct Entry {
     clients: Clients,
@@ -46,7 +46,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The client said which program it is.
+    /// The client has greeted, as this program.
     ///
     /// # Errors
     /// There is no place for it.
@@ -54,7 +54,7 @@ impl Entry {
         self.clients.table().places.greet(self.id, program)
     }
 
-    /// Cancelled when another client needs the place of this one, which said nothing.
+    /// Cancelled when another client takes the place of this one, which had not greeted.
     pub fn displaced(&self) -> CancellationToken {
         self.displaced.clone()
     }

@@ -1,4 +1,4 @@
-//! What `fyteclubd` runs: command line → configuration → daemon. The demo's program runs it too.
+//! The program `fyteclubd`: command line → configuration → daemon. The demo's program runs it too.
 
 use crate::{
     app::{self, App},
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 const BLOCKING_THREADS: usize = 8;
 
-/// 0 after a clean stop, 1 when something failed, 2 for a command line or configuration that is wrong.
+/// Returns 0 after a clean stop, 1 after a failure, 2 for a wrong command line or configuration.
 pub fn main(command: Command) -> ExitCode {
     match command {
         Command::Run(settings) => run(settings),
@@ -42,7 +42,7 @@ fn check_config(settings: Settings) -> ExitCode {
     }
 }
 
-/// Limits that win over those of the configuration, and how to be rid of them.
+/// Limits that override the configuration's, and the command that resets them.
 fn limits_set_here(config: &Config) -> Result<Option<String>, LimitsFileError> {
     let file = LimitsFile::load(&paths::limits_file(&config.data_dir), config.limits, Keeper::default())?;
     let set = file.set_here();
@@ -59,7 +59,7 @@ fn limits_set_here(config: &Config) -> Result<Option<String>, LimitsFileError> {
     let lines: String = lines.into_iter().flatten().collect();
     Ok((!lines.is_empty()).then(|| {
         format!(
-            "These were set while the daemon ran, and win; `fyteclubctl limits reset` undoes them:\n{}",
+            "These were set while the daemon ran and override the configuration; `fyteclubctl limits reset` removes them:\n{}",
             lines.trim_end()
         )
     }))
@@ -90,12 +90,12 @@ fn run(settings: Settings) -> ExitCode {
     let system = actix::System::with_tokio_rt(runtime);
     let result = system.block_on(async {
         service::survive_limits();
-        // Before anything is written in it: what lies there is nobody else's business.
+        // Before anything is written in it: its files are private.
         private::create_dir(&config.data_dir)
             .map_err(|error| private::explain_data(&config.data_dir, error))?;
         let _log = logging::start(&config)?;
         let app = App::start(&config).await?;
-        // Who started us may have left, or may never read.
+        // The parent process may have ended, or may never read this.
         speak::say("ready");
         service::ready();
         tokio::select! {
@@ -107,7 +107,7 @@ fn run(settings: Settings) -> ExitCode {
         tracing::info!("stopped");
         anyhow::Ok(())
     });
-    // Blocking work that hangs on a disk must not keep the process: everything was told to stop, and had its time.
+    // Blocking work that hangs on a disk must not keep the process alive: every part has had its time to stop.
     match result {
         Ok(()) => std::process::exit(0),
         Err(error) => {
@@ -117,17 +117,17 @@ fn run(settings: Settings) -> ExitCode {
     }
 }
 
-/// One thread for everything that decides or speaks; a few for disk and hash. More of those do not help two cores, and
-/// each keeps memory of its own.
+/// One thread for decisions and network; a few for disk and hashing. More do not help on two cores, and each uses
+/// memory.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
-        .expect("a process that just started has its first file handles")
+        .expect("a new process has free file handles")
 }
 
-/// A thread of its own waits: reading standard input cannot be cancelled.
+/// On a thread of its own: a read of standard input cannot be cancelled.
 async fn stdin_closed() {
     let (closed, seen) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {

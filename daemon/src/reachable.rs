@@ -1,5 +1,4 @@
-//! How this machine can be reached, as its sources say now. Each source writes its own slot; readers watch the joined
-//! list.
+//! This machine's candidates, by source. Each source writes its own slot; readers watch the merged list.
 
 use fyteclub_proto::reaching::{
     candidate::Candidates,
@@ -24,7 +23,7 @@ struct Shared {
 }
 
 impl Reachable {
-    /// For the socket that is bound to `local`.
+    /// For a socket bound to `local`.
     pub fn new(local: SocketAddr) -> Self {
         let mut slots = reachable::Reachable::new(Families::of(local));
         if !local.ip().is_unspecified() {
@@ -34,12 +33,13 @@ impl Reachable {
         Self(Arc::new(Shared { local, slots: Mutex::new(slots), candidates }))
     }
 
-    /// Whether the socket takes what is sent to any address of this machine. Else only the one that it is bound to counts.
+    /// Whether the socket receives packets to any address of this machine; else only to the address that it is bound
+    /// to.
     pub fn is_anywhere(&self) -> bool {
         self.0.local.ip().is_unspecified()
     }
 
-    /// Replaces what one source says; the port is the socket's own.
+    /// Replaces one source's addresses; the port is the socket's.
     pub fn set(&self, slot: Slot, ips: impl IntoIterator<Item = IpAddr>) {
         let port = self.0.local.port();
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn watchers_hear_of_changes_only() {
+    fn watchers_are_notified_of_changes_only() {
         let all = Reachable::new("[::]:7".parse().expect("an address"));
         let mut watch = all.watch();
         let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
@@ -71,12 +71,12 @@ mod tests {
         assert_eq!(watch.borrow_and_update().addrs().collect::<Vec<_>>(), [SocketAddr::new(ip(1), 7)]);
         all.set(Slot::Interfaces, [ip(1)]);
         all.set(Slot::Observed, [ip(1)]);
-        // The likelier source names it now.
+        // A more reliable source has the address now.
         assert!(watch.has_changed().expect("a sender"));
     }
 
     #[test]
-    fn bound_socket_has_its_own_address() {
+    fn bound_socket_has_only_its_own_address() {
         let local: SocketAddr = "192.0.2.1:7".parse().expect("an address");
         let all = Reachable::new(local);
         assert_eq!((all.is_anywhere(), all.watch().borrow().addrs().next()), (false, Some(local)));

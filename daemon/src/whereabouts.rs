@@ -1,5 +1,5 @@
-//! Where each contact was last, asked by address: whose handshake it may be that begins there. The listener asks, the
-//! coordinator writes.
+//! Each contact's last address, by address: the listener looks up whose handshake may begin there. The coordinator
+//! writes it.
 
 use fyteclub_proto::id::PeerId;
 use std::{
@@ -8,19 +8,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Clones share one map. An address is an address and a port: others behind the same router are others.
+/// Clones share one map. An address includes the port: peers behind one router differ by it.
 #[derive(Debug, Clone, Default)]
 pub struct Whereabouts(Arc<Mutex<HashMap<SocketAddr, PeerId>>>);
 
 impl Whereabouts {
-    /// `peer` is there now, and nowhere else.
+    /// `peer` is at this address now, and at no other.
     pub fn note(&self, peer: PeerId, addr: SocketAddr) {
         let mut all = self.all();
         all.retain(|_, known| *known != peer);
         all.insert(canonical(addr), peer);
     }
 
-    /// `peer` is no contact any more.
+    /// `peer` is no longer a contact.
     pub fn forget(&self, peer: &PeerId) {
         self.all().retain(|_, known| known != peer);
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contact_is_at_one_address_in_either_form() {
+    fn contact_has_one_address_in_either_form() {
         let (all, peer) = (Whereabouts::default(), PeerId::from_bytes([1; 32]));
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
         all.note(peer, addr("[::ffff:192.0.2.1]:7"));

@@ -1,7 +1,7 @@
-//! What each key may do here at this moment. The coordinator writes it; the key's peer actor reads it before it admits a
-//! link, and pumps before every record.
+//! Each key's current permission. The coordinator writes it; the key's peer actor reads it before it admits a link, and
+//! pumps read it before every record.
 //!
-//! A copy of the answer would be as old as the link. An [`Access`] is the same for all links and streams of the key.
+//! A copied answer would stay valid as long as the link. One [`Access`] is shared by all links and streams of the key.
 
 use fyteclub_proto::{id::PeerId, share_rule::Asker};
 use std::{
@@ -13,7 +13,7 @@ use std::{
 /// How long a key that broke the protocol is refused.
 pub const BAN: Duration = Duration::from_secs(60);
 
-/// What is known of a key that decides whether it may be heard, served and dialled.
+/// The facts that decide whether a key is admitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Admission {
     /// This player consents to the key: [`fyteclub_proto::contact::Contacts::consents`].
@@ -27,15 +27,15 @@ pub struct Admission {
 pub enum Refusal {
     #[error("they are no contact")]
     NoContact,
-    #[error("their daemon broke the protocol, and is left alone for a minute")]
+    #[error("their daemon broke the protocol and is banned for a minute")]
     Banned,
 }
 
 impl Admission {
-    /// The one rule for who may be heard, served and dialled.
+    /// The one rule of admission: whether a key's connection is accepted, its requests are served, and it is dialled.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason for a refusal.
     pub fn check(&self, now: Instant) -> Result<(), Refusal> {
         match self {
             _ if self.is_banned(now) => Err(Refusal::Banned),
@@ -49,7 +49,7 @@ impl Admission {
     }
 }
 
-/// The [`Admission`] of one key, as it is when it is read. Clones share it.
+/// The current [`Admission`] of one key. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Access(Arc<RwLock<Admission>>);
 
@@ -61,7 +61,7 @@ impl Access {
     /// [`Admission::check`] at this moment.
     ///
     /// # Errors
-    /// Why the key is refused.
+    /// The reason for a refusal.
     pub fn check(&self) -> Result<(), Refusal> {
         self.admission().check(Instant::now())
     }
@@ -75,7 +75,7 @@ impl Access {
         self.change(|admission| admission.banned_until = Some(until));
     }
 
-    /// For the share rule. Only an open link asks, so the greeting was heard.
+    /// The asker of the share rule. Requests come over open links only, so the peer has greeted.
     pub fn asker(&self) -> Asker {
         let admission = self.admission();
         Asker { contact: admission.contact, greeted: true, banned: admission.is_banned(Instant::now()) }
@@ -86,23 +86,22 @@ impl Access {
     }
 }
 
-/// The access of every key that is a contact's, is banned or is in use. [`Gate::admits`] alone says who may be heard, served
-/// and dialled.
+/// The access of every key that is a contact's, is banned or is in use. Only [`Gate::admits`] decides on admission.
 #[derive(Default)]
 pub struct Gate(HashMap<PeerId, Access>);
 
 impl Gate {
-    /// What this key may do here now. A key that is no contact may do nothing.
+    /// The key's current admission. A key that is no contact is refused.
     pub fn admits(&self, key: &PeerId) -> Admission {
         self.0.get(key).map_or_else(Admission::default, Access::admission)
     }
 
-    /// The shared access of a key. One that is neither a contact nor banned is refused for ever.
+    /// The shared access of a key. A key that is neither a contact's nor banned gets one that always refuses.
     pub fn access(&self, key: &PeerId) -> Access {
         self.0.get(key).cloned().unwrap_or_default()
     }
 
-    /// The shared access of a key that is in use from now on.
+    /// The shared access of a key that comes into use.
     pub fn enter(&mut self, key: PeerId) -> Access {
         self.0.entry(key).or_default().clone()
     }
@@ -112,7 +111,7 @@ impl Gate {
         self.0.entry(key).or_default().set_contact(true);
     }
 
-    /// The player consents to this key no more.
+    /// The player no longer consents to this key.
     pub fn dismiss(&mut self, key: &PeerId) {
         if let Some(access) = self.0.get(key) {
             access.set_contact(false);
@@ -149,7 +148,7 @@ mod tests {
             (|gate| gate.admit(KEY), |gate| gate.dismiss(&KEY), |gate| gate.ban(KEY));
         let no_contact = Err(Refusal::NoContact);
         let banned = Err(Refusal::Banned);
-        // What happened, whether the key is admitted then, and whether it is when a ban is over.
+        // The steps, the check afterwards, and the check when a ban has ended.
         let table: &[(&[Step], Check, Check)] = &[
             (&[], no_contact, no_contact),
             (&[admit], Ok(()), Ok(())),
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn access_that_was_handed_out_follows() {
+    fn cloned_access_shows_later_changes() {
         let mut gate = Gate::default();
         gate.admit(KEY);
         let access = gate.access(&KEY);
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn dismissed_keys_leave_nothing_unless_they_are_in_use() {
+    fn dismissed_keys_are_forgotten_unless_in_use() {
         let mut gate = Gate::default();
         let keys = (0..100).map(|seed| PeerId::from_bytes([seed; 32]));
         for key in keys {

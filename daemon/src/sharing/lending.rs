@@ -1,8 +1,8 @@
-//! Looks of others that this side has fetched, and may pass on to those whom their owners let have them.
+//! Looks of other owners that this daemon has fetched and may lend.
 //!
-//! Written by the coordinator, read by pumps. What a look names is passed on as far as it came from the look's owner, which
-//! the store knows; a loan lasts as long as the owner goes on granting it ([`Tenure`]). Gone with the daemon: after a
-//! restart a look is passed on again when it was fetched again, which costs no byte.
+//! The coordinator writes here, pumps read. Of each look, the blobs that came from its owner are lent, as the store
+//! records them. A loan lasts as long as the owner renews its grant ([`Tenure`]). Loans are kept in memory only: after
+//! a restart a look is lent again once it is fetched again, which transfers no bytes.
 
 use super::access::Access;
 use fyteclub_proto::{
@@ -20,13 +20,13 @@ use std::{
     },
 };
 
-/// Looks of one owner that are remembered: outfits that are put on and off in turns.
+/// Most looks kept of one owner: outfits that are worn in turns.
 const LOOKS_MAX: usize = 4;
 
-/// One look, with what makes it ours to pass on.
+/// One look that may be lent.
 #[derive(Debug)]
 pub struct Loan {
-    /// The owner's word that this side may have it.
+    /// The owner's grant to this daemon.
     tenure: Mutex<Tenure>,
     peer: PeerId,
     owner: Access,
@@ -40,7 +40,7 @@ impl Loan {
         self.tenure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the share rule wants to know, at `now` in Unix milliseconds.
+    /// The share rule's input, at `now` in Unix milliseconds.
     pub fn lent(&self, now: u64) -> Lent {
         Lent { owner: self.owner.check().is_ok(), held: self.tenure().grant().is_current(now).is_ok() }
     }
@@ -50,12 +50,12 @@ impl Loan {
         self.growing.load(Ordering::Acquire)
     }
 
-    /// Every blob that the look names, as its owner's; ascending by hash.
+    /// Every blob of the look, with its owner as origin; ascending by hash.
     pub fn blobs(&self) -> impl Iterator<Item = Blob> + '_ {
         self.blobs.iter().map(|content| self.owners(*content))
     }
 
-    /// The blob of this hash, as the look's owner's; `None` when the look does not name it.
+    /// The blob with this hash, with the look's owner as origin; `None` when the look does not contain it.
     pub fn blob(&self, hash: &BlobHash) -> Option<Blob> {
         let at = self.blobs.binary_search_by_key(hash, |content| content.hash).ok()?;
         self.blobs.get(at).map(|content| self.owners(*content))
@@ -72,8 +72,8 @@ type Loans = HashMap<(PeerId, BlobHash), Arc<Loan>>;
 pub struct Lending(Arc<RwLock<Loans>>);
 
 impl Lending {
-    /// Notes that a look, of which these are the blobs, ascending by hash, may be asked of others and passed on. A grant
-    /// that is not good is nobody's fault: players' clocks are wrong, and then the owner alone is asked.
+    /// Records that a look with these blobs, ascending by hash, may be requested from others and lent. An invalid grant
+    /// is no fault, because players' clocks differ; the look is then requested from its owner only.
     pub fn borrow(
         &self,
         grant: Grant,
@@ -86,10 +86,10 @@ impl Lending {
         if checked.is_ok() && grant.owner == owner && grant.look == look {
             return self.begin(grant, access, blobs, now);
         }
-        tracing::info!(peer = %owner.short(), "others are not asked for this look: its grant is not good ({checked:?})");
+        tracing::info!(peer = %owner.short(), "a look is requested from its owner only: its grant is not valid ({checked:?})");
     }
 
-    /// A look is being fetched under this grant, which was checked; `blobs` ascend by hash.
+    /// Begins a loan under a checked grant; `blobs` ascend by hash.
     fn begin(&self, grant: Grant, owner: Access, blobs: Vec<Content>, now: u64) {
         self.change(|loans| {
             loans.retain(|_, loan| loan.tenure().grant().is_current(now).is_ok());
@@ -106,35 +106,35 @@ impl Lending {
         });
     }
 
-    /// The owner's word for this side, to be shown to others; `None` when there is none that lasts at `now`.
+    /// The owner's grant to this daemon, to present to lenders; `None` when none is valid at `now`.
     pub fn grant(&self, owner: &PeerId, look: &BlobHash, now: u64) -> Option<Grant> {
         let loan = self.of(owner, look)?;
         let grant = loan.tenure().grant().clone();
         grant.is_current(now).is_ok().then_some(grant)
     }
 
-    /// The looks for which these owners are to be asked for another grant now; they count as asked then.
+    /// Looks whose owners are due to be asked for another grant. They count as asked.
     pub fn due(&self, now: u64, is_linked: impl Fn(&PeerId) -> bool) -> Vec<(PeerId, BlobHash)> {
         let loans = self.loans();
         let due = loans.iter().filter(|((owner, _), loan)| is_linked(owner) && loan.tenure().is_due(now));
         due.map(|(key, _)| *key).collect()
     }
 
-    /// Takes an owner's next grant to `here`; one that is not good is worth nothing.
+    /// Stores an owner's next grant to `here`; ignores an invalid one.
     pub fn renew(&self, grant: Grant, here: &PeerId, now: u64) {
         if let Some(loan) = self.of(&grant.owner, &grant.look) {
             loan.tenure().renew(grant, here, now);
         }
     }
 
-    /// It is fetched no more: there is what there is.
+    /// The look is no longer being fetched.
     pub fn settle(&self, owner: &PeerId, look: &BlobHash) {
         if let Some(loan) = self.of(owner, look) {
             loan.growing.store(false, Ordering::Release);
         }
     }
 
-    /// This owner is no contact any more.
+    /// This owner is no longer a contact.
     pub fn forget(&self, owner: &PeerId) {
         self.change(|loans| loans.retain(|(of, _), _| of != owner));
     }
@@ -143,7 +143,7 @@ impl Lending {
         self.loans().get(&(*owner, *look)).cloned()
     }
 
-    /// Which look `asker` asks after.
+    /// The look that `asker` asks about.
     pub fn by_tag(&self, tag: &Bytes<32>, asker: &PeerId) -> Option<Arc<Loan>> {
         let loans = self.loans();
         let found = loans.iter().find(|((owner, look), _)| holding_tag(owner, look, asker) == *tag);
@@ -167,7 +167,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000_000;
 
     #[test]
-    fn it_is_ours_to_pass_on_while_the_owner_is_a_contact_and_the_grant_lasts() {
+    fn look_is_lent_while_owner_and_grant_are_valid() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         let (here, look) = (PeerId::from_bytes([2; 32]), BlobHash::of(b"look"));
         let (lending, owner) = (Lending::default(), Access::default());
@@ -176,7 +176,7 @@ mod tests {
         lending.begin(grant.clone(), owner.clone(), vec![Content::of(b"a")], NOW);
         let tag = holding_tag(&grant.owner, &look, &here);
         let loan = lending.by_tag(&tag, &here).expect("there");
-        assert!(lending.by_tag(&tag, &grant.owner).is_none(), "another's words");
+        assert!(lending.by_tag(&tag, &grant.owner).is_none(), "the tag of another asker");
         let expected = Blob { content: Content::of(b"a"), origin: Origin::Owner(grant.owner) };
         assert!(loan.is_growing() && loan.blobs().eq([expected]));
         assert_eq!(loan.blob(&BlobHash::of(b"a")), Some(expected));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn linked_owners_are_asked_and_prolong_the_loan() {
+    fn linked_owners_are_asked_to_renew_their_grants() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         let (here, look) = (PeerId::from_bytes([2; 32]), BlobHash::of(b"look"));
         let (lending, owner) = (Lending::default(), Access::default());
@@ -207,7 +207,7 @@ mod tests {
         let (life, skew) = (GRANT_LIFE.as_millis() as u64, GRANT_SKEW.as_millis() as u64);
         let half = NOW + life / 2;
         assert_eq!(lending.due(NOW, |_| true), []);
-        assert_eq!(lending.due(half, |_| false), [], "nobody to ask");
+        assert_eq!(lending.due(half, |_| false), [], "no owner is linked");
         assert_eq!(lending.due(half, |_| true), [(peer, look)]);
         assert_eq!(lending.due(half, |_| true), [], "asked");
         lending.renew(grant(half), &here, half);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_who_changes_all_the_time_fills_no_memory() {
+    fn frequent_changes_of_a_look_keep_few_loans() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
         let here = PeerId::from_bytes([2; 32]);
         let lending = Lending::default();
@@ -228,6 +228,6 @@ mod tests {
         }
         assert!(lending.loans().len() <= LOOKS_MAX + 1);
         let owner = PeerId::from_bytes(key.verifying_key().to_bytes());
-        assert!(lending.of(&owner, &BlobHash::of(&19u64.to_le_bytes())).is_some(), "the newest is there");
+        assert!(lending.of(&owner, &BlobHash::of(&19u64.to_le_bytes())).is_some(), "the newest stays");
     }
 }

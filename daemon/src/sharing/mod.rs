@@ -1,4 +1,4 @@
-//! What may be sent to whom, as it is at this moment: the coordinator writes it, pumps read it without asking an actor.
+//! Permissions and published state: the coordinator writes them, pumps read them without a message to an actor.
 
 pub mod access;
 pub mod lending;

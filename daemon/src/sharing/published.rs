@@ -1,4 +1,4 @@
-//! What this player publishes now, as pumps serve it: shared, replaced whole, never changed.
+//! The look that this player publishes, as pumps serve it: shared, replaced as a whole, never changed.
 
 use fyteclub_proto::{blob::Content, id::BlobHash};
 use std::{collections::HashMap, sync::Arc};
@@ -8,18 +8,18 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Offer {
     pub appearance: BlobHash,
-    /// The signed appearance, as it travels.
+    /// The signed document, as it is sent.
     pub document: Vec<u8>,
-    /// What it names, with sizes.
+    /// Its blobs, with their sizes.
     pub blobs: HashMap<BlobHash, u64>,
 }
 
 impl Offer {
-    /// Whether the look names it, in this size.
+    /// Whether the look contains this blob in this size.
     pub fn names(&self, content: &Content) -> bool {
         self.blobs.get(&content.hash) == Some(&content.size)
     }
 }
 
-/// The look of the moment; `None` while nothing is published.
+/// The published look; `None` while there is none.
 pub type CurrentOffer = watch::Receiver<Option<Arc<Offer>>>;

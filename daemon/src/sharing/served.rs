@@ -1,11 +1,11 @@
-//! How many bytes of files went to one key: counted by the pumps that serve it, read by the coordinator.
+//! Bytes of files that were sent to one key: pumps count them, the coordinator reads them.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// The same for all links and streams of the key.
+/// Shared by all links and streams of the key.
 #[derive(Debug, Clone, Default)]
 pub struct Served(Arc<AtomicU64>);
 

@@ -29,5 +29,5 @@ async fn folder_open_to_others_is_closed_at_start() {
     alice.start().await;
     assert_eq!((mode(&folder), mode(&log), mode(&contacts)), (0o700, 0o700, 0o600));
     let said = alice.process().log();
-    assert!(said.contains("others could read") && said.contains("0755"), "{said}");
+    assert!(said.contains("other users could read") && said.contains("0755"), "{said}");
 }
