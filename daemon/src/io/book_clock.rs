@@ -1,4 +1,4 @@
-//! The time and the numbers that are signed for one phone book.
+//! The times and sequences that are signed for one phone book.
 
 use fyteclub_proto::phonebook::is_sequence_ahead;
 use std::{
@@ -6,8 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// This machine's clock, corrected by what the phone book said of it: players' clocks are wrong. Each phone book has one
-/// of its own, so that what one says changes nothing that is signed for another.
+/// This machine's clock, corrected by the phone book's answers, because players' clocks are wrong. Each phone book has
+/// its own, so that its answers change nothing that is signed for another.
 #[derive(Debug, Default)]
 pub struct BookClock {
     /// Milliseconds.
@@ -16,15 +16,15 @@ pub struct BookClock {
 }
 
 impl BookClock {
-    /// Unix milliseconds by the phone book's clock, as far as it told.
+    /// Unix milliseconds by the phone book's clock, as far as known.
     pub fn now(&self) -> u64 {
         let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let here = u64::try_from(here).unwrap_or(u64::MAX);
         here.saturating_add_signed(self.ahead.load(Ordering::Relaxed).saturating_neg())
     }
 
-    /// The phone book says that what was signed with [`BookClock::now`] is this far ahead of its clock. It refused what
-    /// was signed so, and with it the sequence: one that is too far ahead of the corrected clock is forgotten.
+    /// The phone book refused a message because [`BookClock::now`] was this far ahead of its clock. It refused the
+    /// sequence with it: a sequence that is too far ahead of the corrected clock is forgotten.
     pub fn correct(&self, ahead: i64) {
         let corrected = self.ahead.load(Ordering::Relaxed).saturating_add(ahead);
         self.ahead.store(corrected, Ordering::Relaxed);
@@ -33,7 +33,7 @@ impl BookClock {
         }
     }
 
-    /// Strictly rising, also over restarts as long as the clock does not go back.
+    /// Rises strictly, also over restarts while the clock does not go back.
     pub fn next_sequence(&self) -> u64 {
         let now = self.now();
         let next = |last: u64| Some(last.saturating_add(1).max(now));
@@ -41,8 +41,8 @@ impl BookClock {
         last.map_or(now, |last| last.saturating_add(1).max(now))
     }
 
-    /// The next sequence will be above `newest`, which the phone book says that it has seen. No honest one has seen a
-    /// sequence that is ahead of the clock: such a number is not followed, and the answer is `false`.
+    /// Makes the next sequence higher than `newest`, the phone book's newest. An honest phone book has none that is
+    /// ahead of the clock: such a number is ignored, and the result is `false`.
     pub fn above(&self, newest: u64) -> bool {
         let follows = !is_sequence_ahead(newest, self.now());
         if follows {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_ahead_of_the_clock_is_not_followed() {
+    fn sequence_ahead_of_the_clock_is_ignored() {
         let clock = BookClock::default();
         let first = clock.next_sequence();
         for newest in [u64::MAX, u64::MAX - 1, clock.now() + 180_000] {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_of_a_wrong_clock_is_forgotten_with_it() {
+    fn sequence_of_a_wrong_clock_is_forgotten() {
         let clock = BookClock::default();
         clock.correct(-(6 * 365 * 86_400_000));
         let wrong = clock.next_sequence();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_adds_up() {
+    fn corrections_add_up() {
         let clock = BookClock::default();
         let before = clock.now();
         clock.correct(-3_600_000);

@@ -1,4 +1,4 @@
-//! This machine's own addresses: which there are, when they change, and which faces another machine.
+//! This machine's own addresses: the list, its changes, and the address that routes to another machine.
 
 use std::{
     collections::BTreeSet,
@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-/// How often the list is looked at where the system does not tell of changes. A look takes some 50 µs.
+/// How often the list is read where the system reports no changes. Reading it takes some 50 µs.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Changes come in rows: an address goes, another comes, each in both families.
+/// Changes come in groups: an address goes, another comes, each in both families.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The addresses at which other machines may reach this one, in the system's order. Empty when the system does not say.
+/// The addresses at which other machines may reach this one, in the system's order. Empty if the system does not report
+/// them.
 pub fn all() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::debug!("this machine's addresses are not known: {error}");
@@ -27,7 +28,7 @@ pub fn all() -> Vec<IpAddr> {
     all
 }
 
-/// Loopback is for this machine alone, and a link-local address means nothing without its interface.
+/// Loopback is for this machine only, and a link-local address needs its interface.
 fn is_reachable(ip: &IpAddr) -> bool {
     let local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
@@ -36,7 +37,7 @@ fn is_reachable(ip: &IpAddr) -> bool {
     !(local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
-/// The address from which the system would send to `there`; nothing is sent. `None` without a route.
+/// The address from which the system would send to `there`; sends nothing. `None` without a route.
 pub fn toward(there: IpAddr) -> Option<IpAddr> {
     let any: SocketAddr = match there {
         IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -51,19 +52,19 @@ pub fn toward(there: IpAddr) -> Option<IpAddr> {
 /// Watches the list of [`all`] addresses.
 pub struct Watch {
     known: BTreeSet<IpAddr>,
-    bell: Bell,
+    bell: Signal,
 }
 
 impl Watch {
     /// Must be called in a Tokio runtime.
     pub fn start() -> Self {
-        // The bell first: what changes in between is told.
-        let bell = Bell::hang();
+        // Subscribe first, so that a change in between is noticed.
+        let bell = Signal::subscribe_all();
         Self { known: all().into_iter().collect(), bell }
     }
 
-    /// Resolves when the list differs from what it was at the start or when this resolved last. Dropping the future may
-    /// put a change off until the next one.
+    /// Resolves when the list differs from the one at the start or at the last resolution. Dropping the future may
+    /// delay the report of a change until the next one.
     pub async fn changed(&mut self) {
         loop {
             self.bell.rung().await;
@@ -78,27 +79,27 @@ impl Watch {
     }
 }
 
-/// Rings when an address may have changed: where Linux tells, at once; else every [`LOOK_EVERY`].
-enum Bell {
+/// Waits until an address may have changed: on Linux until the kernel reports it, elsewhere for [`LOOK_EVERY`].
+enum Signal {
     #[cfg(target_os = "linux")]
     Told(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
     Timed,
 }
 
-impl Bell {
+impl Signal {
     #[cfg(target_os = "linux")]
-    fn hang() -> Self {
+    fn subscribe_all() -> Self {
         match linux::subscribe() {
             Ok(socket) => Self::Told(socket),
             Err(error) => {
-                tracing::debug!("the system does not tell of changed addresses: {error}");
+                tracing::debug!("the system does not report changes of addresses: {error}");
                 Self::Timed
             }
         }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn hang() -> Self {
+    fn subscribe_all() -> Self {
         Self::Timed
     }
 
@@ -126,7 +127,7 @@ mod linux {
     /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` of linux/rtnetlink.h.
     const ADDRESSES: u32 = 0x1 | 0x10 | 0x100;
 
-    /// A socket to which the kernel writes whenever an address comes or goes. Needs no privilege.
+    /// A socket on which the kernel reports every added or removed address. Needs no privilege.
     pub(super) fn subscribe() -> io::Result<AsyncFd<OwnedFd>> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Protocol 0 is NETLINK_ROUTE.
@@ -139,14 +140,14 @@ mod linux {
         AsyncFd::with_interest(socket, Interest::READABLE)
     }
 
-    /// Waits for the next message. What it says is not read: the list says it better.
+    /// Waits for the next message. Its content is ignored: the list is read again.
     pub(super) async fn told(socket: &AsyncFd<OwnedFd>) -> io::Result<()> {
         let mut message = [0_u8; 4096];
         loop {
             let mut ready = socket.readable().await?;
             match ready.try_io(|socket| Ok(recv(socket, &mut message, RecvFlags::empty())?)) {
                 Ok(Ok(_)) => return Ok(()),
-                // More came than was kept: something changed.
+                // The buffer overflowed: something changed.
                 Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
                     return Ok(());
                 }
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_others_can_reach_is_listed() {
+    fn only_reachable_addresses_are_listed() {
         let listed = |text: &str| is_reachable(&text.parse().expect("an address"));
         for ip in ["192.168.1.5", "100.64.0.1", "203.0.113.7", "fd00::5", "2001:db8::5"] {
             assert!(listed(ip), "{ip}");
@@ -180,7 +181,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_kernel_takes_the_subscription() {
-        assert!(matches!(Bell::hang(), Bell::Told(_)));
+    async fn kernel_accepts_the_subscription() {
+        assert!(matches!(Signal::subscribe_all(), Signal::Told(_)));
     }
 }

@@ -1,8 +1,8 @@
-//! Keeps the daemon's small files: each is written whole, by a thread that may wait for the disk, so that the network's
-//! thread never does. What a file says is decided elsewhere.
+//! Writes the daemon's small files: each as a whole, on a thread that may block on the disk, so that the network's
+//! thread never does. Other modules decide the content.
 //!
-//! A newer state of a file takes the place of one that still waits; whoever asked for the older one is answered with the
-//! newer. Files are written in the order in which they were first asked for. A thread is there only while there is work.
+//! A newer state of a file replaces one that still waits, and the older request gets the newer's answer. Files are
+//! written in the order of their first requests. The thread ends when there is no work.
 
 use super::private;
 use futures::{FutureExt, future::Shared};
@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Why a state was not kept. The file holds the state before.
+/// Why a state was not saved. The file has the state before it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{} cannot be written: {source}", path.display())]
 pub struct KeepError {
@@ -27,15 +27,15 @@ pub struct KeepError {
     pub source: Arc<io::Error>,
 }
 
-/// What writes: the disk, or in a test something slow or broken. Called on a thread that may wait, one call at a time.
+/// The disk, or a slow or broken one in tests. Called on a thread that may block, one call at a time.
 pub trait Disk: Send + Sync + 'static {
-    /// Replaces the file whole; when it returns, that survives a loss of power.
+    /// Replaces the whole file; on return the content survives a loss of power.
     ///
     /// # Errors
-    /// The machine's. The file is as it was.
+    /// The machine's. The file is unchanged.
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()>;
 
-    /// Removes the file, which may be gone already.
+    /// Removes the file, if it exists.
     ///
     /// # Errors
     /// The machine's.
@@ -70,7 +70,7 @@ type Kept = Result<(), KeepError>;
 struct Queue {
     order: VecDeque<PathBuf>,
     waiting: HashMap<PathBuf, Job>,
-    /// Whether a thread is at work, and will look again before it ends.
+    /// Whether a thread runs; it checks the queue again before it ends.
     running: bool,
     flushes: Vec<oneshot::Sender<()>>,
 }
@@ -81,9 +81,9 @@ struct Job {
     asked: Vec<oneshot::Sender<Kept>>,
 }
 
-/// Resolves when the state, or a newer one of the same file, is safe on the disk, or cannot be kept. To drop it changes
-/// nothing: the state is written all the same.
-#[must_use = "whoever promised that it is safe waits for it"]
+/// Resolves when the state, or a newer one of the same file, is safe on the disk, or when the write failed. Dropping it
+/// does not cancel the write.
+#[must_use = "an answer that promises safety waits for it"]
 #[derive(Clone)]
 pub struct Keeping {
     path: PathBuf,
@@ -101,7 +101,7 @@ impl Future for Keeping {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Kept> {
         Pin::new(&mut self.kept).poll(context).map(|kept| {
-            // Only where the thread fell: nobody knows what the file says.
+            // Only if the thread panicked: the file's content is unknown.
             kept.unwrap_or_else(|_| Err(error(&self.path, io::Error::other("it was not written to its end"))))
         })
     }
@@ -122,12 +122,12 @@ impl Keeper {
         Self(Arc::new(Inner { disk: Box::new(disk), queue: Mutex::default() }))
     }
 
-    /// Has the file say this, and nobody but its owner read it.
+    /// Writes the file, readable by its owner only.
     pub fn write(&self, path: &Path, content: Vec<u8>) -> Keeping {
         self.keep(path, Some(content))
     }
 
-    /// As [`Keeper::write`], as JSON that a person can read.
+    /// Like [`Keeper::write`], as JSON that a person can read.
     pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Keeping {
         match serde_json::to_vec_pretty(value) {
             Ok(text) => self.write(path, text),
@@ -139,12 +139,12 @@ impl Keeper {
         }
     }
 
-    /// Has the file be gone.
+    /// Removes the file.
     pub fn remove(&self, path: &Path) -> Keeping {
         self.keep(path, None)
     }
 
-    /// Resolves when nothing waits and nothing is being written.
+    /// Resolves when no write waits or runs.
     pub fn flush(&self) -> impl Future<Output = ()> + use<> {
         let (done, flushed) = oneshot::channel();
         let mut queue = self.0.queue();
@@ -186,7 +186,7 @@ impl Inner {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes until nothing waits.
+    /// Writes until the queue is empty.
     fn work(&self) {
         while let Some((path, job)) = self.next() {
             let kept = match &job.content {
@@ -195,7 +195,7 @@ impl Inner {
             };
             let kept = kept.map_err(|source| error(&path, source));
             for asked in job.asked {
-                // Whoever left does not want to know.
+                // A requester that has left needs no answer.
                 asked.send(kept.clone()).ok();
             }
         }
@@ -215,7 +215,7 @@ impl Inner {
         None
     }
 
-    /// No thread can be had: nothing is written, and everybody hears it.
+    /// No thread could be started: nothing is written, and every request gets the error.
     fn fail_all(&self, source: &Arc<io::Error>) {
         let mut queue = self.queue();
         queue.running = false;
@@ -239,7 +239,7 @@ mod tests {
 
     type Done = Vec<(PathBuf, Option<Vec<u8>>)>;
 
-    /// Writes nothing before it is told how the next write ends.
+    /// Each write waits for the test to send its result.
     struct Slow {
         begun: Sender<PathBuf>,
         ends: Mutex<Receiver<io::Result<()>>>,
@@ -248,7 +248,7 @@ mod tests {
 
     impl Slow {
         fn step(&self, path: &Path, content: Option<&[u8]>) -> io::Result<()> {
-            self.begun.send(path.to_owned()).expect("the test listens");
+            self.begun.send(path.to_owned()).expect("the test receives");
             let end = self.ends.lock().expect("one writer").recv().expect("the test goes on");
             if end.is_ok() {
                 self.done.lock().expect("done").push((path.to_owned(), content.map(<[u8]>::to_vec)));
@@ -286,7 +286,7 @@ mod tests {
             self.keeper.write(Path::new(name), content.into())
         }
 
-        /// The file that is being written now.
+        /// The file that is being written.
         fn begun(&self) -> String {
             let path = self.begun.recv_timeout(Duration::from_secs(10)).expect("a write begins");
             path.to_string_lossy().into_owned()
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_latest_state_wins_and_all_are_answered() {
+    async fn newest_state_is_written_and_all_are_answered() {
         let rig = Rig::new();
         let mut first = rig.write("a", "1");
         assert_eq!(rig.begun(), "a");
@@ -310,11 +310,11 @@ mod tests {
         let mut other = rig.write("b", "x");
         let mut third = rig.write("a", "3");
         for keeping in [&mut first, &mut second, &mut other, &mut third] {
-            assert!(is_waiting(keeping), "nothing is safe yet");
+            assert!(is_waiting(keeping), "nothing is written yet");
         }
         rig.end(Ok(()));
         first.await.expect("written");
-        // The one that was overtaken is safe only with the one that overtook it.
+        // A replaced state is safe only with the one that replaced it.
         assert_eq!(rig.begun(), "a");
         assert!(is_waiting(&mut second) && is_waiting(&mut third));
         rig.end(Ok(()));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_comes_back_to_who_asked() {
+    async fn error_is_returned_to_its_requester() {
         let rig = Rig::new();
         let (lost, kept) = (rig.write("a", "1"), rig.write("b", "2"));
         rig.begun();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flush_waits_for_what_nobody_waits_for() {
+    async fn flush_waits_for_writes_without_a_waiter() {
         let rig = Rig::new();
         rig.keeper.flush().await;
         drop(rig.write("a", "1"));
@@ -358,7 +358,7 @@ mod tests {
         rig.end(Err(io::ErrorKind::Other.into()));
         flush.await;
         assert_eq!(rig.done.lock().expect("done").len(), 1);
-        // And the next one finds a new thread.
+        // The next write starts a new thread.
         let again = rig.write("a", "3");
         rig.end(Ok(()));
         again.await.expect("written");

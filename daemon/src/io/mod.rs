@@ -1,4 +1,4 @@
-//! Hands: everything that touches the machine or the network. Nothing here knows an actor, a pump or a rule.
+//! Access to the machine and the network. Nothing here knows an actor, a pump or a rule.
 
 pub mod book_clock;
 pub mod contacts;

@@ -1,4 +1,5 @@
-//! One request to one phone book, one answer, one timeout. When to ask and whom, others decide.
+//! One request to one phone book, one answer, one timeout. Other modules decide when to send it, and to which phone
+//! book.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fyteclub_proto::{
@@ -25,9 +26,9 @@ use std::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// How long one answer may take.
+/// The timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest answer to a poll: a full queue.
+/// The longest answer to a poll: a full queue.
 const POLLED_MAX: usize = (LIVE_QUEUE_MAX + 1) * LIVE_MESSAGE_MAX;
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,7 +36,7 @@ const POLLED_MAX: usize = (LIVE_QUEUE_MAX + 1) * LIVE_MESSAGE_MAX;
 pub enum PhonebookError {
     #[error("`{0}` is no phone book's address: it reads http://HOST:PORT or https://HOST")]
     Url(String),
-    /// What a library says may quote a stranger, a certificate's names for one.
+    /// A library's text may quote a stranger, for example the names of a certificate.
     #[error("the phone book does not answer ({0})")]
     Unreachable(Foreign),
     #[error("the phone book refuses: {0}")]
@@ -49,24 +50,24 @@ pub enum PhonebookError {
         /// Milliseconds ahead of the phone book's.
         ahead: i64,
     },
-    #[error("the phone book has seen a newer word of this daemon's key")]
+    #[error("the phone book has a newer message of this daemon's key")]
     Stale { newest: u64 },
     #[error("the phone book's answer makes no sense ({0})")]
     Malformed(Foreign),
 }
 
-/// A player's key, and where a listed one is.
+/// A player's key, and the addresses of a listed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub addr: Option<SocketAddr>,
     pub peer: PeerId,
 }
 
-/// Why a poll was not heard.
+/// Why a poll failed.
 #[derive(Debug)]
 pub enum Unheard {
     Lost(Lost),
-    /// Two were under way, and the later one came first. Nothing of this one was done.
+    /// Two polls ran, and the later one arrived first. This one had no effect.
     Overtaken {
         newest: u64,
     },
@@ -83,13 +84,13 @@ impl From<Lost> for Unheard {
 pub struct PhonebookHttp {
     base: Url,
     http: reqwest::Client,
-    /// Where its last answer came from; shared by clones.
+    /// The remote address of its last answer; shared by clones.
     remote: Arc<Mutex<Option<IpAddr>>>,
 }
 
 impl PhonebookHttp {
     /// # Errors
-    /// Text that is no http(s) URL.
+    /// The text is no http(s) URL.
     pub fn new(url: &str, http: reqwest::Client) -> Result<Self, PhonebookError> {
         let bad = || PhonebookError::Url(url.to_owned());
         let base = Url::parse(url).map_err(|_| bad())?;
@@ -102,7 +103,7 @@ impl PhonebookHttp {
     /// # Errors
     /// The machine's TLS roots cannot be loaded.
     pub fn client() -> Result<reqwest::Client, PhonebookError> {
-        // Another part of the process may have installed the same provider already.
+        // Another part of the process may have installed the same provider.
         rustls::crypto::ring::default_provider().install_default().ok();
         reqwest::Client::builder()
             .connect_timeout(PATIENCE)
@@ -114,7 +115,7 @@ impl PhonebookHttp {
             .map_err(|error| PhonebookError::Unreachable(chain(&error)))
     }
 
-    /// Goes on over this client's connections.
+    /// Uses this client's connections from now on.
     pub fn use_client(&mut self, http: reqwest::Client) {
         self.http = http;
     }
@@ -123,7 +124,7 @@ impl PhonebookHttp {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// The address that this machine is connected to when it talks to the phone book; `None` before its first answer.
+    /// The address of the phone book in its last answer; `None` before the first.
     pub fn remote(&self) -> Option<IpAddr> {
         *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,20 +136,20 @@ impl PhonebookHttp {
     }
 
     /// # Errors
-    /// No answer, or a refusal with the phone book's words.
+    /// No answer, or a refusal with the phone book's text.
     pub async fn register(&self, body: &Register) -> Result<(), PhonebookError> {
         self.send(Method::POST, &["api", "register"], Some(body)).await.and_then(ok)?;
         Ok(())
     }
 
     /// # Errors
-    /// As for registering.
+    /// Those of [`Self::register`].
     pub async fn unregister(&self, body: &Unregister) -> Result<(), PhonebookError> {
         self.send(Method::DELETE, &["api", "unregister"], Some(body)).await.and_then(ok)?;
         Ok(())
     }
 
-    /// `None` when this phone book knows no such name, or tells nobody.
+    /// `None` if this phone book has no such name, or lists it to nobody.
     ///
     /// # Errors
     /// No answer, a refusal, or an entry without a usable key.
@@ -172,13 +173,13 @@ impl PhonebookHttp {
         Ok(Some(Entry { addr, peer }))
     }
 
-    /// What a greeting names as its receiver: host, and port where it is not the scheme's own.
+    /// The receiver's name in a greeting: host, and port unless it is the scheme's default.
     pub fn authority(&self) -> String {
         let host = self.base.host_str().unwrap_or_default().to_lowercase();
         self.base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
     }
 
-    /// Asks for a WebSocket at `/api/live`.
+    /// Requests a WebSocket at `/api/live`.
     ///
     /// # Errors
     /// Why there is none.
@@ -209,10 +210,10 @@ impl PhonebookHttp {
         response.upgrade().await.map_err(|_| Lost::NoUpgrade)
     }
 
-    /// Says something and waits for something to hear.
+    /// Sends messages and waits for messages.
     ///
     /// # Errors
-    /// Why this cannot go on, or that a poll with a higher sequence came first.
+    /// Why the conversation cannot go on, or that a poll with a higher sequence arrived first.
     pub async fn poll(&self, poll: &Poll) -> Result<Polled, Unheard> {
         let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
         let time = Duration::from_millis(poll.wait) + PATIENCE;
@@ -280,7 +281,7 @@ fn retry_after(response: &Response) -> String {
     format!("retry_after:{}", value.unwrap_or("30"))
 }
 
-/// A stranger's body is read to the limit and no further.
+/// Reads a body up to the limit and no further.
 async fn limited(mut response: Response, max: usize) -> Result<Vec<u8>, PhonebookError> {
     let mut body = Vec::new();
     while let Some(chunk) =
@@ -315,7 +316,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PhonebookError> {
     serde_json::from_slice(body).map_err(|error| PhonebookError::Malformed(Foreign::new(&error.to_string())))
 }
 
-/// The innermost cause says what happened; the outer ones repeat the URL.
+/// The innermost cause has the reason; the outer ones repeat the URL.
 fn chain(error: &dyn std::error::Error) -> Foreign {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,5 +1,5 @@
-//! One live conversation's connection, WebSocket or polls: says what it is given and hands up what it hears, until it
-//! ends. When to connect and what to say, others decide.
+//! The connection of one live conversation, by WebSocket or polls: sends given messages and returns received ones,
+//! until it ends. Other modules decide when to connect and what to send.
 
 use super::{
     book_clock::BookClock,
@@ -32,17 +32,17 @@ use tokio_tungstenite::{
 
 /// How long the network may take to accept one message.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-/// How often in a row a poll may be overtaken by another of ours.
+/// How often in a row a poll may be overtaken by another of this client.
 const OVERTAKEN_MAX: usize = 4;
 
-/// What comes out of a connection; after `Lost` nothing more.
+/// What a connection returns; after `Lost` nothing more.
 #[derive(Debug)]
 pub enum Heard {
     Message(Hear),
     Lost(Lost),
 }
 
-/// The saying end. Dropping it ends the connection.
+/// The sending end. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Connection {
     say: Sender<Say>,
@@ -50,7 +50,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Whether there was room: a connection that does not drain loses what is said.
+    /// Returns whether there was space: messages to a stalled connection are lost.
     pub fn say(&self, say: Say) -> bool {
         self.say.try_send(say).is_ok()
     }
@@ -62,7 +62,7 @@ impl Drop for Connection {
     }
 }
 
-/// Connects in a task of its own. Must run inside a Tokio runtime.
+/// Connects in a task. Must be called in a Tokio runtime.
 pub fn connect(
     http: PhonebookHttp,
     transport: Transport,
@@ -76,7 +76,7 @@ pub fn connect(
             Transport::WebSocket => socket(&http, said, &heard).await,
             Transport::Poll => Polls { http, identity, clock }.run(said, &heard).await,
         };
-        // Nobody listens any more when the conversation was given up.
+        // The receiver is gone when the conversation was ended here.
         heard.send(Heard::Lost(lost)).await.ok();
     });
     let hear = futures::stream::unfold(hear, |mut hear| async move { Some((hear.recv().await?, hear)) });
@@ -97,12 +97,12 @@ async fn socket(http: &PhonebookHttp, mut said: Receiver<Say>, heard: &Sender<He
     let mut last = Instant::now();
     loop {
         tokio::select! {
-            // The phone book pings several times in a life; silence is a dead path.
+            // The phone book pings several times in this time; silence means a broken path.
             next = timeout_at((last + PRESENCE_LIFE).into(), socket.next()) => {
                 last = Instant::now();
                 match next {
                     Ok(Some(Ok(Message::Text(text)))) => {
-                        // What a newer phone book says in a way that is not even JSON is not for us.
+                        // A newer phone book's message that is not even JSON is ignored.
                         let hear = serde_json::from_str(&text).unwrap_or(Hear::Novel);
                         if heard.send(Heard::Message(hear)).await.is_err() {
                             return Lost::Broken;
@@ -135,7 +135,7 @@ struct Polls {
 }
 
 impl Polls {
-    /// One poll waits for what is to be heard; beside it, what is to be said goes at once.
+    /// One poll waits for messages; beside it, messages are sent at once.
     async fn run(&self, mut said: Receiver<Say>, heard: &Sender<Heard>) -> Lost {
         match self.poll(Duration::ZERO, &[]).await {
             Ok(polled) => {
@@ -160,7 +160,7 @@ impl Polls {
                     while let Ok(more) = said.try_recv() {
                         all.push(more);
                     }
-                    // Being there is what every poll says.
+                    // Every poll implies presence.
                     all.retain(|say| *say != Say::Here);
                     if all.is_empty() {
                         continue;
@@ -192,7 +192,7 @@ impl Polls {
         }
     }
 
-    /// Says it again where a poll that was begun later came first: two are under way, each over a connection of its own.
+    /// Sends the poll again if a later one arrived first: two run, each over its own connection.
     async fn poll(&self, wait: Duration, say: &[Say]) -> Result<Polled, Lost> {
         for _ in 0..OVERTAKEN_MAX {
             let (sequence, time) = (self.clock.next_sequence(), self.clock.now());
@@ -210,7 +210,7 @@ impl Polls {
     }
 }
 
-/// Whether somebody still listens.
+/// Returns whether the receiver is still there.
 async fn hand(polled: Polled, heard: &Sender<Heard>) -> bool {
     for hear in polled.hear {
         if heard.send(Heard::Message(hear)).await.is_err() {
@@ -230,7 +230,7 @@ mod tests {
         net::TcpListener,
     };
 
-    /// Answers one request, and gives its body back.
+    /// Answers one request, and returns its body.
     async fn answer(listener: &TcpListener, status: &str, reply: &str) -> Poll {
         let (mut stream, _) = listener.accept().await.expect("a client");
         let mut text = Vec::new();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_overtaken_poll_is_said_again() {
+    async fn overtaken_poll_is_sent_again() {
         let dir = tempfile::tempdir().expect("a folder");
         let identity = Arc::new(Identity::load_or_create(&dir.path().join("key")).expect("an identity"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

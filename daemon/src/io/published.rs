@@ -1,4 +1,4 @@
-//! The file in which the published look survives a restart. What is in it the coordinator knows.
+//! The file with the published look, for the next start. The own-look desk decides its content.
 
 use super::keeper::{Keeper, Keeping};
 use std::{
@@ -6,21 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How often a look that the daemon did not survive is read again. A published look is read at every start: one that ends
-/// the daemon would end it for ever.
+/// How often a scan that ended the daemon is tried again. The published look is scanned at every start: without a
+/// limit, a look that ends the daemon would end it at every start.
 const READINGS_MAX: u32 = 3;
 
 pub struct PublishedFile {
     path: PathBuf,
-    /// Readings that began and did not end, also in earlier lives.
+    /// Scans that began and did not end, also before restarts.
     readings: u32,
     keeper: Keeper,
     found: Option<Vec<u8>>,
 }
 
 impl PublishedFile {
-    /// Reads what an earlier life left. A file that cannot be read is said in the log, and is as good as none: the look
-    /// can be published again.
+    /// Reads the file of an earlier process. An unreadable file is logged and counts as absent: the look can be
+    /// published again.
     pub fn load(path: &Path, keeper: Keeper) -> Self {
         let found = match fs::read(path) {
             Ok(bytes) => Some(bytes),
@@ -30,12 +30,12 @@ impl PublishedFile {
                 None
             }
         };
-        // A damaged count is as good as none.
+        // A damaged count counts as none.
         let readings = fs::read_to_string(readings_file(path)).ok().and_then(|text| text.trim().parse().ok());
         Self { path: path.to_owned(), readings: readings.unwrap_or(0), keeper, found }
     }
 
-    /// What was there at the start; once.
+    /// The content at the start; once.
     pub fn take_found(&mut self) -> Option<Vec<u8>> {
         self.found.take()
     }
@@ -48,8 +48,7 @@ impl PublishedFile {
         self.keeper.remove(&self.path)
     }
 
-    /// Counts a reading of the published mod, which is to begin when the count is kept; `None` when the daemon ended
-    /// during the last ones.
+    /// Counts a scan, which begins when the count is saved; `None` when the daemon ended during the last ones.
     pub fn begin_reading(&mut self) -> Option<Keeping> {
         if self.readings >= READINGS_MAX {
             return None;
@@ -58,7 +57,7 @@ impl PublishedFile {
         Some(self.keeper.write(&readings_file(&self.path), self.readings.to_string().into_bytes()))
     }
 
-    /// A reading ended, well or not: the daemon is alive.
+    /// A scan ended, even if it failed: the daemon still runs.
     pub fn end_reading(&mut self) {
         if std::mem::take(&mut self.readings) > 0 {
             drop(self.keeper.remove(&readings_file(&self.path)));
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn unended_readings_run_out_over_restarts() {
+    async fn unended_scans_are_limited_over_restarts() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("published.bin");
         let restart = || PublishedFile::load(&path, Keeper::default());
@@ -85,9 +84,9 @@ mod tests {
         let mut file = restart();
         assert!(file.begin_reading().is_none(), "the daemon ended each time");
         file.end_reading();
-        let counted = file.begin_reading().expect("as good as new");
+        let counted = file.begin_reading().expect("the count is zero again");
         counted.await.expect("counted");
         fs::write(readings_file(&path), "no number").expect("written");
-        assert!(restart().begin_reading().is_some(), "a damaged count is none");
+        assert!(restart().begin_reading().is_some(), "a damaged count counts as none");
     }
 }

@@ -1,4 +1,4 @@
-//! The machine's idea of the date: for what is signed or kept with a time. Never for waiting.
+//! The machine's wall clock, for signed and saved times. Never for waiting.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,14 +1,14 @@
-//! A UDP socket that hands the kernel more packets at a time than QUIC does.
+//! A UDP socket that passes more packets at a time to the kernel than quinn does.
 //!
-//! quinn gives at most ten packets of one size to a system call, and that is not for us to choose. Within a GiB in
-//! packets of a usual path those calls are a fifth of the sender's time, and as many wake-ups of the receiver. So a whole
-//! ten waits here until the task that made it has had its next turn, which is microseconds, and travels with what that
-//! brings: up to forty, below the 64 KiB that a UDP message may have. Whatever is less than ten packets waits for nobody.
+//! quinn passes at most ten packets of one size to a system call, and has no setting for it. At a usual packet size
+//! these calls are a fifth of the sender's CPU time, and as many wake-ups of the receiver. So a full batch of ten waits
+//! here until the task that made it has run again, microseconds later, and is sent together with the next ones: up to
+//! forty packets, below the 64 KiB of a UDP message. Fewer than ten packets are sent at once.
 //!
-//! The law of this trait: nothing but `WouldBlock` goes back to quinn. quinn ends the connection that was sending on any
-//! other error, and the whole endpoint on an error while receiving, although the error may be of another peer's packets
-//! that waited here, or of a route that is gone for a second. So every other error counts as a lost packet
-//! ([`Bundling::lost`]), and QUIC sends what was in it again.
+//! No error other than `WouldBlock` is returned to quinn. On any other error quinn ends the connection that was
+//! sending, and on an error while receiving the whole endpoint. But the error may belong to another peer's packets that
+//! waited here, or to a route that is missing for a second. So every other error counts as a lost packet
+//! ([`Bundling::lost`]), and QUIC sends its content again.
 
 use quinn::{
     AsyncUdpSocket, UdpPoller,
@@ -27,13 +27,13 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The longest message that a UDP socket takes, over IPv4.
+/// The longest message of a UDP socket over IPv4.
 const LONGEST: usize = 65_507;
-/// The most that any kernel cuts one message into.
+/// The most segments into which any kernel splits a message.
 const SEGMENTS: usize = 64;
-/// What quinn makes at a time when it has enough.
+/// quinn's batch when it has enough to send.
 const WHOLE: usize = 10;
-/// Errors without a packet between them after which receiving is given up: the socket itself is gone.
+/// Errors in a row, without a packet, after which receiving fails: the socket itself is broken.
 const DEAF_AFTER: u64 = 1_000;
 
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub struct Bundling {
     socket: Arc<dyn AsyncUdpSocket>,
     waiting: Mutex<Waiting>,
     lost: Arc<AtomicU64>,
-    /// Errors while receiving, since the last packet.
+    /// Errors while receiving since the last packet.
     deaf: AtomicU64,
-    /// Something began to wait, or nothing will any more.
+    /// Notified when a batch begins to wait, and when the socket is dropped.
     begun: Arc<Notify>,
 }
 
@@ -62,7 +62,7 @@ struct Waiting {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Label {
-    /// As the system knows it, not as quinn's callers may.
+    /// In the system's form of an address, not in the caller's.
     to: SocketAddr,
     from: Option<IpAddr>,
     ecn: Option<EcnCodepoint>,
@@ -70,20 +70,20 @@ struct Label {
 }
 
 impl Label {
-    /// None for a single packet.
+    /// `None` for a single packet.
     fn of(transmit: &Transmit<'_>) -> Option<Self> {
         let packet = transmit.segment_size.filter(|size| *size > 0 && transmit.contents.len() > *size)?;
         Some(Self { to: transmit.destination, from: transmit.src_ip, ecn: transmit.ecn, packet })
     }
 
-    /// How many bytes of such packets one message takes.
+    /// The most bytes of such packets in one message.
     fn most(&self) -> usize {
         self.packet * (LONGEST / self.packet).min(SEGMENTS)
     }
 }
 
 impl Bundling {
-    /// To be called in a Tokio runtime.
+    /// Must be called in a Tokio runtime.
     pub fn new(socket: Arc<dyn AsyncUdpSocket>) -> Arc<Self> {
         let begun = Arc::new(Notify::new());
         let this = Arc::new(Self {
@@ -97,13 +97,13 @@ impl Bundling {
         this
     }
 
-    /// System calls that failed with anything but `WouldBlock`, since the start.
+    /// System calls that failed with an error other than `WouldBlock`, since the start.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Keeps the law of the trait: anything but `WouldBlock` is a lost packet.
-    fn lawful(&self, sent: io::Result<()>) -> io::Result<()> {
+    /// Turns every error but `WouldBlock` into a lost packet.
+    fn mask_errors(&self, sent: io::Result<()>) -> io::Result<()> {
         match sent {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 lose(&self.lost, &error);
@@ -117,10 +117,10 @@ impl Bundling {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what waits. What the kernel has no room for goes on waiting; the only error is `WouldBlock`.
+    /// Sends the waiting packets. They go on waiting while the kernel's buffer is full; the only error is `WouldBlock`.
     fn send_waiting(&self, waiting: &mut Waiting) -> io::Result<()> {
         let Some(label) = waiting.label else { return Ok(()) };
-        self.lawful(self.socket.try_send(&Transmit {
+        self.mask_errors(self.socket.try_send(&Transmit {
             destination: label.to,
             ecn: label.ecn,
             contents: &waiting.bytes,
@@ -135,13 +135,13 @@ impl Bundling {
 
 fn lose(lost: &AtomicU64, error: &io::Error) {
     let before = lost.fetch_add(1, Ordering::Relaxed);
-    // 1, 2, 4, 8, …: enough to see, too few to flood the log.
+    // 1, 2, 4, 8, …: visible, without flooding the log.
     if (before + 1).is_power_of_two() {
-        tracing::debug!("the system did not carry a packet ({} so far): {error}", before + 1);
+        tracing::debug!("the system did not send or receive a packet ({} so far): {error}", before + 1);
     }
 }
 
-/// The socket's poller, under the same law.
+/// The socket's poller, with the same rule for errors.
 #[derive(Debug)]
 struct Writable {
     poller: Pin<Box<dyn UdpPoller>>,
@@ -159,7 +159,7 @@ impl UdpPoller for Writable {
     }
 }
 
-/// Sends what waits as soon as nothing more is added to it.
+/// Sends the waiting packets as soon as no more are added.
 async fn send_on(bundling: Weak<Bundling>, begun: Arc<Notify>) {
     loop {
         begun.notified().await;
@@ -187,7 +187,7 @@ async fn send_on(bundling: Weak<Bundling>, begun: Arc<Notify>) {
     }
 }
 
-/// After every task that could run now has run.
+/// Resolves after every task that is ready now has run.
 fn next_turn() -> impl Future<Output = ()> {
     let mut come = false;
     poll_fn(move |cx: &mut Context<'_>| match std::mem::replace(&mut come, true) {
@@ -216,7 +216,7 @@ impl AsyncUdpSocket for Bundling {
             self.send_waiting(waiting)?;
             let more = label.is_some_and(|label| 2 * len <= label.most());
             if !whole || !more {
-                return self.lawful(self.socket.try_send(transmit));
+                return self.mask_errors(self.socket.try_send(transmit));
             }
             waiting.label = label;
             self.begun.notify_one();
@@ -224,7 +224,7 @@ impl AsyncUdpSocket for Bundling {
         waiting.bytes.extend_from_slice(transmit.contents);
         let full = label.is_none_or(|label| waiting.bytes.len() + len > label.most());
         if full || !whole {
-            // It is taken either way: what has no room yet is sent when there is.
+            // The packets are accepted either way: if the buffer is full, they are sent later.
             if self.send_waiting(waiting).is_err() {
                 self.begun.notify_one();
             }
@@ -241,7 +241,7 @@ impl AsyncUdpSocket for Bundling {
         match self.socket.poll_recv(cx, bufs, meta) {
             Poll::Ready(Err(error)) if self.deaf.fetch_add(1, Ordering::Relaxed) < DEAF_AFTER => {
                 lose(&self.lost, &error);
-                // After the others have had their turn.
+                // After the other tasks have run.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -277,14 +277,14 @@ mod tests {
 
     const PACKET: usize = 1452;
 
-    /// Where no route leads.
+    /// A port without a route.
     const NOWHERE: u16 = 9;
 
-    /// Takes everything but what goes to [`NOWHERE`], or nothing.
+    /// Sends everything but packets to [`NOWHERE`]; while full, nothing.
     #[derive(Debug, Default)]
     struct Kernel {
         full: AtomicBool,
-        /// Errors that receiving gives before it waits.
+        /// Errors that receiving returns before it succeeds.
         broken: AtomicU64,
         taken: Mutex<Vec<(u16, Vec<u8>)>>,
     }
@@ -296,9 +296,9 @@ mod tests {
     }
 
     #[derive(Debug)]
-    struct Room(Arc<Kernel>);
+    struct Writability(Arc<Kernel>);
 
-    impl UdpPoller for Room {
+    impl UdpPoller for Writability {
         fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
             match self.0.full.load(Ordering::Relaxed) {
                 true => {
@@ -312,7 +312,7 @@ mod tests {
 
     impl AsyncUdpSocket for Kernel {
         fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-            Box::pin(Room(self))
+            Box::pin(Writability(self))
         }
 
         fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -371,19 +371,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whole_tens_travel_together_in_order_and_less_waits_for_nobody() {
+    async fn batches_of_ten_are_sent_together_and_less_at_once() {
         let kernel = Arc::new(Kernel::default());
         let socket = Bundling::new(kernel.clone());
         let lens =
             |kernel: &Kernel| kernel.taken().iter().map(|(port, all)| (*port, all.len())).collect::<Vec<_>>();
         for n in 0..3 {
             send(&socket, 1, n * 10, 10, PACKET).expect("taken");
-            assert!(kernel.taken().is_empty(), "a ten waits for what may follow");
+            assert!(kernel.taken().is_empty(), "a batch of ten waits for the next");
         }
         send(&socket, 1, 30, 3, 7).expect("taken");
         let taken = kernel.taken();
         let all = (0..32).flat_map(|n| vec![n; PACKET]).chain([32; 7]).collect::<Vec<u8>>();
-        assert_eq!(taken, [(1, all)], "they left with the last");
+        assert_eq!(taken, [(1, all)], "they are sent with the last");
         (0..9).for_each(|n| send(&socket, 1, n * 10, 10, PACKET).expect("taken"));
         assert_eq!(lens(&kernel), [(1, 40 * PACKET), (1, 40 * PACKET)]);
         send(&socket, 2, 0, 1, 50).expect("taken");
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_kernel_has_no_room_for_is_kept_and_no_more_is_taken() {
+    async fn packets_wait_and_no_more_are_taken_while_full() {
         let kernel = Arc::new(Kernel::default());
         let socket = Bundling::new(kernel.clone());
         kernel.full.store(true, Ordering::Relaxed);
@@ -411,16 +411,16 @@ mod tests {
         assert_eq!(taken.iter().map(|(_, all)| all.len()).collect::<Vec<_>>(), [11 * PACKET + 7]);
         drop(socket);
         turns().await;
-        assert_eq!(Arc::strong_count(&kernel), 1, "the task went with the socket");
+        assert_eq!(Arc::strong_count(&kernel), 1, "the task ends with the socket");
     }
 
     #[tokio::test]
-    async fn an_unsent_packet_is_lost_and_breaks_nothing() {
+    async fn unsent_packet_is_lost_without_an_error() {
         let kernel = Arc::new(Kernel::default());
         let socket = Bundling::new(kernel.clone());
         send(&socket, NOWHERE, 0, 10, PACKET).expect("it waits");
-        send(&socket, 1, 0, 1, 50).expect("another peer's error is none of this one's");
-        send(&socket, NOWHERE, 0, 1, 50).expect("lost, as packets are");
+        send(&socket, 1, 0, 1, 50).expect("another peer's error does not concern this peer");
+        send(&socket, NOWHERE, 0, 1, 50).expect("it counts as lost");
         send(&socket, NOWHERE, 0, 10, PACKET).expect("it waits");
         send(&socket, NOWHERE, 10, 1, 50).expect("the last of a bundle");
         turns().await;
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn receiving_goes_on_after_errors_unless_there_is_nothing_else() {
+    async fn receiving_goes_on_after_all_but_endless_errors() {
         let kernel = Arc::new(Kernel::default());
         let socket = Bundling::new(kernel.clone());
         let mut bytes = [0; 8];
@@ -442,6 +442,6 @@ mod tests {
             assert_eq!(receive().await, Ok(1));
         }
         kernel.broken.store(u64::MAX, Ordering::Relaxed);
-        assert_eq!(receive().await, Err(io::ErrorKind::NetworkDown), "a socket that is gone is no busy loop");
+        assert_eq!(receive().await, Err(io::ErrorKind::NetworkDown), "a broken socket causes no busy loop");
     }
 }

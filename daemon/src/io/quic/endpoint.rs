@@ -1,4 +1,4 @@
-//! The one UDP socket and the one QUIC endpoint on it, listening and dialling.
+//! The UDP socket and the QUIC endpoint on it, which listens and dials.
 
 use super::{
     Link, Tuning,
@@ -28,14 +28,14 @@ use std::{
     time::Duration,
 };
 
-/// A link without a sign of life for this long is gone.
+/// A link that receives nothing for this long is lost.
 const IDLE: Duration = Duration::from_secs(30);
-/// The sign of life of both sides; also keeps home routers' mappings, which last 30 s and more.
+/// Both sides send a keep-alive this often; it also keeps home routers' mappings, which last 30 s and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
-/// One stream may be this far ahead of its reader: 4 MiB carry 80 MB/s at 50 ms, and are the most that a stalled disk
-/// makes this machine hold for a stream.
+/// How far a stream may be ahead of its reader: 4 MiB carry 80 MB/s at 50 ms. It is the most that a stalled disk makes
+/// this machine buffer for a stream.
 const STREAM_WINDOW: u32 = 4 << 20;
-/// Packets of Ethernet, to be proven first.
+/// The size of Ethernet's packets, to be probed first.
 const PACKET: u16 = 1452;
 
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +75,11 @@ pub struct QuicEndpoint {
 }
 
 impl QuicEndpoint {
-    /// Binds the socket and accepts from now on. `reset_key` is a secret that survives restarts. `[::]` has both address
-    /// families, and is 0.0.0.0 where there is no IPv6.
+    /// Binds the socket and accepts from now on. `reset_key` is a secret that survives restarts. `[::]` means both
+    /// address families, or 0.0.0.0 where there is no IPv6.
     ///
     /// # Errors
-    /// An address that cannot be bound.
+    /// The address cannot be bound.
     pub fn bind(
         addr: SocketAddr,
         certificate: Certificate,
@@ -91,19 +91,19 @@ impl QuicEndpoint {
         let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee)));
         let mut server = ServerConfig::with_crypto(Arc::new(certificate.server()?));
         server.transport_config(far.clone()).max_incoming(256).incoming_buffer_size_total(4 << 20);
-        // Within this machine there is no path to be measured, and CUBIC costs less.
+        // Within this machine there is no path to measure, and CUBIC costs less CPU.
         let mut cubic = CubicConfig::default();
         cubic.initial_window(INITIAL_WINDOW);
         let nearby = Arc::new(transport(tuning.packet, tuning.packet, Arc::new(cubic)));
         let mut nearby_server = server.clone();
         nearby_server.transport_config(nearby.clone());
         let loopback = (nearby, Arc::new(nearby_server));
-        // The same key after a restart: peers of the former life learn at once that it is over (RFC 9000 §10.3).
+        // The same key after a restart: peers of the former process learn at once that it has ended (RFC 9000 §10.3).
         let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset_key);
         let mut config = EndpointConfig::new(Arc::new(reset_key));
-        // So that the first byte tells QUIC from whatever else will share the socket (RFC 9443).
+        // So that the first byte distinguishes QUIC from other protocols on this socket (RFC 9443).
         config.grease_quic_bit(false);
-        config.max_udp_payload_size(LOOPBACK_PACKET).expect("far above the least that QUIC allows");
+        config.max_udp_payload_size(LOOPBACK_PACKET).expect("it is far above QUIC's minimum");
         let socket = Bundling::new(TokioRuntime.wrap_udp_socket(socket).map_err(bind)?);
         let runtime = Arc::new(TokioRuntime);
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket.clone(), runtime)
@@ -117,51 +117,51 @@ impl QuicEndpoint {
         self.local
     }
 
-    /// Which addresses can be dialled, and dial this endpoint.
+    /// Families of addresses that can be dialled, and can dial this endpoint.
     pub fn families(&self) -> Families {
         Families::of(self.local)
     }
 
-    /// `None` when the other side proved no key, which TLS does not let happen.
+    /// `None` when the other side proved no key, which TLS prevents.
     pub fn link(&self, connection: Connection, end: End) -> Option<Link> {
         Link::new(connection, end, self.traffic.clone(), self.tuning)
     }
 
-    /// Bytes of receive and send buffer that the kernel granted.
+    /// Bytes of the receive and send buffers that the kernel granted.
     pub fn granted_buffers(&self) -> (usize, usize) {
         self.buffers
     }
 
-    /// Packets, or bundles of them, that the system did not carry, since the start.
+    /// Packets, or bundles of them, that the system did not send or receive, since the start.
     pub fn packets_lost(&self) -> u64 {
         self.socket.lost()
     }
 
-    /// This machine's addresses changed. Links that were dialled from here go on from the new address: the other side
-    /// hears of it at once, because each link says something. Links that came from outside end with the address at
-    /// which they came ([`Link::has_lost`]).
+    /// Call when this machine's addresses have changed. Links that this side dialled go on from the new address: each
+    /// sends a packet at once, so the other side learns it. Links that the other side dialled end with the address that
+    /// they were dialled at ([`Link::has_lost`]).
     pub fn moved(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
-        // The same socket: it is bound to no address in particular, or to one that is gone for good.
+        // The same socket: it is bound to no particular address, or to one that is gone for good.
         if let Err(error) = self.endpoint.rebind_abstract(self.socket.clone()) {
-            tracing::debug!("the links were not told of the new address: {error}");
+            tracing::debug!("the links did not move to the new address: {error}");
         }
     }
 
-    /// How often this machine's addresses changed since the start.
+    /// How often this machine's addresses have changed since the start.
     pub fn moves(&self) -> u64 {
         self.moves.load(Ordering::Relaxed)
     }
 
-    /// The next handshake that somebody begins; `None` once the endpoint is closed.
+    /// The next incoming handshake; `None` once the endpoint is closed.
     pub async fn incoming(&self) -> Option<quinn::Incoming> {
         self.endpoint.accept().await
     }
 
-    /// Takes a handshake up.
+    /// Accepts a handshake.
     ///
     /// # Errors
-    /// As [`quinn::Incoming::accept`].
+    /// Those of [`quinn::Incoming::accept`].
     pub fn accept(&self, incoming: quinn::Incoming) -> Result<quinn::Connecting, quinn::ConnectionError> {
         match Place::calling(&incoming).is_near() {
             true => incoming.accept_with(self.loopback.1.clone()),
@@ -169,10 +169,11 @@ impl QuicEndpoint {
         }
     }
 
-    /// Dials, and proves that the other side has the expected key. That it accepts ours shows in the greeting only.
+    /// Dials, and checks that the other side has the expected key. Only the greeting shows whether it accepts this
+    /// side's.
     ///
     /// # Errors
-    /// No answer within the transport's patience, or another key.
+    /// No answer within the transport's timeout, or another key.
     pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Result<Connection, DialError> {
         let mut config = ClientConfig::new(Arc::new(self.certificate.client(peer)?));
         let nearby = Place::at(addr).is_near();
@@ -180,7 +181,8 @@ impl QuicEndpoint {
         Ok(self.endpoint.connect_with(config, addr, tls::SERVER_NAME)?.await?)
     }
 
-    /// Refuses newcomers and closes every link with this code, then waits until the others know, or `patience` is over.
+    /// Refuses new connections and closes every link with this code, then waits until the other sides know, or
+    /// `patience` is over.
     pub async fn close(&self, code: u32, patience: Duration) {
         self.endpoint.set_server_config(None);
         self.endpoint.close(VarInt::from_u32(code), b"");
@@ -188,7 +190,7 @@ impl QuicEndpoint {
     }
 }
 
-/// With packets of `first` bytes from the start, and up to `largest` once they were proven to arrive.
+/// With packets of `first` bytes from the start, and up to `largest` once a probe of that size has arrived.
 fn transport(
     first: u16,
     largest: u16,
@@ -200,7 +202,7 @@ fn transport(
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE.as_millis() as u32))))
         .keep_alive_interval(Some(KEEP_ALIVE))
-        // Each allowed stream costs memory from the start of the link; one more than is served, for the control stream.
+        // Each allowed stream uses memory from the start of the link; one more than are served, for the control stream.
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_SERVED_MAX + 1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
@@ -219,9 +221,9 @@ mod tests {
     use ed25519_dalek::SigningKey;
     use fyteclub_proto::{limit::DIAL_DATAGRAMS, reaching::connector::TRY_TIME};
 
-    /// The ledger charges so many for a dial; whoever is named by others gets no more.
+    /// The ledger charges this many for a dial: an address that a peer named must not get more.
     #[tokio::test]
-    async fn a_silent_address_gets_few_datagrams() {
+    async fn silent_address_gets_few_datagrams() {
         let certificate = Certificate::new(&SigningKey::from_bytes(&[1; 32])).expect("a certificate");
         let anywhere = ([127, 0, 0, 1], 0).into();
         let endpoint =

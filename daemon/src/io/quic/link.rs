@@ -1,4 +1,4 @@
-//! One live connection with its data keys: what pumps are given.
+//! One live connection with its data keys, as pumps use it.
 
 use super::{
     Tuning,
@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Cheap to clone; the connection lives as long as one clone does, or until it is closed.
+/// Cheap to clone; the connection lives until it is closed or the last clone is dropped.
 #[derive(Clone)]
 pub struct Link {
     connection: Connection,
@@ -37,7 +37,7 @@ pub struct Link {
 struct Keys {
     secret: LinkSecret,
     sending: Mutex<Sending>,
-    /// The newest epoch that the other side used, and its key.
+    /// The other side's newest epoch, and its key.
     receiving: Mutex<(u32, Arc<EpochKey>)>,
 }
 
@@ -47,7 +47,7 @@ struct Sending {
     key: Arc<EpochKey>,
 }
 
-/// quinn's own id is an address in memory, which the next connection may get again.
+/// quinn's own id is a memory address, which a later connection may get again.
 static LAST_ID: AtomicUsize = AtomicUsize::new(0);
 
 impl Link {
@@ -85,12 +85,12 @@ impl Link {
         self.end
     }
 
-    /// Tells this link from every other of this process, also from those that are gone.
+    /// Unique among all links of this process, also closed ones.
     pub fn id(&self) -> usize {
         self.id
     }
 
-    /// The key for a stream that begins now and will carry about `bytes`, and its epoch.
+    /// The key, and its epoch, for a new stream of about `bytes`.
     pub fn sealing(&self, bytes: u64) -> (u32, Arc<EpochKey>) {
         let mut sending = self.keys.sending.lock().unwrap_or_else(PoisonError::into_inner);
         let epoch = sending.clock.epoch(Instant::now(), bytes);
@@ -102,7 +102,8 @@ impl Link {
         (epoch, sending.key.clone())
     }
 
-    /// The key of an epoch that the other side names. Epochs rise one by one; an older stream may still use the last.
+    /// The key of an epoch that the other side names. Epochs rise one by one; an older stream may still use the one
+    /// before.
     pub fn opening(&self, epoch: u32) -> Option<Arc<EpochKey>> {
         let mut receiving = self.keys.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = receiving.0;
@@ -117,13 +118,13 @@ impl Link {
     }
 
     /// # Errors
-    /// The connection is gone.
+    /// The connection has ended.
     pub async fn open_stream(&self) -> Result<(SendStream, RecvStream), StreamError> {
         Ok(self.connection.open_bi().await?)
     }
 
     /// # Errors
-    /// The connection is gone.
+    /// The connection has ended.
     pub async fn accept_stream(&self) -> Result<(SendStream, RecvStream), quinn::ConnectionError> {
         self.connection.accept_bi().await
     }
@@ -132,12 +133,12 @@ impl Link {
         self.connection.close(VarInt::from_u32(code as u32), b"");
     }
 
-    /// Either side has closed it, or it broke.
+    /// Whether either side has closed it, or it broke.
     pub fn is_closed(&self) -> bool {
         self.connection.close_reason().is_some()
     }
 
-    /// Resolves when the connection is gone, with the reason.
+    /// Resolves when the connection has ended, with the reason.
     pub async fn closed(&self) -> quinn::ConnectionError {
         self.connection.closed().await
     }
@@ -146,44 +147,44 @@ impl Link {
         self.connection.rtt()
     }
 
-    /// Datagrams that came from the peer so far: when they stop, so did the path.
+    /// Datagrams received from the peer so far: when the count stops, the path is broken.
     pub fn datagrams_heard(&self) -> u64 {
         self.connection.stats().udp_rx.datagrams
     }
 
-    /// A request runs on this link until what is returned is dropped.
+    /// Counts a request on this link until the returned value is dropped.
     pub fn carry(&self, direction: Direction) -> Carrying {
         self.windows.carry(direction)
     }
 
-    /// Whether a request runs, either way.
+    /// Whether a request runs, in either direction.
     pub fn carries(&self) -> bool {
         self.windows.carries()
     }
 
-    /// To be called while bytes are sent: what may be held for them follows the path, and who else carries.
+    /// Call while bytes are sent: adapts the send window to the path and to the number of active links.
     pub fn sending(&self) {
         self.windows.follow(&self.connection);
     }
 
-    /// To be called with what has come: what may be held of it follows the path, and who else carries.
+    /// Call for received bytes: adapts the receive window to the path and to the number of active links.
     pub fn received(&self, bytes: u64) {
         self.windows.received(&self.connection, bytes);
     }
 
-    /// What the congestion window carries in a round trip: an upper estimate of the path's rate, in bytes a second.
+    /// The congestion window per round trip: an upper estimate of the path's rate, in bytes a second.
     pub fn rate_estimate(&self) -> u64 {
         let path = self.connection.stats().path;
         (path.cwnd as f64 / path.rtt.as_secs_f64().max(0.000_01)) as u64
     }
 
-    /// Where the other end is now.
+    /// The other end's current place.
     pub fn place(&self) -> Place {
         Place::of(&self.connection)
     }
 
-    /// Whether this link came to an address that this machine does not have any more: nothing can be sent from there,
-    /// and the other side takes nothing from elsewhere. `here` is all that this machine has.
+    /// Whether this link was dialled to an address that this machine no longer has: no packet can be sent from there,
+    /// and the other side accepts none from another address. `here`: all current addresses.
     pub fn has_lost(&self, here: &[IpAddr]) -> bool {
         let at = self.connection.local_ip().map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback());
         self.end == End::Acceptor && at.is_some_and(|at| !here.contains(&at))

@@ -1,5 +1,4 @@
-//! QUIC: the endpoint, its TLS, its congestion controller, and frames on a stream. Nothing here decides; it carries and
-//! says what happened.
+//! QUIC: the endpoint, its TLS, its congestion controller, and frames on a stream. Nothing here decides.
 
 mod bundle;
 pub mod endpoint;

@@ -1,12 +1,12 @@
-//! Where the other end of a connection is. quinn is asked for a remote address in this file and nowhere else
-//! (`.ci/house.py`): what it answers is an address to send to, and what that leads to is said here.
+//! The place of a connection's other end. Only this file asks quinn for a remote address (`.ci/house.py`), so that what
+//! an address means is decided once.
 
 use fyteclub_proto::{local::reply::PathKind, reaching::paths::score::kind};
 use quinn::{Connection, Incoming};
 use std::net::SocketAddr;
 
-/// The other end's address and the kind of path that leads there. A path can change under a live connection, so a
-/// `Place` is true when it is taken and is not kept.
+/// The other end's address and the kind of path to it. A path can change under a live connection, so a `Place` is valid
+/// when it is taken and is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     addr: SocketAddr,
@@ -29,7 +29,7 @@ impl Place {
         Self { addr, path: kind(addr) }
     }
 
-    /// IPv4 addresses are never in their IPv6 form.
+    /// IPv4 addresses are never in IPv6 form.
     pub fn addr(self) -> SocketAddr {
         self.addr
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_is_in_one_form_and_says_how_near() {
+    fn place_has_one_form_and_knows_its_kind_of_path() {
         for (addr, expected, near, local) in [
             ("[::ffff:127.0.0.1]:7", "127.0.0.1:7", true, true),
             ("[::ffff:192.168.1.5]:7", "192.168.1.5:7", false, true),

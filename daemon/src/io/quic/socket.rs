@@ -1,4 +1,4 @@
-//! The one UDP socket: where it is bound, and how large its buffers are.
+//! The UDP socket: its address and its buffers.
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -6,14 +6,14 @@ use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
 };
 
-/// What is asked of the kernel for each direction. With a stock 208 KiB the receiver drops thousands of packets a GiB.
+/// The requested buffer for each direction. With a default of 208 KiB the receiver drops thousands of packets a GiB.
 const BUFFER: usize = 4 << 20;
 
-/// The socket, and the bytes of receive and send buffer that the kernel granted. Where `[::]` was asked for and this
-/// machine has no IPv6, the socket is bound to 0.0.0.0 with the same port.
+/// The socket, and the bytes of receive and send buffer that the kernel granted. If `addr` is `[::]` and this machine
+/// has no IPv6, the socket is bound to 0.0.0.0 with the same port.
 ///
 /// # Errors
-/// An address that cannot be bound.
+/// The address cannot be bound.
 pub(super) fn open(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> {
     open_with(addr, bind)
 }
@@ -21,7 +21,7 @@ pub(super) fn open(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> 
 fn open_with<T>(addr: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
     bind(addr).or_else(|error| {
-        // A port that is taken is taken in both families, or the other one is somebody else's.
+        // A port in use is in use in both families, or another program has it in one of them.
         if !both || matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) {
             return Err(error);
         }
@@ -33,10 +33,10 @@ fn open_with<T>(addr: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) ->
 fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
-        // Some systems and settings make it IPv6 only otherwise.
+        // Otherwise some systems and settings make it IPv6 only.
         socket.set_only_v6(false)?;
     }
-    // A kernel that grants less is no error; what it granted is read back and told.
+    // A smaller buffer is no error; the granted size is read back and logged.
     socket.set_recv_buffer_size(BUFFER).ok();
     socket.set_send_buffer_size(BUFFER).ok();
     socket.bind(&addr.into())?;
@@ -60,7 +60,7 @@ mod tests {
         };
         let bound = |text| open_with(addr(text), no_v6).map_err(|error| error.kind());
         assert_eq!(bound("[::]:7"), Ok(addr("0.0.0.0:7")));
-        assert_eq!(bound("[::1]:7"), Err(io::ErrorKind::Unsupported), "this address was meant, and no other");
+        assert_eq!(bound("[::1]:7"), Err(io::ErrorKind::Unsupported), "no other address is tried");
         let taken = open_with(addr("[::]:7"), |addr| match addr.is_ipv6() {
             true => Err(io::Error::from(io::ErrorKind::AddrInUse)),
             false => Ok(()),
@@ -69,9 +69,9 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_both_families_hears_both() {
+    fn socket_of_both_families_receives_from_both() {
         let Ok((socket, _)) = bind(addr("[::]:0")) else {
-            // A kernel without IPv6; what happens there is told above.
+            // A kernel without IPv6: the test above covers it.
             return;
         };
         let port = socket.local_addr().expect("bound").port();

@@ -1,4 +1,4 @@
-//! Frames and exact byte runs on a QUIC stream. Long claims are read as they arrive, never allocated before.
+//! Frames and byte runs on a QUIC stream. Memory is allocated as bytes arrive, not for an announced length.
 
 use fyteclub_proto::{
     codec,
@@ -21,7 +21,7 @@ pub enum StreamError {
     Record(#[from] RecordError),
     #[error("the stream ended too early")]
     Short,
-    // These may quote the peer: a close reason is its own text.
+    // These may quote the peer: a close reason is its text.
     #[error("{}", Foreign::new(&.0.to_string()))]
     Read(#[from] ReadError),
     #[error("{}", Foreign::new(&.0.to_string()))]
@@ -31,7 +31,7 @@ pub enum StreamError {
 }
 
 impl StreamError {
-    /// The close code where the peer broke the protocol; `None` where the stream or the network broke.
+    /// The close code if the peer broke the protocol; `None` if the stream or the network broke.
     pub fn misbehaviour(&self) -> Option<CloseCode> {
         match self {
             Self::Frame(_) | Self::Wire(_) | Self::Record(_) => Some(CloseCode::Malformed),
@@ -50,7 +50,7 @@ pub async fn write_frame<T: Serialize>(stream: &mut SendStream, message: &T) -> 
 /// The next frame; `None` when the stream ends before one begins.
 ///
 /// # Errors
-/// A frame that is too long or does not decode, or a stream that broke.
+/// The frame is too long or does not decode, or the stream broke.
 pub async fn read_frame<T: Message>(stream: &mut RecvStream) -> Result<Option<T>, StreamError> {
     let mut header = [0; frame::HEADER];
     match stream.read_exact(&mut header).await {
@@ -62,7 +62,7 @@ pub async fn read_frame<T: Message>(stream: &mut RecvStream) -> Result<Option<T>
     Ok(Some(T::decode(&body)?))
 }
 
-/// Exactly `len` bytes. The buffer grows with what has arrived: at most twice of it is ever allocated.
+/// Exactly `len` bytes. The buffer grows with the received bytes: at most twice of them is allocated.
 ///
 /// # Errors
 /// The stream ended or broke before.

@@ -1,25 +1,25 @@
-//! Settings of the transport that only tests and benchmarks change. Each is clamped to what is safe.
+//! Settings of the transport for tests and benchmarks. Each is clamped to safe values.
 
 use fyteclub_proto::seal::EPOCH_BYTES;
 
-/// Packets that every path of QUIC takes (RFC 9000 §14).
+/// A packet size that every path of QUIC accepts (RFC 9000 §14).
 pub(super) const SAFE_PACKET: u16 = 1200;
-/// Packets within this machine cost far less CPU when they are large (docs/performance.md). Ten of them, which is one
-/// GSO batch, must stay below 65,507 bytes; larger ones are lost whole.
+/// Packets within this machine use far less CPU when they are large (docs/performance.md). Ten of them, one GSO batch,
+/// must stay below 65,507 bytes; a larger batch is lost as a whole.
 pub(super) const LOOPBACK_PACKET: u16 = 6500;
-/// Not so few that streams under way could be two keys apart.
+/// With fewer, two running streams could be two keys apart.
 const DATA_KEY_BYTES_MIN: u64 = 32 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     /// Bytes in a packet to a peer on this machine.
     pub(super) packet: u16,
-    /// Bytes that one data key seals before the next one takes over.
+    /// Bytes that are sealed with one data key.
     pub(super) data_key_bytes: u64,
 }
 
 impl Tuning {
-    /// Takes the nearest allowed value. Nothing can make a data key last longer than it does by default.
+    /// Uses the nearest allowed value. No value makes a data key last longer than by default.
     pub fn new(packet: Option<u64>, data_key_bytes: Option<u64>) -> Self {
         let packet = packet.and_then(|bytes| bytes.try_into().ok()).unwrap_or(LOOPBACK_PACKET);
         Self {
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_settings_are_clamped_on_both_sides() {
+    fn both_settings_are_clamped_at_both_ends() {
         let both = |value| {
             let tuning = Tuning::new(Some(value), Some(value));
             (tuning.packet, tuning.data_key_bytes)

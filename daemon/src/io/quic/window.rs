@@ -1,8 +1,8 @@
-//! How much of a link's bytes this machine may hold: little on most paths, as much as a far and fast one needs.
+//! Limits the bytes of a link that this machine buffers: few on most paths, more on long fast ones.
 //!
-//! What is in flight must be held by the sender until it is acknowledged, and by the receiver when something before it was
-//! lost. On a path of 1 Gbit and 150 ms that is 19 MB; on most it is less than one. So both windows begin small and follow
-//! what is measured while bytes flow. All links that carry something at the same time share what one of them may have.
+//! The sender keeps bytes in flight until they are acknowledged, and the receiver keeps bytes that arrived after a lost
+//! one. On a path of 1 Gbit and 150 ms that is 19 MB; on most it is less than one. So both windows begin small and
+//! follow the measured path while bytes flow. All active links share one limit.
 
 use fyteclub_proto::fetching::pace::Direction;
 use quinn::{Connection, VarInt};
@@ -14,26 +14,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Both, of a link within this machine: there is no distance to fill, and what is there to be measured is how busy the
+/// Both windows of a link within this machine: the path has no length, and a measurement would show how busy the
 /// machine is (docs/decisions/0022).
 pub const NEAR: u64 = 3 << 20;
 /// All streams of a link together, to receive.
 pub const RECEIVE: u64 = 12 << 20;
-/// What a link may have sent and not heard of.
+/// Sent and not acknowledged.
 pub const SEND: u64 = 8 << 20;
-/// Neither grows beyond this: 1 Gbit over 150 ms, and what the promise on memory leaves room for.
+/// The maximum of both: 1 Gbit over 150 ms, within the promised memory.
 pub const MOST: u64 = 24 << 20;
-/// Before a link's first request: several that begin at once must not have each been promised all of it.
+/// Before a link's first request: several links that begin at once must not each get the full window.
 pub const FIRST: u64 = 1 << 20;
-/// What all links that carry something share, a direction: those within this machine, and any.
+/// Shared by all active links, for each direction: those within this machine, and all.
 const ALL_NEAR: u64 = 8 << 20;
 const ALL: u64 = MOST;
-/// However many there are, each may have this: two chunks.
+/// The minimum for each link: two chunks.
 const LEAST: u64 = 512 << 10;
-/// Rates are taken over no less than this.
+/// The least time over which a rate is measured.
 const SPAN: Duration = Duration::from_millis(200);
 
-/// How many links of a daemon carry requests now, a direction.
+/// The number of links with running requests, for each direction.
 #[derive(Debug, Default)]
 pub struct Traffic {
     up: AtomicUsize,
@@ -49,7 +49,7 @@ impl Traffic {
     }
 }
 
-/// A link's two windows, as they are now, and its requests.
+/// A link's current windows, and its requests.
 #[derive(Debug)]
 pub struct Windows {
     near: bool,
@@ -62,13 +62,13 @@ pub struct Windows {
 #[derive(Debug)]
 struct Receiving {
     window: u64,
-    /// What the path would need.
+    /// The window that fits the path.
     wanted: u64,
     since: Instant,
     bytes: u64,
 }
 
-/// One request of a link, as long as it runs.
+/// One request of a link, while it runs.
 #[derive(Debug)]
 pub struct Carrying {
     windows: Arc<Windows>,
@@ -100,7 +100,7 @@ impl Windows {
         Carrying { windows: self.clone(), direction }
     }
 
-    /// Whether a request runs, either way.
+    /// Whether a request runs, in either direction.
     pub fn carries(&self) -> bool {
         [Direction::Up, Direction::Down]
             .into_iter()
@@ -111,7 +111,7 @@ impl Windows {
         share(self.near, self.traffic.links(direction).load(Ordering::Relaxed))
     }
 
-    /// Follows the congestion window.
+    /// Adapts the send window to the congestion window.
     pub fn follow(&self, connection: &Connection) {
         let wanted = if self.near { NEAR } else { to_send(connection.stats().path.cwnd) };
         let share = self.share(Direction::Up);
@@ -122,7 +122,7 @@ impl Windows {
         }
     }
 
-    /// So many bytes have come.
+    /// Adapts the receive window to `bytes` just received.
     pub fn received(&self, connection: &Connection, bytes: u64) {
         let share = self.share(Direction::Down);
         let mut receiving = self.receive.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,25 +148,25 @@ impl Receiving {
     }
 }
 
-/// What one of so many links may have.
+/// The share of one of `links` links.
 fn share(near: bool, links: usize) -> u64 {
     let all = if near { ALL_NEAR } else { ALL };
     (all / links.max(1) as u64).max(LEAST)
 }
 
-/// What is in flight, and half of it for what was lost and is under way once more.
+/// The bytes in flight, and half as many for those that were lost and are sent again.
 fn to_send(congestion: u64) -> u64 {
     (congestion + congestion / 2).clamp(SEND, MOST)
 }
 
-/// Twice what comes in a round trip: a window that is used up limits what is measured, so that it grows by doubling.
+/// Twice the bytes of a round trip: a full window limits the measurement, so that the window grows by doubling.
 fn to_receive(bytes: u64, span: Duration, rtt: Duration) -> u64 {
     let product = bytes as f64 / span.as_secs_f64() * rtt.as_secs_f64();
     ((2.0 * product) as u64).clamp(RECEIVE, MOST)
 }
 
-/// Small changes are not worth a word to the other side; a window shrinks only when half of it is too much for the path,
-/// or a quarter for those it is shared with.
+/// Small changes are not worth a frame to the other side; a window shrinks only when half of it is too much for the
+/// path, or a quarter for its share.
 fn changed(window: u64, wanted: u64, share: u64) -> Option<u64> {
     let next = wanted.min(share);
     let small = wanted > window / 2 && share > window - window / 4;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn far_and_fast_paths_get_their_product_and_no_more_than_is_promised() {
+    fn windows_follow_the_path_up_to_the_maximum() {
         let (second, rtt) = (Duration::from_secs(1), Duration::from_millis(100));
         assert_eq!(to_send(12 << 20), 18 << 20);
         assert_eq!(to_send(1 << 30), MOST);
@@ -196,25 +196,25 @@ mod tests {
     }
 
     #[test]
-    fn a_window_does_not_follow_every_breath() {
+    fn window_ignores_small_changes() {
         assert_eq!(changed(12 << 20, 12 << 20, ALL), None);
         assert_eq!(changed(16 << 20, 15 << 20, ALL), None);
         assert_eq!(changed(12 << 20, 20 << 20, ALL), Some(20 << 20));
         assert_eq!(changed(24 << 20, 12 << 20, ALL), Some(12 << 20));
-        assert_eq!(changed(12 << 20, 20 << 20, 11 << 20), None, "a little too much, for a while");
+        assert_eq!(changed(12 << 20, 20 << 20, 11 << 20), None, "a little over its share is allowed");
         assert_eq!(changed(12 << 20, 20 << 20, 8 << 20), Some(8 << 20));
         assert_eq!(changed(8 << 20, 20 << 20, 8 << 20), None);
     }
 
     #[test]
-    fn links_that_carry_share_what_one_may_have_and_each_has_some() {
+    fn active_links_share_the_window_down_to_a_minimum() {
         let traffic = Arc::new(Traffic::default());
         let links =
             [true, true, false].map(|near| Arc::new(Windows::new(near, traffic.clone(), Instant::now())));
         let shares = || [0, 1, 2].map(|n| links[n].share(Direction::Up));
-        assert_eq!(shares(), [ALL_NEAR, ALL_NEAR, ALL], "who carries nothing takes nothing");
+        assert_eq!(shares(), [ALL_NEAR, ALL_NEAR, ALL], "a link without requests takes no share");
         let first = [links[0].carry(Direction::Up), links[0].carry(Direction::Up)];
-        assert_eq!(shares(), [ALL_NEAR, ALL_NEAR, ALL], "two requests of a link are one link");
+        assert_eq!(shares(), [ALL_NEAR, ALL_NEAR, ALL], "two requests of a link count once");
         let others = [links[1].carry(Direction::Up), links[2].carry(Direction::Up)];
         assert_eq!(shares(), [ALL_NEAR / 3, ALL_NEAR / 3, ALL / 3]);
         assert_eq!(links[0].share(Direction::Down), ALL_NEAR, "nothing comes");
