@@ -43,7 +43,7 @@ impl DaemonProcess {
         let endpoint = fyteclub_daemon::config::paths::fallback_endpoint(dir);
         let mut child = Command::new(program)
             .args(["run", "--until-stdin-closes", "--listen", "127.0.0.1:0", "--log", "info"])
-            // As over the internet; between two processes of one machine it would not pay.
+            // As over the internet; between two processes of one machine it would save nothing.
             .args(["--compression", "always"])
             .args(["--player", player, "--phonebook", phonebook, "--ipc", &endpoint])
             .arg("--data-dir")
@@ -69,7 +69,7 @@ impl DaemonProcess {
         };
         if !matches!(tokio::time::timeout(START_TIME, ready).await, Ok(true)) {
             let said = std::fs::read_to_string(&said).unwrap_or_default();
-            bail!("the daemon of {player} did not get ready; it said:\n{said}");
+            bail!("the daemon of {player} did not become ready; its output:\n{said}");
         }
         let client = Client::connect(&endpoint).await?;
         Ok(Self { client, child })

@@ -1,4 +1,4 @@
-//! The demo's progress: a bar on a terminal, a line a second anywhere else.
+//! The demo's progress: a bar on a terminal, a line a second elsewhere.
 
 use fyteclub_client::{Client, Event};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,7 +9,7 @@ use std::{
 
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until it is told to finish.
+/// Runs until it is finished or dropped.
 pub struct Progress {
     task: tokio::task::JoinHandle<()>,
     bar: ProgressBar,
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_well() {
+    fn sizes_have_a_readable_unit() {
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1500), "1.5 kB");
         assert_eq!(bytes(999_999), "1.0 MB");

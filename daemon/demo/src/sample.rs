@@ -95,7 +95,7 @@ pub fn write(dir: &Path) -> io::Result<()> {
         "Options": [option("Rose"), option("Lilac")]
     });
     fs::write(dir.join("meta.json"), meta.to_string())?;
-    // Real mods come with a byte order mark.
+    // Real mods often begin with a byte order mark.
     fs::write(dir.join("default_mod.json"), format!("\u{feff}{default:#}"))?;
     fs::write(dir.join("group_001_colour.json"), format!("{group:#}"))
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sample_is_a_mod_with_nothing_left_out() {
+    fn sample_is_a_mod_with_nothing_left_out() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("mod");
         write(&path).expect("written");

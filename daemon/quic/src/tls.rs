@@ -19,7 +19,7 @@ use std::{fmt, sync::Arc};
 /// The name of every acceptor; never sent (SNI is off). `.invalid` is reserved by RFC 2606.
 pub const SERVER_NAME: &str = "fyteclub.invalid";
 
-/// The DER in front of the 32 key bytes in an Ed25519 SubjectPublicKeyInfo (RFC 8410 §4).
+/// The DER header of an Ed25519 SubjectPublicKeyInfo before the 32 key bytes (RFC 8410 §4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ impl Certificate {
         QuicClientConfig::try_from(config).map_err(|error| TlsError(error.to_string()))
     }
 
-    /// For accepting any proven key; the session judges whose.
+    /// For accepting any proven key; the session decides whether it is admitted.
     ///
     /// # Errors As for [`Certificate::new`].
     pub fn server(&self) -> Result<QuicServerConfig, TlsError> {

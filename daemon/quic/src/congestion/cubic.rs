@@ -1,4 +1,4 @@
-//! CUBIC's window as a function of time (RFC 9438): how a flow grows among others that do the same.
+//! CUBIC's window as a function of time (RFC 9438): how a flow grows among others with the same rule.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! The rules: when a window grows, and when it shrinks.
 //!
-//! Loss alone says little: a radio loses at random. Delay says more: a packet that took longer than the path's own
-//! delay waited in a queue, ours or another's. Alone on the path, the window is the product of rate and delay, probes a
-//! little more, and steps back as soon as a queue shows ([`Phase::Cruise`]). When the queue stays although we stepped
-//! back, another flow fills it; then the window is CUBIC's, as theirs ([`Phase::Compete`]). Now and then it dips, to
-//! measure the path's own delay and whether the other flow has gone.
+//! Loss is weak evidence: a radio loses at random. Delay is stronger: a packet that took longer than the path's own
+//! delay waited in a queue, filled by this flow or another. Alone on the path, the window is the product of rate and
+//! delay, probes a little more, and steps back as soon as a queue shows ([`Phase::Cruise`]). If the queue stays after
+//! the step, another flow fills it; then the window is CUBIC's, as theirs ([`Phase::Compete`]). Now and then it dips,
+//! to measure the path's own delay and whether the other flow has gone.
 
 use super::{
     cubic::{BETA, Cubic},
@@ -17,8 +17,8 @@ pub const INITIAL_WINDOW: u64 = 128 * 1024;
 
 /// At least so many packets, to keep acknowledgements coming.
 const WINDOW_MIN: u64 = 4;
-/// A flow tolerates a queue of so many times the root of its packets in flight: who has less of a path tolerates a
-/// longer one, and so flows that share a path become alike,
+/// A flow tolerates a queue of this many times the root of its packets in flight: a flow with a smaller share tolerates
+/// a longer queue, so flows that share a path converge,
 const KNEE_PART: f64 = 4.0;
 /// and at least this, the noise of timers and radios.
 const KNEE_MIN: Duration = Duration::from_millis(5);
@@ -26,7 +26,7 @@ const KNEE_MIN: Duration = Duration::from_millis(5);
 const SAMPLES: u32 = 8;
 /// The start ends after so many rounds that gained less than a quarter.
 const FLAT_ROUNDS: u32 = 3;
-/// Rounds in which the queue was never empty until it counts as another's; after half of them we step far back.
+/// Rounds without an empty queue after which it counts as another flow's; after half of them the window is cut far.
 const STANDING_ROUNDS: u32 = 10;
 const DEEP_STEP: f64 = 0.75;
 /// How much a round raises the ceiling of a hidden queue.
@@ -109,7 +109,7 @@ impl Cruise {
 /// Among others.
 #[derive(Debug, Clone, Copy)]
 struct Compete {
-    /// `None` until the first loss: the others' share is searched as at the start.
+    /// `None` until the first loss: the share is searched as at the start.
     cubic: Option<Cubic>,
     /// Consecutive rounds without a queue.
     empty: u32,
@@ -118,7 +118,7 @@ struct Compete {
     least: Duration,
 }
 
-/// What follows a dip.
+/// The phase after a dip.
 #[derive(Debug, Clone, Copy)]
 enum Then {
     Cruise,
@@ -227,7 +227,7 @@ impl Flow {
                     return;
                 }
                 let top = self.window;
-                // At least our certain share.
+                // At least the share that is certain.
                 let floor = self.model.product(self.model.rate_of(2)).unwrap_or(0.0).min(top);
                 self.window = (top * KEEP).max(floor);
                 compete.cubic = Some(Cubic::new(now, self.window, top, self.mtu));
@@ -281,7 +281,7 @@ impl Flow {
         if cruise.standing >= STANDING_ROUNDS {
             return self.compete(now, round, cruise.before);
         } else if cruise.standing == STANDING_ROUNDS / 2 {
-            // If the queue were ours, this would empty it, even if the path has become slower.
+            // If the queue were this flow's, this would empty it, even if the path has become slower.
             let recent = self.model.product(self.model.rate_of(2)).unwrap_or(product);
             self.window = self.window.min(recent * DEEP_STEP);
             cruise.empty = 0;
@@ -387,7 +387,7 @@ impl Flow {
         self.model.least().map_or(KNEE_MIN, |least| (least / CLEAR_PART).max(KNEE_MIN))
     }
 
-    /// Whether a round trip shows a queue that is partly ours.
+    /// Whether a round trip shows a queue that is partly this flow's.
     fn queued(&self, rtt: Option<Duration>) -> bool {
         let (Some(rtt), Some(least)) = (rtt, self.model.least()) else { return false };
         let packets = (self.window / self.mtu).max(KNEE_PART * KNEE_PART);

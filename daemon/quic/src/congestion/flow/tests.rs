@@ -45,7 +45,7 @@ struct Seen {
     waits: Vec<Duration>,
 }
 
-/// The sender: ours, or plain CUBIC, which gives way to every loss.
+/// The sender: this flow, or plain CUBIC, which reduces its window after every loss.
 enum Sender {
     Ours(Box<Flow>),
     Cubic { window: f64, top: f64, slow: bool, epoch: Cubic, reduced: Instant },
@@ -96,7 +96,7 @@ impl Sender {
     }
 }
 
-/// Runs senders, each from its start on, for so long; returns what each saw after `from`.
+/// Runs senders, each from its own start, for this long; returns each one's results after `from`.
 fn run(
     zero: Instant,
     path: &Path,
@@ -214,7 +214,7 @@ fn secs(n: u64) -> Duration {
 }
 
 #[test]
-fn chance_does_not_slow_a_path_down() {
+fn random_loss_does_not_slow_a_path_down() {
     for (mbit, ms) in [(10.0, 20), (10.0, 150), (100.0, 20)] {
         for (loss, least) in [(0.0, 0.9), (0.01, 0.9), (0.05, 0.85)] {
             let path = Path::new(mbit, ms, loss, 1.0);
@@ -225,7 +225,7 @@ fn chance_does_not_slow_a_path_down() {
 }
 
 #[test]
-fn alone_the_queue_stays_short_however_long_it_might_be() {
+fn lone_flow_keeps_the_queue_short() {
     for (mbit, ms) in [(10.0, 50), (10.0, 150), (100.0, 20)] {
         let path = Path::new(mbit, ms, 0.0, 8.0);
         let mut seen = alone(&path, 15, 3);
@@ -239,7 +239,7 @@ fn alone_the_queue_stays_short_however_long_it_might_be() {
 }
 
 #[test]
-fn two_of_ours_become_alike() {
+fn two_flows_converge() {
     for (mbit, ms, queue) in
         [(10.0, 20, 1.0), (10.0, 50, 1.0), (10.0, 150, 1.0), (10.0, 50, 4.0), (50.0, 20, 1.0)]
     {
@@ -249,7 +249,7 @@ fn two_of_ours_become_alike() {
 }
 
 #[test]
-fn next_to_cubic_nobody_starves() {
+fn flow_and_cubic_share_a_path() {
     for (mbit, ms, queue) in
         [(10.0, 20, 1.0), (10.0, 50, 1.0), (10.0, 50, 4.0), (50.0, 20, 1.0), (50.0, 50, 0.25)]
     {
@@ -264,7 +264,7 @@ fn next_to_cubic_nobody_starves() {
 }
 
 #[test]
-fn a_queue_that_overflows_before_it_shows_is_heard() {
+fn queue_that_overflows_before_it_shows_is_detected() {
     // 5 ms of queue at 50 ms: less than what counts as noise.
     let path = Path::new(50.0, 50, 0.0, 0.1);
     let seen = alone(&path, 15, 3);
@@ -275,7 +275,7 @@ fn a_queue_that_overflows_before_it_shows_is_heard() {
 }
 
 #[test]
-fn a_path_that_becomes_slower_or_faster_is_followed() {
+fn window_follows_a_path_that_changes_its_rate() {
     for (from, to) in [(20.0, 5.0), (5.0, 20.0)] {
         let mut path = Path::new(from, 50, 0.01, 4.0);
         path.later = Some((secs(10), to * 1e6 / 8.0));
@@ -289,7 +289,7 @@ fn a_path_that_becomes_slower_or_faster_is_followed() {
 }
 
 #[test]
-fn a_machine_that_stalls_is_not_a_queue_that_overflows() {
+fn stalled_machine_is_not_taken_for_an_overflow() {
     for (mbit, ms, loss) in [(100.0, 20, 0.0), (100.0, 20, 0.01), (10.0, 50, 0.01), (100.0, 20, 0.05)] {
         let mut path = Path::new(mbit, ms, loss, 1.0);
         path.stalls = Some((Duration::from_millis(370), Duration::from_millis(40)));
@@ -299,7 +299,7 @@ fn a_machine_that_stalls_is_not_a_queue_that_overflows() {
 }
 
 #[test]
-fn who_has_nothing_to_send_learns_nothing() {
+fn sender_without_data_learns_nothing() {
     let zero = Instant::now();
     let mut flow = Flow::new(PACKET as u16, zero);
     for n in 1..1000 {
@@ -311,7 +311,7 @@ fn who_has_nothing_to_send_learns_nothing() {
 }
 
 #[test]
-fn a_path_that_carries_nothing_any_more_gets_four_packets() {
+fn dead_path_gets_four_packets() {
     let zero = Instant::now();
     let mut flow = Flow::new(PACKET as u16, zero);
     let now = zero + secs(1);
@@ -320,7 +320,7 @@ fn a_path_that_carries_nothing_any_more_gets_four_packets() {
 }
 
 #[test]
-fn a_mark_ends_the_doubling() {
+fn ecn_mark_ends_the_doubling() {
     let zero = Instant::now();
     let mut flow = Flow::new(PACKET as u16, zero);
     flow.lost(zero + secs(1), zero + Duration::from_millis(1), 0, false);
