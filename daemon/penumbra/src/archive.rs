@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How much space is requested at a time for an entry that is longer than announced.
-const ROOM_STEP: u64 = 8 << 20;
+const SPACE_STEP: u64 = 8 << 20;
 /// Most top-level folders that are distinguished.
 const FOLDERS_MAX: usize = 16;
 /// The compression method of an entry.
@@ -95,8 +95,8 @@ impl<'a> Archive<'a> {
         let path = self.scratch.dir.join(format!("{number:05}.{extension}"));
         let failed = |source| ModError::Unpack { path: path.clone(), source };
         // Both before a byte is written.
-        let mut room = entry.size;
-        (self.scratch.room)(room).map_err(ModError::Room)?;
+        let mut reserved = entry.size;
+        (self.scratch.space)(reserved).map_err(ModError::NoSpace)?;
         if let Err(reason) = self.unpacker.begin(&entry) {
             return Ok(Err(reason));
         }
@@ -117,10 +117,10 @@ impl<'a> Archive<'a> {
             if size > self.caps.file {
                 break Ok(Some(LeftOutReason::TooLarge));
             }
-            if size > room {
-                room += ROOM_STEP;
-                if let Err(error) = (self.scratch.room)(ROOM_STEP) {
-                    break Err(ModError::Room(error));
+            if size > reserved {
+                reserved += SPACE_STEP;
+                if let Err(error) = (self.scratch.space)(SPACE_STEP) {
+                    break Err(ModError::NoSpace(error));
                 }
             }
             if let Err(error) = out.write_all(&self.buffer[..read]) {

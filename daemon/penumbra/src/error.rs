@@ -82,9 +82,9 @@ pub enum ModError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot unpack to `{}` ({source})", .path.display())]
     Unpack { path: PathBuf, source: io::Error },
-    /// The error of [`super::Scratch::room`].
+    /// The error of [`super::Scratch::space`].
     #[error("the archive cannot be unpacked: {0}")]
-    Room(#[source] StoreError),
+    NoSpace(#[source] StoreError),
 }
 
 fn quoted(names: &[String]) -> String {

@@ -87,8 +87,8 @@ impl<R: Read> Lenient<R> {
         // All three bytes of a byte order mark at once, also from a source of single bytes.
         let enough = if self.begun { 1 } else { 3 };
         while self.end < enough {
-            let room = BUFFER.min(usize::try_from(self.left).map_or(BUFFER, |left| left.saturating_add(1)));
-            match self.source.read(&mut self.buffer[self.end..room.max(self.end)]) {
+            let end = BUFFER.min(usize::try_from(self.left).map_or(BUFFER, |left| left.saturating_add(1)));
+            match self.source.read(&mut self.buffer[self.end..end.max(self.end)]) {
                 Ok(0) => break,
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

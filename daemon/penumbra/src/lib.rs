@@ -45,7 +45,7 @@ pub fn read_into(path: &Path, choices: &[Choice], scratch: Scratch<'_>) -> Resul
 
 /// [`read_into`] a folder on a disk with free space.
 pub fn read(path: &Path, choices: &[Choice], scratch_dir: &Path) -> Result<Resolved, ModError> {
-    read_into(path, choices, Scratch { dir: scratch_dir, room: &|_| Ok(()) })
+    read_into(path, choices, Scratch { dir: scratch_dir, space: &|_| Ok(()) })
 }
 
 fn read_within(

@@ -61,7 +61,7 @@ pub struct Scratch<'a> {
     /// an error. Each reading needs an empty one: no file in it is ever overwritten.
     pub dir: &'a Path,
     /// Called before so many more bytes are written; its error ends the reading.
-    pub room: &'a dyn Fn(u64) -> Result<(), StoreError>,
+    pub space: &'a dyn Fn(u64) -> Result<(), StoreError>,
 }
 
 /// `GROUP=OPTION`, as typed by a person. The first choice for a group replaces its defaults; several choices for a

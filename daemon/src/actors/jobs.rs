@@ -105,8 +105,8 @@ pub async fn cache_verify(cache: Addr<ModCache>, left: CancellationToken) -> Ans
     replies::verified(ask(&cache, mod_cache::Verify(left)).await?)
 }
 
-pub async fn cache_gc(cache: Addr<ModCache>, wish: CacheGc) -> Answer<CacheGced> {
-    let CacheGc { to, older_than_secs } = wish;
+pub async fn cache_gc(cache: Addr<ModCache>, gc: CacheGc) -> Answer<CacheGced> {
+    let CacheGc { to, older_than_secs } = gc;
     let wish = Wish { to, older_than: older_than_secs.map(Duration::from_secs) };
     replies::collected(ask(&cache, mod_cache::Collect(wish)).await?)
 }

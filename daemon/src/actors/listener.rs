@@ -1,5 +1,5 @@
 //! The listener: accepts handshakes from the endpoint and sends finished connections to the coordinator.
-//! [`Doorway`] decides which handshakes continue.
+//! [`AcceptLimit`] decides which handshakes continue.
 
 use crate::{
     io::quic::{Place, QuicEndpoint},
@@ -12,7 +12,7 @@ use actix::{
 use futures::stream;
 use fyteclub_proto::{
     foreign::Foreign,
-    reaching::doorway::{Caller, Doorway, Verdict},
+    reaching::accept_limit::{AcceptLimit, Caller, Verdict},
 };
 use quinn::{Connection, Incoming};
 use std::{collections::HashMap, time::Duration};
@@ -32,7 +32,7 @@ pub struct Listener {
     accepted: Recipient<Accepted>,
     accounts: Accounts,
     whereabouts: Whereabouts,
-    doorway: Doorway,
+    limit: AcceptLimit,
     /// By the numbers of `limit`.
     handshakes: HashMap<u64, SpawnHandle>,
 }
@@ -44,8 +44,8 @@ impl Listener {
         whereabouts: Whereabouts,
         accepted: Recipient<Accepted>,
     ) -> Self {
-        let (doorway, handshakes) = (Doorway::default(), HashMap::new());
-        Self { endpoint, accepted, accounts, whereabouts, doorway, handshakes }
+        let (limit, handshakes) = (AcceptLimit::default(), HashMap::new());
+        Self { endpoint, accepted, accounts, whereabouts, limit, handshakes }
     }
 
     fn begin(&mut self, number: u64, incoming: Incoming, ctx: &mut Context<Self>) {
@@ -53,7 +53,7 @@ impl Listener {
         let handshake = async move { tokio::time::timeout(HANDSHAKE_TIME, async { accepted?.await }).await };
         let handle = ctx.spawn(handshake.into_actor(self).map(move |result, listener, _| {
             listener.handshakes.remove(&number);
-            listener.accounts.with(|_, ledger| listener.doorway.ended(number, ledger));
+            listener.accounts.with(|_, ledger| listener.limit.ended(number, ledger));
             match result {
                 Ok(Ok(connection)) => listener.accepted.do_send(Accepted(connection)),
                 Ok(Err(error)) => tracing::debug!("a handshake failed: {}", Foreign::new(&error.to_string())),
@@ -83,7 +83,7 @@ impl StreamHandler<Incoming> for Listener {
             None => Caller::Stranger(from.ip().into()),
         };
         let proven = incoming.remote_address_validated();
-        match self.accounts.with(|now, ledger| self.doorway.knock(now, ledger, caller, proven)) {
+        match self.accounts.with(|now, ledger| self.limit.admit(now, ledger, caller, proven)) {
             Verdict::Begin { number, instead } => {
                 if let Some(handle) = instead.and_then(|old| self.handshakes.remove(&old)) {
                     ctx.cancel_future(handle);

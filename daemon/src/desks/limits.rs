@@ -14,7 +14,7 @@ use fyteclub_proto::{
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
-struct Wish {
+struct Pending {
     change: Change,
     answer: oneshot::Sender<Answer<reply::Limits>>,
 }
@@ -24,12 +24,12 @@ pub struct LimitDesk {
     pacer: Pacer,
     next: u64,
     /// Changes that are being written.
-    wishes: BTreeMap<u64, Wish>,
+    pending: BTreeMap<u64, Pending>,
 }
 
 impl LimitDesk {
     pub fn new(file: LimitsFile, pacer: Pacer) -> Self {
-        Self { file, pacer, next: 0, wishes: BTreeMap::new() }
+        Self { file, pacer, next: 0, pending: BTreeMap::new() }
     }
 
     pub fn limits(&self) -> reply::Limits {
@@ -38,26 +38,30 @@ impl LimitDesk {
 
     pub fn change(&mut self, change: Change, orders: &mut Orders) -> Later<reply::Limits> {
         let begun = self.file.change(change);
-        self.wish(begun, orders)
+        self.await_write(begun, orders)
     }
 
     /// Resets all limits to the configuration.
     pub fn reset(&mut self, orders: &mut Orders) -> Later<reply::Limits> {
         let begun = self.file.reset();
-        self.wish(begun, orders)
+        self.await_write(begun, orders)
     }
 
-    fn wish(&mut self, (change, keeping): (Change, Keeping), orders: &mut Orders) -> Later<reply::Limits> {
+    fn await_write(
+        &mut self,
+        (change, keeping): (Change, Keeping),
+        orders: &mut Orders,
+    ) -> Later<reply::Limits> {
         let (answer, answered) = oneshot::channel();
         self.next += 1;
-        self.wishes.insert(self.next, Wish { change, answer });
+        self.pending.insert(self.next, Pending { change, answer });
         orders.add(Order::Await(keeping, Write::Limits(self.next)));
         Box::pin(async { answered.await.unwrap_or_else(|_| Err(internal())) })
     }
 
     /// The write with this number has ended.
     pub fn written(&mut self, write: u64, result: Kept) {
-        let Some(Wish { change, answer }) = self.wishes.remove(&write) else { return };
+        let Some(Pending { change, answer }) = self.pending.remove(&write) else { return };
         let says = match result {
             Ok(()) => {
                 self.file.kept(change);

@@ -19,7 +19,7 @@ pub enum Seen {
 
 /// What a dial begins with.
 #[derive(Debug)]
-pub struct Lead {
+pub struct DialHints {
     /// The contact's name, if it is known.
     pub name: Option<PlayerName>,
     /// Whether a client waits for it.

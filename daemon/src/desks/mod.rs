@@ -30,7 +30,7 @@ use fyteclub_proto::{
     },
 };
 use limits::LimitDesk;
-use links::{Lead, LinkDesk, Seen};
+use links::{DialHints, LinkDesk, Seen};
 use orders::{DeskOrder, Kept, Now, Order, Orders, Write};
 use own_look::OwnLook;
 use sessions::SessionDesk;
@@ -155,7 +155,7 @@ impl Desks {
                 }
             }
             DeskOrder::DiskFull => self.cache.full(orders),
-            DeskOrder::Room(room) => self.fetch(now, fetch::Input::Room(room), orders),
+            DeskOrder::DiskSpace(space) => self.fetch(now, fetch::Input::DiskSpace(space), orders),
         }
         None
     }
@@ -208,7 +208,7 @@ impl Desks {
     }
 
     /// What is known of a peer before it is dialled.
-    pub fn lead(&self, now: Now, peer: &PeerId) -> Lead {
+    pub fn dial_hints(&self, now: Now, peer: &PeerId) -> DialHints {
         let last = self.links.last_addr(peer).or_else(|| self.contacts.last_addr(peer));
         let since = match last {
             Some(_) => Seen::Once,
@@ -216,7 +216,7 @@ impl Desks {
             None => Seen::Never,
         };
         let asked = self.fetching.fetches().reason(peer) == Reason::Asked;
-        Lead { name: self.contacts.name_of(peer).cloned(), asked, since, last }
+        DialHints { name: self.contacts.name_of(peer).cloned(), asked, since, last }
     }
 
     /// The name of a contact, or of a removed one in events about its link.

@@ -107,7 +107,7 @@ pub enum DeskOrder {
     /// A fetched chunk could not be written to a full disk.
     DiskFull,
     /// Whether the disk has free space; if not, the message for waiters who wait too long.
-    Room(Result<(), String>),
+    DiskSpace(Result<(), String>),
 }
 
 impl From<DeskOrder> for Order {

@@ -13,7 +13,7 @@ use crate::{
     sharing::{lending::Lending, published::CurrentOffer},
     whereabouts::Whereabouts,
 };
-use contacts::wishes::Wish;
+use contacts::changes::Change;
 use futures::FutureExt;
 use fyteclub_proto::{
     contact::{Here, Policy},
@@ -88,7 +88,7 @@ impl Fixture {
         let player: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
         let mut fixture = Self { desks, orders, peer, player, _folder: folder };
         let add = ContactsAdd { player: fixture.player.clone(), peer_id: Some(peer) };
-        fixture.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Add(add), orders)));
+        fixture.act(|desks, now, orders| drop(desks.contacts.change(now, Change::Add(add), orders)));
         fixture
     }
 
@@ -124,8 +124,8 @@ impl Fixture {
         let (player, left) = (self.player.clone(), CancellationToken::new());
         self.act(|desks, now, orders| {
             let key = desks.contacts.key_of(&player);
-            let wish = PeerFetch { player, out: None };
-            fetched = Some(desks.fetching.fetch(now.at, wish, key, left, orders));
+            let fetch = PeerFetch { player, out: None };
+            fetched = Some(desks.fetching.fetch(now.at, fetch, key, left, orders));
         });
         fetched.expect("it was asked")
     }
@@ -153,7 +153,8 @@ async fn fetch_ends_when_the_contact_is_removed() {
     let mut fetched = fixture.fetch();
     assert_eq!(fault(&mut fetched), None);
     let who = Who { player: Some(fixture.player.clone()), peer_id: None };
-    let left = fixture.act(|desks, now, orders| drop(desks.contacts.wish(now, Wish::Remove(who), orders)));
+    let left =
+        fixture.act(|desks, now, orders| drop(desks.contacts.change(now, Change::Remove(who), orders)));
     assert_eq!(left, ["dismiss", "changed", "dismiss", "disconnect", "await", "leave", "failed"]);
     assert_eq!(fault(&mut fetched), Some(FaultCode::NotAContact));
 }
@@ -196,14 +197,14 @@ async fn name_under_another_key_fails_the_fetch() {
 #[tokio::test]
 async fn dial_begins_with_known_facts_of_the_peer() {
     let mut fixture = Fixture::new();
-    let lead = |fixture: &Fixture| fixture.desks.lead(Now::read(), &fixture.peer);
-    let fresh = lead(&fixture);
+    let hints = |fixture: &Fixture| fixture.desks.dial_hints(Now::read(), &fixture.peer);
+    let fresh = hints(&fixture);
     assert_eq!((fresh.since, fresh.last, fresh.asked), (Seen::JustNow, None, false));
     let later = Now { unix_ms: Now::read().unix_ms + 60_000, ..Now::read() };
-    assert_eq!(fixture.desks.lead(later, &fixture.peer).since, Seen::Never);
+    assert_eq!(fixture.desks.dial_hints(later, &fixture.peer).since, Seen::Never);
     let _fetched = fixture.fetch();
     fixture.open();
-    let known = lead(&fixture);
+    let known = hints(&fixture);
     assert_eq!((known.since, known.name, known.asked), (Seen::Once, Some(fixture.player.clone()), true));
     assert!(known.last.is_some());
 }

@@ -3,14 +3,14 @@
 //! [`candidate`] has addresses in letters, and which of them may be dialled; [`reachable`] collects this machine's own,
 //! [`introduction`] asks phone books for a peer's. [`paths`] keeps a peer's addresses and decides what is dialled,
 //! [`connector`] when and how often. [`session`] greets on a new link, [`link_choice`] keeps one of several,
-//! [`liveness`] watches the one in use. [`doorway`] admits incoming handshakes.
+//! [`liveness`] watches the one in use. [`accept_limit`] admits incoming handshakes.
 //!
 //! [`wire`] has the datagrams that share the socket with QUIC, [`nat`] the kinds of NAT. [`mapping`] asks home routers to
 //! forward a port.
 
+pub mod accept_limit;
 pub mod candidate;
 pub mod connector;
-pub mod doorway;
 pub mod families;
 pub mod introduction;
 pub mod link_choice;

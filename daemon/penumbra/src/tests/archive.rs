@@ -197,8 +197,8 @@ fn unpacking_stops_where_there_is_no_room() {
     let json = r#"{"Files": {"x.tex": "x.tex", "y.tex": "y.tex"}}"#;
     let entries = [("default_mod.json", json), ("x.tex", long.as_str()), ("y.tex", long.as_str())];
     let pmp = Pmp::new(&entries);
-    for (room, files) in [(200_000, 2), (199_999, 1), (99_999, 0)] {
-        let left = Cell::new(room);
+    for (space, files) in [(200_000, 2), (199_999, 1), (99_999, 0)] {
+        let left = Cell::new(space);
         let ask = |bytes: u64| {
             let path = PathBuf::from("disk");
             let low = StoreError::DiskLow { path, needed: bytes, free: left.get(), floor: 7 };
@@ -206,11 +206,11 @@ fn unpacking_stops_where_there_is_no_room() {
             Ok(())
         };
         let dir = pmp.scratch();
-        let read = read_within(&pmp.path(), &[], Scratch { dir: &dir, room: &ask }, Caps::default());
+        let read = read_within(&pmp.path(), &[], Scratch { dir: &dir, space: &ask }, Caps::default());
         assert_eq!(pmp.unpacked(), files, "asked before a byte is written");
         match read {
             Ok(_) => assert_eq!(files, 2),
-            Err(ModError::Room(error)) => assert!(files < 2 && error.is_disk_full(), "{error}"),
+            Err(ModError::NoSpace(error)) => assert!(files < 2 && error.is_disk_full(), "{error}"),
             Err(error) => panic!("{error}"),
         }
         _ = fs::remove_dir_all(dir);

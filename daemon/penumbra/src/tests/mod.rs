@@ -81,7 +81,7 @@ impl Mod {
 
 /// A scratch folder on a disk with free space.
 fn scratch(dir: &Path) -> Scratch<'_> {
-    Scratch { dir, room: &|_| Ok(()) }
+    Scratch { dir, space: &|_| Ok(()) }
 }
 
 fn manipulations(resolved: &Resolved) -> Vec<Value> {

@@ -1,6 +1,6 @@
 //! Facts that other actors send to the coordinator, each passed to its desk.
 
-use super::{Coordinator, roster::Birth};
+use super::{Coordinator, roster::PeerParts};
 use crate::{
     actors::{
         listener::Accepted,
@@ -44,7 +44,7 @@ impl Coordinator {
         let (around, facts) = (self.parts.around.clone(), ctx.address().recipient());
         let home = ctx.address();
         let changed = Arc::new(move || home.do_send(DaemonFact::SourceChanged));
-        self.roster.start(Birth { around, facts, changed });
+        self.roster.start(PeerParts { around, facts, changed });
     }
 
     fn fetching(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -61,8 +61,8 @@ impl Coordinator {
             &peer,
             match self.roster.admits(&peer) {
                 Ok(()) => {
-                    let lead = self.desks.lead(Now::read(), &peer);
-                    DialPermit::Granted { phone_book: self.phone_book.clone(), lead }
+                    let hints = self.desks.dial_hints(Now::read(), &peer);
+                    DialPermit::Granted { phone_book: self.phone_book.clone(), hints }
                 }
                 Err(refusal) => DialPermit::Refused(refusal),
             },

@@ -17,7 +17,7 @@ use std::{
 
 /// Parts of every peer's actor.
 #[derive(Clone)]
-pub struct Birth {
+pub struct PeerParts {
     pub around: Surroundings,
     pub facts: Recipient<PeerFact>,
     /// Called when a published file is found changed.
@@ -30,13 +30,13 @@ pub struct Roster {
     peers: HashMap<PeerId, (Addr<Peer>, Served)>,
     gate: Gate,
     /// `None` before the coordinator has started.
-    birth: Option<Birth>,
+    parts: Option<PeerParts>,
 }
 
 impl Roster {
     /// Sets the parts of peers' actors.
-    pub fn start(&mut self, birth: Birth) {
-        self.birth = Some(birth);
+    pub fn start(&mut self, parts: PeerParts) {
+        self.parts = Some(parts);
     }
 
     /// Whether this key is admitted now.
@@ -79,7 +79,7 @@ impl Roster {
             Entry::Occupied(known) => return Some(&known.into_mut().0),
             Entry::Vacant(place) => place,
         };
-        let Birth { around, facts, changed } = self.birth.clone()?;
+        let PeerParts { around, facts, changed } = self.parts.clone()?;
         let (access, served) = (self.gate.enter(id), Served::default());
         let actor = Peer::new(id, around, facts, changed, access, served.clone()).start();
         Some(&place.insert((actor, served)).0)

@@ -8,7 +8,7 @@ use crate::{
     },
     desks::{
         Desks,
-        contacts::wishes::Wish,
+        contacts::changes::Change,
         faults::internal,
         orders::{Answer, Later, Now, Orders, json},
         own_look::scan::What,
@@ -96,17 +96,19 @@ impl Handler<Ask> for Coordinator {
                 later::<verb::PeerList>(async { Ok(Peers { peers: peers.await }) })
             }
             Request::PeerTrust(trust) => {
-                self.end_contact::<verb::PeerTrust>(Wish::Trust(trust.player, trust.peer_id), ctx)
+                self.end_contact::<verb::PeerTrust>(Change::Trust(trust.player, trust.peer_id), ctx)
             }
             Request::ContactsList => {
                 now::<verb::ContactsList>(Ok(Contacts { contacts: self.desks.contacts.list() }))
             }
-            Request::ContactsAdd(add) => self.contact::<verb::ContactsAdd>(Wish::Add(add), ctx),
-            Request::ContactsAccept(who) => self.contact::<verb::ContactsAccept>(Wish::Accept(who), ctx),
-            Request::ContactsRemove(who) => self.end_contact::<verb::ContactsRemove>(Wish::Remove(who), ctx),
-            Request::ContactsBlock(who) => self.contact::<verb::ContactsBlock>(Wish::Block(who), ctx),
+            Request::ContactsAdd(add) => self.contact::<verb::ContactsAdd>(Change::Add(add), ctx),
+            Request::ContactsAccept(who) => self.contact::<verb::ContactsAccept>(Change::Accept(who), ctx),
+            Request::ContactsRemove(who) => {
+                self.end_contact::<verb::ContactsRemove>(Change::Remove(who), ctx)
+            }
+            Request::ContactsBlock(who) => self.contact::<verb::ContactsBlock>(Change::Block(who), ctx),
             Request::ContactsUnblock(who) => {
-                self.end_contact::<verb::ContactsUnblock>(Wish::Unblock(who), ctx)
+                self.end_contact::<verb::ContactsUnblock>(Change::Unblock(who), ctx)
             }
             Request::ContactsInvite => self
                 .desk::<verb::ContactsInvite>(ctx, |desks, now, orders| desks.contacts.invite(now, orders)),
@@ -119,7 +121,7 @@ impl Handler<Ask> for Coordinator {
             Request::CacheVerify => {
                 later::<verb::CacheVerify>(jobs::cache_verify(self.parts.cache.clone(), left))
             }
-            Request::CacheGc(wish) => later::<verb::CacheGc>(jobs::cache_gc(self.parts.cache.clone(), wish)),
+            Request::CacheGc(gc) => later::<verb::CacheGc>(jobs::cache_gc(self.parts.cache.clone(), gc)),
             Request::CacheMove(to) => {
                 later::<verb::CacheMove>(jobs::cache_move(self.parts.cache.clone(), to, left))
             }
@@ -151,15 +153,15 @@ impl Coordinator {
     }
 
     /// A change that is answered with the contact afterwards.
-    fn contact<V: Verb<Reply = Contact>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
-        let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
-        later::<V>(async { wished.await?.ok_or_else(internal) })
+    fn contact<V: Verb<Reply = Contact>>(&mut self, change: Change, ctx: &mut Context<Self>) -> Answering {
+        let changed = self.act(ctx, |desks, now, orders| desks.contacts.change(now, change, orders));
+        later::<V>(async { changed.await?.ok_or_else(internal) })
     }
 
     /// A change after which there may be no contact.
-    fn end_contact<V: Verb<Reply = Empty>>(&mut self, wish: Wish, ctx: &mut Context<Self>) -> Answering {
-        let wished = self.act(ctx, |desks, now, orders| desks.contacts.wish(now, wish, orders));
-        later::<V>(async { wished.await.map(|_| Empty {}) })
+    fn end_contact<V: Verb<Reply = Empty>>(&mut self, change: Change, ctx: &mut Context<Self>) -> Answering {
+        let changed = self.act(ctx, |desks, now, orders| desks.contacts.change(now, change, orders));
+        later::<V>(async { changed.await.map(|_| Empty {}) })
     }
 
     /// All peers' actors, to ask for their reports.

@@ -6,7 +6,7 @@ use crate::{
         phone_book::{LookupError, MoreCandidates, PhoneBook, Reach},
         random,
     },
-    desks::links::Lead,
+    desks::links::DialHints,
     io::quic::endpoint::DialError,
     sharing::access::Refusal,
 };
@@ -28,7 +28,7 @@ pub enum DialPermit {
     Granted {
         /// The source of addresses, if there is one.
         phone_book: Option<Addr<PhoneBook>>,
-        lead: Lead,
+        hints: DialHints,
     },
     Refused(Refusal),
 }
@@ -37,8 +37,8 @@ impl Handler<DialPermit> for Peer {
     type Result = ();
 
     fn handle(&mut self, permit: DialPermit, ctx: &mut Self::Context) {
-        let (phone_book, Lead { name, asked, since, last }) = match permit {
-            DialPermit::Granted { phone_book, lead } => (phone_book, lead),
+        let (phone_book, DialHints { name, asked, since, last }) = match permit {
+            DialPermit::Granted { phone_book, hints } => (phone_book, hints),
             DialPermit::Refused(refusal) => {
                 return self.found(Err(Unfound::Forbidden(refusal.to_string())), None, ctx);
             }

@@ -99,10 +99,10 @@ impl<P: Holds> CacheDesk<P> {
 
     fn hold(&mut self, low: bool, orders: &mut Orders) {
         self.low = low;
-        orders.add(DeskOrder::Room(if low { Err(self.room_sentence()) } else { Ok(()) }));
+        orders.add(DeskOrder::DiskSpace(if low { Err(self.low_disk_message()) } else { Ok(()) }));
     }
 
-    fn room_sentence(&self) -> String {
+    fn low_disk_message(&self) -> String {
         let dir = self.store.dir();
         let free = self.disk.map_or(String::new(), |disk| {
             format!(": {} bytes are free, of which {} stay free (min_free)", disk.free, disk.floor)
@@ -194,7 +194,7 @@ mod tests {
             Order::Tell(Event::CacheDamaged { players, published, .. }) => {
                 format!("damaged {} {published}", players.len())
             }
-            Order::Desk(DeskOrder::Room(room)) => format!("room {}", room.is_ok()),
+            Order::Desk(DeskOrder::DiskSpace(space)) => format!("space {}", space.is_ok()),
             Order::LookAtDisk { evict } => format!("look {evict}"),
             Order::DiskFull => "full".to_owned(),
             Order::Desk(DeskOrder::LooksDamaged(players)) => format!("looks {players:?}"),
@@ -210,15 +210,17 @@ mod tests {
         let disk = |free| Disk { free, floor: 5 };
         desk.full(&mut orders);
         assert!(desk.is_low());
-        assert_eq!(ordered(&mut orders), ["full", "room false"]);
+        assert_eq!(ordered(&mut orders), ["full", "space false"]);
         desk.disk(disk(4), true, &mut orders);
-        assert_eq!(ordered(&mut orders), ["low", "room false"]);
+        assert_eq!(ordered(&mut orders), ["low", "space false"]);
         desk.full(&mut orders);
         orders.pop();
-        let Some(Order::Desk(DeskOrder::Room(Err(says)))) = orders.pop() else { panic!("the disk is low") };
+        let Some(Order::Desk(DeskOrder::DiskSpace(Err(says)))) = orders.pop() else {
+            panic!("the disk is low")
+        };
         assert!(says.contains("4 bytes are free, of which 5 stay free"), "{says}");
         desk.disk(disk(9), false, &mut orders);
-        assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "room true".into()], false));
+        assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "space true".into()], false));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Contacts: runs the machine of [`fyteclub_proto::contact`], stores its file, and orders which keys are admitted. The
 //! rules are the machine's.
 
+pub mod changes;
 mod joining;
 #[cfg(test)]
 mod tests;
-pub mod wishes;
 
 use super::orders::{DeskOrder, Kept, Now, Order, Orders, Post, Write};
 use crate::{

@@ -1,6 +1,6 @@
 //! The desk alone: its orders and their times.
 
-use super::{wishes::Wish, *};
+use super::{changes::Change, *};
 use crate::{
     desks::orders::{Answer, Later},
     io::keeper::Keeper,
@@ -71,12 +71,12 @@ impl Bench {
         self.input(Input::Heard(heard));
     }
 
-    fn wish(&mut self, wish: Wish) -> Later<Option<reply::Contact>> {
-        self.desk.wish(self.now, wish, &mut self.orders)
+    fn change(&mut self, change: Change) -> Later<Option<reply::Contact>> {
+        self.desk.change(self.now, change, &mut self.orders)
     }
 
     fn add(&mut self, seed: u8) -> Later<Option<reply::Contact>> {
-        self.wish(Wish::Add(ContactsAdd { player: name(seed), peer_id: Some(key(seed)) }))
+        self.change(Change::Add(ContactsAdd { player: name(seed), peer_id: Some(key(seed)) }))
     }
 
     fn knocked(&mut self, seed: u8) {
@@ -188,7 +188,7 @@ async fn removed_contact_is_dismissed_and_disconnected() {
     bench.link(2);
     assert!(bench.desk.list()[0].online);
     bench.ordered();
-    drop(bench.wish(Wish::Remove(Who::from(name(2)))));
+    drop(bench.change(Change::Remove(Who::from(name(2)))));
     let ordered = bench.ordered();
     let dismissed = ordered.iter().position(|order| matches!(order, Order::Dismiss(gone) if *gone == key(2)));
     let ended = ordered.iter().position(|order| matches!(order, Order::Disconnect(gone) if *gone == key(2)));
@@ -277,13 +277,15 @@ async fn admission_follows_consent() {
         let (seed, other) = (2 + random[0] % 5, 2 + random[1] % 5);
         match random[2] % 12 {
             0 => drop(bench.add(seed)),
-            1 => drop(bench.wish(Wish::Add(ContactsAdd { player: name(seed), peer_id: None }))),
-            2 => drop(bench.wish(Wish::Add(ContactsAdd { player: name(seed), peer_id: Some(key(other)) }))),
-            3 => drop(bench.wish(Wish::Accept(Who { player: None, peer_id: Some(key(seed)) }))),
-            4 => drop(bench.wish(Wish::Remove(Who { player: None, peer_id: Some(key(seed)) }))),
-            5 => drop(bench.wish(Wish::Block(Who { player: None, peer_id: Some(key(seed)) }))),
-            6 => drop(bench.wish(Wish::Unblock(Who { player: None, peer_id: Some(key(seed)) }))),
-            7 => drop(bench.wish(Wish::Trust(name(seed), key(other)))),
+            1 => drop(bench.change(Change::Add(ContactsAdd { player: name(seed), peer_id: None }))),
+            2 => {
+                drop(bench.change(Change::Add(ContactsAdd { player: name(seed), peer_id: Some(key(other)) })))
+            }
+            3 => drop(bench.change(Change::Accept(Who { player: None, peer_id: Some(key(seed)) }))),
+            4 => drop(bench.change(Change::Remove(Who { player: None, peer_id: Some(key(seed)) }))),
+            5 => drop(bench.change(Change::Block(Who { player: None, peer_id: Some(key(seed)) }))),
+            6 => drop(bench.change(Change::Unblock(Who { player: None, peer_id: Some(key(seed)) }))),
+            7 => drop(bench.change(Change::Trust(name(seed), key(other)))),
             8 => bench.knocked(seed),
             9 => bench.link(seed),
             10 => {

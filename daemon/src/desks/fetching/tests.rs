@@ -42,8 +42,8 @@ impl Desk {
 
     fn ask(&mut self, key: PeerId) -> (Vec<Order>, Later<Fetched>, CancellationToken) {
         let (mut orders, left) = (Orders::default(), CancellationToken::new());
-        let wish = PeerFetch { player: player(), out: None };
-        let answer = self.fetching.fetch(self.now, wish, Ok(key), left.clone(), &mut orders);
+        let fetch = PeerFetch { player: player(), out: None };
+        let answer = self.fetching.fetch(self.now, fetch, Ok(key), left.clone(), &mut orders);
         (ordered(orders), answer, left)
     }
 
@@ -166,17 +166,17 @@ fn fetch_that_cannot_begin_is_refused_at_once() {
     let mut desk = Desk::new();
     desk.fetching.shared.player = Some(player());
     let mut refused = |out: Option<&str>, key| {
-        let wish = PeerFetch { player: player(), out: out.map(str::to_owned) };
+        let fetch = PeerFetch { player: player(), out: out.map(str::to_owned) };
         let mut orders = Orders::default();
-        fault(desk.fetching.fetch(desk.now, wish, key, CancellationToken::new(), &mut orders))
+        fault(desk.fetching.fetch(desk.now, fetch, key, CancellationToken::new(), &mut orders))
     };
     assert_eq!(refused(Some("relative/folder"), Ok(PEER)), FaultCode::BadRequest);
     assert_eq!(refused(None, Ok(PEER)), FaultCode::BadRequest, "it is this daemon's player");
     desk.fetching.shared.player = None;
     let unknown = Fault::new(FaultCode::NotAContact, "a stranger");
-    let wish = PeerFetch { player: player(), out: None };
+    let fetch = PeerFetch { player: player(), out: None };
     let mut orders = Orders::default();
-    let answer = desk.fetching.fetch(desk.now, wish, Err(unknown), CancellationToken::new(), &mut orders);
+    let answer = desk.fetching.fetch(desk.now, fetch, Err(unknown), CancellationToken::new(), &mut orders);
     assert_eq!(fault(answer), FaultCode::NotAContact);
 }
 

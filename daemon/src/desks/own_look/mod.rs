@@ -392,7 +392,7 @@ impl OwnLook {
 /// The fault of a look that cannot be scanned.
 pub fn scan_fault(error: &ScanError) -> Fault {
     match error {
-        ScanError::Mod(ModError::Room(full)) if full.is_disk_full() => Fault::new(
+        ScanError::Mod(ModError::NoSpace(full)) if full.is_disk_full() => Fault::new(
             FaultCode::DiskFull,
             format!(
                 "{error}: free some space, or unpack it elsewhere and publish the folder; no unpacked file was kept"

@@ -115,7 +115,7 @@ impl Fetches {
             Input::Heard { player, run, facts, wire } => self.heard(now, &player, run, facts, wire),
             Input::Unkept { player, run, why } => self.unkept(now, &player, run, why),
             Input::Written { player, run, result } => self.written(now, &player, run, result),
-            Input::Room(room) => self.room(now, room.err()),
+            Input::DiskSpace(space) => self.disk_space(now, space.err()),
             Input::Tick => {
                 self.time(now);
                 self.tell_progress(now);

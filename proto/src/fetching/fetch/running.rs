@@ -306,13 +306,13 @@ impl Fetches {
     }
 
     /// Holds all transfers, or releases them.
-    pub(super) fn room(&mut self, now: Instant, full: Option<String>) {
+    pub(super) fn disk_space(&mut self, now: Instant, full: Option<String>) {
         let (held, before) = (full.is_some(), self.full.is_some());
         self.full = full;
         if held == before {
             return;
         }
-        self.schedule(now, scheduler::Input::Room(!held));
+        self.schedule(now, scheduler::Input::DiskSpace(!held));
         for player in self.fetches.keys().cloned().collect::<Vec<_>>() {
             let Some(fetch) = self.fetches.get_mut(&player) else { continue };
             let Some(running) = &mut fetch.running else {

@@ -130,7 +130,7 @@ pub enum Input {
         result: Result<Written, Unready>,
     },
     /// Whether the disk has space; if not, the message for waiters who wait too long.
-    Room(Result<(), String>),
+    DiskSpace(Result<(), String>),
     /// Send progress now.
     Tick,
     Time,
@@ -275,7 +275,7 @@ pub enum Output {
         peer: PeerId,
         code: CloseCode,
     },
-    /// A write failed for want of space: check the disk, and answer with [`Input::Room`].
+    /// A write failed for want of space: check the disk, and answer with [`Input::DiskSpace`].
     DiskFull,
     Tell(Event),
 }

@@ -121,7 +121,7 @@ impl Entry {
 pub struct Scheduler {
     entries: BTreeMap<PeerId, Entry>,
     budget: Budget,
-    room: bool,
+    has_space: bool,
     turn: u64,
     now: Instant,
     outputs: VecDeque<Output>,
@@ -133,7 +133,7 @@ impl Scheduler {
         Self {
             entries: BTreeMap::new(),
             budget: Budget::new(prefetch),
-            room: true,
+            has_space: true,
             turn: 0,
             now,
             outputs: VecDeque::new(),
@@ -209,7 +209,7 @@ impl Scheduler {
                 self.budget.give_back(&peer);
                 self.entries.remove(&peer);
             }
-            Input::Room(room) => self.room = room,
+            Input::DiskSpace(has_space) => self.has_space = has_space,
             Input::Moved { .. } | Input::Time => {}
         }
         self.settle(now);
@@ -298,7 +298,7 @@ impl Scheduler {
     /// Whether the budget allows prefetching this look.
     fn affords(&self, entry: &Entry) -> bool {
         let left = self.budget.left();
-        self.room && entry.linked && left > 0 && entry.missing <= left
+        self.has_space && entry.linked && left > 0 && entry.missing <= left
     }
 
     fn settle(&mut self, now: Instant) {
@@ -320,7 +320,7 @@ impl Scheduler {
         let flowing = self.entries.iter().filter(|(_, e)| e.place().is_prefetch() && e.flow.is_some());
         let mut flowing: Vec<_> = flowing.map(|(peer, entry)| (entry.place(), *peer)).collect();
         flowing.sort_unstable();
-        let goes_on = |entry: &Entry| self.room && entry.linked && entry.missing <= self.budget.left();
+        let goes_on = |entry: &Entry| self.has_space && entry.linked && entry.missing <= self.budget.left();
         let stays = flowing.iter().find(|(_, peer)| !busy && self.entries.get(peer).is_some_and(goes_on));
         let stays = stays.map(|(_, peer)| *peer);
         for (_, peer) in flowing {

@@ -122,7 +122,7 @@ pub enum Input {
     /// It is no longer a contact.
     Gone(PeerId),
     /// Whether there is space for prefetches.
-    Room(bool),
+    DiskSpace(bool),
     Time,
 }
 

@@ -252,7 +252,7 @@ fn fetches_wait_with_a_deadline() {
                 Input::Planned { player, run: run_of, result: Ok(plan) }
             }
             14 => Input::Written { player, run: run_of, result: Err(Unready::Vanished) },
-            15 => Input::Room(if dice.below(2) == 0 { Ok(()) } else { Err(String::new()) }),
+            15 => Input::DiskSpace(if dice.below(2) == 0 { Ok(()) } else { Err(String::new()) }),
             16 => Input::Postponed { peer, run: run_of, pause: dice.pause() },
             _ => Input::Time,
         };

@@ -69,7 +69,7 @@ enum Event {
     Near,
     NearNoMore,
     Full,
-    Room,
+    DiskSpace,
     Declined,
     Removed,
     Wrong,
@@ -103,7 +103,7 @@ const EVENTS: [Event; 31] = [
     Event::Near,
     Event::NearNoMore,
     Event::Full,
-    Event::Room,
+    Event::DiskSpace,
     Event::Declined,
     Event::Removed,
     Event::Wrong,
@@ -227,9 +227,9 @@ fn happen(world: &mut World, event: Event) {
             let why = Unkept::DiskFull(fault(FaultCode::DiskFull));
             world.tell(Input::Unkept { player: name, run, why });
             world.jobs.retain(|job| *job != Job::LookAtDisk);
-            world.tell(Input::Room(Err("full".into())));
+            world.tell(Input::DiskSpace(Err("full".into())));
         }
-        Event::Room => drop(world.tell(Input::Room(Ok(())))),
+        Event::DiskSpace => drop(world.tell(Input::DiskSpace(Ok(())))),
         Event::Declined => drop(world.tell(Input::Declined { player: name, key: Some(key) })),
         Event::Removed => {
             world.tell(Input::Removed(key));
@@ -309,7 +309,7 @@ fn happen(world: &mut World, event: Event) {
 
 /// All others do their part from here on.
 fn end_well(world: &mut World) {
-    world.tell(Input::Room(Ok(())));
+    world.tell(Input::DiskSpace(Ok(())));
     world.settle();
     world.wait(20 * MINUTE, World::settle);
     assert!(world.waiting.is_empty(), "somebody waits for ever: {:?}", world.fetches.fetches);

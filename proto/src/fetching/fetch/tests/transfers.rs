@@ -116,12 +116,12 @@ fn full_disk_is_waited_for_but_not_for_ever() {
         world.end(number, |_| End::Unkept);
     }
     assert!(world.pulls.is_empty() && !world.answers.contains_key(&waiter), "nothing is asked");
-    world.tell(Input::Room(Ok(())));
+    world.tell(Input::DiskSpace(Ok(())));
     assert!(!world.pulls.is_empty());
-    world.tell(Input::Room(Err("no room in /cache".into())));
+    world.tell(Input::DiskSpace(Err("no space in /cache".into())));
     pass(&mut world, ROOM_TIME);
     let fault = world.answers[&waiter].as_ref().expect_err("it waited long enough");
-    assert_eq!((fault.code, fault.message.as_str()), (FaultCode::DiskFull, "no room in /cache"));
+    assert_eq!((fault.code, fault.message.as_str()), (FaultCode::DiskFull, "no space in /cache"));
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn quota_that_no_disk_shows_ends_the_fetch() {
         let why = Unkept::DiskFull(fault(FaultCode::DiskFull));
         world.tell(Input::Unkept { player: player(0), run: world.run(0), why });
         world.jobs.clear();
-        world.tell(Input::Room(Err(String::new())));
-        world.tell(Input::Room(Ok(())));
+        world.tell(Input::DiskSpace(Err(String::new())));
+        world.tell(Input::DiskSpace(Ok(())));
     }
     assert_eq!(world.code(waiter), Some(FaultCode::DiskFull));
 }

@@ -299,7 +299,7 @@ impl World {
                 let result = Ok(Written { folders, fetched: fetched(n, self.documents[&run]) });
                 self.tell(Input::Written { player, run, result });
             }
-            Job::LookAtDisk => drop(self.tell(Input::Room(Err("the disk is full".into())))),
+            Job::LookAtDisk => drop(self.tell(Input::DiskSpace(Err("the disk is full".into())))),
         }
     }
 

@@ -181,10 +181,10 @@ fn without_a_budget_or_without_room_nothing_is_brought_unasked() {
     let (_, said) = Desk::with(0, 0..3);
     assert_eq!(said, []);
     let (mut desk, _) = Desk::with(MIB, 0..2);
-    assert_eq!(desk.say(Input::Room(false)), [Output::Stop(peer(0))]);
+    assert_eq!(desk.say(Input::DiskSpace(false)), [Output::Stop(peer(0))]);
     assert_eq!(desk.near(&[(1, 1.0)]), begins(&[1]), "who is near is another matter");
     assert_eq!(desk.here(1), []);
-    assert_eq!(desk.say(Input::Room(true)), begins(&[0]));
+    assert_eq!(desk.say(Input::DiskSpace(true)), begins(&[0]));
 }
 
 #[test]

@@ -27,7 +27,7 @@ enum Step {
     Plan(u8, u64),
     Move(u8, u64),
     End(u8, u8),
-    Room(bool),
+    DiskSpace(bool),
     Wait(u32),
 }
 
@@ -43,7 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (who(), 0..1500_u64).prop_map(|(who, bytes)| Step::Plan(who, bytes)),
         6 => (who(), 1..600_u64).prop_map(|(who, bytes)| Step::Move(who, bytes)),
         4 => (who(), 0..4_u8).prop_map(|(who, end)| Step::End(who, end)),
-        1 => any::<bool>().prop_map(Step::Room),
+        1 => any::<bool>().prop_map(Step::DiskSpace),
         2 => prop_oneof![8 => 1..30_u32, 3 => Just(400), 1 => Just(90_000)].prop_map(Step::Wait),
     ];
     proptest::collection::vec(step, 0..120)
@@ -53,7 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     now: Instant,
     scheduler: Scheduler,
-    room: bool,
+    has_space: bool,
     asked: Vec<u8>,
     near: BTreeMap<u8, u8>,
     links: BTreeSet<u8>,
@@ -78,7 +78,7 @@ impl World {
         Self {
             now,
             scheduler: Scheduler::new(BUDGET, now),
-            room: true,
+            has_space: true,
             asked: Vec::new(),
             near: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -140,7 +140,7 @@ impl World {
                     let who = number(peer);
                     prop_assert!(self.waits(who), "{who} was not waiting");
                     prop_assert!((0..PEERS).filter(|who| self.moving(*who)).count() < places);
-                    prop_assert!(self.needed(who) || (self.room && self.unused() < BUDGET));
+                    prop_assert!(self.needed(who) || (self.has_space && self.unused() < BUDGET));
                     self.flows.insert(who, self.now);
                 }
                 Output::Stop(peer) => {
@@ -172,7 +172,7 @@ impl World {
         if !unneeded.is_empty() {
             prop_assert_eq!(self.flows.len(), 1, "what nobody needs flows beside others");
             prop_assert!(!waiting.iter().any(|who| self.needed(*who)), "somebody waits behind a prefetch");
-            prop_assert!(self.room);
+            prop_assert!(self.has_space);
         }
         for who in waiting.iter().filter(|who| self.needed(**who)) {
             prop_assert!(moving >= FLOWS_MAX, "{} waits and there is a place", who);
@@ -256,9 +256,9 @@ impl World {
                 self.tell(Input::Moved { peer: id(who), bytes })
             }
             Step::End(who, end) => self.end(who, end),
-            Step::Room(room) => {
-                self.room = room;
-                self.tell(Input::Room(room))
+            Step::DiskSpace(has_space) => {
+                self.has_space = has_space;
+                self.tell(Input::DiskSpace(has_space))
             }
             Step::Wait(seconds) => self.wait(Duration::from_secs(seconds.into())),
             Step::Offer(..) | Step::Part(_) | Step::Plan(..) => Ok(()),
@@ -342,7 +342,7 @@ proptest! {
         }
         // From now on all goes well: old prefetched bytes expire, everybody links, everything arrives.
         world.step(Step::Wait(90_000))?;
-        world.step(Step::Room(true))?;
+        world.step(Step::DiskSpace(true))?;
         for who in 0..PEERS {
             world.step(Step::Link(who))?;
             world.step(Step::Offer(who, Some(7)))?;

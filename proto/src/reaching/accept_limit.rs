@@ -53,14 +53,14 @@ struct Handshake {
 
 /// The handshakes under way, the oldest first.
 #[derive(Debug, Default)]
-pub struct Doorway {
+pub struct AcceptLimit {
     under_way: VecDeque<Handshake>,
     last: u64,
 }
 
-impl Doorway {
+impl AcceptLimit {
     /// A handshake begins. `proven`: the address is not forged.
-    pub fn knock(
+    pub fn admit(
         &mut self,
         now: Instant,
         ledger: &mut Ledger<Counterpart>,

@@ -19,7 +19,7 @@ use fyteclub_proto::{
 };
 
 /// A client's request.
-pub enum Wish {
+pub enum Change {
     Add(ContactsAdd),
     Accept(Who),
     Remove(Who),
@@ -31,8 +31,8 @@ pub enum Wish {
 
 impl ContactDesk {
     /// Carries a request out. The answer is the contact afterwards; `None` if there may be none.
-    pub fn wish(&mut self, now: Now, wish: Wish, orders: &mut Orders) -> Later<Option<reply::Contact>> {
-        match self.change(now, wish) {
+    pub fn change(&mut self, now: Now, change: Change, orders: &mut Orders) -> Later<Option<reply::Contact>> {
+        match self.apply(now, change) {
             Ok(contact) => {
                 let keeping = self.keep(now, orders);
                 let contact = contact.map(|contact| self.shown(&contact));
@@ -44,7 +44,7 @@ impl ContactDesk {
 
     /// Follows an invitation, and waits a moment for the inviter's answer.
     pub fn join(&mut self, now: Now, join: ContactsJoin, orders: &mut Orders) -> Later<reply::Contact> {
-        let contact = match self.change(now, Wish::Join(join)) {
+        let contact = match self.apply(now, Change::Join(join)) {
             Ok(Some(contact)) => contact,
             Ok(None) => {
                 return at_once(Err(Fault::new(FaultCode::Internal, "an invitation made no contact")));
@@ -87,16 +87,16 @@ impl ContactDesk {
         keeping.or_else(|| self.unsaved.then(|| self.save(orders)))
     }
 
-    fn change(&mut self, now: Now, wish: Wish) -> Answer<Option<contact::Contact>> {
+    fn apply(&mut self, now: Now, change: Change) -> Answer<Option<contact::Contact>> {
         let (now, machine) = (now.unix_ms, &mut self.machine);
-        let done = match wish {
-            Wish::Add(add) => machine.add(&add.player, add.peer_id, random()?, now).map(Some),
-            Wish::Accept(who) => machine.accept(&who, now).map(Some),
-            Wish::Remove(who) => machine.remove(&who).map(|()| None),
-            Wish::Block(who) => machine.block(&who, now).map(Some),
-            Wish::Unblock(who) => machine.unblock(&who).map(|()| None),
-            Wish::Trust(player, key) => machine.trust(&player, key, now).map(|()| None),
-            Wish::Join(join) => {
+        let done = match change {
+            Change::Add(add) => machine.add(&add.player, add.peer_id, random()?, now).map(Some),
+            Change::Accept(who) => machine.accept(&who, now).map(Some),
+            Change::Remove(who) => machine.remove(&who).map(|()| None),
+            Change::Block(who) => machine.block(&who, now).map(Some),
+            Change::Unblock(who) => machine.unblock(&who).map(|()| None),
+            Change::Trust(player, key) => machine.trust(&player, key, now).map(|()| None),
+            Change::Join(join) => {
                 let invitation: Invitation = join
                     .link
                     .parse()
