@@ -221,7 +221,7 @@ impl App {
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
         // After the coordinator's last writes.
         let kept = within("the writes of contacts and of the published look", self.keeper.flush());
-        tokio::join!(kept, self.endpoint.close(CloseCode::Done as u32, STOP_TIME));
+        tokio::join!(kept, self.endpoint.close(CloseCode::Done.number(), STOP_TIME));
         within("the mod cache", self.cache.send(mod_cache::Close)).await;
     }
 }

@@ -37,6 +37,11 @@ pub const fn whole(number: f64) -> u64 {
     number as u64
 }
 
+/// Truncates; 0 for NaN, saturates at both ends.
+pub const fn integer(number: f64) -> i64 {
+    number as i64
+}
+
 /// The lower half of the bits.
 pub const fn low_half(number: u64) -> u32 {
     number as u32
@@ -56,6 +61,7 @@ mod tests {
     fn what_does_not_fit_is_the_end_of_what_does() {
         assert_eq!((u32_of(7), u32_of(usize::MAX), usize_of(7)), (7, u32::MAX, 7));
         assert_eq!([7.9, -1.0, f64::NAN, f64::INFINITY].map(whole), [7, 0, 0, u64::MAX]);
+        assert_eq!([-7.9, f64::NAN, f64::INFINITY].map(integer), [-7, 0, i64::MAX]);
         assert_eq!((low_half(0x1_0000_0002), f64_of(1 << 53)), (2, 9_007_199_254_740_992.0));
         assert_eq!([Duration::from_micros(1999), Duration::MAX].map(millis), [1, u64::MAX]);
     }

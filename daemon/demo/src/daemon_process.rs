@@ -15,7 +15,7 @@ use tokio::{
 const START_TIME: Duration = Duration::from_secs(20);
 const STOP_TIME: Duration = Duration::from_secs(6);
 
-pub struct DaemonProcess {
+pub(crate) struct DaemonProcess {
     pub client: Client,
     /// Its standard input closes with this process, and then it stops.
     child: Child,
@@ -36,7 +36,7 @@ impl DaemonProcess {
     /// Starts the running program as a daemon with its own data folder.
     ///
     /// # Errors The daemon did not become ready; with its output.
-    pub async fn start(player: &str, dir: &Path, phonebook: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(player: &str, dir: &Path, phonebook: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let said: PathBuf = dir.join("said.txt");
         let program = std::env::current_exe().context("this program does not know its own path")?;
@@ -75,12 +75,12 @@ impl DaemonProcess {
         Ok(Self { client, child })
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)
     }
 
     /// # Errors The daemon did not stop in time, or not cleanly.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.client.shutdown().await?;
         let status = tokio::time::timeout(STOP_TIME, self.child.wait()).await;
         let status = status.context("a daemon did not stop in time")??;

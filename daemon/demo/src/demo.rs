@@ -11,7 +11,10 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use fyteclub_client::{Event, Fetched, PlayerName, Published, Standing};
 use fyteclub_phonebook::{Config as BookConfig, Server};
-use fyteclub_proto::id::BlobHash;
+use fyteclub_proto::{
+    id::BlobHash,
+    number::{f64_of, whole},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -25,7 +28,7 @@ const PAIR_TIME: Duration = Duration::from_secs(10);
 const BOB: &str = "Bob Birch@Balmung";
 
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// A Penumbra mod folder or a .pmp; without one a sample is made
     #[arg(value_name = "MOD_FOLDER | FILE.pmp")]
     look: Option<PathBuf>,
@@ -35,7 +38,7 @@ pub struct Demo {
 }
 
 /// 0 when the look was fetched and every byte is right, 130 after Ctrl-C, 1 otherwise.
-pub fn run(args: Demo) -> ExitCode {
+pub(crate) fn run(args: Demo) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.context("no runtime").and_then(|runtime| {
         runtime.block_on(async {
@@ -156,16 +159,16 @@ fn verify(fetched: &Fetched) -> anyhow::Result<()> {
 
 fn say_fetched(fetched: &Fetched, out: &Path) {
     let paths: usize = fetched.files.iter().map(|file| file.game_paths.len()).sum();
-    let rate = fetched.bytes_fetched as f64 / fetched.seconds.max(0.001);
+    let rate = f64_of(fetched.bytes_fetched) / fetched.seconds.max(0.001);
     say!("Fetched       {} files, {}; all files verified", fetched.files.len(), bytes(fetched.bytes_total));
     say!("Deduplicated  {paths} game paths stand for {} different files", fetched.files.len());
-    let saved = 100.0 * (1.0 - fetched.bytes_transferred as f64 / (fetched.bytes_fetched as f64).max(1.0));
+    let saved = 100.0 * (1.0 - f64_of(fetched.bytes_transferred) / f64_of(fetched.bytes_fetched).max(1.0));
     if saved >= 1.0 {
         say!("Compressed    to {} on the wire, {saved:.0} % less", bytes(fetched.bytes_transferred));
     } else {
         say!("Compressed    not: these files do not shrink");
     }
-    say!("Time          {:.2} s, {}/s", fetched.seconds, bytes(rate as u64));
+    say!("Time          {:.2} s, {}/s", fetched.seconds, bytes(whole(rate)));
     let path = fetched.path.map_or_else(|| "none".to_owned(), |path| format!("{path:?}").to_lowercase());
     say!("Path          {path}");
     let cache = fetched.files.first().and_then(|file| Path::new(&file.path).parent()).map(Path::to_owned);

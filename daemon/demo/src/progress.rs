@@ -1,6 +1,7 @@
 //! The demo's progress: a bar on a terminal, a line a second elsewhere.
 
 use fyteclub_client::{Client, Event};
+use fyteclub_proto::number::f64_of;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::IsTerminal,
@@ -10,14 +11,14 @@ use std::{
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until it is finished or dropped.
-pub struct Progress {
+pub(crate) struct Progress {
     task: tokio::task::JoinHandle<()>,
     bar: ProgressBar,
 }
 
 impl Progress {
     /// # Errors The daemon refuses to send events.
-    pub async fn start(client: &Client) -> anyhow::Result<Self> {
+    pub(crate) async fn start(client: &Client) -> anyhow::Result<Self> {
         let mut events = client.watch().await?;
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -51,7 +52,7 @@ impl Progress {
         Ok(Self { task, bar })
     }
 
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.task.abort();
         // Aborted or finished: both are fine.
         self.task.await.ok();
@@ -60,12 +61,12 @@ impl Progress {
 }
 
 /// Bytes in a readable unit.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if count < 1000 {
         return format!("{count} B");
     }
-    let (mut value, mut unit) = (count as f64 / 1e3, 0);
+    let (mut value, mut unit) = (f64_of(count) / 1e3, 0);
     while value >= 999.95 && unit + 1 < UNITS.len() {
         value /= 1e3;
         unit += 1;

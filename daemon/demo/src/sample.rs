@@ -18,7 +18,7 @@ impl Noise {
     fn bytes(&mut self, len: usize, entropy: u64) -> Vec<u8> {
         (0..len.div_ceil(8))
             .flat_map(|_| self.next().to_le_bytes())
-            .map(|b| (u64::from(b) % entropy) as u8)
+            .map(|byte| u8::try_from(u64::from(byte) % entropy).expect("no more than the byte"))
             .take(len)
             .collect()
     }
@@ -29,7 +29,7 @@ impl Noise {
 ///
 /// # Errors
 /// The machine's.
-pub fn write(dir: &Path) -> io::Result<()> {
+pub(crate) fn write(dir: &Path) -> io::Result<()> {
     let mut noise = Noise(0x5eed);
     let mut files = BTreeMap::new();
     let mut add = |game: String, disk: &str, content: &[u8]| -> io::Result<()> {

@@ -129,9 +129,10 @@ impl PlainFolder {
 impl PlainFolder {
     fn open_at(path: PathBuf, _: Option<(&Self, &str)>) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(&path)?;
-        match metadata.is_dir() && !is_link(&metadata) {
-            true => Ok(Self { path }),
-            false => Err(io::ErrorKind::NotADirectory.into()),
+        if metadata.is_dir() && !is_link(&metadata) {
+            Ok(Self { path })
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
         }
     }
 
@@ -150,9 +151,10 @@ impl PlainFolder {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        match metadata.is_file() && !is_link(&metadata) {
-            true => Ok(Some(file)),
-            false => Err(io::ErrorKind::InvalidInput.into()),
+        if metadata.is_file() && !is_link(&metadata) {
+            Ok(Some(file))
+        } else {
+            Err(io::ErrorKind::InvalidInput.into())
         }
     }
 

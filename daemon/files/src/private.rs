@@ -75,9 +75,10 @@ pub fn own_dir(path: &Path) -> Result<(), Trouble> {
     create_dir(path).map_err(|error| explain(path, error))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = open(path, flags, Mode::empty()).map_err(|error| {
-        match fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
-            true => Trouble(format!("{} is a link, and a folder of your own is needed", path.display())),
-            false => explain(path, error.into()),
+        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
+            Trouble(format!("{} is a link, and a folder of your own is needed", path.display()))
+        } else {
+            explain(path, error.into())
         }
     })?;
     let found = fstat(&folder).map_err(|error| explain(path, error.into()))?;
@@ -149,11 +150,10 @@ pub fn explain(path: &Path, error: io::Error) -> Trouble {
                     let owner = user(found.uid());
                     let around = part.parent().and_then(|around| fs::metadata(around).ok());
                     // Root's, in a folder of this user: left by a start with sudo. Not said of a system's folder.
-                    let way = match found.uid() == 0 && around.is_some_and(|around| around.uid() == own) {
-                        true => {
-                            format!(", as after a start with sudo: run `sudo chown -R \"$(id -un)\" {at}`")
-                        }
-                        false => String::new(),
+                    let way = if found.uid() == 0 && around.is_some_and(|around| around.uid() == own) {
+                        format!(", as after a start with sudo: run `sudo chown -R \"$(id -un)\" {at}`")
+                    } else {
+                        String::new()
                     };
                     return Trouble(format!("{shown} cannot be used: {at} belongs to {owner}{way}"));
                 }

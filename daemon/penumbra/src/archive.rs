@@ -9,7 +9,10 @@ use super::{
     relative::{fold, fold_all, parts},
 };
 use flate2::{Crc, Decompress, FlushDecompress, Status};
-use fyteclub_proto::game_path::known_extension;
+use fyteclub_proto::{
+    game_path::known_extension,
+    number::{u32_of, u64_of, usize_of},
+};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
@@ -49,7 +52,7 @@ impl<'a> Archive<'a> {
                     ModError::Read { path: path.to_owned(), source }
                 }
                 DirectoryError::TooMany(limit) => {
-                    ModError::TooManyNames { path: path.to_owned(), what: "entries", limit: limit as u64 }
+                    ModError::TooManyNames { path: path.to_owned(), what: "entries", limit: u64_of(limit) }
                 }
                 error => ModError::NotAnArchive { path: path.to_owned(), says: error.to_string() },
             })?;
@@ -110,7 +113,7 @@ impl<'a> Archive<'a> {
                 Ok(read) => read,
                 Err(error) => break Ok(Some(damaged(&error))),
             };
-            size += read as u64;
+            size += u64_of(read);
             if size > left {
                 break Err(ModError::UnpackedTooLarge { limit: self.caps.unpacked });
             }
@@ -219,18 +222,18 @@ impl Unpacker {
             let (used, made) = if self.entry.method == STORED {
                 let len = input.len().min(into.len());
                 into[..len].copy_from_slice(&input[..len]);
-                self.ended = len as u64 == self.left;
+                self.ended = u64_of(len) == self.left;
                 (len, len)
             } else {
                 let (before, made) = (self.inflate.total_in(), self.inflate.total_out());
                 let status = self.inflate.decompress(input, into, FlushDecompress::None)?;
                 self.ended = status == Status::StreamEnd;
                 let used = self.inflate.total_in() - before;
-                (used as usize, (self.inflate.total_out() - made) as usize)
+                (usize_of(used), usize_of(self.inflate.total_out() - made))
             };
             let stuck = used == 0 && made == 0;
             self.file.consume(used);
-            self.left -= used as u64;
+            self.left -= u64_of(used);
             if made > 0 || self.ended {
                 return Ok(made);
             }
@@ -248,7 +251,7 @@ impl Read for Unpacker {
         }
         let made = if self.ended { 0 } else { self.unpack(into)? };
         self.crc.update(&into[..made]);
-        self.size += made as u64;
+        self.size += u64_of(made);
         let wrong = |says| Err(io::Error::new(io::ErrorKind::InvalidData, says));
         if self.size > self.entry.size {
             return wrong("an entry is longer than announced");
@@ -293,8 +296,8 @@ impl Index {
                     index.top.push(name.to_owned());
                 }
                 let (exact, folded) = (index.hash(&parts.join("/")), index.hash(&fold_all(&parts)));
-                index.exact.push((exact, number as u32));
-                index.folded.push((folded, number as u32));
+                index.exact.push((exact, u32_of(number)));
+                index.folded.push((folded, u32_of(number)));
             }
         }
         for list in [&mut index.exact, &mut index.folded] {
@@ -326,7 +329,7 @@ impl Index {
     fn find(&self, directory: &Directory, wanted: &[&str]) -> Option<usize> {
         let at = |list: &[(u64, u32)], hash: u64| {
             let place = list.binary_search_by_key(&hash, |(hash, _)| *hash).ok()?;
-            list.get(place).map(|(_, number)| *number as usize)
+            list.get(place).map(|(_, at)| fyteclub_proto::number::index(*at))
         };
         let folded = fold_all(wanted);
         let exact = at(&self.exact, self.hash(&wanted.join("/")));

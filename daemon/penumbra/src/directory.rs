@@ -3,6 +3,7 @@
 //!
 //! Only the list is read here. `archive` unpacks entries.
 
+use fyteclub_proto::number::{index, u32_of, u64_of, usize_of};
 use std::{
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     ops::Range,
@@ -84,10 +85,10 @@ impl Directory {
         let end = End::find(archive)?;
         // An entry has at least 46 bytes, which bounds their number.
         let possible = usize::try_from(end.bytes / ENTRY_BYTES).unwrap_or(usize::MAX);
-        if end.count > possible as u64 {
+        if end.count > u64_of(possible) {
             return Err(DirectoryError::Malformed("it announces more entries than it has bytes for"));
         }
-        if end.count > max as u64 {
+        if end.count > u64_of(max) {
             return Err(DirectoryError::TooMany(max));
         }
         if end.bytes > bytes_max {
@@ -95,7 +96,7 @@ impl Directory {
         }
         archive.seek(SeekFrom::Start(end.start))?;
         let mut list = BufReader::new(archive).take(end.bytes);
-        let mut directory = Self { entries: Vec::with_capacity(end.count as usize), names: Vec::new() };
+        let mut directory = Self { entries: Vec::with_capacity(usize_of(end.count)), names: Vec::new() };
         for _ in 0..end.count {
             directory.read_entry(&mut list, end.shift)?;
         }
@@ -103,7 +104,7 @@ impl Directory {
     }
 
     fn read_entry(&mut self, list: &mut impl BufRead, shift: u64) -> Result<(), DirectoryError> {
-        let mut fixed = [0; ENTRY_BYTES as usize];
+        let mut fixed = [0; usize_of(ENTRY_BYTES)];
         list.read_exact(&mut fixed)
             .map_err(|_| DirectoryError::Malformed("its list of entries is cut short"))?;
         let u16_at = |at: usize| u16::from_le_bytes([fixed[at], fixed[at + 1]]);
@@ -121,7 +122,7 @@ impl Directory {
             packed: u32_at(20).into(),
             size: u32_at(24).into(),
             offset: u32_at(42).into(),
-            mode: if unix { (u32_at(38) >> 16) as u16 } else { 0 },
+            mode: if unix { u16_at(40) } else { 0 },
         };
         let (name_len, extra_len, comment_len) = (u16_at(28), u16_at(30), u16_at(32));
         entry.name = self.keep_name(list, name_len)?;
@@ -143,7 +144,7 @@ impl Directory {
             self.names.resize(start + usize::from(len), 0);
             list.read_exact(&mut self.names[start..])?;
         }
-        Ok((start as u32, self.names.len() as u32))
+        Ok((u32_of(start), u32_of(self.names.len())))
     }
 
     fn read_extra(&mut self, mut extra: &[u8], entry: &mut Entry) {
@@ -164,9 +165,9 @@ impl Directory {
                 }
                 // A version and the other name's CRC precede it.
                 UNICODE_NAME if (6..6 + NAME_BYTES_MAX).contains(&len) && field[0] == 1 => {
-                    let start = self.names.len() as u32;
+                    let start = u32_of(self.names.len());
                     self.names.extend_from_slice(&field[5..]);
-                    entry.unicode = (start, self.names.len() as u32);
+                    entry.unicode = (start, u32_of(self.names.len()));
                 }
                 _ => {}
             }
@@ -183,7 +184,7 @@ impl Directory {
 
     /// Every reading of an entry's name: its declared encoding, and UTF-8 where it is valid without the declaration.
     pub(super) fn names(&self, entry: &Entry) -> impl Iterator<Item = String> {
-        let text = |(start, end): (u32, u32)| &self.names[Range { start: start as usize, end: end as usize }];
+        let text = |(start, end): (u32, u32)| &self.names[Range { start: index(start), end: index(end) }];
         let raw = text(entry.name);
         let utf8 = std::str::from_utf8(raw).ok().map(str::to_owned);
         let marked = entry.flags & 0x800 != 0;
@@ -194,7 +195,7 @@ impl Directory {
 
     /// Where an entry's bytes begin, by its local header.
     pub(super) fn data<R: Read + Seek>(archive: &mut R, entry: &Entry) -> Result<u64, DirectoryError> {
-        let mut header = [0; LOCAL_BYTES as usize];
+        let mut header = [0; usize_of(LOCAL_BYTES)];
         archive.seek(SeekFrom::Start(entry.offset))?;
         archive.read_exact(&mut header)?;
         if header[..4] != LOCAL {
@@ -214,9 +215,10 @@ fn cp437(raw: &[u8]) -> String {
 }
 
 fn skip(list: &mut impl BufRead, bytes: u64) -> Result<(), DirectoryError> {
-    match io::copy(&mut list.take(bytes), &mut io::sink())? == bytes {
-        true => Ok(()),
-        false => Err(DirectoryError::Malformed("its list of entries is cut short")),
+    if io::copy(&mut list.take(bytes), &mut io::sink())? == bytes {
+        Ok(())
+    } else {
+        Err(DirectoryError::Malformed("its list of entries is cut short"))
     }
 }
 
@@ -237,12 +239,12 @@ impl End {
         archive.seek(SeekFrom::Start(from))?;
         let mut tail = Vec::new();
         archive.take(len - from).read_to_end(&mut tail)?;
-        let last = tail.len().checked_sub(END_BYTES as usize);
+        let last = tail.len().checked_sub(usize_of(END_BYTES));
         // A comment may contain the same bytes: the record gives its comment's length.
         let is_record = |at: &usize| tail[*at..].starts_with(&END);
         let ends = |at: &usize| {
             let comment = u16::from_le_bytes([tail[at + 20], tail[at + 21]]);
-            at + END_BYTES as usize + usize::from(comment) == tail.len()
+            at + usize_of(END_BYTES) + usize::from(comment) == tail.len()
         };
         let records = |last: usize| (0..=last).rev().filter(is_record);
         let at = last.and_then(|last| records(last).find(ends).or_else(|| records(last).next()));
@@ -251,8 +253,8 @@ impl End {
         let u16_at = |at: usize| u64::from(u16::from_le_bytes([record[at], record[at + 1]]));
         let u32_at = |at: usize| u16_at(at) | u16_at(at + 2) << 16;
         let (count, bytes, start) = (u16_at(10), u32_at(12), u32_at(16));
-        let end = from + at as u64;
-        let locator = at.checked_sub(LOCATOR_64_BYTES as usize).map(|at| &tail[at..]);
+        let end = from + u64_of(at);
+        let locator = at.checked_sub(usize_of(LOCATOR_64_BYTES)).map(|at| &tail[at..]);
         match locator.filter(|locator| locator.starts_with(&LOCATOR_64)) {
             Some(locator) => Self::find_64(archive, locator, end - LOCATOR_64_BYTES),
             None => Self::new(count, bytes, start, end),

@@ -7,7 +7,7 @@ use super::{
     contents::{Contents, Obtained, says_mod},
     relative::fold,
 };
-use fyteclub_proto::limit::FILES_MAX;
+use fyteclub_proto::{limit::FILES_MAX, number::u64_of};
 use std::{
     cell::Cell,
     collections::HashMap,
@@ -66,12 +66,13 @@ impl Folder {
         let unreadable = |source| ModError::Read { path: root.to_owned(), source };
         let real_root = fs::canonicalize(root).map_err(unreadable)?;
         let names_left = Cell::new(caps.names);
-        let listing = Listing::read(root, &names_left).map_err(|error| match is_too_many(&error) {
-            true => {
-                let limit = caps.names as u64;
+        let listing = Listing::read(root, &names_left).map_err(|error| {
+            if is_too_many(&error) {
+                let limit = u64_of(caps.names);
                 ModError::TooManyNames { path: root.to_owned(), what: "names", limit }
+            } else {
+                unreadable(error)
             }
-            false => unreadable(error),
         })?;
         Ok(Self {
             names_left,
@@ -177,10 +178,9 @@ impl Contents for Folder {
             return Ok(Ok(known.clone()));
         }
         let cap = self.caps.file;
-        let found = self.find(parts).and_then(|found| match found.size > cap {
-            true => Err(LeftOutReason::TooLarge),
-            false => Ok(found),
-        });
+        let found = self
+            .find(parts)
+            .and_then(|found| if found.size > cap { Err(LeftOutReason::TooLarge) } else { Ok(found) });
         if let Ok(obtained) = &found
             && self.obtained.len() < FILES_MAX
         {

@@ -3,6 +3,7 @@
 //!
 //! It keeps one small buffer, and reads a file up to its cap.
 
+use fyteclub_proto::number::u64_of;
 use std::io::{self, Read};
 
 const BUFFER: usize = 8 * 1024;
@@ -95,11 +96,11 @@ impl<R: Read> Lenient<R> {
                 Err(error) => return Err(error),
             }
         }
-        if self.end as u64 > self.left {
+        if u64_of(self.end) > self.left {
             return Err(self.refuse(Refusal::TooLong));
         }
-        self.left -= self.end as u64;
-        self.taken += self.end as u64;
+        self.left -= u64_of(self.end);
+        self.taken += u64_of(self.end);
         if !std::mem::replace(&mut self.begun, true) {
             let start = &self.buffer[..self.end];
             if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {

@@ -2,7 +2,7 @@
 //! same thing. They are JSON texts of bounded length, so that one at a time may be parsed into a tree.
 
 use super::form::Container;
-use fyteclub_proto::limit::EXT_BYTES_MAX;
+use fyteclub_proto::{limit::EXT_BYTES_MAX, number::integer};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -75,7 +75,7 @@ pub(super) fn as_number(value: &Value) -> Option<i64> {
         Value::Number(number) => number
             .as_i64()
             .or_else(|| number.as_u64().map(u64::cast_signed))
-            .or_else(|| number.as_f64().map(|float| float as i64)),
+            .or_else(|| number.as_f64().map(integer)),
         Value::String(text) => {
             let text = text.trim();
             text.parse().ok().or_else(|| text.parse().ok().map(u64::cast_signed))

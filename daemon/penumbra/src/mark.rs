@@ -4,6 +4,7 @@ use fyteclub_proto::{
     chunk_tree::TreeBuilder,
     id::BlobHash,
     limit::{CHUNK_SIZE, FILES_MAX},
+    number::u64_of,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -45,7 +46,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self { size: bytes.len() as u64, hash: BlobHash::of(bytes) }
+        Self { size: u64_of(bytes.len()), hash: BlobHash::of(bytes) }
     }
 }
 
@@ -95,7 +96,7 @@ pub(super) fn hash(from: &mut impl Read, to: &mut impl Write) -> io::Result<Stam
     let mut chunk = Vec::with_capacity(CHUNK_SIZE);
     loop {
         chunk.clear();
-        from.by_ref().take(CHUNK_SIZE as u64).read_to_end(&mut chunk)?;
+        from.by_ref().take(u64_of(CHUNK_SIZE)).read_to_end(&mut chunk)?;
         if chunk.is_empty() {
             break;
         }

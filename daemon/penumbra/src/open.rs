@@ -16,8 +16,5 @@ pub(super) fn open<'a>(
     } else {
         return Err(ModError::NotAMod { path: path.to_owned() });
     };
-    match contents.top()?.is_empty() {
-        false => Ok(contents),
-        true => Err(ModError::NotAMod { path: path.to_owned() }),
-    }
+    if contents.top()?.is_empty() { Err(ModError::NotAMod { path: path.to_owned() }) } else { Ok(contents) }
 }

@@ -1,6 +1,7 @@
 //! A single value, interpreted whatever its type is.
 
 use super::caps::PATH_BYTES_MAX;
+use fyteclub_proto::number::integer;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -44,7 +45,7 @@ impl Scalar {
         match self {
             Self::Signed(number) => *number,
             Self::Unsigned(number) => number.cast_signed(),
-            Self::Float(number) => *number as i64,
+            Self::Float(number) => integer(*number),
             Self::Text(text) => {
                 let text = text.trim();
                 text.parse().ok().or_else(|| text.parse().ok().map(u64::cast_signed)).unwrap_or_default()

@@ -5,6 +5,7 @@ use super::{
     form::Container,
     group::{Group, Kind},
 };
+use fyteclub_proto::number::u64_of;
 
 /// For each group in order, for each of its options: is it on?
 pub(super) fn settle(groups: &[Group], choices: &[Choice]) -> Result<Vec<Vec<bool>>, ModError> {
@@ -75,8 +76,8 @@ fn defaults(group: &Group) -> Vec<bool> {
     let count = group.options.len();
     let mask = match group.kind {
         Kind::Single => {
-            let number = group.defaults.min(count.saturating_sub(1) as u64);
-            return (0..count as u64).map(|option| option == number).collect();
+            let number = group.defaults.min(u64_of(count.saturating_sub(1)));
+            return (0..u64_of(count)).map(|option| option == number).collect();
         }
         Kind::Combining { .. } => group.defaults.min((1 << count) - 1),
         Kind::Multi | Kind::Imc { .. } => group.defaults,

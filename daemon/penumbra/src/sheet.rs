@@ -5,7 +5,10 @@ use super::{
     ModError,
     caps::{Caps, Count},
 };
-use fyteclub_proto::game_path::GamePath;
+use fyteclub_proto::{
+    game_path::GamePath,
+    number::{index, u32_of},
+};
 use std::ops::Range;
 
 /// A text of a [`Sheet`].
@@ -24,7 +27,7 @@ pub(super) struct Stretch {
 
 impl Stretch {
     fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
+        index(self.start)..index(self.end)
     }
 }
 
@@ -91,16 +94,16 @@ impl Sheet {
 
     /// Where the next text begins.
     pub(super) fn mark(&self) -> u32 {
-        self.text.len() as u32
+        u32_of(self.text.len())
     }
 
     pub(super) fn text_since(&self, mark: u32) -> Text {
-        Text { start: mark, end: self.text.len() as u32 }
+        Text { start: mark, end: u32_of(self.text.len()) }
     }
 
     /// Removes everything pushed since.
     pub(super) fn cut(&mut self, mark: u32) {
-        self.text.truncate(mark as usize);
+        self.text.truncate(index(mark));
     }
 
     pub(super) fn put(&mut self, text: &str) -> Result<Text, Over> {
@@ -110,7 +113,7 @@ impl Sheet {
     }
 
     pub(super) fn get(&self, text: Text) -> &str {
-        self.text.get(text.start as usize..text.end as usize).unwrap_or_default()
+        self.text.get(index(text.start)..index(text.end)).unwrap_or_default()
     }
 
     pub(super) fn put_pair(&mut self, pair: (Text, Text)) -> Result<(), Over> {
@@ -120,7 +123,7 @@ impl Sheet {
     }
 
     pub(super) fn put_manipulation(&mut self, text: Text) -> Result<(), Over> {
-        self.check(Count::ManipulationBytes, (text.end - text.start) as usize)?;
+        self.check(Count::ManipulationBytes, index(text.end - text.start))?;
         self.check(Count::Manipulations, self.manipulations.len() + 1)?;
         self.manipulations.push(text);
         Ok(())
@@ -128,7 +131,7 @@ impl Sheet {
 
     /// (pairs, manipulations) so far: the bounds of a stretch.
     pub(super) fn lengths(&self) -> (u32, u32) {
-        (self.pairs.len() as u32, self.manipulations.len() as u32)
+        (u32_of(self.pairs.len()), u32_of(self.manipulations.len()))
     }
 
     pub(super) fn pairs(&self, stretch: Stretch) -> &[(Text, Text)] {

@@ -146,7 +146,7 @@ impl Writing {
             let names = folder.names().unwrap_or_default();
             for name in names.iter().filter(|name| self.mark.is_temp(name)) {
                 // One that cannot be removed waits for the next export.
-                let _ = folder.remove(name);
+                folder.remove(name).ok();
             }
         }
     }
@@ -159,8 +159,8 @@ impl Writing {
     fn save_mark(&mut self) -> Result<(), ExportError> {
         let failed = |source| ExportError::Write { path: self.dir.path().join(MARK), source };
         let temp = self.mark.temp_name(0);
-        // Left by a crash, and ours.
-        let _ = self.dir.remove(&temp);
+        // Left by a crash; the write below reports any other trouble.
+        self.dir.remove(&temp).ok();
         let text = self.mark.to_bytes();
         let written = self.dir.create_new(&temp).and_then(|mut file| file.write_all(&text));
         written.and_then(|()| self.dir.replace(&temp, MARK)).map_err(failed)
@@ -204,7 +204,8 @@ impl Writing {
                 Ok(())
             }
             Err(error) => {
-                let _ = self.files.remove(&temp);
+                // The error before it is the one to report.
+                self.files.remove(&temp).ok();
                 Err(failed(error))
             }
         }

@@ -18,7 +18,10 @@ use crate::{
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, WrapFuture,
 };
-use fyteclub_proto::local::{CacheWork, request::AppearancePublish};
+use fyteclub_proto::{
+    local::{CacheWork, request::AppearancePublish},
+    number::u64_of,
+};
 use std::{
     ops::ControlFlow,
     path::PathBuf,
@@ -90,10 +93,7 @@ impl ModCache {
             return;
         }
         let store = self.store.clone();
-        let look = blocking(move || match evict {
-            true => store.relieve(),
-            false => (store.disk(), Evicted::default()),
-        });
+        let look = blocking(move || if evict { store.relieve() } else { (store.disk(), Evicted::default()) });
         ctx.spawn(look.into_actor(self).map(|(disk, evicted), cache, _| {
             cache.looking = false;
             if evicted.files > 0 {
@@ -125,7 +125,7 @@ impl Teller {
         let due = files == files_total || self.last.is_none_or(|last| last.elapsed() >= TELL_EVERY);
         if let Some(facts) = self.facts.as_ref().filter(|_| due) {
             self.last = Some(Instant::now());
-            let (work, files, files_total) = (self.work, files as u64, files_total as u64);
+            let (work, files, files_total) = (self.work, u64_of(files), u64_of(files_total));
             facts.do_send(CacheFact(Input::Progress { work, files, files_total, bytes, bytes_total }));
         }
         if self.left.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -171,10 +171,7 @@ impl Polls {
                         result = &mut waiting => {
                             waiting = Box::pin(self.poll(POLL_TIME_MAX, nothing));
                             match result {
-                                Ok(polled) => match hand(polled, heard).await {
-                                    true => saying.await,
-                                    false => return Lost::Broken,
-                                },
+                                Ok(polled) => if hand(polled, heard).await { saying.await } else { return Lost::Broken },
                                 Err(lost) => Err(lost),
                             }
                         }

@@ -8,6 +8,7 @@ mod real;
 mod write;
 
 use super::{Choice, LeftOutReason, ModError, Resolved, Scratch, read};
+use fyteclub_proto::number::u64_of;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -95,7 +96,7 @@ fn content(resolved: &Resolved) -> BTreeMap<String, String> {
     let mut content = BTreeMap::new();
     for file in &resolved.files {
         let bytes = fs::read(file.source.path()).unwrap();
-        assert_eq!(bytes.len() as u64, file.size);
+        assert_eq!(u64_of(bytes.len()), file.size);
         for game_path in &file.game_paths {
             content.insert(game_path.to_string(), String::from_utf8_lossy(&bytes).into_owned());
         }

@@ -136,7 +136,7 @@ impl Handler<Accepted> for Coordinator {
         // is no contact: a second daemon with the same identity is refused too.
         if let Err(refusal) = self.roster.admits(&id) {
             tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
-            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused as u32), b"");
+            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused.number()), b"");
             return;
         }
         if let Some(actor) = self.roster.peer(id) {

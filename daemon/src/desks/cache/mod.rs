@@ -81,12 +81,11 @@ impl<P: Holds> CacheDesk<P> {
     fn disk(&mut self, disk: Disk, low: bool, orders: &mut Orders) {
         self.disk = Some(disk);
         let (free, min_free) = (disk.free, disk.floor);
-        orders.tell(match low {
-            true => {
-                tracing::warn!("the disk is nearly full ({free} bytes free): transfers wait");
-                Event::CacheLowDisk { free, min_free }
-            }
-            false => Event::CacheDiskOk { free, min_free },
+        orders.tell(if low {
+            tracing::warn!("the disk is nearly full ({free} bytes free): transfers wait");
+            Event::CacheLowDisk { free, min_free }
+        } else {
+            Event::CacheDiskOk { free, min_free }
         });
         self.hold(low, orders);
     }

@@ -4,18 +4,21 @@ use crate::{
     desks::{faults::store_fault, orders::Answer},
     io::store::{Collected, MoveError, Moved, Stats, StoreError, Verified},
 };
-use fyteclub_proto::local::{
-    Fault, FaultCode,
-    reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
+use fyteclub_proto::{
+    local::{
+        Fault, FaultCode,
+        reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
+    },
+    number::u64_of,
 };
 
 /// `low_disk`: the disk lacks space, and no peer is sent a new request.
 pub fn stats(stats: &Stats, low_disk: bool) -> CacheStats {
     CacheStats {
         bytes: stats.bytes,
-        files: stats.files as u64,
+        files: u64_of(stats.files),
         limit: stats.limit,
-        pinned: stats.pinned as u64,
+        pinned: u64_of(stats.pinned),
         dir: stats.dir.to_string_lossy().into_owned(),
         free: stats.disk.map(|disk| disk.free),
         min_free: stats.disk.map_or(0, |disk| disk.floor),
@@ -30,11 +33,11 @@ pub fn verified(verified: Result<Verified, StoreError>) -> Answer<CacheVerified>
         return Err(Fault::new(FaultCode::Cancelled, "cancelled before every file was read"));
     }
     Ok(CacheVerified {
-        files: verified.files as u64,
+        files: u64_of(verified.files),
         bytes: verified.bytes,
         bad: verified.bad,
-        missing: verified.missing.len() as u64,
-        unread: verified.unread as u64,
+        missing: u64_of(verified.missing.len()),
+        unread: u64_of(verified.unread),
     })
 }
 
@@ -54,10 +57,10 @@ pub fn moved(moved: Result<Moved, MoveError>) -> Answer<CacheMoved> {
     Ok(CacheMoved {
         from: moved.from.to_string_lossy().into_owned(),
         to: moved.to.to_string_lossy().into_owned(),
-        files: moved.files as u64,
+        files: u64_of(moved.files),
         bytes: moved.bytes,
         bad: moved.bad,
-        kept: moved.kept as u64,
+        kept: u64_of(moved.kept),
     })
 }
 

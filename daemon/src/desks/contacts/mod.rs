@@ -366,9 +366,10 @@ impl ContactDesk {
     /// Orders the key's admission or dismissal, by the machine's consent.
     fn order_access(&self, contact: &contact::Contact, orders: &mut Orders) {
         let Some(key) = contact.peer_id else { return };
-        orders.add(match self.machine.consents(&key) {
-            true => Order::Admit { key, player: self.machine.name_of(&key).cloned() },
-            false => Order::Dismiss(key),
+        orders.add(if self.machine.consents(&key) {
+            Order::Admit { key, player: self.machine.name_of(&key).cloned() }
+        } else {
+            Order::Dismiss(key)
         });
     }
 

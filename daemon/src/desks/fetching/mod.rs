@@ -38,6 +38,7 @@ use fyteclub_proto::{
         reply::{Empty, Fetched},
         request::PeerFetch,
     },
+    number::u64_of,
 };
 use std::{
     collections::BTreeMap,
@@ -186,7 +187,7 @@ impl Fetching {
             Input::Document { peer, run, result } => {
                 let result = match result {
                     Ok((document, grant)) => {
-                        let bytes = document.len() as u64;
+                        let bytes = u64_of(document.len());
                         self.document = Some((document, grant));
                         Ok(bytes)
                     }

@@ -165,9 +165,8 @@ mod tests {
         let set = NearbySet { players: Some(players), ..NearbySet::default() };
         desk.set_nearby(now, 1, set, &mut orders).expect("taken");
         let key = PeerId::from_bytes([1; 32]);
-        let key_of = |name: &PlayerName| match *name == player("B") {
-            true => Ok(key),
-            false => Err(Fault::new(FaultCode::NotAContact, "a stranger")),
+        let key_of = |name: &PlayerName| {
+            if *name == player("B") { Ok(key) } else { Err(Fault::new(FaultCode::NotAContact, "a stranger")) }
         };
         let reply = desk.reply(key_of, |_| true);
         assert_eq!((reply.contacts.len(), reply.others), (1, 2));

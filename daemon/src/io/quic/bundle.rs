@@ -190,9 +190,10 @@ async fn send_on(bundling: Weak<Bundling>, begun: Arc<Notify>) {
 /// Resolves after every task that is ready now has run.
 fn next_turn() -> impl Future<Output = ()> {
     let mut come = false;
-    poll_fn(move |cx: &mut Context<'_>| match std::mem::replace(&mut come, true) {
-        true => Poll::Ready(()),
-        false => {
+    poll_fn(move |cx: &mut Context<'_>| {
+        if std::mem::replace(&mut come, true) {
+            Poll::Ready(())
+        } else {
             cx.waker().wake_by_ref();
             Poll::Pending
         }
@@ -300,12 +301,11 @@ mod tests {
 
     impl UdpPoller for Writability {
         fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            match self.0.full.load(Ordering::Relaxed) {
-                true => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                false => Poll::Ready(Ok(())),
+            if self.0.full.load(Ordering::Relaxed) {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
             }
         }
     }

@@ -163,9 +163,10 @@ impl QuicEndpoint {
     /// # Errors
     /// Those of [`quinn::Incoming::accept`].
     pub fn accept(&self, incoming: quinn::Incoming) -> Result<quinn::Connecting, quinn::ConnectionError> {
-        match Place::calling(&incoming).is_near() {
-            true => incoming.accept_with(self.loopback.1.clone()),
-            false => incoming.accept(),
+        if Place::calling(&incoming).is_near() {
+            incoming.accept_with(self.loopback.1.clone())
+        } else {
+            incoming.accept()
         }
     }
 
@@ -200,13 +201,13 @@ fn transport(
     mtu.upper_bound(largest);
     let mut transport = TransportConfig::default();
     transport
-        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE.as_millis() as u32))))
+        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE).expect("QUIC allows longer ones")))
         .keep_alive_interval(Some(KEEP_ALIVE))
         // Each allowed stream uses memory from the start of the link; one more than are served, for the control stream.
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_SERVED_MAX + 1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(window::FIRST as u32))
+        .receive_window(VarInt::from_u64(window::FIRST).expect("QUIC allows larger ones"))
         .send_window(window::FIRST)
         .datagram_receive_buffer_size(None)
         .mtu_discovery_config(Some(mtu))

@@ -10,6 +10,7 @@ use super::{
 use fyteclub_proto::{
     fetching::pace::Direction,
     id::PeerId,
+    number::{f64_of, whole},
     peer::CloseCode,
     seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };
@@ -130,7 +131,7 @@ impl Link {
     }
 
     pub fn close(&self, code: CloseCode) {
-        self.connection.close(VarInt::from_u32(code as u32), b"");
+        self.connection.close(VarInt::from_u32(code.number()), b"");
     }
 
     /// Whether either side has closed it, or it broke.
@@ -175,7 +176,7 @@ impl Link {
     /// The congestion window per round trip: an upper estimate of the path's rate, in bytes a second.
     pub fn rate_estimate(&self) -> u64 {
         let path = self.connection.stats().path;
-        (path.cwnd as f64 / path.rtt.as_secs_f64().max(0.000_01)) as u64
+        whole(f64_of(path.cwnd) / path.rtt.as_secs_f64().max(0.000_01))
     }
 
     /// The other end's current place.

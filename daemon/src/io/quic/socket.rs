@@ -54,16 +54,13 @@ mod tests {
 
     #[test]
     fn without_ipv6_the_same_port_is_bound_in_ipv4() {
-        let no_v6 = |addr: SocketAddr| match addr.is_ipv6() {
-            true => Err(io::ErrorKind::Unsupported.into()),
-            false => Ok(addr),
-        };
+        let no_v6 =
+            |addr: SocketAddr| if addr.is_ipv6() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(addr) };
         let bound = |text| open_with(addr(text), no_v6).map_err(|error| error.kind());
         assert_eq!(bound("[::]:7"), Ok(addr("0.0.0.0:7")));
         assert_eq!(bound("[::1]:7"), Err(io::ErrorKind::Unsupported), "no other address is tried");
-        let taken = open_with(addr("[::]:7"), |addr| match addr.is_ipv6() {
-            true => Err(io::Error::from(io::ErrorKind::AddrInUse)),
-            false => Ok(()),
+        let taken = open_with(addr("[::]:7"), |addr| {
+            if addr.is_ipv6() { Err(io::Error::from(io::ErrorKind::AddrInUse)) } else { Ok(()) }
         });
         assert_eq!(taken.map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
     }

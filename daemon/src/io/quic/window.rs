@@ -4,7 +4,10 @@
 //! one. On a path of 1 Gbit and 150 ms that is 19 MB; on most it is less than one. So both windows begin small and
 //! follow the measured path while bytes flow. All active links share one limit.
 
-use fyteclub_proto::fetching::pace::Direction;
+use fyteclub_proto::{
+    fetching::pace::Direction,
+    number::{f64_of, u64_of, whole},
+};
 use quinn::{Connection, VarInt};
 use std::{
     sync::{
@@ -131,7 +134,7 @@ impl Windows {
         }
         if let Some(next) = changed(receiving.window, receiving.wanted, share) {
             receiving.window = next;
-            connection.set_receive_window(VarInt::from_u32(next as u32));
+            connection.set_receive_window(VarInt::from_u64(next).unwrap_or(VarInt::MAX));
         }
     }
 }
@@ -151,7 +154,7 @@ impl Receiving {
 /// The share of one of `links` links.
 fn share(near: bool, links: usize) -> u64 {
     let all = if near { ALL_NEAR } else { ALL };
-    (all / links.max(1) as u64).max(LEAST)
+    (all / u64_of(links.max(1))).max(LEAST)
 }
 
 /// The bytes in flight, and half as many for those that were lost and are sent again.
@@ -161,8 +164,8 @@ fn to_send(congestion: u64) -> u64 {
 
 /// Twice the bytes of a round trip: a full window limits the measurement, so that the window grows by doubling.
 fn to_receive(bytes: u64, span: Duration, rtt: Duration) -> u64 {
-    let product = bytes as f64 / span.as_secs_f64() * rtt.as_secs_f64();
-    ((2.0 * product) as u64).clamp(RECEIVE, MOST)
+    let product = f64_of(bytes) / span.as_secs_f64() * rtt.as_secs_f64();
+    whole(2.0 * product).clamp(RECEIVE, MOST)
 }
 
 /// Small changes are not worth a frame to the other side; a window shrinks only when half of it is too much for the

@@ -10,6 +10,7 @@ use super::{
     cubic::{BETA, Cubic},
     model::{Model, Round},
 };
+use fyteclub_proto::number::{f64_of, whole};
 use std::time::{Duration, Instant};
 
 /// The first flight: 200 KB of small files within two round trips instead of five.
@@ -128,7 +129,7 @@ enum Then {
 impl Flow {
     pub fn new(mtu: u16, now: Instant) -> Self {
         Self {
-            window: INITIAL_WINDOW as f64,
+            window: f64_of(INITIAL_WINDOW),
             mtu: f64::from(mtu),
             model: Model::new(now),
             phase: Phase::START,
@@ -139,7 +140,7 @@ impl Flow {
 
     /// Bytes that may be in flight.
     pub fn window(&self) -> u64 {
-        (self.window as u64).max(WINDOW_MIN * self.mtu as u64)
+        whole(self.window).max(WINDOW_MIN * whole(self.mtu))
     }
 
     pub fn resize_packets(&mut self, mtu: u16) {
@@ -148,7 +149,7 @@ impl Flow {
 
     /// A packet was acknowledged. `limited`: there was too little to send to fill the window.
     pub fn acked(&mut self, now: Instant, sent: Instant, bytes: u64, limited: bool) {
-        let bytes = bytes as f64;
+        let bytes = f64_of(bytes);
         self.model.acked(now, sent, bytes, limited);
         let rtt = now.saturating_duration_since(sent);
         let clear = self.clear(Some(rtt));
@@ -207,10 +208,10 @@ impl Flow {
     /// Packets are lost, the newest of them sent at `sent`. No bytes: an ECN mark reports a long queue.
     pub fn lost(&mut self, now: Instant, sent: Instant, bytes: u64, persistent: bool) {
         if sent > self.reduced {
-            self.model.lost(bytes as f64);
+            self.model.lost(f64_of(bytes));
         }
         if persistent {
-            self.window = WINDOW_MIN as f64 * self.mtu;
+            self.window = f64_of(WINDOW_MIN) * self.mtu;
             self.model = Model::new(now);
             self.phase = Phase::START;
             return;

@@ -1,9 +1,13 @@
 //! Flows on a simulated bottleneck, under virtual time.
 
 use super::*;
+use fyteclub_proto::number::u64_of;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 const PACKET: u64 = 1452;
+const MTU: u16 = 1452;
+/// To calculate with.
+const LEN: f64 = 1452.0;
 
 struct Path {
     rate: f64,
@@ -21,13 +25,15 @@ impl Path {
     fn new(mbit: f64, ms: u64, loss: f64, products: f64) -> Self {
         let rate = mbit * 1e6 / 8.0;
         let rtt = Duration::from_millis(ms);
-        let queue = (rate * rtt.as_secs_f64() * products).max(64.0 * PACKET as f64);
+        let queue = (rate * rtt.as_secs_f64() * products).max(64.0 * LEN);
         Self { rate, rtt, loss, queue, stalls: None, later: None }
     }
 
     fn back(&self, zero: Instant, known: Instant) -> Instant {
         let Some((every, stall)) = self.stalls else { return known };
-        let into = Duration::from_nanos(((known - zero).as_nanos() % every.as_nanos()) as u64);
+        let into = Duration::from_nanos(
+            ((known - zero).as_nanos() % every.as_nanos()).try_into().expect("a short run"),
+        );
         known + stall.saturating_sub(into)
     }
 
@@ -53,13 +59,13 @@ enum Sender {
 
 impl Sender {
     fn cubic(now: Instant) -> Self {
-        let epoch = Cubic::new(now, PACKET as f64, PACKET as f64, PACKET as f64);
-        Self::Cubic { window: 10.0 * PACKET as f64, top: 0.0, slow: true, epoch, reduced: now }
+        let epoch = Cubic::new(now, LEN, LEN, LEN);
+        Self::Cubic { window: 10.0 * LEN, top: 0.0, slow: true, epoch, reduced: now }
     }
 
     fn window(&self) -> f64 {
         match self {
-            Self::Ours(flow) => flow.window() as f64,
+            Self::Ours(flow) => f64_of(flow.window()),
             Self::Cubic { window, .. } => *window,
         }
     }
@@ -70,11 +76,11 @@ impl Sender {
                 flow.acked(now, sent, PACKET, false);
                 flow.settle(now);
             }
-            Self::Cubic { window, slow: true, .. } => *window += PACKET as f64,
+            Self::Cubic { window, slow: true, .. } => *window += LEN,
             Self::Cubic { window, epoch, .. } => {
-                let wanted = epoch.window(now, now - sent, PACKET as f64);
-                let most = PACKET as f64 * PACKET as f64 / *window;
-                *window += (wanted - *window).clamp(0.0, 50.0 * most).min(PACKET as f64 / 2.0);
+                let wanted = epoch.window(now, now - sent, LEN);
+                let most = LEN * LEN / *window;
+                *window += (wanted - *window).clamp(0.0, 50.0 * most).min(LEN / 2.0);
             }
         }
     }
@@ -86,8 +92,8 @@ impl Sender {
                 if sent > *reduced {
                     // Fast convergence (RFC 9438 §4.7).
                     *top = if *window < *top { *window * (1.0 + BETA) / 2.0 } else { *window };
-                    *epoch = Cubic::new(now, *window * BETA, *top, PACKET as f64);
-                    *window = (*window * BETA).max(2.0 * PACKET as f64);
+                    *epoch = Cubic::new(now, *window * BETA, *top, LEN);
+                    *window = (*window * BETA).max(2.0 * LEN);
                     *slow = false;
                     *reduced = now;
                 }
@@ -115,7 +121,7 @@ fn run(
         noise ^= noise >> 12;
         noise ^= noise << 25;
         noise ^= noise >> 27;
-        (noise.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
+        f64_of(noise.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) / f64_of(1 << 53)
     };
     let mut events: BinaryHeap<Reverse<(Instant, u64, Event)>> = BinaryHeap::new();
     let mut number = 0;
@@ -124,7 +130,7 @@ fn run(
         .into_iter()
         .enumerate()
         .map(|(n, (start, sender))| {
-            events.push(Reverse((zero + start, n as u64, Event::Send(n))));
+            events.push(Reverse((zero + start, u64_of(n), Event::Send(n))));
             number += 1;
             sender
         })
@@ -142,7 +148,7 @@ fn run(
         let who = match event {
             Event::Send(who) => who,
             Event::Back(who, sent, arrived) => {
-                in_flight[who] -= PACKET as f64;
+                in_flight[who] -= LEN;
                 if arrived {
                     smooth[who] = smooth[who].mul_f64(7.0 / 8.0) + (now - sent) / 8;
                     senders[who].acked(now, sent);
@@ -150,7 +156,7 @@ fn run(
                     senders[who].lost(now, sent);
                 }
                 if counts {
-                    *(if arrived { &mut seen[who].delivered } else { &mut seen[who].lost }) += PACKET as f64;
+                    *(if arrived { &mut seen[who].delivered } else { &mut seen[who].lost }) += LEN;
                 }
                 if !std::mem::take(&mut idle[who]) {
                     continue;
@@ -158,11 +164,11 @@ fn run(
                 who
             }
         };
-        if in_flight[who] + PACKET as f64 > senders[who].window() {
+        if in_flight[who] + LEN > senders[who].window() {
             idle[who] = true;
             continue;
         }
-        in_flight[who] += PACKET as f64;
+        in_flight[who] += LEN;
         if counts {
             seen[who].most_in_flight = seen[who].most_in_flight.max(in_flight[who]);
         }
@@ -173,7 +179,7 @@ fn run(
             let known = now + wait + path.rtt + path.rtt / 8;
             events.push(Reverse((known, number, Event::Back(who, now, false))));
         } else {
-            free = free.max(now) + Duration::from_secs_f64(PACKET as f64 / rate);
+            free = free.max(now) + Duration::from_secs_f64(LEN / rate);
             if counts {
                 seen[who].waits.push(wait);
             }
@@ -183,7 +189,7 @@ fn run(
             events.push(Reverse((known, number, Event::Back(who, now, arrived))));
         }
         // quinn's pacing: a quarter above a window a round trip.
-        let pause = smooth[who].as_secs_f64() * PACKET as f64 / (1.25 * senders[who].window());
+        let pause = smooth[who].as_secs_f64() * LEN / (1.25 * senders[who].window());
         number += 1;
         events.push(Reverse((now + Duration::from_secs_f64(pause), number, Event::Send(who))));
     }
@@ -192,7 +198,7 @@ fn run(
 
 fn alone(path: &Path, whole: u64, from: u64) -> Seen {
     let zero = Instant::now();
-    let flow = Sender::Ours(Box::new(Flow::new(PACKET as u16, zero)));
+    let flow = Sender::Ours(Box::new(Flow::new(MTU, zero)));
     run(zero, path, vec![(Duration::ZERO, flow)], secs(whole), secs(from)).swap_remove(0)
 }
 
@@ -206,7 +212,7 @@ fn ratio(path: &Path, make: [fn(Instant) -> Sender; 2], late: usize) -> f64 {
 }
 
 fn ours(zero: Instant) -> Sender {
-    Sender::Ours(Box::new(Flow::new(PACKET as u16, zero)))
+    Sender::Ours(Box::new(Flow::new(MTU, zero)))
 }
 
 fn secs(n: u64) -> Duration {
@@ -301,7 +307,7 @@ fn stalled_machine_is_not_taken_for_an_overflow() {
 #[test]
 fn sender_without_data_learns_nothing() {
     let zero = Instant::now();
-    let mut flow = Flow::new(PACKET as u16, zero);
+    let mut flow = Flow::new(MTU, zero);
     for n in 1..1000 {
         let now = zero + Duration::from_millis(20 * n);
         flow.acked(now, now - Duration::from_millis(20), PACKET, true);
@@ -313,7 +319,7 @@ fn sender_without_data_learns_nothing() {
 #[test]
 fn dead_path_gets_four_packets() {
     let zero = Instant::now();
-    let mut flow = Flow::new(PACKET as u16, zero);
+    let mut flow = Flow::new(MTU, zero);
     let now = zero + secs(1);
     flow.lost(now, zero + Duration::from_millis(1), 20 * PACKET, true);
     assert_eq!(flow.window(), 4 * PACKET);
@@ -322,7 +328,7 @@ fn dead_path_gets_four_packets() {
 #[test]
 fn ecn_mark_ends_the_doubling() {
     let zero = Instant::now();
-    let mut flow = Flow::new(PACKET as u16, zero);
+    let mut flow = Flow::new(MTU, zero);
     flow.lost(zero + secs(1), zero + Duration::from_millis(1), 0, false);
     assert!(flow.window() < INITIAL_WINDOW);
 }
