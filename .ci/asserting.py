@@ -1,4 +1,4 @@
-"""A test that asserts nothing cannot fail: finds the tests of the workspace without an assertion."""
+"""Tests in Rust files: their names, and those without an assertion, which cannot fail."""
 
 import re
 from pathlib import Path
@@ -42,6 +42,24 @@ def functions(text):
             yield match[1], match.start(), text[body.start() : closing(text, body.start()) + 1]
 
 
+def with_attributes(text):
+    """As `functions`, with the attributes of each test; `None` for other functions."""
+    marks = [mark.end() for mark in TEST.finditer(text)]
+    for name, start, body in functions(text):
+        # The attributes of a function stand between the end of the item before and its name.
+        since = max(text.rfind("}", 0, start), text.rfind(";", 0, start))
+        is_test = any(since < mark <= start for mark in marks)
+        yield name, start, body, text[since + 1 : start] if is_test else None
+
+
+def test_names(path):
+    """Line and name of each test in the file."""
+    text = blank(path.read_text(encoding="utf-8"))
+    for name, start, _, attributes in with_attributes(text):
+        if attributes is not None:
+            yield text.count("\n", 0, start) + 1, name
+
+
 def unasserting(files):
     """Place and name of each test in `files` that asserts nothing, neither itself nor in a helper of tests that it calls."""
     tests, bodies = [], {}
@@ -50,13 +68,9 @@ def unasserting(files):
         begin = 0 if {"tests", "tests.rs"} & set(path.parts) else text.find("#[cfg(test)]")
         if begin < 0:
             continue
-        marks = [mark.end() for mark in TEST.finditer(text)]
-        for name, start, body in functions(text):
-            # The attributes of a function stand between the end of the item before and its name.
-            since = max(text.rfind("}", 0, start), text.rfind(";", 0, start))
-            if any(since < mark <= start for mark in marks):
+        for name, start, body, attributes in with_attributes(text):
+            if attributes is not None:
                 line = text.count("\n", 0, start) + 1
-                attributes = text[since + 1 : start]
                 tests.append((path, line, name, attributes + body))
             elif start > begin:
                 bodies.setdefault(name, []).append(body)

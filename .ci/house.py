@@ -1,5 +1,5 @@
-"""What the compiler does not hold: who imports whom, what proto never mentions, where the OS is named, how long files are,
-which files import each other in a circle, how many files a type is spread over.
+"""What the compiler does not hold: who imports whom, what proto never mentions, where the OS is named, how long files and
+names of tests are, which files import each other in a circle, how many files a type is spread over.
 
 Run by .ci/run. The rules are those of docs and CONTRIBUTING; a new exception is a line here, with its reason.
 """
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-from asserting import unasserting  # noqa: E402
+from asserting import test_names, unasserting  # noqa: E402
 from documents import problems as wrong_paths  # noqa: E402
 from modules import Crate  # noqa: E402
 
@@ -69,6 +69,9 @@ ACTORS_NEVER = re.compile(
 
 # The longest that a source file may be.
 LINES_MAX = 500
+
+# The longest name of a test: its subject, condition and result.
+TEST_NAME_MAX = 50
 
 # Longer ones, and until when.
 LONGER = (
@@ -265,6 +268,14 @@ def tests_assert():
         yield f"{path}:{line} asserts nothing: {name}"
 
 
+def names_of_tests_are_short():
+    for path in sorted(Path(".").glob("*/**/*.rs")):
+        if "target" not in path.parts:
+            for line, name in test_names(path):
+                if len(name) > TEST_NAME_MAX:
+                    yield f"{path}:{line} is a test with a name of {len(name)} letters: {name}"
+
+
 RULES = (
     floors,
     proto_is_pure,
@@ -278,6 +289,7 @@ RULES = (
     named_tests_exist,
     documents_name_what_is_there,
     tests_assert,
+    names_of_tests_are_short,
 )
 
 NOTES = []

@@ -87,7 +87,7 @@ async fn a_fault_keeps_its_code_and_the_connection() {
 }
 
 #[tokio::test]
-async fn replies_find_their_callers_in_any_order_among_events() {
+async fn replies_reach_their_callers_in_any_order() {
     let daemon = FakeDaemon::listen();
     let (client, mut caller) = pair(&daemon).await;
     let requests: Vec<_> = (0..200)
@@ -173,7 +173,7 @@ async fn a_burst_of_events_is_no_reason_to_lose_one() {
 }
 
 #[tokio::test]
-async fn a_slow_watcher_gets_the_state_instead_of_what_it_missed() {
+async fn slow_watcher_gets_the_state_after_lost_events() {
     let daemon = FakeDaemon::listen();
     let (client, mut caller) = pair(&daemon).await;
     let (events, _) = join!(client.watch(), caller.answer("watch", json!({})));

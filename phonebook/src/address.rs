@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_names_the_right_most_untrusted_address() {
+    fn rightmost_untrusted_address_is_the_client() {
         let trusted = &["10.0.0.0/8", "::1"];
         assert_eq!(address("10.0.0.1", &["203.0.113.1"], trusted), "203.0.113.1");
         assert_eq!(address("10.0.0.1", &["6.6.6.6, 203.0.113.1, 10.0.0.2"], trusted), "203.0.113.1");

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_listener_stays_on_loopback_unless_allowed() {
+    fn operators_listener_stays_on_loopback_by_default() {
         let everywhere = Operator::At(([0, 0, 0, 0], 0).into());
         let config = Config { operator: everywhere, ..Config::default() };
         assert!(matches!(operator(&config), Err(StartError::OperatorAnywhere(_))));

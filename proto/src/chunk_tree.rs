@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bent_bit_a_wrong_place_and_a_foreign_list_are_found() {
+    fn changed_moved_and_foreign_chunks_are_detected() {
         let bytes = blob(3 * CHUNK_SIZE + 5);
         let tree = tree(&bytes);
         let mut bent = bytes[..CHUNK_SIZE].to_vec();

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_leave_a_folder_or_name_a_device_is_refused() {
+    fn paths_out_of_a_folder_and_devices_are_refused() {
         use GamePathError::*;
         for (text, error) in [
             ("", Length),

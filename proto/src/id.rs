@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_every_region_pass_and_impossible_ones_do_not() {
+    fn names_of_every_region_parse_and_invalid_do_not() {
         for good in
             ["Alice Ashe@Gilgamesh", "Y'shtola Rhul@Omega", "Ana-Lu O'Dim@Zodiark", "光の 戦士@トンベリ"]
         {

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_in_conversation_registers_rarely_and_again_when_it_comes_back() {
+    fn live_client_registers_rarely_and_after_a_loss() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let now = Instant::now();
         let mut presence = Presence::new(1, HEARTBEAT, now);

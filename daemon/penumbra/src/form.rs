@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_texts_that_are_something_else_are_read_for_what_they_mean() {
+    fn numbers_and_texts_of_other_types_are_converted() {
         let (group, _) = form::<GroupForm>(
             r#"{"Name": 7, "Type": null, "Priority": "3", "DefaultSettings": 18446744073709551615, "Options": null,
                 "AllVariants": "True", "Unknown": {"deep": []}}"#,

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_granted_by_the_clock_and_freed_when_the_limit_goes() {
+    async fn waiter_is_granted_in_time_or_when_the_limit_ends() {
         let pacer = Pacer::start(up(1 << 20));
         let turn = tokio::time::timeout(Duration::from_secs(20), pacer.turn(PEER, Direction::Up, 1 << 30));
         let granted = turn.await.expect("a portion");

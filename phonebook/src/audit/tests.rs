@@ -27,7 +27,7 @@ fn net(number: u32) -> IpAddr {
 }
 
 #[test]
-fn a_hundred_thousand_events_stay_within_four_files_and_each_is_written_or_counted() {
+fn many_events_fill_four_files_and_none_is_uncounted() {
     const EVENTS: u32 = 100_000;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
@@ -54,7 +54,7 @@ fn a_hundred_thousand_events_stay_within_four_files_and_each_is_written_or_count
 }
 
 #[test]
-fn limits_are_a_line_a_round_and_others_get_a_few_of_their_own() {
+fn refusals_are_one_line_a_round_others_a_few() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     let audit = Audit::start(&file(&path, 1 << 20)).unwrap();
@@ -73,7 +73,7 @@ fn limits_are_a_line_a_round_and_others_get_a_few_of_their_own() {
 }
 
 #[test]
-fn names_are_hashes_that_differ_at_every_start_and_addresses_are_cut() {
+fn names_are_hashed_and_addresses_are_truncated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     let mut names = HashSet::new();
@@ -98,7 +98,7 @@ fn names_are_hashes_that_differ_at_every_start_and_addresses_are_cut() {
 }
 
 #[test]
-fn a_path_that_cannot_be_written_costs_the_lines_and_nothing_else() {
+fn unwritable_path_loses_lines_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing").join("audit.jsonl");
     let audit = Audit::start(&file(&path, 1 << 20)).unwrap();
@@ -124,7 +124,7 @@ fn a_full_disk_costs_the_lines_and_each_is_counted() {
 }
 
 #[test]
-fn lost_lines_are_counted_in_the_file_once_it_can_be_written() {
+fn lost_lines_are_counted_in_the_file_later() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("later");
     let audit = Audit::start(&file(&folder.join("audit.jsonl"), 1 << 20)).unwrap();
@@ -160,7 +160,7 @@ fn addresses_beyond_the_table_are_counted_together() {
 }
 
 #[test]
-fn a_rotation_that_fails_costs_lines_and_each_is_counted() {
+fn failed_rotation_counts_each_lost_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     let numbered = |number: u8| directory.path().join(format!("audit.jsonl.{number}"));

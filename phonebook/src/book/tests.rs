@@ -38,7 +38,7 @@ fn signed(sequence: u64) -> Claim<'static> {
 }
 
 #[test]
-fn a_registration_is_answered_until_its_ttl_and_not_after() {
+fn registration_is_found_until_its_ttl_ends() {
     let book = book();
     book.register("Alice", contact(1), signed(1), at(10)).unwrap();
     let found = book.lookup("Alice", at(10 + TTL - 1)).unwrap();
@@ -137,7 +137,7 @@ fn nothing_is_kept_of_where_the_unlisted_are() {
 }
 
 #[test]
-fn what_is_not_known_must_have_been_signed_since_the_start() {
+fn unknown_keys_need_a_signature_since_the_start() {
     let (book, start) = (book(), at(0).unix_millis());
     let claim = |sequence, time| Claim { sequence, time, follows: &[] };
     let refused = Err(Refused::BeforeStart { offset: -10_001 });
@@ -163,7 +163,7 @@ fn a_full_book_refuses_new_names_and_renews_old_ones() {
 }
 
 #[test]
-fn a_sweep_takes_out_ten_thousand_and_gives_their_memory_back() {
+fn sweep_of_ten_thousand_frees_their_memory() {
     let book = Book::new(terms(0, 20_000));
     for number in 0..10_000 {
         book.register(&format!("Player {number}"), contact(1), signed(1), at(number / 100)).unwrap();

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_redis_that_can_be_reached_and_is_never_shown() {
+    fn redis_url_is_checked_and_never_shown() {
         // Only on Unix.
         assert_eq!("unix:///run/redis/redis.sock".parse::<Place>().is_ok(), cfg!(unix));
         for good in ["redis://127.0.0.1:6379", "redis://:secret@redis.internal/2", "redis://[::1]:7000"] {

@@ -64,7 +64,7 @@ fn a_redis_is_set_with_its_secret_and_never_shown() {
 }
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
+fn flags_override_environment_overrides_file() {
     let mut layers = Layers::default();
     layers.toml(Path::new("pb.toml"), "ttl = 1\npin = 1\nworkers = 1").unwrap();
     let variables = [("FYTECLUB_PHONEBOOK_TTL", "2"), ("FYTECLUB_PHONEBOOK_PIN", "2"), ("TTL", "nine")];

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_brings_no_request_is_cut_off_and_who_leaves_is_forgotten() {
+    async fn connection_without_a_request_is_closed() {
         let connections = Connections { request_time: Duration::ZERO, ..connections(&[]) };
         let (mut client, server) = pair().await;
         let connection = connections.open(&server, false).unwrap();

@@ -36,7 +36,7 @@ fn a_burst_then_the_rate_and_the_told_time_suffices() {
 }
 
 #[test]
-fn a_batch_costs_its_names_and_never_more_than_there_can_be() {
+fn batch_costs_its_names_up_to_the_maximum() {
     let (limits, clock) = limits("1/s burst 100", 100);
     let ask = |names| limits.check_address(Class::Lookup, ip("192.0.2.1"), names);
     assert_eq!(ask(60), Ok(()));
@@ -50,7 +50,7 @@ fn a_batch_costs_its_names_and_never_more_than_there_can_be() {
 }
 
 #[test]
-fn ipv6_counts_by_64_and_ipv4_whole_however_it_is_written() {
+fn ipv6_counts_by_64_and_ipv4_whole_in_any_form() {
     let (limits, _) = limits("1/h", 100);
     let ask = |address| limits.check_address(Class::Lookup, ip(address), 1).is_ok();
     assert!(ask("2001:db8:1:2::1"));
@@ -72,7 +72,7 @@ fn keys_have_budgets_of_their_own() {
 }
 
 #[test]
-fn a_full_table_refuses_nobody_it_knows_and_newcomers_share_by_provider() {
+fn full_table_keeps_known_and_groups_new_addresses() {
     let (limits, clock) = limits("1/s burst 2", 3);
     let ask = |address: &str| limits.check_address(Class::Lookup, ip(address), 1).is_ok();
     assert!(ask("198.51.100.1"));

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_without_two_numbers_leaves_the_clock_as_it_is() {
+    fn heartbeat_without_two_numbers_keeps_the_clock() {
         let (connection, now) =
             (connection(), Moment { steady: Duration::from_secs(5), unix: Duration::ZERO });
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());

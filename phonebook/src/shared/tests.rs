@@ -181,7 +181,7 @@ async fn a_budget_is_a_burst_and_then_a_rate() {
 }
 
 #[tokio::test]
-async fn a_sequence_of_polls_counts_once_and_not_from_before_the_beginning() {
+async fn poll_sequence_counts_once_and_not_before_start() {
     let Some(redis) = Redis::start() else { return };
     let shared = connected(&redis, &Rates::OFF).await;
     let now = at(Duration::from_secs(9));
@@ -245,7 +245,7 @@ async fn nobody_waits_for_a_redis_that_is_gone() {
 }
 
 #[tokio::test]
-async fn without_a_connection_names_are_unavailable_and_budgets_local() {
+async fn without_redis_names_fail_and_budgets_are_local() {
     let rate = Some("1/h burst 1".parse().unwrap());
     let place = "redis://127.0.0.1:1".parse().unwrap();
     let rates = Rates { lookup: rate, ..Rates::OFF };

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sequence_counts_once_until_nothing_can_be_repeated() {
+    fn sequence_counts_once_while_a_replay_is_possible() {
         let (mut sequences, start) = (Sequences::new(2), Instant::now());
         let key = |number| PeerId::from_bytes([number; 32]);
         assert_eq!(sequences.take(key(1), 5, start), Ok(()));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn new_dates_are_a_reason_to_read_and_a_broken_pair_changes_nothing() {
+    fn changed_pair_is_read_and_broken_pair_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let files = TlsFiles { cert: directory.path().join("cert"), key: directory.path().join("key") };
         write(&files, 1000);

@@ -111,7 +111,7 @@ fn t10_a_password_is_wanted_where_one_is_set() {
 // The twelve recorded answers.
 
 #[test]
-fn r01_a_name_is_found_percent_encoded_and_with_a_literal_at() {
+fn r01_name_is_found_with_encoded_and_literal_at() {
     let phonebook = compat();
     alice(&phonebook, json!({"playerName": "Test Player@World", "port": 1}));
     for path in ["Test%20Player@World", "Test%20Player%40World", "%54est%20Player%40World"] {
@@ -225,7 +225,7 @@ fn r12_the_password_may_stand_in_the_query() {
 // The rest of the table.
 
 #[test]
-fn the_password_guards_everything_but_health_and_preflights() {
+fn password_guards_all_but_health_and_preflights() {
     let phonebook = secret();
     assert_eq!(phonebook.get("/health").status, 200);
     for path in ["/api/health", "/api/status", "/api/lookup/A", "/api/nonexistent"] {
@@ -271,7 +271,7 @@ fn browsers_of_any_origin_may_ask() {
 }
 
 #[test]
-fn a_body_may_come_in_chunks_and_a_connection_may_be_used_again() {
+fn chunked_bodies_and_reused_connections_work() {
     let phonebook = compat();
     let answer = phonebook.raw(
         b"POST /api/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n\
@@ -306,7 +306,7 @@ fn a_key_that_is_no_text_comes_back_as_it_was() {
 }
 
 #[test]
-fn over_ipv6_and_dual_stack_an_ipv4_client_is_plain_ipv4() {
+fn ipv4_client_of_a_dual_stack_is_plain_ipv4() {
     let Ok(server) = fyteclub_phonebook::Server::build(Config {
         listen: "[::]:0".parse().unwrap(),
         compat: true,

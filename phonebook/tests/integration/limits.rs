@@ -40,7 +40,7 @@ fn refuses_and_recovers(what: &str, mut ask: impl FnMut() -> Response) {
 }
 
 #[test]
-fn registrations_lookups_and_sockets_have_budgets_by_address() {
+fn each_address_has_a_budget_for_each_class() {
     let limits = Rates { register: tiny(), lookup: tiny(), socket: tiny(), ..Rates::OFF };
     let phonebook = limited(limits);
     let player = Player::new(1);
@@ -96,7 +96,7 @@ fn a_batch_without_names_is_paid_for_too() {
 }
 
 #[test]
-fn who_asks_too_often_over_a_connection_is_answered_once_a_second() {
+fn refused_live_requests_get_one_answer_a_second() {
     let phonebook = limited(Rates { other: Some("1/h burst 1".parse().unwrap()), ..Rates::OFF });
     let mut stream = phonebook.connect();
     let began = std::time::Instant::now();
@@ -133,7 +133,7 @@ fn a_key_has_a_budget_wherever_it_is_used_from() {
 }
 
 #[test]
-fn nobody_empties_the_budget_of_a_key_that_is_not_theirs() {
+fn forged_requests_do_not_use_a_keys_budget() {
     let phonebook = limited(Rates { register_key: Some("1/h burst 1".parse().unwrap()), ..Rates::OFF });
     let player = Player::new(1);
     let mut forged = player.register("Alice Ashe@Omega", 1);
@@ -149,7 +149,7 @@ fn nobody_empties_the_budget_of_a_key_that_is_not_theirs() {
 }
 
 #[test]
-fn the_compatible_contract_is_limited_too_and_says_so_in_its_own_form() {
+fn compatible_routes_are_limited_in_their_own_form() {
     let limits = Rates { register: Some("1/h burst 1".parse().unwrap()), ..Rates::OFF };
     let phonebook = serve(Config { compat: true, limits, ..local() });
     let body = object!({"playerName": "A", "port": 1});
@@ -166,7 +166,7 @@ fn the_compatible_contract_is_limited_too_and_says_so_in_its_own_form() {
 }
 
 #[test]
-fn the_defaults_refuse_neither_a_household_nor_a_party() {
+fn default_budgets_allow_a_household_and_a_party() {
     let phonebook = serve(Config { limits: Rates::default(), ..local() });
     for number in 1..=8 {
         for heartbeat in 1..=20 {

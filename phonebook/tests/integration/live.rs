@@ -81,7 +81,7 @@ fn hidden() -> String {
 }
 
 #[tokio::test]
-async fn absent_declined_unanswered_and_unknown_are_one_answer_in_the_order_of_the_questions() {
+async fn failed_introductions_get_one_answer_in_order() {
     let phonebook = signed();
     let mut alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
@@ -108,7 +108,7 @@ async fn absent_declined_unanswered_and_unknown_are_one_answer_in_the_order_of_t
 }
 
 #[tokio::test]
-async fn nobody_answers_for_another_and_nothing_reaches_third_parties() {
+async fn answers_of_third_parties_are_dropped() {
     let phonebook = signed();
     let mut alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
@@ -163,7 +163,7 @@ async fn a_caller_has_so_many_under_way() {
 }
 
 #[tokio::test]
-async fn knocks_and_notes_reach_who_is_there_and_tell_the_sender_nothing() {
+async fn letters_reach_online_keys_without_an_answer() {
     let phonebook = signed();
     let mut alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
@@ -192,7 +192,7 @@ async fn knocks_and_notes_reach_who_is_there_and_tell_the_sender_nothing() {
 }
 
 #[tokio::test]
-async fn a_greeting_is_signed_now_for_this_challenge_of_this_server() {
+async fn greeting_must_be_signed_for_this_challenge() {
     let phonebook = signed();
     let here = phonebook.addr.to_string();
     let other = format!("localhost:{}", phonebook.addr.port());
@@ -253,7 +253,7 @@ async fn a_phone_book_that_knows_its_names_goes_by_them() {
 }
 
 #[tokio::test]
-async fn the_newest_socket_of_a_key_wins_and_the_older_is_told() {
+async fn newest_socket_of_a_key_replaces_the_older() {
     let phonebook = signed();
     let mut old = Client::greeted(&phonebook, 1).await;
     let mut new = Client::greeted(&phonebook, 1).await;
@@ -432,7 +432,7 @@ async fn a_stop_tells_everybody_another_time_and_is_quick() {
 }
 
 #[tokio::test]
-async fn only_a_websocket_is_upgraded_and_in_compatibility_mode_nothing() {
+async fn only_websockets_are_upgraded() {
     signed().get("/api/live").is_problem(426, "not_websocket");
     let nothing = r#"{"error":"Endpoint not found"}"#;
     let headers =

@@ -149,7 +149,7 @@ fn the_public_face_shows_none_of_it() {
 }
 
 #[test]
-fn a_full_book_is_degraded_for_machines_and_well_again_afterwards() {
+fn full_book_is_degraded_until_it_has_space() {
     let config = Config { max_records: 1, sweep: Some(DEADLINE / 200), compat: true, ..local() };
     let (_running, public, office) = with_office(config);
     let health = || public.get("/api/health");
@@ -165,7 +165,7 @@ fn a_full_book_is_degraded_for_machines_and_well_again_afterwards() {
 }
 
 #[test]
-fn an_audit_log_that_cannot_be_written_is_no_reason_not_to_serve() {
+fn unwritable_audit_log_does_not_stop_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing").join("audit.jsonl");
     let audit = Some(AuditFile { path, size: 1 << 20, full_addresses: false });

@@ -112,7 +112,7 @@ fn waits_for(phonebook: &Phonebook, alice: &Player) {
 }
 
 #[test]
-fn one_says_while_another_waits_and_the_third_ends_the_first() {
+fn third_poll_ends_the_first() {
     let (phonebook, alice, bob) = (signed(), Player::new(1), Player::new(2));
     heard(&poll(&phonebook, &alice, 1, Duration::ZERO, &[]));
     thread::scope(|scope| {
@@ -170,7 +170,7 @@ fn who_hangs_up_loses_nothing() {
 }
 
 #[test]
-fn a_poll_is_signed_now_for_this_server_and_counts_once() {
+fn poll_must_be_signed_for_this_server_and_new() {
     let (phonebook, alice) = (signed(), Player::new(1));
     let send = |poll: &Poll| phonebook.send("POST", "/api/live", json(poll));
     let sign =
@@ -238,7 +238,7 @@ fn polls_take_places_and_a_stop_is_their_answer() {
 }
 
 #[test]
-fn a_first_poll_takes_a_place_and_costs_as_much_as_a_socket() {
+fn first_poll_costs_as_much_as_a_socket() {
     let socket = Some("1/s burst 2".parse().unwrap());
     let phonebook = serve(Config { limits: Rates { socket, ..Rates::OFF }, ..local() });
     let players: Vec<Player> = (1..=20).map(Player::new).collect();

@@ -68,7 +68,7 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
-fn it_says_where_it_listens_answers_and_stops_on_sigterm() {
+fn process_prints_its_address_and_stops_on_sigterm() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat"]));
         process
@@ -184,7 +184,7 @@ fn a_hangup_without_a_certificate_is_nothing() {
 }
 
 #[test]
-fn plain_http_beyond_this_machine_is_refused_with_the_ways_out() {
+fn plain_http_beyond_loopback_is_refused_with_advice() {
     let told = refused(&["--listen", "0.0.0.0:0"]);
     for words in ["`tls_cert` and `tls_key`", "behind a proxy", "`plain_http = true` (--plain-http)"] {
         assert!(told.contains(words) && told.lines().count() == 1, "{told}");

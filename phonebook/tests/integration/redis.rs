@@ -47,7 +47,7 @@ fn code(response: &Response) -> (u16, String) {
 }
 
 #[test]
-fn who_registers_at_one_is_found_at_the_other_and_kept_from_strangers_at_both() {
+fn name_of_one_phone_book_is_found_at_the_other() {
     let Some(redis) = Redis::start() else { return };
     let (one, other) = (open(&redis), open(&redis));
     let alice = Player::new(1);
@@ -74,7 +74,7 @@ fn who_registers_at_one_is_found_at_the_other_and_kept_from_strangers_at_both() 
 }
 
 #[test]
-fn a_hijack_and_a_replay_are_refused_by_all_also_by_one_that_has_just_started() {
+fn hijack_and_replay_are_refused_by_every_phone_book() {
     let Some(redis) = Redis::start() else { return };
     let (one, other) = (open(&redis), open(&redis));
     let (alice, mallory, heir) = (Player::new(1), Player::new(2), Player::new(3));
@@ -127,7 +127,7 @@ fn budgets_are_shared() {
 }
 
 #[test]
-fn names_of_one_address_are_bounded_at_all_phone_books() {
+fn names_of_an_address_are_limited_over_all_books() {
     let Some(redis) = Redis::start() else { return };
     let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
     let config = Config { max_names_per_address: Some(2), trusted_proxies, ..config(&redis) };
@@ -232,7 +232,7 @@ fn a_poll_counts_once_at_all_of_them() {
 }
 
 #[tokio::test]
-async fn without_redis_it_says_so_and_goes_on_with_who_is_there_and_with_redis_it_is_whole_again() {
+async fn lost_redis_degrades_until_it_is_back() {
     let Some(mut redis) = Redis::start() else { return };
     let (one, other) = (open(&redis), open(&redis));
     let player = Player::new(7);
@@ -301,7 +301,7 @@ async fn reaches(from: &mut Client, to: &mut Client, key: &PeerId) {
 
 #[cfg(unix)]
 #[test]
-fn a_redis_that_hangs_costs_one_deadline_and_is_found_again_with_all_it_knew() {
+fn hung_redis_costs_one_deadline_and_recovers() {
     let Some(redis) = Redis::start() else { return };
     let one = open(&redis);
     let alice = Player::new(1);
@@ -318,7 +318,7 @@ fn a_redis_that_hangs_costs_one_deadline_and_is_found_again_with_all_it_knew() {
 }
 
 #[test]
-fn a_phone_book_starts_without_its_redis_and_finds_it_later() {
+fn phone_book_starts_before_its_redis() {
     let Some(mut redis) = Redis::start() else { return };
     redis.kill();
     let one = serve(config(&redis));
@@ -349,7 +349,7 @@ fn a_spoiled_key_spoils_nothing_else() {
 }
 
 #[test]
-fn a_full_redis_refuses_names_and_serves_those_that_it_has() {
+fn full_redis_refuses_new_names_and_serves_others() {
     let Some(redis) = Redis::start_with(&["--maxmemory-policy", "noeviction"]) else { return };
     let one = open(&redis);
     let alice = Player::new(1);
@@ -368,7 +368,7 @@ fn a_full_redis_refuses_names_and_serves_those_that_it_has() {
 }
 
 #[tokio::test]
-async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
+async fn redis_content_shows_no_name_or_hidden_address() {
     let Some(redis) = Redis::start() else { return };
     let place = config(&redis).redis.map(|place| place.with_secret("sixteen letters and more"));
     let limits = Rates::default();
@@ -403,7 +403,7 @@ async fn what_lies_in_redis_gives_no_name_and_no_hidden_address_away() {
 }
 
 #[tokio::test]
-async fn nonsense_in_an_inbox_is_thrown_away_and_an_inbox_has_an_end() {
+async fn inbox_drops_invalid_entries_and_is_bounded() {
     let Some(redis) = Redis::start() else { return };
     let (one, other) = (open(&redis), open(&redis));
     let mut alice = Client::greeted(&one, 1).await;

@@ -101,7 +101,7 @@ fn the_owner_ends_it_and_the_name_stays_the_owners() {
 }
 
 #[test]
-fn a_replay_and_an_older_sequence_are_refused_and_the_newest_is_told() {
+fn replay_is_refused_with_the_newest_sequence() {
     let (phonebook, alice) = (signed(), Player::new(1));
     let body = json(&alice.register(ALICE, 5));
     phonebook.register(&body).is(200, DONE);
@@ -256,7 +256,7 @@ fn a_weak_key_signs_nothing() {
 }
 
 #[test]
-fn one_key_may_have_several_names_with_their_own_sequences() {
+fn each_name_of_a_key_has_its_own_sequence() {
     let (phonebook, alice) = (signed(), Player::new(1));
     phonebook.register(json(&alice.register(ALICE, 9))).is(200, DONE);
     phonebook.register(json(&alice.register("Alt Ashe@Omega", 1))).is(200, DONE);

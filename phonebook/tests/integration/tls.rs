@@ -113,7 +113,7 @@ fn silent_handshakes_of_one_address_keep_nobody_out() {
 }
 
 #[test]
-fn a_new_pair_is_served_without_a_restart_and_a_broken_one_is_not() {
+fn new_certificate_is_served_without_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (files, old, new, newest) = (files(directory.path()), pair(), pair(), pair());
     write(&files, &old);
@@ -162,7 +162,7 @@ fn a_broken_pair_does_not_start() {
 }
 
 #[test]
-fn who_never_shakes_hands_or_finishes_no_head_is_cut_off_and_counted_meanwhile() {
+fn unfinished_tls_handshakes_are_closed_and_counted() {
     let directory = tempfile::tempdir().unwrap();
     let (files, pair) = (files(directory.path()), pair());
     write(&files, &pair);

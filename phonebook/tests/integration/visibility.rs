@@ -21,7 +21,7 @@ fn lookup_many(phonebook: &Phonebook, names: &[&str]) -> Response {
 }
 
 #[test]
-fn a_player_for_contacts_is_to_strangers_as_one_who_never_was() {
+fn contacts_only_player_is_unknown_to_strangers() {
     let (phonebook, alice) = (signed(), Player::new(1));
     let register = |sequence, visibility| {
         phonebook.register(json(&alice.register_for(ALICE, sequence, visibility))).is(200, DONE);
@@ -184,7 +184,7 @@ fn a_name_passes_along_several_changes() {
 }
 
 #[test]
-fn nothing_counts_that_was_signed_before_a_phone_book_started_which_knows_nothing_of_it() {
+fn signatures_from_before_the_start_are_refused() {
     let (phonebook, alice) = (signed(), Player::new(1));
     let captured = json(&alice.register_at(ALICE, 5, now() - 60_000));
     let refusal = phonebook.register(&captured);

@@ -50,7 +50,7 @@ fn held_amounts_come_back_by_release_only() {
 }
 
 #[test]
-fn more_than_may_ever_be_held_is_refused_to_a_newcomer_too() {
+fn amount_above_the_limit_is_refused_at_once() {
     let mut ledger = ledger(Item::Unread, Allowance::Held(10), None);
     assert!(ledger.charge(beginning(), &1, Item::Unread, 11).is_err());
     assert_eq!(ledger.accounts(), 0);

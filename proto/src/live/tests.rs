@@ -61,7 +61,7 @@ fn a_phone_book_that_stops_says_when_to_come_back() {
 }
 
 #[test]
-fn where_no_websocket_gets_through_it_polls_and_tries_again_later() {
+fn blocked_websocket_falls_back_to_polls() {
     let now = start();
     for losses in [vec![Lost::NoUpgrade], vec![Lost::Broken; 2]] {
         let mut live = Live::new(RETURN_SPREAD, now);
@@ -162,7 +162,7 @@ fn a_wrong_clock_is_told_and_corrected() {
 }
 
 #[test]
-fn a_day_with_every_kind_of_loss_never_stops_trying_and_never_hammers() {
+fn losses_of_a_day_are_retried_at_a_bounded_rate() {
     let begin = start();
     let (mut live, mut now, mut connects) = (Live::new(RETURN_SPREAD, begin), begin, 0);
     let losses = [

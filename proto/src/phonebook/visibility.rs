@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hidden_name_depends_on_the_secret_and_shows_nothing() {
+    fn hidden_name_depends_on_the_secret() {
         let name: PlayerName = "Alice Ashe@Gilgamesh".parse().expect("a name");
         let hidden = hidden_name("one", &name);
         assert_eq!(hidden, hidden_name("one", &name));

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_link_is_dialled_beside_and_stays_what_it_is() {
+    fn silent_link_stays_while_another_is_dialled() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let now = Instant::now();
         let mut connector = Connector::default();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_link_comes_back_and_an_unwanted_one_does_not() {
+    fn only_a_wanted_link_is_dialled_again() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let now = Instant::now();
         let mut connector = Connector::default();

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_is_asked_then_dialled_beside_then_given_up() {
+    fn silent_peer_is_probed_then_dialled_then_closed() {
         assert_eq!(
             outputs(&[], false),
             [(1000, Output::Probe), (2500, Output::Suspect), (6000, Output::Dead)]
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listens_where_nothing_is_asked_and_the_next_ask_begins_anew() {
+    fn idle_link_is_not_watched_until_the_next_request() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let start = Instant::now();
         let mut liveness = Liveness::new(start);

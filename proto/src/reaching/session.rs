@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ends_greet_and_tell_each_other_what_they_publish() {
+    fn both_ends_greet_and_send_their_published_look() {
         let now = start();
         let mut dialer = Session::new(End::Dialer, greeting("d"), now);
         let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);

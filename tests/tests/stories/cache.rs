@@ -245,7 +245,7 @@ async fn a_disk_that_is_away_is_told_and_comes_back() {
 }
 
 #[tokio::test]
-async fn the_cache_moves_while_the_daemon_runs_and_gc_spares_what_is_shown() {
+async fn cache_moves_while_running_and_gc_keeps_shown() {
     let town = Town::new().await;
     let (alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
@@ -297,7 +297,7 @@ async fn a_kill_while_it_moves_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_kill_while_it_is_copied_to_another_disk_loses_nothing() {
+async fn kill_during_a_move_to_another_disk_loses_nothing() {
     let town = Town::new().await;
     let Some(one) = SmallDisk::mount(town.folder("one"), "64m") else { return };
     let Some(other) = SmallDisk::mount(town.folder("other"), "64m") else { return };

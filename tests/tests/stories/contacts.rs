@@ -170,7 +170,7 @@ async fn a_removed_contacts_transfer_stops_at_once() {
 }
 
 #[tokio::test]
-async fn contacts_outlive_the_daemon_and_damage_is_not_emptiness() {
+async fn contacts_survive_a_restart_and_damage_is_refused() {
     let town = Town::new().await;
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

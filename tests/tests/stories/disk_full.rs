@@ -78,7 +78,7 @@ async fn somebody_else_fills_it_meanwhile() {
 }
 
 #[tokio::test]
-async fn what_waits_too_long_says_what_to_do_and_keeps_what_came() {
+async fn waiter_for_disk_space_fails_with_advice() {
     let town = Town::new().await;
     let Some(disk) = SmallDisk::mount(town.folder("disk"), "60m") else { return };
     let alice = town.resident("Alice Ashe@Gilgamesh").await;

@@ -44,7 +44,7 @@ async fn an_invitation_is_all_that_two_players_need() {
 }
 
 #[tokio::test]
-async fn a_hidden_player_is_found_by_those_who_share_the_secret() {
+async fn hidden_player_is_found_with_the_secret() {
     let town = Town::new().await;
     let hidden = |player: &str, secret: &str| {
         let house = town.house(player);

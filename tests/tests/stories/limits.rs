@@ -63,7 +63,7 @@ async fn pair(town: &Town, look: Mod) -> (Resident, Resident, Written) {
 }
 
 #[tokio::test]
-async fn the_lowest_upload_limit_is_kept_and_smooth_and_no_silence() {
+async fn lowest_upload_limit_is_kept_without_gaps() {
     const LIMIT: u64 = 16 * 1024;
     const LOOK: u64 = 384 * 1024;
     let town = Town::new().await;
@@ -98,7 +98,7 @@ async fn the_lowest_upload_limit_is_kept_and_smooth_and_no_silence() {
 }
 
 #[tokio::test]
-async fn two_receivers_have_equal_shares_of_a_limited_uploader() {
+async fn two_receivers_share_a_limited_upload_equally() {
     let town = Town::new().await;
     let (alice, bob, _) = pair(&town, Mod::of_noise(town.path("mod"), 1, 4, 6 << 20)).await;
     let cleo = town.resident("Cleo Cedar@Balmung").await;
@@ -135,7 +135,7 @@ async fn two_receivers_have_equal_shares_of_a_limited_uploader() {
 }
 
 #[tokio::test]
-async fn a_download_limit_holds_the_sender_back_and_changes_while_running() {
+async fn download_limit_slows_the_sender_and_can_change() {
     let town = Town::new().await;
     let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 3, 8 << 20)).await;
     limit(&bob, down(256 * 1024)).await;
@@ -159,7 +159,7 @@ async fn a_download_limit_holds_the_sender_back_and_changes_while_running() {
 }
 
 #[tokio::test]
-async fn what_was_set_here_is_kept_and_the_local_network_is_left_aside_on_request() {
+async fn set_limits_are_kept_and_may_exempt_the_lan() {
     let town = Town::new().await;
     let (mut alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 2, 10 << 20)).await;
     limit(&alice, LimitsSet { lan: Some(false), ..up(16 * 1024) }).await;
@@ -177,7 +177,7 @@ async fn what_was_set_here_is_kept_and_the_local_network_is_left_aside_on_reques
 }
 
 #[tokio::test]
-async fn a_fetch_that_is_given_up_says_so_and_the_next_goes_on() {
+async fn cancelled_fetch_is_reported_and_the_next_resumes() {
     let town = Town::new().await;
     let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 20, 1 << 20)).await;
     let none = fault(bob.client().peer_cancel(&alice.player).await);

@@ -129,7 +129,7 @@ const STRANGER: u32 = 65533;
 
 /// No `XDG_RUNTIME_DIR`, and another user made `/tmp/fyteclub-USER` before.
 #[tokio::test]
-async fn a_strangers_folder_is_refused_and_their_socket_not_spoken_to() {
+async fn strangers_folder_and_socket_are_refused() {
     if !rustix::process::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "CI runs this story as root");
         return skipped("only root can be two users");

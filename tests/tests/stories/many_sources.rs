@@ -93,7 +93,7 @@ async fn fetch_until(
 }
 
 #[tokio::test]
-async fn one_look_comes_from_its_owner_and_from_two_who_have_it() {
+async fn look_comes_from_its_owner_and_two_lenders() {
     let town = Town::new().await;
     let ([alice, bob, carol, dave], look) = four(&town).await;
     let fetched = dave.fetch(&alice.player).await;
@@ -124,7 +124,7 @@ async fn one_blob_comes_from_three() {
 }
 
 #[tokio::test]
-async fn the_receiver_dies_and_then_the_owner_and_the_others_have_the_rest() {
+async fn fetch_survives_the_death_of_receiver_and_owner() {
     let town = Town::new().await;
     let ([mut alice, bob, carol, mut dave], look) = four(&town).await;
     let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
@@ -161,7 +161,7 @@ async fn slowly(residents: &[&Resident], bytes: u64) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_a_source_that_stands_still_owes_comes_from_the_others_at_once() {
+async fn chunks_of_a_stalled_source_come_from_others() {
     let town = Town::alone().await;
     let ([alice, mut bob, carol, dave], look) = four(&town).await;
     let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
@@ -187,7 +187,7 @@ async fn what_a_source_that_stands_still_owes_comes_from_the_others_at_once() {
 }
 
 #[tokio::test]
-async fn what_was_begun_with_one_is_ended_with_another_and_over_other_paths() {
+async fn transfer_resumes_with_another_source_and_path() {
     let town = Town::new().await;
     let [alice, bob, dave] = ["Alice Ashe@A", "Bob Birch@B", "Dave Dunn@D"];
     let (mut alice, mut bob, mut dave) =
@@ -336,7 +336,7 @@ async fn under(line: &Line, grant: &Grant, hash: BlobHash) -> Option<u8> {
 }
 
 #[tokio::test]
-async fn a_grant_is_good_for_whom_it_names_for_what_it_names_and_while_it_lasts() {
+async fn grant_is_valid_for_its_peer_look_and_time_only() {
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@B").await;
     let olga = Arc::new(Hostile::new("Olga Owner@O", 210));

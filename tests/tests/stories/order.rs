@@ -103,7 +103,7 @@ async fn is_here(here: &Resident, friend: &Resident, look: &Written) -> Fetched 
 }
 
 #[tokio::test]
-async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
+async fn nearest_looks_come_first_as_players_move() {
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@Balmung").await;
     let mut events = bob.client().watch().await.expect("events");
@@ -154,7 +154,7 @@ async fn the_nearest_come_first_and_who_steps_closer_goes_before_them() {
 }
 
 #[tokio::test]
-async fn who_is_near_is_looked_for_and_fetched_until_the_client_that_said_so_leaves() {
+async fn near_players_are_fetched_until_their_client_leaves() {
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@Balmung").await;
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
@@ -190,7 +190,7 @@ async fn who_is_near_is_looked_for_and_fetched_until_the_client_that_said_so_lea
 }
 
 #[tokio::test]
-async fn what_was_brought_in_advance_need_not_travel_any_more() {
+async fn prefetched_look_transfers_nothing_more() {
     let town = Town::new().await;
     let mut bob = town.house("Bob Birch@Balmung").config("prefetch_budget = \"64 MiB\"");
     bob.start().await;
@@ -246,7 +246,7 @@ async fn a_small_budget_brings_small_looks_only() {
 }
 
 #[tokio::test]
-async fn who_is_asked_for_does_not_wait_for_what_nobody_needs() {
+async fn requested_look_does_not_wait_for_a_prefetch() {
     const LOOK: u64 = 15 * MIB;
     let town = Town::new().await;
     let mut bob = town.house("Bob Birch@Balmung").config("prefetch_budget = \"64 MiB\"");

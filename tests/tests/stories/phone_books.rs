@@ -33,7 +33,7 @@ async fn pair(town: &Town, books: &[String]) -> (Resident, Resident, Written) {
 }
 
 #[tokio::test]
-async fn where_only_plain_http_gets_through_everything_still_works() {
+async fn everything_works_over_plain_http_polls() {
     let town = Town::new().await;
     let gate = Gate::before(town.phonebook.addr(), Passes::PlainHttp).await;
     let (alice, bob, look) = pair(&town, &[gate.url()]).await;

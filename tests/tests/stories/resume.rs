@@ -140,7 +140,7 @@ async fn found_again(alice: &mut Resident, bob: &Resident) -> f64 {
 }
 
 #[tokio::test]
-async fn an_owner_who_is_back_elsewhere_is_found_before_her_old_link_is_given_up() {
+async fn owner_at_a_new_address_is_found_before_a_timeout() {
     let town = Town::alone().await;
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

@@ -25,7 +25,7 @@ async fn apart(town: &Town, redis: &Redis) -> (Phonebook, Phonebook, Resident, R
 }
 
 #[tokio::test]
-async fn a_look_travels_between_two_who_are_at_different_phone_books() {
+async fn look_travels_between_users_of_two_phone_books() {
     let Some(mut redis) = Redis::start() else { return };
     let town = Town::new().await;
     let (mut one, other, alice, mut bob, look) = apart(&town, &redis).await;

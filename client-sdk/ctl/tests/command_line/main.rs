@@ -189,7 +189,7 @@ async fn status_is_for_people_and_for_programs() {
 }
 
 #[tokio::test]
-async fn publish_sends_the_whole_path_and_names_what_was_left_out() {
+async fn publish_sends_the_path_and_lists_left_out_files() {
     let published = json!({
         "appearance": hash('a'), "files": 949, "bytes": 210_300_000,
         "leftOut": [{"gamePath": "chara/x.tex", "file": "files/x.tex", "reason": "missing: there is no such file"}],
@@ -285,7 +285,7 @@ async fn failures_are_one_sentence_with_a_code() {
 }
 
 #[tokio::test]
-async fn watch_tells_an_event_a_line_at_once_and_ends_with_the_daemon() {
+async fn watch_prints_events_and_ends_with_the_daemon() {
     let daemon = FakeDaemon::listen();
     let mut child = ctl(&daemon.endpoint, &["watch", "--json"]).spawn().expect("starts");
     let mut caller = daemon.greeted().await;

@@ -62,7 +62,7 @@ fn patch(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
 }
 
 #[test]
-fn only_what_the_look_needs_is_unpacked_under_names_of_ours() {
+fn only_needed_files_are_unpacked_under_own_names() {
     let pmp = Pmp::new(&[
         ("default_mod.json", DEFAULT),
         ("a/b.tex", "b"),
@@ -89,7 +89,7 @@ fn names_are_found_however_the_archive_writes_them() {
 }
 
 #[test]
-fn names_that_are_not_ascii_are_found_in_either_encoding() {
+fn non_ascii_names_are_found_in_either_encoding() {
     let json = r#"{"Files": {"x.tex": "é.tex"}}"#;
     let marked = zip(&[("default_mod.json", json), ("é.tex", "b")], CompressionMethod::Stored);
     assert_eq!(content(&Pmp::raw(&marked).read().unwrap()), pairs(&[("x.tex", "b")]));
@@ -126,7 +126,7 @@ fn an_archive_of_several_mods_or_none_says_so() {
 }
 
 #[test]
-fn a_cut_archive_is_an_error_and_a_damaged_file_is_left_out() {
+fn cut_archive_fails_and_damaged_file_is_left_out() {
     let json = r#"{"Files": {"x.tex": "x.tex", "y.tex": "y.tex"}}"#;
     let whole = zip(
         &[("default_mod.json", json), ("x.tex", "0123456789"), ("y.tex", "y")],
@@ -173,7 +173,7 @@ fn sizes_are_measured_not_believed() {
 }
 
 #[test]
-fn no_changed_byte_ends_in_a_panic_or_in_a_file_that_is_not_told() {
+fn changed_bytes_cause_no_panic_and_no_unlisted_file() {
     let whole = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "0123456789")], CompressionMethod::Deflated);
     let pmp = Pmp::raw(&whole);
     for place in 0..whole.len() {

@@ -13,7 +13,7 @@ fn the_name_is_the_mods_own_or_the_folders() {
 }
 
 #[test]
-fn one_file_answers_several_game_paths_and_is_listed_once() {
+fn file_of_several_game_paths_is_listed_once() {
     let files = json!({ "B/Y.tex": "t/a.tex", "b\\x.TEX": "T\\.\\A.tex", "a.mdl": "m.mdl" });
     let one = Mod::new().text("default_mod.json", &json!({ "Files": files }).to_string());
     ["t/a.tex", "m.mdl"].iter().for_each(|name| one.file(name));
@@ -45,7 +45,7 @@ fn spellings_that_windows_takes_for_one_find_the_file() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn of_two_spellings_on_a_disk_that_has_both_the_exact_one_counts() {
+fn exact_spelling_wins_on_a_case_sensitive_disk() {
     let both = Mod::with_files(json!({ "1.tex": "D/a.tex", "2.tex": "d/a.tex", "3.tex": "d/A.tex" }));
     both.file("D/only.tex");
     let both = both.text(
@@ -58,7 +58,7 @@ fn of_two_spellings_on_a_disk_that_has_both_the_exact_one_counts() {
 }
 
 #[test]
-fn what_cannot_be_shared_is_left_out_and_named_and_the_rest_is_not() {
+fn only_unshareable_files_are_left_out() {
     use LeftOutReason::*;
     let spoiled = Mod::with_files(json!({ "good.tex": "good.tex", "empty.tex": "empty.tex" }));
     for (game_path, file, reason) in [
@@ -352,7 +352,7 @@ fn groups_alone_are_a_mod() {
 }
 
 #[test]
-fn a_mod_of_version_4_is_in_one_file_and_others_are_ignored() {
+fn version_4_mod_is_read_from_its_one_file() {
     let four = json!({ "FileVersion": 4, "Name": "Four", "DefaultData": { "Files": { "a.tex": "a.tex" } }, "Groups": [
         { "Name": "G", "Type": "Multi", "DefaultSettings": 1, "Options": [
             { "Name": "One", "Id": "id-1" },

@@ -54,7 +54,7 @@ fn group_files_are_ordered_by_upper_case() {
 }
 
 #[test]
-fn in_a_multi_group_the_higher_option_wins_then_the_earlier_one() {
+fn multi_group_prefers_higher_then_earlier_options() {
     let options = |priorities: [Value; 2]| {
         let mut options = [option("A", "x.tex", "a.tex"), option("B", "x.tex", "b.tex")];
         for (option, priority) in options.iter_mut().zip(priorities) {
@@ -72,7 +72,7 @@ fn in_a_multi_group_the_higher_option_wins_then_the_earlier_one() {
 }
 
 #[test]
-fn files_come_before_swaps_and_the_first_of_two_spellings_counts() {
+fn files_precede_swaps_and_the_first_spelling_wins() {
     let both = r#"{"FileSwaps": {"a.tex": "z.tex"}, "Files": {"A.tex": "a.tex", "a.tex": "b.tex"}}"#;
     let both = Mod::with_files(json!({ "a.tex": "a.tex", "b.tex": "b.tex" })).text("default_mod.json", both);
     let resolved = both.read(&[]).unwrap();
@@ -155,7 +155,7 @@ fn of_manipulations_of_one_thing_the_first_one_counts() {
 }
 
 #[test]
-fn a_group_that_cannot_be_understood_is_left_out_and_named() {
+fn unreadable_group_is_left_out_and_named() {
     let on = || json!([option("On", "x.tex", "x.tex")]);
     let odd = Mod::new()
         .group(1, json!({ "Name": "Same", "Options": [option("On", "y.tex", "y.tex")] }))

@@ -59,7 +59,7 @@ fn writing_again_touches_only_what_changed() {
 }
 
 #[test]
-fn what_an_export_did_not_write_is_neither_lost_nor_changed() {
+fn export_keeps_files_that_it_did_not_write() {
     let (of, mut export) = a_look();
     let target = of.dir.path().join("export");
     write(&target, &export).unwrap();

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn portions_are_the_request_in_order_and_none_is_large() {
+    fn portions_keep_the_requests_order_and_stay_small() {
         const CHUNK: u64 = CHUNK_SIZE as u64;
         let request = vec![
             target("small", 100, false, 0, 1),

@@ -164,7 +164,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn access_that_ends_in_the_middle_of_a_file_ends_the_file() {
+    fn access_that_ends_within_a_file_stops_it() {
         let dir = tempfile::tempdir().expect("a folder");
         let (store, _) =
             Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: None }).expect("a store");

@@ -7,7 +7,7 @@ use std::time::Duration;
 const KIB: u64 = 1024;
 
 #[test]
-fn a_size_is_reached_by_the_longest_unused_and_never_by_what_is_in_use() {
+fn gc_evicts_the_longest_unused_but_nothing_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 1024)).unwrap()).collect();
@@ -61,7 +61,7 @@ fn leftovers_go_and_what_is_under_way_stays() {
 }
 
 #[test]
-fn a_disk_below_its_bound_is_relieved_as_far_as_that_is_in_what_may_go() {
+fn low_disk_evicts_only_what_may_be_evicted() {
     let dir = tempfile::tempdir().unwrap();
     let free = super::super::os::room(dir.path()).unwrap().free;
     // More than the disk has: nothing can be enough.

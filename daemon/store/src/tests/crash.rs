@@ -8,7 +8,7 @@ fn opened(dir: &Path) -> (Store, crate::Opened) {
 }
 
 #[test]
-fn a_fall_before_the_checkpoint_costs_a_hash_and_nothing_else() {
+fn crash_before_a_checkpoint_costs_only_a_hash() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open(dir.path());
     let blobs: Vec<_> = (0..20).map(|n| bytes(n, 3000)).collect();

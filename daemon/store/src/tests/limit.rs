@@ -24,7 +24,7 @@ fn the_longest_unused_goes_first() {
 }
 
 #[test]
-fn what_nobody_used_goes_before_all_that_was_used_also_after_a_restart() {
+fn unused_blobs_are_evicted_first_after_a_restart_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open_with(dir.path(), 10 * KIB);
     let hashes: Vec<_> = (0..8).map(|n| receive(&store, &bytes(n, 1024)).unwrap()).collect();

@@ -109,7 +109,7 @@ fn a_place_that_will_not_do_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_fall_between_two_renames_is_made_good_by_the_start() {
+fn crash_between_two_renames_is_repaired_at_start() {
     for fell_after in [0, 1, 30, 60] {
         let base = tempfile::tempdir().unwrap();
         let (data, there) = (base.path().join("data"), base.path().join("there"));
@@ -175,7 +175,7 @@ fn a_disk_that_is_not_there_is_no_empty_cache() {
 
 /// On a disk without links a pinned file is copied: a fall may leave a part of it there, and the whole here.
 #[test]
-fn a_copy_that_was_cut_short_is_not_taken_for_the_file() {
+fn truncated_copy_is_not_taken_for_the_file() {
     let base = tempfile::tempdir().unwrap();
     let (data, there) = (base.path().join("data"), base.path().join("there"));
     let store = open(&data);

@@ -142,7 +142,7 @@ fn a_change_that_keeps_the_time_is_noticed() {
 }
 
 #[test]
-fn a_renamed_folder_is_indexed_again_and_one_of_two_files_is_enough() {
+fn renamed_folder_is_indexed_again() {
     let (dir, mods) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open(dir.path());
     let blob = bytes(1, CHUNK_SIZE * 2);

@@ -42,7 +42,7 @@ fn chunks_come_in_any_order_and_twice() {
 }
 
 #[test]
-fn what_was_let_go_is_resumed_in_this_life_and_the_next() {
+fn released_partial_is_resumed_now_and_after_restart() {
     let dir = tempfile::tempdir().unwrap();
     let blob = large(2);
     let (hash, size) = (tree(&blob).hash(), blob.len() as u64);

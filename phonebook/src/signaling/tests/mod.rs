@@ -119,7 +119,7 @@ impl Board {
 }
 
 #[test]
-fn absent_declined_silent_unknown_and_oneself_are_one_answer_at_one_time() {
+fn unanswered_introductions_look_alike() {
     let mut board = Board::new();
     let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));
     let callees = [
@@ -264,7 +264,7 @@ fn the_newest_of_a_key_wins_and_hears_what_waited() {
 
 #[cfg(feature = "redis")]
 #[test]
-fn who_greets_elsewhere_is_closed_here_and_what_waited_follows() {
+fn greeting_elsewhere_closes_here_and_moves_the_queue() {
     let mut board = Board::new();
     let [old, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });

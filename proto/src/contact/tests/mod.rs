@@ -100,7 +100,7 @@ fn a_claim_pairs_nobody_though_the_name_was_asked() {
 }
 
 #[test]
-fn a_key_that_was_asked_is_consented_to_at_once_and_a_link_pairs() {
+fn requested_key_is_consented_to_and_a_link_pairs() {
     let mut contacts = alice();
     contacts.add(&name("Bob"), Some(key(2)), ONE, NOW).expect("added");
     assert!(contacts.consents(&key(2)) && standing(&contacts, 2) == Some(Standing::Requested));
@@ -191,7 +191,7 @@ fn who_is_blocked_is_not_heard() {
 }
 
 #[test]
-fn nobody_may_ask_where_nobody_is_heard_but_answers_and_invitations_are() {
+fn closed_policy_accepts_answers_and_invitations_only() {
     let here = Here { key: key(1), player: Some(name("Alice")) };
     let mut contacts = Contacts::new(here, Policy::Nobody, Saved::default(), NOW);
     contacts.handle(NOW, knock(2, "Bob", ONE));
@@ -328,7 +328,7 @@ fn a_contact_takes_its_new_key_along() {
 }
 
 #[test]
-fn a_contact_who_missed_several_changes_of_key_takes_the_last() {
+fn contact_takes_the_last_of_several_key_changes() {
     let keys: Vec<SigningKey> = (5..=9).map(|seed| SigningKey::from_bytes(&[seed; 32])).collect();
     let changes: Vec<KeyChange> = keys.windows(2).map(|pair| KeyChange::signed(&pair[0], &pair[1])).collect();
     let ids: Vec<PeerId> = keys.iter().map(PeerId::of).collect();

@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn those_who_always_wait_share_alike_and_leave_nothing(
+    fn constant_waiters_share_the_whole_rate_equally(
         whole in 64_000..20_000_000u64,
         // As pumps do: at least a portion, which is at most a chunk.
         asks in vec(262_144..600_000u64, 2..8),
@@ -205,7 +205,7 @@ fn what_a_slow_peer_leaves_goes_to_the_others() {
 }
 
 #[test]
-fn who_is_held_by_its_own_limit_leaves_the_rest_and_claims_nothing_later() {
+fn peer_under_its_own_limit_saves_up_no_rate() {
     let limits = Limits { peer_upload: rate(100_000), ..up(1_000_000) };
     let mut world = World::new(limits);
     world.ask(peer(1), Direction::Up, 50_000);

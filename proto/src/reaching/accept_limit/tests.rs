@@ -57,7 +57,7 @@ fn half_open_handshakes_end_their_own_networks_oldest() {
 }
 
 #[test]
-fn strangers_of_many_networks_leave_places_for_contacts() {
+fn many_strangers_leave_places_for_contacts() {
     let mut bench = Bench::new();
     for network in 0..1000 {
         bench.now += Duration::from_millis(20);

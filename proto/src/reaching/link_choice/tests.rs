@@ -17,7 +17,7 @@ fn opened(link: usize, dialer: PeerId) -> Input {
 }
 
 #[test]
-fn the_other_link_is_served_on_until_nothing_runs_on_it() {
+fn other_link_is_served_until_it_is_unused() {
     let now = start();
     let mut choice = LinkChoice::new(SMALL, LARGE);
     choice.handle(now, opened(1, LARGE));
@@ -35,7 +35,7 @@ fn the_other_link_is_served_on_until_nothing_runs_on_it() {
 }
 
 #[test]
-fn a_request_does_not_keep_a_link_for_ever_nor_are_many_kept() {
+fn other_links_are_bounded_in_time_and_number() {
     let now = start();
     let mut choice = LinkChoice::new(SMALL, LARGE);
     (1..=2).for_each(|link| choice.handle(now, opened(link, LARGE)));
@@ -135,7 +135,7 @@ fn run(dialers: [usize; 3], opens: [[u32; 2]; 3], delay: u32) -> [Option<usize>;
 }
 
 #[test]
-fn whatever_the_order_both_come_to_one_link_and_none_is_lost() {
+fn both_sides_choose_one_link_in_any_order() {
     let times = [0, 1, 4];
     let orders = || times.into_iter().flat_map(|a| [1, 6].map(|later| (a, a + later)));
     let mut cases = 0;

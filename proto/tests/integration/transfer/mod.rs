@@ -84,7 +84,7 @@ fn small_blobs_travel_together_and_first() {
 }
 
 #[test]
-fn one_large_blob_is_shared_between_sources_once_its_list_is_proven() {
+fn large_blob_is_split_once_its_list_is_verified() {
     let blob = wanted(1, 200 * CHUNK_SIZE as u64);
     let mut transfer = Transfer::new(vec![blob.clone()]);
     let now = start();
@@ -163,7 +163,7 @@ fn a_stalled_source_is_replaced_within_two_seconds() {
 }
 
 #[test]
-fn nobody_waits_for_ever_for_sources_that_are_all_silent() {
+fn transfer_with_silent_sources_fails_in_time() {
     let mut now = start();
     let mut transfer = Transfer::new((0..9).map(|n| wanted(n, 50 * CHUNK_SIZE as u64)).collect());
     transfer.handle(now, Input::Joined(peer(1), Holds::All));
@@ -281,7 +281,7 @@ fn an_end_that_owes_something_is_a_lie_too() {
 }
 
 #[test]
-fn what_changed_everywhere_fails_with_that_reason_after_the_rest_came() {
+fn changed_blob_fails_after_the_other_blobs() {
     let now = start();
     let (bad, good) = (wanted(1, 10), wanted(2, 20));
     let mut transfer = Transfer::new(vec![bad.clone(), good.clone()]);
@@ -312,7 +312,7 @@ fn a_busy_source_rests_and_is_asked_again() {
 }
 
 #[test]
-fn while_it_is_held_nothing_is_asked_and_nothing_is_lost() {
+fn held_transfer_requests_and_loses_nothing() {
     let (mut transfer, now) =
         (Transfer::new(vec![wanted(1, 100), wanted(2, 20 * CHUNK_SIZE as u64)]), start());
     transfer.handle(now, Input::Hold(true));

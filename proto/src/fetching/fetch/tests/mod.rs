@@ -92,7 +92,7 @@ fn all_who_ask_share_one_fetch() {
 }
 
 #[test]
-fn waiter_who_comes_while_files_are_written_gets_its_folder() {
+fn waiter_during_a_write_gets_its_folder() {
     let (mut world, first) = World::asked(Stage::AwaitFolder);
     let job = world.take(|job| matches!(job, Job::HandOut(..)));
     let (second, third) = (world.ask(0, Some(7)), world.ask(0, None));
@@ -269,7 +269,7 @@ fn prefetch_dials_nobody() {
 }
 
 #[test]
-fn person_who_asks_gets_one_document_beyond_the_allowance() {
+fn waiter_gets_one_document_beyond_the_limit() {
     let (mut world, waiter) = World::asked(Stage::AwaitAppearance);
     let anyway = |output: &Output| matches!(output, Output::AskDocument { anyway: true, .. });
     assert_eq!(world.count(anyway), 1);
@@ -287,7 +287,7 @@ fn person_who_asks_gets_one_document_beyond_the_allowance() {
 }
 
 #[test]
-fn postponed_document_gives_the_turn_up_where_nobody_waits() {
+fn postponed_document_without_waiters_frees_the_turn() {
     let mut world = World::new(0);
     world.open(0);
     world.near(&[0]);

@@ -138,7 +138,7 @@ fn quota_that_no_disk_shows_ends_the_fetch() {
 }
 
 #[test]
-fn banned_owner_is_not_dialled_while_others_bring_its_look() {
+fn banned_owner_is_not_dialled_while_others_send() {
     let (mut world, waiter) = World::asked(Stage::Transferring);
     world.open(8);
     let holding = world.take(|job| matches!(job, Job::Holding(..)));

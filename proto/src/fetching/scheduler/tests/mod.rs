@@ -82,7 +82,7 @@ fn begins(numbers: &[usize]) -> Vec<Output> {
 }
 
 #[test]
-fn the_nearest_go_first_and_a_change_of_distance_reorders_who_waits() {
+fn nearest_look_goes_first_as_distances_change() {
     let (mut desk, said) = Desk::with(0, 0..7);
     assert_eq!(said, []);
     let far = [(0, 70.0), (1, 60.0), (2, 50.0), (3, 40.0), (4, 45.0), (5, 65.0), (6, 66.0)];
@@ -97,7 +97,7 @@ fn the_nearest_go_first_and_a_change_of_distance_reorders_who_waits() {
 }
 
 #[test]
-fn who_steps_up_close_stops_the_farthest_which_goes_on_later() {
+fn closer_player_stops_the_farthest_until_later() {
     let (mut desk, _) = Desk::with(0, 0..5);
     desk.near(&[(0, 10.0), (1, 20.0), (2, 30.0), (3, 40.0)]);
     let close = [(0, 10.0), (1, 20.0), (2, 30.0), (3, 40.0), (4, 19.0)];
@@ -106,7 +106,7 @@ fn who_steps_up_close_stops_the_farthest_which_goes_on_later() {
 }
 
 #[test]
-fn who_is_asked_for_waits_for_nobody_but_those_who_were_asked_for() {
+fn requested_look_waits_for_requested_looks_only() {
     let (mut desk, said) = Desk::with(MIB, 0..7);
     assert_eq!(said, begins(&[0]), "nothing else to do");
     assert_eq!(desk.near(&[(1, 1.0), (2, 2.0)]), [&[Output::Stop(peer(0))][..], &begins(&[1, 2])].concat());
@@ -122,7 +122,7 @@ fn who_is_asked_for_waits_for_nobody_but_those_who_were_asked_for() {
 }
 
 #[test]
-fn asked_for_while_it_flows_it_flows_on_and_cannot_be_stopped() {
+fn requested_transfer_goes_on_and_is_not_stopped() {
     let (mut desk, _) = Desk::with(MIB, 0..6);
     assert_eq!(desk.scheduler.reason(&peer(0)), Reason::Prefetch);
     assert_eq!(desk.asked(0), []);
@@ -157,7 +157,7 @@ fn prefetch_goes_one_by_one_and_gives_way_and_goes_on() {
 }
 
 #[test]
-fn prefetch_keeps_to_its_budget_until_somebody_uses_it_or_a_day_is_over() {
+fn prefetch_budget_returns_after_use_or_a_day() {
     let (mut desk, _) = Desk::with(10 * MIB, 0..3);
     assert_eq!(desk.planned(0, 11 * MIB), [Output::Stop(peer(0)), Output::Begin(peer(1))], "too large");
     desk.planned(1, 8 * MIB);
@@ -177,7 +177,7 @@ fn prefetch_keeps_to_its_budget_until_somebody_uses_it_or_a_day_is_over() {
 }
 
 #[test]
-fn without_a_budget_or_without_room_nothing_is_brought_unasked() {
+fn no_prefetch_without_budget_or_space() {
     let (_, said) = Desk::with(0, 0..3);
     assert_eq!(said, []);
     let (mut desk, _) = Desk::with(MIB, 0..2);
@@ -188,7 +188,7 @@ fn without_a_budget_or_without_room_nothing_is_brought_unasked() {
 }
 
 #[test]
-fn who_is_near_is_looked_for_a_few_at_a_time_and_less_and_less_often() {
+fn near_players_are_dialled_a_few_at_once() {
     let mut desk = Desk::new(MIB);
     let near: Vec<_> = (0..REACHES_MAX + 2).map(|n| (n, 100.0 - n as f64)).collect();
     let reached: Vec<_> = (2..REACHES_MAX + 2).rev().map(|n| Output::Reach(peer(n))).collect();
@@ -209,7 +209,7 @@ fn who_is_near_is_looked_for_a_few_at_a_time_and_less_and_less_often() {
 }
 
 #[test]
-fn what_failed_is_left_alone_for_a_while_unless_it_is_asked_for() {
+fn failed_fetch_pauses_unless_requested() {
     let (mut desk, _) = Desk::with(0, 0..1);
     assert_eq!(desk.near(&[(0, 1.0)]), begins(&[0]));
     assert_eq!(desk.ended(0, End::Failed), []);
@@ -223,7 +223,7 @@ fn what_failed_is_left_alone_for_a_while_unless_it_is_asked_for() {
 }
 
 #[test]
-fn what_is_here_is_not_fetched_again_but_when_it_is_damaged() {
+fn complete_look_is_fetched_again_only_if_damaged() {
     let (mut desk, _) = Desk::with(0, 0..1);
     desk.near(&[(0, 1.0)]);
     assert_eq!(desk.here(0), []);
@@ -285,7 +285,7 @@ fn documents_spend_the_budget_whatever_they_say() {
 }
 
 #[test]
-fn what_comes_later_leaves_its_place_and_is_begun_then() {
+fn postponed_fetch_gives_its_turn_to_the_next() {
     let (mut desk, _) = Desk::with(100 * MIB, 0..2);
     desk.near(&[(0, 1.0)]);
     let pause = Duration::from_secs(4);

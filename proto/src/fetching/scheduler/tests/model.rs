@@ -335,7 +335,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(23), ..ProptestConfig::default() })]
 
     #[test]
-    fn the_bounds_hold_and_in_the_end_everybody_has_had_a_turn(steps in steps()) {
+    fn bounds_hold_and_every_look_gets_a_turn(steps in steps()) {
         let mut world = World::new();
         for step in steps {
             world.step(step)?;

@@ -74,7 +74,7 @@ fn handshake_without_a_greeting_is_tried_again() {
 }
 
 #[test]
-fn silent_link_is_dialled_beside_and_closed_when_another_opens() {
+fn silent_link_closes_when_another_opens() {
     let mut world = world().host(HOST, Host::Answers(10)).answer(at(0, &[HOST]));
     world.give(Input::Want);
     let old = world.opened_by_peer(SEEN);
@@ -120,7 +120,7 @@ fn suspicion_is_about_one_link() {
 }
 
 #[test]
-fn silent_link_stays_connected_while_nothing_else_answers() {
+fn silent_link_stays_while_nothing_else_answers() {
     let mut world = world().answer(at(0, &[HOST]));
     world.give(Input::Want);
     let old = world.opened_by_peer(SEEN);

@@ -196,7 +196,7 @@ fn more_addresses_run_beside_the_first_ones() {
 }
 
 #[test]
-fn more_addresses_of_a_peer_that_is_not_tried_are_only_noted() {
+fn addresses_of_an_untried_peer_are_only_noted() {
     let mut world = world();
     world.give(Input::Told(candidates(&[HOST])));
     assert_eq!(world.log(), [""; 0]);

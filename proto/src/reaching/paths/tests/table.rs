@@ -168,7 +168,7 @@ fn pair_without_budget_is_passed_over() {
 }
 
 #[test]
-fn unknown_kinds_of_a_letter_leave_the_known_ones_to_the_machine() {
+fn unknown_kinds_in_a_letter_are_skipped() {
     let known = Candidates(vec![
         Candidate { origin: Origin::Host, addr: addr(HOST) },
         Candidate { origin: Origin::Mapped, addr: addr(MAPPED) },
