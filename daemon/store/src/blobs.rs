@@ -1,19 +1,27 @@
 //! Complete blobs: how they get their names, and how they keep them while somebody needs them.
 
 use super::{
-    Inner, Store, error::StoreError, name::Ext, origin::BlobOwners, os, os::Stamp, state::Blob,
+    Inner, Store,
+    error::StoreError,
+    free::{free, remove},
+    name::Ext,
+    origin::BlobOwners,
+    os,
+    os::Stamp,
+    state::{Blob, Obstacle},
     trust::is_as_left,
 };
 use fyteclub_proto::{
     blob::Content,
-    chunk_tree::VerifiedChunk,
+    chunk_tree::{ChunkTree, VerifiedChunk},
     id::BlobHash,
-    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+    limit::CHUNK_SIZE,
 };
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
 /// Keeps blobs from being evicted, whether they are here already or still on their way. Released when dropped.
@@ -38,54 +46,100 @@ impl Drop for Pin {
 impl Inner {
     /// Gives the complete and verified file `temp` its name in `blobs/`. When the blob is there already, `temp` goes.
     ///
+    /// Another's file or folder in its place goes; where it cannot, the blob gets its name with another ending.
+    ///
     /// # Errors
-    /// `Missing` when `temp` is.
+    /// `Missing` when `temp` is; `Undeletable` when neither name can be had; `NotWritable`.
     pub(super) fn place(&self, hash: BlobHash, ext: Ext, temp: &Path) -> Result<(), StoreError> {
         let stamp = fs::metadata(temp).map(|m| Stamp::of(&m)).map_err(|e| StoreError::at(temp, e))?;
         let size = u32::try_from(stamp.size).map_err(|_| StoreError::Foreign { hash })?;
         let _name = self.name(&hash);
         let known = self.state().blobs.get(&hash).copied();
         if let Some(known) = known {
-            if is_as_left(&self.blob_path(&hash, known.ext), &known)? {
-                remove(temp)?;
-                return Ok(());
+            if is_as_left(&self.blob_path(&hash, known.ext), &known).unwrap_or(false) {
+                return remove(temp);
             }
             // Another's file, or none: these bytes are the proven ones.
             if known.ext != ext {
-                remove(&self.blob_path(&hash, known.ext))?;
+                self.free_name(&hash, known.ext);
             }
         }
-        let mut path = self.blob_path(&hash, ext);
-        let mut renamed = fs::rename(temp, &path);
-        if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            self.stand()?.make_again()?;
-            path = self.blob_path(&hash, ext);
-            renamed = fs::rename(temp, &path);
-        }
-        if let Err(error) = renamed {
-            if error.kind() == io::ErrorKind::CrossesDevices {
-                // The cache was moved to another disk since the file was begun.
-                let here = self.temp_path()?;
-                let copied = fs::copy(temp, &here).and_then(|_| fs::metadata(&here));
-                let stamp = copied.map(|m| Stamp::of(&m)).map_err(|error| StoreError::at(&here, error))?;
-                fs::rename(&here, &path).map_err(|error| StoreError::at(&path, error))?;
-                remove(temp)?;
-                self.placed(hash, ext, stamp, size);
-                return Ok(());
+        let (ext, stamp) = match self.give_name(&self.blob_path(&hash, ext), temp, stamp) {
+            Err(StoreError::Undeletable { path, source }) => {
+                self.found_obstacle(hash, ext, &source);
+                let other = ext.other();
+                let given = self.give_name(&self.blob_path(&hash, other), temp, stamp);
+                (other, given.map_err(|_| StoreError::Undeletable { path, source })?)
             }
-            // A stranger's file in our place, which on some systems has to go first. Nothing of ours has this name.
-            let in_the_way = path.symlink_metadata().is_ok_and(|there| !there.is_dir());
-            let gone = in_the_way && fs::remove_file(&path).is_ok();
-            if !gone || fs::rename(temp, &path).is_err() {
-                return Err(StoreError::at(&path, error));
-            }
-        }
+            given => (ext, given?),
+        };
+        let mut state = self.state();
+        state.lost_obstacle(&hash, ext);
+        drop(state);
         self.placed(hash, ext, stamp, size);
         Ok(())
     }
 
+    /// Renames `temp` to `path`, where nothing of the store's is, and tells the stamp of the file there.
+    fn give_name(&self, path: &Path, temp: &Path, mut stamp: Stamp) -> Result<Stamp, StoreError> {
+        let mut renamed = os::rename(temp, path);
+        let failed = |renamed: &io::Result<()>, kind| renamed.as_ref().is_err_and(|e| e.kind() == kind);
+        if failed(&renamed, io::ErrorKind::NotFound) {
+            self.stand()?.make_again()?;
+            renamed = os::rename(temp, path);
+        }
+        let mut from = temp.to_owned();
+        if failed(&renamed, io::ErrorKind::CrossesDevices) {
+            // The cache was moved to another disk since the file was begun.
+            from = self.temp_path()?;
+            let copied = fs::copy(temp, &from).and_then(|_| fs::metadata(&from));
+            stamp = copied.map(|m| Stamp::of(&m)).map_err(|error| StoreError::at(&from, error))?;
+            renamed = os::rename(&from, path);
+        }
+        if let Err(error) = renamed {
+            // On some systems another's file has to go first, on all of them a folder.
+            let in_the_way = path.symlink_metadata().is_ok();
+            if !in_the_way || free(path).and_then(|_| os::rename(&from, path)).is_err() {
+                if from != temp {
+                    remove(&from).ok();
+                }
+                return Err(match in_the_way {
+                    true => StoreError::Undeletable { path: path.to_owned(), source: error },
+                    false => StoreError::writing(path, error),
+                });
+            }
+        }
+        if from != temp {
+            remove(temp).ok();
+        }
+        Ok(stamp)
+    }
+
+    /// Takes away what has this name, which no blob has. What stays is an obstacle; `false` then.
+    pub(super) fn free_name(&self, hash: &BlobHash, ext: Ext) -> bool {
+        match free(&self.blob_path(hash, ext)) {
+            Ok(_) => {
+                self.state().lost_obstacle(hash, ext);
+                true
+            }
+            Err(error) => {
+                self.found_obstacle(*hash, ext, &error);
+                false
+            }
+        }
+    }
+
+    /// Remembers what is in a blob's way. The log is told once.
+    pub(super) fn found_obstacle(&self, hash: BlobHash, ext: Ext, cause: &io::Error) {
+        let obstacle = Obstacle { hash, path: self.blob_path(&hash, ext), cause: cause.to_string() };
+        let told = format!("{} is in the way of a cached file and stays ({cause})", obstacle.path.display());
+        if self.state().found_obstacle(ext, obstacle) {
+            tracing::warn!("{told}: remove it, or run fyteclubctl cache move DIR");
+        }
+    }
+
     /// Makes a file that has its name known. The caller holds the name's stripe.
-    fn placed(&self, hash: BlobHash, ext: Ext, stamp: Stamp, size: u32) {
+    pub(super) fn placed(&self, hash: BlobHash, ext: Ext, stamp: Stamp, size: u32) {
         let mut state = self.state();
         let used = state.tick();
         let content = Content { hash, size: u64::from(size) };
@@ -99,33 +153,74 @@ impl Inner {
         }
     }
 
-    /// Takes the blob's name away and then forgets it, unless `still` says that it may not go any more.
+    /// Evicts: takes the blob's name away and forgets it, unless `still` says that it may not go any more.
+    ///
+    /// # Errors
+    /// `Undeletable`: on Windows the game may hold it open. It is still known then.
     pub(super) fn remove_blob(
         &self,
         hash: &BlobHash,
         still: impl FnOnce(&super::State) -> bool,
     ) -> Result<bool, StoreError> {
         let _name = self.name(hash);
-        let mut state = self.state();
-        if !still(&state) {
-            return Ok(false);
-        }
-        let tree = state.trees.get(hash).cloned();
-        let Some(blob) = state.remove_blob(hash) else { return Ok(false) };
-        drop(state);
-        let path = self.blob_path(hash, blob.ext);
-        let result = match fs::remove_file(&path) {
+        let Some(forgotten) = self.forget(hash, still) else { return Ok(false) };
+        let path = self.blob_path(hash, forgotten.0.ext);
+        let result = match free(&path) {
+            Ok(true) => Ok(()),
             // Or its disk is away, and it with it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.stand().map(drop),
-            result => result.map_err(|error| StoreError::at(&path, error)),
+            Ok(false) => self.stand().map(drop),
+            Err(source) => Err(StoreError::Undeletable { path, source }),
         };
         if result.is_err() {
-            // On Windows the game may hold it open: it is still there, and still right.
-            let mut state = self.state();
-            state.insert_blob(*hash, blob);
-            state.trees.extend(tree.map(|tree| (*hash, tree)));
+            self.remember(*hash, forgotten);
         }
         result.map(|()| true)
+    }
+
+    /// Forgets a blob whose file is not what it was, and takes the file away; what stays is an obstacle. Whether it is
+    /// forgotten: not where `still` says no, nor where the disk is away.
+    pub(super) fn drop_wrong(&self, hash: &BlobHash, still: impl FnOnce(&super::State) -> bool) -> bool {
+        let _name = self.name(hash);
+        let Some(forgotten) = self.forget(hash, still) else { return false };
+        let path = self.blob_path(hash, forgotten.0.ext);
+        let gone = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if gone && self.stand().is_err() {
+            self.remember(*hash, forgotten);
+            return false;
+        }
+        self.free_name(hash, forgotten.0.ext);
+        true
+    }
+
+    /// Forgets a blob whose file cannot be read. The file stays until the blob comes again.
+    pub(super) fn drop_unreadable(
+        &self,
+        hash: &BlobHash,
+        still: impl FnOnce(&super::State) -> bool,
+        cause: &io::Error,
+    ) {
+        let _name = self.name(hash);
+        if let Some((blob, _)) = self.forget(hash, still) {
+            self.found_obstacle(*hash, blob.ext, cause);
+        }
+    }
+
+    /// The caller holds the name's stripe.
+    fn forget(
+        &self,
+        hash: &BlobHash,
+        still: impl FnOnce(&super::State) -> bool,
+    ) -> Option<(Blob, Option<Arc<ChunkTree>>)> {
+        let mut state = self.state();
+        still(&state).then_some(())?;
+        let tree = state.trees.get(hash).cloned();
+        Some((state.remove_blob(hash)?, tree))
+    }
+
+    fn remember(&self, hash: BlobHash, (blob, tree): (Blob, Option<Arc<ChunkTree>>)) {
+        let mut state = self.state();
+        state.insert_blob(hash, blob);
+        state.trees.extend(tree.map(|tree| (hash, tree)));
     }
 
     fn put_one(&self, chunk: VerifiedChunk<'_>, ext: &str) -> Result<(), StoreError> {
@@ -155,14 +250,6 @@ impl Inner {
     }
 }
 
-/// Removes a file that may be gone already.
-pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::at(path, error)),
-        _ => Ok(()),
-    }
-}
-
 impl Store {
     /// Takes a blob that is one chunk. Once this returns it is served and survives the death of the process; the death
     /// of the machine after the next checkpoint.
@@ -186,13 +273,4 @@ impl Store {
         drop(state);
         Pin { store: self.clone(), hashes }
     }
-}
-
-/// Opens a file in `blobs/` and tells its size and time.
-pub(super) fn open_blob_file(path: &Path) -> Result<(File, Stamp), StoreError> {
-    let (file, stamp) = os::open_regular(path)?;
-    if stamp.size > FILE_SIZE_MAX {
-        return Err(StoreError::FileTooLarge { path: path.to_owned(), size: stamp.size });
-    }
-    Ok((file, stamp))
 }

@@ -2,8 +2,14 @@
 //! long as the daemon lives. A file that is not goes, pinned or not: nobody is served or shown wrong bytes.
 
 use super::{
-    Inner, Store, blobs::open_blob_file, error::StoreError, name::Ext, os, os::Stamp, own::hash_file,
+    Inner, Store,
+    error::StoreError,
+    name::Ext,
+    os,
+    os::Stamp,
     place::Place,
+    prove::{Proven, hash_file, open_blob_file, prove},
+    state::Obstacle,
 };
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
@@ -32,6 +38,8 @@ pub struct Verified {
     pub missing: Vec<BlobHash>,
     /// Could not be read, and stay.
     pub unread: usize,
+    /// What lies in the place of blobs, is not them, and stays. It was tried again to remove it.
+    pub obstacles: Vec<Obstacle>,
     /// It was broken off: there are files that were not read.
     pub cancelled: bool,
 }
@@ -93,7 +101,8 @@ impl Inner {
         Some(Known { place, moves, hash: *hash, ext, size, mtime_ns })
     }
 
-    /// Takes a blob away whose file is wrong; `false` when it is another file by now, or none.
+    /// Forgets a blob whose file is wrong, and takes the file away where that is possible; `false` when it is another file
+    /// by now, or none.
     pub(super) fn condemn(&self, known: &Known) -> bool {
         // Another disk may be where the cache's was.
         if self.stand().is_err() {
@@ -104,13 +113,15 @@ impl Inner {
             self.moves.load(Ordering::Acquire) == known.moves
                 && state.blobs.get(&known.hash).is_some_and(|blob| blob.mtime_ns == known.mtime_ns)
         };
-        match self.remove_blob(&known.hash, same) {
-            Ok(gone) => gone,
-            Err(error) => {
-                tracing::warn!(%error, "a wrong file stays in the cache");
-                false
-            }
-        }
+        self.drop_wrong(&known.hash, same)
+    }
+
+    /// Forgets a blob whose file cannot be read, and leaves the file.
+    pub(super) fn give_up(&self, known: &Known, cause: &io::Error) {
+        let same = |state: &super::State| {
+            state.blobs.get(&known.hash).is_some_and(|blob| blob.mtime_ns == known.mtime_ns)
+        };
+        self.drop_unreadable(&known.hash, same, cause);
     }
 
     /// Reads the blob's file.
@@ -128,6 +139,29 @@ impl Inner {
             }
             Err(error) => self.without_a_file(error),
         }
+    }
+
+    /// Looks again at what is in the way of blobs, and tells what of it stays.
+    fn look_at_obstacles(&self) -> Vec<Obstacle> {
+        let all = self.state().obstacles();
+        for (ext, Obstacle { hash, path, .. }) in all {
+            let name = self.name(&hash);
+            match prove(&path, &hash) {
+                _ if self.stand().is_err() => break,
+                // The blob came meanwhile.
+                _ if !self.state().is_obstacle(&hash, ext) => {}
+                // It is the blob after all.
+                Ok(Some(Proven { tree, stamp })) if !self.state().blobs.contains_key(&hash) => {
+                    self.placed(hash, ext, stamp, tree.size() as u32);
+                    self.state().lost_obstacle(&hash, ext);
+                    drop(name);
+                    self.keep_tree(Arc::new(tree));
+                }
+                Ok(_) => drop(self.free_name(&hash, ext)),
+                Err(_) => {}
+            }
+        }
+        self.state().obstacles().into_iter().map(|(_, obstacle)| obstacle).collect()
     }
 
     /// What a file is that could not be opened.
@@ -190,6 +224,7 @@ impl Store {
                 inner.forget_own(&path, &file);
             }
         }
+        verified.obstacles = inner.look_at_obstacles();
         Ok(verified)
     }
 }

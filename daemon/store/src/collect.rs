@@ -1,6 +1,6 @@
 //! Making room because somebody says so: what is old, what is over a size, and what nobody will finish.
 
-use super::{Inner, Store, error::StoreError, evict::Evicted, name, os};
+use super::{Inner, Store, error::StoreError, evict::Evicted, name, os, state::Victim};
 use std::{
     fs, io,
     time::{Duration, SystemTime},
@@ -50,7 +50,7 @@ impl Store {
             let due = old.is_some_and(|old| victim.used <= old)
                 || (victim.partial && victim.used <= stale)
                 || inner.state().bytes > to;
-            if due && inner.evict_one(&victim)? {
+            if due && inner.evict_or_warn(&victim) {
                 collected.evicted.files += 1;
                 collected.evicted.bytes += victim.size;
                 collected.unfinished += u64::from(victim.partial);
@@ -66,6 +66,14 @@ impl Store {
 }
 
 impl Inner {
+    /// One file that cannot be removed does not keep the others.
+    fn evict_or_warn(&self, victim: &Victim) -> bool {
+        self.evict_one(victim).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a file stays in the cache");
+            false
+        })
+    }
+
     /// Removes what of temporary files was left behind, by this process or by another.
     fn sweep_temps(&self) -> Result<u64, StoreError> {
         let here = self.here();

@@ -45,6 +45,17 @@ pub enum StoreError {
     Away { dir: PathBuf },
     #[error("{} does not say where the cache is ({why}): write {{\"dir\": \"THE FOLDER\"}} into it", note.display())]
     NoPlace { note: PathBuf, why: String },
+    /// What lies in the place of a file of the cache, or such a file itself.
+    #[error(
+        "{} cannot be removed from the cache ({source}): remove it yourself, or run fyteclubctl cache move DIR",
+        path.display()
+    )]
+    Undeletable { path: PathBuf, source: io::Error },
+    #[error(
+        "cannot write {} ({source}): let the daemon's user write in that folder, or run fyteclubctl cache move DIR",
+        path.display()
+    )]
+    NotWritable { path: PathBuf, source: io::Error },
     #[error("another process has the index in {} open", path.display())]
     InUse { path: PathBuf },
     /// A mistake of the caller: the chunk or the tree is another blob's, or the chunk is not its whole blob.
@@ -62,6 +73,16 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
             io::ErrorKind::NotFound => Self::Missing { path },
             _ => Self::Io { path, source },
+        }
+    }
+
+    /// As [`StoreError::at`], of what the store writes in the cache's folders.
+    pub(super) fn writing(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path: path.to_owned(), source }
+            }
+            _ => Self::at(path, source),
         }
     }
 

@@ -45,17 +45,18 @@ impl Inner {
         Some(Disk { free, floor: floor.max(DISK_MARGIN) })
     }
 
-    /// Evicts the longest unused until `wanted` bytes are free, or nothing at all when that many cannot be.
-    pub(super) fn evict(&self, wanted: u64) -> Result<Evicted, StoreError> {
-        let mut freed = Evicted::default();
+    /// Evicts the longest unused until `wanted` bytes are free, or nothing at all when that many cannot be. Files that
+    /// cannot be removed are passed over; tells of the last one.
+    pub(super) fn evict(&self, wanted: u64) -> Result<(Evicted, Option<StoreError>), StoreError> {
+        let (mut freed, mut failed) = (Evicted::default(), None);
         if wanted == 0 {
-            return Ok(freed);
+            return Ok((freed, failed));
         }
         // Else files that are away would be forgotten.
         self.stand()?;
         let victims = self.state().victims();
         if victims.iter().map(|victim| victim.size).sum::<u64>() < wanted {
-            return Ok(freed);
+            return Ok((freed, failed));
         }
         for victim in victims {
             if freed.bytes >= wanted {
@@ -67,10 +68,13 @@ impl Inner {
                     freed.bytes += victim.size;
                 }
                 Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "could not evict {}", victim.hash),
+                Err(error) => {
+                    tracing::debug!(%error, "could not evict {}", victim.hash);
+                    failed = Some(error);
+                }
             }
         }
-        Ok(freed)
+        Ok((freed, failed))
     }
 
     pub(super) fn evict_one(&self, victim: &Victim) -> Result<bool, StoreError> {
@@ -133,10 +137,11 @@ impl Store {
             return Err(StoreError::DiskLow { path: path(), needed: bytes, free, floor });
         }
         let wanted = over_limit.max(if bytes > 0 { over_disk } else { 0 });
-        let freed = inner.evict(wanted)?;
+        let (freed, failed) = inner.evict(wanted)?;
         if freed.bytes < wanted {
-            // What could go a moment ago is in use now.
-            return Err(StoreError::TooLarge { needed: bytes, limit: inner.config.cache_limit, in_use });
+            // What could go a moment ago is in use now, or stays.
+            let limit = inner.config.cache_limit;
+            return Err(failed.unwrap_or(StoreError::TooLarge { needed: bytes, limit, in_use }));
         }
         // Partials are counted whole but hold less, and others write to the disk too.
         match self.disk() {
@@ -181,6 +186,6 @@ impl Store {
         let Some(disk) = self.disk().filter(Disk::is_low) else { return (self.disk(), Evicted::default()) };
         let can_go = self.0.state().victims().iter().map(|victim| victim.size).sum();
         let freed = self.0.evict(disk.comfortable().saturating_sub(disk.free).min(can_go));
-        (self.disk(), freed.unwrap_or_default())
+        (self.disk(), freed.unwrap_or_default().0)
     }
 }

@@ -27,6 +27,7 @@ mod check;
 mod collect;
 mod error;
 mod evict;
+mod free;
 mod index;
 mod moving;
 mod name;
@@ -35,6 +36,7 @@ mod os;
 mod own;
 mod partial;
 mod place;
+mod prove;
 mod reader;
 mod recover;
 pub mod room;
@@ -56,6 +58,7 @@ pub use partial::{Partial, Progress};
 pub use place::cache_dir;
 pub use reader::BlobReader;
 pub use recover::Opened;
+pub use state::Obstacle;
 
 use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
 use index::Index;
@@ -162,7 +165,7 @@ impl Inner {
     fn create_temp(&self) -> Result<(PathBuf, fs::File), StoreError> {
         let create = || {
             let path = self.here().temp_path(self.temps.fetch_add(1, Ordering::Relaxed));
-            let file = fs::File::create_new(&path).map_err(|error| StoreError::at(&path, error));
+            let file = fs::File::create_new(&path).map_err(|error| StoreError::writing(&path, error));
             file.map(|file| (path, file))
         };
         // The folder is not made yet, went with a move, or was removed by somebody.

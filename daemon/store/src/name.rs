@@ -6,7 +6,7 @@
 use fyteclub_proto::{blob::Content, game_path::EXTENSIONS, id::BlobHash};
 
 /// The game's own extensions in one byte; anything else is `bin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Ext(u8);
 
 impl Ext {
@@ -14,6 +14,11 @@ impl Ext {
 
     pub(super) fn new(ext: &str) -> Self {
         Self(EXTENSIONS.iter().position(|known| *known == ext).map_or(Self::OTHER, |at| at as u8))
+    }
+
+    /// Under which a blob is stored when its own name cannot be had.
+    pub(super) fn other(self) -> Self {
+        if self.0 == Self::OTHER { Self(0) } else { Self(Self::OTHER) }
     }
 
     pub(super) fn as_str(self) -> &'static str {

@@ -114,6 +114,46 @@ pub(super) fn is_file(path: &Path, id: Option<(u64, u64)>) -> bool {
 thread_local! {
     /// How many files this thread has opened by [`open_regular`]: by it tests know that a file was not read.
     pub(super) static OPENED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    /// What this thread can neither remove, rename nor replace: as an immutable file, or a folder that is a mount point.
+    pub(super) static STUCK: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// Files that this thread cannot open: as another user's.
+    pub(super) static UNREADABLE: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Fails for paths of [`STUCK`] in tests.
+fn movable(paths: &[&Path]) -> io::Result<()> {
+    #[cfg(test)]
+    if STUCK.with_borrow(|stuck| paths.iter().any(|path| stuck.iter().any(|other| other == path))) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let _ = paths;
+    Ok(())
+}
+
+/// As the standard library's; tests can have it fail.
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    movable(&[path])?;
+    std::fs::remove_file(path)
+}
+
+/// As the standard library's; tests can have it fail.
+pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
+    movable(&[path])?;
+    std::fs::remove_dir(path)
+}
+
+/// As the standard library's; tests can have it fail.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    movable(&[from, to])?;
+    std::fs::rename(from, to)
+}
+
+/// Whether an error is one file's own, its permissions or its place on the disk, and not the machine's or the moment's.
+pub(super) fn is_of_one_file(error: &io::Error) -> bool {
+    // EIO; ERROR_CRC, ERROR_IO_DEVICE.
+    let damaged: &[i32] = if cfg!(windows) { &[23, 1117] } else { &[5] };
+    error.kind() == io::ErrorKind::PermissionDenied
+        || error.raw_os_error().is_some_and(|number| damaged.contains(&number))
 }
 
 /// Opens a regular file for reading and nothing else: a pipe or a device would wait or do harm.
@@ -130,6 +170,10 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    #[cfg(test)]
+    if UNREADABLE.with_borrow(|paths| paths.iter().any(|other| other == path)) {
+        return Err(StoreError::at(path, io::ErrorKind::PermissionDenied.into()));
     }
     let file = options.open(path).map_err(|e| StoreError::at(path, e))?;
     #[cfg(test)]
@@ -212,7 +256,8 @@ pub(super) fn sync_files(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
         // Windows flushes only through a handle that may write.
         match OpenOptions::new().read(true).write(cfg!(windows)).open(path) {
             Ok(file) => file.sync_all()?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            // One that cannot be opened is not as it was left: whoever needs it next finds out.
+            Err(e) if e.kind() == io::ErrorKind::NotFound || is_of_one_file(&e) => {}
             Err(e) => return Err(e),
         }
     }

@@ -1,17 +1,12 @@
 //! The player's own files: hashed once, served from where they lie, never copied. And files that are handed over whole.
 
 use super::{
-    Inner, Store, blobs::remove, error::StoreError, name::Ext, os, os::Likeness, os::Stamp, state::OwnFile,
+    Inner, Store, error::StoreError, free::remove, name::Ext, os, os::Likeness, os::Stamp, prove::hash_file,
+    state::OwnFile,
 };
-use crate::room::Room;
-use fyteclub_proto::{
-    chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
-    id::BlobHash,
-    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
-};
+use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash, limit::FILE_SIZE_MAX};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -28,21 +23,6 @@ pub struct Source {
 const YOUNG_NS: i64 = 2_000_000_000;
 /// How often a file that is being written is tried.
 const ATTEMPTS: u32 = 3;
-
-/// Hashes `size` bytes of a file; `None` when it ends before. Needs one chunk of memory.
-pub(super) fn hash_file(file: &File, size: u64) -> io::Result<Option<ChunkTree>> {
-    let mut builder = TreeBuilder::default();
-    let mut bytes = Room::of(size.min(CHUNK_SIZE as u64) as usize);
-    for index in 0..chunk_count(size) {
-        let len = chunk_len(size, index).unwrap_or_default();
-        match os::read_vec_at(file, &mut bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
-            Ok(()) => builder.push(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(builder.finish()))
-}
 
 /// Hashes a file that nobody changed meanwhile.
 fn hash_steady(path: &Path) -> Result<(ChunkTree, OwnFile), StoreError> {

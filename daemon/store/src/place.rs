@@ -8,7 +8,14 @@
 //! {"dir":"/new","leaving":["/old"]}           all of it is in the new place: the start empties the old one
 //! ```
 
-use super::{blobs::remove, error::StoreError, lock, name, name::Ext, os, os::FolderId};
+use super::{
+    error::StoreError,
+    free::{free, free_or_tell, remove},
+    lock, name,
+    name::Ext,
+    os,
+    os::FolderId,
+};
 use fyteclub_files::private;
 use fyteclub_proto::{blob::Content, id::BlobHash};
 use serde::{Deserialize, Serialize};
@@ -210,8 +217,7 @@ impl Place {
     }
 
     pub(super) fn remove_part(&self, content: &Content, ext: Ext) -> Result<(), StoreError> {
-        remove(&self.have_path(content, ext))?;
-        remove(&self.part_path(content, ext))
+        free_or_tell(&self.have_path(content, ext)).and(free_or_tell(&self.part_path(content, ext)))
     }
 
     /// In a folder that is made at the first need: see [`Place::make_again`].
@@ -267,14 +273,28 @@ fn bring_over(old: &Path, new: &Path) -> Result<(), StoreError> {
             let stamp = |found: fs::Metadata| (found.len(), os::Stamp::of(&found).mtime_ns);
             let there = fs::metadata(&target).map(stamp).ok();
             match there.is_some() && there == fs::metadata(entry.path()).map(stamp).ok() {
-                true => remove(&entry.path())?,
-                false => {
-                    fs::rename(entry.path(), &target).map_err(|error| StoreError::at(&target, error))?;
-                }
+                // What stays there is removed with the old place.
+                true => drop(remove(&entry.path())),
+                false => bring_one(&entry.path(), &target)?,
             }
         }
         os::sync_folder(&to).map_err(|error| StoreError::at(&to, error))?;
     }
+    Ok(())
+}
+
+fn bring_one(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let Err(error) = os::rename(from, to) else { return Ok(()) };
+    if free(to).and_then(|_| os::rename(from, to)).is_ok() {
+        return Ok(());
+    }
+    // What cannot be read is not the blob any more, and what can be is not left behind.
+    match os::open_regular(from) {
+        Err(StoreError::NotAFile { .. }) => {}
+        Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {}
+        _ => return Err(StoreError::at(to, error)),
+    }
+    tracing::warn!("{} is not brought along to where the cache is now ({error})", from.display());
     Ok(())
 }
 

@@ -4,12 +4,11 @@
 
 use super::{
     Inner, Pin, Store,
-    blobs::open_blob_file,
     check::Verdict,
     error::{ReadError, StoreError},
     os,
     os::{Likeness, Stamp},
-    own::hash_file,
+    prove::{hash_file, open_blob_file},
     state::OwnFile,
 };
 use fyteclub_proto::{
@@ -88,10 +87,17 @@ impl Inner {
     /// Reads a cached blob whose file is not as the store left it: it is trusted anew, or dropped.
     ///
     /// # Errors
-    /// A disk that is away, or a file that cannot be read: then nothing is dropped.
+    /// A disk that is away, or trouble that may pass: then nothing is dropped.
     pub(super) fn recheck(&self, hash: &BlobHash) -> Result<(), StoreError> {
         let Some(known) = self.known(hash) else { return Ok(()) };
-        match self.look_into(&known)? {
+        let verdict = match self.look_into(&known) {
+            Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
+                self.give_up(&known, &source);
+                return Ok(());
+            }
+            verdict => verdict?,
+        };
+        match verdict {
             Verdict::Right(stamp) => {
                 let mut state = self.state();
                 if let Some(blob) = state.blobs.get_mut(hash) {

@@ -3,22 +3,22 @@
 
 use super::{
     Inner, Store, StoreConfig, StoreError,
-    blobs::{open_blob_file, remove},
     care::Complaint,
+    free::free,
     index::{BlobRow, Index, IndexHealth},
     lock,
     name::{self, Ext},
     origin::{BlobOwners, Origins},
     os,
-    own::hash_file,
     partial::Claim,
     place::Place,
+    prove::{Proven, prove},
     state::{Blob, Part, State},
 };
-use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash};
+use fyteclub_proto::id::BlobHash;
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::Path,
     sync::{
         Arc, Mutex, Weak,
@@ -47,25 +47,6 @@ pub struct Opened {
     pub partials: usize,
     /// Names in `blobs/` that the store did not give; they are left alone.
     pub foreign: usize,
-}
-
-/// A complete blob that is known by its bytes.
-struct Proven {
-    tree: ChunkTree,
-    mtime_ns: i64,
-}
-
-/// Hashes a file that claims to be `hash`. `None` when it is something else.
-fn prove(path: &Path, hash: &BlobHash) -> Result<Option<Proven>, StoreError> {
-    let (file, stamp) = match open_blob_file(path) {
-        Ok(opened) => opened,
-        Err(StoreError::FileTooLarge { .. } | StoreError::NotAFile { .. } | StoreError::Missing { .. }) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(path, e))?;
-    Ok(tree.filter(|tree| tree.hash() == *hash).map(|tree| Proven { tree, mtime_ns: stamp.mtime_ns }))
 }
 
 pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), StoreError> {
@@ -129,17 +110,20 @@ impl Inner {
         opened: &mut Opened,
     ) -> Result<(), StoreError> {
         for (name, entry) in os::names(&self.here().blobs)? {
-            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file);
-            let (Some((hash, ext)), Some(metadata)) = (name::parse_blob_name(&name), metadata) else {
+            let Some((hash, ext)) = name::parse_blob_name(&name) else {
                 opened.foreign += 1;
                 continue;
             };
-            if self.state().blobs.contains_key(&hash) {
-                // The same content under a second ending: one is enough.
-                remove(&entry.path())?;
-                opened.removed += 1;
+            let found = entry.metadata();
+            if found.as_ref().is_ok_and(fs::Metadata::is_dir) || self.state().blobs.contains_key(&hash) {
+                // No file; or the same content under a second ending, of which one is enough.
+                self.clear(&hash, ext, opened);
                 continue;
             }
+            let Some(metadata) = found.ok().filter(fs::Metadata::is_file) else {
+                opened.foreign += 1;
+                continue;
+            };
             let stamp = os::Stamp::of(&metadata);
             match rows.remove(&hash) {
                 Some(row) if (u64::from(row.size), row.mtime_ns) == (stamp.size, stamp.mtime_ns) => {
@@ -150,7 +134,7 @@ impl Inner {
                     state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: true, owners });
                     state.dirty.remove(&hash);
                 }
-                row => self.adopt(hash, ext, &entry.path(), row.map(|row| row.used), opened)?,
+                row => self.adopt(hash, ext, &entry.path(), row.map(|row| row.used), opened),
             }
         }
         opened.lost = rows.len();
@@ -159,37 +143,41 @@ impl Inner {
     }
 
     /// Keeps a file of unknown worth when its bytes are what its name says.
-    fn adopt(
-        &self,
-        hash: BlobHash,
-        ext: Ext,
-        path: &Path,
-        used: Option<u64>,
-        opened: &mut Opened,
-    ) -> Result<(), StoreError> {
+    fn adopt(&self, hash: BlobHash, ext: Ext, path: &Path, used: Option<u64>, opened: &mut Opened) {
         match prove(path, &hash) {
-            Ok(Some(Proven { tree, mtime_ns })) => {
+            Ok(Some(Proven { tree, stamp })) => {
                 opened.adopted += 1;
                 let mut state = self.state();
                 let used = used.unwrap_or_else(|| state.tick());
                 let size = tree.size() as u32;
                 let owners = BlobOwners::default();
+                let mtime_ns = stamp.mtime_ns;
                 state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: false, owners });
                 drop(state);
                 self.keep_tree(Arc::new(tree));
             }
             Ok(None) => {
-                opened.removed += 1;
                 self.state().dirty.insert(hash);
-                remove(path)?;
+                self.clear(&hash, ext, opened);
             }
             // Unreadable now, perhaps not always. It is not served, and not in the way: a put replaces it.
+            Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
+                self.found_obstacle(hash, ext, &source);
+                opened.foreign += 1;
+            }
             Err(error) => {
                 tracing::warn!(%error, "a file in the cache cannot be read");
                 opened.foreign += 1;
             }
         }
-        Ok(())
+    }
+
+    /// Takes away what has a blob's name and is none.
+    fn clear(&self, hash: &BlobHash, ext: Ext, opened: &mut Opened) {
+        match self.free_name(hash, ext) {
+            true => opened.removed += 1,
+            false => opened.foreign += 1,
+        }
     }
 
     fn recover_partials(&self, opened: &mut Opened) -> Result<(), StoreError> {
@@ -204,11 +192,9 @@ impl Inner {
             }
             let Some((content, ext)) = name::parse_part_name(&file) else {
                 match path.is_dir() {
-                    true if file.starts_with("new.") => {
-                        fs::remove_dir_all(&path).map_err(|e| StoreError::at(&path, e))?;
-                    }
+                    true if file.starts_with("new.") => gone(&path, fs::remove_dir_all(&path)),
                     true => {}
-                    false => remove(&path)?,
+                    false => gone(&path, os::remove_file(&path)),
                 }
                 continue;
             };
@@ -234,17 +220,37 @@ impl Inner {
                     if let Ok(Some(Proven { tree, .. })) = prove(&path, &hash)
                         && !known
                     {
-                        self.place(hash, ext, &path)?;
-                        self.keep_tree(Arc::new(tree));
-                        opened.adopted += 1;
+                        match self.place(hash, ext, &path) {
+                            Ok(()) => {
+                                self.keep_tree(Arc::new(tree));
+                                opened.adopted += 1;
+                            }
+                            Err(error) => {
+                                // A fetch tries again, and says so.
+                                tracing::warn!(%error, "a complete file cannot be stored");
+                                continue;
+                            }
+                        }
                     } else {
-                        remove(&path)?;
+                        gone(&path, free(&path).map(drop));
                     }
-                    remove(&have)?;
+                    gone(&have, free(&have).map(drop));
                 }
             }
         }
-        haves.into_iter().filter(|(_, part)| !part.exists()).try_for_each(|(have, _)| remove(&have))
+        for (have, _) in haves.into_iter().filter(|(_, part)| !part.exists()) {
+            gone(&have, free(&have).map(drop));
+        }
+        Ok(())
+    }
+}
+
+/// What stays of incomplete blobs is in nobody's way: the log is told, and the start goes on.
+fn gone(path: &Path, removed: io::Result<()>) {
+    if let Err(error) = removed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "{} cannot be removed from the cache", path.display());
     }
 }
 

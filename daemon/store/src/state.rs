@@ -16,7 +16,7 @@ use fyteclub_proto::{
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::SystemTime,
 };
@@ -53,6 +53,15 @@ pub(super) struct OwnFile {
     pub young: bool,
 }
 
+/// What lies in a blob's place, is not that blob, and can be neither removed nor renamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    pub hash: BlobHash,
+    pub path: PathBuf,
+    /// Why it stays, as the system says.
+    pub cause: String,
+}
+
 /// What may be thrown out, oldest use first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Victim {
@@ -84,6 +93,8 @@ pub(super) struct State {
     pub dirty_own: HashSet<Arc<Path>>,
     /// Trees that the index has not got yet.
     pub trees: HashMap<BlobHash, Arc<ChunkTree>>,
+    /// By the names that they have.
+    obstacles: HashMap<(BlobHash, Ext), Obstacle>,
     last_tick: u64,
 }
 
@@ -239,6 +250,29 @@ impl State {
             owners
         };
         self.blobs.iter().flat_map(of_blob).collect()
+    }
+
+    /// Notes what is in the way of a blob; whether that is news.
+    pub(super) fn found_obstacle(&mut self, ext: Ext, obstacle: Obstacle) -> bool {
+        self.obstacles.insert((obstacle.hash, ext), obstacle).is_none()
+    }
+
+    /// Nothing is in the way there any more.
+    pub(super) fn lost_obstacle(&mut self, hash: &BlobHash, ext: Ext) {
+        self.obstacles.remove(&(*hash, ext));
+    }
+
+    pub(super) fn is_obstacle(&self, hash: &BlobHash, ext: Ext) -> bool {
+        self.obstacles.contains_key(&(*hash, ext))
+    }
+
+    /// After a move there are none: what was in the way stayed behind.
+    pub(super) fn lost_obstacles(&mut self) {
+        self.obstacles.clear();
+    }
+
+    pub(super) fn obstacles(&self) -> Vec<(Ext, Obstacle)> {
+        self.obstacles.iter().map(|((_, ext), obstacle)| (*ext, obstacle.clone())).collect()
     }
 
     /// In the cache or an own file, by what was known last.

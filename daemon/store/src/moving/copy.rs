@@ -4,14 +4,14 @@
 use super::{Blob, MoveError, MoveProgress, Moved, moved, part_files};
 use crate::{
     Inner,
-    blobs::{open_blob_file, remove},
     error::StoreError,
     evict::Disk,
+    free::remove,
     name,
     name::Ext,
     os,
-    own::hash_file,
     place::{Place, Whereabouts},
+    prove::{hash_file, open_blob_file},
 };
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
@@ -95,9 +95,7 @@ impl Inner {
             Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
         })?;
         for hash in &bad {
-            if let Err(error) = self.remove_blob(hash, |_| true) {
-                tracing::warn!(%error, "a wrong file stays in the cache");
-            }
+            self.drop_wrong(hash, |_| true);
         }
         let (files, bytes) = copies.so_far();
         Ok(Moved { bad, ..moved(&old, new, files, bytes) })
@@ -170,6 +168,12 @@ impl Copies<'_> {
                 }
                 Err(StoreError::Missing { .. }) if !self.old.stands() => {
                     return Err(StoreError::Away { dir: self.old.dir.clone() }.into());
+                }
+                // Something else lies in its place.
+                Err(StoreError::NotAFile { .. } | StoreError::FileTooLarge { .. }) => self.bad.push(*hash),
+                Err(StoreError::Io { path, source }) if path == from && os::is_of_one_file(&source) => {
+                    tracing::warn!("{} cannot be read, and is not moved ({source})", path.display());
+                    self.bad.push(*hash);
                 }
                 // Evicted meanwhile, or somebody removed it.
                 Err(StoreError::Missing { .. }) => drop(self.gone.insert(*hash)),

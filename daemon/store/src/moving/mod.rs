@@ -10,8 +10,8 @@ mod rename;
 
 use super::{
     Inner, Store,
-    blobs::remove,
     error::StoreError,
+    free::remove,
     lock, name,
     name::Ext,
     os,
@@ -250,6 +250,7 @@ impl Inner {
         next.write(&self.dir)?;
         *note = next;
         *lock(&self.place) = new.clone();
+        self.state().lost_obstacles();
         Ok(())
     }
 

@@ -89,15 +89,26 @@ impl Inner {
 /// A new name on the same disk; beside the old one where that is needed.
 fn carry(from: &Path, to: &Path, keep: bool) -> io::Result<()> {
     if !keep {
-        return fs::rename(from, to);
+        return match os::rename(from, to) {
+            // It stays where it is, and so it is copied.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && from.is_file() => {
+                copy(from, to).map_err(|_| error)
+            }
+            // A mount point, in a blob's place.
+            Err(_) if from.is_dir() => Err(io::ErrorKind::NotFound.into()),
+            result => result,
+        };
     }
+    // A disk without links.
     match fs::hard_link(from, to) {
-        // A disk without links. Its time comes last: a copy that was cut short is known by it.
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            fs::copy(from, to)?;
-            os::set_modified(to, from)?;
-            os::sync_files(to.parent().unwrap_or(to), &[to.to_owned()])
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => copy(from, to),
         result => result,
     }
+}
+
+/// Its time comes last: a copy that was cut short is known by it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    os::set_modified(to, from)?;
+    os::sync_files(to.parent().unwrap_or(to), &[to.to_owned()])
 }

@@ -11,7 +11,15 @@ mod left;
 
 pub(super) use claim::Claim;
 
-use super::{Inner, Store, blobs::remove, error::StoreError, lock, name::Ext, os, state::Part};
+use super::{
+    Inner, Store,
+    error::StoreError,
+    free::{free, free_or_tell, remove},
+    lock,
+    name::Ext,
+    os,
+    state::Part,
+};
 use claim::save;
 use fyteclub_proto::{
     blob::{Content, Givers},
@@ -234,7 +242,15 @@ impl Partial {
                     let path = self.part_path();
                     let mut options = OpenOptions::new();
                     options.read(true).write(true).create(true).truncate(false);
-                    let file = options.open(&path).map_err(|e| StoreError::at(&path, e))?;
+                    let file = match options.open(&path) {
+                        // A folder, or another user's file.
+                        Err(error) if in_the_way(&error) => {
+                            free_or_tell(&path)?;
+                            options.open(&path)
+                        }
+                        file => file,
+                    };
+                    let file = file.map_err(|e| StoreError::writing(&path, e))?;
                     // A hole, not zeros: a size that a peer claims takes no room before its bytes come.
                     file.set_len(self.content.size).map_err(|e| StoreError::at(&path, e))?;
                     Ok(Arc::new(file))
@@ -343,8 +359,8 @@ impl Partial {
             };
             let found = open();
             if found.is_none() {
-                remove(&have)?;
-                remove(&part)?;
+                // What stays is told by whoever writes there.
+                let _ = (free(&have), free(&part));
             }
             found
         };
@@ -365,6 +381,11 @@ impl Partial {
         (arrived.list_saved, arrived.unsaved) = (true, false);
         Ok(())
     }
+}
+
+/// Whether what cannot be opened is to go: nothing of the store's is opened in vain.
+fn in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied)
 }
 
 /// The chunks in runs; they ascend.

@@ -6,6 +6,7 @@ mod full_disk;
 mod limit;
 mod model;
 mod moving;
+mod obstacle;
 mod origin;
 mod own;
 mod patrol;

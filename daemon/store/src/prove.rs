@@ -1,0 +1,52 @@
+//! Reading a file to know what it is: its hash is the proof, and names, sizes and times are not.
+
+use super::{error::StoreError, os, os::Stamp, room::Room};
+use fyteclub_proto::{
+    chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
+    id::BlobHash,
+    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+};
+use std::{fs::File, io, path::Path};
+
+/// Opens a file in `blobs/` and tells its size and time.
+pub(super) fn open_blob_file(path: &Path) -> Result<(File, Stamp), StoreError> {
+    let (file, stamp) = os::open_regular(path)?;
+    if stamp.size > FILE_SIZE_MAX {
+        return Err(StoreError::FileTooLarge { path: path.to_owned(), size: stamp.size });
+    }
+    Ok((file, stamp))
+}
+
+/// Hashes `size` bytes of a file; `None` when it ends before. Needs one chunk of memory.
+pub(super) fn hash_file(file: &File, size: u64) -> io::Result<Option<ChunkTree>> {
+    let mut builder = TreeBuilder::default();
+    let mut bytes = Room::of(size.min(CHUNK_SIZE as u64) as usize);
+    for index in 0..chunk_count(size) {
+        let len = chunk_len(size, index).unwrap_or_default();
+        match os::read_vec_at(file, &mut bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
+            Ok(()) => builder.push(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(builder.finish()))
+}
+
+/// A complete blob that is known by its bytes.
+pub(super) struct Proven {
+    pub tree: ChunkTree,
+    pub stamp: Stamp,
+}
+
+/// Hashes a file that claims to be `hash`. `None` when it is something else.
+pub(super) fn prove(path: &Path, hash: &BlobHash) -> Result<Option<Proven>, StoreError> {
+    let (file, stamp) = match open_blob_file(path) {
+        Ok(opened) => opened,
+        Err(StoreError::FileTooLarge { .. } | StoreError::NotAFile { .. } | StoreError::Missing { .. }) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let tree = hash_file(&file, stamp.size).map_err(|e| StoreError::at(path, e))?;
+    Ok(tree.filter(|tree| tree.hash() == *hash).map(|tree| Proven { tree, stamp }))
+}

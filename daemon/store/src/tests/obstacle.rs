@@ -1,0 +1,288 @@
+//! What lies in the place of the store's files and is none of them: it goes, or it is told, and nothing stops for it.
+
+use super::*;
+use crate::{
+    Verified, Wish,
+    os::{STUCK, UNREADABLE},
+};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+fn opened(dir: &Path) -> (Store, crate::Opened) {
+    Store::open(dir, StoreConfig { cache_limit: u64::MAX, min_free: Some(0) }).expect("opens")
+}
+
+fn verify(store: &Store) -> Verified {
+    store.verify(|_, _, _| ControlFlow::Continue(())).unwrap()
+}
+
+/// As long as it lives, these can be neither removed, renamed nor replaced.
+struct Stuck;
+
+impl Stuck {
+    fn new(paths: &[&Path]) -> Self {
+        STUCK.with_borrow_mut(|stuck| stuck.extend(paths.iter().map(|path| path.to_path_buf())));
+        Self
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        STUCK.with_borrow_mut(Vec::clear);
+        UNREADABLE.with_borrow_mut(Vec::clear);
+    }
+}
+
+/// A folder, empty or with a file in it, where a file was.
+fn become_folder(path: &Path, full: bool) {
+    fs::remove_file(path).unwrap();
+    fs::create_dir(path).unwrap();
+    if full {
+        fs::write(path.join("diary.txt"), b"mine").unwrap();
+    }
+}
+
+/// Its time tells that it is not as the store left it.
+fn touch(path: &Path) {
+    let time = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+fn kept(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{}.kept-1", path.file_name().unwrap().to_str().unwrap()))
+}
+
+#[test]
+fn folder_in_a_blobs_place_makes_way() {
+    for (size, full) in [(500, false), (500, true), (3 * CHUNK_SIZE, false), (3 * CHUNK_SIZE, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let blob = bytes(1, size);
+        let hash = receive(&store, &blob).unwrap();
+        let path = store.path(&hash).unwrap();
+        let (looks, puts) = (0, 1);
+        for round in [looks, puts] {
+            become_folder(&path, full);
+            if round == looks {
+                assert_eq!(store.find(&hash).unwrap(), None, "{size} {full}");
+                assert_eq!((store.stats().files, verify(&store)), (0, Verified::default()));
+            }
+            receive(&store, &blob).unwrap();
+            assert_eq!(store.path(&hash), Some(path.clone()));
+            assert_eq!(read(&store, &hash).unwrap(), blob);
+            assert_eq!(kept(&path).join("diary.txt").exists(), full, "another's file is not lost");
+            if full {
+                fs::remove_dir_all(kept(&path)).unwrap();
+            }
+        }
+        // And while the daemon does not run.
+        drop(store);
+        become_folder(&path, full);
+        let (store, found) = opened(dir.path());
+        assert_eq!((found.blobs, found.removed, found.lost, path.exists()), (0, 1, 1, false));
+        receive(&store, &blob).unwrap();
+        assert_eq!(read(&store, &hash).unwrap(), blob);
+    }
+}
+
+#[test]
+fn wrong_file_that_stays_is_missing_and_told() {
+    for (size, folder) in [(500, false), (500, true), (3 * CHUNK_SIZE, false), (3 * CHUNK_SIZE, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let (blob, other) = (bytes(1, size), bytes(2, 700));
+        let (hash, other_hash) = (receive(&store, &blob).unwrap(), receive(&store, &other).unwrap());
+        let path = store.path(&hash).unwrap();
+        match folder {
+            true => become_folder(&path, true),
+            false => fs::write(&path, b"wrong").unwrap(),
+        }
+        let stuck = Stuck::new(&[&path]);
+        assert_eq!(store.find(&hash).unwrap(), None);
+        assert!(matches!(store.open_hash(&hash, true), Err(ReadError::Gone { .. })));
+        let in_the_way = |store: &Store| {
+            let obstacles = verify(store).obstacles;
+            obstacles.into_iter().map(|obstacle| (obstacle.hash, obstacle.path)).collect::<Vec<_>>()
+        };
+        assert_eq!(in_the_way(&store), [(hash, path.clone())]);
+        // A start goes on.
+        drop(store);
+        let (store, found) = opened(dir.path());
+        assert_eq!((found.blobs, found.foreign), (1, 1));
+        assert_eq!(in_the_way(&store), [(hash, path.clone())]);
+        // The blob is stored beside it, also for another start.
+        receive(&store, &blob).unwrap();
+        let beside = store.path(&hash).unwrap();
+        assert_ne!(beside, path);
+        drop(store);
+        let (store, found) = opened(dir.path());
+        assert_eq!((found.blobs, found.foreign, store.path(&hash)), (2, 1, Some(beside)));
+        for (hash, blob) in [(hash, &blob), (other_hash, &other)] {
+            assert_eq!(&read(&store, &hash).unwrap(), blob);
+        }
+        store.checkpoint().unwrap();
+        drop(stuck);
+        assert_eq!((in_the_way(&store), path.exists()), (Vec::new(), false));
+        assert_eq!(read(&store, &hash).unwrap(), blob);
+    }
+}
+
+#[test]
+fn names_that_cannot_be_had_fail_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for size in [500, 3 * CHUNK_SIZE] {
+        let blob = bytes(1, size);
+        let hash = receive(&store, &blob).unwrap();
+        let path = store.path(&hash).unwrap();
+        let beside = path.with_extension("bin");
+        for path in [&path, &beside] {
+            fs::write(path, b"wrong").unwrap();
+        }
+        let stuck = Stuck::new(&[&path, &beside]);
+        for _ in 0..3 {
+            let error = receive(&store, &blob).unwrap_err();
+            let told = error.to_string();
+            assert!(matches!(error, StoreError::Undeletable { .. }), "{told}");
+            assert!(told.contains(path.to_str().unwrap()) && told.contains("cache move"), "{told}");
+            assert!(!error.is_lost() && !store.contains(&hash));
+        }
+        drop(store.partial(hash, size as u64, "mdl").err());
+        receive(&store, &bytes(9, 100)).unwrap();
+        store.checkpoint().unwrap();
+        drop(stuck);
+        receive(&store, &blob).unwrap();
+        assert_eq!(read(&store, &hash).unwrap(), blob);
+    }
+}
+
+#[test]
+fn folder_in_a_partials_place_makes_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let blob = bytes(1, 4 * CHUNK_SIZE);
+    let mut store = open(dir.path());
+    for restart in [false, true] {
+        assert!(!receive_chunks(&store, &blob, [0, 1]).unwrap());
+        for name in files_in(&dir.path().join("partial")).iter().filter(|name| !name.contains(".kept-")) {
+            become_folder(&dir.path().join("partial").join(name), true);
+        }
+        if restart {
+            drop(store);
+            store = open(dir.path());
+        }
+        receive(&store, &blob).unwrap();
+        assert_eq!(read(&store, &tree(&blob).hash()).unwrap(), blob);
+        store.collect(Wish { to: Some(0), older_than: None }).unwrap();
+    }
+}
+
+#[test]
+fn leftovers_that_stay_do_not_stop_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let blob = bytes(1, 3 * CHUNK_SIZE);
+    let hash = tree(&blob).hash();
+    drop(open(dir.path()));
+    let partial = dir.path().join("partial");
+    let names = [format!("{}.{}.mdl.part", hash.hex(), blob.len()), format!("{}.7.mdl.have", hash.hex())];
+    let [part, have] = names.map(|name| partial.join(name));
+    let temp = partial.join("17.tmp");
+    for path in [&part, &have, &temp] {
+        fs::write(path, b"wrong").unwrap();
+    }
+    let stuck = Stuck::new(&[&part, &have, &temp]);
+    let (store, found) = opened(dir.path());
+    assert_eq!((found.blobs, found.partials), (0, 0));
+    drop(stuck);
+    receive(&store, &blob).unwrap();
+    assert_eq!(read(&store, &hash).unwrap(), blob);
+    drop(store);
+    // A complete part that cannot get its name now gets it later.
+    let store = open(dir.path());
+    store.collect(Wish { to: Some(0), older_than: None }).unwrap();
+    drop(store);
+    fs::write(&part, &blob).unwrap();
+    let blobs = ["mdl", "bin"].map(|ext| dir.path().join("blobs").join(format!("{}.{ext}", hash.hex())));
+    blobs.iter().for_each(|path| fs::write(path, b"wrong").unwrap());
+    let stuck = Stuck::new(&[&blobs[0], &blobs[1]]);
+    assert_eq!(opened(dir.path()).1.blobs, 0);
+    drop(stuck);
+    assert_eq!(opened(dir.path()).1.blobs, 1);
+}
+
+#[test]
+fn unreadable_file_is_fetched_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for size in [500, 3 * CHUNK_SIZE] {
+        let blob = bytes(1, size);
+        let hash = receive(&store, &blob).unwrap();
+        let path = store.path(&hash).unwrap();
+        touch(&path);
+        UNREADABLE.with_borrow_mut(|paths| paths.push(path.clone()));
+        let readable = Stuck;
+        assert_eq!(store.find(&hash).unwrap(), None);
+        assert_eq!(verify(&store).obstacles.len(), 1);
+        receive(&store, &blob).unwrap();
+        assert_eq!(store.path(&hash), Some(path.clone()));
+        drop(readable);
+        assert_eq!(read(&store, &hash).unwrap(), blob);
+        assert_eq!(verify(&store).obstacles, []);
+        // Or it can be read again before the blob comes, and is it.
+        touch(&path);
+        UNREADABLE.with_borrow_mut(|paths| paths.push(path.clone()));
+        let readable = Stuck;
+        assert_eq!(store.find(&hash).unwrap(), None);
+        drop(readable);
+        assert_eq!(verify(&store).obstacles, []);
+        assert_eq!(read(&store, &hash).unwrap(), blob);
+    }
+}
+
+#[test]
+fn one_file_that_stays_does_not_keep_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_with(dir.path(), 10_000);
+    let hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 1_000)).unwrap()).collect();
+    let stuck = Stuck::new(&[&store.path(&hashes[0]).unwrap()]);
+    store.reserve(3_000).unwrap();
+    assert_eq!(store.stats().files, 7);
+    let told = store.reserve(10_000).unwrap_err().to_string();
+    assert!(told.contains(&hashes[0].hex()), "{told}");
+    let collected = store.collect(Wish { to: Some(0), older_than: None }).unwrap();
+    assert_eq!(collected.bytes_left, 1_000);
+    store.checkpoint().unwrap();
+    drop(stuck);
+    assert_eq!(read(&store, &hashes[0]).unwrap(), bytes(0, 1_000));
+}
+
+#[test]
+fn the_cache_moves_past_what_is_in_the_way() {
+    let base = tempfile::tempdir().unwrap();
+    let [data, there] = ["data", "there"].map(|name| base.path().join(name));
+    let store = open(&data);
+    let blobs: Vec<_> = (0..6).map(|n| bytes(n, 1_000)).collect();
+    let paths: Vec<_> = blobs
+        .iter()
+        .map(|blob| receive(&store, blob).unwrap())
+        .map(|hash| store.path(&hash).unwrap())
+        .collect();
+    become_folder(&paths[0], true);
+    // A file that cannot be renamed is copied; a mount point stays.
+    become_folder(&paths[1], true);
+    let _stuck = Stuck::new(&[&paths[1], &paths[2]]);
+    store.move_to(&there, |_| ControlFlow::Continue(())).unwrap();
+    for blob in &blobs[2..] {
+        assert_eq!(&read(&store, &tree(blob).hash()).unwrap(), blob);
+    }
+    for blob in &blobs {
+        receive(&store, blob).unwrap();
+    }
+    assert_eq!(store.stats().files, blobs.len());
+    drop(store);
+    let store = open(&data);
+    for blob in &blobs {
+        assert_eq!(&read(&store, &tree(blob).hash()).unwrap(), blob);
+    }
+}
