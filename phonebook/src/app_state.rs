@@ -21,6 +21,7 @@ use fyteclub_proto::{
     id::PeerId,
     ledger::{Count, Item},
     limit::PIN_ONCE,
+    phonebook::live::Udp,
 };
 use std::{
     io,
@@ -46,13 +47,15 @@ pub(crate) struct AppState {
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Audit>,
     pub(crate) health: Health,
+    /// Where it answers datagrams; the greeting announces it.
+    pub(crate) udp: Option<Udp>,
     /// The published user count, see [`AppState::told_users`].
     told_users: AtomicUsize,
 }
 
 impl AppState {
     /// `clock` must have started before the listener was bound.
-    pub(crate) fn new(config: &Config, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(config: &Config, clock: Clock, udp: Option<Udp>) -> io::Result<Self> {
         let terms = Terms {
             ttl: config.ttl,
             pin: config.pin,
@@ -81,6 +84,7 @@ impl AppState {
             accounts,
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
+            udp,
             told_users: AtomicUsize::new(0),
             // Degraded until the first connection to Redis.
             health: config

@@ -86,6 +86,9 @@ pub(crate) struct Args {
     /// Everything else that one address asks for, or off [default: 20/s burst 200]
     #[arg(long, value_name = "RATE")]
     limit_other: Option<String>,
+    /// Datagrams of one address that are answered before it has proven itself, or off [default: 100/s burst 1000]
+    #[arg(long, value_name = "RATE")]
+    limit_datagram: Option<String>,
     /// Registrations under one key, or off [default: 2/s burst 20]
     #[arg(long, value_name = "RATE")]
     limit_register_key: Option<String>,
@@ -107,6 +110,16 @@ pub(crate) struct Args {
     /// Hosts of this phone book's URLs, with the port where it is not the default [default: any Host]
     #[arg(long, value_name = "HOSTS")]
     names: Option<String>,
+    /// Where UDP is answered; the next port is used too [default: as --listen]
+    #[arg(long, value_name = "IP:PORT")]
+    udp_listen: Option<String>,
+    /// Host and port by which clients reach it over UDP, for a phone book behind a proxy, or one of several behind a
+    /// name [default: those of the client's URL]
+    #[arg(long, value_name = "HOST:PORT")]
+    udp_address: Option<String>,
+    /// Answer STUN, by which daemons learn their public address: on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    stun: Option<String>,
     /// Redis that all phone books behind one name share, or off [default: everything in memory]
     ///
     /// Other users of this machine can read a password here, so prefer the environment or the file for one.
@@ -161,6 +174,7 @@ impl Args {
             ("limit_introduce", &self.limit_introduce),
             ("limit_socket", &self.limit_socket),
             ("limit_other", &self.limit_other),
+            ("limit_datagram", &self.limit_datagram),
             ("limit_register_key", &self.limit_register_key),
             ("limit_introduce_key", &self.limit_introduce_key),
             ("max_sockets", &self.max_sockets),
@@ -168,6 +182,9 @@ impl Args {
             ("max_sockets_per_address", &self.max_sockets_per_address),
             ("max_names_per_address", &self.max_names_per_address),
             ("names", &self.names),
+            ("udp_listen", &self.udp_listen),
+            ("udp_address", &self.udp_address),
+            ("stun", &self.stun),
             ("redis", &self.redis),
             ("redis_secret", &self.redis_secret),
         ] {

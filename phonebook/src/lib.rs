@@ -11,6 +11,7 @@
 //! | `records`, `shared` | where names are stored: the local book, or a Redis shared by several phone books |
 //! | `signaling` | presence and introductions: a state machine under virtual time |
 //! | `live` | its clients: WebSockets and long polls |
+//! | `datagrams` | UDP: STUN |
 //! | `accounts` | the ledger: what each network holds and sends |
 //! | `metrics`, `operator`, `audit`, `health` | numbers, the operator's page, security events, degradations |
 //! | `preflight`, `tls` | listeners and certificate, checked before it serves |
@@ -40,6 +41,7 @@ pub mod book;
 mod caller;
 mod clock;
 pub mod config;
+mod datagrams;
 mod health;
 mod io;
 mod limits;

@@ -34,6 +34,10 @@ pub enum StartError {
          choose a port of 127.0.0.1, or say `operator_anywhere = true`"
     )]
     OperatorAnywhere(SocketAddr),
+    #[error(
+        "`udp_listen` is {address}, which cannot be listened on; choose another address or port, or stop what uses it"
+    )]
+    Udp { address: SocketAddr, source: io::Error },
     #[error("a listener has no address: {0}")]
     Nowhere(io::Error),
     #[error(transparent)]
@@ -43,7 +47,9 @@ pub enum StartError {
 impl From<StartError> for io::Error {
     fn from(error: StartError) -> Self {
         let kind = match &error {
-            StartError::Listen { source, .. } | StartError::Operator { source, .. } => source.kind(),
+            StartError::Listen { source, .. }
+            | StartError::Udp { source, .. }
+            | StartError::Operator { source, .. } => source.kind(),
             _ => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)

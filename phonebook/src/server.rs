@@ -5,6 +5,7 @@ use crate::{
     app_state::AppState,
     clock::Clock,
     config::Config,
+    datagrams::{self, Ports, Room},
     io::{accept, connections::Connections},
     maintenance::{sweep, tidy},
     operator,
@@ -42,6 +43,7 @@ pub struct Server {
     clock: Clock,
     listener: TcpListener,
     address: SocketAddr,
+    ports: Ports,
     /// The operator's listener.
     operator: Option<(TcpListener, SocketAddr)>,
     certificate: Option<Arc<Certificate>>,
@@ -75,18 +77,23 @@ impl Server {
         // Before binding: signatures must be newer than the start.
         let clock = Clock::start();
         let certificate = preflight::certificate(&config)?;
-        let listener = preflight::public(&config)?;
-        let address = preflight::bound(&listener)?;
+        let (listener, address, ports) = datagrams::listen(&config)?;
         let operator = match preflight::operator(&config)? {
             Some(listener) => preflight::bound(&listener).map(|address| Some((listener, address)))?,
             None => None,
         };
-        Ok(Self { config, clock, listener, address, operator, certificate, stop: Handle::default() })
+        let stop = Handle::default();
+        Ok(Self { config, clock, listener, address, ports, operator, certificate, stop })
     }
 
     /// The bound address, with the real port for port 0.
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The first UDP port; `None` if none is served.
+    pub fn udp_addr(&self) -> Option<SocketAddr> {
+        self.ports.addr()
     }
 
     /// `None` without an operator's listener.
@@ -109,10 +116,12 @@ impl Server {
     /// # Errors
     /// The audit log or a listener could not start, or the server ended on its own.
     pub async fn run(self) -> io::Result<()> {
-        let app = Arc::new(AppState::new(&self.config, self.clock)?);
+        let udp = self.ports.announcement(&self.config);
+        let app = Arc::new(AppState::new(&self.config, self.clock, udp)?);
         let connections = Arc::new(Connections::new(&app.accounts, &app.trusted_proxies));
         let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &connections)?;
         let stopper = server.handle();
+        let _room = Room::open(self.ports, Arc::clone(&app))?;
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&app), self.config.sweep_interval()));
         chores.spawn(tidy(Arc::clone(&app)));
@@ -157,10 +166,11 @@ impl Server {
     /// Runs on its own thread.
     pub fn spawn(self) -> io::Result<Running> {
         let (address, operator, stop) = (self.address, self.operator_addr(), self.stop.clone());
+        let udp = self.udp_addr();
         let thread = thread::Builder::new()
             .name("phonebook".to_owned())
             .spawn(move || actix_rt::System::new().block_on(self.run()))?;
-        Ok(Running { address, operator, stop, thread: Some(thread) })
+        Ok(Running { address, udp, operator, stop, thread: Some(thread) })
     }
 }
 
@@ -232,6 +242,7 @@ fn listen(
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    udp: Option<SocketAddr>,
     operator: Option<SocketAddr>,
     stop: Handle,
     thread: Option<thread::JoinHandle<io::Result<()>>>,
@@ -240,6 +251,11 @@ pub struct Running {
 impl Running {
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// As [`Server::udp_addr`].
+    pub fn udp_addr(&self) -> Option<SocketAddr> {
+        self.udp
     }
 
     pub fn operator_addr(&self) -> Option<SocketAddr> {

@@ -68,6 +68,12 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Allow plain HTTP beyond loopback.
     pub plain_http: bool,
+    /// Where UDP is answered; `None`: at the port of `listen` and the next one.
+    pub udp_listen: Option<SocketAddr>,
+    /// `HOST:PORT` by which clients reach it. `None`: they take the host and port of their URL.
+    pub udp_address: Option<String>,
+    /// Answer STUN. Never in compatibility mode.
+    pub stun: bool,
     /// The Redis shared by all phone books of one name; `None`: names are in memory.
     pub redis: Option<Place>,
 }
@@ -107,6 +113,9 @@ impl Default for Config {
             max_sockets_per_address: None,
             max_names_per_address: None,
             names: Vec::new(),
+            udp_listen: None,
+            udp_address: None,
+            stun: true,
             redis: None,
         }
     }

@@ -4,6 +4,7 @@
 
 use super::{AuditFile, Config, OPERATOR, Operator, Password, Place, TlsFiles, wanted::wanted};
 use crate::{address::AddressBlock, limits::Rate};
+use fyteclub_proto::phonebook::live::host_and_port;
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// All keys: the same in the file, in the environment (upper case), and as flags (dashes).
-pub const KEYS: [&str; 33] = [
+pub const KEYS: [&str; 37] = [
     "listen",
     "ttl",
     "compat",
@@ -32,6 +33,7 @@ pub const KEYS: [&str; 33] = [
     "limit_introduce",
     "limit_socket",
     "limit_other",
+    "limit_datagram",
     "limit_register_key",
     "limit_introduce_key",
     "operator",
@@ -47,6 +49,9 @@ pub const KEYS: [&str; 33] = [
     "max_sockets_per_address",
     "max_names_per_address",
     "names",
+    "udp_listen",
+    "udp_address",
+    "stun",
     "redis",
     "redis_secret",
 ];
@@ -80,6 +85,11 @@ pub enum ConfigError {
     RedisWithCompat,
     #[error("`tls_cert` and `tls_key` belong together, and only one of them is set; add the other")]
     HalfACertificate,
+    #[error(
+        "`udp_listen` has another port than `listen`, so clients cannot guess it; \
+         set `udp_address` to the host and port that they reach"
+    )]
+    HiddenUdp,
 }
 
 /// The source of a value.
@@ -165,6 +175,10 @@ impl Layers {
         if redis.is_some() && config.compat {
             return Err(ConfigError::RedisWithCompat);
         }
+        let is_elsewhere = config.udp_listen.is_some_and(|udp| udp.port() != config.listen.port());
+        if is_elsewhere && config.udp_address.is_none() {
+            return Err(ConfigError::HiddenUdp);
+        }
         config.redis = redis.map(|place| match &redis_secret {
             Some(secret) => place.with_secret(secret),
             None => place,
@@ -216,6 +230,7 @@ impl Layers {
             "limit_introduce" => assign(&mut config.limits.introduce, rate(value)),
             "limit_socket" => assign(&mut config.limits.socket, rate(value)),
             "limit_other" => assign(&mut config.limits.other, rate(value)),
+            "limit_datagram" => assign(&mut config.limits.datagram, rate(value)),
             "limit_register_key" => assign(&mut config.limits.register_key, rate(value)),
             "limit_introduce_key" => assign(&mut config.limits.introduce_key, rate(value)),
             "operator" => assign(&mut config.operator, operator(value)),
@@ -231,6 +246,9 @@ impl Layers {
             "max_sockets_per_address" => assign(&mut config.max_sockets_per_address, share(value)),
             "max_names_per_address" => assign(&mut config.max_names_per_address, share(value)),
             "names" => assign(&mut config.names, names(value)),
+            "udp_listen" => assign(&mut config.udp_listen, value.parse().ok().map(Some)),
+            "udp_address" => assign(&mut config.udp_address, udp_address(value)),
+            "stun" => assign(&mut config.stun, truth(value)),
             "redis" => assign(&mut self.redis, place(value)),
             "redis_secret" => assign(&mut self.redis_secret, secret(value)),
             _ => unreachable!("`key` is one of KEYS"),
@@ -310,6 +328,11 @@ fn names(text: &str) -> Option<Vec<String>> {
     let is_host = |name: &str| !name.contains("/") && !name.contains(char::is_whitespace);
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(|name| is_host(name).then(|| name.to_lowercase())).collect()
+}
+
+/// `Some(None)` removes a weaker source's value.
+fn udp_address(text: &str) -> Option<Option<String>> {
+    if is_off(text) { Some(None) } else { host_and_port(text).map(|_| Some(text.to_lowercase())) }
 }
 
 fn networks(text: &str) -> Option<Vec<AddressBlock>> {

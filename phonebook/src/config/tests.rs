@@ -17,10 +17,11 @@ fn every_key_can_be_set() {
          trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\nmax_records = 7\ndebug_players = true\nworkers = 3\n\
          max_connections = 9\nmax_connections_per_address = 5\nmax_sockets_per_address = 6\n\
          max_names_per_address = 7\nlimit_register = 'off'\nlimit_lookup = '7/s burst 8'\nlimit_introduce = 'off'\n\
-         limit_socket = 'off'\nlimit_other = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
+         limit_socket = 'off'\nlimit_other = 'off'\nlimit_datagram = 'off'\nlimit_register_key = '1/5s burst 10'\nlimit_introduce_key = 'off'\n\
          operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
          audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true\n\
-         max_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']",
+         max_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']\n\
+         udp_listen = '[::]:8080'\nudp_address = 'UDP.example:8080'\nstun = 'off'",
     )
     .unwrap();
     let expected = Config {
@@ -46,6 +47,9 @@ fn every_key_can_be_set() {
         max_sockets_per_address: Some(6),
         max_names_per_address: Some(7),
         names: vec!["book.example".to_owned(), "192.0.2.7:3000".to_owned()],
+        udp_listen: Some("[::]:8080".parse().unwrap()),
+        udp_address: Some("udp.example:8080".to_owned()),
+        stun: false,
         redis: None,
     };
     assert_eq!(config, expected);
@@ -111,6 +115,7 @@ fn a_mistake_is_told_with_key_value_and_remedy() {
             .contains("a key `tll` that does not exist; the keys are listen, ttl")
     );
     assert!(from_file("compat = true\nttl =").unwrap_err().starts_with("pb.toml is not TOML at line 2: "));
+    assert!(from_file("udp_listen = '[::]:3478'").unwrap_err().contains("set `udp_address`"));
     assert!(from_file("tls_cert = 'x'").unwrap_err().contains("belong together"));
     assert!(from_file("debug_players = true").unwrap_err().contains("only in compatibility mode"));
 }

@@ -6,7 +6,7 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "ttl" => "a number of seconds from 1 to 31536000, such as 3600",
         "pin" => "a number of seconds from 0 to 31536000, such as 604800 for a week",
         "sweep" => "a number of seconds from 1 to 31536000, such as 60",
-        "compat" | "debug_players" | "operator_anywhere" | "plain_http" => "true or false",
+        "compat" | "stun" | "debug_players" | "operator_anywhere" | "plain_http" => "true or false",
         "password" => "some characters, or leave it out for no password",
         "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
         "max_records" => "a number from 1 to 1000000000, such as 2000000",
@@ -15,6 +15,8 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "names" => {
             "hosts separated by commas, with a port where clients need one, such as book.example, 192.0.2.7:3000"
         }
+        "udp_listen" => "an address and a port, such as 0.0.0.0:3478 or [::]:3478",
+        "udp_address" => "a host and a port, such as phonebook.example:3478, or off",
         "workers" => "a number of threads from 1 to 256, such as 2",
         "operator" => "an address and a port, such as 127.0.0.1:3001, or off",
         "audit" => "the path of a file to write, or off",

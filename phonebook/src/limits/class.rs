@@ -12,6 +12,8 @@ pub(crate) enum Class {
     Socket,
     /// Cheap requests, and unknown paths.
     Other,
+    /// Datagrams answered to an address that has proven nothing.
+    Datagram,
 }
 
 impl Class {
@@ -21,8 +23,8 @@ impl Class {
         self as usize
     }
 
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket, Self::Other];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Registration, Self::Lookup, Self::Introduction, Self::Socket, Self::Other, Self::Datagram];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -31,6 +33,7 @@ impl Class {
             Self::Introduction => "introduction",
             Self::Socket => "socket",
             Self::Other => "other",
+            Self::Datagram => "datagram",
         }
     }
 }

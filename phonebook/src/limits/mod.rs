@@ -86,7 +86,7 @@ impl<K: Holder, C: Clock + Clone> Budgets<K, C> {
 /// Shared by all workers.
 pub(crate) struct Limits<C: Clock = MonotonicClock> {
     /// In the order of [`Class::ALL`].
-    addresses: [Budgets<Network, C>; 5],
+    addresses: [Budgets<Network, C>; Class::ALL.len()],
     registration_keys: Budgets<PeerId, C>,
     introduction_keys: Budgets<PeerId, C>,
     chance: RandomState,
@@ -121,7 +121,7 @@ impl<C: Clock + Clone> Limits<C> {
         let budgets = match class {
             Class::Registration => &self.registration_keys,
             Class::Introduction => &self.introduction_keys,
-            Class::Lookup | Class::Socket | Class::Other => return Ok(()),
+            Class::Lookup | Class::Socket | Class::Other | Class::Datagram => return Ok(()),
         };
         budgets.charge(*key, cost).map_err(|missing| self.limited(class, By::Key, missing))
     }

@@ -104,6 +104,7 @@ pub struct Rates {
     pub introduce: Option<Rate>,
     pub socket: Option<Rate>,
     pub other: Option<Rate>,
+    pub datagram: Option<Rate>,
     pub register_key: Option<Rate>,
     pub introduce_key: Option<Rate>,
 }
@@ -116,6 +117,7 @@ impl Rates {
         introduce: None,
         socket: None,
         other: None,
+        datagram: None,
         register_key: None,
         introduce_key: None,
     };
@@ -127,6 +129,7 @@ impl Rates {
             Class::Introduction => self.introduce,
             Class::Socket => self.socket,
             Class::Other => self.other,
+            Class::Datagram => self.datagram,
         }
     }
 
@@ -134,7 +137,7 @@ impl Rates {
         match class {
             Class::Registration => self.register_key,
             Class::Introduction => self.introduce_key,
-            Class::Lookup | Class::Socket | Class::Other => None,
+            Class::Lookup | Class::Socket | Class::Other | Class::Datagram => None,
         }
     }
 }
@@ -147,6 +150,7 @@ impl Default for Rates {
             introduce: Rate::new(10, 1, 200),
             socket: Rate::new(4, 1, 100),
             other: Rate::new(20, 1, 200),
+            datagram: Rate::new(100, 1, 1000),
             register_key: Rate::new(2, 1, 20),
             introduce_key: Rate::new(1, 1, 60),
         }

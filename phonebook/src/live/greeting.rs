@@ -10,7 +10,7 @@ use crate::{
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
-    phonebook::live::{CloseReason, Hello, PRESENCE_LIFE, PRESENCE_PERIOD, Poll, Say, Welcome},
+    phonebook::live::{CloseReason, Hello, PRESENCE_LIFE, PRESENCE_PERIOD, Poll, Say, Udp, Welcome},
     version::LIVE_VERSIONS,
 };
 use std::net::IpAddr;
@@ -83,6 +83,6 @@ pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
 }
 
 /// The welcome of sockets and polls.
-pub(super) fn welcome(version: u16, address: IpAddr) -> Welcome {
-    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs() }
+pub(super) fn welcome(version: u16, address: IpAddr, udp: Option<Udp>) -> Welcome {
+    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs(), udp }
 }

@@ -224,7 +224,7 @@ impl Socket {
                 let now = self.app.now();
                 let host = greeting.host.as_deref();
                 let welcomed = greeting::greet(&self.app.server_names, &hello, &greeting.nonce, host, now)
-                    .map(|version| welcome(version, greeting.address))
+                    .map(|version| welcome(version, greeting.address, self.app.udp.clone()))
                     .and_then(|welcome| {
                         let (key, exemption) = (hello.public_key, self.exemption.clone());
                         let client = self.app.live.attach(key, self.network, exemption, cx.waker(), now)?;

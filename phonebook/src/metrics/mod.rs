@@ -86,6 +86,17 @@ pub(crate) struct Introductions {
     pub(crate) unanswered: Counter,
 }
 
+/// Datagrams by their fate. Clones share the counters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Datagrams {
+    /// STUN requests answered.
+    pub(crate) stun: Counter,
+    /// Neither STUN nor anything else that is served, or shorter than its answer.
+    pub(crate) junk: Counter,
+    /// Answers that the kernel did not take.
+    pub(crate) unsent: Counter,
+}
+
 /// Metrics of the shared Redis. Clones share the counters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RedisCounters {
@@ -115,13 +126,14 @@ pub(crate) struct Metrics {
     requests: [[Counter; 5]; Route::ALL.len()],
     latency: [Histogram; Route::ALL.len()],
     /// In the order of [`Class::ALL`]: by address, by key.
-    limited: [[Counter; 2]; 5],
+    limited: [[Counter; 2]; Class::ALL.len()],
     refusals: Family<Reason, Counter>,
     registrations: Counter,
     unregistrations: Counter,
     /// Names looked up, found or not; a batch counts each.
     pub(crate) lookups: Counter,
     pub(crate) introductions: Introductions,
+    pub(crate) datagrams: Datagrams,
     pub(crate) sockets: Gauge,
     users: Gauge,
     held: Gauge,
@@ -161,6 +173,7 @@ impl Metrics {
                 declined: Counter::default(),
                 unanswered: Counter::default(),
             },
+            datagrams: Datagrams::default(),
             sockets: Gauge::default(),
             users: Gauge::default(),
             held: Gauge::default(),
@@ -192,6 +205,10 @@ impl Metrics {
         r.register("introductions_accepted", "Introductions that were accepted", accepted.clone());
         r.register("introductions_declined", "Introductions that were declined", declined.clone());
         r.register("introductions_unanswered", "Introductions without an answer", unanswered.clone());
+        let Datagrams { stun, junk, unsent } = &metrics.datagrams;
+        r.register("stun_answers", "STUN requests answered", stun.clone());
+        r.register("datagrams_junk", "Datagrams dropped as no request that is served here", junk.clone());
+        r.register("datagrams_unsent", "Datagrams that the system did not send", unsent.clone());
         r.register("sockets", "Open live connections", metrics.sockets.clone());
         r.register("users", "Current registrations", metrics.users.clone());
         r.register("names", "Names in memory, including expired ones pinned to a key", metrics.held.clone());

@@ -71,7 +71,7 @@ mod tests {
     async fn without_admission_no_route_is_served() {
         for compat in [false, true] {
             let config = Config { compat, debug_players: compat, ..Config::default() };
-            let app = web::Data::new(AppState::new(&config, Clock::start()).unwrap());
+            let app = web::Data::new(AppState::new(&config, Clock::start(), None).unwrap());
             let connections = web::Data::new(Connections::new(&Accounts::new(&config), &[]));
             let service = App::new().app_data(app).app_data(connections).default_service(web::to(serve));
             let service = test::init_service(service).await;

@@ -14,5 +14,6 @@ mod process;
 #[cfg(feature = "redis")]
 mod redis;
 mod signed;
+mod stun;
 mod tls;
 mod visibility;

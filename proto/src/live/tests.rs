@@ -10,7 +10,7 @@ fn outputs(live: &mut Live) -> Vec<Output> {
 }
 
 fn welcome() -> Welcome {
-    Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25 }
+    Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25, udp: None }
 }
 
 /// An open connection.

@@ -25,7 +25,10 @@ use crate::{
 };
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 /// How long a client counts as present after its last frame.
 pub const PRESENCE_LIFE: Duration = Duration::from_secs(75);
@@ -159,6 +162,37 @@ pub struct Welcome {
     pub life: u64,
     /// Seconds of [`PRESENCE_PERIOD`].
     pub period: u64,
+    /// Absent: the phone book answers no datagrams, or is of an older build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp: Option<Udp>,
+}
+
+/// Where a phone book answers datagrams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Udp {
+    /// `HOST:PORT`. Absent: host and port of the phone book's URL at the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How many ports answer STUN, that one first: 0, 1, or 2 with the next port.
+    #[serde(default)]
+    pub stun_ports: u8,
+}
+
+/// Host and port of `HOST:PORT`, an IPv6 address in brackets. The host is returned without them.
+pub fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').filter(|bare| bare.parse::<Ipv6Addr>().is_ok())?,
+        None => Some(host).filter(|host| is_host(host))?,
+    };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|port| digits && *port > 0).map(|port| (bare, port))
+}
+
+fn is_host(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=253).contains(&text.len()) && text.bytes().all(is_part)
 }
 
 /// The signed greeting: the answer to a challenge of this phone book.
@@ -346,6 +380,47 @@ mod tests {
         let poll = Poll::signed("book.example", 1, 5, POLL_TIME_MAX * 2, &[Say::Here], &key);
         assert!(poll.is_authentic() && poll.wait == 20_000);
         assert!(!Poll { say: "[]".into(), ..poll }.is_authentic());
+    }
+
+    #[test]
+    fn an_older_welcome_has_no_udp() {
+        let old = r#"{"version":1,"address":"203.0.113.7","life":75,"period":25}"#;
+        let welcome: Welcome = serde_json::from_str(old).expect("a welcome");
+        assert_eq!(welcome.udp, None);
+        assert_eq!(serde_json::to_string(&welcome).expect("JSON"), old);
+        let bare: Udp = serde_json::from_str("{}").expect("all of it is optional");
+        assert_eq!(bare, Udp { address: None, stun_ports: 0 });
+    }
+
+    #[test]
+    fn host_and_port_are_both_required() {
+        for (text, host, port) in [
+            ("book.example:3478", "book.example", 3478),
+            ("192.0.2.7:65535", "192.0.2.7", 65535),
+            ("[2001:db8::5]:80", "2001:db8::5", 80),
+        ] {
+            assert_eq!(host_and_port(text), Some((host, port)), "{text}");
+        }
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "book",
+            "book:",
+            "book:0",
+            "book:65536",
+            "book:+5",
+            "book:x",
+            "2001:db8::5:80",
+            "[book]:80",
+            "[::1:80",
+            "a b:80",
+            "a/b:80",
+            "http://book:80",
+        ] {
+            assert_eq!(host_and_port(bad), None, "{bad}");
+        }
+        assert_eq!(host_and_port(&format!("{}:80", "a".repeat(254))), None);
     }
 
     #[test]

@@ -161,6 +161,14 @@ impl Phonebook {
         (of("ledger_charged"), of("ledger_refusals"))
     }
 
+    /// A metric on the operator's page, with its labels; 0 if it is not there yet.
+    pub fn metric(&self, name: &str) -> u64 {
+        let office = self.running.as_ref().and_then(Running::operator_addr).unwrap();
+        let text = Self::at(office).get_as("127.0.0.1", "/metrics").body;
+        let start = format!("fyteclub_phonebook_{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |number| number.parse().unwrap())
+    }
+
     /// From one of this machine's other addresses.
     pub fn connect_from(&self, from: &str) -> TcpStream {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -309,7 +309,7 @@ fn mappings_wait_with_a_deadline() {
 }
 
 fn welcome() -> Welcome {
-    Welcome { version: 1, address: std::net::IpAddr::from([127, 0, 0, 1]), life: 60, period: 20 }
+    Welcome { version: 1, address: std::net::IpAddr::from([127, 0, 0, 1]), life: 60, period: 20, udp: None }
 }
 
 fn greeting(published: Option<BlobHash>) -> Greeting {

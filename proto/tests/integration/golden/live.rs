@@ -10,7 +10,7 @@ use fyteclub_proto::{
     letter::{Attempt, Letter, Topic},
     phonebook::{
         between::{Dispatch, Parcel},
-        live::{Hear, Hello, POLL_TIME_MAX, Poll, Polled, Say, Welcome},
+        live::{Hear, Hello, POLL_TIME_MAX, Poll, Polled, Say, Udp, Welcome},
     },
     reaching::candidate::{Candidate, Candidates, Origin},
 };
@@ -46,7 +46,8 @@ fn the_live_conversation_is_what_it_was() {
     let name = "Alice Ashe@Gilgamesh".parse().expect("a name");
     let knock = Knock::signed(&by_name, &name, Bytes([6; 16]), &alice);
     let hello = Hello::signed("book.example", Bytes([4; 32]), TIME, &alice);
-    let welcome = Welcome { version: 1, address: [203, 0, 113, 7].into(), life: 75, period: 25 };
+    let welcome = Welcome { version: 1, address: [203, 0, 113, 7].into(), life: 75, period: 25, udp: None };
+    let udp = Udp { address: Some("udp.book.example:3478".into()), stun_ports: 2 };
     let say = [Say::Here, Say::Decline { to, attempt: ATTEMPT }];
     let poll = Poll::signed("book.example:3000", 5, TIME, POLL_TIME_MAX, &say, &alice);
     assert!(hello.is_authentic() && poll.is_authentic() && knock.is_authentic(&by_name));
@@ -103,6 +104,7 @@ fn the_live_conversation_is_what_it_was() {
             Hear::Challenge { versions: vec![1], nonce: Bytes([4; 32]), time: TIME },
         ),
         Example::json("hear_welcome", Hear::Welcome(welcome.clone())),
+        Example::json("hear_welcome_udp", Hear::Welcome(Welcome { udp: Some(udp), ..welcome.clone() })),
         Example::json("hear_introduced", Hear::Introduced { from, attempt: ATTEMPT, letter: introduce }),
         Example::json(
             "hear_accepted",
