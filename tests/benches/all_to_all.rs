@@ -9,6 +9,7 @@ use common::{
 };
 use futures::future::try_join_all;
 use fyteclub_client::BlobHash;
+use fyteclub_proto::number::{f64_of, u64_of};
 use std::{path::PathBuf, time::Instant};
 
 const PLAYERS: usize = 8;
@@ -33,14 +34,14 @@ fn bench() -> anyhow::Result<()> {
     let mut sizes = vec![6 << 20; scaled(12)];
     sizes.extend(vec![64 << 10; scaled(384)]);
     let looks: Vec<PathBuf> = (0..PLAYERS)
-        .map(|n| look::write(&town.path(&format!("look{n}")), &sizes, n as u64 + 1))
+        .map(|n| look::write(&town.path(&format!("look{n}")), &sizes, u64_of(n) + 1))
         .collect::<Result<_, _>>()?;
     look::age();
     // Without a warm-up round: memory and failures are measured.
     let all: Vec<Round> = (0..rounds().min(3))
         .map(|number| runtime.block_on(round(&town, &looks, number)))
         .collect::<Result<_, _>>()?;
-    report(&all, sizes.iter().sum::<usize>() as u64);
+    report(&all, u64_of(sizes.iter().sum::<usize>()));
     Ok(())
 }
 
@@ -73,7 +74,7 @@ async fn round(town: &Town, looks: &[PathBuf], number: usize) -> anyhow::Result<
     let fetched = futures::future::join_all(fetches).await;
     let wall = began.elapsed().as_secs_f64();
     let (cpu, peaks) = (meter.cpu().iter().sum(), meter.peaks());
-    let failed = fetched.iter().filter(|one| one.is_none()).count() as f64;
+    let failed = f64_of(u64_of(fetched.iter().filter(|one| one.is_none()).count()));
     let mut moved = 0;
     for look in fetched.into_iter().flatten() {
         moved += look.bytes_fetched;
@@ -99,7 +100,7 @@ fn report(rounds: &[Round], bytes: u64) {
     table.row([
         "FyteClub".to_owned(),
         of(|r| r.wall).to_string(),
-        of(|r| r.moved as f64 / 1e6 / r.wall).to_string(),
+        of(|r| f64_of(r.moved) / 1e6 / r.wall).to_string(),
         of(|r| r.cpu).to_string(),
         every(|r| &r.idle).to_string(),
         every(|r| &r.peaks).to_string(),

@@ -8,6 +8,7 @@ use common::{
     usage::Meter,
 };
 use fyteclub_client::Event;
+use fyteclub_proto::number::{f64_of, u64_of};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -36,7 +37,7 @@ fn bench() -> anyhow::Result<()> {
     let [first, second] = looks;
     let looks = [first?, second?];
     look::age();
-    let bytes = (files * FILE) as u64;
+    let bytes = u64_of(files * FILE);
     let rounds = measured(|number| runtime.block_on(round(&town, &looks, number, bytes)))?;
     report(&rounds, files, bytes);
     Ok(())
@@ -61,7 +62,7 @@ async fn fetch(by: &Daemon, of: &Daemon, bytes: u64) -> anyhow::Result<f64> {
     let began = Instant::now();
     let fetched = by.client.peer_fetch(&of.player, None).await?;
     anyhow::ensure!(fetched.bytes_fetched == bytes, "{} bytes came", fetched.bytes_fetched);
-    Ok(bytes as f64 / began.elapsed().as_secs_f64())
+    Ok(f64_of(bytes) / began.elapsed().as_secs_f64())
 }
 
 async fn round(town: &Town, looks: &[PathBuf; 2], number: usize, bytes: u64) -> anyhow::Result<Round> {

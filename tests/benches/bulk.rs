@@ -9,6 +9,7 @@ use common::{
     town::{Daemon, Town, other_binaries, runtime},
     usage::Meter,
 };
+use fyteclub_proto::number::{f64_of, u64_of};
 use std::{path::Path, time::Instant};
 
 const FILE: usize = 16 << 20;
@@ -50,7 +51,7 @@ fn main() -> anyhow::Result<()> {
 
 fn bench() -> anyhow::Result<()> {
     let files = scaled(64);
-    let bytes = (files * FILE) as u64;
+    let bytes = u64_of(files * FILE);
     let runtime = runtime()?;
     let town = Town::start()?;
     let folder = look::write(&town.path("look"), &vec![FILE; files], 1)?;
@@ -136,7 +137,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<f64> {
 }
 
 fn report(rounds: &[Round], files: usize, bytes: u64) {
-    let gib = bytes as f64 / f64::from(1 << 30);
+    let gib = f64_of(bytes) / f64::from(1 << 30);
     let title =
         format!("bulk: {gib:.2} GiB in {files} files, disk to disk, cold receiver; {} rounds", rounds.len());
     let mut table = Table::new(
@@ -158,7 +159,7 @@ fn report(rounds: &[Round], files: usize, bytes: u64) {
         }
         let of = |value: fn(&Run) -> f64| Spread::of(rounds.iter().map(|round| value(run(round))));
         let per_gib = |value: fn(&Run) -> f64| Spread::of(rounds.iter().map(|round| value(run(round)) / gib));
-        let rate = Spread::of(rounds.iter().map(|round| bytes as f64 / 1e6 / run(round).wall));
+        let rate = Spread::of(rounds.iter().map(|round| f64_of(bytes) / 1e6 / run(round).wall));
         table.row([
             name.to_owned(),
             of(|run| run.wall).to_string(),

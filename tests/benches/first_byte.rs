@@ -11,6 +11,7 @@ use common::{
     town::{Daemon, Town, runtime},
 };
 use fyteclub_client::Event;
+use fyteclub_proto::number::u64_of;
 use std::{fs, path::Path, time::Instant};
 
 const BYTES: usize = 200_000;
@@ -50,7 +51,7 @@ fn bench() -> anyhow::Result<()> {
             let (first, all) = runtime.block_on(change(&alice, &bob, &folder, &bytes))?;
             offered.push(first);
             whole.push(all);
-            let fetched = raw.fetch(BYTES as u64)?;
+            let fetched = raw.fetch(u64_of(BYTES))?;
             raw_first.push(fetched.first.as_secs_f64() * 1e3);
             raw_whole.push(fetched.whole.as_secs_f64() * 1e3);
         }
@@ -81,7 +82,7 @@ async fn change(alice: &Daemon, bob: &Daemon, folder: &Path, bytes: &[u8]) -> an
     };
     let (fetched, offered) = tokio::join!(async { (fetch.await, began.elapsed()) }, offered);
     let (fetched, whole) = (fetched.0?, fetched.1);
-    anyhow::ensure!(fetched.bytes_fetched == BYTES as u64, "{} bytes came", fetched.bytes_fetched);
+    anyhow::ensure!(fetched.bytes_fetched == u64_of(BYTES), "{} bytes came", fetched.bytes_fetched);
     Ok((offered?.as_secs_f64() * 1e3, whole.as_secs_f64() * 1e3))
 }
 

@@ -11,6 +11,7 @@ use common::{
     Floor, Spread, Table, judge, look, measured, scaled,
     town::{Daemon, Town, runtime},
 };
+use fyteclub_proto::number::{f64_of, u64_of};
 use fyteclub_tests::{flood::Flood, hostile::Hostile};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
@@ -72,8 +73,8 @@ fn bench() -> anyhow::Result<()> {
     }
     drop(table);
     let least = |who: usize| Spread::of([of(who, |run| run.dialled).min]);
-    judge("dials of 100 that came in, the worst round", least(1), Floor::AtLeast(DIALS as f64));
-    judge("the same from one address", least(2), Floor::AtLeast(DIALS as f64));
+    judge("dials of 100 that came in, the worst round", least(1), Floor::AtLeast(f64_of(u64_of(DIALS))));
+    judge("the same from one address", least(2), Floor::AtLeast(f64_of(u64_of(DIALS))));
     let ratio = |who: usize| Spread::of(rounds.iter().map(|round| round[who].speed / round[0].speed));
     judge("throughput", ratio(1), Floor::AtLeast(0.85));
     judge("the same from one address", ratio(2), Floor::AtLeast(0.85));
@@ -114,7 +115,7 @@ async fn run(town: &Town, alice: &Daemon, from: IpAddr, to: SocketAddr) -> anyho
     let packets = flood.rate();
     drop(flood);
     Ok(Run {
-        speed: bytes as f64 / f64::from(1 << 20) / took.as_secs_f64(),
+        speed: f64_of(bytes) / f64::from(1 << 20) / took.as_secs_f64(),
         dialled: f64::from(dialled),
         packets,
     })

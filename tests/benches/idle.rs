@@ -9,6 +9,7 @@ use common::{
     town::{Process, Town, runtime},
     usage,
 };
+use fyteclub_proto::number::u64_of;
 use std::{thread, time::Duration};
 
 struct Run {
@@ -25,7 +26,7 @@ fn main() -> anyhow::Result<()> {
 fn bench() -> anyhow::Result<()> {
     let town = Town::start()?;
     let runtime = runtime()?;
-    let watched = Duration::from_secs(scaled(10) as u64);
+    let watched = Duration::from_secs(u64_of(scaled(10)));
     let rounds = measured(|number| {
         let daemon = runtime.block_on(async {
             let daemon = town.daemon(&format!("Alice Ashe {number}@Gilgamesh")).await?;

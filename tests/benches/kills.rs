@@ -17,7 +17,10 @@ use common::{
     usage,
 };
 use fyteclub_client::{BlobHash, Error, Event, Events};
-use fyteclub_proto::local::reply::Fetched;
+use fyteclub_proto::{
+    local::reply::Fetched,
+    number::{f64_of, u64_of, usize_of},
+};
 use std::{
     fs,
     net::{Ipv4Addr, UdpSocket},
@@ -109,7 +112,7 @@ async fn pair(
     alice.publish(look).await?;
     alice.registered().await?;
     let mut tally = Tally { wanted, ..Tally::default() };
-    let mut dice = Noise::new(env_or("FYTECLUB_BENCH_SEED", 1) + pair as u64);
+    let mut dice = Noise::new(env_or("FYTECLUB_BENCH_SEED", 1) + u64_of(pair));
     while tally.deaths() < wanted {
         let name = format!("{pair}x{}", tally.looks);
         let bob = Home {
@@ -149,7 +152,7 @@ async fn one_look(
     dice: &mut Noise,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    let total = sizes.iter().sum::<usize>() as u64;
+    let total = u64_of(sizes.iter().sum::<usize>());
     let mut bob = home.start(town).await?;
     bob.befriend(alice).await?;
     // What was there when this process began, and what it wrote before its end.
@@ -174,13 +177,13 @@ async fn one_look(
         };
         let now_kept = total.saturating_sub(missing);
         if let Some((bytes, seconds)) = written.take() {
-            let lost = (kept as f64 + bytes - now_kept as f64).max(0.0);
+            let lost = (f64_of(kept) + bytes - f64_of(now_kept)).max(0.0);
             tally.lost.push((lost, lost / (bytes / seconds)));
         }
         kept = now_kept;
         let before = usage::written(bob.pid()).unwrap_or_default();
         let began = Instant::now();
-        let life = if enough { PATIENCE } else { LIFE.mul_f64((dice.number() % 1000) as f64 / 1000.0) };
+        let life = if enough { PATIENCE } else { LIFE.mul_f64(f64_of(dice.number() % 1000) / 1000.0) };
         if let Ok(done) = tokio::time::timeout(life, &mut fetch).await {
             if over(done)? {
                 return check(&home.dir, sizes.len(), tally);
@@ -188,7 +191,7 @@ async fn one_look(
             continue;
         }
         drop(fetch);
-        let victim = (dice.number() % 2) as usize;
+        let victim = usize_of(dice.number() % 2);
         tally.kills[victim] += 1;
         if victim == 0 {
             alice.kill();
@@ -197,7 +200,7 @@ async fn one_look(
         }
         usage::freeze(bob.pid());
         let bytes = usage::written(bob.pid()).unwrap_or_default() - before;
-        written = Some((bytes as f64, began.elapsed().as_secs_f64()));
+        written = Some((f64_of(bytes), began.elapsed().as_secs_f64()));
         bob.kill();
         check(&home.dir, 0, tally)?;
         bob = home.start(town).await?;
@@ -241,7 +244,7 @@ fn check(dir: &Path, least: usize, tally: &mut Tally) -> anyhow::Result<()> {
         count += 1;
     }
     tally.files_read += count;
-    anyhow::ensure!(count >= least as u64, "{count} files of {least}");
+    anyhow::ensure!(count >= u64_of(least), "{count} files of {least}");
     Ok(())
 }
 
@@ -263,6 +266,6 @@ fn report(tally: &Tally, pairs: usize, took: Duration) {
     drop(table);
     let worst = seconds.last().copied().unwrap_or(f64::NAN);
     judge("most seconds of progress lost in one death", Spread::of([worst]), Floor::AtMost(1.0));
-    judge("files with wrong bytes", Spread::of([tally.wrong as f64]), Floor::AtMost(0.0));
+    judge("files with wrong bytes", Spread::of([f64_of(u64_of(tally.wrong))]), Floor::AtMost(0.0));
     println!("          {} complete files were read after kills", tally.files_read);
 }

@@ -10,6 +10,7 @@ use common::{
     town::{Daemon, Town, runtime},
 };
 use fyteclub_client::{LimitsSet, Rate};
+use fyteclub_proto::number::{f64_of, u64_of};
 use std::{path::Path, time::Instant};
 
 const MIB: usize = 1 << 20;
@@ -77,7 +78,7 @@ async fn kept(
     bob.befriend(alice).await?;
     let began = Instant::now();
     let fetched = bob.client.peer_fetch(&alice.player, None).await?;
-    Ok(fetched.bytes_fetched as f64 / began.elapsed().as_secs_f64() / limit as f64)
+    Ok(f64_of(fetched.bytes_fetched) / began.elapsed().as_secs_f64() / f64_of(limit))
 }
 
 /// The smallest share of so many receivers to the largest, when two thirds of all is sent.
@@ -85,7 +86,7 @@ async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Resu
     let mut fetches = Vec::new();
     let mut places = Vec::new();
     for number in 0..receivers {
-        let letter = char::from(b'a' + number as u8);
+        let letter = char::from(b'a' + u8::try_from(number).expect("a small number"));
         let place = town.daemon(&format!("Rec{letter} Birch@Balmung")).await?;
         place.registered().await?;
         place.befriend(alice).await?;
@@ -95,7 +96,7 @@ async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Resu
         let (client, player) = (place.client.clone(), alice.player.clone());
         fetches.push(tokio::spawn(async move { client.peer_fetch(&player, None).await }));
     }
-    let all = (scaled(10) * 4 * MIB * receivers) as u64;
+    let all = u64_of(scaled(10) * 4 * MIB * receivers);
     // A few seconds suffice for two receivers.
     let enough = (all * 2 / 3).min(LIMIT * 6);
     let ratio = loop {
@@ -109,7 +110,7 @@ async fn fairness(town: &Town, alice: &Daemon, receivers: usize) -> anyhow::Resu
             .collect();
         if ours.len() == receivers && ours.iter().sum::<u64>() >= enough {
             let (least, most) = (ours.iter().min(), ours.iter().max());
-            break least.copied().unwrap_or(0) as f64 / most.copied().unwrap_or(1) as f64;
+            break f64_of(least.copied().unwrap_or(0)) / f64_of(most.copied().unwrap_or(1));
         }
         anyhow::ensure!(
             !fetches.iter().all(tokio::task::JoinHandle::is_finished),

@@ -1,5 +1,7 @@
 //! A request to the daemon through the SDK, against a bare Unix socket with frames of the same sizes.
 
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
+
 mod common;
 
 fn main() -> anyhow::Result<()> {
@@ -54,7 +56,7 @@ fn bench() -> anyhow::Result<()> {
         })?;
         let part = |values: &mut Vec<f64>, part: f64| {
             values.sort_by(f64::total_cmp);
-            values.get((values.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
+            values.get(usize_of(whole(f64_of(u64_of(values.len())) * part))).copied().unwrap_or(f64::NAN)
         };
         Ok([part(&mut ours, 0.5), part(&mut ours, 0.99), part(&mut bare, 0.5), part(&mut bare, 0.99)])
     })?;

@@ -19,6 +19,7 @@ use common::{
     usage::Meter,
 };
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 /// Registrations in a round, and as many checks of a signature.
@@ -80,7 +81,7 @@ async fn fill(servers: &[Server], players: &[Player]) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     for (server, row) in servers.iter().zip(&rows) {
         let grown = row.last().unwrap_or(&f64::NAN) - row.first().unwrap_or(&f64::NAN);
-        bytes.push(grown * f64::from(1 << 20) / server.share(count) as f64);
+        bytes.push(grown * f64::from(1 << 20) / f64_of(u64_of(server.share(count))));
         let cells = row.iter().map(|mib| format!("{mib:.1}"));
         let each = bytes.last().map(|bytes| format!("{bytes:.0}"));
         table.row([server.name.to_owned()].into_iter().chain(cells).chain(each));
@@ -109,7 +110,7 @@ fn rates(runtime: &tokio::runtime::Runtime, servers: &[Server], players: &[Playe
         .iter()
         .map(|server| {
             let share = server.share(players.len());
-            let some = (0..many).map(|_| &players[noise.number() as usize % share]);
+            let some = (0..many).map(|_| &players[usize_of(noise.number()) % share]);
             some.map(|player| players::lookup(&player.name)).collect()
         })
         .collect();
@@ -222,12 +223,12 @@ fn one_check(players: &[Player]) -> anyhow::Result<f64> {
     for (key, signature) in &signed {
         VerifyingKey::from_bytes(key)?.verify_strict(&message, signature)?;
     }
-    Ok(meter.cpu().iter().sum::<f64>() * 1e6 / signed.len() as f64)
+    Ok(meter.cpu().iter().sum::<f64>() * 1e6 / f64_of(u64_of(signed.len())))
 }
 
 async fn at_half(server: &Server, requests: &[Vec<u8>], peak: f64) -> anyhow::Result<Latency> {
     let rate = peak / 2.0;
-    let count = requests.len().min((rate * STEADY) as usize).max(1);
+    let count = requests.len().min(usize_of(whole(rate * STEADY))).max(1);
     let mut lines = Lines::connect(server.addr, Ipv4Addr::LOCALHOST).await?;
     load::open(&mut lines, &requests[..count], rate).await
 }
@@ -244,7 +245,7 @@ async fn live(binaries: &Path) -> anyhow::Result<()> {
     let mut crowd = Crowd::new(server.addr);
     crowd.join(count);
     let took = crowd.is_present(count, Duration::from_secs(120)).await?;
-    let each = || (server.rss() - empty) * 1024.0 / count as f64;
+    let each = || (server.rss() - empty) * 1024.0 / f64_of(u64_of(count));
     let greeted = each();
     table.row(["greeted".to_owned(), format!("{:.1}", server.rss()), format!("{greeted:.1}")]);
     crowd.say_here();

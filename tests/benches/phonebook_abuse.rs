@@ -20,6 +20,7 @@ use common::{
     usage,
 };
 use ed25519_dalek::SigningKey;
+use fyteclub_proto::number::{u32_of, u64_of, usize_of, whole};
 use std::{
     net::Ipv4Addr,
     time::{Duration, Instant},
@@ -55,7 +56,7 @@ fn bench() -> anyhow::Result<()> {
     let server = Server::ours_limited(&binaries()?)?;
     let attack = Attack::OneAddress(book::connections(scaled(2000) + 500) - 500);
     let people = players::players(PLAYERS)?;
-    let names = people.iter().cycle().take((LOOKUPS * SECONDS) as usize);
+    let names = people.iter().cycle().take(usize_of(whole(LOOKUPS * SECONDS)));
     let lookups: Vec<Vec<u8>> = names.map(|player| players::lookup(&player.name)).collect();
     runtime.block_on(async {
         let mut lines = Lines::connect(server.addr, HOME).await?;
@@ -107,11 +108,11 @@ fn bench() -> anyhow::Result<()> {
 /// A live connection each, which ends with its welcome. `run` keeps the keys apart.
 async fn greetings(server: &Server, run: usize) -> anyhow::Result<Latency> {
     let start = Instant::now();
-    let work = (0..(GREETINGS * SECONDS) as u32).map(async |number| {
+    let work = (0..u32_of(usize_of(whole(GREETINGS * SECONDS)))).map(async |number| {
         let due = start + Duration::from_secs_f64(f64::from(number) / GREETINGS);
         sleep_until(due.into()).await;
         let mut seed = [0x9e; 32];
-        seed[..8].copy_from_slice(&((run as u64) << 32 | u64::from(number)).to_le_bytes());
+        seed[..8].copy_from_slice(&((u64_of(run)) << 32 | u64::from(number)).to_le_bytes());
         let greeted = async {
             let socket = TcpSocket::new_v4()?;
             socket.bind((Ipv4Addr::from(u32::from(HOME) + 100 + number % 100), 0).into())?;

@@ -16,6 +16,7 @@ use common::{
     judge, measured, scaled,
     town::{binaries, runtime},
 };
+use fyteclub_proto::number::{usize_of, whole};
 use std::{
     net::Ipv4Addr,
     time::{Duration, Instant},
@@ -55,7 +56,7 @@ fn bench() -> anyhow::Result<()> {
     let lookups: Vec<Vec<u8>> = people
         .iter()
         .cycle()
-        .take((STEADY * SECONDS) as usize)
+        .take(usize_of(whole(STEADY * SECONDS)))
         .map(|player| players::lookup(&player.name))
         .collect();
     runtime.block_on(async {
@@ -115,12 +116,13 @@ fn bench() -> anyhow::Result<()> {
 /// A connection for each lookup.
 async fn fresh(server: &Server, lookups: &[Vec<u8>]) -> anyhow::Result<Latency> {
     let start = Instant::now();
-    let work = lookups.iter().take((FRESH * SECONDS) as usize).zip(0u32..).map(async |(lookup, number)| {
-        let due = start + Duration::from_secs_f64(f64::from(number) / FRESH);
-        sleep_until(due.into()).await;
-        let from = Ipv4Addr::from(u32::from(HOME) + 100 + number % 100);
-        Line::connect(server.addr, from.into()).await?.ask(lookup, "200").await?;
-        anyhow::Ok(due.elapsed().as_secs_f64() * 1e3)
-    });
+    let work =
+        lookups.iter().take(usize_of(whole(FRESH * SECONDS))).zip(0u32..).map(async |(lookup, number)| {
+            let due = start + Duration::from_secs_f64(f64::from(number) / FRESH);
+            sleep_until(due.into()).await;
+            let from = Ipv4Addr::from(u32::from(HOME) + 100 + number % 100);
+            Line::connect(server.addr, from.into()).await?.ask(lookup, "200").await?;
+            anyhow::Ok(due.elapsed().as_secs_f64() * 1e3)
+        });
     Ok(Latency::of(futures::future::try_join_all(work).await?))
 }

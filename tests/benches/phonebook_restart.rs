@@ -9,6 +9,7 @@ use common::{
     judge, scaled,
     town::{binaries, runtime},
 };
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -63,10 +64,11 @@ async fn restart(binaries: &Path, count: usize, end: End) -> anyhow::Result<()> 
     let mut last = 0.0;
     for back in crowd.tally.take_opened() {
         let after = (back - gone).as_secs_f64();
-        if each_second.len() <= after as usize {
-            each_second.resize(after as usize + 1, 0);
+        let second = usize_of(whole(after));
+        if each_second.len() <= second {
+            each_second.resize(second + 1, 0);
         }
-        each_second[after as usize] += 1;
+        each_second[second] += 1;
         last = f64::max(last, after);
     }
     println!(
@@ -81,7 +83,7 @@ async fn restart(binaries: &Path, count: usize, end: End) -> anyhow::Result<()> 
     let polls = crowd.tally.polls.load(std::sync::atomic::Ordering::Relaxed);
     println!("          {polls} times somebody would have polled instead");
     judge("seconds until everybody is back", Spread::of([last]), Floor::AtMost(HEARTBEAT));
-    judge("of them in the fullest second", Spread::of([most as f64]), Floor::AtMost(IN_A_SECOND));
+    judge("of them in the fullest second", Spread::of([f64_of(u64_of(most))]), Floor::AtMost(IN_A_SECOND));
     Ok(())
 }
 

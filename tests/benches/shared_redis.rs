@@ -22,6 +22,7 @@ use fyteclub_proto::{
     id::PeerId,
     knock::Callee,
     letter::{Letter, Topic},
+    number::{f64_of, millis, u64_of},
     phonebook::{
         Register, Visibility,
         live::{Hear, Hello, Say},
@@ -121,7 +122,7 @@ async fn measure(redis: &Redis, books: &[Process; 2]) -> anyhow::Result<()> {
     report(&jobs);
     println!(
         "  {:.1} bytes of Redis' memory for each of {count} names, each with its key's budget; by MEMORY USAGE:",
-        (held - before) as f64 / count as f64
+        f64_of(held - before) / f64_of(u64_of(count))
     );
     for (what, bytes) in sizes(redis)? {
         println!("  {bytes:>5}  {what}");
@@ -131,7 +132,7 @@ async fn measure(redis: &Redis, books: &[Process; 2]) -> anyhow::Result<()> {
 
 fn key(number: usize) -> SigningKey {
     let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
+    seed[..8].copy_from_slice(&(u64_of(number) + 1).to_le_bytes());
     SigningKey::from_bytes(&seed)
 }
 
@@ -140,7 +141,7 @@ fn name(number: usize) -> String {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
 fn lookup(number: usize) -> Vec<u8> {
@@ -228,7 +229,7 @@ async fn introduce(pair: usize, clients: &mut [Client], rounds: usize) -> anyhow
     let [caller, callee] = clients else { anyhow::bail!("no pair") };
     let (a, b) = (PeerId::of(&caller.key), PeerId::of(&callee.key));
     for round in 0..rounds {
-        let attempt = Bytes([round as u8; 16]);
+        let attempt = Bytes([u8::try_from(round).expect("a small number"); 16]);
         let letter = caller.letter(&b, Topic::Introduce(attempt))?;
         let to = Callee::Name(name(2 * pair + 1));
         caller.say(&Say::Introduce { to, attempt, letter }).await?;
@@ -265,13 +266,13 @@ async fn run<T>(
     work.await?;
     let wall = began.elapsed().as_secs_f64();
     let cpu = meter.cpu();
-    let each = |seconds: f64| seconds * 1e6 / count as f64;
+    let each = |seconds: f64| seconds * 1e6 / f64_of(u64_of(count));
     let calls = calls(redis)?.into_iter().map(|(name, calls)| {
         let before = before.get(&name).copied().unwrap_or(0);
-        (name, (calls - before) as f64 / count as f64)
+        (name, f64_of(calls - before) / f64_of(u64_of(count)))
     });
     let commands = calls.filter(|(_, calls)| *calls >= 0.05).collect();
-    let rate = count as f64 / wall;
+    let rate = f64_of(u64_of(count)) / wall;
     Ok(Job { what, count, commands, redis_cpu: each(cpu[0]), books_cpu: each(cpu[1] + cpu[2]), rate })
 }
 

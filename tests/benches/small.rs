@@ -12,6 +12,7 @@ use common::{
     town::{self, Daemon, Town, runtime},
     usage::Meter,
 };
+use fyteclub_proto::number::{f64_of, u64_of};
 use std::{fs, path::Path, time::Instant};
 
 struct Set {
@@ -23,7 +24,7 @@ struct Set {
 
 impl Set {
     fn bytes(&self) -> u64 {
-        self.sizes.iter().map(|size| *size as u64).sum()
+        self.sizes.iter().map(|size| u64_of(*size)).sum()
     }
 }
 
@@ -52,7 +53,7 @@ fn bench() -> anyhow::Result<()> {
     ];
     let mut ready = Vec::new();
     for (seed, (name, player, sizes)) in sets.into_iter().enumerate() {
-        let seed = seed as u64 + 1;
+        let seed = u64_of(seed) + 1;
         let folder = look::write(&town.path(&format!("look{seed}")), &sizes, seed)?;
         look::age();
         let owner = runtime.block_on(async {
@@ -114,8 +115,8 @@ fn make_files(dir: &Path, set: &Set) -> anyhow::Result<f64> {
 }
 
 fn report(set: &Set, rounds: &[Round]) {
-    let count = set.sizes.len() as f64;
-    let mib = set.bytes() as f64 / f64::from(1 << 20);
+    let count = f64_of(u64_of(set.sizes.len()));
+    let mib = f64_of(set.bytes()) / f64::from(1 << 20);
     let title =
         format!("small: {count} files, {}, {mib:.0} MiB, cold receiver; {} rounds", set.name, rounds.len());
     let of = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value));

@@ -16,6 +16,7 @@ use common::{
     env_or,
     town::{binaries, runtime},
 };
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{
     net::Ipv4Addr,
     sync::atomic::Ordering,
@@ -64,10 +65,10 @@ async fn soak() -> anyhow::Result<()> {
         // Closed connections are replaced.
         let mut asked = Lines::connect(server.addr, Ipv4Addr::new(127, 0, 1, 1)).await?;
         let mut telling = Lines::connect(server.addr, Ipv4Addr::new(127, 0, 2, 1)).await?;
-        let wanted: Vec<Vec<u8>> = (0..(LOOKUPS * seconds) as usize)
-            .map(|_| lookups[noise.number() as usize % PLAYERS].clone())
+        let wanted: Vec<Vec<u8>> = (0..usize_of(whole(LOOKUPS * seconds)))
+            .map(|_| lookups[usize_of(noise.number()) % PLAYERS].clone())
             .collect();
-        let some = (REGISTRATIONS * seconds) as usize;
+        let some = usize_of(whole(REGISTRATIONS * seconds));
         if next + some > PLAYERS {
             (next, sequence) = (0, sequence + 1);
         }
@@ -77,7 +78,7 @@ async fn soak() -> anyhow::Result<()> {
         crowd.join(CHANGES);
         came += CHANGES;
         for _ in 0..INTRODUCTIONS {
-            let (caller, callee) = (noise.number() as usize, noise.number() as usize);
+            let (caller, callee) = (usize_of(noise.number()), usize_of(noise.number()));
             crowd.introduce(caller % crowd.len(), callee % crowd.len(), noise.number())?;
             introduced += 1;
         }
@@ -90,7 +91,7 @@ async fn soak() -> anyhow::Result<()> {
         samples.push((began.elapsed().as_secs_f64() / 3600.0, server.rss()));
         tokio::time::sleep_until((turn + TURN).into()).await;
     }
-    let asked = samples.len() as f64 * LOOKUPS * TURN.as_secs_f64();
+    let asked = f64_of(u64_of(samples.len())) * LOOKUPS * TURN.as_secs_f64();
     println!(
         "  {asked} lookups (p99 of the worst turn {worst:.1} ms), {told} registrations, {came} sockets came; \
          {introduced} introductions were asked for, {} sides were told to go; {} present at the end",
@@ -115,7 +116,7 @@ async fn soak() -> anyhow::Result<()> {
 
 /// By least squares, and its standard error.
 fn slope(samples: &[(f64, f64)]) -> (f64, f64) {
-    let count = samples.len() as f64;
+    let count = f64_of(u64_of(samples.len()));
     let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(|sample| sample.0), mean(|sample| sample.1));
     let spread: f64 = samples.iter().map(|sample| (sample.0 - x).powi(2)).sum();

@@ -14,6 +14,7 @@ use common::{
     town::{Daemon, Place, Town, clear, runtime},
 };
 use fyteclub_client::{BlobHash, Client, Fetched, LimitsSet, PlayerName, Rate};
+use fyteclub_proto::number::{f64_of, u64_of};
 use std::{
     fs,
     path::Path,
@@ -111,16 +112,16 @@ async fn three(town: &Town, look: &Path, round: &str, victim: Option<usize>) -> 
     let took = began.elapsed().as_secs_f64();
     let carried = carried()? - before;
     check(&fetched, sources.len())?;
-    let wanted = fetched.bytes_fetched as f64;
+    let wanted = f64_of(fetched.bytes_fetched);
     let mut run = Run {
-        rate: wanted / took / (LIMIT as f64 * sources.len() as f64),
-        again: fetched.bytes_transferred as f64 / wanted - 1.0,
+        rate: wanted / took / (f64_of(LIMIT) * f64_of(u64_of(sources.len()))),
+        again: f64_of(fetched.bytes_transferred) / wanted - 1.0,
         carried,
         ..Run::default()
     };
     if let Some(Kill { at, left, silent }) = kill {
-        let others = LIMIT as f64 * (sources.len() - 1) as f64;
-        (run.late, run.silent) = (at.elapsed().as_secs_f64() - left as f64 / others, silent);
+        let others = f64_of(LIMIT) * f64_of(u64_of(sources.len() - 1));
+        (run.late, run.silent) = (at.elapsed().as_secs_f64() - f64_of(left) / others, silent);
     }
     drop((sources, dave));
     clear(&dir);
@@ -216,7 +217,7 @@ fn report(rounds: &[Round]) {
             name.to_owned(),
             of(&|round| pick(round).rate).to_string(),
             of(&|round| pick(round).again).to_string(),
-            of(&|round| pick(round).carried / (mib * MIB) as f64).to_string(),
+            of(&|round| pick(round).carried / f64_of(u64_of(mib * MIB))).to_string(),
         ]);
     }
     drop(table);

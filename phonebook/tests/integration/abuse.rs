@@ -2,6 +2,7 @@
 
 use crate::common::{DEADLINE, Phonebook, answer, compat, eventually, local, serve, signed};
 use fyteclub_phonebook::{Config, Rates};
+use fyteclub_proto::number::usize_of;
 use serde_json::json;
 use std::{
     io::{Read, Write},
@@ -239,7 +240,7 @@ fn flood_of_unknown_paths_is_slowed_others_are_not() {
         answered += reader.join().unwrap();
         writer.join().unwrap();
     }
-    let allowed = 200 + 20 * (began.elapsed().as_secs() as usize + 1);
+    let allowed = 200 + 20 * (usize_of(began.elapsed().as_secs()) + 1);
     assert!((200..=allowed).contains(&answered), "{answered} of {allowed}");
 }
 
@@ -253,7 +254,7 @@ fn garbage_is_no_request() {
                 noise ^= noise << 13;
                 noise ^= noise >> 7;
                 noise ^= noise << 17;
-                noise as u8
+                noise.to_le_bytes()[0]
             })
             .collect();
         let mut stream = phonebook.connect();
@@ -272,7 +273,7 @@ fn connections(wanted: usize) -> usize {
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
             .expect("the hard limit may be had");
         // Other tests of this process have some open.
-        let most = limit.maximum.map_or(wanted, |most| (most as usize).saturating_sub(1500) / 3);
+        let most = limit.maximum.map_or(wanted, |most| (usize_of(most)).saturating_sub(1500) / 3);
         if most < wanted {
             println!(
                 "SCALED DOWN to {most} connections from {wanted}: the limit of open files allows no more"

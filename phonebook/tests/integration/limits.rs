@@ -2,6 +2,7 @@
 
 use crate::common::{Phonebook, Player, Response, compat, eventually, json, local, serve};
 use fyteclub_phonebook::{Config, Rate, Rates};
+use fyteclub_proto::number::u64_of;
 use serde_json::json as object;
 use std::{io::Write, time::Duration};
 
@@ -104,7 +105,7 @@ fn refused_live_requests_get_one_answer_a_second() {
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut stream, &mut text).ok();
-    let refusals = text.matches(" 429 ").count() as u64;
+    let refusals = u64_of(text.matches(" 429 ").count());
     assert!(refusals >= 1, "{text}");
     assert!(began.elapsed() >= Duration::from_secs(refusals), "{refusals} in {:?}", began.elapsed());
 }

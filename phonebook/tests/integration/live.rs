@@ -153,9 +153,9 @@ async fn a_caller_has_so_many_under_way() {
     let mut alice = Client::greeted(&phonebook, 1).await;
     let absent = PeerId::of(&Player::new(9).0);
     for number in 0..=INTRODUCTIONS_MAX {
-        alice.introduce(&absent, Bytes([number as u8; 16])).await;
+        alice.introduce(&absent, Bytes([u8::try_from(number).expect("a small number"); 16])).await;
     }
-    let attempt = Some(Bytes([INTRODUCTIONS_MAX as u8; 16]));
+    let attempt = Some(Bytes([u8::try_from(INTRODUCTIONS_MAX).expect("a small number"); 16]));
     assert_eq!(alice.hear().await, Hear::Limited { attempt, retry_after: 2 });
     for _ in 0..INTRODUCTIONS_MAX {
         assert!(matches!(alice.hear().await, Hear::Unavailable { .. }));

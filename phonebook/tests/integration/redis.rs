@@ -9,6 +9,7 @@ use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
     knock::Callee,
+    number::millis,
     phonebook::{
         Register, Visibility,
         live::{CloseReason, Hear, Poll, Say},
@@ -56,7 +57,7 @@ fn name_of_one_phone_book_is_found_at_the_other() {
     assert_eq!((found["ip"].as_str(), found["port"].as_u64()), (Some("127.0.0.1"), Some(7777)));
     assert_eq!(found["publicKey"], PeerId::of(&alice.0).to_string());
     assert_eq!(one.lookup(ALICE_PATH).json(), found);
-    assert!(found["lastSeen"].as_u64().unwrap().abs_diff(now()) < DEADLINE.as_millis() as u64);
+    assert!(found["lastSeen"].as_u64().unwrap().abs_diff(now()) < millis(DEADLINE));
     let many = other.send("POST", "/api/lookup", format!(r#"{{"players":["{ALICE}","Nobody@Omega"]}}"#));
     assert_eq!(many.json()["players"].as_object().unwrap().len(), 1);
     eventually("both have counted", || [&one, &other].iter().all(|book| book.active_users() == 1));

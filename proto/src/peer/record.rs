@@ -30,8 +30,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As its header carries it.
     #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
-    const fn number(self) -> u8 {
+    pub const fn number(self) -> u8 {
         self as u8
     }
 }

@@ -13,6 +13,7 @@ mod unix {
         super::{roles::Role, town::Process},
         HEADER,
     };
+    use fyteclub_proto::number::{index, u32_of};
     use std::{env, io::Write, path::Path};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -49,7 +50,7 @@ mod unix {
     /// Whole frames, headers included.
     fn sizes(bytes: &[u8]) -> Option<(usize, usize)> {
         let number = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-        Some((number(0)? as usize, number(4)? as usize))
+        Some((index(number(0)?), index(number(4)?)))
     }
 
     pub struct Caller {
@@ -64,8 +65,8 @@ mod unix {
         pub async fn start(socket: &Path, request: usize, answer: usize) -> anyhow::Result<Self> {
             let server = Process::start(Role::Echo.command()?.env(PATH_KEY, socket))?;
             let mut bytes = vec![b'x'; request.max(HEADER)];
-            bytes[..4].copy_from_slice(&(request.max(HEADER) as u32).to_le_bytes());
-            bytes[4..HEADER].copy_from_slice(&(answer as u32).to_le_bytes());
+            bytes[..4].copy_from_slice(&u32_of(request.max(HEADER)).to_le_bytes());
+            bytes[4..HEADER].copy_from_slice(&u32_of(answer).to_le_bytes());
             let stream = UnixStream::connect(socket).await?;
             Ok(Self { stream, request: bytes, answer: vec![0; answer], _server: server })
         }

@@ -10,6 +10,7 @@ use super::{
 };
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use fyteclub_proto::number::{f64_of, u32_of, u64_of};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
     congestion::{BbrConfig, ControllerFactory, CubicConfig, NewRenoConfig},
@@ -176,7 +177,7 @@ impl Drop for Sink {
 /// Bits a second from tick `from` to tick `to`.
 pub fn rate(counts: &[f64], from: usize, to: usize) -> f64 {
     let at = |n: usize| n.checked_sub(1).map_or(0.0, |n| counts.get(n).copied().unwrap_or(f64::NAN));
-    (at(to) - at(from)) * 8.0 / (TICK.as_secs_f64() * (to - from) as f64)
+    (at(to) - at(from)) * 8.0 / (TICK.as_secs_f64() * f64_of(u64_of(to - from)))
 }
 
 /// The sending process.
@@ -243,7 +244,7 @@ pub async fn count() -> anyhow::Result<()> {
         let mut room = vec![0; PIECE];
         while let Some(left) = counter.left() {
             if let Ok(got) = tokio::time::timeout(left, stream.read(&mut room)).await {
-                counter.got += got? as u64;
+                counter.got += u64_of(got?);
             }
         }
     } else {
@@ -259,7 +260,7 @@ pub async fn count() -> anyhow::Result<()> {
         while let Some(left) = counter.left() {
             if let Ok(chunk) = tokio::time::timeout(left, recv.read_chunk(usize::MAX, true)).await {
                 let Some(chunk) = chunk? else { bail!("the source ended") };
-                counter.got += chunk.bytes.len() as u64;
+                counter.got += u64_of(chunk.bytes.len());
             }
         }
         connection.close(VarInt::from_u32(0), b"");
@@ -282,7 +283,7 @@ impl Counter {
     /// Until the next tick; `None` when all are over.
     fn left(&mut self) -> Option<Duration> {
         loop {
-            let next = self.began + TICK * (self.counts.len() as u32 + 1);
+            let next = self.began + TICK * (u32_of(self.counts.len()) + 1);
             let now = Instant::now();
             if next > now {
                 return Some(next - now);

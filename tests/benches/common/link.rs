@@ -6,6 +6,7 @@
 
 use super::look::Noise;
 use anyhow::Context;
+use fyteclub_proto::number::{f64_of, u64_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     collections::VecDeque,
@@ -47,7 +48,7 @@ impl Shape {
     }
 
     fn limit(&self) -> Duration {
-        let bytes = (self.product() * self.queue).max((64 * MTU) as f64);
+        let bytes = (self.product() * self.queue).max(f64_of(u64_of(64 * MTU)));
         Duration::from_secs_f64(bytes * 8.0 / self.rate)
     }
 }
@@ -68,12 +69,12 @@ pub struct Told {
 impl Told {
     /// A packet's average time in the queue.
     pub fn wait(&self) -> Duration {
-        self.waited.div_f64(self.packets.max(1) as f64)
+        self.waited.div_f64(f64_of(self.packets.max(1)))
     }
 
     /// How much later than due a packet was written, on average: this machine's own delay.
     pub fn late(&self) -> Duration {
-        self.late.div_f64(self.packets.max(1) as f64)
+        self.late.div_f64(f64_of(self.packets.max(1)))
     }
 }
 
@@ -112,7 +113,7 @@ impl Link {
         let pid = std::process::id();
         let sides = [0, 1].map(|n| Side {
             namespace: format!("{PREFIX}{pid}{}", ["a", "b"][n]),
-            ip: Ipv4Addr::new(10, 213, 77, n as u8 + 1).into(),
+            ip: Ipv4Addr::new(10, 213, 77, u8::try_from(n).expect("a small number") + 1).into(),
         });
         let shared = Arc::new(Mutex::new(Shared { shape, shaped: 0, told: Told::default(), ended: false }));
         // From here on a failure removes the namespaces.
@@ -149,7 +150,7 @@ impl Link {
         let device = DeviceBuilder::new()
             .name(name)
             .layer(Layer::L3)
-            .mtu(MTU as u16)
+            .mtu(u16::try_from(MTU).expect("a small number"))
             .tx_queue_len(DEVICE_QUEUE)
             .enable(false)
             .build_sync()
@@ -226,13 +227,13 @@ impl Lane {
     fn take(&mut self, now: Instant, packet: Vec<u8>, shape: &Shape, told: &mut Told) {
         let free = self.free.max(now);
         let wait = free - now;
-        let chance = (self.noise.number() >> 11) as f64 / (1_u64 << 53) as f64;
+        let chance = f64_of(self.noise.number() >> 11) / f64_of(1_u64 << 53);
         if wait > shape.limit() {
             told.overflow += 1;
             self.spare.push(packet);
             return;
         }
-        self.free = free + Duration::from_secs_f64(packet.len() as f64 * 8.0 / shape.rate);
+        self.free = free + Duration::from_secs_f64(f64_of(u64_of(packet.len())) * 8.0 / shape.rate);
         // Lost behind the bottleneck, as by a radio.
         if chance < shape.loss {
             told.lost += 1;
@@ -240,7 +241,7 @@ impl Lane {
             return;
         }
         told.packets += 1;
-        told.bytes += packet.len() as u64;
+        told.bytes += u64_of(packet.len());
         told.waited += wait;
         told.longest_wait = told.longest_wait.max(wait);
         self.under_way.push_back((self.free + shape.rtt / 2, packet));
@@ -301,7 +302,10 @@ fn carry(devices: &[SyncDevice; 2], shared: &Mutex<Shared>) -> io::Result<()> {
         let next = lanes.iter().filter_map(|lane| lane.under_way.front()).map(|(due, _)| *due).min();
         let now = Instant::now();
         let pause = next.map_or(Duration::from_millis(50), |due| due.saturating_duration_since(now));
-        let pause = Timespec { tv_sec: 0, tv_nsec: pause.min(Duration::from_millis(50)).as_nanos() as _ };
+        let pause = Timespec {
+            tv_sec: 0,
+            tv_nsec: pause.min(Duration::from_millis(50)).as_nanos().try_into().expect("below a second"),
+        };
         let mut waiting = devices.each_ref().map(|device| PollFd::new(device, PollFlags::IN));
         match poll(&mut waiting, Some(&pause)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

@@ -1,6 +1,7 @@
 //! Generated mod folders with incompressible bytes.
 
 use anyhow::Context;
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{
     collections::BTreeMap,
     fs,
@@ -36,9 +37,9 @@ impl Noise {
 
 /// Sizes from `smallest` to `largest`, as many between 4 and 8 KiB as between 128 and 256.
 pub fn ramp(count: usize, smallest: usize, largest: usize) -> Vec<usize> {
-    let times = largest as f64 / smallest as f64;
-    let part = |n: usize| n as f64 / count.saturating_sub(1).max(1) as f64;
-    (0..count).map(|n| (smallest as f64 * times.powf(part(n))) as usize).collect()
+    let times = f64_of(u64_of(largest)) / f64_of(u64_of(smallest));
+    let part = |n: usize| f64_of(u64_of(n)) / f64_of(u64_of(count.saturating_sub(1).max(1)));
+    (0..count).map(|n| usize_of(whole(f64_of(u64_of(smallest)) * times.powf(part(n))))).collect()
 }
 
 /// Writes a mod with files of these sizes, each of its own bytes.

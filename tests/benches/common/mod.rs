@@ -19,6 +19,7 @@ pub mod roles;
 pub mod town;
 pub mod usage;
 
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{env, fmt, str::FromStr};
 
 /// Runs a bench, unless this process was started as one of its helpers.
@@ -40,7 +41,7 @@ pub fn rounds() -> usize {
 
 /// `full` at scale 1, at least one.
 pub fn scaled(full: usize) -> usize {
-    ((full as f64 * env_or("FYTECLUB_BENCH_SCALE", 1.0)) as usize).max(1)
+    usize_of(whole(f64_of(u64_of(full)) * env_or("FYTECLUB_BENCH_SCALE", 1.0))).max(1)
 }
 
 /// Runs the rounds; returns the counted ones.
@@ -62,7 +63,7 @@ impl Spread {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         let at = |part: f64| {
-            let index = (values.len().saturating_sub(1) as f64 * part) as usize;
+            let index = usize_of(whole(f64_of(u64_of(values.len().saturating_sub(1))) * part));
             values.get(index).copied().unwrap_or(f64::NAN)
         };
         let even = values.len().is_multiple_of(2) && !values.is_empty();

@@ -6,6 +6,7 @@
 use super::{look::Noise, roles::Role, town::Process};
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use fyteclub_proto::number::{u64_of, usize_of};
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
     TransportConfig, congestion::CubicConfig,
@@ -106,8 +107,8 @@ pub async fn serve() -> anyhow::Result<()> {
             recv.read_exact(&mut wanted).await?;
             let mut left = u64::from_le_bytes(wanted);
             while left > 0 {
-                let len = left.min(PIECE as u64);
-                send.write_chunk(piece.slice(..len as usize)).await?;
+                let len = left.min(u64_of(PIECE));
+                send.write_chunk(piece.slice(..usize_of(len))).await?;
                 left -= len;
             }
             send.finish()?;
@@ -156,7 +157,7 @@ async fn fetch(connection: &Connection, bytes: u64) -> anyhow::Result<Fetched> {
     let (mut got, mut first) = (0, None);
     while let Some(chunk) = recv.read_chunk(usize::MAX, true).await? {
         first.get_or_insert_with(|| began.elapsed());
-        got += chunk.bytes.len() as u64;
+        got += u64_of(chunk.bytes.len());
     }
     anyhow::ensure!(got == bytes, "{got} bytes came instead of {bytes}");
     let whole = began.elapsed();

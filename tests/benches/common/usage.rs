@@ -1,5 +1,6 @@
 //! Resources of a process, from `/proc`; elsewhere `None`, and the tables show `-`.
 
+use fyteclub_proto::number::f64_of;
 use std::{fs, time::Duration};
 
 /// `USER_HZ`: the same on every Linux that Rust runs on.
@@ -67,7 +68,7 @@ fn status(pid: u32, key: &str) -> Option<u64> {
 }
 
 pub fn mib(bytes: Option<u64>) -> f64 {
-    bytes.map_or(f64::NAN, |bytes| bytes as f64 / f64::from(1 << 20))
+    bytes.map_or(f64::NAN, |bytes| f64_of(bytes) / f64::from(1 << 20))
 }
 
 pub fn seconds(time: Option<Duration>) -> f64 {

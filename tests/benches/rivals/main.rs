@@ -20,6 +20,7 @@ use common::{
     town::{Town, runtime},
     usage::Meter,
 };
+use fyteclub_proto::number::u64_of;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -46,7 +47,7 @@ impl Set {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.sizes.iter().map(|size| *size as u64).sum()
+        self.sizes.iter().map(|size| u64_of(*size)).sum()
     }
 }
 
@@ -95,7 +96,7 @@ fn bench() -> anyhow::Result<()> {
         if !chosen("FYTECLUB_BENCH_SETS", key) {
             continue;
         }
-        let set = Set::write(&town, key, sizes, seed as u64 + 1)?;
+        let set = Set::write(&town, key, sizes, u64_of(seed) + 1)?;
         look::age();
         let mut contestants = contestants(&town, &runtime, &set)?;
         let rounds = measured(|number| round(&mut contestants, &mut raw, &set, number))?;

@@ -4,10 +4,11 @@ use super::{
     Run, Set,
     common::{Floor, Spread, Table, judge},
 };
+use fyteclub_proto::number::{f64_of, u64_of};
 
 /// `rounds` have one run per name, and raw quinn's last.
 pub fn print(set: &Set, names: &[&str], rounds: &[Vec<Run>]) {
-    let gib = set.bytes() as f64 / f64::from(1 << 30);
+    let gib = f64_of(set.bytes()) / f64::from(1 << 30);
     let title =
         format!("rivals: {}, {}, disk to disk, cold receiver; {} rounds", set.key, set.name, rounds.len());
     let columns = ["", "wall s", "MB/s", "CPU s/GiB, both", "peak MiB s", "r", "again ms"];
@@ -19,7 +20,7 @@ pub fn print(set: &Set, names: &[&str], rounds: &[Vec<Run>]) {
         table.row([
             name.to_owned(),
             of(index, &|run| run.wall).to_string(),
-            of(index, &|run| set.bytes() as f64 / 1e6 / run.wall).to_string(),
+            of(index, &|run| f64_of(set.bytes()) / 1e6 / run.wall).to_string(),
             of(index, &|run| run.cpu / gib).to_string(),
             of(index, &|run| run.peaks[0]).to_string(),
             of(index, &|run| run.peaks[1]).to_string(),
@@ -43,7 +44,7 @@ pub fn print(set: &Set, names: &[&str], rounds: &[Vec<Run>]) {
         println!("          wall {wall}, CPU {cpu} of {name}");
     }
     if set.sizes.len() > 256 {
-        let count = set.sizes.len() as f64;
+        let count = f64_of(u64_of(set.sizes.len()));
         judge("files a second", of(0, &|run| count / run.wall), Floor::AtLeast(2000.0));
         judge("ms for a fetch of what is here", of(0, &|run| run.again * 1e3), Floor::AtMost(50.0));
     }

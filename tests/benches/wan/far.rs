@@ -9,6 +9,7 @@ use crate::common::{
     town::{Daemon, Place, Town, binaries, clear, runtime},
     usage::{Meter, mib, rss},
 };
+use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -118,7 +119,7 @@ impl Far {
     /// Two paired daemons; one fetches `seconds` of the line from the other.
     fn run(&self, shape: Shape, seconds: f64) -> anyhow::Result<Run> {
         let bytes = (shape.rate / 8.0 * seconds).min(LARGEST);
-        let files = (scaled((bytes / FILE as f64) as usize)).max(1);
+        let files = (scaled(usize_of(whole(bytes / f64_of(u64_of(FILE)))))).max(1);
         // Pairing is not measured.
         self.link.shape(Shape { rtt: Duration::from_millis(2), loss: 0.0, rate: 1e9, queue: 10.0 });
         let inside = [0, 1].map(|n| move |program: &Path| self.link.side(n).command(program));
@@ -143,7 +144,7 @@ impl Far {
             let grown = [0, 1].map(|n| peaks.get(n).copied().unwrap_or(f64::NAN) - idle[n]);
             drop((alice, bob));
             clear(&folder);
-            let ticks = (wall.as_secs_f64() / TICK.as_secs_f64()).ceil() as usize;
+            let ticks = usize_of(whole((wall.as_secs_f64() / TICK.as_secs_f64()).ceil()));
             let (tcp, tcp_wait) = self.flow(&self.tcp, shape, ticks.max(10))?;
             Ok(Run { ours, tcp, waits: [wait.as_secs_f64() * 1e3, tcp_wait], grown })
         })
@@ -314,5 +315,5 @@ async fn fetch(bob: &Daemon, alice: &Daemon) -> anyhow::Result<(f64, Duration)> 
     let began = Instant::now();
     let fetched = bob.client.peer_fetch(&alice.player, None).await?;
     let wall = began.elapsed();
-    Ok((fetched.bytes_fetched as f64 * 8.0 / wall.as_secs_f64(), wall))
+    Ok((f64_of(fetched.bytes_fetched) * 8.0 / wall.as_secs_f64(), wall))
 }

@@ -29,7 +29,8 @@ impl Chance {
 
     /// Below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        if end == 0 { 0 } else { (self.draw() % end as u64) as usize }
+        let end = u64::try_from(end).expect("a length");
+        usize::try_from(self.draw().checked_rem(end).unwrap_or(0)).expect("below a length")
     }
 
     fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
@@ -83,7 +84,7 @@ const WORDS: &[&[u8]] = &[
 /// A new input: one of the seeds, changed in one to six places, or sometimes pure noise.
 pub fn mutated(seeds: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     let mut input = match chance.below(16) {
-        0 => (0..chance.below(96)).map(|_| chance.draw() as u8).collect(),
+        0 => (0..chance.below(96)).map(|_| chance.draw().to_le_bytes()[0]).collect(),
         _ => chance.of(seeds).clone(),
     };
     for _ in 0..=chance.below(6) {
@@ -98,7 +99,7 @@ fn bend(input: &mut Vec<u8>, seeds: &[Vec<u8>], chance: &mut Chance) {
     let some = at..(at + 1 + chance.below(8)).min(input.len());
     match chance.below(9) {
         0 if !input.is_empty() => input[at] ^= 1 << chance.below(8),
-        1 if !input.is_empty() => input[at] = chance.draw() as u8,
+        1 if !input.is_empty() => input[at] = chance.draw().to_le_bytes()[0],
         2 if !input.is_empty() => drop(input.drain(some)),
         3 if !input.is_empty() => input.truncate(at),
         4 if !input.is_empty() => {
@@ -116,7 +117,7 @@ fn bend(input: &mut Vec<u8>, seeds: &[Vec<u8>], chance: &mut Chance) {
             let word = *chance.of(WORDS);
             input.splice(some, word.iter().copied());
         }
-        7 => input.push(chance.draw() as u8),
+        7 => input.push(chance.draw().to_le_bytes()[0]),
         _ => {
             let word = *chance.of(WORDS);
             input.splice(at..at, word.iter().copied());

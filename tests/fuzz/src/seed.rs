@@ -31,7 +31,8 @@ pub fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
 
 /// # Panics At anything but hex digits and white space.
 pub fn unhex(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).expect("a hex digit") as u8;
+    let digit =
+        |byte: &u8| u8::try_from(char::from(*byte).to_digit(16).expect("a hex digit")).expect("below 16");
     let digits: Vec<u8> = text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(digit).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

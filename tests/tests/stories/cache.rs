@@ -1,6 +1,7 @@
 //! The cache: its limit, pinned files, and a flipped bit on the disk.
 
 use fyteclub_client::{CacheGc, CacheWork, Event, FaultCode};
+use fyteclub_proto::number::u64_of;
 use fyteclub_tests::{
     SmallDisk, Town, fault,
     mods::{self, Mod, arrived, assert_same},
@@ -67,7 +68,7 @@ async fn a_flipped_bit_is_found_and_heals() {
     alice.publish(&look.folder).await;
     let fetched = bob.fetch(&alice.player).await;
     let verified = bob.client().cache_verify().await.expect("verified");
-    assert_eq!((verified.files, verified.bytes, verified.bad.len()), (2, 2 * MB as u64 + 1000, 0));
+    assert_eq!((verified.files, verified.bytes, verified.bad.len()), (2, 2 * u64_of(MB) + 1000, 0));
 
     let damaged = fetched.files.iter().max_by_key(|file| file.size).expect("two files");
     flip_a_bit(Path::new(&damaged.path));
@@ -193,7 +194,7 @@ async fn a_cache_emptied_by_hand_is_fetched_anew() {
         };
         let out = town.path(&format!("out{round}"));
         let again = bob.try_fetch(&alice.player, Some(&out)).await.expect("fetched");
-        assert_eq!(again.bytes_fetched, lost as u64, "round {round}");
+        assert_eq!(again.bytes_fetched, u64_of(lost), "round {round}");
         assert_same(&arrived(&again), &look.content);
         assert_eq!(fs::read_dir(out.join("files")).expect("written").count(), look.content.len());
         assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);

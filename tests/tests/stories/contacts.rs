@@ -3,6 +3,7 @@
 use fyteclub_client::{Contact, Error, Event, Events, FaultCode, PeerState, Standing, Who};
 use fyteclub_proto::{
     id::BlobHash,
+    number::usize_of,
     peer::{CloseCode, Greeting, Piece, Request},
 };
 use fyteclub_tests::{
@@ -23,7 +24,7 @@ async fn dial(hostile: &Hostile, resident: &Resident) -> Line {
 async fn refused(line: &Line) {
     match within("the end", line.connection.closed()).await {
         ConnectionError::ApplicationClosed(close) => {
-            assert_eq!(close.error_code.into_inner(), CloseCode::Refused as u64);
+            assert_eq!(close.error_code.into_inner(), u64::from(CloseCode::Refused.number()));
         }
         other => panic!("{other}"),
     }
@@ -136,7 +137,7 @@ async fn a_removed_contacts_transfer_stops_at_once() {
     let (mut alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
     alice.befriend(&bob).await;
-    let look = Mod::of_noise(town.path("mod"), 1, 8, TOTAL as usize / 8).write();
+    let look = Mod::of_noise(town.path("mod"), 1, 8, usize_of(TOTAL) / 8).write();
     alice.publish(&look.folder).await;
     let mut events = bob.client().watch().await.expect("events");
     let (client, player) = (bob.client().clone(), alice.player.clone());

@@ -1,6 +1,7 @@
 //! The data key is replaced in the middle of a transfer, without an effect on it.
 
 use fyteclub_client::Event;
+use fyteclub_proto::number::u64_of;
 use fyteclub_tests::{
     Town,
     mods::{Mod, arrived, assert_same},
@@ -20,9 +21,9 @@ async fn keys_change_while_bytes_flow_and_nothing_stops() {
     let mut events = bob.client().watch().await.expect("events");
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
 
-    let changes = alice.process().log().matches("the data key changes").count() as u64;
+    let changes = u64_of(alice.process().log().matches("the data key changes").count());
     // Streams count the bytes that they announce, a little more than they carry.
-    let due = (FILES as u64) * (16 << 20) / KEY;
+    let due = (u64_of(FILES)) * (16 << 20) / KEY;
     assert!((due - 1..=due + 1).contains(&changes), "{changes} of {due}");
     let mut parted = 0;
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(300), events.next()).await {

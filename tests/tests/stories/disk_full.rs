@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use fyteclub_client::{Event, FaultCode};
+use fyteclub_proto::number::u64_of;
 use fyteclub_tests::{
     SmallDisk, Town, fault,
     mods::{Mod, arrived, assert_same},
@@ -107,7 +108,7 @@ async fn waiter_for_disk_space_fails_with_advice() {
     let fetched = bob.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     // Some bytes in the cache are reserved for partials.
-    let missing = (100 - kept.files) * (MB / 2) as u64;
+    let missing = (100 - kept.files) * u64_of(MB / 2);
     assert!(fetched.bytes_fetched <= missing, "what came is kept: {kept:?}");
 }
 

@@ -6,6 +6,7 @@ use fyteclub_client::{
 };
 use fyteclub_proto::{
     limit::APPEARANCE_BYTES_MAX,
+    number::usize_of,
     peer::{Control, Request},
 };
 use fyteclub_tests::{
@@ -31,7 +32,7 @@ async fn dial(hostile: &Hostile, resident: &Resident) -> Line {
 
 /// A look whose document has nearly seven MiB, and no file.
 fn long_look() -> AppearancePublish {
-    let text = |n: u8| Some(char::from(b'a' + n).to_string().repeat(MIB as usize - 1024));
+    let text = |n: u8| Some(char::from(b'a' + n).to_string().repeat(usize_of(MIB) - 1024));
     let object = |(n, kind)| LocalObject {
         kind,
         files: vec![],
@@ -54,7 +55,7 @@ async fn unread_documents_hold_little_memory() {
     let line = dial(&greedy, &alice).await;
     let _control = line.greet(greedy.greeting(None)).await;
     let document = within("her look", line.appearance()).await.expect("a document");
-    assert!((5 * MIB as usize..APPEARANCE_BYTES_MAX).contains(&document.len()), "{}", document.len());
+    assert!((5 * usize_of(MIB)..APPEARANCE_BYTES_MAX).contains(&document.len()), "{}", document.len());
 
     let before = alice.process().memory();
     let mut unread = Vec::new();

@@ -8,6 +8,7 @@ use fyteclub_client::{BlobHash, Distance, NearPlayer, NearbySet, PeerId};
 use fyteclub_proto::{
     appearance::Look,
     limit::CHUNK_SIZE,
+    number::{u32_of, u64_of, usize_of},
     peer::{
         AppearanceReply, Control, HoldingReply, Piece, PiecesReply, Request,
         record::{HEADER, Header, Kind},
@@ -74,7 +75,7 @@ impl Evan {
             }
         }
         if dice.below(4) == 0 {
-            look.ext.insert("long".into(), "x".repeat(dice.below(900_000) as usize));
+            look.ext.insert("long".into(), "x".repeat(usize_of(dice.below(900_000))));
         }
         look.normalise();
         look
@@ -83,9 +84,10 @@ impl Evan {
     fn some_pieces(&self, dice: &mut Dice) -> Vec<Piece> {
         (0..1 + dice.below(20))
             .map(|_| {
-                let (hash, size) = self.foreign[dice.below(self.foreign.len() as u64) as usize];
-                let chunks = size.div_ceil(CHUNK_SIZE as u64).max(1) as u32;
-                let (first, count) = (dice.below(chunks.into()) as u32, 1 + dice.below(3) as u32);
+                let (hash, size) = self.foreign[usize_of(dice.below(u64_of(self.foreign.len())))];
+                let chunks = u32_of(usize_of(size.div_ceil(u64_of(CHUNK_SIZE)).max(1)));
+                let (first, count) =
+                    (u32_of(usize_of(dice.below(chunks.into()))), 1 + u32_of(usize_of(dice.below(3))));
                 Piece { hash, tree: chunks > 1 && dice.below(2) == 0, first, count }
             })
             .collect()
@@ -145,7 +147,7 @@ impl Evan {
                 drop(line.connection.open_bi().await);
             }
             9 if dice.below(20) == 0 => {
-                shout(control, &noise(dice.roll(), dice.below(100) as usize)).await;
+                shout(control, &noise(dice.roll(), usize_of(dice.below(100)))).await;
                 return false;
             }
             10 if dice.below(20) == 0 => return false,
@@ -153,7 +155,7 @@ impl Evan {
                 if let Ok(Ok((mut send, _recv))) =
                     tokio::time::timeout(Duration::from_millis(20), line.connection.open_bi()).await
                 {
-                    let len = dice.below(2000) as usize;
+                    let len = usize_of(dice.below(2000));
                     shout(&mut send, &noise(dice.roll(), len)).await;
                 }
             }
@@ -169,7 +171,7 @@ impl Evan {
                 1 => shout(&mut send, &noise(dice.roll(), 300)).await,
                 2 => {
                     let grant = line.grant(BlobHash::of(b"another"));
-                    let len = dice.below(9 << 20) as u32;
+                    let len = u32_of(usize_of(dice.below(9 << 20)));
                     say(&mut send, &AppearanceReply::Document { epoch: 0, len, grant }).await;
                     shout(&mut send, &noise(dice.roll(), 5000)).await;
                 }
@@ -181,7 +183,7 @@ impl Evan {
             Request::Pieces(pieces) => {
                 let mut records = line.serve(&mut send).await;
                 for piece in pieces {
-                    let len = dice.below(CHUNK_SIZE as u64 + 100) as usize;
+                    let len = usize_of(dice.below(u64_of(CHUNK_SIZE) + 100));
                     match dice.below(5) {
                         0 => shout(records.send, &Header { kind: Kind::Gone, len: 0 }.encode()).await,
                         1 => shout(records.send, &noise(dice.roll(), 40)).await,
@@ -193,7 +195,7 @@ impl Evan {
                 }
             }
             Request::Holding { .. } => {
-                let bits = noise(dice.roll(), dice.below(3000) as usize);
+                let bits = noise(dice.roll(), usize_of(dice.below(3000)));
                 say(&mut send, &HoldingReply::Holds { bits, growing: dice.below(2) == 0 }).await;
             }
             _ => shout(&mut send, &noise(dice.roll(), 20)).await,
@@ -272,7 +274,7 @@ async fn hostile_contact_gains_nothing() {
     let seconds = number("FYTECLUB_HOSTILE_SECONDS", 8);
     let seed = number(
         "FYTECLUB_HOSTILE_SEED",
-        Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id()),
+        u64::from(Instant::now().elapsed().subsec_nanos()) ^ u64::from(std::process::id()),
     );
     println!("FYTECLUB_HOSTILE_SEED={seed} FYTECLUB_HOSTILE_SECONDS={seconds}");
     let town = Town::alone().await;
@@ -287,7 +289,7 @@ async fn hostile_contact_gains_nothing() {
     bob.publish(&bobs.folder).await;
     assert_same(&arrived(&alice.fetch(&bob.player).await), &bobs.content);
     let foreign = secret.content.values().chain(bobs.content.values());
-    let foreign = foreign.map(|bytes| (BlobHash::of(bytes), bytes.len() as u64)).collect();
+    let foreign = foreign.map(|bytes| (BlobHash::of(bytes), u64_of(bytes.len()))).collect();
 
     let foreign: Vec<_> = foreign;
     let own: BTreeMap<_, _> =

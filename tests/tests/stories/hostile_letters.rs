@@ -42,7 +42,7 @@ fn number(name: &str, or: u64) -> u64 {
 
 /// A random address, in three of four cases a forbidden one.
 fn some_place(dice: &mut Dice) -> Candidate {
-    let mut byte = || dice.below(256) as u8;
+    let mut byte = || u8::try_from(dice.below(256)).expect("a small number");
     let (a, b, c) = (byte(), byte(), byte());
     let group = byte();
     let v6 = |first: u16| -> std::net::IpAddr {

@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+use fyteclub_proto::number::{f64_of, u32_of};
 use fyteclub_tests::{Resident, Town, within};
 use std::{
     fmt::Write as _,
@@ -81,7 +82,7 @@ fn repeated(entries: usize, said: u16) -> Vec<u8> {
     for _ in 2..entries {
         bytes.extend_from_slice(&base[second..end]);
     }
-    let len = (bytes.len() - list) as u32;
+    let len = u32_of(bytes.len() - list);
     bytes.extend_from_slice(&base[end..]);
     let record = bytes.len() - 22;
     bytes[record + 8..record + 10].copy_from_slice(&said.to_le_bytes());
@@ -239,7 +240,7 @@ async fn no_small_mod_costs_more_than_its_due() {
         if over > MEMORY_MAX + 3 * document {
             faults.push(format!("{name}: {over} bytes over idle, with a document of {document}"));
         }
-        if seconds > SECONDS_MAX + SECONDS_A_GIB * unpacked as f64 / f64::from(1 << 30) {
+        if seconds > SECONDS_MAX + SECONDS_A_GIB * f64_of(unpacked) / f64::from(1 << 30) {
             faults.push(format!("{name}: {seconds:.2} seconds"));
         }
     }

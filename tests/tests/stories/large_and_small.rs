@@ -4,6 +4,7 @@
 use fyteclub_client::{BlobHash, Event, LimitsSet};
 use fyteclub_proto::{
     limit::CHUNK_SIZE,
+    number::{index, u64_of, usize_of, whole},
     peer::{Piece, PiecesReply, Request},
 };
 use fyteclub_tests::{
@@ -49,7 +50,7 @@ async fn neither_keeps_the_other_waiting() {
         assert_same(&arrived(&bob.fetch(&carol.player).await), &small.content);
         // It is far from its end, so the small ones did not wait for it. And it continues: they do not starve it.
         let after = of_large().await.expect("it still flows").bytes_done;
-        assert!(after < LARGE as u64 * 3 / 4, "{after}");
+        assert!(after < u64_of(LARGE) * 3 / 4, "{after}");
         eventually("the large file goes on", async || of_large().await.filter(|now| now.bytes_done > before))
             .await;
     }
@@ -64,7 +65,7 @@ async fn neither_keeps_the_other_waiting() {
             continue;
         }
         assert!(now.bytes_done >= last && now.bytes_done <= now.bytes_total, "{now:?}");
-        assert_eq!((now.bytes_total, now.files_total), (LARGE as u64, 1));
+        assert_eq!((now.bytes_total, now.files_total), (u64_of(LARGE), 1));
         assert!(now.rate == 0 || now.remaining_seconds.is_some(), "{now:?}");
         last = now.bytes_done;
         told.push(now);
@@ -93,7 +94,7 @@ async fn progress_is_told_five_times_a_second_at_most() {
         told += usize::from(matches!(event.expect("an event"), Event::TransferProgress(_)));
     }
     // Two thousand files in four seconds; plus events of the beginning and the end.
-    let most = (took.as_secs_f64() * 5.0).ceil() as usize + 2;
+    let most = usize_of(whole((took.as_secs_f64() * 5.0).ceil())) + 2;
     assert!((2..=most).contains(&told), "{told} in {took:?}");
 }
 
@@ -102,7 +103,7 @@ async fn progress_is_told_five_times_a_second_at_most() {
 async fn stopped_request_is_sent_no_further() {
     const CHUNKS: u32 = 4;
     let town = Town::new().await;
-    let file = noise(7, CHUNKS as usize * CHUNK_SIZE);
+    let file = noise(7, index(CHUNKS) * CHUNK_SIZE);
     let look = Mod::new(town.path("mod")).file("chara/a.tex", &file).write();
     let alice = town.resident("Alice Ashe@A").await;
     alice.publish(&look.folder).await;
@@ -120,13 +121,13 @@ async fn stopped_request_is_sent_no_further() {
     eventually("everything is handed to the link", async || {
         let transfers = alice.client().transfer_list().await.expect("an answer");
         let bytes: u64 = transfers.uploads.iter().map(|upload| upload.bytes).sum();
-        (bytes >= file.len() as u64).then_some(())
+        (bytes >= u64_of(file.len())).then_some(())
     })
     .await;
     recv.stop(0u32.into()).expect("open");
     let before = line.connection.stats().udp_rx.bytes;
     assert!(
-        before < file.len() as u64 / 2,
+        before < u64_of(file.len()) / 2,
         "{before} bytes came before it was stopped: the path is not slow"
     );
 
@@ -134,5 +135,5 @@ async fn stopped_request_is_sent_no_further() {
     let all = within("the same once more", recv.read_to_end(file.len() * 2)).await.expect("it comes whole");
     assert!(all.len() > file.len());
     let came = line.connection.stats().udp_rx.bytes - before;
-    assert!(came < file.len() as u64 * 5 / 4, "{came} bytes came for {}", file.len());
+    assert!(came < u64_of(file.len()) * 5 / 4, "{came} bytes came for {}", file.len());
 }

@@ -6,6 +6,7 @@ use fyteclub_client::{BlobHash, FaultCode};
 use fyteclub_proto::{
     chunk_tree::chunk_count,
     limit,
+    number::{index, u32_of, u64_of},
     peer::{
         Control, GrantReply, HelloAck, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{Header, Kind},
@@ -199,7 +200,7 @@ impl Liar {
                 shout(send, &noise(1, 1016)).await;
             }
             Lie::DripAppearance => {
-                say(send, &Document { epoch: 0, len: limit::APPEARANCE_BYTES_MAX as u32, grant }).await;
+                say(send, &Document { epoch: 0, len: u32_of(limit::APPEARANCE_BYTES_MAX), grant }).await;
                 drip(send).await;
             }
             _ => line.send_appearance(send, &self.document()).await,
@@ -240,12 +241,15 @@ impl Liar {
                     }
                     if piece.tree {
                         let right = list(bytes);
-                        let wrong = noise(5, 32 * chunk_count(LARGE as u64) as usize);
+                        let wrong = noise(5, 32 * index(chunk_count(u64_of(LARGE))));
                         let list = if self.lie == Lie::WrongList { &wrong } else { &right };
                         records.sealed(Kind::Tree, &piece.hash, 0, list).await;
                     }
                     for index in piece.first..piece.first + piece.count {
-                        let right = bytes.chunks(256 * 1024).nth(index as usize).expect("a chunk");
+                        let right = bytes
+                            .chunks(256 * 1024)
+                            .nth(fyteclub_proto::number::index(index))
+                            .expect("a chunk");
                         let wrong = noise(6, right.len());
                         let lies = self.lie == Lie::WrongLargeBytes && index > 0;
                         let chunk = if lies { &wrong } else { right };
@@ -256,11 +260,11 @@ impl Liar {
             Lie::UnsealedBytes => {
                 say(send, &PiecesReply::Serving { epoch: 0 }).await;
                 for piece in pieces {
-                    let list = piece.tree.then_some((Kind::Tree, 32 * chunk_count(LARGE as u64) as usize));
+                    let list = piece.tree.then_some((Kind::Tree, 32 * index(chunk_count(u64_of(LARGE)))));
                     let chunks = blobs[&piece.hash].chunks(256 * 1024).map(|chunk| (Kind::Raw, chunk.len()));
-                    let chunks = chunks.skip(piece.first as usize).take(piece.count as usize);
+                    let chunks = chunks.skip(index(piece.first)).take(index(piece.count));
                     for (kind, len) in list.into_iter().chain(chunks) {
-                        shout(send, &Header { kind, len: len as u32 }.encode()).await;
+                        shout(send, &Header { kind, len: u32_of(len) }.encode()).await;
                         shout(send, &noise(3, len + 16)).await;
                     }
                 }
@@ -278,8 +282,8 @@ impl Liar {
             Lie::Drip => {
                 say(send, &PiecesReply::Serving { epoch: 0 }).await;
                 // The expected record: a file, or a list.
-                let list = Header { kind: Kind::Tree, len: 32 * chunk_count(LARGE as u64) }.encode();
-                shout(send, &if is_small(&pieces[0]) { raw(SMALL as u32) } else { list }).await;
+                let list = Header { kind: Kind::Tree, len: 32 * chunk_count(u64_of(LARGE)) }.encode();
+                shout(send, &if is_small(&pieces[0]) { raw(u32_of(SMALL)) } else { list }).await;
                 drip(send).await;
             }
             _ => line.serve_well(send, pieces, &blobs).await,
@@ -366,8 +370,8 @@ async fn no_lie_is_believed() {
     let verified = bob.client().cache_verify().await.expect("verified");
     assert!(verified.bad.is_empty(), "{verified:?}");
     let after = bob.client().cache_stats().await.expect("stats");
-    let truth = (2 * SMALL + LARGE) as u64;
-    assert!(after.bytes <= before.bytes + truth * LIES.len() as u64, "{before:?} {after:?}");
+    let truth = u64_of(2 * SMALL + LARGE);
+    assert!(after.bytes <= before.bytes + truth * u64_of(LIES.len()), "{before:?} {after:?}");
     if let (Some(small), Some(large)) = (small, bob.process().memory()) {
         assert!(large < small + GROWTH_MAX, "grew from {small} to {large} bytes");
     }

@@ -4,6 +4,7 @@
 //! Bytes are compared with bytes. Against the clock there is only one assertion: nothing was faster than its limit.
 
 use fyteclub_client::{Client, Error, Event, Events, FaultCode, LimitsSet, PlayerName, Rate};
+use fyteclub_proto::number::{f64_of, usize_of};
 use fyteclub_tests::{
     Resident, Town, eventually, fault,
     mods::{Mod, Written, arrived, assert_same},
@@ -68,7 +69,7 @@ async fn lowest_upload_limit_is_kept_without_gaps() {
     const LOOK: u64 = 384 * 1024;
     let town = Town::new().await;
     // One chunk takes sixteen seconds: longer than the wait for a silent peer.
-    let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 1, LOOK as usize)).await;
+    let (alice, bob, look) = pair(&town, Mod::of_noise(town.path("mod"), 1, 1, usize_of(LOOK))).await;
     limit(&alice, up(LIMIT)).await;
     let mut events = alice.client().watch().await.expect("events");
     let began = Instant::now();
@@ -90,7 +91,7 @@ async fn lowest_upload_limit_is_kept_without_gaps() {
     assert_same(&arrived(&fetched), &look.content);
     let sent = told.last().copied().unwrap_or_default();
     assert!(sent < LOOK + 20_000, "{sent} bytes were sent for {LOOK}: something was sent again");
-    let least = (LOOK - LIMIT / 5) as f64 / LIMIT as f64;
+    let least = f64_of(LOOK - LIMIT / 5) / f64_of(LIMIT);
     assert!(began.elapsed().as_secs_f64() >= least, "faster than its limit: {:?}", began.elapsed());
     // Progress grew in small steps, not by chunks.
     let steps = told.windows(2).filter(|pair| pair[1] > pair[0]).count();
@@ -119,7 +120,7 @@ async fn two_receivers_share_a_limited_upload_equally() {
             let start: &std::collections::BTreeMap<_, u64> = start.get_or_insert_with(|| served.clone());
             let grown: Vec<u64> = served.iter().map(|(peer, bytes)| bytes - start[peer]).collect();
             if grown.iter().sum::<u64>() >= 10 * MIB {
-                let ratio = grown[0] as f64 / grown[1] as f64;
+                let ratio = f64_of(grown[0]) / f64_of(grown[1]);
                 assert!((0.8..1.25).contains(&ratio), "{grown:?}");
                 return;
             }
@@ -144,7 +145,7 @@ async fn download_limit_slows_the_sender_and_can_change() {
     let fetch = begin(&bob, &alice.player);
     let came = until(&mut events, MIB).await;
     let most = 256.0 * 1024.0 * (began.elapsed().as_secs_f64() + 0.2);
-    assert!(came as f64 <= most, "{came} bytes came, {most} were allowed");
+    assert!(f64_of(came) <= most, "{came} bytes came, {most} were allowed");
     // She sent little ahead of him: the link did not fill with bytes that he may not read yet.
     let sent = eventually("she serves him", async || {
         alice.client().transfer_list().await.expect("transfers").uploads.first().map(|upload| upload.bytes)

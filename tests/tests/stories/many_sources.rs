@@ -4,6 +4,7 @@ use fyteclub_client::{BlobHash, Event, Fetched, LimitsSet, PeerId, Rate, Transfe
 use fyteclub_proto::{
     grant::{Grant, holding_tag},
     limit::GRANT_SKEW,
+    number::{f64_of, index, millis, u64_of},
     peer::{
         HoldingReply, Piece, PiecesReply, Request,
         record::{Header, Kind},
@@ -25,7 +26,7 @@ fn look(town: &Town) -> Written {
     (0..FILES)
         .fold(Mod::new(town.path("mod")), |look, n| {
             let len = if n < 8 { 50_000 } else { 6 * MB };
-            look.file(&format!("chara/{n}.tex"), &noise(n as u64, len))
+            look.file(&format!("chara/{n}.tex"), &noise(u64_of(n), len))
         })
         .write()
 }
@@ -33,7 +34,7 @@ fn look(town: &Town) -> Written {
 /// A link, made by the only thing that makes one: a fetch.
 async fn links(town: &Town, here: &Resident, there: &Resident) {
     let name = there.player.as_str().replace(' ', "");
-    let trifle = Mod::of_noise(town.path(&name), name.len() as u64, 1, 100).write();
+    let trifle = Mod::of_noise(town.path(&name), u64_of(name.len()), 1, 100).write();
     there.publish(&trifle.folder).await;
     here.fetch(&there.player).await;
 }
@@ -113,13 +114,13 @@ async fn one_blob_comes_from_three() {
     let look = Mod::new(town.path("mod")).file("chara/one.tex", &noise(1, 60 * MB)).write();
     let [alice, bob, carol, dave] = four_with(&town, &look).await;
     // So that no source sends all before the others are asked.
-    slowly(&[&alice, &bob, &carol], 20 * MB as u64).await;
+    slowly(&[&alice, &bob, &carol], 20 * u64_of(MB)).await;
     let fetched = dave.fetch(&alice.player).await;
     assert_same(&arrived(&fetched), &look.content);
     for resident in [&alice, &bob, &carol] {
         assert!(bytes_of(&fetched, resident.peer_id()) > 0, "{}: {:?}", resident.player, fetched.sources);
     }
-    let again = fetched.bytes_transferred as f64 / fetched.bytes_fetched as f64 - 1.0;
+    let again = f64_of(fetched.bytes_transferred) / f64_of(fetched.bytes_fetched) - 1.0;
     assert!(again < 0.05, "{again:.3} of it came twice");
 }
 
@@ -127,7 +128,7 @@ async fn one_blob_comes_from_three() {
 async fn fetch_survives_the_death_of_receiver_and_owner() {
     let town = Town::new().await;
     let ([mut alice, bob, carol, mut dave], look) = four(&town).await;
-    let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
+    let total: u64 = look.content.values().map(|bytes| u64_of(bytes.len())).sum();
     slowly(&[&alice, &bob, &carol], total / 12).await;
     let fetch = fetch_until(&dave, &alice, |now| now.bytes_done > total / 5).await;
     dave.kill();
@@ -164,7 +165,7 @@ async fn slowly(residents: &[&Resident], bytes: u64) {
 async fn chunks_of_a_stalled_source_come_from_others() {
     let town = Town::alone().await;
     let ([alice, mut bob, carol, dave], look) = four(&town).await;
-    let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
+    let total: u64 = look.content.values().map(|bytes| u64_of(bytes.len())).sum();
     let rate = total / 12;
     slowly(&[&alice, &bob, &carol], rate).await;
     let bob_id = bob.peer_id();
@@ -179,7 +180,7 @@ async fn chunks_of_a_stalled_source_come_from_others() {
     let left = left.first().map_or(0, |now| now.bytes_total - now.bytes_done);
     let fetched = within("the rest", fetch).await.expect("no panic").expect("the look");
     // What the two others send in that time, and the two seconds.
-    let late = stopped.elapsed().as_secs_f64() - left as f64 / (2 * rate) as f64;
+    let late = stopped.elapsed().as_secs_f64() - f64_of(left) / f64_of(2 * rate);
     bob.process().signal(rustix::process::Signal::CONT);
     assert_same(&arrived(&fetched), &look.content);
     println!("{late:.1} s later than without him");
@@ -196,7 +197,7 @@ async fn transfer_resumes_with_another_source_and_path() {
         one.befriend(other).await;
     }
     let look = look(&town);
-    let total: u64 = look.content.values().map(|bytes| bytes.len() as u64).sum();
+    let total: u64 = look.content.values().map(|bytes| u64_of(bytes.len())).sum();
     alice.publish(&look.folder).await;
     bob.fetch(&alice.player).await;
     slowly(&[&alice], total / 8).await;
@@ -238,7 +239,7 @@ async fn only_the_newest_look_is_fetched() {
     let new = (0..FILES)
         .fold(Mod::new(town.path("new")), |look, n| {
             let (seed, len) =
-                if n == FILES - 1 { (99, 1000) } else { (n as u64, if n < 8 { 50_000 } else { 6 * MB }) };
+                if n == FILES - 1 { (99, 1000) } else { (u64_of(n), if n < 8 { 50_000 } else { 6 * MB }) };
             look.file(&format!("chara/{n}.tex"), &noise(seed, len))
         })
         .write();
@@ -246,7 +247,7 @@ async fn only_the_newest_look_is_fetched() {
     let first = within("a look", fetch).await.expect("no panic").expect("a look");
     if first.appearance == published.appearance {
         assert_same(&arrived(&first), &new.content);
-        let most = first.bytes_total + 6 * MB as u64;
+        let most = first.bytes_total + 6 * u64_of(MB);
         assert!(first.bytes_fetched <= most, "what both have came twice: {}", first.bytes_fetched);
     }
     let second = dave.fetch(&alice.player).await;
@@ -281,7 +282,7 @@ async fn a_source_that_lies_is_named_and_the_look_is_right() {
                         if piece.tree {
                             records.sealed(Kind::Tree, &piece.hash, 0, &list(&wrong)).await;
                         }
-                        let chunk = wrong.chunks(256 * 1024).nth(piece.first as usize).expect("a chunk");
+                        let chunk = wrong.chunks(256 * 1024).nth(index(piece.first)).expect("a chunk");
                         records.sealed(Kind::Raw, &piece.hash, piece.first, chunk).await;
                     }
                 }
@@ -359,10 +360,10 @@ async fn grant_is_valid_for_its_peer_look_and_time_only() {
     let (theirs, line) = (dial(&stranger, &bob).await, dial(&friend, &bob).await);
     let _controls = (theirs.greet(stranger.greeting(None)).await, line.greet(friend.greeting(None)).await);
     let now = fyteclub_tests::unix_millis();
-    let skew = GRANT_SKEW.as_millis() as u64;
+    let skew = millis(GRANT_SKEW);
     let good = Grant::new(&olga.key, friend.peer_id(), look, now);
-    assert_eq!(under(&line, &good, hash).await, Some(Kind::Raw as u8), "the test can see bytes");
-    assert_eq!(under(&line, &good, hash).await, Some(Kind::Raw as u8), "and again");
+    assert_eq!(under(&line, &good, hash).await, Some(Kind::Raw.number()), "the test can see bytes");
+    assert_eq!(under(&line, &good, hash).await, Some(Kind::Raw.number()), "and again");
     assert_eq!(under(&theirs, &good, hash).await, None, "it is another's");
     let stolen = Grant { to: stranger.peer_id(), ..good.clone() };
     assert_eq!(under(&theirs, &stolen, hash).await, None, "the name in it was changed");

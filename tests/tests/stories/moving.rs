@@ -1,6 +1,7 @@
 //! A machine whose address changes: it is found again at once, and a running fetch continues.
 
 use fyteclub_client::{Event, Events, LimitsSet};
+use fyteclub_proto::number::usize_of;
 use fyteclub_tests::{
     Lan, Phonebook, Resident, Town,
     mods::{Mod, Written, arrived, assert_same},
@@ -45,7 +46,7 @@ async fn story() -> Option<Story> {
 
 impl Story {
     async fn publish(&self, name: &str, seed: u64, bytes: u64) -> Written {
-        let look = Mod::of_noise(self.town.path(name), seed, 12, bytes as usize / 12).write();
+        let look = Mod::of_noise(self.town.path(name), seed, 12, usize_of(bytes) / 12).write();
         self.alice.publish(&look.folder).await;
         look
     }

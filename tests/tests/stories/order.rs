@@ -3,6 +3,7 @@
 use fyteclub_client::{
     BlobHash, Client, Event, Events, Fetched, LimitsSet, NearPlayer, NearbySet, PlayerName, Reason, Transfers,
 };
+use fyteclub_proto::number::usize_of;
 use fyteclub_tests::{
     Resident, Town, eventually,
     mods::{Mod, Written, arrived, assert_same},
@@ -35,7 +36,7 @@ async fn publish_heard(
     files: usize,
     len: u64,
 ) -> Written {
-    let look = Mod::of_noise(folder, seed, files, len as usize).write();
+    let look = Mod::of_noise(folder, seed, files, usize_of(len)).write();
     let published = friend.publish(&look.folder).await.appearance;
     within("a look is told of", async {
         while let Some(event) = events.next().await {
@@ -59,7 +60,7 @@ async fn acquainted(town: &Town, here: &Resident, name: &str, seed: u64) -> Resi
 }
 
 async fn publish(friend: &Resident, folder: PathBuf, seed: u64, files: usize, len: u64) -> Written {
-    let look = Mod::of_noise(folder, seed, files, len as usize).write();
+    let look = Mod::of_noise(folder, seed, files, usize_of(len)).write();
     friend.publish(&look.folder).await;
     look
 }

@@ -1,5 +1,6 @@
 //! Phone books that fail in every way: a proxy in between, one that hangs, all gone, one that was stopped.
 
+use fyteclub_proto::number::millis;
 use fyteclub_tests::{
     Gate, Passes, Phonebook, Resident, Town,
     mods::{Mod, Written, arrived, assert_same},
@@ -195,7 +196,7 @@ async fn a_lying_phone_book_changes_nothing_at_another() {
     alice.start().await;
 
     // It is told a number near the highest, and does not follow.
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    let now = || millis(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
     let mut body = Vec::new();
     for _ in 0..3 {
         let sequence;

@@ -8,6 +8,7 @@ use fyteclub_proto::{
     bytes::Bytes,
     grant::Grant,
     limit::{CHUNK_SIZE, GRANT_SKEW},
+    number::{millis, u64_of},
     peer::{
         GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record::{Header, Kind},
@@ -62,7 +63,7 @@ impl Owner {
 
     fn says_size(mut self, bytes: &[u8], size: usize) -> Self {
         let files = self.look.objects.iter_mut().flat_map(|object| &mut object.files);
-        files.filter(|file| file.hash == BlobHash::of(bytes)).for_each(|file| file.size = size as u64);
+        files.filter(|file| file.hash == BlobHash::of(bytes)).for_each(|file| file.size = u64_of(size));
         self
     }
 
@@ -148,7 +149,7 @@ impl Owner {
 fn proof(challenge: &Challenge, content: &Content, bytes: &[u8]) -> Option<Bytes<32>> {
     let mut proving = challenge.prove(content);
     for index in challenge.chunks(content) {
-        proving.push(bytes.chunks(CHUNK_SIZE).nth(index as usize)?);
+        proving.push(bytes.chunks(CHUNK_SIZE).nth(fyteclub_proto::number::index(index))?);
     }
     Some(proving.finish())
 }
@@ -401,7 +402,7 @@ async fn lender_renews_its_grant_and_lends_while_it_lasts() {
     let file = noise(1, SMALL);
     let olga = Owner::new("Olga Owner@O", 210, &[("chara/a.tex", &file)]).moves_in(&town, &[&bob]).await;
     // His grants end in a few seconds.
-    let soon = unix_millis() + 4_000 - GRANT_SKEW.as_millis() as u64;
+    let soon = unix_millis() + 4_000 - millis(GRANT_SKEW);
     olga.until.send_replace(Some(soon));
     bob.fetch(&olga.hostile.player).await;
     let mate = Mate::of(&bob, 212).await;
@@ -428,7 +429,7 @@ async fn second_look_of_the_same_files_costs_its_small_ones() {
     let sizes = sizes.into_iter().flat_map(|(count, len)| std::iter::repeat_n(len, count));
     let wear = |name: &str| {
         let files = sizes.clone().enumerate().fold(Mod::new(town.path(name)), |worn, (n, len)| {
-            worn.file(&format!("chara/{name}/{n}.tex"), &noise(n as u64, len))
+            worn.file(&format!("chara/{name}/{n}.tex"), &noise(u64_of(n), len))
         });
         files.write()
     };
@@ -444,5 +445,5 @@ async fn second_look_of_the_same_files_costs_its_small_ones() {
         "{} of {} bytes; {:.3} s after {:.3} s",
         second.bytes_fetched, second.bytes_total, second.seconds, first.seconds
     );
-    assert_eq!(second.bytes_fetched, small as u64);
+    assert_eq!(second.bytes_fetched, u64_of(small));
 }

@@ -1,6 +1,7 @@
 //! Power cuts: either side is killed at random moments, restarts, and the fetch continues.
 
 use fyteclub_client::{Event, LimitsSet, Rate};
+use fyteclub_proto::number::u64_of;
 use fyteclub_tests::{
     Resident, Town,
     mods::{Dice, Mod, arrived, assert_same, noise},
@@ -9,7 +10,7 @@ use fyteclub_tests::{
 use std::time::Instant;
 
 const MB: usize = 1_000_000;
-const TOTAL: u64 = 120 * MB as u64;
+const TOTAL: u64 = 120 * u64_of(MB);
 
 fn look(town: &Town) -> fyteclub_tests::mods::Written {
     (0..20)

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+use fyteclub_proto::number::{index, u32_of, usize_of};
 use fyteclub_tests::{
     Resident, Town, eventually,
     mods::{Dice, Mod, arrived, assert_same, noise},
@@ -52,7 +53,7 @@ async fn datagrams_on_the_quic_port() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let mut dice = Dice::new(1);
         for n in 0..20_000u64 {
-            let mut datagram = noise(n, dice.below(1500) as usize);
+            let mut datagram = noise(n, usize_of(dice.below(1500)));
             // Half of them look like the beginning of a QUIC handshake.
             if let Some(first) = datagram.first_mut().filter(|_| n % 2 == 0) {
                 *first = 0xc0 | (*first & 0x0f);
@@ -68,7 +69,7 @@ async fn datagrams_on_the_quic_port() {
 }
 
 fn frame(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as u32).to_le_bytes()[..], body].concat()
+    [&(u32_of(body.len())).to_le_bytes()[..], body].concat()
 }
 
 fn local(alice: &Resident) -> UnixStream {
@@ -122,7 +123,7 @@ async fn garbage_on_the_local_socket() {
     let hear = |stream: &mut UnixStream| {
         let mut header = [0; 4];
         stream.read_exact(&mut header).expect("an answer");
-        let mut body = vec![0; u32::from_le_bytes(header) as usize];
+        let mut body = vec![0; index(u32::from_le_bytes(header))];
         stream.read_exact(&mut body).expect("an answer");
         serde_json::from_slice::<Value>(&body).expect("JSON")
     };
@@ -182,7 +183,7 @@ async fn garbage_on_the_phone_book() {
         String::from_utf8_lossy(&heard).into_owned()
     };
     for n in 0..300 {
-        said(&noise(n, dice.below(4000) as usize));
+        said(&noise(n, usize_of(dice.below(4000))));
     }
     let post = |body: &[u8], length: usize| {
         let head = format!(

@@ -1,6 +1,6 @@
 //! A look is fetched from one player by another: a folder and a `.pmp`, compared byte by byte, and published again.
 
-use fyteclub_proto::limit::CHUNK_SIZE;
+use fyteclub_proto::{limit::CHUNK_SIZE, number::u64_of};
 use fyteclub_tests::{
     Town,
     mods::{self, Mod, arrived, assert_same},
@@ -39,8 +39,8 @@ async fn travels(town: &Town, look: &Path, number: usize) {
     assert_same(&arrived(&back), &expected);
     // She had every file already: he proves to have the large ones and sends the small ones again, so that a look
     // cannot test which files are here.
-    let small = expected.values().map(Vec::len).filter(|len| *len <= CHUNK_SIZE).sum::<usize>() as u64;
-    let most = small + small / 8 + 256 * expected.len() as u64;
+    let small = u64_of(expected.values().map(Vec::len).filter(|len| *len <= CHUNK_SIZE).sum::<usize>());
+    let most = small + small / 8 + 256 * u64_of(expected.len());
     assert!(back.bytes_transferred <= most, "{} of {small} bytes in small files", back.bytes_transferred);
 }
 

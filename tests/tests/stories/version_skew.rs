@@ -5,6 +5,7 @@
 use fyteclub_client::{BlobHash, FaultCode};
 use fyteclub_proto::{
     id::PeerId,
+    number::{index, u32_of},
     peer::{CloseCode, Control, Hello, HelloAck},
 };
 use fyteclub_tests::{
@@ -39,7 +40,7 @@ async fn a_peer_of_the_future() {
     say(&mut send, &Control::Hello(Hello { versions: vec![7], greeting: future.greeting(None) })).await;
     match within("the end", line.connection.closed()).await {
         quinn::ConnectionError::ApplicationClosed(close) => {
-            assert_eq!(close.error_code.into_inner(), CloseCode::Version as u64);
+            assert_eq!(close.error_code.into_inner(), u64::from(CloseCode::Version.number()));
         }
         other => panic!("{other}"),
     }
@@ -85,12 +86,12 @@ async fn a_peer_of_the_future_is_fetched_from() {
 /// One call to the daemon, and its answer; events are skipped.
 fn call(stream: &mut UnixStream, id: u64, op: &str, params: &Value) -> Value {
     let body = json!({ "id": id, "op": op, "params": params }).to_string();
-    let frame = [&(body.len() as u32).to_le_bytes()[..], body.as_bytes()].concat();
+    let frame = [&(u32_of(body.len())).to_le_bytes()[..], body.as_bytes()].concat();
     stream.write_all(&frame).expect("said");
     loop {
         let mut header = [0; 4];
         stream.read_exact(&mut header).expect("an answer");
-        let mut body = vec![0; u32::from_le_bytes(header) as usize];
+        let mut body = vec![0; index(u32::from_le_bytes(header))];
         stream.read_exact(&mut body).expect("an answer");
         let notice: Value = serde_json::from_slice(&body).expect("JSON");
         if notice["id"].as_u64() == Some(id) {

@@ -6,7 +6,10 @@ pub mod redis_server;
 
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Operator, Rates, Running, Server};
-use fyteclub_proto::phonebook::{KeyChange, Register, Unregister, Visibility};
+use fyteclub_proto::{
+    number::millis,
+    phonebook::{KeyChange, Register, Unregister, Visibility},
+};
 use serde_json::Value;
 use std::{
     io::{Read, Write},
@@ -249,5 +252,5 @@ pub fn json(body: &impl serde::Serialize) -> String {
 
 /// Unix milliseconds.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
 }

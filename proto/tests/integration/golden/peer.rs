@@ -11,6 +11,7 @@ use fyteclub_proto::{
     grant::{Grant, holding_tag},
     id::{BlobHash, PeerId},
     limit::CHUNK_SIZE,
+    number::{index, u32_of, u64_of},
     peer::{
         AppearanceReply, Control, GrantReply, Greeting, Hello, HelloAck, HoldingReply, Message, Piece,
         PiecesReply, PossessionReply, Request,
@@ -65,7 +66,7 @@ fn appearance() -> Appearance {
     let file = |paths: &[&str], bytes: &[u8]| FileEntry {
         game_paths: paths.iter().map(|text| path(text)).collect(),
         hash: BlobHash::of(bytes),
-        size: bytes.len() as u64,
+        size: u64_of(bytes.len()),
     };
     let player = ObjectLook {
         kind: ObjectKind::Player,
@@ -135,7 +136,7 @@ fn proof(name: &str, span: Span) -> Example {
     let challenge = Challenge::new(&Bytes([3; 32]), &asker, &asked, span);
     let mut proving = challenge.prove(&content);
     for chunk in challenge.chunks(&content) {
-        proving.push(bytes.chunks(CHUNK_SIZE).nth(chunk as usize).expect("a chunk"));
+        proving.push(bytes.chunks(CHUNK_SIZE).nth(index(chunk)).expect("a chunk"));
     }
     let proof = proving.finish();
     Example::hex(name, proof, &proof.0, |bytes| bytes.try_into().map(Bytes))
@@ -192,7 +193,7 @@ fn the_peer_wire_is_what_it_was() {
         frame("pieces_reply_serving", PiecesReply::Serving { epoch: 300 }),
         frame("pieces_reply_not_shared", PiecesReply::NotShared),
         frame("pieces_reply_busy", PiecesReply::Busy),
-        header("record_raw", Kind::Raw, CHUNK_SIZE as u32),
+        header("record_raw", Kind::Raw, u32_of(CHUNK_SIZE)),
         header("record_zstd", Kind::Zstd, 1000),
         header("record_tree", Kind::Tree, 96),
         header("record_gone", Kind::Gone, 0),

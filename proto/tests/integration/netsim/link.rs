@@ -1,5 +1,6 @@
 //! Repeatable random numbers, and lines that lose, delay, reorder and duplicate packets.
 
+use fyteclub_proto::number::f64_of;
 use std::time::{Duration, Instant};
 
 /// SplitMix64: the same numbers for the same seed, on every machine.
@@ -25,7 +26,7 @@ impl Dice {
 
     /// From 0 up to, but not, 1.
     pub fn unit(&mut self) -> f64 {
-        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
+        f64_of(self.draw() >> 11) / f64_of(1_u64 << 53)
     }
 
     pub fn chance(&mut self, probability: f64) -> bool {
@@ -34,7 +35,7 @@ impl Dice {
 
     /// A port from 1024 on.
     pub fn port(&mut self) -> u16 {
-        1024 + self.below(64_512) as u16
+        1024 + u16::try_from(self.below(64_512)).expect("below 64,512")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The simulated network behaves as measured networks do.
 
 use super::*;
+use fyteclub_proto::number::{f64_of, u64_of};
 
 const A: &str = "192.168.1.2:4000";
 const ONE: &str = "198.51.100.1:3478";
@@ -169,7 +170,8 @@ fn punched(net: &mut Net, hosts: [NodeId; 2], first: u8) -> [usize; 2] {
     for n in 0..6 {
         let ttl = if n < 2 { first } else { TTL };
         for (side, host) in hosts.into_iter().enumerate() {
-            let other = SocketAddr::new([203, 0, 113, 2 - side as u8].into(), 4000);
+            let other =
+                SocketAddr::new([203, 0, 113, 2 - u8::try_from(side).expect("a small number")].into(), 4000);
             net.send(host, 4000, other, ttl, vec![n]);
             let next = net.now() + Duration::from_millis(50);
             run(net, next);
@@ -271,11 +273,23 @@ fn low_ttl_opens_own_nat_only() {
 fn ipv6_is_filtered_without_nat() {
     let mut net = Net::new(start(), 3);
     let home = |net: &mut Net, n: u16| {
-        let router =
-            net.router(None, Link::of_ms(5), [203, 0, 113, n as u8].into(), Conntrack::random(), true);
+        let router = net.router(
+            None,
+            Link::of_ms(5),
+            [203, 0, 113, u8::try_from(n).expect("a small number")].into(),
+            Conntrack::random(),
+            true,
+        );
         net.protect(router, Firewall::default());
         let v6 = IpAddr::from([0x2001, 0xdb8, n, 0, 0, 0, 0, 2]);
-        (router, net.host(Some(router), Link::of_ms(1), &[[192, 168, n as u8, 2].into(), v6]))
+        (
+            router,
+            net.host(
+                Some(router),
+                Link::of_ms(1),
+                &[[192, 168, u8::try_from(n).expect("a small number"), 2].into(), v6],
+            ),
+        )
     };
     let ((_, a), (router, b)) = (home(&mut net, 1), home(&mut net, 2));
     let [at_a, at_b] = [addr("[2001:db8:1::2]:4000"), addr("[2001:db8:2::2]:4000")];
@@ -320,7 +334,7 @@ fn lines_follow_their_probabilities() {
     let (now, mut dice) = (start(), Dice::new(9));
     let link = Link { jitter: ms(4), loss: 0.1, duplicate: 0.1, reorder: 0.1, ..Link::of_ms(20) };
     let all: Vec<Vec<Instant>> = (0..10_000).map(|_| link.arrivals(now, &mut dice)).collect();
-    let share = |count: usize| count as f64 / 10_000.0;
+    let share = |count: usize| f64_of(u64_of(count)) / 10_000.0;
     assert!((share(all.iter().filter(|copies| copies.is_empty()).count()) - 0.1).abs() < 0.02);
     assert!((share(all.iter().filter(|copies| copies.len() == 2).count()) - 0.09).abs() < 0.02);
     let late = |at: &&Instant| **at > now + ms(24);

@@ -7,6 +7,7 @@ use fyteclub_proto::{
     grant::Grant,
     limit,
     local::request::Strings,
+    number::u32_of,
     peer::{
         AppearanceReply, Control, GrantReply, Greeting, Hello, HelloAck, HoldingReply, Piece, PiecesReply,
         PossessionReply, Request,
@@ -39,9 +40,9 @@ pub fn control() -> impl Strategy<Value = Control> {
 }
 
 pub fn peer_request() -> impl Strategy<Value = Request> {
-    let piece = (blob(), any::<bool>(), 0..limit::BLOB_CHUNKS_MAX as u32, 1..=16u32).prop_map(
+    let piece = (blob(), any::<bool>(), 0..u32_of(limit::BLOB_CHUNKS_MAX), 1..=16u32).prop_map(
         |(hash, tree, first, count)| {
-            let first = first.min(limit::BLOB_CHUNKS_MAX as u32 - count);
+            let first = first.min(u32_of(limit::BLOB_CHUNKS_MAX) - count);
             Piece { hash, tree, first, count }
         },
     );
@@ -96,7 +97,7 @@ pub fn holding_reply() -> impl Strategy<Value = HoldingReply> {
 }
 
 pub fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
-    let document = (any::<u32>(), 0..=limit::APPEARANCE_BYTES_MAX as u32, grant());
+    let document = (any::<u32>(), 0..=u32_of(limit::APPEARANCE_BYTES_MAX), grant());
     prop_oneof![
         document.prop_map(|(epoch, len, grant)| AppearanceReply::Document { epoch, len, grant }),
         Just(AppearanceReply::Nothing),
@@ -109,11 +110,11 @@ pub fn pieces_reply() -> impl Strategy<Value = PiecesReply> {
 }
 
 pub fn header() -> impl Strategy<Value = Header> {
-    let chunk = limit::CHUNK_SIZE as u32;
+    let chunk = u32_of(limit::CHUNK_SIZE);
     prop_oneof![
         (0..=chunk).prop_map(|len| Header { kind: Kind::Raw, len }),
         (1..chunk).prop_map(|len| Header { kind: Kind::Zstd, len }),
-        (0..=limit::BLOB_CHUNKS_MAX as u32).prop_map(|count| Header { kind: Kind::Tree, len: count * 32 }),
+        (0..=u32_of(limit::BLOB_CHUNKS_MAX)).prop_map(|count| Header { kind: Kind::Tree, len: count * 32 }),
         Just(Header { kind: Kind::Gone, len: 0 }),
         Just(Header { kind: Kind::Changed, len: 0 }),
     ]

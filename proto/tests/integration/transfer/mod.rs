@@ -13,6 +13,7 @@ use fyteclub_proto::{
     },
     id::{BlobHash, PeerId},
     limit::{CHUNK_SIZE, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, STREAMS_PER_SOURCE},
+    number::{index, u64_of},
     peer::{CloseCode, Piece},
 };
 use std::{
@@ -67,7 +68,7 @@ fn nothing_wanted_is_done_at_once() {
 #[test]
 fn small_blobs_travel_together_and_first() {
     let mut all: Vec<Wanted> = (0..200).map(|n| wanted(n, 4096)).collect();
-    all.push(wanted(999, 40 * CHUNK_SIZE as u64));
+    all.push(wanted(999, 40 * u64_of(CHUNK_SIZE)));
     let mut transfer = Transfer::new(all);
     transfer.handle(start(), Input::Joined(peer(1), Holds::All));
     let asked = asks(&outputs(&mut transfer));
@@ -78,14 +79,14 @@ fn small_blobs_travel_together_and_first() {
         "the list comes with the first chunks"
     );
     for (_, _, pieces) in asked {
-        let bytes: u64 = pieces.iter().map(|p| u64::from(p.count) * 4096.min(CHUNK_SIZE as u64)).sum();
-        assert!(bytes <= REQUEST_BYTES_MAX + CHUNK_SIZE as u64);
+        let bytes: u64 = pieces.iter().map(|p| u64::from(p.count) * 4096.min(u64_of(CHUNK_SIZE))).sum();
+        assert!(bytes <= REQUEST_BYTES_MAX + u64_of(CHUNK_SIZE));
     }
 }
 
 #[test]
 fn large_blob_is_split_once_its_list_is_verified() {
-    let blob = wanted(1, 200 * CHUNK_SIZE as u64);
+    let blob = wanted(1, 200 * u64_of(CHUNK_SIZE));
     let mut transfer = Transfer::new(vec![blob.clone()]);
     let now = start();
     transfer.handle(now, Input::Joined(peer(1), Holds::All));
@@ -100,11 +101,11 @@ fn large_blob_is_split_once_its_list_is_verified() {
 
 #[test]
 fn a_partial_blob_is_continued_not_repeated() {
-    let mut blob = wanted(1, 10 * CHUNK_SIZE as u64);
+    let mut blob = wanted(1, 10 * u64_of(CHUNK_SIZE));
     blob.tree = true;
     blob.missing = vec![2..3, 7..10];
     let mut transfer = Transfer::new(vec![blob]);
-    assert_eq!(transfer.progress().bytes_done, 6 * CHUNK_SIZE as u64);
+    assert_eq!(transfer.progress().bytes_done, 6 * u64_of(CHUNK_SIZE));
     transfer.handle(start(), Input::Joined(peer(1), Holds::All));
     let asked: Vec<_> = asks(&outputs(&mut transfer))
         .into_iter()
@@ -165,7 +166,7 @@ fn a_stalled_source_is_replaced_within_two_seconds() {
 #[test]
 fn transfer_with_silent_sources_fails_in_time() {
     let mut now = start();
-    let mut transfer = Transfer::new((0..9).map(|n| wanted(n, 50 * CHUNK_SIZE as u64)).collect());
+    let mut transfer = Transfer::new((0..9).map(|n| wanted(n, 50 * u64_of(CHUNK_SIZE))).collect());
     transfer.handle(now, Input::Joined(peer(1), Holds::All));
     transfer.handle(now, Input::Joined(peer(2), Holds::All));
     let mut asked = 0;
@@ -173,7 +174,7 @@ fn transfer_with_silent_sources_fails_in_time() {
         let out = outputs(&mut transfer);
         asked += asks(&out).len();
         if out.contains(&Output::Starved(Failure::Silent)) {
-            let most = 2 * STREAMS_PER_SOURCE * QUICK_STALLS_MAX as usize;
+            let most = 2 * STREAMS_PER_SOURCE * index(QUICK_STALLS_MAX);
             assert!(asked <= most, "{asked} requests of two who never answered");
             return;
         }
@@ -186,7 +187,7 @@ fn transfer_with_silent_sources_fails_in_time() {
 #[test]
 fn small_and_large_have_a_stream_each() {
     let small = (0..2000).map(|n| wanted(n, 200_000));
-    let large = (2000..2003).map(|n| Wanted { tree: true, ..wanted(n, 200 * CHUNK_SIZE as u64) });
+    let large = (2000..2003).map(|n| Wanted { tree: true, ..wanted(n, 200 * u64_of(CHUNK_SIZE)) });
     let mut transfer = Transfer::new(small.chain(large).collect());
     transfer.handle(start(), Input::Joined(peer(1), Holds::All));
     let large = |pieces: &[Piece]| pieces.iter().any(|piece| piece.count > 1);
@@ -314,7 +315,7 @@ fn a_busy_source_rests_and_is_asked_again() {
 #[test]
 fn held_transfer_requests_and_loses_nothing() {
     let (mut transfer, now) =
-        (Transfer::new(vec![wanted(1, 100), wanted(2, 20 * CHUNK_SIZE as u64)]), start());
+        (Transfer::new(vec![wanted(1, 100), wanted(2, 20 * u64_of(CHUNK_SIZE))]), start());
     transfer.handle(now, Input::Hold(true));
     assert_eq!(outputs(&mut transfer), [], "who is not needed is not missed");
     transfer.handle(now, Input::Joined(peer(1), Holds::All));

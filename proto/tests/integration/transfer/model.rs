@@ -9,6 +9,7 @@ mod world;
 use fyteclub_proto::{
     fetching::transfer::{Failure, Output},
     limit::{CHUNK_SIZE, STREAMS_PER_SOURCE},
+    number::{f64_of, u64_of},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 use std::time::Duration;
@@ -40,7 +41,7 @@ fn nature() -> impl Strategy<Value = Nature> {
 }
 
 fn sizes() -> impl Strategy<Value = Vec<u64>> {
-    let chunk = CHUNK_SIZE as u64;
+    let chunk = u64_of(CHUNK_SIZE);
     let size =
         prop_oneof![3 => 0u64..5000, 2 => 0u64..=chunk, 2 => chunk..8 * chunk, 1 => 8 * chunk..80 * chunk];
     prop::collection::vec(size, 1..60)
@@ -84,7 +85,7 @@ proptest! {
         // Nothing is requested again and again.
         let most = 4 * world.chunks() + 200 * world.sources.len();
         prop_assert!(world.asks <= most, "{} requests for {} chunks", world.asks, world.chunks());
-        let most = world.total() / 20 + (4 * world.sources.len() * STREAMS_PER_SOURCE * CHUNK_SIZE) as u64;
+        let most = world.total() / 20 + u64_of(4 * world.sources.len() * STREAMS_PER_SOURCE * CHUNK_SIZE);
         prop_assert!(world.again <= most, "{} of {} bytes came again", world.again, world.total());
     }
 
@@ -106,7 +107,7 @@ fn three_sources_of_one_rate_are_three_times_as_fast() {
     let mut world = World::new(&[300 << 20; 3], vec![Nature::honest(10.0 * MB); 3]);
     world.run(f64::INFINITY);
     assert_eq!(world.ending, Some(Output::Done));
-    let ideal = world.total() as f64 / (30.0 * MB);
+    let ideal = f64_of(world.total()) / (30.0 * MB);
     println!("{:.1} s, ideal {ideal:.1} s, again {}", world.time(), world.again);
     assert!(world.time() < ideal / 0.95, "{} s instead of {ideal}", world.time());
     assert!(world.again * 100 < world.total(), "{} bytes came again", world.again);
@@ -119,7 +120,7 @@ fn sources_of_any_rates_add_up() {
         let mut world = World::new(&[100 << 20], natures);
         world.run(f64::INFINITY);
         assert_eq!(world.ending, Some(Output::Done));
-        let ideal = world.total() as f64 / (rates.iter().sum::<f64>() * MB);
+        let ideal = f64_of(world.total()) / (rates.iter().sum::<f64>() * MB);
         println!("{rates:?}: {:.1} s, ideal {ideal:.1} s, again {}", world.time(), world.again);
         assert!(world.time() < ideal / 0.85 + 1.0, "{rates:?}: {} s instead of {ideal}", world.time());
         assert!(world.again * 20 < world.total(), "{rates:?}: {} bytes came again", world.again);
@@ -134,7 +135,7 @@ fn one_of_three_dies_and_little_comes_twice() {
     world.run(f64::INFINITY);
     assert_eq!(world.ending, Some(Output::Done));
     assert!(world.again * 20 <= world.total(), "{} bytes came again", world.again);
-    let asked: f64 = 20.0 + (world.total() as f64 / MB - 60.0) / 2.0;
+    let asked: f64 = 20.0 + (f64_of(world.total()) / MB - 60.0) / 2.0;
     assert!(world.time() < 2.0 + asked, "it went on with the others: {}", world.time());
     // The same, but it only falls silent, without an event.
     (natures[0].away, natures[0].silent) = (None, Some((2.0, f64::INFINITY)));
@@ -142,7 +143,7 @@ fn one_of_three_dies_and_little_comes_twice() {
     world.run(f64::INFINITY);
     assert_eq!(world.ending, Some(Output::Done));
     assert!(world.again * 20 <= world.total(), "{} bytes came again", world.again);
-    let ideal = 2.0 + (world.total() as f64 - 60.0 * MB) / (20.0 * MB);
+    let ideal = 2.0 + (f64_of(world.total()) - 60.0 * MB) / (20.0 * MB);
     println!("{:.1} s, ideal {ideal:.1} s, again {}", world.time(), world.again);
     assert!(world.time() < ideal + 3.0, "a silent source holds it up: {} s, not {ideal}", world.time());
 }

@@ -5,7 +5,10 @@ use crate::common::{roles::Role, town::Process};
 use anyhow::Context;
 use ed25519_dalek::SigningKey;
 use futures::SinkExt;
-use fyteclub_proto::phonebook::live::Say;
+use fyteclub_proto::{
+    number::{f64_of, u32_of, u64_of},
+    phonebook::live::Say,
+};
 use std::{
     env,
     io::Write,
@@ -96,7 +99,7 @@ pub async fn serve() -> anyhow::Result<()> {
     };
     let addresses = if matches!(attack, Attack::OneAddress(_)) { 1 } else { 4096 };
     let under_way = Arc::new(AtomicUsize::new(0));
-    for number in 0..tasks as u32 {
+    for number in 0..u32_of(tasks) {
         let from = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 66, 1)) + number % addresses);
         let one = One { on, from: from.into(), under_way: Arc::clone(&under_way) };
         tokio::spawn(async move {
@@ -106,7 +109,7 @@ pub async fn serve() -> anyhow::Result<()> {
                 Attack::Idle(_) => one.again_and_again(One::idle).await,
                 Attack::OneAddress(count) => {
                     // A refused connection is retried a second later.
-                    let rate = MESSAGES as f64 / (count as f64 / 4.0);
+                    let rate = f64::from(MESSAGES) / (f64_of(u64_of(count)) / 4.0);
                     loop {
                         match number % 4 {
                             0 => one.idle().await.ok(),
@@ -120,12 +123,14 @@ pub async fn serve() -> anyhow::Result<()> {
                 Attack::HugeHeads(rate) => {
                     let mut next = Instant::now();
                     loop {
-                        next = (next + Duration::from_secs(4) / rate.max(1) as u32).max(Instant::now());
+                        next = (next + Duration::from_secs(4) / u32_of(rate.max(1))).max(Instant::now());
                         one.huge_head().await.ok();
                         sleep_until(next.into()).await;
                     }
                 }
-                Attack::NotFound(rate) => one.again_and_again(|one| one.flood(rate as f64 / 8.0)).await,
+                Attack::NotFound(rate) => {
+                    one.again_and_again(|one| one.flood(f64_of(u64_of(rate)) / 8.0)).await
+                }
             }
         });
     }

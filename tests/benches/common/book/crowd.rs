@@ -9,6 +9,7 @@ use fyteclub_proto::{
     knock::Callee,
     letter::{Letter, Topic},
     live::{Input, Live, Lost, Output, RETURN_SPREAD, Transport},
+    number::f64_of,
     phonebook::live::{CloseReason, Hear, Hello, Say},
 };
 use std::{
@@ -257,7 +258,7 @@ impl Client {
     async fn heard(&mut self, heard: Result<Hear, Lost>, socket: &mut Option<Socket>) -> Option<Input> {
         match heard {
             Ok(Hear::Introduced { from, attempt, .. }) => {
-                let chance = [self.draw() as u8; 32].into();
+                let chance = [self.draw().to_le_bytes()[0]; 32].into();
                 let letter =
                     Letter::seal(&self.key, &from, Topic::Accept(attempt), b"10.0.0.2:7", chance).ok()?;
                 say_to(socket, &Say::Accept { to: from, attempt, letter }).await.then_some(Input::Said)
@@ -277,7 +278,7 @@ impl Client {
     }
 
     fn jitter(&mut self) -> f64 {
-        (self.draw() >> 11) as f64 / (1u64 << 53) as f64
+        f64_of(self.draw() >> 11) / f64_of(1u64 << 53)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Server;
 use crate::common::usage::Meter;
 use anyhow::Context;
+use fyteclub_proto::number::{f64_of, u32_of, u64_of, usize_of, whole};
 use std::{
     cell::{Cell, RefCell},
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -36,7 +37,9 @@ pub struct Latency {
 impl Latency {
     pub fn of(mut millis: Vec<f64>) -> Self {
         millis.sort_by(f64::total_cmp);
-        let at = |part: f64| millis.get((millis.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
+        let at = |part: f64| {
+            millis.get(usize_of(whole(f64_of(u64_of(millis.len())) * part))).copied().unwrap_or(f64::NAN)
+        };
         Self { p50: at(0.5), p99: at(0.99) }
     }
 }
@@ -56,7 +59,7 @@ pub async fn closed(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Loa
     futures::future::try_join_all(work).await?;
     let wall = began.elapsed().as_secs_f64();
     let cpu = meter.cpu().iter().sum::<f64>();
-    let requests = requests.len() as f64;
+    let requests = f64_of(u64_of(requests.len()));
     Ok(Load { rate: requests / wall, cpu: cpu * 1e6 / requests })
 }
 
@@ -70,7 +73,7 @@ pub async fn open(lines: &mut Lines, requests: &[Vec<u8>], rate: f64) -> anyhow:
         loop {
             let number = next.replace(next.get() + 1);
             let Some(request) = requests.get(number) else { return anyhow::Ok(()) };
-            let due = start + Duration::from_secs_f64(number as f64 / rate);
+            let due = start + Duration::from_secs_f64(f64_of(u64_of(number)) / rate);
             if due > Instant::now() {
                 sleep_until(due.into()).await;
             }
@@ -89,7 +92,7 @@ impl Lines {
     /// From `from` and the addresses after it, all of this machine.
     pub async fn connect(to: SocketAddr, from: Ipv4Addr) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
-        for number in 0..CONNECTIONS as u32 {
+        for number in 0..u32_of(CONNECTIONS) {
             let from = if from.is_loopback() && from != Ipv4Addr::LOCALHOST {
                 Ipv4Addr::from(u32::from(from) + number)
             } else {

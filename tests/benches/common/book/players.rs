@@ -3,6 +3,7 @@
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{
     id::PlayerName,
+    number::{millis, u64_of},
     phonebook::{Register, Visibility},
 };
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ pub struct Player {
 
 pub fn player(number: usize) -> anyhow::Result<Player> {
     let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
+    seed[..8].copy_from_slice(&(u64_of(number) + 1).to_le_bytes());
     // A usual name's length.
     let name = format!("Player Number{number:07}@Gilgamesh").parse()?;
     Ok(Player { key: SigningKey::from_bytes(&seed), name })
@@ -46,5 +47,5 @@ pub fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>
 }
 
 pub fn unix_millis() -> anyhow::Result<u64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64)
+    Ok(millis(SystemTime::now().duration_since(UNIX_EPOCH)?))
 }

@@ -8,6 +8,7 @@ use fyteclub_proto::{
     codec,
     id::PeerId,
     limit,
+    number::{u64_of, usize_of},
     proof::Proof,
     version::APPEARANCE_VERSION,
 };
@@ -43,7 +44,7 @@ fn within_limits(appearance: &Appearance) {
     assert!(files().map(|file| file.game_paths.len()).sum::<usize>() <= limit::GAME_PATHS_MAX);
     assert!(files().all(|file| file.size <= limit::FILE_SIZE_MAX && !file.game_paths.is_empty()));
     let (count, bytes) = appearance.look.totals();
-    assert!(count as usize <= limit::FILES_MAX && bytes <= count * limit::FILE_SIZE_MAX);
+    assert!(usize_of(count) <= limit::FILES_MAX && bytes <= count * limit::FILE_SIZE_MAX);
 }
 
 /// Mutated envelopes: the signature covers the very bytes, so only the signed ones are accepted.
@@ -134,7 +135,7 @@ fn look() {
             let files = object.files.len().max(1);
             match what % 10 {
                 0 => object.files.extend(object.files.first().cloned()),
-                1 => object.files.iter_mut().for_each(|file| file.size = (how as u64) << (how % 57)),
+                1 => object.files.iter_mut().for_each(|file| file.size = (u64_of(how)) << (how % 57)),
                 2 => object.files.reverse(),
                 3 => object.files.iter_mut().skip(how % files).for_each(|file| file.game_paths.clear()),
                 4 => object.files.iter_mut().for_each(|file| file.game_paths.reverse()),

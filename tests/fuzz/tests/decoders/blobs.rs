@@ -10,6 +10,7 @@ use fyteclub_proto::{
     chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
     id::{BlobHash, PeerId},
     limit::CHUNK_SIZE,
+    number::u64_of,
     seal::{End, LinkSecret, TAG},
 };
 
@@ -39,8 +40,8 @@ fn chunk_list() {
         let (hash, size) = (right.hash(), right.size());
         assert_eq!(ChunkTree::prove(hash, size, input).is_ok(), input == right.list());
         assert!(ChunkTree::prove(BlobHash::of(b"other"), size, input).is_err());
-        let one = CHUNK_SIZE as u64;
-        for claimed in [0, 1, one, one + 1, 3 * one, size - 1, u64::MAX, input.len() as u64 * 8192] {
+        let one = u64_of(CHUNK_SIZE);
+        for claimed in [0, 1, one, one + 1, 3 * one, size - 1, u64::MAX, u64_of(input.len()) * 8192] {
             let proven = ChunkTree::prove(hash, claimed, input);
             // The list gives the number of chunks; only the bytes give the last one's length.
             if chunk_count(claimed) == 1 {
@@ -70,7 +71,7 @@ fn chunk() {
             assert!(tree.verify(0, rest).is_err());
             assert!(tree.verify(0, &[rest, &[last ^ 1]].concat()).is_err());
         }
-        let claims = ChunkTree::single(BlobHash::of(b"claimed"), input.len() as u64).expect("one chunk");
+        let claims = ChunkTree::single(BlobHash::of(b"claimed"), u64_of(input.len())).expect("one chunk");
         assert!(claims.verify(0, input).is_err());
     });
 }
@@ -82,9 +83,9 @@ fn chunk_lengths() {
         let Some((bytes, _)) = input.split_first_chunk::<8>() else { return };
         let size = u64::from_le_bytes(*bytes);
         let count = chunk_count(size);
-        if size < u64::from(u32::MAX) * CHUNK_SIZE as u64 {
+        if size < u64::from(u32::MAX) * u64_of(CHUNK_SIZE) {
             let last = chunk_len(size, count - 1).expect("the last chunk");
-            assert_eq!(u64::from(count - 1) * CHUNK_SIZE as u64 + last as u64, size);
+            assert_eq!(u64::from(count - 1) * u64_of(CHUNK_SIZE) + u64_of(last), size);
             assert_eq!(chunk_len(size, count), None);
         }
     });

@@ -10,9 +10,12 @@ use fyteclub_fuzz::{
     seed::{goldens, texts},
 };
 use fyteclub_phonebook::{Config, Rates, Running, Server};
-use fyteclub_proto::phonebook::{
-    KeyChange, Problem, Register, Unregister, Visibility,
-    live::{CloseReason, Hear, Poll, Say},
+use fyteclub_proto::{
+    number::millis,
+    phonebook::{
+        KeyChange, Problem, Register, Unregister, Visibility,
+        live::{CloseReason, Hear, Poll, Say},
+    },
 };
 use std::{
     cell::RefCell,
@@ -107,7 +110,7 @@ fn exchange(stream: &mut TcpStream, request: &[u8]) -> Option<(u16, String, Vec<
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"))
 }
 
 fn json(body: &impl serde::Serialize) -> Vec<u8> {
@@ -256,8 +259,8 @@ fn frames() {
 /// A masked frame, with a mask of zeros.
 fn frame(kind: u8, text: &[u8]) -> Vec<u8> {
     let length = match text.len() {
-        short @ 0..126 => vec![0x80 | short as u8],
-        long => [&[0x80 | 126][..], &(long as u16).to_be_bytes()].concat(),
+        short @ 0..126 => vec![0x80 | u8::try_from(short).expect("a small number")],
+        long => [&[0x80 | 126][..], &(u16::try_from(long).expect("a small number")).to_be_bytes()].concat(),
     };
     [&[kind][..], &length, &[0; 4], text].concat()
 }

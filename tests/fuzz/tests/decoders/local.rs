@@ -10,6 +10,7 @@ use fyteclub_proto::{
         Call, FaultCode, Notice, Reply, Request,
         reply::{CacheVerified, Contact, Contacts, Fetched, FetchedFile, Invited, Peers, Published, Status},
     },
+    number::{f64_of, u64_of},
 };
 use serde_json::{Value, json};
 
@@ -119,7 +120,7 @@ fn longest_reply_builds_no_tree() {
         other => panic!("{other:?}"),
     });
     assert!(old == look && new == look);
-    let of_frame = |bytes: usize| bytes as f64 / len as f64;
+    let of_frame = |bytes: usize| f64_of(u64_of(bytes)) / f64_of(u64_of(len));
     println!(
         "allocated at the peak, in lengths of the frame: sent {:.1}, was {:.1}; received {:.1}, was {:.1}",
         of_frame(text_out),

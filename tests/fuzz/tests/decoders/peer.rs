@@ -6,6 +6,7 @@ use fyteclub_proto::{
     codec,
     frame::{self, Frame, FrameError},
     limit,
+    number::{index, u64_of},
     peer::{
         AppearanceReply, Control, GrantReply, HoldingReply, Message, PiecesReply, PossessionReply, Request,
         record::{HEADER, Header, Kind},
@@ -49,7 +50,7 @@ fn request() {
         assert!((1..=limit::REQUEST_ITEMS_MAX).contains(&pieces.len()));
         for piece in pieces {
             let end = u64::from(piece.first) + u64::from(piece.count);
-            assert!(piece.count > 0 && end <= limit::BLOB_CHUNKS_MAX as u64);
+            assert!(piece.count > 0 && end <= u64_of(limit::BLOB_CHUNKS_MAX));
         }
     });
 }
@@ -58,7 +59,7 @@ fn request() {
 fn appearance_reply() {
     fuzz!(goldens("peer_v1", &["appearance_reply_"]), |input: &[u8]| {
         if let Some(AppearanceReply::Document { len, .. }) = accepted(input) {
-            assert!(len as usize <= limit::APPEARANCE_BYTES_MAX);
+            assert!(index(len) <= limit::APPEARANCE_BYTES_MAX);
         }
     });
 }
@@ -105,7 +106,10 @@ fn record_header() {
         for index in 0..4 {
             if header.fits_chunk(size, index).is_ok() {
                 assert!(matches!(header.kind, Kind::Raw | Kind::Zstd));
-                assert!(u64::from(header.len) <= size && header.len as usize <= limit::CHUNK_SIZE);
+                assert!(
+                    u64::from(header.len) <= size
+                        && fyteclub_proto::number::index(header.len) <= limit::CHUNK_SIZE
+                );
             }
         }
     });

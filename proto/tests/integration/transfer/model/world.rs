@@ -6,6 +6,7 @@ use fyteclub_proto::{
     fetching::transfer::{End, Holds, Input, Output, RequestId, Transfer, Wanted},
     id::{BlobHash, PeerId},
     limit::{REQUEST_ITEMS_MAX, STREAMS_PER_SOURCE},
+    number::{f64_of, index, u64_of, usize_of, whole},
     peer::Piece,
 };
 use std::{
@@ -105,7 +106,7 @@ impl World {
             sizes.iter().enumerate().map(|(n, size)| (BlobHash::of(&n.to_le_bytes()), *size)).collect();
         let now = start();
         let sources = natures.into_iter().enumerate().map(|(n, nature)| Source {
-            id: peer(n as u8 + 1),
+            id: peer(u8::try_from(n).expect("a small number") + 1),
             nature,
             joined: false,
             banned: false,
@@ -202,7 +203,7 @@ impl World {
             let holds = match (source.nature.holds, source.nature.grows) {
                 (None, None) => Holds::All,
                 (bits, grows) => {
-                    let grown = grows.map_or(0, |every| (time / every) as usize);
+                    let grown = grows.map_or(0, |every| usize_of(whole(time / every)));
                     let has = |n: usize| bits.is_none_or(|bits| bits >> (n % 64) & 1 == 1) || n < grown;
                     let blobs = (0..self.all.len()).filter(|n| has(*n)).map(|n| self.all[n].0).collect();
                     Holds::These { blobs, growing: grown < self.all.len() && grows.is_some() }
@@ -279,7 +280,7 @@ impl World {
                 .filter(|stream| stream.begins <= self.now)
                 .map(|stream| stream.request)
                 .collect();
-            let share = self.sources[n].nature.rate * TICK.as_secs_f64() / ready.len().max(1) as f64;
+            let share = self.sources[n].nature.rate * TICK.as_secs_f64() / f64_of(u64_of(ready.len().max(1)));
             for request in ready {
                 self.carry(n, request, share);
                 self.act();
@@ -299,7 +300,7 @@ impl World {
                 }
                 Some(Step::Tree(hash)) => 32.0 * f64::from(chunk_count(self.sizes[hash])),
                 Some(Step::Chunk(hash, chunk)) => {
-                    chunk_len(self.sizes[hash], *chunk).expect("a chunk") as f64 + 24.0
+                    f64_of(u64_of(chunk_len(self.sizes[hash], *chunk).expect("a chunk"))) + 24.0
                 }
             };
             let rest = len - stream.sent;
@@ -343,9 +344,9 @@ impl World {
                 }
                 Step::Chunk(hash, chunk) => {
                     if self.disk.insert((hash, chunk)) {
-                        source.brought += len as u64 - 24;
+                        source.brought += whole(len) - 24;
                     } else {
-                        self.again += len as u64 - 24;
+                        self.again += whole(len) - 24;
                     }
                     self.transfer
                         .handle(self.now, Input::Verified { request, hash, chunks: chunk..chunk + 1 });
@@ -360,7 +361,7 @@ impl World {
     }
 
     pub fn chunks(&self) -> usize {
-        self.all.iter().map(|(_, size)| chunk_count(*size) as usize).sum()
+        self.all.iter().map(|(_, size)| index(chunk_count(*size))).sum()
     }
 
     /// Compares the counters with the disk.
@@ -368,7 +369,7 @@ impl World {
         let missing: u64 = (self.all.iter())
             .flat_map(|(hash, size)| (0..chunk_count(*size)).map(move |chunk| (*hash, *size, chunk)))
             .filter(|(hash, _, chunk)| !self.disk.contains(&(*hash, *chunk)))
-            .map(|(_, size, chunk)| chunk_len(size, chunk).expect("a chunk") as u64)
+            .map(|(_, size, chunk)| u64_of(chunk_len(size, chunk).expect("a chunk")))
             .sum();
         let progress = self.transfer.progress();
         assert_eq!(progress.bytes_total - progress.bytes_done, missing);
