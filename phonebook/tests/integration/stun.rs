@@ -119,7 +119,7 @@ fn without_stun_no_udp_port_is_opened() {
 }
 
 #[test]
-fn a_taken_udp_port_is_fatal_only_where_it_is_asked_for() {
+fn taken_udp_port_is_fatal_only_if_configured() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
     let server = Server::build(Config { listen, ..local() }).unwrap();
