@@ -18,16 +18,16 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub const PEER_ID: &str = "ed25519:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+pub(crate) const PEER_ID: &str = "ed25519:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
-pub struct FakeDaemon {
+pub(crate) struct FakeDaemon {
     pub endpoint: String,
     listener: Listener,
     pub dir: TempDir,
 }
 
 /// An endpoint without a listener: a path in the folder, or on Windows a pipe named after it.
-pub fn endpoint(dir: &TempDir) -> String {
+pub(crate) fn endpoint(dir: &TempDir) -> String {
     if cfg!(windows) {
         format!("fyteclub-test-{}", dir.path().file_name().expect("named").to_string_lossy())
     } else {
@@ -36,7 +36,7 @@ pub fn endpoint(dir: &TempDir) -> String {
 }
 
 impl FakeDaemon {
-    pub fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let dir = TempDir::new().expect("a folder");
         let endpoint = endpoint(&dir);
         let name = pipe::Endpoint::at(&endpoint).name().expect("a name");
@@ -45,12 +45,12 @@ impl FakeDaemon {
     }
 
     /// The next client, before its greeting.
-    pub async fn accept(&self) -> Caller {
+    pub(crate) async fn accept(&self) -> Caller {
         Caller { stream: within(self.listener.accept()).await.expect("accepts"), bytes: Vec::new() }
     }
 
     /// The next client, greeted.
-    pub async fn greeted(&self) -> Caller {
+    pub(crate) async fn greeted(&self) -> Caller {
         let mut caller = self.accept().await;
         let call = caller.expect("hello").await;
         caller.reply(call.id, json!({"version": "0.1.0", "protocol": 1, "peerId": PEER_ID})).await;
@@ -60,7 +60,7 @@ impl FakeDaemon {
 
 /// A client's request.
 #[derive(Debug, Deserialize)]
-pub struct Call {
+pub(crate) struct Call {
     pub id: u64,
     pub op: String,
     #[serde(default)]
@@ -68,14 +68,14 @@ pub struct Call {
 }
 
 /// The daemon's end of one connection.
-pub struct Caller {
+pub(crate) struct Caller {
     stream: Stream,
     bytes: Vec<u8>,
 }
 
 impl Caller {
     /// The next call, or `None` when the client closed the connection.
-    pub async fn call(&mut self) -> Option<Call> {
+    pub(crate) async fn call(&mut self) -> Option<Call> {
         loop {
             if let Frame::Whole { body, used } = frame::split(&self.bytes, LOCAL_FRAME_MAX).expect("a frame")
             {
@@ -90,42 +90,42 @@ impl Caller {
         }
     }
 
-    pub async fn expect(&mut self, op: &str) -> Call {
+    pub(crate) async fn expect(&mut self, op: &str) -> Call {
         let call = self.call().await.expect("a call, not the end");
         assert_eq!(call.op, op);
         call
     }
 
-    pub async fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn bytes(&mut self, bytes: &[u8]) {
         within(self.stream.write_all(bytes)).await.expect("written");
     }
 
-    pub async fn say(&mut self, frame: Value) {
+    pub(crate) async fn say(&mut self, frame: Value) {
         let body = frame.to_string();
         self.bytes(&frame::join(body.as_bytes(), LOCAL_FRAME_MAX).expect("short enough")).await;
     }
 
-    pub async fn reply(&mut self, id: u64, result: Value) {
+    pub(crate) async fn reply(&mut self, id: u64, result: Value) {
         self.say(json!({"id": id, "ok": true, "result": result})).await;
     }
 
-    pub async fn refuse(&mut self, id: u64, code: &str, message: &str, retryable: bool) {
+    pub(crate) async fn refuse(&mut self, id: u64, code: &str, message: &str, retryable: bool) {
         let error = json!({"code": code, "message": message, "retryable": retryable});
         self.say(json!({"id": id, "ok": false, "error": error})).await;
     }
 
-    pub async fn event(&mut self, event: &str, data: Value) {
+    pub(crate) async fn event(&mut self, event: &str, data: Value) {
         self.say(json!({"event": event, "data": data})).await;
     }
 
     /// Sends the same frame until the client closes the connection.
-    pub async fn repeat_until_gone(&mut self, frame: Value) {
+    pub(crate) async fn repeat_until_gone(&mut self, frame: Value) {
         let frame = frame::join(frame.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short enough");
         within(async { while self.stream.write_all(&frame).await.is_ok() {} }).await;
     }
 
     /// Answers the expected call.
-    pub async fn answer(&mut self, op: &str, result: Value) -> Value {
+    pub(crate) async fn answer(&mut self, op: &str, result: Value) -> Value {
         let call = self.expect(op).await;
         self.reply(call.id, result).await;
         call.params
@@ -133,15 +133,15 @@ impl Caller {
 }
 
 /// No test waits for ever.
-pub async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
 }
 
-pub fn hash(digit: char) -> String {
+pub(crate) fn hash(digit: char) -> String {
     format!("b3:{}", digit.to_string().repeat(64))
 }
 
-pub fn status() -> Value {
+pub(crate) fn status() -> Value {
     json!({
         "version": "0.1.0",
         "peerId": PEER_ID,
@@ -162,7 +162,7 @@ pub fn status() -> Value {
     })
 }
 
-pub fn transfer(files: u64, bytes: u64) -> Value {
+pub(crate) fn transfer(files: u64, bytes: u64) -> Value {
     json!({
         "player": "Bob Birch@Balmung", "peerId": PEER_ID, "appearance": hash('b'),
         "filesDone": files, "filesTotal": 950, "bytesDone": bytes, "bytesTotal": 210_300_000, "rate": 35_000_000,
@@ -171,7 +171,7 @@ pub fn transfer(files: u64, bytes: u64) -> Value {
     })
 }
 
-pub fn fetched() -> Value {
+pub(crate) fn fetched() -> Value {
     json!({
         "player": "Bob Birch@Balmung",
         "appearance": hash('b'),

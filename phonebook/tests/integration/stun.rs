@@ -4,6 +4,7 @@ use crate::common::{Phonebook, eventually, live::Client, local, serve};
 use fyteclub_phonebook::{Config, Rate, Rates, Server};
 use fyteclub_proto::{
     bytes::Bytes,
+    number::u64_of,
     phonebook::live::{Hear, Hello, Say, Udp, host_and_port},
     reaching::wire::stun::{REQUEST, Request, Response},
 };
@@ -81,7 +82,7 @@ fn garbage_gets_no_answer() {
     for to in [phonebook.addr, next(phonebook.addr)] {
         unanswered(&socket, to, &cut);
     }
-    eventually("each is counted", || phonebook.metric("datagrams_junk_total") == 2 * count as u64);
+    eventually("each is counted", || phonebook.metric("datagrams_junk_total") == 2 * u64_of(count));
     assert_eq!(phonebook.metric("stun_answers_total"), 3);
 }
 

@@ -1,11 +1,11 @@
 //! The reference of the local API: a Unix socket with frames of the same sizes, one process a side.
 
 /// Length of the following frame, and of the wanted answer, both `u32` little-endian.
-pub const HEADER: usize = 8;
+pub(crate) const HEADER: usize = 8;
 
 #[cfg(unix)]
 #[allow(unused_imports)]
-pub use unix::{Caller, serve};
+pub(crate) use unix::{Caller, serve};
 
 #[cfg(unix)]
 mod unix {
@@ -22,7 +22,7 @@ mod unix {
 
     const PATH_KEY: &str = "FYTECLUB_BENCH_SOCKET";
 
-    pub async fn serve() -> anyhow::Result<()> {
+    pub(crate) async fn serve() -> anyhow::Result<()> {
         let listener = UnixListener::bind(env::var(PATH_KEY)?)?;
         println!("ready");
         std::io::stdout().flush()?;
@@ -53,7 +53,7 @@ mod unix {
         Some((index(number(0)?), index(number(4)?)))
     }
 
-    pub struct Caller {
+    pub(crate) struct Caller {
         stream: UnixStream,
         request: Vec<u8>,
         answer: Vec<u8>,
@@ -62,7 +62,7 @@ mod unix {
 
     impl Caller {
         /// `request` and `answer` are whole frames' lengths.
-        pub async fn start(socket: &Path, request: usize, answer: usize) -> anyhow::Result<Self> {
+        pub(crate) async fn start(socket: &Path, request: usize, answer: usize) -> anyhow::Result<Self> {
             let server = Process::start(Role::Echo.command()?.env(PATH_KEY, socket))?;
             let mut bytes = vec![b'x'; request.max(HEADER)];
             bytes[..4].copy_from_slice(&u32_of(request.max(HEADER)).to_le_bytes());
@@ -71,7 +71,7 @@ mod unix {
             Ok(Self { stream, request: bytes, answer: vec![0; answer], _server: server })
         }
 
-        pub async fn round_trip(&mut self) -> anyhow::Result<()> {
+        pub(crate) async fn round_trip(&mut self) -> anyhow::Result<()> {
             self.stream.write_all(&self.request).await?;
             self.stream.read_exact(&mut self.answer).await?;
             Ok(())
@@ -80,6 +80,6 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     anyhow::bail!("there is no Unix socket here")
 }

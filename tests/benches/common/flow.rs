@@ -37,14 +37,14 @@ const TICKS: &str = "FYTECLUB_FLOW_TICKS";
 const BUFFER: &str = "FYTECLUB_FLOW_BUFFER";
 const NAME: &str = "bench.invalid";
 const PIECE: usize = 256 << 10;
-pub const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Above every BDP in the benches, so that the controller limits.
 const WINDOW: u32 = 48 << 20;
 const INITIAL: u64 = 128 << 10;
 
 /// Transport and controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     TcpCubic,
     TcpBbr,
     Cubic,
@@ -54,10 +54,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::TcpCubic, Self::TcpBbr, Self::Cubic, Self::NewReno, Self::Bbr, Self::Ours];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TcpCubic => "TCP cubic",
             Self::TcpBbr => "TCP bbr",
@@ -77,7 +77,7 @@ impl Kind {
     }
 
     /// The kernel has no such controller.
-    pub fn lacking(self) -> bool {
+    pub(crate) fn lacking(self) -> bool {
         let known = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
         self.tcp()
             .is_some_and(|name| !known.unwrap_or_default().split_whitespace().any(|other| other == name))
@@ -119,7 +119,7 @@ impl Kind {
 }
 
 /// The sending end, waiting for sinks.
-pub struct Source {
+pub(crate) struct Source {
     process: Process,
     kind: Kind,
     buffer: usize,
@@ -127,7 +127,7 @@ pub struct Source {
 
 impl Source {
     /// `inside` makes the command for a program at the sending end.
-    pub fn start(
+    pub(crate) fn start(
         kind: Kind,
         buffer: usize,
         ip: IpAddr,
@@ -138,12 +138,12 @@ impl Source {
         Ok(Self { process: Process::start(&mut command)?, kind, buffer })
     }
 
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// Starts a sink at the other end that reads for so many ticks.
-    pub fn sink(&self, ticks: usize, inside: impl Fn(&Path) -> Command) -> anyhow::Result<Sink> {
+    pub(crate) fn sink(&self, ticks: usize, inside: impl Fn(&Path) -> Command) -> anyhow::Result<Sink> {
         let mut command = Role::Sink.inside(inside)?;
         command
             .env(KIND, self.kind.name())
@@ -155,11 +155,11 @@ impl Source {
     }
 }
 
-pub struct Sink(std::process::Child);
+pub(crate) struct Sink(std::process::Child);
 
 impl Sink {
     /// Bytes that had arrived at the end of each tick.
-    pub fn counts(mut self) -> anyhow::Result<Vec<f64>> {
+    pub(crate) fn counts(mut self) -> anyhow::Result<Vec<f64>> {
         let mut said = String::new();
         self.0.stdout.take().context("a piped stdout")?.read_to_string(&mut said)?;
         anyhow::ensure!(self.0.wait()?.success(), "a flow broke");
@@ -175,13 +175,13 @@ impl Drop for Sink {
 }
 
 /// Bits a second from tick `from` to tick `to`.
-pub fn rate(counts: &[f64], from: usize, to: usize) -> f64 {
+pub(crate) fn rate(counts: &[f64], from: usize, to: usize) -> f64 {
     let at = |n: usize| n.checked_sub(1).map_or(0.0, |n| counts.get(n).copied().unwrap_or(f64::NAN));
     (at(to) - at(from)) * 8.0 / (TICK.as_secs_f64() * f64_of(u64_of(to - from)))
 }
 
 /// The sending process.
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     let kind = Kind::asked()?;
     let addr = SocketAddr::new(env::var(IP)?.parse()?, 0);
     // quinn does not read it.
@@ -231,7 +231,7 @@ pub async fn serve() -> anyhow::Result<()> {
 }
 
 /// The receiving process.
-pub async fn count() -> anyhow::Result<()> {
+pub(crate) async fn count() -> anyhow::Result<()> {
     let kind = Kind::asked()?;
     let ticks: usize = env::var(TICKS)?.parse()?;
     let source = env::var(SOURCE)?;

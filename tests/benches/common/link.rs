@@ -30,7 +30,7 @@ const PREFIX: &str = "fcwan";
 
 /// What each direction of the link does to packets.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Both ways together.
     pub rtt: Duration,
     /// The part of lost packets, 0 to 1.
@@ -43,7 +43,7 @@ pub struct Shape {
 
 impl Shape {
     /// The BDP in bytes.
-    pub fn product(&self) -> f64 {
+    pub(crate) fn product(&self) -> f64 {
         self.rate / 8.0 * self.rtt.as_secs_f64()
     }
 
@@ -55,7 +55,7 @@ impl Shape {
 
 /// Counters since the link was last shaped, from side A to side B.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Told {
+pub(crate) struct Told {
     pub packets: u64,
     pub bytes: u64,
     pub lost: u64,
@@ -68,31 +68,31 @@ pub struct Told {
 
 impl Told {
     /// A packet's average time in the queue.
-    pub fn wait(&self) -> Duration {
+    pub(crate) fn wait(&self) -> Duration {
         self.waited.div_f64(f64_of(self.packets.max(1)))
     }
 
     /// How much later than due a packet was written, on average: this machine's own delay.
-    pub fn late(&self) -> Duration {
+    pub(crate) fn late(&self) -> Duration {
         self.late.div_f64(f64_of(self.packets.max(1)))
     }
 }
 
-pub struct Link {
+pub(crate) struct Link {
     sides: [Side; 2],
     shared: Arc<Mutex<Shared>>,
     carrier: Option<JoinHandle<()>>,
 }
 
 /// One end of the link.
-pub struct Side {
+pub(crate) struct Side {
     namespace: String,
     pub ip: IpAddr,
 }
 
 impl Side {
     /// `program` inside this end's namespace.
-    pub fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace]).arg(program);
         command
@@ -108,7 +108,7 @@ struct Shared {
 
 impl Link {
     /// # Errors What the machine lacks.
-    pub fn open(shape: Shape) -> anyhow::Result<Self> {
+    pub(crate) fn open(shape: Shape) -> anyhow::Result<Self> {
         sweep();
         let pid = std::process::id();
         let sides = [0, 1].map(|n| Side {
@@ -128,19 +128,19 @@ impl Link {
         Ok(link)
     }
 
-    pub fn side(&self, n: usize) -> &Side {
+    pub(crate) fn side(&self, n: usize) -> &Side {
         &self.sides[n % 2]
     }
 
     /// Another shape from now on; packets under way are lost.
-    pub fn shape(&self, shape: Shape) {
+    pub(crate) fn shape(&self, shape: Shape) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.shape = shape;
         shared.shaped += 1;
         shared.told = Told::default();
     }
 
-    pub fn told(&self) -> Told {
+    pub(crate) fn told(&self) -> Told {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).told
     }
 

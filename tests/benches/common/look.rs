@@ -11,21 +11,21 @@ use std::{
 };
 
 /// xorshift64*: incompressible enough, repeatable, and fast enough for a GiB.
-pub struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(len + 8);
         while bytes.len() < len {
             bytes.extend_from_slice(&self.number().to_le_bytes());
@@ -36,14 +36,14 @@ impl Noise {
 }
 
 /// Sizes from `smallest` to `largest`, as many between 4 and 8 KiB as between 128 and 256.
-pub fn ramp(count: usize, smallest: usize, largest: usize) -> Vec<usize> {
+pub(crate) fn ramp(count: usize, smallest: usize, largest: usize) -> Vec<usize> {
     let times = f64_of(u64_of(largest)) / f64_of(u64_of(smallest));
     let part = |n: usize| f64_of(u64_of(n)) / f64_of(u64_of(count.saturating_sub(1).max(1)));
     (0..count).map(|n| usize_of(whole(f64_of(u64_of(smallest)) * times.powf(part(n))))).collect()
 }
 
 /// Writes a mod with files of these sizes, each of its own bytes.
-pub fn write(dir: &Path, sizes: &[usize], seed: u64) -> anyhow::Result<PathBuf> {
+pub(crate) fn write(dir: &Path, sizes: &[usize], seed: u64) -> anyhow::Result<PathBuf> {
     let files = dir.join("files");
     fs::create_dir_all(&files).with_context(|| format!("cannot make {}", files.display()))?;
     let mut noise = Noise::new(seed);
@@ -61,6 +61,6 @@ pub fn write(dir: &Path, sizes: &[usize], seed: u64) -> anyhow::Result<PathBuf> 
 }
 
 /// The store re-reads files that changed a moment ago: wait before publishing.
-pub fn age() {
+pub(crate) fn age() {
     thread::sleep(Duration::from_millis(2500));
 }

@@ -8,58 +8,58 @@
 // Each bench uses a part.
 #![allow(dead_code)]
 
-pub mod book;
-pub mod echo;
-pub mod flow;
+pub(crate) mod book;
+pub(crate) mod echo;
+pub(crate) mod flow;
 #[cfg(target_os = "linux")]
-pub mod link;
-pub mod look;
-pub mod raw;
-pub mod roles;
-pub mod town;
-pub mod usage;
+pub(crate) mod link;
+pub(crate) mod look;
+pub(crate) mod raw;
+pub(crate) mod roles;
+pub(crate) mod town;
+pub(crate) mod usage;
 
 use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{env, fmt, str::FromStr};
 
 /// Runs a bench, unless this process was started as one of its helpers.
-pub fn main(bench: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn main(bench: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     match roles::asked() {
         Some(role) => role.run(),
         None => bench(),
     }
 }
 
-pub fn env_or<T: FromStr>(key: &str, default: T) -> T {
+pub(crate) fn env_or<T: FromStr>(key: &str, default: T) -> T {
     env::var(key).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Counted rounds; a warm-up round precedes them.
-pub fn rounds() -> usize {
+pub(crate) fn rounds() -> usize {
     env_or("FYTECLUB_BENCH_ROUNDS", 5).max(1)
 }
 
 /// `full` at scale 1, at least one.
-pub fn scaled(full: usize) -> usize {
+pub(crate) fn scaled(full: usize) -> usize {
     usize_of(whole(f64_of(u64_of(full)) * env_or("FYTECLUB_BENCH_SCALE", 1.0))).max(1)
 }
 
 /// Runs the rounds; returns the counted ones.
-pub fn measured<T>(mut round: impl FnMut(usize) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
+pub(crate) fn measured<T>(mut round: impl FnMut(usize) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
     round(0)?;
     (1..=rounds()).map(round).collect()
 }
 
 /// One figure over all rounds: its median and its range.
 #[derive(Debug, Clone, Copy)]
-pub struct Spread {
+pub(crate) struct Spread {
     pub median: f64,
     pub min: f64,
     pub max: f64,
 }
 
 impl Spread {
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         let at = |part: f64| {
@@ -73,7 +73,7 @@ impl Spread {
     }
 
     /// Whether the median meets the floor.
-    pub fn holds(&self, floor: Floor) -> bool {
+    pub(crate) fn holds(&self, floor: Floor) -> bool {
         match floor {
             Floor::AtLeast(bound) => self.median >= bound,
             Floor::AtMost(bound) => self.median <= bound,
@@ -96,7 +96,7 @@ impl fmt::Display for Spread {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Floor {
+pub(crate) enum Floor {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -111,7 +111,7 @@ impl fmt::Display for Floor {
 }
 
 /// Prints a line that compares the medians with the floor.
-pub fn judge(what: &str, spread: Spread, floor: Floor) {
+pub(crate) fn judge(what: &str, spread: Spread, floor: Floor) {
     let verdict = if spread.median.is_nan() {
         "not measured"
     } else if spread.holds(floor) {
@@ -123,17 +123,17 @@ pub fn judge(what: &str, spread: Spread, floor: Floor) {
 }
 
 /// A table with a heading and aligned columns, printed when it is dropped.
-pub struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub fn new(title: &str, columns: &[&str]) -> Self {
+    pub(crate) fn new(title: &str, columns: &[&str]) -> Self {
         println!("\n{title}");
         Self { rows: vec![columns.iter().map(ToString::to_string).collect()] }
     }
 
-    pub fn row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
         self.rows.push(cells.into_iter().map(|cell| cell.to_string()).collect());
     }
 }

@@ -23,14 +23,14 @@ use std::{
 const SOCKET_BUFFER: usize = 4 << 20;
 const PIECE: usize = 1 << 20;
 /// The packet size of any path.
-pub const PACKET: u16 = 1452;
+pub(crate) const PACKET: u16 = 1452;
 /// The largest that GSO still batches: ten of them must stay below 65,507 bytes.
-pub const LARGE_PACKET: u16 = 6500;
+pub(crate) const LARGE_PACKET: u16 = 6500;
 const PACKET_KEY: &str = "FYTECLUB_BENCH_PACKET";
 const NAME: &str = "bench.invalid";
 
 /// A pair of processes with one warm connection between them.
-pub struct Pair {
+pub(crate) struct Pair {
     server: Process,
     client: Child,
     say: ChildStdin,
@@ -39,13 +39,13 @@ pub struct Pair {
 
 /// The figures of one fetch.
 #[derive(Debug, Clone, Copy)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     pub first: Duration,
     pub whole: Duration,
 }
 
 impl Pair {
-    pub fn start(packet: u16) -> anyhow::Result<Self> {
+    pub(crate) fn start(packet: u16) -> anyhow::Result<Self> {
         let packet = packet.to_string();
         let server = Process::start(Role::RawServer.command()?.env(PACKET_KEY, &packet))?;
         let mut client = Role::RawClient
@@ -62,11 +62,11 @@ impl Pair {
         Ok(pair)
     }
 
-    pub fn pids(&self) -> [u32; 2] {
+    pub(crate) fn pids(&self) -> [u32; 2] {
         [self.server.pid(), self.client.id()]
     }
 
-    pub fn fetch(&mut self, bytes: u64) -> anyhow::Result<Fetched> {
+    pub(crate) fn fetch(&mut self, bytes: u64) -> anyhow::Result<Fetched> {
         let answer = self.ask(&format!("fetch {bytes}"))?;
         let (first, whole) = answer.split_once(' ').context("two times")?;
         let time = |text: &str| text.parse().map(Duration::from_nanos);
@@ -89,7 +89,7 @@ impl Drop for Pair {
 }
 
 /// The sending process: prints `ADDR CERTIFICATE`, then answers every stream's number with as many bytes.
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     let pair = rcgen::generate_simple_self_signed(vec![NAME.to_owned()])?;
     let certificate = pair.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der()));
@@ -118,7 +118,7 @@ pub async fn serve() -> anyhow::Result<()> {
 }
 
 /// The receiving process: carries out each line of stdin, and answers with a line.
-pub async fn obey() -> anyhow::Result<()> {
+pub(crate) async fn obey() -> anyhow::Result<()> {
     let mut endpoint = endpoint(None)?;
     let mut connection: Option<Connection> = None;
     loop {
@@ -194,11 +194,11 @@ fn endpoint(server: Option<ServerConfig>) -> anyhow::Result<Endpoint> {
     Ok(Endpoint::new(config, server, socket.into(), Arc::new(TokioRuntime))?)
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
     let digits = text.as_bytes().chunks(2);
     digits.map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
 }

@@ -6,7 +6,7 @@ use std::{env, path::Path, process::Command};
 const ROLE: &str = "FYTECLUB_BENCH_ROLE";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Bare quinn that sends the requested number of bytes.
     RawServer,
     /// Bare quinn that requests them, by lines on stdin.
@@ -35,19 +35,19 @@ impl Role {
     ];
 
     /// This program in that role.
-    pub fn command(self) -> anyhow::Result<Command> {
+    pub(crate) fn command(self) -> anyhow::Result<Command> {
         self.inside(|program| Command::new(program))
     }
 
     /// The same with a command made by `make`.
-    pub fn inside(self, make: impl FnOnce(&Path) -> Command) -> anyhow::Result<Command> {
+    pub(crate) fn inside(self, make: impl FnOnce(&Path) -> Command) -> anyhow::Result<Command> {
         let name = Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name);
         let mut command = make(&env::current_exe()?);
         command.env(ROLE, name);
         Ok(command)
     }
 
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         runtime()?.block_on(async {
             match self {
                 Self::RawServer => raw::serve().await,
@@ -62,7 +62,7 @@ impl Role {
     }
 }
 
-pub fn asked() -> Option<Role> {
+pub(crate) fn asked() -> Option<Role> {
     let asked = env::var(ROLE).ok()?;
     Role::ALL.iter().find(|(_, name)| *name == asked).map(|(role, _)| *role)
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// A process that ends with its handle.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Its line when it was ready.
     pub greeting: String,
@@ -25,12 +25,12 @@ pub struct Process {
 
 impl Process {
     /// Starts a program and waits for its first line on stdout.
-    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         Self::start_talking(command.stdin(Stdio::null()))
     }
 
     /// As [`Process::start`], with the command's standard input.
-    pub fn start_talking(command: &mut Command) -> anyhow::Result<Self> {
+    pub(crate) fn start_talking(command: &mut Command) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut child =
             command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
@@ -45,13 +45,13 @@ impl Process {
         }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends SIGTERM and waits for the exit.
     #[cfg(unix)]
-    pub fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         self.child.wait()?;
@@ -59,13 +59,13 @@ impl Process {
     }
 
     /// SIGKILL, and waits for the exit.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
     }
 
     /// A process and its children.
-    pub fn family(pid: u32) -> Vec<u32> {
+    pub(crate) fn family(pid: u32) -> Vec<u32> {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         std::iter::once(pid).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
     }
@@ -78,7 +78,7 @@ impl Drop for Process {
 }
 
 /// The folder of the programs: `FYTECLUB_BENCH_BIN`, or else built here from the sources.
-pub fn binaries() -> anyhow::Result<PathBuf> {
+pub(crate) fn binaries() -> anyhow::Result<PathBuf> {
     if let Some(dir) = env::var_os("FYTECLUB_BENCH_BIN") {
         return Ok(dir.into());
     }
@@ -95,24 +95,24 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
 }
 
 /// Programs of another build, measured in the same rounds.
-pub fn other_binaries() -> Option<PathBuf> {
+pub(crate) fn other_binaries() -> Option<PathBuf> {
     env::var_os("FYTECLUB_BENCH_OTHER").map(PathBuf::from)
 }
 
 /// Where a process runs: directly on this machine, or inside something that a bench made.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     pub ip: IpAddr,
     /// Makes the command for a program there.
     pub inside: &'a dyn Fn(&Path) -> Command,
 }
 
 impl Place<'_> {
-    pub const HERE: Place<'static> =
+    pub(crate) const HERE: Place<'static> =
         Place { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), inside: &|program| Command::new(program) };
 }
 
-pub struct Town {
+pub(crate) struct Town {
     dir: tempfile::TempDir,
     binaries: PathBuf,
     /// The environment of every daemon started from now on.
@@ -122,17 +122,17 @@ pub struct Town {
 }
 
 impl Town {
-    pub fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         Self::of(binaries()?)
     }
 
     /// With these programs.
-    pub fn of(binaries: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn of(binaries: PathBuf) -> anyhow::Result<Self> {
         Self::at(binaries, Place::HERE)
     }
 
     /// With the phone book there.
-    pub fn at(binaries: PathBuf, place: Place<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn at(binaries: PathBuf, place: Place<'_>) -> anyhow::Result<Self> {
         // Not the system's temporary folder, which is often in memory: disks are measured.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let phonebook = phonebook_at(&binaries, place)?;
@@ -142,17 +142,17 @@ impl Town {
         Ok(Self { dir, binaries, environment, phonebook, url })
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A daemon with a temporary folder.
-    pub async fn daemon(&self, player: &str) -> anyhow::Result<Daemon> {
+    pub(crate) async fn daemon(&self, player: &str) -> anyhow::Result<Daemon> {
         self.daemon_at(player, Place::HERE).await
     }
 
     /// The same, at a place.
-    pub async fn daemon_at(&self, player: &str, place: Place<'_>) -> anyhow::Result<Daemon> {
+    pub(crate) async fn daemon_at(&self, player: &str, place: Place<'_>) -> anyhow::Result<Daemon> {
         let dir = tempfile::tempdir_in(self.dir.path())?;
         let mut daemon = self.daemon_in(dir.path(), player, place, 0).await?;
         daemon._dir = Some(dir);
@@ -160,7 +160,7 @@ impl Town {
     }
 
     /// A daemon in a kept folder, new or used, at this port, or with 0 at any.
-    pub async fn daemon_in(
+    pub(crate) async fn daemon_in(
         &self,
         dir: &Path,
         player: &str,
@@ -195,7 +195,7 @@ impl Town {
     }
 }
 
-pub struct Daemon {
+pub(crate) struct Daemon {
     // Dropped before its folder.
     process: Process,
     pub client: Client,
@@ -204,27 +204,27 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    pub fn start_time(&self) -> Duration {
+    pub(crate) fn start_time(&self) -> Duration {
         self.process.start_time
     }
 
     /// Publishes a folder, and waits until its owner is registered.
-    pub async fn publish(&self, look: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn publish(&self, look: &Path) -> anyhow::Result<()> {
         let published = self.client.appearance_publish_mod(look, Vec::new()).await?;
         anyhow::ensure!(published.left_out.is_empty(), "files were left out: {:?}", published.left_out);
         Ok(())
     }
 
     /// Each adds the other by key, without a message between them.
-    pub async fn befriend(&self, other: &Self) -> anyhow::Result<()> {
+    pub(crate) async fn befriend(&self, other: &Self) -> anyhow::Result<()> {
         let (here, there) = (self.client.daemon().peer_id, other.client.daemon().peer_id);
         self.client.contacts_add(&other.player, Some(&there)).await?;
         other.client.contacts_add(&self.player, Some(&here)).await?;
@@ -232,7 +232,7 @@ impl Daemon {
     }
 
     /// Waits until the phone book has answered.
-    pub async fn registered(&self) -> anyhow::Result<()> {
+    pub(crate) async fn registered(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.client.status().await?.phonebooks.iter().any(|book| book.ok) {
             anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "the phone book does not answer");
@@ -243,7 +243,7 @@ impl Daemon {
 }
 
 /// Without limits: one client sends more than a million would.
-pub fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
+pub(crate) fn phonebook(binaries: &Path) -> anyhow::Result<Process> {
     phonebook_at(binaries, Place::HERE)
 }
 
@@ -251,7 +251,7 @@ fn phonebook_at(binaries: &Path, place: Place<'_>) -> anyhow::Result<Process> {
     Process::start(unlimited(&mut phonebook_command(binaries, place, SocketAddr::new(place.ip, 0))))
 }
 
-pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) -> Command {
+pub(crate) fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) -> Command {
     let mut command = (place.inside)(&program(binaries, "fyteclub-phonebook"));
     if !place.ip.is_loopback() {
         command.arg("--plain-http");
@@ -261,7 +261,7 @@ pub fn phonebook_command(binaries: &Path, place: Place<'_>, listen: SocketAddr) 
 }
 
 /// One client, and one address, sends more than a million would.
-pub fn unlimited(command: &mut Command) -> &mut Command {
+pub(crate) fn unlimited(command: &mut Command) -> &mut Command {
     uncrowded(command);
     for class in ["REGISTER", "LOOKUP", "INTRODUCE", "SOCKET", "OTHER", "REGISTER_KEY", "INTRODUCE_KEY"] {
         command.env(format!("FYTECLUB_PHONEBOOK_LIMIT_{class}"), "off");
@@ -270,7 +270,7 @@ pub fn unlimited(command: &mut Command) -> &mut Command {
 }
 
 /// One address may hold as much as many. By variables, which an older build ignores.
-pub fn uncrowded(command: &mut Command) -> &mut Command {
+pub(crate) fn uncrowded(command: &mut Command) -> &mut Command {
     for what in ["CONNECTIONS", "SOCKETS", "NAMES"] {
         command.env(format!("FYTECLUB_PHONEBOOK_MAX_{what}_PER_ADDRESS"), "10000000");
     }
@@ -282,11 +282,11 @@ fn program(binaries: &Path, name: &str) -> PathBuf {
 }
 
 /// Removes a round's files, so that the next one finds the same disk.
-pub fn clear(dir: &Path) {
+pub(crate) fn clear(dir: &Path) {
     fs::remove_dir_all(dir).ok();
 }
 
 /// As in the daemon: one thread for everything but disks.
-pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

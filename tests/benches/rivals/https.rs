@@ -34,7 +34,7 @@ struct Https {
     bytes: u64,
 }
 
-pub fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
+pub(crate) fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
     let nginx = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
     let nginx = nginx.context(MISSING)?;
     Command::new("curl").arg("--version").stdout(Stdio::null()).status().context(MISSING)?;
@@ -66,7 +66,7 @@ fn pem(what: &str, der: &[u8]) -> String {
 }
 
 /// Free a moment ago: neither nginx nor Syncthing reports its port.
-pub fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 

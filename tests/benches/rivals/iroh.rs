@@ -25,7 +25,7 @@ struct Iroh {
     bytes: u64,
 }
 
-pub fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
+pub(crate) fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
     let binary = built()?;
     let dir = dir.join("iroh");
     std::fs::create_dir_all(&dir)?;

@@ -27,7 +27,7 @@ use std::{
 };
 
 /// One set of files, in a folder of its own.
-pub struct Set {
+pub(crate) struct Set {
     pub key: &'static str,
     pub name: String,
     /// A mod: the files are in `files` below it.
@@ -42,18 +42,18 @@ impl Set {
         Ok(Self { key, name: format!("{mib} MiB in {} files", sizes.len()), folder, sizes })
     }
 
-    pub fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.sizes.iter().map(|size| u64_of(*size)).sum()
     }
 }
 
 /// One empty receiver that fetched everything.
 #[derive(Debug, Clone, Copy)]
-pub struct Run {
+pub(crate) struct Run {
     pub wall: f64,
     /// Of all processes of both sides.
     pub cpu: f64,
@@ -64,11 +64,12 @@ pub struct Run {
 }
 
 impl Run {
-    pub const NONE: Self = Self { wall: f64::NAN, cpu: f64::NAN, peaks: [f64::NAN; 2], again: f64::NAN };
+    pub(crate) const NONE: Self =
+        Self { wall: f64::NAN, cpu: f64::NAN, peaks: [f64::NAN; 2], again: f64::NAN };
 }
 
 /// One set's sender, ready; every fetch is by an empty receiver.
-pub trait Contestant {
+pub(crate) trait Contestant {
     fn name(&self) -> &'static str;
     fn fetch(&mut self, round: usize) -> anyhow::Result<Run>;
 }

@@ -10,7 +10,7 @@ use super::{
 use std::time::Instant;
 use tokio::runtime::Runtime;
 
-pub struct Ours<'a> {
+pub(crate) struct Ours<'a> {
     town: &'a Town,
     runtime: &'a Runtime,
     alice: Daemon,
@@ -19,7 +19,7 @@ pub struct Ours<'a> {
 }
 
 impl<'a> Ours<'a> {
-    pub fn start(town: &'a Town, runtime: &'a Runtime, set: &Set) -> anyhow::Result<Self> {
+    pub(crate) fn start(town: &'a Town, runtime: &'a Runtime, set: &Set) -> anyhow::Result<Self> {
         let alice = runtime.block_on(async {
             let alice = town.daemon(&format!("Alice {}@Gilgamesh", set.key)).await?;
             alice.publish(&set.folder).await?;

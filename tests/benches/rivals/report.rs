@@ -7,7 +7,7 @@ use super::{
 use fyteclub_proto::number::{f64_of, u64_of};
 
 /// `rounds` have one run per name, and raw quinn's last.
-pub fn print(set: &Set, names: &[&str], rounds: &[Vec<Run>]) {
+pub(crate) fn print(set: &Set, names: &[&str], rounds: &[Vec<Run>]) {
     let gib = f64_of(set.bytes()) / f64::from(1 << 30);
     let title =
         format!("rivals: {}, {}, disk to disk, cold receiver; {} rounds", set.key, set.name, rounds.len());

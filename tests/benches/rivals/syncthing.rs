@@ -39,7 +39,7 @@ struct Side {
     http: reqwest::Client,
 }
 
-pub fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
+pub(crate) fn start<'a>(_: &'a Town, dir: &Path, set: &Set) -> anyhow::Result<Box<dyn Contestant + 'a>> {
     let found = Command::new("syncthing").arg("--version").stdout(Stdio::null()).status();
     found.context("it is not installed: apt-get install syncthing")?;
     // reqwest needs a provider, though nothing here is encrypted. The first one stays.

@@ -25,7 +25,7 @@ const SECONDS: f64 = 6.0;
 /// The largest transfer: beyond it the disk would be measured.
 const LARGEST: f64 = 300e6;
 
-pub fn bench() -> anyhow::Result<()> {
+pub(crate) fn bench() -> anyhow::Result<()> {
     let link = match Link::open(shape(20, 0.0, 10.0, 1.0)) {
         Ok(link) => link,
         Err(error) => {

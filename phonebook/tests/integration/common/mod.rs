@@ -1,8 +1,8 @@
 //! A phone book on a free port, and an HTTP client that can also misbehave. Waits for sockets only.
 
-pub mod live;
+pub(crate) mod live;
 #[cfg(feature = "redis")]
-pub mod redis_server;
+pub(crate) mod redis_server;
 
 use ed25519_dalek::SigningKey;
 use fyteclub_phonebook::{Config, Operator, Rates, Running, Server};
@@ -19,21 +19,21 @@ use std::{
 use tokio::net::TcpSocket;
 
 /// The server name in requests and signatures.
-pub const SERVER: &str = "phonebook";
+pub(crate) const SERVER: &str = "phonebook";
 
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Phonebook {
+pub(crate) struct Phonebook {
     running: Option<Running>,
     pub addr: SocketAddr,
 }
 
 /// Without limits, since the tests poll.
-pub fn local() -> Config {
+pub(crate) fn local() -> Config {
     Config { listen: ([127, 0, 0, 1], 0).into(), limits: Rates::OFF, ..Config::default() }
 }
 
-pub fn serve(config: Config) -> Phonebook {
+pub(crate) fn serve(config: Config) -> Phonebook {
     // The operator's page has the exact numbers.
     let operator = match config.operator {
         Operator::Off => Operator::At(([127, 0, 0, 1], 0).into()),
@@ -43,48 +43,48 @@ pub fn serve(config: Config) -> Phonebook {
     Phonebook { addr: running.addr(), running: Some(running) }
 }
 
-pub fn compat() -> Phonebook {
+pub(crate) fn compat() -> Phonebook {
     serve(Config { compat: true, ..local() })
 }
 
-pub fn signed() -> Phonebook {
+pub(crate) fn signed() -> Phonebook {
     serve(local())
 }
 
 #[derive(Debug)]
-pub struct Response {
+pub(crate) struct Response {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
 impl Response {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The whole body, to the byte.
-    pub fn is(&self, status: u16, body: &str) {
+    pub(crate) fn is(&self, status: u16, body: &str) {
         assert_eq!((self.status, self.body.as_str()), (status, body), "{self:?}");
     }
 
-    pub fn is_problem(&self, status: u16, code: &str) {
+    pub(crate) fn is_problem(&self, status: u16, code: &str) {
         assert_eq!((self.status, self.json()["code"].as_str()), (status, Some(code)), "{self:?}");
         assert!(self.json()["error"].is_string());
     }
 }
 
 impl Phonebook {
-    pub fn at(addr: SocketAddr) -> Self {
+    pub(crate) fn at(addr: SocketAddr) -> Self {
         Self { running: None, addr }
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.addr).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -92,7 +92,13 @@ impl Phonebook {
     }
 
     /// `headers` are whole lines without their ends.
-    pub fn request(&self, method: &str, path: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Response {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: impl AsRef<[u8]>,
+    ) -> Response {
         let body = body.as_ref();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: phonebook\r\nConnection: close\r\n");
         for line in headers {
@@ -106,45 +112,45 @@ impl Phonebook {
     }
 
     /// One connection: `bytes` out, everything back until the server closes.
-    pub fn raw(&self, bytes: &[u8]) -> Response {
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Response {
         let mut stream = self.connect();
         // A server that refuses may close before it has read everything.
         stream.write_all(bytes).ok();
         answer(stream)
     }
 
-    pub fn get(&self, path: &str) -> Response {
+    pub(crate) fn get(&self, path: &str) -> Response {
         self.request("GET", path, &[], "")
     }
 
     /// By another `Host` than all other requests.
-    pub fn get_as(&self, host: &str, path: &str) -> Response {
+    pub(crate) fn get_as(&self, host: &str, path: &str) -> Response {
         self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
-    pub fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Response {
+    pub(crate) fn send(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.request(method, path, &["Content-Type: application/json; charset=utf-8"], body)
     }
 
-    pub fn register(&self, body: impl ToString) -> Response {
+    pub(crate) fn register(&self, body: impl ToString) -> Response {
         self.send("POST", "/api/register", body.to_string())
     }
 
-    pub fn unregister(&self, body: impl ToString) -> Response {
+    pub(crate) fn unregister(&self, body: impl ToString) -> Response {
         self.send("DELETE", "/api/unregister", body.to_string())
     }
 
-    pub fn lookup(&self, encoded_name: &str) -> Response {
+    pub(crate) fn lookup(&self, encoded_name: &str) -> Response {
         self.get(&format!("/api/lookup/{encoded_name}"))
     }
 
     /// The published number.
-    pub fn told_users(&self) -> u64 {
+    pub(crate) fn told_users(&self) -> u64 {
         self.get("/health").json()["activeUsers"].as_u64().unwrap()
     }
 
     /// The exact number, from the operator's page.
-    pub fn active_users(&self) -> u64 {
+    pub(crate) fn active_users(&self) -> u64 {
         match self.running.as_ref().and_then(Running::operator_addr) {
             Some(office) => {
                 Self::at(office).get_as("127.0.0.1", "/status.json").json()["users"].as_u64().unwrap()
@@ -154,7 +160,7 @@ impl Phonebook {
     }
 
     /// An item of the ledger on the operator's page: charged, and refused.
-    pub fn ledger(&self, item: &str) -> (u64, u64) {
+    pub(crate) fn ledger(&self, item: &str) -> (u64, u64) {
         let office = self.running.as_ref().and_then(Running::operator_addr).unwrap();
         let text = Self::at(office).get_as("127.0.0.1", "/metrics").body;
         let of = |name: &str| {
@@ -165,7 +171,7 @@ impl Phonebook {
     }
 
     /// A metric on the operator's page, with its labels; 0 if it is not there yet.
-    pub fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let office = self.running.as_ref().and_then(Running::operator_addr).unwrap();
         let text = Self::at(office).get_as("127.0.0.1", "/metrics").body;
         let start = format!("fyteclub_phonebook_{name} ");
@@ -173,7 +179,7 @@ impl Phonebook {
     }
 
     /// From one of this machine's other addresses.
-    pub fn connect_from(&self, from: &str) -> TcpStream {
+    pub(crate) fn connect_from(&self, from: &str) -> TcpStream {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let stream = runtime.block_on(async {
             let socket = TcpSocket::new_v4().unwrap();
@@ -185,7 +191,7 @@ impl Phonebook {
         stream
     }
 
-    pub fn get_from(&self, from: &str, path: &str) -> Response {
+    pub(crate) fn get_from(&self, from: &str, path: &str) -> Response {
         let mut stream = self.connect_from(from);
         stream
             .write_all(
@@ -197,7 +203,7 @@ impl Phonebook {
 }
 
 /// Reads until the server closes.
-pub fn answer(mut stream: TcpStream) -> Response {
+pub(crate) fn answer(mut stream: TcpStream) -> Response {
     let mut bytes = Vec::new();
     // A reset after the answer loses nothing.
     stream.read_to_end(&mut bytes).ok();
@@ -208,7 +214,7 @@ pub fn answer(mut stream: TcpStream) -> Response {
 }
 
 /// Asks until `condition` holds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
@@ -216,41 +222,41 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub struct Player(pub SigningKey);
+pub(crate) struct Player(pub SigningKey);
 
 impl Player {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self(SigningKey::from_bytes(&[seed; 32]))
     }
 
-    pub fn register(&self, name: &str, sequence: u64) -> Register {
+    pub(crate) fn register(&self, name: &str, sequence: u64) -> Register {
         self.register_at(name, sequence, now())
     }
 
-    pub fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
+    pub(crate) fn register_at(&self, name: &str, sequence: u64, time: u64) -> Register {
         Register::signed(name, 7777, Visibility::Listed, SERVER, sequence, time, &self.0)
     }
 
-    pub fn register_for(&self, name: &str, sequence: u64, visibility: Visibility) -> Register {
+    pub(crate) fn register_for(&self, name: &str, sequence: u64, visibility: Visibility) -> Register {
         Register::signed(name, 7777, visibility, SERVER, sequence, now(), &self.0)
     }
 
     /// With a key change signed by the former key.
-    pub fn register_after(&self, old: &Self, name: &str, sequence: u64) -> Register {
+    pub(crate) fn register_after(&self, old: &Self, name: &str, sequence: u64) -> Register {
         let key_changes = vec![KeyChange::signed(&old.0, &self.0)];
         Register { key_changes, ..self.register(name, sequence) }
     }
 
-    pub fn unregister(&self, name: &str, sequence: u64) -> Unregister {
+    pub(crate) fn unregister(&self, name: &str, sequence: u64) -> Unregister {
         Unregister::signed(name, SERVER, sequence, now(), &self.0)
     }
 }
 
-pub fn json(body: &impl serde::Serialize) -> String {
+pub(crate) fn json(body: &impl serde::Serialize) -> String {
     serde_json::to_string(body).unwrap()
 }
 
 /// Unix milliseconds.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap())
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Redis {
+pub(crate) struct Redis {
     child: Option<Child>,
     folder: TempDir,
     args: Vec<String>,
@@ -19,11 +19,11 @@ impl Redis {
     /// `None` with a message where it is not installed; in CI it must be.
     ///
     /// # Panics It does not answer.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         Self::start_with(&[])
     }
 
-    pub fn start_with(args: &[&str]) -> Option<Self> {
+    pub(crate) fn start_with(args: &[&str]) -> Option<Self> {
         let there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
         if !there {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "redis-server is not installed");
@@ -41,12 +41,12 @@ impl Redis {
         self.folder.path().join("redis.sock")
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
     /// Empty, at the same socket.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         let child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--unixsocket")
@@ -76,7 +76,7 @@ impl Redis {
     }
 
     /// For inspection.
-    pub fn connection(&self) -> redis::Connection {
+    pub(crate) fn connection(&self) -> redis::Connection {
         self.client().get_connection().unwrap()
     }
 
@@ -84,11 +84,11 @@ impl Redis {
     ///
     /// # Panics
     /// While it is killed.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().ok();
             child.wait().unwrap();
@@ -97,12 +97,12 @@ impl Redis {
 
     /// Stops the process until [`Redis::resume`].
     #[cfg(unix)]
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(rustix::process::Signal::STOP);
     }
 
     #[cfg(unix)]
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(rustix::process::Signal::CONT);
     }
 

@@ -13,7 +13,7 @@ use fyteclub_proto::{
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-pub fn local_request() -> impl Strategy<Value = LocalRequest> {
+pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
     let file = (text(), vec(text(), 0..3)).prop_map(|(path, game_paths)| LocalFile { path, game_paths });
     let swap = (vec(text(), 0..3), text()).prop_map(|(game_paths, to)| LocalSwap { game_paths, to });
     let object = (kind(), vec(file, 0..3), vec(swap, 0..3), option::of(text()), option::of(text()));
@@ -82,15 +82,15 @@ pub fn local_request() -> impl Strategy<Value = LocalRequest> {
     ]
 }
 
-pub fn distance() -> impl Strategy<Value = Distance> {
+pub(crate) fn distance() -> impl Strategy<Value = Distance> {
     fraction().prop_map(|number| number.abs().try_into().expect("a distance"))
 }
 
-pub fn reason() -> impl Strategy<Value = Reason> {
+pub(crate) fn reason() -> impl Strategy<Value = Reason> {
     select(&[Reason::Asked, Reason::Near, Reason::Prefetch][..])
 }
 
-pub fn set_nearby() -> impl Strategy<Value = NearbySet> {
+pub(crate) fn set_nearby() -> impl Strategy<Value = NearbySet> {
     let near = || (name(), distance()).prop_map(|(player, distance)| NearPlayer { player, distance });
     let sets = (option::of(vec(near(), 0..3)), vec(near(), 0..3), vec(name(), 0..3));
     (sets, option::of(any::<u32>())).prop_map(|((players, add, remove), keep_secs)| NearbySet {
@@ -101,13 +101,13 @@ pub fn set_nearby() -> impl Strategy<Value = NearbySet> {
     })
 }
 
-pub fn waiting_status() -> impl Strategy<Value = reply::WaitingStatus> {
+pub(crate) fn waiting_status() -> impl Strategy<Value = reply::WaitingStatus> {
     (name(), peer_id(), reason(), option::of(distance())).prop_map(|(player, peer_id, reason, distance)| {
         reply::WaitingStatus { player, peer_id, reason, distance }
     })
 }
 
-pub fn nearby() -> impl Strategy<Value = reply::Nearby> {
+pub(crate) fn nearby() -> impl Strategy<Value = reply::Nearby> {
     let contact =
         (name(), peer_id(), distance(), any::<bool>()).prop_map(|(player, peer_id, distance, online)| {
             reply::NearContact { player, peer_id, distance, online }
@@ -115,12 +115,12 @@ pub fn nearby() -> impl Strategy<Value = reply::Nearby> {
     (vec(contact, 0..3), any::<u64>()).prop_map(|(contacts, others)| reply::Nearby { contacts, others })
 }
 
-pub fn path_kind() -> impl Strategy<Value = reply::PathKind> {
+pub(crate) fn path_kind() -> impl Strategy<Value = reply::PathKind> {
     use reply::PathKind::*;
     select(&[Loopback, Lan, Direct][..])
 }
 
-pub fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
+pub(crate) fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
     use reply::PeerState::*;
     let state = select(&[Disconnected, Connecting, Authenticating, Connected, Reconnecting, FailingOver][..]);
     let path = option::of(path_kind());
@@ -136,7 +136,7 @@ pub fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
     )
 }
 
-pub fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
+pub(crate) fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
     let who = (name(), peer_id(), sources());
     let numbers = (any::<[u64; 5]>(), option::of(any::<u64>()), reason());
     (who, blob(), numbers).prop_map(
@@ -159,21 +159,21 @@ pub fn transfer_status() -> impl Strategy<Value = reply::TransferStatus> {
     )
 }
 
-pub fn some_rate() -> impl Strategy<Value = Option<pace::Rate>> {
+pub(crate) fn some_rate() -> impl Strategy<Value = Option<pace::Rate>> {
     option::of(any::<u64>()).prop_map(|bytes| bytes.and_then(|bytes| bytes.try_into().ok()))
 }
 
-pub fn upload_status() -> impl Strategy<Value = reply::UploadStatus> {
+pub(crate) fn upload_status() -> impl Strategy<Value = reply::UploadStatus> {
     (option::of(name()), peer_id(), any::<[u64; 2]>())
         .prop_map(|(player, peer_id, [bytes, rate])| reply::UploadStatus { player, peer_id, bytes, rate })
 }
 
-pub fn sources() -> impl Strategy<Value = Vec<reply::SourceStatus>> {
+pub(crate) fn sources() -> impl Strategy<Value = Vec<reply::SourceStatus>> {
     let source = (option::of(name()), peer_id(), any::<u64>());
     vec(source.prop_map(|(player, peer_id, bytes)| reply::SourceStatus { player, peer_id, bytes }), 0..3)
 }
 
-pub fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
+pub(crate) fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
     (any::<[u64; 5]>(), text(), option::of(any::<u64>()), any::<bool>()).prop_map(
         |([bytes, files, limit, pinned, min_free], dir, free, low_disk)| reply::CacheStats {
             bytes,
@@ -189,7 +189,7 @@ pub fn cache_stats() -> impl Strategy<Value = reply::CacheStats> {
     )
 }
 
-pub fn status() -> impl Strategy<Value = reply::Status> {
+pub(crate) fn status() -> impl Strategy<Value = reply::Status> {
     let phonebook = (text(), any::<bool>(), option::of(any::<u64>()), option::of(text())).prop_map(
         |(url, ok, last_answer, error)| reply::PhonebookStatus { url, ok, live: ok, last_answer, error },
     );
@@ -218,7 +218,7 @@ pub fn status() -> impl Strategy<Value = reply::Status> {
     )
 }
 
-pub fn fetched() -> impl Strategy<Value = reply::Fetched> {
+pub(crate) fn fetched() -> impl Strategy<Value = reply::Fetched> {
     let file = (game_paths(), blob(), any::<u64>(), text(), 0..4usize).prop_map(
         |(game_paths, hash, size, path, object)| reply::FetchedFile { game_paths, hash, size, path, object },
     );
@@ -251,11 +251,11 @@ pub fn fetched() -> impl Strategy<Value = reply::Fetched> {
     })
 }
 
-pub fn who() -> impl Strategy<Value = request::Who> {
+pub(crate) fn who() -> impl Strategy<Value = request::Who> {
     (option::of(name()), option::of(peer_id())).prop_map(|(player, peer_id)| request::Who { player, peer_id })
 }
 
-pub fn contact() -> impl Strategy<Value = reply::Contact> {
+pub(crate) fn contact() -> impl Strategy<Value = reply::Contact> {
     use reply::Standing::*;
     let standing = select(&[Requested, Asking, Paired, Blocked, Unknown][..]);
     let doubts = (option::of(peer_id()), option::of(name()), any::<bool>());
@@ -283,13 +283,13 @@ pub fn contact() -> impl Strategy<Value = reply::Contact> {
     )
 }
 
-pub fn fault() -> impl Strategy<Value = Fault> {
+pub(crate) fn fault() -> impl Strategy<Value = Fault> {
     use FaultCode::*;
     (select(&[BadRequest, NotFound, DiskFull, Internal, Unknown][..]), text(), any::<bool>())
         .prop_map(|(code, message, retryable)| Fault { code, message, retryable })
 }
 
-pub fn event() -> impl Strategy<Value = Event> {
+pub(crate) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         status().prop_map(|status| Event::State(Box::new(status))),
         contact().prop_map(|contact| Event::ContactRequest { contact }),
@@ -337,7 +337,7 @@ pub fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-pub fn cache_event() -> impl Strategy<Value = Event> {
+pub(crate) fn cache_event() -> impl Strategy<Value = Event> {
     let work = select(&[CacheWork::Verify, CacheWork::Move][..]);
     prop_oneof![
         any::<[u64; 2]>().prop_map(|[free, min_free]| Event::CacheLowDisk { free, min_free }),

@@ -17,7 +17,7 @@ use fyteclub_proto::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-pub fn greeting() -> impl Strategy<Value = Greeting> {
+pub(crate) fn greeting() -> impl Strategy<Value = Greeting> {
     ("[ -~]{0,64}", option::of(name()), any::<(u64, u64)>(), option::of(blob())).prop_map(
         |(agent, player, (capabilities, instance), published)| Greeting {
             agent,
@@ -29,7 +29,7 @@ pub fn greeting() -> impl Strategy<Value = Greeting> {
     )
 }
 
-pub fn control() -> impl Strategy<Value = Control> {
+pub(crate) fn control() -> impl Strategy<Value = Control> {
     prop_oneof![
         (vec(any::<u16>(), 0..=16), greeting())
             .prop_map(|(versions, greeting)| Control::Hello(Hello { versions, greeting })),
@@ -39,7 +39,7 @@ pub fn control() -> impl Strategy<Value = Control> {
     ]
 }
 
-pub fn peer_request() -> impl Strategy<Value = Request> {
+pub(crate) fn peer_request() -> impl Strategy<Value = Request> {
     let piece = (blob(), any::<bool>(), 0..u32_of(limit::BLOB_CHUNKS_MAX), 1..=16u32).prop_map(
         |(hash, tree, first, count)| {
             let first = first.min(u32_of(limit::BLOB_CHUNKS_MAX) - count);
@@ -67,7 +67,7 @@ fn possession() -> impl Strategy<Value = Request> {
     })
 }
 
-pub fn possession_reply() -> impl Strategy<Value = PossessionReply> {
+pub(crate) fn possession_reply() -> impl Strategy<Value = PossessionReply> {
     let proof = option::of(any::<[u8; 32]>().prop_map(Bytes));
     prop_oneof![
         Just(PossessionReply::Nothing),
@@ -75,11 +75,11 @@ pub fn possession_reply() -> impl Strategy<Value = PossessionReply> {
     ]
 }
 
-pub fn grant_reply() -> impl Strategy<Value = GrantReply> {
+pub(crate) fn grant_reply() -> impl Strategy<Value = GrantReply> {
     prop_oneof![Just(GrantReply::Nothing), grant().prop_map(GrantReply::Given)]
 }
 
-pub fn grant() -> impl Strategy<Value = Grant> {
+pub(crate) fn grant() -> impl Strategy<Value = Grant> {
     (peer_id(), peer_id(), blob(), any::<u64>(), vec(any::<u8>(), 64)).prop_map(
         |(owner, to, look, until, signature)| {
             let signature = Bytes(signature.try_into().expect("64 bytes"));
@@ -88,7 +88,7 @@ pub fn grant() -> impl Strategy<Value = Grant> {
     )
 }
 
-pub fn holding_reply() -> impl Strategy<Value = HoldingReply> {
+pub(crate) fn holding_reply() -> impl Strategy<Value = HoldingReply> {
     let bits = vec(any::<u8>(), 0..=limit::HOLDING_BYTES_MAX);
     prop_oneof![
         Just(HoldingReply::Nothing),
@@ -96,7 +96,7 @@ pub fn holding_reply() -> impl Strategy<Value = HoldingReply> {
     ]
 }
 
-pub fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
+pub(crate) fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
     let document = (any::<u32>(), 0..=u32_of(limit::APPEARANCE_BYTES_MAX), grant());
     prop_oneof![
         document.prop_map(|(epoch, len, grant)| AppearanceReply::Document { epoch, len, grant }),
@@ -104,12 +104,12 @@ pub fn appearance_reply() -> impl Strategy<Value = AppearanceReply> {
     ]
 }
 
-pub fn pieces_reply() -> impl Strategy<Value = PiecesReply> {
+pub(crate) fn pieces_reply() -> impl Strategy<Value = PiecesReply> {
     let serving = any::<u32>().prop_map(|epoch| PiecesReply::Serving { epoch });
     prop_oneof![serving, Just(PiecesReply::NotShared), Just(PiecesReply::Busy)]
 }
 
-pub fn header() -> impl Strategy<Value = Header> {
+pub(crate) fn header() -> impl Strategy<Value = Header> {
     let chunk = u32_of(limit::CHUNK_SIZE);
     prop_oneof![
         (0..=chunk).prop_map(|len| Header { kind: Kind::Raw, len }),
@@ -120,7 +120,7 @@ pub fn header() -> impl Strategy<Value = Header> {
     ]
 }
 
-pub fn strings() -> impl Strategy<Value = Strings> {
+pub(crate) fn strings() -> impl Strategy<Value = Strings> {
     (vec(option::of(text()), 5), texts()).prop_map(|(mut strings, ext)| {
         let mut next = || strings.pop().flatten();
         Strings { meta: next(), heels: next(), honorific: next(), moodles: next(), pet_names: next(), ext }

@@ -27,12 +27,12 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 
 /// Messages a second of [`Attack::OneAddress`].
-pub const MESSAGES: u32 = 20_000;
+pub(crate) const MESSAGES: u32 = 20_000;
 
 const KEY: &str = "FYTECLUB_BENCH_ATTACK";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attack {
+pub(crate) enum Attack {
     /// So many connections that send a head a byte a second.
     SlowHeads(usize),
     /// So many silent connections, reopened when closed.
@@ -47,7 +47,7 @@ pub enum Attack {
 }
 
 impl Attack {
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::SlowHeads(count) => format!("{count} heads, a byte a second"),
             Self::OneAddress(count) => format!("{count} connections of one address, {MESSAGES} messages/s"),
@@ -59,7 +59,7 @@ impl Attack {
     }
 
     /// Running when this returns, until the process is dropped.
-    pub fn start(self, on: SocketAddr) -> anyhow::Result<Process> {
+    pub(crate) fn start(self, on: SocketAddr) -> anyhow::Result<Process> {
         let (kind, count) = match self {
             Self::SlowHeads(count) => ("slow", count),
             Self::Idle(count) => ("idle", count),
@@ -87,7 +87,7 @@ impl Attack {
 }
 
 /// Runs until this process is ended.
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     let (attack, on) = Attack::asked()?;
     super::connections(1);
     let (tasks, at_once) = match attack {

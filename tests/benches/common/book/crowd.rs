@@ -41,7 +41,7 @@ const ARRIVALS_AT_ONCE: usize = 100;
 
 /// The crowd's counters.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     present: AtomicUsize,
     /// When live connections opened.
     pub opened: Mutex<Vec<Instant>>,
@@ -52,17 +52,17 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn present(&self) -> usize {
+    pub(crate) fn present(&self) -> usize {
         self.present.load(Ordering::Relaxed)
     }
 
     /// Takes the times of connections opened since the last call.
-    pub fn take_opened(&self) -> Vec<Instant> {
+    pub(crate) fn take_opened(&self) -> Vec<Instant> {
         std::mem::take(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-pub struct Crowd {
+pub(crate) struct Crowd {
     addr: SocketAddr,
     pub tally: Arc<Tally>,
     members: Vec<Member>,
@@ -83,7 +83,7 @@ impl Drop for Member {
 }
 
 impl Crowd {
-    pub fn new(addr: SocketAddr) -> Self {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
         Self {
             addr,
             tally: Arc::default(),
@@ -94,7 +94,7 @@ impl Crowd {
     }
 
     /// Adds players, each with a key of its own.
-    pub fn join(&mut self, count: usize) {
+    pub(crate) fn join(&mut self, count: usize) {
         for _ in 0..count {
             self.joined += 1;
             let mut seed = [0xc4; 32];
@@ -119,23 +119,23 @@ impl Crowd {
     }
 
     /// The first ones disconnect without a message.
-    pub fn leave(&mut self, count: usize) {
+    pub(crate) fn leave(&mut self, count: usize) {
         self.members.drain(..count.min(self.members.len()));
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
     /// Everybody sends a message.
-    pub fn say_here(&self) {
+    pub(crate) fn say_here(&self) {
         for member in &self.members {
             member.speak.send(Say::Here).ok();
         }
     }
 
     /// One introduces itself to another, who will accept.
-    pub fn introduce(&self, caller: usize, callee: usize, noise: u64) -> anyhow::Result<()> {
+    pub(crate) fn introduce(&self, caller: usize, callee: usize, noise: u64) -> anyhow::Result<()> {
         let (caller, callee) =
             (&self.members[caller % self.members.len()], &self.members[callee % self.members.len()]);
         let mut attempt = [0; 16];
@@ -149,7 +149,7 @@ impl Crowd {
     }
 
     /// Waits until so many are present; returns the time.
-    pub async fn is_present(&self, count: usize, within: Duration) -> anyhow::Result<Duration> {
+    pub(crate) async fn is_present(&self, count: usize, within: Duration) -> anyhow::Result<Duration> {
         let began = Instant::now();
         while self.tally.present() < count {
             let present = self.tally.present();
@@ -191,7 +191,7 @@ impl Drop for Here {
     }
 }
 
-pub type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 struct Client {
     key: SigningKey,
@@ -288,7 +288,7 @@ async fn connect(addr: SocketAddr) -> Result<Socket, Lost> {
 }
 
 /// A greeting over an open connection, up to its welcome.
-pub async fn greeted(stream: TcpStream, addr: SocketAddr, key: &SigningKey) -> anyhow::Result<Socket> {
+pub(crate) async fn greeted(stream: TcpStream, addr: SocketAddr, key: &SigningKey) -> anyhow::Result<Socket> {
     let refused = |lost: Lost| anyhow::anyhow!("no conversation: {lost:?}");
     let mut socket = Some(upgraded(stream, addr).await.map_err(refused)?);
     loop {

@@ -8,7 +8,7 @@ struct Hello {
     hello: &'static str,
 }
 
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     let hello = || async { HttpResponse::Ok().json(Hello { hello: "world" }) };
     let server = HttpServer::new(move || App::new().route("/", web::get().to(hello)))
         .workers(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)))

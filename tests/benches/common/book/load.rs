@@ -16,11 +16,11 @@ use tokio::{
 };
 
 /// Connections that send one request after the other.
-pub const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// A server's figures at full load.
 #[derive(Debug, Clone, Copy)]
-pub struct Load {
+pub(crate) struct Load {
     /// Requests a second.
     pub rate: f64,
     /// Server's CPU, µs a request.
@@ -29,13 +29,13 @@ pub struct Load {
 
 /// Milliseconds from a request's due time to its complete answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Latency {
+pub(crate) struct Latency {
     pub p50: f64,
     pub p99: f64,
 }
 
 impl Latency {
-    pub fn of(mut millis: Vec<f64>) -> Self {
+    pub(crate) fn of(mut millis: Vec<f64>) -> Self {
         millis.sort_by(f64::total_cmp);
         let at = |part: f64| {
             millis.get(usize_of(whole(f64_of(u64_of(millis.len())) * part))).copied().unwrap_or(f64::NAN)
@@ -45,7 +45,7 @@ impl Latency {
 }
 
 /// Sends every request once; each connection sends again when it is answered.
-pub async fn closed(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Load> {
+pub(crate) async fn closed(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Load> {
     let lines = Lines::connect(server.addr, Ipv4Addr::LOCALHOST).await?;
     let next = Cell::new(0);
     let meter = Meter::start([server.pid()]);
@@ -65,7 +65,7 @@ pub async fn closed(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Loa
 
 /// Sends every request once, at `rate` a second. A late answer does not lower the rate: a request's time counts from
 /// when it was due. It includes this program's late wake-ups, up to 1 ms.
-pub async fn open(lines: &mut Lines, requests: &[Vec<u8>], rate: f64) -> anyhow::Result<Latency> {
+pub(crate) async fn open(lines: &mut Lines, requests: &[Vec<u8>], rate: f64) -> anyhow::Result<Latency> {
     let next = Cell::new(0);
     let latencies = RefCell::new(Vec::with_capacity(requests.len()));
     let start = Instant::now();
@@ -86,11 +86,11 @@ pub async fn open(lines: &mut Lines, requests: &[Vec<u8>], rate: f64) -> anyhow:
 }
 
 /// Open connections.
-pub struct Lines(Vec<Line>);
+pub(crate) struct Lines(Vec<Line>);
 
 impl Lines {
     /// From `from` and the addresses after it, all of this machine.
-    pub async fn connect(to: SocketAddr, from: Ipv4Addr) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(to: SocketAddr, from: Ipv4Addr) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
         for number in 0..u32_of(CONNECTIONS) {
             let from = if from.is_loopback() && from != Ipv4Addr::LOCALHOST {
@@ -104,13 +104,13 @@ impl Lines {
     }
 }
 
-pub struct Line {
+pub(crate) struct Line {
     stream: TcpStream,
     answer: Vec<u8>,
 }
 
 impl Line {
-    pub async fn connect(to: SocketAddr, from: IpAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(to: SocketAddr, from: IpAddr) -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
         let stream = socket.connect(to).await?;
@@ -119,7 +119,7 @@ impl Line {
     }
 
     /// Sends, and reads the whole answer; any other status is an error.
-    pub async fn ask(&mut self, request: &[u8], status: &str) -> anyhow::Result<()> {
+    pub(crate) async fn ask(&mut self, request: &[u8], status: &str) -> anyhow::Result<()> {
         self.stream.write_all(request).await?;
         let mut have = 0;
         loop {

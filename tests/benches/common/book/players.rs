@@ -8,12 +8,12 @@ use fyteclub_proto::{
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub struct Player {
+pub(crate) struct Player {
     pub key: SigningKey,
     pub name: PlayerName,
 }
 
-pub fn player(number: usize) -> anyhow::Result<Player> {
+pub(crate) fn player(number: usize) -> anyhow::Result<Player> {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&(u64_of(number) + 1).to_le_bytes());
     // A usual name's length.
@@ -21,20 +21,20 @@ pub fn player(number: usize) -> anyhow::Result<Player> {
     Ok(Player { key: SigningKey::from_bytes(&seed), name })
 }
 
-pub fn players(count: usize) -> anyhow::Result<Vec<Player>> {
+pub(crate) fn players(count: usize) -> anyhow::Result<Vec<Player>> {
     (0..count).map(player).collect()
 }
 
-pub fn get(path: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: phonebook\r\n\r\n").into_bytes()
 }
 
-pub fn lookup(name: &PlayerName) -> Vec<u8> {
+pub(crate) fn lookup(name: &PlayerName) -> Vec<u8> {
     get(&format!("/api/lookup/{}", name.to_string().replace(' ', "%20")))
 }
 
 /// Signed now: signatures older than two minutes are refused.
-pub fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
+pub(crate) fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let now = unix_millis()?;
     let request = |player: &Player| {
         let (name, listed) = (player.name.as_str(), Visibility::Listed);
@@ -46,6 +46,6 @@ pub fn register(players: &[Player], sequence: u64) -> anyhow::Result<Vec<Vec<u8>
     players.iter().map(request).collect()
 }
 
-pub fn unix_millis() -> anyhow::Result<u64> {
+pub(crate) fn unix_millis() -> anyhow::Result<u64> {
     Ok(millis(SystemTime::now().duration_since(UNIX_EPOCH)?))
 }

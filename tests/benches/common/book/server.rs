@@ -13,7 +13,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-pub struct Server {
+pub(crate) struct Server {
     pub name: &'static str,
     pub process: Process,
     pub addr: SocketAddr,
@@ -22,7 +22,7 @@ pub struct Server {
 impl Server {
     /// Its number of players, of `count`. Node gets a tenth, or filling it would take longer than all the rest; that
     /// favours Node, if any.
-    pub fn share(&self, count: usize) -> usize {
+    pub(crate) fn share(&self, count: usize) -> usize {
         if self.name == Self::EXPRESS { count.div_ceil(10) } else { count }
     }
 
@@ -35,12 +35,12 @@ impl Server {
     }
 
     /// Without limits: one client sends more than a million would.
-    pub fn ours(binaries: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn ours(binaries: &Path) -> anyhow::Result<Self> {
         Self::new("FyteClub", town::phonebook(binaries)?)
     }
 
     /// At a former address, without limits.
-    pub fn ours_again(binaries: &Path, addr: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn ours_again(binaries: &Path, addr: SocketAddr) -> anyhow::Result<Self> {
         Self::new(
             "FyteClub",
             Process::start(town::unlimited(&mut town::phonebook_command(binaries, Place::HERE, addr)))?,
@@ -48,24 +48,24 @@ impl Server {
     }
 
     /// With an operator's limits.
-    pub fn ours_limited(binaries: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn ours_limited(binaries: &Path) -> anyhow::Result<Self> {
         let addr = ([127, 0, 0, 1], 0).into();
         Self::new("FyteClub", Process::start(&mut town::phonebook_command(binaries, Place::HERE, addr))?)
     }
 
     /// The same, where all clients come from one address.
-    pub fn ours_crowded(binaries: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn ours_crowded(binaries: &Path) -> anyhow::Result<Self> {
         let mut command = town::phonebook_command(binaries, Place::HERE, ([127, 0, 0, 1], 0).into());
         Self::new("FyteClub", Process::start(town::uncrowded(&mut command))?)
     }
 
     /// Our framework with as many threads, and an empty handler.
-    pub fn hello() -> anyhow::Result<Self> {
+    pub(crate) fn hello() -> anyhow::Result<Self> {
         Self::new("actix-web's hello", Process::start(&mut Role::Hello.command()?)?)
     }
 
     /// The Express server, if there is node; its packages are downloaded once.
-    pub fn express() -> anyhow::Result<Option<Self>> {
+    pub(crate) fn express() -> anyhow::Result<Option<Self>> {
         let Ok(version) = Command::new("node").arg("--version").stdout(Stdio::null()).status() else {
             return Ok(None);
         };
@@ -89,12 +89,12 @@ impl Server {
         Self::new(Self::EXPRESS, process).map(Some)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 
     /// MiB in memory now.
-    pub fn rss(&self) -> f64 {
+    pub(crate) fn rss(&self) -> f64 {
         usage::mib(usage::rss(self.pid()))
     }
 }

@@ -17,7 +17,7 @@ fn call(name: &str, request: Request) -> Example {
     raw(&format!("call_{name}"), call)
 }
 
-pub fn calls() -> Vec<Example> {
+pub(crate) fn calls() -> Vec<Example> {
     let hello = request::Hello { client: "fyteclubctl 0.1.0".into(), versions: vec![1] };
     let publish_mod = request::AppearancePublishMod {
         path: "/home/alice/mods/Dress".into(),

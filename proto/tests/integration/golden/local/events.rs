@@ -19,7 +19,7 @@ fn progress(work: CacheWork) -> Event {
     Event::CacheProgress { work, files: 3, files_total: 10, bytes: 300, bytes_total: 1000 }
 }
 
-pub fn events() -> Vec<Example> {
+pub(crate) fn events() -> Vec<Example> {
     let url = "http://127.0.0.1:3000".to_owned();
     let error = Fault::new(FaultCode::PeerUnreachable, "no path to the player worked");
     vec![

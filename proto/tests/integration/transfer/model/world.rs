@@ -17,11 +17,11 @@ use std::{
 const TICK: Duration = Duration::from_millis(20);
 /// Longer than anything may take, including the slowest source's time for everything.
 const PATIENCE: Duration = Duration::from_secs(9000);
-pub const MB: f64 = 1e6;
+pub(crate) const MB: f64 = 1e6;
 
 /// A source's behaviour. Times are seconds from the beginning.
 #[derive(Debug, Clone)]
-pub struct Nature {
+pub(crate) struct Nature {
     /// Bytes a second.
     pub rate: f64,
     pub latency: Duration,
@@ -40,7 +40,7 @@ pub struct Nature {
 }
 
 impl Nature {
-    pub fn honest(rate: f64) -> Self {
+    pub(crate) fn honest(rate: f64) -> Self {
         Self {
             rate,
             latency: Duration::from_millis(40),
@@ -70,7 +70,7 @@ struct Stream {
     told: Instant,
 }
 
-pub struct Source {
+pub(crate) struct Source {
     id: PeerId,
     nature: Nature,
     joined: bool,
@@ -83,7 +83,7 @@ pub struct Source {
     pub brought: u64,
 }
 
-pub struct World {
+pub(crate) struct World {
     now: Instant,
     began: Instant,
     all: Vec<(BlobHash, u64)>,
@@ -101,7 +101,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(sizes: &[u64], natures: Vec<Nature>) -> Self {
+    pub(crate) fn new(sizes: &[u64], natures: Vec<Nature>) -> Self {
         let all: Vec<(BlobHash, u64)> =
             sizes.iter().enumerate().map(|(n, size)| (BlobHash::of(&n.to_le_bytes()), *size)).collect();
         let now = start();
@@ -135,12 +135,12 @@ impl World {
         world
     }
 
-    pub fn time(&self) -> f64 {
+    pub(crate) fn time(&self) -> f64 {
         self.now.duration_since(self.began).as_secs_f64()
     }
 
     /// The receiver restarts with what is on its disk.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let wanted = self.all.iter().filter_map(|(hash, size)| {
             let mut missing: Vec<std::ops::Range<u32>> = Vec::new();
             for chunk in (0..chunk_count(*size)).filter(|chunk| !self.disk.contains(&(*hash, *chunk))) {
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    pub fn run(&mut self, until: f64) {
+    pub(crate) fn run(&mut self, until: f64) {
         while self.ending.is_none() && self.time() < until {
             assert!(self.time() < PATIENCE.as_secs_f64(), "still at it: {:?}", self.transfer.progress());
             self.come_and_go();
@@ -356,16 +356,16 @@ impl World {
         }
     }
 
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.all.iter().map(|(_, size)| size).sum()
     }
 
-    pub fn chunks(&self) -> usize {
+    pub(crate) fn chunks(&self) -> usize {
         self.all.iter().map(|(_, size)| index(chunk_count(*size))).sum()
     }
 
     /// Compares the counters with the disk.
-    pub fn audit(&self) {
+    pub(crate) fn audit(&self) {
         let missing: u64 = (self.all.iter())
             .flat_map(|(hash, size)| (0..chunk_count(*size)).map(move |chunk| (*hash, *size, chunk)))
             .filter(|(hash, _, chunk)| !self.disk.contains(&(*hash, *chunk)))

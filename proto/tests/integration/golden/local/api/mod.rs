@@ -23,7 +23,7 @@ use std::{
 /// Below this line the page is generated.
 const MARK: &str = "<!-- From here on written from proto's source: see CONTRIBUTING. -->\n";
 
-pub struct Api {
+pub(crate) struct Api {
     source: Source,
     verbs: &'static [&'static Row],
     events: Vec<Event>,

@@ -12,7 +12,7 @@ use fyteclub_proto::local::{
 use std::fmt::Write;
 
 /// The generated part, in Markdown.
-pub fn page(api: &Api) -> String {
+pub(crate) fn page(api: &Api) -> String {
     let mut page = String::new();
     let faults = |faults: &[FaultCode]| {
         faults.iter().map(|code| format!("`{}`", word(*code))).collect::<Vec<_>>().join(", ")

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 /// Whether keys that the schema does not name are allowed. Programs must allow them; the tests of this build do not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Others {
+pub(crate) enum Others {
     Allowed,
     Refused,
 }
 
-pub fn schema(api: &Api, others: Others) -> Value {
+pub(crate) fn schema(api: &Api, others: Others) -> Value {
     let mut defs = Map::new();
     for (name, about, rule) in scalars(api) {
         let mut scalar: Value = serde_json::from_str(rule).expect("JSON");
@@ -53,12 +53,12 @@ const SCALARS: &[(&str, &str, &str)] = &[
     ("Rate", "Bytes a second.", r#"{"type": "integer", "minimum": 16384, "maximum": 18446744073709551615}"#),
 ];
 
-pub fn is_scalar(name: &str) -> bool {
+pub(crate) fn is_scalar(name: &str) -> bool {
     SCALARS.iter().any(|(scalar, ..)| *scalar == name)
 }
 
 /// Each with its description.
-pub fn scalars(api: &Api) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+pub(crate) fn scalars(api: &Api) -> impl Iterator<Item = (&'static str, String, &'static str)> {
     SCALARS.iter().map(|(name, about, rule)| {
         if about.is_empty() {
             (*name, api.source.about(name), *rule)

@@ -9,7 +9,7 @@ use syn::{Attribute, Fields, Item, LitStr, Type, UseTree, Visibility};
 
 /// The kind of a value.
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub(crate) enum Kind {
     Integer(u64),
     Number,
     Flag,
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub struct Field {
+pub(crate) struct Field {
     pub name: String,
     pub about: String,
     pub kind: Kind,
@@ -35,32 +35,32 @@ pub struct Field {
 }
 
 #[derive(Debug, Clone)]
-pub enum Body {
+pub(crate) enum Body {
     Object(Vec<Field>),
     /// One of these words, each with its meaning.
     Word(Vec<(String, String)>),
 }
 
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub(crate) struct Shape {
     pub about: String,
     pub body: Body,
 }
 
-pub struct Event {
+pub(crate) struct Event {
     pub name: String,
     pub about: String,
     /// Its fields, or the type of its data.
     pub data: Data,
 }
 
-pub enum Data {
+pub(crate) enum Data {
     Fields(Vec<Field>),
     Shape(String),
 }
 
 /// All types in proto's source that serde reads or writes.
-pub struct Source {
+pub(crate) struct Source {
     /// By file and name: two files may use one name.
     items: BTreeMap<(PathBuf, String), Item>,
     /// Other names of items: the module, and the name there.
@@ -68,7 +68,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let (mut items, mut renamed) = (BTreeMap::new(), BTreeMap::new());
         let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
         while let Some(folder) = folders.pop() {
@@ -110,7 +110,7 @@ impl Source {
     }
 
     /// A type by its name, as a module of `local` sees it.
-    pub fn shape(&self, module: &str, name: &str) -> Shape {
+    pub(crate) fn shape(&self, module: &str, name: &str) -> Shape {
         let sent = module == "request";
         let (attributes, body) = match self.find(module, name) {
             Item::Struct(item) => {
@@ -127,14 +127,14 @@ impl Source {
         Shape { about: docs(attributes), body }
     }
 
-    pub fn about(&self, name: &str) -> String {
+    pub(crate) fn about(&self, name: &str) -> String {
         match self.find("id", name) {
             Item::Struct(item) => docs(&item.attrs),
             _ => panic!("{name} is no struct"),
         }
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         let Item::Enum(events) = self.find("event", "Event") else { panic!("Event is an enum") };
         let event = |variant: &syn::Variant| {
             let data = match &variant.fields {
@@ -309,7 +309,7 @@ fn docs(attributes: &[Attribute]) -> String {
 }
 
 /// Without Rust's links and line breaks.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let words = text.split_whitespace().map(|word| word.replace("[`", "`").replace("`]", "`"));
     words.collect::<Vec<_>>().join(" ").replace("crate::limit::", "").replace("super::", "")
 }
