@@ -1,6 +1,6 @@
-//! A signed look on its way, both ends: at the pace that the limits leave, and not for ever.
+//! Moves a signed document, at both ends: at the limits' rate, and with a time limit.
 //!
-//! A document is sealed whole, so both ends hold it whole. Here is only how its bytes are carried.
+//! A document is sealed as a whole, so both ends hold all of it.
 
 use super::pace::Pacer;
 use crate::io::quic::{Link, stream::StreamError};
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fyteclub_proto::{
     fetching::pace::Direction,
     limit::{DOCUMENT_RATE_MIN, DOCUMENT_STALL},
+    number::{f64_of, u64_of},
 };
 use quinn::{RecvStream, SendStream};
 use std::{
@@ -15,11 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So much is carried between two looks at the clock and at the limits.
+/// Bytes between two checks of the time and of the limits.
 const STEP: usize = 64 * 1024;
 
-/// How long the other end may still stall: [`DOCUMENT_STALL`] at first and at the most, less what it has stalled, more
-/// for what it has moved. What our own limits hold back is not counted.
+/// How long the other end may still stall: [`DOCUMENT_STALL`] at first and at most, less its stalls, plus time earned
+/// by moved bytes. Waits for this side's own limits do not count.
 pub(super) struct Patience(Duration);
 
 impl Default for Patience {
@@ -30,7 +31,7 @@ impl Default for Patience {
 
 impl Patience {
     /// # Errors
-    /// `Short` when patience ends before `work` does.
+    /// `Short` if patience ends before `work` does.
     pub async fn within<T, E: From<StreamError>>(
         &mut self,
         work: impl Future<Output = Result<T, E>>,
@@ -42,12 +43,12 @@ impl Patience {
     }
 
     fn moved(&mut self, bytes: usize) {
-        let earned = Duration::from_secs_f64(bytes as f64 / DOCUMENT_RATE_MIN as f64);
+        let earned = Duration::from_secs_f64(f64_of(u64_of(bytes)) / f64_of(DOCUMENT_RATE_MIN));
         self.0 = (self.0 + earned).min(DOCUMENT_STALL);
     }
 }
 
-/// Writes it, and waits until the other end has all of it: until then quinn holds it.
+/// Writes the document, and waits until the other end has all of it: until then quinn holds it.
 ///
 /// # Errors
 /// The stream or link broke, or the other end does not read.
@@ -62,7 +63,7 @@ pub(super) async fn send(
         let step = bytes.len().min(STEP);
         let turn = tokio::select! {
             turn = pacer.wait(link, Direction::Up, step) => turn,
-            // Who waits for a link that is gone takes the others' turn.
+            // Otherwise waiters for lost links would take the others' turns.
             error = link.closed() => return Err(error.into()),
         };
         let step = bytes.split_to(turn.clamp(1, step));
@@ -73,14 +74,14 @@ pub(super) async fn send(
     stream.finish().ok();
     patience
         .within(async {
-            // An error: the other end wants no more of it, or the link is gone. Either way nothing is held.
+            // An error: the other end wants no more of it, or the link is lost. In both cases nothing is held.
             stream.stopped().await.ok();
             Ok(())
         })
         .await
 }
 
-/// Reads exactly `len` bytes. At most twice of what has come is ever allocated.
+/// Reads exactly `len` bytes. At most twice the received bytes are allocated.
 ///
 /// # Errors
 /// The stream ended, broke, or stalled for too long.

@@ -1,12 +1,14 @@
-//! The limits' one clock: every pump asks here before it carries bytes. Who goes first is [`fyteclub_proto::fetching::pace`]'s.
+//! The clock of the limits: every pump asks here before it moves bytes. [`fyteclub_proto::fetching::pace`] decides the
+//! order.
 //!
-//! Where nothing is limited an ask costs one look at an atomic.
+//! Without limits an ask reads one atomic.
 
 use crate::io::quic::Link;
 use fyteclub_proto::{
     fetching::pace::{Direction, Input, Limits, Pace, Rate, Ticket},
     id::PeerId,
     limit::{CHUNK_SIZE, REQUEST_BYTES_MAX},
+    number::{u64_of, usize_of},
 };
 use std::{
     collections::HashMap,
@@ -23,11 +25,11 @@ use tokio::sync::{Notify, oneshot};
 pub struct Pacer(Arc<Shared>);
 
 struct Shared {
-    /// Whether an ask upward or downward may have to wait at all.
+    /// Whether an ask in this direction may have to wait.
     up: AtomicBool,
     down: AtomicBool,
     turns: Mutex<Turns>,
-    /// The alarm is set anew.
+    /// Notified when the alarm has to be set again.
     asked: Notify,
 }
 
@@ -43,7 +45,7 @@ impl Turns {
         self.pace.handle(Instant::now(), input);
         while let Some(grant) = self.pace.poll() {
             if let Some(waiting) = self.waiting.remove(&grant.ticket) {
-                // Who went away in this moment wasted one portion.
+                // A waiter that left at this moment wastes one portion.
                 waiting.send(grant.bytes).ok();
             }
         }
@@ -51,7 +53,7 @@ impl Turns {
 }
 
 impl Pacer {
-    /// Its clock runs on the runtime that this is called on, as long as that does.
+    /// Its clock runs on the current runtime.
     pub fn start(limits: Limits) -> Self {
         let turns =
             Turns { pace: Pace::new(limits, Instant::now()), limits, waiting: HashMap::new(), next: 0 };
@@ -86,7 +88,7 @@ impl Pacer {
         self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds at once, also for who waits.
+    /// Takes effect at once, for waiters too.
     pub fn set(&self, limits: Limits) {
         let mut turns = self.turns();
         turns.limits = limits;
@@ -96,7 +98,7 @@ impl Pacer {
         self.0.asked.notify_one();
     }
 
-    /// The limits, where they hold for this link and direction.
+    /// The limits, if they apply to this link and direction.
     fn limits(&self, link: &Link, direction: Direction) -> Option<Limits> {
         let limited = match direction {
             Direction::Up => &self.0.up,
@@ -109,13 +111,13 @@ impl Pacer {
         (limits.lan || !link.place().is_local()).then_some(limits)
     }
 
-    /// Whether who carries bytes over this link may have to wait.
+    /// Whether bytes over this link may have to wait.
     pub fn holds(&self, link: &Link, direction: Direction) -> bool {
         self.limits(link, direction).is_some()
     }
 
-    /// Waits until some of these bytes may be carried, and says how many: at once all, where nothing is limited.
-    /// Dropped, it asks no more.
+    /// Waits until some of these bytes may be moved, and returns how many: without limits all, at once. Dropping it
+    /// withdraws the ask.
     pub async fn wait(&self, link: &Link, direction: Direction, bytes: usize) -> usize {
         match self.limits(link, direction) {
             None => bytes,
@@ -139,21 +141,21 @@ impl Pacer {
             let ticket = turns.next;
             turns.next += 1;
             turns.waiting.insert(ticket, granting);
-            turns.handle(Input::Ask { ticket, peer, direction, bytes: bytes as u64 });
+            turns.handle(Input::Ask { ticket, peer, direction, bytes: u64_of(bytes) });
             Asked(self, ticket)
         };
         self.0.asked.notify_one();
-        let granted = granted.await.map_or(bytes, |granted| granted as usize);
+        let granted = granted.await.map_or(bytes, usize_of);
         drop(asked);
         granted
     }
 
-    /// How many bytes a request over this link should ask for, so that what the other side sends ahead of our reading
-    /// is about a second's worth over all streams: what was asked for comes as fast as the line lets it.
+    /// The bytes that a request over this link should ask for, so that all streams together have about a second's worth
+    /// in flight: requested bytes arrive as fast as the path allows.
     pub fn request_bytes(&self, link: &Link) -> u64 {
         let Some(limits) = self.limits(link, Direction::Down) else { return REQUEST_BYTES_MAX };
         let slowest = limits.download.into_iter().chain(limits.peer_download).map(Rate::bytes_a_second).min();
-        slowest.map_or(REQUEST_BYTES_MAX, |rate| (rate / 4).clamp(CHUNK_SIZE as u64, REQUEST_BYTES_MAX))
+        slowest.map_or(REQUEST_BYTES_MAX, |rate| (rate / 4).clamp(u64_of(CHUNK_SIZE), REQUEST_BYTES_MAX))
     }
 }
 
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_waiting_leaves_no_ask_behind() {
+    async fn dropped_wait_leaves_no_ask() {
         let pacer = Pacer::start(up(16 << 10));
         let mut turns: Vec<_> = (0..10).map(|_| Box::pin(pacer.turn(PEER, Direction::Up, 1 << 20))).collect();
         for turn in &mut turns {

@@ -1,4 +1,4 @@
-//! Proofs that this side has a blob, for who asks and to compare with what others answer. Blocking.
+//! Proofs that this side has a blob, to send and to compare with a peer's. Blocking.
 
 use crate::io::store::Store;
 use fyteclub_proto::{
@@ -7,7 +7,7 @@ use fyteclub_proto::{
     possession::Challenge,
 };
 
-/// What somebody who was asked answered: one for each blob, in the order of the question.
+/// A peer's proofs: one for each blob, in the order of the question.
 #[derive(Debug)]
 pub struct Answers {
     pub challenge: Challenge,
@@ -15,7 +15,7 @@ pub struct Answers {
     pub proofs: Vec<Option<Bytes<32>>>,
 }
 
-/// The proof of one blob that is here, wherever it came from; `None` when it is not, or cannot be read.
+/// The proof of one blob that is here, of any origin; `None` if it is absent or unreadable.
 pub fn prove(store: &Store, challenge: &Challenge, content: &Content) -> Option<Bytes<32>> {
     let reader = store.open_blob(&Blob { content: *content, origin: Origin::Own }).ok()?;
     let mut proving = challenge.prove(content);
@@ -28,7 +28,7 @@ pub fn prove(store: &Store, challenge: &Challenge, content: &Content) -> Option<
 }
 
 impl Answers {
-    /// The blobs that are here and that the other proved to have as well.
+    /// The blobs that are here and that the peer proved to have.
     pub fn proven<'a>(&'a self, store: &'a Store) -> impl Iterator<Item = Content> + 'a {
         let answered = self.blobs.iter().zip(&self.proofs);
         let right = |(content, proof): &(&Content, &Option<Bytes<32>>)| {
@@ -45,7 +45,7 @@ mod tests {
     use fyteclub_proto::{id::PeerId, limit::CHUNK_SIZE, possession::Span};
 
     #[test]
-    fn only_what_both_have_is_proven() {
+    fn only_blobs_of_both_sides_are_proven() {
         let dir = tempfile::tempdir().expect("a folder");
         let config = StoreConfig { cache_limit: u64::MAX, min_free: None };
         let here = Store::open(&dir.path().join("here"), config).expect("a store").0;

@@ -1,4 +1,4 @@
-//! Disk → store: turns files of this machine into a look, hashing what is not known yet.
+//! Turns files of this machine into a look, and hashes unknown ones.
 
 use crate::{
     io::store::{Source as Indexed, Store, StoreError},
@@ -17,7 +17,7 @@ use std::{
     path::Path,
 };
 
-/// The `ext` key under which a mod's manipulations travel: Penumbra's own JSON.
+/// The `ext` key of a mod's manipulations: Penumbra's own JSON.
 pub const MANIPULATIONS: &str = "penumbra.manipulations";
 
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +33,12 @@ pub enum ScanError {
         "none of the files that {of} names can be shared, the first because: {first}; what was published before stays"
     )]
     Nothing { of: &'static str, first: String },
-    /// Only where the store itself is in trouble, a full disk for one. One bad file is left out instead.
+    /// Only when the store itself fails, as with a full disk. One bad file is left out instead.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A look that is ready to be signed, and what did not get into it.
+/// A look that is ready to be signed, and the files that were left out.
 #[derive(Debug)]
 pub struct Scanned {
     pub look: Look,
@@ -49,7 +49,7 @@ pub struct Scanned {
 /// store. Blocking.
 ///
 /// # Errors
-/// A mod that cannot be read, a look over a limit, a full disk.
+/// The mod cannot be read, the look is over a limit, or the disk is full.
 pub fn mod_folder(store: &Store, path: &Path, choices: &[Choice]) -> Result<Scanned, ScanError> {
     let scratch = store.scratch_path()?;
     let scanned = read_mod(store, path, choices, &scratch);
@@ -90,7 +90,7 @@ fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> R
             game_path: String::new(),
             file: String::new(),
             reason: format!(
-                "too-large: the mod's manipulations take {} bytes, and {EXT_BYTES_MAX} travel at most",
+                "too-large: the mod's manipulations take {} bytes, and the limit is {EXT_BYTES_MAX}",
                 resolved.manipulation_bytes
             ),
         });
@@ -105,10 +105,10 @@ fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> R
     finish(Look { objects: vec![object], ext, ..Look::default() }, left_out)
 }
 
-/// Takes what a plugin found in the game. Every file is indexed in place. Blocking.
+/// Makes a look of the files that a plugin found in the game. Every file is indexed where it is. Blocking.
 ///
 /// # Errors
-/// A look over a limit, a full disk. A file that breaks a rule is left out and named.
+/// The look is over a limit, or the disk is full. A file that breaks a rule is left out and named.
 pub fn plugin_look(store: &Store, publish: request::AppearancePublish) -> Result<Scanned, ScanError> {
     let mut left_out = Vec::new();
     let mut objects = Vec::new();
@@ -154,7 +154,7 @@ pub fn plugin_look(store: &Store, publish: request::AppearancePublish) -> Result
     finish(Look { objects, meta, heels, honorific, moodles, pet_names, ext }, left_out)
 }
 
-/// A look of which nothing is left would take the place of the one that friends see now.
+/// An empty look would replace the one that contacts see now.
 fn refuse_nothing(
     of: &'static str,
     names_files: bool,
@@ -191,7 +191,7 @@ fn game_paths(texts: Vec<String>, file: &str, left_out: &mut Vec<LeftOut>) -> Ve
     paths
 }
 
-/// Files of one object, by content; every game path once, the first claim wins.
+/// Files of one object, by content; each game path once, the first claim wins.
 #[derive(Default)]
 struct Files {
     by_hash: BTreeMap<BlobHash, (u64, BTreeSet<GamePath>)>,
@@ -234,7 +234,7 @@ impl Files {
     }
 }
 
-/// In the words that the mod reader uses for the same things.
+/// In the same words as the mod reader's.
 fn reason(error: &StoreError) -> String {
     match error {
         StoreError::Missing { .. } => "missing: there is no such file".into(),
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mod_without_a_file_to_share_is_refused() {
+    fn mod_without_a_file_to_share_is_refused() {
         let out = LeftOut {
             game_path: "a.tex".into(),
             file: "b.tex".into(),

@@ -1,4 +1,4 @@
-//! Telling the service manager how it goes: systemd where `NOTIFY_SOCKET` is set, nobody elsewhere.
+//! Reports to the service manager: systemd where `NOTIFY_SOCKET` is set, otherwise none.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub fn stopping() {
     notify(Notice::Stopping);
 }
 
-/// Still alive. Due at half of [`watchdog_period`].
+/// The daemon is alive. Due at half of [`watchdog_period`].
 pub fn alive() {
     notify(Notice::Alive);
 }
@@ -29,14 +29,14 @@ fn notify(notice: Notice) {
         Notice::Stopping => sd_notify::NotifyState::Stopping,
         Notice::Alive => sd_notify::NotifyState::Watchdog,
     };
-    // Without a service manager there is nobody to tell.
+    // Without a service manager nobody receives it.
     sd_notify::notify(&[state]).ok();
 }
 
 #[cfg(not(target_os = "linux"))]
 fn notify(_: Notice) {}
 
-/// How long the service manager waits for a sign of life; `None` where it does not.
+/// How long the service manager waits for [`alive`]; `None` if it does not.
 #[cfg(target_os = "linux")]
 pub fn watchdog_period() -> Option<Duration> {
     sd_notify::watchdog_enabled()
@@ -47,34 +47,34 @@ pub fn watchdog_period() -> Option<Duration> {
     None
 }
 
-/// Asks for as many open files as the system lets this process have: a transfer has one per stream, a crowd many.
+/// Raises the limit of open files as far as the system allows: each stream of a transfer needs one.
 pub fn raise_file_limit() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
-        // Refused, the old limit stays.
+        // If it is refused, the old limit stays.
         setrlimit(Resource::Nofile, limit).ok();
     }
 }
 
-/// Has a limit on the size of files be an error of the write that passes it, not the end of the process: a shell's
-/// `ulimit -f` sends a signal otherwise. Must run inside a Tokio runtime.
+/// Makes a write beyond the limit of file sizes fail instead of ending the process by a signal, as with a shell's
+/// `ulimit -f`. Must run inside a Tokio runtime.
 pub fn survive_limits() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        // Once listened for, the signal does nothing else any more.
+        // A signal with a handler has no other effect.
         signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).ok();
     }
 }
 
-/// Resolves when the system or a person asks the process to stop: SIGTERM, SIGINT or SIGHUP; Ctrl-C on Windows. A signal that
-/// whoever started the process had it ignore stays ignored.
+/// Resolves when the system or a person asks the process to stop: SIGTERM, SIGINT or SIGHUP; Ctrl-C on Windows. A
+/// signal that the parent process set to be ignored stays ignored.
 ///
 /// # Errors
-/// Signals that cannot be listened for.
+/// The signals cannot be handled.
 #[cfg(unix)]
 pub async fn stop_requested() -> std::io::Result<()> {
     use fyteclub_logging::io::signals::is_ignored;
@@ -86,15 +86,16 @@ pub async fn stop_requested() -> std::io::Result<()> {
         (SignalKind::hangup(), "SIGHUP"),
     ] {
         if is_ignored(kind.as_raw_value()) {
-            tracing::info!("{name} is ignored, as whoever started this wanted it");
+            tracing::info!("{name} is ignored, as the parent process set it");
         } else {
             obeyed.push(signal(kind)?);
         }
     }
     std::future::poll_fn(|context| {
-        match obeyed.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
+        if obeyed.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
         }
     })
     .await;
@@ -104,7 +105,7 @@ pub async fn stop_requested() -> std::io::Result<()> {
 /// Resolves when a person presses Ctrl-C.
 ///
 /// # Errors
-/// A console that cannot be listened to.
+/// The console cannot be handled.
 #[cfg(not(unix))]
 pub async fn stop_requested() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await

@@ -162,7 +162,10 @@ impl Lending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fyteclub_proto::limit::{GRANT_LIFE, GRANT_SKEW};
+    use fyteclub_proto::{
+        limit::{GRANT_LIFE, GRANT_SKEW},
+        number::millis,
+    };
 
     const NOW: u64 = 1_800_000_000_000;
 
@@ -183,7 +186,7 @@ mod tests {
         assert_eq!(loan.blob(&BlobHash::of(b"b")), None);
         lending.settle(&grant.owner, &look);
         assert!(!loan.is_growing());
-        let after = NOW + (GRANT_LIFE + GRANT_SKEW).as_millis() as u64;
+        let after = NOW + millis(GRANT_LIFE + GRANT_SKEW);
         assert_eq!(loan.lent(NOW), Lent { owner: true, held: true });
         assert_eq!(loan.lent(after), Lent { owner: true, held: false });
         owner.set_contact(false);
@@ -204,7 +207,7 @@ mod tests {
         let grant = |now| Grant::new(&key, here, look, now);
         let peer = grant(NOW).owner;
         lending.begin(grant(NOW), owner, vec![], NOW);
-        let (life, skew) = (GRANT_LIFE.as_millis() as u64, GRANT_SKEW.as_millis() as u64);
+        let (life, skew) = (millis(GRANT_LIFE), millis(GRANT_SKEW));
         let half = NOW + life / 2;
         assert_eq!(lending.due(NOW, |_| true), []);
         assert_eq!(lending.due(half, |_| false), [], "no owner is linked");

@@ -10,6 +10,7 @@ use fyteclub_proto::{
     id::BlobHash,
     knock::Knock,
     local::request::{ContactsAdd, Who},
+    number::millis,
 };
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -57,7 +58,7 @@ impl Bench {
     }
 
     fn pass(&mut self, time: Duration) {
-        self.now = Now { at: self.now.at + time, unix_ms: self.now.unix_ms + time.as_millis() as u64 };
+        self.now = Now { at: self.now.at + time, unix_ms: self.now.unix_ms + millis(time) };
         if self.desk.deadline().is_some_and(|at| at <= self.now.at) {
             self.input(Input::Time);
         }

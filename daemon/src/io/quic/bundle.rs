@@ -353,7 +353,7 @@ mod tests {
         let mut contents = Vec::new();
         for n in 0..packets {
             let len = if n + 1 == packets { last } else { PACKET };
-            contents.extend(vec![first + n as u8; len]);
+            contents.extend(vec![first + u8::try_from(n).expect("a few packets"); len]);
         }
         socket.try_send(&Transmit {
             destination: SocketAddr::from(([127, 0, 0, 1], port)),

@@ -220,7 +220,7 @@ fn transport(
 mod tests {
     use super::*;
     use ed25519_dalek::SigningKey;
-    use fyteclub_proto::{limit::DIAL_DATAGRAMS, reaching::connector::TRY_TIME};
+    use fyteclub_proto::{limit::DIAL_DATAGRAMS, number::u64_of, reaching::connector::TRY_TIME};
 
     /// The ledger charges this many for a dial: an address that a peer named must not get more.
     #[tokio::test]
@@ -240,7 +240,7 @@ mod tests {
             assert!(tokio::time::timeout(TRY_TIME, dial).await.is_err(), "nobody answers");
             endpoint.endpoint.wait_idle().await;
             let mut buffer = [0; 2048];
-            std::iter::from_fn(|| silent.recv(&mut buffer).ok()).count() as u64
+            u64_of(std::iter::from_fn(|| silent.recv(&mut buffer).ok()).count())
         };
         let (far, near) = tokio::join!(silent(&endpoint.far), silent(&endpoint.loopback.0));
         assert!((2..=DIAL_DATAGRAMS).contains(&far) && (2..=DIAL_DATAGRAMS).contains(&near), "{far} {near}");

@@ -1,4 +1,4 @@
-//! One request of a transfer: what is asked for, in which portions, and what is said of it.
+//! One request of a transfer: its blobs, its portions, its reports.
 
 use crate::io::store::{Partial, StoreError};
 use fyteclub_proto::{
@@ -6,23 +6,24 @@ use fyteclub_proto::{
     fetching::transfer::{Input, RequestId},
     grant::Grant,
     id::PeerId,
+    number::u64_of,
     peer::Piece,
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// All that a pull says: progress for the transfer machine, and how it ended.
+/// A pull's report: progress for the transfer machine, or a failure of this machine.
 #[derive(Debug)]
 pub enum Note {
-    /// Inputs for the machine, in order, and the bytes that crossed the wire for them.
+    /// Inputs for the machine, in order, and the bytes on the wire for them.
     Progress { facts: Vec<Input>, wire: u64 },
-    /// This machine cannot keep what comes: nothing was wrong with the peer.
+    /// This machine cannot store a chunk; the peer is not at fault.
     Local(StoreError),
 }
 
-/// Whoever wants to hear it. Called from the pump's task; must not block.
+/// Called from the pump's task; must not block.
 pub type Notes = Arc<dyn Fn(Note) + Send + Sync>;
 
-/// One blob of a request, with where it goes.
+/// One blob of a request, and where it is stored.
 #[derive(Clone)]
 pub struct Target {
     pub piece: Piece,
@@ -30,7 +31,7 @@ pub struct Target {
     pub ext: &'static str,
     /// For blobs of more than one chunk.
     pub partial: Option<Arc<Partial>>,
-    /// Whose look it is of: it comes from them, or under their grant.
+    /// The owner of the look: the source is the owner, or lends under its grant.
     pub owner: PeerId,
 }
 
@@ -38,17 +39,17 @@ pub struct Target {
 pub struct Ask {
     pub request: RequestId,
     pub targets: Vec<Target>,
-    /// By which somebody else than the owner is asked.
+    /// For a source other than the owner.
     pub grant: Option<Grant>,
 }
 
-/// The front of `targets`, of about so many bytes; their rest stays.
+/// Takes about `bytes` of the front of `targets`; the rest stays.
 pub(super) fn portion(targets: &mut VecDeque<Target>, bytes: u64) -> Vec<Target> {
     let (mut portion, mut left) = (Vec::new(), bytes);
     while let Some(mut target) = targets.pop_front() {
         let Piece { hash, first, count, .. } = target.piece;
-        let chunk = |index| chunk_len(target.size, index).unwrap_or(0) as u64;
-        // One chunk at least, so that it goes on.
+        let chunk = |index| u64_of(chunk_len(target.size, index).unwrap_or(0));
+        // At least one chunk, so that the request makes progress.
         let mut fits = u32::from(portion.is_empty());
         left = left.saturating_sub(if fits == 1 { chunk(first) } else { 0 });
         while fits < count && chunk(first.saturating_add(fits)) <= left {
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn portions_keep_the_requests_order_and_stay_small() {
-        const CHUNK: u64 = CHUNK_SIZE as u64;
+        const CHUNK: u64 = u64_of(CHUNK_SIZE);
         let request = vec![
             target("small", 100, false, 0, 1),
             target("large", 9 * CHUNK + 5, true, 2, 8),
@@ -98,13 +99,13 @@ mod tests {
                 let portion = portion(&mut rest, bytes);
                 let size = |target: &Target| {
                     let Piece { first, count, .. } = target.piece;
-                    (first..first + count).filter_map(|n| chunk_len(target.size, n)).sum::<usize>() as u64
+                    u64_of((first..first + count).filter_map(|n| chunk_len(target.size, n)).sum::<usize>())
                 };
                 let sum = portion.iter().map(size).sum::<u64>();
                 assert!(!portion.is_empty() && sum <= bytes.max(CHUNK), "{sum} of {bytes}");
                 asked.extend(portion);
             }
-            // Joined again they are the request; a list of chunks is asked for once, with the first of them.
+            // Joined again they are the request; a chunk list is requested once, with the blob's first chunks.
             let mut joined: Vec<Piece> = Vec::new();
             for Target { piece, .. } in asked {
                 match joined.last_mut().filter(|last| last.hash == piece.hash) {

@@ -1,4 +1,4 @@
-//! Requests that one answer ends: a signed appearance, what a peer holds, proofs of possession, the next grant.
+//! Requests with one answer: a signed document, a peer's holdings, proofs of possession, the next grant.
 
 use crate::{
     io::quic::{
@@ -15,13 +15,14 @@ use fyteclub_proto::{
     bytes::Bytes as Tag,
     grant::Grant,
     id::BlobHash,
+    number::index,
     peer::{AppearanceReply, GrantReply, HoldingReply, PossessionReply, Request, record},
     possession::Span,
     seal::{NonceCounter, TAG},
 };
 use quinn::VarInt;
 
-/// Why an appearance did not come.
+/// Why a document was not received.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppearancePullError {
@@ -33,8 +34,8 @@ pub enum AppearancePullError {
     Unsealed,
 }
 
-/// Asks for the peer's signed appearance, and the grant that comes with it. Neither is checked here. It ends within
-/// [`fyteclub_proto::limit::document_time`], but for what our own limits hold back.
+/// Requests the peer's signed document, and the grant with it. Neither is checked here. Ends within
+/// [`fyteclub_proto::limit::document_time`], plus waits for this side's limits.
 ///
 /// # Errors
 /// A refusal, a broken or stalled stream, or bytes that do not open.
@@ -51,7 +52,7 @@ pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), 
     match reply {
         AppearanceReply::Nothing => Err(AppearancePullError::Nothing),
         AppearanceReply::Document { epoch, len, grant } => {
-            let mut sealed = document::receive(link, pacer, patience, &mut recv, len as usize + TAG).await?;
+            let mut sealed = document::receive(link, pacer, patience, &mut recv, index(len) + TAG).await?;
             let key = link.opening(epoch).ok_or(AppearancePullError::Unsealed)?;
             let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance();
             let nonce = nonce.ok_or(AppearancePullError::Unsealed)?;
@@ -63,10 +64,10 @@ pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), 
     }
 }
 
-/// Asks what of a look the peer holds.
+/// Asks what the peer holds of a look.
 ///
 /// # Errors
-/// A broken stream, or words that are wrong.
+/// The stream broke, or the message is invalid.
 pub async fn holding(link: &Link, tag: Tag<32>) -> Result<HoldingReply, StreamError> {
     let (mut send, mut recv) = link.open_stream().await?;
     write_frame(&mut send, &Request::Holding { tag }).await?;
@@ -74,10 +75,10 @@ pub async fn holding(link: &Link, tag: Tag<32>) -> Result<HoldingReply, StreamEr
     read_frame(&mut recv).await?.ok_or(StreamError::Short)
 }
 
-/// Asks for proofs of these blobs of the peer's own look; one each, or nothing at all.
+/// Asks for proofs of these blobs of the peer's own look; one each, or none at all.
 ///
 /// # Errors
-/// A broken stream, or words that are wrong.
+/// The stream broke, or the message is invalid.
 pub async fn possession(
     link: &Link,
     nonce: Tag<32>,
@@ -97,7 +98,7 @@ pub async fn possession(
 /// Asks the owner for its next grant, which is not checked here; `None` when it gives none.
 ///
 /// # Errors
-/// A broken stream, or words that are wrong.
+/// The stream broke, or the message is invalid.
 pub async fn grant(link: &Link, look: BlobHash) -> Result<Option<Grant>, StreamError> {
     let (mut send, mut recv) = link.open_stream().await?;
     write_frame(&mut send, &Request::Grant { look }).await?;

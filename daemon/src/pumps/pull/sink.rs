@@ -15,6 +15,7 @@ use fyteclub_proto::{
     chunk_tree::{ChunkTree, chunk_len},
     fetching::transfer::{End, Input, RequestId},
     id::BlobHash,
+    number::u64_of,
     peer::{
         CloseCode,
         record::{self, Kind},
@@ -23,13 +24,13 @@ use fyteclub_proto::{
 };
 use std::sync::Arc;
 
-/// Opens, verifies and stores a request's records, a job at a time. Runs on blocking threads.
+/// Opens, verifies and stores a request's records, one job at a time. Runs on blocking threads.
 pub(super) struct Sink {
     pub(super) request: RequestId,
     pub(super) targets: Vec<Target>,
     pub(super) store: Store,
     pub(super) key: Arc<EpochKey>,
-    /// It is not the owner who is asked.
+    /// The source is not the owner.
     pub(super) lent: bool,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Outcome {
 enum Failed {
     /// Bytes of this blob do not match its hash.
     Wrong(BlobHash),
-    /// They are not as many as the look says.
+    /// The blob's length is not the look's.
     Unfit(BlobHash),
     Peer(CloseCode),
     Local(StoreError),
@@ -56,7 +57,7 @@ impl From<StoreError> for Failed {
 }
 
 impl Outcome {
-    /// Passes on what there is; says how the request ends when it cannot go on.
+    /// Reports the outcome; returns how the request ends when it cannot go on.
     pub(super) fn tell(self, notes: &Notes) -> Option<End> {
         if !self.facts.is_empty() {
             notes(Note::Progress { facts: self.facts, wire: self.wire });
@@ -96,7 +97,7 @@ impl Sink {
             outcome.facts.push(Input::Lacking { request, hash, changed: kind == Kind::Changed });
             return Ok(());
         }
-        outcome.wire += (sealed.len() + record::HEADER) as u64;
+        outcome.wire += u64_of(sealed.len() + record::HEADER);
         self.key
             .bulk()
             .open(nonce, &record::place(kind, &hash, index), &mut sealed)
@@ -128,7 +129,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Blobs of one chunk, many to a call.
+    /// Stores blobs of one chunk, many in one call.
     fn store_small(&self, small: &[(usize, Room)], outcome: &mut Outcome) -> Result<(), Failed> {
         let wrong = || Failed::Peer(CloseCode::WrongBytes);
         let trees: Vec<ChunkTree> = (small.iter())
@@ -140,12 +141,12 @@ impl Sink {
         for ((number, bytes), tree) in small.iter().zip(&trees) {
             match tree.verify(0, bytes) {
                 Ok(chunk) => chunks.push((chunk, self.targets[*number].ext)),
-                // What was right before the lie is kept.
+                // Chunks before the wrong one are kept.
                 Err(_) => failed = Err(Failed::Wrong(tree.hash())),
             }
         }
         self.store.put_many(&chunks)?;
-        // One request is of one look.
+        // One request is for one look.
         if let Some(Target { owner, .. }) = self.targets.first() {
             self.store.came_from(owner, chunks.iter().map(|(chunk, _)| chunk.hash()));
         }

@@ -1,4 +1,4 @@
-//! Makes a request's records out of the store.
+//! Makes a request's records from the store.
 
 use super::right::Right;
 use crate::{
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use fyteclub_proto::{
     chunk_tree::chunk_len,
     id::BlobHash,
+    number::u32_of,
     peer::{
         Piece,
         record::{self, Header, Kind},
@@ -22,10 +23,10 @@ use fyteclub_proto::{
 };
 use std::{sync::Arc, vec};
 
-/// Called when a published file turns out to have changed. Must not block.
+/// Called when a published file is found changed. Must not block.
 pub type Changed = Arc<dyn Fn() + Send + Sync>;
 
-/// Makes a request's records, in order, a job at a time. Runs on blocking threads.
+/// Makes a request's records, in order, one job at a time. Runs on blocking threads.
 pub(super) struct Source {
     pub(super) pieces: vec::IntoIter<Piece>,
     pub(super) current: Option<(Piece, BlobReader)>,
@@ -43,7 +44,7 @@ impl Source {
     pub(super) fn records(&mut self, room: Room) -> Vec<Bytes> {
         let mut room = Some(room);
         let mut records = Vec::new();
-        // Small records share one buffer; a full chunk goes by itself, uncopied.
+        // Small records share one buffer; a full chunk is sent by itself, uncopied.
         let mut small = Room::from(Vec::new());
         let (mut bytes, mut count) = (0, 0);
         while bytes < JOB_BYTES && count < JOB_RECORDS {
@@ -53,9 +54,10 @@ impl Source {
             let alone = body.is_shared();
             let needed = record::HEADER + if alone { 0 } else { body.len() };
             if small.len() + needed > small.capacity() {
-                let next = match alone {
-                    true => Vec::with_capacity(needed).into(),
-                    false => room.take().unwrap_or_else(Room::take),
+                let next = if alone {
+                    Vec::with_capacity(needed).into()
+                } else {
+                    room.take().unwrap_or_else(Room::take)
                 };
                 let full = std::mem::replace(&mut small, next);
                 records.extend((!full.is_empty()).then(|| full.into_bytes()));
@@ -77,7 +79,7 @@ impl Source {
     fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
         let standing = share_rule(self.access.asker(), self.right.standing());
         if standing == Verdict::Refuse {
-            // What is under way ends as well.
+            // A running read ends as well.
             self.current = None;
         }
         if self.current.is_none() {
@@ -106,7 +108,7 @@ impl Source {
         }
         let (index, size) = (piece.first, tree.size());
         if index >= tree.chunks() {
-            // Behind the blob's end there is nothing, and nothing has changed.
+            // Beyond the blob's end: no chunk exists, and no file has changed.
             self.current = None;
             return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new().into()));
         }
@@ -128,17 +130,17 @@ impl Source {
     }
 
     fn sealed(&mut self, kind: Kind, hash: BlobHash, index: u32, mut body: Room) -> Option<(Header, Room)> {
-        let header = Header { kind, len: body.len() as u32 };
+        let header = Header { kind, len: u32_of(body.len()) };
         self.key.bulk().seal(self.nonces.advance()?, &record::place(kind, &hash, index), &mut body);
         Some((header, body))
     }
 
-    /// What a peer is told of a blob that cannot be read: why exactly stays in our log.
+    /// The record for a blob that cannot be read: the cause stays in this side's log.
     fn lacking(&self, error: &ReadError) -> (Header, Room) {
         tracing::debug!("a blob is not served: {error}");
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,
-            // Nothing that its owner published has changed.
+            // No file that its owner published has changed.
             ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. }
                 if matches!(self.right, Right::Lent { .. }) =>
             {
@@ -159,6 +161,7 @@ mod tests {
     use crate::{io::store::StoreConfig, sharing::published::Offer};
     use fyteclub_proto::{
         limit::CHUNK_SIZE,
+        number::u64_of,
         seal::{End, LinkSecret},
     };
     use std::fs;
@@ -173,7 +176,7 @@ mod tests {
         let hash = store.index_source(&path).expect("read").hash;
         let access = Access::default();
         let piece = Piece { hash, tree: false, first: 0, count: 3 };
-        let blobs = [(hash, 3 * CHUNK_SIZE as u64)].into();
+        let blobs = [(hash, 3 * u64_of(CHUNK_SIZE))].into();
         let mut source = Source {
             pieces: vec![piece; 2].into_iter(),
             current: None,
