@@ -1,6 +1,6 @@
-//! What others want of this daemon through a phone book, and what it has carried to them.
+//! Requests of others through a phone book, and their letters.
 //!
-//! Whether somebody may know our addresses, the coordinator says; here is only how that travels.
+//! The coordinator decides whether a peer is sent this machine's addresses.
 
 use super::{
     PhoneBook,
@@ -36,16 +36,16 @@ impl PhoneBook {
         self.exchanges.push(Exchange { introduction, peer, since, told, together, given: Vec::new() });
     }
 
-    /// What is known of a phone book and of this machine when an address is judged. A phone book that has no live
-    /// conversation says nothing of us: then it sees the address that faces it.
+    /// What is known of a phone book and of this machine when an address is checked. Before a live conversation the
+    /// phone book has not told this machine's outside address: the local address toward it counts.
     pub(super) fn vantage(&self, book: usize, together: bool) -> Vantage {
         let Some(book) = self.books.get(book) else { return Vantage::default() };
         let at: Option<IpAddr> = book.http.remote();
         Vantage { book: at, here: book.observed.or_else(|| at.and_then(host_address::toward)), together }
     }
 
-    /// Of the addresses in a peer's letter those that may be dialled and were not given before: [`CANDIDATES_MAX`] for
-    /// one attempt, whatever the number of its letters and phone books. The peer is charged for each.
+    /// The new addresses of a peer's letter that may be dialled: at most [`CANDIDATES_MAX`] for one attempt, over all
+    /// its letters and phone books. The peer is charged for each.
     pub(super) fn admit(
         &mut self,
         introduction: Introduction,
@@ -91,7 +91,7 @@ impl PhoneBook {
         affords(&self.accounts, who)
     }
 
-    /// This machine can be reached in another way than a moment ago.
+    /// This machine's candidates have changed.
     pub(super) fn tell_more(&mut self) {
         self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME);
         let all = self.candidates();
@@ -110,7 +110,7 @@ impl PhoneBook {
         }
     }
 
-    /// The callee dials nobody: it is enough that the letter is one.
+    /// The callee dials nobody: the letter only has to be valid.
     pub(super) fn introduced(&mut self, introduction: Introduction, from: PeerId, text: &[u8]) {
         match Candidates::decode(text) {
             Ok(_) => self.facts.do_send(PhonebookFact::Introduced { introduction, from }),
@@ -138,7 +138,7 @@ impl PhoneBook {
         if here && knock.is_authentic(to) {
             self.facts.do_send(PhonebookFact::Heard(contact::Input::Knocked(knock)));
         } else {
-            tracing::debug!("a knock is not for this door, or forged");
+            tracing::debug!("a knock is addressed to another name, or forged");
         }
     }
 
@@ -150,7 +150,7 @@ impl PhoneBook {
     }
 }
 
-/// Charges one dial, with all that it sends to an address that is silent.
+/// Charges one dial, with all datagrams that it sends to a silent address.
 pub(super) fn affords(accounts: &Accounts, who: &Counterpart) -> bool {
     accounts.charge(who, Item::Dials, 1).is_ok() && accounts.charge(who, Item::Probes, DIAL_DATAGRAMS).is_ok()
 }
@@ -197,7 +197,7 @@ impl Handler<List> for PhoneBook {
         Box::pin(async move {
             let lookups = books.iter().map(|book| tokio::time::timeout(LOOKUP_TIME, book.lookup(&name)));
             let answers = futures::future::join_all(lookups).await;
-            // A phone book that does not answer knows nobody.
+            // A phone book that does not answer has no entry.
             let known = answers.into_iter().filter_map(|answer| answer.ok()?.ok()?);
             let mut keys: Vec<PeerId> = known.map(|entry| entry.peer).collect();
             keys.sort_unstable();

@@ -1,4 +1,4 @@
-//! Where is a peer? Asks for an introduction, and the lists of those who are listed, at the same time.
+//! Finds a peer: asks for an introduction, and looks its name up, at the same time.
 
 use super::{
     PhoneBook,
@@ -34,19 +34,20 @@ use std::{
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// How long a callee who was there just now is asked for again.
+/// How long a callee that was online just now is called again.
 const FRESH_TIME: Duration = Duration::from_secs(6);
-/// Before what did not fit into a conversation's queue is said again.
+/// The pause before a message that did not fit into the queue is sent again.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
 impl PhoneBook {
-    /// Writes where the phone books see this machine, and which of its addresses face them.
+    /// Records this machine's addresses as the phone books see them, and the local ones toward them.
     fn note_observed(&self) {
         let observed: Vec<IpAddr> = self.books.iter().filter_map(|book| book.observed).collect();
         let mut facing = Vec::new();
         if self.reachable.is_anywhere() {
             facing.extend(observed.iter().filter_map(|ip| host_address::toward(ip.to_canonical())));
-            // Whom a phone book of this machine introduces is on it, and may have a socket of one family only.
+            // A peer that a phone book on this machine introduces is on it too, and may have a socket of one family
+            // only.
             if observed.iter().any(|ip| ip.to_canonical().is_loopback()) {
                 facing.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
             }
@@ -55,9 +56,9 @@ impl PhoneBook {
         self.reachable.set(Slot::Observed, observed);
     }
 
-    /// The ways to reach this machine that are known, the likeliest first, [`fyteclub_proto::limit::CANDIDATES_MAX`] at most.
+    /// This machine's candidates, the most reliable first, [`fyteclub_proto::limit::CANDIDATES_MAX`] at most.
     pub(super) fn candidates(&self) -> Candidates {
-        // Routes change also where no address does.
+        // Routes may change without a change of addresses.
         self.note_observed();
         self.reachable.watch().borrow().clone()
     }
@@ -70,7 +71,7 @@ impl PhoneBook {
         Letter::seal(self.registrant.identity.key(), to, topic, &text, secret).ok()
     }
 
-    /// The callee's own word came; whether to dial now, the machine says.
+    /// The callee's own answer arrived; the machine decides whether to dial now.
     pub(super) fn accepted(
         &mut self,
         introduction: Introduction,
@@ -100,7 +101,7 @@ impl PhoneBook {
                     let conversation = self.books.get_mut(book).map(|book| &mut book.conversation);
                     let Some((say, conversation)) = say.zip(conversation) else { continue };
                     if !conversation.say(say) {
-                        // It says so itself where it is over; else more waits to go out than fits.
+                        // A closed connection reports its end; otherwise its queue is full.
                         let retry_after = FULL_PAUSE;
                         self.introductions
                             .handle(Instant::now(), Input::Limited { book, attempt, retry_after });
@@ -108,7 +109,7 @@ impl PhoneBook {
                 }
                 Output::Dial { attempt } => {
                     if let Some(call) = self.calls.remove(&attempt) {
-                        // Who gave up waiting needs no answer.
+                        // A caller that stopped waiting needs no answer.
                         call.answer.send(Ok(call.candidates)).ok();
                     }
                 }
@@ -121,13 +122,13 @@ impl PhoneBook {
         }
     }
 
-    /// Somebody is looked for: phone books that are away for want of an answer are tried now.
+    /// A peer is wanted: phone books that are backing off are tried now.
     pub(super) fn hurry(&mut self) {
         let now = Instant::now();
         self.books.iter_mut().for_each(|book| book.conversation.want(now, random()));
     }
 
-    /// Begins an introduction; the answer is dropped where there is no randomness.
+    /// Begins an introduction; without randomness the answer is dropped.
     fn call(&mut self, reach: &Reach) -> oneshot::Receiver<Result<Vec<Candidate>, Failure>> {
         let (answer, answered) = oneshot::channel();
         let mut attempt = [0; 16];
@@ -172,7 +173,7 @@ impl Handler<Reach> for PhoneBook {
                 match introduced.await {
                     Ok(Ok(candidates)) if !candidates.is_empty() => Ok(candidates),
                     Ok(Err(failure)) => Err(failure),
-                    // Also whose letter names no place that may be dialled.
+                    // Also if its letter has no address that may be dialled.
                     Ok(Ok(_)) | Err(_) => Err(Failure::NotThere),
                 }
             };
@@ -188,13 +189,14 @@ impl Handler<Reach> for PhoneBook {
                     Ok((entry, _)) if entry.peer != peer => Err(LookupError::OtherKey(entry.peer)),
                     Ok((Entry { addr: Some(addr), .. }, book)) => {
                         let vantage = vantages.get(book.index).copied().unwrap_or_default();
-                        // Where it answers, its first answer has shown.
+                        // Its first answer has shown its address.
                         let vantage = Vantage { book: book.http.remote().or(vantage.book), ..vantage };
                         let who = Counterpart::PhoneBook(book.http.url().to_owned());
                         let affords = || accounts.charge(&who, Item::Lookups, 1).is_ok();
-                        match may_be_dialled(addr, Teller::PhoneBook, &vantage) && affords() {
-                            true => Ok(vec![Candidate { origin: Origin::Observed, addr }]),
-                            false => Err(LookupError::NotFound),
+                        if may_be_dialled(addr, Teller::PhoneBook, &vantage) && affords() {
+                            Ok(vec![Candidate { origin: Origin::Observed, addr }])
+                        } else {
+                            Err(LookupError::NotFound)
                         }
                     }
                     Ok((Entry { addr: None, .. }, _)) => Err(LookupError::NotFound),
@@ -213,7 +215,7 @@ impl Handler<Reach> for PhoneBook {
     }
 }
 
-/// Why neither a list nor an introduction told where somebody is.
+/// Why neither a lookup nor an introduction found the peer.
 fn both(listed: LookupError, introduced: Failure) -> LookupError {
     match (listed, introduced) {
         (LookupError::NotFound, Failure::NotBack) => LookupError::NotBack,
@@ -222,13 +224,13 @@ fn both(listed: LookupError, introduced: Failure) -> LookupError {
     }
 }
 
-/// One of the phone books, by its place in their list.
+/// One of the phone books, by its index.
 struct Numbered {
     index: usize,
     http: PhonebookHttp,
 }
 
-/// Asks one phone book after the other, the next one as soon as one hesitates; the first that knows the name counts.
+/// Asks one phone book after the other, the next one when one is slow; the first entry counts.
 async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<(Entry, Numbered), LookupError> {
     let mut worst = LookupError::NoPhonebook;
     let books = books.into_iter().enumerate().map(|(index, http)| Numbered { index, http });

@@ -1,4 +1,4 @@
-//! What the phone books' actor is asked and says, and what it keeps of an introduction.
+//! Messages of the phone books' actor, and its state of an introduction.
 
 use crate::{
     desks::{links::Seen, orders::Post},
@@ -21,30 +21,30 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// How long the lists of all phone books together may take.
+/// How long the lookups at all phone books together may take.
 pub(super) const LOOKUP_TIME: Duration = Duration::from_secs(2);
 
-/// What the phone books' actor says to the coordinator.
+/// Facts for the coordinator.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum PhonebookFact {
-    /// A phone book began or ceased to answer.
+    /// A phone book started or stopped answering.
     Changed { url: String, error: Option<String> },
-    /// What is the contacts' to know. A knock is authentic, and a note is from the key that it names; of whom the phone
-    /// books know by a name, each key is named once.
+    /// Inputs for the contacts' machine. A knock is authentic, and a note is from the key that it names; of the keys
+    /// that phone books have for a name, each is listed once.
     Heard(contact::Input),
-    /// Somebody wants to be introduced: answer with [`Answer`].
+    /// A peer asks for an introduction: answer with [`Answer`].
     Introduced { introduction: Introduction, from: PeerId },
 }
 
-/// Which introduction, by which phone book.
+/// An introduction, and its phone book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Introduction {
     pub book: usize,
     pub attempt: Attempt,
 }
 
-/// Whether the addresses of this machine are told to who asked to be introduced.
+/// Whether the peer that asked is sent this machine's addresses.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Answer {
@@ -57,44 +57,44 @@ impl Message for Post {
     type Result = ();
 }
 
-/// Asks every phone book whom it knows by this name; what they say rises as [`PhonebookFact::Heard`].
+/// Asks every phone book for the keys under this name; the answers are [`PhonebookFact::Heard`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct List(pub PlayerName);
 
-/// An introduction that was accepted lately: addresses that are learned now are told, too.
+/// An introduction that was accepted lately: later addresses are sent too.
 pub struct Exchange {
     pub(super) introduction: Introduction,
     pub(super) peer: PeerId,
     pub(super) since: Instant,
-    /// What the other side was told last.
+    /// The candidates that were sent last.
     pub(super) told: Candidates,
-    /// Whether the phone book sees both ends together.
+    /// Whether the phone book sees both ends at one address.
     pub(super) together: bool,
-    /// Where they said they are, as far as it may be dialled.
+    /// The peer's addresses that may be dialled.
     pub(super) given: Vec<SocketAddr>,
 }
 
-/// Why a player's address is not known.
+/// Why a player's addresses are not known.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
     #[error("no phone book is configured: start the daemon with --phonebook URL")]
     NoPhonebook,
-    #[error("they are not online, or do not let themselves be found by you")]
+    #[error("they are not online, or hidden from you")]
     NotFound,
     #[error("{0}")]
     Unavailable(PhonebookError),
-    #[error("they are not there yet, as far as a phone book knows that has only just come back: try again")]
+    #[error("they are not online yet, but the phone book has only just started: try again")]
     NotBack,
-    #[error("too many others are looked for at the moment: try again")]
+    #[error("too many players are being looked up: try again")]
     Busy,
-    #[error("the phone book knows their name under another key")]
+    #[error("the phone book has another key for their name")]
     OtherKey(PeerId),
 }
 
 impl LookupError {
-    /// What a client is told whose fetch fails for it.
+    /// The code of the fault that fails a fetch.
     pub fn code(&self) -> FaultCode {
         match self {
             Self::NotFound | Self::NotBack => FaultCode::NotFound,
@@ -106,17 +106,17 @@ impl LookupError {
     }
 }
 
-/// Where is this peer? Answered within about two seconds, unless many are looked for at once, or the phone book is not
-/// there or has only just come back. `name` is theirs, if it is known.
+/// Finds a peer's addresses. Answered within about two seconds, unless many are being looked up, or the phone book is
+/// down or has only just started. `name` is the peer's, if it is known.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Candidate>, LookupError>")]
 pub struct Reach {
     pub peer: PeerId,
     pub name: Option<PlayerName>,
-    /// Somebody waits for it.
+    /// Whether a client waits for it.
     pub asked: bool,
     pub since: Seen,
-    /// Takes what is learnt of its addresses after the answer.
+    /// Receives the peer's addresses that arrive after the answer.
     pub more: Recipient<MoreCandidates>,
 }
 
@@ -125,7 +125,7 @@ pub struct Reach {
 #[rtype(result = "()")]
 pub struct MoreCandidates(pub Vec<Candidate>);
 
-/// Somebody here waits for an introduction.
+/// An introduction that this daemon waits for.
 pub struct Call {
     pub(super) peer: PeerId,
     pub(super) candidates: Vec<Candidate>,
