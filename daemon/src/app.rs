@@ -25,7 +25,8 @@ use crate::{
         private,
         published::PublishedFile,
         quic::{QuicEndpoint, tls::Certificate},
-        store::{Store, StoreConfig},
+        store::{Opened, Store, StoreConfig, StoreError},
+        trouble,
     },
     ledger::Accounts,
     places::Clients,
@@ -94,8 +95,7 @@ impl App {
         let contacts = ContactsFile::load(&paths::contacts_file(dir), keeper.clone())?;
         let limits = LimitsFile::load(&paths::limits_file(dir), config.limits, keeper.clone())?;
         let published = PublishedFile::load(&paths::published_file(dir), keeper.clone());
-        let (store, opened) =
-            Store::open(dir, StoreConfig { cache_limit: config.cache_limit, min_free: config.min_free })?;
+        let (store, opened) = open_store(config)?;
         tracing::info!(
             "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
             opened.blobs,
@@ -247,7 +247,7 @@ async fn within<T>(who: &str, stopping: impl Future<Output = T>) {
 /// Creates and locks the data folder.
 fn lock(config: &Config) -> anyhow::Result<File> {
     let dir = config.data_dir.display();
-    let unusable = |path: &Path, error| private::explain_data(path, error);
+    let unusable = |path: &Path, error| trouble::explain_data(&config.data_dir, path, &error);
     private::create_dir(&config.data_dir).map_err(|error| unusable(&config.data_dir, error))?;
     let path = paths::lock_file(&config.data_dir);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -257,9 +257,7 @@ fn lock(config: &Config) -> anyhow::Result<File> {
         Err(TryLockError::WouldBlock) => {
             anyhow::bail!("another daemon uses {dir}: stop it, or choose another folder with --data-dir")
         }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
+        Err(TryLockError::Error(error)) => Err(unusable(&path, error).into()),
     }
 }
 
@@ -268,10 +266,11 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 fn close_to_others(dir: &Path) -> anyhow::Result<()> {
     let files = [paths::contacts_file(dir), paths::limits_file(dir), paths::published_file(dir)];
     for path in [dir.to_owned(), paths::log_dir(dir)].into_iter().chain(files) {
-        let open = private::close_to_others(&path).with_context(|| {
-            let path = path.display();
-            format!("other users can read {path}, and its permissions cannot be changed: make this user its owner, or choose another folder with --data-dir")
-        })?;
+        let open = private::close_to_others(&path)
+            .map_err(|error| trouble::explain_data(dir, &path, &error))
+            .with_context(|| {
+                format!("other users can read {}, and its permissions cannot be changed", path.display())
+            })?;
         if let Some(mode) = open {
             tracing::warn!(
                 "other users could read {} (mode {mode:04o}); now only this user can",
@@ -282,23 +281,40 @@ fn close_to_others(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens the store, if this user may write to its folders: a start with sudo may have made them.
+fn open_store(config: &Config) -> anyhow::Result<(Store, Opened)> {
+    let dir = &config.data_dir;
+    for name in ["blobs", "partial", "index"] {
+        trouble::usable_dir(dir, &dir.join(name))?;
+    }
+    let settings = StoreConfig { cache_limit: config.cache_limit, min_free: config.min_free };
+    Store::open(dir, settings).map_err(|error| match error {
+        StoreError::Io { path, source } => trouble::explain_data(dir, &path, &source).into(),
+        error => error.into(),
+    })
+}
+
 /// Refuses a data folder with a newer layout, and writes the layout's version into a new one.
 fn check_layout(config: &Config) -> anyhow::Result<()> {
     let path = paths::layout_file(&config.data_dir);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match text.trim().parse::<u32>() {
+    match std::fs::read(&path) {
+        Ok(text) => match String::from_utf8_lossy(&text).trim().parse::<u32>() {
             Ok(found) if found <= STORE_VERSION => Ok(()),
             Ok(_) => anyhow::bail!(
                 "{} was written by a newer fyteclubd: install that, or choose another folder with --data-dir",
                 config.data_dir.display()
             ),
-            Err(_) => anyhow::bail!("{} is damaged: it should read `{STORE_VERSION}`", path.display()),
+            Err(_) => anyhow::bail!(
+                "{} is damaged: write `{STORE_VERSION}` into it, or choose another folder with --data-dir",
+                path.display()
+            ),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            private::write(&path, format!("{STORE_VERSION}\n").as_bytes())
-                .with_context(|| format!("cannot write {}", path.display()))
+            let version = format!("{STORE_VERSION}\n");
+            private::write(&path, version.as_bytes())
+                .map_err(|error| trouble::explain_state(&path, &error).into())
         }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => Err(trouble::explain_state(&path, &error).into()),
     }
 }
 

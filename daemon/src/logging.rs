@@ -5,13 +5,13 @@
 
 use crate::{
     config::{Config, LogFormat, paths},
-    io::private,
+    io::{private, trouble},
 };
-use anyhow::Context;
 use fyteclub_logging::{Form, Guarded, Sparse, Stderr, Teller, log_panics};
+use std::{error::Error, fs, io, path::Path};
 use tracing_appender::{
     non_blocking::{NonBlockingBuilder, WorkerGuard},
-    rolling::{RollingFileAppender, Rotation},
+    rolling::{InitError, RollingFileAppender, Rotation},
 };
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -25,6 +25,17 @@ pub struct Log {
     _file: WorkerGuard,
 }
 
+/// Why today's file cannot be written to.
+fn unwritable(config: &Config, dir: &Path, error: &InitError) -> anyhow::Error {
+    let Some(cause) = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()) else {
+        return anyhow::anyhow!("no log can be written in {}: {error}", dir.display());
+    };
+    // Its name has the date, so it is the last one.
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let file = files.max().unwrap_or_else(|| dir.to_owned());
+    trouble::explain_data(&config.data_dir, &file, cause).into()
+}
+
 /// Starts logging.
 ///
 /// # Errors
@@ -32,20 +43,21 @@ pub struct Log {
 pub fn start(config: &Config) -> anyhow::Result<Log> {
     let dir = paths::log_dir(&config.data_dir);
     // The appender creates it too, but warns first, and gives it permissions for everyone.
-    private::create_dir(&dir).map_err(|error| private::explain_data(&dir, error))?;
+    private::create_dir(&dir).map_err(|error| trouble::explain_data(&config.data_dir, &dir, &error))?;
+    trouble::usable_dir(&config.data_dir, &dir)?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("fyteclubd")
         .filename_suffix("log")
         .max_log_files(FILES_KEPT)
         .build(&dir)
-        .with_context(|| format!("no log can be written in {}", dir.display()))?;
+        .map_err(|error| unwritable(config, &dir, &error))?;
     // When the disk is too slow, lines are lost and the daemon does not wait.
     let (file, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).finish(file);
     let (stderr, sparse) = (Stderr::start()?, Sparse::default());
     let (to_file, to_stderr) = match config.log_format {
         LogFormat::Text => {
-            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let ansi = io::IsTerminal::is_terminal(&io::stderr());
             let form = if ansi { Form::Coloured } else { Form::Text };
             let file = Guarded::new(file, Form::Text);
             (

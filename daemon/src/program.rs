@@ -7,7 +7,7 @@ use crate::{
     io::{
         keeper::Keeper,
         limits::{LimitsFile, LimitsFileError},
-        private,
+        private, trouble,
     },
     logging, service,
 };
@@ -92,7 +92,7 @@ fn run(settings: Settings) -> ExitCode {
         service::survive_limits();
         // Before anything is written in it: its files are private.
         private::create_dir(&config.data_dir)
-            .map_err(|error| private::explain_data(&config.data_dir, error))?;
+            .map_err(|error| trouble::explain_data(&config.data_dir, &config.data_dir, &error))?;
         let _log = logging::start(&config)?;
         let app = App::start(&config).await?;
         // The parent process may have ended, or may never read this.

@@ -2,7 +2,7 @@
 //! named pipe for this user, the system and the administrators.
 
 use crate::{Endpoint, Stranger, dial, stranger};
-use fyteclub_files::private::Trouble;
+use fyteclub_files::trouble::Trouble;
 use interprocess::local_socket::{
     ListenerOptions,
     tokio::{Listener, Stream, prelude::*},
@@ -35,6 +35,14 @@ pub struct LocalListener {
 type FileId = (u64, u64);
 
 impl LocalListener {
+    /// Whether a socket can be at this place, as far as that is known without making one.
+    ///
+    /// # Errors The place cannot be a socket's name, or something else is there.
+    pub fn check(endpoint: &Endpoint) -> Result<(), ListenError> {
+        endpoint.name().map_err(|source| ListenError::Listen { endpoint: endpoint.to_string(), source })?;
+        what_is_there(endpoint).map(drop)
+    }
+
     /// Replaces a socket that a dead daemon of this user left, but neither a live daemon's nor any other file.
     ///
     /// # Errors Another daemon answers there, something else is there, the folder is not safe, or the system refuses.
@@ -100,20 +108,38 @@ fn file_id(_: &str) -> Option<FileId> {
 #[cfg(unix)]
 async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
     use fyteclub_files::private;
-    use std::{
-        os::unix::fs::{FileTypeExt, MetadataExt},
-        path::Path,
-    };
+    use std::path::Path;
     let path = Path::new(endpoint.as_str());
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         let checked = if endpoint.is_usual() { private::own_dir(dir) } else { private::safe_dir(dir) };
         checked.map_err(|source| ListenError::Folder { endpoint: endpoint.to_string(), source })?;
     }
+    if !what_is_there(endpoint)? {
+        return Ok(());
+    }
+    if dial(endpoint).await.is_ok() {
+        return Err(ListenError::InUse(endpoint.to_string()));
+    }
     let error = |source| ListenError::Listen { endpoint: endpoint.to_string(), source };
+    fs::remove_file(path).map_err(error)
+}
+
+/// Whether a socket of this user is there. Anything else is an error.
+#[cfg(unix)]
+fn what_is_there(endpoint: &Endpoint) -> Result<bool, ListenError> {
+    use fyteclub_files::trouble;
+    use std::{
+        os::unix::fs::{FileTypeExt, MetadataExt},
+        path::Path,
+    };
+    let path = Path::new(endpoint.as_str());
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(other) => return Err(error(other)),
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(other) => {
+            let source = trouble::explain(path, &other);
+            return Err(ListenError::Folder { endpoint: endpoint.to_string(), source });
+        }
     };
     if !found.file_type().is_socket() {
         let what = match found.file_type() {
@@ -124,12 +150,15 @@ async fn clear(endpoint: &Endpoint) -> Result<(), ListenError> {
         return Err(ListenError::NoSocket { path: path.to_owned(), what });
     }
     if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(ListenError::Foreign { socket: path.to_owned(), owner: private::user(found.uid()) });
+        return Err(ListenError::Foreign { socket: path.to_owned(), owner: trouble::user(found.uid()) });
     }
-    if dial(endpoint).await.is_ok() {
-        return Err(ListenError::InUse(endpoint.to_string()));
-    }
-    fs::remove_file(path).map_err(error)
+    Ok(true)
+}
+
+/// Pipes have names of their own.
+#[cfg(not(unix))]
+fn what_is_there(_: &Endpoint) -> Result<bool, ListenError> {
+    Ok(false)
 }
 
 /// Requests the first instance of the pipe, so a taken name is an error.

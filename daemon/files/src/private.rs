@@ -1,6 +1,8 @@
-//! Files that only their owner may read, written whole or not at all; folders of this user alone, and what is wrong
-//! with others.
+//! Files that only their owner may read, written whole or not at all, and folders of this user alone.
 
+#[cfg(unix)]
+use crate::trouble::user;
+use crate::trouble::{Trouble, explain};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -12,8 +14,10 @@ use std::{
 /// # Errors The machine's. The old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
+    // Left by a crash, perhaps of another user; a link in its place is not followed.
+    fs::remove_file(&beside).ok();
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -60,11 +64,6 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// What is wrong with a path, and what to do: one sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Trouble(String);
-
 /// Makes a folder of this user alone: no link, owned by this user, closed to everybody else; an open one is closed.
 /// Checked by its handle, so that nothing can replace it meanwhile.
 ///
@@ -72,21 +71,21 @@ pub struct Trouble(String);
 #[cfg(unix)]
 pub fn own_dir(path: &Path) -> Result<(), Trouble> {
     use rustix::fs::{Mode, OFlags, fchmod, fstat, open};
-    create_dir(path).map_err(|error| explain(path, error))?;
+    create_dir(path).map_err(|error| explain(path, &error))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = open(path, flags, Mode::empty()).map_err(|error| {
         if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink()) {
-            Trouble(format!("{} is a link, and a folder of your own is needed", path.display()))
+            Trouble::new(format!("{} is a link, and a folder of your own is needed", path.display()))
         } else {
-            explain(path, error.into())
+            explain(path, &error.into())
         }
     })?;
-    let found = fstat(&folder).map_err(|error| explain(path, error.into()))?;
+    let found = fstat(&folder).map_err(|error| explain(path, &error.into()))?;
     if found.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(Trouble(format!("{} belongs to {}", path.display(), user(found.st_uid))));
+        return Err(Trouble::new(format!("{} belongs to {}", path.display(), user(found.st_uid))));
     }
     if found.st_mode & 0o077 != 0 {
-        fchmod(&folder, Mode::RWXU).map_err(|error| explain(path, error.into()))?;
+        fchmod(&folder, Mode::RWXU).map_err(|error| explain(path, &error.into()))?;
     }
     Ok(())
 }
@@ -96,7 +95,7 @@ pub fn own_dir(path: &Path) -> Result<(), Trouble> {
 /// # Errors The machine's.
 #[cfg(not(unix))]
 pub fn own_dir(path: &Path) -> Result<(), Trouble> {
-    create_dir(path).map_err(|error| explain(path, error))
+    create_dir(path).map_err(|error| explain(path, &error))
 }
 
 /// Makes a folder in which only this user and root may replace files: owned by one of them, and not writable for
@@ -106,16 +105,16 @@ pub fn own_dir(path: &Path) -> Result<(), Trouble> {
 #[cfg(unix)]
 pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
     use rustix::fs::{Mode, OFlags, fstat, open};
-    create_dir(path).map_err(|error| explain(path, error))?;
+    create_dir(path).map_err(|error| explain(path, &error))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let found =
-        open(path, flags, Mode::empty()).and_then(fstat).map_err(|error| explain(path, error.into()))?;
+        open(path, flags, Mode::empty()).and_then(fstat).map_err(|error| explain(path, &error.into()))?;
     if ![0, rustix::process::geteuid().as_raw()].contains(&found.st_uid) {
-        return Err(Trouble(format!("{} belongs to {}", path.display(), user(found.st_uid))));
+        return Err(Trouble::new(format!("{} belongs to {}", path.display(), user(found.st_uid))));
     }
     if found.st_mode & 0o1002 == 0o002 {
         let dir = path.display();
-        return Err(Trouble(format!("everybody may write in {dir}: run `chmod o-w {dir}`")));
+        return Err(Trouble::new(format!("everybody may write in {dir}: run `chmod o-w {dir}`")));
     }
     Ok(())
 }
@@ -124,65 +123,7 @@ pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
 /// The machine's.
 #[cfg(not(unix))]
 pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
-    create_dir(path).map_err(|error| explain(path, error))
-}
-
-/// Why a path cannot be used: names its first wrong part, and what to do about it.
-pub fn explain(path: &Path, error: io::Error) -> Trouble {
-    let parts = || path.ancestors().filter(|part| !part.as_os_str().is_empty());
-    let shown = path.display();
-    if let Some((part, found)) = parts().find_map(|part| Some((part, fs::metadata(part).ok()?))) {
-        let at = part.display();
-        if !found.is_dir() && part != path {
-            return Trouble(format!("{shown} cannot be: {at} is a file; move it away"));
-        }
-        let wants_folder =
-            matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory);
-        if wants_folder && !found.is_dir() {
-            return Trouble(format!("{at} is a file, and a folder is needed there; move it away"));
-        }
-        if error.kind() == io::ErrorKind::PermissionDenied {
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::{MetadataExt, PermissionsExt};
-                let own = rustix::process::geteuid().as_raw();
-                if found.uid() != own {
-                    let owner = user(found.uid());
-                    let around = part.parent().and_then(|around| fs::metadata(around).ok());
-                    // Root's, in a folder of this user: left by a start with sudo. Not said of a system's folder.
-                    let way = if found.uid() == 0 && around.is_some_and(|around| around.uid() == own) {
-                        format!(", as after a start with sudo: run `sudo chown -R \"$(id -un)\" {at}`")
-                    } else {
-                        String::new()
-                    };
-                    return Trouble(format!("{shown} cannot be used: {at} belongs to {owner}{way}"));
-                }
-                let mode = found.permissions().mode() & 0o7777;
-                return Trouble(format!(
-                    "{shown} cannot be used: {at} has the mode {mode:o}; run `chmod u+rwX {at}`"
-                ));
-            }
-        }
-    }
-    Trouble(format!("{shown} cannot be used: {error}"))
-}
-
-/// As [`explain`], for paths in the data folder.
-pub fn explain_data(path: &Path, error: io::Error) -> Trouble {
-    let Trouble(why) = explain(path, error);
-    Trouble(format!("{why}; or choose another folder with --data-dir"))
-}
-
-/// A user's name for people.
-#[cfg(unix)]
-pub fn user(uid: u32) -> String {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("user {uid}"))
+    create_dir(path).map_err(|error| explain(path, &error))
 }
 
 /// The file's mode if group or others have any right to it; else `None`.
@@ -286,10 +227,7 @@ mod tests {
             }
         } else {
             assert!(own_dir(Path::new("/")).expect_err("root's").to_string().contains("belongs to root"));
-            let why = explain(Path::new("/root/x/y"), io::ErrorKind::PermissionDenied.into()).to_string();
-            assert!(why.contains("/root belongs to root") && !why.contains("chown"), "{why}");
         }
-        assert_eq!(user(0), "root");
     }
 
     #[test]

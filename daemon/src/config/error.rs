@@ -1,14 +1,12 @@
 //! What can be wrong with the configuration, in words that say what to do.
 
 use super::paths::HomeError;
-use crate::io::private::Trouble;
+use crate::io::trouble::Trouble;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    #[error("cannot read the config file {path}: {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{path} is not a valid config file: {message}")]
     Invalid { path: PathBuf, message: String },
     #[error("{place}: `{key}` is `{value}`, and {expected}")]
@@ -18,5 +16,5 @@ pub enum ConfigError {
     #[error("{key} is not UTF-8: set it to plain Unicode, or say where to keep things with --data-dir DIR")]
     NotUnicode { key: String },
     #[error(transparent)]
-    Folder(Trouble),
+    Unreadable(Trouble),
 }

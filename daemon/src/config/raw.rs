@@ -1,7 +1,7 @@
 //! One layer of settings, as written: the one table of their names.
 
 use super::error::ConfigError;
-use crate::io::private;
+use crate::io::trouble;
 use serde::Deserialize;
 use std::{
     fs,
@@ -104,11 +104,13 @@ impl Raw {
                 message: error.to_string().trim_end().to_owned(),
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Self::default()),
+            Err(error) if named => Err(ConfigError::Unreadable(trouble::explain(path, &error))),
             // There may be none: what cannot be read is the folder.
-            Err(error) if !named && !path.is_file() => {
-                Err(ConfigError::Folder(private::explain_data(path.parent().unwrap_or(path), error)))
+            Err(error) if fs::symlink_metadata(path).is_err() => {
+                let folder = path.parent().unwrap_or(path);
+                Err(ConfigError::Unreadable(trouble::explain_data(folder, folder, &error)))
             }
-            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+            Err(error) => Err(ConfigError::Unreadable(trouble::explain_state(path, &error))),
         }
     }
 }

@@ -3,7 +3,10 @@
 //! A file of its own, because the index may be lost. Contacts are written when the coordinator says so. Addresses are
 //! less dear: they are written once a minute at most, and when the daemon stops. The [`Keeper`] writes.
 
-use crate::io::keeper::{Keeper, Keeping};
+use crate::io::{
+    keeper::{Keeper, Keeping},
+    trouble::{Trouble, explain_state},
+};
 use fyteclub_proto::{
     contact::{Saved, SavedError},
     id::PeerId,
@@ -30,8 +33,8 @@ pub enum ContactsFileError {
     Damaged { path: PathBuf, cause: String },
     #[error("{0} was written by a newer fyteclubd: install that, or choose another folder with --data-dir")]
     Newer(PathBuf),
-    #[error("cannot read or write {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Unusable(Trouble),
 }
 
 /// Why bytes are no file of contacts.
@@ -98,7 +101,7 @@ impl ContactsFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Content { version: VERSION, saved: Saved::default(), last_addr: BTreeMap::new() }
             }
-            Err(source) => return Err(ContactsFileError::Io { path: path.to_owned(), source }),
+            Err(error) => return Err(ContactsFileError::Unusable(explain_state(path, &error))),
         };
         Ok(Self { path: path.to_owned(), keeper, content, stale: false, written: Instant::now() })
     }

@@ -1,7 +1,10 @@
 //! The player's key, in a file that only its owner can read. Made at first start, never sent anywhere, and replaced only
 //! by [`Identity::rotate`], which leaves the old key's word for the new one in the file.
 
-use crate::io::private;
+use crate::io::{
+    private,
+    trouble::{Trouble, explain_state, of_another},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use fyteclub_proto::{id::PeerId, limit::KEY_CHANGES_MAX, phonebook::KeyChange};
@@ -27,8 +30,8 @@ pub enum IdentityError {
         "{0} is damaged: restore it from a backup, or move it away to start with a new identity that your friends must confirm"
     )]
     Damaged(PathBuf),
-    #[error("cannot read or write {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Unusable(Trouble),
 }
 
 /// The key with its id, and the keys that came before. The secret is wiped when dropped.
@@ -44,23 +47,29 @@ impl Identity {
     /// # Errors
     /// A file that others can read, or that is not whole: nothing is overwritten.
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
-        let io = |source| IdentityError::Io { path: path.to_owned(), source };
-        if let Some(mode) = private::readable_by_others(path).map_err(io)? {
-            return Err(IdentityError::ReadableByOthers { path: path.to_owned(), mode });
+        let unusable = |error| IdentityError::Unusable(explain_state(path, &error));
+        if path.is_dir() {
+            return Err(unusable(std::io::ErrorKind::IsADirectory.into()));
+        }
+        if let Some(mode) = private::readable_by_others(path).map_err(unusable)? {
+            return Err(match of_another(path.parent().unwrap_or(path), path) {
+                Some(trouble) => IdentityError::Unusable(trouble),
+                None => IdentityError::ReadableByOthers { path: path.to_owned(), mode },
+            });
         }
         match fs::read_to_string(path) {
             Ok(text) => {
                 Self::parse(&Zeroizing::new(text)).ok_or_else(|| IdentityError::Damaged(path.to_owned()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let identity = Self { key: fresh_key().map_err(io)?, changes: Vec::new() };
-                identity.write(path).map_err(io)?;
+                let identity = Self { key: fresh_key().map_err(unusable)?, changes: Vec::new() };
+                identity.write(path).map_err(unusable)?;
                 Ok(identity)
             }
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(IdentityError::Damaged(path.to_owned()))
             }
-            Err(error) => Err(io(error)),
+            Err(error) => Err(unusable(error)),
         }
     }
 
@@ -96,14 +105,14 @@ impl Identity {
     /// # Errors
     /// The file cannot be written; then the old key is still there.
     pub fn rotate(self, path: &Path) -> Result<Self, IdentityError> {
-        let io = |source| IdentityError::Io { path: path.to_owned(), source };
-        let key = fresh_key().map_err(io)?;
+        let unusable = |error| IdentityError::Unusable(explain_state(path, &error));
+        let key = fresh_key().map_err(unusable)?;
         let mut changes = self.changes;
         changes.push(KeyChange::signed(&self.key, &key));
         let forgotten = changes.len().saturating_sub(KEY_CHANGES_MAX);
         changes.drain(..forgotten);
         let next = Self { key, changes };
-        next.write(path).map_err(io)?;
+        next.write(path).map_err(unusable)?;
         Ok(next)
     }
 

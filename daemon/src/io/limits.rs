@@ -1,6 +1,9 @@
 //! The file of limits that were set while the daemon ran. It holds only those, and wins over the configuration.
 
-use crate::io::keeper::{Keeper, Keeping};
+use crate::io::{
+    keeper::{Keeper, Keeping},
+    trouble::{Trouble, explain_state},
+};
 use fyteclub_proto::fetching::pace::{Change, Limits};
 use std::{
     fs, io,
@@ -12,8 +15,8 @@ use std::{
 pub enum LimitsFileError {
     #[error("{path} is damaged ({cause}): remove it to have the limits of the configuration again")]
     Damaged { path: PathBuf, cause: serde_json::Error },
-    #[error("cannot read or write {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Unusable(Trouble),
 }
 
 pub struct LimitsFile {
@@ -36,7 +39,7 @@ impl LimitsFile {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|cause| LimitsFileError::Damaged { path: path.to_owned(), cause })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Change::default(),
-            Err(source) => return Err(LimitsFileError::Io { path: path.to_owned(), source }),
+            Err(error) => return Err(LimitsFileError::Unusable(explain_state(path, &error))),
         };
         Ok(Self { path: path.to_owned(), keeper, configured, set, wished: set })
     }

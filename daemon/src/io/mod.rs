@@ -13,5 +13,5 @@ pub mod published;
 pub mod quic;
 pub mod wall_clock;
 
-pub(crate) use fyteclub_files::private;
+pub(crate) use fyteclub_files::{private, trouble};
 pub(crate) use fyteclub_store::{self as store, room};

@@ -1,6 +1,9 @@
 //! The file with the published look, for the next start. The own-look desk decides its content.
 
-use super::keeper::{Keeper, Keeping};
+use super::{
+    keeper::{Keeper, Keeping},
+    trouble::explain_state,
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -26,7 +29,10 @@ impl PublishedFile {
             Ok(bytes) => Some(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!("{} cannot be read: {error}", path.display());
+                tracing::warn!(
+                    "what is published is not known any more, and has to be published again: {}",
+                    explain_state(path, &error)
+                );
                 None
             }
         };

@@ -138,7 +138,11 @@ impl Inner {
             }
             Err(error) => {
                 if !std::mem::replace(&mut complaint.made, true) {
-                    tracing::warn!(%error, "the index cannot be written; the cache goes on without it");
+                    let index = self.dir.join("index");
+                    tracing::warn!(
+                        "the index in {} cannot be written ({error}): the cache goes on without it; see whose its files are, or remove it",
+                        index.display()
+                    );
                 }
                 Ok(())
             }

@@ -2,9 +2,10 @@
 //!
 //! How an error is shown to a person or told to a peer is not decided here.
 
+use fyteclub_files::trouble::explain;
 use fyteclub_proto::{id::BlobHash, limit::FILE_SIZE_MAX};
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -41,7 +42,7 @@ pub enum StoreError {
     )]
     CacheAway { dir: PathBuf, note: PathBuf },
     /// The disk with the cache was there when the daemon started, and is not now. What is known of it is kept.
-    #[error("the disk with the cache is away: {} is not there; mount it again, and everything on it is used as before", dir.display())]
+    #[error("{}", away(dir))]
     Away { dir: PathBuf },
     #[error("{} does not say where the cache is ({why}): write {{\"dir\": \"THE FOLDER\"}} into it", note.display())]
     NoPlace { note: PathBuf, why: String },
@@ -61,8 +62,25 @@ pub enum StoreError {
     /// A mistake of the caller: the chunk or the tree is another blob's, or the chunk is not its whole blob.
     #[error("what was handed over does not belong to {hash}")]
     Foreign { hash: BlobHash },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", explain(path, source))]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// What is in the place of the files, and what to do.
+fn away(dir: &Path) -> String {
+    let blobs = dir.join("blobs");
+    match fs::symlink_metadata(&blobs) {
+        Ok(found) if !found.is_dir() && !found.is_symlink() => {
+            let path = blobs.display();
+            format!(
+                "{path} is a file, and the folder with the cache's files is needed there: move it away, and the folder is made again"
+            )
+        }
+        _ => format!(
+            "the disk with the cache is away: {} is not there; mount it again, and everything on it is used as before",
+            dir.display()
+        ),
+    }
 }
 
 impl StoreError {
@@ -105,8 +123,8 @@ pub enum ReadError {
     /// The file has other bytes than when it was indexed.
     #[error("{} has changed since it was indexed", path.display())]
     Changed { path: PathBuf },
-    #[error("the disk with the cache in {} is away", dir.display())]
+    #[error("{}", away(dir))]
     Away { dir: PathBuf },
-    #[error("{}: {source}", path.display())]
+    #[error("{}", explain(path, source))]
     Io { path: PathBuf, source: io::Error },
 }

@@ -6,7 +6,7 @@
 //! sends it again or proves to have it. A record of a blob that is gone stays true, and leaves at the next rewrite.
 
 use super::{Inner, Store, lock};
-use fyteclub_files::private;
+use fyteclub_files::{private, trouble::explain};
 use fyteclub_proto::{
     blob::{Blob, Content, ORIGINS_MAGIC, Owners, origin_record, read_origins},
     id::{BlobHash, PeerId},
@@ -91,7 +91,8 @@ impl Origins {
         let path = dir.join("origins");
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "which owners cached files came from cannot be read");
+                let why = explain(&path, &error);
+                tracing::warn!("which owners cached files came from cannot be read: {why}");
                 Vec::new()
             }
             read => read.unwrap_or_default(),
@@ -126,7 +127,8 @@ impl Origins {
             Ok(file) => *open = Open { file: Some(file), records: all.len(), complained: false },
             Err(error) => {
                 if !std::mem::replace(&mut open.complained, true) {
-                    tracing::warn!(%error, "which owners cached files came from cannot be written");
+                    let why = explain(&self.path, &error);
+                    tracing::warn!("which owners cached files came from cannot be written: {why}");
                 }
             }
         }

@@ -18,7 +18,7 @@ use super::{
     partial::Partial,
     place::{MARK, Place, Whereabouts, empty, fresh_mark},
 };
-use fyteclub_files::private;
+use fyteclub_files::{private, trouble::explain};
 use fyteclub_proto::id::BlobHash;
 use std::{
     fs, io,
@@ -68,7 +68,7 @@ pub enum MoveError {
     /// The new place's bound is kept from the beginning: a move that ended on a nearly full disk would stop all transfers.
     #[error("{} has {free} bytes free, and {needed} are needed with {floor} that stay free (min_free): make room there, or shrink the cache with `cache gc --to`", dir.display())]
     NoRoom { dir: PathBuf, needed: u64, free: u64, floor: u64 },
-    #[error("cannot write in {}: {source}", dir.display())]
+    #[error("{}; or name another folder", explain(dir, source))]
     NotWritable { dir: PathBuf, source: io::Error },
     #[error("{} does not give back what was written to it ({name}): the cache stays where it is", dir.display())]
     Unfaithful { dir: PathBuf, name: String },
