@@ -5,8 +5,8 @@
 //! folder: the mark first, then each file whole under its name, then the JSON files.
 
 use super::mark::{MARK, Mark, Stamp, hash};
-use fyteclub_files::plain_folder::PlainFolder;
-use fyteclub_proto::game_path::GamePath;
+use fyteclub_files::{plain_folder::PlainFolder, trouble::explain};
+use fyteclub_proto::{foreign::Foreign, game_path::GamePath};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::{
@@ -32,6 +32,8 @@ pub struct Export {
     pub swaps: Vec<(GamePath, GamePath)>,
     /// A JSON list in Penumbra's form. Anything else is written as an empty one.
     pub manipulations: String,
+    /// Folders in which nothing may be written: those with the daemon's own files.
+    pub reserved: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,12 +66,28 @@ pub enum ExportError {
         .path.display()
     )]
     Occupied { path: PathBuf },
+    #[error("`{}` holds the look of {player}; give another folder", .path.display())]
+    Others { path: PathBuf, player: Foreign },
+    #[error("`{}` is in {}, where fyteclubd keeps its own files; give another folder", .path.display(), .dir.display())]
+    Reserved { path: PathBuf, dir: PathBuf },
+    #[error("`{}` is {what}, and a folder is needed; give another one", .path.display())]
+    NoFolder { path: PathBuf, what: &'static str },
+    #[error("`{}` is {what}, and an export has its own folder there; move it away, or give another folder", .path.display())]
+    InTheWay { path: PathBuf, what: &'static str },
     #[error("`{name}` cannot be a file's name in a mod")]
     FileName { name: String },
-    #[error("cannot read `{}`", .path.display())]
+    #[error("cannot read a file of the look: {}", explain(.path, .source))]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot write `{}`", .path.display())]
+    #[error("{}; or give another folder", explain(.path, .source))]
     Write { path: PathBuf, source: io::Error },
+}
+
+impl ExportError {
+    /// Whether it works again once there is space.
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Write { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// Writes the look to `dir`, which is absent, empty or an earlier export of this player's look; any other folder is
@@ -82,6 +100,9 @@ pub fn write(dir: &Path, export: &Export) -> Result<Written, ExportError> {
             return Err(ExportError::FileName { name: name.to_owned() });
         }
         files.entry(name).or_insert(&file.source);
+    }
+    if let Some(reserved) = export.reserved.iter().find(|reserved| is_within(dir, reserved)) {
+        return Err(ExportError::Reserved { path: dir.to_owned(), dir: reserved.clone() });
     }
     let mut writing = Writing::begin(dir, &export.player)?;
     for (name, source) in &files {
@@ -113,25 +134,48 @@ impl Writing {
     /// Makes the folder, or checks that it is ours.
     fn begin(path: &Path, player: &str) -> Result<Self, ExportError> {
         let occupied = || ExportError::Occupied { path: path.to_owned() };
-        let unreadable = |source| ExportError::Read { path: path.to_owned(), source };
         let failed = |source| ExportError::Write { path: path.to_owned(), source };
         let dir = match PlainFolder::open(path) {
             Ok(Some(dir)) => dir,
             Ok(None) => PlainFolder::create(path).map_err(failed)?,
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(occupied()),
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => {
+                return Err(match no_folder(path) {
+                    Some(what) => ExportError::NoFolder { path: path.to_owned(), what },
+                    None => failed(error),
+                });
+            }
         };
         let mark = match dir.read(MARK) {
-            Ok(Some(file)) => Mark::read(file).filter(|mark| mark.player == player).ok_or_else(occupied)?,
-            Ok(None) if dir.names().map_err(unreadable)?.is_empty() => Mark::new(player).map_err(failed)?,
+            Ok(Some(file)) => Mark::read(file).ok_or_else(occupied)?,
+            Ok(None) if dir.names().map_err(failed)?.is_empty() => Mark::new(player).map_err(failed)?,
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(ExportError::Write { path: path.join(MARK), source });
+            }
             Ok(None) | Err(_) => return Err(occupied()),
         };
+        if mark.player != player {
+            return Err(ExportError::Others { path: path.to_owned(), player: Foreign::new(&mark.player) });
+        }
+        let inner = path.join(FILES);
         match dir.create_folder(FILES) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(ExportError::Write { path: inner, source });
+            }
             Ok(()) | Err(_) => {}
         }
         // Through a link in the place of our folder, we would write among somebody else's files.
-        let Ok(Some(files)) = dir.folder(FILES) else { return Err(occupied()) };
+        let files = match dir.folder(FILES) {
+            Ok(Some(files)) => files,
+            Ok(None) => {
+                return Err(ExportError::Write { path: inner, source: io::ErrorKind::NotFound.into() });
+            }
+            Err(source) => {
+                return Err(match no_folder(&inner) {
+                    Some(what) => ExportError::InTheWay { path: inner, what },
+                    None => ExportError::Write { path: inner, source },
+                });
+            }
+        };
         let (resumed, written) = (!mark.finished, Written::default());
         let mut writing = Self { dir, files, mark, resumed, temps: 0, written };
         writing.remove_temps();
@@ -159,7 +203,7 @@ impl Writing {
     fn save_mark(&mut self) -> Result<(), ExportError> {
         let failed = |source| ExportError::Write { path: self.dir.path().join(MARK), source };
         let temp = self.mark.temp_name(0);
-        // Left by a crash; the write below reports any other trouble.
+        // Left by a crash, and ours.
         self.dir.remove(&temp).ok();
         let text = self.mark.to_bytes();
         let written = self.dir.create_new(&temp).and_then(|mut file| file.write_all(&text));
@@ -168,7 +212,8 @@ impl Writing {
 
     fn put_file(&mut self, source: &Path, name: &str) -> Result<(), ExportError> {
         let unreadable = |error| ExportError::Read { path: source.to_owned(), source: error };
-        let failed = |error| ExportError::Write { path: Path::new(FILES).join(name), source: error };
+        let to = self.files.path().join(name);
+        let failed = |error| ExportError::Write { path: to.clone(), source: error };
         if !fs::metadata(source).map_err(unreadable)?.is_file() {
             return Err(unreadable(io::ErrorKind::InvalidInput.into()));
         }
@@ -193,10 +238,10 @@ impl Writing {
         }
         let temp = self.temp();
         // Not `fs::copy`: it would copy a cache's read-only flag and a download's mark of origin.
-        let mut to = self.files.create_new(&temp).map_err(failed)?;
+        let mut copy = self.files.create_new(&temp).map_err(failed)?;
         let mut from = File::open(source).map_err(unreadable)?;
         let copied =
-            hash(&mut from, &mut to).and_then(|stamp| self.files.replace(&temp, name).map(|()| stamp));
+            hash(&mut from, &mut copy).and_then(|stamp| self.files.replace(&temp, name).map(|()| stamp));
         match copied {
             Ok(stamp) => {
                 self.mark.files.insert(listed, stamp);
@@ -204,7 +249,7 @@ impl Writing {
                 Ok(())
             }
             Err(error) => {
-                // The error before it is the one to report.
+                // The next export removes it.
                 self.files.remove(&temp).ok();
                 Err(failed(error))
             }
@@ -212,7 +257,8 @@ impl Writing {
     }
 
     fn put_text(&mut self, name: &str, text: &[u8]) -> Result<(), ExportError> {
-        let failed = |error| ExportError::Write { path: Path::new(name).to_owned(), source: error };
+        let to = self.dir.path().join(name);
+        let failed = |error| ExportError::Write { path: to.clone(), source: error };
         let stamp = Stamp::of(text);
         match self.dir.read(name) {
             Ok(None) => {}
@@ -272,6 +318,25 @@ impl Writing {
         }
         Ok(())
     }
+}
+
+/// What is in the place of a folder, if that is no folder. Nothing is opened.
+fn no_folder(path: &Path) -> Option<&'static str> {
+    let found = fs::symlink_metadata(path).ok()?;
+    match found.file_type() {
+        kind if kind.is_dir() => None,
+        kind if kind.is_symlink() => Some("a link"),
+        kind if kind.is_file() => Some("a file"),
+        _ => Some("a device"),
+    }
+}
+
+/// Whether a path leads into a folder, through whatever links.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let Ok(folder) = fs::canonicalize(folder) else { return false };
+    path.ancestors()
+        .find_map(|part| fs::canonicalize(part).ok())
+        .is_some_and(|there| there.starts_with(folder))
 }
 
 fn meta(name: &str) -> Value {

@@ -283,11 +283,18 @@ pub fn hand_out(
     let wanted = folders.into_iter().filter(|(.., asked)| asked.iter().any(|left| !left.is_cancelled()));
     let write = |(folder, out, _): Folder| {
         let written = write(store, plan, player, &out);
-        (folder, written.map_err(|error| Fault::new(FaultCode::Io, error.to_string())))
+        (folder, written.map_err(|error| write_fault(&error)))
     };
     let folders = wanted.map(write).collect();
     // And after it: a file that went meanwhile is not in every folder.
     (folders, reply(store, plan, player))
+}
+
+fn write_fault(error: &WriteError) -> Fault {
+    match error {
+        WriteError::Export(full) if full.is_disk_full() => Fault::new(FaultCode::DiskFull, full.to_string()),
+        error => Fault::new(FaultCode::Io, error.to_string()),
+    }
 }
 
 /// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the
@@ -368,6 +375,7 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
         files,
         swaps,
         manipulations,
+        reserved: vec![store.dir(), store.data_dir().to_owned()],
     };
     penumbra::write(out, &export)?;
     Ok(())

@@ -229,6 +229,11 @@ impl Store {
         hashes.iter().for_each(|hash| state.unused(hash));
     }
 
+    /// The folder with the index, which does not move.
+    pub fn data_dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// The folder with `blobs/` and `partial/`, as long as nobody moves it.
     pub fn dir(&self) -> PathBuf {
         self.0.here().dir.clone()

@@ -112,6 +112,31 @@ async fn waiter_for_disk_space_fails_with_advice() {
     assert!(fetched.bytes_fetched <= missing, "what came is kept: {kept:?}");
 }
 
+#[tokio::test]
+async fn full_disk_of_an_export_is_named() {
+    let town = Town::new().await;
+    let Some(disk) = SmallDisk::mount(town.folder("disk"), "4m") else { return };
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let bob = town.resident("Bob Birch@Balmung").await;
+    bob.befriend(&alice).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 8, MB).write();
+    alice.publish(&look.folder).await;
+    let out = disk.path().join("out");
+    let full = fault(bob.try_fetch(&alice.player, Some(&out)).await);
+    assert_eq!((full.code, full.retryable), (FaultCode::DiskFull, true), "{full:?}");
+    assert!(full.message.contains(out.to_str().expect("Unicode")), "{full:?}");
+    assert!(full.message.contains("disk is full"), "{full:?}");
+
+    // Nor is a look written among the daemon's own files.
+    for inside in ["", "blobs", "partial/mod", "new"] {
+        let refused = fault(bob.try_fetch(&alice.player, Some(&bob.data().join(inside))).await);
+        assert!(refused.message.contains("keeps its own files"), "{inside}: {refused:?}");
+    }
+    disk.resize("20m");
+    let fetched = bob.try_fetch(&alice.player, Some(&out)).await.expect("there is space");
+    assert_eq!(fetched.bytes_fetched, 0, "the cache has kept it");
+}
+
 /// As much of it as fits.
 fn fill(path: &Path, bytes: usize) {
     fs::write(path, vec![0; bytes]).ok();

@@ -75,6 +75,7 @@ fn an_archive_with_a_byte_order_mark_and_back_slashes() {
         files: files.collect(),
         swaps: resolved.swaps.clone(),
         manipulations: resolved.manipulations.clone(),
+        reserved: vec![],
     };
     let target = scratch.path().join("export");
     write(&target, &export).unwrap();

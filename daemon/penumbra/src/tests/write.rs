@@ -15,6 +15,7 @@ fn export_of(resolved: &Resolved) -> Export {
         files: resolved.files.iter().enumerate().map(file).collect(),
         swaps: resolved.swaps.clone(),
         manipulations: resolved.manipulations.clone(),
+        reserved: vec![],
     }
 }
 
@@ -110,7 +111,9 @@ fn the_export_of_another_player_is_left_as_it_is() {
     let target = of.dir.path().join("export");
     write(&target, &export).unwrap();
     export.player = "Bob Birch@Balmung".to_owned();
-    assert!(matches!(write(&target, &export), Err(ExportError::Occupied { .. })));
+    let error = write(&target, &export).unwrap_err();
+    assert!(matches!(error, ExportError::Others { .. }), "{error}");
+    assert!(error.to_string().contains("the look of Alice Ashe@Gilgamesh"), "{error}");
 }
 
 #[test]
@@ -142,9 +145,49 @@ fn somebody_elses_folder_is_left_as_it_is() {
     }
     assert_eq!(fs::read_dir(&target).unwrap().count(), 4);
     assert_eq!(fs::read(target.join("files/precious.tex")).unwrap(), b"x");
-    let file = of.dir.path().join("file");
+}
+
+#[test]
+fn target_that_is_no_folder_is_named() {
+    let (of, export) = a_look();
+    let (file, own) = (of.dir.path().join("file"), of.dir.path().join("own"));
     write_file(&file, b"");
-    assert!(matches!(write(&file, &export), Err(ExportError::Occupied { .. })));
+    write(&own, &export).unwrap();
+    fs::remove_dir_all(own.join("files")).unwrap();
+    write_file(&own.join("files"), b"");
+    for (target, says) in [
+        (file.clone(), "file` is a file, and a folder is needed; give another one"),
+        (file.join("below"), "file is a file"),
+        (own, "own/files` is a file, and an export has its own folder there; move it away"),
+    ] {
+        let error = write(&target, &export).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        assert!(!error.contains("not empty"), "{error}");
+    }
+}
+
+#[test]
+fn full_disk_of_the_target_is_named() {
+    let source = std::io::ErrorKind::StorageFull.into();
+    let error = ExportError::Write { path: "/there/files/a.tex".into(), source };
+    assert!(error.is_disk_full());
+    let error = error.to_string();
+    assert!(error.contains("/there/files/a.tex") && error.contains("disk is full; make space"), "{error}");
+}
+
+#[test]
+fn nothing_is_written_among_the_daemons_files() {
+    let (of, mut export) = a_look();
+    let data = of.dir.path().join("data");
+    fs::create_dir_all(data.join("blobs")).unwrap();
+    export.reserved = vec![of.dir.path().join("gone"), data.clone()];
+    for target in ["data", "data/blobs", "data/new/export", "other/../data/blobs", "data/blobs/../x"] {
+        fs::create_dir_all(of.dir.path().join("other")).unwrap();
+        let error = write(&of.dir.path().join(target), &export).unwrap_err();
+        assert!(matches!(error, ExportError::Reserved { .. }), "{target}: {error}");
+    }
+    assert_eq!(fs::read_dir(data.join("blobs")).unwrap().count(), 0);
+    write(&of.dir.path().join("data2"), &export).expect("beside it");
 }
 
 #[test]
@@ -176,7 +219,7 @@ fn a_link_in_the_place_of_our_files_is_not_followed() {
     }
     fs::remove_dir_all(target.join("files")).unwrap();
     symlink(&theirs, target.join("files")).unwrap();
-    assert!(matches!(write(&target, &export), Err(ExportError::Occupied { .. })));
+    assert!(matches!(write(&target, &export), Err(ExportError::InTheWay { what: "a link", .. })));
     untouched("a link in the place of the folder of files");
     let mark = target.join(".fyteclub-export.json");
     fs::remove_file(target.join("files")).unwrap();
@@ -185,7 +228,7 @@ fn a_link_in_the_place_of_our_files_is_not_followed() {
     assert!(matches!(write(&target, &export), Err(ExportError::Occupied { .. })), "a mark by a link");
     let link = of.dir.path().join("link");
     symlink(&theirs, &link).unwrap();
-    assert!(matches!(write(&link, &export), Err(ExportError::Occupied { .. })));
+    assert!(matches!(write(&link, &export), Err(ExportError::NoFolder { what: "a link", .. })));
     untouched("a link in the place of the folder itself");
 }
 
