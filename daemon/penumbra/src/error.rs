@@ -2,6 +2,7 @@
 //! possible, what to do.
 
 pub use super::caps::Count;
+use fyteclub_files::trouble::explain;
 use fyteclub_proto::{game_path::GamePathError, limit, size};
 use fyteclub_store::StoreError;
 use std::{fmt, io, path::PathBuf};
@@ -19,6 +20,8 @@ const LISTED_MAX: usize = 32;
 pub enum ModError {
     #[error("`{}` is not a Penumbra mod: it has no meta.json, default_mod.json or group_*.json; give the folder that holds them, or a .pmp", .path.display())]
     NotAMod { path: PathBuf },
+    #[error("`{}` is one file of a mod; give the folder that it is in", .path.display())]
+    PartOfAMod { path: PathBuf },
     #[error("`{}` holds more than one mod ({}); unpack it and give one of them", .path.display(), quoted(.folders))]
     SeveralMods { path: PathBuf, folders: Vec<String> },
     #[error("`{}` is not a complete zip archive ({says}); download the .pmp again", .path.display())]
@@ -78,7 +81,7 @@ pub enum ModError {
     TooManyGamePaths,
     #[error("a look has at most {} file swaps, and this mod has more", limit::SWAPS_MAX)]
     TooManySwaps,
-    #[error("cannot read `{}` ({source}): give a mod folder or a .pmp that this user may read", .path.display())]
+    #[error("{}; give a mod folder or a .pmp that this user may read", explain(.path, .source))]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot unpack to `{}` ({source})", .path.display())]
     Unpack { path: PathBuf, source: io::Error },

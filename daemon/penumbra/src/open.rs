@@ -11,6 +11,8 @@ pub(super) fn open<'a>(
     let metadata = fs::metadata(path).map_err(|source| ModError::Read { path: path.to_owned(), source })?;
     let mut contents: Box<dyn Contents + 'a> = if metadata.is_dir() {
         Box::new(Folder::open(path, caps)?)
+    } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        return Err(ModError::PartOfAMod { path: path.to_owned() });
     } else if metadata.is_file() {
         Box::new(Archive::open(path, scratch, caps)?)
     } else {

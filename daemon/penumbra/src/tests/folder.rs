@@ -403,3 +403,13 @@ fn thousands_of_misspelt_entries_resolve() {
     println!("6,000 entries in {:?}", start.elapsed());
     assert_eq!((resolved.files.len(), resolved.left_out.len()), (6_000, 0));
 }
+
+#[test]
+fn file_of_a_mod_or_nothing_is_told_with_the_way_out() {
+    let of = Mod::with_files(json!({ "a.tex": "a.tex" }));
+    let error = |name: &str| read(&of.dir.path().join(name), &[], of.dir.path()).unwrap_err().to_string();
+    let inside = error("default_mod.json");
+    assert!(inside.contains("is one file of a mod; give the folder that it is in"), "{inside}");
+    let absent = error("absent");
+    assert!(absent.contains("absent is not there; give a mod folder or a .pmp"), "{absent}");
+}
