@@ -1,7 +1,9 @@
 //! The command line of `fyteclubd`. The settings' meaning is in [`crate::config`].
 
-use crate::config::{Config, ConfigError, Raw};
+use crate::config::{Config, ConfigError, Dir, Raw, Word, Words};
 use clap::{Args, Parser, Subcommand};
+use fyteclub_logging::speak;
+use fyteclub_proto::foreign::is_hidden;
 use std::{env::VarError, path::PathBuf};
 
 /// Shares your character's look with your friends, straight from your machine to theirs.
@@ -22,6 +24,18 @@ pub enum Command {
     ///
     /// For when another person may have the old key's file. The daemon must not run meanwhile.
     RotateKey(Settings),
+}
+
+/// Parses this process's arguments. A wrong one ends the process; what it says has no hidden characters.
+pub fn parse<T: Parser>() -> T {
+    T::try_parse().unwrap_or_else(|error| {
+        // What was typed is repeated, and may be another's words.
+        if std::env::args_os().any(|typed| typed.to_string_lossy().contains(is_hidden)) {
+            speak::complain(error.render().to_string().trim_end());
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    })
 }
 
 #[derive(Debug, Args)]
@@ -60,13 +74,13 @@ impl Settings {
     /// The first error in any layer.
     pub fn load(self) -> Result<Config, ConfigError> {
         let flags = Raw {
-            data_dir: self.data_dir,
-            player: self.player,
-            phonebooks: if self.phonebooks.is_empty() { None } else { Some(self.phonebooks) },
-            listen: self.listen,
-            ipc: self.ipc,
-            compression: self.compression,
-            log: self.log,
+            data_dir: self.data_dir.map(Dir),
+            player: self.player.map(Word),
+            phonebooks: Some(self.phonebooks).filter(|books| !books.is_empty()).map(Words),
+            listen: self.listen.map(Word),
+            ipc: self.ipc.map(Word),
+            compression: self.compression.map(Word),
+            log: self.log.map(Word),
             ..Raw::default()
         };
         // A variable that counts but cannot be read is an error.

@@ -3,22 +3,33 @@
 
 use super::{
     Config, ConfigError, LogFormat, paths,
-    raw::{Raw, Size},
+    raw::{Dir, Raw, Word, Words},
 };
-use crate::{io::quic::Tuning, pumps::compression::Compression};
+use crate::{
+    io::{
+        ipc::{IpcError, LocalListener},
+        phonebook_http,
+        quic::{Tuning, try_bind},
+    },
+    pumps::compression::Compression,
+};
+use fyteclub_pipe::Endpoint;
 use fyteclub_proto::{
     contact::Policy,
-    fetching::pace::{Limits, Rate},
+    fetching::pace::{Limits, RATE_MIN, Rate},
+    foreign::Foreign,
     id::PlayerName,
-    phonebook::Listing,
+    phonebook::{Listing, Visibility},
     presence::HEARTBEAT,
     size,
 };
 use std::{
-    net::{Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
     time::Duration,
 };
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// What today's systems keep for friends' looks.
 const CACHE_LIMIT: u64 = 20 << 30;
@@ -26,10 +37,12 @@ const CACHE_LIMIT_MIN: u64 = 64 << 20;
 /// One large look or a few ordinary ones; four times what a system that fetches in advance allows itself.
 const PREFETCH_BUDGET: u64 = 256 << 20;
 /// More than a whole disk of today is a slip of the keyboard.
-const MIN_FREE_MAX: u64 = 1 << 50;
+const SIZE_MAX: u64 = 1 << 50;
 /// A secret that is shorter can be guessed by whoever runs a phone book.
 const HIDDEN_SECRET_MIN: usize = 16;
 const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
+
+const SAYS_HOME: &str = "`~` means the home folder to a shell only: write the whole path";
 
 /// Both address families, and any port: the phone book is told which.
 pub(super) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
@@ -38,149 +51,206 @@ impl Config {
     pub(super) fn check(raw: Raw, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         Ok(Self {
             data_dir: data_dir(raw.data_dir, env)?,
-            player: player(raw.player.as_deref())?,
-            phonebooks: phonebooks(raw.phonebooks.unwrap_or_default())?,
-            listen: listen(raw.listen.as_deref())?,
-            ipc: raw.ipc,
-            cache_limit: bytes("cache_limit", raw.cache_limit, |bytes| bytes >= CACHE_LIMIT_MIN)
-                .unwrap_or(Ok(CACHE_LIMIT))?,
-            min_free: bytes("min_free", raw.min_free, |bytes| bytes <= MIN_FREE_MAX).transpose()?,
-            prefetch_budget: bytes("prefetch_budget", raw.prefetch_budget, |_| true)
-                .unwrap_or(Ok(PREFETCH_BUDGET))?,
-            compression: compression(raw.compression.as_deref())?,
+            player: player(raw.player)?,
+            phonebooks: phonebooks(raw.phonebooks)?,
+            listen: listen(raw.listen)?,
+            ipc: ipc(raw.ipc)?,
+            cache_limit: bytes("cache_limit", raw.cache_limit, CACHE_LIMIT_MIN, "20 GiB")?
+                .unwrap_or(CACHE_LIMIT),
+            min_free: bytes("min_free", raw.min_free, 0, "1 GiB")?,
+            prefetch_budget: bytes("prefetch_budget", raw.prefetch_budget, 0, "256 MiB")?
+                .unwrap_or(PREFETCH_BUDGET),
+            compression: one_of(
+                "compression",
+                raw.compression,
+                &[
+                    ("auto", Compression::Auto),
+                    ("always", Compression::Always),
+                    ("never", Compression::Never),
+                ],
+            )?,
             limits: Limits {
                 upload: rate("upload_limit", raw.upload_limit)?,
                 download: rate("download_limit", raw.download_limit)?,
                 peer_upload: rate("peer_upload_limit", raw.peer_upload_limit)?,
                 peer_download: rate("peer_download_limit", raw.peer_download_limit)?,
-                lan: raw.limit_lan.unwrap_or(Limits::default().lan),
+                lan: one_of("limit_lan", raw.limit_lan, &[("true", true), ("false", false)])?,
             },
             heartbeat: heartbeat(raw.heartbeat)?,
-            listing: listing(raw.visibility.as_deref(), raw.hidden_secret)?,
-            contact_requests: contact_requests(raw.contact_requests.as_deref())?,
+            listing: listing(raw.visibility, raw.hidden_secret)?,
+            contact_requests: one_of(
+                "contact_requests",
+                raw.contact_requests,
+                &[("ask", Policy::Ask), ("nobody", Policy::Nobody)],
+            )?,
             log: log(raw.log)?,
-            log_format: log_format(raw.log_format.as_deref())?,
-            tuning: Tuning::new(raw.packet, raw.data_key_bytes),
+            log_format: one_of(
+                "log_format",
+                raw.log_format,
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            )?,
+            tuning: Tuning::new(number("packet", raw.packet)?, number("data_key_bytes", raw.data_key_bytes)?),
         })
     }
 }
 
+/// `place` is said by the caller, who knows the layers.
 fn wrong(key: &'static str, value: &str, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value {
-        place: "configuration".into(),
-        key,
-        value: value.to_owned(),
-        expected: expected.into(),
-    }
+    ConfigError::Value { place: String::new(), key, value: Foreign::new(value), expected: expected.into() }
 }
 
-fn data_dir(chosen: Option<PathBuf>, env: impl Fn(&str) -> Option<String>) -> Result<PathBuf, ConfigError> {
+fn data_dir(chosen: Option<Dir>, env: impl Fn(&str) -> Option<String>) -> Result<PathBuf, ConfigError> {
     let dir = match chosen {
-        Some(dir) => dir,
+        Some(Dir(dir)) => dir,
         None => paths::default_data_dir(&env).map_err(ConfigError::NoHome)?,
     };
-    std::path::absolute(&dir)
-        .map_err(|error| wrong("data_dir", &dir.display().to_string(), error.to_string()))
+    let shown = dir.to_string_lossy();
+    if shown.is_empty() || shown.contains('\0') {
+        return Err(wrong("data_dir", &shown, "it must be the path of a folder"));
+    }
+    if paths::is_home_sign(&dir) {
+        return Err(wrong("data_dir", &shown, SAYS_HOME));
+    }
+    std::path::absolute(&dir).map_err(|error| wrong("data_dir", &shown, error.to_string()))
 }
 
-fn player(name: Option<&str>) -> Result<Option<PlayerName>, ConfigError> {
+fn player(name: Option<Word>) -> Result<Option<PlayerName>, ConfigError> {
     let parse =
-        |name: &str| name.parse().map_err(|error| wrong("player", name, format!("that cannot be: {error}")));
+        |Word(name)| name.parse().map_err(|error| wrong("player", &name, format!("that cannot be: {error}")));
     name.map(parse).transpose()
 }
 
-fn phonebooks(urls: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    let is_one = |url: &String| {
-        let parsed = reqwest::Url::parse(url).ok();
-        parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-    };
-    match urls.iter().find(|url| !is_one(url)) {
-        Some(url) => Err(wrong("phonebooks", url, "it must read http://HOST:PORT or https://HOST")),
+fn phonebooks(urls: Option<Words>) -> Result<Vec<String>, ConfigError> {
+    let urls = urls.map_or_else(Vec::new, |Words(urls)| urls);
+    match urls.iter().find(|url| !phonebook_http::is_address(url)) {
+        Some(url) => Err(wrong("phonebooks", url, "each must read http://HOST:PORT or https://HOST")),
         None => Ok(urls),
     }
 }
 
-fn listen(addr: Option<&str>) -> Result<SocketAddr, ConfigError> {
-    let Some(text) = addr else { return Ok(LISTEN) };
-    text.parse().map_err(|_| wrong("listen", text, "it must read IP:PORT, [::]:0 for any free port"))
+/// Asks the system whether the address is one of this machine's; that its port is taken is no fault of the setting.
+fn listen(addr: Option<Word>) -> Result<SocketAddr, ConfigError> {
+    let Some(Word(text)) = addr else { return Ok(LISTEN) };
+    let says = |expected: String| wrong("listen", &text, expected);
+    let Ok(addr) = text.parse::<SocketAddr>() else {
+        return Err(says("it must read IP:PORT, as in [::]:0 for any free port of all addresses".into()));
+    };
+    let is_one_machine = !addr.ip().is_multicast() && addr.ip() != Ipv4Addr::BROADCAST;
+    match try_bind(addr) {
+        _ if !is_one_machine => {}
+        Ok(()) => return Ok(addr),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Ok(addr),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let expected =
+                "only root may listen on that port here: choose one from 1024 on, or 0 for any free one";
+            return Err(says(expected.into()));
+        }
+        Err(error) => return Err(says(format!("this machine cannot listen there ({error}): use [::]:0"))),
+    }
+    Err(says("it must be an address of this machine, as in [::]:0 for all of them".into()))
+}
+
+fn ipc(place: Option<Word>) -> Result<Option<String>, ConfigError> {
+    let Some(Word(place)) = place else { return Ok(None) };
+    if paths::is_home_sign(Path::new(&place)) {
+        return Err(wrong("ipc", &place, SAYS_HOME));
+    }
+    let expected = match LocalListener::check(&Endpoint::at(&place)) {
+        Ok(()) => return Ok(Some(place)),
+        Err(IpcError::Listen { source, .. }) => format!("that cannot be a socket's place: {source}"),
+        Err(IpcError::NoSocket { what, .. }) => format!("that is {what}, not a socket: choose another place"),
+        Err(IpcError::Folder { source, .. }) => format!("{source}; or choose another place"),
+        Err(error) => error.to_string(),
+    };
+    Err(wrong("ipc", &place, expected))
 }
 
 /// `None` where nothing is said.
 fn bytes(
     key: &'static str,
-    size: Option<Size>,
-    may_be: impl Fn(u64) -> bool,
-) -> Option<Result<u64, ConfigError>> {
-    let shown = size?.to_string();
-    let bytes = size::parse(&shown).filter(|bytes| may_be(*bytes));
-    Some(bytes.ok_or_else(|| {
-        let expected = match key {
-            "cache_limit" => "it must be at least 64 MiB, written like `20 GiB`",
-            "min_free" => "it must be what stays free on the disk, written like `1 GiB`",
-            _ => "it must be a size, written like `256 MiB`, or 0 for none",
-        };
+    size: Option<Word>,
+    least: u64,
+    example: &str,
+) -> Result<Option<u64>, ConfigError> {
+    let Some(Word(shown)) = size else { return Ok(None) };
+    let bytes = size::parse(&shown).filter(|bytes| (least..=SIZE_MAX).contains(bytes));
+    bytes.map(Some).ok_or_else(|| {
+        let (least, most) = (size::words(least), size::words(SIZE_MAX));
+        let expected =
+            format!("it must be a whole number of bytes, KiB, MiB, GiB or TiB, as in `{example}`, from {least} to {most}");
         wrong(key, &shown, expected)
-    }))
+    })
 }
 
-fn compression(word: Option<&str>) -> Result<Compression, ConfigError> {
-    match word {
-        None | Some("auto") => Ok(Compression::Auto),
-        Some("always") => Ok(Compression::Always),
-        Some("never") => Ok(Compression::Never),
-        Some(other) => Err(wrong("compression", other, "it must be auto, always or never")),
+/// The first one where nothing is said.
+fn one_of<T: Copy>(key: &'static str, word: Option<Word>, all: &[(&str, T)]) -> Result<T, ConfigError> {
+    let Some(Word(word)) = word else { return Ok(all[0].1) };
+    let found = all.iter().find(|(name, _)| *name == word);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+        let (last, others) = names.split_last().expect("each setting has its values in this file");
+        wrong(key, &word, format!("it must be {} or {last}", others.join(", ")))
+    })
+}
+
+fn rate(key: &'static str, size: Option<Word>) -> Result<Option<Rate>, ConfigError> {
+    let Some(Word(shown)) = size else { return Ok(None) };
+    Rate::parse(&shown).map_err(|_| {
+        let least = size::words(RATE_MIN);
+        wrong(key, &shown, format!("it must be a size, as in `2 MiB`, of at least {least} a second, or off"))
+    })
+}
+
+fn number(key: &'static str, word: Option<Word>) -> Result<Option<u64>, ConfigError> {
+    let parse = |Word(text)| text.parse().map_err(|_| wrong(key, &text, "it must be a number of bytes"));
+    word.map(parse).transpose()
+}
+
+fn heartbeat(secs: Option<Word>) -> Result<Duration, ConfigError> {
+    let Some(Word(text)) = secs else { return Ok(HEARTBEAT) };
+    match text.parse() {
+        Ok(secs) if HEARTBEAT_SECS.contains(&secs) => Ok(Duration::from_secs(secs)),
+        _ => Err(wrong("heartbeat", &text, "it must be 1 to 3600 seconds, as a whole number")),
     }
 }
 
-fn rate(key: &'static str, size: Option<Size>) -> Result<Option<Rate>, ConfigError> {
-    let Some(shown) = size.map(|size| size.to_string()) else { return Ok(None) };
-    Rate::parse(&shown).map_err(|error| wrong(key, &shown, error.to_string()))
-}
-
-fn heartbeat(secs: Option<u64>) -> Result<Duration, ConfigError> {
-    match secs {
-        None => Ok(HEARTBEAT),
-        Some(secs) if HEARTBEAT_SECS.contains(&secs) => Ok(Duration::from_secs(secs)),
-        Some(secs) => Err(wrong("heartbeat", &secs.to_string(), "it must be 1 to 3600 seconds")),
+fn listing(visibility: Option<Word>, secret: Option<Word>) -> Result<Listing, ConfigError> {
+    if visibility.is_none() && secret.is_some() {
+        let expected = "it counts only with visibility `hidden`: set that too, or remove it";
+        return Err(wrong("hidden_secret", "(not shown)", expected));
     }
-}
-
-fn listing(visibility: Option<&str>, secret: Option<String>) -> Result<Listing, ConfigError> {
-    match (visibility, secret) {
-        (None | Some("contacts"), _) => Ok(Listing::Contacts),
-        (Some("listed"), _) => Ok(Listing::Listed),
-        (Some("hidden"), Some(secret)) if secret.len() >= HIDDEN_SECRET_MIN => Ok(Listing::Hidden { secret }),
-        (Some("hidden"), _) => Err(wrong(
+    let visible = one_of(
+        "visibility",
+        visibility,
+        &[("contacts", Visibility::Contacts), ("listed", Visibility::Listed), ("hidden", Visibility::Hidden)],
+    )?;
+    match (visible, secret) {
+        (Visibility::Hidden, Some(Word(secret))) if secret.len() >= HIDDEN_SECRET_MIN => {
+            Ok(Listing::Hidden { secret })
+        }
+        (Visibility::Hidden, secret) => Err(wrong(
             "hidden_secret",
-            "(not shown)",
+            if secret.is_some() { "(not shown)" } else { "(not set)" },
             format!(
                 "with visibility `hidden` it must be {HIDDEN_SECRET_MIN} characters or more, random, and the same for all who shall find each other"
             ),
         )),
-        (Some(other), _) => Err(wrong("visibility", other, "it must be contacts, listed or hidden")),
+        (Visibility::Contacts, _) => Ok(Listing::Contacts),
+        (Visibility::Listed, _) => Ok(Listing::Listed),
     }
 }
 
-fn contact_requests(word: Option<&str>) -> Result<Policy, ConfigError> {
-    match word {
-        None | Some("ask") => Ok(Policy::Ask),
-        Some("nobody") => Ok(Policy::Nobody),
-        Some(other) => Err(wrong("contact_requests", other, "it must be ask or nobody")),
-    }
-}
-
-fn log(filter: Option<String>) -> Result<String, ConfigError> {
-    let log = filter.unwrap_or_else(|| "info".into());
-    match log.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) => Ok(log),
-        Err(error) => Err(wrong("log", &log, format!("it must be a level or a filter: {error}"))),
-    }
-}
-
-fn log_format(word: Option<&str>) -> Result<LogFormat, ConfigError> {
-    match word {
-        None | Some("text") => Ok(LogFormat::Text),
-        Some("json") => Ok(LogFormat::Json),
-        Some(other) => Err(wrong("log_format", other, "it must be text or json")),
+/// A word that is no level would be a target's name, of which everything is logged: most likely it is a slip.
+fn log(filter: Option<Word>) -> Result<String, ConfigError> {
+    let log = filter.map_or_else(|| "info".into(), |Word(log)| log);
+    let is_said = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    match log.parse::<Targets>() {
+        Ok(_) if log.split(',').all(is_said) => Ok(log),
+        Ok(_) | Err(_) => Err(wrong(
+            "log",
+            &log,
+            "it must be off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas",
+        )),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::paths::HomeError;
 use crate::io::trouble::Trouble;
+use fyteclub_proto::foreign::Foreign;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -9,12 +10,25 @@ use std::path::PathBuf;
 pub enum ConfigError {
     #[error("{path} is not a valid config file: {message}")]
     Invalid { path: PathBuf, message: String },
+    /// `place`: the layer that says so.
     #[error("{place}: `{key}` is `{value}`, and {expected}")]
-    Value { place: String, key: &'static str, value: String, expected: String },
+    Value { place: String, key: &'static str, value: Foreign, expected: String },
     #[error("no home folder is known, because {0}: say where to keep things with --data-dir DIR")]
     NoHome(#[source] HomeError),
     #[error("{key} is not UTF-8: set it to plain Unicode, or say where to keep things with --data-dir DIR")]
     NotUnicode { key: String },
     #[error(transparent)]
     Unreadable(Trouble),
+}
+
+impl ConfigError {
+    /// With the place where the setting is that is wrong.
+    pub(super) fn said_in(self, place: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Value { key, value, expected, .. } => {
+                Self::Value { place: place(key), key, value, expected }
+            }
+            other => other,
+        }
+    }
 }

@@ -14,7 +14,7 @@ mod tests;
 use crate::{io::quic::Tuning, pumps::compression::Compression};
 pub use error::ConfigError;
 use fyteclub_proto::{contact::Policy, fetching::pace::Limits, id::PlayerName, phonebook::Listing};
-pub use raw::{Raw, Size};
+pub use raw::{Dir, Raw, Word, Words};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -64,17 +64,26 @@ impl Config {
         file: Option<&Path>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let upper = flags.over(Raw::from_env(&env)?);
-        let named = file.map(Path::to_owned).or_else(|| env("FYTECLUB_CONFIG").map(PathBuf::from));
-        let layers = match &named {
-            Some(path) => upper.over(Raw::from_file(path, true)?),
-            None => {
-                let chosen = upper.data_dir.clone().map(Ok);
-                let dir =
-                    chosen.unwrap_or_else(|| paths::default_data_dir(&env).map_err(ConfigError::NoHome))?;
-                upper.over(Raw::from_file(&paths::config_file(&dir), false)?)
-            }
+        let variables = Raw::from_env(&env);
+        let upper = flags.clone().over(variables.clone());
+        let variable = || env("FYTECLUB_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let named = file.map(Path::to_owned).or_else(variable);
+        let path = match (&named, &upper.data_dir) {
+            (Some(path), _) => path.clone(),
+            (None, Some(Dir(dir))) => paths::config_file(dir),
+            (None, None) => paths::config_file(&paths::default_data_dir(&env).map_err(ConfigError::NoHome)?),
         };
-        Self::check(layers, env)
+        let file = Raw::from_file(&path, named.is_some())?;
+        Self::check(upper.over(file), &env).map_err(|error| {
+            error.said_in(|key| {
+                if flags.says(key) {
+                    "the command line".to_owned()
+                } else if variables.says(key) {
+                    format!("the environment variable {}", Raw::variable(key))
+                } else {
+                    path.display().to_string()
+                }
+            })
+        })
     }
 }

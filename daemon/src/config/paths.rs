@@ -32,6 +32,11 @@ pub fn default_data_dir(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf,
     Ok(data.join("fyteclub"))
 }
 
+/// Whether a path begins with `~`, which only a shell replaces: as it stands it is a folder of that name.
+pub fn is_home_sign(path: &Path) -> bool {
+    path.components().next().is_some_and(|first| first.as_os_str() == "~")
+}
+
 pub fn config_file(data_dir: &Path) -> PathBuf {
     data_dir.join("config.toml")
 }

@@ -2,33 +2,110 @@
 
 use super::error::ConfigError;
 use crate::io::trouble;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor},
+};
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
-/// A number of bytes as people write it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Size {
-    Bytes(u64),
-    Text(String),
-}
+/// A value as written, whatever its type: what it may be is checked once, for all layers alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word(pub String);
 
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bytes(bytes) => bytes.fmt(f),
-            Self::Text(text) => f.write_str(text),
-        }
+/// A path, which need not be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dir(pub PathBuf);
+
+/// Several values; one is a list too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+struct AnyWord;
+
+impl Visitor<'_> for AnyWord {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one value, as text or a number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<String, E> {
+        Ok(number.to_string())
     }
 }
 
-/// Makes [`Raw`] of the table below. A row is a setting's name in `config.toml`, its type, its environment variable, and
-/// what is said of a value there that is not of that type.
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_any(AnyWord).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dir {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_any(AnyWord).map(|text| Self(text.into()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Vec<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of texts")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Vec<String>, E> {
+                Ok(vec![text.to_owned()])
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Vec<String>, E> {
+                Ok(vec![value.to_string()])
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Vec<String>, E> {
+                Ok(vec![number.to_string()])
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Vec<String>, E> {
+                Ok(vec![number.to_string()])
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+                let mut words = Vec::new();
+                while let Some(Word(word)) = list.next_element()? {
+                    words.push(word);
+                }
+                Ok(words)
+            }
+        }
+        value.deserialize_any(List).map(Self)
+    }
+}
+
+/// Makes [`Raw`] of the table below. A row is a setting's name in `config.toml`, its type and its environment variable.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $key:ident: $kind:ty = $variable:literal $(or $expected:literal)?;)*) => {
+    ($($(#[$doc:meta])* $key:ident: $kind:ty = $variable:literal;)*) => {
         /// One layer, as written. In the file every key is optional and an unknown one is an error.
         #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
@@ -38,13 +115,8 @@ macro_rules! settings {
 
         impl Raw {
             /// The environment's layer. Empty variables count as unset; lists are separated by commas.
-            ///
-            /// # Errors
-            /// A number that is none.
-            pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-                Ok(Self {
-                    $($key: read(&env, $variable, concat!($($expected)?))?,)*
-                })
+            pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
+                Self { $($key: env($variable).filter(|value| !value.is_empty()).map(<$kind as Variable>::of),)* }
             }
 
             /// This layer over a lower one.
@@ -52,45 +124,61 @@ macro_rules! settings {
             pub fn over(self, lower: Self) -> Self {
                 Self { $($key: self.$key.or(lower.$key),)* }
             }
+
+            /// Whether this layer says something of a setting.
+            pub fn says(&self, key: &str) -> bool {
+                match key {
+                    $(stringify!($key) => self.$key.is_some(),)*
+                    _ => false,
+                }
+            }
+
+            /// The environment variable of a setting.
+            pub fn variable(key: &str) -> &'static str {
+                match key {
+                    $(stringify!($key) => $variable,)*
+                    _ => "",
+                }
+            }
         }
     };
 }
 
 settings! {
-    data_dir: PathBuf = "FYTECLUB_DATA_DIR";
-    player: String = "FYTECLUB_PLAYER";
-    phonebooks: Vec<String> = "FYTECLUB_PHONEBOOK";
-    listen: String = "FYTECLUB_LISTEN";
-    ipc: String = "FYTECLUB_IPC";
+    data_dir: Dir = "FYTECLUB_DATA_DIR";
+    player: Word = "FYTECLUB_PLAYER";
+    phonebooks: Words = "FYTECLUB_PHONEBOOK";
+    listen: Word = "FYTECLUB_LISTEN";
+    ipc: Word = "FYTECLUB_IPC";
     /// Bytes, or a number with KiB, MiB, GiB or TiB.
-    cache_limit: Size = "FYTECLUB_CACHE_LIMIT";
+    cache_limit: Word = "FYTECLUB_CACHE_LIMIT";
     /// What of the disk stays free for others, written likewise; 0 switches that off.
-    min_free: Size = "FYTECLUB_MIN_FREE";
+    min_free: Word = "FYTECLUB_MIN_FREE";
     /// What a day may bring of looks that nobody needs yet, written likewise; 0 switches that off.
-    prefetch_budget: Size = "FYTECLUB_PREFETCH_BUDGET";
-    compression: String = "FYTECLUB_COMPRESSION";
+    prefetch_budget: Word = "FYTECLUB_PREFETCH_BUDGET";
+    compression: Word = "FYTECLUB_COMPRESSION";
     /// Bytes a second to all peers together; a size as above, or `off`.
-    upload_limit: Size = "FYTECLUB_UPLOAD_LIMIT";
-    download_limit: Size = "FYTECLUB_DOWNLOAD_LIMIT";
+    upload_limit: Word = "FYTECLUB_UPLOAD_LIMIT";
+    download_limit: Word = "FYTECLUB_DOWNLOAD_LIMIT";
     /// And to any one of them.
-    peer_upload_limit: Size = "FYTECLUB_PEER_UPLOAD_LIMIT";
-    peer_download_limit: Size = "FYTECLUB_PEER_DOWNLOAD_LIMIT";
+    peer_upload_limit: Word = "FYTECLUB_PEER_UPLOAD_LIMIT";
+    peer_download_limit: Word = "FYTECLUB_PEER_DOWNLOAD_LIMIT";
     /// Whether they hold in the local network too.
-    limit_lan: bool = "FYTECLUB_LIMIT_LAN" or "it must be true or false";
+    limit_lan: Word = "FYTECLUB_LIMIT_LAN";
     /// Seconds between registrations with a phone book.
-    heartbeat: u64 = "FYTECLUB_HEARTBEAT" or "it must be a number of seconds";
+    heartbeat: Word = "FYTECLUB_HEARTBEAT";
     /// `contacts`, `listed` or `hidden`.
-    visibility: String = "FYTECLUB_VISIBILITY";
+    visibility: Word = "FYTECLUB_VISIBILITY";
     /// With `hidden`: what those share who can find this player.
-    hidden_secret: String = "FYTECLUB_HIDDEN_SECRET";
+    hidden_secret: Word = "FYTECLUB_HIDDEN_SECRET";
     /// What becomes of strangers who ask to be contacts: `ask` or `nobody`.
-    contact_requests: String = "FYTECLUB_CONTACT_REQUESTS";
-    log: String = "FYTECLUB_LOG";
-    log_format: String = "FYTECLUB_LOG_FORMAT";
+    contact_requests: Word = "FYTECLUB_CONTACT_REQUESTS";
+    log: Word = "FYTECLUB_LOG";
+    log_format: Word = "FYTECLUB_LOG_FORMAT";
     /// Bytes in a packet to a peer on this machine. For benchmarks; `check-config` does not show it.
-    packet: u64 = "FYTECLUB_PACKET" or "it must be a number of bytes";
+    packet: Word = "FYTECLUB_PACKET";
     /// Bytes that one data key seals. For tests; `check-config` does not show it.
-    data_key_bytes: u64 = "FYTECLUB_DATA_KEY_BYTES" or "it must be a number of bytes";
+    data_key_bytes: Word = "FYTECLUB_DATA_KEY_BYTES";
 }
 
 impl Raw {
@@ -98,11 +186,15 @@ impl Raw {
     /// A file that is there but cannot be read, or is no valid config. A missing one is an error only where it was
     /// named.
     pub fn from_file(path: &Path, named: bool) -> Result<Self, ConfigError> {
+        let invalid = |message: String| ConfigError::Invalid {
+            path: path.to_owned(),
+            message: message.trim_end().to_owned(),
+        };
         match fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Invalid {
-                path: path.to_owned(),
-                message: error.to_string().trim_end().to_owned(),
-            }),
+            Ok(text) => toml::from_str(&text).map_err(|error| invalid(error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(invalid("it is not text in UTF-8; save it as that".into()))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Self::default()),
             Err(error) if named => Err(ConfigError::Unreadable(trouble::explain(path, &error))),
             // There may be none: what cannot be read is the folder.
@@ -116,56 +208,24 @@ impl Raw {
 }
 
 /// What an environment variable may hold.
-trait Variable: Sized {
-    fn of(text: &str) -> Option<Self>;
+trait Variable {
+    fn of(text: String) -> Self;
 }
 
-impl Variable for String {
-    fn of(text: &str) -> Option<Self> {
-        Some(text.to_owned())
+impl Variable for Word {
+    fn of(text: String) -> Self {
+        Self(text)
     }
 }
 
-impl Variable for PathBuf {
-    fn of(text: &str) -> Option<Self> {
-        Some(text.into())
+impl Variable for Dir {
+    fn of(text: String) -> Self {
+        Self(text.into())
     }
 }
 
-impl Variable for Vec<String> {
-    fn of(text: &str) -> Option<Self> {
-        Some(text.split(',').map(|item| item.trim().to_owned()).collect())
-    }
-}
-
-impl Variable for Size {
-    fn of(text: &str) -> Option<Self> {
-        Some(Self::Text(text.to_owned()))
-    }
-}
-
-impl Variable for bool {
-    fn of(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-}
-
-impl Variable for u64 {
-    fn of(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-}
-
-fn read<T: Variable>(
-    env: impl Fn(&str) -> Option<String>,
-    key: &'static str,
-    expected: &str,
-) -> Result<Option<T>, ConfigError> {
-    let Some(value) = env(key).filter(|value| !value.is_empty()) else { return Ok(None) };
-    match T::of(&value) {
-        Some(read) => Ok(Some(read)),
-        None => {
-            Err(ConfigError::Value { place: "environment".into(), key, value, expected: expected.to_owned() })
-        }
+impl Variable for Words {
+    fn of(text: String) -> Self {
+        Self(text.split(',').map(|item| item.trim().to_owned()).collect())
     }
 }

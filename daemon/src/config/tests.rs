@@ -6,7 +6,7 @@ fn load(file: &str, env: &[(&str, &str)], flags: Raw) -> Result<Config, ConfigEr
     std::fs::write(&path, file).expect("written");
     let env: Vec<(String, String)> = env.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let env = move |key: &str| env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let flags = Raw { data_dir: Some(dir.path().to_owned()), ..flags };
+    let flags = Raw { data_dir: flags.data_dir.or(Some(Dir(dir.path().to_owned()))), ..flags };
     Config::load(flags, None, env)
 }
 
@@ -29,40 +29,118 @@ fn hidden_settings_are_numbers_and_are_clamped() {
 
 #[test]
 fn flags_beat_environment_beats_file() {
-    let file = "player = \"A A@File\"\nlisten = \"127.0.0.1:1\"\ncache_limit = \"1 GiB\"\n";
-    let env = [("FYTECLUB_PLAYER", "A A@Env"), ("FYTECLUB_LISTEN", "127.0.0.1:2"), ("FYTECLUB_IPC", "")];
-    let flags = Raw { player: Some("A A@Flag".into()), ..Raw::default() };
+    let file = "player = \"A A@File\"\nlisten = \"127.0.0.1:17001\"\ncache_limit = \"1 GiB\"\n";
+    let env = [("FYTECLUB_PLAYER", "A A@Env"), ("FYTECLUB_LISTEN", "127.0.0.1:17002"), ("FYTECLUB_IPC", "")];
+    let flags = Raw { player: Some(Word("A A@Flag".into())), ..Raw::default() };
     let config = load(file, &env, flags).expect("valid");
     assert_eq!(config.player.expect("named").as_str(), "A A@Flag");
-    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.listen.port(), 17002);
     assert_eq!((config.cache_limit, config.ipc), (1 << 30, None));
 }
 
+/// Nonsense for every setting, as TOML and as the sentence shows it, with what is said to be accepted.
+const NONSENSE: &[(&str, &str, &str, &str)] = &[
+    ("data_dir", "\"\"", "", "the path of a folder"),
+    ("data_dir", "\"~/fyteclub\"", "~/fyteclub", "write the whole path"),
+    ("player", "\"Alice\"", "Alice", "@"),
+    ("player", "5", "5", "@"),
+    ("player", "\"A\\u202e A@B\"", r"A\u{202e} A@B", "that cannot be"),
+    ("phonebooks", "[\"ftp://x\"]", "ftp://x", "http://HOST:PORT"),
+    ("phonebooks", "\"x\"", "x", "http://HOST:PORT"),
+    ("phonebooks", "[\"http://a\", 5]", "5", "http://HOST:PORT"),
+    ("phonebooks", "7", "7", "http://HOST:PORT"),
+    ("listen", "\"7777\"", "7777", "IP:PORT"),
+    ("listen", "7777", "7777", "IP:PORT"),
+    ("listen", "\"localhost:7777\"", "localhost:7777", "IP:PORT"),
+    ("listen", "\"8.8.8.8:7777\"", "8.8.8.8:7777", "an address of this machine"),
+    ("listen", "\"224.0.0.1:7777\"", "224.0.0.1:7777", "an address of this machine"),
+    ("ipc", "\"\"", "", "it is empty"),
+    ("ipc", "\"/\"", "/", "that is a folder, not a socket"),
+    ("ipc", "\"~/a.sock\"", "~/a.sock", "write the whole path"),
+    ("cache_limit", "\"lots\"", "lots", "as in `20 GiB`, from 64 MiB to 1024 TiB"),
+    ("cache_limit", "5", "5", "from 64 MiB"),
+    ("cache_limit", "1.5", "1.5", "a whole number"),
+    ("cache_limit", "-5", "-5", "a whole number"),
+    ("cache_limit", "true", "true", "a whole number"),
+    ("cache_limit", "\"99999999999 TiB\"", "99999999999 TiB", "to 1024 TiB"),
+    ("min_free", "\"some\"", "some", "as in `1 GiB`"),
+    ("min_free", "\"5000 TiB\"", "5000 TiB", "to 1024 TiB"),
+    ("prefetch_budget", "\"all\"", "all", "as in `256 MiB`, from 0 B"),
+    ("prefetch_budget", "0.5", "0.5", "a whole number"),
+    ("compression", "\"max\"", "max", "auto, always or never"),
+    ("compression", "true", "true", "auto, always or never"),
+    ("upload_limit", "\"fast\"", "fast", "`2 MiB`"),
+    ("download_limit", "\"1.5 MiB\"", "1.5 MiB", "or off"),
+    ("peer_upload_limit", "0", "0", "at least 16 KiB a second"),
+    ("peer_download_limit", "16383", "16383", "at least 16 KiB a second"),
+    ("limit_lan", "\"maybe\"", "maybe", "true or false"),
+    ("limit_lan", "1", "1", "true or false"),
+    ("heartbeat", "0", "0", "1 to 3600"),
+    ("heartbeat", "2.5", "2.5", "1 to 3600"),
+    ("heartbeat", "\"often\"", "often", "1 to 3600"),
+    ("visibility", "\"all\"", "all", "contacts, listed or hidden"),
+    ("hidden_secret", "\"long enough to be one\"", "(not shown)", "visibility"),
+    ("contact_requests", "\"all\"", "all", "ask or nobody"),
+    ("log", "\"loud\"", "loud", "off, error, warn, info, debug or trace"),
+    ("log", "\"info,loud\"", "info,loud", "off, error, warn, info, debug or trace"),
+    ("log", "\"a=b=c\"", "a=b=c", "TARGET=LEVEL"),
+    ("log", "\"\"", "", "off, error, warn, info, debug or trace"),
+    ("log_format", "\"xml\"", "xml", "text or json"),
+    ("packet", "\"large\"", "large", "a number of bytes"),
+    ("data_key_bytes", "-1", "-1", "a number of bytes"),
+];
+
 #[test]
-fn what_is_wrong_is_named_with_what_to_do() {
+fn nonsense_is_refused_with_key_value_and_choice() {
+    for (key, toml, shown, accepted) in NONSENSE {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("config.toml");
+        let flag = Some(Dir(dir.path().to_owned())).filter(|_| *key != "data_dir");
+        let flags = Raw { data_dir: flag, ..Raw::default() };
+        std::fs::write(&path, format!("{key} = {toml}")).expect("written");
+        let error = Config::load(flags, Some(&path), |_| None).expect_err(key).to_string();
+        let start = format!("{}: `{key}` is `{shown}`, and ", path.display());
+        assert!(error.starts_with(&start) && error.contains(accepted), "{key} = {toml}: {error}");
+    }
+}
+
+#[test]
+fn layer_with_the_wrong_value_is_named() {
+    let variable = [("FYTECLUB_CACHE_LIMIT", "1.5 GiB")];
+    let error = load("cache_limit = \"2 GiB\"", &variable, Raw::default()).expect_err("no size").to_string();
+    assert!(
+        error.starts_with("the environment variable FYTECLUB_CACHE_LIMIT: `cache_limit` is `1.5 GiB`"),
+        "{error}"
+    );
+    let flags = Raw { listen: Some(Word("here".into())), ..Raw::default() };
+    let error = load("", &[], flags).expect_err("no address").to_string();
+    assert!(error.starts_with("the command line: `listen` is `here`"), "{error}");
+    let config =
+        load("", &[("FYTECLUB_CONFIG", "")], Raw::default()).expect("an empty variable counts as unset");
+    assert_eq!(config.cache_limit, 20 << 30);
+}
+
+#[test]
+fn what_no_setting_says_is_named_with_its_line() {
     for (file, says) in [
         ("plaer = \"x\"", "plaer"),
-        ("player = \"Alice\"", "@"),
-        ("listen = \"7777\"", "IP:PORT"),
-        ("packet = \"large\"", "config.toml"),
-        ("cache_limit = \"lots\"", "20 GiB"),
-        ("cache_limit = 5", "64 MiB"),
-        ("min_free = \"some\"", "1 GiB"),
-        ("min_free = \"5000 TiB\"", "1 GiB"),
-        ("prefetch_budget = \"all\"", "256 MiB"),
-        ("phonebooks = [\"ftp://x\"]", "http://HOST:PORT"),
-        ("compression = \"max\"", "auto, always or never"),
-        ("upload_limit = \"fast\"", "2 MiB"),
-        ("peer_download_limit = 16383", "at least 16 KiB a second"),
-        ("heartbeat = 0", "1 to 3600"),
-        ("visibility = \"all\"", "contacts, listed or hidden"),
         ("visibility = \"hidden\"\nhidden_secret = \"short\"", "16 characters"),
-        ("contact_requests = \"all\"", "ask or nobody"),
-        ("log = \"a=b=c\"", "filter"),
+        ("visibility = \"hidden\"", "`hidden_secret` is `(not set)`"),
+        ("player = [\"A A@B\"]", "player"),
         ("= broken", "config.toml"),
     ] {
         let error = load(file, &[], Raw::default()).expect_err(file).to_string();
         assert!(error.contains(says), "{file}: {error}");
+    }
+    for accepted in [
+        "log = \"info,fyteclub_daemon=debug\"",
+        "log = \"WARN\"",
+        "limit_lan = \"false\"",
+        "heartbeat = \"5\"",
+        "listen = \"[::]:0\"",
+        "phonebooks = \"http://a:1\"",
+    ] {
+        load(accepted, &[], Raw::default()).expect(accepted);
     }
 }
 
@@ -85,7 +163,7 @@ fn file_as_data_folder_is_named() {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("file");
     std::fs::write(&file, "mine").expect("written");
-    let flags = Raw { data_dir: Some(file.clone()), ..Raw::default() };
+    let flags = Raw { data_dir: Some(Dir(file.clone())), ..Raw::default() };
     let error = Config::load(flags, None, |_| None).expect_err("a file").to_string();
     assert!(error.contains(&file.display().to_string()) && error.contains("--data-dir"), "{error}");
     assert!(!error.contains("config"), "{error}");

@@ -79,6 +79,17 @@ impl From<Lost> for Unheard {
     }
 }
 
+/// Whether a text can be a phone book's address.
+pub fn is_address(url: &str) -> bool {
+    parse(url).is_some()
+}
+
+fn parse(url: &str) -> Option<Url> {
+    let base = Url::parse(url).ok()?;
+    let usable = matches!(base.scheme(), "http" | "https") && base.has_host() && !base.cannot_be_a_base();
+    usable.then_some(base)
+}
+
 /// A client of one phone book. Keeps its connection alive between requests.
 #[derive(Debug, Clone)]
 pub struct PhonebookHttp {
@@ -92,10 +103,8 @@ impl PhonebookHttp {
     /// # Errors
     /// The text is no http(s) URL.
     pub fn new(url: &str, http: reqwest::Client) -> Result<Self, PhonebookError> {
-        let bad = || PhonebookError::Url(url.to_owned());
-        let base = Url::parse(url).map_err(|_| bad())?;
-        let usable = matches!(base.scheme(), "http" | "https") && base.has_host() && !base.cannot_be_a_base();
-        if usable { Ok(Self { base, http, remote: Arc::default() }) } else { Err(bad()) }
+        let base = parse(url).ok_or_else(|| PhonebookError::Url(url.to_owned()))?;
+        Ok(Self { base, http, remote: Arc::default() })
     }
 
     /// The client that all phone books of a daemon share.

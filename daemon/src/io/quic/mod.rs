@@ -14,4 +14,5 @@ pub(crate) use fyteclub_quic::{congestion, tls};
 pub use endpoint::QuicEndpoint;
 pub use link::Link;
 pub use place::Place;
+pub use socket::try_bind;
 pub use tuning::Tuning;

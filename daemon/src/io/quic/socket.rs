@@ -18,6 +18,14 @@ pub(super) fn open(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> 
     open_with(addr, bind)
 }
 
+/// Whether the address can be bound now. The port is free again when this returns.
+///
+/// # Errors
+/// As for [`open`].
+pub fn try_bind(addr: SocketAddr) -> io::Result<()> {
+    open(addr).map(drop)
+}
+
 fn open_with<T>(addr: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     let both = addr.is_ipv6() && addr.ip().is_unspecified();
     bind(addr).or_else(|error| {
