@@ -1,9 +1,11 @@
 //! `fyteclubd`: everything is in the lib, see [`fyteclub_daemon::program`].
 
-use clap::Parser;
-use fyteclub_daemon::{cli::Cli, program};
+use fyteclub_daemon::{
+    cli::{self, Cli},
+    program,
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    program::main(Cli::parse().command)
+    program::main(cli::parse::<Cli>().command)
 }

@@ -2,6 +2,7 @@
 //! a closed one nothing.
 
 use crate::io;
+use fyteclub_proto::foreign::escaped_lines;
 use std::{error::Error, io::Write, sync::mpsc, thread, time::Duration};
 
 /// How long a line may wait for its reader.
@@ -18,7 +19,8 @@ pub fn complain(line: &str) {
 }
 
 fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
-    let line = format!("{line}\n");
+    // A path or a value may be somebody else's words.
+    let line = format!("{}\n", escaped_lines(line));
     let (done, written) = mpsc::channel::<()>();
     // A blocked write cannot be cancelled, so it has a thread of its own.
     let writer = thread::Builder::new().name("speak".into()).spawn(move || {

@@ -8,11 +8,12 @@ use anyhow::Context;
 use clap::Parser;
 use fyteclub_logging::speak;
 use fyteclub_phonebook::Server;
+use fyteclub_proto::foreign::is_hidden;
 use service::{descriptors, signals, systemd};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = cli::Args::parse();
+    let args = parse();
     // `run` drops the log, which flushes it, before `main` prints why the program ends.
     let result = logging::start(args.log).context("the log cannot be started").and_then(|_log| run(&args));
     match result {
@@ -22,6 +23,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parses this process's arguments. A wrong one ends the process; what it says has no hidden characters.
+fn parse() -> cli::Args {
+    cli::Args::try_parse().unwrap_or_else(|error| {
+        // What was typed is repeated, and may be another's words.
+        if std::env::args_os().any(|typed| typed.to_string_lossy().contains(is_hidden)) {
+            speak::complain(error.render().to_string().trim_end());
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    })
 }
 
 fn run(args: &cli::Args) -> anyhow::Result<()> {

@@ -95,6 +95,15 @@ pub fn escaped(text: &str, json: bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// As [`escaped`], for text of several lines, which stay.
+pub fn escaped_lines(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c| c != '\n' && is_hidden(c)) {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<_> = text.split('\n').map(|line| escaped(line, false)).collect();
+    Cow::Owned(lines.join("\n"))
+}
+
 fn push(shown: &mut String, c: char, json: bool) {
     match c {
         _ if !is_hidden(c) => shown.push(c),
@@ -135,6 +144,12 @@ mod tests {
         assert_eq!(Foreign::new("a\u{202e}b\u{200b}c\u{2028}d").to_string(), r"a\u{202e}b\u{200b}c\u{2028}d");
         assert_eq!(Foreign::new("  トンベリ　ä  ").to_string(), "トンベリ　ä");
         assert_eq!(Foreign::of_bytes(b"a\xff\nb").to_string(), "a\u{fffd}\\nb");
+    }
+
+    #[test]
+    fn lines_stay_and_hidden_characters_do_not() {
+        assert_eq!(escaped_lines("a\n b\u{202e}\r\n\x1b[2Kc\n"), "a\n b\\u{202e}\\u{d}\n\\u{1b}[2Kc\n");
+        assert!(matches!(escaped_lines("a\nb\n"), Cow::Borrowed(_)));
     }
 
     #[test]

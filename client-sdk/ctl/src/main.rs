@@ -19,7 +19,7 @@ use std::process::ExitCode;
 // One thread: a command waits for one socket, and a script may run many commands.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| render::refuse(&error));
     let page = Page::new(cli.json);
     // Ctrl-C is the usual end of `watch`, and interrupts anything else. The daemon ends a fetch without other waiters,
     // and keeps its chunks.

@@ -38,7 +38,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match cli::parse::<Cli>().command {
         Command::Demo(args) => demo::run(args),
         Command::Daemon(command) => program::main(command),
     }

@@ -90,6 +90,27 @@ fn process_prints_its_address_and_stops_on_sigterm() {
 }
 
 #[test]
+fn audit_log_without_a_folder_is_told_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("missing").join("audit.jsonl");
+    let mut command = command(&["--listen", "127.0.0.1:0", "--operator", "off"]);
+    let mut process = Process::start(command.arg("--audit").arg(&path));
+    process.signal(Signal::TERM);
+    process.exit();
+    let mut log = String::new();
+    process.child.stderr.as_mut().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains(&format!("the audit log {} cannot be written", path.display())), "{log}");
+}
+
+#[test]
+fn typed_text_turns_no_reading_direction() {
+    for args in [["--listen", "a\u{202e}b"], ["--limit-\u{202e}", "5"]] {
+        let said = refused(&args);
+        assert!(said.contains("\\u{202e}") && !said.contains('\u{202e}'), "{said}");
+    }
+}
+
+#[test]
 fn its_log_names_nobody() {
     let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--log", "json"]));
     process.phonebook.register(serde_json::json!({"playerName": "Alice Ashe@Omega", "port": 1}));

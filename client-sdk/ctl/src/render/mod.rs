@@ -6,7 +6,11 @@ pub(crate) use progress::Progress;
 
 use fyteclub_client::escaped;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    ffi::OsString,
+    io::{self, Write},
+};
 
 /// Standard output, as text or JSON.
 pub(crate) struct Page {
@@ -56,6 +60,17 @@ impl Page {
 /// Prints one sentence; errors of the stream are ignored.
 pub(crate) fn complain(sentence: &str) {
     writeln!(io::stderr().lock(), "fyteclubctl: {}", escaped(&sentence.replace('\n', " "), false)).ok();
+}
+
+/// Ends the process: the command line is wrong, or asks for help.
+pub(crate) fn refuse(error: &clap::Error) -> ! {
+    let is_plain = |typed: OsString| matches!(escaped(&typed.to_string_lossy(), false), Cow::Borrowed(_));
+    if std::env::args_os().all(is_plain) {
+        error.exit();
+    }
+    // What was typed is repeated, and may be another's words.
+    write!(io::stderr().lock(), "{}", lines(&error.render().to_string())).ok();
+    std::process::exit(error.exit_code());
 }
 
 /// On one line.

@@ -105,6 +105,23 @@ async fn help_is_what_was_agreed() {
 }
 
 #[tokio::test]
+async fn typed_text_turns_no_reading_direction() {
+    for args in [
+        &["fetch", "A\u{202e} A@B"][..],
+        &["fetch", "\u{1b}[2JA A@B"],
+        &["contacts", "add", "A A@B", "\u{2066}"],
+        &["\u{200b}status"],
+        &["--\u{202e}"],
+    ] {
+        let ended = Ended::of(within(ctl("", args).output()).await.expect("runs"));
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{args:?}");
+        let shown: Vec<_> =
+            ended.err.chars().filter(|c| !" \n".contains(*c) && !c.is_ascii_graphic()).collect();
+        assert!(shown.is_empty() && ended.err.starts_with("error: "), "{args:?}: {:?}", ended.err);
+    }
+}
+
+#[tokio::test]
 async fn without_a_daemon_it_says_how_to_start_one() {
     let dir = TempDir::new().expect("a folder");
     let place = endpoint(&dir);
