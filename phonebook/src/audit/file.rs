@@ -1,5 +1,6 @@
 //! A log file of bounded size: a full one is renamed to `.1`, that to `.2`, and so on; the oldest is overwritten.
 
+use crate::io::private;
 use fyteclub_proto::number;
 use std::{
     ffi::OsString,
@@ -15,7 +16,7 @@ const FILES: u32 = 4;
 pub(super) struct Rotating {
     path: PathBuf,
     size_max: u64,
-    /// Opened by the first write, and reopened after an error.
+    /// Opened at the start, and reopened after an error.
     current: Option<(File, u64)>,
     pending: Vec<u8>,
     pending_lines: u64,
@@ -51,6 +52,8 @@ impl Rotating {
         if self.pending.is_empty() {
             return Ok(());
         }
+        // Removed, or renamed by a log rotation: the next lines belong into a new one.
+        self.current.take_if(|(file, _)| !private::is_at(file, &self.path));
         let written = self.open().and_then(|_| match &mut self.current {
             Some((file, size)) => {
                 *size += number::u64_of(self.pending.len());
@@ -68,17 +71,21 @@ impl Rotating {
         written
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Lines lost to errors since the last call.
     pub(super) fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }
 
     /// Returns the current size.
-    fn open(&mut self) -> io::Result<u64> {
+    pub(super) fn open(&mut self) -> io::Result<u64> {
         if let Some((_, size)) = &self.current {
             return Ok(*size);
         }
-        let file = crate::io::private::append(OpenOptions::new().append(true).create(true), &self.path)?;
+        let file = private::append(OpenOptions::new().append(true).create(true), &self.path)?;
         let size = file.metadata()?.len();
         self.current = Some((file, size));
         Ok(size)

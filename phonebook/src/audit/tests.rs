@@ -143,6 +143,37 @@ fn lost_lines_are_counted_in_the_file_later() {
 }
 
 #[test]
+#[cfg(unix)]
+fn removed_file_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let wait_for = |condition: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !condition() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "nothing is written");
+            thread::yield_now();
+        }
+    };
+    let audit = Audit::start(&file(&path, 1 << 20)).unwrap();
+    // Made at the start, so that a wrong path is told then.
+    wait_for(&|| path.exists());
+    audit.note(Kind::Hijack, net(1), None, 1);
+    wait_for(&|| lines(&path).len() == 1);
+    let rotated = directory.path().join("audit.jsonl.rotated");
+    for removed in [true, false] {
+        if removed {
+            fs::remove_file(&path).unwrap()
+        } else {
+            fs::rename(&path, &rotated).unwrap()
+        }
+        audit.note(Kind::Hijack, net(2), None, 1);
+        wait_for(&|| path.exists() && lines(&path).len() == 1);
+    }
+    audit.close();
+    assert_eq!((audit.dropped(), lines(&rotated).len()), (0, 1));
+}
+
+#[test]
 fn addresses_beyond_the_table_are_counted_together() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");

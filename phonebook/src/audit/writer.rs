@@ -73,6 +73,10 @@ impl Writer {
 
     /// Runs until [`Entry::End`], or until all senders are dropped.
     pub(super) fn run(mut self, entries: &Receiver<Entry>) {
+        // The operator hears of a wrong path now, not at the first attack.
+        if let Err(error) = self.file.open() {
+            self.complain(&error);
+        }
         let mut round_ends = Instant::now() + ROUND;
         loop {
             let first = entries.recv_timeout(round_ends.saturating_duration_since(Instant::now()));
@@ -142,7 +146,10 @@ impl Writer {
     /// Warns once per outage.
     fn complain(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(%error, "the audit log cannot be written; requests are still served, and lost events are counted");
+            let path = self.file.path().display();
+            tracing::warn!(
+                "the audit log {path} cannot be written ({error}): make its folder, let this user write there, and free its disk if that is full; requests are still served, and lost events are counted"
+            );
         }
     }
 }
