@@ -87,9 +87,10 @@ pub(crate) fn keys(keys: &[PeerId]) -> String {
 
 fn outcome(contact: &Contact) -> String {
     let name = name(contact);
+    let warning = || doubt(contact).map(|doubt| format!("\nWarning: {doubt}.")).unwrap_or_default();
     match contact.standing {
-        Standing::Paired => format!("{name} is a contact: you may see each other's looks."),
-        Standing::Requested => format!("{name} is asked, and is a contact once they accept."),
+        Standing::Paired => format!("{name} is a contact: you may see each other's looks.{}", warning()),
+        Standing::Requested => format!("{name} is asked, and is a contact once they accept.{}", warning()),
         Standing::Blocked => format!("{name} is blocked: its messages are dropped."),
         Standing::Asking => format!("{name} asks to be a contact."),
         Standing::Unknown => format!("{name} is {}.", words::standing(contact.standing)),

@@ -179,6 +179,19 @@ async fn contacts_are_for_people_and_for_programs() {
         .await;
         assert!(ended.code == 0 && ended.out.contains(says), "{args:?}: {} {}", ended.out, ended.err);
     }
+    let alike = json!({
+        "player": "Bоb Birch@Balmung", "peerId": PEER_ID, "standing": "requested", "since": 6, "online": false,
+        "looksLike": name, "mixedScripts": true,
+    });
+    let ended = run(&["contacts", "add", "Bоb Birch@Balmung", PEER_ID], async |mut caller| {
+        caller.answer("contacts.add", alike).await;
+    })
+    .await;
+    assert!(
+        ended.out.contains("Warning: not Bob Birch@Balmung, though the names look alike"),
+        "{}",
+        ended.out
+    );
     let expires = u64::MAX / 2;
     let ended = run(&["contacts", "invite"], async |mut caller| {
         caller.answer("contacts.invite", json!({ "link": "fyteclub://join/x", "expires": expires })).await;
