@@ -234,7 +234,7 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "SIZE", value_parser = size)]
         to: Option<u64>,
         /// Remove files that were not used for so many days
-        #[arg(long, value_name = "DAYS")]
+        #[arg(long, value_name = "DAYS", value_parser = days)]
         older_than: Option<u32>,
     },
     /// Move the cache to another folder or disk, while the daemon runs
@@ -259,6 +259,10 @@ fn near(text: &str) -> Result<NearPlayer, String> {
     let wrong = || format!("`{distance}` is not a distance: it must be a number, 0 or more");
     let distance = distance.parse::<f64>().map_err(|_| wrong())?;
     Ok(NearPlayer { player, distance: Distance::try_from(distance).map_err(|_| wrong())? })
+}
+
+fn days(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "it must be a whole number of days, such as 30")
 }
 
 /// `5 GiB`, `500 MB`, `70000000`.

@@ -241,6 +241,8 @@ async fn gc_and_move_say_what_was_asked_and_what_came_of_it() {
     })
     .await;
     assert!(ended.out.contains("9.0 kB are in use and stay"), "{}", ended.out);
+    let wrong = within(ctl("", &["cache", "gc", "--older-than", "soon"]).output()).await.expect("runs");
+    assert!(Ended::of(wrong).err.contains("a whole number of days"));
     let dir = std::env::temp_dir().join("fyteclub-there");
     let place = dir.to_str().expect("Unicode");
     let moved = json!({"from": "/a", "to": "/b", "files": 3, "bytes": 3000, "kept": 1});
