@@ -322,7 +322,12 @@ fn foreign_version(theirs: u16) -> Error {
 /// The daemon runs in another folder, so paths must be absolute.
 fn absolute(path: &Path) -> Result<String, Error> {
     let unusable = |source| Error::Path { path: path.to_owned(), source };
+    let wrong = |why: &str| unusable(io::Error::new(io::ErrorKind::InvalidInput, why));
+    // Where no shell replaced it, as in `--out=~/mod`, it would be a folder of this name.
+    if path.components().next().is_some_and(|first| first.as_os_str() == "~") {
+        return Err(wrong("`~` means the home folder to a shell only"));
+    }
     let whole = std::path::absolute(path).map_err(unusable)?;
     let text = whole.into_os_string().into_string();
-    text.map_err(|_| unusable(io::Error::new(io::ErrorKind::InvalidInput, "it is not Unicode")))
+    text.map_err(|_| wrong("it is not Unicode"))
 }
