@@ -85,7 +85,7 @@ pub enum ContactError {
     Nobody,
     #[error("{player} is a contact already, or was asked; if they did not get it, remove and add them again")]
     Already { player: PlayerName },
-    #[error("that is your own key")]
+    #[error("that is your own name or key: a contact is another player")]
     Yourself,
     #[error("{who} is blocked: to undo that, run fyteclubctl contacts unblock {key}")]
     Blocked { who: String, key: PeerId },
