@@ -20,6 +20,8 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    error::Error,
+    io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -28,6 +30,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long connecting may take, over all addresses: a packet is lost twice, or one address is silent and the next one is
+/// tried. Shorter than a greeting may take, so that silence is not taken for a proxy that blocks WebSockets.
+const CONNECT_TIME: Duration = Duration::from_secs(4);
 /// The longest answer to a poll: a full queue.
 const POLLED_MAX: usize = (LIVE_QUEUE_MAX + 1) * LIVE_MESSAGE_MAX;
 
@@ -115,7 +120,7 @@ impl PhonebookHttp {
         // Another part of the process may have installed the same provider.
         rustls::crypto::ring::default_provider().install_default().ok();
         reqwest::Client::builder()
-            .connect_timeout(PATIENCE)
+            .connect_timeout(CONNECT_TIME)
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(1)
             .user_agent(concat!("fyteclubd/", env!("CARGO_PKG_VERSION")))
@@ -201,16 +206,12 @@ impl PhonebookHttp {
         let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, &nonce);
         let response = request.send().await.map_err(|error| {
             tracing::debug!("phone book {}: {}", self.url(), chain(&error));
-            if error.is_connect() || error.is_timeout() { Lost::Unreachable } else { Lost::Broken }
+            lost(&error)
         })?;
         self.answered(&response);
-        match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => {}
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)));
-            }
-            StatusCode::NOT_FOUND => return Err(Lost::Unsupported),
-            _ => return Err(Lost::NoUpgrade),
+        refusal(&response)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Lost::NoUpgrade);
         }
         let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(|value| value.as_bytes().to_vec());
         if accept != Some(derive_accept_key(nonce.as_bytes()).into_bytes()) {
@@ -227,18 +228,10 @@ impl PhonebookHttp {
         let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
         let time = Duration::from_millis(poll.wait) + PATIENCE;
         let request = self.http.post(url).json(poll).timeout(time);
-        let response = request
-            .send()
-            .await
-            .map_err(|error| if error.is_connect() { Lost::Unreachable } else { Lost::Broken })?;
+        let response = request.send().await.map_err(|error| lost(&error))?;
         self.answered(&response);
+        refusal(&response)?;
         let status = response.status();
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            return Err(Lost::Closed(CloseReason::Limited, retry_after(&response)).into());
-        }
-        if status == StatusCode::NOT_FOUND {
-            return Err(Lost::Unsupported.into());
-        }
         let body = limited(response, POLLED_MAX).await.map_err(|_| Lost::Broken)?;
         if status.is_success() {
             return read(&body).map_err(|_| Lost::Broken.into());
@@ -284,10 +277,43 @@ impl PhonebookHttp {
     }
 }
 
-/// In the form of a close frame's text.
-fn retry_after(response: &Response) -> String {
-    let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    format!("retry_after:{}", value.unwrap_or("30"))
+/// How a request ended that was not answered.
+fn lost(error: &reqwest::Error) -> Lost {
+    if is_refused(error) {
+        Lost::Refused
+    } else if error.is_connect() {
+        Lost::Unreachable
+    } else {
+        Lost::Broken
+    }
+}
+
+/// Whether the system refused the connection at once.
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut causes =
+        std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
+    let at_once = |error: &io::Error| {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        matches!(error.kind(), AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable)
+    };
+    error.is_connect() && causes.any(|cause| cause.downcast_ref().is_some_and(at_once))
+}
+
+/// What an answer's status says of the live connection, whatever its body.
+fn refusal(response: &Response) -> Result<(), Lost> {
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    match (status, retry_after) {
+        (StatusCode::TOO_MANY_REQUESTS, _) | (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => {
+            // In the form of a close frame's text.
+            let text = format!("retry_after:{}", retry_after.unwrap_or("30"));
+            Err(Lost::Closed(CloseReason::Limited, text))
+        }
+        (StatusCode::NOT_FOUND, _) => Err(Lost::Unsupported),
+        // A proxy whose phone book is away.
+        _ if status.is_server_error() => Err(Lost::Unreachable),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a body up to the limit and no further.
@@ -326,10 +352,56 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PhonebookError> {
 }
 
 /// The innermost cause has the reason; the outer ones repeat the URL.
-fn chain(error: &dyn std::error::Error) -> Foreign {
+fn chain(error: &dyn Error) -> Foreign {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
     Foreign::new(&innermost.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    fn http(url: &str) -> PhonebookHttp {
+        PhonebookHttp::new(url, PhonebookHttp::client().expect("TLS")).expect("a URL")
+    }
+
+    #[tokio::test]
+    async fn port_without_listener_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        drop(listener);
+        assert_eq!(http(&url).upgrade().await.err(), Some(Lost::Refused));
+    }
+
+    #[tokio::test]
+    async fn status_of_a_proxy_is_not_the_phone_books() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let http = http(&format!("http://{}", listener.local_addr().expect("bound")));
+        let limited = |text: &str| Lost::Closed(CloseReason::Limited, text.into());
+        for (answer, expected) in [
+            ("502 Bad Gateway", Lost::Unreachable),
+            ("503 Service Unavailable", Lost::Unreachable),
+            ("503 Service Unavailable\r\nRetry-After: 5", limited("retry_after:5")),
+            ("504 Gateway Timeout", Lost::Unreachable),
+            ("429 Too Many Requests", limited("retry_after:30")),
+            ("404 Not Found", Lost::Unsupported),
+            ("403 Forbidden", Lost::NoUpgrade),
+        ] {
+            let upgrade = async { http.upgrade().await.err() };
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                assert!(stream.read(&mut [0; 4096]).await.expect("a request") > 0);
+                let head = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.expect("it reads");
+            };
+            assert_eq!(tokio::join!(upgrade, serve).0, Some(expected), "{answer}");
+        }
+    }
 }

@@ -9,6 +9,10 @@
 //! | `Open` | anything | sends `Here` after a period without a message |
 //! | any but `Away` | the connection closes | → `Away`, for a time that depends on the cause |
 //!
+//! The pause before an attempt is short at first and grows with the outage ([`Outage`]), because a peer that is looked
+//! up does not know it: it is found when its own daemon reconnects. A refused connection costs nobody anything and is
+//! repeated sooner than an attempt that times out.
+//!
 //! If a WebSocket fails but HTTP works, the next connection polls. A phone book without live connections is tried
 //! rarely. Jitter is an argument.
 
@@ -16,7 +20,7 @@
 mod tests;
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, Outage},
     bytes::Bytes,
     foreign::Foreign,
     phonebook::live::{CloseReason, GREETING_TIME, Hear, Welcome},
@@ -39,6 +43,10 @@ pub const RETURN_SPREAD: Duration = Duration::from_secs(10);
 pub const WANTED_PAUSE: Duration = Duration::from_secs(1);
 /// After a phone book's restart: its last clients may reconnect this late.
 pub const RETURN_TIME: Duration = Duration::from_secs(12);
+/// The first pause after a refused connection. 10,000 clients are 27,000 attempts a second at a port without a
+/// listener: a packet and its answer each, 3 MB/s in all, and nothing for the phone book to do.
+pub const REFUSED_PAUSE: Duration = Duration::from_millis(500);
+/// The first pause where an attempt costs the phone book something, or waits for an answer.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// As [`RETURN_SPREAD`]: clients reconnect within ten seconds, each at its own moment.
 const LONGEST_PAUSE: Duration = RETURN_SPREAD;
@@ -46,6 +54,8 @@ const LONGEST_PAUSE: Duration = RETURN_SPREAD;
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(45);
 /// WebSockets that open and break before a welcome, until polls are tried: a proxy blocks them.
 const BREAKS_MAX: u32 = 2;
+/// A connection that was open for less does not end an outage.
+const LASTING: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -56,6 +66,8 @@ pub enum Transport {
 /// How a connection closed, or failed to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
+    /// Nothing listens there, or no route leads there: known at once.
+    Refused,
     /// No answer.
     Unreachable,
     /// HTTP answers, but not with a WebSocket.
@@ -113,7 +125,7 @@ enum State {
     Away { until: Instant },
     AwaitChallenge { since: Instant },
     AwaitWelcome { since: Instant },
-    Open { said: Instant, period: Duration },
+    Open { since: Instant, said: Instant, period: Duration },
 }
 
 #[derive(Debug)]
@@ -123,7 +135,9 @@ pub struct Live {
     /// When polls end and a WebSocket is tried again.
     polls_until: Option<Instant>,
     breaks: u32,
-    backoff: Backoff,
+    outage: Outage,
+    /// Of greetings with a wrong clock, each of which the phone book checks.
+    skewed: Backoff,
     /// The longest delay before it reconnects.
     spread: Duration,
     /// The delay that a stopping phone book asked for.
@@ -145,7 +159,8 @@ impl Live {
             transport: Transport::WebSocket,
             polls_until: None,
             breaks: 0,
-            backoff: Backoff::new(FIRST_PAUSE.min(spread), LONGEST_PAUSE.min(spread * 4)),
+            outage: Outage::new(LONGEST_PAUSE.min(spread * 4)),
+            skewed: Backoff::new(FIRST_PAUSE.min(spread), LONGEST_PAUSE.min(spread * 4)),
             spread: spread.min(RETURN_SPREAD),
             return_after: None,
             tried: now,
@@ -188,19 +203,21 @@ impl Live {
             (State::AwaitWelcome { .. }, Input::Heard(Hear::Welcome(welcome))) => {
                 // A period of zero would be a busy loop.
                 let period = Duration::from_secs(welcome.period.clamp(1, 3600));
-                self.state = State::Open { said: now, period };
+                self.state = State::Open { since: now, said: now, period };
                 self.breaks = 0;
-                self.backoff.reset();
+                self.skewed.reset();
                 let missed = std::mem::take(&mut self.missed);
                 self.outputs.push_back(Output::Up { welcome, missed });
             }
             (State::Open { .. }, Input::Heard(Hear::Restarting { after_ms })) => {
                 self.return_after = Some(Duration::from_millis(after_ms).min(RESTART_PAUSE_MAX));
             }
-            (State::Open { period, .. }, Input::Said) => self.state = State::Open { said: now, period },
-            (State::Open { said, period }, Input::Time) if now >= said + period => {
+            (State::Open { since, period, .. }, Input::Said) => {
+                self.state = State::Open { since, said: now, period };
+            }
+            (State::Open { since, said, period }, Input::Time) if now >= said + period => {
                 self.outputs.push_back(Output::SayHere);
-                self.state = State::Open { said: now, period };
+                self.state = State::Open { since, said: now, period };
             }
             (State::AwaitChallenge { since } | State::AwaitWelcome { since }, Input::Time)
                 if now >= since + GREETING_TIME =>
@@ -210,7 +227,7 @@ impl Live {
             }
             (State::Away { .. }, Input::Moved) if self.sent_away => {}
             (State::Away { .. }, Input::Moved) => {
-                self.backoff.reset();
+                self.outage.end();
                 self.connect(now);
             }
             (_, Input::Moved) => {
@@ -219,7 +236,7 @@ impl Live {
                     self.outputs.push_back(Output::Down("this machine's address changed".to_owned()));
                 }
                 self.return_after = None;
-                self.backoff.reset();
+                self.outage.end();
                 self.connect(now);
             }
             (State::Away { .. }, Input::Lost(_)) => {}
@@ -242,9 +259,17 @@ impl Live {
     }
 
     fn lost(&mut self, now: Instant, jitter: f64, lost: Lost) {
-        let was_open = self.is_open();
+        let opened = match self.state {
+            State::Open { since, .. } => Some(since),
+            _ => None,
+        };
+        let was_open = opened.is_some();
+        if opened.is_some_and(|since| now >= since + LASTING) {
+            self.outage.end();
+        }
         let told = self.return_after.take();
-        self.missed |= matches!(lost, Lost::Unreachable) || (!was_open && lost == Lost::Broken);
+        self.missed |=
+            matches!(lost, Lost::Refused | Lost::Unreachable) || (!was_open && lost == Lost::Broken);
         self.sent_away = told.is_some()
             || matches!(
                 lost,
@@ -266,7 +291,7 @@ impl Live {
                 Some(ahead) => {
                     self.outputs.push_back(Output::ClockAhead(ahead));
                     let seconds = ahead.unsigned_abs() / 1000;
-                    (self.backoff.advance(jitter), format!("this machine's clock is off by {seconds} s"))
+                    (self.skewed.advance(jitter), format!("this machine's clock is off by {seconds} s"))
                 }
                 None => (REPLACED_PAUSE, "this machine's clock is off".to_owned()),
             },
@@ -290,7 +315,12 @@ impl Live {
                 self.poll_from(now);
                 (Duration::ZERO, "WebSockets are blocked on the way".to_owned())
             }
-            Lost::Unreachable => (self.backoff.advance(jitter), "the phone book does not answer".to_owned()),
+            Lost::Refused => {
+                (self.pause(now, REFUSED_PAUSE, jitter), "the phone book does not answer".to_owned())
+            }
+            Lost::Unreachable => {
+                (self.pause(now, FIRST_PAUSE, jitter), "the phone book does not answer".to_owned())
+            }
             Lost::Closed(CloseReason::Restart | CloseReason::Silent | CloseReason::TooSlow, _)
             | Lost::Broken => {
                 if !was_open && self.transport == Transport::WebSocket {
@@ -302,13 +332,17 @@ impl Live {
                 let pause = match told {
                     Some(told) => told,
                     None if was_open => self.spread.mul_f64(jitter.clamp(0.0, 1.0)),
-                    None => self.backoff.advance(jitter),
+                    None => self.pause(now, FIRST_PAUSE, jitter),
                 };
                 (pause, "the connection to the phone book broke".to_owned())
             }
         };
         self.state = State::Away { until: now + pause };
         self.outputs.push_back(Output::Down(says));
+    }
+
+    fn pause(&mut self, now: Instant, shortest: Duration, jitter: f64) -> Duration {
+        self.outage.pause(now, shortest.min(self.spread), jitter)
     }
 
     fn poll_from(&mut self, now: Instant) {
@@ -327,7 +361,7 @@ impl Live {
             State::AwaitChallenge { since } | State::AwaitWelcome { since } => {
                 (since + GREETING_TIME, Why::GreetingDue)
             }
-            State::Open { said, period } => (said + period, Why::HereDue),
+            State::Open { said, period, .. } => (said + period, Why::HereDue),
         })
     }
 

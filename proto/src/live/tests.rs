@@ -86,8 +86,8 @@ fn blocked_websocket_falls_back_to_polls() {
 fn who_is_looked_for_ends_the_back_off() {
     let begin = start();
     let (mut live, mut now) = (Live::new(RETURN_SPREAD, begin), begin);
-    // An outage of a minute without a wanted peer: the pauses have grown.
-    while now < begin + Duration::from_secs(60) {
+    // An outage of twenty minutes without a wanted peer: the pauses have grown.
+    while now < begin + Duration::from_secs(1200) {
         assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
         live.handle(now, 1.0, Input::Lost(Lost::Unreachable));
         assert!(matches!(outputs(&mut live)[..], [Output::Down(_)]));
@@ -121,6 +121,64 @@ fn who_is_looked_for_ends_the_back_off() {
     );
     live.handle(now, 1.0, Input::Heard(Hear::Welcome(welcome())));
     assert_eq!(outputs(&mut live).last(), Some(&Output::Up { welcome: welcome(), missed: true }));
+}
+
+/// The attempts to connect in an outage of this length, and how long after it the next one comes.
+fn outage(length: Duration, jitter: f64, lost: &Lost) -> (u32, Duration) {
+    let begin = start();
+    let (mut live, mut now) = (open(begin), begin + LASTING);
+    live.handle(now, jitter, Input::Lost(Lost::Broken));
+    let (end, mut attempts) = (now + length, 0);
+    loop {
+        now = live.deadline().expect("a time").0;
+        if now >= end {
+            return (attempts, now - end);
+        }
+        attempts += 1;
+        live.handle(now, jitter, Input::Time);
+        assert!(matches!(outputs(&mut live).last(), Some(Output::Connect(_))));
+        live.handle(now, jitter, Input::Lost(lost.clone()));
+    }
+}
+
+#[test]
+fn client_is_back_a_second_after_an_outage() {
+    for seconds in (11..=120).map(Duration::from_secs) {
+        for jitter in [0.0, 0.3, 1.0] {
+            for lost in [Lost::Refused, Lost::Unreachable, Lost::Broken] {
+                let (attempts, late) = outage(seconds, jitter, &lost);
+                assert!(late <= FIRST_PAUSE, "{lost:?}, {seconds:?}: {late:?}");
+                assert!(attempts <= 4 * 120, "{attempts}");
+            }
+        }
+    }
+}
+
+#[test]
+fn long_outage_costs_few_attempts() {
+    let hour = Duration::from_secs(3600);
+    let (attempts, late) = outage(hour, 1.0, &Lost::Refused);
+    assert!(attempts <= 900 && late <= LONGEST_PAUSE, "{attempts}, {late:?}");
+    let (day, _) = outage(hour * 24, 1.0, &Lost::Refused);
+    assert!(day - attempts <= 23 * 361, "{day}");
+}
+
+#[test]
+fn short_connection_does_not_end_an_outage() {
+    let begin = start();
+    let (mut live, mut now, mut attempts) = (open(begin), begin, 0);
+    // A phone book that welcomes and breaks at once.
+    while now < begin + Duration::from_secs(1200) {
+        live.handle(now, 0.0, Input::Lost(Lost::Unreachable));
+        outputs(&mut live);
+        now = live.deadline().expect("a time").0.max(now + Duration::from_millis(1));
+        live.handle(now, 0.0, Input::Time);
+        let nonce = Bytes([7; 32]);
+        live.handle(now, 0.0, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
+        live.handle(now, 0.0, Input::Heard(Hear::Welcome(welcome())));
+        attempts += 1;
+    }
+    assert!(attempts < 1500, "{attempts}");
 }
 
 #[test]

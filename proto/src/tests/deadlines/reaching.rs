@@ -228,7 +228,7 @@ fn live_waits_with_a_deadline() {
         |_, now| Live::new(live::RETURN_SPREAD, now),
         |live, dice, now| {
             use live::Input;
-            let lost = [Lost::Unreachable, Lost::NoUpgrade, Lost::Unsupported, Lost::Broken];
+            let lost = [Lost::Refused, Lost::Unreachable, Lost::NoUpgrade, Lost::Unsupported, Lost::Broken];
             live.handle(
                 now,
                 0.5,
@@ -237,7 +237,7 @@ fn live_waits_with_a_deadline() {
                     1 => Input::Heard(Hear::Welcome(Welcome { period: dice.below(60), ..welcome() })),
                     2 => Input::Heard(Hear::Restarting { after_ms: dice.below(9_000) }),
                     3 => Input::Said,
-                    4 => Input::Lost(lost[dice.size(4)].clone()),
+                    4 => Input::Lost(lost[dice.size(5)].clone()),
                     _ => Input::Time,
                 },
             );

@@ -283,7 +283,7 @@ impl Client {
 }
 
 async fn connect(addr: SocketAddr) -> Result<Socket, Lost> {
-    let stream = TcpStream::connect(addr).await.map_err(|_| Lost::Unreachable)?;
+    let stream = TcpStream::connect(addr).await.map_err(|_| Lost::Refused)?;
     upgraded(stream, addr).await
 }
 
