@@ -1,7 +1,7 @@
 //! A local network of the story's own: network namespaces on a bridge, removed with the story.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -90,6 +90,27 @@ impl Machine {
         assert!(ip(&["-n", &self.namespace, "addr", "del", address, "dev", "eth0"]), "{address} is removed");
     }
 
+    /// Writes the machine's file of host names.
+    ///
+    /// # Panics The system refuses.
+    pub fn names(&self, hosts: &str) {
+        // `ip netns exec` shows it to programs in place of `/etc/hosts`.
+        let folder = self.settings();
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("hosts"), hosts).expect("written");
+    }
+
+    fn settings(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.namespace)
+    }
+
+    /// Takes an address family from the machine itself: `::1` or `127.0.0.1/8` is gone.
+    ///
+    /// # Panics The system refuses.
+    pub fn loses_loopback(&self, address: &str) {
+        assert!(ip(&["-n", &self.namespace, "addr", "del", address, "dev", "lo"]), "{address} is removed");
+    }
+
     /// Drops everything to this address.
     ///
     /// # Panics The system refuses.
@@ -129,6 +150,7 @@ impl Drop for Lan {
     fn drop(&mut self) {
         for machine in &self.machines {
             ip(&["netns", "delete", &machine.namespace]);
+            std::fs::remove_dir_all(machine.settings()).ok();
         }
         ip(&["netns", "delete", &self.hub]);
     }

@@ -1,4 +1,5 @@
-//! This machine's own addresses: the list, its changes, and the address that routes to another machine.
+//! This machine's own addresses: the list, its changes, those of the routes, and the address that routes to another
+//! machine.
 
 use std::{
     collections::BTreeSet,
@@ -49,9 +50,31 @@ pub fn toward(there: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified())
 }
 
-/// Watches the list of [`all`] addresses.
+/// What a connection can begin from.
+#[derive(Debug, PartialEq, Eq)]
+struct Outset {
+    all: BTreeSet<IpAddr>,
+    /// What faces the internet and what faces this machine, in each family. A family can go while its addresses stay.
+    facing: [Option<IpAddr>; 4],
+}
+
+impl Outset {
+    fn look() -> Self {
+        // A public address of each family that a default route leads to; nothing is sent to it.
+        let public = [
+            IpAddr::V4(Ipv4Addr::new(192, 88, 99, 1)),
+            IpAddr::V6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1)),
+        ];
+        let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let [four, six] = public.map(toward);
+        let [own_four, own_six] = own.map(toward);
+        Self { all: all().into_iter().collect(), facing: [four, six, own_four, own_six] }
+    }
+}
+
+/// Watches the list of [`all`] addresses, and which address families lead anywhere.
 pub struct Watch {
-    known: BTreeSet<IpAddr>,
+    known: Outset,
     bell: Signal,
 }
 
@@ -60,26 +83,27 @@ impl Watch {
     pub fn start() -> Self {
         // Subscribe first, so that a change in between is noticed.
         let bell = Signal::subscribe_all();
-        Self { known: all().into_iter().collect(), bell }
+        Self { known: Outset::look(), bell }
     }
 
-    /// Resolves when the list differs from the one at the start or at the last resolution. Dropping the future may
-    /// delay the report of a change until the next one.
+    /// Resolves when they differ from those at the start or at the last resolution. Dropping the future may delay the
+    /// report of a change until the next one.
     pub async fn changed(&mut self) {
         loop {
             self.bell.rung().await;
             tokio::time::sleep(SETTLE).await;
-            let all = all().into_iter().collect();
-            if self.known != all {
-                tracing::debug!("this machine's addresses were {:?} and are {all:?}", self.known);
-                self.known = all;
+            let now = Outset::look();
+            if self.known != now {
+                tracing::debug!("this machine's addresses were {:?} and are {now:?}", self.known);
+                self.known = now;
                 return;
             }
         }
     }
 }
 
-/// Waits until an address may have changed: on Linux until the kernel reports it, elsewhere for [`LOOK_EVERY`].
+/// Waits until an address or a route may have changed: on Linux until the kernel reports it, elsewhere for
+/// [`LOOK_EVERY`].
 enum Signal {
     #[cfg(target_os = "linux")]
     Told(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
@@ -126,13 +150,15 @@ mod linux {
 
     /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` of linux/rtnetlink.h.
     const ADDRESSES: u32 = 0x1 | 0x10 | 0x100;
+    /// `RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE`.
+    const ROUTES: u32 = 0x40 | 0x400;
 
-    /// A socket on which the kernel reports every added or removed address. Needs no privilege.
+    /// A socket on which the kernel reports every added or removed address and route. Needs no privilege.
     pub(super) fn subscribe() -> io::Result<AsyncFd<OwnedFd>> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Protocol 0 is NETLINK_ROUTE.
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-        bind(&socket, &SocketAddrNetlink::new(0, ADDRESSES))?;
+        bind(&socket, &SocketAddrNetlink::new(0, ADDRESSES | ROUTES))?;
         #[expect(
             deprecated,
             reason = "about handles that others may close; this one is owned, and the other way is unsafe"

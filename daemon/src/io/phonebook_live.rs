@@ -6,6 +6,7 @@ use super::{
     identity::Identity,
     phonebook_http::{PhonebookHttp, Unheard},
 };
+use bytes::Bytes;
 use futures::{SinkExt, Stream, StreamExt};
 use fyteclub_proto::{
     limit::{LIVE_MESSAGE_MAX, LIVE_QUEUE_MAX},
@@ -39,20 +40,34 @@ const OVERTAKEN_MAX: usize = 4;
 #[derive(Debug)]
 pub enum Heard {
     Message(Hear),
+    /// A frame that is no message.
+    Alive,
     Lost(Lost),
+}
+
+/// What is sent next.
+#[derive(Debug)]
+enum Outbound {
+    Say(Say),
+    Probe,
 }
 
 /// The sending end. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Connection {
-    say: Sender<Say>,
+    say: Sender<Outbound>,
     task: AbortHandle,
 }
 
 impl Connection {
     /// Returns whether there was space: messages to a stalled connection are lost.
     pub fn say(&self, say: Say) -> bool {
-        self.say.try_send(say).is_ok()
+        self.say.try_send(Outbound::Say(say)).is_ok()
+    }
+
+    /// Sends a frame that a WebSocket's other end answers.
+    pub fn probe(&self) -> bool {
+        self.say.try_send(Outbound::Probe).is_ok()
     }
 }
 
@@ -83,7 +98,7 @@ pub fn connect(
     (Connection { say, task: task.abort_handle() }, hear)
 }
 
-async fn socket(http: &PhonebookHttp, mut said: Receiver<Say>, heard: &Sender<Heard>) -> Lost {
+async fn socket(http: &PhonebookHttp, mut said: Receiver<Outbound>, heard: &Sender<Heard>) -> Lost {
     let upgraded = match http.upgrade().await {
         Ok(upgraded) => upgraded,
         Err(lost) => return lost,
@@ -109,13 +124,22 @@ async fn socket(http: &PhonebookHttp, mut said: Receiver<Say>, heard: &Sender<He
                         }
                     }
                     Ok(Some(Ok(Message::Close(frame)))) => return closed(frame.map(|f| (u16::from(f.code), f.reason.to_string()))),
-                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Ok(_))) => {
+                        if heard.send(Heard::Alive).await.is_err() {
+                            return Lost::Broken;
+                        }
+                    }
                     Ok(Some(Err(_)) | None) | Err(_) => return Lost::Broken,
                 }
             }
             say = said.recv() => {
-                let Some(text) = say.and_then(|say| serde_json::to_string(&say).ok()) else { return Lost::Broken };
-                if !matches!(timeout(WRITE_TIME, socket.send(Message::text(text))).await, Ok(Ok(()))) {
+                let message = match say {
+                    Some(Outbound::Say(say)) => serde_json::to_string(&say).map(Message::text),
+                    Some(Outbound::Probe) => Ok(Message::Ping(Bytes::new())),
+                    None => return Lost::Broken,
+                };
+                let Ok(message) = message else { return Lost::Broken };
+                if !matches!(timeout(WRITE_TIME, socket.send(message)).await, Ok(Ok(()))) {
                     return Lost::Broken;
                 }
             }
@@ -136,7 +160,7 @@ struct Polls {
 
 impl Polls {
     /// One poll waits for messages; beside it, messages are sent at once.
-    async fn run(&self, mut said: Receiver<Say>, heard: &Sender<Heard>) -> Lost {
+    async fn run(&self, mut said: Receiver<Outbound>, heard: &Sender<Heard>) -> Lost {
         match self.poll(Duration::ZERO, &[]).await {
             Ok(polled) => {
                 let welcome = Hear::Welcome(polled.welcome.clone());
@@ -160,8 +184,12 @@ impl Polls {
                     while let Ok(more) = said.try_recv() {
                         all.push(more);
                     }
-                    // Every poll implies presence.
-                    all.retain(|say| *say != Say::Here);
+                    // Every poll implies presence, and its answer is a probe's.
+                    let says = |outbound| match outbound {
+                        Outbound::Say(Say::Here) | Outbound::Probe => None,
+                        Outbound::Say(say) => Some(say),
+                    };
+                    let all: Vec<Say> = all.into_iter().filter_map(says).collect();
                     if all.is_empty() {
                         continue;
                     }

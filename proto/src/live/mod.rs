@@ -7,6 +7,8 @@
 //! | `AwaitChallenge` | `Challenge` | greets, → `AwaitWelcome` |
 //! | `AwaitWelcome` | `Welcome` | `Up`, → `Open` |
 //! | `Open` | anything | sends `Here` after a period without a message |
+//! | `Open` | silence, or a peer is wanted after [`FRESH_TIME`] of it | probes |
+//! | `Open` | [`PROBE_TIME`] without an answer | `Down`, connects |
 //! | any but `Away` | the connection closes | → `Away`, for a time that depends on the cause |
 //!
 //! The pause before an attempt is short at first and grows with the outage ([`Outage`]), because a peer that is looked
@@ -48,6 +50,12 @@ pub const RETURN_TIME: Duration = Duration::from_secs(12);
 pub const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 /// The first pause where an attempt costs the phone book something, or waits for an answer.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// A phone book pings every 20 s: a socket that is silent for longer is probed.
+pub const SILENCE_TIME: Duration = Duration::from_secs(25);
+/// A socket that was heard within this time is not probed when a peer is wanted.
+pub const FRESH_TIME: Duration = Duration::from_secs(1);
+/// A probe's answer may take this long, which is less than an introduction waits: the path may be gone without a word.
+pub const PROBE_TIME: Duration = Duration::from_secs(2);
 /// As [`RETURN_SPREAD`]: clients reconnect within ten seconds, each at its own moment.
 const LONGEST_PAUSE: Duration = RETURN_SPREAD;
 /// The longest that a stopping phone book may keep its clients away.
@@ -83,6 +91,8 @@ pub enum Lost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     Heard(Hear),
+    /// A frame arrived that is no message.
+    Alive,
     /// A message was sent.
     Said,
     Lost(Lost),
@@ -100,6 +110,8 @@ pub enum Output {
     Greet(Bytes<32>),
     /// Send `Here`.
     SayHere,
+    /// Send a frame that the phone book answers.
+    Probe,
     /// The connection is open. `missed`: the phone book did not answer before.
     Up {
         welcome: Welcome,
@@ -118,6 +130,10 @@ pub enum Why {
     Connect,
     GreetingDue,
     HereDue,
+    /// Silence is probed.
+    ProbeDue,
+    /// A probe's answer.
+    AnswerDue,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +141,17 @@ enum State {
     Away { until: Instant },
     AwaitChallenge { since: Instant },
     AwaitWelcome { since: Instant },
-    Open { since: Instant, said: Instant, period: Duration },
+    Open(Opened),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Opened {
+    since: Instant,
+    said: Instant,
+    heard: Instant,
+    /// When a probe was sent that is not answered yet.
+    probed: Option<Instant>,
+    period: Duration,
 }
 
 #[derive(Debug)]
@@ -173,7 +199,7 @@ impl Live {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open { .. })
+        matches!(self.state, State::Open(_))
     }
 
     /// Whether it may open soon: it is connecting, or will be within [`WANTED_PAUSE`].
@@ -181,7 +207,7 @@ impl Live {
         match self.state {
             State::Away { until } => until <= now + WANTED_PAUSE,
             State::AwaitChallenge { .. } | State::AwaitWelcome { .. } => true,
-            State::Open { .. } => false,
+            State::Open(_) => false,
         }
     }
 
@@ -200,25 +226,16 @@ impl Live {
                 self.outputs.push_back(Output::Greet(nonce));
                 self.state = State::AwaitWelcome { since };
             }
-            (State::AwaitWelcome { .. }, Input::Heard(Hear::Welcome(welcome))) => {
-                // A period of zero would be a busy loop.
-                let period = Duration::from_secs(welcome.period.clamp(1, 3600));
-                self.state = State::Open { since: now, said: now, period };
-                self.breaks = 0;
-                self.skewed.reset();
-                let missed = std::mem::take(&mut self.missed);
-                self.outputs.push_back(Output::Up { welcome, missed });
+            (State::AwaitWelcome { .. }, Input::Heard(Hear::Welcome(welcome))) => self.welcomed(now, welcome),
+            (State::Open(open), input @ (Input::Heard(_) | Input::Alive)) => {
+                if let Input::Heard(Hear::Restarting { after_ms }) = input {
+                    self.return_after = Some(Duration::from_millis(after_ms).min(RESTART_PAUSE_MAX));
+                }
+                self.state = State::Open(Opened { heard: now, probed: None, ..open });
             }
-            (State::Open { .. }, Input::Heard(Hear::Restarting { after_ms })) => {
-                self.return_after = Some(Duration::from_millis(after_ms).min(RESTART_PAUSE_MAX));
-            }
-            (State::Open { since, period, .. }, Input::Said) => {
-                self.state = State::Open { since, said: now, period };
-            }
-            (State::Open { since, said, period }, Input::Time) if now >= said + period => {
-                self.outputs.push_back(Output::SayHere);
-                self.state = State::Open { since, said: now, period };
-            }
+            (State::Open(open), Input::Said) => self.state = State::Open(Opened { said: now, ..open }),
+            (State::Open(open), Input::Wanted) if now >= open.heard + FRESH_TIME => self.probe(now, open),
+            (State::Open(open), Input::Time) => self.watch(now, open),
             (State::AwaitChallenge { since } | State::AwaitWelcome { since }, Input::Time)
                 if now >= since + GREETING_TIME =>
             {
@@ -230,19 +247,56 @@ impl Live {
                 self.outage.end();
                 self.connect(now);
             }
-            (_, Input::Moved) => {
-                self.outputs.push_back(Output::HangUp);
-                if self.is_open() {
-                    self.outputs.push_back(Output::Down("this machine's address changed".to_owned()));
-                }
-                self.return_after = None;
-                self.outage.end();
-                self.connect(now);
-            }
+            (_, Input::Moved) => self.leave(now, "this machine's address changed"),
             (State::Away { .. }, Input::Lost(_)) => {}
             (_, Input::Lost(lost)) => self.lost(now, jitter, lost),
-            (_, Input::Heard(_) | Input::Said | Input::Wanted | Input::Time) => {}
+            (_, Input::Heard(_) | Input::Alive | Input::Said | Input::Wanted | Input::Time) => {}
         }
+    }
+
+    fn welcomed(&mut self, now: Instant, welcome: Welcome) {
+        // A period of zero would be a busy loop.
+        let period = Duration::from_secs(welcome.period.clamp(1, 3600));
+        self.state = State::Open(Opened { since: now, said: now, heard: now, probed: None, period });
+        self.breaks = 0;
+        self.skewed.reset();
+        let missed = std::mem::take(&mut self.missed);
+        self.outputs.push_back(Output::Up { welcome, missed });
+    }
+
+    /// Time passes in an open connection.
+    fn watch(&mut self, now: Instant, open: Opened) {
+        if open.probed.is_some_and(|probed| now >= probed + PROBE_TIME) {
+            return self.leave(now, "the connection to the phone book is silent");
+        }
+        if now >= open.said + open.period {
+            self.outputs.push_back(Output::SayHere);
+            self.state = State::Open(Opened { said: now, ..open });
+        }
+        if let State::Open(open) = self.state
+            && now >= open.heard + SILENCE_TIME
+        {
+            self.probe(now, open);
+        }
+    }
+
+    /// Polls are answered or fail by themselves.
+    fn probe(&mut self, now: Instant, open: Opened) {
+        if self.transport == Transport::WebSocket && open.probed.is_none() {
+            self.outputs.push_back(Output::Probe);
+            self.state = State::Open(Opened { probed: Some(now), ..open });
+        }
+    }
+
+    /// Connects anew: the connection leads nowhere, another one may.
+    fn leave(&mut self, now: Instant, says: &str) {
+        self.outputs.push_back(Output::HangUp);
+        if self.is_open() {
+            self.outputs.push_back(Output::Down(says.to_owned()));
+        }
+        self.return_after = None;
+        self.outage.end();
+        self.connect(now);
     }
 
     fn connect(&mut self, now: Instant) {
@@ -260,7 +314,7 @@ impl Live {
 
     fn lost(&mut self, now: Instant, jitter: f64, lost: Lost) {
         let opened = match self.state {
-            State::Open { since, .. } => Some(since),
+            State::Open(open) => Some(open.since),
             _ => None,
         };
         let was_open = opened.is_some();
@@ -361,7 +415,15 @@ impl Live {
             State::AwaitChallenge { since } | State::AwaitWelcome { since } => {
                 (since + GREETING_TIME, Why::GreetingDue)
             }
-            State::Open { said, period, .. } => (said + period, Why::HereDue),
+            State::Open(open) => {
+                let here = (open.said + open.period, Why::HereDue);
+                let answer = match (self.transport, open.probed) {
+                    (Transport::Poll, _) => return Some(here),
+                    (Transport::WebSocket, Some(probed)) => (probed + PROBE_TIME, Why::AnswerDue),
+                    (Transport::WebSocket, None) => (open.heard + SILENCE_TIME, Why::ProbeDue),
+                };
+                if answer.0 < here.0 { answer } else { here }
+            }
         })
     }
 

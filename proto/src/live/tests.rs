@@ -30,11 +30,60 @@ fn who_is_silent_says_that_it_is_here() {
     let now = start();
     let mut live = open(now);
     live.handle(now + Duration::from_secs(20), 0.5, Input::Said);
+    live.handle(now + Duration::from_secs(21), 0.5, Input::Alive);
     assert_eq!(live.deadline(), Some((now + Duration::from_secs(45), Why::HereDue)));
     live.handle(now + Duration::from_secs(30), 0.5, Input::Time);
     assert!(outputs(&mut live).is_empty());
     live.handle(now + Duration::from_secs(45), 0.5, Input::Time);
     assert_eq!(outputs(&mut live), [Output::SayHere]);
+}
+
+#[test]
+fn silent_connection_is_probed_and_replaced() {
+    let now = start();
+    let mut live = open(now);
+    live.handle(now + Duration::from_secs(20), 0.5, Input::Said);
+    let silent = now + SILENCE_TIME;
+    assert_eq!(live.deadline(), Some((silent, Why::ProbeDue)));
+    live.handle(silent, 0.5, Input::Time);
+    assert_eq!(outputs(&mut live), [Output::Probe]);
+    assert_eq!(live.deadline(), Some((silent + PROBE_TIME, Why::AnswerDue)));
+    // Answered: nothing happens.
+    live.handle(silent + PROBE_TIME / 2, 0.5, Input::Alive);
+    live.handle(silent + PROBE_TIME, 0.5, Input::Time);
+    assert_eq!(outputs(&mut live), []);
+    live.handle(silent + SILENCE_TIME * 2, 0.5, Input::Time);
+    live.handle(silent + SILENCE_TIME * 2 + PROBE_TIME, 0.5, Input::Time);
+    let down = Output::Down("the connection to the phone book is silent".to_owned());
+    let connect = Output::Connect(Transport::WebSocket);
+    assert_eq!(outputs(&mut live), [Output::SayHere, Output::Probe, Output::HangUp, down, connect]);
+}
+
+#[test]
+fn wanted_peer_has_a_quiet_connection_probed_once() {
+    let now = start();
+    let mut live = open(now);
+    live.handle(now + FRESH_TIME / 2, 0.5, Input::Wanted);
+    assert_eq!(outputs(&mut live), [], "it was heard just now");
+    let wanted = now + FRESH_TIME;
+    (0..9).for_each(|_| live.handle(wanted, 0.5, Input::Wanted));
+    assert_eq!(outputs(&mut live), [Output::Probe]);
+    live.handle(wanted + PROBE_TIME, 0.5, Input::Time);
+    assert_eq!(outputs(&mut live).last(), Some(&Output::Connect(Transport::WebSocket)));
+    assert!(live.is_coming(wanted + PROBE_TIME));
+}
+
+#[test]
+fn poll_is_not_probed() {
+    let now = start();
+    let mut live = Live::new(RETURN_SPREAD, now);
+    live.handle(now, 0.0, Input::Lost(Lost::NoUpgrade));
+    live.handle(now, 0.0, Input::Time);
+    live.handle(now, 0.0, Input::Heard(Hear::Welcome(welcome())));
+    outputs(&mut live);
+    live.handle(now + FRESH_TIME, 0.5, Input::Wanted);
+    assert_eq!(outputs(&mut live), []);
+    assert_eq!(live.deadline(), Some((now + Duration::from_secs(25), Why::HereDue)));
 }
 
 #[test]

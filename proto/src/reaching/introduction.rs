@@ -6,7 +6,7 @@
 //!
 //! A call that cannot be sent waits, for [`QUEUE_TIME`] at most: while all places are taken ([`INTRODUCTIONS_MAX`]) or
 //! after a phone book's `Limited`, calls with a waiter first; and while no phone book is connected but one is
-//! connecting. An absent callee is reported once, or, if it was present a moment ago, only after further attempts.
+//! connecting; also where the connection broke over which it was sent. An absent callee is reported once, or, if it was present a moment ago, only after further attempts.
 
 #[cfg(test)]
 mod tests;
@@ -65,9 +65,10 @@ pub enum Input {
         book: usize,
         missed: bool,
     },
-    /// The live connection to this phone book closed, or failed to open.
+    /// The live connection to this phone book closed, or failed to open. `coming`: it connects again now.
     Down {
         book: usize,
+        coming: bool,
     },
     Time,
 }
@@ -131,6 +132,8 @@ pub enum Why {
 struct Running {
     call: Call,
     since: Instant,
+    /// How long it waits for a connecting phone book.
+    coming_until: Instant,
     /// Not asked yet.
     books: VecDeque<usize>,
     /// Asked; the answer is awaited until then.
@@ -163,7 +166,17 @@ impl Introductions {
             Input::Call(call) => {
                 let books = self.up.keys().copied().collect();
                 let (asked, again, go, late) = (Vec::new(), None, None, false);
-                self.calls.push(Running { call, since: now, books, asked, next_book: now, again, go, late });
+                self.calls.push(Running {
+                    call,
+                    since: now,
+                    coming_until: now + COMING_TIME,
+                    books,
+                    asked,
+                    next_book: now,
+                    again,
+                    go,
+                    late,
+                });
             }
             Input::Accepted { peer, attempt } => {
                 if let Some(call) = self.call(attempt, Some(peer)) {
@@ -201,12 +214,15 @@ impl Introductions {
                     }
                 }
             }
-            Input::Down { book } => {
+            Input::Down { book, coming } => {
                 self.up.remove(&book);
                 self.held.remove(&book);
                 for call in &mut self.calls {
                     call.call.coming.retain(|coming| *coming != book);
-                    call.forget(book, now);
+                    if call.forget(book, now) && coming {
+                        call.call.coming.push(book);
+                        call.coming_until = now + COMING_TIME;
+                    }
                 }
             }
             Input::Time => {}
@@ -240,7 +256,7 @@ impl Introductions {
         self.held.retain(|_, until| now < *until);
         for call in &mut self.calls {
             call.asked.retain(|(_, until)| now < *until);
-            if now >= call.since + COMING_TIME {
+            if now >= call.coming_until {
                 call.call.coming.clear();
             }
             if call.again.is_some_and(|again| now >= again) {
@@ -296,7 +312,7 @@ impl Introductions {
         let next = call.books.iter().map(free).min().filter(|_| places || !call.asked.is_empty());
         let last = call.asked.iter().map(|(_, until)| *until).min();
         let long = (call.asked.is_empty() && call.again.is_none())
-            .then(|| if call.books.is_empty() { call.since + COMING_TIME } else { call.since + QUEUE_TIME });
+            .then(|| if call.books.is_empty() { call.coming_until } else { call.since + QUEUE_TIME });
         let all = [
             next.map(|at| (at, Why::NextBook)),
             last.map(|at| (at, Why::NoAnswer)),
@@ -314,14 +330,16 @@ impl Introductions {
 }
 
 impl Running {
-    /// No answer will come from this phone book: the next one need not wait.
-    fn forget(&mut self, book: usize, now: Instant) {
+    /// No answer will come from this phone book: the next one need not wait. Whether it was asked.
+    fn forget(&mut self, book: usize, now: Instant) -> bool {
         let before = self.asked.len();
         self.asked.retain(|(asked, _)| *asked != book);
         self.books.retain(|waiting| *waiting != book);
-        if self.asked.len() < before {
+        let was_asked = self.asked.len() < before;
+        if was_asked {
             self.next_book = now;
         }
+        was_asked
     }
 
     /// The call's result, if it has ended.

@@ -24,6 +24,24 @@ struct Story {
     _book: Phonebook,
 }
 
+/// Alice, Bob and a phone book on one machine. Its name leads to both address families.
+async fn house() -> Option<Story> {
+    let lan = Lan::open(1, true)?;
+    lan.machine(0).names("127.0.0.1 localhost\n::1 localhost\n");
+    let town = Town::new().await;
+    let book = Phonebook::another_at(&town, "both", "[::]:3000", Some(lan.machine(0))).await;
+    let house = |player| {
+        let house = town.house(player).phonebooks(&["http://localhost:3000".into()]).listen(None);
+        house.config("heartbeat = 600").on(lan.machine(0))
+    };
+    let (mut alice, mut bob) = (house("Alice Ashe@Gilgamesh"), house("Bob Birch@Balmung"));
+    tokio::join!(alice.start(), bob.start());
+    alice.is_introduced().await;
+    bob.is_introduced().await;
+    alice.befriend(&bob).await;
+    Some(Story { alice, bob, lan, town, _book: book })
+}
+
 /// Alice, Bob and a phone book, each on a machine of its own.
 async fn story() -> Option<Story> {
     let lan = Lan::open(3, true)?;
@@ -105,6 +123,17 @@ async fn fetcher_moves_in_a_fetch_and_it_goes_on() {
     let pause = story.fetch_over(&look, |lan| lan.machine(2).moves("10.78.0.3/24", "10.78.0.33/24")).await;
     println!("fetcher moved: {pause:?} to the next 2 MiB, of which the limit takes 1 s");
     assert!(pause < FOUND_AGAIN, "{pause:?}");
+}
+
+#[tokio::test]
+async fn family_goes_in_a_fetch_and_it_goes_on() {
+    for (family, address) in [("IPv6", "::1/128"), ("IPv4", "127.0.0.1/8")] {
+        let Some(story) = house().await else { return };
+        let look = story.publish("one", 1, LOOK).await;
+        let pause = story.fetch_over(&look, |lan| lan.machine(0).loses_loopback(address)).await;
+        println!("{family} is gone: {pause:?} to the next 2 MiB, of which the limit takes 1 s");
+        assert!(pause < FOUND_AGAIN, "{family}: {pause:?}");
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,11 @@ impl Conversation {
         self.machine.handle(now, jitter, Input::Time);
     }
 
+    /// The phone book sent something.
+    pub fn alive(&mut self) {
+        self.machine.handle(Instant::now(), random(), Input::Alive);
+    }
+
     /// What was said over the old address arrives nowhere.
     pub fn moved(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Moved);

@@ -59,6 +59,11 @@ impl PhoneBook {
                         connection.say(Say::Here);
                     }
                 }
+                Output::Probe => {
+                    if let Some((connection, _)) = &book.conversation.connection {
+                        connection.probe();
+                    }
+                }
                 Output::Up { welcome, missed } => {
                     tracing::info!("phone book {} introduces", book.http.url());
                     book.conversation.trouble = None;
@@ -82,7 +87,8 @@ impl PhoneBook {
                     book.conversation.trouble = Some(says);
                     book.conversation.tried = true;
                     self.presence.handle(now, random(), presence::Input::Down { book: index });
-                    self.introductions.handle(now, introduction::Input::Down { book: index });
+                    let coming = book.conversation.is_coming(now);
+                    self.introductions.handle(now, introduction::Input::Down { book: index, coming });
                     self.settle();
                 }
                 Output::ClockAhead(ahead) => book.clock.correct(ahead),
@@ -157,7 +163,11 @@ impl StreamHandler<Came> for PhoneBook {
             return;
         }
         match heard {
-            Heard::Message(hear) => self.hear(index, hear),
+            Heard::Message(hear) => {
+                book.conversation.alive();
+                self.hear(index, hear);
+            }
+            Heard::Alive => book.conversation.alive(),
             Heard::Lost(lost) => {
                 tracing::debug!("phone book {}: {lost:?}", book.http.url());
                 book.conversation.connection = None;

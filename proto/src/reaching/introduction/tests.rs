@@ -85,7 +85,7 @@ fn a_phone_book_that_hangs_costs_less_than_a_second() {
     assert_eq!(outputs(&mut calls), [ask(0)]);
     calls.handle(now + HEDGE, Input::Time);
     assert_eq!(outputs(&mut calls), [ask(1)]);
-    calls.handle(now + HEDGE, Input::Down { book: 1 });
+    calls.handle(now + HEDGE, Input::Down { book: 1, coming: false });
     assert_eq!(outputs(&mut calls), [ask(2)], "one that is gone is not waited for");
     let late = now + HEDGE + ANSWER_TIME;
     calls.handle(late, Input::Unavailable { book: 2, attempt: ATTEMPT });
@@ -105,7 +105,7 @@ fn a_phone_book_that_is_coming_is_waited_for() {
     let now = start();
     let mut calls = Introductions::default();
     calls.handle(now, Input::Call(request(true, Patience::Usual, &[0, 1])));
-    calls.handle(now, Input::Down { book: 1 });
+    calls.handle(now, Input::Down { book: 1, coming: false });
     assert_eq!(outputs(&mut calls), []);
     calls.handle(now, Input::Up { book: 0, missed: false });
     assert_eq!(outputs(&mut calls), [ask(0)]);
@@ -114,7 +114,7 @@ fn a_phone_book_that_is_coming_is_waited_for() {
         let mut calls = Introductions::default();
         calls.handle(now, Input::Call(request(true, Patience::Usual, &[0])));
         if gone {
-            calls.handle(now, Input::Down { book: 0 })
+            calls.handle(now, Input::Down { book: 0, coming: false })
         } else {
             assert_eq!(pass(&mut calls), (now + COMING_TIME, Why::WaitedLong))
         }
@@ -171,6 +171,27 @@ fn a_book_that_just_came_back_is_believed_later() {
     assert_eq!(outputs(&mut calls), [ask(0)]);
     nobody(&mut calls, now + RETURN_TIME);
     assert_eq!(outputs(&mut calls), [failed(Failure::NotThere)]);
+}
+
+#[test]
+fn call_outlives_the_connection_that_carried_it() {
+    let now = start();
+    let mut calls = call(&[0], now);
+    assert_eq!(outputs(&mut calls), [ask(0)]);
+    let broke = now + Duration::from_secs(2);
+    calls.handle(broke, Input::Down { book: 0, coming: true });
+    assert_eq!(outputs(&mut calls), []);
+    let back = broke + COMING_TIME / 2;
+    calls.handle(back, Input::Up { book: 0, missed: false });
+    assert_eq!(outputs(&mut calls), [ask(0)]);
+    // Not for ever.
+    calls.handle(back, Input::Down { book: 0, coming: true });
+    assert_eq!(pass(&mut calls).0, back + COMING_TIME);
+    assert_eq!(outputs(&mut calls), [failed(Failure::NotThere)]);
+    // A connection that does not open again is not waited for.
+    let mut calls = call(&[0], now);
+    calls.handle(now, Input::Down { book: 0, coming: false });
+    assert_eq!(outputs(&mut calls).last(), Some(&failed(Failure::NotThere)));
 }
 
 #[test]
@@ -279,7 +300,7 @@ proptest! {
                 Step::Down(book) => {
                     up.remove(&book);
                     held.remove(&book);
-                    Input::Down { book }
+                    Input::Down { book, coming: false }
                 }
                 Step::Wait(ms) => {
                     let end = now + Duration::from_millis(ms);

@@ -209,7 +209,7 @@ fn introductions_wait_with_a_deadline() {
                     1 => Input::Accepted { peer, attempt },
                     2 => Input::Go { peer, attempt, delay: dice.pause() },
                     3 => Input::Unavailable { book, attempt },
-                    4 => Input::Down { book },
+                    4 => Input::Down { book, coming: dice.below(2) == 0 },
                     5 => Input::Up { book, missed: dice.below(2) == 0 },
                     6 => Input::Limited { book, attempt, retry_after: dice.pause() },
                     _ => Input::Time,
@@ -232,7 +232,9 @@ fn live_waits_with_a_deadline() {
             live.handle(
                 now,
                 0.5,
-                match dice.below(8) {
+                match dice.below(10) {
+                    8 => Input::Alive,
+                    9 => Input::Wanted,
                     0 => Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([0; 32]), time: 0 }),
                     1 => Input::Heard(Hear::Welcome(Welcome { period: dice.below(60), ..welcome() })),
                     2 => Input::Heard(Hear::Restarting { after_ms: dice.below(9_000) }),

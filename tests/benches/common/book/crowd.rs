@@ -250,24 +250,34 @@ impl Client {
             Output::Up { .. } => self.here.set(true),
             Output::Down(_) => self.here.set(false),
             Output::HangUp => *socket = None,
+            Output::Probe => {
+                if let Some(socket) = socket {
+                    socket.send(Message::Ping(Vec::new().into())).await.ok();
+                }
+            }
             Output::ClockAhead(_) => {}
         }
         None
     }
 
-    async fn heard(&mut self, heard: Result<Hear, Lost>, socket: &mut Option<Socket>) -> Option<Input> {
+    async fn heard(
+        &mut self,
+        heard: Result<Option<Hear>, Lost>,
+        socket: &mut Option<Socket>,
+    ) -> Option<Input> {
         match heard {
-            Ok(Hear::Introduced { from, attempt, .. }) => {
+            Ok(None) => Some(Input::Alive),
+            Ok(Some(Hear::Introduced { from, attempt, .. })) => {
                 let chance = [self.draw().to_le_bytes()[0]; 32].into();
                 let letter =
                     Letter::seal(&self.key, &from, Topic::Accept(attempt), b"10.0.0.2:7", chance).ok()?;
                 say_to(socket, &Say::Accept { to: from, attempt, letter }).await.then_some(Input::Said)
             }
-            Ok(Hear::Go { .. }) => {
+            Ok(Some(Hear::Go { .. })) => {
                 self.here.tally.going.fetch_add(1, Ordering::Relaxed);
                 None
             }
-            Ok(hear) => Some(Input::Heard(hear)),
+            Ok(Some(hear)) => Some(Input::Heard(hear)),
             Err(lost) => Some(Input::Lost(lost)),
         }
     }
@@ -293,12 +303,12 @@ pub(crate) async fn greeted(stream: TcpStream, addr: SocketAddr, key: &SigningKe
     let mut socket = Some(upgraded(stream, addr).await.map_err(refused)?);
     loop {
         match hear(&mut socket).await.map_err(refused)? {
-            Hear::Challenge { nonce, .. } => {
+            Some(Hear::Challenge { nonce, .. }) => {
                 let now = super::players::unix_millis()?;
                 let hello = Hello::signed(&addr.to_string(), nonce, now, key);
                 anyhow::ensure!(say_to(&mut socket, &Say::Hello(hello)).await, "the phone book is gone");
             }
-            Hear::Welcome(_) => break,
+            Some(Hear::Welcome(_)) => break,
             _ => {}
         }
     }
@@ -315,19 +325,17 @@ async fn upgraded(stream: TcpStream, addr: SocketAddr) -> Result<Socket, Lost> {
         .map_err(|_| Lost::Broken)
 }
 
-/// Pending for ever without a socket.
-async fn hear(socket: &mut Option<Socket>) -> Result<Hear, Lost> {
+/// `None` is a frame that is no message. Pending for ever without a socket.
+async fn hear(socket: &mut Option<Socket>) -> Result<Option<Hear>, Lost> {
     let Some(socket) = socket else { return std::future::pending().await };
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).map_err(|_| Lost::Broken),
-            Some(Ok(Message::Close(Some(frame)))) => {
-                let reason = CloseReason::from_code(frame.code.into());
-                return Err(reason.map_or(Lost::Broken, |why| Lost::Closed(why, frame.reason.to_string())));
-            }
-            Some(Ok(Message::Close(None)) | Err(_)) | None => return Err(Lost::Broken),
-            Some(Ok(_)) => {}
+    match socket.next().await {
+        Some(Ok(Message::Text(text))) => serde_json::from_str(&text).map(Some).map_err(|_| Lost::Broken),
+        Some(Ok(Message::Close(Some(frame)))) => {
+            let reason = CloseReason::from_code(frame.code.into());
+            Err(reason.map_or(Lost::Broken, |why| Lost::Closed(why, frame.reason.to_string())))
         }
+        Some(Ok(Message::Close(None)) | Err(_)) | None => Err(Lost::Broken),
+        Some(Ok(_)) => Ok(None),
     }
 }
 
