@@ -40,8 +40,13 @@ use crate::{
 };
 use std::{collections::VecDeque, time::Duration};
 
-/// How often unanswered messages are repeated. The other side may have been away.
+/// The longest pause before an unanswered message is repeated. The other side may have been away. A phone book does not
+/// say when it is back, so the first pauses are short: half of what the message has waited already, but at least
+/// [`FIRST_REPEAT`].
 pub const REPEAT: Duration = Duration::from_secs(5 * 60);
+/// As [`REPEAT`], of an invitation: two players wait for it, and it lasts for a day.
+pub const JOIN_REPEAT: Duration = Duration::from_secs(60);
+pub const FIRST_REPEAT: Duration = Duration::from_secs(5);
 /// How long an acceptance is repeated. A peer that comes later knocks again, and is answered again.
 pub const OWED_TIME: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long an unanswered knock is repeated. The wish stays.
@@ -264,7 +269,7 @@ impl Contacts {
     }
 
     pub fn deadline(&self) -> Option<(u64, Why)> {
-        let again = |contact: &Contact| contact.told.saturating_add(millis(REPEAT));
+        let again = |contact: &Contact| contact.told.saturating_add(pause(contact));
         let waiting = self.book.contacts.iter().filter(|contact| self.waits(contact, again(contact)));
         let repeat = self.rest.or_else(|| waiting.map(again).min()).map(|at| (at, Why::Repeat));
         let held = self.held.iter().map(|held| (held.until, Why::SecondOpinion)).min_by_key(|(at, _)| *at);
@@ -329,7 +334,10 @@ impl Contacts {
     /// Sends due messages, a batch at a time.
     fn repeat(&mut self, now: u64) {
         let mut due: Vec<usize> = (0..self.book.contacts.len())
-            .filter(|at| now.abs_diff(self.book.contacts[*at].told) >= millis(REPEAT))
+            .filter(|at| {
+                let contact = &self.book.contacts[*at];
+                now.abs_diff(contact.told) >= pause(contact)
+            })
             .collect();
         due.sort_by_key(|at| self.book.contacts[*at].told);
         due.retain(|at| {
@@ -368,6 +376,14 @@ impl Contacts {
             answers.for_each(|(key, number)| self.answer(key, number));
         }
     }
+}
+
+/// The pause before a contact's message is repeated, in milliseconds.
+fn pause(contact: &Contact) -> u64 {
+    let waited = contact.told.abs_diff(contact.since);
+    let invited = matches!(contact.stage, Stage::Requested { secret: Some(_), .. });
+    let longest = if invited && waited < millis(INVITATION_TIME) { JOIN_REPEAT } else { REPEAT };
+    (waited / 2).clamp(millis(FIRST_REPEAT), millis(longest))
 }
 
 /// The nonce that answers an invitation's secret, without revealing it.

@@ -2,6 +2,7 @@
 
 mod carriage;
 mod model;
+mod repeats;
 mod rivals;
 
 use super::*;
@@ -405,31 +406,6 @@ fn wishes_that_make_no_sense_say_so() {
     assert_eq!(contacts.invite(ONE, &[], NOW), Err(ContactError::Nameless));
     contacts.add(&name("Bob"), Some(key(2)), ONE, NOW).expect("by key nothing has to be said");
     assert_eq!(contacts.deadline(), None);
-}
-
-#[test]
-fn what_waits_is_said_again_a_batch_at_a_time() {
-    let mut contacts = alice();
-    let many = BATCH + 4;
-    for n in 0..many {
-        contacts.add(&name(&format!("C{n}")), None, ONE, NOW).expect("added");
-    }
-    outputs(&mut contacts);
-    assert_eq!(contacts.deadline(), Some((NOW + millis(REPEAT), Why::Repeat)));
-    contacts.handle(NOW + 1, Input::Time);
-    assert_eq!(outputs(&mut contacts), [], "too early");
-    contacts.handle(NOW + 2, Input::Connected);
-    assert_eq!(outputs(&mut contacts).len(), BATCH);
-    let (rest, _) = contacts.deadline().expect("the rest");
-    assert_eq!(rest, NOW + 2 + millis(BATCH_PAUSE));
-    contacts.handle(rest, Input::Time);
-    assert_eq!(outputs(&mut contacts).len(), 4);
-    let (next, _) = contacts.deadline().expect("again");
-    assert_eq!(next, NOW + 2 + millis(REPEAT));
-    // Not for ever.
-    let month = NOW + millis(REQUEST_TIME);
-    contacts.handle(month, Input::Connected);
-    assert_eq!((outputs(&mut contacts), contacts.deadline()), (vec![], None));
 }
 
 #[test]

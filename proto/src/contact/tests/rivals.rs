@@ -59,6 +59,9 @@ fn an_answer_is_held_until_all_books_were_asked() {
         let mut contacts = asking(2);
         contacts.handle(NOW, answer(2, book));
         let until = NOW + millis(time);
+        // The knock is repeated meanwhile.
+        contacts.handle(until - 1, Input::Time);
+        assert_eq!(standing(&contacts, 2), None);
         assert_eq!(contacts.deadline(), Some((until, Why::SecondOpinion)));
         contacts.handle(until, Input::Time);
         assert_eq!(standing(&contacts, 2), Some(Standing::Paired));
