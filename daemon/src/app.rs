@@ -29,6 +29,7 @@ use crate::{
         trouble,
     },
     ledger::Accounts,
+    memory::LocalMemory,
     places::Clients,
     pumps::pace::Pacer,
     reachable::Reachable,
@@ -191,6 +192,7 @@ impl App {
         )
         .start();
         coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
+        let memory = LocalMemory::new(accounts.clone());
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
         let moves = actix::spawn(announce_moves(
             endpoint.clone(),
@@ -202,7 +204,7 @@ impl App {
         // the start by this time only.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
-        let clients = actix::spawn(accept_clients(listener, coordinator.clone(), identity, bus));
+        let clients = actix::spawn(accept_clients(listener, coordinator.clone(), identity, bus, memory));
         Ok(Self { endpoint, coordinator, phone_book, cache, keeper, clients, moves, shutdown, _lock: lock })
     }
 
@@ -397,6 +399,7 @@ async fn accept_clients(
     coordinator: Addr<Coordinator>,
     identity: Arc<Identity>,
     bus: Bus,
+    memory: LocalMemory,
 ) {
     let clients = Clients::default();
     let mut look = tokio::time::interval(SOCKET_LOOK);
@@ -416,11 +419,12 @@ async fn accept_clients(
         };
         match accepted {
             Ok(stream) => {
-                let (reader, writer) = ipc::halves(stream);
                 let (coordinator, bus) = (coordinator.clone(), bus.clone());
                 let Some(id) = ids.next() else { return };
-                let entry = clients.arrive(id);
-                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, entry).start();
+                let (entry, memory) = (clients.arrive(id), memory.of(id));
+                let (reader, writer) = ipc::halves(stream, memory.clone());
+                let places = (entry, memory);
+                IpcClient::new(id, coordinator, identity.peer_id(), bus, reader, writer, places).start();
             }
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 tracing::warn!("a client was refused: {error}")

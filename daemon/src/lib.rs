@@ -17,6 +17,7 @@ pub mod event;
 pub mod io;
 pub mod ledger;
 pub mod logging;
+mod memory;
 pub mod places;
 pub mod program;
 pub mod pumps;

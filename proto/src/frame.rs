@@ -85,15 +85,32 @@ pub fn join(body: &[u8], max: usize) -> Result<Vec<u8>, FrameError> {
 ///
 /// # Errors As [`join`], and values that are no JSON.
 pub fn json<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Vec<u8>, JsonFrameError> {
-    let mut counted = Count(0);
-    serde_json::to_writer(&mut counted, value)?;
-    let claimed = counted.0;
+    json_counted(value, json_length(value)?, max)
+}
+
+/// A frame of JSON whose length is known from [`json_length`].
+///
+/// # Errors As [`json`].
+pub fn json_counted<T: Serialize + ?Sized>(
+    value: &T,
+    claimed: usize,
+    max: usize,
+) -> Result<Vec<u8>, JsonFrameError> {
     let length = u32::try_from(claimed).ok().filter(|_| claimed <= max);
     let length = length.ok_or(FrameError::TooLong { claimed, max })?;
     let mut frame = Vec::with_capacity(HEADER + claimed);
     frame.extend_from_slice(&length.to_le_bytes());
     serde_json::to_writer(&mut frame, value)?;
     Ok(frame)
+}
+
+/// The bytes of a value as JSON. Allocates nothing.
+///
+/// # Errors Values that are no JSON.
+pub fn json_length<T: Serialize + ?Sized>(value: &T) -> Result<usize, serde_json::Error> {
+    let mut counted = Count(0);
+    serde_json::to_writer(&mut counted, value)?;
+    Ok(counted.0)
 }
 
 /// Counts written bytes.

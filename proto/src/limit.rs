@@ -148,6 +148,12 @@ pub const LOCAL_KEPT: usize = 8;
 /// Unread bytes of replies and events of one client; beyond it its requests are not read. One longer answer waits
 /// alone.
 pub const LOCAL_UNREAD_MAX: usize = 1024 * 1024;
+/// Bytes of all local clients' frames together: the longest request and the longest answer at once, and some rounding.
+/// What one client sends or leaves unread up to [`LOCAL_FREE`] is not counted.
+pub const LOCAL_HELD_MAX: usize = 2 * LOCAL_FRAME_MAX + 1024 * 1024;
+pub const LOCAL_FREE: usize = 128 * 1024;
+/// A frame that takes longer makes way when another needs its space. The longest takes a tenth of that.
+pub const LOCAL_HOLD_TIME: Duration = Duration::from_secs(1);
 
 /// What one counterpart may cost a daemon. Every charged item has a row here.
 pub const DAEMON_LEDGER: &[Row] = &[
@@ -202,6 +208,12 @@ pub const DAEMON_LEDGER: &[Row] = &[
     },
     // Bytes that a contact has us read for proofs: four looks at once, and then a hundredth of a core.
     Row { item: Item::Proofs, each: Allowance::each_second(16 << 20, 2 << 30), all: None },
+    // Of one local client a request and an answer; of all the same, and others wait or make way.
+    Row {
+        item: Item::LocalBytes,
+        each: Allowance::Held(number::u64_of(LOCAL_HELD_MAX)),
+        all: Some(Allowance::Held(number::u64_of(LOCAL_HELD_MAX))),
+    },
 ];
 
 /// Handshakes under way from which on an address must be proven first.

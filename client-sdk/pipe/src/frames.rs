@@ -1,7 +1,7 @@
 //! Frames of a byte stream. Memory grows with received bytes, not with announced lengths. `tokio_util`'s
 //! `LengthDelimitedCodec` reserves a whole frame when its length is read, so it is not used.
 
-pub use fyteclub_proto::frame::{JsonFrameError as EncodeError, json as encode};
+pub use fyteclub_proto::frame::{JsonFrameError as EncodeError, json as encode, json_counted, json_length};
 
 use fyteclub_proto::frame::{self, Frame, FrameError};
 use std::io;
@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Buffer space before each read.
 const ROOM: usize = 16 * 1024;
+/// A full buffer grows by this part of its bytes.
+const GROWTH: usize = 4;
 /// Buffer kept between frames.
 const KEPT: usize = 64 * 1024;
 
@@ -27,6 +29,8 @@ pub struct Frames {
     bytes: Vec<u8>,
     /// How many of `bytes` were returned already.
     used: usize,
+    /// What the frame at the front lacks, as far as its length is known.
+    missing: usize,
 }
 
 impl Frames {
@@ -47,20 +51,66 @@ impl Frames {
                     self.used = end;
                     break start..end;
                 }
-                Frame::Incomplete { .. } => {
-                    self.bytes.drain(..self.used);
-                    self.used = 0;
-                    if self.bytes.len() < ROOM {
-                        self.bytes.shrink_to(KEPT);
-                    }
-                    self.bytes.reserve(ROOM);
-                    if from.read_buf(&mut self.bytes).await? == 0 {
+                Frame::Incomplete { missing } => {
+                    self.missing = missing;
+                    if !self.read(from).await? {
                         return Ok(None);
                     }
                 }
             }
         };
         Ok(Some(&self.bytes[body]))
+    }
+
+    /// The next frame's body, if all of it was received. A long one leaves without a copy.
+    ///
+    /// # Errors An empty frame, or one over the limit.
+    pub fn take(&mut self, max: usize) -> Result<Option<Vec<u8>>, FrameError> {
+        let (body, used) = match frame::split(&self.bytes[self.used..], max)? {
+            Frame::Whole { body, used } => (body, used),
+            Frame::Incomplete { missing } => {
+                self.missing = missing;
+                return Ok(None);
+            }
+        };
+        let end = self.used + used;
+        let start = end - body.len();
+        let body = if body.len() > KEPT {
+            let rest = self.bytes.split_off(end);
+            let mut whole = std::mem::replace(&mut self.bytes, rest);
+            self.used = 0;
+            whole.drain(..start);
+            whole
+        } else {
+            self.used = end;
+            self.bytes[start..end].to_vec()
+        };
+        Ok(Some(body))
+    }
+
+    /// Receives some more bytes; `false` at the end of the stream. Cancel-safe.
+    ///
+    /// # Errors A broken stream.
+    pub async fn read<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<bool> {
+        self.bytes.drain(..self.used);
+        self.used = 0;
+        if self.bytes.len() < ROOM {
+            self.bytes.shrink_to(KEPT);
+        }
+        if self.bytes.capacity() == self.bytes.len() {
+            self.bytes.reserve_exact(self.growth());
+        }
+        Ok(from.read_buf(&mut self.bytes).await? > 0)
+    }
+
+    /// The size of the buffer after the next [`Self::read`], at most.
+    pub fn size_next(&self) -> usize {
+        self.bytes.capacity().max(self.bytes.len() - self.used + self.growth())
+    }
+
+    /// Not twice as many bytes: a long frame would take twice its length. Nor more than the frame lacks.
+    fn growth(&self) -> usize {
+        ROOM.max(self.missing.min((self.bytes.len() - self.used) / GROWTH))
     }
 
     /// Whether the buffer ends in an incomplete frame.
@@ -113,6 +163,26 @@ mod tests {
         assert_eq!(next(&mut frames, &mut from).await.map(<[u8]>::len), Some(8 << 20));
         assert_eq!(next(&mut frames, &mut from).await, Some(&b"{}"[..]));
         assert_eq!(next(&mut frames, &mut from).await, None);
+        assert!(frames.bytes.capacity() <= KEPT + ROOM, "{}", frames.bytes.capacity());
+    }
+
+    #[tokio::test]
+    async fn taken_frames_are_whole_and_in_order() {
+        let large = vec![b'x'; 3 << 20];
+        let stream = [framed(b"one"), framed(&large), framed(b"three")].concat();
+        let (mut from, mut frames, mut taken) = (&stream[..], Frames::default(), Vec::new());
+        loop {
+            while let Some(body) = frames.take(LOCAL_FRAME_MAX).expect("readable") {
+                taken.push(body);
+            }
+            let most = frames.size_next();
+            let more = frames.read(&mut from).await.expect("read");
+            assert!(frames.bytes.capacity() <= most && most <= (3 << 20) + 2 * ROOM, "{most}");
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(taken, [b"one".to_vec(), large, b"three".to_vec()]);
         assert!(frames.bytes.capacity() <= KEPT + ROOM, "{}", frames.bytes.capacity());
     }
 

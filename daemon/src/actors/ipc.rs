@@ -8,7 +8,8 @@ use super::coordinator::{
 use crate::{
     desks::{orders::json, sessions::ClientId},
     event::Bus,
-    io::ipc::{LocalReader, LocalWriter, Outbox, ReadError},
+    io::ipc::{Frame, LocalReader, LocalWriter, Outbox, ReadError},
+    memory::ClientMemory,
     places::Entry,
 };
 use actix::{
@@ -17,7 +18,7 @@ use actix::{
 use futures::stream;
 use fyteclub_proto::{
     id::PeerId,
-    limit::LOCAL_HELLO_TIME,
+    limit::{LOCAL_HELLO_TIME, LOCAL_HOLD_TIME},
     local::{
         Call, Fault, FaultCode, Notice, RawJson, Reply, Request,
         reply::{Empty, Hello},
@@ -33,6 +34,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const WAITING_MAX: usize = 256;
 /// How long what was said last may take to be written, once the client is dismissed or left.
 const LINGER: Duration = Duration::from_secs(5);
+/// The same where others wait for the memory.
+const DISPLACED_LINGER: Duration = Duration::from_millis(500);
 /// Requests of one client that are served at once. What it sends beyond that is read when one is answered.
 const SERVED_MAX: usize = 64;
 /// Requests of one client that wait for the network or a disk: they keep no other from being read, and there may be one
@@ -41,7 +44,7 @@ const LONG_MAX: usize = 256;
 
 /// A frame of the client, with its place among those that are served, or how its socket ended.
 pub enum Heard {
-    Frame(Vec<u8>, OwnedSemaphorePermit),
+    Frame(Frame, OwnedSemaphorePermit),
     Broken(ReadError),
 }
 
@@ -59,6 +62,8 @@ pub struct IpcClient {
     long: Arc<Semaphore>,
     /// This client's place among those that are served at once. Held until the socket is closed.
     entry: Arc<Entry>,
+    /// What its long frames take.
+    memory: ClientMemory,
     /// Tells the writer that nothing more will be said.
     here: Option<DropGuard>,
 }
@@ -71,7 +76,7 @@ impl IpcClient {
         bus: Bus,
         reader: LocalReader,
         writer: LocalWriter,
-        entry: Entry,
+        (entry, memory): (Entry, ClientMemory),
     ) -> Self {
         let halves = Some((reader, writer));
         Self {
@@ -86,6 +91,7 @@ impl IpcClient {
             serving: None,
             long: Arc::new(Semaphore::new(LONG_MAX)),
             entry: Arc::new(entry),
+            memory,
             here: None,
         }
     }
@@ -225,6 +231,7 @@ impl Actor for IpcClient {
         let (outbox, mut outgoing) = writer.outbox(WAITING_MAX);
         self.outbox = Some(outbox);
         let (gone, entry) = (CancellationToken::new(), self.entry.clone());
+        let displaced = self.memory.displaced();
         self.here = Some(gone.clone().drop_guard());
         // Outlives the actor, so that what was said last is still written.
         actix::spawn(async move {
@@ -232,7 +239,7 @@ impl Actor for IpcClient {
             let written = async { while let Ok(true) = writer.write(&mut outgoing).await {} };
             let lingered = async {
                 gone.cancelled().await;
-                tokio::time::sleep(LINGER).await;
+                tokio::time::sleep(if displaced.is_cancelled() { DISPLACED_LINGER } else { LINGER }).await;
             };
             tokio::select! {
                 () = written => {}
@@ -245,7 +252,7 @@ impl Actor for IpcClient {
             let place = places.clone().acquire_owned().await.ok()?;
             // A greeting is judged before the next frame is asked for.
             match reader.next(greeted.get()).await {
-                Ok(Some(body)) => Some((Heard::Frame(body, place), Some((reader, places, greeted)))),
+                Ok(Some(frame)) => Some((Heard::Frame(frame, place), Some((reader, places, greeted)))),
                 Ok(None) => None,
                 Err(error) => Some((Heard::Broken(error), None)),
             }
@@ -258,6 +265,15 @@ impl Actor for IpcClient {
                 client.dismiss(Fault::new(FaultCode::HelloFirst, why), ctx);
             }
         });
+        let displaced = self.memory.displaced();
+        ctx.spawn(async move { displaced.cancelled().await }.into_actor(self).map(|(), client, ctx| {
+            let seconds = LOCAL_HOLD_TIME.as_secs();
+            let why = format!(
+                "the local clients' long messages take too much memory, and one of this client was not sent or read \
+                 to its end within {seconds} s: the connection is closed"
+            );
+            client.dismiss(Fault::new(FaultCode::Busy, why), ctx);
+        }));
         let displaced = self.entry.displaced();
         ctx.spawn(async move { displaced.cancelled().await }.into_actor(self).map(|(), client, ctx| {
             let why = "there are too many local clients, and this one said nothing: the connection is closed";
@@ -283,17 +299,17 @@ async fn say(outbox: &Outbox, reply: Reply) {
 
 impl StreamHandler<Heard> for IpcClient {
     fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
-        let body = match heard {
-            Heard::Frame(body, place) => {
+        let frame = match heard {
+            Heard::Frame(frame, place) => {
                 self.serving = Some(place);
-                body
+                frame
             }
             Heard::Broken(error) => {
                 let fault = Fault::new(FaultCode::BadRequest, format!("{error}: the connection is closed"));
                 return self.dismiss(fault, ctx);
             }
         };
-        match serde_json::from_slice::<Call>(&body) {
+        match serde_json::from_slice::<Call>(&frame.body) {
             Ok(call) => {
                 let id = call.id;
                 match Request::from_call(&call) {

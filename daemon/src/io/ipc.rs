@@ -1,11 +1,13 @@
-//! The local socket's frames, for the `ipc` actors: how much of what is said to a client may wait unread. Where the socket
-//! is, and who may use it, is `fyteclub-pipe`'s.
+//! The local socket's frames, for the `ipc` actors: how much of what is said to a client may wait unread, and that long
+//! frames of all clients together fit into [`LocalMemory`](crate::memory::LocalMemory). Where the socket is, and who may
+//! use it, is `fyteclub-pipe`'s.
 
+use crate::memory::{ClientMemory, Held};
 use fyteclub_pipe::{
     Stream,
     frames::{self, Frames},
 };
-use fyteclub_proto::limit::{LOCAL_FRAME_MAX, LOCAL_HELLO_BYTES_MAX, LOCAL_UNREAD_MAX};
+use fyteclub_proto::limit::{LOCAL_FRAME_MAX, LOCAL_FREE, LOCAL_HELLO_BYTES_MAX, LOCAL_UNREAD_MAX};
 use serde::Serialize;
 use std::{io, sync::Arc};
 use tokio::{
@@ -19,50 +21,83 @@ pub use fyteclub_pipe::{ListenError as IpcError, LocalListener, frames::ReadErro
 const BATCH: usize = 64 * 1024;
 /// What unread bytes are counted in.
 const UNIT: usize = 1024;
+/// What held bytes are counted in.
+const STEP: usize = 256 * 1024;
 const UNITS: u32 = (LOCAL_UNREAD_MAX / UNIT) as u32;
 
 /// A connection's two directions.
-pub fn halves(stream: Stream) -> (LocalReader, LocalWriter) {
+pub fn halves(stream: Stream, memory: ClientMemory) -> (LocalReader, LocalWriter) {
     let stream = Arc::new(stream);
     let room = Arc::new(Semaphore::new(UNITS as usize));
-    let reader = LocalReader { stream: stream.clone(), frames: Frames::default(), room: room.clone() };
-    (reader, LocalWriter { stream, room })
+    let frames = Frames::default();
+    let reader = LocalReader {
+        stream: stream.clone(),
+        frames,
+        room: room.clone(),
+        memory: memory.clone(),
+        held: None,
+    };
+    (reader, LocalWriter { stream, room, memory })
+}
+
+/// A frame's body, and its space until it is handled.
+#[derive(Debug)]
+pub struct Frame {
+    pub body: Vec<u8>,
+    _held: Option<Held>,
 }
 
 pub struct LocalReader {
     stream: Arc<Stream>,
     frames: Frames,
     room: Arc<Semaphore>,
+    memory: ClientMemory,
+    /// The space of the frame that is being read, if it is long.
+    held: Option<Held>,
 }
 
 impl LocalReader {
     /// The next frame's body; `None` when the client is gone. A claim is not allocated before its bytes are there, and
     /// who has not greeted may say little. Waits while half of the room for replies is full: a client that asks and does
-    /// not read is not heard any further.
+    /// not read is not heard any further. Waits also for space for a long frame.
     ///
     /// # Errors
     /// A frame over the limit, or a socket that broke.
-    pub async fn next(&mut self, greeted: bool) -> Result<Option<Vec<u8>>, ReadError> {
+    pub async fn next(&mut self, greeted: bool) -> Result<Option<Frame>, ReadError> {
         // Only that there is room counts, so it is given back at once. The room is never closed.
         drop(self.room.acquire_many(UNITS / 2).await);
         let max = if greeted { LOCAL_FRAME_MAX } else { LOCAL_HELLO_BYTES_MAX };
-        Ok(self.frames.next(&mut &*self.stream, max).await?.map(<[u8]>::to_vec))
+        loop {
+            if let Some(body) = self.frames.take(max)? {
+                return Ok(Some(Frame { body, _held: self.held.take() }));
+            }
+            let size = self.frames.size_next();
+            if size > LOCAL_FREE {
+                let held = self.held.get_or_insert_with(|| self.memory.begin());
+                held.grow(size.next_multiple_of(STEP)).await;
+            }
+            if !self.frames.read(&mut &*self.stream).await? {
+                return Ok(None);
+            }
+        }
     }
 }
 
 pub struct LocalWriter {
     stream: Arc<Stream>,
     room: Arc<Semaphore>,
+    memory: ClientMemory,
 }
 
-/// Encoded frames that wait to be written, and the room that they take until they are.
-type Waiting = (Vec<u8>, OwnedSemaphorePermit);
+/// Encoded frames that wait to be written, and the room and the space that they take until they are.
+type Waiting = (Vec<u8>, (OwnedSemaphorePermit, Option<Held>));
 
 impl LocalWriter {
     /// What is said through the outbox is written by `run`, until the outbox and all its clones are gone.
     pub fn outbox(&self, frames: usize) -> (Outbox, Outgoing) {
         let (send, waiting) = mpsc::channel(frames);
-        let outbox = Outbox { send, room: self.room.clone(), turn: Arc::default() };
+        let outbox =
+            Outbox { send, room: self.room.clone(), memory: self.memory.clone(), turn: Arc::default() };
         (outbox, Outgoing { waiting, batch: Vec::new() })
     }
 
@@ -88,7 +123,7 @@ impl LocalWriter {
 
 pub struct Outgoing {
     waiting: mpsc::Receiver<Waiting>,
-    batch: Vec<OwnedSemaphorePermit>,
+    batch: Vec<(OwnedSemaphorePermit, Option<Held>)>,
 }
 
 /// Where replies and events for one client go. It holds a bounded number of bytes: who sends waits for room, in order.
@@ -96,6 +131,7 @@ pub struct Outgoing {
 pub struct Outbox {
     send: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
+    memory: ClientMemory,
     /// Whose message is being encoded: no two that are long wait for room at once.
     turn: Arc<Mutex<()>>,
 }
@@ -111,22 +147,89 @@ impl Outbox {
     /// [`Left`].
     pub async fn send<T: Serialize>(&self, message: &T) -> Result<bool, Left> {
         let _turn = self.turn.lock().await;
-        let Ok(frame) = frames::encode(message, LOCAL_FRAME_MAX) else { return Ok(false) };
+        let Ok(length) = frames::json_length(message) else { return Ok(false) };
+        let held = (LOCAL_FREE..=LOCAL_FRAME_MAX).contains(&length).then(|| self.memory.begin());
+        if let Some(held) = &held {
+            tokio::select! {
+                () = held.grow(length.next_multiple_of(STEP)) => {}
+                () = self.send.closed() => return Err(Left),
+            }
+        }
+        let Ok(frame) = frames::json_counted(message, length, LOCAL_FRAME_MAX) else { return Ok(false) };
         let units = u32::try_from(frame.len().div_ceil(UNIT)).unwrap_or(UNITS).clamp(1, UNITS);
         let room = tokio::select! {
             room = self.room.clone().acquire_many_owned(units) => room.map_err(|_| Left)?,
             () = self.send.closed() => return Err(Left),
         };
-        self.send.send((frame, room)).await.map_err(|_| Left).map(|()| true)
+        self.send.send((frame, (room, held))).await.map_err(|_| Left).map(|()| true)
     }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::memory::LocalMemory;
     use fyteclub_pipe::Endpoint;
-    use fyteclub_proto::frame;
-    use std::os::unix::net::UnixStream;
+    use fyteclub_proto::{frame, limit::LOCAL_HELD_MAX};
+    use std::{future::Future, os::unix::net::UnixStream, time::Duration};
+
+    fn memory() -> ClientMemory {
+        LocalMemory::default().of(0)
+    }
+
+    async fn body(reader: &mut LocalReader) -> Option<Vec<u8>> {
+        reader.next(true).await.expect("read").map(|frame| frame.body)
+    }
+
+    /// As many bytes as a frame has at most, on their way in a thread of their own.
+    fn writes(path: &std::path::Path, bytes: usize) -> std::thread::JoinHandle<UnixStream> {
+        let mut client = UnixStream::connect(path).expect("connected");
+        let length = u32::try_from(LOCAL_FRAME_MAX).expect("small").to_le_bytes();
+        std::thread::spawn(move || {
+            io::Write::write_all(&mut client, &length).expect("sent");
+            // It ends early where the other side hangs up.
+            io::Write::write_all(&mut client, &vec![b' '; bytes]).ok();
+            client
+        })
+    }
+
+    async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("{what}"))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn half_frames_make_way_for_a_whole_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("d.sock");
+        let endpoint = Endpoint::at(path.to_str().expect("text"));
+        let listener = LocalListener::bind(&endpoint).await.expect("listens");
+        let (all, mut halves_sent) = (LocalMemory::default(), Vec::new());
+        for client in 0..12 {
+            halves_sent.push(writes(&path, LOCAL_FRAME_MAX / 2));
+            let memory = all.of(client);
+            let displaced = memory.displaced();
+            let (mut reader, _writer) = halves(listener.accept().await.expect("accepted"), memory);
+            tokio::spawn(async move {
+                tokio::select! {
+                    frame = reader.next(true) => panic!("half a frame is none: {frame:?}"),
+                    () = displaced.cancelled() => {}
+                }
+            });
+        }
+        soon("they fill the memory", async {
+            while all.held() < 48 << 20 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let whole = writes(&path, LOCAL_FRAME_MAX);
+        let (mut reader, _writer) = halves(listener.accept().await.expect("accepted"), all.of(12));
+        let frame = soon("the whole frame is read", reader.next(true)).await.expect("read").expect("a frame");
+        assert_eq!(frame.body.len(), LOCAL_FRAME_MAX);
+        assert!(all.held() <= LOCAL_HELD_MAX as u64, "{}", all.held());
+        drop(frame);
+        drop(whole.join().expect("sent"));
+    }
 
     #[tokio::test]
     async fn unread_replies_stop_the_reading() {
@@ -135,16 +238,16 @@ mod tests {
         let endpoint = Endpoint::at(path.to_str().expect("text"));
         let listener = LocalListener::bind(&endpoint).await.expect("listens");
         let mut client = UnixStream::connect(&path).expect("connected");
-        let (mut reader, writer) = halves(listener.accept().await.expect("accepted"));
+        let (mut reader, writer) = halves(listener.accept().await.expect("accepted"), memory());
         let (outbox, mut outgoing) = writer.outbox(4096);
         for _ in 0..2 {
             io::Write::write_all(&mut client, &frame::join(b"{}", LOCAL_FRAME_MAX).expect("short"))
                 .expect("sent");
         }
-        assert_eq!(reader.next(true).await.expect("read"), Some(b"{}".to_vec()));
+        assert_eq!(body(&mut reader).await, Some(b"{}".to_vec()));
         let reply = "x".repeat(10_000);
         let mut sent = 0;
-        let wait = std::time::Duration::from_millis(100);
+        let wait = Duration::from_millis(100);
         while tokio::time::timeout(wait, outbox.send(&reply)).await.is_ok() {
             sent += reply.len();
         }
@@ -153,7 +256,7 @@ mod tests {
         while let Ok((_, room)) = outgoing.waiting.try_recv() {
             drop(room);
         }
-        assert_eq!(reader.next(true).await.expect("read"), Some(b"{}".to_vec()));
+        assert_eq!(body(&mut reader).await, Some(b"{}".to_vec()));
         assert_eq!(outbox.send(&"x".repeat(LOCAL_FRAME_MAX)).await, Ok(false), "too long for a frame");
     }
 
@@ -164,7 +267,7 @@ mod tests {
         let endpoint = Endpoint::at(path.to_str().expect("text"));
         let listener = LocalListener::bind(&endpoint).await.expect("listens");
         let mut client = UnixStream::connect(&path).expect("connected");
-        let (mut reader, _writer) = halves(listener.accept().await.expect("accepted"));
+        let (mut reader, _writer) = halves(listener.accept().await.expect("accepted"), memory());
         io::Write::write_all(&mut client, &(1u32 << 20).to_le_bytes()).expect("sent");
         assert!(matches!(reader.next(false).await, Err(ReadError::Frame(_))));
     }

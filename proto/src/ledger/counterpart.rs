@@ -10,6 +10,8 @@ pub enum Counterpart {
     Network(Network),
     /// By its configured address.
     PhoneBook(String),
+    /// A local client, by its number.
+    Client(u64),
 }
 
 /// One line's addresses: IPv4 whole, IPv6 by its /64. An IPv4 address in IPv6 form is the IPv4 address.

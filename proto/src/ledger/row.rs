@@ -36,10 +36,12 @@ pub enum Item {
     Sockets,
     /// Bytes read for proofs.
     Proofs,
+    /// Bytes of local clients' frames: those that are read, and replies that are not.
+    LocalBytes,
 }
 
 impl Item {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
@@ -56,6 +58,7 @@ impl Item {
         Self::Greetings,
         Self::Sockets,
         Self::Proofs,
+        Self::LocalBytes,
     ];
 
     /// Its index in [`Self::ALL`].
@@ -83,6 +86,7 @@ impl Item {
             Self::Greetings => "greetings",
             Self::Sockets => "sockets",
             Self::Proofs => "proofs",
+            Self::LocalBytes => "local_bytes",
         }
     }
 }

@@ -10,6 +10,7 @@
 pub mod endpoint;
 pub mod event;
 pub mod fault;
+pub mod memory;
 pub mod places;
 mod raw;
 pub mod reply;
