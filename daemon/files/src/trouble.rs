@@ -55,7 +55,9 @@ fn sentence(path: &Path, folder: Option<&Path>, error: &io::Error) -> String {
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{shown} cannot be written: its disk is read-only; mount it writable")
         }
-        io::ErrorKind::InvalidFilename => format!("{shown} cannot be used: a name in it is too long, or not allowed here"),
+        io::ErrorKind::InvalidFilename => {
+            format!("{shown} cannot be used: a name in it is too long, or not allowed here")
+        }
         io::ErrorKind::NotFound => format!("{shown} is not there"),
         _ => format!("{shown} cannot be used: {error}"),
     }
@@ -262,11 +264,7 @@ mod tests {
         symlink("nowhere", &link).expect("a link");
         for (path, kind, end) in [
             (&file.join("x"), io::ErrorKind::NotADirectory, "file is a file; move it away"),
-            (
-                &file,
-                io::ErrorKind::AlreadyExists,
-                "file, and that is a file; move it away",
-            ),
+            (&file, io::ErrorKind::AlreadyExists, "file, and that is a file; move it away"),
             (&folder, io::ErrorKind::IsADirectory, "is a folder, and a file is needed there; move it away"),
             (
                 &link,
@@ -302,7 +300,10 @@ mod tests {
         let (root, all) = (user(0), format!("sudo chown -R \"$(id -un)\" '{}'", data.display()));
         for top in [&key, &data] {
             let told = way(&found(0, top, Some(1000)));
-            assert!(told.contains(&format!("identity.key belongs to {root}")) && told.contains(&all), "{told}");
+            assert!(
+                told.contains(&format!("identity.key belongs to {root}")) && told.contains(&all),
+                "{told}"
+            );
         }
         // Sudo made the folders above it too.
         let told = way(&found(0, dir.path(), Some(1000)));

@@ -290,7 +290,14 @@ mod tests {
             ..Problem::default()
         };
         let first = answer(&listener, "409 Conflict", &serde_json::to_string(&stale).expect("JSON")).await;
-        let welcome = Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25, udp: None };
+        let welcome = Welcome {
+            version: 1,
+            address: [127, 0, 0, 1].into(),
+            life: 75,
+            period: 25,
+            udp: None,
+            return_ms: None,
+        };
         let polled = Polled { welcome, hear: Vec::new() };
         let second = answer(&listener, "200 OK", &serde_json::to_string(&polled).expect("JSON")).await;
         assert!(first.sequence < newest && second.sequence > newest && first.say == second.say);

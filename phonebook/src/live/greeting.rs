@@ -10,10 +10,11 @@ use crate::{
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
+    number,
     phonebook::live::{CloseReason, Hello, PRESENCE_LIFE, PRESENCE_PERIOD, Poll, Say, Udp, Welcome},
     version::LIVE_VERSIONS,
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 /// Returns the version to speak.
 pub(super) fn greet(
@@ -82,7 +83,8 @@ pub(super) fn is_in_turn(say: &Say, key: &PeerId) -> bool {
     }
 }
 
-/// The welcome of sockets and polls.
-pub(super) fn welcome(version: u16, address: IpAddr, udp: Option<Udp>) -> Welcome {
-    Welcome { version, address, life: PRESENCE_LIFE.as_secs(), period: PRESENCE_PERIOD.as_secs(), udp }
+/// The welcome of sockets and polls. `returns`: over how long the clients spread their return.
+pub(super) fn welcome(version: u16, address: IpAddr, udp: Option<Udp>, returns: Duration) -> Welcome {
+    let (life, period) = (PRESENCE_LIFE.as_secs(), PRESENCE_PERIOD.as_secs());
+    Welcome { version, address, life, period, udp, return_ms: Some(number::millis(returns)) }
 }

@@ -35,7 +35,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -129,6 +129,11 @@ impl Live {
             }),
             rearmed: Notify::new(),
         }
+    }
+
+    /// Over how long the clients spread their return after a break.
+    fn returns(&self) -> Duration {
+        self.lock().signaling.returns()
     }
 
     /// Drives the state machine's deadlines; runs until dropped.

@@ -50,7 +50,7 @@ pub(crate) async fn poll(
     if let Some(shared) = shared {
         shared.take_sequence(&body.public_key, body.sequence, body.time, now).await?;
     }
-    let welcome = welcome(LIVE_VERSIONS[0], address, app.udp.clone());
+    let welcome = welcome(LIVE_VERSIONS[0], address, app.udp.clone(), live.returns());
     let Some(client) = live.attach_poll(body, address.into(), app.now())? else {
         let hear = vec![Hear::Restarting { after_ms: 1000 }];
         return Ok(Polled { welcome, hear });

@@ -223,8 +223,9 @@ impl Socket {
             (Stage::Greeting(greeting), Say::Hello(hello)) => {
                 let now = self.app.now();
                 let host = greeting.host.as_deref();
+                let returns = self.app.live.returns();
                 let welcomed = greeting::greet(&self.app.server_names, &hello, &greeting.nonce, host, now)
-                    .map(|version| welcome(version, greeting.address, self.app.udp.clone()))
+                    .map(|version| welcome(version, greeting.address, self.app.udp.clone(), returns))
                     .and_then(|welcome| {
                         let (key, exemption) = (hello.public_key, self.exemption.clone());
                         let client = self.app.live.attach(key, self.network, exemption, cx.waker(), now)?;

@@ -359,11 +359,15 @@ impl Signaling {
         }
     }
 
+    /// Over how long the clients return, after a stop or a break.
+    pub(crate) fn returns(&self) -> Duration {
+        let count = number::u32_of(self.present.len());
+        RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count / number::u32_of(RETURNS_PER_SECOND))
+    }
+
     /// Spreads the returns evenly, in the map's random order.
     fn stop(&mut self) {
-        let count = self.present.len().max(1);
-        let returns = Duration::from_secs(1) * number::u32_of(count) / number::u32_of(RETURNS_PER_SECOND);
-        let spread = RETURN_SPREAD_MIN.max(returns);
+        let (count, spread) = (self.present.len().max(1), self.returns());
         self.keys.clear();
         let present = std::mem::take(&mut self.present);
         for (number, (_, client)) in present.into_iter().enumerate() {

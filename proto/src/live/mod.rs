@@ -39,7 +39,8 @@ pub const REPLACED_PAUSE: Duration = Duration::from_secs(60);
 pub const UNSUPPORTED_PAUSE: Duration = Duration::from_secs(600);
 /// How long polls are used before a WebSocket is tried again.
 pub const POLL_SPELL: Duration = Duration::from_secs(1800);
-/// After a broken connection clients reconnect within this time, each at its own moment.
+/// After a broken connection clients reconnect within this time, each at its own moment, where the phone book has not
+/// said a shorter one.
 pub const RETURN_SPREAD: Duration = Duration::from_secs(10);
 /// Between two attempts to connect while a peer is wanted.
 pub const WANTED_PAUSE: Duration = Duration::from_secs(1);
@@ -164,8 +165,10 @@ pub struct Live {
     outage: Outage,
     /// Of greetings with a wrong clock, each of which the phone book checks.
     skewed: Backoff,
-    /// The longest delay before it reconnects.
+    /// The longest delay before it reconnects, where the phone book has not said one.
     spread: Duration,
+    /// The delay that the phone book said.
+    told: Option<Duration>,
     /// The delay that a stopping phone book asked for.
     return_after: Option<Duration>,
     /// When it last connected.
@@ -188,6 +191,7 @@ impl Live {
             outage: Outage::new(LONGEST_PAUSE.min(spread * 4)),
             skewed: Backoff::new(FIRST_PAUSE.min(spread), LONGEST_PAUSE.min(spread * 4)),
             spread: spread.min(RETURN_SPREAD),
+            told: None,
             return_after: None,
             tried: now,
             missed: false,
@@ -260,6 +264,10 @@ impl Live {
         self.state = State::Open(Opened { since: now, said: now, heard: now, probed: None, period });
         self.breaks = 0;
         self.skewed.reset();
+        // Half of the last one at least: a phone book that came back has not counted all of its clients yet.
+        let least = self.told.map_or(Duration::ZERO, |told| told / 2);
+        let told = welcome.return_ms.map(Duration::from_millis);
+        self.told = told.map(|told| told.max(least).min(self.spread));
         let missed = std::mem::take(&mut self.missed);
         self.outputs.push_back(Output::Up { welcome, missed });
     }
@@ -385,7 +393,7 @@ impl Live {
                 }
                 let pause = match told {
                     Some(told) => told,
-                    None if was_open => self.spread.mul_f64(jitter.clamp(0.0, 1.0)),
+                    None if was_open => self.told.unwrap_or(self.spread).mul_f64(jitter.clamp(0.0, 1.0)),
                     None => self.pause(now, FIRST_PAUSE, jitter),
                 };
                 (pause, "the connection to the phone book broke".to_owned())
@@ -396,7 +404,8 @@ impl Live {
     }
 
     fn pause(&mut self, now: Instant, shortest: Duration, jitter: f64) -> Duration {
-        self.outage.pause(now, shortest.min(self.spread), jitter)
+        let shortest = shortest.min(self.spread).max(self.told.unwrap_or_default());
+        self.outage.pause(now, shortest, jitter)
     }
 
     fn poll_from(&mut self, now: Instant) {

@@ -10,7 +10,7 @@ fn outputs(live: &mut Live) -> Vec<Output> {
 }
 
 fn welcome() -> Welcome {
-    Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25, udp: None }
+    Welcome { version: 1, address: [127, 0, 0, 1].into(), life: 75, period: 25, udp: None, return_ms: None }
 }
 
 /// An open connection.
@@ -98,6 +98,61 @@ fn ten_thousand_come_back_spread_over_the_time() {
         each_second[(at - now).as_secs() as usize] += 1;
     }
     assert!(each_second.iter().all(|&clients| (900..=1100).contains(&clients)), "{each_second:?}");
+}
+
+/// Which second after a break each client is back in. The phone book says `return_ms`.
+fn back_in(return_ms: u64, before: Option<u64>) -> u64 {
+    let now = start();
+    let mut live = Live::new(RETURN_SPREAD, now);
+    for return_ms in before.into_iter().chain([return_ms]) {
+        live.handle(now, 0.0, Input::Time);
+        live.handle(
+            now,
+            0.0,
+            Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+        );
+        let welcome = Welcome { return_ms: Some(return_ms), ..welcome() };
+        live.handle(now, 0.0, Input::Heard(Hear::Welcome(welcome)));
+        live.handle(now, 0.999, Input::Lost(Lost::Broken));
+        live.handle(now, 0.0, Input::Moved);
+    }
+    live.handle(
+        now,
+        0.0,
+        Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+    );
+    live.handle(now, 0.0, Input::Heard(Hear::Welcome(Welcome { return_ms: Some(return_ms), ..welcome() })));
+    live.handle(now, 0.999, Input::Lost(Lost::Broken));
+    let (at, _) = live.deadline().expect("a time");
+    (at - now).as_secs()
+}
+
+#[test]
+fn few_clients_return_within_a_second() {
+    assert_eq!([(1000, None), (8000, None)].map(|(told, before)| back_in(told, before)), [0, 7]);
+    assert_eq!(back_in(u64::MAX, None), 9, "it has no more power over a client than silence");
+}
+
+#[test]
+fn many_clients_stay_apart_while_the_phone_book_counts() {
+    // It has counted few since its restart; twice a half.
+    assert_eq!(back_in(1000, Some(10_000)), 2);
+}
+
+#[test]
+fn many_clients_spread_their_attempts_in_an_outage() {
+    let now = start();
+    let mut live = Live::new(RETURN_SPREAD, now);
+    live.handle(
+        now,
+        0.0,
+        Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+    );
+    live.handle(now, 0.0, Input::Heard(Hear::Welcome(Welcome { return_ms: Some(8000), ..welcome() })));
+    live.handle(now, 0.0, Input::Lost(Lost::Broken));
+    live.handle(now, 0.0, Input::Time);
+    live.handle(now, 0.0, Input::Lost(Lost::Refused));
+    assert_eq!(live.deadline().map(|(at, _)| at), Some(now + Duration::from_secs(4)));
 }
 
 #[test]

@@ -165,6 +165,10 @@ pub struct Welcome {
     /// Absent: the phone book answers no datagrams, or is of an older build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub udp: Option<Udp>,
+    /// Milliseconds over which the clients spread their return after a break, because the phone book knows how many
+    /// they are. Absent: [`crate::live::RETURN_SPREAD`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_ms: Option<u64>,
 }
 
 /// Where a phone book answers datagrams.

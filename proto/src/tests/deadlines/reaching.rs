@@ -311,7 +311,8 @@ fn mappings_wait_with_a_deadline() {
 }
 
 fn welcome() -> Welcome {
-    Welcome { version: 1, address: std::net::IpAddr::from([127, 0, 0, 1]), life: 60, period: 20, udp: None }
+    let address = std::net::IpAddr::from([127, 0, 0, 1]);
+    Welcome { version: 1, address, life: 60, period: 20, udp: None, return_ms: Some(1000) }
 }
 
 fn greeting(published: Option<BlobHash>) -> Greeting {

@@ -46,7 +46,8 @@ fn the_live_conversation_is_what_it_was() {
     let name = "Alice Ashe@Gilgamesh".parse().expect("a name");
     let knock = Knock::signed(&by_name, &name, Bytes([6; 16]), &alice);
     let hello = Hello::signed("book.example", Bytes([4; 32]), TIME, &alice);
-    let welcome = Welcome { version: 1, address: [203, 0, 113, 7].into(), life: 75, period: 25, udp: None };
+    let address = [203, 0, 113, 7].into();
+    let welcome = Welcome { version: 1, address, life: 75, period: 25, udp: None, return_ms: None };
     let udp = Udp { address: Some("udp.book.example:3478".into()), stun_ports: 2 };
     let say = [Say::Here, Say::Decline { to, attempt: ATTEMPT }];
     let poll = Poll::signed("book.example:3000", 5, TIME, POLL_TIME_MAX, &say, &alice);
@@ -105,6 +106,10 @@ fn the_live_conversation_is_what_it_was() {
         ),
         Example::json("hear_welcome", Hear::Welcome(welcome.clone())),
         Example::json("hear_welcome_udp", Hear::Welcome(Welcome { udp: Some(udp), ..welcome.clone() })),
+        Example::json(
+            "hear_welcome_return",
+            Hear::Welcome(Welcome { return_ms: Some(1000), ..welcome.clone() }),
+        ),
         Example::json("hear_introduced", Hear::Introduced { from, attempt: ATTEMPT, letter: introduce }),
         Example::json(
             "hear_accepted",
