@@ -42,6 +42,8 @@ const RETURNS_PER_SECOND: usize = 500;
 /// Earliest return, so that a second phone book is up.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
 const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
+/// Introductions that are held for absent callees, of 2 KiB each; one more replaces the oldest.
+const AWAITED_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct Client {
@@ -56,6 +58,14 @@ struct Client {
     full: Option<Instant>,
 }
 
+/// An introduction of an absent callee, which may be about to connect: after a restart the caller may be back first.
+#[derive(Debug)]
+struct Awaited {
+    to: PeerId,
+    until: Instant,
+    hear: Hear,
+}
+
 #[derive(Debug)]
 pub(crate) struct Signaling {
     /// Charges for unread messages.
@@ -63,6 +73,8 @@ pub(crate) struct Signaling {
     present: HashMap<PeerId, Client>,
     keys: HashMap<ClientId, PeerId>,
     attempts: Attempts,
+    /// In the order of their ends.
+    awaited: VecDeque<Awaited>,
     /// Obsolete deadlines stay in the heap until they pass, and do nothing.
     deadlines: BinaryHeap<Reverse<(Instant, Why)>>,
     outputs: VecDeque<Output>,
@@ -77,6 +89,7 @@ impl Default for Signaling {
             present: HashMap::new(),
             keys: HashMap::new(),
             attempts: Attempts::default(),
+            awaited: VecDeque::new(),
             deadlines: BinaryHeap::new(),
             outputs: VecDeque::new(),
         }
@@ -214,6 +227,29 @@ impl Signaling {
         if news {
             self.outputs.push_back(Output::Wake { client: id });
         }
+        self.forward_awaited(key, now);
+    }
+
+    /// Holds an introduction for as long as its caller waits. Other messages to an absent key are dropped.
+    fn hold(&mut self, to: PeerId, hear: Hear, now: Instant) {
+        if !matches!(hear, Hear::Introduced { .. }) {
+            return;
+        }
+        self.awaited.retain(|awaited| awaited.until > now);
+        if self.awaited.len() == AWAITED_MAX {
+            self.awaited.pop_front();
+        }
+        self.awaited.push_back(Awaited { to, until: now + ANSWER_TIME, hear });
+    }
+
+    fn forward_awaited(&mut self, key: PeerId, now: Instant) {
+        if self.awaited.iter().any(|awaited| awaited.to == key) {
+            let all = std::mem::take(&mut self.awaited).into_iter();
+            let (mine, others): (Vec<Awaited>, Vec<Awaited>) = all.partition(|awaited| awaited.to == key);
+            self.awaited = others.into();
+            let due = mine.into_iter().filter(|awaited| awaited.until > now);
+            due.for_each(|awaited| self.tell(key, awaited.hear, now));
+        }
     }
 
     fn said(&mut self, from: PeerId, say: Say, now: Instant) {
@@ -324,7 +360,7 @@ impl Signaling {
     /// Queues a message for a connected key. A message beyond the queue or the network's share is dropped, since
     /// strangers can fill a queue; only a client that then reads nothing is closed.
     fn tell(&mut self, key: PeerId, hear: Hear, now: Instant) {
-        let Some(client) = self.present.get_mut(&key) else { return };
+        let Some(client) = self.present.get_mut(&key) else { return self.hold(key, hear, now) };
         let charged = self.unread.charge(now, &client.network, Item::Unread, UNREAD_COST).is_ok();
         if charged && client.queue.push(hear) {
             self.outputs.push_back(Output::Wake { client: client.id });

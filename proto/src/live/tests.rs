@@ -134,7 +134,7 @@ fn few_clients_return_within_a_second() {
 }
 
 #[test]
-fn many_clients_stay_apart_while_the_phone_book_counts() {
+fn many_clients_stay_apart_after_a_restart() {
     // It has counted few since its restart; twice a half.
     assert_eq!(back_in(1000, Some(10_000)), 2);
 }

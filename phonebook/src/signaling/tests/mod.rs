@@ -119,6 +119,41 @@ impl Board {
 }
 
 #[test]
+fn callee_back_in_time_is_introduced() {
+    let mut board = Board::new();
+    let caller = board.arrives(1, Transport::Socket);
+    board.introduces(caller, Callee::Key(peer(2)), 7);
+    board.waits(ANSWER_TIME - MS);
+    let callee = board.arrives(2, Transport::Socket);
+    assert!(matches!(board.hears(callee)[..], [Hear::Introduced { .. }]));
+    board.accepts(callee, 1, 7);
+    assert!(matches!(board.hears(caller)[..], [Hear::Accepted { .. }, Hear::Go { .. }]));
+    // A moment later it is over, and is forwarded once.
+    board.introduces(caller, Callee::Key(peer(3)), 8);
+    board.waits(ANSWER_TIME);
+    let late = board.arrives(3, Transport::Socket);
+    assert_eq!(board.hears(late), []);
+    assert_eq!(board.hears(caller), [Hear::Unavailable { attempt: attempt(8) }]);
+    assert!(board.board.awaited.is_empty());
+}
+
+#[test]
+fn held_introductions_are_bounded() {
+    let mut board = Board::new();
+    let callers = AWAITED_MAX / INTRODUCTIONS_MAX + 1;
+    for caller in 0..callers {
+        let client = board.arrives(u8::try_from(caller).expect("few"), Transport::Socket);
+        for number in 0..INTRODUCTIONS_MAX {
+            board.introduces(client, Callee::Key(peer(255)), u8::try_from(number).expect("few"));
+        }
+    }
+    assert_eq!(board.board.awaited.len(), AWAITED_MAX);
+    board.waits(ANSWER_TIME);
+    board.arrives(255, Transport::Socket);
+    assert!(board.board.awaited.is_empty());
+}
+
+#[test]
 fn unanswered_introductions_look_alike() {
     let mut board = Board::new();
     let [caller, declines, silent] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));

@@ -50,6 +50,8 @@ proptest! {
         // Received and expected messages, as text; an absent client's are lost in both.
         let mut heard: [Vec<String>; 5] = Default::default();
         let mut expected: [Vec<String>; 5] = Default::default();
+        // Introductions of absent callees: callee, caller, number, begin.
+        let mut held: Vec<(u8, u8, u8, u64)> = Vec::new();
         let mut now = 0;
         let word = |hear: &Hear| match hear {
             Hear::Introduced { from, attempt, .. } => format!("introduced {} {}", from.as_bytes()[0], attempt.0[0]),
@@ -66,6 +68,11 @@ proptest! {
                     let transport = if socket { Transport::Socket } else { Transport::Polls };
                     board.arrives(who, transport);
                     clients[who as usize] = board.board.present(&peer(who)).map(|(client, _)| client);
+                    for (_, caller, number, began) in held.extract_if(.., |held| held.0 == who) {
+                        if now - began < 1500 {
+                            expected[who as usize].push(format!("introduced {caller} {number}"));
+                        }
+                    }
                 }
                 Act::Leave { who } => if let Some(client) = at(who) {
                     heard[who as usize].extend(board.hears(client).iter().map(word));
@@ -75,8 +82,12 @@ proptest! {
                 Act::Introduce { who, to, number } => if let Some(client) = at(who) {
                     board.introduces(client, Callee::Key(peer(to)), number);
                     lines.entry((who, number)).or_insert_with(|| {
-                        if to != who && at(to).is_some() {
-                            expected[to as usize].push(format!("introduced {who} {number}"));
+                        match at(to) {
+                            Some(_) if to != who => {
+                                expected[to as usize].push(format!("introduced {who} {number}"));
+                            }
+                            Some(_) => {}
+                            None => held.push((to, who, number, now)),
                         }
                         let to = if to == who { u8::MAX } else { to };
                         Line { to, began: now, declined: false, accepted: None, letters: (0, 0) }
