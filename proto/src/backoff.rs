@@ -57,6 +57,11 @@ impl Outage {
         pause.max(shortest).min(self.longest).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
     }
 
+    /// Whether it has begun and not ended.
+    pub fn is_on(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// The server is back, or the way to it has changed.
     pub fn end(&mut self) {
         self.since = None;

@@ -42,6 +42,8 @@ const RETURNS_PER_SECOND: usize = 500;
 /// Earliest return, so that a second phone book is up.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
 const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
+/// The same after a break, of which nobody else has to be told first.
+const BREAK_SPREAD_MIN: Duration = Duration::from_millis(500);
 /// Introductions that are held for absent callees, of 2 KiB each; one more replaces the oldest.
 const AWAITED_MAX: usize = 1024;
 
@@ -395,15 +397,19 @@ impl Signaling {
         }
     }
 
-    /// Over how long the clients return, after a stop or a break.
+    /// Over how long the clients return after a break.
     pub(crate) fn returns(&self) -> Duration {
+        BREAK_SPREAD_MIN.max(self.spread())
+    }
+
+    fn spread(&self) -> Duration {
         let count = number::u32_of(self.present.len());
-        RETURN_SPREAD_MIN.max(Duration::from_secs(1) * count / number::u32_of(RETURNS_PER_SECOND))
+        Duration::from_secs(1) * count / number::u32_of(RETURNS_PER_SECOND)
     }
 
     /// Spreads the returns evenly, in the map's random order.
     fn stop(&mut self) {
-        let (count, spread) = (self.present.len().max(1), self.returns());
+        let (count, spread) = (self.present.len().max(1), RETURN_SPREAD_MIN.max(self.spread()));
         self.keys.clear();
         let present = std::mem::take(&mut self.present);
         for (number, (_, client)) in present.into_iter().enumerate() {

@@ -393,7 +393,13 @@ impl Live {
                 }
                 let pause = match told {
                     Some(told) => told,
-                    None if was_open => self.told.unwrap_or(self.spread).mul_f64(jitter.clamp(0.0, 1.0)),
+                    None if was_open => {
+                        let again = self.outage.is_on();
+                        let pause = self.pause(now, FIRST_PAUSE, jitter);
+                        let spread = self.told.unwrap_or(self.spread).mul_f64(jitter.clamp(0.0, 1.0));
+                        // A connection that breaks again and again is no reason to hurry.
+                        if again { spread.max(pause) } else { spread }
+                    }
                     None => self.pause(now, FIRST_PAUSE, jitter),
                 };
                 (pause, "the connection to the phone book broke".to_owned())

@@ -134,6 +134,21 @@ fn few_clients_return_within_a_second() {
 }
 
 #[test]
+fn connection_that_breaks_again_waits_longer() {
+    let now = start();
+    let mut live = Live::new(RETURN_SPREAD, now);
+    let pauses = [(); 2].map(|()| {
+        live.handle(now, 0.0, Input::Time);
+        let nonce = Bytes([7; 32]);
+        live.handle(now, 0.0, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
+        live.handle(now, 0.0, Input::Heard(Hear::Welcome(Welcome { return_ms: Some(500), ..welcome() })));
+        live.handle(now, 0.0, Input::Lost(Lost::Broken));
+        live.deadline().expect("a time").0 - now
+    });
+    assert_eq!(pauses, [Duration::ZERO, FIRST_PAUSE / 2]);
+}
+
+#[test]
 fn many_clients_stay_apart_after_a_restart() {
     // It has counted few since its restart; twice a half.
     assert_eq!(back_in(1000, Some(10_000)), 2);
