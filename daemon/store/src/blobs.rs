@@ -15,7 +15,7 @@ use fyteclub_proto::{
     blob::Content,
     chunk_tree::{ChunkTree, VerifiedChunk},
     id::BlobHash,
-    limit::CHUNK_SIZE,
+    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
 };
 use std::{
     fs,
@@ -51,8 +51,10 @@ impl Inner {
     /// # Errors
     /// `Missing` when `temp` is; `Undeletable` when neither name can be had; `NotWritable`.
     pub(super) fn place(&self, hash: BlobHash, ext: Ext, temp: &Path) -> Result<(), StoreError> {
-        let stamp = fs::metadata(temp).map(|m| Stamp::of(&m)).map_err(|e| StoreError::at(temp, e))?;
-        let size = u32::try_from(stamp.size).map_err(|_| StoreError::Foreign { hash })?;
+        let stamp = fs::metadata(temp).map(|m| Stamp::of_cached(&m)).map_err(|e| StoreError::at(temp, e))?;
+        if stamp.size > FILE_SIZE_MAX {
+            return Err(StoreError::Foreign { hash });
+        }
         let _name = self.name(&hash);
         let known = self.state().blobs.get(&hash).copied();
         if let Some(known) = known {
@@ -76,7 +78,7 @@ impl Inner {
         let mut state = self.state();
         state.lost_obstacle(&hash, ext);
         drop(state);
-        self.placed(hash, ext, stamp, size);
+        self.placed(hash, ext, stamp);
         Ok(())
     }
 
@@ -93,7 +95,7 @@ impl Inner {
             // The cache was moved to another disk since the file was begun.
             from = self.temp_path()?;
             let copied = fs::copy(temp, &from).and_then(|_| fs::metadata(&from));
-            stamp = copied.map(|m| Stamp::of(&m)).map_err(|error| StoreError::at(&from, error))?;
+            stamp = copied.map(|m| Stamp::of_cached(&m)).map_err(|error| StoreError::at(&from, error))?;
             renamed = os::rename(&from, path);
         }
         if let Err(error) = renamed {
@@ -112,7 +114,7 @@ impl Inner {
         if from != temp {
             remove(temp).ok();
         }
-        Ok(stamp)
+        Ok(stamp.renamed(path))
     }
 
     /// Takes away what has this name, which no blob has. What stays is an obstacle; `false` then.
@@ -139,14 +141,14 @@ impl Inner {
     }
 
     /// Makes a file that has its name known. The caller holds the name's stripe.
-    pub(super) fn placed(&self, hash: BlobHash, ext: Ext, stamp: Stamp, size: u32) {
+    pub(super) fn placed(&self, hash: BlobHash, ext: Ext, stamp: Stamp) {
         let mut state = self.state();
         let used = state.tick();
-        let content = Content { hash, size: u64::from(size) };
+        let content = Content { hash, size: stamp.size };
         let left =
             state.parts.get(&content).filter(|part| part.open.strong_count() == 0).map(|part| part.ext);
         let owners = BlobOwners::default();
-        state.insert_blob(hash, Blob { used, mtime_ns: stamp.mtime_ns, size, ext, synced: false, owners });
+        state.insert_blob(hash, Blob { used, stamp, ext, synced: false, owners });
         drop(state);
         if let Some(ext) = left {
             let _ = self.here().remove_part(&content, ext);

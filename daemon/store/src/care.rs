@@ -44,7 +44,7 @@ struct Taken {
     hashes: HashSet<BlobHash>,
     own: HashSet<Arc<Path>>,
     news: News,
-    unsynced: Vec<(BlobHash, i64, PathBuf)>,
+    unsynced: Vec<(BlobHash, os::Stamp, PathBuf)>,
 }
 
 impl Inner {
@@ -56,9 +56,9 @@ impl Inner {
         for hash in &taken.hashes {
             let blob = state.blobs.get(hash);
             if let Some(blob) = blob.filter(|blob| !blob.synced) {
-                taken.unsynced.push((*hash, blob.mtime_ns, self.blob_path(hash, blob.ext)));
+                taken.unsynced.push((*hash, blob.stamp, self.blob_path(hash, blob.ext)));
             }
-            let row = blob.map(|blob| BlobRow { size: blob.size, mtime_ns: blob.mtime_ns, used: blob.used });
+            let row = blob.map(|blob| BlobRow { stamp: blob.stamp, used: blob.used });
             taken.news.blobs.push((*hash, row));
             if !state.knows(hash) {
                 taken.news.trees.push((*hash, None));
@@ -76,9 +76,9 @@ impl Inner {
     }
 
     fn settle(state: &mut State, taken: &Taken) {
-        for (hash, mtime_ns, _) in &taken.unsynced {
+        for (hash, stamp, _) in &taken.unsynced {
             if let Some(blob) = state.blobs.get_mut(hash)
-                && blob.mtime_ns == *mtime_ns
+                && blob.stamp == *stamp
             {
                 blob.synced = true;
             }

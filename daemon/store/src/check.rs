@@ -73,8 +73,7 @@ pub(super) struct Known {
     moves: u64,
     hash: BlobHash,
     ext: Ext,
-    size: u64,
-    mtime_ns: i64,
+    stamp: Stamp,
 }
 
 /// What a file turned out to be.
@@ -87,6 +86,11 @@ pub(super) enum Verdict {
 }
 
 impl Known {
+    /// The file, as the store left it or proved it.
+    pub(super) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.place.blob_path(&self.hash, self.ext)
     }
@@ -97,8 +101,7 @@ impl Inner {
         let moves = self.moves.load(Ordering::Acquire);
         let place = self.here();
         let blob = *self.state().blobs.get(hash)?;
-        let (ext, size, mtime_ns) = (blob.ext, u64::from(blob.size), blob.mtime_ns);
-        Some(Known { place, moves, hash: *hash, ext, size, mtime_ns })
+        Some(Known { place, moves, hash: *hash, ext: blob.ext, stamp: blob.stamp })
     }
 
     /// Forgets a blob whose file is wrong, and takes the file away where that is possible; `false` when it is another file
@@ -111,16 +114,15 @@ impl Inner {
         let same = |state: &super::State| {
             // A file that is being moved, there or back again, is not where it was, and not missing.
             self.moves.load(Ordering::Acquire) == known.moves
-                && state.blobs.get(&known.hash).is_some_and(|blob| blob.mtime_ns == known.mtime_ns)
+                && state.blobs.get(&known.hash).is_some_and(|blob| blob.stamp == known.stamp)
         };
         self.drop_wrong(&known.hash, same)
     }
 
     /// Forgets a blob whose file cannot be read, and leaves the file.
     pub(super) fn give_up(&self, known: &Known, cause: &io::Error) {
-        let same = |state: &super::State| {
-            state.blobs.get(&known.hash).is_some_and(|blob| blob.mtime_ns == known.mtime_ns)
-        };
+        let same =
+            |state: &super::State| state.blobs.get(&known.hash).is_some_and(|blob| blob.stamp == known.stamp);
         self.drop_unreadable(&known.hash, same, cause);
     }
 
@@ -152,7 +154,7 @@ impl Inner {
                 _ if !self.state().is_obstacle(&hash, ext) => {}
                 // It is the blob after all.
                 Ok(Some(Proven { tree, stamp })) if !self.state().blobs.contains_key(&hash) => {
-                    self.placed(hash, ext, stamp, tree.size() as u32);
+                    self.placed(hash, ext, stamp);
                     self.state().lost_obstacle(&hash, ext);
                     drop(name);
                     self.keep_tree(Arc::new(tree));
@@ -190,7 +192,7 @@ impl Store {
         let (all, bytes, own) = {
             let state = inner.state();
             let all: Vec<BlobHash> = state.blobs.keys().copied().collect();
-            let bytes = state.blobs.values().map(|blob| u64::from(blob.size)).sum();
+            let bytes = state.blobs.values().map(|blob| blob.stamp.size).sum();
             let own: Vec<_> = state.own.iter().map(|(path, file)| (path.clone(), *file)).collect();
             (all, bytes, own)
         };
@@ -201,10 +203,13 @@ impl Store {
             match inner.look_into(&known) {
                 Ok(Verdict::Gone) => verified.missing.extend(inner.condemn(&known).then_some(*hash)),
                 Ok(verdict) => {
-                    verified.bytes += known.size;
+                    verified.bytes += known.stamp.size;
                     verified.files += 1;
-                    if verdict == Verdict::Wrong && inner.condemn(&known) {
-                        verified.bad.push(*hash);
+                    match verdict {
+                        Verdict::Right(stamp) => {
+                            drop(inner.state().renew(hash, &known.stamp, stamp).copied())
+                        }
+                        _ => verified.bad.extend(inner.condemn(&known).then_some(*hash)),
                     }
                 }
                 Err(error @ StoreError::Away { .. }) => return Err(error),
@@ -246,7 +251,7 @@ pub struct Patrol {
 struct Reading {
     known: Known,
     file: File,
-    size: u64,
+    stamp: Stamp,
     next: u32,
     builder: TreeBuilder,
 }
@@ -367,7 +372,7 @@ impl Patrol {
         };
         match open_blob_file(&known.path()) {
             Ok((file, stamp)) => {
-                Some(Reading { known, file, size: stamp.size, next: 0, builder: TreeBuilder::default() })
+                Some(Reading { known, file, stamp, next: 0, builder: TreeBuilder::default() })
             }
             Err(error) => {
                 match inner.without_a_file(error) {
@@ -395,14 +400,16 @@ impl Patrol {
     }
 
     fn judge(&self, reading: Reading, damage: &mut Damage) {
-        let Reading { known, file, builder, .. } = reading;
+        let Reading { known, file, stamp, builder, .. } = reading;
         // What is shown is better left in the system's memory.
         if !self.store.0.state().pinned(&known.hash) {
             os::forget_pages(&file);
         }
         drop(file);
-        if builder.finish().hash() != known.hash && self.store.0.condemn(&known) {
-            damage.wrong.push(known.hash);
+        if builder.finish().hash() == known.hash {
+            self.store.0.state().renew(&known.hash, &known.stamp, stamp);
+        } else {
+            damage.wrong.extend(self.store.0.condemn(&known).then_some(known.hash));
         }
     }
 }
@@ -410,10 +417,10 @@ impl Patrol {
 impl Reading {
     /// Reads one more chunk; `None` at the end.
     fn chunk(&mut self) -> io::Result<Option<u64>> {
-        if self.next >= chunk_count(self.size) {
+        if self.next >= chunk_count(self.stamp.size) {
             return Ok(None);
         }
-        let mut bytes = vec![0; chunk_len(self.size, self.next).unwrap_or_default()];
+        let mut bytes = vec![0; chunk_len(self.stamp.size, self.next).unwrap_or_default()];
         os::read_exact_at(&self.file, &mut bytes, u64::from(self.next) * CHUNK_SIZE as u64)?;
         self.builder.push(&bytes);
         self.next += 1;

@@ -1,5 +1,5 @@
 //! The index on disk: sled, guarded. Rows are hints that spare the start a pass over all bytes, never the truth: a row
-//! counts only when the file beside it has the size and time that the row says, and a missing row costs one hash of the
+//! counts only when the file beside it has the size and times that the row says, and a missing row costs one hash of the
 //! file. So a sled that lost rows silently, or all of them, needs no further check. A damaged one can panic, at open and
 //! later: every call is made inside `catch_unwind`, and a damaged folder is set aside.
 
@@ -7,7 +7,7 @@ use super::{error::StoreError, lock, os, os::Stamp, state::OwnFile};
 use fyteclub_proto::{chunk_tree::ChunkTree, codec, id::BlobHash};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -19,9 +19,23 @@ use std::{
 /// A blob whose bytes were synced before the row was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BlobRow {
-    pub size: u32,
-    pub mtime_ns: i64,
+    pub stamp: Stamp,
     pub used: u64,
+}
+
+/// As in the table `blobs.1`, until 2026-11.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct OldBlobRow {
+    size: u32,
+    mtime_ns: i64,
+    used: u64,
+}
+
+impl From<OldBlobRow> for BlobRow {
+    /// Without the times that it did not have: the file is proven when it is needed.
+    fn from(OldBlobRow { size, mtime_ns, used }: OldBlobRow) -> Self {
+        Self { stamp: Stamp { size: size.into(), mtime_ns, ctime_ns: 0, id: 0 }, used }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -92,6 +106,8 @@ enum Handle {
     Failed,
 }
 
+/// The table of blobs of the last version.
+const OLD_BLOBS: &str = "blobs.1";
 /// Rows are found again by a binary search over pages of the disk; the store itself asks memory.
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// Rows written at once. One batch of everything would hold everything in memory twice.
@@ -127,12 +143,38 @@ impl Tables {
         // Nothing is flushed behind our back: a checkpoint does it, after the files are safe.
         let db = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
         // A table that changes its rows gets a new name.
-        Ok(Self {
-            blobs: db.open_tree("blobs.1")?,
+        let tables = Self {
+            blobs: db.open_tree("blobs.2")?,
             own: db.open_tree("own.1")?,
             trees: db.open_tree("trees.1")?,
             db,
-        })
+        };
+        tables.take_over()?;
+        Ok(tables)
+    }
+
+    /// Writes rows of the last version as this one's. Cut short it is done again, and keeps what is newer.
+    fn take_over(&self) -> sled::Result<()> {
+        if !self.db.tree_names().iter().any(|name| name.as_ref() == OLD_BLOBS.as_bytes()) {
+            return Ok(());
+        }
+        for row in &self.db.open_tree(OLD_BLOBS)? {
+            let (first, old) = row?;
+            let old: Vec<(BlobHash, OldBlobRow)> = codec::decode(&old).unwrap_or_default();
+            let mut shelf = self.shelf(&first)?;
+            let known: HashSet<BlobHash> = shelf.iter().map(|(hash, _)| *hash).collect();
+            let new = old.into_iter().filter(|(hash, _)| !known.contains(hash));
+            shelf.extend(new.map(|(hash, row)| (hash, row.into())));
+            self.blobs.insert(&first, codec::encode(&shelf))?;
+        }
+        self.db.flush()?;
+        self.db.drop_tree(OLD_BLOBS)?;
+        self.db.flush().map(drop)
+    }
+
+    fn shelf(&self, first: &[u8]) -> sled::Result<Shelf> {
+        let found = self.blobs.get(first)?;
+        Ok(found.and_then(|found| codec::decode(&found).ok()).unwrap_or_default())
     }
 
     fn read(&self) -> sled::Result<Rows> {
@@ -180,8 +222,7 @@ impl Tables {
             shelves.entry(hash.as_bytes()[0]).or_default().insert(*hash, *row);
         }
         for (first, news) in shelves {
-            let old = self.blobs.get([first])?;
-            let mut shelf: Shelf = old.and_then(|old| codec::decode(&old).ok()).unwrap_or_default();
+            let mut shelf = self.shelf(&[first])?;
             shelf.retain(|(hash, _)| !news.contains_key(hash));
             shelf.extend(news.into_iter().filter_map(|(hash, row)| Some((hash, row?))));
             match shelf.is_empty() {
@@ -386,5 +427,58 @@ impl Index {
 impl Drop for Index {
     fn drop(&mut self) {
         self.become_handle(Handle::Failed);
+    }
+}
+
+/// Makes the index of a data folder one of the last version; or one whose rows were half taken over.
+#[cfg(test)]
+pub(super) fn make_old(dir: &Path, half: bool) {
+    // Waits as `open_tables` does.
+    let deadline = Instant::now() + os::LOCK_PATIENCE;
+    let db = loop {
+        match sled::open(dir.join("index")) {
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            Ok(db) => break db,
+        }
+        thread::yield_now();
+    };
+    let (new, old) = (db.open_tree("blobs.2").unwrap(), db.open_tree(OLD_BLOBS).unwrap());
+    for (first, row) in new.iter().map(Result::unwrap) {
+        let shelf: Shelf = codec::decode(&row).unwrap();
+        let row = |BlobRow { stamp, used }: BlobRow| OldBlobRow {
+            size: stamp.size.try_into().unwrap(),
+            mtime_ns: stamp.mtime_ns,
+            used,
+        };
+        let shelf: Vec<_> = shelf.into_iter().map(|(hash, new)| (hash, row(new))).collect();
+        old.insert(first, codec::encode(&shelf)).unwrap();
+    }
+    new.clear().unwrap();
+    if !half {
+        db.drop_tree("blobs.2").unwrap();
+    }
+    db.flush().unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that programs have written, or write.
+    #[test]
+    fn rows_of_both_versions_are_read() {
+        let hash = BlobHash::of(b"a blob");
+        let old = OldBlobRow { size: 70_000, mtime_ns: -5, used: 1_790_000_000_000_000 };
+        let stamp = Stamp { size: 70_000, mtime_ns: -5, ctime_ns: 1_790_000_000_000_000_001, id: 77 };
+        let new = BlobRow { stamp, used: 1_790_000_000_000_000 };
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let told = hash.hex();
+        assert_eq!(hex(codec::encode(&vec![(hash, old)])), format!("01{told}fc7011010009fd00e025dafe5b0600"));
+        assert_eq!(
+            hex(codec::encode(&vec![(hash, new)])),
+            format!("01{told}fc7011010009fd0200e64708b7ae314dfd00e025dafe5b0600")
+        );
+        let known = BlobRow::from(old).stamp;
+        assert_eq!(known.likeness(&stamp), os::Likeness::Doubtful, "proven when it is needed");
     }
 }

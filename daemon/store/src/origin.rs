@@ -220,7 +220,7 @@ impl Store {
 
     /// Whether it is in the cache, in this size, wherever it came from. By what was known last.
     pub fn caches(&self, content: &Content) -> bool {
-        self.0.state().blobs.get(&content.hash).is_some_and(|blob| u64::from(blob.size) == content.size)
+        self.0.state().blobs.get(&content.hash).is_some_and(|blob| blob.stamp.size == content.size)
     }
 }
 

@@ -16,9 +16,10 @@ use std::{
 pub(super) struct Stamp {
     pub size: u64,
     pub mtime_ns: i64,
-    /// When name, owner or content last changed. Unlike `mtime_ns` no program can set it back. 0 where there is none.
+    /// When name, owner or content last changed. Unlike `mtime_ns` no program can set it back. 0 where there is none, or
+    /// where it is not known.
     pub ctime_ns: i64,
-    /// The inode, or on Windows the time of creation.
+    /// The inode, or on Windows the time of creation; 0 where it is not known.
     pub id: u64,
 }
 
@@ -32,10 +33,30 @@ pub(super) enum Likeness {
 }
 
 impl Stamp {
+    /// Of a file that may be on any disk.
     pub(super) fn of(metadata: &Metadata) -> Self {
+        let stamp = Self::of_cached(metadata);
+        Self { id: stamp.id ^ disk_number(metadata).rotate_left(32), ..stamp }
+    }
+
+    /// Of a file in the cache. Its disk is known by the folder, and is not told here: many disks have another number
+    /// after each start of the machine.
+    pub(super) fn of_cached(metadata: &Metadata) -> Self {
         let (ctime_ns, id) = change_time_and_id(metadata);
         let mtime_ns = metadata.modified().map_or(0, nanos);
         Self { size: metadata.len(), mtime_ns, ctime_ns, id }
+    }
+
+    /// Of a cached file that the store renamed to `path`, or gave it as a second name: that changes the time of change.
+    /// As it was, where something else changed as well.
+    pub(super) fn renamed(self, path: &Path) -> Self {
+        let now = std::fs::metadata(path).map(|found| Self::of_cached(&found));
+        now.ok().filter(|now| now.is_renamed(&self)).unwrap_or(self)
+    }
+
+    /// Whether it is the same file, which at most got another name or permission.
+    pub(super) fn is_renamed(&self, before: &Self) -> bool {
+        Self { ctime_ns: before.ctime_ns, ..*self } == *before
     }
 
     pub(super) fn likeness(&self, now: &Self) -> Likeness {
@@ -59,12 +80,22 @@ pub(super) fn nanos(time: SystemTime) -> i64 {
 fn change_time_and_id(metadata: &Metadata) -> (i64, u64) {
     use std::os::unix::fs::MetadataExt;
     let ctime = metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec());
-    (ctime, metadata.ino() ^ metadata.dev().rotate_left(32))
+    (ctime, metadata.ino())
+}
+
+#[cfg(unix)]
+fn disk_number(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::dev(metadata)
 }
 
 #[cfg(not(unix))]
 fn change_time_and_id(metadata: &Metadata) -> (i64, u64) {
     (0, metadata.created().map_or(0, |time| nanos(time) as u64))
+}
+
+#[cfg(not(unix))]
+fn disk_number(_: &Metadata) -> u64 {
+    0
 }
 
 /// Which folder a path leads to now: another one once its disk is away and the mount point shows.

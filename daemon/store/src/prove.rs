@@ -8,9 +8,10 @@ use fyteclub_proto::{
 };
 use std::{fs::File, io, path::Path};
 
-/// Opens a file in `blobs/` and tells its size and time.
+/// Opens a file in `blobs/` and tells its stamp.
 pub(super) fn open_blob_file(path: &Path) -> Result<(File, Stamp), StoreError> {
-    let (file, stamp) = os::open_regular(path)?;
+    let (file, _) = os::open_regular(path)?;
+    let stamp = file.metadata().map(|found| Stamp::of_cached(&found)).map_err(|e| StoreError::at(path, e))?;
     if stamp.size > FILE_SIZE_MAX {
         return Err(StoreError::FileTooLarge { path: path.to_owned(), size: stamp.size });
     }

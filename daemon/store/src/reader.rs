@@ -1,5 +1,5 @@
 //! Serving: a blob opened once, read chunk by chunk. What leaves here is what its hash says, or an error: a cached file
-//! is known by its size and time, an own file is checked before and after each read, and one that leaves a doubt is
+//! is known by its size and times, an own file is checked before and after each read, and one that leaves a doubt is
 //! verified.
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     os,
     os::{Likeness, Stamp},
     prove::{hash_file, open_blob_file},
-    state::OwnFile,
+    state::{Blob as Cached, OwnFile},
 };
 use fyteclub_proto::{
     blob::{Blob, Origin},
@@ -55,7 +55,8 @@ impl BlobReader {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.changed()),
             result => result.map_err(io)?,
         }
-        let now = self.file.metadata().map(|m| Stamp::of(&m)).map_err(io)?;
+        let of = if self.own.is_some() { Stamp::of } else { Stamp::of_cached };
+        let now = self.file.metadata().map(|m| of(&m)).map_err(io)?;
         let likeness = self.stamp.likeness(&now);
         let doubtful = self.verify || likeness == Likeness::Doubtful;
         if likeness == Likeness::Changed || (doubtful && self.tree.verify(index, bytes).is_err()) {
@@ -84,26 +85,23 @@ fn unreadable(error: StoreError) -> ReadError {
 }
 
 impl Inner {
-    /// Reads a cached blob whose file is not as the store left it: it is trusted anew, or dropped.
+    /// Reads a cached blob whose file is not as the store left it: it is trusted anew, and returned, or dropped.
     ///
     /// # Errors
     /// A disk that is away, or trouble that may pass: then nothing is dropped.
-    pub(super) fn recheck(&self, hash: &BlobHash) -> Result<(), StoreError> {
-        let Some(known) = self.known(hash) else { return Ok(()) };
+    pub(super) fn recheck(&self, hash: &BlobHash) -> Result<Option<Cached>, StoreError> {
+        let Some(known) = self.known(hash) else { return Ok(None) };
         let verdict = match self.look_into(&known) {
             Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
                 self.give_up(&known, &source);
-                return Ok(());
+                return Ok(None);
             }
             verdict => verdict?,
         };
         match verdict {
             Verdict::Right(stamp) => {
                 let mut state = self.state();
-                if let Some(blob) = state.blobs.get_mut(hash) {
-                    (blob.mtime_ns, blob.synced) = (stamp.mtime_ns, false);
-                    state.dirty.insert(*hash);
-                }
+                return Ok(state.renew(hash, known.stamp(), stamp).copied());
             }
             verdict @ (Verdict::Wrong | Verdict::Gone) => {
                 if self.condemn(&known) {
@@ -111,19 +109,28 @@ impl Inner {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Opens the cached file, if it still is as the store left it.
-    fn open_cached(&self, hash: &BlobHash) -> Result<Option<(File, PathBuf, Stamp)>, StoreError> {
+    /// Opens the cached file, if it still is as the store left it; and tells whether its stamp does not vouch for that.
+    fn open_cached(&self, hash: &BlobHash) -> Result<Option<(File, PathBuf, Stamp, bool)>, StoreError> {
         // Twice: the second time after a look into the file.
         for _ in 0..2 {
             let Some(blob) = self.state().blobs.get(hash).copied() else { return Ok(None) };
             let path = self.blob_path(hash, blob.ext);
             match open_blob_file(&path) {
-                Ok((file, stamp)) if blob.is_as_left(&stamp) => return Ok(Some((file, path, stamp))),
-                Err(error @ StoreError::Io { .. }) => return Err(error),
-                _ => self.recheck(hash)?,
+                Ok((file, stamp)) if blob.stamp == stamp => return Ok(Some((file, path, stamp, false))),
+                Err(StoreError::Io { path, source }) if !os::is_of_one_file(&source) => {
+                    return Err(StoreError::Io { path, source });
+                }
+                opened => {
+                    // Some file systems say something else each time: what was read counts.
+                    if let (Some(blob), Ok((file, stamp))) = (self.recheck(hash)?, opened)
+                        && blob.stamp.likeness(&stamp) != Likeness::Changed
+                    {
+                        return Ok(Some((file, path, stamp, blob.stamp != stamp)));
+                    }
+                }
             }
         }
         Ok(None)
@@ -200,7 +207,7 @@ impl Store {
         self.touch(&[*hash]);
         let inner = &*self.0;
         let (file, path, stamp, own, verify) = match inner.open_cached(hash).map_err(unreadable)? {
-            Some((file, path, stamp)) => (file, path, stamp, None, false),
+            Some((file, path, stamp, verify)) => (file, path, stamp, None, verify),
             None if !or_own => return Err(ReadError::Gone { hash: *hash }),
             None => {
                 let (file, path, stamp, own, verify) = inner.open_own(hash)?;

@@ -124,14 +124,15 @@ impl Inner {
                 opened.foreign += 1;
                 continue;
             };
-            let stamp = os::Stamp::of(&metadata);
+            let stamp = os::Stamp::of_cached(&metadata);
             match rows.remove(&hash) {
-                Some(row) if (u64::from(row.size), row.mtime_ns) == (stamp.size, stamp.mtime_ns) => {
-                    let BlobRow { size, mtime_ns, used } = row;
+                // Where the other times differ, it is proven when it is needed: a copied cache is not read at once.
+                Some(row) if row.stamp.likeness(&stamp) != os::Likeness::Changed => {
+                    let BlobRow { stamp, used } = row;
                     let owners = BlobOwners::default();
                     let mut state = self.state();
                     state.saw_tick(used);
-                    state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: true, owners });
+                    state.insert_blob(hash, Blob { used, stamp, ext, synced: true, owners });
                     state.dirty.remove(&hash);
                 }
                 row => self.adopt(hash, ext, &entry.path(), row.map(|row| row.used), opened),
@@ -149,10 +150,8 @@ impl Inner {
                 opened.adopted += 1;
                 let mut state = self.state();
                 let used = used.unwrap_or_else(|| state.tick());
-                let size = tree.size() as u32;
                 let owners = BlobOwners::default();
-                let mtime_ns = stamp.mtime_ns;
-                state.insert_blob(hash, Blob { used, mtime_ns, size, ext, synced: false, owners });
+                state.insert_blob(hash, Blob { used, stamp, ext, synced: false, owners });
                 drop(state);
                 self.keep_tree(Arc::new(tree));
             }

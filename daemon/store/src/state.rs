@@ -26,8 +26,8 @@ use std::{
 pub(super) struct Blob {
     /// Microseconds since 1970, made unique so that the order of uses is total.
     pub used: u64,
-    pub mtime_ns: i64,
-    pub size: u32,
+    /// Of its file, when the store wrote or proved it.
+    pub stamp: Stamp,
     pub ext: Ext,
     /// Whether its bytes are known to survive a loss of power.
     pub synced: bool,
@@ -121,17 +121,27 @@ impl State {
     }
 
     pub(super) fn insert_blob(&mut self, hash: BlobHash, blob: Blob) {
-        self.remove_part(&Content { hash, size: u64::from(blob.size) });
-        self.bytes += u64::from(blob.size);
+        self.remove_part(&Content { hash, size: blob.stamp.size });
+        self.bytes += blob.stamp.size;
         if let Some(old) = self.blobs.insert(hash, blob) {
-            self.bytes -= u64::from(old.size);
+            self.bytes -= old.stamp.size;
         }
         self.dirty.insert(hash);
     }
 
+    /// Knows a blob's file by what it is now, if nothing else has changed since it was `before`.
+    pub(super) fn renew(&mut self, hash: &BlobHash, before: &Stamp, now: Stamp) -> Option<&Blob> {
+        let blob = self.blobs.get_mut(hash).filter(|blob| blob.stamp == *before)?;
+        if now != *before {
+            (blob.stamp, blob.synced) = (now, blob.synced && now.is_renamed(before));
+            self.dirty.insert(*hash);
+        }
+        Some(blob)
+    }
+
     pub(super) fn remove_blob(&mut self, hash: &BlobHash) -> Option<Blob> {
         let blob = self.blobs.remove(hash)?;
-        self.bytes -= u64::from(blob.size);
+        self.bytes -= blob.stamp.size;
         self.dirty.insert(*hash);
         self.forget_tree(hash);
         Some(blob)
@@ -211,7 +221,7 @@ impl State {
     /// Whether a blob of this size is here and came from there, by what was known last.
     pub(super) fn holds(&self, asked: &Asked) -> bool {
         let Content { hash, size } = asked.content;
-        let cached = self.blobs.get(&hash).filter(|blob| u64::from(blob.size) == size);
+        let cached = self.blobs.get(&hash).filter(|blob| blob.stamp.size == size);
         match asked.origin {
             Origin::Owner(owner) => {
                 let number = self.numbers.of(&owner);
@@ -309,15 +319,10 @@ impl State {
 
     /// Everything that may go, in the order in which it goes.
     pub(super) fn victims(&self) -> Vec<Victim> {
-        let victim = |hash: &BlobHash, used, size: u32, partial| Victim {
-            used,
-            hash: *hash,
-            size: u64::from(size),
-            partial,
-        };
-        let blobs = self.blobs.iter().map(|(hash, blob)| victim(hash, blob.used, blob.size, false));
+        let victim = |hash: &BlobHash, used, size, partial| Victim { used, hash: *hash, size, partial };
+        let blobs = self.blobs.iter().map(|(hash, blob)| victim(hash, blob.used, blob.stamp.size, false));
         let parts =
-            self.parts.iter().map(|(content, part)| victim(&content.hash, part.used, part.size, true));
+            self.parts.iter().map(|(at, part)| victim(&at.hash, part.used, u64::from(part.size), true));
         let mut all: Vec<_> = blobs.chain(parts).filter(|victim| self.evictable(victim)).collect();
         all.sort_unstable();
         all
@@ -360,7 +365,8 @@ mod tests {
         let hash = |n: u32| BlobHash::of(&n.to_le_bytes());
         for n in 0..20_000 {
             let (ext, owners) = (Ext::new("tex"), BlobOwners::default());
-            let blob = Blob { used: 0, mtime_ns: 0, size: 1, ext, synced: true, owners };
+            let stamp = Stamp { size: 1, mtime_ns: 0, ctime_ns: 0, id: 0 };
+            let blob = Blob { used: 0, stamp, ext, synced: true, owners };
             state.insert_blob(hash(n), blob);
         }
         let full = state.blobs.capacity();

@@ -1,5 +1,6 @@
 //! What is remembered is believed only after a look: whether the cache's disk is there, and whether a file still is as the
-//! store left it, by size and time. A file that is not is read: it is trusted anew, or dropped.
+//! store left it, by its stamp: size, times and inode. A file that is not is read: it is trusted anew, or dropped. What the
+//! store itself does to a file, a rename or a link, changes its stamp too, and is noted.
 
 use super::{Inner, Store, error::StoreError, os::Stamp, place::Place, state::Blob};
 use fyteclub_proto::id::BlobHash;
@@ -11,13 +12,6 @@ use std::{
 
 /// How often work is tried whose folders or files vanish under it.
 const TRIES: u32 = 3;
-
-impl Blob {
-    /// Whether a file with this stamp is the one that the store wrote or proved.
-    pub(super) fn is_as_left(&self, now: &Stamp) -> bool {
-        (now.size, now.mtime_ns) == (u64::from(self.size), self.mtime_ns)
-    }
-}
 
 impl Inner {
     /// Where the files are, if their disk is there. Costs two looks at folders, and tells the log once what has changed.
@@ -70,8 +64,9 @@ impl Inner {
             if is_as_left(&path, &blob)? {
                 return Ok(Some((path, blob)));
             }
-            // It is trusted anew then, or not known any more.
-            self.recheck(hash)?;
+            if let Some(proven) = self.recheck(hash)? {
+                return Ok(Some((path, proven)));
+            }
         }
         Err(StoreError::Changing { path })
     }
@@ -88,7 +83,7 @@ impl Inner {
 /// `false` also when there is no file.
 pub(super) fn is_as_left(path: &Path, blob: &Blob) -> Result<bool, StoreError> {
     match fs::metadata(path) {
-        Ok(found) => Ok(found.is_file() && blob.is_as_left(&Stamp::of(&found))),
+        Ok(found) => Ok(found.is_file() && blob.stamp == Stamp::of_cached(&found)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(false)
         }

@@ -9,7 +9,7 @@ use crate::{
     free::remove,
     name,
     name::Ext,
-    os,
+    os::{self, Stamp},
     place::{Place, Whereabouts},
     prove::{hash_file, open_blob_file},
 };
@@ -101,14 +101,14 @@ impl Inner {
         Ok(Moved { bad, ..moved(&old, new, files, bytes) })
     }
 
-    /// Knows the blobs by the times of their copies now; tells which copies are of blobs that were evicted meanwhile.
+    /// Knows the blobs by the stamps of their copies now; tells which copies are of blobs that were evicted meanwhile.
     fn adopt_copies(&self, copies: &Copies<'_>) -> Vec<(BlobHash, Ext)> {
         let mut needless = Vec::new();
         let mut state = self.state();
-        for (hash, (_, ext, mtime_ns)) in &copies.done {
+        for (hash, (ext, stamp)) in &copies.done {
             match state.blobs.get_mut(hash) {
                 Some(blob) => {
-                    (blob.mtime_ns, blob.synced) = (*mtime_ns, true);
+                    (blob.stamp, blob.synced) = (*stamp, true);
                     state.dirty.insert(*hash);
                 }
                 None => needless.push((*hash, *ext)),
@@ -132,11 +132,11 @@ fn batches(mut rest: &[Blob]) -> impl Iterator<Item = &[Blob]> {
     })
 }
 
-/// What was copied so far, by size, ending and the time that the copy has.
+/// What was copied so far: the endings and the stamps of the copies.
 struct Copies<'a> {
     old: &'a Place,
     new: &'a Place,
-    done: HashMap<BlobHash, (u64, Ext, i64)>,
+    done: HashMap<BlobHash, (Ext, Stamp)>,
     bad: Vec<BlobHash>,
     /// Were not there when their turn came.
     gone: HashSet<BlobHash>,
@@ -145,14 +145,14 @@ struct Copies<'a> {
 impl Copies<'_> {
     fn lacking(&self, all: Vec<Blob>) -> Vec<Blob> {
         // One that went and came again may have another ending.
-        let done = |(hash, ext, _): &Blob| self.done.get(hash).is_some_and(|(_, copied, _)| copied == ext);
+        let done = |(hash, ext, _): &Blob| self.done.get(hash).is_some_and(|(copied, _)| copied == ext);
         let lacking =
             |blob: &Blob| !done(blob) && !self.bad.contains(&blob.0) && !self.gone.contains(&blob.0);
         all.into_iter().filter(lacking).collect()
     }
 
     fn so_far(&self) -> (usize, u64) {
-        (self.done.len(), self.done.values().map(|(size, ..)| size).sum())
+        (self.done.len(), self.done.values().map(|(_, stamp)| stamp.size).sum())
     }
 
     /// Copies, flushes, and reads again what the disk has.
@@ -191,7 +191,7 @@ impl Copies<'_> {
                 let name = name::blob_name(&hash, ext);
                 return Err(MoveError::Unfaithful { dir: self.new.dir.clone(), name });
             }
-            self.done.insert(hash, (stamp.size, ext, stamp.mtime_ns));
+            self.done.insert(hash, (ext, stamp));
         }
         Ok(())
     }

@@ -214,7 +214,7 @@ impl Inner {
 
     fn all_blobs(&self) -> Vec<Blob> {
         let state = self.state();
-        state.blobs.iter().map(|(hash, blob)| (*hash, blob.ext, u64::from(blob.size))).collect()
+        state.blobs.iter().map(|(hash, blob)| (*hash, blob.ext, blob.stamp.size)).collect()
     }
 
     /// Runs `work` while nobody gives or takes a name, or writes to a partial; files that partials hold open are closed.

@@ -4,7 +4,7 @@ use super::{MoveError, MoveProgress, Moved, moved, part_files};
 use crate::{
     Inner,
     error::StoreError,
-    os,
+    os::{self, Stamp},
     place::{Place, Whereabouts},
 };
 use std::{fs, io, ops::ControlFlow, path::Path, sync::Arc};
@@ -48,6 +48,7 @@ impl Inner {
         for (hash, ext, _) in &blobs {
             let (from, to) = (old.blob_path(hash, *ext), new.blob_path(hash, *ext));
             let pinned = self.state().pinned(hash);
+            let before = fs::metadata(&from).map(|found| Stamp::of_cached(&found)).ok();
             match carry(&from, &to, pinned) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !old.stands() => {
                     return Err(StoreError::Away { dir: old.dir.clone() });
@@ -57,6 +58,9 @@ impl Inner {
                     return Err(StoreError::at(&to, error));
                 }
                 _ => {}
+            }
+            if let Some(before) = before {
+                self.state().renew(hash, &before, before.renamed(&to));
             }
         }
         for (from, to) in part_files(old, new)? {

@@ -54,7 +54,7 @@ impl Left {
         let still = |open: &Weak<_>| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
         let ours = self.open.as_ref().is_some_and(still);
         // Or the blob may have come another way, and nobody needs the pieces.
-        let whole = state.blobs.get(&hash).is_some_and(|blob| u64::from(blob.size) == content.size);
+        let whole = state.blobs.get(&hash).is_some_and(|blob| blob.stamp.size == content.size);
         let needless = whole && !state.parts.contains_key(&content);
         if !(ours || needless) {
             return;

@@ -445,8 +445,8 @@ impl Store {
             Arc::new(Partial { store: self.clone(), content, ext, arrived })
         };
         let is_complete =
-            |state: &super::State| state.blobs.get(&hash).is_some_and(|blob| u64::from(blob.size) == size);
-        let complete = self.0.cached(&hash)?.is_some_and(|(_, blob)| u64::from(blob.size) == size);
+            |state: &super::State| state.blobs.get(&hash).is_some_and(|blob| blob.stamp.size == size);
+        let complete = self.0.cached(&hash)?.is_some_and(|(_, blob)| blob.stamp.size == size);
         let known_ext = self.0.state().parts.get(&content).map(|part| part.ext);
         if complete || chunks == 1 {
             return Ok(fresh(Ext::new(ext), complete));

@@ -12,6 +12,7 @@ mod own;
 mod patrol;
 mod put;
 mod resume;
+mod stamps;
 mod timing;
 mod trust;
 
