@@ -54,7 +54,7 @@ pub use fyteclub_proto::{
     local::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
-            CacheGced, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Fetched,
+            CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts, Fetched,
             FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
             PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
             TransferStatus, Transfers, UploadStatus, WaitingStatus,

@@ -442,6 +442,20 @@ pub struct CacheVerified {
     /// Files that could not be read, and stay: the log says why.
     #[serde(default)]
     pub unread: u64,
+    /// What lies in the place of cached files and stays, because it can be neither removed nor read. Such a file is
+    /// fetched again when it is needed, and stored under another name where its own cannot be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<CacheObstacle>,
+}
+
+/// What lies in the place of a cached file and stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheObstacle {
+    /// Where it lies.
+    pub path: String,
+    /// Why it stays, as the system says.
+    pub cause: String,
 }
 
 /// What was removed.

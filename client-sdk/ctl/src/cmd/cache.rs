@@ -7,7 +7,8 @@ use crate::{
     words as human,
 };
 use fyteclub_client::{
-    BlobHash, CacheGc, CacheGced, CacheMoved, CacheStats, CacheVerified, CacheWork, Client, Error, Event,
+    BlobHash, CacheGc, CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, CacheWork, Client,
+    Error, Event,
 };
 use std::{future::Future, path::Path};
 
@@ -29,7 +30,7 @@ pub(crate) async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure>
 pub(crate) async fn verify(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let verified = with_progress(client, page, CacheWork::Verify, client.cache_verify()).await?;
     page.show(&verified, verdict)?;
-    Ok(if verified.bad.is_empty() { Exit::Done } else { Exit::Damaged })
+    Ok(if verified.bad.is_empty() && verified.obstacles.is_empty() { Exit::Done } else { Exit::Damaged })
 }
 
 pub(crate) async fn gc(
@@ -106,10 +107,18 @@ fn verdict(verified: &CacheVerified) -> String {
     if verified.missing > 0 {
         text += &format!("; {} missing, fetched again when needed", verified.missing);
     }
-    match verified.bad.as_slice() {
-        [] => format!("{text}: all are right."),
+    text = match verified.bad.as_slice() {
+        [] if verified.obstacles.is_empty() => return format!("{text}: all are right."),
+        [] => format!("{text}.\n"),
         bad => format!("{text}: {}", damaged(bad)),
+    };
+    if !verified.obstacles.is_empty() {
+        text += "In the way of cached files; remove it yourself, or run fyteclubctl cache move DIR:\n";
     }
+    for CacheObstacle { path, cause } in &verified.obstacles {
+        text += &format!("  {path} ({cause})\n");
+    }
+    text
 }
 
 fn damaged(bad: &[BlobHash]) -> String {

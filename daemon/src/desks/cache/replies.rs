@@ -2,12 +2,12 @@
 
 use crate::{
     desks::{faults::store_fault, orders::Answer},
-    io::store::{Collected, MoveError, Moved, Stats, StoreError, Verified},
+    io::store::{Collected, MoveError, Moved, Obstacle, Stats, StoreError, Verified},
 };
 use fyteclub_proto::{
     local::{
         Fault, FaultCode,
-        reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
+        reply::{CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified},
     },
     number::u64_of,
 };
@@ -38,7 +38,12 @@ pub fn verified(verified: Result<Verified, StoreError>) -> Answer<CacheVerified>
         bad: verified.bad,
         missing: u64_of(verified.missing.len()),
         unread: u64_of(verified.unread),
+        obstacles: verified.obstacles.into_iter().map(obstacle).collect(),
     })
+}
+
+fn obstacle(Obstacle { path, cause, .. }: Obstacle) -> CacheObstacle {
+    CacheObstacle { path: path.to_string_lossy().into_owned(), cause }
 }
 
 pub fn collected(collected: Result<Collected, StoreError>) -> Answer<CacheGced> {

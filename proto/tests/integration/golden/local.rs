@@ -17,10 +17,10 @@ use fyteclub_proto::{
     local::{
         Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{
-            CacheGced, CacheMoved, CacheStats, CacheVerified, Charged, Contact, Contacts, Empty, Fetched,
-            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
-            TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
+            Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby,
+            PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing,
+            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{NearPlayer, Strings},
     },
@@ -338,11 +338,25 @@ fn replies() -> Vec<Example> {
         reply("cache_moved_without_damaged", CacheMoved { bad: vec![], ..moved }),
         reply(
             "cache_verified",
-            CacheVerified { files: 10, bytes: 1000, bad: vec![BlobHash::of(b"a")], missing: 2, unread: 1 },
+            CacheVerified { bad: vec![BlobHash::of(b"a")], missing: 2, unread: 1, ..verified() },
+        ),
+        reply(
+            "cache_verified_with_obstacles",
+            CacheVerified {
+                obstacles: vec![CacheObstacle {
+                    path: "/data/blobs/aa.tex".into(),
+                    cause: "Operation not permitted (os error 1)".into(),
+                }],
+                ..verified()
+            },
         ),
         reply("empty", Empty {}),
         Example::json("reply_failure", Notice::Reply(failure)),
     ]
+}
+
+fn verified() -> CacheVerified {
+    CacheVerified { files: 10, bytes: 1000, bad: vec![], missing: 0, unread: 0, obstacles: vec![] }
 }
 
 /// Every code and whether it is retryable: the strings that clients branch on.

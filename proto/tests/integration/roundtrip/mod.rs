@@ -155,7 +155,9 @@ proptest! {
         replies(nearby)?;
         let limits = pace::Limits { upload, download, peer_upload, peer_download, lan };
         replies(reply::Limits { limits, set_here })?;
-        replies(reply::CacheVerified { files, bytes, bad: vec![appearance], missing: files, unread: bytes })?;
+        let obstacles = vec![reply::CacheObstacle { path: file.clone(), cause: reason.clone() }];
+        let bad = vec![appearance];
+        replies(reply::CacheVerified { files, bytes, bad, missing: files, unread: bytes, obstacles })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
         replies(reply::CacheGced { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
         let (from, to) = (file.clone(), reason.clone());
