@@ -55,7 +55,7 @@ pub struct CacheFact(pub Input);
 
 impl ModCache {
     pub fn new(store: Store) -> Self {
-        let patrol = Some(Patrol::new(store.clone()));
+        let patrol = Some(store.scrub());
         Self { store, facts: None, patrol, looking: false, low: false }
     }
 

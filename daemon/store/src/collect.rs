@@ -1,6 +1,12 @@
 //! Making room because somebody says so: what is old, what is over a size, and what nobody will finish.
 
-use super::{Inner, Store, error::StoreError, evict::Evicted, name, os, state::Victim};
+use super::{
+    error::StoreError,
+    evict::{self, Evicted},
+    inner::Inner,
+    name, os,
+    state::Victim,
+};
 use std::{
     fs, io,
     time::{Duration, SystemTime},
@@ -31,79 +37,74 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 /// A temporary file is written in seconds.
 const TEMP_STALE: Duration = Duration::from_secs(3600);
 
-impl Store {
-    /// Removes what the wish says, the longest unused first; never what is pinned, read from or written to. And always
-    /// what nobody will finish: partials of which nothing came for a day, forgotten temporary files.
-    ///
-    /// # Errors
-    /// A folder that cannot be read, or a disk that is away.
-    pub fn collect(&self, wish: Wish) -> Result<Collected, StoreError> {
-        let inner = &*self.0;
-        inner.stand()?.make_again()?;
-        let now = inner.state().tick();
-        let before = |age: Duration| now.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
-        let (stale, old) = (before(STALE), wish.older_than.map(before));
-        let to = wish.to.unwrap_or(u64::MAX).min(inner.config.cache_limit);
-        let mut collected = Collected::default();
-        let victims = inner.state().victims();
-        for victim in victims {
-            let due = old.is_some_and(|old| victim.used <= old)
-                || (victim.partial && victim.used <= stale)
-                || inner.state().bytes > to;
-            if due && inner.evict_or_warn(&victim) {
-                collected.evicted.files += 1;
-                collected.evicted.bytes += victim.size;
-                collected.unfinished += u64::from(victim.partial);
-            }
+/// Removes what the wish says, the longest unused first; never what is pinned, read from or written to. And always
+/// what nobody will finish: partials of which nothing came for a day, forgotten temporary files.
+///
+/// # Errors
+/// A folder that cannot be read, or a disk that is away.
+pub(crate) fn collect(inner: &Inner, wish: Wish) -> Result<Collected, StoreError> {
+    inner.site.stand()?.make_again()?;
+    let now = inner.state().tick();
+    let before = |age: Duration| now.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+    let (stale, old) = (before(STALE), wish.older_than.map(before));
+    let to = wish.to.unwrap_or(u64::MAX).min(inner.config.cache_limit);
+    let mut collected = Collected::default();
+    let victims = inner.state().victims();
+    for victim in victims {
+        let due = old.is_some_and(|old| victim.used <= old)
+            || (victim.partial && victim.used <= stale)
+            || inner.state().bytes > to;
+        if due && evict_or_warn(inner, &victim) {
+            collected.evicted.files += 1;
+            collected.evicted.bytes += victim.size;
+            collected.unfinished += u64::from(victim.partial);
         }
-        collected.unfinished += inner.sweep_temps()?;
-        let state = inner.state();
-        collected.bytes_left = state.bytes;
-        let can_go: u64 = state.victims().iter().map(|victim| victim.size).sum();
-        collected.in_use = state.bytes - can_go;
-        Ok(collected)
     }
+    collected.unfinished += sweep_temps(inner)?;
+    let state = inner.state();
+    collected.bytes_left = state.bytes;
+    let can_go: u64 = state.victims().iter().map(|victim| victim.size).sum();
+    collected.in_use = state.bytes - can_go;
+    Ok(collected)
 }
 
-impl Inner {
-    /// One file that cannot be removed does not keep the others.
-    fn evict_or_warn(&self, victim: &Victim) -> bool {
-        self.evict_one(victim).unwrap_or_else(|error| {
-            tracing::warn!(%error, "a file stays in the cache");
-            false
-        })
-    }
+/// One file that cannot be removed does not keep the others.
+fn evict_or_warn(inner: &Inner, victim: &Victim) -> bool {
+    evict::evict_one(inner, victim).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a file stays in the cache");
+        false
+    })
+}
 
-    /// Removes what of temporary files was left behind, by this process or by another.
-    fn sweep_temps(&self) -> Result<u64, StoreError> {
-        let here = self.here();
-        let old = |path: &std::path::Path| {
-            let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
-            let age = modified.and_then(|then| SystemTime::now().duration_since(then).ok());
-            age.is_some_and(|age| age >= TEMP_STALE)
-        };
-        let mut gone = 0;
-        for (name, entry) in os::names(&here.partial)? {
-            let path = entry.path();
-            match name.starts_with("new.") && path.is_dir() {
-                true => {
-                    for (_, temp) in os::names(&path)?.filter(|(_, temp)| old(&temp.path())) {
-                        gone += u64::from(fs::remove_file(temp.path()).is_ok());
-                    }
-                    if path != here.new {
-                        // Only when it is empty.
-                        fs::remove_dir(&path).ok();
-                    }
+/// Removes what of temporary files was left behind, by this process or by another.
+fn sweep_temps(inner: &Inner) -> Result<u64, StoreError> {
+    let here = inner.site.here();
+    let old = |path: &std::path::Path| {
+        let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
+        let age = modified.and_then(|then| SystemTime::now().duration_since(then).ok());
+        age.is_some_and(|age| age >= TEMP_STALE)
+    };
+    let mut gone = 0;
+    for (name, entry) in os::names(&here.partial)? {
+        let path = entry.path();
+        match name.starts_with("new.") && path.is_dir() {
+            true => {
+                for (_, temp) in os::names(&path)?.filter(|(_, temp)| old(&temp.path())) {
+                    gone += u64::from(fs::remove_file(temp.path()).is_ok());
                 }
-                false if name::is_of_part(&name) => {}
-                false if old(&path) => match fs::remove_file(&path) {
-                    Ok(()) => gone += 1,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => tracing::debug!(%error, "a leftover stays in the cache: {name}"),
-                },
-                false => {}
+                if path != here.new {
+                    // Only when it is empty.
+                    fs::remove_dir(&path).ok();
+                }
             }
+            false if name::is_of_part(&name) => {}
+            false if old(&path) => match fs::remove_file(&path) {
+                Ok(()) => gone += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::debug!(%error, "a leftover stays in the cache: {name}"),
+            },
+            false => {}
         }
-        Ok(gone)
     }
+    Ok(gone)
 }

@@ -3,7 +3,12 @@
 //! file. So a sled that lost rows silently, or all of them, needs no further check. A damaged one can panic, at open and
 //! later: every call is made inside `catch_unwind`, and a damaged folder is set aside.
 
-use super::{error::StoreError, lock, os, os::Stamp, state::OwnFile};
+use super::{
+    error::StoreError,
+    os::{self, Stamp},
+    state::OwnFile,
+    sync::lock,
+};
 use fyteclub_proto::{chunk_tree::ChunkTree, codec, id::BlobHash};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -474,10 +479,7 @@ mod tests {
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let told = hash.hex();
         assert_eq!(hex(codec::encode(&vec![(hash, old)])), format!("01{told}fc7011010009fd00e025dafe5b0600"));
-        assert_eq!(
-            hex(codec::encode(&vec![(hash, new)])),
-            format!("01{told}fc7011010009fd0200e64708b7ae314dfd00e025dafe5b0600")
-        );
+        assert_eq!(hex(codec::encode(&vec![(hash, new)])), format!("01{told}fc7011010009fd0200e64708b7ae314dfd00e025dafe5b0600"));
         let known = BlobRow::from(old).stamp;
         assert_eq!(known.likeness(&stamp), os::Likeness::Doubtful, "proven when it is needed");
     }

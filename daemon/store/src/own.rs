@@ -1,8 +1,15 @@
 //! The player's own files: hashed once, served from where they lie, never copied. And files that are handed over whole.
 
 use super::{
-    Inner, Store, error::StoreError, free::remove, name::Ext, os, os::Likeness, os::Stamp, prove::hash_file,
+    error::StoreError,
+    free::remove,
+    inner::Inner,
+    name::Ext,
+    naming,
+    os::{self, Likeness, Stamp},
+    prove::hash_file,
     state::OwnFile,
+    trust,
 };
 use fyteclub_proto::{chunk_tree::ChunkTree, id::BlobHash, limit::FILE_SIZE_MAX};
 use std::{
@@ -45,87 +52,81 @@ fn hash_steady(path: &Path) -> Result<(ChunkTree, OwnFile), StoreError> {
     Err(StoreError::Changing { path: path.to_owned() })
 }
 
-impl Inner {
-    /// The first own file of this content that is still as it was indexed; one that its size and times do not vouch for
-    /// is read.
-    pub(super) fn unchanged_own_path(&self, hash: &BlobHash) -> Option<PathBuf> {
-        let files = self.state().own_files(hash);
-        files.into_iter().find_map(|(path, file)| {
-            let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-            let unchanged = match file.stamp.likeness(&Stamp::of(&metadata)) {
-                Likeness::Changed => false,
-                Likeness::Same if !file.young => true,
-                Likeness::Same | Likeness::Doubtful => {
-                    self.index_own(&path).is_ok_and(|now| now.hash == *hash)
-                }
-            };
-            unchanged.then(|| path.to_path_buf())
-        })
-    }
+/// The first own file of this content that is still as it was indexed; one that its size and times do not vouch for
+/// is read.
+pub(super) fn unchanged_own_path(inner: &Inner, hash: &BlobHash) -> Option<PathBuf> {
+    let files = inner.state().own_files(hash);
+    files.into_iter().find_map(|(path, file)| {
+        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let unchanged = match file.stamp.likeness(&Stamp::of(&metadata)) {
+            Likeness::Changed => false,
+            Likeness::Same if !file.young => true,
+            Likeness::Same | Likeness::Doubtful => index_own(inner, &path).is_ok_and(|now| now.hash == *hash),
+        };
+        unchanged.then(|| path.to_path_buf())
+    })
+}
 
-    /// Reads an own file, and knows it by what it is now.
-    fn index_own(&self, path: &Path) -> Result<OwnFile, StoreError> {
-        let (tree, file) = hash_steady(path)?;
-        self.state().insert_own(path.into(), file);
-        self.keep_tree(Arc::new(tree));
-        Ok(file)
-    }
+/// Reads an own file, and knows it by what it is now.
+fn index_own(inner: &Inner, path: &Path) -> Result<OwnFile, StoreError> {
+    let (tree, file) = hash_steady(path)?;
+    inner.state().insert_own(path.into(), file);
+    inner.keep_tree(Arc::new(tree));
+    Ok(file)
+}
 
-    /// Forgets an own file that turned out not to be what `known` says, unless it was indexed anew since.
-    pub(super) fn forget_own(&self, path: &Path, known: &OwnFile) {
-        let mut state = self.state();
-        if state.own.get(path).is_some_and(|file| file.stamp == known.stamp && file.hash == known.hash) {
-            state.remove_own(path);
-        }
+/// Forgets an own file that turned out not to be what `known` says, unless it was indexed anew since.
+pub(super) fn forget_own(inner: &Inner, path: &Path, known: &OwnFile) {
+    let mut state = inner.state();
+    if state.own.get(path).is_some_and(|file| file.stamp == known.stamp && file.hash == known.hash) {
+        state.remove_own(path);
     }
 }
 
-impl Store {
-    /// Learns one of the player's own files. One that was indexed before and has not changed since, by its size, times
-    /// and identity, is not read.
-    ///
-    /// # Errors
-    /// What is no regular file, is too large to share, or is written to all the while.
-    pub fn index_source(&self, path: &Path) -> Result<Source, StoreError> {
-        let path = std::path::absolute(path).map_err(|e| StoreError::at(path, e))?;
-        let metadata = fs::metadata(&path).map_err(|e| StoreError::at(&path, e))?;
-        if let Some(file) = self.0.state().unchanged_own(&path, &Stamp::of(&metadata)) {
-            return Ok(Source { hash: file.hash, size: file.stamp.size });
-        }
-        let file = self.0.index_own(&path)?;
-        Ok(Source { hash: file.hash, size: file.stamp.size })
+/// Learns one of the player's own files. One that was indexed before and has not changed since, by its size, times
+/// and identity, is not read.
+///
+/// # Errors
+/// What is no regular file, is too large to share, or is written to all the while.
+pub(crate) fn index_source(inner: &Inner, path: &Path) -> Result<Source, StoreError> {
+    let path = std::path::absolute(path).map_err(|e| StoreError::at(path, e))?;
+    let metadata = fs::metadata(&path).map_err(|e| StoreError::at(&path, e))?;
+    if let Some(file) = inner.state().unchanged_own(&path, &Stamp::of(&metadata)) {
+        return Ok(Source { hash: file.hash, size: file.stamp.size });
     }
+    let file = index_own(inner, &path)?;
+    Ok(Source { hash: file.hash, size: file.stamp.size })
+}
 
-    /// Takes a file for good: hashes it and moves it among the blobs. Nobody else may write to it. Best lies at a
-    /// [`Store::scratch_path`]; from another disk it is copied. After an error it is where it was.
-    ///
-    /// # Errors
-    /// As [`Store::index_source`], a full disk, and one that is away.
-    pub fn import(&self, path: &Path, ext: &str) -> Result<Source, StoreError> {
-        let (tree, file) = hash_steady(path)?;
-        let source = Source { hash: file.hash, size: file.stamp.size };
-        if self.0.cached(&source.hash)?.is_some() {
-            self.touch(&[source.hash]);
-            remove(path)?;
-            return Ok(source);
-        }
-        let temp = self.0.temp_path()?;
-        let moved = match fs::rename(path, &temp) {
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(path, &temp, &source),
-            result => result.map_err(|e| StoreError::at(path, e)),
-        };
-        if let Err(error) = moved.and_then(|()| self.0.place(source.hash, Ext::new(ext), &temp)) {
-            if !path.exists() {
-                let _ = fs::rename(&temp, path);
-            }
-            let _ = remove(&temp);
-            return Err(error);
-        }
-        // Left behind by a copy only.
+/// Takes a file for good: hashes it and moves it among the blobs. Nobody else may write to it. Best lies at a
+/// scratch path of the store; from another disk it is copied. After an error it is where it was.
+///
+/// # Errors
+/// As [`index_source`], a full disk, and one that is away.
+pub(crate) fn import(inner: &Inner, path: &Path, ext: &str) -> Result<Source, StoreError> {
+    let (tree, file) = hash_steady(path)?;
+    let source = Source { hash: file.hash, size: file.stamp.size };
+    if trust::cached(inner, &source.hash)?.is_some() {
+        inner.state().touch(&source.hash);
         remove(path)?;
-        self.0.keep_tree(Arc::new(tree));
-        Ok(source)
+        return Ok(source);
     }
+    let temp = inner.site.temp_path()?;
+    let moved = match fs::rename(path, &temp) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(path, &temp, &source),
+        result => result.map_err(|e| StoreError::at(path, e)),
+    };
+    if let Err(error) = moved.and_then(|()| naming::place(inner, source.hash, Ext::new(ext), &temp)) {
+        if !path.exists() {
+            let _ = fs::rename(&temp, path);
+        }
+        let _ = remove(&temp);
+        return Err(error);
+    }
+    // Left behind by a copy only.
+    remove(path)?;
+    inner.keep_tree(Arc::new(tree));
+    Ok(source)
 }
 
 /// Copies, and proves that the copy is what was hashed.

@@ -11,10 +11,9 @@
 use super::{
     error::StoreError,
     free::{free, free_or_tell, remove},
-    lock, name,
-    name::Ext,
-    os,
-    os::FolderId,
+    name::{self, Ext},
+    os::{self, FolderId},
+    sync::lock,
 };
 use fyteclub_files::private;
 use fyteclub_proto::{blob::Content, id::BlobHash};

@@ -2,17 +2,21 @@
 //! vouches for is only looked at; any other is hashed, and kept when its name is true. No entry survives without its file.
 
 use super::{
-    Inner, Store, StoreConfig, StoreError,
-    care::Complaint,
+    activity::Activity,
+    disk::StoreConfig,
+    error::StoreError,
     free::free,
     index::{BlobRow, Index, IndexHealth},
-    lock,
+    inner::{IndexTrouble, Inner},
     name::{self, Ext},
-    origin::{BlobOwners, Origins},
+    naming, origin,
+    origins::Origins,
     os,
-    partial::Claim,
+    owners::BlobOwners,
+    partial::{Claim, Partial},
     place::Place,
     prove::{Proven, prove},
+    site::Site,
     state::{Blob, Part, State},
 };
 use fyteclub_proto::id::BlobHash;
@@ -20,11 +24,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::Path,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicU64},
-    },
-    time::Instant,
+    sync::{Arc, Mutex, Weak},
 };
 
 /// What the start found, for the log.
@@ -49,7 +49,7 @@ pub struct Opened {
     pub foreign: usize,
 }
 
-pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), StoreError> {
+pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Inner, Opened), StoreError> {
     fs::create_dir_all(dir).map_err(|e| StoreError::at(dir, e))?;
     let lock_file = os::lock_file(&dir.join("index.lock"))?;
     let place = Place::open(dir)?;
@@ -59,21 +59,15 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
     let (origins, known_origins) = Origins::open(dir);
     let inner = Inner {
         dir: dir.to_owned(),
-        place: Mutex::new(Arc::new(place)),
         config,
+        site: Site::new(place),
         state: Mutex::new(State::default()),
-        names: [const { Mutex::new(()) }; 64],
         index,
         origins,
-        checkpoint: Mutex::new(Complaint::default()),
+        checkpoint: Mutex::new(IndexTrouble { told: false, behind: !available }),
         moving: Mutex::new(()),
-        moves: AtomicU64::new(0),
-        index_behind: AtomicBool::new(!available),
+        activity: Activity::new(),
         recent_trees: Mutex::default(),
-        temps: AtomicU64::new(0),
-        away: AtomicBool::new(false),
-        born: Instant::now(),
-        last_use: AtomicU64::new(0),
         _lock: lock_file,
     };
     let mut opened = Opened {
@@ -87,7 +81,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
         partials: 0,
         foreign: 0,
     };
-    inner.recover_blobs(rows.blobs.into_iter().collect(), &mut opened)?;
+    recover_blobs(&inner, rows.blobs.into_iter().collect(), &mut opened)?;
     {
         let mut state = inner.state();
         for (path, file) in rows.own {
@@ -95,153 +89,153 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Store, Opened), S
         }
         state.dirty_own.clear();
     }
-    inner.recover_partials(&mut opened)?;
-    inner.recover_origins(&known_origins);
+    recover_partials(&inner, &mut opened)?;
+    origin::recover_origins(&inner, &known_origins);
     let state = inner.state();
     (opened.blobs, opened.bytes, opened.partials) = (state.blobs.len(), state.bytes, state.parts.len());
     drop(state);
-    Ok((Store(Arc::new(inner)), opened))
+    Ok((inner, opened))
 }
 
-impl Inner {
-    fn recover_blobs(
-        &self,
-        mut rows: HashMap<BlobHash, BlobRow>,
-        opened: &mut Opened,
-    ) -> Result<(), StoreError> {
-        for (name, entry) in os::names(&self.here().blobs)? {
-            let Some((hash, ext)) = name::parse_blob_name(&name) else {
-                opened.foreign += 1;
-                continue;
-            };
-            let found = entry.metadata();
-            if found.as_ref().is_ok_and(fs::Metadata::is_dir) || self.state().blobs.contains_key(&hash) {
-                // No file; or the same content under a second ending, of which one is enough.
-                self.clear(&hash, ext, opened);
-                continue;
-            }
-            let Some(metadata) = found.ok().filter(fs::Metadata::is_file) else {
-                opened.foreign += 1;
-                continue;
-            };
-            let stamp = os::Stamp::of_cached(&metadata);
-            match rows.remove(&hash) {
-                // Where the other times differ, it is proven when it is needed: a copied cache is not read at once.
-                Some(row) if row.stamp.likeness(&stamp) != os::Likeness::Changed => {
-                    let BlobRow { stamp, used } = row;
-                    let owners = BlobOwners::default();
-                    let mut state = self.state();
-                    state.saw_tick(used);
-                    state.insert_blob(hash, Blob { used, stamp, ext, synced: true, owners });
-                    state.dirty.remove(&hash);
-                }
-                row => self.adopt(hash, ext, &entry.path(), row.map(|row| row.used), opened),
-            }
+fn recover_blobs(
+    inner: &Inner,
+    mut rows: HashMap<BlobHash, BlobRow>,
+    opened: &mut Opened,
+) -> Result<(), StoreError> {
+    for (name, entry) in os::names(&inner.site.here().blobs)? {
+        let Some((hash, ext)) = name::parse_blob_name(&name) else {
+            opened.foreign += 1;
+            continue;
+        };
+        let found = entry.metadata();
+        if found.as_ref().is_ok_and(fs::Metadata::is_dir) || inner.state().blobs.contains_key(&hash) {
+            // No file; or the same content under a second ending, of which one is enough.
+            clear(inner, &hash, ext, opened);
+            continue;
         }
-        opened.lost = rows.len();
-        self.state().dirty.extend(rows.into_keys());
-        Ok(())
-    }
-
-    /// Keeps a file of unknown worth when its bytes are what its name says.
-    fn adopt(&self, hash: BlobHash, ext: Ext, path: &Path, used: Option<u64>, opened: &mut Opened) {
-        match prove(path, &hash) {
-            Ok(Some(Proven { tree, stamp })) => {
-                opened.adopted += 1;
-                let mut state = self.state();
-                let used = used.unwrap_or_else(|| state.tick());
+        let Some(metadata) = found.ok().filter(fs::Metadata::is_file) else {
+            opened.foreign += 1;
+            continue;
+        };
+        let stamp = os::Stamp::of_cached(&metadata);
+        match rows.remove(&hash) {
+            // Where the other times differ, it is proven when it is needed: a copied cache is not read at once.
+            Some(row) if row.stamp.likeness(&stamp) != os::Likeness::Changed => {
+                let BlobRow { stamp, used } = row;
                 let owners = BlobOwners::default();
-                state.insert_blob(hash, Blob { used, stamp, ext, synced: false, owners });
-                drop(state);
-                self.keep_tree(Arc::new(tree));
+                let mut state = inner.state();
+                state.saw_tick(used);
+                state.insert_blob(hash, Blob { used, stamp, ext, synced: true, owners });
+                state.dirty.remove(&hash);
             }
-            Ok(None) => {
-                self.state().dirty.insert(hash);
-                self.clear(&hash, ext, opened);
-            }
-            // Unreadable now, perhaps not always. It is not served, and not in the way: a put replaces it.
-            Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
-                self.found_obstacle(hash, ext, &source);
-                opened.foreign += 1;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a file in the cache cannot be read");
-                opened.foreign += 1;
-            }
+            row => adopt(inner, hash, ext, &entry.path(), row.map(|row| row.used), opened),
         }
     }
+    opened.lost = rows.len();
+    inner.state().dirty.extend(rows.into_keys());
+    Ok(())
+}
 
-    /// Takes away what has a blob's name and is none.
-    fn clear(&self, hash: &BlobHash, ext: Ext, opened: &mut Opened) {
-        match self.free_name(hash, ext) {
-            true => opened.removed += 1,
-            false => opened.foreign += 1,
+/// Keeps a file of unknown worth when its bytes are what its name says.
+fn adopt(inner: &Inner, hash: BlobHash, ext: Ext, path: &Path, used: Option<u64>, opened: &mut Opened) {
+    match prove(path, &hash) {
+        Ok(Some(Proven { tree, stamp })) => {
+            opened.adopted += 1;
+            let mut state = inner.state();
+            let used = used.unwrap_or_else(|| state.tick());
+            let owners = BlobOwners::default();
+            state.insert_blob(hash, Blob { used, stamp, ext, synced: false, owners });
+            drop(state);
+            inner.keep_tree(Arc::new(tree));
+        }
+        Ok(None) => {
+            inner.state().dirty.insert(hash);
+            clear(inner, &hash, ext, opened);
+        }
+        // Unreadable now, perhaps not always. It is not served, and not in the way: a put replaces it.
+        Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
+            naming::found_obstacle(inner, hash, ext, &source);
+            opened.foreign += 1;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a file in the cache cannot be read");
+            opened.foreign += 1;
         }
     }
+}
 
-    fn recover_partials(&self, opened: &mut Opened) -> Result<(), StoreError> {
-        let here = self.here();
-        let dir = &here.partial;
-        let mut haves = Vec::new();
-        for (file, entry) in os::names(dir)? {
-            let path = entry.path();
-            if let Some(part) = file.strip_suffix(".have") {
-                haves.push((path, dir.join(format!("{part}.part"))));
-                continue;
+/// Takes away what has a blob's name and is none.
+fn clear(inner: &Inner, hash: &BlobHash, ext: Ext, opened: &mut Opened) {
+    match naming::free_name(inner, hash, ext) {
+        true => opened.removed += 1,
+        false => opened.foreign += 1,
+    }
+}
+
+fn recover_partials(inner: &Inner, opened: &mut Opened) -> Result<(), StoreError> {
+    let here = inner.site.here();
+    let dir = &here.partial;
+    let mut haves = Vec::new();
+    for (file, entry) in os::names(dir)? {
+        let path = entry.path();
+        if let Some(part) = file.strip_suffix(".have") {
+            haves.push((path, dir.join(format!("{part}.part"))));
+            continue;
+        }
+        let Some((content, ext)) = name::parse_part_name(&file) else {
+            match path.is_dir() {
+                true if file.starts_with("new.") => gone(&path, fs::remove_dir_all(&path)),
+                true => {}
+                false => gone(&path, os::remove_file(&path)),
             }
-            let Some((content, ext)) = name::parse_part_name(&file) else {
-                match path.is_dir() {
-                    true if file.starts_with("new.") => gone(&path, fs::remove_dir_all(&path)),
-                    true => {}
-                    false => gone(&path, os::remove_file(&path)),
-                }
-                continue;
-            };
-            let hash = content.hash;
-            let have = dir.join(name::have_name(&content, ext));
-            let len = entry.metadata().map_or(0, |metadata| metadata.len());
-            let claim = Claim::read(&have).filter(|claim| claim.size == len && len == content.size);
-            let known = {
-                let state = self.state();
-                state.blobs.contains_key(&hash) || state.parts.contains_key(&content)
-            };
-            match claim {
-                Some(claim) if !known && !claim.all() => {
-                    let mut state = self.state();
-                    let used = fs::metadata(&path).ok().and_then(|m| m.modified().ok()).map_or(0, os::nanos);
-                    let used = u64::try_from(used / 1_000).unwrap_or(0);
-                    state.saw_tick(used);
-                    state
-                        .insert_part(content, Part { used, size: claim.size as u32, ext, open: Weak::new() });
-                }
-                // Complete but for its name, or fallen before its progress was first written: then it may be too.
-                _ => {
-                    if let Ok(Some(Proven { tree, .. })) = prove(&path, &hash)
-                        && !known
-                    {
-                        match self.place(hash, ext, &path) {
-                            Ok(()) => {
-                                self.keep_tree(Arc::new(tree));
-                                opened.adopted += 1;
-                            }
-                            Err(error) => {
-                                // A fetch tries again, and says so.
-                                tracing::warn!(%error, "a complete file cannot be stored");
-                                continue;
-                            }
+            continue;
+        };
+        let hash = content.hash;
+        let have = dir.join(name::have_name(&content, ext));
+        let len = entry.metadata().map_or(0, |metadata| metadata.len());
+        let claim = Claim::read(&have).filter(|claim| claim.size == len && len == content.size);
+        let known = {
+            let state = inner.state();
+            state.blobs.contains_key(&hash) || state.parts.contains_key(&content)
+        };
+        match claim {
+            Some(claim) if !known && !claim.all() => {
+                let mut state = inner.state();
+                let used = fs::metadata(&path).ok().and_then(|m| m.modified().ok()).map_or(0, os::nanos);
+                let used = u64::try_from(used / 1_000).unwrap_or(0);
+                state.saw_tick(used);
+                state.insert_part(
+                    content,
+                    Part { used, size: claim.size as u32, ext, open: Weak::<Partial>::new() },
+                );
+            }
+            // Complete but for its name, or fallen before its progress was first written: then it may be too.
+            _ => {
+                if let Ok(Some(Proven { tree, .. })) = prove(&path, &hash)
+                    && !known
+                {
+                    match naming::place(inner, hash, ext, &path) {
+                        Ok(()) => {
+                            inner.keep_tree(Arc::new(tree));
+                            opened.adopted += 1;
                         }
-                    } else {
-                        gone(&path, free(&path).map(drop));
+                        Err(error) => {
+                            // A fetch tries again, and says so.
+                            tracing::warn!(%error, "a complete file cannot be stored");
+                            continue;
+                        }
                     }
-                    gone(&have, free(&have).map(drop));
+                } else {
+                    gone(&path, free(&path).map(drop));
                 }
+                gone(&have, free(&have).map(drop));
             }
         }
-        for (have, _) in haves.into_iter().filter(|(_, part)| !part.exists()) {
-            gone(&have, free(&have).map(drop));
-        }
-        Ok(())
     }
+    for (have, _) in haves.into_iter().filter(|(_, part)| !part.exists()) {
+        gone(&have, free(&have).map(drop));
+    }
+    Ok(())
 }
 
 /// What stays of incomplete blobs is in nobody's way: the log is told, and the start goes on.
@@ -250,22 +244,5 @@ fn gone(path: &Path, removed: io::Result<()>) {
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(%error, "{} cannot be removed from the cache", path.display());
-    }
-}
-
-impl Inner {
-    /// Opens the index anew after it failed, and has it hear everything again.
-    pub(super) fn revive_index(&self) -> Result<(), super::index::IndexError> {
-        let (rows, broken) = self.index.reopen()?;
-        if let Some(broken) = broken {
-            tracing::warn!(broken = %broken.display(), "the index was damaged and is rebuilt");
-        }
-        let mut state = lock(&self.state);
-        state.all_dirty();
-        // Rows of what has gone since are dirty too, and deleted.
-        state.dirty.extend(rows.blobs.into_iter().map(|(hash, _)| hash));
-        let gone: Vec<Arc<Path>> = rows.own.into_iter().map(|(path, _)| path.into()).collect();
-        state.dirty_own.extend(gone);
-        Ok(())
     }
 }

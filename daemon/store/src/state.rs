@@ -4,9 +4,8 @@
 
 use super::{
     name::Ext,
-    origin::{BlobOwners, Numbers},
     os::{Likeness, Stamp},
-    partial::Partial,
+    owners::{BlobOwners, Numbers},
 };
 use fyteclub_proto::{
     blob::{Blob as Asked, Content, Origin},
@@ -14,6 +13,7 @@ use fyteclub_proto::{
     id::{BlobHash, PeerId},
 };
 use std::{
+    any::Any,
     collections::{HashMap, HashSet},
     hash::Hash,
     path::{Path, PathBuf},
@@ -35,13 +35,16 @@ pub(super) struct Blob {
     pub owners: BlobOwners,
 }
 
+/// What those who write to an incomplete blob share. Here it only tells whether there is any of them.
+pub(super) type Handle = Weak<dyn Any + Send + Sync>;
+
 /// A blob of which only a part is here.
 #[derive(Debug)]
 pub(super) struct Part {
     pub used: u64,
     pub size: u32,
     pub ext: Ext,
-    pub open: Weak<Partial>,
+    pub open: Handle,
 }
 
 /// A player's own file, served from where it lies.

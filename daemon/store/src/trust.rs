@@ -2,123 +2,142 @@
 //! store left it, by its stamp: size, times and inode. A file that is not is read: it is trusted anew, or dropped. What the
 //! store itself does to a file, a rename or a link, changes its stamp too, and is noted.
 
-use super::{Inner, Store, error::StoreError, os::Stamp, place::Place, state::Blob};
-use fyteclub_proto::id::BlobHash;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+use super::{
+    error::StoreError,
+    inner::Inner,
+    name::Ext,
+    naming::{self, is_as_left},
+    os::{self, Stamp},
+    place::Place,
+    prove::{hash_file, open_blob_file},
+    site::TRIES,
+    state::{Blob, State},
 };
+use fyteclub_proto::id::BlobHash;
+use std::{io, path::PathBuf, sync::Arc};
 
-/// How often work is tried whose folders or files vanish under it.
-const TRIES: u32 = 3;
+/// A blob as it was known when its file was opened; what has changed since is not judged.
+pub(super) struct Known {
+    place: Arc<Place>,
+    /// The count of moves before anything of this was read.
+    moves: u64,
+    pub(super) hash: BlobHash,
+    ext: Ext,
+    /// The file's, as the store left it or proved it.
+    pub(super) stamp: Stamp,
+}
 
-impl Inner {
-    /// Where the files are, if their disk is there. Costs two looks at folders, and tells the log once what has changed.
-    ///
-    /// # Errors
-    /// `Away`.
-    pub(super) fn stand(&self) -> Result<Arc<Place>, StoreError> {
-        loop {
-            let here = self.here();
-            if here.stands() {
-                if self.away.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the disk with the cache is back: {}", here.dir.display());
-                }
-                return Ok(here);
-            }
-            // The old folder goes with a move.
-            if Arc::ptr_eq(&here, &self.here()) {
-                let away = StoreError::Away { dir: here.dir.clone() };
-                if !self.away.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("{away}");
-                }
-                return Err(away);
-            }
-        }
-    }
+/// What a file turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Right(Stamp),
+    Wrong,
+    /// It is not there, and its disk is.
+    Gone,
+}
 
-    /// Tries again when a folder or file of the store has vanished; before that the folders are made again.
-    pub(super) fn again_if_lost<T>(
-        &self,
-        mut work: impl FnMut() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        for _ in 1..TRIES {
-            match work() {
-                Err(error) if error.is_lost() => self.stand()?.make_again()?,
-                result => return result,
-            }
-        }
-        work()
-    }
-
-    /// The cached file of this blob, if it is as the store left it. What is not is dropped.
-    ///
-    /// # Errors
-    /// `Away`; a file that cannot be looked at; one that changes while it is looked at.
-    pub(super) fn cached(&self, hash: &BlobHash) -> Result<Option<(PathBuf, Blob)>, StoreError> {
-        let mut path = PathBuf::new();
-        for _ in 0..TRIES {
-            let Some(blob) = self.state().blobs.get(hash).copied() else { return Ok(None) };
-            path = self.blob_path(hash, blob.ext);
-            if is_as_left(&path, &blob)? {
-                return Ok(Some((path, blob)));
-            }
-            if let Some(proven) = self.recheck(hash)? {
-                return Ok(Some((path, proven)));
-            }
-        }
-        Err(StoreError::Changing { path })
-    }
-
-    /// The cached file, or one of the player's own with the same content.
-    fn find(&self, hash: &BlobHash) -> Result<Option<PathBuf>, StoreError> {
-        match self.cached(hash)? {
-            Some((path, _)) => Ok(Some(path)),
-            None => Ok(self.unchanged_own_path(hash)),
-        }
+impl Known {
+    pub(super) fn path(&self) -> PathBuf {
+        self.place.blob_path(&self.hash, self.ext)
     }
 }
 
-/// `false` also when there is no file.
-pub(super) fn is_as_left(path: &Path, blob: &Blob) -> Result<bool, StoreError> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(found.is_file() && blob.stamp == Stamp::of_cached(&found)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(false)
+/// The cached file of this blob, if it is as the store left it. What is not is dropped.
+///
+/// # Errors
+/// `Away`; a file that cannot be looked at; one that changes while it is looked at.
+pub(super) fn cached(inner: &Inner, hash: &BlobHash) -> Result<Option<(PathBuf, Blob)>, StoreError> {
+    let mut path = PathBuf::new();
+    for _ in 0..TRIES {
+        let Some(blob) = inner.state().blobs.get(hash).copied() else { return Ok(None) };
+        path = inner.site.blob_path(hash, blob.ext);
+        if is_as_left(&path, &blob)? {
+            return Ok(Some((path, blob)));
         }
-        Err(error) => Err(StoreError::at(path, error)),
+        if let Some(proven) = recheck(inner, hash)? {
+            return Ok(Some((path, proven)));
+        }
+    }
+    Err(StoreError::Changing { path })
+}
+
+/// Reads a cached blob whose file is not as the store left it: it is trusted anew, and returned, or dropped.
+///
+/// # Errors
+/// A disk that is away, or trouble that may pass: then nothing is dropped.
+pub(super) fn recheck(inner: &Inner, hash: &BlobHash) -> Result<Option<Blob>, StoreError> {
+    let Some(known) = known(inner, hash) else { return Ok(None) };
+    let verdict = match look_into(inner, &known) {
+        Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
+            give_up(inner, &known, &source);
+            return Ok(None);
+        }
+        verdict => verdict?,
+    };
+    match verdict {
+        Verdict::Right(stamp) => {
+            let mut state = inner.state();
+            return Ok(state.renew(hash, &known.stamp, stamp).copied());
+        }
+        verdict @ (Verdict::Wrong | Verdict::Gone) => {
+            if condemn(inner, &known) {
+                tracing::debug!("a file in the cache is {verdict:?}, and forgotten: {hash}");
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn known(inner: &Inner, hash: &BlobHash) -> Option<Known> {
+    let moves = inner.site.moves();
+    let place = inner.site.here();
+    let blob = *inner.state().blobs.get(hash)?;
+    Some(Known { place, moves, hash: *hash, ext: blob.ext, stamp: blob.stamp })
+}
+
+/// Forgets a blob whose file is wrong, and takes the file away where that is possible; `false` when it is another file
+/// by now, or none.
+pub(super) fn condemn(inner: &Inner, known: &Known) -> bool {
+    // Another disk may be where the cache's was.
+    if inner.site.stand().is_err() {
+        return false;
+    }
+    let same = |state: &State| {
+        // A file that is being moved, there or back again, is not where it was, and not missing.
+        inner.site.moves() == known.moves
+            && state.blobs.get(&known.hash).is_some_and(|blob| blob.stamp == known.stamp)
+    };
+    naming::drop_wrong(inner, &known.hash, same)
+}
+
+/// Forgets a blob whose file cannot be read, and leaves the file.
+pub(super) fn give_up(inner: &Inner, known: &Known, cause: &io::Error) {
+    let same = |state: &State| state.blobs.get(&known.hash).is_some_and(|blob| blob.stamp == known.stamp);
+    naming::drop_unreadable(inner, &known.hash, same, cause);
+}
+
+/// Reads the blob's file.
+///
+/// # Errors
+/// The machine's trouble, which may pass; the file may be right.
+pub(super) fn look_into(inner: &Inner, known: &Known) -> Result<Verdict, StoreError> {
+    let path = known.path();
+    match open_blob_file(&path) {
+        Ok((file, stamp)) => {
+            let tree = hash_file(&file, stamp.size).map_err(|error| StoreError::at(&path, error))?;
+            let right = tree.is_some_and(|tree| tree.hash() == known.hash);
+            inner.site.stand()?;
+            Ok(if right { Verdict::Right(stamp) } else { Verdict::Wrong })
+        }
+        Err(error) => without_a_file(inner, error),
     }
 }
 
-impl Store {
-    /// The file with this content, cached or the player's own, for the game to open: it is there, and as the store left
-    /// it. It stays as long as the blob is pinned. Costs a look at the file, some 2 µs; one that somebody touched is read.
-    ///
-    /// # Errors
-    /// A disk that is away, or a file that cannot be looked at: then nobody knows whether the blob is here.
-    pub fn find(&self, hash: &BlobHash) -> Result<Option<PathBuf>, StoreError> {
-        self.0.find(hash)
-    }
-
-    /// Whether the cache had this blob when somebody looked last.
-    pub fn remembers(&self, hash: &BlobHash) -> bool {
-        self.0.state().blobs.contains_key(hash)
-    }
-
-    /// As [`Store::find`]; `None` also when it fails.
-    pub fn path(&self, hash: &BlobHash) -> Option<PathBuf> {
-        self.0.find(hash).ok().flatten()
-    }
-
-    /// Whether the blob is here whole and could be served now, by a look at its file.
-    pub fn contains(&self, hash: &BlobHash) -> bool {
-        self.path(hash).is_some()
-    }
-
-    /// # Errors
-    /// `Away`, when the disk with the cache is.
-    pub fn stands(&self) -> Result<(), StoreError> {
-        self.0.stand().map(drop)
+/// What a file is that could not be opened.
+pub(super) fn without_a_file(inner: &Inner, error: StoreError) -> Result<Verdict, StoreError> {
+    match error {
+        StoreError::Missing { .. } => inner.site.stand().map(|_| Verdict::Gone),
+        StoreError::NotAFile { .. } | StoreError::FileTooLarge { .. } => Ok(Verdict::Wrong),
+        error => Err(error),
     }
 }

@@ -1,14 +1,14 @@
 //! To another disk: copies beside the living cache, flushed, read again and compared with their hashes, until so few
 //! are lacking that everybody can wait for the rest.
 
-use super::{Blob, MoveError, MoveProgress, Moved, moved, part_files};
+use super::common::{self, Blob, MoveError, MoveProgress, Moved, moved, part_files};
 use crate::{
-    Inner,
+    disk::Disk,
     error::StoreError,
-    evict::Disk,
     free::remove,
-    name,
-    name::Ext,
+    inner::Inner,
+    name::{self, Ext},
+    naming,
     os::{self, Stamp},
     place::{Place, Whereabouts},
     prove::{hash_file, open_blob_file},
@@ -34,88 +34,85 @@ const BATCH_BYTES: u64 = 64 << 20;
 /// Bytes that may be copied while everybody waits.
 const SHORT: u64 = 16 << 20;
 
-impl Inner {
-    pub(super) fn copy_to(
-        &self,
-        note: &mut Whereabouts,
-        name: &str,
-        new: &Arc<Place>,
-        progress: &mut impl FnMut(MoveProgress) -> ControlFlow<()>,
-    ) -> Result<Moved, MoveError> {
-        let old = self.here();
-        let bytes = self.state().bytes;
-        if let Some(Disk { free, floor }) = self.disk_of(&new.blobs)
-            && free < bytes.saturating_add(floor)
-        {
-            let needed = bytes.saturating_add(floor);
-            return Err(MoveError::NoRoom { dir: new.dir.clone(), needed, free, floor });
+pub(super) fn copy_to(
+    inner: &Inner,
+    note: &mut Whereabouts,
+    name: &str,
+    new: &Arc<Place>,
+    progress: &mut impl FnMut(MoveProgress) -> ControlFlow<()>,
+) -> Result<Moved, MoveError> {
+    let old = inner.site.here();
+    let bytes = inner.state().bytes;
+    if let Some(Disk { free, floor }) = inner.config.disk_of(&new.blobs)
+        && free < bytes.saturating_add(floor)
+    {
+        let needed = bytes.saturating_add(floor);
+        return Err(MoveError::NoRoom { dir: new.dir.clone(), needed, free, floor });
+    }
+    let mut copies = Copies { old: &old, new, done: HashMap::new(), bad: Vec::new(), gone: HashSet::new() };
+    loop {
+        let all = common::all_blobs(inner);
+        let bytes_total = all.iter().map(|(_, _, size)| size).sum();
+        let files_total = all.len();
+        let mut tell = |copies: &Copies<'_>| {
+            let (files, bytes) = copies.so_far();
+            match progress(MoveProgress { files, files_total, bytes, bytes_total }) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(MoveError::Cancelled),
+            }
+        };
+        tell(&copies)?;
+        let rest = copies.lacking(all);
+        let few = rest.len() <= BATCH_FILES && rest.iter().map(|(_, _, size)| size).sum::<u64>() <= SHORT;
+        if few {
+            break;
         }
-        let mut copies =
-            Copies { old: &old, new, done: HashMap::new(), bad: Vec::new(), gone: HashSet::new() };
-        loop {
-            let all = self.all_blobs();
-            let bytes_total = all.iter().map(|(_, _, size)| size).sum();
-            let files_total = all.len();
-            let mut tell = |copies: &Copies<'_>| {
-                let (files, bytes) = copies.so_far();
-                match progress(MoveProgress { files, files_total, bytes, bytes_total }) {
-                    ControlFlow::Continue(()) => Ok(()),
-                    ControlFlow::Break(()) => Err(MoveError::Cancelled),
-                }
-            };
+        for batch in batches(&rest) {
+            copies.batch(batch)?;
             tell(&copies)?;
-            let rest = copies.lacking(all);
-            let few = rest.len() <= BATCH_FILES && rest.iter().map(|(_, _, size)| size).sum::<u64>() <= SHORT;
-            if few {
-                break;
-            }
-            for batch in batches(&rest) {
-                copies.batch(batch)?;
-                tell(&copies)?;
-            }
         }
-        let bad = self.undisturbed(|| {
-            copies.gone.clear();
-            let rest = copies.lacking(self.all_blobs());
-            copies.batch(&rest)?;
-            // Nobody evicts now: these are known, and not there.
-            copies.bad.extend(copies.gone.drain());
-            let parts = part_files(&old, new)?;
-            for (from, to) in &parts {
-                copy_sparse(from, to).map_err(|error| StoreError::at(to, error))?;
-            }
-            let parts: Vec<PathBuf> = parts.into_iter().map(|(_, to)| to).collect();
-            os::sync_files(&new.partial, &parts).map_err(|error| StoreError::at(&new.partial, error))?;
-            os::sync_folder(&new.dir).map_err(|error| StoreError::at(&new.dir, error))?;
-            self.switch(note, name, new)?;
-            for (hash, ext) in self.adopt_copies(&copies) {
-                // What stays behind is found by nobody, and removed by the next start.
-                let _ = remove(&new.blob_path(&hash, ext));
-            }
-            Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
-        })?;
-        for hash in &bad {
-            self.drop_wrong(hash, |_| true);
-        }
-        let (files, bytes) = copies.so_far();
-        Ok(Moved { bad, ..moved(&old, new, files, bytes) })
     }
+    let bad = common::undisturbed(inner, || {
+        copies.gone.clear();
+        let rest = copies.lacking(common::all_blobs(inner));
+        copies.batch(&rest)?;
+        // Nobody evicts now: these are known, and not there.
+        copies.bad.extend(copies.gone.drain());
+        let parts = part_files(&old, new)?;
+        for (from, to) in &parts {
+            copy_sparse(from, to).map_err(|error| StoreError::at(to, error))?;
+        }
+        let parts: Vec<PathBuf> = parts.into_iter().map(|(_, to)| to).collect();
+        os::sync_files(&new.partial, &parts).map_err(|error| StoreError::at(&new.partial, error))?;
+        os::sync_folder(&new.dir).map_err(|error| StoreError::at(&new.dir, error))?;
+        common::switch(inner, note, name, new)?;
+        for (hash, ext) in adopt_copies(inner, &copies) {
+            // What stays behind is found by nobody, and removed by the next start.
+            let _ = remove(&new.blob_path(&hash, ext));
+        }
+        Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
+    })?;
+    for hash in &bad {
+        naming::drop_wrong(inner, hash, |_| true);
+    }
+    let (files, bytes) = copies.so_far();
+    Ok(Moved { bad, ..moved(&old, new, files, bytes) })
+}
 
-    /// Knows the blobs by the stamps of their copies now; tells which copies are of blobs that were evicted meanwhile.
-    fn adopt_copies(&self, copies: &Copies<'_>) -> Vec<(BlobHash, Ext)> {
-        let mut needless = Vec::new();
-        let mut state = self.state();
-        for (hash, (ext, stamp)) in &copies.done {
-            match state.blobs.get_mut(hash) {
-                Some(blob) => {
-                    (blob.stamp, blob.synced) = (*stamp, true);
-                    state.dirty.insert(*hash);
-                }
-                None => needless.push((*hash, *ext)),
+/// Knows the blobs by the stamps of their copies now; tells which copies are of blobs that were evicted meanwhile.
+fn adopt_copies(inner: &Inner, copies: &Copies<'_>) -> Vec<(BlobHash, Ext)> {
+    let mut needless = Vec::new();
+    let mut state = inner.state();
+    for (hash, (ext, stamp)) in &copies.done {
+        match state.blobs.get_mut(hash) {
+            Some(blob) => {
+                (blob.stamp, blob.synced) = (*stamp, true);
+                state.dirty.insert(*hash);
             }
+            None => needless.push((*hash, *ext)),
         }
-        needless
     }
+    needless
 }
 
 fn batches(mut rest: &[Blob]) -> impl Iterator<Item = &[Blob]> {

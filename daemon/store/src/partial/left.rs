@@ -1,10 +1,11 @@
 //! What becomes of a partial that nobody has open any more.
 
 use super::{Arrived, Partial, claim::save};
-use crate::{Store, name::Ext};
+use crate::{inner::Inner, name::Ext, state::Handle};
 use fyteclub_proto::blob::Content;
 use std::{
-    sync::{MutexGuard, PoisonError, TryLockError, Weak},
+    ptr::addr_eq,
+    sync::{Arc, MutexGuard, PoisonError, TryLockError},
     thread,
 };
 
@@ -15,15 +16,15 @@ impl Drop for Partial {
         if arrived.complete {
             return;
         }
-        let known = self.store.0.state().parts.get(&self.content).map(|part| part.open.clone());
-        let open = known.filter(|open| open.as_ptr() == this);
-        let left = Left { store: self.store.clone(), content: self.content, ext: self.ext, open, arrived };
+        let known = self.inner.state().parts.get(&self.content).map(|part| part.open.clone());
+        let open = known.filter(|open| addr_eq(open.as_ptr(), this));
+        let left = Left { inner: self.inner.clone(), content: self.content, ext: self.ext, open, arrived };
         // The last handle may go on a thread that must not wait, and the names are held long while the cache is moved.
-        let inner = self.store.0.clone();
-        match inner.names_of(&self.content.hash).try_lock() {
+        let inner = self.inner.clone();
+        match inner.site.names_of(&self.content.hash).try_lock() {
             Err(TryLockError::WouldBlock) => {
-                let waiting =
-                    thread::Builder::new().spawn(move || left.settle(&left.store.0.name(&left.content.hash)));
+                let waiting = thread::Builder::new()
+                    .spawn(move || left.settle(&left.inner.site.name(&left.content.hash)));
                 if let Err(error) = waiting {
                     tracing::debug!(%error, "could not save the progress of {}", self.content.hash);
                 }
@@ -36,22 +37,22 @@ impl Drop for Partial {
 
 /// What a partial leaves that nobody has open any more.
 struct Left {
-    store: Store,
+    inner: Arc<Inner>,
     content: Content,
     ext: Ext,
     /// What tells it from one that was opened since; none when there is such a one already.
-    open: Option<Weak<Partial>>,
+    open: Option<Handle>,
     arrived: Arrived,
 }
 
 impl Left {
     /// Saves the progress, or removes what nobody needs. The guard is the name's.
     fn settle(&self, _name: &MutexGuard<'_, ()>) {
-        let (inner, content, arrived) = (&*self.store.0, self.content, &self.arrived);
+        let (inner, content, arrived) = (&*self.inner, self.content, &self.arrived);
         let hash = content.hash;
         let mut state = inner.state();
         // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
-        let still = |open: &Weak<_>| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
+        let still = |open: &Handle| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
         let ours = self.open.as_ref().is_some_and(still);
         // Or the blob may have come another way, and nobody needs the pieces.
         let whole = state.blobs.get(&hash).is_some_and(|blob| blob.stamp.size == content.size);
@@ -62,11 +63,11 @@ impl Left {
         if arrived.count == 0 || needless {
             state.remove_part(&content);
             drop(state);
-            let _ = inner.here().remove_part(&content, self.ext);
+            let _ = inner.site.here().remove_part(&content, self.ext);
         } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
             drop(state);
             if let Err(error) = save(
-                &inner.here().have_path(&content, self.ext),
+                &inner.site.here().have_path(&content, self.ext),
                 tree,
                 &arrived.giver(),
                 &arrived.bits,

@@ -12,13 +12,14 @@ mod left;
 pub(super) use claim::Claim;
 
 use super::{
-    Inner, Store,
     error::StoreError,
     free::{free, free_or_tell, remove},
-    lock,
+    inner::Inner,
     name::Ext,
-    os,
-    state::Part,
+    naming, origin, os, put,
+    state::{Part, State},
+    sync::lock,
+    trust,
 };
 use claim::save;
 use fyteclub_proto::{
@@ -32,7 +33,8 @@ use std::{
     io,
     ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    ptr::addr_eq,
+    sync::{Arc, Mutex, MutexGuard, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -50,7 +52,7 @@ pub struct Progress {
 /// One incomplete blob. All who write to it share this one; when the last lets go, its progress is saved. It is not
 /// evicted before.
 pub struct Partial {
-    store: Store,
+    inner: Arc<Inner>,
     content: Content,
     ext: Ext,
     arrived: Mutex<Arrived>,
@@ -157,13 +159,13 @@ impl Partial {
         // Before it is looked whether the blob is in the store: whoever puts it there looks the other way round.
         let whole = lock(&self.arrived).givers.gave(*owner, &self.content, index);
         if whole {
-            self.store.0.came_from(owner, [self.content.hash]);
+            origin::came_from(&self.inner, owner, [self.content.hash]);
         }
         Ok(progress)
     }
 
     /// Writes a chunk where it belongs; one that is there already costs nothing. With the last one the blob is complete,
-    /// as safe as after [`Store::put`], and whoever wrote it is told so.
+    /// as safe as after [`Store::put`](crate::Store::put), and whoever wrote it is told so.
     ///
     /// # Errors
     /// A full disk: what was written stays, and the chunk can be written again. A chunk of another blob.
@@ -178,7 +180,7 @@ impl Partial {
             return Err(self.foreign());
         }
         if chunk_count(size) == 1 {
-            self.store.put(chunk, self.ext.as_str())?;
+            put::put_one(&self.inner, chunk, self.ext.as_str())?;
             let mut arrived = lock(&self.arrived);
             (arrived.complete, arrived.count) = (true, 1);
             return Ok(Progress { complete: true });
@@ -196,7 +198,7 @@ impl Partial {
         }
         let file = self.enter(&mut arrived)?;
         drop(arrived);
-        self.store.0.note_use();
+        self.inner.activity.note();
         let written = os::write_all_at(&file, chunk.bytes(), chunk.offset());
         drop(file);
         let mut arrived = lock(&self.arrived);
@@ -225,11 +227,11 @@ impl Partial {
     }
 
     fn part_path(&self) -> PathBuf {
-        self.store.0.here().part_path(&self.content, self.ext)
+        self.inner.site.here().part_path(&self.content, self.ext)
     }
 
     fn have_path(&self) -> PathBuf {
-        self.store.0.here().have_path(&self.content, self.ext)
+        self.inner.site.here().have_path(&self.content, self.ext)
     }
 
     /// Counts the caller among the writers, and opens the file for the first of them.
@@ -237,7 +239,7 @@ impl Partial {
         let file = match &arrived.file {
             Some(file) => file.clone(),
             None => {
-                let _name = self.store.0.name(&self.content.hash);
+                let _name = self.inner.site.name(&self.content.hash);
                 let open = || {
                     let path = self.part_path();
                     let mut options = OpenOptions::new();
@@ -255,7 +257,7 @@ impl Partial {
                     file.set_len(self.content.size).map_err(|e| StoreError::at(&path, e))?;
                     Ok(Arc::new(file))
                 };
-                arrived.file.insert(self.store.0.again_if_lost(open)?).clone()
+                arrived.file.insert(self.inner.site.again_if_lost(open)?).clone()
             }
         };
         arrived.writers += 1;
@@ -278,32 +280,32 @@ impl Partial {
         let path = self.part_path();
         let same = written.is_none_or(|written| os::is_file(&path, written));
         let placed = match same {
-            true => self.store.0.place(self.content.hash, self.ext, &path),
+            true => naming::place(&self.inner, self.content.hash, self.ext, &path),
             false => Err(StoreError::Missing { path }),
         };
         if placed.is_ok() {
             let _ = remove(&self.have_path());
-            let mut state = self.store.0.state();
+            let mut state = self.inner.state();
             let this: *const Self = self;
             // Not that of somebody who opened it anew meanwhile.
-            if state.parts.get(&self.content).is_some_and(|part| part.open.as_ptr() == this) {
+            if state.parts.get(&self.content).is_some_and(|part| addr_eq(part.open.as_ptr(), this)) {
                 state.remove_part(&self.content);
             }
             drop(state);
             if let Some(tree) = tree {
-                self.store.0.keep_tree(tree);
+                self.inner.keep_tree(tree);
             }
         }
         let mut arrived = lock(&self.arrived);
         arrived.finishing = false;
         arrived.complete = placed.is_ok();
-        if placed.as_ref().is_err_and(StoreError::is_lost) && self.store.0.stand().is_ok() {
+        if placed.as_ref().is_err_and(StoreError::is_lost) && self.inner.site.stand().is_ok() {
             arrived.begin_anew();
         }
         let givers: Vec<PeerId> = arrived.givers.whole(&self.content).collect();
         drop(arrived);
         for owner in givers.iter().filter(|_| placed.is_ok()) {
-            self.store.0.came_from(owner, [self.content.hash]);
+            origin::came_from(&self.inner, owner, [self.content.hash]);
         }
         placed.map(|()| Progress { complete: true })
     }
@@ -349,7 +351,7 @@ impl Partial {
     fn resume(&self, arrived: &mut Arrived) -> Result<(), StoreError> {
         let found = {
             let Content { hash, size } = self.content;
-            let _name = self.store.0.name(&hash);
+            let _name = self.inner.site.name(&hash);
             let (part, have) = (self.part_path(), self.have_path());
             let open = || {
                 let claim = Claim::read(&have).filter(|claim| claim.size == size)?;
@@ -417,64 +419,68 @@ impl Partial {
     }
 }
 
-impl Inner {
-    /// The partials that somebody has open.
-    pub(super) fn open_partials(&self) -> Vec<Arc<Partial>> {
-        // Upgraded handles must not be dropped under the state's lock: the last one saves.
-        self.state().parts.values().filter_map(|part| part.open.upgrade()).collect()
-    }
+/// The partials that somebody has open.
+pub(super) fn open_partials(inner: &Inner) -> Vec<Arc<Partial>> {
+    // Upgraded handles must not be dropped under the state's lock: the last one saves.
+    inner.state().parts.values().filter_map(opened).collect()
 }
 
-impl Store {
-    /// Starts or resumes a blob; everybody who asks for the same hash and size gets the same one. Resuming reads and
-    /// verifies what is there. Of a blob that is complete already, in this size, it says so. Takes no room on the disk
-    /// before the first chunk.
-    ///
-    /// # Errors
-    /// A size that no blob has. A disk that is away.
-    pub fn partial(&self, hash: BlobHash, size: u64, ext: &str) -> Result<Arc<Partial>, StoreError> {
-        let content = Content { hash, size };
-        let foreign = || StoreError::Foreign { hash };
-        let size_in_memory =
-            u32::try_from(size).ok().filter(|_| size <= FILE_SIZE_MAX).ok_or_else(foreign)?;
-        let chunks = chunk_count(size);
-        let fresh = |ext, complete| {
-            let bits = vec![0; chunks.div_ceil(8) as usize].into_boxed_slice();
-            let tree = self.0.kept_tree(hash, size);
-            let arrived = Mutex::new(Arrived { tree, bits, complete, ..Arrived::default() });
-            Arc::new(Partial { store: self.clone(), content, ext, arrived })
-        };
-        let is_complete =
-            |state: &super::State| state.blobs.get(&hash).is_some_and(|blob| blob.stamp.size == size);
-        let complete = self.0.cached(&hash)?.is_some_and(|(_, blob)| blob.stamp.size == size);
-        let known_ext = self.0.state().parts.get(&content).map(|part| part.ext);
-        if complete || chunks == 1 {
-            return Ok(fresh(Ext::new(ext), complete));
-        }
-        let ext = known_ext.unwrap_or_else(|| Ext::new(ext));
-        let partial = fresh(ext, false);
-        let mut arrived = lock(&partial.arrived);
-        {
-            let mut state = self.0.state();
-            let used = state.tick();
-            // Somebody may have completed it since the first look.
-            if is_complete(&state) {
-                drop((state, arrived));
-                return self.partial(hash, size, ext.as_str());
-            }
-            if let Some(open) = state.parts.get(&content).and_then(|part| part.open.upgrade()) {
-                drop((state, arrived));
-                return Ok(open);
-            }
-            let open = Arc::downgrade(&partial);
-            state.insert_part(content, Part { used, size: size_in_memory, ext, open });
-        }
-        let resumed = partial.resume(&mut arrived);
-        // Everything was there, but for its name.
-        let named = resumed.and_then(|()| {
-            arrived.writers += 1;
-            partial.leave(arrived)
-        });
-        named.map(|_| partial)
+/// The handle of an incomplete blob, if somebody has one.
+fn opened(part: &Part) -> Option<Arc<Partial>> {
+    part.open.upgrade()?.downcast().ok()
+}
+
+/// Starts or resumes a blob; everybody who asks for the same hash and size gets the same one. Resuming reads and
+/// verifies what is there. Of a blob that is complete already, in this size, it says so. Takes no room on the disk
+/// before the first chunk.
+///
+/// # Errors
+/// A size that no blob has. A disk that is away.
+pub(crate) fn open(
+    inner: &Arc<Inner>,
+    hash: BlobHash,
+    size: u64,
+    ext: &str,
+) -> Result<Arc<Partial>, StoreError> {
+    let content = Content { hash, size };
+    let foreign = || StoreError::Foreign { hash };
+    let size_in_memory = u32::try_from(size).ok().filter(|_| size <= FILE_SIZE_MAX).ok_or_else(foreign)?;
+    let chunks = chunk_count(size);
+    let fresh = |ext, complete| {
+        let bits = vec![0; chunks.div_ceil(8) as usize].into_boxed_slice();
+        let tree = inner.kept_tree(hash, size);
+        let arrived = Mutex::new(Arrived { tree, bits, complete, ..Arrived::default() });
+        Arc::new(Partial { inner: inner.clone(), content, ext, arrived })
+    };
+    let is_complete = |state: &State| state.blobs.get(&hash).is_some_and(|blob| blob.stamp.size == size);
+    let complete = trust::cached(inner, &hash)?.is_some_and(|(_, blob)| blob.stamp.size == size);
+    let known_ext = inner.state().parts.get(&content).map(|part| part.ext);
+    if complete || chunks == 1 {
+        return Ok(fresh(Ext::new(ext), complete));
     }
+    let ext = known_ext.unwrap_or_else(|| Ext::new(ext));
+    let partial = fresh(ext, false);
+    let mut arrived = lock(&partial.arrived);
+    {
+        let mut state = inner.state();
+        let used = state.tick();
+        // Somebody may have completed it since the first look.
+        if is_complete(&state) {
+            drop((state, arrived));
+            return open(inner, hash, size, ext.as_str());
+        }
+        if let Some(open) = state.parts.get(&content).and_then(opened) {
+            drop((state, arrived));
+            return Ok(open);
+        }
+        let open: Weak<Partial> = Arc::downgrade(&partial);
+        state.insert_part(content, Part { used, size: size_in_memory, ext, open });
+    }
+    let resumed = partial.resume(&mut arrived);
+    // Everything was there, but for its name.
+    let named = resumed.and_then(|()| {
+        arrived.writers += 1;
+        partial.leave(arrived)
+    });
+    named.map(|_| partial)
 }

@@ -1,7 +1,7 @@
 //! Moving: everything arrives, what will not do is refused, and a fall at any step loses nothing.
 
 use super::*;
-use crate::{MoveError, Moved, Patrol, cache_dir};
+use crate::{MoveError, Moved, cache_dir};
 use std::{path::PathBuf, time::SystemTime};
 
 fn go(store: &Store, to: &Path) -> Result<Moved, MoveError> {
@@ -66,7 +66,7 @@ fn everything_arrives_and_is_found_again() {
     assert_eq!((opened.blobs, opened.adopted, opened.removed), (61, 0, 0));
     assert!(!shown.exists() && !data.join("blobs").exists(), "the old place is empty");
     assert_whole(&store, &blobs);
-    let mut patrol = Patrol::new(store.clone());
+    let mut patrol = store.scrub();
     while patrol.is_due(SystemTime::now()) {
         assert!(patrol.step(u64::MAX).is_empty());
     }
@@ -205,14 +205,14 @@ fn a_partial_is_let_go_while_the_names_are_held() {
     let partial = store.partial(hash, half().len() as u64, "mdl").unwrap();
     partial.set_tree(tree(&half())).unwrap();
     partial.write(tree(&half()).verify(1, &half()[CHUNK_SIZE..2 * CHUNK_SIZE]).unwrap()).unwrap();
-    let name = store.0.name(&hash);
+    let name = store.0.site.name(&hash);
     // Would wait for ever.
     drop(partial);
     drop(name);
     let name = loop {
         // Whoever settles it holds the store until it is done.
         if std::sync::Arc::strong_count(&store.0) == 1 {
-            break store.0.name(&hash);
+            break store.0.site.name(&hash);
         }
         std::thread::yield_now();
     };

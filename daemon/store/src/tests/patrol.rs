@@ -47,7 +47,7 @@ fn every_wrong_file_is_found_once_in_a_round() {
     fs::remove_file(store.path(&gone).unwrap()).unwrap();
     wrong.sort();
     let now = SystemTime::now();
-    let mut patrol = Patrol::new(store.clone());
+    let mut patrol = store.scrub();
     let (steps, mut damage) = whole_round(&mut patrol, now);
     damage.wrong.sort();
     assert_eq!(damage.missing, [gone], "what was not there was not read");
@@ -57,7 +57,7 @@ fn every_wrong_file_is_found_once_in_a_round() {
     assert_eq!(store.stats().files, 17);
     assert_blobs_right(dir.path());
     // Then it rests for a week, also in its next life.
-    for mut patrol in [patrol, Patrol::new(store.clone())] {
+    for mut patrol in [patrol, store.scrub()] {
         assert!(!patrol.is_due(now + Duration::from_secs(6 * 24 * 3600)));
         assert!(patrol.is_due(now + Duration::from_secs(8 * 24 * 3600)));
     }
@@ -70,7 +70,7 @@ fn a_later_life_goes_on_where_this_one_was() {
     let mut hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 2 * CHUNK_SIZE)).unwrap()).collect();
     hashes.sort();
     let now = SystemTime::now();
-    let mut patrol = Patrol::new(store.clone());
+    let mut patrol = store.scrub();
     assert!(patrol.is_due(now));
     for _ in 0..8 {
         assert_eq!(patrol.step(CHUNK_SIZE as u64), Damage::default());
@@ -79,13 +79,13 @@ fn a_later_life_goes_on_where_this_one_was() {
     // The first was read, the last was not.
     bend(&store.path(&hashes[0]).unwrap());
     bend(&store.path(&hashes[9]).unwrap());
-    let mut patrol = Patrol::new(store.clone());
+    let mut patrol = store.scrub();
     assert_eq!(round(&mut patrol, now).1, [hashes[9]]);
     let next = now + Duration::from_secs(8 * 24 * 3600);
     assert_eq!(round(&mut patrol, next).1, [hashes[0]]);
     // A note that is damaged costs a round, nothing else.
     fs::write(dir.path().join("checked"), b"\xff nonsense").unwrap();
-    assert_eq!(round(&mut Patrol::new(store), now).1, []);
+    assert_eq!(round(&mut store.scrub(), now).1, []);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn what_changes_while_it_is_read_is_not_judged() {
     let store = open_with(dir.path(), 8 * CHUNK_SIZE as u64);
     let blob = bytes(1, 3 * CHUNK_SIZE);
     let hash = receive(&store, &blob).unwrap();
-    let mut patrol = Patrol::new(store.clone());
+    let mut patrol = store.scrub();
     assert!(patrol.is_due(SystemTime::now()));
     assert_eq!(patrol.step(1), Damage::default());
     store.reserve(8 * CHUNK_SIZE as u64).unwrap();

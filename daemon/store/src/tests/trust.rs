@@ -2,7 +2,7 @@
 //! and comes back.
 
 use super::*;
-use crate::{Damage, Patrol, Verified, Wish};
+use crate::{Damage, Verified, Wish};
 use std::{path::PathBuf, time::SystemTime};
 
 fn verify(store: &Store) -> Result<Verified, StoreError> {
@@ -204,7 +204,7 @@ fn a_disk_that_is_away_costs_nothing() {
         away(store.reserve(1 << 20).unwrap_err());
         away(store.scratch_path().unwrap_err());
         store.checkpoint().unwrap();
-        let mut patrol = Patrol::new(store.clone());
+        let mut patrol = store.scrub();
         assert!(patrol.is_due(SystemTime::now()) || round > 0);
         assert_eq!(patrol.step(u64::MAX), Damage::default());
         assert!(store.move_to(&town.pulled.with_extension("new"), |_| ControlFlow::Continue(())).is_err());

@@ -1,0 +1,126 @@
+//! What both ways of moving have in common.
+
+use crate::{
+    error::StoreError,
+    inner::Inner,
+    name::{self, Ext},
+    os,
+    partial::{Partial, open_partials},
+    place::{Place, Whereabouts},
+    sync::lock,
+};
+use fyteclub_files::trouble::explain;
+use fyteclub_proto::id::BlobHash;
+use std::{io, path::PathBuf, sync::Arc};
+
+/// How far a move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MoveProgress {
+    pub files: usize,
+    pub files_total: usize,
+    pub bytes: u64,
+    pub bytes_total: u64,
+}
+
+/// What a move came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub from: PathBuf,
+    pub to: PathBuf,
+    pub files: usize,
+    pub bytes: u64,
+    /// Their bytes were wrong already; they were not taken along.
+    pub bad: Vec<BlobHash>,
+    /// Files in use, which lie in the old place too until the next start.
+    pub kept: usize,
+}
+
+/// Why the cache stays where it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    #[error("the cache is in {} already", dir.display())]
+    Same { dir: PathBuf },
+    #[error("{} is no absolute path in Unicode: name the folder from the root of its disk", dir.display())]
+    NoPath { dir: PathBuf },
+    #[error("{} is not a folder: name an empty one, or one that is not there yet", dir.display())]
+    NotAFolder { dir: PathBuf },
+    #[error("{} holds other things ({found}): name an empty folder, or one that is not there yet", dir.display())]
+    NotEmpty { dir: PathBuf, found: String },
+    #[error("{} lies inside {}, where the cache is now: name a folder beside it", dir.display(), old.display())]
+    Inside { dir: PathBuf, old: PathBuf },
+    #[error("files that are in use still lie in {}: restart the daemon first, or name another folder", dir.display())]
+    Leaving { dir: PathBuf },
+    /// The new place's bound is kept from the beginning: a move that ended on a nearly full disk would stop all transfers.
+    #[error("{} has {free} bytes free, and {needed} are needed with {floor} that stay free (min_free): make room there, or shrink the cache with `cache gc --to`", dir.display())]
+    NoRoom { dir: PathBuf, needed: u64, free: u64, floor: u64 },
+    #[error("{}; or name another folder", explain(dir, source))]
+    NotWritable { dir: PathBuf, source: io::Error },
+    #[error("{} does not give back what was written to it ({name}): the cache stays where it is", dir.display())]
+    Unfaithful { dir: PathBuf, name: String },
+    #[error("the cache is being moved already")]
+    Busy,
+    #[error("broken off: the cache stays where it is")]
+    Cancelled,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub(super) type Blob = (BlobHash, Ext, u64);
+
+pub(super) fn all_blobs(inner: &Inner) -> Vec<Blob> {
+    let state = inner.state();
+    state.blobs.iter().map(|(hash, blob)| (*hash, blob.ext, blob.stamp.size)).collect()
+}
+
+/// Runs `work` while nobody gives or takes a name, or writes to a partial; files that partials hold open are closed.
+/// Takes the locks in the store's order: checkpoint, partials, names; those of the place and the state are free.
+pub(super) fn undisturbed<T>(inner: &Inner, work: impl FnOnce() -> T) -> T {
+    let _checkpoint = lock(&inner.checkpoint);
+    let mut work = Some(work);
+    loop {
+        let partials = open_partials(inner);
+        let quiet: Vec<_> = partials.iter().map(Partial::quiet).collect();
+        let names = inner.site.all_names();
+        // Who came while the others became quiet may have its file open, and would write to the old one.
+        let now = open_partials(inner);
+        let all = now.iter().all(|partial| partials.iter().any(|quiet| Arc::ptr_eq(quiet, partial)));
+        let result = work.take_if(|_| all).map(|work| work());
+        if result.is_some() {
+            inner.site.count_move();
+        }
+        // The last to let go of a partial takes a stripe.
+        drop((names, quiet));
+        drop((partials, now));
+        if let Some(result) = result {
+            return result;
+        }
+    }
+}
+
+/// From here on the new place is the cache.
+pub(super) fn switch(
+    inner: &Inner,
+    note: &mut Whereabouts,
+    name: &str,
+    new: &Arc<Place>,
+) -> Result<(), StoreError> {
+    let mut leaving = note.leaving.clone();
+    leaving.push(note.dir.clone());
+    let next = Whereabouts { dir: name.to_owned(), renaming: None, copying: None, leaving };
+    next.write(&inner.dir)?;
+    *note = next;
+    inner.site.switch(new.clone());
+    inner.state().lost_obstacles();
+    Ok(())
+}
+
+pub(super) fn moved(old: &Place, new: &Place, files: usize, bytes: u64) -> Moved {
+    Moved { from: old.dir.clone(), to: new.dir.clone(), files, bytes, bad: Vec::new(), kept: 0 }
+}
+
+/// What of incomplete blobs lies in the old place, and where it goes.
+pub(super) fn part_files(old: &Place, new: &Place) -> Result<Vec<(PathBuf, PathBuf)>, StoreError> {
+    let names = os::names(&old.partial)?.filter(|(name, _)| name::is_of_part(name));
+    Ok(names.map(|(name, entry)| (entry.path(), new.partial.join(name))).collect())
+}
