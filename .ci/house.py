@@ -80,10 +80,6 @@ LONGER = (
 # Most files of one crate in which one type has impl blocks.
 IMPL_FILES_MAX = 4
 
-# Crates whose import circles and scattered types are told and not refused yet, and until when.
-TOLD = {
-}
-
 # Circles that stay: the files, and why.
 CIRCLES = ()
 
@@ -203,20 +199,13 @@ def no_import_circles():
             if any(set(files) <= set(kept) for kept, _ in CIRCLES):
                 continue
             told = f"{len(files)} files of {name} import each other in a circle: {', '.join(files)}"
-            if name in TOLD:
-                NOTES.append(told)
-            else:
-                yield told + "".join(f"\n    {one} imports {other}" for one, other in arrows)
+            yield told + "".join(f"\n    {one} imports {other}" for one, other in arrows)
 
 
 def types_have_few_files():
-    for name, crate in crates():
+    for _, crate in crates():
         for (path, kind), files in crate.scattered(IMPL_FILES_MAX).items():
-            told = f"{kind} of {path} has impl blocks in {len(files)} files: {', '.join(sorted(files))}"
-            if name in TOLD:
-                NOTES.append(told)
-            else:
-                yield told
+            yield f"{kind} of {path} has impl blocks in {len(files)} files: {', '.join(sorted(files))}"
 
 
 def circles_are_found():
@@ -291,13 +280,9 @@ RULES = (
     names_of_tests_are_short,
 )
 
-NOTES = []
-
 
 def main():
     problems = [problem for rule in RULES for problem in rule()]
-    for note in NOTES:
-        print(f"told, not refused: {note}")
     for problem in problems:
         print(problem)
     print(f"house rules: {len(problems) or 'nothing'} broken")

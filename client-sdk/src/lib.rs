@@ -54,10 +54,10 @@ pub use fyteclub_proto::{
     local::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
-            CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts, Fetched,
-            FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing, Status,
-            TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
+            Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby,
+            PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing,
+            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{
             AppearancePublish, CacheGc, LimitsSet, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet,

@@ -6,7 +6,7 @@
 use crate::{
     desks::cache::Input,
     io::store::{
-        Collected, Damage, Disk, Evicted, MoveError, MoveProgress, Moved, Patrol, Stats, Store, StoreError,
+        Collected, Damage, Disk, Evicted, MoveError, MoveProgress, Moved, Scrub, Stats, Store, StoreError,
         Verified, Wish,
     },
     penumbra::Choice,
@@ -32,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 /// How often stored files are made safe against a loss of power. A kill loses none of them.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// One step of the scrub a second, and the bytes that it reads: 20 GiB in six hours, for a thousandth of a core.
-const PATROL_EVERY: Duration = Duration::from_secs(1);
-const PATROL_BYTES: u64 = 1 << 20;
+const SCRUB_EVERY: Duration = Duration::from_secs(1);
+const SCRUB_BYTES: u64 = 1 << 20;
 /// How long the store must be unused before the scrub goes on.
 const QUIET: Duration = Duration::from_secs(10);
 /// The least time between two events about progress.
@@ -43,7 +43,7 @@ pub struct ModCache {
     store: Store,
     facts: Option<Recipient<CacheFact>>,
     /// `None` while a step runs.
-    patrol: Option<Patrol>,
+    scrub: Option<Scrub>,
     looking: bool,
     low: bool,
 }
@@ -55,8 +55,8 @@ pub struct CacheFact(pub Input);
 
 impl ModCache {
     pub fn new(store: Store) -> Self {
-        let patrol = Some(store.scrub());
-        Self { store, facts: None, patrol, looking: false, low: false }
+        let scrub = Some(store.scrub());
+        Self { store, facts: None, scrub, looking: false, low: false }
     }
 
     fn tell(&self, input: Input) {
@@ -71,18 +71,18 @@ impl ModCache {
         }
     }
 
-    fn patrol(&mut self, ctx: &mut Context<Self>) {
-        if self.store.idle_for() < QUIET || !self.patrol.as_mut().is_some_and(|p| p.is_due(SystemTime::now()))
+    fn scrub(&mut self, ctx: &mut Context<Self>) {
+        if self.store.idle_for() < QUIET || !self.scrub.as_mut().is_some_and(|p| p.is_due(SystemTime::now()))
         {
             return;
         }
-        let Some(mut patrol) = self.patrol.take() else { return };
+        let Some(mut scrub) = self.scrub.take() else { return };
         let step = blocking(move || {
-            let damage = patrol.step(PATROL_BYTES);
-            (patrol, damage)
+            let damage = scrub.step(SCRUB_BYTES);
+            (scrub, damage)
         });
-        ctx.spawn(step.into_actor(self).map(|(patrol, damage), cache, _| {
-            cache.patrol = Some(patrol);
+        ctx.spawn(step.into_actor(self).map(|(scrub, damage), cache, _| {
+            cache.scrub = Some(scrub);
             cache.tell_damage(damage);
         }));
     }
@@ -150,7 +150,7 @@ impl Actor for ModCache {
                 .into_actor(cache),
             );
         });
-        ctx.run_interval(PATROL_EVERY, Self::patrol);
+        ctx.run_interval(SCRUB_EVERY, Self::scrub);
     }
 }
 
@@ -316,10 +316,10 @@ impl Handler<Close> for ModCache {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Close, _: &mut Self::Context) -> Self::Result {
-        let (store, patrol) = (self.store.clone(), self.patrol.take());
+        let (store, scrub) = (self.store.clone(), self.scrub.take());
         Box::pin(blocking(move || {
-            if let Some(mut patrol) = patrol {
-                patrol.save();
+            if let Some(mut scrub) = scrub {
+                scrub.save();
             }
             if let Err(error) = store.checkpoint() {
                 tracing::warn!("the cache's index could not be saved: {error}");

@@ -14,4 +14,4 @@ pub mod quic;
 pub mod wall_clock;
 
 pub(crate) use fyteclub_files::{private, trouble};
-pub(crate) use fyteclub_store::{self as store, room};
+pub(crate) use fyteclub_store::{self as store, chunk_buffer};

@@ -202,7 +202,7 @@ impl Draft {
             |hash, size| store.holds(&Blob { content: Content { hash, size }, origin: Origin::Own });
         let new = lacking.iter().filter(|(hash, (size, _))| !is_here(**hash, *size));
         // Before it is begun: what is begun counts whole.
-        if space == Space::Free && !store.has_room(new.map(|(_, (size, _))| size).sum()) {
+        if space == Space::Free && !store.has_space(new.map(|(_, (size, _))| size).sum()) {
             return Err(PlanError::NoFreeSpace);
         }
         let (mut wanted, mut missing, mut missing_bytes, mut new_bytes) = (Vec::new(), HashMap::new(), 0, 0);

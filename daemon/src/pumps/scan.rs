@@ -58,7 +58,7 @@ pub fn mod_folder(store: &Store, path: &Path, choices: &[Choice]) -> Result<Scan
 }
 
 fn read_mod(store: &Store, path: &Path, choices: &[Choice], scratch: &Path) -> Result<Scanned, ScanError> {
-    let space = |bytes| store.make_room(bytes);
+    let space = |bytes| store.make_space(bytes);
     let resolved = penumbra::read_into(path, choices, Scratch { dir: scratch, space: &space })?;
     // A group that is left out names no file.
     let files_out = |out: &penumbra::LeftOut| !matches!(out.reason, LeftOutReason::Group(_));

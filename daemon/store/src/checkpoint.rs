@@ -1,4 +1,4 @@
-//! Checkpoints: what came since the last one is made safe, and the index hears of it.
+//! Checkpoints: sync the files that came since the last one, and write their rows to the index.
 
 use super::{
     error::StoreError,
@@ -81,10 +81,7 @@ pub(super) fn checkpoint(inner: &Inner) -> Result<(), StoreError> {
     if !inner.index.is_usable() {
         trouble.behind = true;
     }
-    let revived = match trouble.behind {
-        true => revive_index(inner),
-        false => Ok(()),
-    };
+    let revived = if trouble.behind { revive_index(inner) } else { Ok(()) };
     let written = revived.and_then(|()| {
         trouble.behind = false;
         let taken = take(inner);
@@ -125,7 +122,7 @@ pub(super) fn checkpoint(inner: &Inner) -> Result<(), StoreError> {
     }
 }
 
-/// Opens the index anew after it failed, and has it hear everything again.
+/// Opens the index anew after it failed, and has every row written again.
 pub(super) fn revive_index(inner: &Inner) -> Result<(), IndexError> {
     let (rows, broken) = inner.index.reopen()?;
     if let Some(broken) = broken {
@@ -145,6 +142,6 @@ impl Drop for Inner {
         if let Err(error) = checkpoint(self) {
             tracing::warn!(%error, "the last checkpoint failed; the next start will look into the newest files");
         }
-        let _ = std::fs::remove_dir(&self.site.here().new);
+        std::fs::remove_dir(&self.site.here().new).ok();
     }
 }

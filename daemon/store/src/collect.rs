@@ -1,4 +1,4 @@
-//! Making room because somebody says so: what is old, what is over a size, and what nobody will finish.
+//! Making space on request: what is old, what is over a size, and what is abandoned.
 
 use super::{
     error::StoreError,
@@ -37,11 +37,6 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 /// A temporary file is written in seconds.
 const TEMP_STALE: Duration = Duration::from_secs(3600);
 
-/// Removes what the wish says, the longest unused first; never what is pinned, read from or written to. And always
-/// what nobody will finish: partials of which nothing came for a day, forgotten temporary files.
-///
-/// # Errors
-/// A folder that cannot be read, or a disk that is away.
 pub(crate) fn collect(inner: &Inner, wish: Wish) -> Result<Collected, StoreError> {
     inner.site.stand()?.make_again()?;
     let now = inner.state().tick();
@@ -87,23 +82,20 @@ fn sweep_temps(inner: &Inner) -> Result<u64, StoreError> {
     let mut gone = 0;
     for (name, entry) in os::names(&here.partial)? {
         let path = entry.path();
-        match name.starts_with("new.") && path.is_dir() {
-            true => {
-                for (_, temp) in os::names(&path)?.filter(|(_, temp)| old(&temp.path())) {
-                    gone += u64::from(fs::remove_file(temp.path()).is_ok());
-                }
-                if path != here.new {
-                    // Only when it is empty.
-                    fs::remove_dir(&path).ok();
-                }
+        if name.starts_with("new.") && path.is_dir() {
+            for (_, temp) in os::names(&path)?.filter(|(_, temp)| old(&temp.path())) {
+                gone += u64::from(fs::remove_file(temp.path()).is_ok());
             }
-            false if name::is_of_part(&name) => {}
-            false if old(&path) => match fs::remove_file(&path) {
+            if path != here.new {
+                // Only when it is empty.
+                fs::remove_dir(&path).ok();
+            }
+        } else if !name::is_of_part(&name) && old(&path) {
+            match fs::remove_file(&path) {
                 Ok(()) => gone += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::debug!(%error, "a leftover stays in the cache: {name}"),
-            },
-            false => {}
+            }
         }
     }
     Ok(gone)

@@ -11,12 +11,12 @@ pub struct StoreConfig {
     pub min_free: Option<u64>,
 }
 
-/// Below a GiB games and systems begin to fail in ways that nobody connects with this cache.
+/// Below a GiB games and systems fail in ways that no user connects with this cache.
 pub const MIN_FREE: u64 = 1 << 30;
 /// On a small disk a GiB would be most of what is left: 2 % of it.
 pub const MIN_FREE_SHARE: u64 = 50;
 
-/// The disk with the cache: how much room it has, and how much of that is not the cache's to take.
+/// The disk with the cache: its free space, and how much of that the cache must leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
     pub free: u64,
@@ -40,13 +40,13 @@ impl Disk {
     }
 }
 
-/// Room that is left on the disk for the index and temps whatever a person says.
+/// Space that is left on the disk for the index and temps whatever a person says.
 const DISK_MARGIN: u64 = 1024 * 1024;
 
 impl StoreConfig {
     /// How the disk with this folder stands.
     pub(crate) fn disk_of(&self, dir: &Path) -> Option<Disk> {
-        let os::Room { free, total } = os::room(dir)?;
+        let os::DiskSpace { free, total } = os::disk_space(dir)?;
         let floor = self.min_free.unwrap_or_else(|| MIN_FREE.min(total / MIN_FREE_SHARE));
         Some(Disk { free, floor: floor.max(DISK_MARGIN) })
     }

@@ -13,7 +13,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The machine's: works again once there is room.
+    /// The machine's: works again once there is space.
     #[error("the disk with {} is full", path.display())]
     DiskFull { path: PathBuf },
     /// The machine's too: what is left of the disk is not the cache's to take.
@@ -32,7 +32,7 @@ pub enum StoreError {
     NotAFile { path: PathBuf },
     #[error("{} is not there", path.display())]
     Missing { path: PathBuf },
-    /// Somebody kept writing to it while it was hashed.
+    /// Another program kept writing to it while it was hashed.
     #[error("{} changes while it is read", path.display())]
     Changing { path: PathBuf },
     /// A disk that is not mounted, most likely: nothing is begun anew in its place.

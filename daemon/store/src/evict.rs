@@ -69,12 +69,6 @@ pub(super) fn trim(inner: &Inner) -> Result<(), StoreError> {
     evict(inner, over.min(can_go)).map(drop)
 }
 
-/// Makes room for `bytes` that are about to come: evicts until they fit in the limit and on the disk. Pin first what
-/// must stay. Books nothing: whoever fetches several looks at once asks for the sum.
-///
-/// # Errors
-/// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so, `Away`.
-/// Nothing is evicted then.
 pub(crate) fn reserve(inner: &Inner, bytes: u64) -> Result<Evicted, StoreError> {
     inner.site.stand()?;
     let (held, can_go) = {
@@ -111,12 +105,7 @@ pub(crate) fn reserve(inner: &Inner, bytes: u64) -> Result<Evicted, StoreError> 
     }
 }
 
-/// Makes room on the disk for `bytes` that somebody is about to write beside the blobs, and leaves what has to stay
-/// free: evicts what may go where it must.
-///
-/// # Errors
-/// `DiskLow` when they do not fit even so.
-pub(crate) fn make_room(inner: &Inner, bytes: u64) -> Result<(), StoreError> {
+pub(crate) fn make_space(inner: &Inner, bytes: u64) -> Result<(), StoreError> {
     let short = |disk: &Disk| bytes.saturating_add(disk.floor).saturating_sub(disk.free);
     let Some(full) = disk(inner).filter(|disk| short(disk) > 0) else { return Ok(()) };
     evict(inner, short(&full))?;
@@ -129,20 +118,16 @@ pub(crate) fn make_room(inner: &Inner, bytes: u64) -> Result<(), StoreError> {
     }
 }
 
-/// Whether so many bytes fit in the limit and on the disk without anything having to go. Books nothing.
-pub(crate) fn has_room(inner: &Inner, bytes: u64) -> bool {
+pub(crate) fn has_space(inner: &Inner, bytes: u64) -> bool {
     let fits = inner.state().bytes.saturating_add(bytes) <= inner.config.cache_limit;
     let after = |disk: Disk| disk.free.saturating_sub(bytes) >= disk.comfortable();
     fits && (bytes == 0 || disk(inner).is_none_or(after))
 }
 
-/// How the cache's disk stands; `None` where nobody says. A disk in the network may take its time to answer.
 pub(crate) fn disk(inner: &Inner) -> Option<Disk> {
     inner.config.disk_of(&inner.site.here().blobs)
 }
 
-/// Brings the disk's free space back over its bound, as far as that is in what may go, the longest unused first.
-/// Where there is room enough nothing happens.
 pub(crate) fn relieve(inner: &Inner) -> (Option<Disk>, Evicted) {
     let Some(low) = disk(inner).filter(Disk::is_low) else { return (disk(inner), Evicted::default()) };
     let can_go = inner.state().victims().iter().map(|victim| victim.size).sum();

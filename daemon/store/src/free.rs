@@ -1,4 +1,4 @@
-//! Takes names back in the store's folders: removes files and links, and moves a folder aside that somebody put there.
+//! Frees names in the store's folders: removes files and links, and renames folders that another program put there.
 
 use super::{error::StoreError, os};
 use std::{
@@ -28,10 +28,7 @@ pub(super) fn free(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         found => found?,
     };
-    let removed = match found.is_dir() {
-        true => os::remove_dir(path),
-        false => os::remove_file(path),
-    };
+    let removed = if found.is_dir() { os::remove_dir(path) } else { os::remove_file(path) };
     let Err(error) = removed else { return Ok(true) };
     let kept = aside(path).filter(|kept| os::rename(path, kept).is_ok()).ok_or(error)?;
     tracing::warn!("{} was not a file of the cache: it is {} now", path.display(), kept.display());

@@ -1,7 +1,7 @@
 //! The index on disk: sled, guarded. Rows are hints that spare the start a pass over all bytes, never the truth: a row
-//! counts only when the file beside it has the size and times that the row says, and a missing row costs one hash of the
-//! file. So a sled that lost rows silently, or all of them, needs no further check. A damaged one can panic, at open and
-//! later: every call is made inside `catch_unwind`, and a damaged folder is set aside.
+//! counts only when the file beside it has the size and times that the row says, and a missing row costs one hash of
+//! the file. So a sled that lost rows silently, or all of them, needs no further check. A damaged one can panic, at
+//! open and later: every call is made inside `catch_unwind`, and a damaged folder is set aside.
 
 use super::{
     error::StoreError,
@@ -50,7 +50,7 @@ struct OwnRow {
     young: bool,
 }
 
-/// All that the index says, as it is read at start. Trees stay on the disk until somebody serves their blob.
+/// All that the index says, as it is read at start. Trees stay on the disk until their blob is served.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub blobs: Vec<(BlobHash, BlobRow)>,
@@ -106,7 +106,7 @@ pub(super) struct Index {
 /// An open sled holds some 20 MiB, so it is closed when there is nothing to write or to ask.
 enum Handle {
     Open(Tables),
-    /// In order, and opened by whoever needs it next.
+    /// In order, and opened at the next use.
     Resting,
     Failed,
 }
@@ -117,7 +117,7 @@ const OLD_BLOBS: &str = "blobs.1";
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// Rows written at once. One batch of everything would hold everything in memory twice.
 const BATCH: usize = 1_000;
-/// Broken indexes that are kept for whoever wants to know what happened.
+/// Broken indexes that are kept for a post-mortem.
 const BROKEN_KEPT: usize = 2;
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
     match catch_unwind(AssertUnwindSafe(work)) {
@@ -137,10 +137,11 @@ fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
 
 /// The end of a database can panic as well as its beginning.
 fn close(tables: Option<Tables>) {
-    let _ = guarded(|| {
+    guarded(|| {
         drop(tables);
         Ok(())
-    });
+    })
+    .ok();
 }
 
 impl Tables {
@@ -230,9 +231,10 @@ impl Tables {
             let mut shelf = self.shelf(&[first])?;
             shelf.retain(|(hash, _)| !news.contains_key(hash));
             shelf.extend(news.into_iter().filter_map(|(hash, row)| Some((hash, row?))));
-            match shelf.is_empty() {
-                true => self.blobs.remove([first])?,
-                false => self.blobs.insert([first], codec::encode(&shelf))?,
+            if shelf.is_empty() {
+                self.blobs.remove([first])?
+            } else {
+                self.blobs.insert([first], codec::encode(&shelf))?
             };
         }
         Ok(())
@@ -305,7 +307,7 @@ impl Index {
     fn tables(&self) -> Result<Tables, IndexError> {
         let mut handle = lock(&self.handle);
         if let Handle::Resting = *handle {
-            // Nobody else can have anything to ask of it meanwhile.
+            // The lock on the handle keeps other callers out meanwhile.
             *handle = self.open_tables().map_or(Handle::Failed, Handle::Open);
         }
         match &*handle {
@@ -381,10 +383,10 @@ impl Index {
         if let Err(error) = fs::rename(self.path(), &broken)
             && error.kind() != io::ErrorKind::NotFound
         {
-            let _ = fs::write(self.broken_note(), b"");
+            fs::write(self.broken_note(), b"").ok();
             return Err(IndexError::Io(error));
         }
-        let _ = fs::remove_file(self.broken_note());
+        fs::remove_file(self.broken_note()).ok();
         let mut all: Vec<_> = fs::read_dir(&self.dir)
             .map_err(IndexError::Io)?
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -392,7 +394,7 @@ impl Index {
             .collect();
         all.sort();
         for old in all.iter().rev().skip(BROKEN_KEPT) {
-            let _ = fs::remove_dir_all(old);
+            fs::remove_dir_all(old).ok();
         }
         Ok(broken)
     }
@@ -420,7 +422,7 @@ impl Index {
                 tracing::warn!(%error, "the index cannot be read any more");
                 if matches!(error, IndexError::Damaged(_)) {
                     // Opening it might succeed again and fail at the same row.
-                    let _ = fs::write(self.broken_note(), b"");
+                    fs::write(self.broken_note(), b"").ok();
                 }
                 self.become_handle(Handle::Failed);
                 None
@@ -479,7 +481,10 @@ mod tests {
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let told = hash.hex();
         assert_eq!(hex(codec::encode(&vec![(hash, old)])), format!("01{told}fc7011010009fd00e025dafe5b0600"));
-        assert_eq!(hex(codec::encode(&vec![(hash, new)])), format!("01{told}fc7011010009fd0200e64708b7ae314dfd00e025dafe5b0600"));
+        assert_eq!(
+            hex(codec::encode(&vec![(hash, new)])),
+            format!("01{told}fc7011010009fd0200e64708b7ae314dfd00e025dafe5b0600")
+        );
         let known = BlobRow::from(old).stamp;
         assert_eq!(known.likeness(&stamp), os::Likeness::Doubtful, "proven when it is needed");
     }

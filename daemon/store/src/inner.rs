@@ -22,7 +22,7 @@ pub(crate) struct Inner {
     pub(crate) origins: Origins,
     /// Held for the length of a checkpoint.
     pub(crate) checkpoint: Mutex<IndexTrouble>,
-    /// Held by the one who moves the cache.
+    /// Held while the cache is moved.
     pub(crate) moving: Mutex<()>,
     pub(crate) activity: Activity,
     pub(crate) recent_trees: Mutex<VecDeque<Arc<ChunkTree>>>,

@@ -13,7 +13,8 @@ impl Ext {
     const OTHER: u8 = u8::MAX;
 
     pub(super) fn new(ext: &str) -> Self {
-        Self(EXTENSIONS.iter().position(|known| *known == ext).map_or(Self::OTHER, |at| at as u8))
+        let at = EXTENSIONS.iter().position(|known| *known == ext);
+        Self(at.and_then(|at| u8::try_from(at).ok()).unwrap_or(Self::OTHER))
     }
 
     /// Under which a blob is stored when its own name cannot be had.

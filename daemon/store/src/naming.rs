@@ -1,4 +1,4 @@
-//! How complete blobs get their names in `blobs/`, and lose them. Nobody else gives or takes one, but for a move.
+//! Gives complete blobs their names in `blobs/`, and takes these away. Only a move of the cache does so too.
 
 use super::{
     error::StoreError,
@@ -73,9 +73,10 @@ fn give_name(inner: &Inner, path: &Path, temp: &Path, mut stamp: Stamp) -> Resul
             if from != temp {
                 remove(&from).ok();
             }
-            return Err(match in_the_way {
-                true => StoreError::Undeletable { path: path.to_owned(), source: error },
-                false => StoreError::writing(path, error),
+            return Err(if in_the_way {
+                StoreError::Undeletable { path: path.to_owned(), source: error }
+            } else {
+                StoreError::writing(path, error)
             });
         }
     }
@@ -118,7 +119,7 @@ pub(super) fn placed(inner: &Inner, hash: BlobHash, ext: Ext, stamp: Stamp) {
     state.insert_blob(hash, Blob { used, stamp, ext, synced: false, owners });
     drop(state);
     if let Some(ext) = left {
-        let _ = inner.site.here().remove_part(&content, ext);
+        inner.site.here().remove_part(&content, ext).ok();
     }
 }
 

@@ -1,9 +1,10 @@
 //! Which owners each cached blob came from: in memory with the blob, and in a file beside the index.
 //!
-//! The file `origins` is a row of records that are only appended, unsynced, as blobs come: like the blobs it survives the
-//! death of the process without a checkpoint, which the index would not. Each record has a checksum, so what a loss of
-//! power leaves is read as far as it is whole. It is a hint: a lost record means that a blob is not lent until its owner
-//! sends it again or proves to have it. A record of a blob that is gone stays true, and leaves at the next rewrite.
+//! The file `origins` is a row of records that are only appended, unsynced, as blobs come: like the blobs it survives
+//! the death of the process without a checkpoint, which the index would not. Each record has a checksum, so what a loss
+//! of power leaves is read as far as it is whole. It is a hint: a lost record means that a blob is not lent until its
+//! owner sends it again or proves to have it. A record of a blob that is gone stays true, and leaves at the next
+//! rewrite.
 
 use super::sync::lock;
 use fyteclub_files::{private, trouble::explain};
@@ -55,8 +56,8 @@ impl Origins {
         (Self { path, open }, read)
     }
 
-    /// Whether the file is to be written anew: nothing can be appended to it, or most of it may be out of date. `all` tells
-    /// how many records it would have.
+    /// Whether the file is to be written anew: nothing can be appended to it, or most of it may be out of date. `all`
+    /// tells how many records it would have.
     pub(crate) fn is_stale(&self, all: impl FnOnce() -> usize) -> bool {
         let (usable, records) = {
             let open = lock(&self.open);
@@ -77,7 +78,7 @@ impl Origins {
         }
     }
 
-    /// Replaces the file by what is so now. The log hears of the first time that it fails.
+    /// Replaces the file by these records. Only the first failure is logged.
     pub(crate) fn rewrite(&self, all: &[(BlobHash, PeerId)]) {
         let mut open = lock(&self.open);
         open.file = None;

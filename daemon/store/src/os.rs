@@ -2,6 +2,7 @@
 //! a folder of files, free space, paths as bytes. Nothing here knows what the files are for.
 
 use super::error::StoreError;
+use fyteclub_proto::number::u64_of;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, Metadata, OpenOptions, TryLockError},
@@ -16,8 +17,8 @@ use std::{
 pub(super) struct Stamp {
     pub size: u64,
     pub mtime_ns: i64,
-    /// When name, owner or content last changed. Unlike `mtime_ns` no program can set it back. 0 where there is none, or
-    /// where it is not known.
+    /// When name, owner or content last changed. Unlike `mtime_ns` no program can set it back. 0 where there is none,
+    /// or where it is not known.
     pub ctime_ns: i64,
     /// The inode, or on Windows the time of creation; 0 where it is not known.
     pub id: u64,
@@ -90,7 +91,7 @@ fn disk_number(metadata: &Metadata) -> u64 {
 
 #[cfg(not(unix))]
 fn change_time_and_id(metadata: &Metadata) -> (i64, u64) {
-    (0, metadata.created().map_or(0, |time| nanos(time) as u64))
+    (0, metadata.created().map_or(0, |time| nanos(time).cast_unsigned()))
 }
 
 #[cfg(not(unix))]
@@ -127,7 +128,7 @@ pub(super) fn folder_id(path: &Path) -> io::Result<FolderId> {
     Ok(FolderId { disk: 0, folder: 0 })
 }
 
-/// Which file this is, and how long: names come and go. `None` where nobody says.
+/// Which file this is, and how long: names come and go. `None` where the system does not say.
 pub(super) fn file_id(file: &File) -> Option<(u64, u64)> {
     let stamp = Stamp::of(&file.metadata().ok()?);
     Some((stamp.id, stamp.size))
@@ -145,7 +146,8 @@ pub(super) fn is_file(path: &Path, id: Option<(u64, u64)>) -> bool {
 thread_local! {
     /// How many files this thread has opened by [`open_regular`]: by it tests know that a file was not read.
     pub(super) static OPENED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
-    /// What this thread can neither remove, rename nor replace: as an immutable file, or a folder that is a mount point.
+    /// What this thread can neither remove, rename nor replace: as an immutable file, or a folder that is a mount
+    /// point.
     pub(super) static STUCK: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
     /// Files that this thread cannot open: as another user's.
     pub(super) static UNREADABLE: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
@@ -200,7 +202,7 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     }
     #[cfg(test)]
     if UNREADABLE.with_borrow(|paths| paths.iter().any(|other| other == path)) {
@@ -223,7 +225,7 @@ pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io
     while !bytes.is_empty() {
         match std::os::windows::fs::FileExt::seek_write(file, bytes, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => (bytes, offset) = (&bytes[n..], offset + n as u64),
+            Ok(n) => (bytes, offset) = (&bytes[n..], offset + u64_of(n)),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -241,7 +243,7 @@ pub(super) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) 
     while !bytes.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, bytes, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => (bytes, offset) = (&mut std::mem::take(&mut bytes)[n..], offset + n as u64),
+            Ok(n) => (bytes, offset) = (&mut std::mem::take(&mut bytes)[n..], offset + u64_of(n)),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -257,12 +259,12 @@ pub(super) fn read_vec_at(file: &File, bytes: &mut Vec<u8>, len: usize, mut offs
     while bytes.len() < len {
         match rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => offset += n as u64,
+            Ok(n) => offset += u64_of(n),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    // There may have been more room than that.
+    // There may have been more capacity than that.
     bytes.truncate(len);
     Ok(())
 }
@@ -287,7 +289,7 @@ pub(super) fn sync_files(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
         // Windows flushes only through a handle that may write.
         match OpenOptions::new().read(true).write(cfg!(windows)).open(path) {
             Ok(file) => file.sync_all()?,
-            // One that cannot be opened is not as it was left: whoever needs it next finds out.
+            // One that cannot be opened is not as it was left: the next look at it finds out.
             Err(e) if e.kind() == io::ErrorKind::NotFound || is_of_one_file(&e) => {}
             Err(e) => return Err(e),
         }
@@ -295,15 +297,15 @@ pub(super) fn sync_files(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
     if cfg!(unix) && !files.is_empty() { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
-/// Has each folder that is made in `dir` start in a part of the disk of its own. Only ext4 knows this, and only there it
-/// matters: a file is created where its folder is, and where many files have lately been deleted, by whomever, that
+/// Has each folder that is made in `dir` start in a part of the disk of its own. Only ext4 knows this, and only there
+/// it matters: a file is created where its folder is, and where many files have lately been deleted, by whomever, that
 /// takes 100 times as long (17,000 or 1,000 files a second). Best effort.
 pub(super) fn spread_folders_of(dir: &Path) {
     #[cfg(target_os = "linux")]
     if let Ok(dir) = File::open(dir)
         && let Ok(flags) = rustix::fs::ioctl_getflags(&dir)
     {
-        let _ = rustix::fs::ioctl_setflags(&dir, flags | rustix::fs::IFlags::TOPDIR);
+        rustix::fs::ioctl_setflags(&dir, flags | rustix::fs::IFlags::TOPDIR).ok();
     }
     #[cfg(not(target_os = "linux"))]
     let _ = dir;
@@ -327,31 +329,31 @@ pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// What a disk has room for.
+/// The space of a disk.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct DiskSpace {
     /// Bytes that this user may still write.
     pub free: u64,
     pub total: u64,
 }
 
-/// The room of the disk with `dir`; `None` where nobody says.
+/// The space of the disk with `dir`; `None` where the system does not say.
 #[cfg(unix)]
-pub(super) fn room(dir: &Path) -> Option<Room> {
+pub(super) fn disk_space(dir: &Path) -> Option<DiskSpace> {
     let stat = rustix::fs::statvfs(dir).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    Some(Room { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
+    Some(DiskSpace { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
 }
 
 #[cfg(not(unix))]
-pub(super) fn room(dir: &Path) -> Option<Room> {
-    Some(Room { free: fs2::available_space(dir).ok()?, total: fs2::total_space(dir).ok()? })
+pub(super) fn disk_space(dir: &Path) -> Option<DiskSpace> {
+    Some(DiskSpace { free: fs2::available_space(dir).ok()?, total: fs2::total_space(dir).ok()? })
 }
 
-/// Says that nobody here will read this file again soon, so that the system keeps other files in memory. Best effort.
+/// Tells the system that this file is not read again soon, so that it keeps other files in memory. Best effort.
 pub(super) fn forget_pages(file: &File) {
     #[cfg(target_os = "linux")]
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).ok();
     #[cfg(not(target_os = "linux"))]
     let _ = file;
 }

@@ -31,7 +31,7 @@ const YOUNG_NS: i64 = 2_000_000_000;
 /// How often a file that is being written is tried.
 const ATTEMPTS: u32 = 3;
 
-/// Hashes a file that nobody changed meanwhile.
+/// Hashes a file, and fails when it changes meanwhile.
 fn hash_steady(path: &Path) -> Result<(ChunkTree, OwnFile), StoreError> {
     for _ in 0..ATTEMPTS {
         let now = os::nanos(SystemTime::now());
@@ -83,11 +83,6 @@ pub(super) fn forget_own(inner: &Inner, path: &Path, known: &OwnFile) {
     }
 }
 
-/// Learns one of the player's own files. One that was indexed before and has not changed since, by its size, times
-/// and identity, is not read.
-///
-/// # Errors
-/// What is no regular file, is too large to share, or is written to all the while.
 pub(crate) fn index_source(inner: &Inner, path: &Path) -> Result<Source, StoreError> {
     let path = std::path::absolute(path).map_err(|e| StoreError::at(path, e))?;
     let metadata = fs::metadata(&path).map_err(|e| StoreError::at(&path, e))?;
@@ -98,11 +93,6 @@ pub(crate) fn index_source(inner: &Inner, path: &Path) -> Result<Source, StoreEr
     Ok(Source { hash: file.hash, size: file.stamp.size })
 }
 
-/// Takes a file for good: hashes it and moves it among the blobs. Nobody else may write to it. Best lies at a
-/// scratch path of the store; from another disk it is copied. After an error it is where it was.
-///
-/// # Errors
-/// As [`index_source`], a full disk, and one that is away.
 pub(crate) fn import(inner: &Inner, path: &Path, ext: &str) -> Result<Source, StoreError> {
     let (tree, file) = hash_steady(path)?;
     let source = Source { hash: file.hash, size: file.stamp.size };
@@ -118,9 +108,9 @@ pub(crate) fn import(inner: &Inner, path: &Path, ext: &str) -> Result<Source, St
     };
     if let Err(error) = moved.and_then(|()| naming::place(inner, source.hash, Ext::new(ext), &temp)) {
         if !path.exists() {
-            let _ = fs::rename(&temp, path);
+            fs::rename(&temp, path).ok();
         }
-        let _ = remove(&temp);
+        remove(&temp).ok();
         return Err(error);
     }
     // Left behind by a copy only.

@@ -1,4 +1,4 @@
-//! Blobs that stay because somebody needs them.
+//! Pins: marks that keep blobs from eviction.
 
 use super::inner::Inner;
 use fyteclub_proto::id::BlobHash;

@@ -16,7 +16,7 @@ use super::{
     sync::lock,
 };
 use fyteclub_files::private;
-use fyteclub_proto::{blob::Content, id::BlobHash};
+use fyteclub_proto::{blob::Content, id::BlobHash, number::u64_of};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -127,9 +127,10 @@ impl Place {
 
     /// Makes the folders, and takes a place that is not the data folder for this process.
     pub(super) fn at(dir: PathBuf, away: bool) -> Result<Self, StoreError> {
-        let (lock, mark) = match away {
-            true => take_mark(&dir.join(MARK)).map(|(lock, mark)| (Some(lock), Some(mark)))?,
-            false => (None, None),
+        let (lock, mark) = if away {
+            take_mark(&dir.join(MARK)).map(|(lock, mark)| (Some(lock), Some(mark)))?
+        } else {
+            (None, None)
         };
         let (blobs, partial) = (dir.join("blobs"), dir.join("partial"));
         for dir in [&blobs, &partial] {
@@ -157,12 +158,12 @@ impl Place {
             Ok(_) | Err(_) => return false,
         }
         match os::folder_id(&self.blobs) {
-            // Another folder of the same disk: somebody removed it and made it again.
+            // Another folder of the same disk: another program removed it and made it again.
             Ok(id) if id.disk == anchor.blobs.disk || id.folder == anchor.blobs.folder => {
                 anchor.blobs = id;
                 true
             }
-            // Somebody removed it, unless it is on a disk of its own.
+            // Another program removed it, unless it is on a disk of its own.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 anchor.blobs.disk == anchor.dir.disk && self.blobs.symlink_metadata().is_err()
             }
@@ -183,7 +184,7 @@ impl Place {
         anchor.lock.is_some()
     }
 
-    /// Makes the folders again that somebody removed. The caller has asked whether the place stands.
+    /// Makes removed folders again. The caller has checked that the place stands.
     pub(super) fn make_again(&self) -> Result<(), StoreError> {
         for dir in [&self.blobs, &self.partial, &self.new] {
             match fs::create_dir(dir) {
@@ -239,7 +240,7 @@ const NUMBER: &str = "number ";
 
 /// Takes a place by its mark; what the mark says. One without a number gets one.
 fn take_mark(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
-    // Before it is locked: on Windows nobody reads it then.
+    // Before it is locked: Windows denies reads of a locked file.
     let mark = fs::read(path).unwrap_or_default();
     let lock = os::lock_file(path)?;
     if String::from_utf8_lossy(&mark).lines().any(|line| line.starts_with(NUMBER)) {
@@ -247,7 +248,7 @@ fn take_mark(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
     }
     let fresh = fresh_mark().and_then(|fresh| {
         os::write_all_at(&lock, &fresh, 0)?;
-        lock.set_len(fresh.len() as u64)?;
+        lock.set_len(u64_of(fresh.len()))?;
         Ok(fresh)
     });
     fresh.map(|fresh| (lock, fresh)).map_err(|error| StoreError::at(path, error))
@@ -258,8 +259,8 @@ fn is_ours(name: &str) -> bool {
     name::parse_blob_name(name).is_some() || name::is_of_part(name)
 }
 
-/// Renames what a cut-off move left in the old place. What is in both is the same file, a copy of it, or a copy that was
-/// cut short, which has not got its time yet.
+/// Renames what a cut-off move left in the old place. What is in both is the same file, a copy of it, or a copy that
+/// was cut short, which has not got its time yet.
 fn bring_over(old: &Path, new: &Path) -> Result<(), StoreError> {
     for folder in ["blobs", "partial"] {
         let (from, to) = (old.join(folder), new.join(folder));
@@ -271,10 +272,11 @@ fn bring_over(old: &Path, new: &Path) -> Result<(), StoreError> {
             let target = to.join(&name);
             let stamp = |found: fs::Metadata| (found.len(), os::Stamp::of(&found).mtime_ns);
             let there = fs::metadata(&target).map(stamp).ok();
-            match there.is_some() && there == fs::metadata(entry.path()).map(stamp).ok() {
+            if there.is_some() && there == fs::metadata(entry.path()).map(stamp).ok() {
                 // What stays there is removed with the old place.
-                true => drop(remove(&entry.path())),
-                false => bring_one(&entry.path(), &target)?,
+                remove(&entry.path()).ok();
+            } else {
+                bring_one(&entry.path(), &target)?;
             }
         }
         os::sync_folder(&to).map_err(|error| StoreError::at(&to, error))?;
@@ -306,14 +308,14 @@ pub(super) fn empty(data: &Path, place: &str) -> bool {
         let folder = dir.join(folder);
         let Ok(names) = os::names(&folder) else { continue };
         for (name, entry) in names {
-            let gone = match entry.path().is_dir() {
-                true if name.starts_with("new.") => fs::remove_dir_all(entry.path()).is_ok(),
-                false if is_ours(&name) => remove(&entry.path()).is_ok(),
-                _ => true,
+            let path = entry.path();
+            clean &= if path.is_dir() {
+                !name.starts_with("new.") || fs::remove_dir_all(path).is_ok()
+            } else {
+                !is_ours(&name) || remove(&path).is_ok()
             };
-            clean &= gone;
         }
-        // Not where somebody else's files are.
+        // Fails, as it should, where other files are in it.
         fs::remove_dir(&folder).ok();
     }
     if clean && place != "." {

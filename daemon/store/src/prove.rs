@@ -1,10 +1,11 @@
 //! Reading a file to know what it is: its hash is the proof, and names, sizes and times are not.
 
-use super::{error::StoreError, os, os::Stamp, room::Room};
+use super::{chunk_buffer::ChunkBuffer, error::StoreError, os, os::Stamp};
 use fyteclub_proto::{
     chunk_tree::{ChunkTree, TreeBuilder, chunk_count, chunk_len},
     id::BlobHash,
     limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+    number::{u64_of, usize_of},
 };
 use std::{fs::File, io, path::Path};
 
@@ -18,13 +19,18 @@ pub(super) fn open_blob_file(path: &Path) -> Result<(File, Stamp), StoreError> {
     Ok((file, stamp))
 }
 
+/// Where a chunk of a blob begins.
+pub(super) fn offset_of(index: u32) -> u64 {
+    u64::from(index) * u64_of(CHUNK_SIZE)
+}
+
 /// Hashes `size` bytes of a file; `None` when it ends before. Needs one chunk of memory.
 pub(super) fn hash_file(file: &File, size: u64) -> io::Result<Option<ChunkTree>> {
     let mut builder = TreeBuilder::default();
-    let mut bytes = Room::of(size.min(CHUNK_SIZE as u64) as usize);
+    let mut bytes = ChunkBuffer::of(CHUNK_SIZE.min(usize_of(size)));
     for index in 0..chunk_count(size) {
         let len = chunk_len(size, index).unwrap_or_default();
-        match os::read_vec_at(file, &mut bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
+        match os::read_vec_at(file, &mut bytes, len, offset_of(index)) {
             Ok(()) => builder.push(&bytes),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),

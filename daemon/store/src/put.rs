@@ -24,7 +24,7 @@ pub(crate) fn put_one(inner: &Inner, chunk: VerifiedChunk<'_>, ext: &str) -> Res
             .map_err(|e| StoreError::at(&temp, e))
             .and_then(|()| naming::place(inner, hash, Ext::new(ext), &temp));
         if placed.is_err() {
-            let _ = fs::remove_file(&temp);
+            fs::remove_file(&temp).ok();
         }
         placed
     })

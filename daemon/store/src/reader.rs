@@ -8,7 +8,7 @@ use super::{
     os::{self, Likeness, Stamp},
     own,
     pin::{self, Pin},
-    prove::{hash_file, open_blob_file},
+    prove::{hash_file, offset_of, open_blob_file},
     state::OwnFile,
     trust,
 };
@@ -16,7 +16,6 @@ use fyteclub_proto::{
     blob::{Blob, Origin},
     chunk_tree::{ChunkTree, chunk_len},
     id::BlobHash,
-    limit::CHUNK_SIZE,
 };
 use std::{
     fs::File,
@@ -52,7 +51,7 @@ impl BlobReader {
         let io = |source| ReadError::Io { path: self.path.clone(), source };
         let len = chunk_len(self.tree.size(), index).ok_or_else(|| io(io::ErrorKind::InvalidInput.into()))?;
         self.inner.activity.note();
-        match os::read_vec_at(&self.file, bytes, len, u64::from(index) * CHUNK_SIZE as u64) {
+        match os::read_vec_at(&self.file, bytes, len, offset_of(index)) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.changed()),
             result => result.map_err(io)?,
         }
@@ -155,13 +154,6 @@ fn tree_or_build(
     Ok(tree)
 }
 
-/// Opens a blob for serving. As [`Origin::Own`] it may be the cached one or the player's own file; as an owner's it
-/// must be in the cache and have come from them. Reads nothing, but for a large blob whose tree was lost and a cached
-/// file that somebody touched: those are hashed once.
-///
-/// # Errors
-/// `Gone` when it is not here, in this size and from there; `Changed` when it was an own file that is something else
-/// now.
 pub(crate) fn open_blob(inner: &Arc<Inner>, blob: &Blob) -> Result<BlobReader, ReadError> {
     let gone = || ReadError::Gone { hash: blob.content.hash };
     if !inner.state().holds(blob) {

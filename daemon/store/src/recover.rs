@@ -1,5 +1,6 @@
 //! The start: what the folders hold, compared with what the index says. The folders are right. A file that the index
-//! vouches for is only looked at; any other is hashed, and kept when its name is true. No entry survives without its file.
+//! vouches for is only looked at; any other is hashed, and kept when its name is true. No entry survives without its
+//! file.
 
 use super::{
     activity::Activity,
@@ -166,10 +167,7 @@ fn adopt(inner: &Inner, hash: BlobHash, ext: Ext, path: &Path, used: Option<u64>
 
 /// Takes away what has a blob's name and is none.
 fn clear(inner: &Inner, hash: &BlobHash, ext: Ext, opened: &mut Opened) {
-    match naming::free_name(inner, hash, ext) {
-        true => opened.removed += 1,
-        false => opened.foreign += 1,
-    }
+    if naming::free_name(inner, hash, ext) { opened.removed += 1 } else { opened.foreign += 1 }
 }
 
 fn recover_partials(inner: &Inner, opened: &mut Opened) -> Result<(), StoreError> {
@@ -183,10 +181,10 @@ fn recover_partials(inner: &Inner, opened: &mut Opened) -> Result<(), StoreError
             continue;
         }
         let Some((content, ext)) = name::parse_part_name(&file) else {
-            match path.is_dir() {
-                true if file.starts_with("new.") => gone(&path, fs::remove_dir_all(&path)),
-                true => {}
-                false => gone(&path, os::remove_file(&path)),
+            if !path.is_dir() {
+                gone(&path, os::remove_file(&path));
+            } else if file.starts_with("new.") {
+                gone(&path, fs::remove_dir_all(&path));
             }
             continue;
         };
@@ -204,10 +202,8 @@ fn recover_partials(inner: &Inner, opened: &mut Opened) -> Result<(), StoreError
                 let used = fs::metadata(&path).ok().and_then(|m| m.modified().ok()).map_or(0, os::nanos);
                 let used = u64::try_from(used / 1_000).unwrap_or(0);
                 state.saw_tick(used);
-                state.insert_part(
-                    content,
-                    Part { used, size: claim.size as u32, ext, open: Weak::<Partial>::new() },
-                );
+                state
+                    .insert_part(content, Part { used, size: claim.size, ext, open: Weak::<Partial>::new() });
             }
             // Complete but for its name, or fallen before its progress was first written: then it may be too.
             _ => {
@@ -238,7 +234,7 @@ fn recover_partials(inner: &Inner, opened: &mut Opened) -> Result<(), StoreError
     Ok(())
 }
 
-/// What stays of incomplete blobs is in nobody's way: the log is told, and the start goes on.
+/// Files of incomplete blobs that stay do no harm: they are logged, and the start goes on.
 fn gone(path: &Path, removed: io::Result<()>) {
     if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound

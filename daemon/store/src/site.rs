@@ -1,5 +1,4 @@
-//! Where the cache's files are: the place, which a move changes, whether its disk is there, and who may give or take a
-//! name in it now.
+//! Where the cache's files are: the place, which a move changes, whether its disk is there, and the locks on names.
 
 use super::{error::StoreError, name::Ext, place::Place, sync::lock};
 use fyteclub_proto::id::BlobHash;
@@ -45,7 +44,7 @@ impl Site {
         lock(self.names_of(hash))
     }
 
-    /// Where the files are now. Who holds a name's stripe may rely on it.
+    /// Where the files are now. It stays so while a name's stripe is held.
     pub(crate) fn here(&self) -> Arc<Place> {
         lock(&self.place).clone()
     }
@@ -90,11 +89,12 @@ impl Site {
             let file = fs::File::create_new(&path).map_err(|error| StoreError::writing(&path, error));
             file.map(|file| (path, file))
         };
-        // The folder is not made yet, went with a move, or was removed by somebody.
+        // The folder is not made yet, went with a move, or was removed by another program.
         self.again_if_lost(create)
     }
 
-    /// Where the files are, if their disk is there. Costs two looks at folders, and tells the log once what has changed.
+    /// Where the files are, if their disk is there. Costs two looks at folders, and tells the log once what has
+    /// changed.
     ///
     /// # Errors
     /// `Away`.

@@ -35,14 +35,14 @@ pub(super) struct Blob {
     pub owners: BlobOwners,
 }
 
-/// What those who write to an incomplete blob share. Here it only tells whether there is any of them.
+/// The handle that the writers of an incomplete blob share. The state only asks whether there is one.
 pub(super) type Handle = Weak<dyn Any + Send + Sync>;
 
 /// A blob of which only a part is here.
 #[derive(Debug)]
 pub(super) struct Part {
     pub used: u64,
-    pub size: u32,
+    pub size: u64,
     pub ext: Ext,
     pub open: Handle,
 }
@@ -105,7 +105,7 @@ pub(super) struct State {
 /// write thousands of rows every few seconds.
 const USE_GRAIN_US: u64 = 60_000_000;
 
-/// Entries for which a table may always have room.
+/// Entries for which a table may always keep memory.
 const SPARE_MIN: usize = 1_024;
 
 impl State {
@@ -151,15 +151,15 @@ impl State {
     }
 
     pub(super) fn insert_part(&mut self, content: Content, part: Part) {
-        self.bytes += u64::from(part.size);
+        self.bytes += part.size;
         if let Some(old) = self.parts.insert(content, part) {
-            self.bytes -= u64::from(old.size);
+            self.bytes -= old.size;
         }
     }
 
     pub(super) fn remove_part(&mut self, content: &Content) -> Option<Part> {
         let part = self.parts.remove(content)?;
-        self.bytes -= u64::from(part.size);
+        self.bytes -= part.size;
         Some(part)
     }
 
@@ -310,13 +310,14 @@ impl State {
         self.pins.contains_key(hash)
     }
 
-    /// Whether this may go: nobody pinned it, and nobody is writing to it.
+    /// Whether this may be evicted: it is not pinned, and no writer has it open.
     pub(super) fn evictable(&self, victim: &Victim) -> bool {
         let idle = |part: &Part| part.open.strong_count() == 0;
         !self.pinned(&victim.hash)
-            && match victim.partial {
-                true => self.parts.get(&victim.content()).is_some_and(idle),
-                false => self.blobs.contains_key(&victim.hash),
+            && if victim.partial {
+                self.parts.get(&victim.content()).is_some_and(idle)
+            } else {
+                self.blobs.contains_key(&victim.hash)
             }
     }
 
@@ -324,8 +325,7 @@ impl State {
     pub(super) fn victims(&self) -> Vec<Victim> {
         let victim = |hash: &BlobHash, used, size, partial| Victim { used, hash: *hash, size, partial };
         let blobs = self.blobs.iter().map(|(hash, blob)| victim(hash, blob.used, blob.stamp.size, false));
-        let parts =
-            self.parts.iter().map(|(at, part)| victim(&at.hash, part.used, u64::from(part.size), true));
+        let parts = self.parts.iter().map(|(at, part)| victim(&at.hash, part.used, part.size, true));
         let mut all: Vec<_> = blobs.chain(parts).filter(|victim| self.evictable(victim)).collect();
         all.sort_unstable();
         all
@@ -336,7 +336,7 @@ impl State {
         self.pins.keys().filter(|hash| self.blobs.contains_key(hash)).count()
     }
 
-    /// Gives back the room of what has gone: a cache that was emptied holds no table of what was in it.
+    /// Gives back the memory of what has gone: a cache that was emptied holds no table of what was in it.
     pub(super) fn shrink(&mut self) {
         fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
             if map.capacity() > SPARE_MIN.max(4 * map.len()) {
@@ -351,7 +351,7 @@ impl State {
         shrink(&mut self.trees);
     }
 
-    /// For a new or a recovered index: it has to hear everything again.
+    /// For a new or a recovered index: every row is written again.
     pub(super) fn all_dirty(&mut self) {
         self.dirty.extend(self.blobs.keys());
         self.dirty_own.extend(self.own.keys().cloned());
@@ -363,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_emptied_cache_gives_its_room_back() {
+    fn emptied_cache_gives_its_memory_back() {
         let mut state = State::default();
         let hash = |n: u32| BlobHash::of(&n.to_le_bytes());
         for n in 0..20_000 {

@@ -1,4 +1,4 @@
-//! The store's handle: every operation, each in the words of a caller. How it is done is in the other files.
+//! The store's handle: what each operation promises. How it is done is in the other files.
 
 use super::{
     checkpoint, collect,
@@ -14,13 +14,13 @@ use super::{
     own::Source,
     partial,
     partial::Partial,
-    patrol::Patrol,
     pin,
     pin::Pin,
     put, reader,
     reader::BlobReader,
     recover,
     recover::Opened,
+    scrub::Scrub,
     stats,
     stats::Stats,
     trust, verify,
@@ -53,11 +53,11 @@ impl Store {
         recover::open(dir, config).map(|(inner, opened)| (Self(Arc::new(inner)), opened))
     }
 
-    /// Makes everything that was put so far survive a loss of power, saves the progress of partials, and brings the cache
-    /// back under its limit. To be called every few seconds while there is traffic: a start hashes what came after the
-    /// last one. One that finds nothing to do costs next to nothing and lets the index rest, which gives its memory back:
-    /// so once more after the last traffic. An index that cannot be written is no error: the log is told once, and every
-    /// checkpoint tries to mend it. While the disk with the cache is away nothing is done.
+    /// Makes everything that was put so far survive a loss of power, saves the progress of partials, and brings the
+    /// cache back under its limit. To be called every few seconds while there is traffic: a start hashes what came
+    /// after the last one. One that finds nothing to do costs next to nothing and lets the index rest, which gives its
+    /// memory back: so once more after the last traffic. An index that cannot be written is no error: the log is told
+    /// once, and every checkpoint tries to mend it. While the disk with the cache is away nothing is done.
     ///
     /// # Errors
     /// Blobs that cannot be synced or evicted.
@@ -74,7 +74,7 @@ impl Store {
         &self.0.dir
     }
 
-    /// The folder with `blobs/` and `partial/`, as long as nobody moves it.
+    /// The folder with `blobs/` and `partial/`, until the cache is moved.
     pub fn dir(&self) -> PathBuf {
         self.0.site.here().dir.clone()
     }
@@ -85,13 +85,13 @@ impl Store {
         self.0.site.stand().map(drop)
     }
 
-    /// How long nobody took bytes from a peer or served any.
+    /// How long no bytes were received or served.
     pub fn idle_for(&self) -> Duration {
         self.0.activity.idle_for()
     }
 }
 
-/// Blobs that come.
+/// Blobs that are received or imported.
 impl Store {
     /// Takes a blob that is one chunk. Once this returns it is served and survives the death of the process; the death
     /// of the machine after the next checkpoint.
@@ -107,8 +107,8 @@ impl Store {
         chunks.iter().try_for_each(|(chunk, ext)| put::put_one(&self.0, *chunk, ext))
     }
 
-    /// Starts or resumes a blob; everybody who asks for the same hash and size gets the same one. Resuming reads and
-    /// verifies what is there. Of a blob that is complete already, in this size, it says so. Takes no room on the disk
+    /// Starts or resumes a blob; all callers with the same hash and size get the same handle. Resuming reads and
+    /// verifies what is there. Of a blob that is complete already, in this size, it says so. Takes no space on the disk
     /// before the first chunk.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Store {
         self.0.site.temp_path()
     }
 
-    /// Takes a file for good: hashes it and moves it among the blobs. Nobody else may write to it. Best lies at a
+    /// Takes a file for good: hashes it and moves it among the blobs. No other program may write to it. Best lies at a
     /// [`Store::scratch_path`]; from another disk it is copied. After an error it is where it was.
     ///
     /// # Errors
@@ -148,10 +148,11 @@ impl Store {
 /// Blobs that are here.
 impl Store {
     /// The file with this content, cached or the player's own, for the game to open: it is there, and as the store left
-    /// it. It stays as long as the blob is pinned. Costs a look at the file, some 2 µs; one that somebody touched is read.
+    /// it. It stays as long as the blob is pinned. Costs a look at the file, some 2 µs; one whose stamp
+    /// differs is read.
     ///
     /// # Errors
-    /// A disk that is away, or a file that cannot be looked at: then nobody knows whether the blob is here.
+    /// A disk that is away, or a file that cannot be looked at: then it is not known whether the blob is here.
     pub fn find(&self, hash: &BlobHash) -> Result<Option<PathBuf>, StoreError> {
         match trust::cached(&self.0, hash)? {
             Some((path, _)) => Ok(Some(path)),
@@ -169,18 +170,18 @@ impl Store {
         self.path(hash).is_some()
     }
 
-    /// Whether the cache had this blob when somebody looked last.
+    /// Whether the cache had this blob at the last look.
     pub fn remembers(&self, hash: &BlobHash) -> bool {
         self.0.state().blobs.contains_key(hash)
     }
 
-    /// Opens a blob for serving. As [`Origin::Own`] it may be the cached one or the player's own file; as an owner's it
-    /// must be in the cache and have come from them. Reads nothing, but for a large blob whose tree was lost and a cached
-    /// file that somebody touched: those are hashed once.
+    /// Opens a blob for serving. As [`Origin::Own`](fyteclub_proto::blob::Origin::Own) it may be the cached one or the
+    /// player's own file; as an owner's it must be in the cache and have come from them. Reads nothing, but for a large
+    /// blob whose tree was lost and a cached file whose stamp differs: those are hashed once.
     ///
     /// # Errors
-    /// `Gone` when it is not here, in this size and from there; `Changed` when it was an own file that is something else
-    /// now.
+    /// `Gone` when it is not here, in this size and from there; `Changed` when it was an own file that is something
+    /// else now.
     pub fn open_blob(&self, blob: &Blob) -> Result<BlobReader, ReadError> {
         reader::open_blob(&self.0, blob)
     }
@@ -196,7 +197,7 @@ impl Store {
         hashes.iter().for_each(|hash| state.touch(hash));
     }
 
-    /// Says that nobody has used these blobs yet, so that they are evicted first; until [`Store::touch`].
+    /// Says that these blobs are not used yet, so that they are evicted first; until [`Store::touch`].
     pub fn unused(&self, hashes: &[BlobHash]) {
         let mut state = self.0.state();
         hashes.iter().for_each(|hash| state.unused(hash));
@@ -233,8 +234,8 @@ impl Store {
         origin::forget_owner(&self.0, owner);
     }
 
-    /// What came from an owner's old key counts as come from the new one. In memory only: [`Store::save_origins`] keeps it.
-    /// Whether anything changed.
+    /// What came from an owner's old key counts as come from the new one. In memory only: [`Store::save_origins`] keeps
+    /// it. Whether anything changed.
     pub fn follow_owner(&self, from: &PeerId, to: &PeerId) -> bool {
         self.0.state().follow_owner(from, to)
     }
@@ -247,43 +248,44 @@ impl Store {
 
 /// Space.
 impl Store {
-    /// Makes room for `bytes` that are about to come: evicts until they fit in the limit and on the disk. Pin first what
-    /// must stay. Books nothing: whoever fetches several looks at once asks for the sum.
+    /// Makes space for `bytes` that are about to come: evicts until they fit in the limit and on the disk. Pin first
+    /// what must stay. Books nothing: a caller that fetches several looks at once asks for the sum.
     ///
     /// # Errors
-    /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no room even so, `Away`.
+    /// `TooLarge` when they cannot fit beside what is in use, `DiskFull` when the disk has no space even so, `Away`.
     /// Nothing is evicted then.
     pub fn reserve(&self, bytes: u64) -> Result<Evicted, StoreError> {
         evict::reserve(&self.0, bytes)
     }
 
-    /// Makes room on the disk for `bytes` that somebody is about to write beside the blobs, and leaves what has to stay
+    /// Makes space on the disk for `bytes` that are about to be written beside the blobs, and leaves what has to stay
     /// free: evicts what may go where it must.
     ///
     /// # Errors
     /// `DiskLow` when they do not fit even so.
-    pub fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
-        evict::make_room(&self.0, bytes)
+    pub fn make_space(&self, bytes: u64) -> Result<(), StoreError> {
+        evict::make_space(&self.0, bytes)
     }
 
     /// Whether so many bytes fit in the limit and on the disk without anything having to go. Books nothing.
-    pub fn has_room(&self, bytes: u64) -> bool {
-        evict::has_room(&self.0, bytes)
+    pub fn has_space(&self, bytes: u64) -> bool {
+        evict::has_space(&self.0, bytes)
     }
 
-    /// How the cache's disk stands; `None` where nobody says. A disk in the network may take its time to answer.
+    /// The free space of the cache's disk; `None` where the system does not say. A disk in the network may take its
+    /// time to answer.
     pub fn disk(&self) -> Option<Disk> {
         evict::disk(&self.0)
     }
 
     /// Brings the disk's free space back over its bound, as far as that is in what may go, the longest unused first.
-    /// Where there is room enough nothing happens.
+    /// Where there is space enough nothing happens.
     pub fn relieve(&self) -> (Option<Disk>, Evicted) {
         evict::relieve(&self.0)
     }
 
     /// Removes what the wish says, the longest unused first; never what is pinned, read from or written to. And always
-    /// what nobody will finish: partials of which nothing came for a day, forgotten temporary files.
+    /// abandoned files: partials of which nothing came for a day, forgotten temporary files.
     ///
     /// # Errors
     /// A folder that cannot be read, or a disk that is away.
@@ -292,10 +294,10 @@ impl Store {
     }
 }
 
-/// Care.
+/// The cache as a whole.
 impl Store {
-    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not, and what is missing forgotten.
-    /// `progress` hears the state after each file, with the number and the bytes of all, and may break it off. Own files
+    /// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not, and what is missing
+    /// forgotten. `progress` is called after each file, with the number and the bytes of all, and may cancel. Own files
     /// that are gone are forgotten.
     ///
     /// # Errors
@@ -308,12 +310,12 @@ impl Store {
     }
 
     /// Goes on reading the cache, a little at a time, where an earlier life was.
-    pub fn scrub(&self) -> Patrol {
-        Patrol::new(self.0.clone())
+    pub fn scrub(&self) -> Scrub {
+        Scrub::new(self.0.clone())
     }
 
-    /// Moves the whole cache into `target`, an absolute path. `progress` may break it off until everything is copied.
-    /// Whoever reads or writes meanwhile is at most kept waiting while the last files go over.
+    /// Moves the whole cache into `target`, an absolute path. `progress` may cancel until everything is copied.
+    /// Readers and writers wait only while the last files are moved.
     ///
     /// # Errors
     /// A target that will not do, or the machine's trouble. The cache is where it was then.

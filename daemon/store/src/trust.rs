@@ -1,6 +1,6 @@
-//! What is remembered is believed only after a look: whether the cache's disk is there, and whether a file still is as the
-//! store left it, by its stamp: size, times and inode. A file that is not is read: it is trusted anew, or dropped. What the
-//! store itself does to a file, a rename or a link, changes its stamp too, and is noted.
+//! What is remembered is believed only after a look: whether the cache's disk is there, and whether a file still is as
+//! the store left it, by its stamp: size, times and inode. A file that is not is read: it is trusted anew, or dropped.
+//! What the store itself does to a file, a rename or a link, changes its stamp too, and is noted.
 
 use super::{
     error::StoreError,

@@ -1,5 +1,5 @@
-//! Whether the files still are what their names say, all of them, because somebody asks. A file that is not goes, pinned or
-//! not: nobody is served or shown wrong bytes.
+//! Reads every cached file at once, on request. A file whose bytes are not what its name says is removed, pinned or
+//! not: wrong bytes are neither served nor shown.
 
 use super::{
     error::StoreError,
@@ -37,12 +37,6 @@ impl Verified {
     }
 }
 
-/// Reads and hashes every blob in the cache; what is wrong is removed, pinned or not, and what is missing forgotten.
-/// `progress` hears the state after each file, with the number and the bytes of all, and may break it off. Own files
-/// that are gone are forgotten.
-///
-/// # Errors
-/// `Away`, also when the disk goes meanwhile: what was not read is not judged.
 pub(crate) fn verify(
     inner: &Inner,
     mut progress: impl FnMut(&Verified, usize, u64) -> ControlFlow<()>,

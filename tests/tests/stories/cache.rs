@@ -167,7 +167,7 @@ async fn a_cache_emptied_by_hand_is_fetched_anew() {
     alice.publish(&look.folder).await;
     let fetched = bob.fetch(&alice.player).await;
     let (blobs, partial) = (bob.data().join("blobs"), bob.data().join("partial"));
-    for round in 0..4 {
+    for round in 0..6 {
         let lost = match round {
             // One file, in the same fetch as those that are there.
             0 => {
@@ -185,10 +185,19 @@ async fn a_cache_emptied_by_hand_is_fetched_anew() {
                 wipe(&partial, true);
                 2 * MB + 12 * 20_000
             }
-            // Changed in place, to another size.
+            // Changed in place: to another size; then under the same size and time. And a folder in its place.
             _ => {
                 let file = fetched.files.iter().find(|file| file.size == 20_000).expect("a small one");
-                fs::write(&file.path, b"short").expect("written");
+                let path = Path::new(&file.path);
+                match round {
+                    3 => fs::write(path, b"short").expect("written"),
+                    4 => flip_a_bit(path),
+                    _ => {
+                        fs::remove_file(path).expect("removed");
+                        fs::create_dir(path).expect("made");
+                        fs::write(path.join("diary.txt"), b"mine").expect("written");
+                    }
+                }
                 20_000
             }
         };

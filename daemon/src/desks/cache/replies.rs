@@ -72,7 +72,7 @@ pub fn moved(moved: Result<Moved, MoveError>) -> Answer<CacheMoved> {
 fn move_fault(error: &MoveError) -> Fault {
     let code = match error {
         MoveError::Store(error) => return store_fault(error),
-        MoveError::NoRoom { .. } => FaultCode::DiskFull,
+        MoveError::NoSpace { .. } => FaultCode::DiskFull,
         MoveError::NotWritable { .. } | MoveError::Unfaithful { .. } => FaultCode::Io,
         MoveError::Busy => FaultCode::Busy,
         MoveError::Cancelled => FaultCode::Cancelled,

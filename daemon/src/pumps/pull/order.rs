@@ -3,8 +3,8 @@
 use super::{ask::Target, inlet::Inlet};
 use crate::{
     io::{
+        chunk_buffer::ChunkBuffer,
         quic::stream::{StreamError, exact},
-        room::Room,
     },
     pumps::{JOB_BYTES, JOB_RECORDS},
 };
@@ -36,7 +36,7 @@ pub(super) struct Record {
     pub(super) kind: Kind,
     pub(super) index: u32,
     pub(super) nonce: [u8; 12],
-    pub(super) sealed: Room,
+    pub(super) sealed: ChunkBuffer,
 }
 
 impl Order {
@@ -103,8 +103,12 @@ impl Order {
 }
 
 /// Exactly `len` bytes, into memory that is not cleared first: at a GiB a second that is felt.
-async fn read_sealed(recv: &mut RecvStream, len: usize, inlet: &mut Inlet<'_>) -> Result<Room, StreamError> {
-    let mut sealed = Room::of(len);
+async fn read_sealed(
+    recv: &mut RecvStream,
+    len: usize,
+    inlet: &mut Inlet<'_>,
+) -> Result<ChunkBuffer, StreamError> {
+    let mut sealed = ChunkBuffer::of(len);
     let mut granted = 0;
     while sealed.len() < len {
         if granted == 0 {

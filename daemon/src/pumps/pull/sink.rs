@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     io::{
-        room::Room,
+        chunk_buffer::ChunkBuffer,
         store::{Store, StoreError},
     },
     pumps::compression,
@@ -87,7 +87,7 @@ impl Sink {
     fn one(
         &self,
         record: Record,
-        small: &mut Vec<(usize, Room)>,
+        small: &mut Vec<(usize, ChunkBuffer)>,
         outcome: &mut Outcome,
     ) -> Result<(), Failed> {
         let Record { target: number, kind, index, nonce, mut sealed } = record;
@@ -130,7 +130,7 @@ impl Sink {
     }
 
     /// Stores blobs of one chunk, many in one call.
-    fn store_small(&self, small: &[(usize, Room)], outcome: &mut Outcome) -> Result<(), Failed> {
+    fn store_small(&self, small: &[(usize, ChunkBuffer)], outcome: &mut Outcome) -> Result<(), Failed> {
         let wrong = || Failed::Peer(CloseCode::WrongBytes);
         let trees: Vec<ChunkTree> = (small.iter())
             .map(|(number, _)| &self.targets[*number])

@@ -9,12 +9,12 @@ pub use source::Changed;
 use super::{blocking, compression::Compression, document, pace::Pacer, possession};
 use crate::{
     io::{
+        chunk_buffer::ChunkBuffer,
         identity::Identity,
         quic::{
             Link,
             stream::{StreamError, read_frame, write_frame},
         },
-        room::Room,
         store::Store,
         wall_clock::unix_millis,
     },
@@ -233,9 +233,9 @@ impl Push {
             compress: self.compression.pays(link.rate_estimate()),
             changed: self.changed,
         };
-        let room = Room::take();
+        let buffer = ChunkBuffer::take();
         let mut job = spawn_blocking(move || {
-            let records = source.records(room);
+            let records = source.records(buffer);
             (source, records)
         });
         loop {
@@ -245,9 +245,9 @@ impl Push {
             }
             link.sending();
             // The next job runs while this one's bytes are written.
-            let room = Room::take();
+            let buffer = ChunkBuffer::take();
             job = spawn_blocking(move || {
-                let records = source.records(room);
+                let records = source.records(buffer);
                 (source, records)
             });
             out.write(send, &mut records).await?;

@@ -3,7 +3,7 @@
 use super::right::Right;
 use crate::{
     io::{
-        room::Room,
+        chunk_buffer::ChunkBuffer,
         store::{BlobReader, ReadError, Store},
     },
     pumps::{JOB_BYTES, JOB_RECORDS, compression},
@@ -40,15 +40,15 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// About [`JOB_BYTES`] of records, in `room` as far as it goes; none when the request is served.
-    pub(super) fn records(&mut self, room: Room) -> Vec<Bytes> {
-        let mut room = Some(room);
+    /// About [`JOB_BYTES`] of records, in `buffer` as far as it goes; none when the request is served.
+    pub(super) fn records(&mut self, buffer: ChunkBuffer) -> Vec<Bytes> {
+        let mut buffer = Some(buffer);
         let mut records = Vec::new();
         // Small records share one buffer; a full chunk is sent by itself, uncopied.
-        let mut small = Room::from(Vec::new());
+        let mut small = ChunkBuffer::from(Vec::new());
         let (mut bytes, mut count) = (0, 0);
         while bytes < JOB_BYTES && count < JOB_RECORDS {
-            let Some((header, body)) = self.record(&mut room) else { break };
+            let Some((header, body)) = self.record(&mut buffer) else { break };
             bytes += body.len();
             count += 1;
             let alone = body.is_shared();
@@ -57,7 +57,7 @@ impl Source {
                 let next = if alone {
                     Vec::with_capacity(needed).into()
                 } else {
-                    room.take().unwrap_or_else(Room::take)
+                    buffer.take().unwrap_or_else(ChunkBuffer::take)
                 };
                 let full = std::mem::replace(&mut small, next);
                 records.extend((!full.is_empty()).then(|| full.into_bytes()));
@@ -76,7 +76,7 @@ impl Source {
         records
     }
 
-    fn record(&mut self, room: &mut Option<Room>) -> Option<(Header, Room)> {
+    fn record(&mut self, buffer: &mut Option<ChunkBuffer>) -> Option<(Header, ChunkBuffer)> {
         let standing = share_rule(self.access.asker(), self.right.standing());
         if standing == Verdict::Refuse {
             // A running read ends as well.
@@ -113,7 +113,7 @@ impl Source {
             return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new().into()));
         }
         let len = chunk_len(size, index).unwrap_or(0);
-        let mut body = Room::of_or(room, len + TAG);
+        let mut body = ChunkBuffer::of_or(buffer, len + TAG);
         if let Err(error) = reader.read_chunk(index, &mut body) {
             self.current = None;
             return Some(self.lacking(&error));
@@ -129,14 +129,20 @@ impl Source {
         }
     }
 
-    fn sealed(&mut self, kind: Kind, hash: BlobHash, index: u32, mut body: Room) -> Option<(Header, Room)> {
+    fn sealed(
+        &mut self,
+        kind: Kind,
+        hash: BlobHash,
+        index: u32,
+        mut body: ChunkBuffer,
+    ) -> Option<(Header, ChunkBuffer)> {
         let header = Header { kind, len: u32_of(body.len()) };
         self.key.bulk().seal(self.nonces.advance()?, &record::place(kind, &hash, index), &mut body);
         Some((header, body))
     }
 
     /// The record for a blob that cannot be read: the cause stays in this side's log.
-    fn lacking(&self, error: &ReadError) -> (Header, Room) {
+    fn lacking(&self, error: &ReadError) -> (Header, ChunkBuffer) {
         tracing::debug!("a blob is not served: {error}");
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,

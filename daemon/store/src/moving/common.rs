@@ -51,9 +51,10 @@ pub enum MoveError {
     Inside { dir: PathBuf, old: PathBuf },
     #[error("files that are in use still lie in {}: restart the daemon first, or name another folder", dir.display())]
     Leaving { dir: PathBuf },
-    /// The new place's bound is kept from the beginning: a move that ended on a nearly full disk would stop all transfers.
+    /// The new place's bound is kept from the beginning: a move that ended on a nearly full disk would stop all
+    /// transfers.
     #[error("{} has {free} bytes free, and {needed} are needed with {floor} that stay free (min_free): make room there, or shrink the cache with `cache gc --to`", dir.display())]
-    NoRoom { dir: PathBuf, needed: u64, free: u64, floor: u64 },
+    NoSpace { dir: PathBuf, needed: u64, free: u64, floor: u64 },
     #[error("{}; or name another folder", explain(dir, source))]
     NotWritable { dir: PathBuf, source: io::Error },
     #[error("{} does not give back what was written to it ({name}): the cache stays where it is", dir.display())]
@@ -73,7 +74,7 @@ pub(super) fn all_blobs(inner: &Inner) -> Vec<Blob> {
     state.blobs.iter().map(|(hash, blob)| (*hash, blob.ext, blob.stamp.size)).collect()
 }
 
-/// Runs `work` while nobody gives or takes a name, or writes to a partial; files that partials hold open are closed.
+/// Runs `work` while all names are locked and no partial is written to; files that partials hold open are closed.
 /// Takes the locks in the store's order: checkpoint, partials, names; those of the place and the state are free.
 pub(super) fn undisturbed<T>(inner: &Inner, work: impl FnOnce() -> T) -> T {
     let _checkpoint = lock(&inner.checkpoint);
@@ -82,7 +83,7 @@ pub(super) fn undisturbed<T>(inner: &Inner, work: impl FnOnce() -> T) -> T {
         let partials = open_partials(inner);
         let quiet: Vec<_> = partials.iter().map(Partial::quiet).collect();
         let names = inner.site.all_names();
-        // Who came while the others became quiet may have its file open, and would write to the old one.
+        // A partial opened meanwhile may have its file open, and would write to the old one.
         let now = open_partials(inner);
         let all = now.iter().all(|partial| partials.iter().any(|quiet| Arc::ptr_eq(quiet, partial)));
         let result = work.take_if(|_| all).map(|work| work());

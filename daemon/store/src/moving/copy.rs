@@ -11,12 +11,11 @@ use crate::{
     naming,
     os::{self, Stamp},
     place::{Place, Whereabouts},
-    prove::{hash_file, open_blob_file},
+    prove::{hash_file, offset_of, open_blob_file},
 };
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
     id::BlobHash,
-    limit::CHUNK_SIZE,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -28,7 +27,7 @@ use std::{
 };
 
 /// Files and bytes that are copied before they are flushed and read again: one flush for many, and not so much that
-/// nobody hears how far it is, or that it cannot be broken off.
+/// progress is rare or cancelling late.
 const BATCH_FILES: usize = 256;
 const BATCH_BYTES: u64 = 64 << 20;
 /// Bytes that may be copied while everybody waits.
@@ -47,7 +46,7 @@ pub(super) fn copy_to(
         && free < bytes.saturating_add(floor)
     {
         let needed = bytes.saturating_add(floor);
-        return Err(MoveError::NoRoom { dir: new.dir.clone(), needed, free, floor });
+        return Err(MoveError::NoSpace { dir: new.dir.clone(), needed, free, floor });
     }
     let mut copies = Copies { old: &old, new, done: HashMap::new(), bad: Vec::new(), gone: HashSet::new() };
     loop {
@@ -76,7 +75,7 @@ pub(super) fn copy_to(
         copies.gone.clear();
         let rest = copies.lacking(common::all_blobs(inner));
         copies.batch(&rest)?;
-        // Nobody evicts now: these are known, and not there.
+        // Nothing is evicted now: these are known, and not there.
         copies.bad.extend(copies.gone.drain());
         let parts = part_files(&old, new)?;
         for (from, to) in &parts {
@@ -87,8 +86,8 @@ pub(super) fn copy_to(
         os::sync_folder(&new.dir).map_err(|error| StoreError::at(&new.dir, error))?;
         common::switch(inner, note, name, new)?;
         for (hash, ext) in adopt_copies(inner, &copies) {
-            // What stays behind is found by nobody, and removed by the next start.
-            let _ = remove(&new.blob_path(&hash, ext));
+            // A copy that stays is not used, and the next start removes it.
+            remove(&new.blob_path(&hash, ext)).ok();
         }
         Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
     })?;
@@ -172,7 +171,7 @@ impl Copies<'_> {
                     tracing::warn!("{} cannot be read, and is not moved ({source})", path.display());
                     self.bad.push(*hash);
                 }
-                // Evicted meanwhile, or somebody removed it.
+                // Evicted meanwhile, or removed by another program.
                 Err(StoreError::Missing { .. }) => drop(self.gone.insert(*hash)),
                 Err(error) => return Err(error.into()),
             }
@@ -201,7 +200,7 @@ fn copy_blob(from: &Path, to: &Path, hash: &BlobHash) -> Result<bool, StoreError
     let mut builder = TreeBuilder::default();
     let mut bytes = Vec::new();
     for index in 0..chunk_count(stamp.size) {
-        let offset = u64::from(index) * CHUNK_SIZE as u64;
+        let offset = offset_of(index);
         let len = chunk_len(stamp.size, index).unwrap_or_default();
         match os::read_vec_at(&file, &mut bytes, len, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
@@ -222,7 +221,7 @@ fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
     copy.set_len(size)?;
     let mut bytes = Vec::new();
     for index in 0..chunk_count(size) {
-        let offset = u64::from(index) * CHUNK_SIZE as u64;
+        let offset = offset_of(index);
         os::read_vec_at(&file, &mut bytes, chunk_len(size, index).unwrap_or_default(), offset)?;
         if bytes.iter().any(|byte| *byte != 0) {
             os::write_all_at(&copy, &bytes, offset)?;

@@ -2,8 +2,8 @@
 //! copied, flushed, read again and compared with their hashes. At every moment one place, which the note names, has or
 //! will be given everything.
 //!
-//! Whatever is pinned keeps its old name too, until the next start: the game has it open by that. Here is what both ways
-//! have in common; the ways are `rename` and `copy`.
+//! A pinned blob keeps its old name too, until the next start: the game has it open by that. `common` has what both ways
+//! need; the ways are `rename` and `copy`.
 
 mod common;
 mod copy;
@@ -28,11 +28,6 @@ use std::{
     sync::{Arc, TryLockError},
 };
 
-/// Moves the whole cache into `target`, an absolute path. `progress` may break it off until everything is copied.
-/// Whoever reads or writes meanwhile is at most kept waiting while the last files go over.
-///
-/// # Errors
-/// A target that will not do, or the machine's trouble. The cache is where it was then.
 pub(crate) fn move_to(
     inner: &Inner,
     target: &Path,
@@ -47,9 +42,10 @@ pub(crate) fn move_to(
     let mut note = Whereabouts::read(&inner.dir)?;
     let target = judge::judge_target(inner, target, &note)?;
     let home = target == canonical(&inner.dir);
-    let name = match home {
-        true => ".".to_owned(),
-        false => target.to_str().ok_or_else(|| MoveError::NoPath { dir: target.clone() })?.to_owned(),
+    let name = if home {
+        ".".to_owned()
+    } else {
+        target.to_str().ok_or_else(|| MoveError::NoPath { dir: target.clone() })?.to_owned()
     };
     let unwritable = |source| MoveError::NotWritable { dir: target.clone(), source };
     fs::create_dir_all(&target).map_err(unwritable)?;
@@ -60,9 +56,10 @@ pub(crate) fn move_to(
     note.write(&inner.dir)?;
     let moved = prepare(&target, home).map_err(unwritable).and_then(|()| {
         let new = Arc::new(Place::at(target.clone(), !home)?);
-        match can_rename(&old, &new) {
-            true => rename::rename_to(inner, &mut note, &name, &new, &mut progress),
-            false => copy::copy_to(inner, &mut note, &name, &new, &mut progress),
+        if can_rename(&old, &new) {
+            rename::rename_to(inner, &mut note, &name, &new, &mut progress)
+        } else {
+            copy::copy_to(inner, &mut note, &name, &new, &mut progress)
         }
     });
     if moved.is_err() && note.renaming.is_none() && note.dir != name {
@@ -98,7 +95,7 @@ fn can_rename(old: &Place, new: &Place) -> bool {
     renamed
 }
 
-/// Removes from the old place what nobody uses; tells how many files stay.
+/// Removes unused files from the old place; returns how many stay.
 fn leave(inner: &Inner, old: &Place, note: &mut Whereabouts) -> Result<usize, StoreError> {
     let mut kept = 0;
     for folder in [&old.blobs, &old.partial] {

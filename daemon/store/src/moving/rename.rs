@@ -1,4 +1,4 @@
-//! To another folder of the same disk: every file gets its new name while nobody else gives or takes one.
+//! To another folder of the same disk: every file is renamed while all names are locked.
 
 use super::common::{self, MoveError, MoveProgress, Moved, moved, part_files};
 use crate::{
@@ -52,7 +52,7 @@ fn rename_all(
             Err(error) if error.kind() == io::ErrorKind::NotFound && !old.stands() => {
                 return Err(StoreError::Away { dir: old.dir.clone() });
             }
-            // Somebody removed it; whoever asks for it will notice.
+            // Another program removed it; the next look notices.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::at(&to, error));
             }

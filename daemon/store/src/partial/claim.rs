@@ -5,6 +5,7 @@ use fyteclub_proto::{
     chunk_tree::{ChunkTree, chunk_count},
     id::PeerId,
     limit::{BLOB_CHUNKS_MAX, FILE_SIZE_MAX},
+    number::{self, u64_of},
 };
 use std::{
     fs::{self, OpenOptions},
@@ -29,12 +30,12 @@ impl Claim {
         let len = fs::metadata(path).ok()?.len();
         // The longest that the limits allow; anything else is not ours and not worth reading.
         let longest = HAVE_HEAD + BLOB_CHUNKS_MAX * 33;
-        let bytes = (len <= longest as u64).then(|| fs::read(path).ok())??;
+        let bytes = (len <= u64_of(longest)).then(|| fs::read(path).ok())??;
         let (head, rest) = bytes.split_at_checked(HAVE_HEAD)?;
         let (size, giver) = head.strip_prefix(HAVE_MAGIC)?.split_first_chunk::<8>()?;
         let (size, giver) = (u64::from_le_bytes(*size), <[u8; 32]>::try_from(giver).ok()?);
         let giver = (giver != [0; 32]).then(|| PeerId::from_bytes(giver));
-        let chunks = (size <= FILE_SIZE_MAX).then(|| chunk_count(size) as usize)?;
+        let chunks = (size <= FILE_SIZE_MAX).then(|| number::index(chunk_count(size)))?;
         let (list, bits) = rest.split_at_checked(32 * chunks)?;
         (bits.len() == chunks.div_ceil(8)).then(|| Self { size, giver, list: list.into(), bits: bits.into() })
     }
@@ -44,7 +45,7 @@ impl Claim {
     }
 
     pub(super) fn claims(&self, index: u32) -> bool {
-        self.bits[index as usize / 8] & (1 << (index % 8)) != 0
+        self.bits[number::index(index) / 8] & (1 << (index % 8)) != 0
     }
 }
 
@@ -64,9 +65,9 @@ pub(super) fn save(
         head.extend(giver);
         head.extend(tree.list());
         os::write_all_at(&file, &head, 0)?;
-        file.set_len((list_end + bits.len()) as u64)?;
+        file.set_len(u64_of(list_end + bits.len()))?;
     }
     // Before the bits: another's chunk must not count as theirs.
     os::write_all_at(&file, giver, 16)?;
-    os::write_all_at(&file, bits, list_end as u64)
+    os::write_all_at(&file, bits, u64_of(list_end))
 }

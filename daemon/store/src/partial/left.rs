@@ -1,4 +1,4 @@
-//! What becomes of a partial that nobody has open any more.
+//! What happens to a partial when its last handle is dropped.
 
 use super::{Arrived, Partial, claim::save};
 use crate::{inner::Inner, name::Ext, state::Handle};
@@ -35,7 +35,7 @@ impl Drop for Partial {
     }
 }
 
-/// What a partial leaves that nobody has open any more.
+/// What a partial leaves when its last handle is dropped.
 struct Left {
     inner: Arc<Inner>,
     content: Content,
@@ -46,15 +46,15 @@ struct Left {
 }
 
 impl Left {
-    /// Saves the progress, or removes what nobody needs. The guard is the name's.
+    /// Saves the progress, or removes files that are not needed. The guard is the name's.
     fn settle(&self, _name: &MutexGuard<'_, ()>) {
         let (inner, content, arrived) = (&*self.inner, self.content, &self.arrived);
         let hash = content.hash;
         let mut state = inner.state();
-        // Somebody may have opened it anew since the last handle went, and what is on the disk is theirs then.
+        // It may have been opened again since the last handle was dropped: then the files belong to that handle.
         let still = |open: &Handle| state.parts.get(&content).is_some_and(|part| part.open.ptr_eq(open));
         let ours = self.open.as_ref().is_some_and(still);
-        // Or the blob may have come another way, and nobody needs the pieces.
+        // Or the blob may have come another way: then the pieces are not needed.
         let whole = state.blobs.get(&hash).is_some_and(|blob| blob.stamp.size == content.size);
         let needless = whole && !state.parts.contains_key(&content);
         if !(ours || needless) {
@@ -63,7 +63,7 @@ impl Left {
         if arrived.count == 0 || needless {
             state.remove_part(&content);
             drop(state);
-            let _ = inner.site.here().remove_part(&content, self.ext);
+            inner.site.here().remove_part(&content, self.ext).ok();
         } else if let Some(tree) = arrived.tree.as_ref().filter(|_| arrived.unsaved) {
             drop(state);
             if let Err(error) = save(

@@ -16,7 +16,9 @@ use super::{
     free::{free, free_or_tell, remove},
     inner::Inner,
     name::Ext,
-    naming, origin, os, put,
+    naming, origin, os,
+    prove::offset_of,
+    put,
     state::{Part, State},
     sync::lock,
     trust,
@@ -26,7 +28,8 @@ use fyteclub_proto::{
     blob::{Content, Givers},
     chunk_tree::{ChunkTree, VerifiedChunk, chunk_count, chunk_len},
     id::{BlobHash, PeerId},
-    limit::{CHUNK_SIZE, FILE_SIZE_MAX},
+    limit::FILE_SIZE_MAX,
+    number::{self, u32_of},
 };
 use std::{
     fs::{File, OpenOptions},
@@ -49,8 +52,8 @@ pub struct Progress {
     pub complete: bool,
 }
 
-/// One incomplete blob. All who write to it share this one; when the last lets go, its progress is saved. It is not
-/// evicted before.
+/// One incomplete blob. All its writers share this handle; when the last one drops it, the progress is saved. Until
+/// then it is not evicted.
 pub struct Partial {
     inner: Arc<Inner>,
     content: Content,
@@ -61,7 +64,7 @@ pub struct Partial {
 #[derive(Default)]
 struct Arrived {
     tree: Option<Arc<ChunkTree>>,
-    /// Who brought which chunks, also such as were there already.
+    /// Which owner brought which chunks, also such as were there already.
     givers: Givers,
     bits: Box<[u8]>,
     count: u32,
@@ -78,7 +81,7 @@ struct Arrived {
 
 impl Arrived {
     fn has(&self, index: u32) -> bool {
-        self.bits.get(index as usize / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+        self.bits.get(number::index(index) / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
     }
 
     /// Nothing of it is here.
@@ -89,7 +92,7 @@ impl Arrived {
     }
 
     fn set(&mut self, index: u32) {
-        if let Some(byte) = self.bits.get_mut(index as usize / 8)
+        if let Some(byte) = self.bits.get_mut(number::index(index) / 8)
             && *byte & (1 << (index % 8)) == 0
         {
             *byte |= 1 << (index % 8);
@@ -100,7 +103,7 @@ impl Arrived {
 
     /// The owner who brought all that is there, as it is saved.
     fn giver(&self) -> [u8; 32] {
-        let there = (0..self.bits.len() as u32 * 8).filter(|index| self.has(*index));
+        let there = (0..u32_of(self.bits.len()) * 8).filter(|index| self.has(*index));
         self.givers.of_all(there).map_or([0; 32], |owner| *owner.as_bytes())
     }
 }
@@ -156,7 +159,7 @@ impl Partial {
     pub fn write_from(&self, owner: &PeerId, chunk: VerifiedChunk<'_>) -> Result<Progress, StoreError> {
         let index = chunk.index();
         let progress = self.write_as(Some(owner), chunk)?;
-        // Before it is looked whether the blob is in the store: whoever puts it there looks the other way round.
+        // Before the check whether the blob is in the store: the writer that completes it checks in the other order.
         let whole = lock(&self.arrived).givers.gave(*owner, &self.content, index);
         if whole {
             origin::came_from(&self.inner, owner, [self.content.hash]);
@@ -164,8 +167,8 @@ impl Partial {
         Ok(progress)
     }
 
-    /// Writes a chunk where it belongs; one that is there already costs nothing. With the last one the blob is complete,
-    /// as safe as after [`Store::put`](crate::Store::put), and whoever wrote it is told so.
+    /// Writes a chunk where it belongs; one that is there already costs nothing. With the last one the blob is
+    /// complete, as safe as after [`Store::put`](crate::Store::put), and its writer learns so.
     ///
     /// # Errors
     /// A full disk: what was written stays, and the chunk can be written again. A chunk of another blob.
@@ -205,7 +208,7 @@ impl Partial {
         match written {
             Ok(()) => {
                 arrived.set(chunk.index());
-                // Before it is saved who brought all that is there.
+                // Before the givers are saved.
                 if let Some(owner) = owner {
                     arrived.givers.gave(*owner, &self.content, chunk.index());
                 }
@@ -253,7 +256,7 @@ impl Partial {
                         file => file,
                     };
                     let file = file.map_err(|e| StoreError::writing(&path, e))?;
-                    // A hole, not zeros: a size that a peer claims takes no room before its bytes come.
+                    // A hole, not zeros: a size that a peer claims takes no space before its bytes come.
                     file.set_len(self.content.size).map_err(|e| StoreError::at(&path, e))?;
                     Ok(Arc::new(file))
                 };
@@ -264,8 +267,8 @@ impl Partial {
         Ok(file)
     }
 
-    /// The last to leave a file that has everything gives it its name. If somebody took it away or put another in its
-    /// place, nothing of the blob is here: it begins anew, and `Missing` says so.
+    /// The last writer of a complete file gives it its name. If another program removed or replaced the file, nothing
+    /// of the blob is here: it begins anew, and the error is `Missing`.
     fn leave(&self, mut arrived: MutexGuard<'_, Arrived>) -> Result<Progress, StoreError> {
         arrived.writers -= 1;
         let all = arrived.count == self.content.chunks();
@@ -279,15 +282,16 @@ impl Partial {
         drop(arrived);
         let path = self.part_path();
         let same = written.is_none_or(|written| os::is_file(&path, written));
-        let placed = match same {
-            true => naming::place(&self.inner, self.content.hash, self.ext, &path),
-            false => Err(StoreError::Missing { path }),
+        let placed = if same {
+            naming::place(&self.inner, self.content.hash, self.ext, &path)
+        } else {
+            Err(StoreError::Missing { path })
         };
         if placed.is_ok() {
-            let _ = remove(&self.have_path());
+            remove(&self.have_path()).ok();
             let mut state = self.inner.state();
             let this: *const Self = self;
-            // Not that of somebody who opened it anew meanwhile.
+            // Not that of a handle that was opened meanwhile.
             if state.parts.get(&self.content).is_some_and(|part| addr_eq(part.open.as_ptr(), this)) {
                 state.remove_part(&self.content);
             }
@@ -327,7 +331,7 @@ impl Partial {
             Err(error) => {
                 tracing::debug!(%error, "could not save the progress of {}", self.content.hash);
                 arrived.unsaved = true;
-                // Somebody removed it: the next one is written whole.
+                // Another program removed it: the next one is written whole.
                 arrived.list_saved &= error.kind() != io::ErrorKind::NotFound;
             }
         }
@@ -361,8 +365,8 @@ impl Partial {
             };
             let found = open();
             if found.is_none() {
-                // What stays is told by whoever writes there.
-                let _ = (free(&have), free(&part));
+                // The next write there reports what stays.
+                (free(&have).ok(), free(&part).ok());
             }
             found
         };
@@ -370,7 +374,7 @@ impl Partial {
         let mut bytes = Vec::new();
         for index in (0..tree.chunks()).filter(|index| claim.claims(*index)) {
             bytes.resize(self.content.chunk_len(index).unwrap_or_default(), 0);
-            let offset = u64::from(index) * CHUNK_SIZE as u64;
+            let offset = offset_of(index);
             if os::read_exact_at(&file, &mut bytes, offset).is_ok() && tree.verify(index, &bytes).is_ok() {
                 arrived.set(index);
                 if let Some(giver) = claim.giver {
@@ -403,8 +407,8 @@ fn ranges(chunks: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
 }
 
 impl Partial {
-    /// Waits until nobody writes, saves the progress and closes the file. Nobody writes as long as the guard lives; then
-    /// the file is opened again, where it is by then.
+    /// Waits until no writer is inside, saves the progress and closes the file. The guard keeps writers out; the next
+    /// one opens the file where it is by then.
     pub(super) fn quiet(this: &Arc<Self>) -> impl Drop + use<'_> {
         this.save_now();
         loop {
@@ -419,23 +423,17 @@ impl Partial {
     }
 }
 
-/// The partials that somebody has open.
+/// The partials that have a handle.
 pub(super) fn open_partials(inner: &Inner) -> Vec<Arc<Partial>> {
     // Upgraded handles must not be dropped under the state's lock: the last one saves.
     inner.state().parts.values().filter_map(opened).collect()
 }
 
-/// The handle of an incomplete blob, if somebody has one.
+/// The handle of an incomplete blob, if there is one.
 fn opened(part: &Part) -> Option<Arc<Partial>> {
     part.open.upgrade()?.downcast().ok()
 }
 
-/// Starts or resumes a blob; everybody who asks for the same hash and size gets the same one. Resuming reads and
-/// verifies what is there. Of a blob that is complete already, in this size, it says so. Takes no room on the disk
-/// before the first chunk.
-///
-/// # Errors
-/// A size that no blob has. A disk that is away.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     hash: BlobHash,
@@ -443,11 +441,12 @@ pub(crate) fn open(
     ext: &str,
 ) -> Result<Arc<Partial>, StoreError> {
     let content = Content { hash, size };
-    let foreign = || StoreError::Foreign { hash };
-    let size_in_memory = u32::try_from(size).ok().filter(|_| size <= FILE_SIZE_MAX).ok_or_else(foreign)?;
+    if size > FILE_SIZE_MAX {
+        return Err(StoreError::Foreign { hash });
+    }
     let chunks = chunk_count(size);
     let fresh = |ext, complete| {
-        let bits = vec![0; chunks.div_ceil(8) as usize].into_boxed_slice();
+        let bits = vec![0; number::index(chunks.div_ceil(8))].into_boxed_slice();
         let tree = inner.kept_tree(hash, size);
         let arrived = Mutex::new(Arrived { tree, bits, complete, ..Arrived::default() });
         Arc::new(Partial { inner: inner.clone(), content, ext, arrived })
@@ -464,7 +463,7 @@ pub(crate) fn open(
     {
         let mut state = inner.state();
         let used = state.tick();
-        // Somebody may have completed it since the first look.
+        // Another handle may have completed it since the first look.
         if is_complete(&state) {
             drop((state, arrived));
             return open(inner, hash, size, ext.as_str());
@@ -474,7 +473,7 @@ pub(crate) fn open(
             return Ok(open);
         }
         let open: Weak<Partial> = Arc::downgrade(&partial);
-        state.insert_part(content, Part { used, size: size_in_memory, ext, open });
+        state.insert_part(content, Part { used, size, ext, open });
     }
     let resumed = partial.resume(&mut arrived);
     // Everything was there, but for its name.

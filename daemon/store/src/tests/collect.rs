@@ -1,4 +1,4 @@
-//! Room that is made on request, and a disk with less of it than should stay.
+//! Space that is made on request, and a disk with less of it than should stay.
 
 use super::*;
 use crate::{Collected, Evicted, Wish};
@@ -63,7 +63,7 @@ fn leftovers_go_and_what_is_under_way_stays() {
 #[test]
 fn low_disk_evicts_only_what_may_be_evicted() {
     let dir = tempfile::tempdir().unwrap();
-    let free = super::super::os::room(dir.path()).unwrap().free;
+    let free = super::super::os::disk_space(dir.path()).unwrap().free;
     // More than the disk has: nothing can be enough.
     let config = StoreConfig { cache_limit: u64::MAX, min_free: Some(free.saturating_mul(2)) };
     let (store, _) = Store::open(dir.path(), config).unwrap();

@@ -1,4 +1,4 @@
-//! A disk without room: a small tmpfs, where the system lets us mount one.
+//! A full disk: a small tmpfs, where the system allows to mount one.
 
 use super::*;
 use std::io::Write;
@@ -20,7 +20,7 @@ impl SmallDisk {
             return Some(Self(dir));
         }
         assert!(cfg!(windows) || std::env::var_os("CI").is_none(), "{who} needs the right to mount a tmpfs");
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {who} needs the right to mount a tmpfs");
+        writeln!(std::io::stderr(), "SKIPPED: {who} needs the right to mount a tmpfs").ok();
         None
     }
 
@@ -31,7 +31,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).output();
+        std::process::Command::new("umount").arg("-l").arg(self.0.path()).output().ok();
     }
 }
 
@@ -44,11 +44,11 @@ fn a_full_disk_stops_nothing_for_good() {
     receive(&store, &kept[0]).unwrap();
     store.checkpoint().unwrap();
 
-    // Room for the files and none for the index, then none for the files either.
+    // Space for the files and none for the index, then none for the files either.
     let ballast = disk.0.path().join("ballast");
     let mut seed = 1;
     for round in 0..3 {
-        let free = super::super::os::room(&dir).unwrap().free;
+        let free = super::super::os::disk_space(&dir).unwrap().free;
         fs::write(&ballast, vec![1; usize::try_from(free).unwrap().saturating_sub(3 * 1024 * 1024)]).unwrap();
         assert!(store.reserve(64 * 1024 * 1024).is_err_and(|error| error.is_disk_full()));
         loop {
@@ -63,9 +63,9 @@ fn a_full_disk_stops_nothing_for_good() {
                 }
             }
         }
-        // Whether sled wants more room or not, and whatever that does to it, nothing is lost.
+        // Whether sled wants more space or not, and whatever that does to it, nothing is lost.
         for _ in 0..3 {
-            let _ = store.checkpoint();
+            store.checkpoint().ok();
             let failed = receive(&store, &bytes(1_000 + round, 10 * CHUNK_SIZE));
             assert!(failed.is_err_and(|error| error.is_disk_full()));
         }
@@ -96,11 +96,11 @@ fn a_store_opens_on_a_full_disk() {
     let blob = bytes(1, 2 * CHUNK_SIZE);
     let hash = receive(&open(&dir), &blob).unwrap();
     let ballast = disk.0.path().join("ballast");
-    let _ = fs::write(&ballast, vec![1; 16 * 1024 * 1024]);
+    fs::write(&ballast, vec![1; 16 * 1024 * 1024]).ok();
     for without_index in [false, true] {
         if without_index {
             fs::remove_dir_all(dir.join("index")).unwrap();
-            let _ = fs::write(&ballast, vec![1; 16 * 1024 * 1024]);
+            fs::write(&ballast, vec![1; 16 * 1024 * 1024]).ok();
         }
         let store = open(&dir);
         assert_eq!(read(&store, &hash).unwrap(), blob);

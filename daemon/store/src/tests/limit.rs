@@ -32,8 +32,8 @@ fn unused_blobs_are_evicted_first_after_a_restart_too() {
     store.touch(&hashes[7..]);
     drop(store);
     store = open_with(dir.path(), 10 * KIB);
-    assert!(store.has_room(2 * KIB) && !store.has_room(2 * KIB + 1) && store.has_room(0));
-    assert_eq!(store.stats().files, 8, "to ask makes no room");
+    assert!(store.has_space(2 * KIB) && !store.has_space(2 * KIB + 1) && store.has_space(0));
+    assert_eq!(store.stats().files, 8, "to ask makes no space");
     store.reserve(4 * KIB).unwrap();
     let left: Vec<_> = hashes.iter().map(|hash| store.contains(hash)).collect();
     assert_eq!(left, [true, true, true, true, true, false, false, true]);

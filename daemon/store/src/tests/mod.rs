@@ -9,9 +9,9 @@ mod moving;
 mod obstacle;
 mod origin;
 mod own;
-mod patrol;
 mod put;
 mod resume;
+mod scrub;
 mod stamps;
 mod timing;
 mod trust;
@@ -96,15 +96,14 @@ fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
         let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_dir(&entry.path(), &target),
-            false => {
-                fs::copy(entry.path(), &target).expect("copies");
-                // As a kill leaves it, which changes no time.
-                let modified = entry.metadata().and_then(|m| m.modified()).expect("a time");
-                let copy = fs::OpenOptions::new().write(true).open(&target).expect("opens");
-                copy.set_modified(modified).expect("sets");
-            }
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target)
+        } else {
+            fs::copy(entry.path(), &target).expect("copies");
+            // As a kill leaves it, which changes no time.
+            let modified = entry.metadata().and_then(|m| m.modified()).expect("a time");
+            let copy = fs::OpenOptions::new().write(true).open(&target).expect("opens");
+            copy.set_modified(modified).expect("sets");
         }
     }
 }

@@ -66,11 +66,11 @@ fn everything_arrives_and_is_found_again() {
     assert_eq!((opened.blobs, opened.adopted, opened.removed), (61, 0, 0));
     assert!(!shown.exists() && !data.join("blobs").exists(), "the old place is empty");
     assert_whole(&store, &blobs);
-    let mut patrol = store.scrub();
-    while patrol.is_due(SystemTime::now()) {
-        assert!(patrol.step(u64::MAX).is_empty());
+    let mut scrub = store.scrub();
+    while scrub.is_due(SystemTime::now()) {
+        assert!(scrub.step(u64::MAX).is_empty());
     }
-    drop(patrol);
+    drop(scrub);
     // And home.
     go(&store, &data).unwrap();
     assert_whole(&store, &blobs);
@@ -276,10 +276,10 @@ fn another_disk_gets_copies_that_are_right() {
     blobs.push(half());
     drop((pin, store));
     assert_whole(&open(&data), &blobs);
-    // Home has room; a small disk has none.
+    // Home has space; a small disk has none.
     let store = open(&data);
     go(&store, &data).unwrap();
-    let _ = fs::write(disk.path().join("film"), vec![1; 62 << 20]);
-    assert!(matches!(go(&store, &there), Err(MoveError::NoRoom { .. })));
+    fs::write(disk.path().join("film"), vec![1; 62 << 20]).ok();
+    assert!(matches!(go(&store, &there), Err(MoveError::NoSpace { .. })));
     assert_whole(&store, &blobs);
 }

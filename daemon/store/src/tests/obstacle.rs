@@ -95,9 +95,10 @@ fn wrong_file_that_stays_is_missing_and_told() {
         let (blob, other) = (bytes(1, size), bytes(2, 700));
         let (hash, other_hash) = (receive(&store, &blob).unwrap(), receive(&store, &other).unwrap());
         let path = store.path(&hash).unwrap();
-        match folder {
-            true => become_folder(&path, true),
-            false => fs::write(&path, b"wrong").unwrap(),
+        if folder {
+            become_folder(&path, true)
+        } else {
+            fs::write(&path, b"wrong").unwrap()
         }
         let stuck = Stuck::new(&[&path]);
         assert_eq!(store.find(&hash).unwrap(), None);

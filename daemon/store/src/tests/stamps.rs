@@ -22,7 +22,8 @@ fn set_modified(path: &Path, time: SystemTime) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// Waits until the file system's clock, which ticks every few milliseconds, says something else than when `path` changed.
+/// Waits until the file system's clock, which ticks every few milliseconds, says something else than when `path`
+/// changed.
 fn wait_for_a_tick(path: &Path) {
     let changed = |path: &Path| Stamp::of_cached(&fs::metadata(path).unwrap()).ctime_ns;
     let probe = tempfile::NamedTempFile::new_in(path.parent().unwrap().parent().unwrap()).unwrap();

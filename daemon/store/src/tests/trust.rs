@@ -1,5 +1,5 @@
-//! What is remembered is believed only after a look: files and folders that vanish under the store, and a disk that goes
-//! and comes back.
+//! What is remembered is believed only after a look: files and folders that vanish under the store, and a disk that
+//! goes and comes back.
 
 use super::*;
 use crate::{Damage, Verified, Wish};
@@ -16,9 +16,10 @@ fn sizes() -> [usize; 4] {
 /// What a player does who empties the cache with the file manager.
 fn empty(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        match entry.path().is_dir() {
-            true => fs::remove_dir_all(entry.path()).unwrap(),
-            false => fs::remove_file(entry.path()).unwrap(),
+        if entry.path().is_dir() {
+            fs::remove_dir_all(entry.path()).unwrap()
+        } else {
+            fs::remove_file(entry.path()).unwrap()
         }
     }
 }
@@ -204,9 +205,9 @@ fn a_disk_that_is_away_costs_nothing() {
         away(store.reserve(1 << 20).unwrap_err());
         away(store.scratch_path().unwrap_err());
         store.checkpoint().unwrap();
-        let mut patrol = store.scrub();
-        assert!(patrol.is_due(SystemTime::now()) || round > 0);
-        assert_eq!(patrol.step(u64::MAX), Damage::default());
+        let mut scrub = store.scrub();
+        assert!(scrub.is_due(SystemTime::now()) || round > 0);
+        assert_eq!(scrub.step(u64::MAX), Damage::default());
         assert!(store.move_to(&town.pulled.with_extension("new"), |_| ControlFlow::Continue(())).is_err());
         assert_eq!(store.stats().files, hashes.len());
         town.put_back();

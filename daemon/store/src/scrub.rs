@@ -1,15 +1,15 @@
-//! Whether the files still are what their names say, one after the other, slowly, as long as the daemon lives.
+//! Reads every cached file, one after the other, slowly, as long as the daemon runs, and removes those that are wrong.
 
 use super::{
     inner::Inner,
     os::{self, Stamp},
-    prove::open_blob_file,
+    prove::{offset_of, open_blob_file},
     trust::{self, Known, Verdict},
 };
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
     id::BlobHash,
-    limit::CHUNK_SIZE,
+    number::u64_of,
 };
 use std::{
     collections::VecDeque,
@@ -20,12 +20,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Blobs that are not in the cache any more, though nobody evicted them.
+/// Blobs that left the cache without an eviction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Damage {
     /// Were not what their names said, and are removed.
     pub wrong: Vec<BlobHash>,
-    /// Somebody else removed their files.
+    /// Another program removed their files.
     pub missing: Vec<BlobHash>,
 }
 
@@ -37,7 +37,7 @@ impl Damage {
 
 /// Goes round the cache, a little at a time, in the order of the hashes, and begins anew a week after it last began.
 /// Where it is survives a restart; what is behind it was read in this round, or came in it.
-pub struct Patrol {
+pub struct Scrub {
     inner: Arc<Inner>,
     /// The last blob that was looked into in this round.
     at: Option<BlobHash>,
@@ -66,9 +66,9 @@ const STEP_FILES: usize = 64;
 /// How much is read again after a kill, at most.
 const SAVE_EVERY: u64 = 64 << 20;
 
-impl Patrol {
+impl Scrub {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        let mut patrol = Self {
+        let mut scrub = Self {
             inner,
             at: None,
             began: 0,
@@ -77,13 +77,13 @@ impl Patrol {
             over: true,
             read_since_saved: 0,
         };
-        let text = fs::read_to_string(patrol.note()).unwrap_or_default();
+        let text = fs::read_to_string(scrub.note()).unwrap_or_default();
         let mut words = text.split_whitespace();
         if let (Some(at), Some(Ok(began))) = (words.next(), words.next().map(str::parse)) {
-            (patrol.at, patrol.began) = (BlobHash::from_hex(at), began);
-            patrol.over = at == "over";
+            (scrub.at, scrub.began) = (BlobHash::from_hex(at), began);
+            scrub.over = at == "over";
         }
-        patrol
+        scrub
     }
 
     fn note(&self) -> PathBuf {
@@ -224,9 +224,9 @@ impl Reading {
             return Ok(None);
         }
         let mut bytes = vec![0; chunk_len(self.stamp.size, self.next).unwrap_or_default()];
-        os::read_exact_at(&self.file, &mut bytes, u64::from(self.next) * CHUNK_SIZE as u64)?;
+        os::read_exact_at(&self.file, &mut bytes, offset_of(self.next))?;
         self.builder.push(&bytes);
         self.next += 1;
-        Ok(Some(bytes.len() as u64))
+        Ok(Some(u64_of(bytes.len())))
     }
 }

@@ -1,7 +1,7 @@
 //! The slow look into every file: it finds what is wrong, goes on after a restart, and rests.
 
 use super::*;
-use crate::{Damage, Patrol};
+use crate::{Damage, Scrub};
 use std::time::{Duration, SystemTime};
 
 fn bend(path: &Path) {
@@ -14,18 +14,18 @@ fn bend(path: &Path) {
 }
 
 /// Steps until the round is over; how many, and what was found.
-fn round(patrol: &mut Patrol, now: SystemTime) -> (usize, Vec<BlobHash>) {
-    let (steps, Damage { mut wrong, missing }) = whole_round(patrol, now);
+fn round(scrub: &mut Scrub, now: SystemTime) -> (usize, Vec<BlobHash>) {
+    let (steps, Damage { mut wrong, missing }) = whole_round(scrub, now);
     wrong.extend(missing);
     wrong.sort();
     (steps, wrong)
 }
 
 /// As [`round`], and apart what was wrong and what was not there.
-fn whole_round(patrol: &mut Patrol, now: SystemTime) -> (usize, Damage) {
+fn whole_round(scrub: &mut Scrub, now: SystemTime) -> (usize, Damage) {
     let (mut steps, mut damage) = (0, Damage::default());
-    while patrol.is_due(now) {
-        let Damage { wrong, missing } = patrol.step(CHUNK_SIZE as u64);
+    while scrub.is_due(now) {
+        let Damage { wrong, missing } = scrub.step(CHUNK_SIZE as u64);
         damage.wrong.extend(wrong);
         damage.missing.extend(missing);
         steps += 1;
@@ -47,8 +47,8 @@ fn every_wrong_file_is_found_once_in_a_round() {
     fs::remove_file(store.path(&gone).unwrap()).unwrap();
     wrong.sort();
     let now = SystemTime::now();
-    let mut patrol = store.scrub();
-    let (steps, mut damage) = whole_round(&mut patrol, now);
+    let mut scrub = store.scrub();
+    let (steps, mut damage) = whole_round(&mut scrub, now);
     damage.wrong.sort();
     assert_eq!(damage.missing, [gone], "what was not there was not read");
     assert_eq!(damage.wrong, wrong);
@@ -57,9 +57,9 @@ fn every_wrong_file_is_found_once_in_a_round() {
     assert_eq!(store.stats().files, 17);
     assert_blobs_right(dir.path());
     // Then it rests for a week, also in its next life.
-    for mut patrol in [patrol, store.scrub()] {
-        assert!(!patrol.is_due(now + Duration::from_secs(6 * 24 * 3600)));
-        assert!(patrol.is_due(now + Duration::from_secs(8 * 24 * 3600)));
+    for mut scrub in [scrub, store.scrub()] {
+        assert!(!scrub.is_due(now + Duration::from_secs(6 * 24 * 3600)));
+        assert!(scrub.is_due(now + Duration::from_secs(8 * 24 * 3600)));
     }
 }
 
@@ -70,19 +70,19 @@ fn a_later_life_goes_on_where_this_one_was() {
     let mut hashes: Vec<_> = (0..10).map(|n| receive(&store, &bytes(n, 2 * CHUNK_SIZE)).unwrap()).collect();
     hashes.sort();
     let now = SystemTime::now();
-    let mut patrol = store.scrub();
-    assert!(patrol.is_due(now));
+    let mut scrub = store.scrub();
+    assert!(scrub.is_due(now));
     for _ in 0..8 {
-        assert_eq!(patrol.step(CHUNK_SIZE as u64), Damage::default());
+        assert_eq!(scrub.step(CHUNK_SIZE as u64), Damage::default());
     }
-    patrol.save();
+    scrub.save();
     // The first was read, the last was not.
     bend(&store.path(&hashes[0]).unwrap());
     bend(&store.path(&hashes[9]).unwrap());
-    let mut patrol = store.scrub();
-    assert_eq!(round(&mut patrol, now).1, [hashes[9]]);
+    let mut scrub = store.scrub();
+    assert_eq!(round(&mut scrub, now).1, [hashes[9]]);
     let next = now + Duration::from_secs(8 * 24 * 3600);
-    assert_eq!(round(&mut patrol, next).1, [hashes[0]]);
+    assert_eq!(round(&mut scrub, next).1, [hashes[0]]);
     // A note that is damaged costs a round, nothing else.
     fs::write(dir.path().join("checked"), b"\xff nonsense").unwrap();
     assert_eq!(round(&mut store.scrub(), now).1, []);
@@ -100,12 +100,12 @@ fn what_changes_while_it_is_read_is_not_judged() {
     let store = open_with(dir.path(), 8 * CHUNK_SIZE as u64);
     let blob = bytes(1, 3 * CHUNK_SIZE);
     let hash = receive(&store, &blob).unwrap();
-    let mut patrol = store.scrub();
-    assert!(patrol.is_due(SystemTime::now()));
-    assert_eq!(patrol.step(1), Damage::default());
+    let mut scrub = store.scrub();
+    assert!(scrub.is_due(SystemTime::now()));
+    assert_eq!(scrub.step(1), Damage::default());
     store.reserve(8 * CHUNK_SIZE as u64).unwrap();
     assert!(!store.contains(&hash));
     receive(&store, &blob).unwrap();
-    assert_eq!(round(&mut patrol, SystemTime::now()).1, []);
+    assert_eq!(round(&mut scrub, SystemTime::now()).1, []);
     assert!(store.contains(&hash));
 }
