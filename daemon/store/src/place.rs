@@ -289,11 +289,14 @@ fn bring_one(from: &Path, to: &Path) -> Result<(), StoreError> {
     if free(to).and_then(|_| os::rename(from, to)).is_ok() {
         return Ok(());
     }
-    // What cannot be read is not the blob any more, and what can be is not left behind.
+    // A file that can be read is copied. One that cannot is not the blob any more.
     match os::open_regular(from) {
         Err(StoreError::NotAFile { .. }) => {}
         Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {}
-        _ => return Err(StoreError::at(to, error)),
+        _ => {
+            let copied = fs::copy(from, to).and_then(|_| os::set_modified(to, from));
+            return copied.map_err(|_| StoreError::at(to, error));
+        }
     }
     tracing::warn!("{} is not brought along to where the cache is now ({error})", from.display());
     Ok(())

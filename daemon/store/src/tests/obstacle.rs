@@ -287,3 +287,31 @@ fn the_cache_moves_past_what_is_in_the_way() {
         assert_eq!(&read(&store, &tree(blob).hash()).unwrap(), blob);
     }
 }
+
+#[test]
+fn start_finishes_a_move_past_what_stays() {
+    let base = tempfile::tempdir().unwrap();
+    let [data, there] = ["data", "there"].map(|name| base.path().join(name));
+    let blobs: Vec<_> = (0..4).map(|n| bytes(n, 1_000)).collect();
+    let paths: Vec<_> = {
+        let store = open(&data);
+        let hashes: Vec<_> = blobs.iter().map(|blob| receive(&store, blob).unwrap()).collect();
+        hashes.iter().map(|hash| store.path(hash).unwrap()).collect()
+    };
+    for folder in ["blobs", "partial"] {
+        fs::create_dir_all(there.join(folder)).unwrap();
+    }
+    fs::write(there.join("fyteclub-cache"), b"").unwrap();
+    let note = serde_json::json!({"dir": ".", "renaming": there});
+    fs::write(data.join("cache.json"), note.to_string()).unwrap();
+    become_folder(&paths[0], true);
+    // One file cannot be renamed, a folder neither, and another folder lies where a file goes.
+    let _stuck = Stuck::new(&[&paths[0], &paths[1]]);
+    fs::create_dir(there.join("blobs").join(paths[2].file_name().unwrap())).unwrap();
+    let store = open(&data);
+    for blob in &blobs[1..] {
+        assert_eq!(&read(&store, &tree(blob).hash()).unwrap(), blob);
+    }
+    receive(&store, &blobs[0]).unwrap();
+    assert_eq!(store.stats().files, blobs.len());
+}
