@@ -12,6 +12,7 @@ use clap::Args;
 use fyteclub_client::{Event, Fetched, PlayerName, Published, Standing};
 use fyteclub_phonebook::{Config as BookConfig, Server};
 use fyteclub_proto::{
+    foreign::escaped_lines,
     id::BlobHash,
     number::{f64_of, whole},
 };
@@ -54,7 +55,7 @@ pub(crate) fn run(args: Demo) -> ExitCode {
         })
     });
     result.unwrap_or_else(|error| {
-        eprintln!("fyteclub-demo: {error:#}");
+        eprintln!("{}", escaped_lines(&format!("fyteclub-demo: {error:#}")));
         ExitCode::FAILURE
     })
 }

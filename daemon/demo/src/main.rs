@@ -8,7 +8,9 @@
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
-        writeln!(std::io::stdout(), $($text)*).ok();
+        // The author of a mod chose some of these words.
+        let line = format!($($text)*);
+        writeln!(std::io::stdout(), "{}", fyteclub_proto::foreign::escaped(&line, false)).ok();
     }};
 }
 
