@@ -291,7 +291,9 @@ fn open_store(config: &Config) -> anyhow::Result<(Store, Opened)> {
     }
     let settings = StoreConfig { cache_limit: config.cache_limit, min_free: config.min_free };
     Store::open(dir, settings).map_err(|error| match error {
-        StoreError::Io { path, source } => trouble::explain_data(dir, &path, &source).into(),
+        StoreError::Io { path, source } | StoreError::NotWritable { path, source } => {
+            trouble::explain_data(dir, &path, &source).into()
+        }
         error => error.into(),
     })
 }

@@ -52,10 +52,7 @@ pub enum StoreError {
         path.display()
     )]
     Undeletable { path: PathBuf, source: io::Error },
-    #[error(
-        "cannot write {} ({source}): let the daemon's user write in that folder, or run fyteclubctl cache move DIR",
-        path.display()
-    )]
+    #[error("{}; or run fyteclubctl cache move DIR", explain(path, source))]
     NotWritable { path: PathBuf, source: io::Error },
     #[error("another process has the index in {} open", path.display())]
     InUse { path: PathBuf },
