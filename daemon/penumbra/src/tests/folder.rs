@@ -407,7 +407,7 @@ fn thousands_of_misspelt_entries_resolve() {
 #[test]
 fn file_of_a_mod_or_nothing_is_told_with_the_way_out() {
     let of = Mod::with_files(json!({ "a.tex": "a.tex" }));
-    let error = |name: &str| read(&of.dir.path().join(name), &[], of.dir.path()).unwrap_err().to_string();
+    let error = |name: &str| read(&of.path().join(name), &[], of.dir.path()).unwrap_err().to_string();
     let inside = error("default_mod.json");
     assert!(inside.contains("is one file of a mod; give the folder that it is in"), "{inside}");
     let absent = error("absent");
