@@ -302,10 +302,10 @@ impl Index {
         }
         for list in [&mut index.exact, &mut index.folded] {
             // The latest first, and that one stays.
-            list.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+            list.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
             list.dedup_by_key(|(hash, _)| *hash);
         }
-        index.top.sort();
+        index.top.sort_unstable();
         index.top.dedup();
         Ok(index)
     }

@@ -204,7 +204,7 @@ impl Listing {
             let folded = (*folded != *name).then(|| folded.into());
             listing.0.push(Entry { name, folded, is_link: entry.file_type()?.is_symlink() });
         }
-        listing.0.sort_by(|a, b| (a.folded(), &a.name).cmp(&(b.folded(), &b.name)));
+        listing.0.sort_unstable_by(|a, b| (a.folded(), &a.name).cmp(&(b.folded(), &b.name)));
         Ok(listing)
     }
 

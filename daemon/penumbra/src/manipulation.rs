@@ -65,7 +65,7 @@ fn subject(manipulation: &Value) -> Option<String> {
             None => format!("{name}={value}"),
         })
         .collect();
-    subject.sort();
+    subject.sort_unstable();
     Some(format!("{kind} {}", subject.join(" ")))
 }
 

@@ -72,7 +72,7 @@ pub async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
             list.push(status);
         }
     }
-    list.sort_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
+    list.sort_unstable_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
     list
 }
 

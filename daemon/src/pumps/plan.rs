@@ -157,7 +157,7 @@ pub fn draft(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) 
         }
     }
     // What is left out is fetched, so the largest come first.
-    questions.sort_by_key(|content| (std::cmp::Reverse(content.size), content.hash));
+    questions.sort_unstable_by_key(|content| (std::cmp::Reverse(content.size), content.hash));
     questions.truncate(PROOFS_MAX);
     Ok(Draft { owner: *owner, look, blobs, questions, pin })
 }

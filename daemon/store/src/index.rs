@@ -392,7 +392,7 @@ impl Index {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("index.broken-")))
             .collect();
-        all.sort();
+        all.sort_unstable();
         for old in all.iter().rev().skip(BROKEN_KEPT) {
             fs::remove_dir_all(old).ok();
         }

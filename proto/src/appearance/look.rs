@@ -79,15 +79,15 @@ impl Look {
     pub fn normalise(&mut self) {
         for object in &mut self.objects {
             for file in &mut object.files {
-                file.game_paths.sort();
+                file.game_paths.sort_unstable();
                 file.game_paths.dedup();
             }
             object.files.sort_by(|a, b| a.game_paths.cmp(&b.game_paths));
             for swap in &mut object.swaps {
-                swap.game_paths.sort();
+                swap.game_paths.sort_unstable();
                 swap.game_paths.dedup();
             }
-            object.swaps.sort();
+            object.swaps.sort_unstable();
         }
         self.objects.sort_by_key(|object| object.kind);
     }

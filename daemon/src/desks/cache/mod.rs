@@ -131,7 +131,7 @@ impl<P: Holds> CacheDesk<P> {
         let of_player = |pin: &P| hashes.iter().chain(&missing).any(|hash| pin.holds(hash));
         let mut players: Vec<PlayerName> =
             self.shown.iter().filter(|(_, pin)| of_player(pin)).map(|(player, _)| player.clone()).collect();
-        players.sort();
+        players.sort_unstable();
         orders.add(DeskOrder::LooksDamaged(players.clone()));
         orders.tell(Event::CacheDamaged { hashes, missing, players, published });
         if published {

@@ -249,7 +249,7 @@ impl ContactDesk {
     /// All known players, as clients see them, by name.
     pub fn list(&self) -> Vec<reply::Contact> {
         let mut list: Vec<_> = self.machine.iter().map(|contact| self.shown(contact)).collect();
-        list.sort_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
+        list.sort_unstable_by(|a, b| (&a.player, &a.peer_id).cmp(&(&b.player, &b.peer_id)));
         list
     }
 

@@ -76,7 +76,7 @@ impl SessionDesk {
                 Err(_) => others += 1,
             }
         }
-        contacts.sort();
+        contacts.sort_unstable();
         (contacts, others)
     }
 

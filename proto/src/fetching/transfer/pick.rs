@@ -128,7 +128,7 @@ pub(super) struct Counted {
 impl Queue {
     pub(super) fn new(wanted: &[Wanted]) -> Self {
         let mut wanted: Vec<&Wanted> = wanted.iter().collect();
-        wanted.sort_by_key(|blob| (blob.size, blob.hash));
+        wanted.sort_unstable_by_key(|blob| (blob.size, blob.hash));
         let blobs: Vec<Blob> = wanted
             .into_iter()
             .map(|blob| Blob {
