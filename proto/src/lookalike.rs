@@ -5,7 +5,9 @@
 
 use crate::id::PlayerName;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
-use unicode_security::{MixedScript, skeleton};
+use unicode_security::MixedScript;
+
+include!(concat!(env!("OUT_DIR"), "/alike.rs"));
 
 /// A name's visual skeleton: names with the same shape can be confused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -27,9 +29,35 @@ pub fn mixes_scripts(name: &PlayerName) -> bool {
     name.as_str().split([' ', '@', '-', '\'']).any(|word| !word.is_single_script())
 }
 
+/// UTS 39's skeleton, as the crate's own, by the packed table of `build.rs`.
+fn skeleton(text: &str) -> impl Iterator<Item = char> {
+    let known = |letter| like_what(letter).map_or((Some(letter), ""), |like| (None, like));
+    text.nfd().map(known).flat_map(|(same, like)| same.into_iter().chain(like.chars())).nfd()
+}
+
+/// What a decomposed letter looks like, if that is something else, or nothing at all.
+fn like_what(letter: char) -> Option<&'static str> {
+    let next = IGNORED.partition_point(|(_, last)| *last < letter);
+    if IGNORED.get(next).is_some_and(|(first, _)| *first <= letter) {
+        return Some("");
+    }
+    let row = ALIKE.binary_search_by_key(&letter, |(alike, ..)| *alike).ok()?;
+    let (_, start, length) = ALIKE[row];
+    let start = usize::from(start);
+    Some(&LIKE_WHAT[start..start + usize::from(length)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packed_skeleton_of_each_letter_is_the_crates() {
+        let every = (char::MIN..=char::MAX).map(String::from);
+        for text in every.chain(["ﬁ\u{34f}É\u{2d}ﷺ\u{323}\u{307}a\u{e0001}".into(), String::new()]) {
+            assert!(skeleton(&text).eq(unicode_security::skeleton(&text)), "{text:?}");
+        }
+    }
 
     fn name(text: &str) -> PlayerName {
         text.parse().expect(text)
