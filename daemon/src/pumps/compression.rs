@@ -12,6 +12,7 @@ const WORTH: f64 = 0.94;
 /// From earlier measurements of about 400 MB/s a core for zstd 3 and 1 GB/s for QUIC: a faster link is filled sooner
 /// without compression.
 const FAST_LINK: u64 = 150_000_000;
+/// Higher ones need the strategies that `.cargo/config.toml` leaves out.
 const LEVEL: i32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
