@@ -1,6 +1,6 @@
 //! The layer that writes repeated events once a minute, with a count.
 
-use crate::Stderr;
+use crate::LogWriter;
 use fyteclub_proto::repeats::{Repeated, Repeats, WINDOW, template};
 use std::{
     cell::Cell,
@@ -85,11 +85,11 @@ impl Sparse {
         TELLS.set(false);
     }
 
-    /// Starts the thread that writes the counts. Call it once the subscriber is installed. `stderr` is flushed at the
-    /// end.
+    /// Starts the thread that writes the counts. Call it once the subscriber is installed. The log's
+    /// writers are flushed at the end.
     ///
     /// # Errors No thread can be started.
-    pub fn start(&self, stderr: Stderr) -> io::Result<Teller> {
+    pub fn start(&self, writers: Vec<LogWriter>) -> io::Result<Teller> {
         let sparse = self.clone();
         thread::Builder::new().name("log counts".into()).stack_size(256 * 1024).spawn(move || {
             while Arc::strong_count(&sparse.0) > 1 {
@@ -97,21 +97,21 @@ impl Sparse {
                 sparse.tell(Instant::now());
             }
         })?;
-        Ok(Teller { sparse: self.clone(), stderr })
+        Ok(Teller { sparse: self.clone(), writers })
     }
 }
 
-/// Its drop writes the remaining counts, and waits for the writer, half a second at most.
+/// Its drop writes the remaining counts, and waits for each writer, half a second at most.
 #[derive(Debug)]
 pub struct Teller {
     sparse: Sparse,
-    stderr: Stderr,
+    writers: Vec<LogWriter>,
 }
 
 impl Drop for Teller {
     fn drop(&mut self) {
         self.sparse.tell(Instant::now() + WINDOW);
-        self.stderr.flush();
+        self.writers.iter().for_each(LogWriter::flush);
     }
 }
 

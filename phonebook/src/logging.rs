@@ -3,7 +3,7 @@
 //! At INFO and above no line names a player or a client's address.
 
 use crate::cli::LogFormat;
-use fyteclub_logging::{Form, Sparse, Stderr, Teller, log_panics};
+use fyteclub_logging::{Form, LogWriter, Sparse, Teller, log_panics};
 use std::io;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -19,12 +19,12 @@ pub(crate) fn start(format: LogFormat) -> io::Result<Teller> {
     let chosen = std::env::var("RUST_LOG").ok().filter(|words| !words.is_empty());
     let chosen = chosen.and_then(|words| words.parse().ok());
     let filter = chosen.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO).with_targets(actix));
-    let (stderr, sparse) = (Stderr::start()?, Sparse::default());
+    let (stderr, sparse) = (LogWriter::stderr()?, Sparse::default());
     let log = match format {
         LogFormat::Json => fmt::layer().json().with_writer(stderr.guarded(Form::Json)).boxed(),
         LogFormat::Text => fmt::layer().with_ansi(false).with_writer(stderr.guarded(Form::Text)).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(sparse.clone()).with(log).init();
     log_panics(stderr.clone());
-    sparse.start(stderr)
+    sparse.start(vec![stderr])
 }

@@ -1,7 +1,8 @@
-//! Standard error for a log: lines go to a thread through a queue. Lines beyond the queue are dropped and counted; a
-//! closed stream drops all and blocks nothing.
+//! Where a log goes, standard error or a file: lines go to a thread through a queue. Lines beyond the queue are dropped
+//! and counted; a closed stream drops all and blocks nothing.
 
 use crate::{
+    daily::DailyFile,
     guard::{Form, Guarded},
     io as streams,
 };
@@ -40,26 +41,34 @@ struct Waiting {
 
 /// Clones share the queue. The thread ends with the last of them.
 #[derive(Debug, Clone)]
-pub struct Stderr {
+pub struct LogWriter {
     send: SyncSender<Item>,
     waiting: Arc<Waiting>,
 }
 
-impl Stderr {
-    /// Starts the thread.
+impl LogWriter {
+    /// Starts the thread for standard error.
     ///
     /// # Errors
     /// No thread can be started, or no handle is left.
-    pub fn start() -> io::Result<Self> {
-        Self::over(streams::stderr()?)
+    pub fn stderr() -> io::Result<Self> {
+        Self::over("stderr", streams::stderr()?)
     }
 
-    fn over(to: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread for a log folder.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn file(file: DailyFile) -> io::Result<Self> {
+        Self::over("log file", file)
+    }
+
+    fn over(name: &'static str, to: impl Write + Send + 'static) -> io::Result<Self> {
         let (send, lines) = mpsc::sync_channel(LINES_WAITING);
         let waiting = Arc::new(Waiting::default());
-        let stderr = Self { send, waiting: waiting.clone() };
-        thread::Builder::new().name("stderr".into()).spawn(move || write(lines, to, &waiting))?;
-        Ok(stderr)
+        let writer = Self { send, waiting: waiting.clone() };
+        thread::Builder::new().name(name.into()).spawn(move || write(name, lines, to, &waiting))?;
+        Ok(writer)
     }
 
     /// As a writer of a log, in this form.
@@ -99,7 +108,7 @@ impl Stderr {
     }
 }
 
-fn write(lines: Receiver<Item>, mut to: impl Write, waiting: &Waiting) {
+fn write(name: &str, lines: Receiver<Item>, mut to: impl Write, waiting: &Waiting) {
     for item in lines {
         let line = match item {
             Item::Line(line) => line,
@@ -114,8 +123,7 @@ fn write(lines: Receiver<Item>, mut to: impl Write, waiting: &Waiting) {
         let told = match lost {
             0 => Ok(()),
             lost => to.write_all(
-                format!("({lost} lines are missing here: standard error was not read fast enough)\n")
-                    .as_bytes(),
+                format!("({lost} lines are missing here: {name} did not take them fast enough)\n").as_bytes(),
             ),
         };
         // The reader has left, or there never was a stream: it does not come back.
@@ -125,7 +133,7 @@ fn write(lines: Receiver<Item>, mut to: impl Write, waiting: &Waiting) {
     }
 }
 
-impl<'a> MakeWriter<'a> for Stderr {
+impl<'a> MakeWriter<'a> for LogWriter {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -133,7 +141,7 @@ impl<'a> MakeWriter<'a> for Stderr {
     }
 }
 
-impl Write for Stderr {
+impl Write for LogWriter {
     /// One line a call. Never an error: nobody could be told.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.send(line.to_vec());
@@ -173,7 +181,7 @@ mod tests {
     fn an_unread_stream_loses_lines_and_keeps_nobody() {
         let (go, let_go) = mpsc::channel();
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let stderr = Stderr::over(Reader { let_go, taken: taken.clone() }).expect("a thread");
+        let stderr = LogWriter::over("stderr", Reader { let_go, taken: taken.clone() }).expect("a thread");
         let line = vec![b'x'; 1000];
         let sent = (0..5000).filter(|_| stderr.send(line.clone())).count();
         assert!(sent <= BYTES_WAITING / line.len() + 1, "{sent} lines are held");
@@ -201,7 +209,7 @@ mod tests {
                 Ok(())
             }
         }
-        let stderr = Stderr::over(Gone).expect("a thread");
+        let stderr = LogWriter::over("stderr", Gone).expect("a thread");
         assert!(stderr.send(b"one\n".to_vec()));
         stderr.flush();
         assert!(!stderr.send(b"two\n".to_vec()));
