@@ -17,7 +17,7 @@ async fn pair(daemon: &FakeDaemon) -> (Client, fake::Caller) {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_with_the_place() {
+async fn missing_daemon_is_an_error_with_its_endpoint() {
     let dir = TempDir::new().expect("a folder");
     let place = endpoint(&dir);
     let error = Client::connect(&place).await.err().expect("nobody listens");
@@ -28,7 +28,7 @@ async fn nobody_there_is_told_with_the_place() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_socket_that_a_dead_daemon_left_is_nobody_there() {
+async fn socket_of_a_dead_daemon_is_a_missing_daemon() {
     let dir = TempDir::new().expect("a folder");
     let place = endpoint(&dir);
     drop(std::os::unix::net::UnixListener::bind(&place).expect("binds"));
@@ -115,7 +115,7 @@ async fn replies_reach_their_callers_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_caller_who_walks_away_costs_the_others_nothing() {
+async fn dropped_call_does_not_affect_others() {
     let daemon = FakeDaemon::listen();
     let (client, mut caller) = pair(&daemon).await;
     let silent = tokio::time::timeout(Duration::from_millis(20), client.status()).await;
@@ -288,7 +288,7 @@ async fn a_fault_about_no_request_ends_them_all() {
 }
 
 #[tokio::test]
-async fn versions_without_overlap_name_who_must_upgrade() {
+async fn versions_without_overlap_name_the_older_program() {
     for (theirs, side) in [(2, Side::Client), (0, Side::Daemon)] {
         let daemon = FakeDaemon::listen();
         let greet = async {
@@ -312,7 +312,7 @@ async fn versions_without_overlap_name_who_must_upgrade() {
 }
 
 #[tokio::test]
-async fn whoever_never_answers_the_greeting_is_given_up() {
+async fn unanswered_greeting_times_out() {
     let daemon = FakeDaemon::listen();
     let connecting = tokio::spawn({
         let endpoint = daemon.endpoint.clone();

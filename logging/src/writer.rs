@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unread_stream_loses_lines_and_keeps_nobody() {
+    fn unread_stream_loses_lines_and_blocks_nothing() {
         let (go, let_go) = mpsc::channel();
         let taken = Arc::new(Mutex::new(Vec::new()));
         let stderr = LogWriter::over("stderr", Reader { let_go, taken: taken.clone() }).expect("a thread");

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_contains_what_its_prefix_says() {
+    fn network_contains_the_addresses_of_its_prefix() {
         for (network, inside, outside) in [
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
             ("192.0.2.7", "192.0.2.7", "192.0.2.8"),

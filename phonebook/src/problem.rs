@@ -239,7 +239,7 @@ mod tests {
     use actix_web::body::{MessageBody, to_bytes};
 
     #[actix_web::test]
-    async fn the_ready_made_bodies_say_what_the_table_says() {
+    async fn prepared_bodies_equal_the_table() {
         for by in [By::Address, By::Key] {
             let problem = Problem::TooMany(Limited { class: Class::Lookup, by, retry_after: 7 });
             let response = problem.error_response();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_an_attack_is_an_audit_event() {
+    fn problems_of_attacks_are_audit_events() {
         let limited = Limited { class: Class::Socket, by: By::Address, retry_after: 1 };
         for (problem, event) in [
             (Refused::NameTaken.into(), Some(Kind::Hijack)),

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_what_is_decoded() {
+    fn counted_totals_equal_the_decoded_look() {
         let mut many = look(vec![file("a.tex", b"a"), file("b.tex", b"b")]);
         let path = |path: &str| path.parse().expect("a game path");
         many.objects[0].files[0].game_paths.push(path("c.tex"));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_even_for_what_the_owner_signed() {
+    fn limits_apply_to_signed_looks_too() {
         let mut large = file("a.tex", b"a");
         large.size = limit::FILE_SIZE_MAX + 1;
         let mut two_sizes = file("b.tex", b"a");

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn blob_is_given_by_who_brought_every_chunk() {
+    fn blob_has_the_origin_of_all_its_chunks() {
         let content = Content { hash: BlobHash::of(b"large"), size: 70 * CHUNK_SIZE as u64 };
         let mut givers = Givers::default();
         for chunk in 0..69 {

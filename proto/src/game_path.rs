@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_mods_write_becomes_the_one_form() {
+    fn paths_of_mods_get_one_form() {
         let path: GamePath = "Chara\\Human\\C0101\\obj.TEX".parse().expect("a game path");
         assert_eq!(path.as_str(), "chara/human/c0101/obj.tex");
         assert_eq!(path.extension(), "tex");

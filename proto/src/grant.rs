@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_for_whom_it_names_and_while_it_lasts() {
+    fn grant_is_valid_for_its_peer_and_time() {
         let grant = Grant::new(&SigningKey::from_bytes(&[1; 32]), peer(2), BlobHash::of(b"look"), NOW);
         assert_eq!(grant.holds_for(&peer(2), NOW), Ok(()));
         assert_eq!(grant.holds_for(&peer(3), NOW), Err(GrantError::Foreign));

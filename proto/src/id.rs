@@ -288,7 +288,7 @@ mod tests {
 
     /// An honest key plus a point of small order: `verify` and `verify_strict` must agree there too.
     #[test]
-    fn what_is_accepted_is_what_verify_strict_accepts() {
+    fn accepted_keys_are_those_of_verify_strict() {
         let key = SigningKey::from_bytes(&[7; 32]);
         let secret = key.to_scalar();
         let (mut accepted, mut refused) = (0, 0);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_read_back_what_they_print() {
+    fn ids_parse_from_their_text() {
         let peer = PeerId::from_bytes([7; 32]);
         assert_eq!(peer.to_string().parse(), Ok(peer));
         assert_eq!(peer.to_string().len(), "ed25519:".len() + 43);

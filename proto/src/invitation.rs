@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_link_says_so() {
+    fn incomplete_link_is_an_error() {
         let link = invitation().to_string();
         assert_eq!("https://x".parse::<Invitation>(), Err(InvitationError::NoLink));
         for cut in [PREFIX.len(), link.len() / 2, link.len() - 1] {

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_receiver_reads_it_and_knows_who_wrote() {
+    fn only_the_receiver_opens_it_and_knows_the_sender() {
         let [alice, bob, eve] = keys();
         let topic = Topic::Introduce(Bytes([5; 16]));
         let letter = letter(topic);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_for_nobody_is_not_written() {
+    fn too_long_or_unaddressed_letter_is_not_sealed() {
         let [alice, bob, _] = keys();
         let secret = || Zeroizing::new([9; 32]);
         let long = [0; LETTER_BYTES_MAX];

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_the_end_of_what_does() {
+    fn out_of_range_numbers_saturate() {
         assert_eq!((u32_of(7), u32_of(usize::MAX), usize_of(7)), (7, u32::MAX, 7));
         assert_eq!([7.9, -1.0, f64::NAN, f64::INFINITY].map(whole), [7, 0, 0, u64::MAX]);
         assert_eq!([-7.9, f64::NAN, f64::INFINITY].map(integer), [-7, 0, i64::MAX]);

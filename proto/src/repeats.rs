@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_often_is_said_often() {
+    fn allowed_repeats_are_written() {
         let mut repeats = Repeats::default();
         let now = begin();
         let said = (0..100).filter(|_| repeats.admits(now, 0, 1, 30, String::new)).count();

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_meant_is_said_by_name_or_by_key() {
+    fn contacts_are_named_by_name_or_key() {
         let name = who("Alice Ashe@Gilgamesh").expect("a name");
         assert!(name.player.is_some() && name.peer_id.is_none());
         let key = who(&PeerId::from_bytes([7; 32]).to_string()).expect("a key");
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_near_is_a_name_with_or_without_a_distance() {
+    fn near_player_has_a_name_and_maybe_a_distance() {
         for (text, distance) in [("Alice Ashe@Gilgamesh", 0.0), ("Alice Ashe@Gilgamesh:12.5", 12.5)] {
             let near = near(text).expect(text);
             assert_eq!((near.player.as_str(), f64::from(near.distance)), ("Alice Ashe@Gilgamesh", distance));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_say_what_they_change_and_leave_the_rest() {
+    fn limits_change_only_the_given_values() {
         let parse = |line: &str| -> Result<LimitsSet, clap::Error> {
             let cli = Cli::try_parse_from(line.split(' '))?;
             match cli.command {

@@ -86,7 +86,7 @@ mod tests {
     use fyteclub_client::{Fault, FaultCode};
 
     #[test]
-    fn what_may_pass_by_itself_has_a_code_of_its_own() {
+    fn retryable_faults_have_their_own_exit_code() {
         let exit = |code| Failure::from(Error::Fault(Fault::new(code, "m"))).exit();
         assert_eq!(exit(FaultCode::NotFound), Exit::NotNow);
         assert_eq!(exit(FaultCode::PeerUnreachable), Exit::NotNow);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_left_is_no_failure() {
+    fn closed_output_is_no_failure() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((failure.sentence(), failure.exit()), (None, Exit::Done));
     }

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn encoded_frame_is_what_join_makes() {
+    fn encoded_frame_equals_a_joined_one() {
         assert_eq!(encode(&["a"], 16).expect("short"), framed(br#"["a"]"#));
         assert!(matches!(
             encode(&"x".repeat(16), 16),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_open_to_everybody_is_not_safe() {
+    fn world_writable_folder_is_not_safe() {
         let dir = tempfile::tempdir().expect("a folder");
         for (mode, safe) in [(0o700, true), (0o755, true), (0o1777, true), (0o777, false)] {
             set_mode(dir.path(), mode);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_do_is_taken_and_nothing_else() {
+    fn only_others_permissions_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("contacts.json");
         assert_eq!(close_to_others(&path).expect("nothing is there"), None);

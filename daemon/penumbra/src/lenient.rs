@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_strict_already_stays_what_it_means() {
+    fn strict_json_keeps_its_meaning() {
         let text = r#"{"a":[1,2,{"b":null}],"c/d":"e\\","f":"\"/*","g":[]}"#;
         assert_eq!(strict(text), text);
     }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn utf_16_is_told_from_broken_json() {
+    fn utf_16_is_reported_apart_from_broken_json() {
         let mut lenient = Lenient::new(&b"\xFF\xFE{\0}\0"[..], 100);
         assert!(lenient.read_to_end(&mut Vec::new()).is_err());
         assert_eq!(lenient.refusal(), Some(Refusal::Utf16));

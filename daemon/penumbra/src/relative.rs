@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leads_outside_is_told_from_what_is_only_odd() {
+    fn paths_outside_differ_from_odd_paths() {
         for odd in ["a/b.tex", "a\\b.tex", "./a//b.tex", "a/./b.tex"] {
             assert_eq!(parts(odd), Ok(vec!["a", "b.tex"]), "{odd:?}");
         }

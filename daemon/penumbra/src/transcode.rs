@@ -124,7 +124,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn what_is_copied_means_the_same() {
+    fn copied_json_keeps_its_meaning() {
         for text in [
             r#"{"a": [1, -2, 3.5, 1e300, true, null, "x\"\\\n\u0001é"], "b\n": {}, "c": [], "d": [[]]}"#,
             "18446744073709551615",

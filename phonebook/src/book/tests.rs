@@ -210,7 +210,7 @@ fn a_customer_holds_its_share_of_names_and_no_more() {
 }
 
 #[test]
-fn who_moves_takes_the_name_along_or_keeps_it() {
+fn moved_player_takes_its_place_along_or_keeps_it() {
     let book = Book::new(Terms { max_of_one: 1, ..terms(PIN, 1000) });
     let register =
         |name: &str, address, sequence| book.register(name, from(address), signed(sequence), at(0));

@@ -85,7 +85,7 @@ fn the_sweep_follows_a_short_ttl() {
 }
 
 #[test]
-fn a_mistake_is_told_with_key_value_and_remedy() {
+fn wrong_setting_is_named_with_value_and_advice() {
     for (text, told) in [
         (
             "ttl = 'abc'",
@@ -151,7 +151,7 @@ fn an_error_names_its_source() {
 }
 
 #[test]
-fn off_removes_what_a_weaker_source_set() {
+fn off_removes_the_value_of_a_lower_layer() {
     let mut layers = Layers::of_a_program();
     let set =
         "audit = 'a'\ntls_cert = 'c'\ntls_key = 'k'\nredis = 'redis://127.0.0.1:7'\nlimit_lookup = '1/s'";

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn within_the_patience_nobody_is_cut_off() {
+    async fn connection_within_its_time_stays_open() {
         let connections = connections(&[]);
         let (mut client, server) = pair().await;
         let _line = connections.open(&server, false).unwrap();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_brings_only_refusals_is_sent_away() {
+    async fn connection_with_only_refusals_is_closed() {
         let connections = Connections { refusals_time: Duration::ZERO, ..connections(&[]) };
         let (_client, server) = pair().await;
         let connection = connections.open(&server, false).unwrap();

@@ -20,7 +20,7 @@ fn peer(seed: u8) -> PeerId {
 }
 
 #[test]
-fn a_burst_then_the_rate_and_the_told_time_suffices() {
+fn burst_then_rate_and_retry_after_suffices() {
     let (limits, clock) = limits("2/s burst 4", 100);
     let ask = || limits.check_address(Class::Lookup, ip("192.0.2.1"), 1);
     for _ in 0..4 {

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_said_as_people_say_them() {
+    fn durations_are_printed_readably() {
         for (seconds, said) in
             [(5, "5 s"), (61, "1 min"), (3700, "1 h 1 min"), (86_400 * 3 + 7200, "3 d 2 h")]
         {

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_who_is_not_listed_is_not_written() {
+    fn address_of_an_unlisted_player_is_not_stored() {
         for ip in ["192.0.2.1", "2001:db8::1"] {
             let address = SocketAddr::new(ip.parse().unwrap(), 7777);
             let key = PeerId::from_bytes([9; 32]);

@@ -101,7 +101,7 @@ async fn connected(redis: &Redis, rates: &Rates) -> Shared {
 }
 
 #[test]
-fn redis_and_the_book_in_memory_say_the_same() {
+fn redis_and_memory_give_equal_answers() {
     let Some(redis) = Redis::start() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shared = runtime.block_on(connected(&redis, &Rates::OFF));
@@ -230,7 +230,7 @@ async fn a_lease_that_comes_late_replaces_no_newer_one() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_redis_that_is_gone() {
+async fn lost_redis_is_not_waited_for() {
     let Some(mut redis) = Redis::start() else { return };
     let rate = Some("2/s burst 4".parse().unwrap());
     let shared = connected(&redis, &Rates { lookup: rate, ..Rates::OFF }).await;

@@ -82,7 +82,7 @@ fn ports_are_those_of_udp() {
 }
 
 #[test]
-fn broken_json_is_told_without_a_crash() {
+fn broken_json_is_refused_without_a_crash() {
     for phonebook in [compat(), signed()] {
         for body in
             ["{", "nonsense", "5", "null", r#"{"playerName":"\ud800"}"#, &"[".repeat(10_000), "\u{feff}{}"]

@@ -237,7 +237,7 @@ fn password_guards_all_but_health_and_preflights() {
 }
 
 #[test]
-fn what_is_no_object_has_no_fields() {
+fn body_that_is_no_object_has_no_fields() {
     let phonebook = compat();
     phonebook.send("POST", "/api/register", "").is(400, NAME_AND_PORT);
     phonebook.send("POST", "/api/register", "[]").is(400, NAME_AND_PORT);

@@ -77,7 +77,7 @@ fn another_address_and_another_class_are_served_on() {
 }
 
 #[test]
-fn what_does_not_exist_is_not_asked_for_without_end() {
+fn requests_for_unknown_paths_are_limited() {
     let phonebook = limited(Rates { other: tiny(), ..Rates::OFF });
     refuses_and_recovers("a path that is nowhere", || {
         ask(&phonebook, "192.0.2.1", "GET", "/wp-login.php", "")

@@ -55,7 +55,7 @@ async fn a_caller_and_a_callee_are_introduced() {
 }
 
 #[tokio::test]
-async fn a_name_is_called_by_who_does_not_know_its_key() {
+async fn name_is_called_without_its_key() {
     let phonebook = signed();
     let mut alice = Client::greeted(&phonebook, 1).await;
     let mut bob = Client::greeted(&phonebook, 2).await;
@@ -279,7 +279,7 @@ async fn newest_socket_of_a_key_replaces_the_older() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_ends_the_conversation() {
+async fn invalid_message_ends_the_conversation() {
     let phonebook = signed();
     let long = format!("{{\"type\":\"here\",\"x\":\"{}\"}}", "x".repeat(LIVE_MESSAGE_MAX));
     let greeting = Hello::signed("x", Bytes([0; 32]), 0, &Player::new(1).0);
@@ -329,7 +329,7 @@ async fn fragments_are_one_message_up_to_its_limit() {
 }
 
 #[tokio::test]
-async fn who_does_not_greet_is_sent_away() {
+async fn connection_without_a_greeting_is_closed() {
     let phonebook = signed();
     let mut client = Client::connect(&phonebook, 1).await;
     client.challenge().await;
@@ -339,7 +339,7 @@ async fn who_does_not_greet_is_sent_away() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_cut_off_and_others_are_served() {
+async fn slow_reader_is_closed_and_others_are_served() {
     let phonebook = signed();
     let mut deaf = Client::connect_small(&phonebook, 1).await.greet().await;
     let to = deaf.id();
@@ -421,7 +421,7 @@ async fn a_socket_that_floods_is_read_at_its_rate() {
 }
 
 #[tokio::test]
-async fn a_stop_tells_everybody_another_time_and_is_quick() {
+async fn stop_sends_different_retry_times_quickly() {
     let phonebook = signed();
     let mut clients = Vec::new();
     for seed in 1..=20 {

@@ -44,7 +44,7 @@ fn metrics(office: &Phonebook) -> HashMap<String, f64> {
 }
 
 #[test]
-fn metrics_count_what_happened_and_name_nobody() {
+fn metrics_count_events_without_names() {
     let limits = Rates { lookup: Some("1/h burst 4".parse().unwrap()), ..Rates::OFF };
     let (_running, public, office) = with_office(Config { limits, ..local() });
     let (alice, mallory) = (Player::new(1), Player::new(2));
@@ -129,7 +129,7 @@ fn the_page_stands_alone_and_agrees_with_its_json() {
 }
 
 #[test]
-fn another_name_that_points_here_is_told_nothing() {
+fn operators_page_refuses_other_host_names() {
     let (_running, _public, office) = with_office(local());
     for path in ["/", "/metrics", "/status.json"] {
         // The tests' client sends `Host: phonebook` by default.
@@ -179,7 +179,7 @@ fn unwritable_audit_log_does_not_stop_the_server() {
 }
 
 #[test]
-fn a_taken_port_stops_only_who_asked_for_it_by_name() {
+fn taken_operator_port_is_fatal_only_if_configured() {
     let (_running, _public, office) = with_office(local());
     let taken: SocketAddr = office.addr;
     let without = Server::build(Config { operator: Operator::IfFree(taken), ..local() }).unwrap();
@@ -190,7 +190,7 @@ fn a_taken_port_stops_only_who_asked_for_it_by_name() {
 }
 
 #[test]
-fn beyond_this_machine_only_who_insists() {
+fn listeners_beyond_loopback_need_a_setting() {
     let everywhere: SocketAddr = ([0, 0, 0, 0], 0).into();
     let refused = Server::build(Config { operator: Operator::At(everywhere), ..local() }).unwrap_err();
     assert!(refused.to_string().contains("operator_anywhere = true"), "{refused}");

@@ -44,7 +44,7 @@ fn note(from: &Player, to: &Player) -> Say {
 }
 
 #[test]
-fn two_who_only_poll_are_introduced() {
+fn two_polling_clients_are_introduced() {
     let (phonebook, alice, bob) = (signed(), Player::new(1), Player::new(2));
     assert_eq!(heard(&poll(&phonebook, &bob, 1, Duration::ZERO, &[])), []);
     let introduce = Say::Introduce {
@@ -150,7 +150,7 @@ fn third_poll_ends_the_first() {
 }
 
 #[test]
-fn who_hangs_up_loses_nothing() {
+fn interrupted_poll_loses_no_message() {
     let (phonebook, alice, bob) = (signed(), Player::new(1), Player::new(2));
     let body = json(&Poll::signed("phonebook", 2, now(), LONG, &[], &alice.0));
     let mut stream = phonebook.connect();
@@ -193,7 +193,7 @@ fn poll_must_be_signed_for_this_server_and_new() {
 }
 
 #[test]
-fn what_is_said_in_a_poll_is_judged_as_over_a_socket() {
+fn polled_messages_are_checked_as_over_a_socket() {
     let (phonebook, alice, bob) = (signed(), Player::new(1), Player::new(2));
     heard(&poll(&phonebook, &bob, 1, Duration::ZERO, &[]));
     let to = Callee::Key(key(&bob));
@@ -253,7 +253,7 @@ fn first_poll_costs_as_much_as_a_socket() {
 }
 
 #[test]
-fn what_is_said_in_polls_is_charged_to_the_address() {
+fn polled_messages_are_charged_to_the_address() {
     let (phonebook, alice) = (signed(), Player::new(1));
     let say = vec![Say::Here; 800];
     let began = Instant::now();

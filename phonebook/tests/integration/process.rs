@@ -111,7 +111,7 @@ fn typed_text_turns_no_reading_direction() {
 }
 
 #[test]
-fn its_log_names_nobody() {
+fn log_has_no_names() {
     let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--log", "json"]));
     process.phonebook.register(serde_json::json!({"playerName": "Alice Ashe@Omega", "port": 1}));
     process.phonebook.lookup("Alice%20Ashe@Omega");
@@ -127,7 +127,7 @@ fn its_log_names_nobody() {
 }
 
 #[test]
-fn its_log_names_nobody_whatever_is_refused() {
+fn log_of_refusals_has_no_names() {
     const NAME: &str = "Alice Ashe@Omega";
     let directory = tempfile::tempdir().unwrap();
     let audit = directory.path().join("audit.jsonl");
@@ -213,7 +213,7 @@ fn plain_http_beyond_loopback_is_refused_with_advice() {
 }
 
 #[test]
-fn its_log_names_nobody_who_is_introduced() {
+fn log_of_introductions_has_no_names() {
     let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--log", "json"]));
     let body = Player::new(2).register("Bob Birch@Omega", 1);
     process.phonebook.register(json(&body)).is(200, r#"{"success":true}"#);
@@ -273,7 +273,7 @@ fn file_environment_and_flags_are_read_in_this_order() {
 }
 
 #[test]
-fn a_bad_configuration_is_told_in_one_sentence() {
+fn bad_configuration_is_one_sentence() {
     let told = refused(&["--ttl", "abc"]);
     assert_eq!(
         told,
@@ -297,7 +297,7 @@ fn a_bad_configuration_is_told_in_one_sentence() {
 }
 
 #[test]
-fn a_taken_port_is_told() {
+fn taken_port_is_an_error() {
     let first = Process::start(&mut command(&["--listen", "127.0.0.1:0"]));
     let listen = first.phonebook.addr.to_string();
     let told = refused(&["--listen", &listen]);
@@ -306,7 +306,7 @@ fn a_taken_port_is_told() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn systemd_hears_ready_life_and_stopping() {
+fn systemd_is_notified_of_each_state() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -44,7 +44,7 @@ fn another_key_cannot_end_a_registration() {
 }
 
 #[test]
-fn who_is_no_owner_ends_nothing_and_learns_nothing() {
+fn foreign_unregistration_has_no_effect() {
     let (phonebook, mallory) = (signed(), Player::new(2));
     phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
     let nothing = r#"{"success":true,"existed":false}"#;
@@ -55,7 +55,7 @@ fn who_is_no_owner_ends_nothing_and_learns_nothing() {
 }
 
 #[test]
-fn nobody_is_told_the_exact_number_of_users() {
+fn number_of_users_is_rounded() {
     let phonebook = signed();
     for number in 1..=19 {
         let name = format!("Player {number}@Omega");
@@ -130,7 +130,7 @@ fn a_replay_after_expiry_is_refused() {
 }
 
 #[test]
-fn a_wrong_clock_is_told_how_wrong() {
+fn wrong_clock_gets_its_offset() {
     let (phonebook, alice) = (signed(), Player::new(1));
     for (offset, at) in [(-300_000, now() - 300_000), (300_000, now() + 300_000)] {
         let refusal = phonebook.register(json(&alice.register_at(ALICE, 1, at)));
@@ -272,7 +272,7 @@ fn a_missing_password_has_a_code_here() {
 }
 
 #[test]
-fn a_full_book_says_so() {
+fn full_book_refuses_with_its_own_code() {
     let phonebook = serve(Config { max_records: 1, ..local() });
     phonebook.register(json(&Player::new(1).register(ALICE, 1))).is(200, DONE);
     let refusal = phonebook.register(json(&Player::new(2).register("Bob Ashe@Omega", 1)));

@@ -146,7 +146,7 @@ async fn greeted(phonebook: &Phonebook) -> Option<Udp> {
 }
 
 #[tokio::test]
-async fn the_greeting_says_where_udp_is_answered() {
+async fn greeting_has_the_udp_ports() {
     let derived = greeted(&serve(local())).await.unwrap();
     assert_eq!((derived.address, derived.stun_ports), (None, 2));
     let udp_address = Some("udp.example:3478".to_owned());

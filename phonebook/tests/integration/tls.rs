@@ -93,7 +93,7 @@ fn https_is_served_and_plain_http_is_not() {
 }
 
 #[test]
-fn silent_handshakes_of_one_address_keep_nobody_out() {
+fn silent_handshakes_do_not_block_others() {
     let directory = tempfile::tempdir().unwrap();
     let (files, pair) = (files(directory.path()), pair());
     write(&files, &pair);

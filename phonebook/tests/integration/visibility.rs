@@ -89,7 +89,7 @@ fn hidden_names_are_registered_hidden_and_no_others() {
 }
 
 #[test]
-fn a_batch_finds_what_lookups_find() {
+fn batch_and_lookups_find_the_same() {
     let (phonebook, alice) = (signed(), Player::new(1));
     phonebook.register(json(&alice.register(ALICE, 1))).is(200, DONE);
     phonebook.register(json(&alice.register_for(&hidden(), 1, Visibility::Hidden))).is(200, DONE);

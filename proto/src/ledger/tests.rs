@@ -116,7 +116,7 @@ proptest! {
 
     /// Held amounts never exceed their limits, and releasing everything leaves nothing.
     #[test]
-    fn what_is_held_is_bounded(steps in prop::collection::vec((0u8..4, any::<bool>(), 1u64..4), 1..120)) {
+    fn held_amounts_are_bounded(steps in prop::collection::vec((0u8..4, any::<bool>(), 1u64..4), 1..120)) {
         let now = beginning();
         let mut ledger = ledger(Item::Unread, Allowance::Held(5), Some(Allowance::Held(8)));
         let mut held = [0u64; 4];

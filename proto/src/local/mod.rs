@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_and_events_are_told_apart() {
+    fn replies_and_events_are_distinguished() {
         let reply = r#"{"id":3,"ok":false,"error":{"code":"busy","message":"m","retryable":true}}"#;
         assert!(matches!(serde_json::from_str(reply), Ok(Notice::Reply(Reply { id: 3, ok: false, .. }))));
         let event = r#"{"event":"cache.evicted","data":{"files":1,"bytes":2}}"#;

@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_comes_gets_in(steps in prop::collection::vec((0u8..4, any::<bool>()), 1..600)) {
+        fn new_client_gets_a_place(steps in prop::collection::vec((0u8..4, any::<bool>()), 1..600)) {
             let mut places = Places::default();
             let mut next = 0;
             for (step, ctl) in steps {

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_broke_the_protocol_is_banned() {
+    fn only_protocol_violations_cause_bans() {
         for code in CloseCode::ALL {
             let Consequence { fault, retry, ban } = code.consequence();
             assert!(!ban || (fault == Fault::Theirs && !retry), "{code:?}");

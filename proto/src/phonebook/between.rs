@@ -94,7 +94,7 @@ mod tests {
     use crate::bytes::Bytes;
 
     #[test]
-    fn only_what_clients_say_to_each_other_is_forwarded() {
+    fn only_messages_between_clients_are_forwarded() {
         let to = PeerId::from_bytes([1; 32]);
         let of = |hear| Dispatch::Parcel { to, parcel: Parcel::Hear(hear) }.encode();
         let heard = of(Hear::Unavailable { attempt: Bytes([2; 16]) });

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn published_in_a_flood_is_told_once_a_second() {
+    fn flood_of_published_looks_is_sent_once_a_second() {
         let now = start();
         let mut dialer = Session::new(End::Dialer, greeting("d"), now);
         let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_without_overlap_say_so() {
+    fn versions_without_overlap_are_refused() {
         let now = start();
         let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);
         let hello = Hello { versions: vec![7], greeting: greeting("future") };

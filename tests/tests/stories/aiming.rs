@@ -78,7 +78,7 @@ async fn a_contact_cannot_aim_the_daemon() {
 }
 
 #[tokio::test]
-async fn a_squatter_at_a_second_phone_book_is_told() {
+async fn squatter_at_a_second_phone_book_is_reported() {
     let town = Town::new().await;
     let second = Phonebook::another(&town, "second").await;
     let bob = town.resident("Bob Birch@Balmung").await;

@@ -31,7 +31,7 @@ async fn a_hundred_megabytes_each_way_at_once() {
 
 /// Every pair dials each other in the same moment, and one of two links is closed.
 #[tokio::test]
-async fn everybody_fetches_from_everybody_at_once() {
+async fn all_players_fetch_from_each_other_at_once() {
     let town = Town::new().await;
     let names = ["Ada", "Ben", "Cy", "Di", "Eve", "Fay"].map(|name| format!("{name} Ash@Gilgamesh"));
     let residents = join_all(names.iter().map(|name| town.resident(name))).await;

@@ -15,7 +15,7 @@ use std::{
 const MB: usize = 1_000_000;
 
 #[tokio::test]
-async fn the_oldest_goes_first_and_what_is_in_use_stays() {
+async fn oldest_look_is_evicted_and_used_one_stays() {
     let town = Town::new().await;
     // Four looks of 15 MB fit, five do not.
     let bob = async {
@@ -124,7 +124,7 @@ fn each_file(dir: &Path, change: impl Fn(&mut Vec<u8>) + Copy) {
 }
 
 #[tokio::test]
-async fn damage_is_told_with_whose_look_lost_what() {
+async fn damage_is_reported_with_players_and_files() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
@@ -223,7 +223,7 @@ async fn a_cache_emptied_by_hand_is_fetched_anew() {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_away_is_told_and_comes_back() {
+async fn absent_disk_is_reported_until_it_is_back() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

@@ -47,7 +47,7 @@ async fn standing(resident: &Resident, who: &Resident) -> Option<Standing> {
 }
 
 #[tokio::test]
-async fn a_stranger_who_greets_gets_nothing() {
+async fn greeting_stranger_gets_nothing() {
     let town = Town::new().await;
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
@@ -80,7 +80,7 @@ async fn a_stranger_who_greets_gets_nothing() {
 }
 
 #[tokio::test]
-async fn a_greeting_renames_nobody() {
+async fn greeting_renames_no_contact() {
     let town = Town::new().await;
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let bob = town.resident("Bob Birch@Balmung").await;
@@ -102,7 +102,7 @@ async fn a_greeting_renames_nobody() {
 }
 
 #[tokio::test]
-async fn who_adds_alone_is_not_let_in() {
+async fn one_sided_contact_is_not_admitted() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));
@@ -294,7 +294,7 @@ async fn an_invitation_is_followed_once() {
 }
 
 #[tokio::test]
-async fn who_is_blocked_does_not_ask() {
+async fn blocked_player_cannot_knock() {
     let town = Town::new().await;
     let (alice, bob, carol) = tokio::join!(
         town.resident("Alice Ashe@Gilgamesh"),

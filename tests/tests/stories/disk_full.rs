@@ -39,7 +39,7 @@ async fn the_fetch_goes_on_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn somebody_else_fills_it_meanwhile() {
+async fn other_program_fills_the_disk_meanwhile() {
     let town = Town::new().await;
     let Some(disk) = SmallDisk::mount(town.folder("disk"), "60m") else { return };
     let alice = town.resident("Alice Ashe@Gilgamesh").await;

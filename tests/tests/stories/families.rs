@@ -47,7 +47,7 @@ async fn an_ipv4_daemon_dials_no_ipv6_address() {
 }
 
 #[tokio::test]
-async fn a_family_that_nobody_listens_in_is_not_listed() {
+async fn unbound_address_family_is_not_listed() {
     let town = Town::new().await;
     let book = Phonebook::another_at(&town, "six", "[::1]:0", None).await;
     let listed = |player, listen| house(&town, &book, player, Some(listen)).config("visibility = \"listed\"");

@@ -76,7 +76,7 @@ async fn neither_keeps_the_other_waiting() {
 }
 
 #[tokio::test]
-async fn progress_is_told_five_times_a_second_at_most() {
+async fn progress_is_sent_five_times_a_second_at_most() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

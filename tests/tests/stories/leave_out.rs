@@ -7,7 +7,7 @@ use fyteclub_tests::{
 use std::fs::{self, File};
 
 #[tokio::test]
-async fn what_breaks_a_rule_is_named_and_the_rest_arrives() {
+async fn file_that_breaks_a_rule_is_named_and_left_out() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

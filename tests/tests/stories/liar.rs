@@ -383,7 +383,7 @@ async fn no_lie_is_believed() {
 }
 
 #[tokio::test]
-async fn who_asks_for_too_much_gets_nothing() {
+async fn oversized_request_is_refused() {
     let town = Town::new().await;
     let (mut alice, look, _) = honest(&town).await;
     // Something in her cache that she does not publish.

@@ -25,7 +25,7 @@ use std::{
 const GROWTH_MAX: u64 = 12 << 20;
 
 #[tokio::test]
-async fn what_is_no_socket_is_not_taken_over() {
+async fn file_that_is_no_socket_is_not_replaced() {
     let town = Town::new().await;
     let notes = town.path("alice.sock");
     fs::write(&notes, "my notes\n").expect("a file");
@@ -49,7 +49,7 @@ async fn a_removed_socket_is_made_again() {
 }
 
 #[tokio::test]
-async fn silent_clients_keep_nobody_out() {
+async fn silent_clients_do_not_block_others() {
     let town = Town::new().await;
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let mut silent: Vec<UnixStream> =
@@ -70,7 +70,7 @@ async fn silent_clients_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn too_many_greeted_clients_are_told_and_ctl_gets_in() {
+async fn excess_clients_are_refused_and_ctl_connects() {
     let town = Town::new().await;
     let alice = town.resident("Alice Ashe@Gilgamesh").await;
     let mut clients = Vec::new();
@@ -197,7 +197,7 @@ impl Drop for Gone {
 }
 
 #[tokio::test]
-async fn a_socket_of_nobody_is_told_once() {
+async fn too_long_socket_path_is_reported_once() {
     let town = Town::new().await;
     let long = town.path(&"x".repeat(120));
     let mut command = Command::new(program("fyteclubd"));

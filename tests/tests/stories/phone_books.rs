@@ -65,7 +65,7 @@ async fn one_that_hangs_is_passed_over_within_two_seconds() {
 const SLACK: Duration = Duration::from_secs(4);
 
 #[tokio::test]
-async fn when_all_are_gone_those_who_know_each_other_go_on() {
+async fn contacts_reconnect_without_any_phone_book() {
     let mut town = Town::new().await;
     let (alice, mut bob, look) = pair(&town, &[town.phonebook.url()]).await;
     assert_same(&arrived(&bob.fetch(&alice.player).await), &look.content);
@@ -79,7 +79,7 @@ async fn when_all_are_gone_those_who_know_each_other_go_on() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn one_that_stops_says_when_to_come_back() {
+async fn stopping_phone_book_sends_a_retry_time() {
     let mut town = Town::new().await;
     let (alice, bob, look) = pair(&town, &[town.phonebook.url()]).await;
     town.phonebook.process().signal(rustix::process::Signal::TERM);

@@ -287,7 +287,7 @@ async fn removed_owners_blob_is_not_lent() {
 }
 
 #[tokio::test]
-async fn wrong_size_bans_nobody_innocent() {
+async fn wrong_size_bans_no_innocent_peer() {
     let town = Town::new().await;
     let (alice, bob) = tokio::join!(town.resident("Alice Ashe@A"), town.resident("Bob Birch@B"));
     alice.befriend(&bob).await;
@@ -323,7 +323,7 @@ async fn wrong_size_bans_nobody_innocent() {
 }
 
 #[tokio::test]
-async fn wrong_size_vetoes_nobody() {
+async fn wrong_size_does_not_block_the_right_one() {
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@B").await;
     let file = noise(1, LARGE);
@@ -359,7 +359,7 @@ async fn proven_blob_is_lent_and_travels_once() {
 }
 
 #[tokio::test]
-async fn only_what_is_published_is_proven_and_granted() {
+async fn only_published_looks_are_proven_and_granted() {
     let town = Town::new().await;
     let bob = town.resident("Bob Birch@B").await;
     let former = Mod::of_noise(town.path("former"), 3, 1, LARGE).write();

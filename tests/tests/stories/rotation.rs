@@ -55,7 +55,7 @@ async fn contacts_follow_a_key_that_the_old_one_vouches_for() {
 }
 
 #[tokio::test]
-async fn who_missed_two_changes_of_key_follows_them_both() {
+async fn contact_follows_two_missed_key_changes() {
     let town = Town::new().await;
     let (mut alice, mut bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"),);

@@ -55,7 +55,7 @@ async fn an_idle_daemon_stops_and_is_not_reached_any_more() {
 }
 
 #[tokio::test]
-async fn a_busy_daemon_stops_and_keeps_what_came() {
+async fn busy_daemon_stops_and_keeps_its_chunks() {
     for way in WAYS {
         let town = Town::new().await;
         let (mut alice, mut bob) =

@@ -33,7 +33,7 @@ async fn answer<T: std::fmt::Debug + Send + 'static>(asked: JoinHandle<Result<T,
 }
 
 #[tokio::test]
-async fn a_disk_that_hangs_holds_up_nobody_else() {
+async fn hung_disk_delays_no_other_request() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

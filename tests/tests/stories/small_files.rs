@@ -28,7 +28,7 @@ async fn two_thousand_small_files_arrive() {
 /// Waiters that join while another's folder is written get a folder as well, and one that cannot be written fails only
 /// its own client.
 #[tokio::test]
-async fn everybody_who_names_a_folder_gets_it_or_is_told() {
+async fn every_requested_folder_is_written_or_fails() {
     let town = Town::new().await;
     let (alice, bob) =
         tokio::join!(town.resident("Alice Ashe@Gilgamesh"), town.resident("Bob Birch@Balmung"));

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_writes_to_this_terminal() {
+    fn control_characters_are_escaped_in_output() {
         assert_eq!(lines("a\x1b[31mb\r\u{202e}\nc"), "a\\u{1b}[31mb\\u{d}\\u{202e}\nc");
     }
 }

@@ -59,7 +59,7 @@ impl Ended {
 }
 
 #[tokio::test]
-async fn help_is_what_was_agreed() {
+async fn help_equals_the_golden() {
     let mut help = String::new();
     for words in [
         "",
@@ -122,7 +122,7 @@ async fn typed_text_turns_no_reading_direction() {
 }
 
 #[tokio::test]
-async fn without_a_daemon_it_says_how_to_start_one() {
+async fn missing_daemon_is_reported_with_advice() {
     let dir = TempDir::new().expect("a folder");
     let place = endpoint(&dir);
     for args in [&["status"][..], &["--json", "fetch", "A B@C"], &["watch", "--json"]] {
@@ -269,7 +269,7 @@ async fn fetch_gives_one_document_and_keeps_progress_apart() {
 }
 
 #[tokio::test]
-async fn fetch_says_that_nothing_had_to_travel() {
+async fn fetch_of_a_cached_look_reports_no_transfer() {
     let mut here = fetched();
     (here["bytesFetched"], here["bytesTransferred"], here["path"]) = (json!(0), json!(0), Value::Null);
     here["out"] = json!("/mods/bob");
@@ -320,7 +320,7 @@ async fn watch_prints_events_and_ends_with_the_daemon() {
 }
 
 #[tokio::test]
-async fn a_reader_who_leaves_ends_it_quietly() {
+async fn closed_output_ends_ctl_quietly() {
     let daemon = FakeDaemon::listen();
     let mut child = ctl(&daemon.endpoint, &["watch"]).spawn().expect("starts");
     let mut caller = daemon.greeted().await;

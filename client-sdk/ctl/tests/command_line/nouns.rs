@@ -51,7 +51,7 @@ async fn limits_are_set_in_words_and_shown_as_a_table() {
 }
 
 #[tokio::test]
-async fn who_is_near_is_said_for_a_while_and_shown() {
+async fn near_players_are_set_for_a_while_and_listed() {
     let near = json!({"player": "Alice Ashe@Gilgamesh", "peerId": PEER_ID, "distance": 12.5, "online": true});
     let reply = json!({"contacts": [near], "others": 2});
     let args = ["nearby", "set", "Alice Ashe@Gilgamesh:12.5", "Bob Birch@Balmung", "--minutes", "2"];
@@ -233,7 +233,7 @@ async fn verify_tells_by_its_code_that_files_were_damaged() {
 }
 
 #[tokio::test]
-async fn gc_and_move_say_what_was_asked_and_what_came_of_it() {
+async fn gc_and_move_send_options_and_print_results() {
     let collected = json!({"files": 3, "bytes": 3000, "unfinished": 1, "bytesLeft": 9000, "inUse": 9000});
     let ended = run(&["cache", "gc", "--to", "5kB", "--older-than", "2"], async |mut caller| {
         let params = caller.answer("cache.gc", collected).await;

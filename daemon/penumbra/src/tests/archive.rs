@@ -118,7 +118,7 @@ fn of_entries_of_one_name_the_last_one_counts() {
 }
 
 #[test]
-fn an_archive_of_several_mods_or_none_says_so() {
+fn archive_without_exactly_one_mod_is_an_error() {
     let two = Pmp::new(&[("One/default_mod.json", "{}"), ("Two/meta.json", "{}")]).read().unwrap_err();
     assert!(two.to_string().contains("more than one mod (`One`, `Two`)"), "{two}");
     assert!(matches!(Pmp::new(&[("a/b/meta.json", "{}")]).read(), Err(ModError::NotAMod { .. })));
@@ -218,7 +218,7 @@ fn unpacking_stops_where_there_is_no_room() {
 }
 
 #[test]
-fn what_a_list_of_entries_claims_is_not_believed() {
+fn claims_of_the_entry_list_are_checked() {
     let whole = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "b")], CompressionMethod::Deflated);
     let record = whole.len() - 22;
     for (at, value) in [(8, [0xFF, 0xFF]), (10, [0xFF, 0xFF]), (12, [0xFF, 0xFF]), (18, [0xFF, 0x7F])] {
@@ -233,7 +233,7 @@ fn what_a_list_of_entries_claims_is_not_believed() {
 }
 
 #[test]
-fn encrypted_and_unknown_packing_say_so() {
+fn encrypted_and_unknown_packing_are_named() {
     let plain = zip(&[("default_mod.json", DEFAULT), ("a/b.tex", "b")], CompressionMethod::Stored);
     // Flags and method precede the name: at 6 and 8 of a local header of 30 bytes, at 8 and 10 of a central one of 46.
     let spoil = |offsets: [(usize, usize); 2], value: u8| {

@@ -31,7 +31,7 @@ fn choices_replace_the_defaults_of_their_group_only() {
 }
 
 #[test]
-fn a_wrong_choice_says_what_there_is() {
+fn wrong_choice_lists_the_options() {
     for (choices, message) in [
         (&["X=A"][..], "this mod has no group `X`; its groups are `S`, `M`"),
         (&["S=D"], "the group `S` has no option `D`; its options are `A`, `B`, `C`"),

@@ -190,7 +190,7 @@ fn a_broken_group_is_left_out_and_named() {
 }
 
 #[test]
-fn broken_json_of_the_mod_says_what_and_where() {
+fn broken_json_is_an_error_with_its_place() {
     for name in ["meta.json", "default_mod.json"] {
         for (bytes, says) in [
             (&b"{\n\"Files\": {\n\"a.tex\" \"b.tex\" } }"[..], "expected `:` (line 3, column 9)"),
@@ -223,7 +223,7 @@ fn json_is_taken_as_penumbra_takes_it() {
 }
 
 #[test]
-fn too_much_json_says_which_file_and_what_to_do() {
+fn too_much_json_names_the_file_and_gives_advice() {
     let caps = Caps { json: 64, json_total: 100, ..Caps::default() };
     let within = |of: &Mod| read_within(&of.path(), &[], scratch(&of.dir.path().join("s")), caps);
     for name in ["meta.json", "default_mod.json", "group_1.json"] {
@@ -325,7 +325,7 @@ fn options_that_are_off_cost_nothing() {
 }
 
 #[test]
-fn what_is_no_mod_says_so() {
+fn folder_without_a_mod_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(read(dir.path(), &[], dir.path()), Err(ModError::NotAMod { .. })));
     assert!(matches!(read(&dir.path().join("gone"), &[], dir.path()), Err(ModError::Read { .. })));
@@ -334,7 +334,7 @@ fn what_is_no_mod_says_so() {
 }
 
 #[test]
-fn a_mod_of_the_oldest_form_says_what_to_do() {
+fn mod_of_the_oldest_form_is_an_error_with_advice() {
     let old =
         r#"{"Name": "Old", "Groups": {"G": {"SelectionType": "Single", "Options": []}}, "FileSwaps": {}}"#;
     let old = Mod::new().text("meta.json", old);

@@ -31,7 +31,7 @@ fn a_look() -> (Mod, Export) {
 }
 
 #[test]
-fn what_was_written_reads_back_the_same() {
+fn written_mod_reads_back_equal() {
     let (of, export) = a_look();
     let target = of.dir.path().join("new/Export");
     assert_eq!(write(&target, &export).unwrap(), Written { files: 2, copied: 2, ..Written::default() });
@@ -46,7 +46,7 @@ fn what_was_written_reads_back_the_same() {
 }
 
 #[test]
-fn writing_again_touches_only_what_changed() {
+fn second_export_writes_only_changed_files() {
     let (of, mut export) = a_look();
     let target = of.dir.path().join("export");
     write(&target, &export).unwrap();
@@ -117,7 +117,7 @@ fn the_export_of_another_player_is_left_as_it_is() {
 }
 
 #[test]
-fn somebody_elses_folder_is_left_as_it_is() {
+fn foreign_folder_is_left_unchanged() {
     let (of, export) = a_look();
     let target = of.dir.path().join("theirs");
     let occupied = |what: &str| {

@@ -203,7 +203,7 @@ fn both_begin_at_the_same_moment() {
 }
 
 #[test]
-fn only_who_was_asked_answers_and_only_once() {
+fn only_the_callee_answers_and_only_once() {
     let mut board = Board::new();
     let [caller, callee, third] = [1, 2, 3].map(|number| board.arrives(number, Transport::Socket));
     board.introduces(caller, Callee::Key(peer(2)), 5);
@@ -263,7 +263,7 @@ fn a_caller_has_so_many_under_way() {
 }
 
 #[test]
-fn who_is_not_heard_is_gone_and_who_speaks_stays() {
+fn silent_client_is_dropped_and_active_one_stays() {
     let mut board = Board::new();
     let [silent, speaks] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.waits(PRESENCE_LIFE - MS);
@@ -280,7 +280,7 @@ fn who_is_not_heard_is_gone_and_who_speaks_stays() {
 }
 
 #[test]
-fn the_newest_of_a_key_wins_and_hears_what_waited() {
+fn newest_client_of_a_key_gets_the_queue() {
     let mut board = Board::new();
     let [old, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     board.says(writer, Say::Note { to: peer(1), letter: LETTER.clone() });
@@ -320,7 +320,7 @@ fn greeting_elsewhere_closes_here_and_moves_the_queue() {
 }
 
 #[test]
-fn who_does_not_read_is_cut_off() {
+fn client_that_does_not_read_is_closed() {
     let mut board = Board::new();
     let [deaf, writer] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
@@ -333,7 +333,7 @@ fn who_does_not_read_is_cut_off() {
 }
 
 #[test]
-fn nobody_is_cut_off_by_what_a_stranger_sends() {
+fn strangers_messages_close_no_client() {
     let mut board = Board::new();
     let [reader, stranger] = [1, 2].map(|number| board.arrives(number, Transport::Socket));
     let note = || Say::Note { to: peer(1), letter: LETTER.clone() };
@@ -370,7 +370,7 @@ fn after_a_stop_they_come_back_one_by_one() {
 }
 
 #[test]
-fn both_ends_at_one_address_are_told_so() {
+fn ends_at_one_address_are_marked_together() {
     for (caller_at, callee_at, near) in [
         ("203.0.113.7", "203.0.113.7", true),
         ("203.0.113.7", "203.0.113.8", false),
@@ -392,7 +392,7 @@ fn both_ends_at_one_address_are_told_so() {
 }
 
 #[test]
-fn what_a_network_does_not_read_is_bounded() {
+fn unread_bytes_of_a_network_are_bounded() {
     let mut board = Board::new();
     let sender = board.arrives(1, Transport::Socket);
     // All of one network.

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_below_the_floor_says_what_is_possible() {
+    fn limit_below_the_minimum_names_the_minimum() {
         let error = Rate::parse("16383").expect_err("one byte below");
         assert_eq!(error, RateError::TooLow(16_383));
         assert!(error.to_string().contains("at least 16 KiB a second, or off"), "{error}");

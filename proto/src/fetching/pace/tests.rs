@@ -173,7 +173,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_slow_peer_leaves_goes_to_the_others() {
+fn rest_of_a_slow_peer_goes_to_the_others() {
     let mut world = World::new(up(1_000_000));
     world.ask(peer(1), Direction::Up, 100_000);
     world.ask(peer(2), Direction::Up, 100_000);
@@ -224,7 +224,7 @@ fn peer_under_its_own_limit_saves_up_no_rate() {
 }
 
 #[test]
-fn a_change_holds_at_once_for_who_waits() {
+fn change_applies_to_waiters_at_once() {
     let mut world = World::new(up(RATE_MIN));
     world.greedy = false;
     let ticket = world.ask(peer(1), Direction::Up, 1 << 30);
@@ -263,7 +263,7 @@ fn one_direction_does_not_wait_for_the_other() {
 }
 
 #[test]
-fn who_left_costs_nothing_and_is_forgotten() {
+fn peer_that_left_is_forgotten() {
     let mut world = World::new(up(100_000));
     world.greedy = false;
     for number in 0..200 {

@@ -327,7 +327,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_what_a_set_is(deeds in prop::collection::vec((any::<bool>(), 0u32..30, 0u32..6), 0..60)) {
+        fn ranges_equal_a_set(deeds in prop::collection::vec((any::<bool>(), 0u32..30, 0u32..6), 0..60)) {
             let (mut ranges, mut set) = (Vec::new(), BTreeSet::new());
             for (adds, at, len) in deeds {
                 if adds {

@@ -50,7 +50,7 @@ fn reads_offer(text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn the_datagrams_are_what_they_were() {
+fn datagrams_equal_the_goldens() {
     let response =
         |addr: &str| Response { transaction: TRANSACTION, mapped: addr.parse().expect("an address") };
     let [v4, v6] = ["203.0.113.9:4000", "[2001:db8::5]:4000"].map(response);

@@ -24,7 +24,7 @@ fn key(seed: u8) -> SigningKey {
 }
 
 #[test]
-fn the_live_conversation_is_what_it_was() {
+fn live_conversation_equals_the_goldens() {
     let (alice, bob) = (key(7), key(8));
     let (from, to) = (PeerId::of(&alice), PeerId::of(&bob));
     let letter = |topic| {

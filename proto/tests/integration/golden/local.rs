@@ -396,7 +396,7 @@ fn faults() -> Vec<Example> {
 }
 
 #[test]
-fn the_local_api_is_what_it_was() {
+fn local_api_equals_the_goldens() {
     let examples = [calls(), replies(), events(), faults()].into_iter().flatten().collect();
     let readers: &[(&str, Reader)] = &[
         ("call_", |text| {

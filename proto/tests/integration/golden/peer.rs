@@ -147,7 +147,7 @@ fn decodes<T: Message>(text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn the_peer_wire_is_what_it_was() {
+fn peer_messages_equal_the_goldens() {
     let hello = Hello { versions: vec![1], greeting: greeting() };
     let ack = HelloAck { version: 1, greeting: Greeting { player: None, published: None, ..greeting() } };
     let piece = Piece { hash: BlobHash::of(b"blob"), tree: true, first: 0, count: 3 };

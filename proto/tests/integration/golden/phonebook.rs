@@ -17,7 +17,7 @@ fn key() -> SigningKey {
 }
 
 #[test]
-fn the_phone_books_bodies_are_what_they_were() {
+fn phone_book_bodies_equal_the_goldens() {
     let name = "Alice Ashe@Gilgamesh";
     let id = PeerId::from_bytes(key().verifying_key().to_bytes());
     let register = Register::signed(name, 7777, Visibility::Listed, SERVER, 5, 1_700_000_000_000, &key());

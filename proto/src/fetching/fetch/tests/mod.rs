@@ -80,7 +80,7 @@ fn fetch_that_has_its_turn_is_listed() {
 }
 
 #[test]
-fn all_who_ask_share_one_fetch() {
+fn all_waiters_share_one_fetch() {
     let (mut world, first) = World::asked(Stage::Transferring);
     let second = world.ask(0, Some(7));
     let third = world.ask(0, Some(7));
@@ -118,7 +118,7 @@ fn folder_that_fails_fails_its_waiters_only() {
 }
 
 #[test]
-fn player_who_is_no_contact_fails_at_once() {
+fn fetch_of_no_contact_fails_at_once() {
     let mut world = World::new(0);
     world.waiting.insert(1);
     let key = Err(fault(FaultCode::NotAContact));
@@ -128,7 +128,7 @@ fn player_who_is_no_contact_fails_at_once() {
 }
 
 #[test]
-fn last_waiter_who_leaves_frees_turn_and_requests() {
+fn last_waiters_leave_frees_turn_and_requests() {
     let (mut world, waiter) = World::asked(Stage::Transferring);
     assert!(!world.pulls.is_empty());
     world.leave(waiter);
@@ -183,7 +183,7 @@ fn link_lost_again_and_again_ends_the_fetch() {
 }
 
 #[test]
-fn nobody_found_fails_only_before_the_first_link() {
+fn unfound_peer_fails_only_before_the_first_link() {
     let not_found = Input::NotFound { peer: peer(0), code: FaultCode::NotFound, cause: "gone".into() };
     let mut world = World::new(0);
     let waiter = world.ask(0, None);
@@ -237,7 +237,7 @@ fn prefetch_is_quiet_and_asks_its_owner_only() {
 }
 
 #[test]
-fn prefetch_that_somebody_needs_becomes_a_fetch() {
+fn needed_prefetch_becomes_an_ordinary_fetch() {
     let mut world = World::prefetched(Stage::Transferring);
     world.open(8);
     world.near(&[0]);
@@ -256,7 +256,7 @@ fn prefetch_that_somebody_needs_becomes_a_fetch() {
 }
 
 #[test]
-fn prefetch_dials_nobody() {
+fn prefetch_dials_no_peer() {
     let mut world = World::prefetched(Stage::Transferring);
     world.lose(0);
     assert_eq!((world.stage(0), world.jobs.len()), (None, 0));
@@ -300,7 +300,7 @@ fn postponed_document_without_waiters_frees_the_turn() {
 }
 
 #[test]
-fn documents_failures_say_whose_doing_it_was() {
+fn failures_of_documents_have_the_right_fault() {
     let late = || DocumentFailure::Late("10 s".into());
     for (failure, code, banned) in [
         (DocumentFailure::Nothing, FaultCode::PeerRefused, false),

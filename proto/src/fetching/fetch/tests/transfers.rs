@@ -191,7 +191,7 @@ fn helper_that_fetches_itself_is_asked_again() {
 }
 
 #[test]
-fn progress_is_told_with_its_rate_at_each_tick() {
+fn progress_is_sent_with_its_rate_at_each_tick() {
     let (mut world, _) = World::asked(Stage::Transferring);
     world.tell(Input::Tick);
     let number = *world.pulls.keys().next().expect("asked");

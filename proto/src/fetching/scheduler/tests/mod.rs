@@ -235,7 +235,7 @@ fn complete_look_is_fetched_again_only_if_damaged() {
 }
 
 #[test]
-fn a_look_that_does_not_move_keeps_nobody_waiting() {
+fn stalled_look_gives_up_its_turn() {
     let (mut desk, _) = Desk::with(0, 0..20);
     for number in 0..20 {
         desk.asked(number);
@@ -263,7 +263,7 @@ fn distances_are_numbers_of_a_kind() {
 }
 
 #[test]
-fn documents_spend_the_budget_whatever_they_say() {
+fn documents_use_the_prefetch_budget() {
     let mut desk = Desk::new(3 * MIB);
     assert_eq!(desk.linked(1, 1), [Output::Begin(peer(1))]);
     // Ever new looks, without a missing file.
@@ -295,7 +295,7 @@ fn postponed_fetch_gives_its_turn_to_the_next() {
 }
 
 #[test]
-fn what_is_due_while_bytes_come_stays_due() {
+fn deadline_stays_while_bytes_arrive() {
     let mut desk = Desk::new(0);
     desk.near(&[(0, 1.0), (1, 2.0)]);
     desk.linked(0, 1);

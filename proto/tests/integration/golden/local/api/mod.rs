@@ -171,7 +171,7 @@ fn goldens_match_the_schema() {
 /// The schema has the whole source, because unknown keys are refused above; and only the source: each key, word and
 /// operation is in a golden.
 #[test]
-fn schema_says_nothing_that_no_golden_has() {
+fn schema_has_nothing_without_a_golden() {
     let api = Api::read();
     let mut said = BTreeSet::new();
     examples().iter().for_each(|example| walk(&value(example), &mut said));
@@ -221,7 +221,7 @@ fn walk(value: &Value, said: &mut BTreeSet<String>) {
 /// Leaves out each key of each call in turn, and makes it null: the daemon accepts that exactly where the schema says
 /// so.
 #[test]
-fn schema_says_what_a_call_may_leave_out() {
+fn schema_marks_optional_parameters() {
     let schema = schema(&Api::read(), Others::Allowed);
     let validator = validator(&schema, "Call");
     let mut tried = 0;
@@ -271,7 +271,7 @@ fn keys(value: &Value, at: &str, places: &mut Vec<(String, String)>) {
 
 /// Names in the table that nothing else checks.
 #[test]
-fn rows_name_what_there_is() {
+fn rows_name_existing_items() {
     let api = Api::read();
     for row in api.verbs {
         for event in row.events {
