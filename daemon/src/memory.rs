@@ -1,5 +1,5 @@
-//! How many bytes of frames the local clients have this daemon hold: the rule of [`fyteclub_proto::local::memory`], shared
-//! by all of them.
+//! Bytes of frames that this daemon holds for local clients: the rule of [`fyteclub_proto::local::memory`], shared by
+//! all clients' actors.
 
 use crate::ledger::Accounts;
 use fyteclub_proto::local::memory::{Full, Memory};
@@ -25,12 +25,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Table {
     memory: Memory,
-    /// How each client is told that it has to make way.
+    /// Cancelled when a client has to release its memory.
     displaced: HashMap<u64, CancellationToken>,
 }
 
 impl LocalMemory {
-    /// Charges what is held to `accounts`.
+    /// Charges held bytes to `accounts`.
     pub fn new(accounts: Accounts) -> Self {
         Self(Arc::new(Shared { accounts, ..Shared::default() }))
     }
@@ -42,7 +42,7 @@ impl LocalMemory {
         ClientMemory(Arc::new(Part { all: self.clone(), client, displaced }))
     }
 
-    /// What is held in all, in bytes.
+    /// Bytes held for all clients.
     #[cfg(test)]
     pub fn held(&self) -> u64 {
         self.table().memory.held()
@@ -71,7 +71,7 @@ impl ClientMemory {
         Held { part: self.clone(), number }
     }
 
-    /// Cancelled when what this client holds makes way for another.
+    /// Cancelled when this client's bytes make way for another's.
     pub fn displaced(&self) -> CancellationToken {
         self.0.displaced.clone()
     }
@@ -91,13 +91,13 @@ pub struct Held {
 }
 
 impl Held {
-    /// Waits until there is space for `bytes` in all.
+    /// Waits until there is space for `bytes` in total.
     pub async fn grow(&self, bytes: usize) {
         let all = &self.part.0.all;
         loop {
             let released = all.0.released.notified();
             tokio::pin!(released);
-            // Before the look: what is released after it is not missed.
+            // Before the try, so that no release after it is missed.
             released.as_mut().enable();
             let Err(Full { again, .. }) = self.try_grow(bytes) else { return };
             match again {

@@ -1,4 +1,4 @@
-//! One local client: its requests are asked of the coordinator, its replies and events go back over the socket.
+//! One local client: passes its requests to the coordinator, and sends replies and events over the socket.
 
 use super::coordinator::{
     Coordinator,
@@ -30,19 +30,19 @@ use std::{cell::Cell, future::Future, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Frames that may wait for a client to read, within `LOCAL_UNREAD_MAX` bytes; then it waits itself.
+/// Frames that may wait for a client to read, within `LOCAL_UNREAD_MAX` bytes; then the sender waits.
 const WAITING_MAX: usize = 256;
-/// How long what was said last may take to be written, once the client is dismissed or left.
+/// How long the last replies may take to be written, once the client is dismissed or has left.
 const LINGER: Duration = Duration::from_secs(5);
 /// The same where others wait for the memory.
 const DISPLACED_LINGER: Duration = Duration::from_millis(500);
-/// Requests of one client that are served at once. What it sends beyond that is read when one is answered.
+/// Requests of one client that are served at once. Further ones are read when one is answered.
 const SERVED_MAX: usize = 64;
-/// Requests of one client that wait for the network or a disk: they keep no other from being read, and there may be one
-/// for everybody who is near. One more is refused.
+/// Requests of one client that wait for the network or a disk: they block no others, and there may be one for each near
+/// player. One more is refused.
 const LONG_MAX: usize = 256;
 
-/// A frame of the client, with its place among those that are served, or how its socket ended.
+/// A frame of the client, with its permit, or how its socket ended.
 pub enum Heard {
     Frame(Frame, OwnedSemaphorePermit),
     Broken(ReadError),
@@ -57,14 +57,14 @@ pub struct IpcClient {
     outbox: Option<Outbox>,
     greeted: Rc<Cell<bool>>,
     watching: bool,
-    /// The place of the request that is being handled, until its reply has it.
+    /// The permit of the request that is being handled, until its reply has it.
     serving: Option<OwnedSemaphorePermit>,
     long: Arc<Semaphore>,
-    /// This client's place among those that are served at once. Held until the socket is closed.
+    /// This client's place at the local socket. Held until the socket is closed.
     entry: Arc<Entry>,
     /// What its long frames take.
     memory: ClientMemory,
-    /// Tells the writer that nothing more will be said.
+    /// Tells the writer that no more follows.
     here: Option<DropGuard>,
 }
 
@@ -96,7 +96,7 @@ impl IpcClient {
         }
     }
 
-    /// Sends a reply when its future ends; the order of replies is the order in which they are ready.
+    /// Sends a reply when its future ends; replies are sent in the order in which they are ready.
     fn reply(
         &mut self,
         id: u64,
@@ -115,7 +115,7 @@ impl IpcClient {
         );
     }
 
-    /// Tells the client why its connection ends, and ends it. 0 because there is no request to answer.
+    /// Sends the client the reason, and ends its connection. 0 because there is no request to answer.
     fn dismiss(&self, fault: Fault, ctx: &mut Context<Self>) {
         if let Some(outbox) = self.outbox.clone() {
             // Outlives the actor.
@@ -124,7 +124,7 @@ impl IpcClient {
         ctx.stop();
     }
 
-    /// Whether client and daemon understand each other, and there is a place.
+    /// Checks that client and daemon have a version in common, and that there is a place.
     fn greet(&self, hello: &Greeting) -> Result<Hello, Fault> {
         let common = LOCAL_VERSIONS.iter().copied().find(|version| hello.versions.contains(version));
         let protocol = common.ok_or_else(|| {
@@ -141,7 +141,8 @@ impl IpcClient {
         Ok(Hello { version: env!("CARGO_PKG_VERSION").into(), protocol, peer_id: self.peer_id })
     }
 
-    /// Asks the coordinator and sends what it answers. The request's token is cancelled when this client leaves.
+    /// Passes a request to the coordinator and sends the answer. The request's token is cancelled when this client
+    /// leaves.
     fn ask(&mut self, id: u64, request: Request, ctx: &mut Context<Self>) {
         if request.row().takes_long {
             let Ok(long) = self.long.clone().try_acquire_owned() else {
@@ -182,7 +183,7 @@ impl IpcClient {
         }
     }
 
-    /// The whole state, and on the first time every event from now on.
+    /// Sends the whole state, and from the first call on every event.
     fn watch(&mut self, ctx: &mut Context<Self>) {
         let Some(outbox) = self.outbox.clone() else { return };
         let first = !std::mem::replace(&mut self.watching, true);
@@ -233,7 +234,7 @@ impl Actor for IpcClient {
         let (gone, entry) = (CancellationToken::new(), self.entry.clone());
         let displaced = self.memory.displaced();
         self.here = Some(gone.clone().drop_guard());
-        // Outlives the actor, so that what was said last is still written.
+        // Outlives the actor, so that the last replies are still written.
         actix::spawn(async move {
             let _entry = entry;
             let written = async { while let Ok(true) = writer.write(&mut outgoing).await {} };
@@ -250,7 +251,7 @@ impl Actor for IpcClient {
         let heard = stream::unfold(Some((reader, places, self.greeted.clone())), |state| async move {
             let (mut reader, places, greeted) = state?;
             let place = places.clone().acquire_owned().await.ok()?;
-            // A greeting is judged before the next frame is asked for.
+            // A greeting is handled before the next frame is read.
             match reader.next(greeted.get()).await {
                 Ok(Some(frame)) => Some((Heard::Frame(frame, place), Some((reader, places, greeted)))),
                 Ok(None) => None,
@@ -276,7 +277,8 @@ impl Actor for IpcClient {
         }));
         let displaced = self.entry.displaced();
         ctx.spawn(async move { displaced.cancelled().await }.into_actor(self).map(|(), client, ctx| {
-            let why = "there are too many local clients, and this one said nothing: the connection is closed";
+            let why =
+                "there are too many local clients, and this one sent no `hello`: the connection is closed";
             client.dismiss(Fault::new(FaultCode::Busy, why), ctx);
         }));
     }
@@ -288,7 +290,7 @@ impl Actor for IpcClient {
     }
 }
 
-/// Says a reply. One that is too long for a frame becomes the fault that says so; a client that left does not want it.
+/// Sends a reply. One that is too long for a frame becomes the fault for that; a client that has left needs none.
 async fn say(outbox: &Outbox, reply: Reply) {
     let id = reply.id;
     if outbox.send(&Notice::Reply(reply)).await == Ok(false) {

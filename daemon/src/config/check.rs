@@ -1,5 +1,5 @@
-//! From all layers to a [`Config`]: what each setting may be, what it is where nothing is said, and what is said of one
-//! that is wrong.
+//! Checks all layers and makes a [`Config`]: each setting's allowed values, its default, and the message for a wrong
+//! one.
 
 use super::{
     Config, ConfigError, LogFormat, paths,
@@ -31,20 +31,20 @@ use std::{
 };
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// What today's systems keep for friends' looks.
+/// The size of friends' looks in today's systems.
 const CACHE_LIMIT: u64 = 20 << 30;
 const CACHE_LIMIT_MIN: u64 = 64 << 20;
-/// One large look or a few ordinary ones; four times what a system that fetches in advance allows itself.
+/// One large look or a few usual ones; four times the prefetch of another system.
 const PREFETCH_BUDGET: u64 = 256 << 20;
-/// More than a whole disk of today is a slip of the keyboard.
+/// More than a whole disk of today is a typing error.
 const SIZE_MAX: u64 = 1 << 50;
-/// A secret that is shorter can be guessed by whoever runs a phone book.
+/// A phone book's operator could guess a shorter secret.
 const HIDDEN_SECRET_MIN: usize = 16;
 const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
 
 const SAYS_HOME: &str = "`~` means the home folder to a shell only: write the whole path";
 
-/// Both address families, and any port: the phone book is told which.
+/// Both address families, and any port: the phone book is sent the port.
 pub(super) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 impl Config {
@@ -94,7 +94,7 @@ impl Config {
     }
 }
 
-/// `place` is said by the caller, who knows the layers.
+/// The caller, which knows the layers, adds `place`.
 fn wrong(key: &'static str, value: &str, expected: impl Into<String>) -> ConfigError {
     ConfigError::Value { place: String::new(), key, value: Foreign::new(value), expected: expected.into() }
 }
@@ -115,8 +115,9 @@ fn data_dir(chosen: Option<Dir>, env: impl Fn(&str) -> Option<String>) -> Result
 }
 
 fn player(name: Option<Word>) -> Result<Option<PlayerName>, ConfigError> {
-    let parse =
-        |Word(name)| name.parse().map_err(|error| wrong("player", &name, format!("that cannot be: {error}")));
+    let parse = |Word(name)| {
+        name.parse().map_err(|error| wrong("player", &name, format!("it is not valid: {error}")))
+    };
     name.map(parse).transpose()
 }
 
@@ -128,7 +129,7 @@ fn phonebooks(urls: Option<Words>) -> Result<Vec<String>, ConfigError> {
     }
 }
 
-/// Asks the system whether the address is one of this machine's; that its port is taken is no fault of the setting.
+/// Asks the system whether the address is this machine's; a port in use is no fault of the setting.
 fn listen(addr: Option<Word>) -> Result<SocketAddr, ConfigError> {
     let Some(Word(text)) = addr else { return Ok(LISTEN) };
     let says = |expected: String| wrong("listen", &text, expected);
@@ -166,7 +167,7 @@ fn ipc(place: Option<Word>) -> Result<Option<String>, ConfigError> {
     Err(wrong("ipc", &place, expected))
 }
 
-/// `None` where nothing is said.
+/// `None` if it is not set.
 fn bytes(
     key: &'static str,
     size: Option<Word>,
@@ -183,7 +184,7 @@ fn bytes(
     })
 }
 
-/// The first one where nothing is said.
+/// `None` means the first one.
 fn one_of<T: Copy>(key: &'static str, word: Option<Word>, all: &[(&str, T)]) -> Result<T, ConfigError> {
     let Some(Word(word)) = word else { return Ok(all[0].1) };
     let found = all.iter().find(|(name, _)| *name == word);
@@ -233,7 +234,7 @@ fn listing(visibility: Option<Word>, secret: Option<Word>) -> Result<Listing, Co
             "hidden_secret",
             if secret.is_some() { "(not shown)" } else { "(not set)" },
             format!(
-                "with visibility `hidden` it must be {HIDDEN_SECRET_MIN} characters or more, random, and the same for all who shall find each other"
+                "with visibility `hidden` it must be {HIDDEN_SECRET_MIN} characters or more, random, and the same for all players who should find each other"
             ),
         )),
         (Visibility::Contacts, _) => Ok(Listing::Contacts),
@@ -241,7 +242,7 @@ fn listing(visibility: Option<Word>, secret: Option<Word>) -> Result<Listing, Co
     }
 }
 
-/// A word that is no level would be a target's name, of which everything is logged: most likely it is a slip.
+/// A text that is no level would be a target, all of whose events are logged: most likely it is a typing error.
 fn log(filter: Option<Word>) -> Result<String, ConfigError> {
     let log = filter.map_or_else(|| "info".into(), |Word(log)| log);
     let is_said = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();

@@ -1,4 +1,4 @@
-//! What can be wrong with the configuration, in words that say what to do.
+//! Errors of the configuration, with advice.
 
 use super::paths::HomeError;
 use crate::io::trouble::Trouble;
@@ -10,19 +10,19 @@ use std::path::PathBuf;
 pub enum ConfigError {
     #[error("{path} is not a valid config file: {message}")]
     Invalid { path: PathBuf, message: String },
-    /// `place`: the layer that says so.
+    /// `place`: the layer with the value.
     #[error("{place}: `{key}` is `{value}`, and {expected}")]
     Value { place: String, key: &'static str, value: Foreign, expected: String },
-    #[error("no home folder is known, because {0}: say where to keep things with --data-dir DIR")]
+    #[error("no home folder is known, because {0}: choose a data folder with --data-dir DIR")]
     NoHome(#[source] HomeError),
-    #[error("{key} is not UTF-8: set it to plain Unicode, or say where to keep things with --data-dir DIR")]
+    #[error("{key} is not UTF-8: set it to plain Unicode, or choose a data folder with --data-dir DIR")]
     NotUnicode { key: String },
     #[error(transparent)]
     Unreadable(Trouble),
 }
 
 impl ConfigError {
-    /// With the place where the setting is that is wrong.
+    /// Adds the place of the wrong setting.
     pub(super) fn said_in(self, place: impl Fn(&str) -> String) -> Self {
         match self {
             Self::Value { key, value, expected, .. } => {

@@ -1,7 +1,7 @@
-//! What the daemon is told: defaults, then `config.toml`, then `FYTECLUB_*`, then flags; each beats the one before.
+//! The daemon's settings: defaults, `config.toml`, `FYTECLUB_*`, flags; each overrides the ones before.
 //!
-//! [`Raw`] is any one layer: the table of all settings is in `raw`. [`Config`] is all layers, checked in `check`. Where
-//! things lie is in [`paths`].
+//! [`Raw`] is one layer: the table of all settings is in `raw`. [`Config`] is all layers, checked in `check`. [`paths`]
+//! has the folders.
 
 mod check;
 mod error;
@@ -27,7 +27,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Everything, checked.
+/// All settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub data_dir: PathBuf,
@@ -35,30 +35,30 @@ pub struct Config {
     pub player: Option<PlayerName>,
     pub phonebooks: Vec<String>,
     pub listen: SocketAddr,
-    /// `None`: the default endpoint, or one in the data folder where another daemon has that.
+    /// `None`: the default endpoint, or one in the data folder when another daemon has the default one.
     pub ipc: Option<String>,
     pub cache_limit: u64,
     /// `None`: a GiB, or 2 % of a small disk.
     pub min_free: Option<u64>,
-    /// Bytes of looks that nobody needs yet, within a day; 0: none.
+    /// Bytes that prefetches may store within a day; 0: none.
     pub prefetch_budget: u64,
     pub compression: Compression,
     pub limits: Limits,
     pub heartbeat: Duration,
-    /// Who finds this player in a phone book.
+    /// Which players find this one in a phone book.
     pub listing: Listing,
     pub contact_requests: Policy,
-    /// In the words of `tracing_subscriber::filter::Targets`.
+    /// In the syntax of `tracing_subscriber::filter::Targets`.
     pub log: String,
     pub log_format: LogFormat,
     pub tuning: Tuning,
 }
 
 impl Config {
-    /// Reads all layers. `flags` is the uppermost; `file` the one that was named, if any.
+    /// Reads all layers. `flags` is the uppermost; `file` was named by the command line, if there is one.
     ///
     /// # Errors
-    /// The first thing that is wrong, and what to do about it.
+    /// The first error, and what to do about it.
     pub fn load(
         flags: Raw,
         file: Option<&Path>,

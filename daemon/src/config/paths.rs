@@ -1,8 +1,8 @@
-//! Where everything lies. The only place that knows folders, and that they differ between systems.
+//! Paths of all folders and files. The only place that knows how they differ between systems.
 
 use std::path::{Path, PathBuf};
 
-/// Why it is not known where things are to be kept.
+/// Why the data folder is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HomeError {
     #[error("{0} is not set")]
@@ -16,7 +16,7 @@ pub enum HomeError {
 /// Linux and others: `$XDG_DATA_HOME/fyteclub` or `~/.local/share/fyteclub`. Windows: `%LOCALAPPDATA%\FyteClub`.
 ///
 /// # Errors
-/// The variable that should say so does not.
+/// The variable is not usable.
 pub fn default_data_dir(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf, HomeError> {
     let dir = |key: &'static str| match env(key).map(PathBuf::from) {
         None => Err(HomeError::Absent(key)),
@@ -27,7 +27,7 @@ pub fn default_data_dir(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf,
     if cfg!(windows) {
         return Ok(dir("LOCALAPPDATA")?.join("FyteClub"));
     }
-    // A relative one is to be ignored, says its specification.
+    // Its specification says to ignore a relative one.
     let data = dir("XDG_DATA_HOME").or_else(|_| Ok(dir("HOME")?.join(".local/share")))?;
     Ok(data.join("fyteclub"))
 }
@@ -46,17 +46,17 @@ pub fn identity_file(data_dir: &Path) -> PathBuf {
     data_dir.join("identity.key")
 }
 
-/// Names and the keys they were first seen with.
+/// Contacts and their keys.
 pub fn contacts_file(data_dir: &Path) -> PathBuf {
     data_dir.join("contacts.json")
 }
 
-/// What this player publishes, to go on with it after a restart.
+/// The published look, for the next start.
 pub fn published_file(data_dir: &Path) -> PathBuf {
     data_dir.join("published.bin")
 }
 
-/// Limits that were set while the daemon ran; they win over the configuration.
+/// Limits that were set while the daemon ran; they override the configuration.
 pub fn limits_file(data_dir: &Path) -> PathBuf {
     data_dir.join("limits.json")
 }
@@ -75,7 +75,7 @@ pub fn log_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("log")
 }
 
-/// Where the local socket goes when another daemon has the default one.
+/// The local socket when another daemon has the default one.
 pub fn fallback_endpoint(data_dir: &Path) -> String {
     if cfg!(windows) {
         let name: String =

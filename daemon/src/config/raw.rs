@@ -1,4 +1,4 @@
-//! One layer of settings, as written: the one table of their names.
+//! One layer of settings, as written: the table of their names.
 
 use super::error::ConfigError;
 use crate::io::trouble;
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A value as written, whatever its type: what it may be is checked once, for all layers alike.
+/// A value as written, of any type: it is checked once, for all layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word(pub String);
 
@@ -125,7 +125,7 @@ macro_rules! settings {
                 Self { $($key: self.$key.or(lower.$key),)* }
             }
 
-            /// Whether this layer says something of a setting.
+            /// Whether this layer has a value for the setting.
             pub fn says(&self, key: &str) -> bool {
                 match key {
                     $(stringify!($key) => self.$key.is_some(),)*
@@ -152,26 +152,26 @@ settings! {
     ipc: Word = "FYTECLUB_IPC";
     /// Bytes, or a number with KiB, MiB, GiB or TiB.
     cache_limit: Word = "FYTECLUB_CACHE_LIMIT";
-    /// What of the disk stays free for others, written likewise; 0 switches that off.
+    /// The size that stays free on the disk, written likewise; 0 switches it off.
     min_free: Word = "FYTECLUB_MIN_FREE";
-    /// What a day may bring of looks that nobody needs yet, written likewise; 0 switches that off.
+    /// The most that prefetches may store in a day, written likewise; 0 switches them off.
     prefetch_budget: Word = "FYTECLUB_PREFETCH_BUDGET";
     compression: Word = "FYTECLUB_COMPRESSION";
     /// Bytes a second to all peers together; a size as above, or `off`.
     upload_limit: Word = "FYTECLUB_UPLOAD_LIMIT";
     download_limit: Word = "FYTECLUB_DOWNLOAD_LIMIT";
-    /// And to any one of them.
+    /// To each of them.
     peer_upload_limit: Word = "FYTECLUB_PEER_UPLOAD_LIMIT";
     peer_download_limit: Word = "FYTECLUB_PEER_DOWNLOAD_LIMIT";
-    /// Whether they hold in the local network too.
+    /// Whether they apply in the local network too.
     limit_lan: Word = "FYTECLUB_LIMIT_LAN";
     /// Seconds between registrations with a phone book.
     heartbeat: Word = "FYTECLUB_HEARTBEAT";
     /// `contacts`, `listed` or `hidden`.
     visibility: Word = "FYTECLUB_VISIBILITY";
-    /// With `hidden`: what those share who can find this player.
+    /// With `hidden`: the secret of the players who can find this one.
     hidden_secret: Word = "FYTECLUB_HIDDEN_SECRET";
-    /// What becomes of strangers who ask to be contacts: `ask` or `nobody`.
+    /// How requests of strangers to be contacts are handled: `ask` or `nobody`.
     contact_requests: Word = "FYTECLUB_CONTACT_REQUESTS";
     log: Word = "FYTECLUB_LOG";
     log_format: Word = "FYTECLUB_LOG_FORMAT";
@@ -183,8 +183,7 @@ settings! {
 
 impl Raw {
     /// # Errors
-    /// A file that is there but cannot be read, or is no valid config. A missing one is an error only where it was
-    /// named.
+    /// The file cannot be read, or is no valid config. A missing file is an error only if it was named.
     pub fn from_file(path: &Path, named: bool) -> Result<Self, ConfigError> {
         let invalid = |message: String| ConfigError::Invalid {
             path: path.to_owned(),
@@ -197,7 +196,7 @@ impl Raw {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Self::default()),
             Err(error) if named => Err(ConfigError::Unreadable(trouble::explain(path, &error))),
-            // There may be none: what cannot be read is the folder.
+            // The file may be absent; then the folder is unreadable.
             Err(error) if fs::symlink_metadata(path).is_err() => {
                 let folder = path.parent().unwrap_or(path);
                 Err(ConfigError::Unreadable(trouble::explain_data(folder, folder, &error)))
@@ -207,7 +206,7 @@ impl Raw {
     }
 }
 
-/// What an environment variable may hold.
+/// A type of an environment variable.
 trait Variable {
     fn of(text: String) -> Self;
 }

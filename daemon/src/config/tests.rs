@@ -11,7 +11,7 @@ fn load(file: &str, env: &[(&str, &str)], flags: Raw) -> Result<Config, ConfigEr
 }
 
 #[test]
-fn nothing_but_a_data_folder_is_enough() {
+fn data_folder_alone_is_enough() {
     let config = load("", &[], Raw::default()).expect("defaults");
     assert_eq!((config.player, config.phonebooks.len(), config.listen), (None, 0, LISTEN));
     assert_eq!(config.tuning, Tuning::default());
@@ -28,7 +28,7 @@ fn hidden_settings_are_numbers_and_are_clamped() {
 }
 
 #[test]
-fn flags_beat_environment_beats_file() {
+fn flags_override_environment_overrides_file() {
     let file = "player = \"A A@File\"\nlisten = \"127.0.0.1:17001\"\ncache_limit = \"1 GiB\"\n";
     let env = [("FYTECLUB_PLAYER", "A A@Env"), ("FYTECLUB_LISTEN", "127.0.0.1:17002"), ("FYTECLUB_IPC", "")];
     let flags = Raw { player: Some(Word("A A@Flag".into())), ..Raw::default() };
@@ -38,13 +38,13 @@ fn flags_beat_environment_beats_file() {
     assert_eq!((config.cache_limit, config.ipc), (1 << 30, None));
 }
 
-/// Nonsense for every setting, as TOML and as the sentence shows it, with what is said to be accepted.
+/// Wrong values for every setting, as TOML and as the sentence shows them, with the accepted values.
 const NONSENSE: &[(&str, &str, &str, &str)] = &[
     ("data_dir", "\"\"", "", "the path of a folder"),
     ("data_dir", "\"~/fyteclub\"", "~/fyteclub", "write the whole path"),
     ("player", "\"Alice\"", "Alice", "@"),
     ("player", "5", "5", "@"),
-    ("player", "\"A\\u202e A@B\"", r"A\u{202e} A@B", "that cannot be"),
+    ("player", "\"A\\u202e A@B\"", r"A\u{202e} A@B", "it is not valid"),
     ("phonebooks", "[\"ftp://x\"]", "ftp://x", "http://HOST:PORT"),
     ("phonebooks", "\"x\"", "x", "http://HOST:PORT"),
     ("phonebooks", "[\"http://a\", 5]", "5", "http://HOST:PORT"),
@@ -121,7 +121,7 @@ fn layer_with_the_wrong_value_is_named() {
 }
 
 #[test]
-fn what_no_setting_says_is_named_with_its_line() {
+fn unknown_key_is_named_with_its_line() {
     for (file, says) in [
         ("plaer = \"x\"", "plaer"),
         ("visibility = \"hidden\"\nhidden_secret = \"short\"", "16 characters"),
@@ -145,7 +145,7 @@ fn what_no_setting_says_is_named_with_its_line() {
 }
 
 #[test]
-fn home_that_is_none_is_told_with_the_way_out() {
+fn unusable_home_is_named_with_advice() {
     let load = |home: Option<&'static str>| {
         let env = move |key: &str| home.filter(|_| key == "HOME").map(str::to_owned);
         Config::load(Raw::default(), None, env).expect_err("no folder").to_string()
@@ -170,7 +170,7 @@ fn file_as_data_folder_is_named() {
 }
 
 #[test]
-fn limits_are_off_unless_they_are_said() {
+fn limits_are_off_unless_set() {
     let config = load("", &[], Raw::default()).expect("defaults");
     assert_eq!(config.limits, Limits::default());
     let env = [("FYTECLUB_DOWNLOAD_LIMIT", "off"), ("FYTECLUB_LIMIT_LAN", "false")];

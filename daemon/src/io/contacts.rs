@@ -1,7 +1,7 @@
-//! The file of contacts, and where each was found last. What a contact is and may do is [`fyteclub_proto::contact`]'s.
+//! The file of contacts, with each one's last address. The rules of contacts are [`fyteclub_proto::contact`]'s.
 //!
-//! A file of its own, because the index may be lost. Contacts are written when the coordinator says so. Addresses are
-//! less dear: they are written once a minute at most, and when the daemon stops. The [`Keeper`] writes.
+//! A file of its own, because the index may be lost. The coordinator decides when contacts are written. Addresses
+//! matter less: they are written once a minute at most, and when the daemon stops. The [`Keeper`] writes.
 
 use crate::io::{
     keeper::{Keeper, Keeping},
@@ -21,7 +21,7 @@ use std::{
 };
 
 const VERSION: u32 = 1;
-/// Between two writes for the sake of addresses alone.
+/// The least time between two writes for addresses alone.
 const ADDRS_PERIOD: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum ContactsFileError {
     Unusable(Trouble),
 }
 
-/// Why bytes are no file of contacts.
+/// Why bytes are no valid file of contacts.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContentError {
@@ -49,7 +49,7 @@ pub enum ContentError {
     Newer(u32),
 }
 
-/// What is in the file.
+/// The file's content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Content {
@@ -62,7 +62,7 @@ pub struct Content {
 
 impl Content {
     /// # Errors
-    /// Anything but what this program writes.
+    /// The bytes are not as this program writes them.
     pub fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
         #[derive(Deserialize)]
         struct Version {
@@ -82,14 +82,14 @@ pub struct ContactsFile {
     path: PathBuf,
     keeper: Keeper,
     content: Content,
-    /// Addresses were noted since the last write.
+    /// Addresses have changed since the last write.
     stale: bool,
     written: Instant,
 }
 
 impl ContactsFile {
     /// # Errors
-    /// A file that cannot be read or is not whole; nothing is overwritten.
+    /// The file cannot be read or is damaged; nothing is overwritten.
     pub fn load(path: &Path, keeper: Keeper) -> Result<Self, ContactsFileError> {
         let content = match fs::read(path) {
             Ok(bytes) => Content::decode(&bytes).map_err(|error| match error {
@@ -106,12 +106,12 @@ impl ContactsFile {
         Ok(Self { path: path.to_owned(), keeper, content, stale: false, written: Instant::now() })
     }
 
-    /// As it was read or written last.
+    /// As last read or written.
     pub fn saved(&self) -> &Saved {
         &self.content.saved
     }
 
-    /// Has the file say this, and the addresses of those who are contacts.
+    /// Writes these contacts, with their addresses.
     pub fn write(&mut self, saved: &Saved) -> Keeping {
         self.content.saved = saved.clone();
         let keys: BTreeSet<PeerId> = saved.contacts.iter().filter_map(|contact| contact.peer_id).collect();
@@ -119,12 +119,12 @@ impl ContactsFile {
         self.flush()
     }
 
-    /// Where this contact was reached last; it may be elsewhere now.
+    /// This contact's last address.
     pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
         self.content.last_addr.get(key).copied()
     }
 
-    /// A link with this contact is open over this address. Nothing is noted of anybody else.
+    /// A link with this contact is open over this address. Ignores keys that are no contact's.
     pub fn note_addr(&mut self, key: PeerId, addr: SocketAddr) {
         let known = self.content.saved.contacts.iter().any(|contact| contact.peer_id == Some(key));
         if known && self.content.last_addr.insert(key, addr) != Some(addr) {
@@ -132,13 +132,13 @@ impl ContactsFile {
         }
     }
 
-    /// Writes noted addresses if it is time to, or if it is the last chance.
+    /// Writes changed addresses if it is time to, or if `last`.
     pub fn settle(&mut self, last: bool) -> Option<Keeping> {
         let due = self.stale && (last || self.written.elapsed() >= ADDRS_PERIOD);
         due.then(|| self.flush())
     }
 
-    /// What was written last is not on the disk: it is written again when addresses are.
+    /// The last write failed: it is repeated with the next one of addresses.
     pub fn lost(&mut self) {
         self.stale = true;
     }
@@ -167,13 +167,13 @@ mod tests {
         let bob = "Bob Birch@Balmung".parse().expect("a name");
         contacts.add(&bob, Some(key(2)), Bytes([3; 16]), 5).expect("added");
         contacts.invite(Bytes([4; 16]), &[], 5).expect("invited");
-        // As it reads back: when something was said last is not kept.
+        // As it reads back: times of the last messages are not saved.
         let text = serde_json::to_vec(contacts.saved()).expect("JSON");
         serde_json::from_slice(&text).expect("its own text")
     }
 
     #[tokio::test]
-    async fn contacts_and_their_places_are_kept() {
+    async fn contacts_and_their_addresses_are_saved() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("contacts.json");
         let addr: SocketAddr = "192.0.2.1:7777".parse().expect("an address");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_not_an_empty_one() {
+    fn damaged_file_is_not_taken_for_an_empty_one() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("contacts.json");
         let mut twice = saved();

@@ -1,5 +1,5 @@
-//! The player's key, in a file that only its owner can read. Made at first start, never sent anywhere, and replaced only
-//! by [`Identity::rotate`], which leaves the old key's word for the new one in the file.
+//! The player's key, in a file that only its owner can read. Created at the first start, never sent, and replaced only
+//! by [`Identity::rotate`], which saves the old key's signature for the new one in the file.
 
 use crate::io::{
     private,
@@ -34,7 +34,7 @@ pub enum IdentityError {
     Unusable(Trouble),
 }
 
-/// The key with its id, and the keys that came before. The secret is wiped when dropped.
+/// The key with its id, and the former keys' signatures. The secret is wiped when dropped.
 pub struct Identity {
     key: SigningKey,
     /// Oldest first; the last one leads to this key.
@@ -42,10 +42,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the file, or makes it with a fresh key when there is none.
+    /// Reads the file, or creates it with a new key when there is none.
     ///
     /// # Errors
-    /// A file that others can read, or that is not whole: nothing is overwritten.
+    /// Others can read the file, or it is damaged: nothing is overwritten.
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
         let unusable = |error| IdentityError::Unusable(explain_state(path, &error));
         if path.is_dir() {
@@ -100,10 +100,10 @@ impl Identity {
         private::write(path, text.as_bytes())
     }
 
-    /// Makes a new key that follows this one, and replaces the file's at once: after a crash it is the one or the other.
+    /// Makes a new key that follows this one, and replaces the file at once: after a crash it has one of the two.
     ///
     /// # Errors
-    /// The file cannot be written; then the old key is still there.
+    /// The file cannot be written; it still has the old key.
     pub fn rotate(self, path: &Path) -> Result<Self, IdentityError> {
         let unusable = |error| IdentityError::Unusable(explain_state(path, &error));
         let key = fresh_key().map_err(unusable)?;
@@ -125,7 +125,7 @@ impl Identity {
         &self.key
     }
 
-    /// A secret for another purpose, the same at every start, that tells nothing of the key.
+    /// A secret for another purpose, the same at every start, that reveals nothing of the key.
     pub fn derived_secret(&self, purpose: &str) -> [u8; 32] {
         let mut secret = [0; 32];
         Hkdf::<Sha256>::new(None, self.key.as_bytes())
@@ -145,7 +145,7 @@ fn fresh_key() -> std::io::Result<SigningKey> {
     Ok(SigningKey::from_bytes(&seed))
 }
 
-/// Not a secret's hash to be kept: only whether the file is whole.
+/// Only to check that the file is whole.
 fn checksum(seed: &[u8]) -> String {
     let hash = fyteclub_proto::id::BlobHash::of(seed).hex();
     hash.chars().take(8).collect()
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_start_makes_it_and_the_second_finds_it() {
+    fn first_start_creates_the_key_and_second_reads_it() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");
         let made = Identity::load_or_create(&path).expect("made").peer_id();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_has_the_old_ones_word() {
+    fn new_key_has_the_old_keys_signature() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");
         let mut ids = vec![Identity::load_or_create(&path).expect("made").peer_id()];
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_never_replaced() {
+    fn damaged_identity_is_never_replaced() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");
         Identity::load_or_create(&path).expect("made");
@@ -195,7 +195,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_others_can_read_is_refused() {
+    fn identity_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("identity.key");

@@ -1,13 +1,16 @@
-//! The local socket's frames, for the `ipc` actors: how much of what is said to a client may wait unread, and that long
-//! frames of all clients together fit into [`LocalMemory`](crate::memory::LocalMemory). Where the socket is, and who may
-//! use it, is `fyteclub-pipe`'s.
+//! The local socket's frames, for the `ipc` actors: bounds the bytes that wait for a client to read; long frames of all
+//! clients together fit into [`LocalMemory`](crate::memory::LocalMemory). The socket's path and permissions are
+//! `fyteclub-pipe`'s.
 
 use crate::memory::{ClientMemory, Held};
 use fyteclub_pipe::{
     Stream,
     frames::{self, Frames},
 };
-use fyteclub_proto::limit::{LOCAL_FRAME_MAX, LOCAL_FREE, LOCAL_HELLO_BYTES_MAX, LOCAL_UNREAD_MAX};
+use fyteclub_proto::{
+    limit::{LOCAL_FRAME_MAX, LOCAL_FREE, LOCAL_HELLO_BYTES_MAX, LOCAL_UNREAD_MAX},
+    number::{index, u32_of},
+};
 use serde::Serialize;
 use std::{io, sync::Arc};
 use tokio::{
@@ -17,18 +20,18 @@ use tokio::{
 
 pub use fyteclub_pipe::{ListenError as IpcError, LocalListener, frames::ReadError};
 
-/// How many bytes of small messages are written at once.
+/// Bytes of small messages that are written at once.
 const BATCH: usize = 64 * 1024;
-/// What unread bytes are counted in.
+/// The unit of unread bytes.
 const UNIT: usize = 1024;
-/// What held bytes are counted in.
+/// The unit of held bytes.
 const STEP: usize = 256 * 1024;
-const UNITS: u32 = (LOCAL_UNREAD_MAX / UNIT) as u32;
+const UNITS: u32 = u32_of(LOCAL_UNREAD_MAX / UNIT);
 
 /// A connection's two directions.
 pub fn halves(stream: Stream, memory: ClientMemory) -> (LocalReader, LocalWriter) {
     let stream = Arc::new(stream);
-    let room = Arc::new(Semaphore::new(UNITS as usize));
+    let room = Arc::new(Semaphore::new(index(UNITS)));
     let frames = Frames::default();
     let reader = LocalReader {
         stream: stream.clone(),
@@ -57,14 +60,14 @@ pub struct LocalReader {
 }
 
 impl LocalReader {
-    /// The next frame's body; `None` when the client is gone. A claim is not allocated before its bytes are there, and
-    /// who has not greeted may say little. Waits while half of the room for replies is full: a client that asks and does
-    /// not read is not heard any further. Waits also for space for a long frame.
+    /// The next frame's body; `None` when the client is gone. An announced length is not allocated before its bytes
+    /// arrive, and a client that has not greeted may send little. Waits while half of the space for replies is taken: a
+    /// client that does not read its replies is not read either. Waits also for space for a long frame.
     ///
     /// # Errors
-    /// A frame over the limit, or a socket that broke.
+    /// The frame is over the limit, or the socket broke.
     pub async fn next(&mut self, greeted: bool) -> Result<Option<Frame>, ReadError> {
-        // Only that there is room counts, so it is given back at once. The room is never closed.
+        // Only the free space counts, so it is released at once. The semaphore is never closed.
         drop(self.room.acquire_many(UNITS / 2).await);
         let max = if greeted { LOCAL_FRAME_MAX } else { LOCAL_HELLO_BYTES_MAX };
         loop {
@@ -89,11 +92,11 @@ pub struct LocalWriter {
     memory: ClientMemory,
 }
 
-/// Encoded frames that wait to be written, and the room and the space that they take until they are.
+/// Encoded frames that wait to be written, and the space that they take until then.
 type Waiting = (Vec<u8>, (OwnedSemaphorePermit, Option<Held>));
 
 impl LocalWriter {
-    /// What is said through the outbox is written by `run`, until the outbox and all its clones are gone.
+    /// `run` writes the messages of the outbox until the outbox and all its clones are dropped.
     pub fn outbox(&self, frames: usize) -> (Outbox, Outgoing) {
         let (send, waiting) = mpsc::channel(frames);
         let outbox =
@@ -101,10 +104,11 @@ impl LocalWriter {
         (outbox, Outgoing { waiting, batch: Vec::new() })
     }
 
-    /// Writes what is waiting, all at once: many small events cost one system call. `false` when nothing will come.
+    /// Writes the waiting frames, all at once: many small events cost one system call. `false` when no more will
+    /// follow.
     ///
     /// # Errors
-    /// A client that is gone.
+    /// The client is gone.
     pub async fn write(&mut self, outgoing: &mut Outgoing) -> io::Result<bool> {
         let Outgoing { waiting, batch } = outgoing;
         let Some((mut bytes, _room)) = waiting.recv().await else { return Ok(false) };
@@ -126,13 +130,13 @@ pub struct Outgoing {
     batch: Vec<(OwnedSemaphorePermit, Option<Held>)>,
 }
 
-/// Where replies and events for one client go. It holds a bounded number of bytes: who sends waits for room, in order.
+/// The replies and events for one client. It holds a bounded number of bytes: senders wait for space, in order.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     send: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
     memory: ClientMemory,
-    /// Whose message is being encoded: no two that are long wait for room at once.
+    /// Held while a message is encoded: no two long ones wait for space at once.
     turn: Arc<Mutex<()>>,
 }
 
@@ -141,7 +145,7 @@ pub struct Outbox {
 pub struct Left;
 
 impl Outbox {
-    /// Sends what `message` encodes as; `false` where that is longer than a frame may be.
+    /// Sends `message`; `false` if it is longer than a frame may be.
     ///
     /// # Errors
     /// [`Left`].
@@ -170,7 +174,7 @@ mod tests {
     use super::*;
     use crate::memory::LocalMemory;
     use fyteclub_pipe::Endpoint;
-    use fyteclub_proto::{frame, limit::LOCAL_HELD_MAX};
+    use fyteclub_proto::{frame, limit::LOCAL_HELD_MAX, number::u64_of};
     use std::{future::Future, os::unix::net::UnixStream, time::Duration};
 
     fn memory() -> ClientMemory {
@@ -181,13 +185,13 @@ mod tests {
         reader.next(true).await.expect("read").map(|frame| frame.body)
     }
 
-    /// As many bytes as a frame has at most, on their way in a thread of their own.
+    /// Writes as many bytes as a frame may have, on a thread.
     fn writes(path: &std::path::Path, bytes: usize) -> std::thread::JoinHandle<UnixStream> {
         let mut client = UnixStream::connect(path).expect("connected");
         let length = u32::try_from(LOCAL_FRAME_MAX).expect("small").to_le_bytes();
         std::thread::spawn(move || {
             io::Write::write_all(&mut client, &length).expect("sent");
-            // It ends early where the other side hangs up.
+            // Ends early when the other side closes.
             io::Write::write_all(&mut client, &vec![b' '; bytes]).ok();
             client
         })
@@ -226,13 +230,13 @@ mod tests {
         let (mut reader, _writer) = halves(listener.accept().await.expect("accepted"), all.of(12));
         let frame = soon("the whole frame is read", reader.next(true)).await.expect("read").expect("a frame");
         assert_eq!(frame.body.len(), LOCAL_FRAME_MAX);
-        assert!(all.held() <= LOCAL_HELD_MAX as u64, "{}", all.held());
+        assert!(all.held() <= u64_of(LOCAL_HELD_MAX), "{}", all.held());
         drop(frame);
         drop(whole.join().expect("sent"));
     }
 
     #[tokio::test]
-    async fn unread_replies_stop_the_reading() {
+    async fn unread_replies_stop_the_reading_of_requests() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("d.sock");
         let endpoint = Endpoint::at(path.to_str().expect("text"));
@@ -252,7 +256,7 @@ mod tests {
             sent += reply.len();
         }
         assert!(sent <= LOCAL_UNREAD_MAX, "{sent} bytes wait");
-        assert!(tokio::time::timeout(wait, reader.next(true)).await.is_err(), "it is not read on");
+        assert!(tokio::time::timeout(wait, reader.next(true)).await.is_err(), "no more is read");
         while let Ok((_, room)) = outgoing.waiting.try_recv() {
             drop(room);
         }

@@ -1,4 +1,4 @@
-//! The file of limits that were set while the daemon ran. It holds only those, and wins over the configuration.
+//! The file of limits that were set while the daemon ran. It has only those, and overrides the configuration.
 
 use crate::io::{
     keeper::{Keeper, Keeping},
@@ -23,17 +23,17 @@ pub struct LimitsFile {
     path: PathBuf,
     keeper: Keeper,
     configured: Limits,
-    /// As the file says.
+    /// The file's content.
     set: Change,
-    /// As it will say, once what was asked for last is written.
+    /// Its content once the last request is written.
     wished: Change,
 }
 
 impl LimitsFile {
-    /// `configured` holds where the file says nothing; there need not be one.
+    /// `configured` applies where the file has no limit; the file may be absent.
     ///
     /// # Errors
-    /// A file that cannot be read, or says what is no limit.
+    /// The file cannot be read, or a limit in it is invalid.
     pub fn load(path: &Path, configured: Limits, keeper: Keeper) -> Result<Self, LimitsFileError> {
         let set = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -48,30 +48,31 @@ impl LimitsFile {
         self.set.over(self.configured)
     }
 
-    /// What wins over the configuration.
+    /// The limits that override the configuration.
     pub fn set_here(&self) -> Change {
         self.set
     }
 
-    /// Has the file say this change too. It holds when it is safe: hand what this returns to [`LimitsFile::kept`] then.
+    /// Adds this change to the file. It takes effect once it is safe: pass the returned change to [`LimitsFile::kept`]
+    /// then.
     pub fn change(&mut self, change: Change) -> (Change, Keeping) {
         self.wished = change.after(self.wished);
         (self.wished, self.keeper.write_json(&self.path, &self.wished))
     }
 
-    /// Back to the configuration; as [`LimitsFile::change`].
+    /// Back to the configuration; otherwise as [`LimitsFile::change`].
     pub fn reset(&mut self) -> (Change, Keeping) {
         self.wished = Change::default();
         (self.wished, self.keeper.remove(&self.path))
     }
 
-    /// The file says this now.
+    /// The file has this change now.
     pub fn kept(&mut self, set: Change) {
         self.set = set;
     }
 
-    /// It could not be written: what comes next builds on what the file says. Nothing, where something newer was asked
-    /// for meanwhile.
+    /// The write failed: the next change builds on the file's content. Ignored if a newer change was requested
+    /// meanwhile.
     pub fn lost(&mut self, wished: Change) {
         if self.wished == wished {
             self.wished = self.set;
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_set_wins_until_it_is_reset() {
+    async fn set_limits_override_until_reset() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("limits.json");
         let load = |configured| LimitsFile::load(&path, configured, Keeper::default()).expect("read");
@@ -103,7 +104,7 @@ mod tests {
         change(&mut file, Change { lan: Some(false), ..Change::default() }).await;
         let set = Limits { upload: None, lan: false, ..configured };
         assert_eq!(file.limits(), set);
-        // Another configuration counts where nothing was set.
+        // Another configuration applies where no limit was set.
         let other = Limits { download: rate(70_000), ..configured };
         let mut again = load(other);
         assert_eq!(again.limits(), Limits { download: rate(70_000), ..set });
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_written_does_not_hold() {
+    async fn unwritten_change_has_no_effect() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("no/limits.json");
         let mut file = LimitsFile::load(&path, Limits::default(), Keeper::default()).expect("no file");
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_and_not_taken_for_unlimited() {
+    fn damaged_limits_are_an_error_and_not_unlimited() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("limits.json");
         for bytes in ["", "{", r#"{"upload":5}"#] {

@@ -17,6 +17,7 @@ use fyteclub_proto::{
         reply::{Fetched, FetchedFile, FetchedObject},
         request::Strings,
     },
+    number::u64_of,
     peer::Piece,
 };
 use std::{
@@ -245,7 +246,7 @@ impl Draft {
 }
 
 fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
-    let len = |index| fyteclub_proto::chunk_tree::chunk_len(size, index).unwrap_or(0) as u64;
+    let len = |index| u64_of(fyteclub_proto::chunk_tree::chunk_len(size, index).unwrap_or(0));
     chunks.iter().flat_map(Clone::clone).map(len).sum()
 }
 

@@ -1,4 +1,4 @@
-//! A phone book's live conversation as this daemon has it: the machine, and the connection that it is about.
+//! A phone book's live conversation, at the daemon's end: the machine, and its connection.
 
 use crate::{actors::random, io::phonebook_live::Connection};
 use actix::SpawnHandle;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Conversation {
     pub(super) machine: Live,
     pub(super) connection: Option<(Connection, SpawnHandle)>,
-    /// Which connection the machine is about: what an older one still says does not count.
+    /// The machine's connection: messages of an older one do not count.
     pub(super) number: u64,
     /// Why there is none.
     pub(super) trouble: Option<String>,
@@ -27,12 +27,12 @@ impl Conversation {
         self.machine.is_open()
     }
 
-    /// Whether the first attempt has ended, good or bad.
+    /// Whether the first attempt has ended, successfully or not.
     pub fn was_tried(&self) -> bool {
         self.tried
     }
 
-    /// Why introductions do not work, in a sentence.
+    /// Why introductions do not work, as one sentence.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -46,7 +46,7 @@ impl Conversation {
         self.machine.is_coming(now)
     }
 
-    /// Somebody is looked for.
+    /// A peer is wanted.
     pub fn want(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Wanted);
     }
@@ -60,12 +60,12 @@ impl Conversation {
         self.machine.handle(Instant::now(), random(), Input::Alive);
     }
 
-    /// What was said over the old address arrives nowhere.
+    /// Messages over the old address do not arrive.
     pub fn moved(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Moved);
     }
 
-    /// Says something if there is somebody to say it to; whether it went out, nobody knows.
+    /// Sends a message if there is a connection; whether it arrives is not known.
     pub fn say(&mut self, say: Say) -> bool {
         let Some((connection, _)) = self.connection.as_ref().filter(|_| self.machine.is_open()) else {
             return false;
@@ -74,7 +74,7 @@ impl Conversation {
         connection.say(say)
     }
 
-    /// Hangs up for good.
+    /// Ends the conversation for good.
     pub fn end(&mut self) {
         self.connection = None;
     }

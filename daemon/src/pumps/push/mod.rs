@@ -35,6 +35,7 @@ use fyteclub_proto::{
     id::BlobHash,
     ledger::{Counterpart, Item},
     limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX},
+    number::{u32_of, u64_of},
     peer::{
         AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
         record,
@@ -86,7 +87,7 @@ impl Push {
             match error.misbehaviour() {
                 Some(code) => link.close(code),
                 None => {
-                    send.reset(VarInt::from_u32(CloseCode::Internal as u32)).ok();
+                    send.reset(VarInt::from_u32(CloseCode::Internal.number())).ok();
                 }
             }
         }
@@ -116,9 +117,10 @@ impl Push {
             Request::Grant { look } => {
                 let shared = share_rule(self.access.asker(), Asked::Appearance) == Verdict::Share;
                 let published = offer.is_some_and(|offer| offer.appearance == look);
-                let reply = match shared && published {
-                    true => GrantReply::Given(self.grant(look)),
-                    false => GrantReply::Nothing,
+                let reply = if shared && published {
+                    GrantReply::Given(self.grant(look))
+                } else {
+                    GrantReply::Nothing
                 };
                 say(send, &reply).await?;
             }
@@ -139,7 +141,7 @@ impl Push {
         };
         // Until it is read: however many ask, one contact has one of the longest sealed at a time.
         let (who, len) =
-            (Counterpart::Contact(self.link.peer()), offer.document.len().min(APPEARANCE_BYTES_MAX) as u64);
+            (Counterpart::Contact(self.link.peer()), u64_of(offer.document.len().min(APPEARANCE_BYTES_MAX)));
         let unread = self.accounts.hold_when_free(who, Item::Unread, len);
         let _unread = tokio::select! {
             unread = tokio::time::timeout(TURN_TIME, unread) => unread.map_err(|_| StreamError::Short)?,
@@ -147,9 +149,9 @@ impl Push {
             _ = send.stopped() => return Ok(()),
             error = self.link.closed() => return Err(error.into()),
         };
-        let (epoch, key) = self.link.sealing(offer.document.len() as u64);
+        let (epoch, key) = self.link.sealing(u64_of(offer.document.len()));
         let mut nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
-        let len = offer.document.len() as u32;
+        let len = u32_of(offer.document.len());
         let grant = self.grant(offer.appearance);
         let mut sealed = offer.document.clone();
         if let Some(nonce) = nonces.advance() {
