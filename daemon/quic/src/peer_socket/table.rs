@@ -1,0 +1,145 @@
+//! Which path belongs to which peer.
+
+use super::virtual_addr::VirtualAddr;
+use fyteclub_proto::reaching::{
+    traversal::Path,
+    wire::{
+        probe::{Opener, Tag},
+        relay::Leg,
+    },
+};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use tokio::sync::mpsc;
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    next: u32,
+    routes: HashMap<VirtualAddr, Route>,
+    /// QUIC packets from there are this peer's.
+    sources: HashMap<SocketAddr, VirtualAddr>,
+    openers: HashMap<Tag, (VirtualAddr, Opener)>,
+    /// With the relay's address; `None`: the leg has no UDP.
+    legs: HashMap<Leg, (VirtualAddr, Option<SocketAddr>)>,
+}
+
+/// What is sent to one peer.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    path: Option<Path>,
+    tcp: Option<(Leg, mpsc::Sender<Vec<u8>>)>,
+    traffic: Traffic,
+}
+
+/// Bytes of QUIC packets over the path in use, since it is.
+#[derive(Debug, Default)]
+struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Route {
+    pub(super) fn path(&self) -> Option<Path> {
+        self.path
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.traffic.sent.fetch_add(bytes.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn count_received(&self, bytes: usize) {
+        self.traffic.received.fetch_add(bytes.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Sent and received bytes.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        (self.traffic.sent.load(Ordering::Relaxed), self.traffic.received.load(Ordering::Relaxed))
+    }
+
+    /// `false`: there is no WebSocket, or it does not send as fast.
+    pub(super) fn send_tcp(&self, frame: Vec<u8>) -> bool {
+        self.tcp.as_ref().is_some_and(|(_, tcp)| tcp.try_send(frame).is_ok())
+    }
+}
+
+impl Table {
+    pub(super) fn enter(&mut self) -> Option<VirtualAddr> {
+        for _ in 0..VirtualAddr::COUNT {
+            let addr = VirtualAddr::number(self.next);
+            self.next = self.next.wrapping_add(1) % VirtualAddr::COUNT;
+            if let Entry::Vacant(vacant) = self.routes.entry(addr) {
+                vacant.insert(Route::default());
+                return Some(addr);
+            }
+        }
+        None
+    }
+
+    pub(super) fn leave(&mut self, peer: VirtualAddr) {
+        self.routes.remove(&peer);
+        self.sources.retain(|_, owner| *owner != peer);
+        self.openers.retain(|_, (owner, _)| *owner != peer);
+        self.legs.retain(|_, (owner, _)| *owner != peer);
+    }
+
+    pub(super) fn route(&self, peer: VirtualAddr) -> Option<&Route> {
+        self.routes.get(&peer)
+    }
+
+    pub(super) fn use_path(&mut self, peer: VirtualAddr, path: Option<Path>) {
+        if let Some(route) = self.routes.get_mut(&peer)
+            && route.path != path
+        {
+            (route.path, route.traffic) = (path, Traffic::default());
+        }
+    }
+
+    /// The last peer that claims an address gets it.
+    pub(super) fn accept(&mut self, peer: VirtualAddr, source: SocketAddr) {
+        self.sources.insert(source, peer);
+    }
+
+    pub(super) fn refuse(&mut self, peer: VirtualAddr, source: SocketAddr) {
+        if self.sources.get(&source) == Some(&peer) {
+            self.sources.remove(&source);
+        }
+    }
+
+    pub(super) fn listen(&mut self, peer: VirtualAddr, opener: Opener) {
+        self.openers.insert(opener.tag(), (peer, opener));
+    }
+
+    pub(super) fn hold_leg(&mut self, peer: VirtualAddr, leg: Leg, relay: Option<SocketAddr>) {
+        self.legs.retain(|_, (owner, _)| *owner != peer);
+        self.legs.insert(leg, (peer, relay));
+    }
+
+    pub(super) fn hold_tcp(&mut self, peer: VirtualAddr, leg: Leg, tcp: Option<mpsc::Sender<Vec<u8>>>) {
+        if let Some(route) = self.routes.get_mut(&peer) {
+            route.tcp = tcp.map(|tcp| (leg, tcp));
+        }
+    }
+
+    pub(super) fn peer_at(&self, source: SocketAddr) -> Option<VirtualAddr> {
+        self.sources.get(&source).copied()
+    }
+
+    pub(super) fn opener(&self, tag: Tag) -> Option<(VirtualAddr, &Opener)> {
+        self.openers.get(&tag).map(|(peer, opener)| (*peer, opener))
+    }
+
+    /// The peer of a leg; `relay`: who sent the frame, `None` for a WebSocket.
+    pub(super) fn peer_of_leg(&self, leg: Leg, relay: Option<SocketAddr>) -> Option<VirtualAddr> {
+        let (peer, known) = self.legs.get(&leg)?;
+        (relay.is_none() || relay == *known).then_some(*peer)
+    }
+
+    pub(super) fn count_received(&self, peer: VirtualAddr, bytes: usize) {
+        if let Some(route) = self.routes.get(&peer) {
+            route.count_received(bytes);
+        }
+    }
+}
