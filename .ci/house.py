@@ -57,7 +57,7 @@ PROTO_NEVER = {
 
 # Where one system may be told from another.
 OS_ROOMS = re.compile(
-    r"(^|/)(io|service|pipe)/|/config/paths\.rs$|/pipe\.rs$|^daemon/files/src/|^daemon/store/src/os\.rs$"
+    r"(^|/)(io|service|pipe)/|/config/paths\.rs$|/pipe\.rs$|^daemon/files/src/|^daemon/store/src/os\.rs$|/peer_socket/kernel\.rs$"
 )
 OS = re.compile(r"\bcfg!?\s*\(.*\b(windows|unix|target_os|target_family)\b|\bcfg_attr\s*\(.*\b(windows|unix|target_os)\b")
 

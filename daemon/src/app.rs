@@ -7,6 +7,7 @@ use crate::{
         ipc::IpcClient,
         listener::Listener,
         mod_cache::{self, ModCache},
+        outside::{self, Outside},
         peer::Surroundings,
         phone_book::{self, PhoneBook, Registrant},
         upnp::Upnp,
@@ -52,6 +53,7 @@ use std::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 /// How long each part may take to stop; all together take less than five seconds.
 const STOP_TIME: Duration = Duration::from_millis(1200);
@@ -107,7 +109,7 @@ impl App {
         );
         let books = phonebooks(config)?;
         let certificate = Certificate::new(identity.key())?;
-        let endpoint = QuicEndpoint::bind(
+        let (endpoint, asides) = QuicEndpoint::bind(
             config.listen,
             certificate,
             &identity.derived_secret("stateless reset"),
@@ -121,6 +123,13 @@ impl App {
         let cache = ModCache::new(store.clone()).start();
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).context("this machine has no randomness")?;
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut_slice()).context("this machine has no randomness")?;
+        let reachable = Reachable::new(endpoint.local_addr());
+        note_interfaces(&reachable);
+        let outside =
+            Outside::new(endpoint.peer_socket().clone(), asides, reachable.clone(), seed, config.stun)
+                .start();
         let (accounts, whereabouts) = (Accounts::default(), Whereabouts::default());
         let around = Surroundings {
             here: identity.peer_id(),
@@ -170,11 +179,10 @@ impl App {
             bus: bus.clone(),
             cache: cache.clone(),
             upnp: Upnp.start(),
+            outside: outside.clone(),
             shutdown: shutdown.clone(),
         };
         let coordinator = Coordinator::new(parts, desks).start();
-        let reachable = Reachable::new(endpoint.local_addr());
-        note_interfaces(&reachable);
         let registrant = Registrant {
             identity: identity.clone(),
             player: config.player.clone(),
@@ -188,6 +196,7 @@ impl App {
             registrant,
             reachable.clone(),
             accounts.clone(),
+            outside.clone().recipient(),
             coordinator.clone().recipient(),
         )
         .start();
@@ -198,6 +207,7 @@ impl App {
             endpoint.clone(),
             reachable,
             phone_book.clone(),
+            outside,
             coordinator.clone(),
         ));
         // A program that waits for `ready` may look this player up at once. A phone book that does not answer delays
@@ -374,6 +384,7 @@ async fn announce_moves(
     endpoint: QuicEndpoint,
     reachable: Reachable,
     phone_book: Addr<PhoneBook>,
+    outside: Addr<Outside>,
     coordinator: Addr<Coordinator>,
 ) {
     let mut watch = host_address::Watch::start();
@@ -384,6 +395,7 @@ async fn announce_moves(
         note_interfaces(&reachable);
         endpoint.moved();
         phone_book.do_send(phone_book::Moved);
+        outside.do_send(outside::Moved);
         coordinator.do_send(DaemonFact::Moved(host_address::all().into()));
         tokio::time::sleep(MOVES_APART).await;
     }

@@ -42,8 +42,22 @@ impl Reachable {
     /// Replaces one source's addresses; the port is the socket's.
     pub fn set(&self, slot: Slot, ips: impl IntoIterator<Item = IpAddr>) {
         let port = self.0.local.port();
+        self.replace(slot, ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+    }
+
+    /// Replaces the outside address of the socket.
+    pub fn set_outside(&self, addr: Option<SocketAddr>) {
+        self.replace(Slot::Outside, addr.into_iter().collect());
+    }
+
+    /// The address to which the socket is bound.
+    pub fn local(&self) -> SocketAddr {
+        self.0.local
+    }
+
+    fn replace(&self, slot: Slot, addrs: Vec<SocketAddr>) {
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.set(slot, ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+        slots.set(slot, addrs);
         let all = slots.candidates();
         self.0.candidates.send_if_modified(|known| {
             let changed = *known != all;

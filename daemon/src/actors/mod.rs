@@ -2,7 +2,7 @@
 //! No message carries file bytes.
 //!
 //! ```text
-//! ipc (one per client) ─► coordinator ─► phone_book · mod_cache · upnp · peer (one per peer)
+//! ipc (one per client) ─► coordinator ─► phone_book · mod_cache · upnp · outside · peer (one per peer)
 //!                                          listener ┄┄ facts ┄┄► coordinator ◄┄┄┄┄┄┘
 //! ```
 //!
@@ -14,6 +14,7 @@ pub mod ipc;
 mod jobs;
 pub mod listener;
 pub mod mod_cache;
+pub mod outside;
 pub mod peer;
 pub mod phone_book;
 mod status;

@@ -2,6 +2,7 @@
 
 use super::{
     mod_cache::{self, ModCache},
+    outside::{self, Outside},
     peer::{self, Peer, Surroundings},
     phone_book::{self, PhoneBook},
     upnp::{self, Upnp},
@@ -24,6 +25,7 @@ pub struct Known {
     pub low_disk: bool,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
+    pub outside: Addr<Outside>,
     pub phone_book: Option<Addr<PhoneBook>>,
     pub peers: Vec<PeerOf>,
 }
@@ -52,6 +54,7 @@ pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<
             player,
             listen,
             port_mapping: ask(&known.upnp, upnp::Report).await?.to_owned(),
+            network: ask(&known.outside, outside::Report).await?,
             phonebooks,
             appearance,
             peers: peers(known.peers).await,

@@ -76,6 +76,7 @@ impl Config {
                 peer_download: rate("peer_download_limit", raw.peer_download_limit)?,
                 lan: one_of("limit_lan", raw.limit_lan, &[("true", true), ("false", false)])?,
             },
+            stun: one_of("stun", raw.stun, &[("true", true), ("false", false)])?,
             heartbeat: heartbeat(raw.heartbeat)?,
             listing: listing(raw.visibility, raw.hidden_secret)?,
             contact_requests: one_of(

@@ -44,6 +44,8 @@ pub struct Config {
     pub prefetch_budget: u64,
     pub compression: Compression,
     pub limits: Limits,
+    /// Whether STUN servers are asked for this machine's outside address.
+    pub stun: bool,
     pub heartbeat: Duration,
     /// Which players find this one in a phone book.
     pub listing: Listing,

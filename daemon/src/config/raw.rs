@@ -165,6 +165,8 @@ settings! {
     peer_download_limit: Word = "FYTECLUB_PEER_DOWNLOAD_LIMIT";
     /// Whether they apply in the local network too.
     limit_lan: Word = "FYTECLUB_LIMIT_LAN";
+    /// Whether the phone books' STUN servers are asked for this machine's outside address.
+    stun: Word = "FYTECLUB_STUN";
     /// Seconds between registrations with a phone book.
     heartbeat: Word = "FYTECLUB_HEARTBEAT";
     /// `contacts`, `listed` or `hidden`.

@@ -26,6 +26,7 @@ impl std::fmt::Display for Config {
         writeln!(f, "download_limit = {}", limit(self.limits.download))?;
         writeln!(f, "peer_upload_limit = {}", limit(self.limits.peer_upload))?;
         writeln!(f, "peer_download_limit = {}", limit(self.limits.peer_download))?;
+        writeln!(f, "stun        = {}", self.stun)?;
         writeln!(f, "limit_lan   = {}", self.limits.lan)?;
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
         writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;

@@ -75,6 +75,7 @@ const NONSENSE: &[(&str, &str, &str, &str)] = &[
     ("peer_download_limit", "16383", "16383", "at least 16 KiB a second"),
     ("limit_lan", "\"maybe\"", "maybe", "true or false"),
     ("limit_lan", "1", "1", "true or false"),
+    ("stun", "\"sometimes\"", "sometimes", "true or false"),
     ("heartbeat", "0", "0", "1 to 3600"),
     ("heartbeat", "2.5", "2.5", "1 to 3600"),
     ("heartbeat", "\"often\"", "often", "1 to 3600"),

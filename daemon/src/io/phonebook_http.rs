@@ -187,6 +187,13 @@ impl PhonebookHttp {
         Ok(Some(Entry { addr, peer }))
     }
 
+    /// Of the URL; an IPv6 address without brackets.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let host = self.base.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        (bare.to_owned(), self.base.port_or_known_default().unwrap_or_default())
+    }
+
     /// The receiver's name in a greeting: host, and port unless it is the scheme's default.
     pub fn authority(&self) -> String {
         let host = self.base.host_str().unwrap_or_default().to_lowercase();

@@ -1,5 +1,9 @@
 //! The replies. Field names are a contract with scripts and with the plugin.
 
+mod network;
+
+pub use network::{NatKind, NetworkStatus};
+
 use super::request::Strings;
 use crate::{
     appearance::{ObjectKind, Swap},
@@ -44,6 +48,9 @@ pub struct Status {
     /// The state of the home router's port mapping: `off` for now.
     #[serde(default)]
     pub port_mapping: String,
+    /// This machine as STUN servers see it.
+    #[serde(default)]
+    pub network: NetworkStatus,
     /// All configured ones.
     pub phonebooks: Vec<PhonebookStatus>,
     /// This player's published look.

@@ -14,6 +14,8 @@ pub enum Slot {
     Bound,
     /// The phone books: the local addresses of connections to them.
     Facing,
+    /// STUN servers: the outside address of the socket.
+    Outside,
     /// The phone books: this machine as they see it.
     Observed,
     /// The system: all addresses of this machine.
@@ -24,7 +26,7 @@ impl Slot {
     fn origin(self) -> Origin {
         match self {
             Self::Bound | Self::Facing | Self::Interfaces => Origin::Host,
-            Self::Observed => Origin::Observed,
+            Self::Outside | Self::Observed => Origin::Observed,
         }
     }
 }

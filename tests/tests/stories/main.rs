@@ -33,6 +33,7 @@ mod many_sources;
 mod modes;
 mod moving;
 mod order;
+mod outside;
 mod phone_books;
 mod phonebook_restart;
 mod provenance;

@@ -6,7 +6,7 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, PhonebookStatus, Status};
+use fyteclub_client::{Client, NetworkStatus, PhonebookStatus, Status};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) async fn show(client: &Client, page: &Page) -> Result<Exit, Failure> {
@@ -27,6 +27,7 @@ fn text(status: &Status, now: u64) -> String {
             line("Player", player),
             line("Key", status.peer_id.to_string()),
             line("Listening at", status.listen.clone()),
+            line("Network", network(&status.network)),
             line("Published", look),
             line("Cache", cache_words(status)),
             line("Daemon", format!("fyteclubd {}", status.version)),
@@ -50,6 +51,14 @@ fn text(status: &Status, now: u64) -> String {
     text += "\nTransfers\n";
     text += &if transfers.is_empty() { none("none") } else { words::table(2, &transfers) };
     text
+}
+
+fn network(NetworkStatus { address, meaning, .. }: &NetworkStatus) -> String {
+    match address {
+        Some(address) => format!("{address} from outside: {meaning}"),
+        None if meaning.is_empty() => "unknown".to_owned(),
+        None => meaning.clone(),
+    }
 }
 
 fn cache_words(status: &Status) -> String {

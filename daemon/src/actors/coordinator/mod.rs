@@ -11,6 +11,7 @@ pub mod verbs;
 
 use super::{
     mod_cache::{self, ModCache},
+    outside::Outside,
     peer::{self, Surroundings},
     phone_book::PhoneBook,
     upnp::Upnp,
@@ -38,6 +39,7 @@ pub struct Parts {
     pub bus: Bus,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
+    pub outside: Addr<Outside>,
     /// Cancelled when a client requests a shutdown.
     pub shutdown: tokio_util::sync::CancellationToken,
 }

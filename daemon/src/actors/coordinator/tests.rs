@@ -2,13 +2,14 @@
 
 use super::{verbs::Ask, *};
 use crate::{
-    actors::peer::PeerFact,
+    actors::{outside::Outside, peer::PeerFact},
     desks::{
         fetching,
         tests::{Made, make},
     },
     io::quic::{QuicEndpoint, Tuning, tls::Certificate},
     pumps::{compression::Compression, pull::AppearancePullError},
+    reachable::Reachable,
     sharing::access::Refusal,
 };
 use fyteclub_proto::{
@@ -23,6 +24,7 @@ use fyteclub_proto::{
 use std::{future::Future, sync::Arc};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -43,9 +45,12 @@ impl Desk {
         let Made { setup, identity, offer } = make(folder.path());
         let certificate = Certificate::new(identity.key()).expect("a certificate");
         let secret = identity.derived_secret("stateless reset");
-        let endpoint =
+        let (endpoint, asides) =
             QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), certificate, &secret, Tuning::default())
                 .expect("a socket");
+        let reachable = Reachable::new(endpoint.local_addr());
+        let seed = Zeroizing::new([1; 32]);
+        let outside = Outside::new(endpoint.peer_socket().clone(), asides, reachable, seed, false).start();
         let bus = Bus::default();
         let fetching::Shared { store, lending, accounts, player } = setup.fetching.clone();
         let around = Surroundings {
@@ -62,7 +67,7 @@ impl Desk {
             pacer: setup.pacer.clone(),
         };
         let (cache, upnp, shutdown) = (ModCache::new(store).start(), Upnp.start(), CancellationToken::new());
-        let parts = Parts { around, bus: bus.clone(), cache, upnp, shutdown };
+        let parts = Parts { around, bus: bus.clone(), cache, upnp, outside, shutdown };
         let coordinator = Coordinator::new(parts, setup);
         let events = bus.listen();
         let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();

@@ -177,6 +177,7 @@ impl Coordinator {
             low_disk: self.desks.cache.is_low(),
             cache: self.parts.cache.clone(),
             upnp: self.parts.upnp.clone(),
+            outside: self.parts.outside.clone(),
             phone_book: self.phone_book.clone(),
             peers: self.peers(),
         };

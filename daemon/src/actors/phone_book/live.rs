@@ -5,8 +5,11 @@ use super::{
     words::{Introduction, PhonebookFact},
 };
 use crate::{
-    actors::random,
-    io::phonebook_live::{self, Heard},
+    actors::{outside::StunAt, random},
+    io::{
+        phonebook_http::PhonebookHttp,
+        phonebook_live::{self, Heard},
+    },
 };
 use actix::{AsyncContext, Context, StreamHandler};
 use futures::StreamExt;
@@ -14,7 +17,7 @@ use fyteclub_proto::{
     contact,
     letter::Topic,
     live::{Input, Output},
-    phonebook::live::{Hear, Hello, Say},
+    phonebook::live::{Hear, Hello, Say, Udp, host_and_port},
     presence,
     reaching::introduction,
 };
@@ -69,6 +72,7 @@ impl PhoneBook {
                     book.conversation.trouble = None;
                     book.conversation.tried = true;
                     let moved = book.observed.replace(welcome.address) != Some(welcome.address);
+                    self.outside.do_send(stun_at(index, &book.http, welcome.udp.as_ref()));
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
                     self.introductions.handle(now, introduction::Input::Up { book: index, missed });
                     self.facts.do_send(PhonebookFact::Heard(contact::Input::Connected));
@@ -153,6 +157,13 @@ impl PhoneBook {
             _ => {}
         }
     }
+}
+
+/// Where the phone book answers STUN, by its own word.
+fn stun_at(book: usize, http: &PhonebookHttp, udp: Option<&Udp>) -> StunAt {
+    let told = udp.and_then(|udp| udp.address.as_deref()).and_then(host_and_port);
+    let (host, port) = told.map_or_else(|| http.host_and_port(), |(host, port)| (host.to_owned(), port));
+    StunAt { book, host, port, ports: udp.map_or(0, |udp| udp.stun_ports) }
 }
 
 impl StreamHandler<Came> for PhoneBook {

@@ -13,9 +13,10 @@ use super::{
 use fyteclub_proto::{
     foreign::Foreign, id::PeerId, limit::STREAMS_SERVED_MAX, reaching::families::Families, seal::End,
 };
+use fyteclub_quic::peer_socket::{Aside, PeerSocket};
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
     congestion::{ControllerFactory, CubicConfig},
 };
 use std::{
@@ -27,6 +28,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::mpsc;
 
 /// A link that receives nothing for this long is lost.
 const IDLE: Duration = Duration::from_secs(30);
@@ -35,6 +37,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// How far a stream may be ahead of its reader: 4 MiB carry 80 MB/s at 50 ms. It is the most that a stalled disk makes
 /// this machine buffer for a stream.
 const STREAM_WINDOW: u32 = 4 << 20;
+/// Datagrams that are not QUIC's and may wait: a burst of probes of a hundred peers.
+const ASIDES_MAX: usize = 1024;
 /// The size of Ethernet's packets, to be probed first.
 const PACKET: u16 = 1452;
 
@@ -63,6 +67,7 @@ pub enum DialError {
 pub struct QuicEndpoint {
     endpoint: Endpoint,
     socket: Arc<Bundling>,
+    peer_socket: Arc<PeerSocket>,
     certificate: Arc<Certificate>,
     far: Arc<TransportConfig>,
     /// For peers on this machine.
@@ -75,7 +80,7 @@ pub struct QuicEndpoint {
 }
 
 impl QuicEndpoint {
-    /// Binds the socket and accepts from now on. `reset_key` is a secret that survives restarts. `[::]` means both
+    /// Binds the socket and accepts from now on. Also returned: received datagrams that are not QUIC's. `reset_key` is a secret that survives restarts. `[::]` means both
     /// address families, or 0.0.0.0 where there is no IPv6.
     ///
     /// # Errors
@@ -85,7 +90,7 @@ impl QuicEndpoint {
         certificate: Certificate,
         reset_key: &[u8; 32],
         tuning: Tuning,
-    ) -> Result<Self, EndpointError> {
+    ) -> Result<(Self, mpsc::Receiver<Aside>), EndpointError> {
         let bind = |source| EndpointError::Bind { addr, source };
         let (socket, buffers) = socket::open(addr).map_err(bind)?;
         let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee)));
@@ -104,13 +109,33 @@ impl QuicEndpoint {
         // So that the first byte distinguishes QUIC from other protocols on this socket (RFC 9443).
         config.grease_quic_bit(false);
         config.max_udp_payload_size(LOOPBACK_PACKET).expect("it is far above QUIC's minimum");
-        let socket = Bundling::new(TokioRuntime.wrap_udp_socket(socket).map_err(bind)?);
+        let (aside, asides) = mpsc::channel(ASIDES_MAX);
+        let peer_socket = PeerSocket::new(socket, aside).map_err(bind)?;
+        let socket = Bundling::new(peer_socket.clone());
         let runtime = Arc::new(TokioRuntime);
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket.clone(), runtime)
             .map_err(bind)?;
         let local = endpoint.local_addr().map_err(bind)?;
         let (certificate, traffic, moves) = (Arc::new(certificate), Arc::default(), Arc::default());
-        Ok(Self { endpoint, socket, certificate, far, loopback, local, buffers, traffic, tuning, moves })
+        let this = Self {
+            endpoint,
+            socket,
+            peer_socket,
+            certificate,
+            far,
+            loopback,
+            local,
+            buffers,
+            traffic,
+            tuning,
+            moves,
+        };
+        Ok((this, asides))
+    }
+
+    /// The socket under QUIC, for datagrams that are not QUIC's.
+    pub fn peer_socket(&self) -> &Arc<PeerSocket> {
+        &self.peer_socket
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -227,7 +252,7 @@ mod tests {
     async fn silent_address_gets_few_datagrams() {
         let certificate = Certificate::new(&SigningKey::from_bytes(&[1; 32])).expect("a certificate");
         let anywhere = ([127, 0, 0, 1], 0).into();
-        let endpoint =
+        let (endpoint, _asides) =
             QuicEndpoint::bind(anywhere, certificate, &[2; 32], Tuning::default()).expect("an endpoint");
         let silent = async |transport: &Arc<TransportConfig>| {
             let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");

@@ -18,9 +18,10 @@ use fyteclub_proto::{
         Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{
             CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
-            Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NearContact, Nearby,
-            PathKind, PeerState, PeerStatus, Peers, PhonebookStatus, Published, SourceStatus, Standing,
-            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NatKind,
+            NearContact, Nearby, NetworkStatus, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus,
+            Published, SourceStatus, Standing, Status, TransferStatus, Transfers, UploadStatus,
+            WaitingStatus,
         },
         request::{NearPlayer, Strings},
     },
@@ -185,6 +186,11 @@ fn status() -> Status {
         player: Some(player()),
         listen: "0.0.0.0:7777".into(),
         port_mapping: "off".into(),
+        network: NetworkStatus {
+            nat: NatKind::Same,
+            address: Some(([203, 0, 113, 7], 40_000).into()),
+            meaning: "the router keeps one outside port for everybody".into(),
+        },
         phonebooks: vec![
             phonebook.clone(),
             PhonebookStatus {
@@ -220,6 +226,10 @@ fn idle() -> Status {
         ledger: Default::default(),
         ..status()
     }
+}
+
+fn behind(nat: NatKind) -> Status {
+    Status { network: NetworkStatus { nat, ..status().network }, ..idle() }
 }
 
 fn fetched() -> Fetched {
@@ -299,6 +309,8 @@ fn replies() -> Vec<Example> {
         reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
         reply("status", status()),
         reply("status_idle", idle()),
+        reply("status_open", behind(NatKind::Open)),
+        reply("status_symmetric", behind(NatKind::PerDestination)),
         reply("published", published),
         reply("fetched", fetched()),
         reply("fetched_nothing_travelled", nothing_travelled),

@@ -206,6 +206,7 @@ pub(crate) fn status() -> impl Strategy<Value = reply::Status> {
                 player,
                 listen,
                 port_mapping: "off".into(),
+                network: reply::NetworkStatus::default(),
                 phonebooks,
                 appearance,
                 peers,

@@ -37,6 +37,7 @@ pub(crate) fn schema(api: &Api, others: Others) -> Value {
 
 /// Texts and numbers of the wire: name, description if the source lacks one for other languages, and rule.
 const SCALARS: &[(&str, &str, &str)] = &[
+    ("SocketAddr", "`IP:PORT`", r#"{"type": "string", "pattern": ":[0-9]+$"}"#),
     ("PlayerName", "", r#"{"type": "string", "minLength": 3, "maxLength": 128, "pattern": "^[^@]+@[^@]+$"}"#),
     (
         "PeerId",

@@ -1,0 +1,210 @@
+//! This machine's outside address and its kind of NAT: runs the STUN client over the QUIC socket, with the phone books as
+//! servers.
+
+use crate::{io::host_address, reachable::Reachable};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
+    StreamHandler, WrapFuture,
+};
+use futures::stream;
+use fyteclub_proto::{
+    local::reply::NetworkStatus,
+    reaching::{
+        families::Families,
+        stun_client::{Input, Output, Server, StunClient},
+    },
+};
+use fyteclub_quic::peer_socket::{Aside, PeerSocket};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+/// How long a server's name may take to resolve.
+const RESOLVE_TIME: Duration = Duration::from_secs(5);
+
+pub struct Outside {
+    socket: Arc<PeerSocket>,
+    asides: Option<mpsc::Receiver<Aside>>,
+    client: StunClient,
+    /// By phone book.
+    servers: BTreeMap<usize, Vec<Server>>,
+    reachable: Reachable,
+    families: Families,
+    is_on: bool,
+    timer: Option<SpawnHandle>,
+}
+
+impl Outside {
+    /// `seed` is random. `is_on`: else no server is asked.
+    pub fn new(
+        socket: Arc<PeerSocket>,
+        asides: mpsc::Receiver<Aside>,
+        reachable: Reachable,
+        seed: Zeroizing<[u8; 32]>,
+        is_on: bool,
+    ) -> Self {
+        let families = Families::of(reachable.local());
+        let client = StunClient::new(seed);
+        Self {
+            socket,
+            asides: Some(asides),
+            client,
+            servers: BTreeMap::new(),
+            reachable,
+            families,
+            is_on,
+            timer: None,
+        }
+    }
+
+    fn handle_input(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.client.handle(Instant::now(), input);
+        while let Some(output) = self.client.poll() {
+            match output {
+                Output::Send { to, request } => {
+                    if let Err(error) = self.socket.send_to(to, None, &request) {
+                        tracing::debug!("no STUN request to {to}: {error}");
+                    }
+                }
+                Output::Fresh(outside) | Output::Changed(outside) => {
+                    tracing::info!(nat = ?outside.nat, outside = ?outside.addr, "{}", outside.nat.words());
+                    self.reachable.set_outside(outside.addr);
+                }
+            }
+        }
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some((at, _)) = self.client.deadline() {
+            let wait = at.saturating_duration_since(Instant::now());
+            self.timer = Some(ctx.run_later(wait, |outside, ctx| outside.handle_input(Input::Time, ctx)));
+        }
+    }
+
+    /// Addresses of this phone book's ports, or none.
+    fn learn(&mut self, book: usize, addrs: Vec<SocketAddr>, ports: u8, ctx: &mut Context<Self>) {
+        let addrs = addrs.into_iter().filter(|addr| self.families.has(addr.ip()));
+        let servers: Vec<Server> = addrs
+            .map(|kept| {
+                let next = kept.port().checked_add(1).filter(|_| ports > 1).unwrap_or(kept.port());
+                Server { kept, fresh: SocketAddr::new(kept.ip(), next) }
+            })
+            .collect();
+        let known = match servers.is_empty() {
+            true => self.servers.remove(&book),
+            false => self.servers.insert(book, servers.clone()),
+        };
+        if known.unwrap_or_default() == servers {
+            return;
+        }
+        let mut all: Vec<Server> = self.servers.values().flatten().copied().collect();
+        // NATs are of IPv4.
+        all.sort_by_key(|server| !server.kept.is_ipv4());
+        self.handle_input(Input::Servers(all), ctx);
+    }
+}
+
+/// Addresses of this machine, also those at which a phone book on it sees it.
+fn local() -> Vec<IpAddr> {
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    host_address::all().into_iter().chain(loopback).collect()
+}
+
+impl Actor for Outside {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(asides) = self.asides.take() {
+            ctx.add_stream(stream::unfold(asides, |mut asides| async move {
+                Some((asides.recv().await?, asides))
+            }));
+        }
+        self.handle_input(Input::Local(local()), ctx);
+    }
+}
+
+impl StreamHandler<Aside> for Outside {
+    fn handle(&mut self, aside: Aside, ctx: &mut Self::Context) {
+        // Probes and relays have nobody yet.
+        if let Aside::Stun(response) = aside {
+            self.handle_input(Input::Heard(response), ctx);
+        }
+    }
+
+    /// The actor outlives the socket.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+/// Where a phone book answers STUN.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct StunAt {
+    pub book: usize,
+    /// A name or an address.
+    pub host: String,
+    pub port: u16,
+    /// How many ports answer, `port` first; 0: none.
+    pub ports: u8,
+}
+
+impl Handler<StunAt> for Outside {
+    type Result = ();
+
+    fn handle(&mut self, at: StunAt, ctx: &mut Self::Context) {
+        if !self.is_on {
+            return;
+        }
+        let StunAt { book, host, port, ports } = at;
+        if ports == 0 {
+            return self.learn(book, Vec::new(), 0, ctx);
+        }
+        let resolving = async move {
+            let lookup = tokio::net::lookup_host((host.as_str(), port));
+            match tokio::time::timeout(RESOLVE_TIME, lookup).await {
+                Ok(Ok(addrs)) => addrs.collect(),
+                _ => Vec::new(),
+            }
+        };
+        ctx.spawn(
+            resolving
+                .into_actor(self)
+                .map(move |addrs: Vec<SocketAddr>, outside, ctx| outside.learn(book, addrs, ports, ctx)),
+        );
+    }
+}
+
+/// This machine's addresses changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Moved;
+
+impl Handler<Moved> for Outside {
+    type Result = ();
+
+    fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
+        self.handle_input(Input::Local(local()), ctx);
+        self.handle_input(Input::Moved, ctx);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "NetworkStatus")]
+pub struct Report;
+
+impl Handler<Report> for Outside {
+    type Result = MessageResult<Report>;
+
+    fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let outside = self.client.outside();
+        MessageResult(NetworkStatus {
+            nat: outside.nat.into(),
+            address: outside.addr,
+            meaning: if self.is_on { outside.nat.words() } else { "STUN is switched off" }.to_owned(),
+        })
+    }
+}
