@@ -246,7 +246,9 @@ fn listing(visibility: Option<Word>, secret: Option<Word>) -> Result<Listing, Co
 /// A text that is no level would be a target, all of whose events are logged: most likely it is a typing error.
 fn log(filter: Option<Word>) -> Result<String, ConfigError> {
     let log = filter.map_or_else(|| "info".into(), |Word(log)| log);
-    let is_said = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    // An empty text is a level to the parser: `error`.
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_said = |part: &str| part.contains('=') || is_level(part.trim());
     match log.parse::<Targets>() {
         Ok(_) if log.split(',').all(is_said) => Ok(log),
         Ok(_) | Err(_) => Err(wrong(
