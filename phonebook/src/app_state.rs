@@ -8,6 +8,7 @@ use crate::{
     book::Terms,
     clock::{Clock, Moment},
     config::{Config, Password},
+    datagrams::{Ports, hub::Hub},
     health::{Degradation, Health},
     limits::{By, Class, Limits},
     live::{Counters, Live},
@@ -49,13 +50,15 @@ pub(crate) struct AppState {
     pub(crate) health: Health,
     /// Where it answers datagrams; the greeting announces it.
     pub(crate) udp: Option<Udp>,
+    /// Whether STUN is answered.
+    pub(crate) stun: bool,
     /// The published user count, see [`AppState::told_users`].
     told_users: AtomicUsize,
 }
 
 impl AppState {
     /// `clock` must have started before the listener was bound.
-    pub(crate) fn new(config: &Config, clock: Clock, udp: Option<Udp>) -> io::Result<Self> {
+    pub(crate) fn new(config: &Config, clock: Clock, ports: &Ports) -> io::Result<Self> {
         let terms = Terms {
             ttl: config.ttl,
             pin: config.pin,
@@ -72,10 +75,15 @@ impl AppState {
         };
         let counters =
             Counters { introductions: metrics.introductions.clone(), sockets: metrics.sockets.clone() };
+        let unsent = metrics.datagrams.unsent.clone();
+        let hub = match ports.ways(config) {
+            Some(ways) => Some(Arc::new(Hub::new(config.relay_settings(), ways, unsent)?)),
+            None => None,
+        };
         Ok(Self {
             records: Records::new(terms, shared.as_ref()),
             server_names: ServerNames::new(&config.names),
-            live: Live::new(config.sockets_max(), &accounts, counters, shared),
+            live: Live::new(config.sockets_max(), &accounts, counters, shared, hub),
             clock,
             compat: config.compat.then(|| Players::new(&terms, config.debug_players)),
             password: config.password.clone(),
@@ -84,7 +92,8 @@ impl AppState {
             accounts,
             metrics,
             audit: config.audit.as_ref().map(Audit::start).transpose()?,
-            udp,
+            udp: ports.announcement(config),
+            stun: config.stun,
             told_users: AtomicUsize::new(0),
             // Degraded until the first connection to Redis.
             health: config

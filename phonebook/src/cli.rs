@@ -120,6 +120,21 @@ pub(crate) struct Args {
     /// Answer STUN, by which daemons learn their public address: on or off [default: on]
     #[arg(long, value_name = "ON|OFF")]
     stun: Option<String>,
+    /// Forward datagrams of players who find no direct path: on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    relay: Option<String>,
+    /// KiB a second of each direction of a relayed session, or off [default: 4096]
+    #[arg(long, value_name = "KIB")]
+    relay_rate: Option<String>,
+    /// KiB a second that one address, and one key, sends through the relay, or off [default: 16384]
+    #[arg(long, value_name = "KIB")]
+    relay_rate_per_address: Option<String>,
+    /// KiB a second of all relayed sessions together, or off [default: off]
+    #[arg(long, value_name = "KIB")]
+    relay_rate_total: Option<String>,
+    /// Most relayed sessions at once [default: 20000]
+    #[arg(long, value_name = "N")]
+    max_relay_sessions: Option<String>,
     /// Redis that all phone books behind one name share, or off [default: everything in memory]
     ///
     /// Other users of this machine can read a password here, so prefer the environment or the file for one.
@@ -185,6 +200,11 @@ impl Args {
             ("udp_listen", &self.udp_listen),
             ("udp_address", &self.udp_address),
             ("stun", &self.stun),
+            ("relay", &self.relay),
+            ("relay_rate", &self.relay_rate),
+            ("relay_rate_per_address", &self.relay_rate_per_address),
+            ("relay_rate_total", &self.relay_rate_total),
+            ("max_relay_sessions", &self.max_relay_sessions),
             ("redis", &self.redis),
             ("redis_secret", &self.redis_secret),
         ] {

@@ -11,7 +11,8 @@
 //! | `records`, `shared` | where names are stored: the local book, or a Redis shared by several phone books |
 //! | `signaling` | presence and introductions: a state machine under virtual time |
 //! | `live` | its clients: WebSockets and long polls |
-//! | `datagrams` | UDP: STUN |
+//! | `datagrams` | UDP: STUN and the relay's frames, which also come over WebSockets |
+//! | [`relay`] | who may send to whom through the relay: a state machine under virtual time |
 //! | `accounts` | the ledger: what each network holds and sends |
 //! | `metrics`, `operator`, `audit`, `health` | numbers, the operator's page, security events, degradations |
 //! | `preflight`, `tls` | listeners and certificate, checked before it serves |
@@ -52,6 +53,7 @@ mod operator;
 mod preflight;
 mod problem;
 mod records;
+pub mod relay;
 mod routes;
 mod server;
 #[cfg_attr(not(feature = "redis"), path = "shared/absent.rs")]

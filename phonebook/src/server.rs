@@ -116,8 +116,7 @@ impl Server {
     /// # Errors
     /// The audit log or a listener could not start, or the server ended on its own.
     pub async fn run(self) -> io::Result<()> {
-        let udp = self.ports.announcement(&self.config);
-        let app = Arc::new(AppState::new(&self.config, self.clock, udp)?);
+        let app = Arc::new(AppState::new(&self.config, self.clock, &self.ports)?);
         let connections = Arc::new(Connections::new(&app.accounts, &app.trusted_proxies));
         let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &connections)?;
         let stopper = server.handle();
@@ -147,6 +146,9 @@ impl Server {
         let stopped = async {
             self.stop.stop.notified().await;
             app.live.stop();
+            if let Some(hub) = &app.live.hub {
+                hub.stop();
+            }
             if let Some(operator) = operator {
                 operator.stop(false).await;
             }

@@ -9,7 +9,7 @@ mod sources;
 mod tests;
 mod wanted;
 
-use crate::{address::AddressBlock, limits::Rates};
+use crate::{address::AddressBlock, limits::Rates, relay};
 pub use audit::AuditFile;
 pub use operator::Operator;
 pub use password::Password;
@@ -74,9 +74,22 @@ pub struct Config {
     pub udp_address: Option<String>,
     /// Answer STUN. Never in compatibility mode.
     pub stun: bool,
+    /// Forward datagrams of players who find no direct path. Never in compatibility mode.
+    pub relay: bool,
+    /// KiB a second of each direction of a relayed session; `None`: no limit.
+    pub relay_rate: Option<u32>,
+    /// KiB a second that one address, and one key, sends through the relay.
+    pub relay_rate_per_address: Option<u32>,
+    /// KiB a second of all sessions together.
+    pub relay_rate_total: Option<u32>,
+    /// Sessions at once; each takes about a KiB. One key, and one address, has a quarter of them at most.
+    pub max_relay_sessions: usize,
     /// The Redis shared by all phone books of one name; `None`: names are in memory.
     pub redis: Option<Place>,
 }
+
+/// Relayed sessions of one key, and bound legs of one address: hundreds of players behind a carrier's address.
+const RELAY_SESSIONS_OF_ONE: usize = 2000;
 
 /// The program's default for the operator's page.
 pub const OPERATOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3001);
@@ -116,6 +129,11 @@ impl Default for Config {
             udp_listen: None,
             udp_address: None,
             stun: true,
+            relay: true,
+            relay_rate: Some(4096),
+            relay_rate_per_address: Some(16_384),
+            relay_rate_total: None,
+            max_relay_sessions: 20_000,
             redis: None,
         }
     }
@@ -124,6 +142,17 @@ impl Default for Config {
 impl Config {
     pub(crate) fn sockets_max(&self) -> usize {
         self.max_sockets.min(self.max_connections / 4 * 3)
+    }
+
+    pub(crate) fn relay_settings(&self) -> relay::Settings {
+        let bytes = |kib: Option<u32>| kib.map(|kib| u64::from(kib) << 10);
+        relay::Settings {
+            rate: bytes(self.relay_rate),
+            holder_rate: bytes(self.relay_rate_per_address),
+            whole_rate: bytes(self.relay_rate_total),
+            sessions: self.max_relay_sessions,
+            holder_sessions: (self.max_relay_sessions / 4).clamp(1, RELAY_SESSIONS_OF_ONE),
+        }
     }
 
     pub(crate) fn sweep_interval(&self) -> Duration {

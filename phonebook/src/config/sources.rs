@@ -16,7 +16,7 @@ use std::{
 pub const ENV_PREFIX: &str = "FYTECLUB_PHONEBOOK_";
 
 /// All keys: the same in the file, in the environment (upper case), and as flags (dashes).
-pub const KEYS: [&str; 37] = [
+pub const KEYS: [&str; 42] = [
     "listen",
     "ttl",
     "compat",
@@ -52,6 +52,11 @@ pub const KEYS: [&str; 37] = [
     "udp_listen",
     "udp_address",
     "stun",
+    "relay",
+    "relay_rate",
+    "relay_rate_per_address",
+    "relay_rate_total",
+    "max_relay_sessions",
     "redis",
     "redis_secret",
 ];
@@ -249,6 +254,11 @@ impl Layers {
             "udp_listen" => assign(&mut config.udp_listen, value.parse().ok().map(Some)),
             "udp_address" => assign(&mut config.udp_address, udp_address(value)),
             "stun" => assign(&mut config.stun, truth(value)),
+            "relay" => assign(&mut config.relay, truth(value)),
+            "relay_rate" => assign(&mut config.relay_rate, kib(value)),
+            "relay_rate_per_address" => assign(&mut config.relay_rate_per_address, kib(value)),
+            "relay_rate_total" => assign(&mut config.relay_rate_total, kib(value)),
+            "max_relay_sessions" => assign(&mut config.max_relay_sessions, within(value, 1..=1_000_000)),
             "redis" => assign(&mut self.redis, place(value)),
             "redis_secret" => assign(&mut self.redis_secret, secret(value)),
             _ => unreachable!("`key` is one of KEYS"),
@@ -328,6 +338,11 @@ fn names(text: &str) -> Option<Vec<String>> {
     let is_host = |name: &str| !name.contains("/") && !name.contains(char::is_whitespace);
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(|name| is_host(name).then(|| name.to_lowercase())).collect()
+}
+
+/// `Some(None)` is no limit.
+fn kib(text: &str) -> Option<Option<u32>> {
+    if is_off(text) { Some(None) } else { within(text, 1..=1 << 24).map(Some) }
 }
 
 /// `Some(None)` removes a weaker source's value.

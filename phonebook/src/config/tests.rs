@@ -21,7 +21,8 @@ fn every_key_can_be_set() {
          operator = '127.0.0.1:9'\noperator_anywhere = true\naudit = '/a'\naudit_size = 70000\n\
          audit_addresses = 'full'\ntls_cert = 'c'\ntls_key = 'k'\nplain_http = true\n\
          max_sockets = 4\nnames = ['Book.example', '192.0.2.7:3000']\n\
-         udp_listen = '[::]:8080'\nudp_address = 'UDP.example:8080'\nstun = 'off'",
+         udp_listen = '[::]:8080'\nudp_address = 'UDP.example:8080'\nstun = 'off'\nrelay = 'off'\nrelay_rate = 1\n\
+         relay_rate_per_address = 'off'\nrelay_rate_total = 3\nmax_relay_sessions = 4",
     )
     .unwrap();
     let expected = Config {
@@ -50,6 +51,11 @@ fn every_key_can_be_set() {
         udp_listen: Some("[::]:8080".parse().unwrap()),
         udp_address: Some("udp.example:8080".to_owned()),
         stun: false,
+        relay: false,
+        relay_rate: Some(1),
+        relay_rate_per_address: None,
+        relay_rate_total: Some(3),
+        max_relay_sessions: 4,
         redis: None,
     };
     assert_eq!(config, expected);

@@ -6,10 +6,13 @@ pub(super) fn wanted(key: &str) -> &'static str {
         "ttl" => "a number of seconds from 1 to 31536000, such as 3600",
         "pin" => "a number of seconds from 0 to 31536000, such as 604800 for a week",
         "sweep" => "a number of seconds from 1 to 31536000, such as 60",
-        "compat" | "stun" | "debug_players" | "operator_anywhere" | "plain_http" => "true or false",
+        "compat" | "stun" | "relay" | "debug_players" | "operator_anywhere" | "plain_http" => "true or false",
         "password" => "some characters, or leave it out for no password",
         "trusted_proxies" => "addresses or networks separated by commas, such as 127.0.0.1, 10.0.0.0/8",
         "max_records" => "a number from 1 to 1000000000, such as 2000000",
+        "relay_rate" | "relay_rate_per_address" | "relay_rate_total" => {
+            "a number of KiB a second from 1 to 16777216, such as 4096, or off"
+        }
         _ if key.ends_with("_per_address") => "a number from 1 to 1000000000, such as 500",
         "max_sockets" => "a number from 0 to 1000000, such as 20000",
         "names" => {

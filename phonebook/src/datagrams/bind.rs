@@ -1,10 +1,10 @@
 //! Binds the UDP ports: beside the TCP listener the same port and the next, or where the operator says.
 
+use super::ports::Ports;
 use crate::{
     config::Config,
     preflight::{self, StartError},
 };
-use fyteclub_proto::phonebook::live::Udp;
 use std::{
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
@@ -13,35 +13,13 @@ use std::{
 /// Ports of the kernel's choice whose neighbours are tried, for port 0.
 const TRIES: usize = 64;
 
-/// Bound sockets; datagrams wait in the kernel until [`super::Room::open`].
-#[derive(Debug, Default)]
-pub(crate) struct Ports {
-    /// The first one, which a relay uses too, and the next one for STUN.
-    pub(super) sockets: Vec<UdpSocket>,
-}
-
-impl Ports {
-    /// What the greeting announces. `None`: nothing is served.
-    pub(crate) fn announcement(&self, config: &Config) -> Option<Udp> {
-        let stun_ports = if config.stun { self.sockets.len() } else { 0 };
-        (stun_ports > 0).then(|| Udp {
-            address: config.udp_address.clone(),
-            stun_ports: u8::try_from(stun_ports).unwrap_or(u8::MAX),
-        })
-    }
-
-    /// The first port's address.
-    pub(crate) fn addr(&self) -> Option<SocketAddr> {
-        self.sockets.first().and_then(|socket| socket.local_addr().ok())
-    }
-}
-
 /// The public listener, its address, and the UDP ports.
 pub(crate) fn listen(config: &Config) -> Result<(TcpListener, SocketAddr, Ports), StartError> {
-    let is_wanted = config.stun && !config.compat;
+    let is_wanted = (config.stun || config.relay) && !config.compat;
+    let count = if config.stun { 2 } else { 1 };
     if let (Some(address), true) = (config.udp_listen, is_wanted) {
         let (listener, bound) = tcp(config)?;
-        let ports = alone(address).map_err(|source| StartError::Udp { address, source })?;
+        let ports = alone(address, count).map_err(|source| StartError::Udp { address, source })?;
         return Ok((listener, bound, ports));
     }
     // Port 0 is to be one whose UDP port and next UDP port are free; the others stay bound meanwhile, or the kernel would
@@ -52,8 +30,8 @@ pub(crate) fn listen(config: &Config) -> Result<(TcpListener, SocketAddr, Ports)
         if !is_wanted {
             return Ok((listener, bound, Ports::default()));
         }
-        match pair(bound) {
-            Ok(ports) if ports.sockets.len() == 2 => return Ok((listener, bound, ports)),
+        match ports(bound, count) {
+            Ok(ports) if ports.sockets.len() == count => return Ok((listener, bound, ports)),
             _ if config.listen.port() == 0 && taken.len() < TRIES => taken.push(listener),
             Ok(ports) => {
                 tracing::warn!(port = bound.port(), "the next UDP port is taken, so STUN has one port");
@@ -75,22 +53,22 @@ fn tcp(config: &Config) -> Result<(TcpListener, SocketAddr), StartError> {
 }
 
 /// At the operator's own address.
-fn alone(address: SocketAddr) -> io::Result<Ports> {
+fn alone(address: SocketAddr, count: usize) -> io::Result<Ports> {
     let mut tried = Vec::new();
     loop {
-        let ports = pair(address)?;
-        if ports.sockets.len() == 2 || address.port() != 0 || tried.len() == TRIES {
+        let ports = ports(address, count)?;
+        if ports.sockets.len() == count || address.port() != 0 || tried.len() == TRIES {
             return Ok(ports);
         }
         tried.push(ports);
     }
 }
 
-/// That port, and the next one if it is free.
-fn pair(address: SocketAddr) -> io::Result<Ports> {
+/// That port, and of two the next one if it is free.
+fn ports(address: SocketAddr, count: usize) -> io::Result<Ports> {
     let first = UdpSocket::bind(address)?;
     let bound = first.local_addr()?;
     let next = bound.port().checked_add(1).map(|port| SocketAddr::new(bound.ip(), port));
-    let second = next.and_then(|next| UdpSocket::bind(next).ok());
+    let second = next.filter(|_| count > 1).and_then(|next| UdpSocket::bind(next).ok());
     Ok(Ports { sockets: std::iter::once(first).chain(second).collect() })
 }

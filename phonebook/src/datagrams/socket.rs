@@ -9,6 +9,8 @@ use tokio::{io::Interest, net::UdpSocket};
 
 /// The kernel's buffers, where it grants so much: a burst of a fast link.
 const KERNEL_BUFFER: usize = 4 << 20;
+/// Bytes of datagrams that one call sends at most: as many as one IPv4 packet has.
+const BUNDLE_MAX: usize = 65_507;
 
 pub(super) struct Socket {
     io: UdpSocket,
@@ -49,6 +51,25 @@ impl Socket {
     ) -> io::Result<()> {
         let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip: from };
         self.state.try_send((&self.io).into(), &transmit)
+    }
+}
+
+impl Socket {
+    /// Sends datagrams of `each` bytes but the last. Returns how many were not taken.
+    pub(super) fn send_many(
+        &self,
+        datagrams: &[u8],
+        each: usize,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> usize {
+        let most = self.state.max_gso_segments().min(BUNDLE_MAX / each).max(1);
+        let unsent = |part: &[u8]| {
+            let segment_size = (part.len() > each).then_some(each);
+            let sent = self.send(part, segment_size, to, from);
+            if sent.is_ok() { 0 } else { part.len().div_ceil(each) }
+        };
+        datagrams.chunks(each * most).map(unsent).sum()
     }
 }
 

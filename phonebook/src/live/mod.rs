@@ -16,6 +16,7 @@ use crate::{
     accounts::{Accounts, Charge},
     book::Book,
     clock::Moment,
+    datagrams::hub::Hub,
     io::connections::Exemption,
     metrics::Introductions,
     shared::Shared,
@@ -52,6 +53,8 @@ pub(crate) struct Live {
     counters: Counters,
     /// The way to clients of other phone books of this name.
     shared: Option<Arc<Shared>>,
+    /// The relay, if there is one.
+    pub(crate) hub: Option<Arc<Hub>>,
     state: Mutex<State>,
     /// Signals an earlier deadline.
     rearmed: Notify,
@@ -112,6 +115,7 @@ impl Live {
         accounts: &Accounts,
         counters: Counters,
         shared: Option<Arc<Shared>>,
+        hub: Option<Arc<Hub>>,
     ) -> Self {
         Self {
             accounts: accounts.clone(),
@@ -119,6 +123,7 @@ impl Live {
             sockets: AtomicUsize::new(0),
             counters,
             shared,
+            hub,
             state: Mutex::new(State {
                 signaling: Signaling::default(),
                 sequences: Sequences::new(sockets_max.saturating_mul(4)),
@@ -295,6 +300,10 @@ impl Live {
                         Outcome::Declined => declined.inc(),
                         Outcome::Unanswered => unanswered.inc(),
                     };
+                }
+                Output::Grant(going) => {
+                    let relay = self.hub.as_ref().map(|hub| hub.grant(going.ends)).transpose();
+                    state.signaling.handle(now, Input::Granted { going, relay });
                 }
                 Output::Deliver { to, parcel } => match &self.shared {
                     Some(shared) if state.signaling.present(&to).is_none() => {

@@ -8,6 +8,7 @@ mod route;
 use crate::{
     io::process,
     limits::{By, Class, Limited},
+    relay,
 };
 use actix_web::http::StatusCode;
 use fyteclub_proto::ledger::{Count, Item};
@@ -71,6 +72,11 @@ struct Charged {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Fate {
+    fate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitedBy {
     class: &'static str,
     by: &'static str,
@@ -119,6 +125,16 @@ pub(crate) struct Readings {
     pub(crate) connections: usize,
     pub(crate) uptime: Duration,
     pub(crate) audit_dropped: u64,
+    /// Of the relay, if there is one.
+    pub(crate) relay: Option<Relayed>,
+}
+
+/// The relay's numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Relayed {
+    pub(crate) counts: relay::Counts,
+    pub(crate) sessions: usize,
+    pub(crate) sockets: usize,
 }
 
 pub(crate) struct Metrics {
@@ -144,6 +160,10 @@ pub(crate) struct Metrics {
     audit_dropped: Gauge,
     ledger: Family<Charged, Counter>,
     ledger_refusals: Family<Charged, Counter>,
+    relay_sessions: Gauge,
+    relay_sockets: Gauge,
+    relay_bytes: Counter,
+    relay_frames: Family<Fate, Counter>,
     rates: Rates,
 }
 
@@ -184,6 +204,10 @@ impl Metrics {
             audit_dropped: Gauge::default(),
             ledger: Family::default(),
             ledger_refusals: Family::default(),
+            relay_sessions: Gauge::default(),
+            relay_sockets: Gauge::default(),
+            relay_bytes: Counter::default(),
+            relay_frames: Family::default(),
             rates: Rates::default(),
             registry: Registry::default(),
         };
@@ -209,6 +233,14 @@ impl Metrics {
         r.register("stun_answers", "STUN requests answered", stun.clone());
         r.register("datagrams_junk", "Datagrams dropped as no request that is served here", junk.clone());
         r.register("datagrams_unsent", "Datagrams that the system did not send", unsent.clone());
+        r.register("relay_sessions", "Sessions of the relay", metrics.relay_sessions.clone());
+        r.register("relay_sockets", "WebSockets of the relay", metrics.relay_sockets.clone());
+        r.register("relay_bytes", "Bytes of forwarded frames", metrics.relay_bytes.clone());
+        r.register(
+            "relay_frames",
+            "Frames of the relay, by what became of them",
+            metrics.relay_frames.clone(),
+        );
         r.register("sockets", "Open live connections", metrics.sockets.clone());
         r.register("users", "Current registrations", metrics.users.clone());
         r.register("names", "Names in memory, including expired ones pinned to a key", metrics.held.clone());
@@ -297,6 +329,15 @@ impl Metrics {
             let item = Charged { item: item.name() };
             for (family, now) in [(&self.ledger, count.charged), (&self.ledger_refusals, count.refusals)] {
                 let counter = family.get_or_create_owned(&item);
+                counter.inc_by(now.saturating_sub(counter.get()));
+            }
+        }
+        if let Some(Relayed { counts, sessions, sockets }) = readings.relay {
+            self.relay_sessions.set(number(sessions));
+            self.relay_sockets.set(number(sockets));
+            self.relay_bytes.inc_by(counts.bytes.saturating_sub(self.relay_bytes.get()));
+            for (fate, now) in counts.by_fate() {
+                let counter = self.relay_frames.get_or_create_owned(&Fate { fate });
                 counter.inc_by(now.saturating_sub(counter.get()));
             }
         }

@@ -15,6 +15,8 @@ pub(crate) enum Route {
     Live,
     /// A long poll.
     Poll,
+    /// Opens a WebSocket for a relay's frames.
+    Relay,
     Health,
     Status,
     Debug,
@@ -32,13 +34,14 @@ impl Route {
         self as usize
     }
 
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Register,
         Self::Unregister,
         Self::Lookup,
         Self::Batch,
         Self::Live,
         Self::Poll,
+        Self::Relay,
         Self::Health,
         Self::Status,
         Self::Debug,
@@ -52,6 +55,7 @@ impl Route {
             "/api/lookup" if method == Method::POST => Self::Batch,
             "/api/live" if method == Method::POST => Self::Poll,
             "/api/live" => Self::Live,
+            "/api/relay" => Self::Relay,
             OPEN | "/api/health" => Self::Health,
             "/api/status" => Self::Status,
             "/api/debug/players" => Self::Debug,
@@ -69,6 +73,7 @@ impl Route {
             Self::Lookup => &["/api/lookup/A%20B@W", "/api/lookup/", "/api/lookup/../health"],
             Self::Batch => &["/api/lookup"],
             Self::Live | Self::Poll => &["/api/live"],
+            Self::Relay => &["/api/relay"],
             Self::Health => &["/health", "/api/health"],
             Self::Status => &["/api/status"],
             Self::Debug => &["/api/debug/players"],
@@ -96,7 +101,7 @@ impl Route {
             Self::Register | Self::Unregister => Class::Registration,
             // A poll costs a signature check, and comes three times a minute.
             Self::Lookup | Self::Batch | Self::Poll => Class::Lookup,
-            Self::Live => Class::Socket,
+            Self::Live | Self::Relay => Class::Socket,
             Self::Health | Self::Status | Self::Debug | Self::Other => Class::Other,
         }
     }
@@ -115,6 +120,7 @@ mod tests {
             (Method::POST, "/api/register", Route::Register),
             (Method::DELETE, "/api/unregister", Route::Unregister),
             (Method::GET, "/api/live", Route::Live),
+            (Method::GET, "/api/relay", Route::Relay),
             (Method::GET, "/api/registers", Route::Other),
             (Method::GET, "/", Route::Other),
         ] {

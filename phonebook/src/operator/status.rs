@@ -1,6 +1,11 @@
 //! The numbers on the operator's page.
 
-use crate::{app_state::AppState, io::connections::Connections, io::process, metrics::Readings};
+use crate::{
+    app_state::AppState,
+    io::connections::Connections,
+    io::process,
+    metrics::{Readings, Relayed},
+};
 use fyteclub_proto::number;
 use serde::Serialize;
 use std::time::Duration;
@@ -29,7 +34,7 @@ pub(super) struct Status {
     descriptors: Option<usize>,
     /// Whether the shared Redis answers; `null` without one.
     redis: Option<bool>,
-    /// `null`: no relay in this build.
+    /// `null`: there is no relay.
     relay_bytes: Option<u64>,
 }
 
@@ -41,11 +46,17 @@ pub(super) fn readings(app: &AppState, connections: &Connections) -> Readings {
         connections: connections.count(),
         uptime: app.now().steady,
         audit_dropped: app.audit.as_ref().map_or(0, |audit| audit.dropped()),
+        relay: app.live.hub.as_ref().map(|hub| Relayed {
+            counts: hub.counts(),
+            sessions: hub.sessions(),
+            sockets: hub.sockets(),
+        }),
     }
 }
 
 pub(super) fn now(app: &AppState, connections: &Connections) -> Status {
-    let Readings { users, held, connections, uptime, audit_dropped, ledger } = readings(app, connections);
+    let Readings { users, held, connections, uptime, audit_dropped, ledger, relay } =
+        readings(app, connections);
     let rates = app.metrics.per_second(uptime);
     let tenths = |rate: f64| (rate * 10.0).round() / 10.0;
     Status {
@@ -67,7 +78,7 @@ pub(super) fn now(app: &AppState, connections: &Connections) -> Status {
         memory: process::memory(),
         descriptors: process::descriptors(),
         redis: app.shared().map(|shared| shared.counters.up.get() == 1),
-        relay_bytes: None,
+        relay_bytes: relay.map(|relay| relay.counts.bytes),
     }
 }
 

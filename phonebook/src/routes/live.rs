@@ -8,7 +8,7 @@ use crate::{
 };
 use actix_http::ws;
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
     web,
 };
@@ -17,15 +17,20 @@ use serde_json::Value;
 
 pub(super) fn socket(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {
     let Asked { caller, request, app, connections } = *asked;
+    let mut upgrade = upgraded(request)?;
+    let socket = Socket::open(request, payload, app.clone(), connections, caller.address);
+    let socket = socket.map_err(|_| Problem::NoPlace)?;
+    Ok(upgrade.streaming(socket))
+}
+
+/// The head of the answer that opens a WebSocket.
+pub(super) fn upgraded(request: &HttpRequest) -> Result<HttpResponseBuilder, Problem> {
     ws::verify_handshake(request.head()).map_err(|_| Problem::NotWebSocket)?;
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).ok_or(Problem::NotWebSocket)?;
     let accept = ws::hash_key(key.as_bytes());
-    let socket = Socket::open(request, payload, app.clone(), connections, caller.address);
-    let socket = socket.map_err(|_| Problem::NoPlace)?;
-    Ok(HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS)
-        .upgrade("websocket")
-        .insert_header((header::SEC_WEBSOCKET_ACCEPT, &accept[..]))
-        .streaming(socket))
+    let mut upgrade = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
+    upgrade.upgrade("websocket").insert_header((header::SEC_WEBSOCKET_ACCEPT, &accept[..]));
+    Ok(upgrade)
 }
 
 pub(super) async fn poll(asked: &Asked<'_>, payload: web::Payload) -> Result<HttpResponse, Problem> {

@@ -10,6 +10,7 @@ mod health;
 mod live;
 mod lookup;
 mod register;
+mod relay;
 mod status;
 mod unregister;
 
@@ -52,18 +53,23 @@ pub(crate) async fn serve(
         Route::Register if method == Method::POST => register::register(&asked, payload).await,
         Route::Unregister if method == Method::DELETE => unregister::unregister(&asked, payload).await,
         Route::Live if method == Method::GET => live::socket(&asked, payload),
+        Route::Relay if method == Method::GET => relay::socket(&asked, payload),
         // Boxed, or every request's future would be as large.
         Route::Poll => Box::pin(live::poll(&asked, payload)).await,
-        Route::Lookup | Route::Register | Route::Unregister | Route::Live | Route::Debug | Route::Other => {
-            Err(Problem::NoEndpoint)
-        }
+        Route::Lookup
+        | Route::Register
+        | Route::Unregister
+        | Route::Live
+        | Route::Relay
+        | Route::Debug
+        | Route::Other => Err(Problem::NoEndpoint),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, accounts::Accounts, clock::Clock};
+    use crate::{Config, accounts::Accounts, clock::Clock, datagrams::Ports};
     use actix_web::{App, http::StatusCode, test};
 
     /// All routes and methods, on a service without the admission.
@@ -71,7 +77,7 @@ mod tests {
     async fn without_admission_no_route_is_served() {
         for compat in [false, true] {
             let config = Config { compat, debug_players: compat, ..Config::default() };
-            let app = web::Data::new(AppState::new(&config, Clock::start(), None).unwrap());
+            let app = web::Data::new(AppState::new(&config, Clock::start(), &Ports::default()).unwrap());
             let connections = web::Data::new(Connections::new(&Accounts::new(&config), &[]));
             let service = App::new().app_data(app).app_data(connections).default_service(web::to(serve));
             let service = test::init_service(service).await;

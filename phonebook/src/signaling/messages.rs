@@ -6,7 +6,10 @@ use fyteclub_proto::{
     knock::{Callee, Knock},
     ledger::Network,
     letter::{Attempt, Letter},
-    phonebook::live::{CloseReason, Hear, Say},
+    phonebook::{
+        RelayGrant, RelayRefusal,
+        live::{CloseReason, Hear, Say},
+    },
 };
 use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
@@ -36,6 +39,16 @@ pub(crate) enum Outcome {
     Declined,
     /// Absent, unknown, or silent.
     Unanswered,
+}
+
+/// An accepted introduction. Both ends hear `Go` once the relay has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Going {
+    pub(crate) attempt: Attempt,
+    /// Caller and callee.
+    pub(crate) ends: [PeerId; 2],
+    /// How long each waits.
+    pub(super) delays: [Duration; 2],
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +92,11 @@ pub(crate) enum Input {
         to: PeerId,
         parcel: Parcel,
     },
+    /// The relay's answer: a leg for each end, none because there is no relay, or none because of a limit.
+    Granted {
+        going: Going,
+        relay: Result<Option<[RelayGrant; 2]>, RelayRefusal>,
+    },
     /// The key greeted later at another phone book of this name.
     #[cfg(feature = "redis")]
     Moved {
@@ -111,6 +129,8 @@ pub(crate) enum Output {
         name: String,
         pending: Pending,
     },
+    /// Ask the relay for a session, and answer with [`Input::Granted`].
+    Grant(Going),
     /// For metrics.
     Outcome(Outcome),
     /// Feed it as [`Input::Delivered`] where the key is connected.

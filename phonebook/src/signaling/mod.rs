@@ -18,10 +18,13 @@ use fyteclub_proto::{
     letter::{Attempt, Letter},
     limit::{PHONE_BOOK_LEDGER, UNREAD_COST},
     number,
-    phonebook::live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
+    phonebook::{
+        RelayGrant, RelayRefusal,
+        live::{ANSWER_TIME, CloseReason, Hear, INTRODUCTION_TIME, PRESENCE_LIFE, Say},
+    },
     reaching::candidate::are_together,
 };
-pub(crate) use messages::{ClientId, Input, Outcome, Output, Parcel, Pending, Transport, Why};
+pub(crate) use messages::{ClientId, Going, Input, Outcome, Output, Parcel, Pending, Transport, Why};
 use queue::Queue;
 pub(crate) use sequences::{Sequences, Unsequenced};
 use std::{
@@ -133,6 +136,7 @@ impl Signaling {
             }
             Input::Resolved { pending, callee } => self.resolved(pending, callee),
             Input::Delivered { to, parcel } => self.delivered(to, parcel, now),
+            Input::Granted { going, relay } => self.granted(going, relay, now),
             #[cfg(feature = "redis")]
             Input::Moved { key, client } => self.moved(key, client),
             Input::Stop => self.stop(),
@@ -343,13 +347,9 @@ impl Signaling {
                 let (ours, theirs) = (caller.half_trip, theirs.min(HALF_TRIP_MAX));
                 let same_network =
                     caller.seen.zip(seen).is_some_and(|(caller, callee)| are_together(caller, callee));
-                let go = |peer, half_trip: Duration| {
-                    let delay_ms = number::millis(ours.max(theirs) - half_trip);
-                    Hear::Go { peer, attempt, delay_ms }
-                };
+                let delays = [ours, theirs].map(|half_trip| ours.max(theirs) - half_trip);
                 self.tell(to, Hear::Accepted { from, attempt, letter, same_network }, now);
-                self.tell(to, go(from, ours), now);
-                self.deliver(from, Parcel::Hear(go(to, theirs)));
+                self.outputs.push_back(Output::Grant(Going { attempt, ends: [to, from], delays }));
             }
             Parcel::Candidates { from, attempt, letter } => {
                 if self.attempts.receives(to, attempt, &from) {
@@ -357,6 +357,21 @@ impl Signaling {
                 }
             }
         }
+    }
+
+    fn granted(&mut self, going: Going, relay: Result<Option<[RelayGrant; 2]>, RelayRefusal>, now: Instant) {
+        let Going { attempt, ends: [caller, callee], delays } = going;
+        let relay_refused = relay.as_ref().err().copied();
+        let [of_caller, of_callee] = relay.ok().flatten().map_or([None, None], |legs| legs.map(Some));
+        let go = |peer, delay, relay| Hear::Go {
+            peer,
+            attempt,
+            delay_ms: number::millis(delay),
+            relay,
+            relay_refused,
+        };
+        self.tell(caller, go(callee, delays[0], of_caller), now);
+        self.deliver(callee, Parcel::Hear(go(caller, delays[1], of_callee)));
     }
 
     /// Queues a message for a connected key. A message beyond the queue or the network's share is dropped, since

@@ -44,7 +44,7 @@ async fn a_caller_and_a_callee_are_introduced() {
     assert_eq!((from, attempt), (b, ONE));
     assert!(letter.open(&b, &alice.key, Topic::Accept(ONE)).is_ok());
     for (client, other) in [(&mut alice, b), (&mut bob, a)] {
-        let Hear::Go { peer, attempt, delay_ms } = client.hear().await else { panic!("no go") };
+        let Hear::Go { peer, attempt, delay_ms, .. } = client.hear().await else { panic!("no go") };
         assert_eq!((peer, attempt), (other, ONE));
         assert!(delay_ms <= 500);
     }

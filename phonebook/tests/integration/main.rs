@@ -13,6 +13,7 @@ mod poll;
 mod process;
 #[cfg(feature = "redis")]
 mod redis;
+mod relay;
 mod signed;
 mod stun;
 mod tls;

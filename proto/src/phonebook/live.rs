@@ -20,6 +20,7 @@ use crate::{
     knock::{Callee, Knock},
     letter::{Attempt, Letter},
     number,
+    phonebook::{RelayGrant, RelayRefusal},
     proof::Proof,
     version::PROOF_VERSION,
 };
@@ -128,6 +129,12 @@ pub enum Hear {
         peer: PeerId,
         attempt: Attempt,
         delay_ms: u64,
+        /// A session at a relay for the two.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relay: Option<RelayGrant>,
+        /// Why there is none, where a limit is the cause.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relay_refused: Option<RelayRefusal>,
     },
     Knock {
         to: Callee,

@@ -7,9 +7,11 @@
 pub mod between;
 mod key_change;
 pub mod live;
+mod relay;
 mod visibility;
 
 pub use key_change::KeyChange;
+pub use relay::{RelayGrant, RelayRefusal};
 pub use visibility::{HIDDEN_PREFIX, Listing, Visibility, hidden_name, is_hidden_name};
 
 use crate::{id::PeerId, limit::PROOF_TIME_WINDOW, proof::Proof, version::WRITE_PROOF_VERSION};

@@ -124,7 +124,7 @@ impl PhoneBook {
                 let limited = introduction::Input::Limited { book: index, attempt, retry_after };
                 self.introductions.handle(now, limited);
             }
-            Hear::Go { peer, attempt, delay_ms } => {
+            Hear::Go { peer, attempt, delay_ms, .. } => {
                 let delay = Duration::from_millis(delay_ms);
                 self.introductions.handle(now, introduction::Input::Go { peer, attempt, delay });
             }

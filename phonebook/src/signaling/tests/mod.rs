@@ -62,6 +62,9 @@ impl Board {
                     self.board.handle(self.now, Input::Resolved { pending, callee });
                 }
                 Output::Outcome(outcome) => self.outcomes.push(outcome),
+                Output::Grant(going) => {
+                    self.board.handle(self.now, Input::Granted { going, relay: Ok(None) });
+                }
                 Output::Deliver { to, parcel } => {
                     self.board.handle(self.now, Input::Delivered { to, parcel });
                 }
@@ -193,7 +196,8 @@ fn both_begin_at_the_same_moment() {
     board.hand(Input::RoundTrip { client: callee, time: 300 * MS });
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(callee, 1, 5);
-    let go = |peer, delay_ms| Hear::Go { peer, attempt: attempt(5), delay_ms };
+    let go =
+        |peer, delay_ms| Hear::Go { peer, attempt: attempt(5), delay_ms, relay: None, relay_refused: None };
     assert_eq!(board.hears(caller)[1], go(peer(2), 130));
     assert_eq!(board.hears(callee)[1], go(peer(1), 0));
     board.hand(Input::RoundTrip { client: callee, time: 60_000 * MS });

@@ -84,6 +84,17 @@ impl Phonebook {
         Self { running: None, addr }
     }
 
+    /// The same server, asked at this address.
+    pub(crate) fn keeping(mut self, mut other: Self) -> Self {
+        self.running = other.running.take();
+        self
+    }
+
+    /// Begins to stop; what is connected is still served for a moment.
+    pub(crate) fn stop(&mut self) {
+        self.running.as_ref().unwrap().handle().stop();
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.addr).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();

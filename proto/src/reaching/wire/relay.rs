@@ -16,6 +16,7 @@
 
 use super::same::same;
 use crate::{bytes::Bytes, version::RELAY_VERSION};
+use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 use zeroize::Zeroize;
 
@@ -25,16 +26,42 @@ pub const FIRST: u8 = 0x0e;
 pub const HEADER: usize = 10;
 
 /// One peer's end of a session: a random number, unknown to the other peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "Bytes<8>", from = "Bytes<8>")]
 pub struct Leg(pub u64);
+
+impl From<Leg> for Bytes<8> {
+    fn from(leg: Leg) -> Self {
+        Self(leg.0.to_be_bytes())
+    }
+}
+
+impl From<Bytes<8>> for Leg {
+    fn from(bytes: Bytes<8>) -> Self {
+        Self(u64::from_be_bytes(bytes.0))
+    }
+}
 
 /// Lets a relay recognise an address without storing anything.
 pub type Cookie = Bytes<16>;
 pub type Mac = Bytes<16>;
 
 /// The secret of one leg, known to its peer, the phone book and the relay. Wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Bytes<32>", from = "Bytes<32>")]
 pub struct Token([u8; 32]);
+
+impl From<Token> for Bytes<32> {
+    fn from(token: Token) -> Self {
+        Self(token.0)
+    }
+}
+
+impl From<Bytes<32>> for Token {
+    fn from(bytes: Bytes<32>) -> Self {
+        Self(bytes.0)
+    }
+}
 
 impl Token {
     pub const fn new(secret: [u8; 32]) -> Self {
@@ -68,14 +95,15 @@ impl fmt::Debug for Token {
 }
 
 /// Which limit a peer has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[repr(u8)]
 pub enum Limit {
     /// Bytes a second of this session.
     Session = 0,
-    /// Bytes of all sessions of this key or network.
+    /// Sessions, or bytes a second of all of them, of this key or network.
     Holder = 1,
-    /// Sessions of the whole relay.
+    /// The same, of the whole relay.
     Full = 2,
 }
 

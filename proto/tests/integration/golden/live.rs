@@ -9,10 +9,14 @@ use fyteclub_proto::{
     knock::{Callee, Knock},
     letter::{Attempt, Letter, Topic},
     phonebook::{
+        RelayGrant, RelayRefusal,
         between::{Dispatch, Parcel},
         live::{Hear, Hello, POLL_TIME_MAX, Poll, Polled, Say, Udp, Welcome},
     },
-    reaching::candidate::{Candidate, Candidates, Origin},
+    reaching::{
+        candidate::{Candidate, Candidates, Origin},
+        wire::relay::{Leg, Limit, Token},
+    },
 };
 use std::time::Duration;
 
@@ -65,6 +69,10 @@ fn live_conversation_equals_the_goldens() {
         candidate(Origin::Mapped, "[2001:db8::5]:7778"),
         candidate(Origin::Manual, "198.51.100.9:7777"),
     ]);
+    let grant = RelayGrant { leg: Leg(77), token: Token::new([6; 32]), udp: true, tcp: true, address: None };
+    let elsewhere = RelayGrant { tcp: false, address: Some("udp.book.example:3478".into()), ..grant.clone() };
+    let go =
+        |relay, relay_refused| Hear::Go { peer: to, attempt: ATTEMPT, delay_ms: 130, relay, relay_refused };
     let answer = |accepted, seen| parcel(Parcel::Answer { from, attempt: ATTEMPT, accepted, seen });
     let examples = vec![
         Example::json("dispatch_hear", parcel(Parcel::Hear(introduced))),
@@ -122,7 +130,13 @@ fn live_conversation_equals_the_goldens() {
         Example::hex("candidates", told.clone(), &told.encode(), Candidates::decode),
         Example::json("hear_unavailable", Hear::Unavailable { attempt: ATTEMPT }),
         Example::json("hear_candidates", Hear::Candidates { from, attempt: ATTEMPT, letter: candidates }),
-        Example::json("hear_go", Hear::Go { peer: to, attempt: ATTEMPT, delay_ms: 130 }),
+        Example::json("hear_go", go(None, None)),
+        Example::json("hear_go_relay", go(Some(grant), None)),
+        Example::json("hear_go_relay_elsewhere", go(Some(elsewhere), None)),
+        Example::json(
+            "hear_go_no_relay",
+            go(None, Some(RelayRefusal { limit: Limit::Holder, retry_after: 60 })),
+        ),
         Example::json("hear_knock", Hear::Knock { to: by_name, knock }),
         Example::json("hear_note", Hear::Note { from, letter: note.clone() }),
         Example::json("hear_limited", Hear::Limited { attempt: Some(ATTEMPT), retry_after: 2 }),
