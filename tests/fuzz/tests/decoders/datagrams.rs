@@ -2,6 +2,7 @@
 
 use crate::modest;
 use fyteclub_fuzz::{fuzz, seed::goldens};
+use fyteclub_phonebook::relay::{Relay, Settings, Source, Verdict};
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
@@ -14,6 +15,7 @@ use fyteclub_proto::{
         stun::{self, Request, Response},
     },
 };
+use std::time::Instant;
 
 /// A question is answered by no more than it cost, and by nothing that would be answered in turn.
 #[test]
@@ -83,6 +85,40 @@ fn relay() {
             }
             _ => assert!(input.len() <= HEADER + 16),
         }
+    });
+}
+
+/// Whatever comes from an address that has proven nothing: no longer reply, and nothing is forwarded.
+#[test]
+fn relay_server() {
+    let settings = Settings {
+        rate: Some(1 << 20),
+        holder_rate: None,
+        whole_rate: None,
+        sessions: 1,
+        holder_sessions: 1,
+    };
+    let keys = [1, 2].map(|n| PeerId::from_bytes([n; 32]));
+    // The leg of the goldens, and another.
+    let seeds = [0x0123_4567_89ab_cdef_u64, 5].map(|leg| {
+        let mut seed = [7; 40];
+        seed[..8].copy_from_slice(&leg.to_be_bytes());
+        seed
+    });
+    let from = Source::udp("203.0.113.9:4000".parse().expect("an address"), None);
+    fuzz!(goldens("datagram_v1", &["relay_"]), |input: &[u8]| {
+        let now = Instant::now();
+        let mut relay = Relay::new(settings, [9; 32], now);
+        relay.open(now, keys, seeds).expect("there is room");
+        let mut frame = input.to_vec();
+        match modest(input, || relay.receive(now, from, &mut frame)) {
+            Verdict::Reply { leg, body, proven } => {
+                assert!(!proven && Frame { leg, body }.encode().len() <= input.len());
+            }
+            Verdict::Drop => {}
+            Verdict::Forward { .. } => panic!("forwarded without a proof"),
+        }
+        assert_eq!(frame, input, "changed and not forwarded");
     });
 }
 
