@@ -11,6 +11,7 @@
 pub(crate) mod book;
 pub(crate) mod echo;
 pub(crate) mod flow;
+pub(crate) mod forward;
 #[cfg(target_os = "linux")]
 pub(crate) mod link;
 pub(crate) mod look;

@@ -1,6 +1,6 @@
 //! The bench program started again, as a process of a reference.
 
-use super::{book, flow, raw, town::runtime};
+use super::{book, flow, forward, raw, town::runtime};
 use std::{env, path::Path, process::Command};
 
 const ROLE: &str = "FYTECLUB_BENCH_ROLE";
@@ -21,10 +21,12 @@ pub(crate) enum Role {
     Hello,
     /// An attacker of the phone book.
     Attack,
+    /// A bare UDP forwarder.
+    Forward,
 }
 
 impl Role {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::RawServer, "raw-server"),
         (Self::RawClient, "raw-client"),
         (Self::Echo, "echo"),
@@ -32,6 +34,7 @@ impl Role {
         (Self::Sink, "sink"),
         (Self::Hello, "hello"),
         (Self::Attack, "attack"),
+        (Self::Forward, "forward"),
     ];
 
     /// This program in that role.
@@ -57,6 +60,7 @@ impl Role {
                 Self::Sink => flow::count().await,
                 Self::Hello => book::hello::serve().await,
                 Self::Attack => book::attack::serve().await,
+                Self::Forward => forward::serve().await,
             }
         })
     }
