@@ -34,7 +34,7 @@ use fyteclub_proto::{
     grant::Grant,
     id::BlobHash,
     ledger::{Counterpart, Item},
-    limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX},
+    limit::{APPEARANCE_BYTES_MAX, PROOF_BYTES_MAX},
     number::{u32_of, u64_of},
     peer::{
         AppearanceReply, CloseCode, GrantReply, HoldingReply, Piece, PiecesReply, PossessionReply, Request,
@@ -220,7 +220,8 @@ impl Push {
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
         let link = self.link.clone();
-        let (epoch, key) = link.sealing(REQUEST_BYTES_MAX);
+        // What it carries and no more: epochs that pass faster than bytes do leave a slow stream's epoch behind.
+        let (epoch, key) = link.sealing(right.bytes(&pieces));
         let _carrying = link.carry(Direction::Up);
         say(send, &PiecesReply::Serving { epoch }).await?;
         let out = Out { link: self.link.clone(), pacer: self.pacer, served: self.served };
@@ -281,8 +282,10 @@ impl Out {
                 let turn = self.pacer.wait(&self.link, Direction::Up, record.len());
                 let bytes = tokio::select! {
                     bytes = turn => bytes,
-                    // Who waits for a link that is gone takes the others' turn.
+                    // Who waits for a link that is gone takes the others' turn, and so does who waits for a stream that
+                    // the peer has stopped.
                     error = self.link.closed() => return Err(error.into()),
+                    _ = send.stopped() => return Err(StreamError::Short),
                 };
                 let slice = record.split_to(bytes.min(record.len()));
                 self.served.add(slice.len());

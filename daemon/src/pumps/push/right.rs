@@ -8,6 +8,9 @@ use fyteclub_proto::{
     blob::{Blob, Content, Origin},
     grant::{Grant, GrantError},
     id::{BlobHash, PeerId},
+    limit::CHUNK_SIZE,
+    number::u64_of,
+    peer::Piece,
     share_rule::{Asked, Lent, LentBlob},
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,10 +83,39 @@ impl Right {
         }
     }
 
+    /// About how many bytes a request for these pieces gets.
+    pub(super) fn bytes(&self, pieces: &[Piece]) -> u64 {
+        let chunks = |count| u64::from(count) * u64_of(CHUNK_SIZE);
+        let of = |piece: &Piece| {
+            let size = self.blob(&piece.hash)?.content.size;
+            Some(size.saturating_sub(chunks(piece.first)).min(chunks(piece.count)))
+        };
+        pieces.iter().filter_map(of).sum()
+    }
+
     fn lent(&self) -> Lent {
         match self {
             Self::Lent { loan: Some(loan), .. } => loan.lent(unix_millis()),
             Self::Lent { loan: None, .. } | Self::Published(_) => Lent { owner: false, held: false },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_announces_the_bytes_that_it_gets() {
+        let (large, absent) = (BlobHash::of(b"large"), BlobHash::of(b"absent"));
+        let size = 5 * u64_of(CHUNK_SIZE) + 1;
+        let blobs = [(large, size)].into();
+        let right =
+            Right::Published(Some(Arc::new(Offer { appearance: large, document: Vec::new(), blobs })));
+        let bytes = |hash, first, count| right.bytes(&[Piece { hash, tree: false, first, count }; 2]);
+        assert_eq!(bytes(large, 0, 2), 4 * u64_of(CHUNK_SIZE));
+        assert_eq!(bytes(large, 4, 9), 2 * (u64_of(CHUNK_SIZE) + 1));
+        assert_eq!(bytes(large, 6, u32::MAX), 0, "there is nothing behind its end");
+        assert_eq!(bytes(absent, 0, 1), 0);
     }
 }
