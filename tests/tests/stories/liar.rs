@@ -96,8 +96,8 @@ const LIES: &[(Lie, Option<FaultCode>)] = {
         (ForeignEpoch, Some(PeerMisbehaved)),
         (Bomb, Some(HashMismatch)),
         (NotShared, Some(PeerRefused)),
-        // Its list is complete after 34 s, and wrong.
-        (Drip, Some(PeerMisbehaved)),
+        // Its list is complete after 34 s, and wrong: that is told before the next record comes.
+        (Drip, Some(HashMismatch)),
     ]
 };
 

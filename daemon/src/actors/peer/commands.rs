@@ -1,6 +1,6 @@
 //! Commands of the coordinator to a peer's actor, with their handlers.
 
-use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, random};
+use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, Pulling, random};
 use crate::pumps::{
     possession::Answers,
     pull::{self, Ask, Notes},
@@ -22,6 +22,7 @@ use fyteclub_proto::{
 };
 use quinn::Connection;
 use std::{net::IpAddr, sync::Arc, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// A link to this peer is needed.
 #[derive(Message)]
@@ -211,8 +212,9 @@ impl Handler<Pull> for Peer {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         let Pull { request, ask, notes } = pull;
         let (store, pacer) = (self.around.store.clone(), self.around.pacer.clone());
-        let carry = pull::pieces(link, pacer, ask, store, notes);
-        self.pulls.insert(request, tokio::spawn(carry).abort_handle());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(pull::pieces(link, pacer, ask, store, notes, stop.clone()));
+        self.pulls.insert(request, Pulling { task, stop });
         self.listen(Instant::now());
         self.drive(ctx);
     }
@@ -223,7 +225,7 @@ impl Handler<StopPull> for Peer {
 
     fn handle(&mut self, stop: StopPull, _: &mut Self::Context) {
         if let Some(pull) = self.pulls.remove(&stop.0) {
-            pull.abort();
+            pull.stop.cancel();
         }
     }
 }

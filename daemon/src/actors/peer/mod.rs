@@ -49,6 +49,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// The peer's time to answer what it holds.
 const HOLDING_TIME: Duration = Duration::from_secs(10);
@@ -105,6 +107,12 @@ pub struct Surroundings {
     pub pacer: Pacer,
 }
 
+/// A request that is carried. Stopped, it still stores and tells what came whole.
+struct Pulling {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
 pub struct Peer {
     id: PeerId,
     around: Surroundings,
@@ -118,7 +126,7 @@ pub struct Peer {
     links: HashMap<usize, Live>,
     /// Decides which open link is used, and which may close.
     choice: LinkChoice,
-    pulls: HashMap<u64, tokio::task::AbortHandle>,
+    pulls: HashMap<u64, Pulling>,
     /// Number of running requests other than pulls.
     asks: usize,
     liveness: Liveness,
@@ -254,7 +262,7 @@ impl Peer {
     /// Checks, while a request runs, whether the link in use still receives datagrams.
     fn listen(&mut self, now: Instant) {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
-        self.pulls.retain(|_, pull| !pull.is_finished());
+        self.pulls.retain(|_, pull| !pull.task.is_finished());
         let asking = self.asks > 0 || !self.pulls.is_empty();
         self.liveness.handle(now, liveness::Input::Heard { datagrams: link.datagrams_heard(), asking });
         while let Some(output) = self.liveness.poll() {
@@ -357,7 +365,7 @@ impl Peer {
                 }
             }
             link_choice::Output::Lost => {
-                self.pulls.drain().for_each(|(_, pull)| pull.abort());
+                self.pulls.drain().for_each(|(_, pull)| pull.stop.cancel());
                 let cause = self.cause.clone().unwrap_or_default();
                 self.facts.do_send(PeerFact::Lost { peer: self.id, cause });
             }

@@ -12,19 +12,24 @@ use tokio::task::{JoinError, JoinHandle};
 /// Between two words to the machine that bytes come which are no whole chunk yet, or that this side holds them back.
 const HEARD_EVERY: Duration = Duration::from_millis(250);
 
+#[derive(Clone)]
 pub(super) struct Inlet<'a> {
-    pub(super) link: &'a Link,
-    pub(super) pacer: &'a Pacer,
+    /// The link and its limits; `None` where nothing is limited.
+    limited: Option<(&'a Link, &'a Pacer)>,
     pub(super) request: RequestId,
     pub(super) notes: &'a Notes,
-    pub(super) told: Instant,
+    told: Instant,
 }
 
-impl Inlet<'_> {
+impl<'a> Inlet<'a> {
+    pub(super) fn new(limited: Option<(&'a Link, &'a Pacer)>, request: RequestId, notes: &'a Notes) -> Self {
+        Self { limited, request, notes, told: Instant::now() }
+    }
+
     /// Waits until our limits let some of these bytes in.
     pub(super) async fn turn(&mut self, bytes: usize) -> usize {
-        let pacer = self.pacer;
-        let turn = pacer.wait(self.link, Direction::Down, bytes);
+        let Some((link, pacer)) = self.limited else { return bytes };
+        let turn = pacer.wait(link, Direction::Down, bytes);
         tokio::pin!(turn);
         loop {
             tokio::select! {
@@ -41,6 +46,13 @@ impl Inlet<'_> {
                 Ok(done) => return done,
                 Err(_) => self.tell(),
             }
+        }
+    }
+
+    /// So many bytes have come: what may be held of them follows the path.
+    pub(super) fn received(&self, bytes: u64) {
+        if let Some((link, _)) = self.limited {
+            link.received(bytes);
         }
     }
 

@@ -1,11 +1,14 @@
-//! Stream → verify → store: carries one request to a peer and what comes of it. The records are read in `order`, and
-//! verified and stored in `sink`; requests with one answer are in `questions`.
+//! Stream → verify → store: carries one request to a peer and what comes of it. The records are read in `order`, wait in
+//! `arrivals`, and are verified and stored in `sink`; requests with one answer are in `questions`.
 
+mod arrivals;
 mod ask;
 mod inlet;
 mod order;
 mod questions;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub use ask::{Ask, Note, Notes, Target};
 pub use questions::{AppearancePullError, appearance, grant, holding, possession};
@@ -18,6 +21,7 @@ use crate::io::{
     },
     store::Store,
 };
+use arrivals::Arrivals;
 use ask::portion;
 use fyteclub_proto::{
     fetching::{
@@ -25,23 +29,26 @@ use fyteclub_proto::{
         transfer::{End, Input},
     },
     grant::Grant,
+    number::u64_of,
     peer::{CloseCode, PiecesReply, Request},
-    seal::NonceCounter,
+    seal::{EpochKey, NonceCounter},
 };
 use inlet::Inlet;
 use order::Order;
-use quinn::VarInt;
-use sink::{Outcome, Sink};
-use std::{collections::VecDeque, time::Instant};
-use tokio::task::spawn_blocking;
+use quinn::{RecvStream, VarInt};
+use sink::Sink;
+use std::{collections::VecDeque, pin::pin, sync::Arc};
+use tokio::{io::AsyncRead, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
-/// Carries one request of a transfer; ends when everything came or nothing more will. Dropped in the middle, it leaves
-/// what is stored.
-pub async fn pieces(link: Link, pacer: Pacer, ask: Ask, store: Store, notes: Notes) {
+/// Carries one request of a transfer; ends when everything came, nothing more will, or it is stopped. Then it reads no
+/// further, and what came whole is still stored and told.
+pub async fn pieces(link: Link, pacer: Pacer, ask: Ask, store: Store, notes: Notes, stop: CancellationToken) {
     let request = ask.request;
-    let mut inlet = Inlet { link: &link, pacer: &pacer, request, notes: &notes, told: Instant::now() };
-    let end = match all(&mut inlet, ask, &store).await {
-        Ok(end) => end,
+    let inlet = Inlet::new(Some((&link, &pacer)), request, &notes);
+    let end = match all(&link, &pacer, &inlet, ask, &store, &stop).await {
+        Ok(None) => return,
+        Ok(Some(end)) => end,
         Err(error) => {
             tracing::debug!(peer = %link.peer().short(), "a request was not answered to its end: {error}");
             error.misbehaviour().map_or(End::Broken, End::Misbehaved)
@@ -50,67 +57,129 @@ pub async fn pieces(link: Link, pacer: Pacer, ask: Ask, store: Store, notes: Not
     notes(Note::Progress { facts: vec![Input::Ended { request, end }], wire: 0 });
 }
 
-/// Everything, in one stream or, under a limit, in several: what was asked for comes whether it is read or not.
-async fn all(inlet: &mut Inlet<'_>, ask: Ask, store: &Store) -> Result<End, StreamError> {
+/// Everything, in one stream or, under a limit, in several: what was asked for comes whether it is read or not. `None`
+/// when it was stopped.
+async fn all(
+    link: &Link,
+    pacer: &Pacer,
+    inlet: &Inlet<'_>,
+    ask: Ask,
+    store: &Store,
+    stop: &CancellationToken,
+) -> Result<Option<End>, StreamError> {
     let mut targets = VecDeque::from(ask.targets);
     loop {
-        let asked = portion(&mut targets, inlet.pacer.request_bytes(inlet.link));
-        let end = carry(inlet, asked, ask.grant.clone(), store.clone()).await?;
-        if end != End::Complete || targets.is_empty() {
+        let targets_now = portion(&mut targets, pacer.request_bytes(link));
+        let _carrying = link.carry(Direction::Down);
+        let lent = ask.grant.is_some();
+        let answer = tokio::select! {
+            answer = inquire(link, &targets_now, ask.grant.clone()) => answer?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        let (recv, nonces, key) = match answer {
+            Answer::Serving { recv, nonces, key } => (recv, nonces, key),
+            Answer::Not(end) => return Ok(Some(end)),
+        };
+        let order = Order::new(&targets_now, nonces);
+        let sink = Sink { request: ask.request, targets: targets_now, store: store.clone(), key, lent };
+        let end = receive(recv, order, sink, inlet, stop).await?;
+        if end != Some(End::Complete) || targets.is_empty() {
             return Ok(end);
         }
     }
 }
 
-async fn carry(
-    inlet: &mut Inlet<'_>,
-    targets: Vec<Target>,
-    grant: Option<Grant>,
-    store: Store,
-) -> Result<End, StreamError> {
-    let (link, request, notes) = (inlet.link, inlet.request, inlet.notes);
-    let _carrying = link.carry(Direction::Down);
+/// What a peer says to a request.
+enum Answer {
+    /// The records follow.
+    Serving {
+        recv: RecvStream,
+        nonces: NonceCounter,
+        key: Arc<EpochKey>,
+    },
+    Not(End),
+}
+
+async fn inquire(link: &Link, targets: &[Target], grant: Option<Grant>) -> Result<Answer, StreamError> {
     let (mut send, mut recv) = link.open_stream().await?;
     let pieces = targets.iter().map(|target| target.piece).collect();
-    let lent = grant.is_some();
     let asked = match grant {
         None => Request::Pieces(pieces),
         Some(grant) => Request::Granted { grant, pieces },
     };
     write_frame(&mut send, &asked).await?;
     send.finish().ok();
-    let key = match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
-        PiecesReply::NotShared => return Ok(End::Refused),
-        PiecesReply::Busy => return Ok(End::Busy),
+    Ok(match read_frame(&mut recv).await?.ok_or(StreamError::Short)? {
+        PiecesReply::NotShared => Answer::Not(End::Refused),
+        PiecesReply::Busy => Answer::Not(End::Busy),
         PiecesReply::Serving { epoch } => match link.opening(epoch) {
-            Some(key) => key,
-            None => return Ok(End::Misbehaved(CloseCode::Malformed)),
+            Some(key) => {
+                let nonces = NonceCounter::new(VarInt::from(send.id()).into_inner());
+                Answer::Serving { recv, nonces, key }
+            }
+            None => Answer::Not(End::Misbehaved(CloseCode::Malformed)),
         },
+    })
+}
+
+/// The records of one answer. One half reads, and is never interrupted in the middle of a record but for good; the other
+/// stores what came whole, and tells it while the next is still on its way. `None` when it was stopped.
+async fn receive<R: AsyncRead + Unpin>(
+    mut recv: R,
+    mut order: Order,
+    sink: Sink,
+    inlet: &Inlet<'_>,
+    stop: &CancellationToken,
+) -> Result<Option<End>, StreamError> {
+    let (arrivals, lent) = (Arrivals::default(), sink.lent);
+    let mut storing = pin!(store_all(sink, inlet.clone(), &arrivals));
+    // It owns the stream: when it goes, the peer learns that nobody reads.
+    let (mut reader, came) = (inlet.clone(), &arrivals);
+    let reading = async move {
+        let read = order.read_all(&mut recv, &mut reader, came).await;
+        read.map_err(|error| (error, order.unfit))
     };
-    let mut order = Order::new(&targets, NonceCounter::new(VarInt::from(send.id()).into_inner()));
-    let sink = Sink { request, targets, store, key, lent };
-    let mut job = tokio::spawn(async { (sink, Outcome::default()) });
+    let read = tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        // Something came that ends the request.
+        end = &mut storing => return Ok(end),
+        read = reading => Some(read),
+    };
+    arrivals.close();
+    // After what came before the stream broke: there may be a lie in it.
+    if let Some(end) = storing.await {
+        return Ok(Some(end));
+    }
+    match read {
+        None => Ok(None),
+        Some(Ok(())) => Ok(Some(End::Complete)),
+        // Of two who disagree about a length, the one who signed it is asked next.
+        Some(Err((_, Some(hash)))) if lent => Ok(Some(End::Unfit(hash))),
+        Some(Err((error, _))) => Err(error),
+    }
+}
+
+/// Stores what comes, a job at a time, and tells each when it is stored. Returns why the request cannot go on, or `None`
+/// at its end.
+async fn store_all(mut sink: Sink, mut inlet: Inlet<'_>, arrivals: &Arrivals) -> Option<End> {
     loop {
-        // These records are read while those before are opened, verified and written.
-        let records = order.read_job(&mut recv, inlet).await;
-        let came = records.iter().flatten().map(|record| record.sealed.len() as u64).sum();
-        link.received(came);
-        let Ok((mut sink, outcome)) = inlet.through(job).await else { return Ok(End::Broken) };
-        if let Some(end) = outcome.tell(notes) {
-            return Ok(end);
-        }
-        // After what came before the stream broke: there may be a lie in it.
-        let records = match (records, order.unfit) {
-            // Of two who disagree about a length, the one who signed it is asked next.
-            (Err(_), Some(hash)) if lent => return Ok(End::Unfit(hash)),
-            (records, _) => records?,
-        };
+        let records = arrivals.take().await;
         if records.is_empty() {
-            return Ok(End::Complete);
+            return None;
         }
-        job = spawn_blocking(move || {
+        inlet.received(records.iter().map(|record| u64_of(record.sealed.len())).sum());
+        let job = spawn_blocking(move || {
             let outcome = sink.take(records);
             (sink, outcome)
         });
+        let outcome;
+        (sink, outcome) = match inlet.through(job).await {
+            Ok(done) => done,
+            Err(_) => return Some(End::Broken),
+        };
+        if let Some(end) = outcome.tell(inlet.notes) {
+            return Some(end);
+        }
     }
 }

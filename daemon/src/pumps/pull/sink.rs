@@ -1,8 +1,8 @@
 //! Opens, verifies and stores a request's records.
 
 use super::{
+    arrivals::Record,
     ask::{Note, Notes, Target},
-    order::Record,
 };
 use crate::{
     io::{

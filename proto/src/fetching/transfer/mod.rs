@@ -51,6 +51,9 @@ pub const STALL: Duration = Duration::from_secs(2);
 pub const QUICK_STALLS_MAX: u32 = 6;
 /// How long a source that still fetches the look itself is awaited when no other has what is missing.
 pub const GROWTH: Duration = Duration::from_secs(15);
+/// How soon after its last byte a chunk is to be told as verified and stored, also while the next is on its way. A machine
+/// that learns it later moves and stops requests whose chunks are here: they come twice.
+pub const TOLD_WITHIN: Duration = Duration::from_millis(25);
 /// The pause of a busy or failing source.
 const REST: Duration = Duration::from_millis(300);
 

@@ -1,0 +1,105 @@
+//! Records of one request that have come and are not stored yet: the reader of the stream adds, the storing half takes.
+
+use crate::{
+    io::chunk_buffer::ChunkBuffer,
+    pumps::{JOB_BYTES, JOB_RECORDS},
+};
+use fyteclub_proto::{fetching::transfer::TOLD_WITHIN, peer::record::Kind};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+/// How long the first record waits for more, to be stored with them. The rest of [`TOLD_WITHIN`] is the disk's.
+const WAIT: Duration = Duration::from_millis(12);
+const _: () = assert!(WAIT.as_millis() * 2 < TOLD_WITHIN.as_millis());
+
+/// One record as it came, for one place.
+pub(super) struct Record {
+    pub(super) target: usize,
+    pub(super) kind: Kind,
+    pub(super) index: u32,
+    pub(super) nonce: [u8; 12],
+    pub(super) sealed: ChunkBuffer,
+}
+
+/// At most one job: a reader that has filled it waits until it is taken.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    queue: Mutex<Queue>,
+    /// A job is full, or begun, or nothing more comes.
+    came: Notify,
+    taken: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    records: Vec<Record>,
+    bytes: usize,
+    /// When the first record is stored, however few there are.
+    due: Option<Instant>,
+    closed: bool,
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.bytes >= JOB_BYTES || self.records.len() >= JOB_RECORDS
+    }
+}
+
+impl Arrivals {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a record; returns when there is space for the next one.
+    pub(super) async fn add(&self, record: Record) {
+        {
+            let mut queue = self.queue();
+            queue.bytes += record.sealed.len();
+            queue.records.push(record);
+            let first = queue.records.len() == 1;
+            if first {
+                queue.due = Some(Instant::now() + WAIT);
+            }
+            if first || queue.is_full() {
+                self.came.notify_one();
+            }
+        }
+        while self.queue().is_full() {
+            self.taken.notified().await;
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self) {
+        self.queue().closed = true;
+        self.came.notify_one();
+    }
+
+    /// The next job: full, or what there is after [`WAIT`] or at the end. Empty when nothing more comes.
+    pub(super) async fn take(&self) -> Vec<Record> {
+        loop {
+            let due = {
+                let mut queue = self.queue();
+                let due = queue.due;
+                if queue.closed || queue.is_full() || due.is_some_and(|due| due <= Instant::now()) {
+                    (queue.bytes, queue.due) = (0, None);
+                    let records = std::mem::take(&mut queue.records);
+                    self.taken.notify_one();
+                    return records;
+                }
+                due
+            };
+            match due {
+                None => self.came.notified().await,
+                // Late or not: the next look tells.
+                Some(due) => timeout_at(due, self.came.notified()).await.unwrap_or_default(),
+            }
+        }
+    }
+}
