@@ -21,7 +21,7 @@ pub(super) const CHECK: Duration = Duration::from_millis(250);
 /// How much earlier the other must finish for a move: a request costs a round trip.
 const MARGIN: f64 = 0.3;
 /// The budget of copies as a part of the look.
-const COPIED_PART: u64 = 64;
+const COPIED_PART: u64 = 128;
 /// Beyond it, only a request without a chunk for this long is copied. Fifteen receivers that share one uplink of 16
 /// Mbit/s wait 8 s for the chunks that are on their way.
 const LONG_WAIT: Duration = Duration::from_secs(15);

@@ -19,10 +19,14 @@ const WINDOW: Duration = Duration::from_millis(250);
 const STALE: Duration = Duration::from_secs(1);
 /// The weight of the newest window: about a second's history.
 const WEIGHT: f64 = 0.3;
-/// A request's intended duration.
+/// A request's intended duration: what is requested ahead of a slow source is what others must take from it.
 const REQUEST_SECONDS: f64 = 0.5;
-/// The first request to a source beside others.
-const FIRST_BYTES: u64 = 4 * number::u64_of(CHUNK_SIZE);
+/// And where no other source is.
+const LONE_REQUEST_SECONDS: f64 = 2.0;
+/// The least of one request.
+const REQUEST_BYTES_MIN: u64 = 64 * 1024;
+/// The first requests to a source. While its rate is unknown, each later one is as large as all that came.
+const FIRST_BYTES: u64 = number::u64_of(CHUNK_SIZE);
 
 /// Verified bytes a second while requests run, averaged.
 #[derive(Debug)]
@@ -132,14 +136,12 @@ impl Source {
         self.credit = 0;
     }
 
-    /// The bytes of one request. A lone source gets the most.
+    /// The bytes of one request. A lone source gets more.
     pub(super) fn budget(&self, now: Instant, alone: bool) -> u64 {
+        let seconds = if alone { LONE_REQUEST_SECONDS } else { REQUEST_SECONDS };
         match self.rate(now) {
-            _ if alone => REQUEST_BYTES_MAX,
-            Some(rate) => {
-                number::whole(rate * REQUEST_SECONDS).clamp(number::u64_of(CHUNK_SIZE), REQUEST_BYTES_MAX)
-            }
-            None => FIRST_BYTES,
+            Some(rate) => number::whole(rate * seconds).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX),
+            None => self.credit.clamp(FIRST_BYTES, REQUEST_BYTES_MAX),
         }
     }
 }
