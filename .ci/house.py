@@ -29,17 +29,19 @@ FLOORS = {
     "fyteclub-store": {"fyteclub-proto", "fyteclub-files"},
     "fyteclub-penumbra": {"fyteclub-proto", "fyteclub-files", "fyteclub-store"},
     "fyteclub-quic": {"fyteclub-proto"},
+    "fyteclub-igd": {"fyteclub-proto"},
     "fyteclub-daemon": {
         "fyteclub-proto",
         "fyteclub-logging",
         "fyteclub-pipe",
         "fyteclub-quic",
+        "fyteclub-igd",
         "fyteclub-files",
         "fyteclub-store",
         "fyteclub-penumbra",
     },
     "fyteclub-demo": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-client", "fyteclub-daemon"},
-    "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook"},
+    "fyteclub-fuzz": {"fyteclub-proto", "fyteclub-phonebook", "fyteclub-igd"},
     # It drives the programs: what it does not import, no change of an actor has to build again.
     "fyteclub-tests": {"fyteclub-proto", "fyteclub-client", "fyteclub-quic", "fyteclub-penumbra"},
 }
@@ -90,6 +92,7 @@ INNER = [
     "client-sdk/pipe",
     "daemon/demo",
     "daemon/files",
+    "daemon/igd",
     "daemon/penumbra",
     "daemon/quic",
     "daemon/store",
