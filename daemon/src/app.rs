@@ -10,7 +10,7 @@ use crate::{
         outside::{self, Outside},
         peer::Surroundings,
         phone_book::{self, PhoneBook, Registrant},
-        upnp::Upnp,
+        upnp::{self, Upnp},
     },
     config::{Config, paths},
     desks::{self, contacts, fetching, own_look},
@@ -22,6 +22,7 @@ use crate::{
         ipc::{self, IpcError, LocalListener},
         keeper::Keeper,
         limits::LimitsFile,
+        mappings::MappingsFile,
         phonebook_http::PhonebookHttp,
         private,
         published::PublishedFile,
@@ -74,6 +75,7 @@ pub struct App {
     endpoint: QuicEndpoint,
     coordinator: Addr<Coordinator>,
     phone_book: Addr<PhoneBook>,
+    upnp: Addr<Upnp>,
     cache: Addr<ModCache>,
     keeper: Keeper,
     clients: tokio::task::JoinHandle<()>,
@@ -98,6 +100,7 @@ impl App {
         let contacts = ContactsFile::load(&paths::contacts_file(dir), keeper.clone())?;
         let limits = LimitsFile::load(&paths::limits_file(dir), config.limits, keeper.clone())?;
         let published = PublishedFile::load(&paths::published_file(dir), keeper.clone());
+        let mappings = MappingsFile::load(&paths::mappings_file(dir), keeper.clone());
         let (store, opened) = open_store(config)?;
         tracing::info!(
             "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
@@ -174,11 +177,20 @@ impl App {
             },
             prefetch_budget: config.prefetch_budget,
         };
+        let reachable = Reachable::new(endpoint.local_addr());
+        note_interfaces(&reachable);
+        let upnp = Upnp::new(upnp::Setup {
+            switches: config.mapping,
+            listen: endpoint.local_addr(),
+            reachable: reachable.clone(),
+            file: mappings,
+        })
+        .start();
         let parts = Parts {
             around,
             bus: bus.clone(),
             cache: cache.clone(),
-            upnp: Upnp.start(),
+            upnp: upnp.clone(),
             outside: outside.clone(),
             shutdown: shutdown.clone(),
         };
@@ -203,19 +215,30 @@ impl App {
         coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
         let memory = LocalMemory::new(accounts.clone());
         Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
-        let moves = actix::spawn(announce_moves(
-            endpoint.clone(),
-            reachable,
-            phone_book.clone(),
+        let watchers = Watchers {
+            phone_book: phone_book.clone(),
+            upnp: upnp.clone(),
             outside,
-            coordinator.clone(),
-        ));
+            coordinator: coordinator.clone(),
+        };
+        let moves = actix::spawn(announce_moves(endpoint.clone(), reachable, watchers));
         // A program that waits for `ready` may look this player up at once. A phone book that does not answer delays
         // the start by this time only.
         tokio::time::timeout(REGISTER_TIME, phone_book.send(phone_book::Settle)).await.ok();
         tracing::info!("listening for clients on {}", listener.endpoint());
         let clients = actix::spawn(accept_clients(listener, coordinator.clone(), identity, bus, memory));
-        Ok(Self { endpoint, coordinator, phone_book, cache, keeper, clients, moves, shutdown, _lock: lock })
+        Ok(Self {
+            endpoint,
+            coordinator,
+            phone_book,
+            upnp,
+            cache,
+            keeper,
+            clients,
+            moves,
+            shutdown,
+            _lock: lock,
+        })
     }
 
     /// Resolves when a client requests a shutdown.
@@ -229,7 +252,9 @@ impl App {
         // No new clients; the coordinator tells the present ones.
         self.clients.abort();
         self.moves.abort();
-        within("the phone book's client", self.phone_book.send(phone_book::Leave)).await;
+        let left = within("the phone book's client", self.phone_book.send(phone_book::Leave));
+        let unmapped = within("the port mapping", self.upnp.send(upnp::Stop));
+        tokio::join!(left, unmapped);
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
         // After the coordinator's last writes.
         let kept = within("the writes of contacts and of the published look", self.keeper.flush());
@@ -276,7 +301,12 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 /// Restricts the folder and the private files in it to this user. An identity file that others can read is refused and
 /// not restricted, because they may have read it.
 fn close_to_others(dir: &Path) -> anyhow::Result<()> {
-    let files = [paths::contacts_file(dir), paths::limits_file(dir), paths::published_file(dir)];
+    let files = [
+        paths::contacts_file(dir),
+        paths::limits_file(dir),
+        paths::published_file(dir),
+        paths::mappings_file(dir),
+    ];
     for path in [dir.to_owned(), paths::log_dir(dir)].into_iter().chain(files) {
         let open = private::close_to_others(&path)
             .map_err(|error| trouble::explain_data(dir, &path, &error))
@@ -378,15 +408,17 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
     Ok(listener)
 }
 
-/// Tells the endpoint, the phone books and the peers when this machine's addresses change; at most once a second,
-/// because each change sends requests to the phone books.
-async fn announce_moves(
-    endpoint: QuicEndpoint,
-    reachable: Reachable,
+/// The actors that depend on this machine's addresses.
+struct Watchers {
     phone_book: Addr<PhoneBook>,
+    upnp: Addr<Upnp>,
     outside: Addr<Outside>,
     coordinator: Addr<Coordinator>,
-) {
+}
+
+/// Tells the endpoint and the actors when this machine's addresses change; at most once a second, because each change
+/// sends requests to the phone books.
+async fn announce_moves(endpoint: QuicEndpoint, reachable: Reachable, watchers: Watchers) {
     let mut watch = host_address::Watch::start();
     note_interfaces(&reachable);
     loop {
@@ -394,9 +426,10 @@ async fn announce_moves(
         tracing::info!("this machine's addresses changed: registering again and updating links");
         note_interfaces(&reachable);
         endpoint.moved();
-        phone_book.do_send(phone_book::Moved);
-        outside.do_send(outside::Moved);
-        coordinator.do_send(DaemonFact::Moved(host_address::all().into()));
+        watchers.phone_book.do_send(phone_book::Moved);
+        watchers.upnp.do_send(upnp::Moved);
+        watchers.outside.do_send(outside::Moved);
+        watchers.coordinator.do_send(DaemonFact::Moved(host_address::all().into()));
         tokio::time::sleep(MOVES_APART).await;
     }
 }

@@ -45,6 +45,11 @@ impl Reachable {
         self.replace(slot, ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
     }
 
+    /// Replaces the outside addresses of port mappings, which have ports of their own.
+    pub fn set_mapped(&self, outside: Vec<SocketAddr>) {
+        self.replace(Slot::Mapped, outside);
+    }
+
     /// Replaces the outside address of the socket.
     pub fn set_outside(&self, addr: Option<SocketAddr>) {
         self.replace(Slot::Outside, addr.into_iter().collect());
@@ -87,6 +92,18 @@ mod tests {
         all.set(Slot::Observed, [ip(1)]);
         // A more reliable source has the address now.
         assert!(watch.has_changed().expect("a sender"));
+    }
+
+    #[test]
+    fn mapped_address_keeps_its_port_and_goes() {
+        let all = Reachable::new("[::]:7".parse().expect("an address"));
+        let outside: SocketAddr = "11.22.33.44:8".parse().expect("an address");
+        all.set(Slot::Observed, [outside.ip()]);
+        all.set_mapped(vec![outside]);
+        let now = || all.watch().borrow().addrs().collect::<Vec<_>>();
+        assert_eq!(now(), [outside, SocketAddr::new(outside.ip(), 7)]);
+        all.set_mapped(Vec::new());
+        assert_eq!(now(), [SocketAddr::new(outside.ip(), 7)]);
     }
 
     #[test]

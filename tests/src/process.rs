@@ -54,6 +54,12 @@ impl Process {
                 command.env_remove(key);
             }
         }
+        // Only stories of port mapping send packets to routers.
+        for key in ["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP"] {
+            if !command.get_envs().any(|(known, value)| known == key && value.is_some()) {
+                command.env(key, "false");
+            }
+        }
         let mut command = with_default_signals(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));

@@ -51,6 +51,9 @@ impl DaemonProcess {
             .env_remove("FYTECLUB_CONFIG")
             // Only requested looks are transferred here.
             .env("FYTECLUB_PREFETCH_BUDGET", "0")
+            // And nobody outside of this machine is spoken to.
+            .env("FYTECLUB_UPNP", "false")
+            .env("FYTECLUB_NAT_PMP", "false")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&said)?)

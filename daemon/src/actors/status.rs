@@ -48,12 +48,14 @@ pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<
             None => Vec::new(),
         };
         let cache = ask(&known.cache, mod_cache::ReadStats).await?;
+        let mapping = ask(&known.upnp, upnp::Report).await?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             peer_id,
             player,
             listen,
-            port_mapping: ask(&known.upnp, upnp::Report).await?.to_owned(),
+            port_mapping: mapping.words.clone(),
+            mapping,
             network: ask(&known.outside, outside::Report).await?,
             phonebooks,
             appearance,

@@ -21,6 +21,7 @@ use fyteclub_proto::{
     id::PlayerName,
     phonebook::{Listing, Visibility},
     presence::HEARTBEAT,
+    reaching::mapping::Switches,
     size,
 };
 use std::{
@@ -74,7 +75,7 @@ impl Config {
                 download: rate("download_limit", raw.download_limit)?,
                 peer_upload: rate("peer_upload_limit", raw.peer_upload_limit)?,
                 peer_download: rate("peer_download_limit", raw.peer_download_limit)?,
-                lan: one_of("limit_lan", raw.limit_lan, &[("true", true), ("false", false)])?,
+                lan: one_of("limit_lan", raw.limit_lan, &SWITCH)?,
             },
             stun: one_of("stun", raw.stun, &[("true", true), ("false", false)])?,
             heartbeat: heartbeat(raw.heartbeat)?,
@@ -84,6 +85,10 @@ impl Config {
                 raw.contact_requests,
                 &[("ask", Policy::Ask), ("nobody", Policy::Nobody)],
             )?,
+            mapping: Switches {
+                upnp: one_of("upnp", raw.upnp, &SWITCH)?,
+                nat_pmp: one_of("nat_pmp", raw.nat_pmp, &SWITCH)?,
+            },
             log: log(raw.log)?,
             log_format: one_of(
                 "log_format",
@@ -184,6 +189,9 @@ fn bytes(
         wrong(key, &shown, expected)
     })
 }
+
+/// A switch that is on where nothing is said.
+const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 /// `None` means the first one.
 fn one_of<T: Copy>(key: &'static str, word: Option<Word>, all: &[(&str, T)]) -> Result<T, ConfigError> {

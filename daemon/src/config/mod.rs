@@ -13,7 +13,9 @@ mod tests;
 
 use crate::{io::quic::Tuning, pumps::compression::Compression};
 pub use error::ConfigError;
-use fyteclub_proto::{contact::Policy, fetching::pace::Limits, id::PlayerName, phonebook::Listing};
+use fyteclub_proto::{
+    contact::Policy, fetching::pace::Limits, id::PlayerName, phonebook::Listing, reaching::mapping::Switches,
+};
 pub use raw::{Dir, Raw, Word, Words};
 use std::{
     net::SocketAddr,
@@ -50,6 +52,8 @@ pub struct Config {
     /// Which players find this one in a phone book.
     pub listing: Listing,
     pub contact_requests: Policy,
+    /// The protocols of port mapping.
+    pub mapping: Switches,
     /// In the syntax of `tracing_subscriber::filter::Targets`.
     pub log: String,
     pub log_format: LogFormat,

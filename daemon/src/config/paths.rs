@@ -61,6 +61,11 @@ pub fn limits_file(data_dir: &Path) -> PathBuf {
     data_dir.join("limits.json")
 }
 
+/// Port mappings that routers were asked for.
+pub fn mappings_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("mappings.json")
+}
+
 /// Held while a daemon uses the folder.
 pub fn lock_file(data_dir: &Path) -> PathBuf {
     data_dir.join("daemon.lock")

@@ -175,6 +175,10 @@ settings! {
     hidden_secret: Word = "FYTECLUB_HIDDEN_SECRET";
     /// How requests of strangers to be contacts are handled: `ask` or `nobody`.
     contact_requests: Word = "FYTECLUB_CONTACT_REQUESTS";
+    /// Whether the home router is asked for a port by UPnP.
+    upnp: Word = "FYTECLUB_UPNP";
+    /// The same by NAT-PMP and PCP.
+    nat_pmp: Word = "FYTECLUB_NAT_PMP";
     log: Word = "FYTECLUB_LOG";
     log_format: Word = "FYTECLUB_LOG_FORMAT";
     /// Bytes in a packet to a peer on this machine. For benchmarks; `check-config` does not show it.

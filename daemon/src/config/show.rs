@@ -31,6 +31,8 @@ impl std::fmt::Display for Config {
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
         writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;
         writeln!(f, "contact_requests = {:?}", self.contact_requests)?;
+        writeln!(f, "upnp        = {}", self.mapping.upnp)?;
+        writeln!(f, "nat_pmp     = {}", self.mapping.nat_pmp)?;
         writeln!(f, "log         = {}", self.log)?;
         writeln!(f, "log_format  = {:?}", self.log_format)
     }

@@ -82,6 +82,8 @@ const NONSENSE: &[(&str, &str, &str, &str)] = &[
     ("visibility", "\"all\"", "all", "contacts, listed or hidden"),
     ("hidden_secret", "\"long enough to be one\"", "(not shown)", "visibility"),
     ("contact_requests", "\"all\"", "all", "ask or nobody"),
+    ("upnp", "\"yes\"", "yes", "true or false"),
+    ("nat_pmp", "1", "1", "true or false"),
     ("log", "\"loud\"", "loud", "off, error, warn, info, debug or trace"),
     ("log", "\"info,loud\"", "info,loud", "off, error, warn, info, debug or trace"),
     ("log", "\"a=b=c\"", "a=b=c", "TARGET=LEVEL"),
@@ -168,6 +170,21 @@ fn file_as_data_folder_is_named() {
     let error = Config::load(flags, None, |_| None).expect_err("a file").to_string();
     assert!(error.contains(&file.display().to_string()) && error.contains("--data-dir"), "{error}");
     assert!(!error.contains("config"), "{error}");
+}
+
+#[test]
+fn port_mapping_is_on_and_has_two_switches() {
+    let both = |file: &str, env: &[(&str, &str)]| {
+        let Switches { upnp, nat_pmp } = load(file, env, Raw::default()).expect("valid").mapping;
+        (upnp, nat_pmp)
+    };
+    assert_eq!(both("", &[]), (true, true));
+    assert_eq!(both("upnp = false\n", &[]), (false, true));
+    assert_eq!(both("nat_pmp = true\n", &[("FYTECLUB_NAT_PMP", "false")]), (true, false));
+    let config = load("upnp = false\n", &[], Raw::default()).expect("valid").to_string();
+    assert!(config.contains("upnp        = false\nnat_pmp     = true\n"), "{config}");
+    let error = load("", &[("FYTECLUB_UPNP", "yes")], Raw::default()).expect_err("neither").to_string();
+    assert!(error.contains("true or false"), "{error}");
 }
 
 #[test]

@@ -7,10 +7,13 @@ pub mod identity;
 pub mod ipc;
 pub mod keeper;
 pub mod limits;
+pub mod mapping_sockets;
+pub mod mappings;
 pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod published;
 pub mod quic;
+pub mod uplinks;
 pub mod wall_clock;
 
 pub(crate) use fyteclub_files::{private, trouble};

@@ -1,9 +1,11 @@
 //! The replies. Field names are a contract with scripts and with the plugin.
 
 mod cache;
+mod mapping;
 mod network;
 
 pub use cache::{CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified};
+pub use mapping::{MappingCounts, MappingState, PortMapping};
 pub use network::{NatKind, NetworkStatus};
 
 use super::request::Strings;
@@ -47,9 +49,11 @@ pub struct Status {
     pub player: Option<PlayerName>,
     /// `IP:PORT` of the QUIC socket.
     pub listen: String,
-    /// The state of the home router's port mapping: `off` for now.
+    /// The state of the home router's port mapping, in a few words. [`Status::mapping`] has it in parts.
     #[serde(default)]
     pub port_mapping: String,
+    #[serde(default)]
+    pub mapping: PortMapping,
     /// This machine as STUN servers see it.
     #[serde(default)]
     pub network: NetworkStatus,

@@ -14,6 +14,8 @@ pub enum Slot {
     Bound,
     /// The phone books: the local addresses of connections to them.
     Facing,
+    /// The home routers: outside addresses of port mappings. Not proven.
+    Mapped,
     /// STUN servers: the outside address of the socket.
     Outside,
     /// The phone books: this machine as they see it.
@@ -26,6 +28,7 @@ impl Slot {
     fn origin(self) -> Origin {
         match self {
             Self::Bound | Self::Facing | Self::Interfaces => Origin::Host,
+            Self::Mapped => Origin::Mapped,
             Self::Outside | Self::Observed => Origin::Observed,
         }
     }

@@ -138,7 +138,9 @@ impl Town {
         let phonebook = phonebook_at(&binaries, place)?;
         let url = phonebook.greeting.rsplit(' ').next().unwrap_or_default().to_owned();
         // Only requested fetches are measured.
-        let environment = vec![("FYTECLUB_PREFETCH_BUDGET", "0".to_owned())];
+        let mut environment = vec![("FYTECLUB_PREFETCH_BUDGET", "0".to_owned())];
+        // Nor is this machine's router spoken to.
+        environment.extend(["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP"].map(|key| (key, "false".to_owned())));
         Ok(Self { dir, binaries, environment, phonebook, url })
     }
 

@@ -28,6 +28,7 @@ fn text(status: &Status, now: u64) -> String {
             line("Key", status.peer_id.to_string()),
             line("Listening at", status.listen.clone()),
             line("Network", network(&status.network)),
+            line("Port mapping", mapping_words(status)),
             line("Published", look),
             line("Cache", cache_words(status)),
             line("Daemon", format!("fyteclubd {}", status.version)),
@@ -66,6 +67,15 @@ fn cache_words(status: &Status) -> String {
         format!("{}; {}", cache::words(&status.cache), cache::disk(&status.cache))
     } else {
         cache::words(&status.cache)
+    }
+}
+
+/// A daemon of before says nothing.
+fn mapping_words(status: &Status) -> String {
+    let words = if status.port_mapping.is_empty() { "off" } else { &status.port_mapping };
+    match &status.mapping.hint {
+        Some(hint) => format!("{words}. {hint}"),
+        None => words.to_owned(),
     }
 }
 

@@ -2,12 +2,16 @@
 
 use super::{verbs::Ask, *};
 use crate::{
-    actors::{outside::Outside, peer::PeerFact},
+    actors::{outside::Outside, peer::PeerFact, upnp},
     desks::{
         fetching,
         tests::{Made, make},
     },
-    io::quic::{QuicEndpoint, Tuning, tls::Certificate},
+    io::{
+        keeper::Keeper,
+        mappings::MappingsFile,
+        quic::{QuicEndpoint, Tuning, tls::Certificate},
+    },
     pumps::{compression::Compression, pull::AppearancePullError},
     reachable::Reachable,
     sharing::access::Refusal,
@@ -20,6 +24,7 @@ use fyteclub_proto::{
         request::{self, ContactsAdd, Who},
     },
     peer::{CloseCode, Greeting},
+    reaching::mapping::Switches,
 };
 use std::{future::Future, sync::Arc};
 use tempfile::TempDir;
@@ -66,7 +71,13 @@ impl Desk {
             compression: Compression::default(),
             pacer: setup.pacer.clone(),
         };
-        let (cache, upnp, shutdown) = (ModCache::new(store).start(), Upnp.start(), CancellationToken::new());
+        let upnp = Upnp::new(upnp::Setup {
+            switches: Switches { upnp: false, nat_pmp: false },
+            listen: around.endpoint.local_addr(),
+            reachable: Reachable::new(around.endpoint.local_addr()),
+            file: MappingsFile::load(&folder.path().join("mappings.json"), Keeper::default()),
+        });
+        let (cache, upnp, shutdown) = (ModCache::new(store).start(), upnp.start(), CancellationToken::new());
         let parts = Parts { around, bus: bus.clone(), cache, upnp, outside, shutdown };
         let coordinator = Coordinator::new(parts, setup);
         let events = bus.listen();

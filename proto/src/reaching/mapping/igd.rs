@@ -174,6 +174,8 @@ impl Igd {
                 Err(Refusal::Code(402 | 725)) if lease + 1 < LEASES.len() => {
                     self.add_any(now, address, lease + 1, orders)
                 }
+                // It does not know the action, so no port was free.
+                Err(Refusal::Code(401 | 602)) => Some(End::Denied(Some(Cause::Full))),
                 Err(Refusal::Code(code)) => Some(End::Denied(Some(of_code(code)))),
                 Ok(_) | Err(Refusal::Silent) => Some(self.silent()),
             },

@@ -18,10 +18,10 @@ use fyteclub_proto::{
         Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{
             CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
-            Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, NatKind,
-            NearContact, Nearby, NetworkStatus, PathKind, PeerState, PeerStatus, Peers, PhonebookStatus,
-            Published, SourceStatus, Standing, Status, TransferStatus, Transfers, UploadStatus,
-            WaitingStatus,
+            Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, MappingCounts,
+            MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind, PeerState, PeerStatus,
+            Peers, PhonebookStatus, PortMapping, Published, SourceStatus, Standing, Status, TransferStatus,
+            Transfers, UploadStatus, WaitingStatus,
         },
         request::{NearPlayer, Strings},
     },
@@ -185,7 +185,16 @@ fn status() -> Status {
         peer_id: peer_id(),
         player: Some(player()),
         listen: "0.0.0.0:7777".into(),
-        port_mapping: "off".into(),
+        port_mapping: "11.22.33.44:40000 leads to this machine by PCP".into(),
+        mapping: PortMapping {
+            state: MappingState::Mapped,
+            words: "11.22.33.44:40000 leads to this machine by PCP".into(),
+            outside: Some("11.22.33.44:40000".into()),
+            protocol: Some("PCP".into()),
+            lease_seconds: Some(3600),
+            counts: MappingCounts { requests: 2, answers: 2, granted: 1, ..MappingCounts::default() },
+            ..PortMapping::default()
+        },
         network: NetworkStatus {
             nat: NatKind::Same,
             address: Some(([203, 0, 113, 7], 40_000).into()),
@@ -224,12 +233,15 @@ fn idle() -> Status {
         cache: CacheStats::default(),
         seq: 0,
         ledger: Default::default(),
+        port_mapping: "off".into(),
+        mapping: PortMapping { words: "off".into(), ..PortMapping::default() },
         ..status()
     }
 }
 
-fn behind(nat: NatKind) -> Status {
-    Status { network: NetworkStatus { nat, ..status().network }, ..idle() }
+fn behind(nat: NatKind, state: MappingState) -> Status {
+    let mapping = PortMapping { state, ..idle().mapping };
+    Status { network: NetworkStatus { nat, ..status().network }, mapping, ..idle() }
 }
 
 fn fetched() -> Fetched {
@@ -309,8 +321,8 @@ fn replies() -> Vec<Example> {
         reply("hello", Hello { version: "0.1.0".into(), protocol: 1, peer_id: peer_id() }),
         reply("status", status()),
         reply("status_idle", idle()),
-        reply("status_open", behind(NatKind::Open)),
-        reply("status_symmetric", behind(NatKind::PerDestination)),
+        reply("status_open", behind(NatKind::Open, MappingState::Searching)),
+        reply("status_symmetric", behind(NatKind::PerDestination, MappingState::None)),
         reply("published", published),
         reply("fetched", fetched()),
         reply("fetched_nothing_travelled", nothing_travelled),

@@ -203,10 +203,14 @@ pub(crate) fn status() -> impl Strategy<Value = reply::Status> {
             reply::Status {
                 version,
                 peer_id,
-                player,
+                player: player.clone(),
                 listen,
                 port_mapping: "off".into(),
                 network: reply::NetworkStatus::default(),
+                mapping: reply::PortMapping {
+                    cause: player.as_ref().map(ToString::to_string),
+                    ..reply::PortMapping::default()
+                },
                 phonebooks,
                 appearance,
                 peers,

@@ -14,6 +14,8 @@ pub(super) struct Router {
     pub says_closed: bool,
     /// What every UPnP request is refused with.
     pub upnp_code: Option<u16>,
+    /// Whether its UPnP chooses an outside port itself: IGD 2.
+    pub chooses: bool,
     /// What is granted at the most; 0: UPnP's mappings last for ever.
     pub most: u32,
     /// How many packets are lost next.
@@ -51,6 +53,7 @@ impl Router {
             knows: true,
             says_closed: true,
             upnp_code: None,
+            chooses: true,
             most: 3600,
             loses: 0,
             off: false,
@@ -244,6 +247,7 @@ impl Router {
                 self.table.push(Forward { outside, client, inside, nonce: None, ends });
                 Ok(Reply::Added)
             }
+            Action::AddAny { .. } if !self.chooses => Err(Refusal::Code(401)),
             Action::AddAny { inside, seconds } => {
                 let ends = Self::ends(now, seconds);
                 self.table.push(Forward { outside: 50_000, client, inside, nonce: None, ends });

@@ -215,6 +215,11 @@ fn anothers_port_is_not_taken_over() {
         let mut home = Home::new(Router { table: taken, ..Router::new(false, false, true) });
         home.run_to(10 * SECOND);
         assert_eq!(home.mapped(), Some((outside(50_000), By::Upnp)));
+        // One of version 1 does not know how.
+        let table = home.router.table.iter().filter(|forward| forward.outside < 50_000).copied().collect();
+        let mut home = Home::new(Router { table, chooses: false, ..Router::new(false, false, true) });
+        home.run_to(10 * SECOND);
+        assert_eq!((home.mapped(), home.cause()), (None, Some(Cause::Full)));
     }
 }
 
