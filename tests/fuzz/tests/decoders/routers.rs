@@ -1,10 +1,16 @@
 //! What a router says, or whoever pretends to be it: answers, announcements, and the journal of mappings.
 
 use crate::modest;
-use fyteclub_fuzz::{fuzz, seed::goldens};
+use fyteclub_fuzz::{
+    fuzz,
+    seed::{goldens, texts},
+};
+use fyteclub_igd::{Place, description, soap, ssdp};
 use fyteclub_proto::reaching::{
     candidate::is_public,
-    mapping::{Input, JOURNAL_MAX, Journal, Mappings, Output, Switches, Uplink, natpmp, pcp},
+    mapping::{
+        Action, Input, JOURNAL_MAX, Journal, Mappings, Output, Refusal, Reply, Switches, Uplink, natpmp, pcp,
+    },
 };
 use std::{
     net::Ipv4Addr,
@@ -84,6 +90,82 @@ fn journal() {
                 mappings.handle(start + Duration::from_secs(seconds), 0.5, Input::Time);
                 drain(&mut mappings);
             }
+        }
+    });
+}
+
+/// A description is read from the machine that answered, at an address that is one.
+#[test]
+fn search_answer() {
+    let seeds = texts(&[
+        "HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://192.168.1.1:5000/rootDesc.xml\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nlocation:http://192.168.1.1\r\n\r\n",
+    ]);
+    fuzz!(seeds, |input: &[u8]| {
+        if let Some(place) = modest(input, || ssdp::location(input, GATEWAY)) {
+            assert_eq!(place.ip(), GATEWAY);
+            assert!(place.addr().port() > 0 && place.path().starts_with('/'));
+            assert!(place.path().bytes().all(|byte| byte.is_ascii_graphic()));
+            assert_eq!(Place::parse(&place.to_string()), Some(place), "its own words");
+        }
+    });
+}
+
+/// Requests go to the machine that the description is from, and to few services.
+#[test]
+fn description() {
+    let seeds = texts(&[
+        "<?xml version=\"1.0\"?><root xmlns=\"urn:schemas-upnp-org:device-1-0\"><URLBase>http://192.168.1.1:5000/</URLBase><device><deviceList><device><serviceList><service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:2</serviceType><SCPDURL>/s.xml</SCPDURL><controlURL>/ctl/IPConn</controlURL></service></serviceList></device></deviceList></device></root>",
+        "<service><!-- --><serviceType><![CDATA[urn:schemas-upnp-org:service:WANPPPConnection:1]]></serviceType><controlURL>c?a=1&amp;b=2</controlURL></service>",
+    ]);
+    let from = Place::parse("http://192.168.1.1:5000/a/rootDesc.xml").expect("a place");
+    fuzz!(seeds, move |input: &[u8]| {
+        let services = modest(input, || description::services(input, &from));
+        assert!(services.len() <= 4);
+        for service in services {
+            assert_eq!(service.control().ip(), from.ip());
+            assert!(service.control().path().bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    });
+}
+
+/// Whatever a router answers, the reply is one to the question.
+#[test]
+fn upnp_answer() {
+    let answer = |name: &str, arguments: &str| {
+        format!("<s:Envelope><s:Body><u:{name}Response>{arguments}</u:{name}Response></s:Body></s:Envelope>")
+    };
+    let seeds = [
+        answer("GetExternalIPAddress", "<NewExternalIPAddress>11.22.33.44</NewExternalIPAddress>"),
+        answer(
+            "GetSpecificPortMappingEntry",
+            "<NewInternalPort>4000</NewInternalPort><NewInternalClient>192.168.1.5</NewInternalClient><NewEnabled>1</NewEnabled><NewLeaseDuration>3600</NewLeaseDuration>",
+        ),
+        answer("AddPortMapping", ""),
+        answer("AddAnyPortMapping", "<NewReservedPort>40001</NewReservedPort>"),
+        "<s:Fault><errorCode>718</errorCode></s:Fault>".to_owned(),
+    ];
+    let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+    fuzz!(texts(&seeds), |input: &[u8]| {
+        let actions = [
+            Action::Address,
+            Action::Entry { outside: 1 },
+            Action::Add { outside: 1, inside: 1, seconds: 0 },
+            Action::AddAny { inside: 1, seconds: 0 },
+            Action::Remove { outside: 1 },
+        ];
+        for (action, status) in actions.iter().flat_map(|action| [(*action, 200), (*action, 500)]) {
+            let fits = match (modest(input, || soap::read(action, status, input)), action) {
+                (Ok(Reply::Address(_)), Action::Address)
+                | (Ok(Reply::Entry(_)), Action::Entry { .. })
+                | (Ok(Reply::Added), Action::Add { .. })
+                | (Ok(Reply::AddedAt(_)), Action::AddAny { .. })
+                | (Ok(Reply::Removed), Action::Remove { .. })
+                | (Err(Refusal::Silent), _) => true,
+                (Err(Refusal::Code(_)), _) => status != 200,
+                (Ok(_), _) => false,
+            };
+            assert!(fits, "{action:?} {status}");
         }
     });
 }
