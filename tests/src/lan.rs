@@ -67,6 +67,16 @@ impl Lan {
     pub fn machine(&self, n: usize) -> &Machine {
         &self.machines[n]
     }
+
+    /// Connects a machine of another network to this one too, by an interface with this name, without an address.
+    pub(crate) fn joined_by(&self, machine: &Machine, interface: &str) -> bool {
+        let (hub, space) = (self.hub.as_str(), machine.namespace.as_str());
+        // A namespace's name ends in two numbers, which no other machine has.
+        let port: String = space.chars().rev().take(12).filter(char::is_ascii_alphanumeric).collect();
+        ip(&["-n", hub, "link", "add", &port, "type", "veth", "peer", "name", interface, "netns", space])
+            && ip(&["-n", hub, "link", "set", &port, "master", "br0", "up"])
+            && ip(&["-n", space, "link", "set", interface, "up"])
+    }
 }
 
 impl Machine {
@@ -79,7 +89,40 @@ impl Machine {
 
     /// # Panics The system refuses.
     pub fn add(&self, address: &str) {
-        let mut args = vec!["-n", &self.namespace, "addr", "add", address, "dev", "eth0"];
+        self.add_to("eth0", address);
+    }
+
+    /// Runs a shell's line here.
+    ///
+    /// # Panics It fails.
+    pub(crate) fn shell(&self, line: &str) {
+        assert!(run(self.command(Path::new("sh")).args(["-c", line])), "{line}");
+    }
+
+    /// Counts what leaves from here to these addresses from now on, each alone.
+    ///
+    /// # Panics The system refuses.
+    pub fn count_to(&self, addresses: &[&str]) {
+        let rules: String = addresses.iter().map(|address| format!("{address} counter;")).collect();
+        self.shell(&format!(
+            "nft 'table inet counts {{ chain out {{ type filter hook output priority 0; {rules} }}; }}'"
+        ));
+    }
+
+    /// What [`Machine::count_to`] counted, in its order.
+    ///
+    /// # Panics The system refuses.
+    pub fn counts(&self) -> Vec<u64> {
+        let mut nft = self.command(Path::new("nft"));
+        let listed = nft.args(["list", "table", "inet", "counts"]).output().expect("nft runs");
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let count = |line: &str| line.split_once("counter packets ")?.1.split(' ').next()?.parse().ok();
+        text.lines().filter_map(count).collect()
+    }
+
+    /// # Panics The system refuses.
+    pub(crate) fn add_to(&self, interface: &str, address: &str) {
+        let mut args = vec!["-n", &self.namespace, "addr", "add", address, "dev", interface];
         // Duplicate address detection takes a second, and finds nothing.
         args.extend(address.contains(':').then_some("nodad"));
         assert!(ip(&args), "{address} is added");

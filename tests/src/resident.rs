@@ -89,6 +89,13 @@ impl Resident {
         self
     }
 
+    /// Asks routers for a port, by UPnP and by NAT-PMP and PCP.
+    #[must_use]
+    pub fn maps(mut self, upnp: bool, nat_pmp: bool) -> Self {
+        self.env.retain(|(name, _)| !["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP"].contains(name));
+        self.env("FYTECLUB_UPNP", upnp).env("FYTECLUB_NAT_PMP", nat_pmp)
+    }
+
     #[must_use]
     pub fn data_dir(mut self, path: PathBuf) -> Self {
         self.data_dir = path;

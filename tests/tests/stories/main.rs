@@ -36,6 +36,7 @@ mod order;
 mod outside;
 mod phone_books;
 mod phonebook_restart;
+mod port_mapping;
 mod provenance;
 mod resume;
 mod rotation;
