@@ -3,7 +3,7 @@
 //! `fyteclub-igd`, the journal by a file. It writes the outside addresses to [`Reachable`].
 //!
 //! A mapping is not proven yet: peers get it as one candidate of several, and the router may forward nothing. Probes from
-//! outside will prove it (docs/decisions/0041).
+//! outside will prove it (docs/decisions/0043).
 
 mod carry;
 #[cfg(test)]
