@@ -3,8 +3,6 @@
 
 #![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
 #![cfg_attr(not(test), warn(clippy::as_conversions))]
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
 
 pub mod plain_folder;
 pub mod private;

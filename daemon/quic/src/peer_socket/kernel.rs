@@ -114,10 +114,7 @@ impl Kernel {
         let socket = SockRef::from(&*self.io);
         // A socket of both families has both options.
         let v6 = to.ip().to_canonical().is_ipv6();
-        let set = |ttl: u32| match v6 {
-            true => socket.set_unicast_hops_v6(ttl),
-            false => socket.set_ttl_v4(ttl),
-        };
+        let set = |ttl: u32| if v6 { socket.set_unicast_hops_v6(ttl) } else { socket.set_ttl_v4(ttl) };
         let usual = if v6 { socket.unicast_hops_v6()? } else { socket.ttl_v4()? };
         set(ttl.into())?;
         let sent = self.send_at_once(&single(to, datagram));

@@ -54,9 +54,10 @@ impl Queue {
             *meta = RecvMeta { addr, len, stride: len, ecn: None, dst_ip: None };
             count += 1;
         }
-        match waiting.datagrams.is_empty() {
-            true => waiting.waker = Some(cx.waker().clone()),
-            false => cx.waker().wake_by_ref(),
+        if waiting.datagrams.is_empty() {
+            waiting.waker = Some(cx.waker().clone());
+        } else {
+            cx.waker().wake_by_ref();
         }
         count
     }

@@ -101,9 +101,8 @@ impl Sorter {
                 continue;
             };
             let packet = start + packet.start..start + packet.end;
-            match kept.append(peer, packet.clone(), buf) {
-                true => {}
-                false => self.queue_packet(peer, from, &buf[packet]),
+            if !kept.append(peer, packet.clone(), buf) {
+                self.queue_packet(peer, from, &buf[packet]);
             }
         }
         (meta.len, meta.stride) = (kept.len, kept.stride);

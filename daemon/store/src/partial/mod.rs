@@ -366,7 +366,8 @@ impl Partial {
             let found = open();
             if found.is_none() {
                 // The next write there reports what stays.
-                (free(&have).ok(), free(&part).ok());
+                free(&have).ok();
+                free(&part).ok();
             }
             found
         };
