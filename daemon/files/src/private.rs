@@ -14,16 +14,22 @@ use std::{
 /// # Errors The machine's. The old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
-    // Left by a crash, perhaps of another user; a link in its place is not followed.
-    fs::remove_file(&beside).ok();
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     {
+        use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
+        options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     }
-    let mut file = options.open(&beside)?;
+    let mut file = match options.open(&beside) {
+        Ok(file) => file,
+        // A link, or what a start with sudo left.
+        Err(_) => {
+            fs::remove_file(&beside).ok();
+            options.open(&beside)?
+        }
+    };
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);

@@ -10,6 +10,7 @@ use futures::stream;
 use fyteclub_proto::{
     local::reply::NetworkStatus,
     reaching::{
+        candidate::{Teller, Vantage, may_be_dialled},
         families::Families,
         stun_client::{Input, Output, Server, StunClient},
     },
@@ -150,6 +151,17 @@ pub struct StunAt {
     pub port: u16,
     /// How many ports answer, `port` first; 0: none.
     pub ports: u8,
+    /// Whose word the host is.
+    pub teller: Teller,
+    pub vantage: Vantage,
+}
+
+impl StunAt {
+    /// Whether requests may be sent there: no phone book aims them at others' networks or services.
+    fn allows(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        self.vantage.book == Some(ip) || may_be_dialled(addr, self.teller, &self.vantage)
+    }
 }
 
 impl Handler<StunAt> for Outside {
@@ -159,14 +171,14 @@ impl Handler<StunAt> for Outside {
         if !self.is_on {
             return;
         }
-        let StunAt { book, host, port, ports } = at;
+        let (book, ports) = (at.book, at.ports);
         if ports == 0 {
             return self.learn(book, Vec::new(), 0, ctx);
         }
         let resolving = async move {
-            let lookup = tokio::net::lookup_host((host.as_str(), port));
+            let lookup = tokio::net::lookup_host((at.host.as_str(), at.port));
             match tokio::time::timeout(RESOLVE_TIME, lookup).await {
-                Ok(Ok(addrs)) => addrs.collect(),
+                Ok(Ok(addrs)) => addrs.filter(|addr| at.allows(*addr)).collect(),
                 _ => Vec::new(),
             }
         };
@@ -206,5 +218,30 @@ impl Handler<Report> for Outside {
             address: outside.addr,
             meaning: if self.is_on { outside.nat.words() } else { "STUN is switched off" }.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phone_book_aims_stun_at_no_other_network() {
+        let book: IpAddr = [203, 0, 113, 3].into();
+        let vantage = Vantage { book: Some(book), here: Some([203, 0, 113, 9].into()), together: false };
+        let at = |teller| StunAt { book: 0, host: String::new(), port: 0, ports: 2, teller, vantage };
+        for (addr, told, configured) in [
+            ("203.0.113.3:80", true, true),
+            ("[::ffff:203.0.113.3]:80", true, true),
+            ("198.51.100.7:3000", true, true),
+            ("198.51.100.7:53", false, true),
+            ("192.168.1.1:3000", false, true),
+            ("127.0.0.1:3000", false, true),
+            ("224.0.0.1:3000", false, false),
+        ] {
+            let addr = addr.parse().expect("an address");
+            assert_eq!(at(Teller::PhoneBook).allows(addr), told, "{addr}");
+            assert_eq!(at(Teller::Person).allows(addr), configured, "{addr}");
+        }
     }
 }

@@ -32,7 +32,7 @@ async fn file_that_is_no_socket_is_not_replaced() {
     let alice = town.house("Alice Ashe@Gilgamesh");
     let mut daemon = Process::spawn("a daemon", alice.command(), town.path("alice.stderr"));
     let (status, _) = daemon.ended().await;
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(2));
     let said = daemon.log();
     assert!(said.contains("is a file, not a socket: choose another place with --ipc"), "{said}");
     assert_eq!(fs::read_to_string(&notes).expect("kept"), "my notes\n");
@@ -203,7 +203,7 @@ async fn too_long_socket_path_is_reported_once() {
     let mut command = Command::new(program("fyteclubd"));
     command.arg("run").arg("--data-dir").arg(town.path("data")).arg("--ipc").arg(&long);
     let mut daemon = Process::spawn("a daemon", command, town.path("stderr"));
-    assert_eq!(daemon.ended().await.0.code(), Some(1));
+    assert_eq!(daemon.ended().await.0.code(), Some(2));
     let said = daemon.log();
     assert_eq!(said.matches("a socket's path has at most").count(), 1, "{said}");
     assert!(said.contains("--ipc") && !said.contains("sun_path"), "{said}");

@@ -6,6 +6,7 @@ mod nouns;
 mod watch;
 
 use fake::{Caller, FakeDaemon, endpoint, fetched, hash, status, transfer, within};
+use fyteclub_client::{NetworkStatus, PortMapping};
 use serde_json::{Value, json};
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
@@ -169,6 +170,8 @@ async fn status_is_for_people_and_for_programs() {
     let mut expected = status();
     // Fields that an older daemon lacks are shown as nothing.
     (expected["portMapping"], expected["seq"], expected["ledger"]) = (json!(""), json!(0), json!({}));
+    (expected["mapping"], expected["network"]) =
+        (json!(PortMapping::default()), json!(NetworkStatus::default()));
     for (key, nothing) in
         [("dir", json!("")), ("minFree", json!(0)), ("lowDisk", json!(false)), ("away", json!(false))]
     {

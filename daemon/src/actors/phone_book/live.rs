@@ -19,7 +19,10 @@ use fyteclub_proto::{
     live::{Input, Output},
     phonebook::live::{Hear, Hello, Say, Udp, host_and_port},
     presence,
-    reaching::introduction,
+    reaching::{
+        candidate::{Teller, Vantage},
+        introduction,
+    },
 };
 use std::time::{Duration, Instant};
 
@@ -72,7 +75,8 @@ impl PhoneBook {
                     book.conversation.trouble = None;
                     book.conversation.tried = true;
                     let moved = book.observed.replace(welcome.address) != Some(welcome.address);
-                    self.outside.do_send(stun_at(index, &book.http, welcome.udp.as_ref()));
+                    let (http, vantage) = (book.http.clone(), self.vantage(index, false));
+                    self.outside.do_send(stun_at(index, &http, vantage, welcome.udp.as_ref()));
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
                     self.introductions.handle(now, introduction::Input::Up { book: index, missed });
                     self.facts.do_send(PhonebookFact::Heard(contact::Input::Connected));
@@ -160,10 +164,11 @@ impl PhoneBook {
 }
 
 /// Where the phone book answers STUN, by its own word.
-fn stun_at(book: usize, http: &PhonebookHttp, udp: Option<&Udp>) -> StunAt {
+fn stun_at(book: usize, http: &PhonebookHttp, vantage: Vantage, udp: Option<&Udp>) -> StunAt {
     let told = udp.and_then(|udp| udp.address.as_deref()).and_then(host_and_port);
+    let teller = if told.is_some() { Teller::PhoneBook } else { Teller::Person };
     let (host, port) = told.map_or_else(|| http.host_and_port(), |(host, port)| (host.to_owned(), port));
-    StunAt { book, host, port, ports: udp.map_or(0, |udp| udp.stun_ports) }
+    StunAt { book, host, port, ports: udp.map_or(0, |udp| udp.stun_ports), teller, vantage }
 }
 
 impl StreamHandler<Came> for PhoneBook {
