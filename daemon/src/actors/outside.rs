@@ -10,14 +10,15 @@ use futures::stream;
 use fyteclub_proto::{
     local::reply::NetworkStatus,
     reaching::{
-        candidate::{Teller, Vantage, may_be_dialled},
+        candidate::{Teller, Vantage, is_public, may_be_dialled},
         families::Families,
-        stun_client::{Input, Output, Server, StunClient},
+        nat::Nat,
+        stun_client::{self, Input, Output, Server, StunClient},
     },
 };
 use fyteclub_quic::peer_socket::{Aside, PeerSocket};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -36,6 +37,10 @@ pub struct Outside {
     servers: BTreeMap<usize, Vec<Server>>,
     reachable: Reachable,
     families: Families,
+    /// The phone books that answer. Without one, a server that is silent shows nothing of the network.
+    live: BTreeSet<usize>,
+    /// As the servers last showed it.
+    shown: stun_client::Outside,
     is_on: bool,
     timer: Option<SpawnHandle>,
 }
@@ -58,6 +63,8 @@ impl Outside {
             servers: BTreeMap::new(),
             reachable,
             families,
+            live: BTreeSet::new(),
+            shown: stun_client::Outside::default(),
             is_on,
             timer: None,
         }
@@ -72,10 +79,7 @@ impl Outside {
                         tracing::debug!("no STUN request to {to}: {error}");
                     }
                 }
-                Output::Fresh(outside) | Output::Changed(outside) => {
-                    tracing::info!(nat = ?outside.nat, outside = ?outside.addr, "{}", outside.nat.words());
-                    self.reachable.set_outside(outside.addr);
-                }
+                Output::Fresh(outside) | Output::Changed(outside) => self.show(outside),
             }
         }
         if let Some(timer) = self.timer.take() {
@@ -85,6 +89,18 @@ impl Outside {
             let wait = at.saturating_duration_since(Instant::now());
             self.timer = Some(ctx.run_later(wait, |outside, ctx| outside.handle_input(Input::Time, ctx)));
         }
+    }
+
+    fn show(&mut self, outside: stun_client::Outside) {
+        if self.shown == outside || (outside.nat == Nat::Blocked && self.live.is_empty()) {
+            return;
+        }
+        self.shown = outside;
+        match outside.addr {
+            Some(addr) => tracing::info!("seen from outside as {addr}: {}", meaning(&outside)),
+            None => tracing::info!("{}", meaning(&outside)),
+        }
+        self.reachable.set_outside(outside.addr);
     }
 
     /// Addresses of this phone book's ports, or none.
@@ -107,6 +123,16 @@ impl Outside {
         // NATs are of IPv4.
         all.sort_by_key(|server| !server.kept.is_ipv4());
         self.handle_input(Input::Servers(all), ctx);
+    }
+}
+
+/// One sentence for a person.
+fn meaning(outside: &stun_client::Outside) -> &'static str {
+    match outside.addr {
+        Some(addr) if !is_public(addr.ip()) => {
+            "the phone book is in this network, and does not show how the Internet sees this machine"
+        }
+        _ => outside.nat.words(),
     }
 }
 
@@ -141,9 +167,17 @@ impl StreamHandler<Aside> for Outside {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-/// Where a phone book answers STUN.
+/// What the phone books tell of a STUN server.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
+pub enum StunServer {
+    At(StunAt),
+    /// The phone book of this number does not answer.
+    Away(usize),
+}
+
+/// Where a phone book answers STUN.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StunAt {
     pub book: usize,
     /// A name or an address.
@@ -164,14 +198,22 @@ impl StunAt {
     }
 }
 
-impl Handler<StunAt> for Outside {
+impl Handler<StunServer> for Outside {
     type Result = ();
 
-    fn handle(&mut self, at: StunAt, ctx: &mut Self::Context) {
+    fn handle(&mut self, server: StunServer, ctx: &mut Self::Context) {
         if !self.is_on {
             return;
         }
+        let at = match server {
+            StunServer::At(at) => at,
+            StunServer::Away(book) => {
+                self.live.remove(&book);
+                return;
+            }
+        };
         let (book, ports) = (at.book, at.ports);
+        self.live.insert(book);
         if ports == 0 {
             return self.learn(book, Vec::new(), 0, ctx);
         }
@@ -212,11 +254,10 @@ impl Handler<Report> for Outside {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
-        let outside = self.client.outside();
         MessageResult(NetworkStatus {
-            nat: outside.nat.into(),
-            address: outside.addr,
-            meaning: if self.is_on { outside.nat.words() } else { "STUN is switched off" }.to_owned(),
+            nat: self.shown.nat.into(),
+            address: self.shown.addr,
+            meaning: if self.is_on { meaning(&self.shown) } else { "STUN is switched off" }.to_owned(),
         })
     }
 }

@@ -5,7 +5,10 @@ use super::{
     words::{Introduction, PhonebookFact},
 };
 use crate::{
-    actors::{outside::StunAt, random},
+    actors::{
+        outside::{StunAt, StunServer},
+        random,
+    },
     io::{
         phonebook_http::PhonebookHttp,
         phonebook_live::{self, Heard},
@@ -76,7 +79,8 @@ impl PhoneBook {
                     book.conversation.tried = true;
                     let moved = book.observed.replace(welcome.address) != Some(welcome.address);
                     let (http, vantage) = (book.http.clone(), self.vantage(index, false));
-                    self.outside.do_send(stun_at(index, &http, vantage, welcome.udp.as_ref()));
+                    let server = stun_at(index, &http, vantage, welcome.udp.as_ref());
+                    self.outside.do_send(StunServer::At(server));
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
                     self.introductions.handle(now, introduction::Input::Up { book: index, missed });
                     self.facts.do_send(PhonebookFact::Heard(contact::Input::Connected));
@@ -94,6 +98,7 @@ impl PhoneBook {
                     }
                     book.conversation.trouble = Some(says);
                     book.conversation.tried = true;
+                    self.outside.do_send(StunServer::Away(index));
                     self.presence.handle(now, random(), presence::Input::Down { book: index });
                     let coming = book.conversation.is_coming(now);
                     self.introductions.handle(now, introduction::Input::Down { book: index, coming });

@@ -11,7 +11,7 @@ mod words;
 
 pub use words::{Answer, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Reach};
 
-use super::{outside::StunAt, random, unix_millis};
+use super::{outside::StunServer, random, unix_millis};
 use crate::{
     io::{
         book_clock::BookClock,
@@ -89,7 +89,7 @@ pub struct PhoneBook {
     /// How this machine can be reached, beside what the phone books say of it.
     reachable: Reachable,
     accounts: Accounts,
-    outside: Recipient<StunAt>,
+    outside: Recipient<StunServer>,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
     /// How often this machine's addresses changed.
@@ -105,7 +105,7 @@ impl PhoneBook {
         registrant: Registrant,
         reachable: Reachable,
         accounts: Accounts,
-        outside: Recipient<StunAt>,
+        outside: Recipient<StunServer>,
         facts: Recipient<PhonebookFact>,
     ) -> Self {
         let now = Instant::now();
