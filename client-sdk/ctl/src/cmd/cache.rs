@@ -30,7 +30,11 @@ pub(crate) async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure>
 pub(crate) async fn verify(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let verified = with_progress(client, page, CacheWork::Verify, client.cache_verify()).await?;
     page.show(&verified, verdict)?;
-    Ok(if verified.bad.is_empty() && verified.obstacles.is_empty() { Exit::Done } else { Exit::Damaged })
+    Ok(if verified.bad.is_empty() && verified.obstacles.is_empty() && verified.unread == 0 {
+        Exit::Done
+    } else {
+        Exit::Damaged
+    })
 }
 
 pub(crate) async fn gc(
@@ -108,7 +112,10 @@ fn verdict(verified: &CacheVerified) -> String {
         text += &format!("; {} missing, fetched again when needed", verified.missing);
     }
     text = match verified.bad.as_slice() {
-        [] if verified.obstacles.is_empty() => return format!("{text}: all are right."),
+        [] if verified.obstacles.is_empty() && verified.unread == 0 => {
+            return format!("{text}: all are right.");
+        }
+        [] if verified.obstacles.is_empty() => return format!("{text}: what was read is right."),
         [] => format!("{text}.\n"),
         bad => format!("{text}: {}", damaged(bad)),
     };
