@@ -5,7 +5,7 @@ use crate::{
     app_state::AppState,
     clock::Clock,
     config::Config,
-    datagrams::{self, Ports, Room},
+    datagrams::{self, Ports},
     io::{accept, connections::Connections},
     maintenance::{sweep, tidy},
     operator,
@@ -120,7 +120,7 @@ impl Server {
         let connections = Arc::new(Connections::new(&app.accounts, &app.trusted_proxies));
         let server = listen(&self.config, self.listener, self.certificate.as_ref(), &app, &connections)?;
         let stopper = server.handle();
-        let _room = Room::open(self.ports, Arc::clone(&app))?;
+        let _datagrams = datagrams::Server::open(self.ports, Arc::clone(&app))?;
         let mut chores = JoinSet::new();
         chores.spawn(sweep(Arc::clone(&app), self.config.sweep_interval()));
         chores.spawn(tidy(Arc::clone(&app)));

@@ -41,12 +41,12 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
 /// The running thread. Dropping it stops the thread.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Server {
     stop: Arc<Notify>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Room {
+impl Server {
     /// # Errors
     /// A socket or the thread cannot be made.
     pub(crate) fn open(ports: Ports, app: Arc<AppState>) -> io::Result<Self> {
@@ -94,7 +94,7 @@ fn start(ports: Ports, app: &Arc<AppState>) -> io::Result<JoinSet<()>> {
     Ok(serving)
 }
 
-impl Drop for Room {
+impl Drop for Server {
     fn drop(&mut self) {
         self.stop.notify_one();
         if let Some(thread) = self.thread.take()

@@ -5,7 +5,7 @@ use crate::config::Config;
 use fyteclub_proto::phonebook::live::Udp;
 use std::net::{SocketAddr, UdpSocket};
 
-/// Bound sockets; datagrams wait in the kernel until [`super::Room::open`].
+/// Bound sockets; datagrams wait in the kernel until [`super::Server::open`].
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     /// The first one, which a relay uses too, and the next one for STUN.
