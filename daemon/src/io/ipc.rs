@@ -1,5 +1,5 @@
 //! The local socket's frames, for the `ipc` actors: bounds the bytes that wait for a client to read; long frames of all
-//! clients together fit into [`LocalMemory`](crate::memory::LocalMemory). The socket's path and permissions are
+//! clients together fit into `LocalMemory`. The socket's path and permissions are
 //! `fyteclub-pipe`'s.
 
 use crate::memory::{ClientMemory, Held};

@@ -21,7 +21,7 @@ pub(super) fn open(addr: SocketAddr) -> io::Result<(UdpSocket, (usize, usize))> 
 /// Whether the address can be bound now. The port is free again when this returns.
 ///
 /// # Errors
-/// As for [`open`].
+/// As for `open`.
 pub fn try_bind(addr: SocketAddr) -> io::Result<()> {
     open(addr).map(drop)
 }
