@@ -43,15 +43,12 @@ impl Nat {
             Self::Unknown => "it is not known yet how this network reaches the Internet",
             Self::Open => "this machine has an address of its own on the Internet",
             Self::Same => {
-                "the router keeps one outside port for everybody, so most players can be reached directly"
+                "the router keeps one outside port for everybody: players can dial it if the router lets them in"
             }
             Self::PerDestination => {
-                "the router takes another outside port for each player, so only players with an open network can be \
-                 reached directly, and all others through the relay"
+                "the router takes another outside port for each player: they cannot dial this machine without a mapped port"
             }
-            Self::Blocked => {
-                "no UDP gets through this network, so everything goes through the relay, over TCP"
-            }
+            Self::Blocked => "no UDP gets through this network, so no player outside it can be reached",
         }
     }
 
