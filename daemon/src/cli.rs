@@ -3,7 +3,6 @@
 use crate::config::{Config, ConfigError, Dir, Raw, Word, Words};
 use clap::{Args, Parser, Subcommand};
 use fyteclub_logging::speak;
-use fyteclub_proto::foreign::is_hidden;
 use std::{env::VarError, path::PathBuf};
 
 /// Shares your character's look with your friends, straight from your machine to theirs.
@@ -28,14 +27,7 @@ pub enum Command {
 
 /// Parses this process's arguments. A wrong one ends the process; what it says has no hidden characters.
 pub fn parse<T: Parser>() -> T {
-    T::try_parse().unwrap_or_else(|error| {
-        // What was typed is repeated, and may be another's words.
-        if std::env::args_os().any(|typed| typed.to_string_lossy().contains(is_hidden)) {
-            speak::complain(error.render().to_string().trim_end());
-            std::process::exit(error.exit_code());
-        }
-        error.exit()
-    })
+    T::try_parse().unwrap_or_else(|error| speak::refuse(error))
 }
 
 #[derive(Debug, Args)]

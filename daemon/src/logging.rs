@@ -7,9 +7,9 @@ use crate::{
     config::{Config, LogFormat, paths},
     io::{private, trouble},
 };
-use fyteclub_logging::{DailyFile, Form, LogWriter, Sparse, Teller, log_panics};
+use fyteclub_logging::{DailyFile, Form, LogWriter, Sparse, Teller, filter, log_panics};
 use std::io;
-use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 const FILES_KEPT: usize = 7;
 
@@ -45,7 +45,7 @@ pub fn start(config: &Config) -> anyhow::Result<Teller> {
         ),
     };
     tracing_subscriber::registry()
-        .with(config.log.parse::<Targets>()?)
+        .with(filter::targets(&config.log)?)
         .with(sparse.clone())
         .with(to_file)
         .with(to_stderr)

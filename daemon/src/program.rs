@@ -93,7 +93,7 @@ fn run(settings: Settings) -> ExitCode {
         // Before anything is written in it: its files are private.
         private::create_dir(&config.data_dir)
             .map_err(|error| trouble::explain_data(&config.data_dir, &config.data_dir, &error))?;
-        let _log = logging::start(&config)?;
+        let log = logging::start(&config)?;
         let app = App::start(&config).await?;
         // The parent process may have ended, or may never read this.
         speak::say("ready");
@@ -104,6 +104,7 @@ fn run(settings: Settings) -> ExitCode {
             () = stdin_closed(), if until_stdin_closes => {}
         }
         app.stop().await;
+        log.tell_counts();
         tracing::info!("stopped");
         anyhow::Ok(())
     });

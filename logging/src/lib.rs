@@ -4,10 +4,8 @@
 //!
 //! The programs choose the log folder and the events.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 mod daily;
+pub mod filter;
 mod guard;
 pub mod io;
 mod panics;

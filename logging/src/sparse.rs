@@ -108,9 +108,16 @@ pub struct Teller {
     writers: Vec<LogWriter>,
 }
 
+impl Teller {
+    /// Writes the counts that are held, so that they precede what is logged next.
+    pub fn tell_counts(&self) {
+        self.sparse.tell(Instant::now() + WINDOW);
+    }
+}
+
 impl Drop for Teller {
     fn drop(&mut self) {
-        self.sparse.tell(Instant::now() + WINDOW);
+        self.tell_counts();
         self.writers.iter().for_each(LogWriter::flush);
     }
 }

@@ -2,7 +2,8 @@
 //! a closed one nothing.
 
 use crate::io;
-use fyteclub_proto::foreign::escaped_lines;
+use clap::error::ContextValue;
+use fyteclub_proto::foreign::{escaped, escaped_lines, is_hidden};
 use std::{error::Error, io::Write, sync::mpsc, thread, time::Duration};
 
 /// How long a line may wait for its reader.
@@ -31,6 +32,33 @@ fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
     });
     if writer.is_ok() {
         written.recv_timeout(PATIENCE).ok();
+    }
+}
+
+/// Ends the process: its command line is wrong, or asks for help. Typed text, which may be another's words, is repeated
+/// without hidden characters.
+pub fn refuse(mut error: clap::Error) -> ! {
+    if std::env::args_os().any(|typed| typed.to_string_lossy().contains(is_hidden)) {
+        escape_typed(&mut error);
+        complain(error.render().to_string().trim_end());
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+/// Escapes hidden characters in the typed text that an error repeats. The error's own line breaks stay, and clap would
+/// drop an ESC with what follows it.
+fn escape_typed(error: &mut clap::Error) {
+    let shown = |text: &String| escaped(text, false).into_owned();
+    let values: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in values {
+        let value = match value {
+            ContextValue::String(text) => ContextValue::String(shown(&text)),
+            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(shown).collect()),
+            // Numbers, and what clap itself says.
+            _ => continue,
+        };
+        error.insert(kind, value);
     }
 }
 
@@ -66,7 +94,7 @@ mod tests {
 
     impl Error for Layer {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
-            self.1.as_deref().map(|cause| cause as _)
+            self.1.as_deref().map(|cause| -> &(dyn Error + 'static) { cause })
         }
     }
 

@@ -6,16 +6,16 @@ mod service;
 
 use anyhow::Context;
 use clap::Parser;
-use fyteclub_logging::speak;
+use fyteclub_logging::{Teller, speak};
 use fyteclub_phonebook::Server;
-use fyteclub_proto::foreign::is_hidden;
 use service::{descriptors, signals, systemd};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = parse();
+    let args = cli::Args::try_parse().unwrap_or_else(|error| speak::refuse(error));
     // `run` drops the log, which flushes it, before `main` prints why the program ends.
-    let result = logging::start(args.log).context("the log cannot be started").and_then(|_log| run(&args));
+    let result =
+        logging::start(args.log).context("the log cannot be started").and_then(|log| run(&args, &log));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,19 +25,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Parses this process's arguments. A wrong one ends the process; what it says has no hidden characters.
-fn parse() -> cli::Args {
-    cli::Args::try_parse().unwrap_or_else(|error| {
-        // What was typed is repeated, and may be another's words.
-        if std::env::args_os().any(|typed| typed.to_string_lossy().contains(is_hidden)) {
-            speak::complain(error.render().to_string().trim_end());
-            std::process::exit(error.exit_code());
-        }
-        error.exit()
-    })
-}
-
-fn run(args: &cli::Args) -> anyhow::Result<()> {
+fn run(args: &cli::Args, log: &Teller) -> anyhow::Result<()> {
     let config = args.config()?;
     descriptors::raise_limit();
     let compat = config.compat;
@@ -63,6 +51,7 @@ fn run(args: &cli::Args) -> anyhow::Result<()> {
         let result = server.run().await;
         watchdog.abort();
         signals.abort();
+        log.tell_counts();
         tracing::info!("stopped");
         result.context("the server ended on its own")
     })

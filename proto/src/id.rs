@@ -24,8 +24,10 @@ pub enum IdError {
     NoWorld(String),
     #[error("a player name has at most {max} bytes, and this one has {len}", max = limit::NAME_BYTES_MAX)]
     NameTooLong { len: usize },
-    #[error("a player name is not empty and has no control or direction characters")]
-    NameCharacters,
+    #[error("a player name is not empty")]
+    NameEmpty,
+    #[error("a player name has no line breaks, control or direction characters, and this one has `{}`", .0.escape_default())]
+    NameCharacter(char),
     #[error("a player name has no invisible characters, and no spaces but single ones between words")]
     NameBlanks,
 }
@@ -169,10 +171,11 @@ pub fn check_name(text: &str) -> Result<(), IdError> {
     if text.len() > limit::NAME_BYTES_MAX {
         return Err(IdError::NameTooLong { len: text.len() });
     }
-    if text.is_empty() || text.chars().any(|c| c.is_control() || is_direction_mark(c)) {
-        return Err(IdError::NameCharacters);
+    if text.is_empty() {
+        return Err(IdError::NameEmpty);
     }
-    Ok(())
+    let wrong = text.chars().find(|c| c.is_control() || is_direction_mark(*c));
+    wrong.map_or(Ok(()), |c| Err(IdError::NameCharacter(c)))
 }
 
 impl FromStr for PlayerName {

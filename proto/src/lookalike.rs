@@ -23,10 +23,11 @@ impl Shape {
     }
 }
 
-/// Whether one word of a name mixes several scripts, as no language does. A Japanese name before a Latin world does
-/// not.
-pub fn mixes_scripts(name: &PlayerName) -> bool {
-    name.as_str().split([' ', '@', '-', '\'']).any(|word| !word.is_single_script())
+/// Whether a name looks made to imitate another, as no language writes it: one word mixes several scripts, or begins
+/// with a combining mark, which is drawn on whatever is shown before it. A Japanese name before a Latin world does not.
+pub fn may_imitate(name: &PlayerName) -> bool {
+    let is_made_up = |word: &str| !word.is_single_script() || word.starts_with(is_combining_mark);
+    name.as_str().split([' ', '@', '-', '\'']).any(is_made_up)
 }
 
 /// UTS 39's skeleton, as the crate's own, by the packed table of `build.rs`.
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn scripts_are_mixed_within_a_word_only() {
         for mixed in ["Bert Вeta@Omega", "Аlice Ashe@Gilgamesh", "Alice Ashe@Gilgαmesh"] {
-            assert!(mixes_scripts(&name(mixed)), "{mixed}");
+            assert!(may_imitate(&name(mixed)), "{mixed}");
         }
         for plain in [
             "Alice Ashe@Gilgamesh",
@@ -99,7 +100,20 @@ mod tests {
             "Y'shtola Rhul@Omega",
             "Анна Ли@Omega",
         ] {
-            assert!(!mixes_scripts(&name(plain)), "{plain}");
+            assert!(!may_imitate(&name(plain)), "{plain}");
+        }
+    }
+
+    #[test]
+    fn mark_before_the_first_letter_is_made_up() {
+        for (marked, spelt) in [
+            ("\u{301}Alice Ashe@Gilgamesh", "A\u{301}lice Ashe@Gilgamesh"),
+            ("Alice \u{323}Ashe@Gilgamesh", "Alice A\u{323}she@Gilgamesh"),
+            ("Alice Ashe@\u{20dd}Gilgamesh", "Alice Ashe@G\u{301}ilgamesh"),
+            ("\u{93e}क ख@Omega", "का ख@Omega"),
+        ] {
+            assert!(may_imitate(&name(marked)), "{marked}");
+            assert!(!may_imitate(&name(spelt)), "{spelt}");
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use fyteclub_client::{Distance, LimitsSet, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who};
+use fyteclub_client::{
+    Distance, LimitsSet, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who, escaped,
+};
 use std::path::PathBuf;
 
 /// Talks to the FyteClub daemon on this machine.
@@ -256,7 +258,8 @@ fn who(text: &str) -> Result<Who, String> {
 fn near(text: &str) -> Result<NearPlayer, String> {
     let (name, distance) = text.rsplit_once(':').unwrap_or((text, "0"));
     let player = name.parse().map_err(|error| format!("{error}"))?;
-    let wrong = || format!("`{distance}` is not a distance: it must be a number, 0 or more");
+    let wrong =
+        || format!("`{}` is not a distance: it must be a number, 0 or more", escaped(distance, false));
     let distance = distance.parse::<f64>().map_err(|_| wrong())?;
     Ok(NearPlayer { player, distance: Distance::try_from(distance).map_err(|_| wrong())? })
 }

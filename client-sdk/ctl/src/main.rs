@@ -1,9 +1,6 @@
 //! `fyteclubctl`: parses the command line, runs one command, returns its exit code. `cli` has the commands, `cmd` runs
 //! them, `render` prints.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 mod cli;
 mod cmd;
 mod exit;
@@ -19,7 +16,7 @@ use std::process::ExitCode;
 // One thread: a command waits for one socket, and a script may run many commands.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| render::refuse(&error));
+    let cli = Cli::try_parse().unwrap_or_else(|error| render::refuse(error));
     let page = Page::new(cli.json);
     // Ctrl-C is the usual end of `watch`, and interrupts anything else. The daemon ends a fetch without other waiters,
     // and keeps its chunks.

@@ -13,6 +13,7 @@ use crate::{
     },
     pumps::compression::Compression,
 };
+use fyteclub_logging::filter;
 use fyteclub_pipe::Endpoint;
 use fyteclub_proto::{
     contact::Policy,
@@ -27,10 +28,10 @@ use fyteclub_proto::{
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
-use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The size of friends' looks in today's systems.
 const CACHE_LIMIT: u64 = 20 << 30;
@@ -41,7 +42,7 @@ const PREFETCH_BUDGET: u64 = 256 << 20;
 const SIZE_MAX: u64 = 1 << 50;
 /// A phone book's operator could guess a shorter secret.
 const HIDDEN_SECRET_MIN: usize = 16;
-const HEARTBEAT_SECS: std::ops::RangeInclusive<u64> = 1..=3600;
+const HEARTBEAT_SECS: RangeInclusive<u64> = 1..=3600;
 
 const SAYS_HOME: &str = "`~` means the home folder to a shell only: write the whole path";
 
@@ -61,15 +62,7 @@ impl Config {
             min_free: bytes("min_free", raw.min_free, 0, "1 GiB")?,
             prefetch_budget: bytes("prefetch_budget", raw.prefetch_budget, 0, "256 MiB")?
                 .unwrap_or(PREFETCH_BUDGET),
-            compression: one_of(
-                "compression",
-                raw.compression,
-                &[
-                    ("auto", Compression::Auto),
-                    ("always", Compression::Always),
-                    ("never", Compression::Never),
-                ],
-            )?,
+            compression: one_of("compression", raw.compression, &COMPRESSION)?,
             limits: Limits {
                 upload: rate("upload_limit", raw.upload_limit)?,
                 download: rate("download_limit", raw.download_limit)?,
@@ -80,22 +73,17 @@ impl Config {
             stun: one_of("stun", raw.stun, &[("true", true), ("false", false)])?,
             heartbeat: heartbeat(raw.heartbeat)?,
             listing: listing(raw.visibility, raw.hidden_secret)?,
-            contact_requests: one_of(
-                "contact_requests",
-                raw.contact_requests,
-                &[("ask", Policy::Ask), ("nobody", Policy::Nobody)],
-            )?,
+            contact_requests: one_of("contact_requests", raw.contact_requests, &CONTACT_REQUESTS)?,
             mapping: Switches {
                 upnp: one_of("upnp", raw.upnp, &SWITCH)?,
                 nat_pmp: one_of("nat_pmp", raw.nat_pmp, &SWITCH)?,
             },
             log: log(raw.log)?,
-            log_format: one_of(
-                "log_format",
-                raw.log_format,
-                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-            )?,
-            tuning: Tuning::new(number("packet", raw.packet)?, number("data_key_bytes", raw.data_key_bytes)?),
+            log_format: one_of("log_format", raw.log_format, &LOG_FORMAT)?,
+            tuning: Tuning::new(
+                bytes_within("packet", raw.packet, &Tuning::PACKET)?,
+                bytes_within("data_key_bytes", raw.data_key_bytes, &Tuning::DATA_KEY_BYTES)?,
+            ),
         })
     }
 }
@@ -193,6 +181,18 @@ fn bytes(
 /// A switch that is on where nothing is said.
 const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
 
+pub(super) const COMPRESSION: [(&str, Compression); 3] =
+    [("auto", Compression::Auto), ("always", Compression::Always), ("never", Compression::Never)];
+
+pub(super) const CONTACT_REQUESTS: [(&str, Policy); 2] = [("ask", Policy::Ask), ("nobody", Policy::Nobody)];
+
+pub(super) const LOG_FORMAT: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// The name of a value in one of these tables.
+pub(super) fn name_of<T: PartialEq>(all: &[(&'static str, T)], value: &T) -> &'static str {
+    all.iter().find(|(_, other)| other == value).map_or("", |(name, _)| name)
+}
+
 /// `None` means the first one.
 fn one_of<T: Copy>(key: &'static str, word: Option<Word>, all: &[(&str, T)]) -> Result<T, ConfigError> {
     let Some(Word(word)) = word else { return Ok(all[0].1) };
@@ -212,9 +212,17 @@ fn rate(key: &'static str, size: Option<Word>) -> Result<Option<Rate>, ConfigErr
     })
 }
 
-fn number(key: &'static str, word: Option<Word>) -> Result<Option<u64>, ConfigError> {
-    let parse = |Word(text)| text.parse().map_err(|_| wrong(key, &text, "it must be a number of bytes"));
-    word.map(parse).transpose()
+fn bytes_within(
+    key: &'static str,
+    word: Option<Word>,
+    range: &RangeInclusive<u64>,
+) -> Result<Option<u64>, ConfigError> {
+    let Some(Word(text)) = word else { return Ok(None) };
+    let bytes = text.parse().ok().filter(|bytes| range.contains(bytes));
+    bytes.map(Some).ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        wrong(key, &text, format!("it must be a number of bytes from {least} to {most}"))
+    })
 }
 
 fn heartbeat(secs: Option<Word>) -> Result<Duration, ConfigError> {
@@ -251,18 +259,10 @@ fn listing(visibility: Option<Word>, secret: Option<Word>) -> Result<Listing, Co
     }
 }
 
-/// A text that is no level would be a target, all of whose events are logged: most likely it is a typing error.
 fn log(filter: Option<Word>) -> Result<String, ConfigError> {
     let log = filter.map_or_else(|| "info".into(), |Word(log)| log);
-    // An empty text is a level to the parser: `error`.
-    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-    let is_said = |part: &str| part.contains('=') || is_level(part.trim());
-    match log.parse::<Targets>() {
-        Ok(_) if log.split(',').all(is_said) => Ok(log),
-        Ok(_) | Err(_) => Err(wrong(
-            "log",
-            &log,
-            "it must be off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas",
-        )),
+    match filter::targets(&log) {
+        Ok(_) => Ok(log),
+        Err(error) => Err(wrong("log", &log, error.to_string())),
     }
 }

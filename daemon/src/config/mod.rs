@@ -54,7 +54,7 @@ pub struct Config {
     pub contact_requests: Policy,
     /// The protocols of port mapping.
     pub mapping: Switches,
-    /// In the syntax of `tracing_subscriber::filter::Targets`.
+    /// In the syntax of [`fyteclub_logging::filter::targets`].
     pub log: String,
     pub log_format: LogFormat,
     pub tuning: Tuning,

@@ -2,6 +2,7 @@
 
 use super::error::ConfigError;
 use crate::io::trouble;
+use fyteclub_proto::foreign::Foreign;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor},
@@ -103,9 +104,10 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
-/// Makes [`Raw`] of the table below. A row is a setting's name in `config.toml`, its type and its environment variable.
+/// Makes [`Raw`] of the table below. A row is a setting's name in `config.toml`, its type, its environment variable and a
+/// valid value as TOML.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $key:ident: $kind:ty = $variable:literal;)*) => {
+    ($($(#[$doc:meta])* $key:ident: $kind:ty = $variable:literal, $example:literal;)*) => {
         /// One layer, as written. In the file every key is optional and an unknown one is an error.
         #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
@@ -133,6 +135,14 @@ macro_rules! settings {
                 }
             }
 
+            /// A valid value of a setting, as TOML.
+            pub(super) fn example(key: &str) -> Option<&'static str> {
+                match key {
+                    $(stringify!($key) => Some($example),)*
+                    _ => None,
+                }
+            }
+
             /// The environment variable of a setting.
             pub fn variable(key: &str) -> &'static str {
                 match key {
@@ -145,58 +155,55 @@ macro_rules! settings {
 }
 
 settings! {
-    data_dir: Dir = "FYTECLUB_DATA_DIR";
-    player: Word = "FYTECLUB_PLAYER";
-    phonebooks: Words = "FYTECLUB_PHONEBOOK";
-    listen: Word = "FYTECLUB_LISTEN";
-    ipc: Word = "FYTECLUB_IPC";
+    data_dir: Dir = "FYTECLUB_DATA_DIR", "'/home/alice/fyteclub'";
+    player: Word = "FYTECLUB_PLAYER", "\"Alice Ashe@Gilgamesh\"";
+    phonebooks: Words = "FYTECLUB_PHONEBOOK", "[\"https://book.example\"]";
+    listen: Word = "FYTECLUB_LISTEN", "\"[::]:0\"";
+    ipc: Word = "FYTECLUB_IPC", "'/tmp/fyteclub.sock'";
     /// Bytes, or a number with KiB, MiB, GiB or TiB.
-    cache_limit: Word = "FYTECLUB_CACHE_LIMIT";
+    cache_limit: Word = "FYTECLUB_CACHE_LIMIT", "\"20 GiB\"";
     /// The size that stays free on the disk, written likewise; 0 switches it off.
-    min_free: Word = "FYTECLUB_MIN_FREE";
+    min_free: Word = "FYTECLUB_MIN_FREE", "\"1 GiB\"";
     /// The most that prefetches may store in a day, written likewise; 0 switches them off.
-    prefetch_budget: Word = "FYTECLUB_PREFETCH_BUDGET";
-    compression: Word = "FYTECLUB_COMPRESSION";
+    prefetch_budget: Word = "FYTECLUB_PREFETCH_BUDGET", "\"256 MiB\"";
+    compression: Word = "FYTECLUB_COMPRESSION", "\"auto\"";
     /// Bytes a second to all peers together; a size as above, or `off`.
-    upload_limit: Word = "FYTECLUB_UPLOAD_LIMIT";
-    download_limit: Word = "FYTECLUB_DOWNLOAD_LIMIT";
+    upload_limit: Word = "FYTECLUB_UPLOAD_LIMIT", "\"2 MiB\"";
+    download_limit: Word = "FYTECLUB_DOWNLOAD_LIMIT", "\"2 MiB\"";
     /// To each of them.
-    peer_upload_limit: Word = "FYTECLUB_PEER_UPLOAD_LIMIT";
-    peer_download_limit: Word = "FYTECLUB_PEER_DOWNLOAD_LIMIT";
+    peer_upload_limit: Word = "FYTECLUB_PEER_UPLOAD_LIMIT", "\"2 MiB\"";
+    peer_download_limit: Word = "FYTECLUB_PEER_DOWNLOAD_LIMIT", "\"2 MiB\"";
     /// Whether they apply in the local network too.
-    limit_lan: Word = "FYTECLUB_LIMIT_LAN";
+    limit_lan: Word = "FYTECLUB_LIMIT_LAN", "true";
     /// Whether the phone books' STUN servers are asked for this machine's outside address.
-    stun: Word = "FYTECLUB_STUN";
+    stun: Word = "FYTECLUB_STUN", "true";
     /// Seconds between registrations with a phone book.
-    heartbeat: Word = "FYTECLUB_HEARTBEAT";
+    heartbeat: Word = "FYTECLUB_HEARTBEAT", "30";
     /// `contacts`, `listed` or `hidden`.
-    visibility: Word = "FYTECLUB_VISIBILITY";
+    visibility: Word = "FYTECLUB_VISIBILITY", "\"contacts\"";
     /// With `hidden`: the secret of the players who can find this one.
-    hidden_secret: Word = "FYTECLUB_HIDDEN_SECRET";
+    hidden_secret: Word = "FYTECLUB_HIDDEN_SECRET", "\"16 random letters or more\"";
     /// How requests of strangers to be contacts are handled: `ask` or `nobody`.
-    contact_requests: Word = "FYTECLUB_CONTACT_REQUESTS";
+    contact_requests: Word = "FYTECLUB_CONTACT_REQUESTS", "\"ask\"";
     /// Whether the home router is asked for a port by UPnP.
-    upnp: Word = "FYTECLUB_UPNP";
+    upnp: Word = "FYTECLUB_UPNP", "true";
     /// The same by NAT-PMP and PCP.
-    nat_pmp: Word = "FYTECLUB_NAT_PMP";
-    log: Word = "FYTECLUB_LOG";
-    log_format: Word = "FYTECLUB_LOG_FORMAT";
+    nat_pmp: Word = "FYTECLUB_NAT_PMP", "true";
+    log: Word = "FYTECLUB_LOG", "\"info\"";
+    log_format: Word = "FYTECLUB_LOG_FORMAT", "\"text\"";
     /// Bytes in a packet to a peer on this machine. For benchmarks; `check-config` does not show it.
-    packet: Word = "FYTECLUB_PACKET";
+    packet: Word = "FYTECLUB_PACKET", "1452";
     /// Bytes that one data key seals. For tests; `check-config` does not show it.
-    data_key_bytes: Word = "FYTECLUB_DATA_KEY_BYTES";
+    data_key_bytes: Word = "FYTECLUB_DATA_KEY_BYTES", "33554432";
 }
 
 impl Raw {
     /// # Errors
     /// The file cannot be read, or is no valid config. A missing file is an error only if it was named.
     pub fn from_file(path: &Path, named: bool) -> Result<Self, ConfigError> {
-        let invalid = |message: String| ConfigError::Invalid {
-            path: path.to_owned(),
-            message: message.trim_end().to_owned(),
-        };
+        let invalid = |message: String| ConfigError::Invalid { path: path.to_owned(), message };
         match fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| invalid(error.to_string())),
+            Ok(text) => toml::from_str(&text).map_err(|error| invalid(sentence(&text, &error))),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(invalid("it is not text in UTF-8; save it as that".into()))
             }
@@ -209,6 +216,32 @@ impl Raw {
             }
             Err(error) => Err(ConfigError::Unreadable(trouble::explain_state(path, &error))),
         }
+    }
+}
+
+/// The parser's error on one line, and how the setting is written if it is about a value.
+fn sentence(text: &str, error: &toml::de::Error) -> String {
+    let what = Foreign::new(error.message());
+    let Some(place) = error.span().and_then(|span| text.get(..span.start)) else { return what.to_string() };
+    let line = place.matches('\n').count() + 1;
+    match value_at(place).and_then(|key| Some((key, Raw::example(key)?))) {
+        Some((key, example)) => {
+            format!(
+                "line {line}: the value of `{key}` cannot be read ({what}): write it as in `{key} = {example}`"
+            )
+        }
+        None => format!("line {line}: {what}"),
+    }
+}
+
+/// The key of the value in which this beginning of a file ends.
+fn value_at(place: &str) -> Option<&str> {
+    let (before, line) = place.rsplit_once('\n').unwrap_or(("", place));
+    match line.split_once('=') {
+        Some((key, _)) => Some(key.trim()),
+        // Everything before this line is complete.
+        None if before.parse::<toml::Table>().is_ok() => None,
+        None => before.lines().rev().find_map(|line| line.split_once('=')).map(|(key, _)| key.trim()),
     }
 }
 

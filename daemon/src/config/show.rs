@@ -1,6 +1,9 @@
 //! A configuration as `check-config` shows it.
 
-use super::Config;
+use super::{
+    Config,
+    check::{COMPRESSION, CONTACT_REQUESTS, LOG_FORMAT, name_of},
+};
 use fyteclub_proto::{fetching::pace::Rate, id::PlayerName, size};
 
 /// Every key with the value that counts.
@@ -20,7 +23,7 @@ impl std::fmt::Display for Config {
             None => writeln!(f, "min_free    = (1024 MiB, or 2 % of a small disk)")?,
         }
         writeln!(f, "prefetch_budget = {}", size::words(self.prefetch_budget))?;
-        writeln!(f, "compression = {:?}", self.compression)?;
+        writeln!(f, "compression = {}", name_of(&COMPRESSION, &self.compression))?;
         let limit = |rate: Option<Rate>| rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
         writeln!(f, "upload_limit = {}", limit(self.limits.upload))?;
         writeln!(f, "download_limit = {}", limit(self.limits.download))?;
@@ -30,10 +33,10 @@ impl std::fmt::Display for Config {
         writeln!(f, "limit_lan   = {}", self.limits.lan)?;
         writeln!(f, "heartbeat   = {} s", self.heartbeat.as_secs())?;
         writeln!(f, "visibility  = {}", self.listing.visibility().as_str())?;
-        writeln!(f, "contact_requests = {:?}", self.contact_requests)?;
+        writeln!(f, "contact_requests = {}", name_of(&CONTACT_REQUESTS, &self.contact_requests))?;
         writeln!(f, "upnp        = {}", self.mapping.upnp)?;
         writeln!(f, "nat_pmp     = {}", self.mapping.nat_pmp)?;
         writeln!(f, "log         = {}", self.log)?;
-        writeln!(f, "log_format  = {:?}", self.log_format)
+        writeln!(f, "log_format  = {}", name_of(&LOG_FORMAT, &self.log_format))
     }
 }

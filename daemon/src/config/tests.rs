@@ -18,13 +18,30 @@ fn data_folder_alone_is_enough() {
 }
 
 #[test]
-fn hidden_settings_are_numbers_and_are_clamped() {
-    let env = [("FYTECLUB_PACKET", "1452"), ("FYTECLUB_DATA_KEY_BYTES", "18446744073709551615")];
+fn values_are_shown_as_they_are_written() {
+    let file = "compression = \"never\"\ncontact_requests = \"nobody\"\nlog_format = \"json\"\n";
+    let shown = load(file, &[], Raw::default()).expect("valid").to_string();
+    for line in ["compression = never\n", "contact_requests = nobody\n", "log_format  = json"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+}
+
+#[test]
+fn hidden_settings_are_numbers_within_a_range() {
+    let env = [("FYTECLUB_PACKET", "1452"), ("FYTECLUB_DATA_KEY_BYTES", "33554432")];
     let config = load("", &env, Raw::default()).expect("valid");
-    assert_eq!(config.tuning, Tuning::new(Some(1452), None), "a data key lasts no longer than by default");
+    assert_eq!(config.tuning, Tuning::new(Some(1452), Some(32 << 20)));
     assert!(!config.to_string().contains("1452"), "{config}");
-    let error = load("", &[("FYTECLUB_DATA_KEY_BYTES", "many")], Raw::default()).expect_err("no number");
-    assert!(error.to_string().contains("FYTECLUB_DATA_KEY_BYTES"), "{error}");
+    for (variable, value, range) in [
+        ("FYTECLUB_PACKET", "1199", "from 1200 to 6500"),
+        ("FYTECLUB_PACKET", "6501", "from 1200 to 6500"),
+        ("FYTECLUB_DATA_KEY_BYTES", "33554431", "from 33554432 to "),
+        ("FYTECLUB_DATA_KEY_BYTES", "18446744073709551615", "from 33554432 to "),
+        ("FYTECLUB_DATA_KEY_BYTES", "many", "from 33554432 to "),
+    ] {
+        let error = load("", &[(variable, value)], Raw::default()).expect_err(value).to_string();
+        assert!(error.contains(variable) && error.contains(range), "{error}");
+    }
 }
 
 #[test]
@@ -88,6 +105,8 @@ const NONSENSE: &[(&str, &str, &str, &str)] = &[
     ("log", "\"info,loud\"", "info,loud", "off, error, warn, info, debug or trace"),
     ("log", "\"a=b=c\"", "a=b=c", "TARGET=LEVEL"),
     ("log", "\"\"", "", "off, error, warn, info, debug or trace"),
+    ("log", "\"info[span]=debug\"", "info[span]=debug", "separated by commas"),
+    ("log", "\"info,TARGET=\"", "info,TARGET=", "`TARGET=` in it is neither"),
     ("log_format", "\"xml\"", "xml", "text or json"),
     ("packet", "\"large\"", "large", "a number of bytes"),
     ("data_key_bytes", "-1", "-1", "a number of bytes"),
@@ -104,6 +123,35 @@ fn nonsense_is_refused_with_key_value_and_choice() {
         let error = Config::load(flags, Some(&path), |_| None).expect_err(key).to_string();
         let start = format!("{}: `{key}` is `{shown}`, and ", path.display());
         assert!(error.starts_with(&start) && error.contains(accepted), "{key} = {toml}: {error}");
+    }
+}
+
+#[test]
+fn value_that_is_no_toml_is_named_with_a_right_one() {
+    let keys: std::collections::BTreeSet<_> = NONSENSE.iter().map(|(key, ..)| *key).collect();
+    for key in keys {
+        let example = Raw::example(key).expect("each setting has one");
+        let other = if key == "hidden_secret" { "visibility = \"hidden\"\n" } else { "" };
+        load(&format!("{other}{key} = {example}\n"), &[], Raw::default()).expect(key);
+        for wrong in ["nope", "\"open", "", "[\n  nope\n]", "{ a = 1 }", "1979-05-27"] {
+            let file = format!("# a comment\nlog = \"info\"\n{key} = {wrong}\n").replacen(
+                "log = \"info\"\nlog",
+                "log",
+                1,
+            );
+            let error = load(&file, &[], Raw::default()).expect_err(&file).to_string();
+            let says = [format!("the value of `{key}` cannot be read ("), format!("`{key} = {example}`")];
+            assert!(says.iter().all(|says| error.contains(says)), "{file}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+    for (file, says) in [
+        ("stun = true\nstun = false", "line 2: duplicate key"),
+        ("stun = true\n  plaer = 1", "line 2: unknown field `plaer`"),
+        ("stun = true\n= broken", "line 2: "),
+    ] {
+        let error = load(file, &[], Raw::default()).expect_err(file).to_string();
+        assert!(error.contains(says) && !error.contains("`stun`"), "{file}: {error}");
     }
 }
 

@@ -199,11 +199,7 @@ impl Layers {
     }
 
     pub(super) fn toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
-            path: path.to_owned(),
-            line: error.span().map_or(1, |span| text[..span.start].lines().count().max(1)),
-            what: error.message().to_owned(),
-        })?;
+        let table: toml::Table = text.parse().map_err(|error| not_toml(path, text, &error))?;
         for (key, value) in table {
             self.set(Origin::File(path.to_owned()), &key, &plain(&value))?;
         }
@@ -270,6 +266,30 @@ impl Layers {
             ConfigError::BadValue { origin, key, value, wanted: wanted(key) }
         })
     }
+}
+
+/// The parser's error, with what to write if it is about a value.
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let place = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let what = match value_at(place) {
+        Some(key) => {
+            format!("{}; as `{key}` write {}, text in quotation marks", error.message(), wanted(key))
+        }
+        None => error.message().to_owned(),
+    };
+    ConfigError::NotToml { path: path.to_owned(), line: place.matches('\n').count() + 1, what }
+}
+
+/// The key of the value in which this beginning of a file ends.
+fn value_at(place: &str) -> Option<&'static str> {
+    let (before, line) = place.rsplit_once('\n').unwrap_or(("", place));
+    let key = match line.split_once('=') {
+        Some((key, _)) => key,
+        // Everything before this line is complete.
+        None if before.parse::<toml::Table>().is_ok() => return None,
+        None => before.lines().rev().find_map(|line| line.split_once('='))?.0,
+    };
+    KEYS.into_iter().find(|known| *known == key.trim())
 }
 
 fn assign<T>(place: &mut T, value: Option<T>) -> Option<()> {

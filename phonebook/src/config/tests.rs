@@ -121,6 +121,19 @@ fn wrong_setting_is_named_with_value_and_advice() {
             .contains("a key `tll` that does not exist; the keys are listen, ttl")
     );
     assert!(from_file("compat = true\nttl =").unwrap_err().starts_with("pb.toml is not TOML at line 2: "));
+    for (text, told) in [
+        (
+            "ttl = 5\nlisten = here",
+            "; as `listen` write an address and a port, such as 127.0.0.1:3000 or [::]:3000,",
+        ),
+        ("names = [\n  book.example,\n]", "; as `names` write hosts separated by commas, with a port"),
+        ("stun = off", "; as `stun` write true or false, text in quotation marks"),
+    ] {
+        let said = from_file(text).unwrap_err();
+        assert!(said.contains(told) && said.lines().count() == 1, "{said}");
+    }
+    let twice = from_file("ttl = 5\nttl = 6").unwrap_err();
+    assert!(twice.starts_with("pb.toml is not TOML at line 2: ") && !twice.contains("write"), "{twice}");
     assert!(from_file("udp_listen = '[::]:3478'").unwrap_err().contains("set `udp_address`"));
     assert!(from_file("tls_cert = 'x'").unwrap_err().contains("belong together"));
     assert!(from_file("debug_players = true").unwrap_err().contains("only in compatibility mode"));

@@ -111,6 +111,25 @@ fn typed_text_turns_no_reading_direction() {
 }
 
 #[test]
+fn typed_line_break_begins_no_line() {
+    let said = refused(&["--li\nsten\u{1b}[31m", "5"]);
+    assert!(said.starts_with(r"error: unexpected argument '--li\nsten\u{1b}[31m' found"), "{said}");
+}
+
+#[test]
+fn filter_that_would_not_be_honoured_is_refused() {
+    for wrong in ["info[span]=debug", "info,TARGET=", "loud"] {
+        let output = command(&["--listen", "127.0.0.1:0"]).env("RUST_LOG", wrong).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{said}");
+        assert!(
+            said.contains(&format!("`RUST_LOG` is `{wrong}`, and `")) && said.contains("TARGET=LEVEL"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn log_has_no_names() {
     let mut process = Process::start(&mut command(&["--listen", "127.0.0.1:0", "--compat", "--log", "json"]));
     process.phonebook.register(serde_json::json!({"playerName": "Alice Ashe@Omega", "port": 1}));

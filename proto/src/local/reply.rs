@@ -376,7 +376,7 @@ pub struct Contact {
     /// that on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<PlayerName>,
-    /// A word of the name mixes letters of several scripts, which can imitate another name.
+    /// A word of the name mixes letters of several scripts or begins with a combining mark: it can imitate another name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mixed_scripts: bool,
     /// Other keys that answer to this name; of a player who was asked and is not paired with, all of them.

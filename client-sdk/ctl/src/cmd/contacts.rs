@@ -77,7 +77,10 @@ pub(crate) fn doubt(contact: &Contact) -> Option<String> {
         });
     }
     let mixed = contact.mixed_scripts && contact.standing != Standing::Blocked;
-    mixed.then(|| "letters of several scripts in one word: the name may imitate another".to_owned())
+    mixed.then(|| {
+        "letters of several scripts in one word, or an accent before its first letter: the name may imitate another"
+            .to_owned()
+    })
 }
 
 /// Several keys on one line.

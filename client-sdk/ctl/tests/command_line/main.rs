@@ -123,6 +123,25 @@ async fn typed_text_turns_no_reading_direction() {
 }
 
 #[tokio::test]
+async fn hidden_character_in_a_name_is_shown_and_named() {
+    for (name, shown, named) in [
+        ("Alice\nAshe@Gilgamesh", r"Alice\nAshe@Gilgamesh", r"\n"),
+        ("Alice Ashe@Gilgamesh\n", r"Alice Ashe@Gilgamesh\n", r"\n"),
+        ("Alice \u{1b}[31mAshe@Gilgamesh", r"Alice \u{1b}[31mAshe@Gilgamesh", r"\u{1b}"),
+    ] {
+        for args in [["fetch", name], ["cancel", name]] {
+            let ended = Ended::of(within(ctl("", &args).output()).await.expect("runs"));
+            let named = format!("and this one has `{named}`\n");
+            assert!(ended.err.starts_with(&format!("error: invalid value '{shown}' for")), "{}", ended.err);
+            assert!(ended.code == 2 && ended.err.contains(&named), "{}", ended.err);
+        }
+    }
+    let near = ["nearby", "set", "Alice Ashe@Gilgamesh:1\n"];
+    let ended = Ended::of(within(ctl("", &near).output()).await.expect("runs"));
+    assert!(ended.err.contains(r"`1\n` is not a distance"), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn missing_daemon_is_reported_with_advice() {
     let dir = TempDir::new().expect("a folder");
     let place = endpoint(&dir);

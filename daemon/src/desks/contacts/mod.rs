@@ -23,7 +23,7 @@ use fyteclub_proto::{
         Event, Fault, FaultCode,
         reply::{self, Standing},
     },
-    lookalike::mixes_scripts,
+    lookalike::may_imitate,
     phonebook::{KeyChange, Listing},
 };
 use joining::Joining;
@@ -262,7 +262,7 @@ impl ContactDesk {
             online: contact.peer_id.is_some_and(|key| self.linked.contains(&key)),
             known_key: self.machine.known_key(contact),
             looks_like: self.machine.looks_like(contact).cloned(),
-            mixed_scripts: contact.player.as_ref().is_some_and(mixes_scripts),
+            mixed_scripts: contact.player.as_ref().is_some_and(may_imitate),
             rivals: contact.rivals.clone(),
         }
     }

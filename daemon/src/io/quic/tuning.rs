@@ -1,6 +1,7 @@
-//! Settings of the transport for tests and benchmarks. Each is clamped to safe values.
+//! Settings of the transport for tests and benchmarks, within safe ranges.
 
 use fyteclub_proto::seal::EPOCH_BYTES;
+use std::ops::RangeInclusive;
 
 /// A packet size that every path of QUIC accepts (RFC 9000 §14).
 pub(super) const SAFE_PACKET: u16 = 1200;
@@ -19,7 +20,12 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Uses the nearest allowed value. No value makes a data key last longer than by default.
+    /// Allowed bytes in a packet.
+    pub const PACKET: RangeInclusive<u64> = 1200..=6500;
+    /// Allowed bytes for one data key: none makes it last longer than by default.
+    pub const DATA_KEY_BYTES: RangeInclusive<u64> = DATA_KEY_BYTES_MIN..=EPOCH_BYTES;
+
+    /// The defaults for `None`. The configuration refuses what is out of range; here the nearest allowed value counts.
     pub fn new(packet: Option<u64>, data_key_bytes: Option<u64>) -> Self {
         let packet = packet.and_then(|bytes| bytes.try_into().ok()).unwrap_or(LOOPBACK_PACKET);
         Self {
@@ -51,6 +57,7 @@ mod tests {
             Tuning::new(Some(1452), Some(40 << 20)),
             Tuning { packet: 1452, data_key_bytes: 40 << 20 }
         );
+        assert_eq!(Tuning::PACKET, u64::from(SAFE_PACKET)..=u64::from(LOOPBACK_PACKET));
         assert_eq!(Tuning::default(), Tuning { packet: LOOPBACK_PACKET, data_key_bytes: EPOCH_BYTES });
     }
 }
