@@ -4,6 +4,7 @@ use super::orders::Orders;
 use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
     local::{Event, reply::PathKind},
+    peer::CloseCode,
 };
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -29,11 +30,22 @@ pub struct DialHints {
     pub last: Option<SocketAddr>,
 }
 
+/// A link that a peer's actor uses from now on.
+#[derive(Debug, Clone, Copy)]
+pub struct NewLink {
+    pub addr: SocketAddr,
+    pub path: PathKind,
+    /// The peer's instance, which changes when its daemon restarts or its addresses change.
+    pub instance: u64,
+    /// The look that the peer publishes.
+    pub look: Option<BlobHash>,
+}
+
 /// A link of which clients got an event.
 struct Link {
     /// The contact's name in the last event; never a name that the peer claims.
     player: Option<PlayerName>,
-    addr: SocketAddr,
+    last: NewLink,
     is_open: bool,
 }
 
@@ -42,19 +54,35 @@ struct Link {
 pub struct LinkDesk(HashMap<PeerId, Link>);
 
 impl LinkDesk {
-    /// A link to a contact of this name is open; the peer publishes `look`.
+    /// A link to a contact of this name is open. Between two `peer.connected` of a peer there is always a
+    /// `peer.disconnected`; of a link that replaces an equal one clients get no event but the look.
     pub fn opened(
         &mut self,
         peer_id: PeerId,
         player: Option<PlayerName>,
-        (addr, path): (SocketAddr, PathKind),
-        look: Option<BlobHash>,
+        link: NewLink,
         orders: &mut Orders,
     ) {
-        tracing::info!(peer = %peer_id.short(), "connected");
-        self.0.insert(peer_id, Link { player: player.clone(), addr, is_open: true });
-        orders.tell(Event::PeerConnected { peer_id, player, path });
-        self.shows(peer_id, look, orders);
+        let former = self.0.get(&peer_id).filter(|former| former.is_open);
+        let replaced = former.map(|former| former.last);
+        let is_equal = former.is_some_and(|former| former.player == player)
+            && replaced.is_some_and(|last| (last.instance, last.path) == (link.instance, link.path));
+        match replaced {
+            _ if is_equal => {}
+            Some(last) if last.instance != link.instance => {
+                self.lost(peer_id, "their daemon restarted, or its addresses changed".to_owned(), orders);
+            }
+            Some(_) => {
+                self.lost(peer_id, CloseCode::Duplicate.explain().to_owned(), orders);
+            }
+            None => {}
+        }
+        self.0.insert(peer_id, Link { player: player.clone(), last: link, is_open: true });
+        if !is_equal {
+            tracing::info!(peer = %peer_id.short(), "connected");
+            orders.tell(Event::PeerConnected { peer_id, player, path: link.path });
+        }
+        self.shows(peer_id, link.look, orders);
     }
 
     /// The peer publishes another look. The fetching desk decides whether to fetch it.
@@ -96,13 +124,14 @@ impl LinkDesk {
 
     /// The peer's address when its link was last opened.
     pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
-        self.0.get(key).map(|link| link.addr)
+        self.0.get(key).map(|link| link.last.addr)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::orders::Order, *};
+    use std::net::{IpAddr, Ipv4Addr};
 
     const PEER: PeerId = PeerId::from_bytes([7; 32]);
 
@@ -110,10 +139,20 @@ mod tests {
         format!("{name} Ashe@Gilgamesh").parse().expect("a name")
     }
 
+    const LINK: NewLink = NewLink {
+        addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9),
+        path: PathKind::Lan,
+        instance: 1,
+        look: None,
+    };
+
     fn open(desk: &mut LinkDesk, name: Option<&str>) -> Vec<String> {
-        let (mut orders, look) = (Orders::default(), Some(BlobHash::of(b"look")));
-        let addr = ([127, 0, 0, 1], 9).into();
-        desk.opened(PEER, name.map(player), (addr, PathKind::Lan), look, &mut orders);
+        use_link(desk, name, LINK)
+    }
+
+    fn use_link(desk: &mut LinkDesk, name: Option<&str>, link: NewLink) -> Vec<String> {
+        let mut orders = Orders::default();
+        desk.opened(PEER, name.map(player), link, &mut orders);
         told(orders)
     }
 
@@ -148,6 +187,22 @@ mod tests {
         assert_eq!(lose(&mut desk), ["disconnected Alys Ashe@Gilgamesh"]);
         assert!(!desk.is_open(&PEER) && desk.last_addr(&PEER).is_some());
         assert_eq!(lose(&mut desk), [""; 0], "the event is not repeated");
+    }
+
+    #[test]
+    fn connected_and_disconnected_alternate() {
+        let mut desk = LinkDesk::default();
+        open(&mut desk, None);
+        assert_eq!(open(&mut desk, None), [""; 0], "a second link of the same kind");
+        let restarted = NewLink { instance: 2, ..LINK };
+        assert_eq!(use_link(&mut desk, None, restarted), ["disconnected", "connected"]);
+        let elsewhere = NewLink { path: PathKind::Direct, ..restarted };
+        assert_eq!(use_link(&mut desk, None, elsewhere), ["disconnected", "connected"]);
+        let renamed = ["disconnected", "connected Alice Ashe@Gilgamesh", "look Alice Ashe@Gilgamesh"];
+        assert_eq!(use_link(&mut desk, Some("Alice"), elsewhere), renamed);
+        assert_eq!(open(&mut desk, Some("Alice")).len(), 3);
+        assert_eq!(lose(&mut desk), ["disconnected Alice Ashe@Gilgamesh"]);
+        assert_eq!(open(&mut desk, None), ["connected"]);
     }
 
     #[test]

@@ -23,18 +23,18 @@ use contacts::ContactDesk;
 use fetching::Fetching;
 use fyteclub_proto::{
     fetching::{fetch, scheduler::Reason},
-    id::{BlobHash, PeerId, PlayerName},
+    id::{PeerId, PlayerName},
     local::{
         Fault,
-        reply::{Nearby, PathKind, Transfers},
+        reply::{Nearby, Transfers},
     },
 };
 use limits::LimitDesk;
-use links::{DialHints, LinkDesk, Seen};
+use links::{DialHints, LinkDesk, NewLink, Seen};
 use orders::{DeskOrder, Kept, Now, Order, Orders, Write};
 use own_look::OwnLook;
 use sessions::SessionDesk;
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 use uploads::UploadDesk;
 
 /// Parts of all desks.
@@ -172,20 +172,14 @@ impl Desks {
     }
 
     /// A link to a contact is open, at this address; the peer publishes `look`.
-    pub fn opened(
-        &mut self,
-        now: Now,
-        peer: PeerId,
-        (addr, path): (SocketAddr, PathKind),
-        look: Option<BlobHash>,
-        orders: &mut Orders,
-    ) {
+    pub fn opened(&mut self, now: Now, peer: PeerId, link: NewLink, orders: &mut Orders) {
         let player = self.contacts.name_of(&peer).cloned();
         // First: no event about the peer may precede this one.
-        self.links.opened(peer, player.clone(), (addr, path), look, orders);
+        self.links.opened(peer, player.clone(), link, orders);
         if let Some(player) = player {
             self.fetch(now, fetch::Input::Named { peer, player }, orders);
         }
+        let NewLink { addr, path, look, .. } = link;
         self.fetch(now, fetch::Input::Opened { peer, path, offers: look }, orders);
         self.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
     }

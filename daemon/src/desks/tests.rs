@@ -18,9 +18,10 @@ use futures::FutureExt;
 use fyteclub_proto::{
     contact::{Here, Policy},
     fetching::pace::Limits,
+    id::BlobHash,
     local::{
         Event, FaultCode,
-        reply::Fetched,
+        reply::{Fetched, PathKind},
         request::{ContactsAdd, NearPlayer, NearbySet, PeerFetch, Who},
     },
     phonebook::Listing,
@@ -137,9 +138,9 @@ impl Fixture {
     }
 
     fn open(&mut self) -> Vec<&'static str> {
-        let (peer, place) = (self.peer, (([127, 0, 0, 1], 9).into(), PathKind::Lan));
-        let look = Some(BlobHash::of(b"look"));
-        self.act(|desks, now, orders| desks.opened(now, peer, place, look, orders))
+        let (peer, addr, look) = (self.peer, ([127, 0, 0, 1], 9).into(), Some(BlobHash::of(b"look")));
+        let link = NewLink { addr, path: PathKind::Lan, instance: 1, look };
+        self.act(|desks, now, orders| desks.opened(now, peer, link, orders))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact},
         unix_millis,
     },
-    desks::{Desks, contacts, fetching::Input, orders::Now, own_look, sessions::ClientId},
+    desks::{Desks, contacts, fetching::Input, links::NewLink, orders::Now, own_look, sessions::ClientId},
     io::quic::tls,
     pumps::pull::Note,
 };
@@ -18,7 +18,7 @@ use fyteclub_proto::{
     fetching::fetch::{self, Run},
     id::{PeerId, PlayerName},
     local::Event,
-    peer::CloseCode,
+    peer::{CloseCode, Greeting},
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -158,7 +158,8 @@ impl Handler<PeerFact> for Coordinator {
                     return self.roster.send(&peer, peer::Close(CloseCode::Refused));
                 }
                 self.act(ctx, |desks, now, orders| {
-                    desks.opened(now, peer, (addr, path), greeting.published, orders);
+                    let Greeting { instance, published: look, .. } = greeting;
+                    desks.opened(now, peer, NewLink { addr, path, instance, look }, orders);
                 });
             }
             PeerFact::Look { peer, look } => {
