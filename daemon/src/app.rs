@@ -177,8 +177,6 @@ impl App {
             },
             prefetch_budget: config.prefetch_budget,
         };
-        let reachable = Reachable::new(endpoint.local_addr());
-        note_interfaces(&reachable);
         let upnp = Upnp::new(upnp::Setup {
             switches: config.mapping,
             listen: endpoint.local_addr(),
