@@ -43,7 +43,7 @@ use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_pipe::Endpoint;
 use fyteclub_proto::{
-    contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, version::STORE_VERSION,
+    contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, size, version::STORE_VERSION,
 };
 use std::{
     fs::{File, TryLockError},
@@ -103,11 +103,11 @@ impl App {
         let mappings = MappingsFile::load(&paths::mappings_file(dir), keeper.clone());
         let (store, opened) = open_store(config)?;
         tracing::info!(
-            "the cache has {} files with {} bytes, {} incomplete ones and {} files of this player's own; index: {:?}",
-            opened.blobs,
-            opened.bytes,
+            "the cache has {} with {}, {} incomplete, and {} of this player's own; its index is {}",
+            size::count(opened.blobs, "file"),
+            size::words(opened.bytes),
             opened.partials,
-            opened.own_files,
+            size::count(opened.own_files, "file"),
             opened.index
         );
         let books = phonebooks(config)?;

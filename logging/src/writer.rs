@@ -6,6 +6,7 @@ use crate::{
     guard::{Form, Guarded},
     io as streams,
 };
+use fyteclub_proto::size;
 use std::{
     io::{self, Write},
     sync::{
@@ -123,7 +124,8 @@ fn write(name: &str, lines: Receiver<Item>, mut to: impl Write, waiting: &Waitin
         let told = match lost {
             0 => Ok(()),
             lost => to.write_all(
-                format!("({lost} lines are missing here: {name} did not take them fast enough)\n").as_bytes(),
+                format!("(missing here: {}, because {name} was too slow)\n", size::count(lost, "line"))
+                    .as_bytes(),
             ),
         };
         // The reader has left, or there never was a stream: it does not come back.
@@ -191,7 +193,7 @@ mod tests {
         stderr.flush();
         let taken = String::from_utf8(taken.lock().expect("unpoisoned").clone()).expect("text");
         // The thread may start to write while lines are dropped already, and reports some of them then.
-        let missing = taken.split('(').filter_map(|rest| rest.split_once(" lines are missing here"));
+        let missing = taken.split("(missing here: ").skip(1).filter_map(|rest| rest.split_once(" line"));
         let missing: usize = missing.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
         assert_eq!(missing, 5000 - sent);
         assert!(taken.ends_with("after\n"));

@@ -36,7 +36,14 @@ impl Health {
             self.0.fetch_and(!bit, Ordering::Relaxed)
         };
         if (before & bit != 0) != is_so {
-            tracing::warn!(?trouble, is_so, "the phone book's condition changed");
+            match (trouble, is_so) {
+                (Degradation::BookFull, true) => {
+                    tracing::warn!("the book is full, so new names are refused: raise `max_records`");
+                }
+                (Degradation::BookFull, false) => tracing::info!("the book has space for new names again"),
+                // `shared` logs the cause.
+                (Degradation::RedisGone, _) => {}
+            }
         }
     }
 

@@ -64,7 +64,7 @@ pub(crate) enum Problem {
         /// How far the signer's clock is ahead, in milliseconds.
         offset: i64,
     },
-    #[error("too many requests of this kind came from {}; Retry-After says when to come back", whom(.0))]
+    #[error("too many requests of this kind came from {}; try again in {} s", whom(.0), .0.retry_after)]
     TooMany(Limited),
     #[error("the message was signed for another server")]
     OtherServer,
@@ -150,18 +150,14 @@ impl From<Limited> for Problem {
     }
 }
 
-/// Ready-made, because floods trigger it.
+/// Without a serializer, because floods trigger it.
 fn too_many(limited: &Limited) -> HttpResponse {
-    let body = match limited.by {
-        By::Address => {
-            r#"{"error":"too many requests of this kind came from your address; Retry-After says when to come back","code":"rate_limited"}"#
-        }
-        By::Key => {
-            r#"{"error":"too many requests of this kind came from your key; Retry-After says when to come back","code":"rate_limited"}"#
-        }
-    };
+    let (whom, seconds) = (whom(limited), limited.retry_after);
+    let body = format!(
+        r#"{{"error":"too many requests of this kind came from {whom}; try again in {seconds} s","code":"rate_limited"}}"#
+    );
     HttpResponse::TooManyRequests()
-        .insert_header((header::RETRY_AFTER, limited.retry_after))
+        .insert_header((header::RETRY_AFTER, seconds))
         .content_type(header::ContentType::json())
         .body(body)
 }

@@ -1,6 +1,7 @@
-//! Byte counts, as people write them in a configuration or on a command line.
+//! Byte counts, as people write them in a configuration or on a command line, and counts with their noun.
 
 use crate::number::f64_of;
+use std::fmt::Display;
 
 /// `70000000`, `20 GiB`, `512m`; units are powers of 1024. `None` for anything else.
 pub fn parse(text: &str) -> Option<u64> {
@@ -28,6 +29,12 @@ pub fn words(bytes: u64) -> String {
     }
 }
 
+/// `1 file`, `2 files`: a noun whose plural ends in `s`.
+pub fn count<N: PartialEq + From<u8> + Display>(number: N, one: &str) -> String {
+    let end = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {one}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +60,10 @@ mod tests {
             assert_eq!(parse(&words(bytes)), Some(bytes));
         }
         assert_eq!(words(1_572_864), "1.5 MiB");
+    }
+
+    #[test]
+    fn one_of_a_kind_has_no_plural() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "file")), ["0 files", "1 file", "2 files"]);
     }
 }

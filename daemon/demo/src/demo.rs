@@ -15,6 +15,7 @@ use fyteclub_proto::{
     foreign::escaped_lines,
     id::BlobHash,
     number::{f64_of, whole},
+    size,
 };
 use std::{
     fs,
@@ -143,7 +144,8 @@ async fn pair(alice: &DaemonProcess, bob: &DaemonProcess) -> anyhow::Result<()> 
 }
 
 fn say_published(look: &Path, published: &Published) {
-    say!("Published     {}: {} files, {}", look.display(), published.files, bytes(published.bytes));
+    let files = size::count(published.files, "file");
+    say!("Published     {}: {files}, {}", look.display(), bytes(published.bytes));
     for out in &published.left_out {
         say!("  left out    {} ({}): {}", out.game_path, out.file, out.reason);
     }
@@ -161,8 +163,10 @@ fn verify(fetched: &Fetched) -> anyhow::Result<()> {
 fn say_fetched(fetched: &Fetched, out: &Path) {
     let paths: usize = fetched.files.iter().map(|file| file.game_paths.len()).sum();
     let rate = f64_of(fetched.bytes_fetched) / fetched.seconds.max(0.001);
-    say!("Fetched       {} files, {}; all files verified", fetched.files.len(), bytes(fetched.bytes_total));
-    say!("Deduplicated  {paths} game paths stand for {} different files", fetched.files.len());
+    let files = fetched.files.len();
+    say!("Fetched       {}, {}; all files verified", size::count(files, "file"), bytes(fetched.bytes_total));
+    let (paths, different) = (size::count(paths, "game path"), size::count(files, "different file"));
+    say!("Deduplicated  {paths} for {different}");
     let saved = 100.0 * (1.0 - f64_of(fetched.bytes_transferred) / f64_of(fetched.bytes_fetched).max(1.0));
     if saved >= 1.0 {
         say!("Compressed    to {} on the wire, {saved:.0} % less", bytes(fetched.bytes_transferred));

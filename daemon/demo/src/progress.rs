@@ -1,7 +1,7 @@
 //! The demo's progress: a bar on a terminal, a line a second elsewhere.
 
 use fyteclub_client::{Client, Event};
-use fyteclub_proto::number::f64_of;
+use fyteclub_proto::{number::f64_of, size};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::IsTerminal,
@@ -35,11 +35,11 @@ impl Progress {
                 shown.set_length(now.bytes_total.max(1));
                 shown.set_position(now.bytes_done);
                 let text = format!(
-                    "{} of {}, {} of {} files, {}/s",
+                    "{} of {}, {} of {}, {}/s",
                     bytes(now.bytes_done),
                     bytes(now.bytes_total),
                     now.files_done,
-                    now.files_total,
+                    size::count(now.files_total, "file"),
                     bytes(now.rate)
                 );
                 if !terminal && last.elapsed() >= LINE_EVERY {

@@ -130,10 +130,11 @@ impl IpcClient {
         let protocol = common.ok_or_else(|| {
             let newer = hello.versions.iter().max() > LOCAL_VERSIONS.iter().max();
             let who = if newer { "the daemon" } else { "the client" };
+            let spoken = LOCAL_VERSIONS.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             Fault::new(
                 FaultCode::Version,
                 format!(
-                    "daemon and client have no version in common (the daemon speaks {LOCAL_VERSIONS:?}): upgrade {who}"
+                    "daemon and client have no version in common (the daemon speaks {spoken}): upgrade {who}"
                 ),
             )
         })?;

@@ -19,6 +19,7 @@ use fyteclub_proto::{
     },
     number::u64_of,
     peer::Piece,
+    size,
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -197,7 +198,8 @@ impl Draft {
             }
         }
         if lost > 0 {
-            tracing::warn!("{lost} files of the cache were removed or changed, and are fetched again");
+            let files = size::count(lost, "file");
+            tracing::warn!("fetching again what another program removed from the cache or changed: {files}");
         }
         let is_here =
             |hash, size| store.holds(&Blob { content: Content { hash, size }, origin: Origin::Own });

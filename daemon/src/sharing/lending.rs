@@ -86,7 +86,9 @@ impl Lending {
         if checked.is_ok() && grant.owner == owner && grant.look == look {
             return self.begin(grant, access, blobs, now);
         }
-        tracing::info!(peer = %owner.short(), "a look is requested from its owner only: its grant is not valid ({checked:?})");
+        let why =
+            checked.err().map_or_else(|| "it is for another look".to_owned(), |error| error.to_string());
+        tracing::info!(peer = %owner.short(), "a look is requested from its owner only, because its grant is not valid: {why}");
     }
 
     /// Begins a loan under a checked grant; `blobs` ascend by hash.

@@ -124,10 +124,7 @@ pub(super) fn checkpoint(inner: &Inner) -> Result<(), StoreError> {
 
 /// Opens the index anew after it failed, and has every row written again.
 pub(super) fn revive_index(inner: &Inner) -> Result<(), IndexError> {
-    let (rows, broken) = inner.index.reopen()?;
-    if let Some(broken) = broken {
-        tracing::warn!(broken = %broken.display(), "the index was damaged and is rebuilt");
-    }
+    let (rows, _) = inner.index.reopen()?;
     let mut state = inner.state();
     state.all_dirty();
     // Rows of what has gone since are dirty too, and deleted.

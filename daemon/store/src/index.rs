@@ -5,11 +5,12 @@
 
 use super::{
     error::StoreError,
+    health::IndexHealth,
     os::{self, Stamp},
     state::OwnFile,
     sync::lock,
 };
-use fyteclub_proto::{chunk_tree::ChunkTree, codec, id::BlobHash};
+use fyteclub_proto::{chunk_tree::ChunkTree, codec, foreign::Foreign, id::BlobHash};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -65,27 +66,16 @@ pub(super) struct News {
     pub trees: Vec<(BlobHash, Option<Arc<ChunkTree>>)>,
 }
 
-/// What was found at start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IndexHealth {
-    Created,
-    Healthy,
-    /// It was damaged; its remains are in this folder, and it is rebuilt from the files.
-    SetAside(PathBuf),
-    /// It can be neither used nor replaced now; the store works without it and tries again at every checkpoint.
-    Unavailable(String),
-}
-
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IndexError {
     #[error("it is in use")]
     InUse,
     #[error("{0}")]
     Io(io::Error),
-    #[error("damaged: {0}")]
+    /// The database's own words, which are for a defect's report.
+    #[error("it is damaged")]
     Damaged(String),
-    #[error("not open")]
+    #[error("it is not open")]
     Closed,
 }
 
@@ -320,6 +310,7 @@ impl Index {
     pub(super) fn reopen(&self) -> Result<(Rows, Option<PathBuf>), IndexError> {
         self.become_handle(Handle::Failed);
         if self.broken_note().exists() {
+            tracing::warn!("the index was damaged and is built again from the files");
             let broken = self.set_aside()?;
             return Ok((self.create()?, Some(broken)));
         }
@@ -329,7 +320,8 @@ impl Index {
         match self.try_open() {
             Ok(rows) => Ok((rows, None)),
             Err(IndexError::Damaged(why)) => {
-                tracing::warn!(%why, "the index is damaged and will be rebuilt from the files");
+                tracing::warn!("the index is damaged and is built again from the files");
+                tracing::debug!("what is wrong with the index: {}", Foreign::new(&why));
                 let broken = self.set_aside()?;
                 Ok((self.create()?, Some(broken)))
             }
@@ -419,8 +411,9 @@ impl Index {
         match found {
             Ok(list) => list.map(|list| list.to_vec()),
             Err(error) => {
-                tracing::warn!(%error, "the index cannot be read any more");
-                if matches!(error, IndexError::Damaged(_)) {
+                tracing::warn!("the index cannot be read any more: {error}");
+                if let IndexError::Damaged(why) = &error {
+                    tracing::debug!("what is wrong with the index: {}", Foreign::new(why));
                     // Opening it might succeed again and fail at the same row.
                     fs::write(self.broken_note(), b"").ok();
                 }

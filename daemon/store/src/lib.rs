@@ -25,8 +25,7 @@
 //! `store` is the handle with every operation. Below it are the operations, one file a subject, as functions over
 //! `inner`, which has one owner for each state. Files import downwards only.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
+#![cfg_attr(test, allow(clippy::as_conversions, reason = "numbers of tests are small"))]
 
 mod activity;
 mod checkpoint;
@@ -36,6 +35,7 @@ mod disk;
 mod error;
 mod evict;
 mod free;
+mod health;
 mod index;
 mod inner;
 mod moving;
@@ -68,7 +68,7 @@ pub use collect::{Collected, Wish};
 pub use disk::{Disk, MIN_FREE, MIN_FREE_SHARE, StoreConfig};
 pub use error::{ReadError, StoreError};
 pub use evict::Evicted;
-pub use index::IndexHealth;
+pub use health::IndexHealth;
 pub use moving::{MoveError, MoveProgress, Moved};
 pub use own::Source;
 pub use partial::{Partial, Progress};

@@ -3,6 +3,7 @@
 
 use super::{Unavailable, keyspace::plain};
 use crate::clock::Moment;
+use fyteclub_proto::foreign::Foreign;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ToRedisArgs, Value, aio::MultiplexedConnection};
 use std::{
     fmt,
@@ -118,12 +119,12 @@ impl Connection {
         let Some(mut up) = self.current() else { return Err(Unavailable) };
         let asked = up.connection.send_packed_commands(pipeline, 0, pipeline.len());
         match timeout(DEADLINE, asked).await {
-            Ok(Ok(values)) if values.len() == pipeline.len() && !values.iter().any(is_no_answer) => {
-                Ok(values)
+            Ok(Ok(values)) if values.len() == pipeline.len() && no_answer(&values).is_none() => Ok(values),
+            Ok(Ok(values)) => {
+                Err(self.lost(up.number, no_answer(&values).unwrap_or("it answered too little")))
             }
-            Ok(Ok(values)) => Err(self.lost(up.number, &values.iter().find(|value| is_no_answer(value)))),
-            Ok(Err(error)) => Err(self.lost(up.number, &error)),
-            Err(_) => Err(self.lost(up.number, &"no answer in time")),
+            Ok(Err(error)) => Err(self.lost(up.number, &error.to_string())),
+            Err(_) => Err(self.lost(up.number, "no answer in time")),
         }
     }
 
@@ -219,11 +220,12 @@ impl Connection {
     }
 
     /// Opens the circuit, unless the connection was replaced already.
-    fn lost(&self, number: u64, why: &dyn fmt::Debug) -> Unavailable {
+    fn lost(&self, number: u64, why: &str) -> Unavailable {
         let mut up = self.up.write().unwrap_or_else(PoisonError::into_inner);
         if up.as_ref().is_some_and(|up| up.number == number) {
             *up = None;
-            tracing::warn!(?why, "Redis does not answer");
+            let why = Foreign::new(why);
+            tracing::warn!("Redis does not answer ({why}): no name is registered or found until it is back");
             self.broken.notify_waiters();
         }
         Unavailable
@@ -254,8 +256,14 @@ const NO_STATE: [&str; 9] = [
     "CLUSTERDOWN",
 ];
 
-fn is_no_answer(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if NO_STATE.contains(&error.code()))
+/// Why a server cannot answer now, if one of its values says so.
+fn no_answer(values: &[Value]) -> Option<&str> {
+    values.iter().find_map(|value| match value {
+        Value::ServerError(error) if NO_STATE.contains(&error.code()) => {
+            Some(error.details().unwrap_or_else(|| error.code()))
+        }
+        _ => None,
+    })
 }
 
 /// Whether Redis was out of memory.

@@ -363,10 +363,11 @@ impl Live {
                 (pause, format!("the phone book refuses more requests; retry in {seconds} s"))
             }
             Lost::Closed(reason @ (CloseReason::BadHello | CloseReason::BadMessage), text) => {
+                let what = if reason == CloseReason::BadHello { "greeting" } else { "message" };
                 let text = Foreign::new(&text);
                 (
                     UNSUPPORTED_PAUSE / 10,
-                    format!("the phone book does not understand this daemon ({reason:?}: {text})"),
+                    format!("the phone book does not understand this daemon's {what} ({text})"),
                 )
             }
             Lost::Unsupported => {

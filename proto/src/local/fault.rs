@@ -84,6 +84,39 @@ pub enum FaultCode {
 }
 
 impl FaultCode {
+    /// A few words for a log, without names and paths, which the message of a [`Fault`] may have.
+    pub fn briefly(self) -> &'static str {
+        match self {
+            Self::BadRequest => "the request is wrong",
+            Self::Unsupported => "the daemon does not know the request",
+            Self::Version => "daemon and client have no version in common",
+            Self::HelloFirst => "the client did not greet first",
+            Self::BadMod => "the mod cannot be read",
+            Self::NoPlayer => "the daemon has no player name",
+            Self::NotFound => "no phone book knows the player, or they are not online",
+            Self::PhonebookUnavailable => "the phone books do not answer",
+            Self::PhonebookRefused => "the phone book refuses",
+            Self::NotAContact => "the player is no contact yet",
+            Self::InvitationOver => "the invitation was used or has expired",
+            Self::KeyChanged => "the name belongs to another key now",
+            Self::PeerUnreachable => "no path to the player worked",
+            Self::PeerRefused => "the player does not share a look",
+            Self::PeerMisbehaved => "the player's daemon broke the protocol",
+            Self::HashMismatch => "bytes did not match their hash",
+            Self::Changed => "a file changed at the sender",
+            Self::TooLarge => "the look is too large",
+            Self::DiskFull => "the disk is full",
+            Self::CacheAway => "the disk with the cache is away",
+            Self::Io => "a local file cannot be read or written",
+            Self::Busy => "too much is running already",
+            Self::Cancelled => "it was cancelled",
+            Self::Stopping => "the daemon is stopping",
+            Self::BadReply => "the daemon's answer cannot be read",
+            Self::Internal => "a defect of this program",
+            Self::Unknown => "for an unknown reason",
+        }
+    }
+
     /// Whether the same request may succeed later without a change here.
     pub fn is_retryable(self) -> bool {
         use FaultCode::*;

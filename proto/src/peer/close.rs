@@ -91,6 +91,21 @@ impl CloseCode {
         Consequence { fault, retry, ban }
     }
 
+    /// What the closed side did, for the log of the side that closes: the verb of a sentence about a peer.
+    pub fn accuse(self) -> &'static str {
+        match self {
+            Self::Malformed => "sent a message that no correct program sends",
+            Self::OutOfTurn => "sent a message out of order",
+            Self::WrongBytes => "sent bytes that do not match their hash",
+            Self::Silent => "did not answer in time",
+            Self::Overloaded => "opened too many links",
+            Self::Version => "has no protocol version in common with this daemon",
+            Self::NameTaken => "claimed a name that is known under another key",
+            Self::Refused => "is no contact",
+            Self::Done | Self::Duplicate | Self::Internal => "is disconnected",
+        }
+    }
+
     /// One sentence for a person on the closed side.
     pub fn explain(self) -> &'static str {
         match self {

@@ -173,6 +173,24 @@ async fn signals_ignored_by_the_launcher_stay_so() {
 }
 
 #[tokio::test]
+async fn counted_warning_precedes_the_last_line() {
+    let town = Town::new().await;
+    let alice = town.house("Alice Ashe@Gilgamesh");
+    let mut daemon = Started::start(alice.command());
+    // Each removal is one warning; the second one is counted.
+    for _ in 0..2 {
+        client(alice.ipc()).await.status().await.expect("answered");
+        fs::remove_file(alice.ipc()).expect("a socket");
+        client(alice.ipc()).await.status().await.expect("answered");
+    }
+    daemon.stops().await;
+    let log = fs::read_dir(alice.data().join("log")).expect("a log").next().expect("a file");
+    let log = fs::read_to_string(log.expect("readable").path()).expect("text");
+    assert!(log.contains("is created again: ") && log.contains("(1 more within a minute)"), "{log}");
+    assert!(log.trim_end().ends_with(" stopped"), "{log}");
+}
+
+#[tokio::test]
 async fn a_limit_of_file_sizes_is_no_death_by_signal() {
     let town = Town::new().await;
     let alice = town.house("Alice Ashe@Gilgamesh");

@@ -133,7 +133,7 @@ impl Coordinator {
 
     pub(super) fn ban(&mut self, peer: PeerId, code: CloseCode) {
         if code.consequence().ban {
-            tracing::warn!(peer = %peer.short(), "a peer broke the protocol ({code:?}) and is banned for a minute");
+            tracing::warn!(peer = %peer.short(), "a peer {} and is banned for a minute", code.accuse());
             self.roster.ban(peer);
         }
         self.roster.send(&peer, peer::Close(code));

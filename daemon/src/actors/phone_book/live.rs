@@ -75,6 +75,7 @@ impl PhoneBook {
                 }
                 Output::Up { welcome, missed } => {
                     tracing::info!("phone book {} introduces", book.http.url());
+                    book.told.up();
                     book.conversation.trouble = None;
                     book.conversation.tried = true;
                     let moved = book.observed.replace(welcome.address) != Some(welcome.address);
@@ -93,9 +94,8 @@ impl PhoneBook {
                     }
                 }
                 Output::Down(says) => {
-                    if book.conversation.trouble.as_deref() != Some(&says) {
-                        tracing::info!("phone book {}: {says}", book.http.url());
-                    }
+                    let line = book.told.down(&says);
+                    book.log(line);
                     book.conversation.trouble = Some(says);
                     book.conversation.tried = true;
                     self.outside.do_send(StunServer::Away(index));

@@ -7,6 +7,7 @@ mod answer;
 mod conversation;
 mod live;
 mod reach;
+mod told;
 mod words;
 
 pub use words::{Answer, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Reach};
@@ -45,6 +46,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
+use told::{Line, Told};
 use words::{Call, Exchange};
 
 /// How long leaving may take, for all phone books together.
@@ -71,8 +73,21 @@ struct Book {
     /// `None` until the first attempt ended.
     state: Option<Result<(), PhonebookError>>,
     conversation: Conversation,
+    told: Told,
     /// Where this phone book sees us.
     observed: Option<IpAddr>,
+}
+
+impl Book {
+    fn log(&self, lines: impl IntoIterator<Item = Line>) {
+        let url = self.http.url();
+        for line in lines {
+            match line {
+                Line::Info(says) => tracing::info!("phone book {url}: {says}"),
+                Line::Warn(says) => tracing::warn!("phone book {url}: {says}"),
+            }
+        }
+    }
 }
 
 pub struct PhoneBook {
@@ -109,7 +124,8 @@ impl PhoneBook {
         facts: Recipient<PhonebookFact>,
     ) -> Self {
         let now = Instant::now();
-        let registered = if registrant.player.is_some() { books.len() } else { 0 };
+        let registers = registrant.player.is_some();
+        let registered = if registers { books.len() } else { 0 };
         let presence = Presence::new(registered, registrant.heartbeat, now);
         let settled = watch::Sender::new(books.is_empty());
         let books = books.into_iter().map(|http| Book {
@@ -118,6 +134,7 @@ impl PhoneBook {
             last_answer: None,
             state: None,
             conversation: Conversation::new(registrant.heartbeat, now),
+            told: Told::new(registers),
             observed: None,
         });
         Self {
@@ -214,15 +231,12 @@ impl PhoneBook {
             }
             Err(_) => {}
         }
+        let error = result.as_ref().err().map(ToString::to_string);
+        let lines = book.told.registered(error.clone());
+        book.log(lines);
         let changed = book.state.as_ref().map(Result::is_ok) != Some(result.is_ok());
         if changed {
-            let url = book.http.url().to_owned();
-            match &result {
-                Ok(()) => tracing::info!("phone book {url} answers"),
-                Err(error) => tracing::warn!("phone book {url}: {error}"),
-            }
-            let error = result.as_ref().err().map(ToString::to_string);
-            self.facts.do_send(PhonebookFact::Changed { url, error });
+            self.facts.do_send(PhonebookFact::Changed { url: book.http.url().to_owned(), error });
         }
         book.state = Some(result);
         self.settle();

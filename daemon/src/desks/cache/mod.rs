@@ -9,6 +9,7 @@ use crate::io::store::{Damage, Disk, Evicted, Pin, Store};
 use fyteclub_proto::{
     id::{BlobHash, PlayerName},
     local::{CacheWork, Event},
+    size,
 };
 use shown::Shown;
 use std::{path::PathBuf, time::Instant};
@@ -82,7 +83,7 @@ impl<P: Holds> CacheDesk<P> {
         self.disk = Some(disk);
         let (free, min_free) = (disk.free, disk.floor);
         orders.tell(if low {
-            tracing::warn!("the disk is nearly full ({free} bytes free): transfers wait");
+            tracing::warn!("the disk is nearly full ({} free): transfers wait", size::words(free));
             Event::CacheLowDisk { free, min_free }
         } else {
             Event::CacheDiskOk { free, min_free }
@@ -104,7 +105,8 @@ impl<P: Holds> CacheDesk<P> {
     fn low_disk_message(&self) -> String {
         let dir = self.store.dir();
         let free = self.disk.map_or(String::new(), |disk| {
-            format!(": {} bytes are free, of which {} stay free (min_free)", disk.free, disk.floor)
+            let (free, floor) = (size::words(disk.free), size::words(disk.floor));
+            format!(": {free} free, of which {floor} must stay free (min_free)")
         });
         format!(
             "the disk with {} is full{free}; free some space or run fyteclubctl cache move, and try again: verified chunks are kept",
@@ -123,10 +125,10 @@ impl<P: Holds> CacheDesk<P> {
     fn damaged(&mut self, damage: Damage, published: bool, orders: &mut Orders) {
         let Damage { wrong: hashes, missing } = damage;
         if !hashes.is_empty() {
-            tracing::warn!("{} damaged files were removed from the cache", hashes.len());
+            tracing::warn!("removed from the cache: {}", size::count(hashes.len(), "damaged file"));
         }
         if !missing.is_empty() {
-            tracing::warn!("{} files are missing from the cache", missing.len());
+            tracing::warn!("missing from the cache: {}", size::count(missing.len(), "file"));
         }
         let of_player = |pin: &P| hashes.iter().chain(&missing).any(|hash| pin.holds(hash));
         let mut players: Vec<PlayerName> =
@@ -217,7 +219,7 @@ mod tests {
         let Some(Order::Desk(DeskOrder::DiskSpace(Err(says)))) = orders.pop() else {
             panic!("the disk is low")
         };
-        assert!(says.contains("4 bytes are free, of which 5 stay free"), "{says}");
+        assert!(says.contains("4 B free, of which 5 B must stay free"), "{says}");
         desk.disk(disk(9), false, &mut orders);
         assert_eq!((ordered(&mut orders), desk.is_low()), (vec!["ok".into(), "space true".into()], false));
     }

@@ -26,6 +26,7 @@ use fyteclub_proto::{
         Event, Fault, FaultCode,
         reply::{Empty, Published},
     },
+    size,
     version::APPEARANCE_VERSION,
 };
 use scan::{ScanId, What};
@@ -268,7 +269,8 @@ impl OwnLook {
             return Err(Fault::new(FaultCode::TooLarge, says));
         }
         self.offer(&appearance, document, orders);
-        tracing::info!("published a look of {files} files, {bytes} bytes; {} left out", reply.left_out.len());
+        let (shown, left_out) = (size::count(files, "file"), reply.left_out.len());
+        tracing::info!("published a look of {shown}, {}; {left_out} left out", size::words(bytes));
         Ok(reply)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     sync::lock,
 };
 use fyteclub_files::trouble::explain;
-use fyteclub_proto::id::BlobHash;
+use fyteclub_proto::{id::BlobHash, size};
 use std::{io, path::PathBuf, sync::Arc};
 
 /// How far a move is.
@@ -53,7 +53,7 @@ pub enum MoveError {
     Leaving { dir: PathBuf },
     /// The new place's bound is kept from the beginning: a move that ended on a nearly full disk would stop all
     /// transfers.
-    #[error("{} has {free} bytes free, and {needed} are needed with {floor} that stay free (min_free): make room there, or shrink the cache with `cache gc --to`", dir.display())]
+    #[error("{} has {} free, and {} are needed with {} that stay free (min_free): make space there, or shrink the cache with `cache gc --to`", dir.display(), size::words(*free), size::words(*needed), size::words(*floor))]
     NoSpace { dir: PathBuf, needed: u64, free: u64, floor: u64 },
     #[error("{}; or name another folder", explain(dir, source))]
     NotWritable { dir: PathBuf, source: io::Error },
