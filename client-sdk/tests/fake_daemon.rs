@@ -3,7 +3,7 @@
 mod fake;
 
 use fake::{FakeDaemon, endpoint, hash, status, transfer, within};
-use fyteclub_client::{Client, Error, Event, FaultCode, PeerId, PeerState, PlayerName, Side};
+use fyteclub_client::{Client, Error, Event, FaultCode, PeerState, Side};
 use fyteclub_proto::{frame, limit::LOCAL_FRAME_MAX};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -355,6 +355,7 @@ fn params<T: serde::de::DeserializeOwned>(call: &str) -> T {
 #[cfg(unix)]
 #[tokio::test]
 async fn every_function_sends_its_operation() {
+    use fyteclub_client::{PeerId, PlayerName};
     use std::path::Path;
     let daemon = FakeDaemon::listen();
     let (client, mut caller) = pair(&daemon).await;
