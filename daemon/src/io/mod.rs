@@ -13,6 +13,7 @@ pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod published;
 pub mod quic;
+pub mod relay_socket;
 pub mod uplinks;
 pub mod wall_clock;
 

@@ -200,15 +200,15 @@ impl PhonebookHttp {
         self.base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
     }
 
-    /// Requests a WebSocket at `/api/live`.
+    /// Requests a WebSocket at `/api/` and this name.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn upgrade(&self) -> Result<Upgraded, Lost> {
+    pub async fn upgrade(&self, name: &str) -> Result<Upgraded, Lost> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|_| Lost::Broken)?;
         let nonce = STANDARD.encode(nonce);
-        let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
+        let url = self.url_of(&["api", name]).map_err(|_| Lost::Unsupported)?;
         let request = self.http.get(url).header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
         let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, &nonce);
         let response = request.send().await.map_err(|error| {
@@ -384,7 +384,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         drop(listener);
-        assert_eq!(http(&url).upgrade().await.err(), Some(Lost::Refused));
+        assert_eq!(http(&url).upgrade("live").await.err(), Some(Lost::Refused));
     }
 
     #[tokio::test]
@@ -401,7 +401,7 @@ mod tests {
             ("404 Not Found", Lost::Unsupported),
             ("403 Forbidden", Lost::NoUpgrade),
         ] {
-            let upgrade = async { http.upgrade().await.err() };
+            let upgrade = async { http.upgrade("live").await.err() };
             let serve = async {
                 let (mut stream, _) = listener.accept().await.expect("a client");
                 assert!(stream.read(&mut [0; 4096]).await.expect("a request") > 0);

@@ -99,7 +99,7 @@ pub fn connect(
 }
 
 async fn socket(http: &PhonebookHttp, mut said: Receiver<Outbound>, heard: &Sender<Heard>) -> Lost {
-    let upgraded = match http.upgrade().await {
+    let upgraded = match http.upgrade("live").await {
         Ok(upgraded) => upgraded,
         Err(lost) => return lost,
     };
