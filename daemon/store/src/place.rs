@@ -284,7 +284,8 @@ fn bring_over(old: &Path, new: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn bring_one(from: &Path, to: &Path) -> Result<(), StoreError> {
+/// Renames or copies a file to its name in the place where the cache is; what lies there makes way.
+pub(super) fn bring_one(from: &Path, to: &Path) -> Result<(), StoreError> {
     let Err(error) = os::rename(from, to) else { return Ok(()) };
     if free(to).and_then(|_| os::rename(from, to)).is_ok() {
         return Ok(());

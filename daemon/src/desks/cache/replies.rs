@@ -73,7 +73,9 @@ fn move_fault(error: &MoveError) -> Fault {
     let code = match error {
         MoveError::Store(error) => return store_fault(error),
         MoveError::NoSpace { .. } => FaultCode::DiskFull,
-        MoveError::NotWritable { .. } | MoveError::Unfaithful { .. } => FaultCode::Io,
+        MoveError::NotWritable { .. } | MoveError::Unfaithful { .. } | MoveError::Unfinished { .. } => {
+            FaultCode::Io
+        }
         MoveError::Busy => FaultCode::Busy,
         MoveError::Cancelled => FaultCode::Cancelled,
         _ => FaultCode::BadRequest,

@@ -1,7 +1,7 @@
 //! To another disk: copies beside the living cache, flushed, read again and compared with their hashes, until so few
 //! are lacking that everybody can wait for the rest.
 
-use super::common::{self, Blob, MoveError, MoveProgress, Moved, moved, part_files};
+use super::common::{self, Blob, Freed, MoveError, MoveProgress, Moved, Obstacles, moved, part_files};
 use crate::{
     disk::Disk,
     error::StoreError,
@@ -48,7 +48,7 @@ pub(super) fn copy_to(
         let needed = bytes.saturating_add(floor);
         return Err(MoveError::NoSpace { dir: new.dir.clone(), needed, free, floor });
     }
-    let mut copies = Copies { old: &old, new, done: HashMap::new(), bad: Vec::new(), gone: HashSet::new() };
+    let mut copies = Copies::new(&old, new);
     loop {
         let all = common::all_blobs(inner);
         let bytes_total = all.iter().map(|(_, _, size)| size).sum();
@@ -78,17 +78,21 @@ pub(super) fn copy_to(
         // Nothing is evicted now: these are known, and not there.
         copies.bad.extend(copies.gone.drain());
         let parts = part_files(&old, new)?;
-        for (from, to) in &parts {
-            copy_sparse(from, to).map_err(|error| StoreError::at(to, error))?;
+        let mut copied = Vec::new();
+        for (from, to) in parts {
+            if common::free_part_name(&to) && common::or_left(&from, common::copy_file(&from, &to))?.is_some()
+            {
+                copied.push(to);
+            }
         }
-        let parts: Vec<PathBuf> = parts.into_iter().map(|(_, to)| to).collect();
-        os::sync_files(&new.partial, &parts).map_err(|error| StoreError::at(&new.partial, error))?;
+        os::sync_files(&new.partial, &copied).map_err(|error| StoreError::at(&new.partial, error))?;
         os::sync_folder(&new.dir).map_err(|error| StoreError::at(&new.dir, error))?;
         common::switch(inner, note, name, new)?;
         for (hash, ext) in adopt_copies(inner, &copies) {
             // A copy that stays is not used, and the next start removes it.
             remove(&new.blob_path(&hash, ext)).ok();
         }
+        common::tell_obstacles(inner, std::mem::take(&mut copies.obstacles));
         Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
     })?;
     for hash in &bad {
@@ -102,13 +106,13 @@ pub(super) fn copy_to(
 fn adopt_copies(inner: &Inner, copies: &Copies<'_>) -> Vec<(BlobHash, Ext)> {
     let mut needless = Vec::new();
     let mut state = inner.state();
-    for (hash, (ext, stamp)) in &copies.done {
+    for (hash, copy) in &copies.done {
         match state.blobs.get_mut(hash) {
             Some(blob) => {
-                (blob.stamp, blob.synced) = (*stamp, true);
+                (blob.stamp, blob.synced, blob.ext) = (copy.stamp, true, copy.there);
                 state.dirty.insert(*hash);
             }
-            None => needless.push((*hash, *ext)),
+            None => needless.push((*hash, copy.there)),
         }
     }
     needless
@@ -128,47 +132,65 @@ fn batches(mut rest: &[Blob]) -> impl Iterator<Item = &[Blob]> {
     })
 }
 
-/// What was copied so far: the endings and the stamps of the copies.
+struct Copy {
+    /// The ending in the old place.
+    ext: Ext,
+    /// The ending in the new one.
+    there: Ext,
+    stamp: Stamp,
+}
+
+/// What was copied so far.
 struct Copies<'a> {
     old: &'a Place,
     new: &'a Place,
-    done: HashMap<BlobHash, (Ext, Stamp)>,
+    done: HashMap<BlobHash, Copy>,
+    obstacles: Obstacles,
     bad: Vec<BlobHash>,
     /// Were not there when their turn came.
     gone: HashSet<BlobHash>,
 }
 
-impl Copies<'_> {
+impl<'a> Copies<'a> {
+    fn new(old: &'a Place, new: &'a Place) -> Self {
+        let (done, obstacles) = (HashMap::new(), Obstacles::new());
+        Self { old, new, done, obstacles, bad: Vec::new(), gone: HashSet::new() }
+    }
+
     fn lacking(&self, all: Vec<Blob>) -> Vec<Blob> {
         // One that went and came again may have another ending.
-        let done = |(hash, ext, _): &Blob| self.done.get(hash).is_some_and(|(copied, _)| copied == ext);
+        let done = |(hash, ext, _): &Blob| self.done.get(hash).is_some_and(|copy| copy.ext == *ext);
         let lacking =
             |blob: &Blob| !done(blob) && !self.bad.contains(&blob.0) && !self.gone.contains(&blob.0);
         all.into_iter().filter(lacking).collect()
     }
 
     fn so_far(&self) -> (usize, u64) {
-        (self.done.len(), self.done.values().map(|(_, stamp)| stamp.size).sum())
+        (self.done.len(), self.done.values().map(|copy| copy.stamp.size).sum())
     }
 
     /// Copies, flushes, and reads again what the disk has.
     fn batch(&mut self, blobs: &[Blob]) -> Result<(), MoveError> {
         let mut copied = Vec::new();
         for (hash, ext, _) in blobs {
-            let (from, to) = (self.old.blob_path(hash, *ext), self.new.blob_path(hash, *ext));
-            match copy_blob(&from, &to, hash) {
-                Ok(true) => copied.push((*hash, *ext, to)),
-                Ok(false) => {
-                    remove(&to)?;
-                    self.bad.push(*hash);
+            let from = self.old.blob_path(hash, *ext);
+            match copy_blob(&from, self.new, hash, *ext) {
+                Ok(Some(Freed { ext: there, path, obstacle })) => {
+                    self.obstacles.extend(obstacle.map(|cause| (*hash, *ext, cause)));
+                    copied.push((*hash, *ext, there, path));
                 }
+                Ok(None) => self.bad.push(*hash),
                 Err(StoreError::Missing { .. }) if !self.old.stands() => {
                     return Err(StoreError::Away { dir: self.old.dir.clone() }.into());
                 }
                 // Something else lies in its place.
-                Err(StoreError::NotAFile { .. } | StoreError::FileTooLarge { .. }) => self.bad.push(*hash),
+                Err(StoreError::FileTooLarge { .. }) => self.bad.push(*hash),
+                Err(StoreError::NotAFile { path }) if path == from => {
+                    common::tell_left(&path);
+                    self.bad.push(*hash);
+                }
                 Err(StoreError::Io { path, source }) if path == from && os::is_of_one_file(&source) => {
-                    tracing::warn!("{} cannot be read, and is not moved ({source})", path.display());
+                    common::tell_left(&path);
                     self.bad.push(*hash);
                 }
                 // Evicted meanwhile, or removed by another program.
@@ -176,34 +198,37 @@ impl Copies<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let files: Vec<PathBuf> = copied.iter().map(|(_, _, path)| path.clone()).collect();
+        let files: Vec<PathBuf> = copied.iter().map(|(_, _, _, path)| path.clone()).collect();
         os::sync_files(&self.new.blobs, &files).map_err(|error| StoreError::at(&self.new.blobs, error))?;
-        for (hash, ext, path) in copied {
+        for (hash, ext, there, path) in copied {
             let (file, stamp) = open_blob_file(&path)?;
             os::forget_pages(&file);
             let tree = hash_file(&file, stamp.size).map_err(|error| StoreError::at(&path, error))?;
             os::forget_pages(&file);
             if tree.is_none_or(|tree| tree.hash() != hash) {
-                let name = name::blob_name(&hash, ext);
+                let name = name::blob_name(&hash, there);
                 return Err(MoveError::Unfaithful { dir: self.new.dir.clone(), name });
             }
-            self.done.insert(hash, (ext, stamp));
+            self.done.insert(hash, Copy { ext, there, stamp });
         }
         Ok(())
     }
 }
 
-/// Copies a blob with its time; `false` when its bytes are not what its name says.
-fn copy_blob(from: &Path, to: &Path, hash: &BlobHash) -> Result<bool, StoreError> {
+/// Copies a blob with its time to a name that it frees; `None` when its bytes are not what its name says.
+fn copy_blob(from: &Path, new: &Place, hash: &BlobHash, ext: Ext) -> Result<Option<Freed>, StoreError> {
     let (file, stamp) = open_blob_file(from)?;
-    let copy = File::create(to).map_err(|error| StoreError::at(to, error))?;
+    let freed = common::free_name_in(new, hash, ext)?;
+    let to = &freed.path;
+    let copy = File::create_new(to).map_err(|error| StoreError::at(to, error))?;
     let mut builder = TreeBuilder::default();
     let mut bytes = Vec::new();
     for index in 0..chunk_count(stamp.size) {
         let offset = offset_of(index);
         let len = chunk_len(stamp.size, index).unwrap_or_default();
         match os::read_vec_at(&file, &mut bytes, len, offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            // Shorter than it was when it was opened.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             result => result.map_err(|error| StoreError::at(from, error))?,
         }
         builder.push(&bytes);
@@ -211,22 +236,9 @@ fn copy_blob(from: &Path, to: &Path, hash: &BlobHash) -> Result<bool, StoreError
     }
     drop(copy);
     os::set_modified(to, from).map_err(|error| StoreError::at(to, error))?;
-    Ok(builder.finish().hash() == *hash)
-}
-
-/// Copies, but for what is zero: a partial is a hole where nothing has come.
-fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
-    let (file, copy) = (File::open(from)?, File::create(to)?);
-    let size = file.metadata()?.len();
-    copy.set_len(size)?;
-    let mut bytes = Vec::new();
-    for index in 0..chunk_count(size) {
-        let offset = offset_of(index);
-        os::read_vec_at(&file, &mut bytes, chunk_len(size, index).unwrap_or_default(), offset)?;
-        if bytes.iter().any(|byte| *byte != 0) {
-            os::write_all_at(&copy, &bytes, offset)?;
-        }
+    if builder.finish().hash() == *hash {
+        return Ok(Some(freed));
     }
-    drop(copy);
-    os::set_modified(to, from)
+    remove(to)?;
+    Ok(None)
 }

@@ -57,6 +57,6 @@ pub(super) fn judge_target(inner: &Inner, target: &Path, note: &Whereabouts) -> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(dir),
         // Windows says of a file that its name is wrong.
         Err(_) if dir.is_file() => Err(MoveError::NotAFolder { dir }),
-        Err(source) => Err(MoveError::NotWritable { dir, source }),
+        Err(source) => Err(MoveError::NotWritable { path: dir, source }),
     }
 }

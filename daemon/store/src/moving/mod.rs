@@ -22,7 +22,7 @@ use super::{
 use fyteclub_files::private;
 use judge::canonical;
 use std::{
-    fs, io,
+    fs,
     ops::ControlFlow,
     path::Path,
     sync::{Arc, TryLockError},
@@ -40,6 +40,11 @@ pub(crate) fn move_to(
     };
     let old = inner.site.stand()?;
     let mut note = Whereabouts::read(&inner.dir)?;
+    if let Some(to) = &note.renaming {
+        return Err(MoveError::Unfinished { dir: inner.dir.join(to) });
+    }
+    // What a move that failed left there is not in use.
+    note.copying = note.copying.filter(|left| *left != note.dir && !empty(&inner.dir, left));
     let target = judge::judge_target(inner, target, &note)?;
     let home = target == canonical(&inner.dir);
     let name = if home {
@@ -47,14 +52,13 @@ pub(crate) fn move_to(
     } else {
         target.to_str().ok_or_else(|| MoveError::NoPath { dir: target.clone() })?.to_owned()
     };
-    let unwritable = |source| MoveError::NotWritable { dir: target.clone(), source };
-    fs::create_dir_all(&target).map_err(unwritable)?;
+    make_folder(&target)?;
     // Copies that could not be removed yet are not forgotten.
     note.leaving.extend(note.copying.take());
     // Told before anything is made that a fall would leave there.
     note.copying = Some(name.clone());
     note.write(&inner.dir)?;
-    let moved = prepare(&target, home).map_err(unwritable).and_then(|()| {
+    let moved = prepare(&target, home).and_then(|()| {
         let new = Arc::new(Place::at(target.clone(), !home)?);
         if can_rename(&old, &new) {
             rename::rename_to(inner, &mut note, &name, &new, &mut progress)
@@ -75,21 +79,26 @@ pub(crate) fn move_to(
 }
 
 /// Marks the place, so that a disk that is not there is not taken for an empty cache.
-fn prepare(target: &Path, home: bool) -> io::Result<()> {
+fn prepare(target: &Path, home: bool) -> Result<(), MoveError> {
     if !home {
+        let mark = target.join(MARK);
         // On the disk before a note says that anything is here.
-        private::write(&target.join(MARK), &fresh_mark()?)?;
+        fresh_mark()
+            .and_then(|text| private::write(&mark, &text))
+            .map_err(|source| MoveError::NotWritable { path: mark, source })?;
     }
-    for folder in ["blobs", "partial"] {
-        fs::create_dir_all(target.join(folder))?;
-    }
-    Ok(())
+    make_folder(&target.join("blobs"))?;
+    make_folder(&target.join("partial"))
+}
+
+fn make_folder(path: &Path) -> Result<(), MoveError> {
+    fs::create_dir_all(path).map_err(|source| MoveError::NotWritable { path: path.to_owned(), source })
 }
 
 /// Only an attempt tells: one disk can be mounted twice, and one mount can have many disks.
 fn can_rename(old: &Place, new: &Place) -> bool {
     let (from, to) = (old.partial.join("0.tmp"), new.partial.join("0.tmp"));
-    let renamed = fs::write(&from, b"").and_then(|()| fs::rename(&from, &to)).is_ok();
+    let renamed = fs::write(&from, b"").and_then(|()| os::rename(&from, &to)).is_ok();
     remove(&from).ok();
     remove(&to).ok();
     renamed
@@ -101,7 +110,9 @@ fn leave(inner: &Inner, old: &Place, note: &mut Whereabouts) -> Result<usize, St
     for folder in [&old.blobs, &old.partial] {
         for (name, entry) in os::names(folder)? {
             let pinned = name::parse_blob_name(&name).is_some_and(|(hash, _)| inner.state().pinned(&hash));
-            let ours = name::parse_blob_name(&name).is_some() || name::is_of_part(&name);
+            // A folder with such a name is another program's, and in nobody's use.
+            let ours =
+                !entry.path().is_dir() && (name::parse_blob_name(&name).is_some() || name::is_of_part(&name));
             let removed = ours && !pinned && remove(&entry.path()).is_ok();
             kept += usize::from(ours && !removed);
         }

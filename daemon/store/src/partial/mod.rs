@@ -256,11 +256,19 @@ impl Partial {
                         file => file,
                     };
                     let file = file.map_err(|e| StoreError::writing(&path, e))?;
+                    let found = file.metadata().map_err(|e| StoreError::at(&path, e))?;
+                    let before = found.len();
                     // A hole, not zeros: a size that a peer claims takes no space before its bytes come.
                     file.set_len(self.content.size).map_err(|e| StoreError::at(&path, e))?;
-                    Ok(Arc::new(file))
+                    Ok((Arc::new(file), before))
                 };
-                arrived.file.insert(self.inner.site.again_if_lost(open)?).clone()
+                let (file, before) = self.inner.site.again_if_lost(open)?;
+                // A move left behind what lay in its place.
+                if arrived.count > 0 && before != self.content.size {
+                    arrived.begin_anew();
+                    return Err(StoreError::Missing { path: self.part_path() });
+                }
+                arrived.file.insert(file).clone()
             }
         };
         arrived.writers += 1;

@@ -315,3 +315,115 @@ fn start_finishes_a_move_past_what_stays() {
     receive(&store, &blobs[0]).unwrap();
     assert_eq!(store.stats().files, blobs.len());
 }
+
+/// Makes a folder with a file of another program in it.
+fn full_folder(path: &Path) {
+    fs::create_dir_all(path).unwrap();
+    fs::write(path.join("diary.txt"), b"mine").unwrap();
+}
+
+fn go(store: &Store, to: &Path) -> Result<crate::Moved, crate::MoveError> {
+    store.move_to(to, |_| ControlFlow::Continue(()))
+}
+
+/// To the home folder, which need not be empty: `copied` has the files copied, and not renamed.
+#[test]
+fn folders_in_both_places_do_not_stop_a_move() {
+    for copied in [false, true] {
+        let base = tempfile::tempdir().unwrap();
+        let [data, there] = ["data", "there"].map(|name| base.path().join(name));
+        let store = open(&data);
+        let blobs: Vec<_> = (0..6).map(|n| bytes(n, 1_000)).collect();
+        let hashes: Vec<_> = blobs.iter().map(|blob| receive(&store, blob).unwrap()).collect();
+        let half = bytes(99, 4 * CHUNK_SIZE);
+        receive_chunks(&store, &half, [0, 2]).unwrap();
+        go(&store, &there).unwrap();
+        let home = |folder: &str, name: &Path| data.join(folder).join(name.file_name().unwrap());
+        let paths: Vec<_> = hashes.iter().map(|hash| store.path(hash).unwrap()).collect();
+        let parts = files_in(&there.join("partial")).into_iter().filter(|name| name.contains(".part"));
+        let part = home("partial", Path::new(&parts.last().unwrap()));
+        let (first, stuck) = (home("blobs", &paths[0]), home("blobs", &paths[1]));
+        [&first, &stuck, &part].into_iter().for_each(|path| full_folder(path));
+        // In the old place, one of them in the place of a file that is in use.
+        let _pin = store.pin([hashes[2]]);
+        for path in &paths[2..4] {
+            become_folder(path, true);
+        }
+        let _stuck = Stuck::new(&[&stuck]);
+        let cross_disks = data.join("partial/0.tmp");
+        let _copied = copied.then(|| Stuck::new(&[&cross_disks]));
+        go(&store, &data).unwrap();
+        for path in [&first, &part] {
+            assert!(kept(path).join("diary.txt").exists(), "{copied}: another's file is not lost");
+        }
+        let obstacles = verify(&store).obstacles;
+        assert_eq!(obstacles.iter().map(|obstacle| &obstacle.path).collect::<Vec<_>>(), [&stuck]);
+        assert_ne!(store.path(&hashes[1]).unwrap(), stuck, "{copied}");
+        for n in [0, 1, 4, 5] {
+            assert_eq!(read(&store, &hashes[n]).unwrap(), blobs[n], "{copied} {n}");
+        }
+        assert!(receive_chunks(&store, &half, [1, 3]).unwrap());
+        assert_eq!(read(&store, &tree(&half).hash()).unwrap(), half);
+        for n in [2, 3] {
+            receive(&store, &blobs[n]).unwrap();
+        }
+        drop(store);
+        let store = open(&data);
+        for (hash, blob) in hashes.iter().zip(&blobs) {
+            assert_eq!(&read(&store, hash).unwrap(), blob, "{copied}");
+        }
+    }
+}
+
+#[test]
+fn failed_move_names_the_obstacle_and_can_be_repeated() {
+    for copied in [false, true] {
+        let base = tempfile::tempdir().unwrap();
+        let [data, there] = ["data", "there"].map(|name| base.path().join(name));
+        let store = open(&data);
+        let blobs: Vec<_> = (0..6).map(|n| bytes(n, 1_000)).collect();
+        let hashes: Vec<_> = blobs.iter().map(|blob| receive(&store, blob).unwrap()).collect();
+        go(&store, &there).unwrap();
+        let name = store.path(&hashes[3]).unwrap();
+        let name = data.join("blobs").join(name.file_name().unwrap());
+        let names = [name.clone(), name.with_extension("bin"), data.join("partial/0.tmp")];
+        names[..2].iter().for_each(|name| full_folder(name));
+        let stuck = Stuck::new(&[&names[0], &names[1], &names[if copied { 2 } else { 0 }]]);
+        for _ in 0..2 {
+            let told = go(&store, &data).unwrap_err().to_string();
+            assert!(told.contains(name.to_str().unwrap()) && told.contains("remove it yourself"), "{told}");
+            for (hash, blob) in hashes.iter().zip(&blobs) {
+                assert_eq!(&read(&store, hash).unwrap(), blob, "{copied}");
+            }
+        }
+        drop(stuck);
+        go(&store, &data).unwrap();
+        assert_eq!((store.stats().files, names[0].is_file()), (blobs.len(), true));
+        assert!(kept(&name).join("diary.txt").exists(), "{copied}");
+    }
+}
+
+/// Its file closes when the cache moves; what another program does to it then is noticed.
+#[test]
+fn partial_left_behind_by_a_move_begins_anew() {
+    let base = tempfile::tempdir().unwrap();
+    let [data, there] = ["data", "there"].map(|name| base.path().join(name));
+    let store = open(&data);
+    let blob = bytes(7, 4 * CHUNK_SIZE);
+    let tree = tree(&blob);
+    let partial = store.partial(tree.hash(), blob.len() as u64, "mdl").unwrap();
+    partial.set_tree(tree.clone()).unwrap();
+    let write = |index: u32| {
+        let at = index as usize * CHUNK_SIZE;
+        partial.write(tree.verify(index, &blob[at..at + CHUNK_SIZE]).unwrap())
+    };
+    write(0).unwrap();
+    go(&store, &there).unwrap();
+    let parts = files_in(&there.join("partial"));
+    let part = parts.iter().find(|name| name.ends_with(".part")).unwrap();
+    become_folder(&there.join("partial").join(part), true);
+    assert!(write(1).unwrap_err().is_lost());
+    assert_eq!(partial.missing(), [0..4]);
+    (0..4).for_each(|index| drop(write(index).unwrap()));
+    assert_eq!(read(&store, &tree.hash()).unwrap(), blob);
+}
