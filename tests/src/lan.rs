@@ -27,19 +27,14 @@ impl Lan {
     ///
     /// # Panics They are not possible and `CI` is set: there no story may be skipped.
     pub fn open(machines: usize, v6: bool) -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        sweep();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = |part: &str| format!("{PREFIX}{}-{number}-{part}", std::process::id());
+        let name = names();
         let machines = (0..machines).map(|n| Machine { namespace: name(&n.to_string()) }).collect();
         // From here on a failure removes the namespaces.
         let lan = Self { hub: name("hub"), machines };
         if lan.build(v6) {
             return Some(lan);
         }
-        let why = "a network cannot be made: this story needs Linux, root and `ip` of iproute2";
-        assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
-        crate::skipped(why);
+        impossible();
         None
     }
 
@@ -80,6 +75,26 @@ impl Lan {
 }
 
 impl Machine {
+    /// A new namespace, for [`Machine::delete`] to remove; `None`: not possible.
+    pub(crate) fn new(namespace: String) -> Option<Self> {
+        ip(&["netns", "add", &namespace]).then_some(Self { namespace })
+    }
+
+    pub(crate) fn delete(&self) {
+        ip(&["netns", "delete", &self.namespace]);
+        std::fs::remove_dir_all(self.settings()).ok();
+    }
+
+    /// Connects two machines, each by an interface of this name.
+    ///
+    /// # Panics The system refuses.
+    pub(crate) fn connect(&self, interface: &str, other: &Self, its: &str) {
+        let (here, there) = (self.namespace.as_str(), other.namespace.as_str());
+        let link =
+            ["link", "add", interface, "netns", here, "type", "veth", "peer", "name", its, "netns", there];
+        assert!(ip(&link), "{here} is connected to {there}");
+    }
+
     /// `program` on this machine.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("ip");
@@ -109,7 +124,17 @@ impl Machine {
         ));
     }
 
-    /// What [`Machine::count_to`] counted, in its order.
+    /// Counts what arrives here from this address from now on, whether it is forwarded or not.
+    ///
+    /// # Panics The system refuses.
+    pub fn count_from(&self, address: &str) {
+        let rule = format!("ip saddr {address} counter");
+        self.shell(&format!(
+            "nft 'table inet counts {{ chain in {{ type filter hook prerouting priority -300; {rule}; }}; }}'"
+        ));
+    }
+
+    /// What [`Machine::count_to`] or [`Machine::count_from`] counted, in its order.
     ///
     /// # Panics The system refuses.
     pub fn counts(&self) -> Vec<u64> {
@@ -170,6 +195,18 @@ impl Machine {
         assert!(ip(&args), "{destination} is routed");
     }
 
+    /// Runs `open` on a thread in this namespace. Sockets that it makes stay this machine's.
+    ///
+    /// # Panics `open` panics, or the system refuses.
+    #[cfg(target_os = "linux")]
+    pub fn run<T: Send>(&self, open: impl FnOnce() -> T + Send) -> T {
+        let inside = || {
+            self.enter();
+            open()
+        };
+        std::thread::scope(|scope| scope.spawn(inside).join().expect("it does not panic"))
+    }
+
     /// Moves the calling thread into this namespace: its new sockets and processes are this machine's. It cannot go
     /// back, so use a thread of the story's own.
     ///
@@ -191,12 +228,26 @@ impl Machine {
 
 impl Drop for Lan {
     fn drop(&mut self) {
-        for machine in &self.machines {
-            ip(&["netns", "delete", &machine.namespace]);
-            std::fs::remove_dir_all(machine.settings()).ok();
-        }
+        self.machines.iter().for_each(Machine::delete);
         ip(&["netns", "delete", &self.hub]);
     }
+}
+
+/// Names for the namespaces of one network. Removes those of killed stories.
+pub(crate) fn names() -> impl Fn(&str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    sweep();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    move |part| format!("{PREFIX}{}-{number}-{part}", std::process::id())
+}
+
+/// Says that a story with a network is skipped.
+///
+/// # Panics `CI` is set: there no story may be skipped.
+pub(crate) fn impossible() {
+    let why = "a network cannot be made: this story needs Linux, root and `ip` of iproute2";
+    assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
+    crate::skipped(why);
 }
 
 /// Removes the namespaces of a killed story.

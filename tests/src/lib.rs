@@ -14,6 +14,9 @@ mod gate;
 pub mod hostile;
 mod lan;
 pub mod mods;
+// It moves threads into other networks.
+#[cfg(target_os = "linux")]
+pub mod netlab;
 mod process;
 mod programs;
 mod resident;

@@ -69,19 +69,34 @@ impl Router {
         outside: &str,
         speaks: Speaks,
     ) -> Option<Self> {
-        for (program, package) in [("nft", "nftables"), ("miniupnpd", "miniupnpd-nftables")] {
-            if !is_there(program) {
-                let why = format!("{program} is missing: it is in Debian's {package}");
-                assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
-                skipped(&why);
-                return None;
-            }
+        if !Self::is_possible() {
+            return None;
         }
         assert!(outer.joined_by(machine, "wan"), "the router is in the outer network");
         machine.add(inside);
         machine.add_to("wan", outside);
         machine.shell("echo 1 >/proc/sys/net/ipv4/ip_forward");
-        let folder = town.folder(&format!("router-{}", outside.replace('/', "-")));
+        Some(Self::serve(town, machine, outside, speaks).await)
+    }
+
+    /// Whether its programs are there; says so if not.
+    ///
+    /// # Panics One is missing and `CI` is set.
+    pub(crate) fn is_possible() -> bool {
+        for (program, package) in [("nft", "nftables"), ("miniupnpd", "miniupnpd-nftables")] {
+            if !is_there(program) {
+                let why = format!("{program} is missing: it is in Debian's {package}");
+                assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
+                skipped(&why);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The same on a machine that forwards between its `eth0` and its `wan` already; `name` is the router's alone.
+    pub(crate) async fn serve(town: &Town, machine: &Machine, name: &str, speaks: Speaks) -> Self {
+        let folder = town.folder(&format!("router-{}", name.replace('/', "-")));
         let mut router = Self {
             machine: machine.clone(),
             speaks,
@@ -97,7 +112,7 @@ impl Router {
             router.load(&format!("insert rule inet filter input iifname \"eth0\" {drop}\n"));
         }
         router.start().await;
-        Some(router)
+        router
     }
 
     fn load(&self, rules: &str) {

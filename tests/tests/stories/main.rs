@@ -32,6 +32,8 @@ mod local_socket;
 mod many_sources;
 mod modes;
 mod moving;
+#[cfg(target_os = "linux")]
+mod netlab;
 mod order;
 mod outside;
 mod phone_books;

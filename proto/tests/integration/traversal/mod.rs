@@ -6,6 +6,7 @@ mod pairs;
 mod peer;
 mod special;
 mod switching;
+mod table;
 mod timing;
 mod world;
 

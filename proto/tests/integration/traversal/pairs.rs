@@ -1,8 +1,9 @@
 //! Every pair of kinds of networks, under random faults: it ends direct where the table says direct, and relayed elsewhere.
 
 use super::{
-    kinds::{Kind, is_direct, pair},
+    kinds::pair,
     seeds, start,
+    table::{Kind, is_direct},
 };
 use crate::netsim::Link;
 use std::time::Duration;

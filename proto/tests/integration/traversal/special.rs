@@ -2,8 +2,9 @@
 
 use super::{
     book::{Book, PORT},
-    kinds::{Kind, is_direct, pair},
+    kinds::pair,
     start,
+    table::{Kind, is_direct},
     world::World,
 };
 use crate::netsim::{Behind, Cone, Conntrack, Dice, Link, Net, NodeId, Ports, Sees, TTL, Translate};

@@ -1,10 +1,6 @@
 //! A path dies or moves during a transfer: packets flow again soon, and the better path comes back.
 
-use super::{
-    kinds::{Kind, pair},
-    p95, seeds, start,
-    world::World,
-};
+use super::{kinds::pair, p95, seeds, start, table::Kind, world::World};
 use crate::netsim::{Link, NodeId};
 use fyteclub_proto::reaching::traversal::Kind as PathKind;
 use std::{net::IpAddr, time::Duration};

@@ -1,8 +1,9 @@
 //! How soon a path works, over lines with 100 ms and 2 % loss.
 
 use super::{
-    kinds::{Kind, is_direct, pair},
+    kinds::pair,
     p95, seeds, start,
+    table::{Kind, is_direct},
 };
 use crate::netsim::Link;
 use std::time::Duration;

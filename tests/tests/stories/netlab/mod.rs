@@ -1,0 +1,3 @@
+//! An internet with homes behind kernel NATs of every kind.
+
+mod routers;
