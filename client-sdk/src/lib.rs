@@ -27,9 +27,7 @@
 //! # }
 //! ```
 
-#![warn(missing_docs)]
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
+#![warn(missing_docs, reason = "authors of plugins read them")]
 
 mod client;
 mod connection;

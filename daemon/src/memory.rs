@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The memory of all clients. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct LocalMemory(Arc<Shared>);
+pub(crate) struct LocalMemory(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -31,12 +31,12 @@ struct Table {
 
 impl LocalMemory {
     /// Charges held bytes to `accounts`.
-    pub fn new(accounts: Accounts) -> Self {
+    pub(crate) fn new(accounts: Accounts) -> Self {
         Self(Arc::new(Shared { accounts, ..Shared::default() }))
     }
 
     /// One client's part. Its number is never used again.
-    pub fn of(&self, client: u64) -> ClientMemory {
+    pub(crate) fn of(&self, client: u64) -> ClientMemory {
         let displaced = CancellationToken::new();
         self.table().displaced.insert(client, displaced.clone());
         ClientMemory(Arc::new(Part { all: self.clone(), client, displaced }))
@@ -44,7 +44,7 @@ impl LocalMemory {
 
     /// Bytes held for all clients.
     #[cfg(test)]
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.table().memory.held()
     }
 

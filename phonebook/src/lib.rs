@@ -28,8 +28,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
+#![cfg_attr(test, allow(clippy::as_conversions, reason = "numbers of tests are small"))]
 
 mod accounts;
 mod address;

@@ -23,6 +23,7 @@ use fyteclub_proto::{
     id::PeerId,
     knock::Callee,
     letter::{Letter, Topic},
+    number::{f64_of, u64_of},
     phonebook::{
         RelayGrant,
         live::{Hear, Say},
@@ -114,7 +115,7 @@ fn memory(binaries: &std::path::Path, runtime: &tokio::runtime::Runtime) -> anyh
     let pairs = book::connections(scaled(CLIENTS)) / 2;
     let phonebook = unlimited(binaries)?;
     let addr = addr_of(&phonebook)?;
-    let kib = |bytes: Option<u64>| bytes.map_or(f64::NAN, |bytes| bytes as f64 / 1024.0);
+    let kib = |bytes: Option<u64>| bytes.map_or(f64::NAN, |bytes| f64_of(bytes) / 1024.0);
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let [udp, tcp] = runtime.block_on(async {
         // What it needs once.
@@ -136,7 +137,7 @@ fn memory(binaries: &std::path::Path, runtime: &tokio::runtime::Runtime) -> anyh
             sockets.push(web_socket(addr, leg).await?);
         }
         let with_tcp = kib(usage::rss(phonebook.pid()));
-        let count = legs.len() as f64;
+        let count = f64_of(u64_of(legs.len()));
         anyhow::Ok([(with_udp - empty) / count, (with_tcp - with_udp) / count])
     })?;
     println!("\nrelay: memory of {} clients", pairs * 2);
@@ -178,7 +179,7 @@ fn flow(ends: &[UdpSocket; 2], to: SocketAddr, frame: &[u8], bundle: usize, pid:
         let arrived = received.load(Ordering::Relaxed);
         if sent.saturating_sub(lost + arrived) < WINDOW {
             state.try_send((&socket).into(), &transmit)?;
-            sent += bundle as u64;
+            sent += u64_of(bundle);
             moved = Instant::now();
         } else if moved.elapsed() > Duration::from_millis(20) {
             // Nothing comes any more of what is under way.
@@ -190,7 +191,7 @@ fn flow(ends: &[UdpSocket; 2], to: SocketAddr, frame: &[u8], bundle: usize, pid:
     let (time, arrived) = (start.elapsed().as_secs_f64(), received.load(Ordering::Relaxed));
     done.store(true, Ordering::Relaxed);
     receiver.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))?;
-    let bytes = arrived as f64 * PACKET as f64;
+    let bytes = f64_of(arrived) * f64_of(u64_of(PACKET));
     let cpu = meter.cpu()[0] / (bytes / f64::from(1 << 30));
     Ok(Run { speed: bytes / time / f64::from(1 << 20), cpu })
 }
@@ -199,7 +200,7 @@ fn flow(ends: &[UdpSocket; 2], to: SocketAddr, frame: &[u8], bundle: usize, pid:
 async fn granted(addr: SocketAddr, number: usize) -> anyhow::Result<[RelayGrant; 2]> {
     let key = |side: u8| {
         let mut seed = [side; 32];
-        seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        seed[..8].copy_from_slice(&u64_of(number).to_be_bytes());
         SigningKey::from_bytes(&seed)
     };
     let (alice, bob) = (key(1), key(2));

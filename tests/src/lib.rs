@@ -4,9 +4,6 @@
 //! ended with the story, also after a panic. [`mods`] makes their looks, [`hostile`] their attackers. The stories are
 //! in `tests/stories`, one module for each subject.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 mod counters;
 mod disk;
 pub mod flood;

@@ -98,6 +98,7 @@ mod tests {
     fn every_code_is_in_the_help() {
         use Exit::*;
         for exit in [Done, Refused, Usage, Unreachable, NotNow, Damaged, Interrupted] {
+            #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
             let code = exit as u8;
             assert!(
                 HELP.lines().any(|line| line.split_whitespace().next() == Some(&code.to_string())),

@@ -3,9 +3,6 @@
 //! [`Endpoint`] is its address, [`LocalListener`] the daemon's end, [`dial`] the client's; each asks the system for the
 //! user at the other end. [`frames`] splits the bytes into frames. The messages are proto's.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 mod dial;
 mod endpoint;
 pub mod frames;

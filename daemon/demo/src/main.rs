@@ -1,9 +1,6 @@
 //! `fyteclub-demo`, the program that `cargo run` starts. `demo` is the README's first command; all other commands are
 //! `fyteclubd`'s, because the demo starts this program again as its two daemons.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 /// Prints a line. The reader may be gone (`| head`); the demo goes on.
 macro_rules! say {
     ($($text:tt)*) => {{

@@ -6,9 +6,6 @@
 //! neighbour; its URL must have the sender's address, never a name; each answer has a limit of bytes and time; and no
 //! connection is made to any other machine. The readers ([`ssdp`], [`description`], [`soap`]) accept any bytes.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 pub mod description;
 mod http;
 mod place;

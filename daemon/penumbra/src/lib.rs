@@ -6,9 +6,6 @@
 //! structure, `sheet` holds it packed), `settings` and `condition` select options, `resolve` applies priorities, `open`
 //! and `contents` find the files, `write` is the export.
 
-#![warn(unreachable_pub, clippy::let_underscore_must_use, clippy::match_bool)]
-#![cfg_attr(not(test), warn(clippy::as_conversions))]
-
 mod archive;
 mod caps;
 mod condition;

@@ -36,7 +36,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Scans a look, after the write `after` has ended, even if it failed.
-pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> Answer<Scanned> {
+pub(super) async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> Answer<Scanned> {
     if let Some(after) = after {
         after.await.ok();
     }
@@ -53,7 +53,7 @@ pub async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keeping>) -> 
 }
 
 /// Checks a received look, asks its owner to prove a sample of its large blobs, and plans the fetch.
-pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -> Input {
+pub(super) async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -> Input {
     let Planning { player, peer, run, document, grant, space } = planning;
     let (reading, name) = (store.clone(), player.clone());
     let drafted = blocking(move || plan::draft(&reading, &document, &peer, &name)).await;
@@ -74,7 +74,7 @@ pub async fn plan(store: Store, owner: Option<Addr<Peer>>, planning: Planning) -
 
 /// Asks the owner to prove the other blobs of a complete look, one request after the other. Blobs without a proof are
 /// not lent; nothing else follows.
-pub async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
+pub(super) async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
     let (unproven, key) = (store.clone(), plan.owner);
     for blobs in blocking(move || plan.unproven(&unproven)).await {
         let Ok(Some(answers)) = owner.send(AskPossession { span: Span::Whole, blobs }).await else { return };
@@ -88,7 +88,7 @@ pub async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
 }
 
 /// Writes the requested folders, and describes the look.
-pub async fn hand_out(store: Store, out: HandOut) -> Input {
+pub(super) async fn hand_out(store: Store, out: HandOut) -> Input {
     let HandOut { player, run, plan, folders } = out;
     let name = player.clone();
     let (folders, result) = blocking(move || plan::hand_out(&store, &plan, &name, folders)).await;
@@ -96,22 +96,26 @@ pub async fn hand_out(store: Store, out: HandOut) -> Input {
 }
 
 /// `low_disk`: the disk lacks space, and no peer is sent a new request.
-pub async fn cache_stats(cache: Addr<ModCache>, low_disk: bool) -> Answer<CacheStats> {
+pub(super) async fn cache_stats(cache: Addr<ModCache>, low_disk: bool) -> Answer<CacheStats> {
     let stats = ask(&cache, mod_cache::ReadStats).await?;
     Ok(replies::stats(&stats, low_disk))
 }
 
-pub async fn cache_verify(cache: Addr<ModCache>, left: CancellationToken) -> Answer<CacheVerified> {
+pub(super) async fn cache_verify(cache: Addr<ModCache>, left: CancellationToken) -> Answer<CacheVerified> {
     replies::verified(ask(&cache, mod_cache::Verify(left)).await?)
 }
 
-pub async fn cache_gc(cache: Addr<ModCache>, gc: CacheGc) -> Answer<CacheGced> {
+pub(super) async fn cache_gc(cache: Addr<ModCache>, gc: CacheGc) -> Answer<CacheGced> {
     let CacheGc { to, older_than_secs } = gc;
     let wish = Wish { to, older_than: older_than_secs.map(Duration::from_secs) };
     replies::collected(ask(&cache, mod_cache::Collect(wish)).await?)
 }
 
-pub async fn cache_move(cache: Addr<ModCache>, to: CacheMove, left: CancellationToken) -> Answer<CacheMoved> {
+pub(super) async fn cache_move(
+    cache: Addr<ModCache>,
+    to: CacheMove,
+    left: CancellationToken,
+) -> Answer<CacheMoved> {
     let dir = PathBuf::from(to.dir);
     if !dir.is_absolute() {
         return Err(bad_path("the folder to move the cache to"));

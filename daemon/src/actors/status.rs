@@ -17,7 +17,7 @@ use fyteclub_proto::{
 use std::future::Future;
 
 /// The coordinator's own part of the state.
-pub struct Known {
+pub(super) struct Known {
     /// The number of the last published event.
     pub seq: u64,
     pub transfers: Vec<TransferStatus>,
@@ -31,10 +31,13 @@ pub struct Known {
 }
 
 /// A contact's name, and the actor of its peer.
-pub type PeerOf = (Option<PlayerName>, Addr<Peer>);
+pub(super) type PeerOf = (Option<PlayerName>, Addr<Peer>);
 
 /// The coordinator's part is as of this call; the rest is asked of the other actors.
-pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<Status>> + 'static + use<> {
+pub(super) fn read(
+    around: &Surroundings,
+    known: Known,
+) -> impl Future<Output = Answer<Status>> + 'static + use<> {
     let charged = |(item, Count { charged, refusals }): (fyteclub_proto::ledger::Item, Count)| {
         (item.name().to_owned(), Charged { charged, refusals })
     };
@@ -69,7 +72,7 @@ pub fn read(around: &Surroundings, known: Known) -> impl Future<Output = Answer<
 }
 
 /// The reports of all peers, by name.
-pub async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
+pub(super) async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
     let mut list = Vec::new();
     for (player, actor) in peers {
         if let Ok(mut status) = actor.send(peer::Report).await {
@@ -85,7 +88,7 @@ pub async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
 ///
 /// # Errors
 /// The actor has stopped all the same.
-pub fn ask<A, M>(
+pub(super) fn ask<A, M>(
     actor: &Addr<A>,
     question: M,
 ) -> impl Future<Output = Answer<M::Result>> + 'static + use<A, M>

@@ -32,7 +32,7 @@ impl Default for Patience {
 impl Patience {
     /// # Errors
     /// `Short` if patience ends before `work` does.
-    pub async fn within<T, E: From<StreamError>>(
+    pub(super) async fn within<T, E: From<StreamError>>(
         &mut self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {

@@ -1,5 +1,5 @@
 //! The binary's process: signals, systemd, descriptors.
 
-pub mod descriptors;
-pub mod signals;
-pub mod systemd;
+pub(crate) mod descriptors;
+pub(crate) mod signals;
+pub(crate) mod systemd;

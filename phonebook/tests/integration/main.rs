@@ -1,6 +1,7 @@
 //! The phone book over real sockets, and its binary: one module for each subject.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy.toml knows functions of tests alone, not their helpers")]
+#![allow(unreachable_pub, reason = "a program of tests exports nothing")]
 
 mod common;
 

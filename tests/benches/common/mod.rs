@@ -5,6 +5,7 @@
 //!
 //! `FYTECLUB_BENCH_ROUNDS` (counted rounds after a warm-up round, 5) and `FYTECLUB_BENCH_SCALE` (1.0) shorten a run.
 
+#![allow(unreachable_pub, reason = "a benchmark exports nothing")]
 // Each bench uses a part.
 #![allow(dead_code)]
 

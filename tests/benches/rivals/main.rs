@@ -4,6 +4,8 @@
 //! An absent rival is named, with the way to install it. `FYTECLUB_BENCH_RIVALS=iroh,https` selects rivals,
 //! `FYTECLUB_BENCH_SETS=large` sets of files.
 
+#![allow(unreachable_pub, reason = "a benchmark exports nothing")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod https;

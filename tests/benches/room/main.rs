@@ -4,6 +4,8 @@
 //! The lines are [`lines`]: a namespace of this kernel for each player, with an uplink of one rate. Every figure of a
 //! line includes headers and acknowledgements; a fetch from an owner alone has about 1.05.
 
+#![allow(unreachable_pub, reason = "a benchmark exports nothing")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

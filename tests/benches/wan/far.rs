@@ -12,7 +12,6 @@ use crate::common::{
 use fyteclub_proto::number::{f64_of, u64_of, usize_of, whole};
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -123,8 +122,7 @@ impl Far {
         // Pairing is not measured.
         self.link.shape(Shape { rtt: Duration::from_millis(2), loss: 0.0, rate: 1e9, queue: 10.0 });
         let inside = [0, 1].map(|n| move |program: &Path| self.link.side(n).command(program));
-        let place =
-            |n: usize| Place { ip: self.link.side(n).ip, inside: &inside[n] as &dyn Fn(&Path) -> Command };
+        let place = |n: usize| Place { ip: self.link.side(n).ip, inside: &inside[n] };
         let town = Town::at(self.programs.clone(), place(0))?;
         let folder = look::write(&town.path("look"), &vec![FILE; files], 1)?;
         look::age();

@@ -17,7 +17,7 @@ use std::{
 
 /// Parts of every peer's actor.
 #[derive(Clone)]
-pub struct PeerParts {
+pub(super) struct PeerParts {
     pub around: Surroundings,
     pub facts: Recipient<PeerFact>,
     /// Called when a published file is found changed.
@@ -26,7 +26,7 @@ pub struct PeerParts {
 
 /// Peers' actors by key, and the gate that admits keys.
 #[derive(Default)]
-pub struct Roster {
+pub(super) struct Roster {
     peers: HashMap<PeerId, (Addr<Peer>, Served)>,
     gate: Gate,
     /// `None` before the coordinator has started.
@@ -35,7 +35,7 @@ pub struct Roster {
 
 impl Roster {
     /// Sets the parts of peers' actors.
-    pub fn start(&mut self, parts: PeerParts) {
+    pub(super) fn start(&mut self, parts: PeerParts) {
         self.parts = Some(parts);
     }
 
@@ -43,38 +43,38 @@ impl Roster {
     ///
     /// # Errors
     /// The reason for a refusal.
-    pub fn admits(&self, key: &PeerId) -> Result<(), Refusal> {
+    pub(super) fn admits(&self, key: &PeerId) -> Result<(), Refusal> {
         self.gate.admits(key).check(Instant::now())
     }
 
     /// Whether the player consents to this key, banned or not.
-    pub fn is_contact(&self, key: &PeerId) -> bool {
+    pub(super) fn is_contact(&self, key: &PeerId) -> bool {
         self.gate.admits(key).contact
     }
 
-    pub fn access(&self, key: &PeerId) -> Access {
+    pub(super) fn access(&self, key: &PeerId) -> Access {
         self.gate.access(key)
     }
 
     /// The player consents to this key.
-    pub fn admit(&mut self, key: PeerId) {
+    pub(super) fn admit(&mut self, key: PeerId) {
         self.gate.admit(key);
     }
 
     /// The player no longer consents to this key.
-    pub fn dismiss(&mut self, key: &PeerId) {
+    pub(super) fn dismiss(&mut self, key: &PeerId) {
         self.gate.dismiss(key);
         self.forget_unneeded();
     }
 
     /// Refuses this key for the time of a ban.
-    pub fn ban(&mut self, key: PeerId) {
+    pub(super) fn ban(&mut self, key: PeerId) {
         self.gate.ban(key);
         self.forget_unneeded();
     }
 
     /// The peer's actor, started at first use.
-    pub fn peer(&mut self, id: PeerId) -> Option<&Addr<Peer>> {
+    pub(super) fn peer(&mut self, id: PeerId) -> Option<&Addr<Peer>> {
         let place = match self.peers.entry(id) {
             Entry::Occupied(known) => return Some(&known.into_mut().0),
             Entry::Vacant(place) => place,
@@ -86,14 +86,14 @@ impl Roster {
     }
 
     /// Has the peer dialled, and its link kept.
-    pub fn want(&mut self, id: PeerId) {
+    pub(super) fn want(&mut self, id: PeerId) {
         if let Some(actor) = self.peer(id) {
             actor.do_send(Want);
         }
     }
 
     /// Sends to the peer's actor, if there is one.
-    pub fn send<M>(&self, id: &PeerId, message: M)
+    pub(super) fn send<M>(&self, id: &PeerId, message: M)
     where
         M: Message<Result = ()> + Send + 'static,
         Peer: Handler<M>,
@@ -103,7 +103,7 @@ impl Roster {
         }
     }
 
-    pub fn send_all<M>(&self, message: impl Fn() -> M)
+    pub(super) fn send_all<M>(&self, message: impl Fn() -> M)
     where
         M: Message<Result = ()> + Send + 'static,
         Peer: Handler<M>,
@@ -111,21 +111,21 @@ impl Roster {
         self.peers.values().for_each(|(actor, _)| actor.do_send(message()));
     }
 
-    pub fn get(&self, key: &PeerId) -> Option<&Addr<Peer>> {
+    pub(super) fn get(&self, key: &PeerId) -> Option<&Addr<Peer>> {
         self.peers.get(key).map(|(actor, _)| actor)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&PeerId, &Addr<Peer>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Addr<Peer>)> {
         self.peers.iter().map(|(key, (actor, _))| (key, actor))
     }
 
     /// Bytes that each key was served since its actor was started.
-    pub fn served(&self) -> impl Iterator<Item = (PeerId, u64)> {
+    pub(super) fn served(&self) -> impl Iterator<Item = (PeerId, u64)> {
         self.peers.iter().map(|(key, (_, served))| (*key, served.bytes()))
     }
 
     /// The peer's actor has stopped.
-    pub fn remove(&mut self, key: &PeerId) {
+    pub(super) fn remove(&mut self, key: &PeerId) {
         self.peers.remove(key);
         self.forget_unneeded();
     }

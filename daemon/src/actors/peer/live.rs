@@ -26,7 +26,7 @@ pub enum Heard {
     Gone { link: usize, error: ConnectionError },
 }
 
-pub struct Live {
+pub(super) struct Live {
     pub link: Link,
     pub session: Session,
     /// Why this end closed the link, if it has.
@@ -41,7 +41,7 @@ pub struct Live {
 
 impl Live {
     /// Opens or accepts the control stream; the returned stream has its messages.
-    pub fn begin(
+    pub(super) fn begin(
         link: Link,
         greeting: Greeting,
         due: Option<Hold>,
@@ -70,28 +70,28 @@ impl Live {
         (live, heard)
     }
 
-    pub fn say(&self, control: Control) {
+    pub(super) fn say(&self, control: Control) {
         // A closed link ends the session by itself.
         self.say.send(control).ok();
     }
 
-    pub fn greeted(&mut self, greeting: Greeting) {
+    pub(super) fn greeted(&mut self, greeting: Greeting) {
         self.greeting = Some(greeting);
         self.greeting_due = None;
     }
 
-    pub fn set_look(&mut self, look: Option<BlobHash>) {
+    pub(super) fn set_look(&mut self, look: Option<BlobHash>) {
         if let Some(greeting) = &mut self.greeting {
             greeting.published = look;
         }
     }
 
-    pub fn player(&self) -> Option<PlayerName> {
+    pub(super) fn player(&self) -> Option<PlayerName> {
         self.greeting.as_ref()?.player.clone()
     }
 
     /// Serves the peer's requests. QUIC's limit of streams bounds how many run at once.
-    pub fn serve(&mut self, push: Push) {
+    pub(super) fn serve(&mut self, push: Push) {
         let serving = tokio::spawn(async move {
             while let Ok((send, recv)) = push.link.accept_stream().await {
                 tokio::spawn(push.clone().serve(send, recv));

@@ -8,7 +8,7 @@ use fyteclub_proto::{
 };
 use std::time::{Duration, Instant};
 
-pub struct Conversation {
+pub(super) struct Conversation {
     pub(super) machine: Live,
     pub(super) connection: Option<(Connection, SpawnHandle)>,
     /// The machine's connection: messages of an older one do not count.
@@ -19,54 +19,54 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    pub fn new(heartbeat: Duration, now: Instant) -> Self {
+    pub(super) fn new(heartbeat: Duration, now: Instant) -> Self {
         Self { machine: Live::new(heartbeat, now), connection: None, number: 0, trouble: None, tried: false }
     }
 
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.machine.is_open()
     }
 
     /// Whether the first attempt has ended, successfully or not.
-    pub fn was_tried(&self) -> bool {
+    pub(super) fn was_tried(&self) -> bool {
         self.tried
     }
 
     /// Why introductions do not work, as one sentence.
-    pub fn trouble(&self) -> Option<&str> {
+    pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.machine.deadline().map(|(at, _)| at)
     }
 
     /// Whether it may be open soon.
-    pub fn is_coming(&self, now: Instant) -> bool {
+    pub(super) fn is_coming(&self, now: Instant) -> bool {
         self.machine.is_coming(now)
     }
 
     /// A peer is wanted.
-    pub fn want(&mut self, now: Instant, jitter: f64) {
+    pub(super) fn want(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Wanted);
     }
 
-    pub fn time(&mut self, now: Instant, jitter: f64) {
+    pub(super) fn time(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Time);
     }
 
     /// The phone book sent something.
-    pub fn alive(&mut self) {
+    pub(super) fn alive(&mut self) {
         self.machine.handle(Instant::now(), random(), Input::Alive);
     }
 
     /// Messages over the old address do not arrive.
-    pub fn moved(&mut self, now: Instant, jitter: f64) {
+    pub(super) fn moved(&mut self, now: Instant, jitter: f64) {
         self.machine.handle(now, jitter, Input::Moved);
     }
 
     /// Sends a message if there is a connection; whether it arrives is not known.
-    pub fn say(&mut self, say: Say) -> bool {
+    pub(super) fn say(&mut self, say: Say) -> bool {
         let Some((connection, _)) = self.connection.as_ref().filter(|_| self.machine.is_open()) else {
             return false;
         };
@@ -75,7 +75,7 @@ impl Conversation {
     }
 
     /// Ends the conversation for good.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.connection = None;
     }
 }

@@ -2,13 +2,13 @@
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub(super) enum Line {
     Info(String),
     Warn(String),
 }
 
 #[derive(Debug)]
-pub struct Told {
+pub(super) struct Told {
     /// Whether this daemon registers.
     registers: bool,
     /// How the last registration ended; `None` before the first one.
@@ -18,12 +18,12 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn new(registers: bool) -> Self {
+    pub(super) fn new(registers: bool) -> Self {
         Self { registers, registration: None, trouble: None }
     }
 
     /// A registration has ended: with what error, if any. Returns what is to be logged.
-    pub fn registered(&mut self, error: Option<String>) -> Vec<Line> {
+    pub(super) fn registered(&mut self, error: Option<String>) -> Vec<Line> {
         let result = error.map_or(Ok(()), Err);
         let changed = self.registration.as_ref().map(Result::is_ok) != Some(result.is_ok());
         let line = match &result {
@@ -35,7 +35,7 @@ impl Told {
     }
 
     /// The live connection has ended, or could not be opened.
-    pub fn down(&mut self, cause: &str) -> Option<Line> {
+    pub(super) fn down(&mut self, cause: &str) -> Option<Line> {
         if self.trouble.as_ref().is_none_or(|(known, _)| known != cause) {
             self.trouble = Some((cause.to_owned(), false));
         }
@@ -43,7 +43,7 @@ impl Told {
     }
 
     /// The live connection is open.
-    pub fn up(&mut self) {
+    pub(super) fn up(&mut self) {
         self.trouble = None;
     }
 

@@ -63,7 +63,7 @@ impl Message for Post {
 pub struct List(pub PlayerName);
 
 /// An introduction that was accepted lately: later addresses are sent too.
-pub struct Exchange {
+pub(super) struct Exchange {
     pub(super) introduction: Introduction,
     pub(super) peer: PeerId,
     pub(super) since: Instant,
@@ -126,7 +126,7 @@ pub struct Reach {
 pub struct MoreCandidates(pub Vec<Candidate>);
 
 /// An introduction that this daemon waits for.
-pub struct Call {
+pub(super) struct Call {
     pub(super) peer: PeerId,
     pub(super) candidates: Vec<Candidate>,
     pub(super) answer: oneshot::Sender<Result<Vec<Candidate>, Failure>>,

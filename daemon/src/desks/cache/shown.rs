@@ -14,7 +14,7 @@ const SHOWN_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// The latest look of each player, and when it was last known to be shown.
 #[derive(Debug)]
-pub struct Shown<P = Pin>(HashMap<PlayerName, (P, Instant)>);
+pub(super) struct Shown<P = Pin>(HashMap<PlayerName, (P, Instant)>);
 
 impl<P> Default for Shown<P> {
     fn default() -> Self {
@@ -23,12 +23,12 @@ impl<P> Default for Shown<P> {
 }
 
 impl<P> Shown<P> {
-    pub fn show(&mut self, player: PlayerName, pin: P, now: Instant) {
+    pub(super) fn show(&mut self, player: PlayerName, pin: P, now: Instant) {
         self.0.insert(player, (pin, now));
     }
 
     /// These players are near now.
-    pub fn seen<'a>(&mut self, players: impl Iterator<Item = &'a PlayerName>, now: Instant) {
+    pub(super) fn seen<'a>(&mut self, players: impl Iterator<Item = &'a PlayerName>, now: Instant) {
         for player in players {
             if let Some((_, since)) = self.0.get_mut(player) {
                 *since = now;
@@ -37,11 +37,11 @@ impl<P> Shown<P> {
     }
 
     /// Drops pins of looks that were not shown lately.
-    pub fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         self.0.retain(|_, (_, since)| now < *since + SHOWN_TIME);
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&PlayerName, &P)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PlayerName, &P)> {
         self.0.iter().map(|(player, (pin, _))| (player, pin))
     }
 }

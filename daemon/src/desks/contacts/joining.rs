@@ -6,14 +6,14 @@ use std::{collections::HashMap, time::Duration};
 use tokio::sync::oneshot;
 
 /// How long such a client waits. The inviter may be offline.
-pub const JOIN_TIME: Duration = Duration::from_secs(3);
+pub(super) const JOIN_TIME: Duration = Duration::from_secs(3);
 
 /// Waiting clients, by inviter.
 #[derive(Default)]
-pub struct Joining(HashMap<PeerId, Vec<oneshot::Sender<Answer<reply::Contact>>>>);
+pub(super) struct Joining(HashMap<PeerId, Vec<oneshot::Sender<Answer<reply::Contact>>>>);
 
 impl Joining {
-    pub fn wait(&mut self, inviter: PeerId) -> oneshot::Receiver<Answer<reply::Contact>> {
+    pub(super) fn wait(&mut self, inviter: PeerId) -> oneshot::Receiver<Answer<reply::Contact>> {
         let (answer, answered) = oneshot::channel();
         self.0.values_mut().for_each(|waiting| waiting.retain(|one| !one.is_closed()));
         self.0.retain(|_, waiting| !waiting.is_empty());
@@ -22,7 +22,7 @@ impl Joining {
     }
 
     /// Answers all clients that wait for this inviter.
-    pub fn answer(&mut self, inviter: Option<PeerId>, answer: &Answer<reply::Contact>) {
+    pub(super) fn answer(&mut self, inviter: Option<PeerId>, answer: &Answer<reply::Contact>) {
         let waiting = inviter.and_then(|inviter| self.0.remove(&inviter));
         for one in waiting.into_iter().flatten() {
             // A client that has left needs no answer.

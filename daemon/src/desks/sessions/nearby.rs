@@ -19,7 +19,7 @@ type Set = BTreeMap<PlayerName, Distance>;
 
 /// All sets.
 #[derive(Default)]
-pub struct Claims {
+pub(super) struct Claims {
     own: HashMap<ClientId, Set>,
     kept: Set,
     /// When the kept set ends.
@@ -28,7 +28,7 @@ pub struct Claims {
 
 impl Claims {
     /// Changes nothing if it refuses.
-    pub fn change(&mut self, client: ClientId, change: NearbySet, now: Instant) -> Result<(), Fault> {
+    pub(super) fn change(&mut self, client: ClientId, change: NearbySet, now: Instant) -> Result<(), Fault> {
         let refused = |says: String| Err(Fault::new(FaultCode::BadRequest, says));
         let keep = change.keep_secs.map(|secs| Duration::from_secs(secs.into()));
         if keep.is_some_and(|keep| keep > NEARBY_KEEP_MAX) {
@@ -61,12 +61,12 @@ impl Claims {
     }
 
     /// When the kept set ends; it is dropped by [`Self::expire`].
-    pub fn until(&self) -> Option<Instant> {
+    pub(super) fn until(&self) -> Option<Instant> {
         self.until
     }
 
     /// Whether the kept set has ended by this call.
-    pub fn expire(&mut self, now: Instant) -> bool {
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
         let ended = self.until.take_if(|until| now >= *until).is_some();
         if ended {
             self.kept.clear();
@@ -75,7 +75,7 @@ impl Claims {
     }
 
     /// All near players, each with its shortest distance.
-    pub fn all(&self) -> BTreeMap<&PlayerName, Distance> {
+    pub(super) fn all(&self) -> BTreeMap<&PlayerName, Distance> {
         let mut all = BTreeMap::new();
         for (player, distance) in self.own.values().chain([&self.kept]).flatten() {
             let least = all.entry(player).or_insert(*distance);
@@ -85,7 +85,7 @@ impl Claims {
     }
 
     /// A client left: its set ends. Returns whether it had one.
-    pub fn leave(&mut self, client: ClientId) -> bool {
+    pub(super) fn leave(&mut self, client: ClientId) -> bool {
         self.own.remove(&client).is_some()
     }
 }

@@ -37,7 +37,7 @@ const WHOLE: usize = 10;
 const DEAF_AFTER: u64 = 1_000;
 
 #[derive(Debug)]
-pub struct Bundling {
+pub(super) struct Bundling {
     socket: Arc<dyn AsyncUdpSocket>,
     waiting: Mutex<Waiting>,
     lost: Arc<AtomicU64>,
@@ -84,7 +84,7 @@ impl Label {
 
 impl Bundling {
     /// Must be called in a Tokio runtime.
-    pub fn new(socket: Arc<dyn AsyncUdpSocket>) -> Arc<Self> {
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>) -> Arc<Self> {
         let begun = Arc::new(Notify::new());
         let this = Arc::new(Self {
             socket,
@@ -98,7 +98,7 @@ impl Bundling {
     }
 
     /// System calls that failed with an error other than `WouldBlock`, since the start.
-    pub fn lost(&self) -> u64 {
+    pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 

@@ -1,6 +1,6 @@
 //! Repeatable random numbers, and lines that lose, delay, reorder and duplicate packets.
 
-use fyteclub_proto::number::f64_of;
+use fyteclub_proto::number::{f64_of, u64_of, usize_of};
 use std::time::{Duration, Instant};
 
 /// SplitMix64: the same numbers for the same seed, on every machine.
@@ -22,6 +22,15 @@ impl Dice {
 
     pub fn below(&mut self, end: u64) -> u64 {
         self.draw() % end
+    }
+
+    /// An index of a list of this length.
+    pub fn index(&mut self, length: usize) -> usize {
+        usize_of(self.below(u64_of(length)))
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        self.draw().to_le_bytes()[0]
     }
 
     /// From 0 up to, but not, 1.

@@ -10,6 +10,7 @@ use fyteclub_proto::{
     fetching::transfer::{End, Holds, Input, Output, RequestId, TOLD_WITHIN, Transfer, Wanted},
     id::{BlobHash, PeerId},
     limit::CHUNK_SIZE,
+    number::{f64_of, u64_of, whole},
     peer::Piece,
 };
 use std::{
@@ -35,7 +36,7 @@ fn chance(a: u64, b: u64, c: u64) -> f64 {
 }
 
 fn id(n: usize) -> PeerId {
-    PeerId::from_bytes([n as u8 + 1; 32])
+    PeerId::from_bytes([u8::try_from(n + 1).expect("few peers"); 32])
 }
 
 /// When a receiver's machine learns what came.
@@ -83,7 +84,7 @@ impl Stream {
             let told = match telling {
                 Telling::Soon => *at <= now,
                 // One job is told when there are two, or at the end.
-                Telling::WithTheNext => self.due.is_empty() || later >= 2.0 * CHUNK_SIZE as f64,
+                Telling::WithTheNext => self.due.is_empty() || later >= 2.0 * f64_of(u64_of(CHUNK_SIZE)),
             };
             if !told {
                 break;
@@ -183,7 +184,7 @@ impl Room {
                 due.push_back((piece.hash, None, 32.0 * f64::from(chunk_count(size))));
             }
             for chunk in piece.first..piece.first + piece.count {
-                let len = chunk_len(size, chunk).expect("a chunk") as f64;
+                let len = f64_of(u64_of(chunk_len(size, chunk).expect("a chunk")));
                 due.push_back((piece.hash, Some(chunk), len));
             }
         }
@@ -216,14 +217,14 @@ impl Room {
                 }
             }
             // Congestion control shares a line fairly in the long run, not at every moment.
-            let second = self.now as u64;
-            let weight = |to: usize| 0.3 + chance(second / 2, from as u64, to as u64);
+            let second = whole(self.now);
+            let weight = |to: usize| 0.3 + chance(second / 2, u64_of(from), u64_of(to));
             let weights: f64 = open.keys().map(|to| weight(*to)).sum();
             for (to, streams) in &open {
                 let each = self.rate * TICK * weight(*to) / weights;
                 for at in streams {
                     let stream = &mut self.streams[*at];
-                    let mut left = each / streams.len() as f64;
+                    let mut left = each / f64_of(u64_of(streams.len()));
                     let mut sent = 0.0;
                     while let Some(front) = stream.unsent.front_mut() {
                         let bytes = front.min(left);
@@ -263,7 +264,7 @@ impl Room {
                     };
                     stream.due.pop_front();
                     let at = self.now + TOLD_WITHIN.as_secs_f64();
-                    stream.untold.push_back((at, len as f64, fact));
+                    stream.untold.push_back((at, f64_of(u64_of(len)), fact));
                 }
             }
             facts.extend(stream.tell(self.now, self.telling).into_iter().map(|fact| (stream.to, fact)));
@@ -293,7 +294,7 @@ impl Room {
             let before = self.now;
             self.now += TICK;
             for to in 1..=all {
-                if (before..self.now).contains(&(chance(0, 0, to as u64) * LATEST)) {
+                if (before..self.now).contains(&(chance(0, 0, u64_of(to)) * LATEST)) {
                     self.tell(to, Input::Joined(id(OWNER), Holds::All));
                 }
             }
@@ -320,10 +321,10 @@ impl Room {
 
     /// The receivers' received bytes, and the slowest one's time: both as multiples of what is needed.
     fn costs(&self) -> (f64, f64) {
-        let look = self.sizes.values().sum::<u64>() as f64;
+        let look = f64_of(self.sizes.values().sum());
         let arrived: f64 = self.receivers.iter().map(|receiver| receiver.arrived).sum();
         let slowest = self.receivers.iter().filter_map(|receiver| receiver.done).fold(0.0, f64::max);
-        (arrived / look / self.receivers.len() as f64, slowest / (look / self.rate))
+        (arrived / look / f64_of(u64_of(self.receivers.len())), slowest / (look / self.rate))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::netsim::{Dice, NodeId, TTL};
 use fyteclub_proto::{
     bytes::Bytes,
+    number::index,
     reaching::{
         traversal::Grant,
         wire::{
@@ -47,7 +48,7 @@ pub struct Book {
 
 impl Book {
     pub fn new(node: NodeId, dice: &mut Dice) -> Self {
-        Self { node, legs: BTreeMap::new(), key: std::array::from_fn(|_| dice.draw() as u8), forwarded: 0 }
+        Self { node, legs: BTreeMap::new(), key: std::array::from_fn(|_| dice.byte()), forwarded: 0 }
     }
 
     pub fn addr(port: u16) -> SocketAddr {
@@ -58,7 +59,7 @@ impl Book {
     pub fn grant(&mut self, dice: &mut Dice, tcp: bool) -> [Grant; 2] {
         let legs = [Leg(dice.draw()), Leg(dice.draw())];
         [0, 1].map(|at| {
-            let token = Token::new(std::array::from_fn(|_| dice.draw() as u8));
+            let token = Token::new(std::array::from_fn(|_| dice.byte()));
             let half =
                 Half { token: token.clone(), other: legs[1 - at], udp: None, tcp: false, last_tcp: false };
             self.legs.insert(legs[at], half);
@@ -77,8 +78,8 @@ impl Book {
         let mut bytes = [0; 16];
         text.bytes()
             .chain(hash.0)
-            .enumerate()
-            .for_each(|(at, byte)| bytes[at % 16] ^= byte.rotate_left(at as u32));
+            .zip(0u32..)
+            .for_each(|(byte, at)| bytes[index(at % 16)] ^= byte.rotate_left(at));
         Bytes(bytes)
     }
 

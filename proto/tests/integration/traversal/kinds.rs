@@ -17,8 +17,8 @@ pub struct Side {
 
 fn cone(dice: &mut Dice, maps: Sees, filters: Sees) -> Cone {
     let ports = match maps {
-        Sees::Nothing => [Ports::Preserve, Ports::Random, Ports::Sequential][dice.below(3) as usize],
-        Sees::Address | Sees::AddressAndPort => [Ports::Random, Ports::Sequential][dice.below(2) as usize],
+        Sees::Nothing => [Ports::Preserve, Ports::Random, Ports::Sequential][dice.index(3)],
+        Sees::Address | Sees::AddressAndPort => [Ports::Random, Ports::Sequential][dice.index(2)],
     };
     let life = Duration::from_secs(30 + dice.below(90));
     Cone::new(maps, filters, ports).living(life, dice.chance(0.5))
@@ -93,16 +93,16 @@ pub fn side(net: &mut Net, dice: &mut Dice, number: u8, kind: Kind, line: Link) 
 pub fn pair(now: Instant, seed: u64, kinds: [Kind; 2], line: Link) -> (World, [Vec<NodeId>; 2]) {
     let mut dice = Dice::new(seed);
     let mut net = Net::new(now, dice.draw());
-    net.hops = 1 + dice.below(8) as u8;
-    let sides = [0, 1].map(|at| side(&mut net, &mut dice, at as u8 + 1, kinds[at], line));
+    net.hops = 1 + dice.byte() % 8;
+    let sides =
+        [(1, kinds[0]), (2, kinds[1])].map(|(number, kind)| side(&mut net, &mut dice, number, kind, line));
     let nodes = [0, 1].map(|at| (sides[at].host, sides[at].addrs.clone()));
     let mut world = World::new(net, dice, nodes, line);
-    for (at, side) in sides.iter().enumerate() {
+    for (number, (side, peer)) in (11..).zip(sides.iter().zip(&mut world.peers)) {
         if let Some(port) = side.forwards {
-            let peer = &mut world.peers[at];
             // The outside port asked for is the inside one, and not every router grants it.
             let port = if world.dice.chance(0.5) { peer.port } else { port };
-            let outside = SocketAddr::new([203, 0, 113, 11 + at as u8].into(), port);
+            let outside = SocketAddr::new([203, 0, 113, number].into(), port);
             peer.mapped = Some(outside);
             let inside = SocketAddr::new(side.addrs[0], peer.port);
             world.net.forward(side.routers[0], port, inside);

@@ -6,6 +6,7 @@ use super::{
     table::{Kind, is_direct},
 };
 use crate::netsim::Link;
+use fyteclub_proto::number::u64_of;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ fn ends(kinds: [Kind; 2], seed: u64) {
     };
     let (mut world, routers) = pair(start(), seed, kinds, line);
     world.start_stun();
-    world.run(SECOND * (2 + faults.below(60) as u32));
+    world.run(SECOND * (2 + u32::from(faults.byte() % 60)));
     let began = world.now();
     world.call();
     if faults.chance(0.5) {
@@ -33,10 +34,10 @@ fn ends(kinds: [Kind; 2], seed: u64) {
     }
     for _ in 0..faults.below(4) {
         world.run(Duration::from_millis(faults.below(5000)));
-        let at = faults.below(2) as usize;
+        let at = faults.index(2);
         match faults.below(4) {
             0 if !routers[at].is_empty() => {
-                let router = routers[at][faults.below(routers[at].len() as u64) as usize];
+                let router = routers[at][faults.index(routers[at].len())];
                 world.net.restart(router);
             }
             1 => {
@@ -70,7 +71,7 @@ fn row(first: usize) {
         for seed in 0..seeds(6) {
             let (a, b) = (Kind::ALL[first], Kind::ALL[second]);
             let kinds = if seed % 2 == 0 { [a, b] } else { [b, a] };
-            ends(kinds, seed * 1000 + (first * 31 + second) as u64);
+            ends(kinds, seed * 1000 + u64_of(first * 31 + second));
         }
     }
 }

@@ -68,10 +68,10 @@ pub struct Peer {
 impl Peer {
     pub fn new(node: NodeId, number: u8, addrs: Vec<IpAddr>, dice: &mut Dice) -> Self {
         let mut dice = Dice::new(dice.draw());
-        let seed: [u8; 32] = std::array::from_fn(|_| dice.draw() as u8);
+        let seed: [u8; 32] = std::array::from_fn(|_| dice.byte());
         Self {
             node,
-            port: 10_000 + dice.below(50_000) as u16,
+            port: 10_000 + u16::try_from(dice.below(50_000)).expect("a port"),
             id: PeerId::from_bytes([number + 1; 32]),
             addrs,
             mapped: None,
@@ -124,7 +124,7 @@ impl Peer {
             part,
             here: self.id,
             there,
-            secret: Bytes(std::array::from_fn(|_| self.dice.draw() as u8)),
+            secret: Bytes(std::array::from_fn(|_| self.dice.byte())),
             families: Families::of(local),
             relay_only: self.relay_only,
         };

@@ -8,10 +8,13 @@ use super::{
     world::World,
 };
 use crate::netsim::{Behind, Cone, Conntrack, Dice, Link, Net, NodeId, Ports, Sees, TTL, Translate};
-use fyteclub_proto::reaching::{
-    candidate::{Candidate, Origin},
-    nat::Nat,
-    traversal::{Input, Kind as PathKind, Status},
+use fyteclub_proto::{
+    number::{f64_of, u64_of},
+    reaching::{
+        candidate::{Candidate, Origin},
+        nat::Nat,
+        traversal::{Input, Kind as PathKind, Status},
+    },
 };
 use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
@@ -195,7 +198,7 @@ fn idle_peer_costs_less_than_5_bytes_a_second() {
         world.run(SECOND * 600);
         for (at, (sent, switches)) in before.into_iter().enumerate() {
             let peer = &world.peers[at];
-            let rate = (peer.sent - sent) as f64 / 600.0;
+            let rate = f64_of(u64_of(peer.sent - sent)) / 600.0;
             println!("{kinds:?}: {rate:.2} bytes a second, {} packets", peer.packets);
             assert!(rate <= 5.0, "{kinds:?}: {rate} bytes a second");
             assert_eq!((peer.switches, world.is_direct(at)), (switches, direct), "{kinds:?}");

@@ -99,7 +99,7 @@ impl World {
             next: 0,
             lines: [[start; 2]; 2],
             stalled_until: start,
-            attempt: Bytes(std::array::from_fn(|_| dice.draw() as u8)),
+            attempt: Bytes(std::array::from_fn(|_| dice.byte())),
             dice,
             grants: None,
             introduced: false,
