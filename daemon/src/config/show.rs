@@ -6,7 +6,7 @@ use super::{
 };
 use fyteclub_proto::{fetching::pace::Rate, id::PlayerName, size};
 
-/// Every key with the value that counts.
+/// Every key that a player may set, with its effective value.
 impl std::fmt::Display for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let player = self.player.as_ref().map_or("(none: nothing is published)", PlayerName::as_str);

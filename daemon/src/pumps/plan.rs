@@ -1,4 +1,5 @@
-//! Appearance × store → what is missing; and, when nothing is, the look as clients and Penumbra want it.
+//! Compares a look with the store and lists what is missing. When nothing is missing: describes the look for clients and
+//! writes it as a mod folder.
 
 use super::{possession::Answers, pull::Target, scan::MANIPULATIONS};
 use crate::{
@@ -33,21 +34,21 @@ use tokio_util::sync::CancellationToken;
 pub enum PlanError {
     #[error(transparent)]
     Appearance(#[from] AppearanceError),
-    /// The document is rightly signed, but by somebody of another name.
-    #[error("the appearance is of {says}")]
+    /// The signature is valid, and the signed name is another one.
+    #[error("the document names another player: {says}")]
     Name { says: PlayerName },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something else would have to be evicted for a prefetch.
-    #[error("a prefetch finds no free space")]
+    /// A prefetch must not evict other blobs.
+    #[error("the cache has no free space for a prefetch")]
     NoFreeSpace,
 }
 
-/// Why a look that was here cannot be handed out.
+/// Why a fetched look cannot be given to clients.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unready {
-    /// Somebody removed or changed some of its files: they are forgotten, and can be fetched again.
+    /// Another program removed or changed some of its files. The store has dropped them; they can be fetched again.
     #[error("files of the look are not in the cache any more")]
     Lost,
     #[error(transparent)]
@@ -67,21 +68,21 @@ pub enum WriteError {
 /// Which space of the cache a look may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
-    /// Also that of what was not used for longest, which is evicted.
+    /// Free space, and the space of the least recently used blobs, which are evicted.
     Evicted,
-    /// Only what is free: for a prefetch.
+    /// Free space only: for a prefetch.
     Free,
 }
 
-/// What is known of one missing blob.
+/// One missing blob.
 struct Missing {
     size: u64,
     ext: &'static str,
     partial: Option<Arc<Partial>>,
 }
 
-/// A checked look, before it is known what of it is to be fetched: first the owner is asked to prove what did not come
-/// from it. Everything that is here stays while this lives.
+/// A checked look before the plan: the owner is first asked to prove blobs that did not come from it. Stored blobs of the
+/// look are pinned until this is dropped.
 pub struct Draft {
     owner: PeerId,
     look: Look,
@@ -90,7 +91,7 @@ pub struct Draft {
     pin: Pin,
 }
 
-/// A checked look, and what of it is to be fetched. Everything that is here stays while the plan lives.
+/// A checked look and its missing pieces. Stored blobs of the look are pinned until the plan is dropped.
 pub struct Plan {
     pub appearance: BlobHash,
     pub owner: PeerId,
@@ -99,22 +100,22 @@ pub struct Plan {
     pub blobs: Vec<Content>,
     pub wanted: Vec<Wanted>,
     pub missing_bytes: u64,
-    /// What had to go to make room.
+    /// Blobs that were evicted for this look.
     pub evicted: Evicted,
     missing: HashMap<BlobHash, Missing>,
     _pin: Pin,
 }
 
 impl Plan {
-    /// Where the chunks of a piece go.
+    /// Where the chunks of a piece are stored.
     pub fn target(&self, piece: Piece) -> Option<Target> {
         let Missing { size, ext, partial } = self.missing.get(&piece.hash)?;
         let owner = self.owner;
         Some(Target { piece, size: *size, ext, partial: partial.clone(), owner })
     }
 
-    /// What of the look is in the cache and did not come from its owner, who may prove to have it: groups that may be
-    /// asked for in one request each. Blocking.
+    /// Cached blobs of the look that did not come from its owner, who may prove to have them. Each group fits one request.
+    /// Blocking.
     pub fn unproven(&self, store: &Store) -> Vec<Vec<Content>> {
         let mut groups: Vec<Vec<Content>> = Vec::new();
         let mut bytes = 0;
@@ -139,7 +140,7 @@ impl Plan {
 /// Checks an appearance that came from `owner`, and compares it with the store. Blocking.
 ///
 /// # Errors
-/// An appearance that is not accepted.
+/// The document is invalid, or its name is another one; or the store cannot be read.
 pub fn draft(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) -> Result<Draft, PlanError> {
     let appearance = SignedAppearance::open(document, owner)?;
     if appearance.player != *name {
@@ -147,10 +148,10 @@ pub fn draft(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) 
     }
     let look = appearance.look;
     let blobs = look.blobs();
-    // Before anything is evicted to make room.
+    // Before an eviction.
     let pin = store.pin(blobs.keys().copied());
     store.stands()?;
-    // Every large one that the owner has not given, here or not: so the question tells nothing of which are.
+    // All large blobs that did not come from the owner, cached or not, so that the question does not reveal which are.
     let content = |(hash, (size, _)): (&BlobHash, &(u64, _))| Content { hash: *hash, size: *size };
     let mut questions = Vec::new();
     for content in blobs.iter().map(content).filter(|content| !content.is_small()) {
@@ -158,31 +159,31 @@ pub fn draft(store: &Store, document: &[u8], owner: &PeerId, name: &PlayerName) 
             questions.push(content);
         }
     }
-    // What is left out is fetched, so the largest come first.
+    // Blobs beyond the limit are fetched, so the largest come first.
     questions.sort_unstable_by_key(|content| (std::cmp::Reverse(content.size), content.hash));
     questions.truncate(PROOFS_MAX);
     Ok(Draft { owner: *owner, look, blobs, questions, pin })
 }
 
-/// Whether a blob is here and came from this owner. A file that cannot be looked at is an error, not an absent one.
+/// Whether a blob is stored and came from this owner. A file that cannot be read is an error.
 fn holds(store: &Store, owner: &PeerId, content: &Content) -> Result<bool, StoreError> {
     let blob = Blob { content: *content, origin: Origin::Owner(*owner) };
-    // Twice: what a look finds changed is dropped.
+    // Twice: `find` drops a changed file.
     Ok(store.came(&blob) && store.find(&content.hash)?.is_some() && store.came(&blob))
 }
 
 impl Draft {
-    /// Blobs of which the owner is to prove a sample; most often none.
+    /// Blobs of which the owner is asked to prove a sample; usually none.
     pub fn questions(&self) -> &[Content] {
         &self.questions
     }
 
-    /// Says what is to be fetched. What is here for another reason than that the owner gave it counts as here only when
-    /// the owner proved a sample of it in `answers`, so that a look tells nobody what is here who has it not themselves;
-    /// small blobs are fetched again. Blocking.
+    /// Makes the plan. A stored blob that did not come from the owner counts as stored only if `answers` proves a sample
+    /// of it: otherwise an owner could learn from the requests which blobs are stored here. Small blobs are fetched again.
+    /// Blocking.
     ///
     /// # Errors
-    /// A look that the store has no room for.
+    /// The store has no space for the look, or cannot be read.
     pub fn settle(self, store: &Store, space: Space, answers: Option<Answers>) -> Result<Plan, PlanError> {
         let Self { owner, look, blobs, pin, .. } = self;
         let proven: HashSet<Content> =
@@ -204,7 +205,7 @@ impl Draft {
         let is_here =
             |hash, size| store.holds(&Blob { content: Content { hash, size }, origin: Origin::Own });
         let new = lacking.iter().filter(|(hash, (size, _))| !is_here(**hash, *size));
-        // Before it is begun: what is begun counts whole.
+        // Before a partial is made: it counts with its whole size.
         if space == Space::Free && !store.has_space(new.map(|(_, (size, _))| size).sum()) {
             return Err(PlanError::NoFreeSpace);
         }
@@ -219,7 +220,7 @@ impl Draft {
                 if chunks.is_empty() {
                     continue;
                 }
-                // Where others brought anything of it, it is asked for as if nothing were here, its list as well.
+                // If another owner's chunks are in it, the chunk list is requested too, as if nothing were stored.
                 let alone = !here && chunks == partial.missing();
                 (alone && partial.tree().is_some(), chunks, Some(partial))
             };
@@ -252,7 +253,7 @@ fn bytes_of(size: u64, chunks: &[std::ops::Range<u32>]) -> u64 {
     chunks.iter().flat_map(Clone::clone).map(len).sum()
 }
 
-/// Whether every file of the look is here, and as the store left it. Blocking.
+/// Checks that every file of the look is stored and unchanged. Blocking.
 ///
 /// # Errors
 /// As [`reply`].
@@ -266,18 +267,18 @@ pub fn look(store: &Store, plan: &Plan) -> Result<(), Unready> {
 
 /// A folder that clients want written, with their tokens.
 pub type Folder = (FolderId, PathBuf, Vec<CancellationToken>);
-/// What came of each folder that was written.
+/// The result for each folder.
 pub type Folders = Vec<(FolderId, Result<(), Fault>)>;
 
-/// Writes these folders, and describes the finished look for clients, but for what the transfer knows. Nothing is written
-/// for clients that have all left, nor where a file of the look is gone. Blocking.
+/// Writes these folders, and describes the finished look for clients, without the numbers of the transfer. A folder is not
+/// written if all its clients have left, or if a file of the look is missing. Blocking.
 pub fn hand_out(
     store: &Store,
     plan: &Plan,
     player: &PlayerName,
     folders: Vec<Folder>,
 ) -> (Folders, Result<Fetched, Unready>) {
-    // Before anything is written: a folder is whole, or it is not begun.
+    // Before the first write: no folder is begun that cannot be completed.
     if !folders.is_empty()
         && let Err(unready) = look(store, plan)
     {
@@ -289,7 +290,7 @@ pub fn hand_out(
         (folder, written.map_err(|error| write_fault(&error)))
     };
     let folders = wanted.map(write).collect();
-    // And after it: a file that went meanwhile is not in every folder.
+    // Again after the writes: a file that was removed meanwhile is missing in some folders.
     (folders, reply(store, plan, player))
 }
 
@@ -300,13 +301,13 @@ fn write_fault(error: &WriteError) -> Fault {
     }
 }
 
-/// The finished look for a client, but for what the transfer knows. Every file was looked at: it is there, and as the
-/// store left it. Blocking.
+/// Describes the finished look for a client, without the numbers of the transfer. Checks that every file is stored and
+/// unchanged. Blocking.
 ///
 /// # Errors
-/// A file that is not, or a disk that is away.
+/// A file is missing or changed, or the cache's disk is away.
 pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Result<Fetched, Unready> {
-    // Also of a look without files: where the cache is away nothing is called whole.
+    // Also for a look without files: no look is complete while the cache is away.
     store.stands()?;
     let mut files = Vec::new();
     let mut used = Vec::new();
@@ -349,11 +350,11 @@ pub fn reply(store: &Store, plan: &Plan, player: &PlayerName) -> Result<Fetched,
 /// Writes the look of the player object as a mod folder. Blocking.
 ///
 /// # Errors
-/// A folder that is not ours to write, a file of the look that is gone, or the machine's.
+/// The folder belongs to another program, a file of the look is missing, or the disk fails.
 pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Result<(), WriteError> {
     let mut files = Vec::new();
     let mut swaps = Vec::new();
-    // Penumbra's mods know no objects: the first claim of a path wins, and the player comes first.
+    // A Penumbra mod has no objects: the first object with a game path wins, and the player is the first object.
     let mut claimed = std::collections::BTreeSet::new();
     for object in &plan.look.objects {
         for file in &object.files {

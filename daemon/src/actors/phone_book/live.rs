@@ -1,4 +1,4 @@
-//! One phone book's live conversation: runs its machine, and sorts what is heard.
+//! One phone book's live connection: carries out its machine's outputs, and passes received messages on.
 
 use super::{
     PhoneBook,
@@ -29,7 +29,7 @@ use fyteclub_proto::{
 };
 use std::time::{Duration, Instant};
 
-/// Something that came over a connection.
+/// An event of a live connection.
 pub struct Came {
     book: usize,
     number: u64,
@@ -74,7 +74,7 @@ impl PhoneBook {
                     }
                 }
                 Output::Up { welcome, missed } => {
-                    tracing::info!("phone book {} introduces", book.http.url());
+                    tracing::info!("phone book {}: the live connection is open", book.http.url());
                     book.told.up();
                     book.conversation.trouble = None;
                     book.conversation.tried = true;
@@ -122,7 +122,7 @@ impl PhoneBook {
                 let introduction = Introduction { book: index, attempt };
                 match letter.open(&from, key, Topic::Accept(attempt)) {
                     Ok(text) => self.accepted(introduction, from, same_network, &text),
-                    Err(error) => tracing::debug!("an acceptance does not open: {error}"),
+                    Err(error) => tracing::debug!("an acceptance cannot be decrypted: {error}"),
                 }
             }
             Hear::Unavailable { attempt } => {
@@ -141,19 +141,19 @@ impl PhoneBook {
                 let introduction = Introduction { book: index, attempt };
                 match letter.open(&from, key, Topic::Introduce(attempt)) {
                     Ok(text) => self.introduced(introduction, from, &text),
-                    Err(error) => tracing::debug!("an introduction does not open: {error}"),
+                    Err(error) => tracing::debug!("an introduction cannot be decrypted: {error}"),
                 }
             }
             Hear::Candidates { from, attempt, letter } => {
                 match letter.open(&from, key, Topic::Candidates(attempt)) {
                     Ok(text) => self.more_candidates(index, from, attempt, &text),
-                    Err(error) => tracing::debug!("a letter with addresses does not open: {error}"),
+                    Err(error) => tracing::debug!("a letter with candidates cannot be decrypted: {error}"),
                 }
             }
             Hear::Knock { to, knock } => self.knocked(&to, knock),
             Hear::Note { from, letter } => match letter.open(&from, key, Topic::Note) {
                 Ok(text) => self.noted(from, &text),
-                Err(error) => tracing::debug!("a note does not open: {error}"),
+                Err(error) => tracing::debug!("a note cannot be decrypted: {error}"),
             },
             other @ (Hear::Challenge { .. } | Hear::Welcome(_) | Hear::Restarting { .. }) => {
                 if let Some(book) = self.books.get_mut(index) {
@@ -161,14 +161,14 @@ impl PhoneBook {
                 }
             }
             Hear::Limited { attempt: None, retry_after } => {
-                tracing::debug!("the phone book wants less of us for {retry_after} s");
+                tracing::debug!("the phone book limits this daemon's requests for {retry_after} s");
             }
             _ => {}
         }
     }
 }
 
-/// Where the phone book answers STUN, by its own word.
+/// The address of the phone book's STUN server, as the phone book names it.
 fn stun_at(book: usize, http: &PhonebookHttp, vantage: Vantage, udp: Option<&Udp>) -> StunAt {
     let told = udp.and_then(|udp| udp.address.as_deref()).and_then(host_and_port);
     let teller = if told.is_some() { Teller::PhoneBook } else { Teller::Person };
@@ -198,6 +198,6 @@ impl StreamHandler<Came> for PhoneBook {
         self.drive(ctx);
     }
 
-    /// One connection's end is not the actor's.
+    /// The end of one connection's stream does not end the actor.
     fn finished(&mut self, _: &mut Self::Context) {}
 }

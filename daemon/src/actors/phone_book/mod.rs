@@ -1,7 +1,7 @@
-//! The phone books: registers with all of them, holds a live conversation with each, and has itself introduced.
+//! The clients of all phone books: registrations, live connections and introductions.
 //!
-//! Registration and its heartbeat are here; a book's conversation is in `conversation` and `live`, finding a peer in `reach`, what
-//! others want of us in `answer`.
+//! Registration and its heartbeat are here; a live connection is in `conversation` and `live`, own introductions in `reach`,
+//! requests of others in `answer`, and what the log says in `told`.
 
 mod answer;
 mod conversation;
@@ -49,19 +49,19 @@ use tokio::sync::watch;
 use told::{Line, Told};
 use words::{Call, Exchange};
 
-/// How long leaving may take, for all phone books together.
+/// How long the last requests to all phone books together may take.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
 
-/// Who this daemon is to a phone book.
+/// What this daemon registers.
 #[derive(Clone)]
 pub struct Registrant {
     pub identity: Arc<Identity>,
-    /// Without a name there is nothing to register; introductions work all the same.
+    /// `None`: nothing is registered; introductions work all the same.
     pub player: Option<PlayerName>,
     pub listing: Listing,
-    /// From older keys of this player to this one.
+    /// Signed changes from older keys of this player to the present one.
     pub key_changes: Vec<KeyChange>,
-    /// The QUIC socket.
+    /// The address of the QUIC socket.
     pub local: SocketAddr,
     pub heartbeat: Duration,
 }
@@ -74,7 +74,7 @@ struct Book {
     state: Option<Result<(), PhonebookError>>,
     conversation: Conversation,
     told: Told,
-    /// Where this phone book sees us.
+    /// This machine's address as the phone book observes it.
     observed: Option<IpAddr>,
 }
 
@@ -95,13 +95,13 @@ pub struct PhoneBook {
     registrant: Registrant,
     presence: Presence,
     introductions: Introductions,
-    /// Our own calls, until they are answered.
+    /// This daemon's introductions that are not answered yet.
     calls: HashMap<Attempt, Call>,
-    /// Those with whom addresses are exchanged at the moment.
+    /// Peers with whom candidates are exchanged at present.
     exchanges: Vec<Exchange>,
-    /// Who takes addresses of a peer that are learnt after an answer.
+    /// Recipients of a peer's candidates that arrive after its answer.
     takers: HashMap<PeerId, Recipient<MoreCandidates>>,
-    /// How this machine can be reached, beside what the phone books say of it.
+    /// This machine's candidates from other sources than the phone books.
     reachable: Reachable,
     accounts: Accounts,
     outside: Recipient<StunServer>,
@@ -109,12 +109,12 @@ pub struct PhoneBook {
     timer: Option<SpawnHandle>,
     /// How often this machine's addresses changed.
     moves: u64,
-    /// Whether every phone book has answered, or failed to, once.
+    /// Whether the first attempt with every phone book has ended.
     settled: watch::Sender<bool>,
 }
 
 impl PhoneBook {
-    /// What phone books and contacts have this machine send is charged to `accounts`.
+    /// `accounts` is charged for requests that phone books and contacts cause.
     pub fn new(
         books: Vec<PhonebookHttp>,
         registrant: Registrant,
@@ -155,7 +155,7 @@ impl PhoneBook {
         }
     }
 
-    /// Acts on everything the machines have to say, and sets the next alarm.
+    /// Carries out all outputs of the machines, and sets the next alarm.
     fn drive(&mut self, ctx: &mut Context<Self>) {
         while let Some(register) = self.presence.poll() {
             self.register(register.book, ctx);
@@ -187,7 +187,7 @@ impl PhoneBook {
         let (Some(player), Some(book)) = (player, self.books.get(index)) else { return };
         let name = listing.name_of(player);
         let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
-        // Where the phone book sees us nobody could dial a socket of the other address family.
+        // The observed address belongs to an address family that the QUIC socket does not have.
         let unreachable = book.observed.is_some_and(|ip| !Families::of(*local).has(ip));
         let visibility = match listing.visibility() {
             Visibility::Listed if unreachable => Visibility::Contacts,
@@ -195,14 +195,14 @@ impl PhoneBook {
         };
         let (port, server) = (local.port(), book.http.authority());
         let mut body = Register::signed(&name, port, visibility, &server, sequence, time, identity.key());
-        // Who has taken this key for the name needs no word of older ones, and no signatures to check.
+        // A phone book that has this key for the name needs no key changes, whose signatures cost time.
         if !matches!(book.state, Some(Ok(()))) {
             body.key_changes.clone_from(key_changes);
         }
         let (http, moves) = (book.http.clone(), self.moves);
         let request = async move { http.register(&body).await };
         ctx.spawn(request.into_actor(self).map(move |result, book, ctx| {
-            // Said from an address that is gone; it was said again since.
+            // The request left before this machine's addresses changed; a newer one follows.
             if book.moves != moves {
                 return;
             }
@@ -216,12 +216,12 @@ impl PhoneBook {
         }));
     }
 
-    /// Notes how a phone book answered a registration, and says so when that changed.
+    /// Records how a registration ended, and reports a change.
     fn heard(&mut self, index: usize, result: Result<(), PhonebookError>) {
         let Some(book) = self.books.get_mut(index) else { return };
         match &result {
             Ok(()) => book.last_answer = Some(unix_millis()),
-            // The next registration is dated and numbered as the phone book wants it.
+            // The next registration uses the phone book's time and sequence.
             Err(PhonebookError::Clock { ahead }) => book.clock.correct(*ahead),
             Err(PhonebookError::Stale { newest }) => {
                 if !book.clock.above(*newest) {
@@ -261,7 +261,7 @@ impl Actor for PhoneBook {
     }
 }
 
-/// This machine can be reached in other ways than before.
+/// This machine's candidates have changed.
 struct Reached;
 
 impl StreamHandler<Reached> for PhoneBook {
@@ -269,7 +269,7 @@ impl StreamHandler<Reached> for PhoneBook {
         self.tell_more();
     }
 
-    /// The actor outlives what it is told.
+    /// The end of this stream does not end the actor.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
@@ -277,17 +277,17 @@ impl StreamHandler<Reached> for PhoneBook {
 #[rtype(result = "Vec<PhonebookStatus>")]
 pub struct Report;
 
-/// This machine's addresses changed: registers at once, over new connections, and begins every conversation anew.
+/// This machine's addresses changed: registers at once over new connections, and opens every live connection again.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Moved;
 
-/// Answered when the first registration and the first greeting with every phone book have come to an end, good or bad.
+/// Answered when the first registration with every phone book, and the first greeting, have succeeded or failed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle;
 
-/// Takes the player off all phone books that can be reached in time.
+/// Unregisters the player from all phone books that answer in time.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
@@ -318,10 +318,10 @@ impl Handler<Moved> for PhoneBook {
 
     fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
         self.moves += 1;
-        // Those that are kept open lead from an address that may be gone, and would be waited for in vain.
+        // Open connections may start at an address that no longer exists, and would only time out.
         match PhonebookHttp::client() {
             Ok(client) => self.books.iter_mut().for_each(|book| book.http.use_client(client.clone())),
-            Err(error) => tracing::debug!("the phone books are asked over the old connections: {error}"),
+            Err(error) => tracing::debug!("the old connections to the phone books are used: {error}"),
         }
         let now = Instant::now();
         self.presence.handle(now, random(), Input::Moved);
@@ -336,7 +336,7 @@ impl Handler<Settle> for PhoneBook {
     fn handle(&mut self, _: Settle, _: &mut Self::Context) -> Self::Result {
         let mut settled = self.settled.subscribe();
         Box::pin(async move {
-            // An actor that is gone settles nothing any more.
+            // An error: the actor has stopped.
             settled.wait_for(|settled| *settled).await.ok();
         })
     }
@@ -355,7 +355,7 @@ impl Handler<Leave> for PhoneBook {
         };
         let name = listing.name_of(player);
         let answering = self.books.iter().filter(|book| matches!(book.state, Some(Ok(()))));
-        let goodbyes: Vec<_> = answering
+        let unregistrations: Vec<_> = answering
             .map(|book| {
                 let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
                 let server = book.http.authority();
@@ -365,9 +365,9 @@ impl Handler<Leave> for PhoneBook {
             })
             .collect();
         Box::pin(async move {
-            let all = futures::future::join_all(goodbyes);
+            let all = futures::future::join_all(unregistrations);
             if tokio::time::timeout(LEAVE_TIME, all).await.is_err() {
-                tracing::debug!("a phone book did not answer the goodbye in time");
+                tracing::debug!("a phone book did not confirm in time that it unregistered this player");
             }
         })
     }

@@ -1,4 +1,4 @@
-//! Records of one request that have come and are not stored yet: the reader of the stream adds, the storing half takes.
+//! The queue of one request's records between the reader of the stream and the storing job.
 
 use crate::{
     io::chunk_buffer::ChunkBuffer,
@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// How long the first record waits for more, to be stored with them. The rest of [`TOLD_WITHIN`] is the disk's.
+/// How long the first record waits for others, to be stored with them. The rest of [`TOLD_WITHIN`] is for the disk.
 const WAIT: Duration = Duration::from_millis(12);
 const _: () = assert!(WAIT.as_millis() * 2 < TOLD_WITHIN.as_millis());
 
-/// One record as it came, for one place.
+/// One received record, still sealed.
 pub(super) struct Record {
     pub(super) target: usize,
     pub(super) kind: Kind,
@@ -27,11 +27,11 @@ pub(super) struct Record {
     pub(super) sealed: ChunkBuffer,
 }
 
-/// At most one job: a reader that has filled it waits until it is taken.
+/// Holds at most one job: when it is full, the reader waits until the job is taken.
 #[derive(Default)]
 pub(super) struct Arrivals {
     queue: Mutex<Queue>,
-    /// A job is full, or begun, or nothing more comes.
+    /// Notified when a job begins or is full, and when the queue closes.
     came: Notify,
     taken: Notify,
 }
@@ -40,7 +40,7 @@ pub(super) struct Arrivals {
 struct Queue {
     records: Vec<Record>,
     bytes: usize,
-    /// When the first record is stored, however few there are.
+    /// When the job is taken even if it is not full.
     due: Option<Instant>,
     closed: bool,
 }
@@ -75,13 +75,14 @@ impl Arrivals {
         }
     }
 
-    /// Nothing more comes.
+    /// Closes the queue: no record is added any more.
     pub(super) fn close(&self) {
         self.queue().closed = true;
         self.came.notify_one();
     }
 
-    /// The next job: full, or what there is after [`WAIT`] or at the end. Empty when nothing more comes.
+    /// The next job: when it is full, [`WAIT`] after its first record, or at the end. Empty when the queue is closed and
+    /// empty.
     pub(super) async fn take(&self) -> Vec<Record> {
         loop {
             let due = {
@@ -97,7 +98,7 @@ impl Arrivals {
             };
             match due {
                 None => self.came.notified().await,
-                // Late or not: the next look tells.
+                // The next pass checks whether the job is due.
                 Some(due) => timeout_at(due, self.came.notified()).await.unwrap_or_default(),
             }
         }

@@ -1,4 +1,4 @@
-//! One request of a transfer: its blobs, its portions, its reports.
+//! One request of a transfer: its targets, its division into portions, its reports.
 
 use crate::io::store::{Partial, StoreError};
 use fyteclub_proto::{
@@ -43,7 +43,7 @@ pub struct Ask {
     pub grant: Option<Grant>,
 }
 
-/// Takes about `bytes` of the front of `targets`; the rest stays.
+/// Takes about `bytes` from the front of `targets`, at least one chunk.
 pub(super) fn portion(targets: &mut VecDeque<Target>, bytes: u64) -> Vec<Target> {
     let (mut portion, mut left) = (Vec::new(), bytes);
     while let Some(mut target) = targets.pop_front() {

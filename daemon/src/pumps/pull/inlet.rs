@@ -1,4 +1,4 @@
-//! One request's way in: our own limits, and word to the machine that the peer is not silent.
+//! A request's receiving side: waits for this side's limits, and reports that the peer is not silent.
 
 use super::ask::{Note, Notes};
 use crate::{io::quic::Link, pumps::pace::Pacer};
@@ -9,12 +9,13 @@ use fyteclub_proto::fetching::{
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
 
-/// Between two words to the machine that bytes come which are no whole chunk yet, or that this side holds them back.
+/// The least time between two reports that the peer is not silent: bytes of an incomplete chunk arrive, or this side delays
+/// them.
 const HEARD_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub(super) struct Inlet<'a> {
-    /// The link and its limits; `None` where nothing is limited.
+    /// The link and its limits; `None` in tests without a link.
     limited: Option<(&'a Link, &'a Pacer)>,
     pub(super) request: RequestId,
     pub(super) notes: &'a Notes,
@@ -26,7 +27,7 @@ impl<'a> Inlet<'a> {
         Self { limited, request, notes, told: Instant::now() }
     }
 
-    /// Waits until our limits let some of these bytes in.
+    /// Waits until this side's limits permit a part of `bytes`; returns its length.
     pub(super) async fn turn(&mut self, bytes: usize) -> usize {
         let Some((link, pacer)) = self.limited else { return bytes };
         let turn = pacer.wait(link, Direction::Down, bytes);
@@ -39,7 +40,7 @@ impl<'a> Inlet<'a> {
         }
     }
 
-    /// Waits for work of this machine: while its disk is slow, the peer is not silent.
+    /// Waits for a job of this machine, and reports meanwhile that the peer is not silent.
     pub(super) async fn through<T>(&mut self, mut work: JoinHandle<T>) -> Result<T, JoinError> {
         loop {
             match tokio::time::timeout(HEARD_EVERY, &mut work).await {
@@ -49,7 +50,7 @@ impl<'a> Inlet<'a> {
         }
     }
 
-    /// So many bytes have come: what may be held of them follows the path.
+    /// Counts received bytes for the link's flow-control window.
     pub(super) fn received(&self, bytes: u64) {
         if let Some((link, _)) = self.limited {
             link.received(bytes);

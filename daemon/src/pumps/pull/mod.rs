@@ -1,5 +1,5 @@
-//! Stream → verify → store: carries one request to a peer and what comes of it. The records are read in `order`, wait in
-//! `arrivals`, and are verified and stored in `sink`; requests with one answer are in `questions`.
+//! Sends one request to a peer and receives, verifies and stores the answer. `order` reads the records, `arrivals` queues
+//! them, `sink` verifies and stores them. Requests with one answer are in `questions`.
 
 mod arrivals;
 mod ask;
@@ -41,8 +41,8 @@ use std::{collections::VecDeque, pin::pin, sync::Arc};
 use tokio::{io::AsyncRead, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-/// Carries one request of a transfer; ends when everything came, nothing more will, or it is stopped. Then it reads no
-/// further, and what came whole is still stored and told.
+/// Carries out one request of a transfer. Ends when the answer is complete, when it fails, or when `stop` is cancelled.
+/// After `stop` it reads no further; records that were received completely are still stored and reported.
 pub async fn pieces(link: Link, pacer: Pacer, ask: Ask, store: Store, notes: Notes, stop: CancellationToken) {
     let request = ask.request;
     let inlet = Inlet::new(Some((&link, &pacer)), request, &notes);
@@ -50,15 +50,15 @@ pub async fn pieces(link: Link, pacer: Pacer, ask: Ask, store: Store, notes: Not
         Ok(None) => return,
         Ok(Some(end)) => end,
         Err(error) => {
-            tracing::debug!(peer = %link.peer().short(), "a request was not answered to its end: {error}");
+            tracing::debug!(peer = %link.peer().short(), "a request ended early: {error}");
             error.misbehaviour().map_or(End::Broken, End::Misbehaved)
         }
     };
     notes(Note::Progress { facts: vec![Input::Ended { request, end }], wire: 0 });
 }
 
-/// Everything, in one stream or, under a limit, in several: what was asked for comes whether it is read or not. `None`
-/// when it was stopped.
+/// Requests all targets: in one stream, or under a limit in several, because a peer sends everything that was requested.
+/// `None` when it was stopped.
 async fn all(
     link: &Link,
     pacer: &Pacer,
@@ -89,7 +89,7 @@ async fn all(
     }
 }
 
-/// What a peer says to a request.
+/// A peer's answer to a request.
 enum Answer {
     /// The records follow.
     Serving {
@@ -122,8 +122,8 @@ async fn inquire(link: &Link, targets: &[Target], grant: Option<Grant>) -> Resul
     })
 }
 
-/// The records of one answer. One half reads, and is never interrupted in the middle of a record but for good; the other
-/// stores what came whole, and tells it while the next is still on its way. `None` when it was stopped.
+/// Receives the records of one answer. One future reads, and is cancelled in the middle of a record only when the request
+/// ends; the other stores and reports complete records meanwhile. `None` when it was stopped.
 async fn receive<R: AsyncRead + Unpin>(
     mut recv: R,
     mut order: Order,
@@ -133,7 +133,7 @@ async fn receive<R: AsyncRead + Unpin>(
 ) -> Result<Option<End>, StreamError> {
     let (arrivals, lent) = (Arrivals::default(), sink.lent);
     let mut storing = pin!(store_all(sink, inlet.clone(), &arrivals));
-    // It owns the stream: when it goes, the peer learns that nobody reads.
+    // Owns the stream: its drop tells the peer that nobody reads.
     let (mut reader, came) = (inlet.clone(), &arrivals);
     let reading = async move {
         let read = order.read_all(&mut recv, &mut reader, came).await;
@@ -142,25 +142,25 @@ async fn receive<R: AsyncRead + Unpin>(
     let read = tokio::select! {
         biased;
         () = stop.cancelled() => None,
-        // Something came that ends the request.
+        // A record ends the request.
         end = &mut storing => return Ok(end),
         read = reading => Some(read),
     };
     arrivals.close();
-    // After what came before the stream broke: there may be a lie in it.
+    // Records before the stream's error come first: one of them may be wrong.
     if let Some(end) = storing.await {
         return Ok(Some(end));
     }
     match read {
         None => Ok(None),
         Some(Ok(())) => Ok(Some(End::Complete)),
-        // Of two who disagree about a length, the one who signed it is asked next.
+        // Lender and owner disagree about a length: the owner, who signed it, is requested next.
         Some(Err((_, Some(hash)))) if lent => Ok(Some(End::Unfit(hash))),
         Some(Err((error, _))) => Err(error),
     }
 }
 
-/// Stores what comes, a job at a time, and tells each when it is stored. Returns why the request cannot go on, or `None`
+/// Stores received records, one job at a time, and reports each stored job. Returns why the request cannot go on, or `None`
 /// at its end.
 async fn store_all(mut sink: Sink, mut inlet: Inlet<'_>, arrivals: &Arrivals) -> Option<End> {
     loop {

@@ -1,4 +1,4 @@
-//! Reads a request's records, each as its place in the request allows.
+//! Reads a request's records in the order of the request, and checks each header against the requested piece.
 
 use super::{
     arrivals::{Arrivals, Record},
@@ -19,13 +19,13 @@ use fyteclub_proto::{
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What must come next, and under which nonce: the order of the request.
+/// The records that are still expected, in order, with their nonces.
 pub(super) struct Order {
-    /// Target, and which of its pieces are due.
+    /// Index of the target, its expected piece, and the blob's size.
     due: std::vec::IntoIter<(usize, Piece, u64)>,
     current: Option<(usize, Piece, u64)>,
     nonces: NonceCounter,
-    /// The blob of which a record came that is of another length than its place.
+    /// The blob of a record with a wrong length.
     pub(super) unfit: Option<BlobHash>,
 }
 
@@ -36,8 +36,10 @@ impl Order {
         Self { due: due.into_iter(), current: None, nonces, unfit: None }
     }
 
-    /// Reads all records, as far as they fit their places. It is not interrupted to tell of those that have come: half of
-    /// a record may be in it.
+    /// Reads all records and queues them. Not cancellation-safe: it may hold a part of a record.
+    ///
+    /// # Errors
+    /// The stream broke, or a record does not match the request.
     pub(super) async fn read_all<R: AsyncRead + Unpin>(
         &mut self,
         recv: &mut R,
@@ -50,7 +52,7 @@ impl Order {
         Ok(())
     }
 
-    /// The next record; `None` when all have come. A record that does not fit its place is an error.
+    /// The next record; `None` after the last. A record that does not match the expected piece is an error.
     async fn read<R: AsyncRead + Unpin>(
         &mut self,
         recv: &mut R,
@@ -90,13 +92,13 @@ impl Order {
             }
         }
         let nonce = self.nonces.advance().ok_or(RecordError::Unexpected)?;
-        // At most one chunk, or one chunk list: the header was checked against its place.
+        // At most one chunk, or one chunk list: the header was checked above.
         let sealed = read_sealed(recv, index(header.len) + TAG, inlet).await?;
         Ok(Some(Record { target, kind, index: place, nonce, sealed }))
     }
 }
 
-/// Exactly `len` bytes, into memory that is not cleared first: at a GiB a second that is felt.
+/// Reads exactly `len` bytes into memory that is not zeroed first, which would cost measurable time at a GiB a second.
 async fn read_sealed<R: AsyncRead + Unpin>(
     recv: &mut R,
     len: usize,
@@ -118,7 +120,7 @@ async fn read_sealed<R: AsyncRead + Unpin>(
     Ok(sealed)
 }
 
-/// What a QUIC stream says in the words of `std::io` is its own error, wrapped.
+/// Unwraps the QUIC error inside a `std::io::Error`.
 fn broken(error: io::Error) -> StreamError {
     error.downcast().map_or(StreamError::Short, StreamError::Read)
 }

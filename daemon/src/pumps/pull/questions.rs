@@ -30,15 +30,15 @@ pub enum AppearancePullError {
     Nothing,
     #[error(transparent)]
     Stream(#[from] StreamError),
-    #[error("the appearance does not open with the link's key")]
+    #[error("the document cannot be decrypted with the link's key")]
     Unsealed,
 }
 
-/// Requests the peer's signed document, and the grant with it. Neither is checked here. Ends within
+/// Requests the peer's signed document and a grant; checks neither. Ends within
 /// [`fyteclub_proto::limit::document_time`], plus waits for this side's limits.
 ///
 /// # Errors
-/// A refusal, a broken or stalled stream, or bytes that do not open.
+/// The peer refuses, the stream breaks or stalls, or the bytes cannot be decrypted.
 pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), AppearancePullError> {
     let mut patience = Patience::default();
     let asking = async {
@@ -64,7 +64,7 @@ pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), 
     }
 }
 
-/// Asks what the peer holds of a look.
+/// Asks which blobs of a look the peer has.
 ///
 /// # Errors
 /// The stream broke, or the message is invalid.
@@ -75,7 +75,7 @@ pub async fn holding(link: &Link, tag: Tag<32>) -> Result<HoldingReply, StreamEr
     read_frame(&mut recv).await?.ok_or(StreamError::Short)
 }
 
-/// Asks for proofs of these blobs of the peer's own look; one each, or none at all.
+/// Asks for a proof of each of these blobs of the peer's own look. Empty if the peer gives none.
 ///
 /// # Errors
 /// The stream broke, or the message is invalid.
@@ -95,7 +95,7 @@ pub async fn possession(
     })
 }
 
-/// Asks the owner for its next grant, which is not checked here; `None` when it gives none.
+/// Asks the owner for its next grant, and does not check it; `None` if the owner gives none.
 ///
 /// # Errors
 /// The stream broke, or the message is invalid.

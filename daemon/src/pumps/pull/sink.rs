@@ -1,4 +1,4 @@
-//! Opens, verifies and stores a request's records.
+//! Decrypts, verifies and stores a request's records.
 
 use super::{
     arrivals::Record,
@@ -24,7 +24,7 @@ use fyteclub_proto::{
 };
 use std::sync::Arc;
 
-/// Opens, verifies and stores a request's records, one job at a time. Runs on blocking threads.
+/// Decrypts, verifies and stores a request's records, one job at a time. Runs on blocking threads.
 pub(super) struct Sink {
     pub(super) request: RequestId,
     pub(super) targets: Vec<Target>,
@@ -44,7 +44,7 @@ pub(super) struct Outcome {
 enum Failed {
     /// Bytes of this blob do not match its hash.
     Wrong(BlobHash),
-    /// The blob's length is not the look's.
+    /// The blob's length differs from the one in the look.
     Unfit(BlobHash),
     Peer(CloseCode),
     Local(StoreError),
@@ -141,12 +141,12 @@ impl Sink {
         for ((number, bytes), tree) in small.iter().zip(&trees) {
             match tree.verify(0, bytes) {
                 Ok(chunk) => chunks.push((chunk, self.targets[*number].ext)),
-                // Chunks before the wrong one are kept.
+                // Right chunks are stored all the same.
                 Err(_) => failed = Err(Failed::Wrong(tree.hash())),
             }
         }
         self.store.put_many(&chunks)?;
-        // One request is for one look.
+        // All targets of a request have one owner.
         if let Some(Target { owner, .. }) = self.targets.first() {
             self.store.came_from(owner, chunks.iter().map(|(chunk, _)| chunk.hash()));
         }

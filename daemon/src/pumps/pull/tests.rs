@@ -1,4 +1,4 @@
-//! The pump between a pipe and a store: what came is told, whatever becomes of what comes next.
+//! The pump between a pipe and a store: each stored record is reported, whatever the next one does.
 
 use super::{ask::Target, inlet::Inlet, order::Order, sink::Sink, *};
 use crate::io::store::StoreConfig;
@@ -17,17 +17,17 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Three of them are no full job.
+/// Three of these do not fill a job.
 const SIZE: usize = 40_000;
 const FILES: u8 = 3;
-/// What is written to the pipe is read, but for so many bytes.
+/// Bytes that the pipe holds unread.
 const PIPE: usize = 1000;
 
 fn file(n: u8) -> Vec<u8> {
     vec![n; SIZE]
 }
 
-/// A request for a few small files of which nothing has come.
+/// A request for a few small files, none of which has been received.
 struct Pump {
     line: DuplexStream,
     nonces: NonceCounter,
@@ -65,7 +65,7 @@ impl Pump {
         Self { line, nonces: NonceCounter::new(0), notes, stop, pump, _folder: folder }
     }
 
-    /// The next record, as it crosses the wire.
+    /// The next record as it is sent.
     fn record(&mut self, n: u8) -> Vec<u8> {
         let key = LinkSecret::new([1; 32], fyteclub_proto::seal::End::Acceptor).sealing(0);
         let (mut sealed, nonce) = (file(n), self.nonces.advance().expect("a nonce"));
@@ -79,7 +79,7 @@ impl Pump {
         self.line.write_all(bytes).await.expect("the pump reads");
     }
 
-    /// The files that are told as stored, until this many are.
+    /// Waits until this many files are reported as stored, and returns them.
     async fn stored(&mut self, many: usize) -> Vec<BlobHash> {
         let mut stored = Vec::new();
         while stored.len() < many {
@@ -103,7 +103,7 @@ async fn stored_file_is_told_while_the_next_comes() {
     let (half, rest) = second.split_at(SIZE / 2);
     pump.send(&[&first, half].concat()).await;
     assert_eq!(pump.stored(1).await, [BlobHash::of(&file(0))]);
-    // The half of the second is not lost.
+    // The received half of the second record is kept.
     pump.send(&[rest, &third].concat()).await;
     assert_eq!(pump.stored(2).await, [BlobHash::of(&file(1)), BlobHash::of(&file(2))]);
     assert!(matches!(pump.pump.await.expect("no panic"), Ok(Some(End::Complete))));

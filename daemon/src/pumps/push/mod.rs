@@ -1,4 +1,4 @@
-//! Store → stream: serves one request of a peer. By what right is in `right`; the records are made in `source`.
+//! Serves one request of a peer from the store. `right` checks permission; `source` makes the records.
 
 mod right;
 mod source;
@@ -51,39 +51,39 @@ use source::Source;
 use std::{sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 
-/// How long a peer may take to say what it wants, once it opened a stream.
+/// How long a peer may take to send its request after it opened a stream.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// How long a peer may take to make room for one job's bytes.
+/// How long a peer may take to accept one job's bytes.
 const WRITE_TIME: Duration = Duration::from_secs(60);
-/// How long a request for a document may wait for another of the same peer to be read.
+/// How long a request for a document may wait until the same peer has read an earlier one.
 const TURN_TIME: Duration = Duration::from_secs(60);
 
-/// What every request of a link is served with.
+/// Parts that serve a link's requests.
 #[derive(Clone)]
 pub struct Push {
     pub link: Link,
     pub store: Store,
     pub offer: CurrentOffer,
-    /// Signs what others may have from others.
+    /// Signs grants.
     pub identity: Arc<Identity>,
     pub lending: Lending,
     pub grants: Grants,
-    /// Read anew for each record: who is no contact any more gets nothing more.
+    /// Checked before each record: a removed contact receives no further record.
     pub access: Access,
     pub compression: Compression,
     pub pacer: Pacer,
     pub accounts: Accounts,
     pub served: Served,
-    /// Called when a published file turns out to have changed.
+    /// Called when a published file has changed.
     pub changed: Changed,
 }
 
 impl Push {
-    /// Serves one stream to its end. A peer that breaks the protocol loses its link.
+    /// Serves one stream to its end. Closes the link of a peer that breaks the protocol.
     pub async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
         let link = self.link.clone();
         if let Err(error) = self.answer(&mut send, &mut recv).await {
-            tracing::debug!(peer = %link.peer().short(), "a request was not served to its end: {error}");
+            tracing::debug!(peer = %link.peer().short(), "serving a request ended early: {error}");
             match error.misbehaviour() {
                 Some(code) => link.close(code),
                 None => {
@@ -126,8 +126,8 @@ impl Push {
             }
         }
         send.finish().ok();
-        // The stream is kept until everything is acknowledged: quinn sends what it has buffered of a finished stream to
-        // the end, also when the peer stops it, unless this side resets it then.
+        // quinn sends the buffered bytes of a finished stream even after the peer has stopped it. Therefore the stream is
+        // kept until everything is acknowledged, and is reset when the peer stops it.
         if let Ok(Some(code)) = send.stopped().await {
             send.reset(code).ok();
         }
@@ -139,13 +139,13 @@ impl Push {
         let Some(offer) = offer.filter(|_| shared) else {
             return say(send, &AppearanceReply::Nothing).await;
         };
-        // Until it is read: however many ask, one contact has one of the longest sealed at a time.
+        // Held until the peer has read it: one contact has at most the bytes of one longest document in memory.
         let (who, len) =
             (Counterpart::Contact(self.link.peer()), u64_of(offer.document.len().min(APPEARANCE_BYTES_MAX)));
         let unread = self.accounts.hold_when_free(who, Item::Unread, len);
         let _unread = tokio::select! {
             unread = tokio::time::timeout(TURN_TIME, unread) => unread.map_err(|_| StreamError::Short)?,
-            // Who left waits for nothing.
+            // The peer no longer wants the answer.
             _ = send.stopped() => return Ok(()),
             error = self.link.closed() => return Err(error.into()),
         };
@@ -161,12 +161,12 @@ impl Push {
         document::send(&self.link, &self.pacer, send, Bytes::from(sealed)).await
     }
 
-    /// Our word that the asker may have this look, which is ours, from others.
+    /// A grant for the asker: others may send it this look of this player.
     fn grant(&self, look: BlobHash) -> Grant {
         Grant::new(self.identity.key(), self.link.peer(), look, unix_millis())
     }
 
-    /// Proves what is asked for, as far as our own look names it; nobody else's files are proven to anybody.
+    /// Proves possession of blobs that this player's published look names, and of no other blobs.
     async fn possession(
         &self,
         offer: Option<Arc<Offer>>,
@@ -198,7 +198,7 @@ impl Push {
         PossessionReply::Proofs(blocking(move || blobs.iter().map(prove).collect()).await)
     }
 
-    /// What is here of a look that the asker knows. What of it is whole is looked up anew each time.
+    /// Answers which blobs of a look are stored completely; looked up for each request.
     async fn holding(&self, tag: &Tag<32>, send: &mut SendStream) -> Result<(), StreamError> {
         let shared = |loan: &Arc<Loan>| {
             let asked = Asked::Holding(loan.lent(unix_millis()));
@@ -207,7 +207,7 @@ impl Push {
         let loan = self.lending.by_tag(tag, &self.link.peer()).filter(shared);
         let Some(loan) = loan else { return say(send, &HoldingReply::Nothing).await };
         let store = self.store.clone();
-        // Before it is looked at: what comes meanwhile is asked for once too often, and not missed.
+        // Before the lookup: a blob that arrives meanwhile causes one more request, and is not missed.
         let growing = loan.is_growing();
         let look = move || HoldingReply::of(loan.blobs().map(|blob| store.holds(&blob)), growing);
         say(send, &blocking(look).await).await
@@ -220,7 +220,7 @@ impl Push {
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
         let link = self.link.clone();
-        // What it carries and no more: epochs that pass faster than bytes do leave a slow stream's epoch behind.
+        // Exactly the bytes of this answer: if the epoch advanced faster, a slow stream's epoch would expire.
         let (epoch, key) = link.sealing(right.bytes(&pieces));
         let _carrying = link.carry(Direction::Up);
         say(send, &PiecesReply::Serving { epoch }).await?;
@@ -247,7 +247,7 @@ impl Push {
                 return Ok(());
             }
             link.sending();
-            // The next job runs while this one's bytes are written.
+            // Reads the next job while this one's bytes are written.
             let buffer = ChunkBuffer::take();
             job = spawn_blocking(move || {
                 let records = source.records(buffer);
@@ -258,12 +258,15 @@ impl Push {
     }
 }
 
-/// Says one message, to a peer that makes room for it in time.
+/// Sends one message.
+///
+/// # Errors
+/// The stream broke, or the peer did not accept the bytes within [`WRITE_TIME`].
 async fn say<T: Serialize>(send: &mut SendStream, message: &T) -> Result<(), StreamError> {
     tokio::time::timeout(WRITE_TIME, write_frame(send, message)).await.map_err(|_| StreamError::Short)?
 }
 
-/// Where a request's records go, at the pace that our own limits leave.
+/// Writes a request's records within this side's limits.
 struct Out {
     link: Link,
     pacer: Pacer,
@@ -282,8 +285,7 @@ impl Out {
                 let turn = self.pacer.wait(&self.link, Direction::Up, record.len());
                 let bytes = tokio::select! {
                     bytes = turn => bytes,
-                    // Who waits for a link that is gone takes the others' turn, and so does who waits for a stream that
-                    // the peer has stopped.
+                    // A waiter for a closed link or a stopped stream would take a turn from other requests.
                     error = self.link.closed() => return Err(error.into()),
                     _ = send.stopped() => return Err(StreamError::Short),
                 };

@@ -1,4 +1,4 @@
-//! By what right a request is served, and the grants that a link has shown.
+//! Permission to serve a request, and the grants that a link has presented.
 
 use crate::{
     io::{store::Store, wall_clock::unix_millis},
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Grants of one link whose signatures are not checked again.
 const GRANTS_KNOWN: usize = 8;
 
-/// Grants that were honoured on this link: a signature is checked once, not with every request.
+/// Valid grants of this link: each signature is checked once.
 #[derive(Clone, Default)]
 pub struct Grants(Arc<Mutex<Vec<Grant>>>);
 
@@ -38,16 +38,16 @@ impl Grants {
     }
 }
 
-/// By what right a request is served.
+/// Why a request may be served.
 pub(super) enum Right {
-    /// It is of the own look.
+    /// This player publishes the look.
     Published(Option<Arc<Offer>>),
-    /// It is of somebody else's; whether their grant was good when the request came.
+    /// Another owner's look. `good`: the grant was valid when the request arrived.
     Lent { loan: Option<Arc<Loan>>, grant: Grant, good: bool },
 }
 
 impl Right {
-    /// What has to hold before every record.
+    /// The question to [`share_rule`](fyteclub_proto::share_rule::share_rule) before each record.
     pub(super) fn standing(&self) -> Asked {
         match self {
             Self::Published(_) => Asked::Appearance,
@@ -55,8 +55,7 @@ impl Right {
         }
     }
 
-    /// The blob that is meant by this hash: its size is the look's, and its origin says where it may be served from.
-    /// `None` where the look names no such blob.
+    /// The look's blob with this hash; its origin says from where it may be served. `None` if the look has no such blob.
     pub(super) fn blob(&self, hash: &BlobHash) -> Option<Blob> {
         match self {
             Self::Published(offer) => {
@@ -67,7 +66,7 @@ impl Right {
         }
     }
 
-    /// And before every blob.
+    /// The question before each blob.
     pub(super) fn asked(&self, blob: Option<&Blob>, store: &Store) -> Asked {
         match self {
             Self::Published(_) => Asked::Blob { published: blob.is_some() },
@@ -83,7 +82,7 @@ impl Right {
         }
     }
 
-    /// About how many bytes a request for these pieces gets.
+    /// About how many bytes answer a request for these pieces.
     pub(super) fn bytes(&self, pieces: &[Piece]) -> u64 {
         let chunks = |count| u64::from(count) * u64_of(CHUNK_SIZE);
         let of = |piece: &Piece| {

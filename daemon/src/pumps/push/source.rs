@@ -23,7 +23,7 @@ use fyteclub_proto::{
 };
 use std::{sync::Arc, vec};
 
-/// Called when a published file is found changed. Must not block.
+/// Called when a published file has changed. Must not block.
 pub type Changed = Arc<dyn Fn() + Send + Sync>;
 
 /// Makes a request's records, in order, one job at a time. Runs on blocking threads.
@@ -40,11 +40,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// About [`JOB_BYTES`] of records, in `buffer` as far as it goes; none when the request is served.
+    /// About [`JOB_BYTES`] of records, in `buffer` while it has space. Empty when the request is complete.
     pub(super) fn records(&mut self, buffer: ChunkBuffer) -> Vec<Bytes> {
         let mut buffer = Some(buffer);
         let mut records = Vec::new();
-        // Small records share one buffer; a full chunk is sent by itself, uncopied.
+        // Small records share one buffer; a full chunk is sent alone and not copied.
         let mut small = ChunkBuffer::from(Vec::new());
         let (mut bytes, mut count) = (0, 0);
         while bytes < JOB_BYTES && count < JOB_RECORDS {
@@ -79,7 +79,7 @@ impl Source {
     fn record(&mut self, buffer: &mut Option<ChunkBuffer>) -> Option<(Header, ChunkBuffer)> {
         let standing = share_rule(self.access.asker(), self.right.standing());
         if standing == Verdict::Refuse {
-            // A running read ends as well.
+            // Also in the middle of a file.
             self.current = None;
         }
         if self.current.is_none() {
@@ -108,7 +108,7 @@ impl Source {
         }
         let (index, size) = (piece.first, tree.size());
         if index >= tree.chunks() {
-            // Beyond the blob's end: no chunk exists, and no file has changed.
+            // An index beyond the blob's end: no file has changed.
             self.current = None;
             return Some((Header { kind: Kind::Gone, len: 0 }, Vec::new().into()));
         }
@@ -141,12 +141,12 @@ impl Source {
         Some((header, body))
     }
 
-    /// The record for a blob that cannot be read: the cause stays in this side's log.
+    /// The record for a blob that cannot be read; the cause is only logged here.
     fn lacking(&self, error: &ReadError) -> (Header, ChunkBuffer) {
         tracing::debug!("a blob is not served: {error}");
         let kind = match error {
             ReadError::Gone { .. } => Kind::Gone,
-            // No file that its owner published has changed.
+            // No published file has changed.
             ReadError::Changed { .. } | ReadError::Away { .. } | ReadError::Io { .. }
                 if matches!(self.right, Right::Lent { .. }) =>
             {
