@@ -20,8 +20,8 @@ from modules import Crate  # noqa: E402
 # proves that the SDK suffices.
 FLOORS = {
     "fyteclub-proto": set(),
-    "fyteclub-logging": {"fyteclub-proto"},
-    "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-logging"},
+    "fyteclub-logging": {"fyteclub-proto", "fyteclub-files"},
+    "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-files", "fyteclub-logging"},
     "fyteclub-files": set(),
     "fyteclub-pipe": {"fyteclub-proto", "fyteclub-files"},
     "fyteclub-client": {"fyteclub-proto", "fyteclub-pipe"},

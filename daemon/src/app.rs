@@ -13,18 +13,18 @@ use crate::{
         upnp::{self, Upnp},
     },
     config::{Config, paths},
+    data_folder,
     desks::{self, contacts, fetching, own_look},
     event::Bus,
     io::{
         contacts::ContactsFile,
         host_address,
-        identity::Identity,
+        identity::{Identity, IdentityError},
         ipc::{self, IpcError, LocalListener},
         keeper::Keeper,
         limits::LimitsFile,
         mappings::MappingsFile,
         phonebook_http::PhonebookHttp,
-        private,
         published::PublishedFile,
         quic::{QuicEndpoint, tls::Certificate},
         store::{Opened, Store, StoreConfig, StoreError},
@@ -42,16 +42,8 @@ use crate::{
 use actix::{Actor, Addr};
 use anyhow::Context;
 use fyteclub_pipe::Endpoint;
-use fyteclub_proto::{
-    contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, size, version::STORE_VERSION,
-};
-use std::{
-    fs::{File, TryLockError},
-    future::Future,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use fyteclub_proto::{contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, size};
+use std::{fs::File, future::Future, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -86,20 +78,22 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything; when it returns, the daemon serves. Must run inside an actix system.
+    /// Starts everything; when it returns, the daemon serves. Must run inside an actix system. `new_identity`: a missing
+    /// key is made anew also where a key's contacts or look are.
     ///
     /// # Errors
     /// The first part that cannot start, and what to do about it.
-    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, new_identity: bool) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
         service::raise_file_limit();
-        let lock = lock(config)?;
-        close_to_others(dir)?;
-        let identity = Arc::new(Identity::load_or_create(&paths::identity_file(dir))?);
+        let lock = data_folder::lock(config)?;
+        data_folder::close_to_others(dir)?;
         let keeper = Keeper::default();
         let contacts = ContactsFile::load(&paths::contacts_file(dir), keeper.clone())?;
         let limits = LimitsFile::load(&paths::limits_file(dir), config.limits, keeper.clone())?;
         let published = PublishedFile::load(&paths::published_file(dir), keeper.clone());
+        let identity =
+            Arc::new(data_folder::identity(&paths::identity_file(dir), new_identity, &contacts, &published)?);
         let mappings = MappingsFile::load(&paths::mappings_file(dir), keeper.clone());
         let (store, opened) = open_store(config)?;
         tracing::info!(
@@ -266,9 +260,9 @@ impl App {
 /// # Errors
 /// A daemon runs on the same folder, or the key file cannot be read or written.
 pub fn rotate_key(config: &Config) -> anyhow::Result<(PeerId, PeerId)> {
-    let _lock = lock(config)?;
+    let _lock = data_folder::lock(config)?;
     let path = paths::identity_file(&config.data_dir);
-    let identity = Identity::load_or_create(&path)?;
+    let identity = Identity::load(&path)?.ok_or(IdentityError::NoKey(path.clone()))?;
     let old = identity.peer_id();
     Ok((old, identity.rotate(&path)?.peer_id()))
 }
@@ -277,48 +271,6 @@ async fn within<T>(who: &str, stopping: impl Future<Output = T>) {
     if tokio::time::timeout(STOP_TIME, stopping).await.is_err() {
         tracing::warn!("{who} did not stop in time");
     }
-}
-
-/// Creates and locks the data folder.
-fn lock(config: &Config) -> anyhow::Result<File> {
-    let dir = config.data_dir.display();
-    let unusable = |path: &Path, error| trouble::explain_data(&config.data_dir, path, &error);
-    private::create_dir(&config.data_dir).map_err(|error| unusable(&config.data_dir, error))?;
-    let path = paths::lock_file(&config.data_dir);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| unusable(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => check_layout(config).map(|()| file),
-        Err(TryLockError::WouldBlock) => {
-            anyhow::bail!("another daemon uses {dir}: stop it, or choose another folder with --data-dir")
-        }
-        Err(TryLockError::Error(error)) => Err(unusable(&path, error).into()),
-    }
-}
-
-/// Restricts the folder and the private files in it to this user. An identity file that others can read is refused and
-/// not restricted, because they may have read it.
-fn close_to_others(dir: &Path) -> anyhow::Result<()> {
-    let files = [
-        paths::contacts_file(dir),
-        paths::limits_file(dir),
-        paths::published_file(dir),
-        paths::mappings_file(dir),
-    ];
-    for path in [dir.to_owned(), paths::log_dir(dir)].into_iter().chain(files) {
-        let open = private::close_to_others(&path)
-            .map_err(|error| trouble::explain_data(dir, &path, &error))
-            .with_context(|| {
-                format!("other users can read {}, and its permissions cannot be changed", path.display())
-            })?;
-        if let Some(mode) = open {
-            tracing::warn!(
-                "other users could read {} (mode {mode:04o}); now only this user can",
-                path.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Opens the store, if this user may write to its folders: a start with sudo may have made them.
@@ -334,30 +286,6 @@ fn open_store(config: &Config) -> anyhow::Result<(Store, Opened)> {
         }
         error => error.into(),
     })
-}
-
-/// Refuses a data folder with a newer layout, and writes the layout's version into a new one.
-fn check_layout(config: &Config) -> anyhow::Result<()> {
-    let path = paths::layout_file(&config.data_dir);
-    match std::fs::read(&path) {
-        Ok(text) => match String::from_utf8_lossy(&text).trim().parse::<u32>() {
-            Ok(found) if found <= STORE_VERSION => Ok(()),
-            Ok(_) => anyhow::bail!(
-                "{} was written by a newer fyteclubd: install that, or choose another folder with --data-dir",
-                config.data_dir.display()
-            ),
-            Err(_) => anyhow::bail!(
-                "{} is damaged: write `{STORE_VERSION}` into it, or choose another folder with --data-dir",
-                path.display()
-            ),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let version = format!("{STORE_VERSION}\n");
-            private::write(&path, version.as_bytes())
-                .map_err(|error| trouble::explain_state(&path, &error).into())
-        }
-        Err(error) => Err(trouble::explain_state(&path, &error).into()),
-    }
 }
 
 fn phonebooks(config: &Config) -> anyhow::Result<Vec<PhonebookHttp>> {

@@ -16,7 +16,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon; prints `ready` once it serves
-    Run(Settings),
+    Run(Run),
     /// Read the configuration as `run` would, and print it, or what is wrong with it
     CheckConfig(Settings),
     /// Replace this player's key by a new one; phone books and contacts learn it at the next start
@@ -28,6 +28,15 @@ pub enum Command {
 /// Parses this process's arguments. A wrong one ends the process; what it says has no hidden characters.
 pub fn parse<T: Parser>() -> T {
     T::try_parse().unwrap_or_else(|error| speak::refuse(error))
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Make a new key where the old one is missing; contacts must confirm it
+    #[arg(long)]
+    pub new_identity: bool,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ pub mod actors;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod data_folder;
 pub mod desks;
 pub mod event;
 pub mod io;

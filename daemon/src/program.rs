@@ -2,7 +2,7 @@
 
 use crate::{
     app::{self, App},
-    cli::{Command, Settings},
+    cli::{Command, Run, Settings},
     config::{Config, paths},
     io::{
         keeper::Keeper,
@@ -21,7 +21,7 @@ const BLOCKING_THREADS: usize = 8;
 /// Returns 0 after a clean stop, 1 after a failure, 2 for a wrong command line or configuration.
 pub fn main(command: Command) -> ExitCode {
     match command {
-        Command::Run(settings) => run(settings),
+        Command::Run(Run { settings, new_identity }) => run(settings, new_identity),
         Command::CheckConfig(settings) => check_config(settings),
         Command::RotateKey(settings) => rotate_key(settings),
     }
@@ -81,7 +81,7 @@ fn rotate_key(settings: Settings) -> ExitCode {
     }
 }
 
-fn run(settings: Settings) -> ExitCode {
+fn run(settings: Settings, new_identity: bool) -> ExitCode {
     let until_stdin_closes = settings.until_stdin_closes;
     let config = match settings.load() {
         Ok(config) => config,
@@ -94,7 +94,7 @@ fn run(settings: Settings) -> ExitCode {
         private::create_dir(&config.data_dir)
             .map_err(|error| trouble::explain_data(&config.data_dir, &config.data_dir, &error))?;
         let log = logging::start(&config)?;
-        let app = App::start(&config).await?;
+        let app = App::start(&config, new_identity).await?;
         // The parent process may have ended, or may never read this.
         speak::say("ready");
         service::ready();

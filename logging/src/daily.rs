@@ -1,5 +1,6 @@
 //! A log folder: one file for each day in UTC, of which the last few are kept. It is written by a thread of its own.
 
+use fyteclub_files::regular;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -81,7 +82,7 @@ impl Write for DailyFile {
 
 fn opened(folder: &Path, name: &str, day: u64) -> Result<File, (PathBuf, io::Error)> {
     let path = folder.join(format!("{name}.{}.log", date(day)));
-    OpenOptions::new().append(true).create(true).open(&path).map_err(|error| (path, error))
+    regular::open(&path, OpenOptions::new().append(true).create(true)).map_err(|error| (path, error))
 }
 
 /// Days since 1970. A clock before that counts as its first day.

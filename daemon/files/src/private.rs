@@ -1,7 +1,7 @@
 //! Files that only their owner may read, written whole or not at all, and folders of this user alone.
 
 #[cfg(unix)]
-use crate::trouble::user;
+use crate::trouble::owned_by;
 use crate::trouble::{Trouble, explain};
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,20 +15,16 @@ use std::{
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    // What lies there is a crash's, a start's with sudo, or another program's: a link is not followed.
+    options.write(true).create_new(true);
     #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    }
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = match options.open(&beside) {
-        Ok(file) => file,
-        // A link, or what a start with sudo left.
-        Err(_) => {
-            fs::remove_file(&beside).ok();
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&beside)?;
             options.open(&beside)?
         }
+        opened => opened?,
     };
     file.write_all(content)?;
     file.sync_all()?;
@@ -88,7 +84,7 @@ pub fn own_dir(path: &Path) -> Result<(), Trouble> {
     })?;
     let found = fstat(&folder).map_err(|error| explain(path, &error.into()))?;
     if found.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(Trouble::new(format!("{} belongs to {}", path.display(), user(found.st_uid))));
+        return Err(owned_by(path, found.st_uid));
     }
     if found.st_mode & 0o077 != 0 {
         fchmod(&folder, Mode::RWXU).map_err(|error| explain(path, &error.into()))?;
@@ -116,7 +112,7 @@ pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
     let found =
         open(path, flags, Mode::empty()).and_then(fstat).map_err(|error| explain(path, &error.into()))?;
     if ![0, rustix::process::geteuid().as_raw()].contains(&found.st_uid) {
-        return Err(Trouble::new(format!("{} belongs to {}", path.display(), user(found.st_uid))));
+        return Err(owned_by(path, found.st_uid));
     }
     if found.st_mode & 0o1002 == 0o002 {
         let dir = path.display();
@@ -133,19 +129,11 @@ pub fn safe_dir(path: &Path) -> Result<(), Trouble> {
 }
 
 /// The file's mode if group or others have any right to it; else `None`.
-///
-/// # Errors Metadata that cannot be read.
 #[cfg(unix)]
-pub fn readable_by_others(path: &Path) -> io::Result<Option<u32>> {
+pub fn readable_by_others(found: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
-    match fs::metadata(path) {
-        Ok(metadata) => {
-            let mode = metadata.permissions().mode() & 0o7777;
-            Ok((mode & 0o077 != 0).then_some(mode))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let mode = found.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
 }
 
 /// Removes all rights of group and others. Returns the former mode, or `None` if nothing changed or nothing is there.
@@ -154,7 +142,14 @@ pub fn readable_by_others(path: &Path) -> io::Result<Option<u32>> {
 #[cfg(unix)]
 pub fn close_to_others(path: &Path) -> io::Result<Option<u32>> {
     use std::os::unix::fs::PermissionsExt;
-    let Some(mode) = readable_by_others(path)? else { return Ok(None) };
+    let mode = match fs::metadata(path) {
+        // What lies in the place of a file is refused when the file is opened.
+        Ok(found) if found.is_dir() || found.is_file() => readable_by_others(&found),
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let Some(mode) = mode else { return Ok(None) };
     fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o077))?;
     Ok(Some(mode))
 }
@@ -169,11 +164,9 @@ pub fn close_to_others(_path: &Path) -> io::Result<Option<u32>> {
 }
 
 /// Windows has no modes: inherited rights protect a file in the user's profile.
-///
-/// # Errors None.
 #[cfg(not(unix))]
-pub fn readable_by_others(_path: &Path) -> io::Result<Option<u32>> {
-    Ok(None)
+pub fn readable_by_others(_found: &fs::Metadata) -> Option<u32> {
+    None
 }
 
 #[cfg(all(test, unix))]

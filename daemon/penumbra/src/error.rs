@@ -2,7 +2,7 @@
 //! possible, what to do.
 
 pub use super::caps::Count;
-use fyteclub_files::trouble::explain;
+use fyteclub_files::trouble::explain_or;
 use fyteclub_proto::{game_path::GamePathError, limit, size};
 use fyteclub_store::StoreError;
 use std::{fmt, io, path::PathBuf};
@@ -81,7 +81,7 @@ pub enum ModError {
     TooManyGamePaths,
     #[error("a look has at most {} file swaps, and this mod has more", limit::SWAPS_MAX)]
     TooManySwaps,
-    #[error("{}; give a mod folder or a .pmp that this user may read", explain(.path, .source))]
+    #[error("{}", explain_or(.path, .source, "give a mod folder or a .pmp that this user may read"))]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot unpack to `{}` ({source})", .path.display())]
     Unpack { path: PathBuf, source: io::Error },

@@ -1,7 +1,7 @@
 //! One layer of settings, as written: the table of their names.
 
 use super::error::ConfigError;
-use crate::io::trouble;
+use crate::io::{regular, trouble};
 use fyteclub_proto::foreign::Foreign;
 use serde::{
     Deserialize, Deserializer,
@@ -202,7 +202,7 @@ impl Raw {
     /// The file cannot be read, or is no valid config. A missing file is an error only if it was named.
     pub fn from_file(path: &Path, named: bool) -> Result<Self, ConfigError> {
         let invalid = |message: String| ConfigError::Invalid { path: path.to_owned(), message };
-        match fs::read_to_string(path) {
+        match regular::read_text(path) {
             Ok(text) => toml::from_str(&text).map_err(|error| invalid(sentence(&text, &error))),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(invalid("it is not text in UTF-8; save it as that".into()))

@@ -5,6 +5,7 @@
 
 use crate::io::{
     keeper::{Keeper, Keeping},
+    regular,
     trouble::{Trouble, explain_state},
 };
 use fyteclub_proto::{
@@ -14,7 +15,7 @@ use fyteclub_proto::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -91,7 +92,7 @@ impl ContactsFile {
     /// # Errors
     /// The file cannot be read or is damaged; nothing is overwritten.
     pub fn load(path: &Path, keeper: Keeper) -> Result<Self, ContactsFileError> {
-        let content = match fs::read(path) {
+        let content = match regular::read(path) {
             Ok(bytes) => Content::decode(&bytes).map_err(|error| match error {
                 ContentError::Newer(version) if version > VERSION => {
                     ContactsFileError::Newer(path.to_owned())
@@ -156,6 +157,7 @@ mod tests {
         bytes::Bytes,
         contact::{Contacts, Here, Policy},
     };
+    use std::fs;
 
     fn key(seed: u8) -> PeerId {
         PeerId::from_bytes([seed; 32])

@@ -1,8 +1,8 @@
-//! The player's key, in a file that only its owner can read. Created at the first start, never sent, and replaced only
-//! by [`Identity::rotate`], which saves the old key's signature for the new one in the file.
+//! The player's key, in a file that only its owner can read. Created at the first start or on request, never sent, and
+//! replaced only by [`Identity::rotate`], which saves the old key's signature for the new one in the file.
 
 use crate::io::{
-    private,
+    private, regular,
     trouble::{Trouble, explain_state, of_another},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -11,7 +11,8 @@ use fyteclub_proto::{id::PeerId, limit::KEY_CHANGES_MAX, phonebook::KeyChange};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::{
-    fs,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -23,13 +24,19 @@ const HEAD: &str = "fyteclub identity v1";
 #[non_exhaustive]
 pub enum IdentityError {
     #[error(
-        "{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`, and if others use this machine, make a new identity by moving the file away"
+        "{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`, and if others use this machine, replace the key with `fyteclubd rotate-key`"
     )]
     ReadableByOthers { path: PathBuf, mode: u32 },
     #[error(
-        "{0} is damaged: restore it from a backup, or move it away to start with a new identity that your friends must confirm"
+        "{0} is damaged: put it back from a backup, or move it away and start once with --new-identity; your contacts must confirm the new key"
     )]
     Damaged(PathBuf),
+    #[error(
+        "{path} is missing, and it is the key of {owned} beside it: put it back from a backup, or start once with --new-identity; your contacts must confirm the new key"
+    )]
+    Missing { path: PathBuf, owned: &'static str },
+    #[error("{0} is missing, so there is no key to replace: put it back from a backup")]
+    NoKey(PathBuf),
     #[error(transparent)]
     Unusable(Trouble),
 }
@@ -42,35 +49,53 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the file, or creates it with a new key when there is none.
+    /// Reads the file; `None` when there is none.
     ///
     /// # Errors
-    /// Others can read the file, or it is damaged: nothing is overwritten.
-    pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
+    /// Others can read the file, or it is damaged, or no file.
+    pub fn load(path: &Path) -> Result<Option<Self>, IdentityError> {
         let unusable = |error| IdentityError::Unusable(explain_state(path, &error));
-        if path.is_dir() {
-            return Err(unusable(std::io::ErrorKind::IsADirectory.into()));
+        let others_can_read = |mode| match of_another(path.parent().unwrap_or(path), path) {
+            Some(trouble) => IdentityError::Unusable(trouble),
+            None => IdentityError::ReadableByOthers { path: path.to_owned(), mode },
+        };
+        let mut file = match regular::open(path, File::options().read(true)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unusable(error)),
+        };
+        let found = file.metadata().map_err(unusable)?;
+        if let Some(mode) = private::readable_by_others(&found) {
+            return Err(others_can_read(mode));
         }
-        if let Some(mode) = private::readable_by_others(path).map_err(unusable)? {
-            return Err(match of_another(path.parent().unwrap_or(path), path) {
-                Some(trouble) => IdentityError::Unusable(trouble),
-                None => IdentityError::ReadableByOthers { path: path.to_owned(), mode },
-            });
-        }
-        match fs::read_to_string(path) {
-            Ok(text) => {
-                Self::parse(&Zeroizing::new(text)).ok_or_else(|| IdentityError::Damaged(path.to_owned()))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let identity = Self { key: fresh_key().map_err(unusable)?, changes: Vec::new() };
-                identity.write(path).map_err(unusable)?;
-                Ok(identity)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+        let mut text = Zeroizing::new(String::new());
+        match file.read_to_string(&mut text) {
+            Ok(_) => Self::parse(&text).map(Some).ok_or_else(|| IdentityError::Damaged(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(IdentityError::Damaged(path.to_owned()))
             }
             Err(error) => Err(unusable(error)),
         }
+    }
+
+    /// Makes a new key and writes the file. The caller has seen that there is none.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path) -> Result<Self, IdentityError> {
+        let unusable = |error| IdentityError::Unusable(explain_state(path, &error));
+        let identity = Self { key: fresh_key().map_err(unusable)?, changes: Vec::new() };
+        identity.write(path).map_err(unusable)?;
+        Ok(identity)
+    }
+
+    /// Reads the file, or creates it with a new key when there is none.
+    ///
+    /// # Errors
+    /// As [`Identity::load`] and [`Identity::create`]: nothing is overwritten.
+    #[cfg(test)]
+    pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
+        Self::load(path)?.map_or_else(|| Self::create(path), Ok)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -89,7 +114,7 @@ impl Identity {
         (leads_here && changes.iter().all(KeyChange::is_authentic)).then_some(Self { key, changes })
     }
 
-    fn write(&self, path: &Path) -> std::io::Result<()> {
+    fn write(&self, path: &Path) -> io::Result<()> {
         let seed = self.key.as_bytes();
         let mut text =
             Zeroizing::new(format!("{HEAD}\n{}\n{}\n", URL_SAFE_NO_PAD.encode(seed), checksum(seed)));
@@ -139,9 +164,9 @@ impl Identity {
     }
 }
 
-fn fresh_key() -> std::io::Result<SigningKey> {
+fn fresh_key() -> io::Result<SigningKey> {
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice()).map_err(std::io::Error::other)?;
+    getrandom::fill(seed.as_mut_slice()).map_err(io::Error::other)?;
     Ok(SigningKey::from_bytes(&seed))
 }
 
@@ -154,6 +179,7 @@ fn checksum(seed: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn first_start_creates_the_key_and_second_reads_it() {

@@ -4,7 +4,7 @@
 //! A newer state of a file replaces one that still waits, and the older request gets the newer's answer. Files are
 //! written in the order of their first requests. The thread ends when there is no work.
 
-use super::{private, trouble::explain_state};
+use super::{private, trouble::explain_kept};
 use futures::{FutureExt, future::Shared};
 use serde::Serialize;
 use std::{
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 /// Why a state was not saved. The file has the state before it.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}", explain_state(path, source))]
+#[error("{}", explain_kept(path, source))]
 pub struct KeepError {
     pub path: PathBuf,
     pub source: Arc<io::Error>,

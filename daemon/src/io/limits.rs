@@ -2,11 +2,12 @@
 
 use crate::io::{
     keeper::{Keeper, Keeping},
+    regular,
     trouble::{Trouble, explain_state},
 };
 use fyteclub_proto::fetching::pace::{Change, Limits};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -35,7 +36,7 @@ impl LimitsFile {
     /// # Errors
     /// The file cannot be read, or a limit in it is invalid.
     pub fn load(path: &Path, configured: Limits, keeper: Keeper) -> Result<Self, LimitsFileError> {
-        let set = match fs::read(path) {
+        let set = match regular::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|cause| LimitsFileError::Damaged { path: path.to_owned(), cause })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Change::default(),
@@ -84,6 +85,7 @@ impl LimitsFile {
 mod tests {
     use super::*;
     use fyteclub_proto::fetching::pace::Rate;
+    use std::fs;
 
     async fn change(file: &mut LimitsFile, change: Change) {
         let (set, keeping) = file.change(change);

@@ -1,9 +1,13 @@
 //! The file of port mappings that routers were asked for. The next start removes those that outlived their daemon.
 
-use super::keeper::{Keeper, Keeping};
+use super::{
+    keeper::{Keeper, Keeping},
+    regular,
+    trouble::explain_kept,
+};
 use fyteclub_proto::reaching::mapping::Journal;
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -16,12 +20,12 @@ pub struct MappingsFile {
 impl MappingsFile {
     /// Reads the file of the last run. A file that cannot be read is logged and counts as empty.
     pub fn load(path: &Path, keeper: Keeper) -> Self {
-        let read = fs::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+        let read = regular::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
         let found = read.unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::warn!(
-                    "{} cannot be read ({error}): port mappings of an earlier start may stay on the router",
-                    path.display()
+                    "port mappings of an earlier start may stay on the router: {}",
+                    explain_kept(path, &error)
                 );
             }
             Journal::default()
@@ -47,6 +51,7 @@ impl MappingsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[tokio::test]
     async fn journal_survives_and_a_damaged_one_is_none() {

@@ -17,5 +17,5 @@ pub mod relay_socket;
 pub mod uplinks;
 pub mod wall_clock;
 
-pub(crate) use fyteclub_files::{private, trouble};
+pub(crate) use fyteclub_files::{private, regular, trouble};
 pub(crate) use fyteclub_store::{self as store, chunk_buffer};

@@ -2,10 +2,11 @@
 
 use super::{
     keeper::{Keeper, Keeping},
-    trouble::explain_state,
+    regular,
+    trouble::explain_kept,
 };
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -25,20 +26,26 @@ impl PublishedFile {
     /// Reads the file of an earlier process. An unreadable file is logged and counts as absent: the look can be
     /// published again.
     pub fn load(path: &Path, keeper: Keeper) -> Self {
-        let found = match fs::read(path) {
+        let found = match regular::read(path) {
             Ok(bytes) => Some(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(
                     "what is published is not known any more, and has to be published again: {}",
-                    explain_state(path, &error)
+                    explain_kept(path, &error)
                 );
                 None
             }
         };
         // A damaged count counts as none.
-        let readings = fs::read_to_string(readings_file(path)).ok().and_then(|text| text.trim().parse().ok());
+        let readings =
+            regular::read_text(&readings_file(path)).ok().and_then(|text| text.trim().parse().ok());
         Self { path: path.to_owned(), readings: readings.unwrap_or(0), keeper, found }
+    }
+
+    /// Whether an earlier process left a look that was not taken yet.
+    pub fn is_found(&self) -> bool {
+        self.found.is_some()
     }
 
     /// The content at the start; once.
@@ -78,6 +85,7 @@ fn readings_file(published: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[tokio::test]
     async fn unended_scans_are_limited_over_restarts() {

@@ -9,6 +9,7 @@ use super::{
     state::State,
     sync::lock,
 };
+use fyteclub_files::trouble;
 use fyteclub_proto::id::BlobHash;
 use std::{
     collections::HashSet,
@@ -111,15 +112,22 @@ pub(super) fn checkpoint(inner: &Inner) -> Result<(), StoreError> {
         }
         Err(error) => {
             if !std::mem::replace(&mut trouble.told, true) {
-                let index = inner.dir.join("index");
-                tracing::warn!(
-                    "the index in {} cannot be written ({error}): the cache goes on without it; see whose its files are, or remove it",
-                    index.display()
-                );
+                tell_index_trouble(&inner.dir, &error.to_string());
             }
             Ok(())
         }
     }
+}
+
+/// Tells the log that the index cannot be used, whose its files are, and what to do.
+pub(super) fn tell_index_trouble(dir: &Path, why: &str) {
+    let index = dir.join("index");
+    let shown = index.display();
+    let advice = trouble::of_another_within(dir, &index)
+        .map_or_else(|| format!("remove {shown}, and it is made again"), |whose| whose.to_string());
+    tracing::warn!(
+        "the index in {shown} cannot be used ({why}): the cache goes on without it, and each start reads all files; {advice}"
+    );
 }
 
 /// Opens the index anew after it failed, and has every row written again.

@@ -2,12 +2,15 @@
 //!
 //! How an error is shown to a person or told to a peer is not decided here.
 
-use fyteclub_files::trouble::explain;
+use fyteclub_files::trouble::{explain, explain_or, explain_removal};
 use fyteclub_proto::{id::BlobHash, limit::FILE_SIZE_MAX};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+
+/// What else helps where a file of the cache cannot be had.
+pub(super) const CACHE_MOVE: &str = "run fyteclubctl cache move DIR";
 
 /// Why the store could not do something. After any of these it is consistent and goes on.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +50,9 @@ pub enum StoreError {
     #[error("{} does not say where the cache is ({why}): write {{\"dir\": \"THE FOLDER\"}} into it", note.display())]
     NoPlace { note: PathBuf, why: String },
     /// What lies in the place of a file of the cache, or such a file itself.
-    #[error(
-        "{} cannot be removed from the cache ({source}): remove it yourself, or run fyteclubctl cache move DIR",
-        path.display()
-    )]
+    #[error("{}", explain_removal(path, source, CACHE_MOVE))]
     Undeletable { path: PathBuf, source: io::Error },
-    #[error("{}; or run fyteclubctl cache move DIR", explain(path, source))]
+    #[error("{}", explain_or(path, source, CACHE_MOVE))]
     NotWritable { path: PathBuf, source: io::Error },
     #[error("another process has the index in {} open", path.display())]
     InUse { path: PathBuf },
@@ -74,7 +74,7 @@ fn away(dir: &Path) -> String {
             )
         }
         _ => format!(
-            "the disk with the cache is away: {} is not there; mount it again, and everything on it is used as before",
+            "the disk with the cache is away: {} is not there; mount it again, and everything on it is used as before. If it was deleted, restart the daemon: it makes the folder again, or says how to begin with an empty cache",
             dir.display()
         ),
     }

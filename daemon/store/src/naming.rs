@@ -1,7 +1,7 @@
 //! Gives complete blobs their names in `blobs/`, and takes these away. Only a move of the cache does so too.
 
 use super::{
-    error::StoreError,
+    error::{CACHE_MOVE, StoreError},
     free::{free, remove},
     inner::Inner,
     name::Ext,
@@ -9,6 +9,7 @@ use super::{
     owners::BlobOwners,
     state::{Blob, Obstacle, State},
 };
+use fyteclub_files::trouble::{explain, explain_removal};
 use fyteclub_proto::{blob::Content, chunk_tree::ChunkTree, id::BlobHash, limit::FILE_SIZE_MAX};
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -100,12 +101,27 @@ pub(super) fn free_name(inner: &Inner, hash: &BlobHash, ext: Ext) -> bool {
     }
 }
 
-/// Remembers what is in a blob's way. The log is told once.
+/// Remembers what is in a blob's way and stays. The log is told once.
 pub(super) fn found_obstacle(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io::Error) {
-    let obstacle = Obstacle { hash, path: inner.site.blob_path(&hash, ext), cause: cause.to_string() };
-    let told = format!("{} is in the way of a cached file and stays ({cause})", obstacle.path.display());
+    remember_obstacle(inner, hash, ext, cause, |path| {
+        let told = explain_removal(path, cause, CACHE_MOVE);
+        tracing::warn!("what lies in the place of a cached file stays: {told}");
+    });
+}
+
+/// Remembers a blob's file that cannot be read. It stays until the blob comes again, which replaces it.
+pub(super) fn found_unreadable(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io::Error) {
+    remember_obstacle(inner, hash, ext, cause, |path| {
+        let told = explain(path, cause);
+        tracing::warn!("a cached file cannot be read, and is replaced when it is fetched again: {told}");
+    });
+}
+
+fn remember_obstacle(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io::Error, tell: impl FnOnce(&Path)) {
+    let path = inner.site.blob_path(&hash, ext);
+    let obstacle = Obstacle { hash, path: path.clone(), cause: cause.to_string() };
     if inner.state().found_obstacle(ext, obstacle) {
-        tracing::warn!("{told}: remove it, or run fyteclubctl cache move DIR");
+        tell(&path);
     }
 }
 
@@ -171,7 +187,7 @@ pub(super) fn drop_unreadable(
 ) {
     let _name = inner.site.name(hash);
     if let Some((blob, _)) = forget(inner, hash, still) {
-        found_obstacle(inner, *hash, blob.ext, cause);
+        found_unreadable(inner, *hash, blob.ext, cause);
     }
 }
 

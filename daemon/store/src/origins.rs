@@ -7,13 +7,13 @@
 //! rewrite.
 
 use super::sync::lock;
-use fyteclub_files::{private, trouble::explain};
+use fyteclub_files::{private, regular, trouble::explain};
 use fyteclub_proto::{
     blob::{ORIGINS_MAGIC, origin_record, read_origins},
     id::{BlobHash, PeerId},
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Mutex,
@@ -42,7 +42,7 @@ impl Origins {
     /// Reads what the file says. One that cannot be read is empty.
     pub(crate) fn open(dir: &Path) -> (Self, Vec<(BlobHash, PeerId)>) {
         let path = dir.join("origins");
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let why = explain(&path, &error);
                 tracing::warn!("which owners cached files came from cannot be read: {why}");
@@ -51,7 +51,7 @@ impl Origins {
             read => read.unwrap_or_default(),
         };
         let (read, clean) = read_origins(&bytes);
-        let file = OpenOptions::new().append(true).open(&path).ok().filter(|_| clean);
+        let file = regular::open(&path, OpenOptions::new().append(true)).ok().filter(|_| clean);
         let open = Mutex::new(Open { file, records: read.len(), complained: false });
         (Self { path, open }, read)
     }
@@ -85,7 +85,7 @@ impl Origins {
         let mut bytes = ORIGINS_MAGIC.to_vec();
         bytes.extend(all.iter().flat_map(|(hash, owner)| origin_record(hash, owner)));
         let written = private::write(&self.path, &bytes)
-            .and_then(|()| OpenOptions::new().append(true).open(&self.path));
+            .and_then(|()| regular::open(&self.path, OpenOptions::new().append(true)));
         match written {
             Ok(file) => *open = Open { file: Some(file), records: all.len(), complained: false },
             Err(error) => {

@@ -2,6 +2,7 @@
 //! a folder of files, free space, paths as bytes. Nothing here knows what the files are for.
 
 use super::error::StoreError;
+use fyteclub_files::regular::{self, Irregular};
 use fyteclub_proto::number::u64_of;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -189,30 +190,26 @@ pub(super) fn is_of_one_file(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|number| damaged.contains(&number))
 }
 
-/// Opens a regular file for reading and nothing else: a pipe or a device would wait or do harm.
+/// Opens a regular file for reading and nothing else.
 pub(super) fn open_regular(path: &Path) -> Result<(File, Stamp), StoreError> {
-    let not_a_file = || StoreError::NotAFile { path: path.to_owned() };
-    // Before opening, because opening alone can have effects on a device; after it, because it may have been swapped.
-    let before = std::fs::metadata(path).map_err(|e| StoreError::at(path, e))?;
-    if !before.is_file() {
-        return Err(not_a_file());
-    }
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
     #[cfg(test)]
     if UNREADABLE.with_borrow(|paths| paths.iter().any(|other| other == path)) {
         return Err(StoreError::at(path, io::ErrorKind::PermissionDenied.into()));
     }
-    let file = options.open(path).map_err(|e| StoreError::at(path, e))?;
+    let opened = regular::open(path, OpenOptions::new().read(true));
+    let file = opened.map_err(|error| match error {
+        error if is_no_file(&error) => StoreError::NotAFile { path: path.to_owned() },
+        error => StoreError::at(path, error),
+    })?;
     #[cfg(test)]
     OPENED.set(OPENED.get() + 1);
     let metadata = file.metadata().map_err(|e| StoreError::at(path, e))?;
-    if metadata.is_file() { Ok((file, Stamp::of(&metadata))) } else { Err(not_a_file()) }
+    Ok((file, Stamp::of(&metadata)))
+}
+
+/// Whether an error says that a folder, a pipe, a socket or a device lies in a file's place.
+pub(super) fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::IsADirectory || Irregular::of(error).is_some()
 }
 
 #[cfg(unix)]
@@ -287,10 +284,10 @@ pub(super) fn sync_files(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
     }
     for path in files {
         // Windows flushes only through a handle that may write.
-        match OpenOptions::new().read(true).write(cfg!(windows)).open(path) {
+        match regular::open(path, OpenOptions::new().read(true).write(cfg!(windows))) {
             Ok(file) => file.sync_all()?,
             // One that cannot be opened is not as it was left: the next look at it finds out.
-            Err(e) if e.kind() == io::ErrorKind::NotFound || is_of_one_file(&e) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound || is_no_file(&e) || is_of_one_file(&e) => {}
             Err(e) => return Err(e),
         }
     }
@@ -317,7 +314,7 @@ pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Takes the lock that goes with the file, until it is closed. A file system without locks is taken at its word.
 pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let file = regular::open(path, OpenOptions::new().write(true).create(true).truncate(false));
     let file = file.map_err(|e| StoreError::at(path, e))?;
     let start = Instant::now();
     while let Err(TryLockError::WouldBlock) = file.try_lock() {
@@ -394,6 +391,17 @@ pub(super) fn names(
     Ok(entries
         .filter_map(|entry| entry.ok())
         .map(|entry| (entry.file_name().to_string_lossy().into(), entry)))
+}
+
+/// Refuses a folder with something in it that is neither a file nor a folder. One that cannot be read passes.
+pub(super) fn only_files_in(dir: &Path) -> Result<(), StoreError> {
+    for path in std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        match std::fs::metadata(&path).map(|found| regular::regular(&found)) {
+            Ok(Err(error)) if Irregular::of(&error).is_some() => return Err(StoreError::NotAFile { path }),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder survive a loss of power, where folders can be flushed.

@@ -15,7 +15,7 @@ use super::{
     os::{self, FolderId},
     sync::lock,
 };
-use fyteclub_files::private;
+use fyteclub_files::{private, regular};
 use fyteclub_proto::{blob::Content, id::BlobHash, number::u64_of};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -70,7 +70,7 @@ impl Whereabouts {
 
     pub(super) fn read(data: &Path) -> Result<Self, StoreError> {
         let note = Self::path(data);
-        match fs::read(&note) {
+        match regular::read(&note) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| StoreError::NoPlace { note, why: error.to_string() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -178,7 +178,7 @@ impl Place {
         // Given up first: it may be the same file by another mount.
         anchor.lock = None;
         let path = self.dir.join(MARK);
-        if fs::read(&path).is_ok_and(|found| found == *mark) {
+        if regular::read(&path).is_ok_and(|found| found == *mark) {
             anchor.lock = os::lock_file(&path).ok();
         }
         anchor.lock.is_some()
@@ -241,7 +241,7 @@ const NUMBER: &str = "number ";
 /// Takes a place by its mark; what the mark says. One without a number gets one.
 fn take_mark(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
     // Before it is locked: Windows denies reads of a locked file.
-    let mark = fs::read(path).unwrap_or_default();
+    let mark = regular::read(path).unwrap_or_default();
     let lock = os::lock_file(path)?;
     if String::from_utf8_lossy(&mark).lines().any(|line| line.starts_with(NUMBER)) {
         return Ok((lock, mark));

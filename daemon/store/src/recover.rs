@@ -4,6 +4,7 @@
 
 use super::{
     activity::Activity,
+    checkpoint,
     disk::StoreConfig,
     error::StoreError,
     free::free,
@@ -57,6 +58,9 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Inner, Opened), S
     let place = Place::open(dir)?;
     let (index, rows, health) = Index::open(dir)?;
     let available = index.is_usable();
+    if let IndexHealth::Unavailable(why) = &health {
+        checkpoint::tell_index_trouble(dir, why);
+    }
     index.rest();
     let (origins, known_origins) = Origins::open(dir);
     let inner = Inner {
@@ -66,7 +70,7 @@ pub(super) fn open(dir: &Path, config: StoreConfig) -> Result<(Inner, Opened), S
         state: Mutex::new(State::default()),
         index,
         origins,
-        checkpoint: Mutex::new(IndexTrouble { told: false, behind: !available }),
+        checkpoint: Mutex::new(IndexTrouble { told: !available, behind: !available }),
         moving: Mutex::new(()),
         activity: Activity::new(),
         recent_trees: Mutex::default(),
@@ -156,7 +160,7 @@ fn adopt(inner: &Inner, hash: BlobHash, ext: Ext, path: &Path, used: Option<u64>
         }
         // Unreadable now, perhaps not always. It is not served, and not in the way: a put replaces it.
         Err(StoreError::Io { source, .. }) if os::is_of_one_file(&source) => {
-            naming::found_obstacle(inner, hash, ext, &source);
+            naming::found_unreadable(inner, hash, ext, &source);
             opened.foreign += 1;
         }
         Err(error) => {

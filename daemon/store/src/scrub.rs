@@ -6,6 +6,7 @@ use super::{
     prove::{offset_of, open_blob_file},
     trust::{self, Known, Verdict},
 };
+use fyteclub_files::regular;
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
     id::BlobHash,
@@ -77,7 +78,7 @@ impl Scrub {
             over: true,
             read_since_saved: 0,
         };
-        let text = fs::read_to_string(scrub.note()).unwrap_or_default();
+        let text = regular::read_text(&scrub.note()).unwrap_or_default();
         let mut words = text.split_whitespace();
         if let (Some(at), Some(Ok(began))) = (words.next(), words.next().map(str::parse)) {
             (scrub.at, scrub.began) = (BlobHash::from_hex(at), began);

@@ -160,6 +160,15 @@ impl Store {
         }
     }
 
+    /// Reads a cached blob whose file was found to have other bytes, and drops it when that is so: it can be fetched
+    /// again. Whether it is right; `false` also when it is not cached. Blocking.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn recheck(&self, hash: &BlobHash) -> Result<bool, StoreError> {
+        trust::recheck(&self.0, hash).map(|right| right.is_some())
+    }
+
     /// As [`Store::find`]; `None` also when it fails.
     pub fn path(&self, hash: &BlobHash) -> Option<PathBuf> {
         self.find(hash).ok().flatten()

@@ -4,9 +4,10 @@
 
 use super::{AuditFile, Config, OPERATOR, Operator, Password, Place, TlsFiles, wanted::wanted};
 use crate::{address::AddressBlock, limits::Rate};
+use fyteclub_files::regular;
 use fyteclub_proto::phonebook::live::host_and_port;
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -148,7 +149,7 @@ impl Layers {
     }
 
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = fs::read_to_string(path)
+        let text = regular::read_text(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         self.toml(path, &text)
     }

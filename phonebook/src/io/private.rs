@@ -1,16 +1,17 @@
 //! Files with private permissions.
 
+use fyteclub_files::regular;
 use std::{
     fs::{self, File, OpenOptions},
     io,
     path::Path,
 };
 
-/// Opens with `options`; a new file is readable only by its owner on Unix.
+/// Opens a regular file with `options`; a new one is readable only by its owner on Unix.
 pub(crate) fn append(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options.open(path)
+    regular::open(path, options)
 }
 
 /// Whether the path still leads to this file: another program may have removed or renamed it.

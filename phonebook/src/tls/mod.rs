@@ -3,6 +3,7 @@
 //! A broken new pair is logged, and the old one stays. TLS 1.3 only: clients are daemons with their own TLS.
 
 use crate::config::TlsFiles;
+use fyteclub_files::{regular, trouble::explain};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
@@ -13,7 +14,7 @@ use rustls::{
 };
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
@@ -29,8 +30,10 @@ const LOOK: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
+    #[error("{}", explain(path, source))]
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("{} cannot be read as PEM: {source}", path.display())]
-    Unreadable { path: PathBuf, source: pem::Error },
+    NotPem { path: PathBuf, source: pem::Error },
     #[error("{} has no certificate in it", path.display())]
     NoCertificate { path: PathBuf },
     #[error("`tls_cert` and `tls_key` do not belong together, or are of a kind that is not served: {0}")]
@@ -117,17 +120,20 @@ impl ResolvesServerCert for Certificate {
 }
 
 fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let unreadable = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| TlsError::Unreadable { path, source }
+    let content = |path: &Path| {
+        regular::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
     };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect)
-        .map_err(unreadable(&files.cert))?;
+    let not_pem = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::NotPem { path, source }
+    };
+    let (cert, key) = (content(&files.cert)?, content(&files.key)?);
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&cert).collect();
+    let chain = chain.map_err(not_pem(&files.cert))?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: files.cert.clone() });
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(not_pem(&files.key))?;
     CertifiedKey::from_der(chain, key, provider).map_err(TlsError::Mismatch)
 }
 
@@ -181,5 +187,18 @@ mod tests {
         fs::remove_file(&files.cert).unwrap();
         assert!(certificate.look(&mut known, false).unwrap().is_err());
         assert_eq!(served(), second);
+    }
+
+    /// Opened plainly, a pipe would keep the start waiting for its other end.
+    #[cfg(unix)]
+    #[test]
+    fn pipe_in_the_place_of_a_key_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = TlsFiles { cert: directory.path().join("cert"), key: directory.path().join("key") };
+        write(&files, 1000);
+        fs::remove_file(&files.key).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&files.key).status().unwrap().success());
+        let told = Certificate::load(&files).unwrap_err().to_string();
+        assert!(told.contains("key is a named pipe, and a file is needed there"), "{told}");
     }
 }

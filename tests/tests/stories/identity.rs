@@ -1,10 +1,8 @@
 //! The key: private, never replaced, and confirmed by a person when a known name comes with another.
 
 use fyteclub_client::{Event, FaultCode};
-#[cfg(unix)]
-use fyteclub_tests::Process;
 use fyteclub_tests::{
-    Town, fault,
+    Process, Town, fault,
     mods::{Mod, arrived, assert_same},
     within,
 };
@@ -52,6 +50,13 @@ async fn a_known_name_with_another_key_stops_and_asks() {
     town.phonebook.kill();
     town.phonebook.start().await;
     let mut events = bob.client().watch().await.expect("events");
+    let mut refused = Process::spawn("alice", alice.command(), town.path("refused.stderr"));
+    assert_eq!(refused.ended().await.0.code(), Some(1), "her contacts need the key");
+    let mut with_new_key = alice.command();
+    with_new_key.arg("--new-identity");
+    let mut anew = Process::spawn("alice", with_new_key, town.path("anew.stderr"));
+    anew.says("ready").await;
+    drop(anew);
     alice.start().await;
     alice.publish(&look.folder).await;
     let new_key = alice.client().status().await.expect("a status").peer_id;

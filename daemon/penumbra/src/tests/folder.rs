@@ -411,5 +411,5 @@ fn file_of_a_mod_or_nothing_is_told_with_the_way_out() {
     let inside = error("default_mod.json");
     assert!(inside.contains("is one file of a mod; give the folder that it is in"), "{inside}");
     let absent = error("absent");
-    assert!(absent.contains("absent is not there; give a mod folder or a .pmp"), "{absent}");
+    assert!(absent.contains("absent is not there: give a mod folder or a .pmp"), "{absent}");
 }

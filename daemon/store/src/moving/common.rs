@@ -11,7 +11,7 @@ use crate::{
     prove::offset_of,
     sync::lock,
 };
-use fyteclub_files::trouble::explain;
+use fyteclub_files::trouble::explain_or;
 use fyteclub_proto::{
     chunk_tree::{chunk_count, chunk_len},
     id::BlobHash,
@@ -66,7 +66,7 @@ pub enum MoveError {
     /// transfers.
     #[error("{} has {} free, and {} are needed with {} that stay free (min_free): make space there, or shrink the cache with `cache gc --to`", dir.display(), size::words(*free), size::words(*needed), size::words(*floor))]
     NoSpace { dir: PathBuf, needed: u64, free: u64, floor: u64 },
-    #[error("{}; or name another folder", explain(path, source))]
+    #[error("{}", explain_or(path, source, "name another folder"))]
     NotWritable { path: PathBuf, source: io::Error },
     #[error("{} does not give back what was written to it ({name}): the cache stays where it is", dir.display())]
     Unfaithful { dir: PathBuf, name: String },

@@ -98,6 +98,8 @@ fn make_folder(path: &Path) -> Result<(), MoveError> {
 /// Only an attempt tells: one disk can be mounted twice, and one mount can have many disks.
 fn can_rename(old: &Place, new: &Place) -> bool {
     let (from, to) = (old.partial.join("0.tmp"), new.partial.join("0.tmp"));
+    // What another program left there may be a pipe.
+    remove(&from).ok();
     let renamed = fs::write(&from, b"").and_then(|()| os::rename(&from, &to)).is_ok();
     remove(&from).ok();
     remove(&to).ok();

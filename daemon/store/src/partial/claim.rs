@@ -1,6 +1,7 @@
 //! A `.have` file: which chunks of a partial are there, and of whom.
 
 use crate::os;
+use fyteclub_files::regular;
 use fyteclub_proto::{
     chunk_tree::{ChunkTree, chunk_count},
     id::PeerId,
@@ -30,7 +31,7 @@ impl Claim {
         let len = fs::metadata(path).ok()?.len();
         // The longest that the limits allow; anything else is not ours and not worth reading.
         let longest = HAVE_HEAD + BLOB_CHUNKS_MAX * 33;
-        let bytes = (len <= u64_of(longest)).then(|| fs::read(path).ok())??;
+        let bytes = (len <= u64_of(longest)).then(|| regular::read(path).ok())??;
         let (head, rest) = bytes.split_at_checked(HAVE_HEAD)?;
         let (size, giver) = head.strip_prefix(HAVE_MAGIC)?.split_first_chunk::<8>()?;
         let (size, giver) = (u64::from_le_bytes(*size), <[u8; 32]>::try_from(giver).ok()?);
@@ -57,7 +58,7 @@ pub(super) fn save(
     bits: &[u8],
     list_saved: bool,
 ) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(!list_saved).truncate(false).open(path)?;
+    let file = regular::open(path, OpenOptions::new().write(true).create(!list_saved).truncate(false))?;
     let list_end = HAVE_HEAD + tree.list().len();
     if !list_saved {
         let mut head = HAVE_MAGIC.to_vec();

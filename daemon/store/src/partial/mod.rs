@@ -24,6 +24,7 @@ use super::{
     trust,
 };
 use claim::save;
+use fyteclub_files::regular;
 use fyteclub_proto::{
     blob::{Content, Givers},
     chunk_tree::{ChunkTree, VerifiedChunk, chunk_count, chunk_len},
@@ -247,11 +248,11 @@ impl Partial {
                     let path = self.part_path();
                     let mut options = OpenOptions::new();
                     options.read(true).write(true).create(true).truncate(false);
-                    let file = match options.open(&path) {
-                        // A folder, or another user's file.
+                    let file = match regular::open(&path, &mut options) {
+                        // A folder, a pipe, or another user's file.
                         Err(error) if in_the_way(&error) => {
                             free_or_tell(&path)?;
-                            options.open(&path)
+                            regular::open(&path, &mut options)
                         }
                         file => file,
                     };
@@ -368,7 +369,7 @@ impl Partial {
             let open = || {
                 let claim = Claim::read(&have).filter(|claim| claim.size == size)?;
                 let tree = ChunkTree::prove(hash, size, &claim.list).ok()?;
-                let file = OpenOptions::new().read(true).write(true).open(&part).ok()?;
+                let file = regular::open(&part, OpenOptions::new().read(true).write(true)).ok()?;
                 (file.metadata().ok()?.len() == size).then_some((claim, tree, file))
             };
             let found = open();
@@ -400,7 +401,7 @@ impl Partial {
 
 /// Whether what cannot be opened is to go: nothing of the store's is opened in vain.
 fn in_the_way(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied)
+    error.kind() == io::ErrorKind::PermissionDenied || os::is_no_file(error)
 }
 
 /// The chunks in runs; they ascend.

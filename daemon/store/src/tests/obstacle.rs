@@ -427,3 +427,45 @@ fn partial_left_behind_by_a_move_begins_anew() {
     (0..4).for_each(|index| drop(write(index).unwrap()));
     assert_eq!(read(&store, &tree.hash()).unwrap(), blob);
 }
+
+/// Opened plainly, each of these would keep the start waiting for a pipe's other end.
+#[cfg(unix)]
+#[test]
+fn pipe_in_the_place_of_any_file_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let blob = bytes(1, 3 * CHUNK_SIZE);
+    let hash = tree(&blob).hash();
+    let store = open(dir.path());
+    receive(&store, &blob).unwrap();
+    let stored = store.path(&hash).unwrap();
+    assert!(!receive_chunks(&store, &bytes(2, 4 * CHUNK_SIZE), [0, 1]).unwrap());
+    store.checkpoint().unwrap();
+    drop(store);
+    let pipe = |path: &Path| {
+        fs::remove_file(path).ok();
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    for name in files_in(&dir.path().join("partial")) {
+        pipe(&dir.path().join("partial").join(name));
+    }
+    for name in ["origins", "checked", "index/conf", "index/db"] {
+        pipe(&dir.path().join(name));
+    }
+    pipe(&stored);
+    let (store, found) = opened(dir.path());
+    assert!(matches!(found.index, crate::IndexHealth::SetAside(_)), "{:?}", found.index);
+    drop(store.scrub());
+    for blob in [blob, bytes(2, 4 * CHUNK_SIZE)] {
+        receive(&store, &blob).unwrap();
+        assert_eq!(read(&store, &tree(&blob).hash()).unwrap(), blob);
+    }
+    store.checkpoint().unwrap();
+    drop(store);
+    for name in ["index.lock", "cache.json"] {
+        pipe(&dir.path().join(name));
+        let refused = Store::open(dir.path(), StoreConfig { cache_limit: u64::MAX, min_free: Some(0) });
+        let told = refused.err().expect("refused").to_string();
+        assert!(told.contains(&format!("{name} is a named pipe")), "{told}");
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+}

@@ -184,7 +184,11 @@ impl Town {
 #[test]
 #[cfg_attr(windows, ignore = "a disk that is away takes its letter along")]
 fn a_disk_that_is_away_costs_nothing() {
-    let away = |error: StoreError| assert!(matches!(error, StoreError::Away { .. }), "{error}");
+    let away = |error: StoreError| {
+        let told = error.to_string();
+        assert!(matches!(error, StoreError::Away { .. }), "{told}");
+        assert!(told.contains("mount it again") && told.contains("deleted, restart the daemon"), "{told}");
+    };
     let town = Town::new(0);
     let store = &town.store;
     let hashes = town.hashes();

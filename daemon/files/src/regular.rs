@@ -1,0 +1,150 @@
+//! Opens files that must be regular ones. A named pipe, a socket or a device in the place of a file is an error at once:
+//! opened plainly, a pipe waits for its other end, and a device may do anything.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read},
+    path::Path,
+};
+
+/// What lies in the place of a file, as the source of an [`io::Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is {0}, and no file")]
+pub struct Irregular(&'static str);
+
+impl Irregular {
+    /// That of this error, if it has one.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// As in "it is a named pipe".
+    pub fn what(&self) -> &'static str {
+        self.0
+    }
+}
+
+/// Opens a regular file by these options, which may make it, and never waits. Follows links.
+///
+/// # Errors
+/// The machine's; `IsADirectory` for a folder, and one with an [`Irregular`] for what is neither.
+pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Before it is opened, because opening alone has effects on a device; after it, because it may have been replaced.
+    if let Ok(found) = fs::metadata(path) {
+        regular(&found)?;
+    }
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// The bytes of a regular file.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of a regular file.
+///
+/// # Errors
+/// As [`open`]; `InvalidData` for what is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, OpenOptions::new().read(true))?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Refuses what is no regular file.
+///
+/// # Errors
+/// As [`open`].
+pub fn regular(found: &Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, Irregular(kind(found))))
+}
+
+#[cfg(unix)]
+fn kind(found: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = found.file_type();
+    if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(_: &Metadata) -> &'static str {
+    "a device"
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::trouble::{explain, explain_state};
+    use std::os::unix::net::UnixListener;
+
+    /// Makes a named pipe.
+    fn pipe(path: &Path) {
+        let made = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo");
+        assert!(made.success());
+    }
+
+    /// Opened plainly, the pipe would wait for ever, to be read and to be written.
+    #[test]
+    fn pipes_sockets_and_devices_are_refused_at_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (fifo, socket, file) =
+            (dir.path().join("fifo"), dir.path().join("socket"), dir.path().join("file"));
+        pipe(&fifo);
+        let _listener = UnixListener::bind(&socket).expect("a socket");
+        for (path, what) in
+            [(&*fifo, "a named pipe"), (&socket, "a socket"), (Path::new("/dev/null"), "a device")]
+        {
+            let mut writing = OpenOptions::new();
+            writing.write(true).create(true);
+            let errors =
+                [read(path).map(drop), read_text(path).map(drop), open(path, &mut writing).map(drop)];
+            for error in errors.map(|result| result.expect_err("refused")) {
+                assert_eq!(Irregular::of(&error).expect("its kind").what(), what);
+                let told = explain(path, &error).to_string();
+                let start = format!("{} is {what}, and a file is needed there; move it away", path.display());
+                assert!(told.starts_with(&start), "{told}");
+                let told = explain_state(path, &error).to_string();
+                assert!(told.starts_with(&start) && told.ends_with("with --data-dir"), "{told}");
+            }
+        }
+        assert_eq!(read(dir.path()).expect_err("a folder").kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(read(&file).expect_err("absent").kind(), io::ErrorKind::NotFound);
+        fs::write(&file, "text").expect("a file");
+        assert_eq!(read_text(&file).expect("read"), "text");
+    }
+
+    #[test]
+    fn pipe_beside_a_file_does_not_stop_its_write() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("limits.json");
+        pipe(&path.with_extension("new"));
+        pipe(&path);
+        crate::private::write(&path, b"{}").expect("written");
+        assert_eq!(read(&path).expect("a file now"), b"{}");
+    }
+}
