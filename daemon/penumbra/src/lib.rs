@@ -33,7 +33,7 @@ mod write;
 
 pub use error::{Count, LeftOut, LeftOutReason, ModError};
 pub use resolved::{Choice, Resolved, ResolvedFile, Scratch, Source};
-pub use write::{Export, ExportError, ExportFile, Written, write};
+pub use write::{Export, ExportError, ExportFile, Written, check, write};
 
 use std::path::Path;
 

@@ -48,6 +48,10 @@ impl Stamp {
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self { size: u64_of(bytes.len()), hash: BlobHash::of(bytes) }
     }
+
+    pub(super) fn is_of(&self, hash: &BlobHash) -> bool {
+        self.hash == *hash
+    }
 }
 
 impl Mark {

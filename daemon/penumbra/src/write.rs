@@ -5,20 +5,26 @@
 //! folder: the mark first, then each file whole under its name, then the JSON files.
 
 use super::mark::{MARK, Mark, Stamp, hash};
-use fyteclub_files::{plain_folder::PlainFolder, trouble::explain};
-use fyteclub_proto::{foreign::Foreign, game_path::GamePath};
+use fyteclub_files::{
+    plain_folder::PlainFolder,
+    regular,
+    trouble::{explain, explain_or, may_write},
+};
+use fyteclub_proto::{foreign::Foreign, game_path::GamePath, id::BlobHash};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, Read, Seek, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 /// The author in `meta.json`. It proves nothing.
 const AUTHOR: &str = "FyteClub";
 const FILES: &str = "files";
+/// What lies together in the folders of any daemon: in its data folder, and where its cache was moved to.
+const OF_DAEMONS: [&[&str]; 2] = [&["layout", "identity.key"], &["fyteclub-cache"]];
 /// How many names are tried for a renamed file.
 const ASIDE_MAX: u32 = 1000;
 
@@ -39,6 +45,8 @@ pub struct Export {
 #[derive(Debug, Clone)]
 pub struct ExportFile {
     pub source: PathBuf,
+    /// Of the source's bytes. Nothing else is written.
+    pub hash: BlobHash,
     /// The file's name in the mod, `<hash>.<ext>`: equal names mean equal content.
     pub file_name: String,
     pub game_paths: Vec<GamePath>,
@@ -70,6 +78,8 @@ pub enum ExportError {
     Others { path: PathBuf, player: Foreign },
     #[error("`{}` is in {}, where fyteclubd keeps its own files; give another folder", .path.display(), .dir.display())]
     Reserved { path: PathBuf, dir: PathBuf },
+    #[error("`{}` is in {}, where another fyteclubd keeps its own files; give another folder", .path.display(), .dir.display())]
+    OtherDaemons { path: PathBuf, dir: PathBuf },
     #[error("`{}` is {what}, and a folder is needed; give another one", .path.display())]
     NoFolder { path: PathBuf, what: &'static str },
     #[error("`{}` is {what}, and an export has its own folder there; move it away, or give another folder", .path.display())]
@@ -78,7 +88,9 @@ pub enum ExportError {
     FileName { name: String },
     #[error("cannot read a file of the look: {}", explain(.path, .source))]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}; or give another folder", explain(.path, .source))]
+    #[error("`{}` is damaged: its bytes are not those of the look; fetch the look again", .path.display())]
+    Damaged { path: PathBuf, hash: BlobHash },
+    #[error("{}", explain_or(.path, .source, "give another folder"))]
     Write { path: PathBuf, source: io::Error },
 }
 
@@ -90,23 +102,34 @@ impl ExportError {
     }
 }
 
+/// Whether [`write`] may write this player's look to `dir`, as far as it can be known before. Changes nothing.
+///
+/// # Errors
+/// As [`write`], of the folder.
+pub fn check(dir: &Path, player: &str, reserved: &[PathBuf]) -> Result<(), ExportError> {
+    refuse_daemons(dir, reserved)?;
+    opened(dir, player)?;
+    if may_write(dir) {
+        return Ok(());
+    }
+    Err(ExportError::Write { path: dir.to_owned(), source: io::ErrorKind::PermissionDenied.into() })
+}
+
 /// Writes the look to `dir`, which is absent, empty or an earlier export of this player's look; any other folder is
 /// left alone. Files with the same content are not touched: the game may have them open.
 pub fn write(dir: &Path, export: &Export) -> Result<Written, ExportError> {
-    let mut files: BTreeMap<&str, &Path> = BTreeMap::new();
+    let mut files: BTreeMap<&str, &ExportFile> = BTreeMap::new();
     for file in &export.files {
         let name = file.file_name.as_str();
         if name.contains('/') || GamePath::exact(name).is_err() {
             return Err(ExportError::FileName { name: name.to_owned() });
         }
-        files.entry(name).or_insert(&file.source);
+        files.entry(name).or_insert(file);
     }
-    if let Some(reserved) = export.reserved.iter().find(|reserved| is_within(dir, reserved)) {
-        return Err(ExportError::Reserved { path: dir.to_owned(), dir: reserved.clone() });
-    }
+    refuse_daemons(dir, &export.reserved)?;
     let mut writing = Writing::begin(dir, &export.player)?;
-    for (name, source) in &files {
-        writing.put_file(source, name)?;
+    for (name, file) in &files {
+        writing.put_file(file, name)?;
     }
     let meta = format!("{:#}", meta(&export.name));
     for (name, text) in [("meta.json", meta), ("default_mod.json", default_mod(export))] {
@@ -133,29 +156,11 @@ struct Writing {
 impl Writing {
     /// Makes the folder, or checks that it is ours.
     fn begin(path: &Path, player: &str) -> Result<Self, ExportError> {
-        let occupied = || ExportError::Occupied { path: path.to_owned() };
         let failed = |source| ExportError::Write { path: path.to_owned(), source };
-        let dir = match PlainFolder::open(path) {
-            Ok(Some(dir)) => dir,
-            Ok(None) => PlainFolder::create(path).map_err(failed)?,
-            Err(error) => {
-                return Err(match no_folder(path) {
-                    Some(what) => ExportError::NoFolder { path: path.to_owned(), what },
-                    None => failed(error),
-                });
-            }
+        let (dir, mark) = match opened(path, player)? {
+            Some((dir, mark)) => (dir, mark),
+            None => (PlainFolder::create(path).map_err(failed)?, Mark::new(player).map_err(failed)?),
         };
-        let mark = match dir.read(MARK) {
-            Ok(Some(file)) => Mark::read(file).ok_or_else(occupied)?,
-            Ok(None) if dir.names().map_err(failed)?.is_empty() => Mark::new(player).map_err(failed)?,
-            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(ExportError::Write { path: path.join(MARK), source });
-            }
-            Ok(None) | Err(_) => return Err(occupied()),
-        };
-        if mark.player != player {
-            return Err(ExportError::Others { path: path.to_owned(), player: Foreign::new(&mark.player) });
-        }
         let inner = path.join(FILES);
         match dir.create_folder(FILES) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
@@ -210,23 +215,19 @@ impl Writing {
         written.and_then(|()| self.dir.replace(&temp, MARK)).map_err(failed)
     }
 
-    fn put_file(&mut self, source: &Path, name: &str) -> Result<(), ExportError> {
+    fn put_file(&mut self, file: &ExportFile, name: &str) -> Result<(), ExportError> {
+        let ExportFile { source, hash: expected, .. } = file;
         let unreadable = |error| ExportError::Read { path: source.to_owned(), source: error };
         let to = self.files.path().join(name);
         let failed = |error| ExportError::Write { path: to.clone(), source: error };
-        if !fs::metadata(source).map_err(unreadable)?.is_file() {
-            return Err(unreadable(io::ErrorKind::InvalidInput.into()));
-        }
         let listed = format!("{FILES}/{name}");
-        let from = File::open(source).map_err(unreadable)?;
         match self.files.read(name) {
             Ok(None) => {}
             Ok(Some(there)) => {
-                if same_content(&from, &there).unwrap_or(false) {
-                    if self.resumed && !self.mark.files.contains_key(&listed) {
-                        (&there).rewind().map_err(failed)?;
-                        let stamp = hash(&mut &there, &mut io::sink()).map_err(failed)?;
-                        self.mark.files.insert(listed, stamp);
+                let stamp = hash(&mut &there, &mut io::sink()).ok();
+                if let Some(stamp) = stamp.filter(|stamp| stamp.is_of(expected)) {
+                    if self.resumed {
+                        self.mark.files.entry(listed).or_insert(stamp);
                     }
                     return Ok(());
                 }
@@ -236,12 +237,16 @@ impl Writing {
             }
             Err(_) => self.set_aside(true, name).map_err(failed)?,
         }
+        let mut from = regular::open(source, File::options().read(true)).map_err(unreadable)?;
         let temp = self.temp();
         // Not `fs::copy`: it would copy a cache's read-only flag and a download's mark of origin.
         let mut copy = self.files.create_new(&temp).map_err(failed)?;
-        let mut from = File::open(source).map_err(unreadable)?;
-        let copied =
-            hash(&mut from, &mut copy).and_then(|stamp| self.files.replace(&temp, name).map(|()| stamp));
+        let copied = hash(&mut from, &mut copy).map_err(failed).and_then(|stamp| {
+            if !stamp.is_of(expected) {
+                return Err(ExportError::Damaged { path: source.clone(), hash: *expected });
+            }
+            self.files.replace(&temp, name).map(|()| stamp).map_err(failed)
+        });
         match copied {
             Ok(stamp) => {
                 self.mark.files.insert(listed, stamp);
@@ -251,7 +256,7 @@ impl Writing {
             Err(error) => {
                 // The next export removes it.
                 self.files.remove(&temp).ok();
-                Err(failed(error))
+                Err(error)
             }
         }
     }
@@ -293,7 +298,7 @@ impl Writing {
     }
 
     /// Removes unchanged files of earlier exports. One that the game has open waits for the next export.
-    fn remove_others(&mut self, keep: &BTreeMap<&str, &Path>) -> Result<(), ExportError> {
+    fn remove_others(&mut self, keep: &BTreeMap<&str, &ExportFile>) -> Result<(), ExportError> {
         let listed: Vec<String> = self.mark.files.keys().cloned().collect();
         for listed in listed {
             let Some(name) = listed
@@ -331,12 +336,49 @@ fn no_folder(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whether a path leads into a folder, through whatever links.
-fn is_within(path: &Path, folder: &Path) -> bool {
-    let Ok(folder) = fs::canonicalize(folder) else { return false };
-    path.ancestors()
-        .find_map(|part| fs::canonicalize(part).ok())
-        .is_some_and(|there| there.starts_with(folder))
+/// The folder and its mark, if it is there: empty, or an earlier export of this player's look.
+fn opened(path: &Path, player: &str) -> Result<Option<(PlainFolder, Mark)>, ExportError> {
+    let occupied = || ExportError::Occupied { path: path.to_owned() };
+    let failed = |source| ExportError::Write { path: path.to_owned(), source };
+    let dir = match PlainFolder::open(path) {
+        Ok(Some(dir)) => dir,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            return Err(match no_folder(path) {
+                Some(what) => ExportError::NoFolder { path: path.to_owned(), what },
+                None => failed(error),
+            });
+        }
+    };
+    let mark = match dir.read(MARK) {
+        Ok(Some(file)) => Mark::read(file).ok_or_else(occupied)?,
+        Ok(None) if dir.names().map_err(failed)?.is_empty() => Mark::new(player).map_err(failed)?,
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(ExportError::Write { path: path.join(MARK), source });
+        }
+        Ok(None) | Err(_) => return Err(occupied()),
+    };
+    if mark.player != player {
+        return Err(ExportError::Others { path: path.to_owned(), player: Foreign::new(&mark.player) });
+    }
+    Ok(Some((dir, mark)))
+}
+
+/// Refuses a path that leads, through whatever links, into a folder of this daemon's, which are `reserved`, or of
+/// another one.
+fn refuse_daemons(path: &Path, reserved: &[PathBuf]) -> Result<(), ExportError> {
+    let Some(there) = path.ancestors().find_map(|part| fs::canonicalize(part).ok()) else { return Ok(()) };
+    let path = path.to_owned();
+    let is_in = |dir: &&PathBuf| fs::canonicalize(dir).is_ok_and(|dir| there.starts_with(dir));
+    if let Some(dir) = reserved.iter().find(is_in) {
+        return Err(ExportError::Reserved { path, dir: dir.clone() });
+    }
+    let is_daemons =
+        |part: &&Path| OF_DAEMONS.iter().any(|all| all.iter().all(|name| part.join(name).exists()));
+    match there.ancestors().find(is_daemons) {
+        Some(dir) => Err(ExportError::OtherDaemons { path, dir: dir.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 fn meta(name: &str) -> Value {
@@ -376,21 +418,4 @@ fn default_mod(export: &Export) -> String {
 /// Whether this is JSON, and a list.
 fn is_list(text: &str) -> bool {
     serde_json::from_str::<Vec<IgnoredAny>>(text).is_ok()
-}
-
-fn same_content(mut a: &File, mut b: &File) -> io::Result<bool> {
-    if a.metadata()?.len() != b.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut buffer_a, mut buffer_b) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    loop {
-        let read = a.read(&mut buffer_a)?;
-        if read == 0 {
-            return Ok(b.read(&mut buffer_b)? == 0);
-        }
-        b.read_exact(&mut buffer_b[..read])?;
-        if buffer_a[..read] != buffer_b[..read] {
-            return Ok(false);
-        }
-    }
 }

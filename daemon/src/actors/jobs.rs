@@ -26,6 +26,7 @@ use crate::{
 };
 use actix::Addr;
 use fyteclub_proto::{
+    id::PlayerName,
     local::{
         reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
         request::{CacheGc, CacheMove},
@@ -85,6 +86,11 @@ pub(super) async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
         })
         .await;
     }
+}
+
+/// Whether a player's look may be written to a folder.
+pub async fn check_out(store: Store, player: PlayerName, out: PathBuf) -> Answer<()> {
+    blocking(move || plan::check_out(&store, &player, &out)).await
 }
 
 /// Writes the requested folders, and describes the look.

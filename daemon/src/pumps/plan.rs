@@ -365,7 +365,7 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
             }
             let source = store.find(&file.hash).map_err(Unready::from)?.ok_or(Unready::Lost)?;
             let file_name = format!("{}.{}", file.hash.hex(), file.extension());
-            files.push(ExportFile { source, file_name, game_paths });
+            files.push(ExportFile { source, hash: file.hash, file_name, game_paths });
         }
         for swap in &object.swaps {
             let from = swap.game_paths.iter().filter(|path| claimed.insert((*path).clone()));
@@ -379,8 +379,29 @@ pub fn write(store: &Store, plan: &Plan, player: &PlayerName, out: &Path) -> Res
         files,
         swaps,
         manipulations,
-        reserved: vec![store.dir(), store.data_dir().to_owned()],
+        reserved: reserved(store),
     };
-    penumbra::write(out, &export)?;
-    Ok(())
+    match penumbra::write(out, &export) {
+        Err(error @ ExportError::Damaged { hash, .. })
+            if store.remembers(&hash) && !store.recheck(&hash).map_err(Unready::from)? =>
+        {
+            tracing::warn!("{error}: it is removed, and fetched again");
+            Err(Unready::Lost.into())
+        }
+        written => Ok(written.map(drop)?),
+    }
+}
+
+/// Where nothing may be written: the daemon's own folders.
+fn reserved(store: &Store) -> Vec<PathBuf> {
+    vec![store.dir(), store.data_dir().to_owned()]
+}
+
+/// Whether the look of this player may be written to a folder, as far as it can be known before the look is here.
+/// Blocking.
+///
+/// # Errors
+/// As [`write`], of the folder.
+pub fn check_out(store: &Store, player: &PlayerName, out: &Path) -> Result<(), Fault> {
+    penumbra::check(out, &player.to_string(), &reserved(store)).map_err(|error| write_fault(&error.into()))
 }

@@ -1,13 +1,14 @@
 //! A look is fetched from one player by another: a folder and a `.pmp`, compared byte by byte, and published again.
 
+use fyteclub_client::FaultCode;
 use fyteclub_proto::{limit::CHUNK_SIZE, number::u64_of};
 use fyteclub_tests::{
-    Town,
+    Town, fault,
     mods::{self, Mod, arrived, assert_same},
     skipped,
 };
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -68,8 +69,27 @@ async fn real_mods_of_real_players() {
         return skipped("no real mods: set FYTECLUB_TEST_MODS");
     };
     let town = Town::new().await;
-    let entries = std::fs::read_dir(folder).expect("a folder");
+    let entries = fs::read_dir(folder).expect("a folder");
     for (number, entry) in entries.enumerate() {
         travels(&town, &entry.expect("an entry").path(), number + 1).await;
     }
+}
+
+#[tokio::test]
+async fn folder_that_will_not_do_is_told_before_the_fetch() {
+    let town = Town::new().await;
+    // Only a client's wish fetches here.
+    let mut bob = town.house("Bob Birch@Balmung").config("prefetch_budget = 0");
+    let (alice, ()) = tokio::join!(town.resident("Alice Ashe@Gilgamesh"), bob.start());
+    alice.befriend(&bob).await;
+    let look = Mod::of_noise(town.path("mod"), 1, 3, 100_000).write();
+    alice.publish(&look.folder).await;
+    let theirs = town.folder("theirs");
+    fs::write(theirs.join("notes.txt"), "mine").expect("written");
+    for out in [theirs, alice.data().join("export"), bob.data().join("export")] {
+        let fault = fault(bob.try_fetch(&alice.player, Some(&out)).await);
+        assert!(fault.code == FaultCode::Io && fault.message.contains("give another folder"), "{fault:?}");
+    }
+    assert_eq!(bob.client().status().await.expect("a status").cache.files, 0, "nothing was fetched");
+    bob.fetch_to(&alice.player, &town.path("out")).await;
 }

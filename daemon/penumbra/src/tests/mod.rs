@@ -8,7 +8,7 @@ mod real;
 mod write;
 
 use super::{Choice, LeftOutReason, ModError, Resolved, Scratch, read};
-use fyteclub_proto::number::u64_of;
+use fyteclub_proto::{id::BlobHash, number::u64_of};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,

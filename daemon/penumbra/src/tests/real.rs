@@ -66,6 +66,7 @@ fn an_archive_with_a_byte_order_mark_and_back_slashes() {
 
     let files = resolved.files.iter().enumerate().map(|(number, file)| ExportFile {
         source: file.source.path().to_owned(),
+        hash: BlobHash::of(&fs::read(file.source.path()).unwrap()),
         file_name: format!("{number}.{}", file.game_paths[0].extension()),
         game_paths: file.game_paths.clone(),
     });

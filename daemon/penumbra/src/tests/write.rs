@@ -1,11 +1,12 @@
 //! Looks written as mods, and read again.
 
 use super::*;
-use crate::{Export, ExportError, ExportFile, Written, write};
+use crate::{Export, ExportError, ExportFile, Written, check, write};
 
 fn export_of(resolved: &Resolved) -> Export {
     let file = |(number, file): (usize, &crate::ResolvedFile)| ExportFile {
         source: file.source.path().to_owned(),
+        hash: BlobHash::of(&fs::read(file.source.path()).unwrap()),
         file_name: format!("{number:064x}.{}", file.game_paths[0].extension()),
         game_paths: file.game_paths.clone(),
     };
@@ -244,4 +245,66 @@ fn names_and_sources_are_checked() {
     export.files[0].file_name = "a.tex".to_owned();
     export.files[0].source = of.dir.path().to_owned();
     assert!(matches!(write(&target, &export), Err(ExportError::Read { .. })), "a folder");
+}
+
+#[test]
+fn folder_of_another_daemon_is_refused() {
+    let (of, export) = a_look();
+    let at = |name: &str| of.dir.path().join(name);
+    write_file(&at("bob/layout"), b"1");
+    write_file(&at("bob/identity.key"), b"a key");
+    write_file(&at("disk/fyteclub-cache"), b"a mark");
+    // A folder of anybody's may have one of the names.
+    write_file(&at("else/layout"), b"a drawing");
+    for target in ["bob", "bob/x", "bob/new/export", "disk/export"].map(at) {
+        for refused in [write(&target, &export).map(drop), check(&target, &export.player, &[])] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, ExportError::OtherDaemons { .. }), "{error}");
+        }
+    }
+    assert!(!at("bob/x").exists() && !at("bob/new").exists() && !at("disk/export").exists());
+    write(&at("else/export"), &export).expect("nobody's");
+}
+
+#[test]
+fn folder_is_checked_before_anything_is_written() {
+    let (of, export) = a_look();
+    let at = |name: &str| of.dir.path().join(name);
+    let alice = export.player.as_str();
+    let checked = |target: &Path, player: &str| check(target, player, &[at("data")]);
+    write_file(&at("theirs/notes.txt"), b"mine");
+    fs::create_dir_all(at("data/blobs")).unwrap();
+    fs::create_dir(at("empty")).unwrap();
+    write(&at("export"), &export).unwrap();
+    assert!(matches!(checked(&at("theirs"), alice), Err(ExportError::Occupied { .. })));
+    assert!(matches!(checked(&at("theirs/notes.txt"), alice), Err(ExportError::NoFolder { .. })));
+    assert!(matches!(checked(&at("theirs/notes.txt/x"), alice), Err(ExportError::Write { .. })));
+    assert!(matches!(checked(&at("data/blobs/x"), alice), Err(ExportError::Reserved { .. })));
+    assert!(matches!(checked(&at("export"), "Bob Birch@Balmung"), Err(ExportError::Others { .. })));
+    for target in ["export", "empty", "not/there"] {
+        checked(&at(target), alice).expect("it will do");
+    }
+    assert!(!at("not").exists() && fs::read_dir(at("empty")).unwrap().next().is_none());
+}
+
+#[test]
+fn damaged_file_of_the_look_is_named_and_not_written() {
+    let (of, export) = a_look();
+    let target = of.dir.path().join("export");
+    let file = &export.files[0];
+    let right = fs::read(&file.source).unwrap();
+    let damaged = vec![b'!'; right.len()];
+    write_file(&file.source, &damaged);
+    let error = write(&target, &export).unwrap_err();
+    assert!(
+        matches!(&error, ExportError::Damaged { path, hash } if *path == file.source && *hash == file.hash)
+    );
+    assert!(error.to_string().contains(file.source.to_str().unwrap()), "{error}");
+    assert_eq!(fs::read_dir(target.join("files")).unwrap().count(), 0, "nothing of it stays");
+    write_file(&file.source, &right);
+    write(&target, &export).unwrap();
+    // What an earlier export wrote is right, whatever became of the source.
+    write_file(&file.source, &damaged);
+    assert_eq!(write(&target, &export).unwrap(), Written { files: 2, ..Written::default() });
+    assert_eq!(fs::read(target.join("files").join(&file.file_name)).unwrap(), right);
 }

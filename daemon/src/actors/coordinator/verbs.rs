@@ -15,13 +15,14 @@ use crate::{
         sessions::ClientId,
     },
 };
-use actix::{Context, Handler, Message, Response, ResponseFuture};
+use actix::{AsyncContext, Context, Handler, Message, Response, ResponseFuture};
 use fyteclub_proto::local::{
     RawJson, Request, Verb,
-    reply::{Contact, Contacts, Empty, Peers, Status},
+    reply::{Contact, Contacts, Empty, Fetched, Peers, Status},
+    request::PeerFetch,
     verb,
 };
-use std::future::Future;
+use std::{future::Future, path::PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// A request of a local client that has greeted. Answered with its result as JSON, or with a fault.
@@ -69,10 +70,9 @@ impl Handler<Ask> for Coordinator {
             Request::AppearanceClear => {
                 self.desk::<verb::AppearanceClear>(ctx, |desks, _, orders| desks.own_look.withdraw(orders))
             }
-            Request::PeerFetch(fetch) => self.desk::<verb::PeerFetch>(ctx, |desks, now, orders| {
-                let key = desks.contacts.key_of(&fetch.player);
-                desks.fetching.fetch(now.at, fetch, key, left, orders)
-            }),
+            Request::PeerFetch(fetch) => {
+                later::<verb::PeerFetch>(self.checked_fetch(Fetch { fetch, left }, ctx))
+            }
             Request::PeerCancel(cancel) => now::<verb::PeerCancel>(self.act(ctx, |desks, now, orders| {
                 let key = desks.contacts.key_of(&cancel.player).ok();
                 desks.fetching.cancel(now.at, cancel.player, key, orders)
@@ -135,6 +135,25 @@ impl Handler<Ask> for Coordinator {
     }
 }
 
+/// A fetch whose folder, if there is one, was checked.
+#[derive(Message)]
+#[rtype(result = "Answer<Fetched>")]
+struct Fetch {
+    fetch: PeerFetch,
+    left: CancellationToken,
+}
+
+impl Handler<Fetch> for Coordinator {
+    type Result = ResponseFuture<Answer<Fetched>>;
+
+    fn handle(&mut self, Fetch { fetch, left }: Fetch, ctx: &mut Context<Self>) -> Self::Result {
+        self.act(ctx, |desks, now, orders| {
+            let key = desks.contacts.key_of(&fetch.player);
+            desks.fetching.fetch(now.at, fetch, key, left, orders)
+        })
+    }
+}
+
 impl Handler<ReadState> for Coordinator {
     type Result = ResponseFuture<Answer<Status>>;
 
@@ -144,6 +163,18 @@ impl Handler<ReadState> for Coordinator {
 }
 
 impl Coordinator {
+    /// Checks the folder first: a look is not fetched for one in which it cannot be written.
+    fn checked_fetch(&mut self, asked: Fetch, ctx: &mut Context<Self>) -> Later<Fetched> {
+        let Some(out) = asked.fetch.out.clone().map(PathBuf::from).filter(|out| out.is_absolute()) else {
+            return self.handle(asked, ctx);
+        };
+        let (coordinator, store) = (ctx.address(), self.parts.around.store.clone());
+        Box::pin(async move {
+            jobs::check_out(store, asked.fetch.player.clone(), out).await?;
+            coordinator.send(asked).await.unwrap_or_else(|_| Err(internal()))
+        })
+    }
+
     fn desk<V: Verb>(
         &mut self,
         ctx: &mut Context<Self>,

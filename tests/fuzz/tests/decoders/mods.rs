@@ -2,6 +2,7 @@
 
 use fyteclub_fuzz::{fuzz, heap, seed::texts};
 use fyteclub_penumbra::{self as penumbra, Export, ExportFile, Resolved};
+use fyteclub_proto::id::BlobHash;
 use std::{
     fs,
     io::{Cursor, Write},
@@ -126,6 +127,7 @@ fn mark() {
     fs::write(&source, "ours").expect("written");
     let file = ExportFile {
         source,
+        hash: BlobHash::of(b"ours"),
         file_name: "a.tex".into(),
         game_paths: vec!["a.tex".parse().expect("a game path")],
     };
