@@ -1,4 +1,4 @@
-//! Progress: a bar where standard error is a terminal, a line now and then elsewhere.
+//! Progress: a bar where standard error is a terminal, a line now and then elsewhere, if it differs from the last.
 
 use super::one_line;
 use crate::words;
@@ -16,8 +16,36 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Vanishes when it is dropped, so that the next line starts clean.
 pub(crate) enum Progress {
     Bar(ProgressBar),
-    Lines { last: Option<Instant> },
+    Lines(Lines),
     Silent,
+}
+
+/// What was written last.
+#[derive(Default)]
+pub(crate) struct Lines {
+    text: String,
+    /// Of the last line that is due now and then.
+    at: Option<Instant>,
+}
+
+impl Lines {
+    /// Whether a line is to be written: it differs from the last one.
+    fn is_news(&mut self, text: &str) -> bool {
+        let differs = self.text != text;
+        if differs {
+            text.clone_into(&mut self.text);
+        }
+        differs
+    }
+
+    /// As [`Lines::is_news`], of one that is due now and then.
+    fn is_due(&mut self, now: Instant, text: &str) -> bool {
+        let due = self.at.is_none_or(|at| now.saturating_duration_since(at) >= QUIET) && self.is_news(text);
+        if due {
+            self.at = Some(now);
+        }
+        due
+    }
 }
 
 impl Progress {
@@ -25,7 +53,7 @@ impl Progress {
     pub(crate) fn new(json: bool) -> Self {
         match (io::stderr().is_terminal(), json) {
             (true, _) => Self::Bar(bar()),
-            (false, false) => Self::Lines { last: None },
+            (false, false) => Self::Lines(Lines::default()),
             (false, true) => Self::Silent,
         }
     }
@@ -34,7 +62,11 @@ impl Progress {
     pub(crate) fn say(&mut self, text: &str) {
         match self {
             Self::Bar(bar) => bar.set_message(one_line(text)),
-            Self::Lines { .. } => note(text),
+            Self::Lines(lines) => {
+                if lines.is_news(text) {
+                    note(text);
+                }
+            }
             Self::Silent => {}
         }
     }
@@ -58,10 +90,9 @@ impl Progress {
 
     /// A plain line now and then, without a bar.
     fn line(&mut self, text: &str) {
-        if let Self::Lines { last } = self
-            && last.is_none_or(|last| last.elapsed() >= QUIET)
+        if let Self::Lines(lines) = self
+            && lines.is_due(Instant::now(), text)
         {
-            *last = Some(Instant::now());
             note(text);
         }
     }
@@ -86,4 +117,21 @@ fn bar() -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_that_says_nothing_new_is_not_written() {
+        let (mut lines, start) = (Lines::default(), Instant::now());
+        let offer = "Alice Ashe@Gilgamesh: 3 files";
+        assert_eq!([offer, offer, offer].map(|text| lines.is_news(text)), [true, false, false]);
+        assert!(lines.is_due(start, "10 %"));
+        assert!(!lines.is_due(start + QUIET / 2, "20 %"), "too soon");
+        assert!(!lines.is_due(start + QUIET, "10 %"), "the same");
+        assert!(lines.is_due(start + 2 * QUIET, "20 %"));
+        assert!(lines.is_news(offer), "another came between");
+    }
 }
