@@ -136,7 +136,7 @@ fn close(tables: Option<Tables>) {
 
 impl Tables {
     fn open(path: &Path) -> sled::Result<Self> {
-        // Nothing is flushed behind our back: a checkpoint does it, after the files are safe.
+        // Sled flushes nothing by itself: a checkpoint does it, after the files are synced.
         let db = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
         // A table that changes its rows gets a new name.
         let tables = Self {

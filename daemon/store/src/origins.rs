@@ -1,7 +1,7 @@
 //! Which owners each cached blob came from: in memory with the blob, and in a file beside the index.
 //!
 //! The file `origins` is a row of records that are only appended, unsynced, as blobs come: like the blobs it survives
-//! the death of the process without a checkpoint, which the index would not. Each record has a checksum, so what a loss
+//! the end of the process without a checkpoint, which the index would not. Each record has a checksum, so what a loss
 //! of power leaves is read as far as it is whole. It is a hint: a lost record means that a blob is not lent until its
 //! owner sends it again or proves to have it. A record of a blob that is gone stays true, and leaves at the next
 //! rewrite.

@@ -272,7 +272,7 @@ pub(super) fn read_vec_at(file: &File, bytes: &mut Vec<u8>, len: usize, offset: 
     read_exact_at(file, bytes, offset)
 }
 
-/// From how many files on one `syncfs` is cheaper than an fsync each. Below it the rest of the disk is left in peace.
+/// From how many files on one `syncfs` is cheaper than an fsync each. Below it the rest of the disk is not synced.
 #[cfg(target_os = "linux")]
 const SYNC_EACH_MAX: usize = 16;
 
@@ -312,7 +312,7 @@ pub(super) fn spread_folders_of(dir: &Path) {
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Takes the lock that goes with the file, until it is closed. A file system without locks is taken at its word.
+/// Takes the lock that goes with the file, until it is closed. On a file system without locks it counts as locked.
 pub(super) fn lock_file(path: &Path) -> Result<File, StoreError> {
     let file = regular::open(path, OpenOptions::new().write(true).create(true).truncate(false));
     let file = file.map_err(|e| StoreError::at(path, e))?;

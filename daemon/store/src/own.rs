@@ -52,7 +52,7 @@ fn hash_steady(path: &Path) -> Result<(ChunkTree, OwnFile), StoreError> {
     Err(StoreError::Changing { path: path.to_owned() })
 }
 
-/// The first own file of this content that is still as it was indexed; one that its size and times do not vouch for
+/// The first own file of this content that is still as it was indexed; one that its size and times do not prove
 /// is read.
 pub(super) fn unchanged_own_path(inner: &Inner, hash: &BlobHash) -> Option<PathBuf> {
     let files = inner.state().own_files(hash);

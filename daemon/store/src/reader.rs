@@ -24,7 +24,7 @@ use std::{
     sync::Arc,
 };
 
-/// One blob, open. It is not evicted as long as this lives. Reads from several threads do not disturb each other.
+/// One blob, open. It is not evicted until this is dropped. Reads from several threads do not disturb each other.
 pub struct BlobReader {
     inner: Arc<Inner>,
     file: File,
@@ -32,7 +32,7 @@ pub struct BlobReader {
     stamp: Stamp,
     tree: Arc<ChunkTree>,
     own: Option<OwnFile>,
-    /// The file's stamp alone does not vouch for its bytes.
+    /// The file's stamp alone does not prove its bytes.
     verify: bool,
     _pin: Pin,
 }
@@ -84,7 +84,7 @@ fn unreadable(error: StoreError) -> ReadError {
     }
 }
 
-/// Opens the cached file, if it still is as the store left it; and tells whether its stamp does not vouch for that.
+/// Opens the cached file, if it still is as the store left it; and whether its stamp does not prove that.
 fn open_cached(inner: &Inner, hash: &BlobHash) -> Result<Option<(File, PathBuf, Stamp, bool)>, StoreError> {
     // Twice: the second time after a look into the file.
     for _ in 0..2 {

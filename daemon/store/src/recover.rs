@@ -40,7 +40,7 @@ pub struct Opened {
     pub bytes: u64,
     /// Own files that the index remembers.
     pub own_files: usize,
-    /// Blobs that the index did not vouch for and whose bytes did.
+    /// Blobs that the index did not know as they are, and whose bytes are right.
     pub adopted: usize,
     /// Files in the cache that were not what their names said.
     pub removed: usize,
@@ -210,7 +210,7 @@ fn recover_partials(inner: &Inner, opened: &mut Opened) -> Result<(), StoreError
                 state
                     .insert_part(content, Part { used, size: claim.size, ext, open: Weak::<Partial>::new() });
             }
-            // Complete but for its name, or fallen before its progress was first written: then it may be too.
+            // Complete but for its name, or interrupted before its progress was first written: then it may be too.
             _ => {
                 if let Ok(Some(Proven { tree, .. })) = prove(&path, &hash)
                     && !known

@@ -91,7 +91,7 @@ impl Scrub {
         self.inner.dir.join("checked")
     }
 
-    /// Says to a later life where this one was. A lost note costs reading, nothing else.
+    /// Saves where this process stopped, for the next one. A lost note costs reading, nothing else.
     pub fn save(&mut self) {
         self.read_since_saved = 0;
         let at = match (&self.at, self.over) {

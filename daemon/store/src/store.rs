@@ -45,7 +45,7 @@ pub struct Store(pub(crate) Arc<Inner>);
 /// Opening, checkpoints and figures.
 impl Store {
     /// Makes the folders, reads the index and looks at every file, not into it: only files that the index does not
-    /// vouch for are hashed. `dir` belongs to this process alone.
+    /// know as they are, are hashed. `dir` belongs to this process alone.
     ///
     /// # Errors
     /// Folders that cannot be made or read, or an index that another process has open. A damaged index is no error.
@@ -93,8 +93,8 @@ impl Store {
 
 /// Blobs that are received or imported.
 impl Store {
-    /// Takes a blob that is one chunk. Once this returns it is served and survives the death of the process; the death
-    /// of the machine after the next checkpoint.
+    /// Takes a blob that is one chunk. Once this returns it is served and survives the end of the process; a loss
+    /// of power after the next checkpoint.
     ///
     /// # Errors
     /// A full disk, one that is away, or a chunk that is not its whole blob.
@@ -310,7 +310,7 @@ impl Store {
     /// that are gone are forgotten.
     ///
     /// # Errors
-    /// `Away`, also when the disk goes meanwhile: what was not read is not judged.
+    /// `Away`, also when the disk goes meanwhile: nothing is said of what was not read.
     pub fn verify(
         &self,
         progress: impl FnMut(&Verified, usize, u64) -> ControlFlow<()>,
@@ -318,7 +318,7 @@ impl Store {
         verify::verify(&self.0, progress)
     }
 
-    /// Goes on reading the cache, a little at a time, where an earlier life was.
+    /// Goes on reading the cache, a little at a time, where an earlier process stopped.
     pub fn scrub(&self) -> Scrub {
         Scrub::new(self.0.clone())
     }

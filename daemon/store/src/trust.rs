@@ -16,7 +16,7 @@ use super::{
 use fyteclub_proto::id::BlobHash;
 use std::{io, path::PathBuf, sync::Arc};
 
-/// A blob as it was known when its file was opened; what has changed since is not judged.
+/// A blob as it was known when its file was opened; later changes are not covered.
 pub(super) struct Known {
     place: Arc<Place>,
     /// The count of moves before anything of this was read.

@@ -55,7 +55,7 @@ pub(crate) fn move_to(
     make_folder(&target)?;
     // Copies that could not be removed yet are not forgotten.
     note.leaving.extend(note.copying.take());
-    // Told before anything is made that a fall would leave there.
+    // Written before anything is made that a crash would leave there.
     note.copying = Some(name.clone());
     note.write(&inner.dir)?;
     let moved = prepare(&target, home).and_then(|()| {

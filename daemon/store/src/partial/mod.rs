@@ -1,7 +1,7 @@
 //! A blob of several chunks on its way: chunks are written where they belong, in any order, by several threads, and the
 //! last one gives the blob its name.
 //!
-//! Which chunks are there is written beside them at most every [`SAVE_EVERY`], unsynced: it survives the death of the
+//! Which chunks are there is written beside them at most every [`SAVE_EVERY`], unsynced: it survives the end of the
 //! process, and after a loss of power it may claim too much. So every claimed chunk is verified again when a partial is
 //! resumed, against a tree that proves itself. It is a file of its own, not a tail of the data, because some file
 //! systems would have to fill everything before it with zeros.
@@ -115,7 +115,7 @@ impl Partial {
     }
 
     /// What the chunks are verified against: of a blob of one chunk from the beginning, of others once it was set, also
-    /// in an earlier life.
+    /// before a restart.
     pub fn tree(&self) -> Option<Arc<ChunkTree>> {
         lock(&self.arrived).tree.clone()
     }
@@ -360,7 +360,7 @@ impl Partial {
         }
     }
 
-    /// Takes over what an earlier life left, as far as it proves true. Anything else of it is removed.
+    /// Takes over what an earlier process left, as far as it verifies. Anything else of it is removed.
     fn resume(&self, arrived: &mut Arrived) -> Result<(), StoreError> {
         let found = {
             let Content { hash, size } = self.content;

@@ -158,7 +158,7 @@ fn a_copy_taken_at_any_moment_opens() {
         });
         while !writer.is_finished() {
             let copy = tempfile::tempdir().unwrap();
-            // Names vanish while they are copied: what could not be copied is as if it fell.
+            // Names vanish while they are copied: what could not be copied is missing, as after a crash.
             let copied = std::panic::catch_unwind(|| copy_dir(dir.path(), copy.path())).is_ok();
             let (again, _) = opened(copy.path());
             assert_blobs_right(copy.path());

@@ -1,4 +1,4 @@
-//! Random lives of a store against a plain model of it.
+//! Random operations and restarts of a store, against a plain model of it.
 
 use super::*;
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ struct Model {
     chunks: BTreeMap<u8, BTreeSet<u8>>,
 }
 
-/// Few, because every life makes and syncs an index of its own; `PROPTEST_CASES` asks for more.
+/// Few, because every case makes and syncs an index of its own; `PROPTEST_CASES` asks for more.
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     ProptestConfig { cases, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() }

@@ -1,4 +1,4 @@
-//! Moving: everything arrives, what will not do is refused, and a fall at any step loses nothing.
+//! Moving: everything arrives, what will not do is refused, and a crash at any step loses nothing.
 
 use super::*;
 use crate::{MoveError, Moved, cache_dir};
@@ -110,7 +110,7 @@ fn a_place_that_will_not_do_is_refused_and_left_alone() {
 
 #[test]
 fn crash_between_two_renames_is_repaired_at_start() {
-    for fell_after in [0, 1, 30, 60] {
+    for crashed_after in [0, 1, 30, 60] {
         let base = tempfile::tempdir().unwrap();
         let (data, there) = (base.path().join("data"), base.path().join("there"));
         let store = open(&data);
@@ -122,7 +122,7 @@ fn crash_between_two_renames_is_repaired_at_start() {
         fs::write(there.join("fyteclub-cache"), b"").unwrap();
         let note = serde_json::json!({"dir": ".", "renaming": there});
         fs::write(data.join("cache.json"), note.to_string()).unwrap();
-        for name in files_in(&data.join("blobs")).iter().take(fell_after) {
+        for name in files_in(&data.join("blobs")).iter().take(crashed_after) {
             fs::rename(data.join("blobs").join(name), there.join("blobs").join(name)).unwrap();
         }
         let store = open(&data);
@@ -133,7 +133,7 @@ fn crash_between_two_renames_is_repaired_at_start() {
 }
 
 #[test]
-fn a_fall_while_copying_leaves_the_cache_where_it_was() {
+fn a_crash_while_copying_leaves_the_cache_there() {
     let base = tempfile::tempdir().unwrap();
     let (data, there) = (base.path().join("data"), base.path().join("there"));
     let store = open(&data);
@@ -173,7 +173,7 @@ fn a_disk_that_is_not_there_is_no_empty_cache() {
     assert!(matches!(Store::open(&data, config), Err(StoreError::NoPlace { .. })));
 }
 
-/// On a disk without links a pinned file is copied: a fall may leave a part of it there, and the whole here.
+/// On a disk without links a pinned file is copied: a crash may leave a part of it there, and the whole here.
 #[test]
 fn truncated_copy_is_not_taken_for_the_file() {
     let base = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Large blobs that come in pieces, with pauses and falls between them.
+//! Large blobs that come in pieces, with pauses and crashes between them.
 
 use super::*;
 

@@ -56,7 +56,7 @@ fn every_wrong_file_is_found_once_in_a_round() {
     assert!(wrong.iter().all(|hash| !store.contains(hash)) && !store.contains(&gone));
     assert_eq!(store.stats().files, 17);
     assert_blobs_right(dir.path());
-    // Then it rests for a week, also in its next life.
+    // Then nothing is due for a week, also after a restart.
     for mut scrub in [scrub, store.scrub()] {
         assert!(!scrub.is_due(now + Duration::from_secs(6 * 24 * 3600)));
         assert!(scrub.is_due(now + Duration::from_secs(8 * 24 * 3600)));
