@@ -89,7 +89,7 @@ pub(super) async fn prove(store: Store, owner: Addr<Peer>, plan: Arc<Plan>) {
 }
 
 /// Whether a player's look may be written to a folder.
-pub async fn check_out(store: Store, player: PlayerName, out: PathBuf) -> Answer<()> {
+pub(crate) async fn check_out(store: Store, player: PlayerName, out: PathBuf) -> Answer<()> {
     blocking(move || plan::check_out(&store, &player, &out)).await
 }
 

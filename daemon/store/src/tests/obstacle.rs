@@ -424,7 +424,9 @@ fn partial_left_behind_by_a_move_begins_anew() {
     become_folder(&there.join("partial").join(part), true);
     assert!(write(1).unwrap_err().is_lost());
     assert_eq!(partial.missing(), [0..4]);
-    (0..4).for_each(|index| drop(write(index).unwrap()));
+    for index in 0..4 {
+        write(index).unwrap();
+    }
     assert_eq!(read(&store, &tree.hash()).unwrap(), blob);
 }
 
