@@ -7,9 +7,10 @@ use crate::{
         ipc::IpcClient,
         listener::Listener,
         mod_cache::{self, ModCache},
-        outside::{self, Outside},
+        outside::Outside,
         peer::Surroundings,
         phone_book::{self, PhoneBook, Registrant},
+        traversal::{self, Traversals},
         upnp::{self, Upnp},
     },
     config::{Config, paths},
@@ -18,7 +19,6 @@ use crate::{
     event::Bus,
     io::{
         contacts::ContactsFile,
-        host_address,
         identity::{Identity, IdentityError},
         ipc::{self, IpcError, LocalListener},
         keeper::Keeper,
@@ -32,6 +32,7 @@ use crate::{
     },
     ledger::Accounts,
     memory::LocalMemory,
+    moves::{Watchers, announce_moves, note_interfaces},
     places::Clients,
     pumps::pace::Pacer,
     reachable::Reachable,
@@ -39,10 +40,10 @@ use crate::{
     sharing::{lending::Lending, published::Offer},
     whereabouts::Whereabouts,
 };
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, AsyncContext};
 use anyhow::Context;
 use fyteclub_pipe::Endpoint;
-use fyteclub_proto::{contact::Here, id::PeerId, peer::CloseCode, reaching::reachable::Slot, size};
+use fyteclub_proto::{contact::Here, id::PeerId, peer::CloseCode, reaching::mapping::Switches, size};
 use std::{fs::File, future::Future, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -55,9 +56,6 @@ const STOP_TIME: Duration = Duration::from_millis(1200);
 const SOCKET_LOOK: Duration = Duration::from_secs(3);
 /// The pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// The least time between two handled changes of this machine's addresses.
-const MOVES_APART: Duration = Duration::from_secs(1);
 
 /// How long the start waits for the first answers of the phone books.
 const REGISTER_TIME: Duration = Duration::from_secs(1);
@@ -125,22 +123,9 @@ impl App {
         let reachable = Reachable::new(endpoint.local_addr());
         note_interfaces(&reachable);
         let outside =
-            Outside::new(endpoint.peer_socket().clone(), asides, reachable.clone(), seed, config.stun)
-                .start();
+            Outside::new(endpoint.peer_socket().clone(), reachable.clone(), seed, config.stun).start();
         let (accounts, whereabouts) = (Accounts::default(), Whereabouts::default());
-        let around = Surroundings {
-            here: identity.peer_id(),
-            player: config.player.clone(),
-            instance: u64::from_le_bytes(instance),
-            endpoint: endpoint.clone(),
-            store,
-            offer: current_offer,
-            identity: identity.clone(),
-            lending: Lending::default(),
-            accounts: accounts.clone(),
-            compression: config.compression,
-            pacer: Pacer::start(limits.limits()),
-        };
+        let (lending, pacer) = (Lending::default(), Pacer::start(limits.limits()));
         let contacts = contacts::Setup {
             here: Here { key: identity.peer_id(), player: config.player.clone() },
             policy: config.contact_requests,
@@ -154,7 +139,7 @@ impl App {
         let own_look = own_look::Setup {
             player: config.player.clone(),
             identity: identity.clone(),
-            store: around.store.clone(),
+            store: store.clone(),
             offer,
             file: published,
         };
@@ -162,31 +147,64 @@ impl App {
             contacts,
             own_look,
             limits,
-            pacer: around.pacer.clone(),
+            pacer: pacer.clone(),
             fetching: fetching::Shared {
-                store: around.store.clone(),
-                lending: around.lending.clone(),
+                store: store.clone(),
+                lending: lending.clone(),
                 accounts: accounts.clone(),
                 player: config.player.clone(),
             },
             prefetch_budget: config.prefetch_budget,
         };
         let upnp = Upnp::new(upnp::Setup {
-            switches: config.mapping,
+            // A mapped port is for those who are told the address.
+            switches: if config.means.relay_only() {
+                Switches { upnp: false, nat_pmp: false }
+            } else {
+                config.mapping
+            },
             listen: endpoint.local_addr(),
             reachable: reachable.clone(),
             file: mappings,
         })
         .start();
-        let parts = Parts {
-            around,
-            bus: bus.clone(),
-            cache: cache.clone(),
-            upnp: upnp.clone(),
+        let setup = traversal::Setup {
+            here: identity.peer_id(),
+            socket: endpoint.peer_socket().clone(),
+            asides,
             outside: outside.clone(),
-            shutdown: shutdown.clone(),
+            reachable: reachable.clone(),
+            whereabouts: whereabouts.clone(),
+            means: config.means,
         };
-        let coordinator = Coordinator::new(parts, desks).start();
+        let mut traversals = None;
+        let coordinator = Coordinator::create(|ctx| {
+            let traversals = traversals.insert(Traversals::new(setup, ctx.address().recipient()).start());
+            let around = Surroundings {
+                here: identity.peer_id(),
+                player: config.player.clone(),
+                instance: u64::from_le_bytes(instance),
+                endpoint: endpoint.clone(),
+                traversals: traversals.clone(),
+                store,
+                offer: current_offer,
+                identity: identity.clone(),
+                lending,
+                accounts: accounts.clone(),
+                compression: config.compression,
+                pacer,
+            };
+            let parts = Parts {
+                around,
+                bus: bus.clone(),
+                cache: cache.clone(),
+                upnp: upnp.clone(),
+                outside: outside.clone(),
+                shutdown: shutdown.clone(),
+            };
+            Coordinator::new(parts, desks)
+        });
+        let traversals = traversals.context("the coordinator did not start")?;
         let registrant = Registrant {
             identity: identity.clone(),
             player: config.player.clone(),
@@ -201,16 +219,20 @@ impl App {
             reachable.clone(),
             accounts.clone(),
             outside.clone().recipient(),
+            (traversals.clone(), config.means),
             coordinator.clone().recipient(),
         )
         .start();
         coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
         let memory = LocalMemory::new(accounts.clone());
-        Listener::new(endpoint.clone(), accounts, whereabouts, coordinator.clone().recipient()).start();
+        let relayed_only = config.means.relay_only();
+        Listener::new(endpoint.clone(), accounts, whereabouts, relayed_only, coordinator.clone().recipient())
+            .start();
         let watchers = Watchers {
             phone_book: phone_book.clone(),
             upnp: upnp.clone(),
             outside,
+            traversals,
             coordinator: coordinator.clone(),
         };
         let moves = actix::spawn(announce_moves(endpoint.clone(), reachable, watchers));
@@ -332,39 +354,6 @@ async fn local_socket(config: &Config) -> anyhow::Result<LocalListener> {
         }
     }
     Ok(listener)
-}
-
-/// The actors that depend on this machine's addresses.
-struct Watchers {
-    phone_book: Addr<PhoneBook>,
-    upnp: Addr<Upnp>,
-    outside: Addr<Outside>,
-    coordinator: Addr<Coordinator>,
-}
-
-/// Tells the endpoint and the actors when this machine's addresses change; at most once a second, because each change
-/// sends requests to the phone books.
-async fn announce_moves(endpoint: QuicEndpoint, reachable: Reachable, watchers: Watchers) {
-    let mut watch = host_address::Watch::start();
-    note_interfaces(&reachable);
-    loop {
-        watch.changed().await;
-        tracing::info!("this machine's addresses changed: registering again and updating links");
-        note_interfaces(&reachable);
-        endpoint.moved();
-        watchers.phone_book.do_send(phone_book::Moved);
-        watchers.upnp.do_send(upnp::Moved);
-        watchers.outside.do_send(outside::Moved);
-        watchers.coordinator.do_send(DaemonFact::Moved(host_address::all().into()));
-        tokio::time::sleep(MOVES_APART).await;
-    }
-}
-
-/// Records the addresses of this machine's interfaces.
-fn note_interfaces(reachable: &Reachable) {
-    if reachable.is_anywhere() {
-        reachable.set(Slot::Interfaces, host_address::all());
-    }
 }
 
 async fn accept_clients(

@@ -19,6 +19,7 @@ pub mod io;
 pub mod ledger;
 pub mod logging;
 mod memory;
+mod moves;
 pub mod places;
 pub mod program;
 pub mod pumps;

@@ -178,6 +178,10 @@ pub(crate) fn path(path: PathKind) -> &'static str {
         PathKind::Loopback => "this machine",
         PathKind::Lan => "local network",
         PathKind::Direct => "direct",
+        PathKind::Mapped => "direct, by a forwarded port",
+        PathKind::Punched => "direct, by hole punching",
+        PathKind::Relay => "over the relay",
+        PathKind::RelayTcp => "over the relay, by a WebSocket",
         PathKind::Unknown => "a path that this program does not know",
     }
 }

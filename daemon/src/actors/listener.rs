@@ -1,11 +1,7 @@
 //! The listener: accepts handshakes from the endpoint and sends finished connections to the coordinator.
 //! [`AcceptLimit`] decides which handshakes continue.
 
-use crate::{
-    io::quic::{Place, QuicEndpoint},
-    ledger::Accounts,
-    whereabouts::Whereabouts,
-};
+use crate::{io::quic::QuicEndpoint, ledger::Accounts, whereabouts::Whereabouts};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
@@ -32,6 +28,8 @@ pub struct Listener {
     accepted: Recipient<Accepted>,
     accounts: Accounts,
     whereabouts: Whereabouts,
+    /// Handshakes come over relays only.
+    relayed_only: bool,
     limit: AcceptLimit,
     /// By the numbers of `limit`.
     handshakes: HashMap<u64, SpawnHandle>,
@@ -42,10 +40,11 @@ impl Listener {
         endpoint: QuicEndpoint,
         accounts: Accounts,
         whereabouts: Whereabouts,
+        relayed_only: bool,
         accepted: Recipient<Accepted>,
     ) -> Self {
         let (limit, handshakes) = (AcceptLimit::default(), HashMap::new());
-        Self { endpoint, accepted, accounts, whereabouts, limit, handshakes }
+        Self { endpoint, accepted, accounts, whereabouts, relayed_only, limit, handshakes }
     }
 
     fn begin(&mut self, number: u64, incoming: Incoming, ctx: &mut Context<Self>) {
@@ -77,7 +76,12 @@ impl Actor for Listener {
 
 impl StreamHandler<Incoming> for Listener {
     fn handle(&mut self, incoming: Incoming, ctx: &mut Self::Context) {
-        let from = Place::calling(&incoming).addr();
+        let place = self.endpoint.calling(&incoming);
+        if self.relayed_only && place.virtual_addr().is_none() {
+            // An answer would tell that this machine is there.
+            return incoming.ignore();
+        }
+        let from = place.addr();
         let caller = match self.whereabouts.whose(from) {
             Some(peer) => Caller::Contact(peer),
             None => Caller::Stranger(from.ip().into()),

@@ -17,7 +17,9 @@ pub mod mod_cache;
 pub mod outside;
 pub mod peer;
 pub mod phone_book;
+pub mod server;
 mod status;
+pub mod traversal;
 pub mod upnp;
 
 use crate::io::wall_clock::unix_millis;

@@ -1,37 +1,34 @@
 //! This machine's outside address and its kind of NAT: runs the STUN client over the QUIC socket, with the phone books as
 //! servers.
 
+use super::server::ServerAt;
 use crate::{io::host_address, reachable::Reachable};
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
-    StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    SpawnHandle, WrapFuture,
 };
-use futures::stream;
 use fyteclub_proto::{
     local::reply::NetworkStatus,
     reaching::{
-        candidate::{Teller, Vantage, is_public, may_be_dialled},
+        candidate::is_public,
         families::Families,
         nat::Nat,
         stun_client::{self, Input, Output, Server, StunClient},
+        wire::stun,
     },
 };
-use fyteclub_quic::peer_socket::{Aside, PeerSocket};
+use fyteclub_quic::peer_socket::PeerSocket;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
-
-/// How long a server's name may take to resolve.
-const RESOLVE_TIME: Duration = Duration::from_secs(5);
 
 pub struct Outside {
     socket: Arc<PeerSocket>,
-    asides: Option<mpsc::Receiver<Aside>>,
     client: StunClient,
     /// By phone book.
     servers: BTreeMap<usize, Vec<Server>>,
@@ -40,7 +37,9 @@ pub struct Outside {
     /// The phone books that answer. Without one, a server that is silent shows nothing of the network.
     live: BTreeSet<usize>,
     /// As the servers last showed it.
-    shown: stun_client::Outside,
+    shown: watch::Sender<stun_client::Outside>,
+    /// Those who want a fresh address.
+    waiting: Vec<oneshot::Sender<stun_client::Outside>>,
     is_on: bool,
     timer: Option<SpawnHandle>,
 }
@@ -49,7 +48,6 @@ impl Outside {
     /// `seed` is random. `is_on`: else no server is asked.
     pub fn new(
         socket: Arc<PeerSocket>,
-        asides: mpsc::Receiver<Aside>,
         reachable: Reachable,
         seed: Zeroizing<[u8; 32]>,
         is_on: bool,
@@ -58,13 +56,13 @@ impl Outside {
         let client = StunClient::new(seed);
         Self {
             socket,
-            asides: Some(asides),
             client,
             servers: BTreeMap::new(),
             reachable,
             families,
             live: BTreeSet::new(),
-            shown: stun_client::Outside::default(),
+            shown: watch::Sender::default(),
+            waiting: Vec::new(),
             is_on,
             timer: None,
         }
@@ -79,7 +77,15 @@ impl Outside {
                         tracing::debug!("no STUN request to {to}: {error}");
                     }
                 }
-                Output::Fresh(outside) | Output::Changed(outside) => self.show(outside),
+                Output::Fresh(outside) => {
+                    self.show(outside);
+                    let shown = *self.shown.borrow();
+                    // Who has gone needs no answer.
+                    for waits in self.waiting.drain(..) {
+                        waits.send(shown).ok();
+                    }
+                }
+                Output::Changed(outside) => self.show(outside),
             }
         }
         if let Some(timer) = self.timer.take() {
@@ -92,10 +98,11 @@ impl Outside {
     }
 
     fn show(&mut self, outside: stun_client::Outside) {
-        if self.shown == outside || (outside.nat == Nat::Blocked && self.live.is_empty()) {
+        let shows_nothing = outside.nat == Nat::Blocked && self.live.is_empty();
+        if *self.shown.borrow() == outside || shows_nothing {
             return;
         }
-        self.shown = outside;
+        self.shown.send_replace(outside);
         match outside.addr {
             Some(addr) => tracing::info!("seen from outside as {addr}: {}", meaning(&outside)),
             None => tracing::info!("{}", meaning(&outside)),
@@ -112,9 +119,10 @@ impl Outside {
                 Server { kept, fresh: SocketAddr::new(kept.ip(), next) }
             })
             .collect();
-        let known = match servers.is_empty() {
-            true => self.servers.remove(&book),
-            false => self.servers.insert(book, servers.clone()),
+        let known = if servers.is_empty() {
+            self.servers.remove(&book)
+        } else {
+            self.servers.insert(book, servers.clone())
         };
         if known.unwrap_or_default() == servers {
             return;
@@ -146,25 +154,53 @@ impl Actor for Outside {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(asides) = self.asides.take() {
-            ctx.add_stream(stream::unfold(asides, |mut asides| async move {
-                Some((asides.recv().await?, asides))
-            }));
-        }
         self.handle_input(Input::Local(local()), ctx);
     }
 }
 
-impl StreamHandler<Aside> for Outside {
-    fn handle(&mut self, aside: Aside, ctx: &mut Self::Context) {
-        // Probes and relays have nobody yet.
-        if let Aside::Stun(response) = aside {
-            self.handle_input(Input::Heard(response), ctx);
-        }
-    }
+/// A STUN server answered.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Heard(pub stun::Response);
 
-    /// The actor outlives the socket.
-    fn finished(&mut self, _: &mut Self::Context) {}
+impl Handler<Heard> for Outside {
+    type Result = ();
+
+    fn handle(&mut self, Heard(response): Heard, ctx: &mut Self::Context) {
+        self.handle_input(Input::Heard(response), ctx);
+    }
+}
+
+/// Answered with a fresh outside address, within about two seconds; with none if no server answers or is known.
+#[derive(Message)]
+#[rtype(result = "stun_client::Outside")]
+pub struct Want;
+
+impl Handler<Want> for Outside {
+    type Result = ResponseFuture<stun_client::Outside>;
+
+    fn handle(&mut self, _: Want, ctx: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.push(answer);
+        self.handle_input(Input::Want, ctx);
+        Box::pin(async { answered.await.unwrap_or_default() })
+    }
+}
+
+/// Answered with a receiver of every change.
+#[derive(Message)]
+#[rtype(result = "Watching")]
+pub struct Watch;
+
+/// What the servers show, at any time.
+pub type Watching = watch::Receiver<stun_client::Outside>;
+
+impl Handler<Watch> for Outside {
+    type Result = MessageResult<Watch>;
+
+    fn handle(&mut self, _: Watch, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.shown.subscribe())
+    }
 }
 
 /// What the phone books tell of a STUN server.
@@ -180,22 +216,9 @@ pub enum StunServer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StunAt {
     pub book: usize,
-    /// A name or an address.
-    pub host: String,
-    pub port: u16,
-    /// How many ports answer, `port` first; 0: none.
+    pub at: ServerAt,
+    /// How many ports answer, the named one first; 0: none.
     pub ports: u8,
-    /// Whose word the host is.
-    pub teller: Teller,
-    pub vantage: Vantage,
-}
-
-impl StunAt {
-    /// Whether requests may be sent there: no phone book aims them at others' networks or services.
-    fn allows(&self, addr: SocketAddr) -> bool {
-        let ip = addr.ip().to_canonical();
-        self.vantage.book == Some(ip) || may_be_dialled(addr, self.teller, &self.vantage)
-    }
 }
 
 impl Handler<StunServer> for Outside {
@@ -217,13 +240,7 @@ impl Handler<StunServer> for Outside {
         if ports == 0 {
             return self.learn(book, Vec::new(), 0, ctx);
         }
-        let resolving = async move {
-            let lookup = tokio::net::lookup_host((at.host.as_str(), at.port));
-            match tokio::time::timeout(RESOLVE_TIME, lookup).await {
-                Ok(Ok(addrs)) => addrs.filter(|addr| at.allows(*addr)).collect(),
-                _ => Vec::new(),
-            }
-        };
+        let resolving = at.at.resolve();
         ctx.spawn(
             resolving
                 .into_actor(self)
@@ -254,35 +271,11 @@ impl Handler<Report> for Outside {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let shown = *self.shown.borrow();
         MessageResult(NetworkStatus {
-            nat: self.shown.nat.into(),
-            address: self.shown.addr,
-            meaning: if self.is_on { meaning(&self.shown) } else { "STUN is switched off" }.to_owned(),
+            nat: shown.nat.into(),
+            address: shown.addr,
+            meaning: if self.is_on { meaning(&shown) } else { "STUN is switched off" }.to_owned(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phone_book_aims_stun_at_no_other_network() {
-        let book: IpAddr = [203, 0, 113, 3].into();
-        let vantage = Vantage { book: Some(book), here: Some([203, 0, 113, 9].into()), together: false };
-        let at = |teller| StunAt { book: 0, host: String::new(), port: 0, ports: 2, teller, vantage };
-        for (addr, told, configured) in [
-            ("203.0.113.3:80", true, true),
-            ("[::ffff:203.0.113.3]:80", true, true),
-            ("198.51.100.7:3000", true, true),
-            ("198.51.100.7:53", false, true),
-            ("192.168.1.1:3000", false, true),
-            ("127.0.0.1:3000", false, true),
-            ("224.0.0.1:3000", false, false),
-        ] {
-            let addr = addr.parse().expect("an address");
-            assert_eq!(at(Teller::PhoneBook).allows(addr), told, "{addr}");
-            assert_eq!(at(Teller::Person).allows(addr), configured, "{addr}");
-        }
     }
 }

@@ -22,7 +22,10 @@ use fyteclub_proto::{
     id::PlayerName,
     phonebook::{Listing, Visibility},
     presence::HEARTBEAT,
-    reaching::mapping::Switches,
+    reaching::{
+        mapping::Switches,
+        traversal::{Means, RelayUse},
+    },
     size,
 };
 use std::{
@@ -77,6 +80,10 @@ impl Config {
             mapping: Switches {
                 upnp: one_of("upnp", raw.upnp, &SWITCH)?,
                 nat_pmp: one_of("nat_pmp", raw.nat_pmp, &SWITCH)?,
+            },
+            means: Means {
+                punching: one_of("punching", raw.punching, &SWITCH)?,
+                relay: one_of("relay", raw.relay, &RELAY)?,
             },
             log: log(raw.log)?,
             log_format: one_of("log_format", raw.log_format, &LOG_FORMAT)?,
@@ -184,6 +191,8 @@ const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
 pub(super) const COMPRESSION: [(&str, Compression); 3] =
     [("auto", Compression::Auto), ("always", Compression::Always), ("never", Compression::Never)];
 
+pub(super) const RELAY: [(&str, RelayUse); 3] =
+    [("on", RelayUse::On), ("off", RelayUse::Off), ("only", RelayUse::Only)];
 pub(super) const CONTACT_REQUESTS: [(&str, Policy); 2] = [("ask", Policy::Ask), ("nobody", Policy::Nobody)];
 
 pub(super) const LOG_FORMAT: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];

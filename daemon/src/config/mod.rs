@@ -14,7 +14,11 @@ mod tests;
 use crate::{io::quic::Tuning, pumps::compression::Compression};
 pub use error::ConfigError;
 use fyteclub_proto::{
-    contact::Policy, fetching::pace::Limits, id::PlayerName, phonebook::Listing, reaching::mapping::Switches,
+    contact::Policy,
+    fetching::pace::Limits,
+    id::PlayerName,
+    phonebook::Listing,
+    reaching::{mapping::Switches, traversal::Means},
 };
 pub use raw::{Dir, Raw, Word, Words};
 use std::{
@@ -54,6 +58,8 @@ pub struct Config {
     pub contact_requests: Policy,
     /// The protocols of port mapping.
     pub mapping: Switches,
+    /// How peers are reached where they cannot simply be dialled.
+    pub means: Means,
     /// In the syntax of [`fyteclub_logging::filter::targets`].
     pub log: String,
     pub log_format: LogFormat,

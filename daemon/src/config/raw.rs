@@ -189,6 +189,10 @@ settings! {
     upnp: Word = "FYTECLUB_UPNP", "true";
     /// The same by NAT-PMP and PCP.
     nat_pmp: Word = "FYTECLUB_NAT_PMP", "true";
+    /// Whether holes are punched into routers.
+    punching: Word = "FYTECLUB_PUNCHING", "true";
+    /// Whether relays are used: `on`, `off` or `only`.
+    relay: Word = "FYTECLUB_RELAY", "\"on\"";
     log: Word = "FYTECLUB_LOG", "\"info\"";
     log_format: Word = "FYTECLUB_LOG_FORMAT", "\"text\"";
     /// Bytes in a packet to a peer on this machine. For benchmarks; `check-config` does not show it.

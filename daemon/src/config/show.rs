@@ -2,7 +2,7 @@
 
 use super::{
     Config,
-    check::{COMPRESSION, CONTACT_REQUESTS, LOG_FORMAT, name_of},
+    check::{COMPRESSION, CONTACT_REQUESTS, LOG_FORMAT, RELAY, name_of},
 };
 use fyteclub_proto::{fetching::pace::Rate, id::PlayerName, size};
 
@@ -36,6 +36,8 @@ impl std::fmt::Display for Config {
         writeln!(f, "contact_requests = {}", name_of(&CONTACT_REQUESTS, &self.contact_requests))?;
         writeln!(f, "upnp        = {}", self.mapping.upnp)?;
         writeln!(f, "nat_pmp     = {}", self.mapping.nat_pmp)?;
+        writeln!(f, "punching    = {}", self.means.punching)?;
+        writeln!(f, "relay       = {}", name_of(&RELAY, &self.means.relay))?;
         writeln!(f, "log         = {}", self.log)?;
         writeln!(f, "log_format  = {}", name_of(&LOG_FORMAT, &self.log_format))
     }

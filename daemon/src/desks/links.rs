@@ -6,7 +6,7 @@ use fyteclub_proto::{
     local::{Event, reply::PathKind},
     peer::CloseCode,
 };
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 /// When a peer that is about to be dialled was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub struct DialHints {
 /// A link that a peer's actor uses from now on.
 #[derive(Debug, Clone, Copy)]
 pub struct NewLink {
-    pub addr: SocketAddr,
+    /// Where the peer may be dialled later.
+    pub addr: Option<SocketAddr>,
     pub path: PathKind,
     /// The peer's instance, which changes when its daemon restarts or its addresses change.
     pub instance: u64,
@@ -63,6 +64,7 @@ impl LinkDesk {
         link: NewLink,
         orders: &mut Orders,
     ) {
+        let link = NewLink { addr: link.addr.or_else(|| self.last_addr(&peer_id)), ..link };
         let former = self.0.get(&peer_id).filter(|former| former.is_open);
         let replaced = former.map(|former| former.last);
         let is_equal = former.is_some_and(|former| former.player == player)
@@ -122,9 +124,52 @@ impl LinkDesk {
         self.0.get(key)?.player.as_ref()
     }
 
-    /// The peer's address when its link was last opened.
+    /// Where the peer was last, as far as it may be dialled there again.
     pub fn last_addr(&self, key: &PeerId) -> Option<SocketAddr> {
-        self.0.get(key).map(|link| link.last.addr)
+        self.0.get(key)?.last.addr
+    }
+
+    /// A link, which need not have greeted, goes over this path now; `None`: over none.
+    pub fn moved(&mut self, key: &PeerId, player: Option<&PlayerName>, path: Option<Taken>) {
+        if let Some(link) = self.0.get_mut(key) {
+            link.last.addr = path.and_then(|path| path.lasting).or(link.last.addr);
+            link.last.path = path.map_or(link.last.path, |path| path.kind);
+        }
+        let name = player.map_or("a peer", PlayerName::as_str);
+        match path {
+            Some(path) => tracing::info!(peer = %key.short(), "{name}: {}", words(&path)),
+            None => tracing::info!(peer = %key.short(), "{name}: no path works"),
+        }
+    }
+}
+
+/// The path of a link.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Taken {
+    pub kind: PathKind,
+    pub rtt: Duration,
+    /// Why it is relayed, if it is.
+    pub why: Option<&'static str>,
+    /// Where the peer may be dialled later.
+    pub lasting: Option<SocketAddr>,
+}
+
+/// One line for a person.
+fn words(path: &Taken) -> String {
+    let way = match path.kind {
+        PathKind::Loopback => "on this machine",
+        PathKind::Lan => "in the local network",
+        PathKind::Direct => "direct",
+        PathKind::Mapped => "direct, by a forwarded port",
+        PathKind::Punched => "direct, by hole punching",
+        PathKind::Relay => "over the relay",
+        PathKind::RelayTcp => "over the relay, by a WebSocket",
+        PathKind::Unknown => "over some path",
+    };
+    let time = path.rtt.as_millis();
+    match path.why {
+        Some(why) => format!("{way}, {time} ms, because {why}"),
+        None => format!("{way}, {time} ms"),
     }
 }
 
@@ -140,7 +185,7 @@ mod tests {
     }
 
     const LINK: NewLink = NewLink {
-        addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9),
+        addr: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9)),
         path: PathKind::Lan,
         instance: 1,
         look: None,
@@ -203,6 +248,22 @@ mod tests {
         assert_eq!(open(&mut desk, Some("Alice")).len(), 3);
         assert_eq!(lose(&mut desk), ["disconnected Alice Ashe@Gilgamesh"]);
         assert_eq!(open(&mut desk, None), ["connected"]);
+    }
+
+    #[test]
+    fn address_behind_a_nat_is_not_remembered() {
+        let mut desk = LinkDesk::default();
+        open(&mut desk, None);
+        let known = desk.last_addr(&PEER);
+        let (rtt, why) = (Duration::from_millis(12), Some("no UDP gets through your network"));
+        desk.moved(&PEER, None, Some(Taken { kind: PathKind::Relay, rtt, why, lasting: None }));
+        assert_eq!(desk.last_addr(&PEER), known);
+        let lasting = Some(([192, 168, 1, 5], 9).into());
+        let path = Taken { kind: PathKind::Lan, rtt, why: None, lasting };
+        desk.moved(&PEER, None, Some(path));
+        assert_eq!((desk.last_addr(&PEER), words(&path).as_str()), (lasting, "in the local network, 12 ms"));
+        desk.moved(&PEER, None, None);
+        assert_eq!(desk.last_addr(&PEER), lasting);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use fyteclub_proto::{
     },
 };
 use limits::LimitDesk;
-use links::{DialHints, LinkDesk, NewLink, Seen};
+use links::{DialHints, LinkDesk, NewLink, Seen, Taken};
 use orders::{DeskOrder, Kept, Now, Order, Orders, Write};
 use own_look::OwnLook;
 use sessions::SessionDesk;
@@ -171,7 +171,7 @@ impl Desks {
         }
     }
 
-    /// A link to a contact is open, at this address; the peer publishes `look`.
+    /// A link to a contact is open. It may be dialled at the link's address later.
     pub fn opened(&mut self, now: Now, peer: PeerId, link: NewLink, orders: &mut Orders) {
         let player = self.contacts.name_of(&peer).cloned();
         // First: no event about the peer may precede this one.
@@ -182,6 +182,18 @@ impl Desks {
         let NewLink { addr, path, look, .. } = link;
         self.fetch(now, fetch::Input::Opened { peer, path, offers: look }, orders);
         self.contacts.handle(now, contacts::Input::Linked { peer, addr }, orders);
+    }
+
+    /// The peer's link goes over this path now; `None`: over none.
+    pub fn moved(&mut self, now: Now, peer: PeerId, path: Option<Taken>, orders: &mut Orders) {
+        let player = self.name_of(&peer).cloned();
+        self.links.moved(&peer, player.as_ref(), path);
+        if let Some(Taken { kind, lasting, .. }) = path {
+            self.fetch(now, fetch::Input::Path { peer, path: kind }, orders);
+            if let Some(addr) = lasting.filter(|_| self.links.is_open(&peer)) {
+                self.contacts.note_addr(peer, addr);
+            }
+        }
     }
 
     /// The last link to this peer is closed.

@@ -138,7 +138,8 @@ impl Fixture {
     }
 
     fn open(&mut self) -> Vec<&'static str> {
-        let (peer, addr, look) = (self.peer, ([127, 0, 0, 1], 9).into(), Some(BlobHash::of(b"look")));
+        let (peer, look) = (self.peer, Some(BlobHash::of(b"look")));
+        let addr = Some(([127, 0, 0, 1], 9).into());
         let link = NewLink { addr, path: PathKind::Lan, instance: 1, look };
         self.act(|desks, now, orders| desks.opened(now, peer, link, orders))
     }

@@ -49,6 +49,8 @@ pub(crate) struct Going {
     pub(crate) ends: [PeerId; 2],
     /// How long each waits.
     pub(super) delays: [Duration; 2],
+    /// Whether the phone book sees both at one public address, or both at private ones.
+    pub(super) same_network: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -349,7 +349,12 @@ impl Signaling {
                     caller.seen.zip(seen).is_some_and(|(caller, callee)| are_together(caller, callee));
                 let delays = [ours, theirs].map(|half_trip| ours.max(theirs) - half_trip);
                 self.tell(to, Hear::Accepted { from, attempt, letter, same_network }, now);
-                self.outputs.push_back(Output::Grant(Going { attempt, ends: [to, from], delays }));
+                self.outputs.push_back(Output::Grant(Going {
+                    attempt,
+                    ends: [to, from],
+                    delays,
+                    same_network,
+                }));
             }
             Parcel::Candidates { from, attempt, letter } => {
                 if self.attempts.receives(to, attempt, &from) {
@@ -360,7 +365,7 @@ impl Signaling {
     }
 
     fn granted(&mut self, going: Going, relay: Result<Option<[RelayGrant; 2]>, RelayRefusal>, now: Instant) {
-        let Going { attempt, ends: [caller, callee], delays } = going;
+        let Going { attempt, ends: [caller, callee], delays, same_network } = going;
         let relay_refused = relay.as_ref().err().copied();
         let [of_caller, of_callee] = relay.ok().flatten().map_or([None, None], |legs| legs.map(Some));
         let go = |peer, delay, relay| Hear::Go {
@@ -369,6 +374,7 @@ impl Signaling {
             delay_ms: number::millis(delay),
             relay,
             relay_refused,
+            same_network,
         };
         self.tell(caller, go(callee, delays[0], of_caller), now);
         self.deliver(callee, Parcel::Hear(go(caller, delays[1], of_callee)));

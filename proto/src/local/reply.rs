@@ -141,7 +141,17 @@ pub enum PathKind {
     Loopback,
     /// A private address.
     Lan,
+    /// An address of the peer's machine.
     Direct,
+    /// A port that the peer's router forwards.
+    Mapped,
+    /// Through mappings that hole punching opened.
+    Punched,
+    /// A relay forwards the encrypted packets, over UDP,
+    Relay,
+    /// or over a WebSocket at this end.
+    #[serde(rename = "relay-tcp")]
+    RelayTcp,
     /// A path that this client does not know.
     #[serde(other)]
     Unknown,

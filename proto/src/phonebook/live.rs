@@ -135,6 +135,9 @@ pub enum Hear {
         /// Why there is none, where a limit is the cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         relay_refused: Option<RelayRefusal>,
+        /// As in `Accepted`: the callee learns it here.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        same_network: bool,
     },
     Knock {
         to: Callee,

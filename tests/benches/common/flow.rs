@@ -106,7 +106,7 @@ impl Kind {
                 config.initial_window(INITIAL);
                 Arc::new(config)
             }
-            Self::Ours => Arc::new(fyteclub_quic::congestion::Knee),
+            Self::Ours => Arc::new(fyteclub_quic::congestion::Knee::default()),
         };
         transport
             .initial_mtu(1200)

@@ -6,9 +6,14 @@
 use futures::future;
 use fyteclub_client::{Distance, NearPlayer, NearbySet};
 use fyteclub_proto::{
+    bytes::Bytes,
     letter::Topic,
     phonebook::live::{Hear, Say},
-    reaching::candidate::{Candidate, Candidates, Origin},
+    reaching::{
+        candidate::{Candidate, Candidates, Origin},
+        nat::Nat,
+        wire::offer::Offer,
+    },
 };
 use fyteclub_tests::{Counters, Lan, Phonebook, Town, Voice, hostile::Hostile, mods::Dice};
 use std::time::{Duration, Instant};
@@ -77,9 +82,14 @@ async fn mislead(mut voice: Voice, mut dice: Dice, introductions: &std::cell::Ce
     loop {
         let Hear::Introduced { from, attempt, .. } = voice.hear().await else { continue };
         introductions.set(introductions.get() + 1);
+        // With a secret the addresses are probed, else dialled.
+        let secret = (dice.below(2) == 0).then_some(Bytes([7; 32]));
         let mut list = || {
             let count = 1 + dice.below(12);
-            Candidates((0..count).map(|_| some_place(&mut dice)).collect()).encode()
+            let candidates = Candidates((0..count).map(|_| some_place(&mut dice)).collect());
+            let nat = Nat::from(u8::try_from(dice.below(5)).expect("a small number"));
+            let round = u32::try_from(dice.below(3)).expect("a small number");
+            Offer { secret, nat, round, candidates }.encode()
         };
         let letter = voice.letter(&from, Topic::Accept(attempt), &list());
         voice.say(Say::Accept { to: from, attempt, letter });
@@ -123,7 +133,7 @@ async fn hostile_letters() {
     let book = Phonebook::another_at(&town, "far", "10.77.0.3:3000", Some(books)).await;
     let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[book.url()]).listen(None).on(alices);
     // The phone book's own address is among those where no contact may send her.
-    alice = alice.config("stun = false");
+    alice = alice.config("stun = false").config("relay = \"off\"");
     alice.start().await;
     // From here on this thread's sockets are the hostile contacts'.
     evans.enter();

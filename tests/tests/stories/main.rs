@@ -48,6 +48,7 @@ mod shutdown;
 mod slow_disk;
 mod small_files;
 mod stranger;
+mod traversal;
 mod two_peers;
 mod version_skew;
 mod warm;

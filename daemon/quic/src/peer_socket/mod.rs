@@ -24,4 +24,5 @@ mod virtual_addr;
 pub use peer::VirtualPeer;
 pub use socket::{Dropped, PeerSocket};
 pub use sorter::Aside;
+pub use table::Moves;
 pub use virtual_addr::VirtualAddr;

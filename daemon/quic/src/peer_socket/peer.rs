@@ -7,7 +7,7 @@ use super::{
     virtual_addr::{VirtualAddr, canonical},
 };
 use fyteclub_proto::reaching::{
-    traversal::Path,
+    traversal::{Chosen, Path},
     wire::{probe::Opener, relay::Leg},
 };
 use std::{io, net::SocketAddr, sync::Arc};
@@ -33,8 +33,8 @@ impl VirtualPeer {
     }
 
     /// Sends QUIC packets over this path from now on; `None`: drops them.
-    pub fn use_path(&self, path: Option<Path>) {
-        self.socket.table_mut().use_path(self.addr, path);
+    pub fn use_path(&self, chosen: Option<Chosen>) {
+        self.socket.table_mut().use_path(self.addr, chosen);
     }
 
     /// QUIC packets from this address are the peer's. An address that another peer had changes hands.
@@ -84,7 +84,7 @@ impl VirtualPeer {
         }
     }
 
-    /// Bytes of QUIC packets sent and received over the path in use, since it is.
+    /// Bytes of QUIC packets sent and received over the path that is or was in use last, since it is.
     pub fn traffic(&self) -> (u64, u64) {
         self.socket.table().route(self.addr).map_or((0, 0), |route| route.traffic())
     }

@@ -3,11 +3,11 @@
 use super::{
     kernel::{self, Kernel, single},
     sorter::{Aside, Sorter},
-    table::{Route, Table},
+    table::{Moves, Route, Table},
     virtual_addr::VirtualAddr,
 };
 use fyteclub_proto::reaching::{
-    traversal::Path,
+    traversal::{Chosen, Path},
     wire::{relay, relay::Leg},
 };
 use quinn::{
@@ -81,6 +81,16 @@ impl PeerSocket {
         }
     }
 
+    /// The path in use to the peer of this address.
+    pub fn chosen(&self, peer: VirtualAddr) -> Option<Chosen> {
+        self.table().route(peer)?.chosen()
+    }
+
+    /// How often that path was replaced. `None`: no peer has the address.
+    pub fn moves(&self, peer: VirtualAddr) -> Option<Moves> {
+        Some(self.table().route(peer)?.moves().clone())
+    }
+
     pub fn dropped(&self) -> Dropped {
         let (junk, full) = self.sorter.dropped();
         Dropped {
@@ -108,7 +118,7 @@ impl PeerSocket {
     /// # Errors
     /// As [`Kernel::send`].
     fn send_routed(&self, route: Option<&Route>, transmit: &Transmit<'_>) -> io::Result<()> {
-        let Some((route, path)) = route.and_then(|route| route.path().map(|path| (route, path))) else {
+        let Some((route, path)) = route.and_then(|route| Some((route, route.chosen()?.path))) else {
             self.drop_unsent();
             return Ok(());
         };

@@ -2,7 +2,7 @@
 
 use super::virtual_addr::VirtualAddr;
 use fyteclub_proto::reaching::{
-    traversal::Path,
+    traversal::{Chosen, Path},
     wire::{
         probe::{Opener, Tag},
         relay::Leg,
@@ -11,7 +11,10 @@ use fyteclub_proto::reaching::{
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::mpsc;
 
@@ -29,9 +32,26 @@ pub(super) struct Table {
 /// What is sent to one peer.
 #[derive(Debug, Default)]
 pub(super) struct Route {
-    path: Option<Path>,
+    chosen: Option<Chosen>,
+    /// The last path that was in use.
+    last: Option<Path>,
+    moves: Moves,
     tcp: Option<(Leg, mpsc::Sender<Vec<u8>>)>,
     traffic: Traffic,
+}
+
+/// How often the path in use was replaced by another.
+#[derive(Debug, Clone, Default)]
+pub struct Moves(Arc<AtomicU64>);
+
+impl Moves {
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Bytes of QUIC packets over the path in use, since it is.
@@ -42,8 +62,12 @@ struct Traffic {
 }
 
 impl Route {
-    pub(super) fn path(&self) -> Option<Path> {
-        self.path
+    pub(super) fn chosen(&self) -> Option<Chosen> {
+        self.chosen
+    }
+
+    pub(super) fn moves(&self) -> &Moves {
+        &self.moves
     }
 
     pub(super) fn count_sent(&self, bytes: usize) {
@@ -89,11 +113,16 @@ impl Table {
         self.routes.get(&peer)
     }
 
-    pub(super) fn use_path(&mut self, peer: VirtualAddr, path: Option<Path>) {
-        if let Some(route) = self.routes.get_mut(&peer)
-            && route.path != path
+    pub(super) fn use_path(&mut self, peer: VirtualAddr, chosen: Option<Chosen>) {
+        let Some(route) = self.routes.get_mut(&peer) else { return };
+        route.chosen = chosen;
+        if let Some(path) = chosen.map(|chosen| chosen.path)
+            && route.last != Some(path)
         {
-            (route.path, route.traffic) = (path, Traffic::default());
+            route.traffic = Traffic::default();
+            if route.last.replace(path).is_some() {
+                route.moves.advance();
+            }
         }
     }
 

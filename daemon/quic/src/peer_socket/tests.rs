@@ -9,7 +9,7 @@ use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
     reaching::{
-        traversal::{Path, Reply},
+        traversal::{Chosen, Kind, Path, Reply},
         wire::{
             probe::{Agreement, Part, Probe},
             relay::{Body, Frame, Leg, Limit},
@@ -111,6 +111,32 @@ async fn packet_of_unknown_address_passes_unchanged() {
     }
 }
 
+fn over(path: Path) -> Option<Chosen> {
+    Some(Chosen { path, kind: Kind::Direct, rtt: Duration::from_millis(9) })
+}
+
+#[tokio::test]
+async fn moves_are_counted_from_path_to_path() {
+    let here = here("127.0.0.1:0");
+    let peer = VirtualPeer::enter(&here.socket).expect("an address");
+    let moves = here.socket.moves(peer.addr()).expect("a peer");
+    let paths = [1, 2].map(|port| Path::Direct(([127, 0, 0, 1], port).into()));
+    for (path, count) in [
+        (over(paths[0]), 0),
+        (None, 0),
+        (over(paths[0]), 0),
+        (over(paths[1]), 1),
+        (None, 1),
+        (over(paths[0]), 2),
+    ] {
+        peer.use_path(path);
+        assert_eq!((moves.count(), here.socket.chosen(peer.addr())), (count, path));
+    }
+    let addr = peer.addr();
+    drop(peer);
+    assert!(here.socket.moves(addr).is_none() && here.socket.chosen(addr).is_none());
+}
+
 #[tokio::test]
 async fn peer_keeps_its_address_over_every_path() {
     let here = here("[::]:0");
@@ -125,7 +151,7 @@ async fn peer_keeps_its_address_over_every_path() {
     send(1).expect("dropped");
     assert_eq!(here.socket.dropped().no_path, 1);
 
-    peer.use_path(Some(Path::Direct(at)));
+    peer.use_path(over(Path::Direct(at)));
     peer.accept(at);
     send(2).expect("sent");
     assert_eq!([read(&direct), read(&direct)], [packet(2, 30), packet(2, 9)]);
@@ -134,7 +160,7 @@ async fn peer_keeps_its_address_over_every_path() {
     assert_eq!(peer.traffic(), (39, 40));
 
     peer.hold_leg(LEG, Some(relay_at));
-    peer.use_path(Some(Path::Relay { relay: relay_at, leg: LEG }));
+    peer.use_path(over(Path::Relay { relay: relay_at, leg: LEG }));
     assert_eq!(peer.traffic(), (0, 0), "of this path");
     send(4).expect("sent");
     assert_eq!([read(&relay), read(&relay)], [data(LEG, &packet(4, 30)), data(LEG, &packet(4, 9))]);
@@ -143,7 +169,7 @@ async fn peer_keeps_its_address_over_every_path() {
 
     let (tcp, mut frames) = mpsc::channel(2);
     peer.hold_tcp(LEG, Some(tcp));
-    peer.use_path(Some(Path::RelayTcp { leg: LEG }));
+    peer.use_path(over(Path::RelayTcp { leg: LEG }));
     send(6).expect("sent");
     assert_eq!(frames.recv().await, Some(data(LEG, &packet(6, 30))));
     assert_eq!(frames.recv().await, Some(data(LEG, &packet(6, 9))));
@@ -316,12 +342,12 @@ async fn connection_survives_changes_of_path() {
     at_one.accept(two.addr);
     at_two.accept(one.addr);
     let relayed = || {
-        at_one.use_path(Some(Path::Relay { relay, leg: Leg(1) }));
-        at_two.use_path(Some(Path::Relay { relay, leg: Leg(2) }));
+        at_one.use_path(over(Path::Relay { relay, leg: Leg(1) }));
+        at_two.use_path(over(Path::Relay { relay, leg: Leg(2) }));
     };
     let direct = || {
-        at_one.use_path(Some(Path::Direct(two.addr)));
-        at_two.use_path(Some(Path::Direct(one.addr)));
+        at_one.use_path(over(Path::Direct(two.addr)));
+        at_two.use_path(over(Path::Direct(one.addr)));
     };
     relayed();
     let keys = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
@@ -337,7 +363,8 @@ async fn connection_survives_changes_of_path() {
     let expected = [Some(at_one.addr()), Some(at_two.addr())];
     send_some(&dialled, &accepted).await;
     assert_eq!(places(), expected);
-    for change in [&direct as &dyn Fn(), &relayed, &direct] {
+    let changes: [&dyn Fn(); 3] = [&direct, &relayed, &direct];
+    for change in changes {
         let (moving, ()) = tokio::join!(send_some(&accepted, &dialled), async { change() });
         let () = moving;
         send_some(&dialled, &accepted).await;

@@ -7,6 +7,7 @@ use crate::{
         mod_cache::{Full, LookAtDisk},
         peer,
         phone_book::{List, PhoneBook},
+        traversal::Forget,
         unix_millis,
     },
     desks::{
@@ -33,6 +34,7 @@ impl Coordinator {
                 self.roster.send(&key, peer::Leave);
                 self.roster.send(&key, peer::Close(CloseCode::Refused));
                 self.roster.send(&key, peer::Retire);
+                self.parts.around.traversals.do_send(Forget(key));
             }
             Order::FollowOwner { from, to } => {
                 if self.parts.around.store.follow_owner(&from, &to) {
@@ -135,6 +137,7 @@ impl Coordinator {
         if code.consequence().ban {
             tracing::warn!(peer = %peer.short(), "a peer {} and is banned for a minute", code.accuse());
             self.roster.ban(peer);
+            self.parts.around.traversals.do_send(Forget(peer));
         }
         self.roster.send(&peer, peer::Close(code));
     }

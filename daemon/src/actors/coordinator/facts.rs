@@ -7,6 +7,7 @@ use crate::{
         mod_cache::CacheFact,
         peer::{self, DialPermit, PeerFact},
         phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact},
+        traversal::TraversalFact,
         unix_millis,
     },
     desks::{Desks, contacts, fetching::Input, links::NewLink, orders::Now, own_look, sessions::ClientId},
@@ -122,6 +123,26 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Introduced { introduction, from } => {
                 let accept = self.roster.admits(&from).is_ok();
                 self.ask_phone_book(Introduction { introduction, to: from, accept });
+            }
+        }
+    }
+}
+
+impl Handler<TraversalFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, fact: TraversalFact, ctx: &mut Self::Context) {
+        match fact {
+            TraversalFact::Reached { peer, addr, part } => {
+                if self.roster.admits(&peer).is_ok()
+                    && let Some(actor) = self.roster.peer(peer)
+                {
+                    actor.do_send(peer::Reached { addr, part });
+                }
+            }
+            TraversalFact::Unreached { peer, cause } => self.roster.send(&peer, peer::Unreached(cause)),
+            TraversalFact::Path { peer, path } => {
+                self.act(ctx, |desks, now, orders| desks.moved(now, peer, path, orders));
             }
         }
     }

@@ -2,7 +2,12 @@
 
 use super::{verbs::Ask, *};
 use crate::{
-    actors::{outside::Outside, peer::PeerFact, upnp},
+    actors::{
+        outside::Outside,
+        peer::PeerFact,
+        traversal::{self, Traversals},
+        upnp,
+    },
     desks::{
         fetching,
         tests::{Made, make},
@@ -15,6 +20,7 @@ use crate::{
     pumps::{compression::Compression, pull::AppearancePullError},
     reachable::Reachable,
     sharing::access::Refusal,
+    whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
@@ -24,7 +30,10 @@ use fyteclub_proto::{
         request::{self, ContactsAdd, Who},
     },
     peer::{CloseCode, Greeting},
-    reaching::mapping::Switches,
+    reaching::{
+        mapping::Switches,
+        traversal::{Means, RelayUse},
+    },
 };
 use std::{future::Future, sync::Arc};
 use tempfile::TempDir;
@@ -55,35 +64,49 @@ impl Desk {
                 .expect("a socket");
         let reachable = Reachable::new(endpoint.local_addr());
         let seed = Zeroizing::new([1; 32]);
-        let outside = Outside::new(endpoint.peer_socket().clone(), asides, reachable, seed, false).start();
+        let outside = Outside::new(endpoint.peer_socket().clone(), reachable, seed, false).start();
         let bus = Bus::default();
         let fetching::Shared { store, lending, accounts, player } = setup.fetching.clone();
-        let around = Surroundings {
-            here: identity.peer_id(),
-            player,
-            instance: 1,
-            endpoint,
-            store: store.clone(),
-            offer,
-            identity,
-            lending,
-            accounts,
-            compression: Compression::default(),
-            pacer: setup.pacer.clone(),
+        let (socket, here) = (endpoint.peer_socket().clone(), identity.peer_id());
+        let traversals = traversal::Setup {
+            here,
+            socket,
+            asides,
+            outside: outside.clone(),
+            reachable: Reachable::new(endpoint.local_addr()),
+            whereabouts: Whereabouts::default(),
+            means: Means { punching: true, relay: RelayUse::On },
         };
+        let (listen, pacer) = (endpoint.local_addr(), setup.pacer.clone());
         let upnp = Upnp::new(upnp::Setup {
             switches: Switches { upnp: false, nat_pmp: false },
-            listen: around.endpoint.local_addr(),
-            reachable: Reachable::new(around.endpoint.local_addr()),
+            listen,
+            reachable: Reachable::new(listen),
             file: MappingsFile::load(&folder.path().join("mappings.json"), Keeper::default()),
         });
-        let (cache, upnp, shutdown) = (ModCache::new(store).start(), upnp.start(), CancellationToken::new());
-        let parts = Parts { around, bus: bus.clone(), cache, upnp, outside, shutdown };
-        let coordinator = Coordinator::new(parts, setup);
+        let (cache, upnp, shutdown) =
+            (ModCache::new(store.clone()).start(), upnp.start(), CancellationToken::new());
         let events = bus.listen();
+        let coordinator = Coordinator::create(move |ctx| {
+            let around = Surroundings {
+                here,
+                player,
+                instance: 1,
+                endpoint,
+                traversals: Traversals::new(traversals, ctx.address().recipient()).start(),
+                store,
+                offer,
+                identity,
+                lending,
+                accounts,
+                compression: Compression::default(),
+                pacer,
+            };
+            Coordinator::new(Parts { around, bus, cache, upnp, outside, shutdown }, setup)
+        });
         let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let desk = Self {
-            coordinator: coordinator.start(),
+            coordinator,
             events,
             peer: PeerId::from_bytes(peer),
             player: "Alice Ashe@Gilgamesh".parse().expect("a name"),
@@ -112,7 +135,7 @@ impl Desk {
     fn opened(&self, published: Option<BlobHash>) {
         let greeting =
             Greeting { agent: String::new(), player: None, capabilities: 0, published, instance: 1 };
-        let addr = ([127, 0, 0, 1], 9).into();
+        let addr = Some(([127, 0, 0, 1], 9).into());
         self.fact(PeerFact::Opened { peer: self.peer, addr, path: PathKind::Loopback, greeting });
     }
 

@@ -3,7 +3,7 @@
 use super::{Peer, PeerFact, cause::explain};
 use crate::{
     actors::{
-        phone_book::{LookupError, MoreCandidates, PhoneBook, Reach},
+        phone_book::{Found, LookupError, MoreCandidates, PhoneBook, Reach},
         random,
     },
     desks::links::DialHints,
@@ -16,9 +16,11 @@ use fyteclub_proto::{
     reaching::{
         candidate::Candidate,
         paths::{Failure, Input, Output, Unfound},
+        wire::probe::Part,
     },
     seal::End,
 };
+use fyteclub_quic::peer_socket::VirtualAddr;
 use std::{net::SocketAddr, time::Instant};
 
 /// Permits or refuses a dial, with what is known of the peer: the answer to [`PeerFact::MayDial`].
@@ -64,8 +66,49 @@ impl Handler<DialPermit> for Peer {
                 }
                 unfound
             });
-            peer.found(told, last, ctx);
+            match told {
+                // What comes of it is [`Reached`] or [`Unreached`].
+                Ok(Found::Traversing) => {}
+                Ok(Found::At(candidates)) => peer.found(Ok(candidates), last, ctx),
+                Err(unfound) => peer.found(Err(unfound), last, ctx),
+            }
         }));
+    }
+}
+
+/// NAT traversal has a path to the peer, which this virtual address stands for.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reached {
+    pub addr: VirtualAddr,
+    /// This end's part in the introduction.
+    pub part: Part,
+}
+
+/// NAT traversal has found no path in time, with the cause in one sentence.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Unreached(pub String);
+
+impl Handler<Reached> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Reached { addr, part }: Reached, ctx: &mut Self::Context) {
+        let has = self.links.values().any(|live| live.link.place().virtual_addr() == Some(addr));
+        // A peer that called has lost its link, even if this end does not know that yet.
+        let needs = self.current().is_none() || self.paths.suspect().is_some() || part == Part::Callee;
+        if !has && needs {
+            self.paths.handle(Instant::now(), random(), Input::Traversed(addr.addr()));
+            self.drive(ctx);
+        }
+    }
+}
+
+impl Handler<Unreached> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Unreached(cause): Unreached, ctx: &mut Self::Context) {
+        self.found(Err(Unfound::NoPath(cause)), None, ctx);
     }
 }
 

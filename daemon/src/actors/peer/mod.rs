@@ -9,9 +9,13 @@ mod dial;
 mod live;
 
 pub use commands::*;
-pub use dial::DialPermit;
+pub use dial::{DialPermit, Reached, Unreached};
 
-use super::{phone_book::LookupError, random};
+use super::{
+    phone_book::LookupError,
+    random,
+    traversal::{Linked, Traversals},
+};
 use crate::{
     io::{identity::Identity, quic::QuicEndpoint, store::Store},
     ledger::Accounts,
@@ -23,7 +27,7 @@ use crate::{
     },
     sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
 };
-use actix::{Actor, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler};
+use actix::{Actor, Addr, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler};
 use cause::{blame, explain};
 use fyteclub_proto::{
     bytes::Bytes,
@@ -67,8 +71,8 @@ pub enum PeerFact {
     NotFound { peer: PeerId, error: LookupError },
     Opened {
         peer: PeerId,
-        /// The peer's address.
-        addr: SocketAddr,
+        /// Where the peer may be dialled later.
+        addr: Option<SocketAddr>,
         path: PathKind,
         greeting: Greeting,
     },
@@ -98,6 +102,7 @@ pub struct Surroundings {
     /// Random at every start of the daemon.
     pub instance: u64,
     pub endpoint: QuicEndpoint,
+    pub traversals: Addr<Traversals>,
     pub store: Store,
     pub offer: CurrentOffer,
     pub identity: Arc<Identity>,
@@ -192,6 +197,9 @@ impl Peer {
             }
         };
         let id = link.id();
+        if let Some(addr) = link.place().virtual_addr() {
+            self.around.traversals.do_send(Linked { addr, link: link.clone() });
+        }
         let (live, heard) = Live::begin(link, self.greeting(), due);
         ctx.add_stream(heard);
         self.links.insert(id, live);
@@ -350,14 +358,15 @@ impl Peer {
                 let Some(live) = self.links.get(&link) else { return };
                 let Some(greeting) = live.greeting.clone() else { return };
                 let place = live.link.place();
-                let (addr, path, rtt) = (place.addr(), place.path(), live.link.rtt());
+                let (addr, lasting, path, rtt) =
+                    (place.addr(), place.lasting(), place.path(), live.link.rtt());
                 self.cause = None;
                 self.liveness.handle(Instant::now(), liveness::Input::Fresh);
                 let suspect = self.paths.suspect().and_then(|link| self.links.get(&link));
                 let suspect = suspect.map(|live| live.link.datagrams_heard());
                 let opened = paths::Input::Opened { link, addr, rtt, suspect };
                 self.paths.handle(Instant::now(), random(), opened);
-                self.facts.do_send(PeerFact::Opened { peer: self.id, addr, path, greeting });
+                self.facts.do_send(PeerFact::Opened { peer: self.id, addr: lasting, path, greeting });
             }
             link_choice::Output::Close { link } => {
                 if let Some(live) = self.links.get(&link) {

@@ -4,9 +4,10 @@
 
 use super::{
     PhoneBook,
-    words::{Answer, Exchange, Introduction, LOOKUP_TIME, List, MoreCandidates, PhonebookFact},
+    words::{Answer, Asking, Exchange, Introduction, LOOKUP_TIME, List, MoreCandidates, PhonebookFact},
 };
 use crate::{
+    actors::traversal::{Id, Offered, Tell},
     desks::orders::Post,
     io::{host_address, phonebook_http::PhonebookHttp},
     ledger::Accounts,
@@ -20,7 +21,10 @@ use fyteclub_proto::{
     letter::{Attempt, Letter, Topic},
     limit::{CANDIDATES_MAX, DIAL_DATAGRAMS},
     phonebook::live::{INTRODUCTION_TIME, Say},
-    reaching::candidate::{Candidate, Candidates, Teller, Vantage, may_be_dialled},
+    reaching::{
+        candidate::{Candidate, Candidates, Teller, Vantage, may_be_dialled},
+        wire::{offer::Offer, probe::Part},
+    },
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,12 +32,27 @@ use std::{
 };
 use zeroize::Zeroizing;
 
+/// Introductions that await the coordinator, which answers at once.
+const ASKING_MAX: usize = 64;
+
 impl PhoneBook {
-    pub(super) fn exchanging(&mut self, book: usize, peer: PeerId, attempt: Attempt, together: bool) {
+    /// `told`: the text of this end's first letter. `offer`: the peer's, if both ends traverse NATs.
+    pub(super) fn exchanging(
+        &mut self,
+        introduction: Introduction,
+        peer: PeerId,
+        told: Vec<u8>,
+        offer: Option<Offer>,
+        together: bool,
+    ) {
         self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME);
-        let introduction = Introduction { book, attempt };
-        let (since, told) = (Instant::now(), self.candidates());
-        self.exchanges.push(Exchange { introduction, peer, since, told, together, given: Vec::new() });
+        let since = Instant::now();
+        self.exchanges.push(Exchange { introduction, peer, since, told, offer, together, given: Vec::new() });
+    }
+
+    fn exchange(&mut self, introduction: Introduction, peer: PeerId) -> Option<&mut Exchange> {
+        let mut all = self.exchanges.iter_mut();
+        all.find(|exchange| exchange.introduction == introduction && exchange.peer == peer)
     }
 
     /// What is known of a phone book and of this machine when an address is checked. Before a live conversation the
@@ -76,14 +95,35 @@ impl PhoneBook {
             given.push(addr);
             fresh.push(Candidate { origin, addr });
         }
-        if let Some(exchange) = self
-            .exchanges
-            .iter_mut()
-            .find(|exchange| exchange.introduction == introduction && exchange.peer == peer)
-        {
+        if let Some(exchange) = self.exchange(introduction, peer) {
             exchange.given.extend(fresh.iter().map(|candidate| candidate.addr));
         }
         fresh
+    }
+
+    /// Gives the session the peer's last offer, without candidates that may not be probed.
+    pub(super) fn offered(&mut self, introduction: Introduction, peer: PeerId) {
+        let offer = self.exchange(introduction, peer).and_then(|exchange| exchange.offer.clone());
+        let Some(mut offer) = offer else { return };
+        self.admit(introduction, peer, &offer.candidates);
+        let attempt = introduction.attempt;
+        let of_attempt =
+            |exchange: &&Exchange| exchange.introduction.attempt == attempt && exchange.peer == peer;
+        let given: Vec<SocketAddr> =
+            self.exchanges.iter().filter(of_attempt).flat_map(|exchange| exchange.given.clone()).collect();
+        offer
+            .candidates
+            .0
+            .retain(|told| given.contains(&SocketAddr::new(told.addr.ip().to_canonical(), told.addr.port())));
+        self.traversals.do_send(Offered { id: Id { peer, attempt }, offer });
+    }
+
+    /// The callee learns that the phone book sees both ends at one address.
+    pub(super) fn together(&mut self, introduction: Introduction, peer: PeerId) {
+        if let Some(exchange) = self.exchange(introduction, peer).filter(|exchange| !exchange.together) {
+            exchange.together = true;
+            self.offered(introduction, peer);
+        }
     }
 
     /// Charges one dial.
@@ -91,39 +131,74 @@ impl PhoneBook {
         affords(&self.accounts, who)
     }
 
-    /// This machine's candidates have changed.
+    /// This machine's candidates have changed. Sessions tell of that themselves.
     pub(super) fn tell_more(&mut self) {
         self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME);
-        let all = self.candidates();
+        let text = self.plain_text();
         for index in 0..self.exchanges.len() {
-            let Exchange { introduction, peer, told, .. } = &self.exchanges[index];
-            if *told == all {
-                continue;
-            }
-            let (Introduction { book, attempt }, to) = (*introduction, *peer);
-            self.exchanges[index].told = all.clone();
-            if let Some(letter) = self.address_letter(&to, Topic::Candidates(attempt))
-                && let Some(book) = self.books.get_mut(book)
-            {
-                book.conversation.say(Say::Candidates { to, attempt, letter });
+            if self.exchanges[index].offer.is_none() {
+                self.tell(index, &text);
             }
         }
     }
 
-    /// The callee dials nobody: the letter only has to be valid.
+    /// Sends a text to the peer of an exchange, unless it was the last one.
+    fn tell(&mut self, index: usize, text: &[u8]) {
+        let Exchange { introduction: Introduction { book, attempt }, peer, told, .. } =
+            &self.exchanges[index];
+        if told == text {
+            return;
+        }
+        let (book, attempt, to) = (*book, *attempt, *peer);
+        self.exchanges[index].told = text.to_vec();
+        if let Some(letter) = self.letter(&to, Topic::Candidates(attempt), text)
+            && let Some(book) = self.books.get_mut(book)
+        {
+            book.conversation.say(Say::Candidates { to, attempt, letter });
+        }
+    }
+
+    /// The letter is kept until the coordinator has decided.
     pub(super) fn introduced(&mut self, introduction: Introduction, from: PeerId, text: &[u8]) {
-        match Candidates::decode(text) {
-            Ok(_) => self.facts.do_send(PhonebookFact::Introduced { introduction, from }),
+        match Offer::decode(text) {
+            Ok(offer) => {
+                if self.asking.len() == ASKING_MAX {
+                    self.asking.pop_front();
+                }
+                self.asking.push_back(Asking { introduction, from, offer });
+                self.facts.do_send(PhonebookFact::Introduced { introduction, from });
+            }
             Err(error) => tracing::debug!("an introduction's letter: {error}"),
         }
     }
 
     pub(super) fn more_candidates(&mut self, book: usize, from: PeerId, attempt: Attempt, text: &[u8]) {
         let introduction = Introduction { book, attempt };
-        let Ok(candidates) = Candidates::decode(text) else { return };
-        let more = self.admit(introduction, from, &candidates);
+        let Ok(offer) = Offer::decode(text) else { return };
+        if let Some(exchange) = self.exchange(introduction, from)
+            && let Some(known) = &mut exchange.offer
+        {
+            *known = offer;
+            return self.offered(introduction, from);
+        }
+        let more = self.admit(introduction, from, &offer.candidates);
+        let more = if self.means.relay_only() { Vec::new() } else { more };
         if let Some(taker) = self.takers.get(&from).filter(|_| !more.is_empty()) {
             taker.do_send(MoreCandidates(more));
+        }
+    }
+
+    /// Accepts an introduction with this text.
+    fn accept(&mut self, asking: Asking, text: Vec<u8>, traverses: bool) {
+        let Asking { introduction, from, offer } = asking;
+        let Introduction { book, attempt } = introduction;
+        let Some(letter) = self.letter(&from, Topic::Accept(attempt), &text) else { return };
+        self.exchanging(introduction, from, text, traverses.then_some(offer), false);
+        if let Some(book) = self.books.get_mut(book) {
+            book.conversation.say(Say::Accept { to: from, attempt, letter });
+        }
+        if traverses {
+            self.offered(introduction, from);
         }
     }
 
@@ -213,16 +288,35 @@ impl Handler<Answer> for PhoneBook {
     fn handle(&mut self, answer: Answer, ctx: &mut Self::Context) {
         let Answer { introduction, to, accept } = answer;
         let Introduction { book, attempt } = introduction;
-        let letter = accept.then(|| self.address_letter(&to, Topic::Accept(attempt))).flatten();
-        let say = match letter {
-            Some(letter) => {
-                self.exchanging(book, to, attempt, false);
-                Say::Accept { to, attempt, letter }
+        let is_it = |asking: &Asking| asking.introduction == introduction && asking.from == to;
+        let asking = self.asking.iter().position(is_it).and_then(|at| self.asking.remove(at));
+        let Some(asking) = asking.filter(|_| accept) else {
+            if let Some(book) = self.books.get_mut(book) {
+                book.conversation.say(Say::Decline { to, attempt });
             }
-            None => Say::Decline { to, attempt },
+            return self.drive(ctx);
         };
-        if let Some(book) = self.books.get_mut(book) {
-            book.conversation.say(say);
+        if asking.offer.secret.is_none() {
+            self.accept(asking, self.plain_text(), false);
+            return self.drive(ctx);
+        }
+        self.with_offer(Id { peer: to, attempt }, Part::Callee, ctx, move |books, text, traverses, ctx| {
+            books.accept(asking, text, traverses);
+            books.drive(ctx);
+        });
+    }
+}
+
+impl Handler<Tell> for PhoneBook {
+    type Result = ();
+
+    fn handle(&mut self, Tell { id, offer }: Tell, ctx: &mut Self::Context) {
+        let text = offer.encode();
+        for index in 0..self.exchanges.len() {
+            let Exchange { introduction, peer, offer, .. } = &self.exchanges[index];
+            if offer.is_some() && (*peer, introduction.attempt) == (id.peer, id.attempt) {
+                self.tell(index, &text);
+            }
         }
         self.drive(ctx);
     }

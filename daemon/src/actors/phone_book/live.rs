@@ -8,6 +8,8 @@ use crate::{
     actors::{
         outside::{StunAt, StunServer},
         random,
+        server::ServerAt,
+        traversal::{Granted, Id},
     },
     io::{
         phonebook_http::PhonebookHttp,
@@ -20,7 +22,10 @@ use fyteclub_proto::{
     contact,
     letter::Topic,
     live::{Input, Output},
-    phonebook::live::{Hear, Hello, Say, Udp, host_and_port},
+    phonebook::{
+        RelayGrant, RelayRefusal,
+        live::{Hear, Hello, Say, Udp, host_and_port},
+    },
     presence,
     reaching::{
         candidate::{Teller, Vantage},
@@ -133,8 +138,12 @@ impl PhoneBook {
                 let limited = introduction::Input::Limited { book: index, attempt, retry_after };
                 self.introductions.handle(now, limited);
             }
-            Hear::Go { peer, attempt, delay_ms, .. } => {
+            Hear::Go { peer, attempt, delay_ms, relay, relay_refused, same_network } => {
                 let delay = Duration::from_millis(delay_ms);
+                if same_network {
+                    self.together(Introduction { book: index, attempt }, peer);
+                }
+                self.granted(index, Id { peer, attempt }, relay, relay_refused);
                 self.introductions.handle(now, introduction::Input::Go { peer, attempt, delay });
             }
             Hear::Introduced { from, attempt, letter } => {
@@ -168,12 +177,34 @@ impl PhoneBook {
     }
 }
 
+impl PhoneBook {
+    /// What the phone book says of a relay for an introduction.
+    fn granted(&mut self, index: usize, id: Id, relay: Option<RelayGrant>, refused: Option<RelayRefusal>) {
+        let vantage = self.vantage(index, false);
+        let Some(book) = self.books.get(index) else { return };
+        let grant = match relay {
+            Some(grant) => {
+                let at = server_at(&book.http, vantage, grant.address.as_deref());
+                Ok((grant, at, book.http.clone()))
+            }
+            None => Err(refused.map(|refused| refused.limit)),
+        };
+        self.traversals.do_send(Granted { id, grant });
+    }
+}
+
 /// The address of the phone book's STUN server, as the phone book names it.
 fn stun_at(book: usize, http: &PhonebookHttp, vantage: Vantage, udp: Option<&Udp>) -> StunAt {
-    let told = udp.and_then(|udp| udp.address.as_deref()).and_then(host_and_port);
+    let told = udp.and_then(|udp| udp.address.as_deref());
+    StunAt { book, at: server_at(http, vantage, told), ports: udp.map_or(0, |udp| udp.stun_ports) }
+}
+
+/// `told`: the phone book's word for `HOST:PORT`.
+fn server_at(http: &PhonebookHttp, vantage: Vantage, told: Option<&str>) -> ServerAt {
+    let told = told.and_then(host_and_port);
     let teller = if told.is_some() { Teller::PhoneBook } else { Teller::Person };
     let (host, port) = told.map_or_else(|| http.host_and_port(), |(host, port)| (host.to_owned(), port));
-    StunAt { book, host, port, ports: udp.map_or(0, |udp| udp.stun_ports), teller, vantage }
+    ServerAt { host, port, teller, vantage }
 }
 
 impl StreamHandler<Came> for PhoneBook {

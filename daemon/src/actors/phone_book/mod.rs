@@ -10,9 +10,9 @@ mod reach;
 mod told;
 mod words;
 
-pub use words::{Answer, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Reach};
+pub use words::{Answer, Found, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Reach};
 
-use super::{outside::StunServer, random, unix_millis};
+use super::{outside::StunServer, random, traversal::Traversals, unix_millis};
 use crate::{
     io::{
         book_clock::BookClock,
@@ -23,8 +23,8 @@ use crate::{
     reachable::Reachable,
 };
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient, ResponseFuture,
-    SpawnHandle, StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    ResponseFuture, SpawnHandle, StreamHandler, WrapFuture,
 };
 use conversation::Conversation;
 use futures::stream;
@@ -37,17 +37,18 @@ use fyteclub_proto::{
     reaching::{
         families::Families,
         introduction::{self, Introductions},
+        traversal::Means,
     },
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 use told::{Line, Told};
-use words::{Call, Exchange};
+use words::{Asking, Call, Exchange};
 
 /// How long the last requests to all phone books together may take.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
@@ -97,6 +98,8 @@ pub struct PhoneBook {
     introductions: Introductions,
     /// This daemon's introductions that are not answered yet.
     calls: HashMap<Attempt, Call>,
+    /// Introductions by others, until the coordinator answers.
+    asking: VecDeque<Asking>,
     /// Peers with whom candidates are exchanged at present.
     exchanges: Vec<Exchange>,
     /// Recipients of a peer's candidates that arrive after its answer.
@@ -105,6 +108,8 @@ pub struct PhoneBook {
     reachable: Reachable,
     accounts: Accounts,
     outside: Recipient<StunServer>,
+    traversals: Addr<Traversals>,
+    means: Means,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
     /// How often this machine's addresses changed.
@@ -121,6 +126,7 @@ impl PhoneBook {
         reachable: Reachable,
         accounts: Accounts,
         outside: Recipient<StunServer>,
+        (traversals, means): (Addr<Traversals>, Means),
         facts: Recipient<PhonebookFact>,
     ) -> Self {
         let now = Instant::now();
@@ -143,11 +149,14 @@ impl PhoneBook {
             presence,
             introductions: Introductions::default(),
             calls: HashMap::new(),
+            asking: VecDeque::new(),
             exchanges: Vec::new(),
             takers: HashMap::new(),
             reachable,
             accounts,
             outside,
+            traversals,
+            means,
             facts,
             timer: None,
             moves: 0,
@@ -163,7 +172,7 @@ impl PhoneBook {
         for index in 0..self.books.len() {
             self.drive_conversation(index, ctx);
         }
-        self.drive_introductions();
+        self.drive_introductions(ctx);
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
@@ -189,8 +198,9 @@ impl PhoneBook {
         let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
         // The observed address belongs to an address family that the QUIC socket does not have.
         let unreachable = book.observed.is_some_and(|ip| !Families::of(*local).has(ip));
+        let hidden = self.means.relay_only();
         let visibility = match listing.visibility() {
-            Visibility::Listed if unreachable => Visibility::Contacts,
+            Visibility::Listed if unreachable || hidden => Visibility::Contacts,
             visibility => visibility,
         };
         let (port, server) = (local.port(), book.http.authority());

@@ -2,18 +2,21 @@
 
 use super::{
     PhoneBook,
-    words::{Call, Introduction, LOOKUP_TIME, LookupError, Reach},
+    words::{Call, Found, Introduction, LOOKUP_TIME, LookupError, Reach},
 };
 use crate::{
-    actors::random,
+    actors::{
+        random,
+        traversal::{Begin, End, Id},
+    },
     desks::links::Seen,
     io::{
         host_address,
         phonebook_http::{Entry, PhonebookHttp},
     },
 };
-use actix::{Handler, ResponseFuture};
-use futures::{StreamExt, future::Either, stream::FuturesUnordered};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use futures::{StreamExt, stream::FuturesUnordered};
 use fyteclub_proto::{
     bytes::Bytes,
     id::PeerId,
@@ -25,9 +28,12 @@ use fyteclub_proto::{
         candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
         introduction::{self, Failure, HEDGE, Input, Output, Patience},
         reachable::Slot,
+        wire::{offer::Offer, probe::Part},
     },
 };
 use std::{
+    collections::BTreeMap,
+    future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
@@ -36,6 +42,8 @@ use zeroize::Zeroizing;
 
 /// How long a callee that was online just now is called again.
 const FRESH_TIME: Duration = Duration::from_secs(6);
+/// How long an introduction may take before the address of a lookup is used.
+const LATE: Duration = Duration::from_secs(1);
 /// The pause before a message that did not fit into the queue is sent again.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -63,15 +71,40 @@ impl PhoneBook {
         self.reachable.watch().borrow().clone()
     }
 
-    /// A letter with this machine's addresses.
-    pub(super) fn address_letter(&self, to: &PeerId, topic: Topic) -> Option<Letter> {
-        let text = self.candidates().encode();
-        let mut secret = Zeroizing::new([0; 32]);
-        getrandom::fill(secret.as_mut_slice()).ok()?;
-        Letter::seal(self.registrant.identity.key(), to, topic, &text, secret).ok()
+    /// The text of a letter to a peer without NAT traversal: this machine's addresses.
+    pub(super) fn plain_text(&self) -> Vec<u8> {
+        if self.means.relay_only() { Vec::new() } else { self.candidates().encode() }
     }
 
-    /// The callee's own answer arrived; the machine decides whether to dial now.
+    pub(super) fn letter(&self, to: &PeerId, topic: Topic, text: &[u8]) -> Option<Letter> {
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(secret.as_mut_slice()).ok()?;
+        Letter::seal(self.registrant.identity.key(), to, topic, text, secret).ok()
+    }
+
+    /// Asks for a session, and calls `then` with the text of the first letter, and whether it is a session's.
+    pub(super) fn with_offer(
+        &mut self,
+        id: Id,
+        part: Part,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, Vec<u8>, bool, &mut Context<Self>) + 'static,
+    ) {
+        if !self.means.any() {
+            return then(self, self.plain_text(), false, ctx);
+        }
+        // Routes may have changed.
+        self.note_observed();
+        let begin = Begin { id, part, tell: ctx.address().recipient() };
+        ctx.spawn(self.traversals.send(begin).into_actor(self).map(move |offer, book, ctx| {
+            match offer.ok().flatten() {
+                Some(offer) => then(book, offer.encode(), true, ctx),
+                None => then(book, book.plain_text(), false, ctx),
+            }
+        }));
+    }
+
+    /// The callee's own answer arrived; the machine decides when to go on.
     pub(super) fn accepted(
         &mut self,
         introduction: Introduction,
@@ -80,45 +113,66 @@ impl PhoneBook {
         text: &[u8],
     ) {
         let Introduction { book, attempt } = introduction;
-        if self.calls.get(&attempt).is_none_or(|call| call.peer != from) {
-            return;
-        }
-        let Ok(candidates) = Candidates::decode(text) else { return };
-        self.exchanging(book, from, attempt, same_network);
-        let admitted = self.admit(introduction, from, &candidates);
+        let Some(call) = self.calls.get_mut(&attempt).filter(|call| call.peer == from) else { return };
+        let Ok(offer) = Offer::decode(text) else { return };
+        let told = call.sent.remove(&book).unwrap_or_default();
+        let traverses = offer.secret.is_some() && self.means.any();
+        self.exchanging(introduction, from, told, traverses.then(|| offer.clone()), same_network);
+        let id = Id { peer: from, attempt };
+        let found = if traverses {
+            self.offered(introduction, from);
+            Some(Found::Traversing)
+        } else {
+            self.traversals.do_send(End(id));
+            let admitted = self.admit(introduction, from, &offer.candidates);
+            (!self.means.relay_only()).then_some(Found::At(admitted))
+        };
         if let Some(call) = self.calls.get_mut(&attempt) {
-            call.candidates.extend(admitted);
+            match (&mut call.found, found) {
+                (Some(Found::At(known)), Some(Found::At(more))) => known.extend(more),
+                (known, found) => *known = found,
+            }
         }
         self.introductions.handle(Instant::now(), Input::Accepted { peer: from, attempt });
     }
 
-    pub(super) fn drive_introductions(&mut self) {
+    pub(super) fn drive_introductions(&mut self, ctx: &mut Context<Self>) {
         while let Some(output) = self.introductions.poll() {
             match output {
                 Output::Introduce { book, peer, attempt } => {
-                    let letter = self.address_letter(&peer, Topic::Introduce(attempt));
-                    let say = letter.map(|letter| Say::Introduce { to: Callee::Key(peer), attempt, letter });
-                    let conversation = self.books.get_mut(book).map(|book| &mut book.conversation);
-                    let Some((say, conversation)) = say.zip(conversation) else { continue };
-                    if !conversation.say(say) {
-                        // A closed connection reports its end; otherwise its queue is full.
-                        let retry_after = FULL_PAUSE;
-                        self.introductions
-                            .handle(Instant::now(), Input::Limited { book, attempt, retry_after });
-                    }
+                    self.with_offer(Id { peer, attempt }, Part::Caller, ctx, move |books, text, _, ctx| {
+                        books.introduce(Introduction { book, attempt }, peer, text);
+                        books.drive(ctx);
+                    });
                 }
                 Output::Dial { attempt } => {
                     if let Some(call) = self.calls.remove(&attempt) {
                         // A caller that stopped waiting needs no answer.
-                        call.answer.send(Ok(call.candidates)).ok();
+                        call.answer.send(Ok(call.found.unwrap_or(Found::At(Vec::new())))).ok();
                     }
                 }
                 Output::Failed { attempt, why } => {
                     if let Some(call) = self.calls.remove(&attempt) {
+                        self.traversals.do_send(End(Id { peer: call.peer, attempt }));
                         call.answer.send(Err(why)).ok();
                     }
                 }
             }
+        }
+    }
+
+    fn introduce(&mut self, introduction: Introduction, peer: PeerId, text: Vec<u8>) {
+        let Introduction { book, attempt } = introduction;
+        let letter = self.letter(&peer, Topic::Introduce(attempt), &text);
+        let say = letter.map(|letter| Say::Introduce { to: Callee::Key(peer), attempt, letter });
+        let conversation = self.books.get_mut(book).map(|book| &mut book.conversation);
+        let Some((say, conversation)) = say.zip(conversation) else { return };
+        if !conversation.say(say) {
+            // A closed connection reports its end; otherwise its queue is full.
+            let limited = Input::Limited { book, attempt, retry_after: FULL_PAUSE };
+            self.introductions.handle(Instant::now(), limited);
+        } else if let Some(call) = self.calls.get_mut(&attempt) {
+            call.sent.insert(book, text);
         }
     }
 
@@ -129,7 +183,7 @@ impl PhoneBook {
     }
 
     /// Begins an introduction; without randomness the answer is dropped.
-    fn call(&mut self, reach: &Reach) -> oneshot::Receiver<Result<Vec<Candidate>, Failure>> {
+    fn call(&mut self, reach: &Reach) -> oneshot::Receiver<Result<Found, Failure>> {
         let (answer, answered) = oneshot::channel();
         let mut attempt = [0; 16];
         if getrandom::fill(&mut attempt).is_ok() {
@@ -138,7 +192,7 @@ impl PhoneBook {
             let now = Instant::now();
             let coming = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_coming(now));
             let coming = coming.map(|(index, _)| index).collect();
-            self.calls.insert(attempt, Call { peer, candidates: Vec::new(), answer });
+            self.calls.insert(attempt, Call { peer, sent: BTreeMap::new(), found: None, answer });
             let patience = match since {
                 Seen::JustNow => Patience::Until(now + FRESH_TIME),
                 Seen::Once => Patience::None,
@@ -152,7 +206,7 @@ impl PhoneBook {
 }
 
 impl Handler<Reach> for PhoneBook {
-    type Result = ResponseFuture<Result<Vec<Candidate>, LookupError>>;
+    type Result = ResponseFuture<Result<Found, LookupError>>;
 
     fn handle(&mut self, reach: Reach, ctx: &mut Self::Context) -> Self::Result {
         if self.books.is_empty() {
@@ -167,14 +221,16 @@ impl Handler<Reach> for PhoneBook {
         let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
         let vantages: Vec<Vantage> = (0..books.len()).map(|book| self.vantage(book, false)).collect();
         let accounts = self.accounts.clone();
-        let name = name.map(|name| self.registrant.listing.name_of(&name));
+        let means = self.means;
+        let name = name.filter(|_| !means.relay_only()).map(|name| self.registrant.listing.name_of(&name));
+        let late = if means.any() { LATE } else { Duration::ZERO };
         Box::pin(async move {
             let introduced = async move {
                 match introduced.await {
-                    Ok(Ok(candidates)) if !candidates.is_empty() => Ok(candidates),
-                    Ok(Err(failure)) => Err(failure),
                     // Also if its letter has no address that may be dialled.
-                    Ok(Ok(_)) | Err(_) => Err(Failure::NotThere),
+                    Ok(Ok(Found::At(candidates))) if candidates.is_empty() => Err(Failure::NotThere),
+                    Ok(found) => found,
+                    Err(_) => Err(Failure::NotThere),
                 }
             };
             let listed = async move {
@@ -203,15 +259,40 @@ impl Handler<Reach> for PhoneBook {
                     Err(error) => Err(error),
                 }
             };
-            match futures::future::select(Box::pin(introduced), Box::pin(listed)).await {
-                Either::Left((Ok(candidates), _)) => Ok(candidates),
-                Either::Left((Err(failure), listed)) => listed.await.map_err(|error| both(error, failure)),
-                Either::Right((Ok(candidates), _)) => Ok(candidates),
-                Either::Right((Err(error), introduced)) => {
-                    introduced.await.map_err(|failure| both(error, failure))
-                }
-            }
+            first(introduced, listed, late).await
         })
+    }
+}
+
+/// The introduction's answer; the lookup's if that fails, or is late. Packets to the addresses of a lookup must not go
+/// before those of hole punching: a router takes an early packet for itself, and keeps its mapping.
+async fn first(
+    introduced: impl Future<Output = Result<Found, Failure>>,
+    listed: impl Future<Output = Result<Vec<Candidate>, LookupError>>,
+    late: Duration,
+) -> Result<Found, LookupError> {
+    let (mut introduced, mut listed) = (std::pin::pin!(introduced), std::pin::pin!(listed));
+    let mut wait = std::pin::pin!(tokio::time::sleep(late));
+    let (mut failed, mut found, mut is_late) = (None, None, false);
+    loop {
+        tokio::select! {
+            answer = &mut introduced, if failed.is_none() => match answer {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failed = Some(failure),
+            },
+            answer = &mut listed, if found.is_none() => found = Some(answer),
+            () = &mut wait, if !is_late => is_late = true,
+        }
+        match (&mut found, failed) {
+            (Some(Ok(candidates)), failed) if is_late || failed.is_some() => {
+                return Ok(Found::At(std::mem::take(candidates)));
+            }
+            (Some(Err(_)), Some(failure)) => {
+                let Some(Err(error)) = found else { continue };
+                return Err(both(error, failure));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -10,12 +10,10 @@ use fyteclub_proto::{
     id::{PeerId, PlayerName},
     letter::Attempt,
     local::FaultCode,
-    reaching::{
-        candidate::{Candidate, Candidates},
-        introduction::Failure,
-    },
+    reaching::{candidate::Candidate, introduction::Failure, wire::offer::Offer},
 };
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -67,8 +65,10 @@ pub(super) struct Exchange {
     pub(super) introduction: Introduction,
     pub(super) peer: PeerId,
     pub(super) since: Instant,
-    /// The candidates that were sent last.
-    pub(super) told: Candidates,
+    /// The text of the last letter.
+    pub(super) told: Vec<u8>,
+    /// Both ends traverse NATs: the texts are offers of a session. With the peer's last one, as it came.
+    pub(super) offer: Option<Offer>,
     /// Whether the phone book sees both ends at one address.
     pub(super) together: bool,
     /// The peer's addresses that may be dialled.
@@ -89,6 +89,8 @@ pub enum LookupError {
     NotBack,
     #[error("too many players are being looked up: try again")]
     Busy,
+    #[error("their program is too old for relays, and only relays are allowed here")]
+    OldBuild,
     #[error("the phone book has another key for their name")]
     OtherKey(PeerId),
 }
@@ -97,7 +99,7 @@ impl LookupError {
     /// The code of the fault that fails a fetch.
     pub fn code(&self) -> FaultCode {
         match self {
-            Self::NotFound | Self::NotBack => FaultCode::NotFound,
+            Self::NotFound | Self::NotBack | Self::OldBuild => FaultCode::NotFound,
             Self::NoPhonebook => FaultCode::BadRequest,
             Self::Unavailable(_) => FaultCode::PhonebookUnavailable,
             Self::Busy => FaultCode::Busy,
@@ -109,7 +111,7 @@ impl LookupError {
 /// Finds a peer's addresses. Answered within about two seconds, unless many are being looked up, or the phone book is
 /// down or has only just started. `name` is the peer's, if it is known.
 #[derive(Message)]
-#[rtype(result = "Result<Vec<Candidate>, LookupError>")]
+#[rtype(result = "Result<Found, LookupError>")]
 pub struct Reach {
     pub peer: PeerId,
     pub name: Option<PlayerName>,
@@ -120,6 +122,15 @@ pub struct Reach {
     pub more: Recipient<MoreCandidates>,
 }
 
+/// How a peer is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// At one of these addresses, the likeliest first.
+    At(Vec<Candidate>),
+    /// NAT traversal has begun: the coordinator tells what comes of it.
+    Traversing,
+}
+
 /// Further addresses of a peer that may be dialled.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -128,6 +139,15 @@ pub struct MoreCandidates(pub Vec<Candidate>);
 /// An introduction that this daemon waits for.
 pub(super) struct Call {
     pub(super) peer: PeerId,
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) answer: oneshot::Sender<Result<Vec<Candidate>, Failure>>,
+    /// The text of the letter, by phone book.
+    pub(super) sent: BTreeMap<usize, Vec<u8>>,
+    pub(super) found: Option<Found>,
+    pub(super) answer: oneshot::Sender<Result<Found, Failure>>,
+}
+
+/// An introduction that awaits the coordinator's answer, with its letter.
+pub(super) struct Asking {
+    pub(super) introduction: Introduction,
+    pub(super) from: PeerId,
+    pub(super) offer: Offer,
 }

@@ -68,10 +68,10 @@ pub struct Setup {
 pub enum Input {
     /// A message from others, delivered by a phone book.
     Heard(contact::Input),
-    /// A link to this key is open, at this address.
+    /// A link to this key is open; it may be dialled at this address later.
     Linked {
         peer: PeerId,
-        addr: SocketAddr,
+        addr: Option<SocketAddr>,
     },
     /// The last link to this key is closed.
     Parted(PeerId),
@@ -162,7 +162,9 @@ impl ContactDesk {
                 }
             }
             Input::Linked { peer, addr } => {
-                self.note_addr(peer, addr);
+                if let Some(addr) = addr {
+                    self.note_addr(peer, addr);
+                }
                 self.linked.insert(peer);
                 self.aware.insert(peer);
                 self.machine.handle(now.unix_ms, contact::Input::Linked(peer));
@@ -267,7 +269,8 @@ impl ContactDesk {
         }
     }
 
-    fn note_addr(&mut self, key: PeerId, addr: SocketAddr) {
+    /// A contact may be dialled at this address later.
+    pub fn note_addr(&mut self, key: PeerId, addr: SocketAddr) {
         self.file.note_addr(key, addr);
         if self.machine.consents(&key) {
             self.whereabouts.note(key, addr);

@@ -87,7 +87,7 @@ impl Bench {
     }
 
     fn link(&mut self, seed: u8) {
-        self.input(Input::Linked { peer: key(seed), addr: ([127, 0, 0, 1], 9).into() });
+        self.input(Input::Linked { peer: key(seed), addr: Some(([127, 0, 0, 1], 9).into()) });
     }
 
     /// Orders since the last call. Writes are kept for [`Self::written`].

@@ -34,6 +34,9 @@ use tokio::sync::mpsc;
 const IDLE: Duration = Duration::from_secs(30);
 /// Both sides send a keep-alive this often; it also keeps home routers' mappings, which last 30 s and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// The same for a peer at a virtual address: its paths are kept and watched by probes, which leave 0.7 bytes a second.
+const VIRTUAL_IDLE: Duration = Duration::from_secs(120);
+const VIRTUAL_KEEP_ALIVE: Duration = Duration::from_secs(50);
 /// How far a stream may be ahead of its reader: 4 MiB carry 80 MB/s at 50 ms. It is the most that a stalled disk makes
 /// this machine buffer for a stream.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -41,6 +44,11 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const ASIDES_MAX: usize = 1024;
 /// The size of Ethernet's packets, to be probed first.
 const PACKET: u16 = 1452;
+/// Beside a relay's header of 10 bytes.
+const VIRTUAL_PACKET: u16 = PACKET - 10;
+/// QUIC's first guess of a round trip, from that of probes: it repeats after three of them, and loads may follow.
+const RTT_MIN: Duration = Duration::from_millis(20);
+const RTT_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,13 +101,10 @@ impl QuicEndpoint {
     ) -> Result<(Self, mpsc::Receiver<Aside>), EndpointError> {
         let bind = |source| EndpointError::Bind { addr, source };
         let (socket, buffers) = socket::open(addr).map_err(bind)?;
-        let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee)));
+        let far = Arc::new(transport(SAFE_PACKET, PACKET, Arc::new(Knee::default())));
         let mut server = ServerConfig::with_crypto(Arc::new(certificate.server()?));
         server.transport_config(far.clone()).max_incoming(256).incoming_buffer_size_total(4 << 20);
-        // Within this machine there is no path to measure, and CUBIC costs less CPU.
-        let mut cubic = CubicConfig::default();
-        cubic.initial_window(INITIAL_WINDOW);
-        let nearby = Arc::new(transport(tuning.packet, tuning.packet, Arc::new(cubic)));
+        let nearby = Arc::new(nearby(tuning));
         let mut nearby_server = server.clone();
         nearby_server.transport_config(nearby.clone());
         let loopback = (nearby, Arc::new(nearby_server));
@@ -149,7 +154,7 @@ impl QuicEndpoint {
 
     /// `None` when the other side proved no key, which TLS prevents.
     pub fn link(&self, connection: Connection, end: End) -> Option<Link> {
-        Link::new(connection, end, self.traffic.clone(), self.tuning)
+        Link::new(connection, end, self.peer_socket.clone(), self.traffic.clone(), self.tuning)
     }
 
     /// Bytes of the receive and send buffers that the kernel granted.
@@ -188,11 +193,38 @@ impl QuicEndpoint {
     /// # Errors
     /// Those of [`quinn::Incoming::accept`].
     pub fn accept(&self, incoming: quinn::Incoming) -> Result<quinn::Connecting, quinn::ConnectionError> {
-        if Place::calling(&incoming).is_near() {
-            incoming.accept_with(self.loopback.1.clone())
-        } else {
-            incoming.accept()
+        let place = self.calling(&incoming);
+        match self.virtual_transport(place) {
+            Some(transport) => {
+                let mut server = ServerConfig::clone(&self.loopback.1);
+                server.transport_config(Arc::new(transport));
+                incoming.accept_with(Arc::new(server))
+            }
+            None if place.is_near() => incoming.accept_with(self.loopback.1.clone()),
+            None => incoming.accept(),
         }
+    }
+
+    /// Where a handshake comes from.
+    pub fn calling(&self, incoming: &quinn::Incoming) -> Place {
+        Place::calling(incoming, &self.peer_socket)
+    }
+
+    /// For a peer at a virtual address, whose path may change at any time.
+    fn virtual_transport(&self, place: Place) -> Option<TransportConfig> {
+        let moves = self.peer_socket.moves(place.virtual_addr()?)?;
+        let mut transport = if place.is_near() {
+            nearby(self.tuning)
+        } else {
+            transport(SAFE_PACKET, VIRTUAL_PACKET, Arc::new(Knee { moves: Some(moves) }))
+        };
+        transport
+            .max_idle_timeout(Some(IdleTimeout::try_from(VIRTUAL_IDLE).expect("QUIC allows longer ones")))
+            .keep_alive_interval(Some(VIRTUAL_KEEP_ALIVE));
+        if let Some(chosen) = place.chosen() {
+            transport.initial_rtt(chosen.rtt.clamp(RTT_MIN, RTT_MAX));
+        }
+        Some(transport)
     }
 
     /// Dials, and checks that the other side has the expected key. Only the greeting shows whether it accepts this
@@ -202,8 +234,12 @@ impl QuicEndpoint {
     /// No answer within the transport's timeout, or another key.
     pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Result<Connection, DialError> {
         let mut config = ClientConfig::new(Arc::new(self.certificate.client(peer)?));
-        let nearby = Place::at(addr).is_near();
-        config.transport_config(if nearby { self.loopback.0.clone() } else { self.far.clone() });
+        let place = Place::at(addr, &self.peer_socket);
+        config.transport_config(match self.virtual_transport(place) {
+            Some(transport) => Arc::new(transport),
+            None if place.is_near() => self.loopback.0.clone(),
+            None => self.far.clone(),
+        });
         Ok(self.endpoint.connect_with(config, addr, tls::SERVER_NAME)?.await?)
     }
 
@@ -214,6 +250,13 @@ impl QuicEndpoint {
         self.endpoint.close(VarInt::from_u32(code), b"");
         tokio::time::timeout(patience, self.endpoint.wait_idle()).await.ok();
     }
+}
+
+/// For peers on this machine: there is no path to measure, and CUBIC costs less CPU.
+fn nearby(tuning: Tuning) -> TransportConfig {
+    let mut cubic = CubicConfig::default();
+    cubic.initial_window(INITIAL_WINDOW);
+    transport(tuning.packet, tuning.packet, Arc::new(cubic))
 }
 
 /// With packets of `first` bytes from the start, and up to `largest` once a probe of that size has arrived.

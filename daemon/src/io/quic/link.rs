@@ -14,6 +14,7 @@ use fyteclub_proto::{
     peer::CloseCode,
     seal::{EXPORTER_LABEL, End, EpochClock, EpochKey, LinkSecret},
 };
+use fyteclub_quic::peer_socket::PeerSocket;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::{
     net::IpAddr,
@@ -33,6 +34,7 @@ pub struct Link {
     end: End,
     keys: Arc<Keys>,
     windows: Arc<Windows>,
+    socket: Arc<PeerSocket>,
 }
 
 struct Keys {
@@ -55,6 +57,7 @@ impl Link {
     pub(super) fn new(
         connection: Connection,
         end: End,
+        socket: Arc<PeerSocket>,
         traffic: Arc<Traffic>,
         tuning: Tuning,
     ) -> Option<Self> {
@@ -66,7 +69,7 @@ impl Link {
         let sending = Sending { clock, epoch: 0, key: Arc::new(secret.sealing(0)) };
         let receiving = (0, Arc::new(secret.opening(0)));
         let keys = Keys { secret, sending: Mutex::new(sending), receiving: Mutex::new(receiving) };
-        let near = Place::of(&connection).is_near();
+        let near = Place::of(&connection, &socket).is_near();
         let windows = Arc::new(Windows::new(near, traffic, Instant::now()));
         Some(Self {
             connection,
@@ -75,6 +78,7 @@ impl Link {
             end,
             keys: Arc::new(keys),
             windows,
+            socket,
         })
     }
 
@@ -181,13 +185,14 @@ impl Link {
 
     /// The other end's current place.
     pub fn place(&self) -> Place {
-        Place::of(&self.connection)
+        Place::of(&self.connection, &self.socket)
     }
 
     /// Whether this link was dialled to an address that this machine no longer has: no packet can be sent from there,
-    /// and the other side accepts none from another address. `here`: all current addresses.
+    /// and the other side accepts none from another address. Never over a virtual address. `here`: all current addresses.
     pub fn has_lost(&self, here: &[IpAddr]) -> bool {
         let at = self.connection.local_ip().map(|ip| ip.to_canonical()).filter(|ip| !ip.is_loopback());
-        self.end == End::Acceptor && at.is_some_and(|at| !here.contains(&at))
+        let is_bound = self.end == End::Acceptor && self.place().virtual_addr().is_none();
+        is_bound && at.is_some_and(|at| !here.contains(&at))
     }
 }

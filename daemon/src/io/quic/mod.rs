@@ -13,6 +13,6 @@ pub(crate) use fyteclub_quic::{congestion, tls};
 
 pub use endpoint::QuicEndpoint;
 pub use link::Link;
-pub use place::Place;
+pub use place::{Place, lasting};
 pub use socket::try_bind;
 pub use tuning::Tuning;

@@ -196,8 +196,14 @@ fn both_begin_at_the_same_moment() {
     board.hand(Input::RoundTrip { client: callee, time: 300 * MS });
     board.introduces(caller, Callee::Key(peer(2)), 5);
     board.accepts(callee, 1, 5);
-    let go =
-        |peer, delay_ms| Hear::Go { peer, attempt: attempt(5), delay_ms, relay: None, relay_refused: None };
+    let go = |peer, delay_ms| Hear::Go {
+        peer,
+        attempt: attempt(5),
+        delay_ms,
+        relay: None,
+        relay_refused: None,
+        same_network: false,
+    };
     assert_eq!(board.hears(caller)[1], go(peer(2), 130));
     assert_eq!(board.hears(callee)[1], go(peer(1), 0));
     board.hand(Input::RoundTrip { client: callee, time: 60_000 * MS });
@@ -387,11 +393,13 @@ fn ends_at_one_address_are_marked_together() {
         board.sees(callee, callee_at);
         board.introduces(caller, Callee::Key(peer(2)), 5);
         board.accepts(callee, 1, 5);
-        let told = board.hears(caller).into_iter().find_map(|hear| match hear {
-            Hear::Accepted { same_network, .. } => Some(same_network),
-            _ => None,
-        });
-        assert_eq!(told, Some(near), "{caller_at} {callee_at}");
+        let told = |client| {
+            board.hears(client).into_iter().rev().find_map(|hear| match hear {
+                Hear::Accepted { same_network, .. } | Hear::Go { same_network, .. } => Some(same_network),
+                _ => None,
+            })
+        };
+        assert_eq!([caller, callee].map(told), [Some(near); 2], "{caller_at} {callee_at}");
     }
 }
 

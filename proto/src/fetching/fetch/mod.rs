@@ -101,6 +101,11 @@ impl Fetches {
                 self.link_open(now, peer);
                 self.schedule(now, scheduler::Input::Linked { peer, offers });
             }
+            Input::Path { peer, path } => {
+                if let Some(link) = self.links.get_mut(&peer) {
+                    link.path = path;
+                }
+            }
             Input::Offers { peer, look } => {
                 self.newest_look(now, peer, look);
                 self.schedule(now, scheduler::Input::Offers { peer, look });

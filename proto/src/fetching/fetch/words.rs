@@ -67,6 +67,11 @@ pub enum Input {
         path: PathKind,
         offers: Option<BlobHash>,
     },
+    /// The link goes over another kind of path.
+    Path {
+        peer: PeerId,
+        path: PathKind,
+    },
     /// The contact published another look.
     Offers {
         peer: PeerId,

@@ -81,6 +81,10 @@ impl Paths {
                     self.begin(now, jitter, addrs, None);
                 }
             }
+            Input::Traversed(addr) => {
+                self.pairs.tell(now, addr, Source::Traversal);
+                self.begin(now, jitter, vec![addr], None);
+            }
             Input::Dialled { dial, result } => self.dialled(now, jitter, dial, result),
             Input::Opened { link, addr, rtt, suspect } => {
                 if let Some((old, heard)) = self.suspect.take()
@@ -198,7 +202,9 @@ impl Paths {
                 }
                 self.begin(now, jitter, addrs, None);
             }
-            (Err(Unfound::Forbidden(cause)), _) => self.failed(now, jitter, Failure { cause, again: false }),
+            (Err(Unfound::Forbidden(cause) | Unfound::NoPath(cause)), _) => {
+                self.failed(now, jitter, Failure { cause, again: false });
+            }
             (Err(Unfound::OtherKey(cause)), _)
             | (Err(Unfound::NotThere(cause) | Unfound::Unavailable(cause)), None) => {
                 self.failed(now, jitter, Failure { cause, again: true });

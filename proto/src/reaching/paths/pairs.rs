@@ -30,6 +30,8 @@ pub enum Source {
     Manual,
     /// An open link.
     Link,
+    /// NAT traversal: the address stands for whatever path is in use, and is of no family.
+    Traversal,
 }
 
 impl From<Origin> for Source {
@@ -106,10 +108,11 @@ impl Pairs {
 
     /// Stores an address; returns whether it makes a pair. A known one keeps its history, and its first source.
     pub fn tell(&mut self, now: Instant, addr: SocketAddr, source: Source) -> bool {
-        if !self.families.has(addr.ip()) {
+        let remote = canonical(addr);
+        let known = self.all.iter().any(|pair| pair.remote == remote);
+        if !known && source != Source::Traversal && !self.families.has(addr.ip()) {
             return false;
         }
-        let remote = canonical(addr);
         if let Some(pair) = self.get_mut(remote) {
             (pair.told, pair.budget) = (now, PROBES_PER_TELLING);
             return true;

@@ -32,8 +32,10 @@ impl Score {
         match self.kind {
             PathKind::Loopback => 0,
             PathKind::Lan => 1,
-            PathKind::Direct => 2,
-            PathKind::Unknown => 3,
+            PathKind::Direct | PathKind::Mapped | PathKind::Punched => 2,
+            PathKind::Relay => 3,
+            PathKind::RelayTcp => 4,
+            PathKind::Unknown => 5,
         }
     }
 

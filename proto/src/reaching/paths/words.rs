@@ -21,6 +21,8 @@ pub enum Input {
     },
     /// Further addresses of the peer; dialled if a try is running.
     Told(Vec<Candidate>),
+    /// NAT traversal has a path to the peer, and this stands for it: dialled at once, wanted or not.
+    Traversed(SocketAddr),
     /// A dial's result. Drop the connection of one that is no longer running.
     Dialled {
         dial: u64,
@@ -60,6 +62,8 @@ pub enum Unfound {
     NotThere(String),
     /// They do not answer, or cannot say.
     Unavailable(String),
+    /// It is present, and no path to it works.
+    NoPath(String),
     /// Its name is known under another key: dial nothing.
     OtherKey(String),
     /// Dialling is not allowed now.

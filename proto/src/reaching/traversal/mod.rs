@@ -23,7 +23,9 @@ mod window;
 mod words;
 
 pub use table::{LEARNT_MAX, TOLD_MAX, TOLD_TIME};
-pub use words::{Chosen, Grant, Input, Introduction, Kind, OpenerOf, Output, Path, Reply, Status, Why};
+pub use words::{
+    Chosen, Grant, Input, Introduction, Kind, Means, OpenerOf, Output, Path, RelayUse, Reply, Status, Why,
+};
 
 use super::{
     candidate::{Candidate, Candidates, Origin},
@@ -321,6 +323,10 @@ impl Traversal {
         self.worked |= self.table.chosen().is_some();
     }
 
+    fn punch(&mut self, now: Instant) {
+        self.table.punch(now, self.round.number, self.introduction.punching, self.nat);
+    }
+
     fn advance_round(&mut self, now: Instant, jitter: f64) {
         let number = self.round.number;
         let offered = self.there.is_some_and(|(_, _, round)| round >= number);
@@ -341,7 +347,7 @@ impl Traversal {
             }
             Phase::AwaitOffer(_) if offered => {
                 self.round.phase = Phase::Punching(now + entry::round_time(number));
-                self.table.punch(now, number, true, self.nat);
+                self.punch(now);
             }
             Phase::AwaitOffer(at) if now >= at && self.there.is_none() => {
                 self.round.phase = Phase::Failed;
@@ -351,7 +357,7 @@ impl Traversal {
             Phase::Punching(_) | Phase::Quiet(_) if self.table.has_direct() => self.round.settle(),
             Phase::Punching(at) if now >= at => self.round.fail(now, jitter),
             // Candidates that came since.
-            Phase::Punching(_) => self.table.punch(now, number, true, self.nat),
+            Phase::Punching(_) => self.punch(now),
             Phase::Quiet(at) if now >= at => self.begin(now, number.saturating_add(1)),
             Phase::Settled if !self.introduction.relay_only && !self.table.has_direct() => {
                 self.round.phase = Phase::Quiet(self.round.may_follow().max(now));

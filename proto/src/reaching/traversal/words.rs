@@ -9,7 +9,7 @@ use crate::reaching::{
         relay::{Body, Cookie, Leg, Limit, Terms, Token},
     },
 };
-use crate::{id::PeerId, letter::Attempt, reaching::families::Families};
+use crate::{id::PeerId, letter::Attempt, local::reply::PathKind, reaching::families::Families};
 use std::{net::SocketAddr, time::Duration};
 
 /// One way to the peer.
@@ -44,6 +44,46 @@ pub enum Kind {
     RelayTcp,
 }
 
+impl From<Kind> for PathKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Loopback => Self::Loopback,
+            Kind::Lan => Self::Lan,
+            Kind::Direct => Self::Direct,
+            Kind::Mapped => Self::Mapped,
+            Kind::Punched => Self::Punched,
+            Kind::Relay => Self::Relay,
+            Kind::RelayTcp => Self::RelayTcp,
+        }
+    }
+}
+
+/// Which means of reaching peers a person allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Means {
+    pub punching: bool,
+    pub relay: RelayUse,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayUse {
+    Off,
+    On,
+    /// Peers learn no address of this machine.
+    Only,
+}
+
+impl Means {
+    /// Whether probes are sent at all. If not, peers are dialled at the addresses that they tell.
+    pub fn any(self) -> bool {
+        self.punching || self.relay != RelayUse::Off
+    }
+
+    pub fn relay_only(self) -> bool {
+        self.relay == RelayUse::Only
+    }
+}
+
 /// The introduction that the machine is for.
 #[derive(Debug, Clone)]
 pub struct Introduction {
@@ -57,6 +97,8 @@ pub struct Introduction {
     pub families: Families,
     /// Use relays only, and tell the peer no address.
     pub relay_only: bool,
+    /// Punch holes: probe addresses that a NAT gave the peer. Without, other addresses and the peer's own probes remain.
+    pub punching: bool,
 }
 
 /// One peer's end of a session at a relay, as the phone book granted it.

@@ -93,12 +93,19 @@ fn paths_wait_with_a_deadline() {
                 (0..dice.below(4)).map(|_| Candidate { origin: Origin::Host, addr: at(dice) }).collect()
             };
             let failure = |dice: &mut Dice| Failure::new("", dice.below(4) > 0);
-            let unfound = [Unfound::NotThere, Unfound::Unavailable, Unfound::OtherKey, Unfound::Forbidden];
+            let unfound = [
+                Unfound::NotThere,
+                Unfound::Unavailable,
+                Unfound::OtherKey,
+                Unfound::Forbidden,
+                Unfound::NoPath,
+            ];
             let last = (dice.below(2) == 0).then(|| at(dice));
-            let input = match dice.below(14) {
+            let input = match dice.below(15) {
                 0 | 1 => Input::Want,
+                13 => Input::Traversed(SocketAddr::from(([240, 0, 0, 1], 1))),
                 2 => Input::Found { told: Ok(told(dice)), last },
-                3 => Input::Found { told: Err(unfound[dice.size(4)](String::new())), last },
+                3 => Input::Found { told: Err(unfound[dice.size(5)](String::new())), last },
                 4 => Input::Told(told(dice)),
                 5 => Input::Dialled { dial: dice.below(40), result: Err(failure(dice)) },
                 6 => {

@@ -72,6 +72,7 @@ fn traversal_waits_with_a_deadline() {
             secret: own.1,
             families: Families::of(SocketAddr::from(([0, 0, 0, 0], 7))),
             relay_only: dice.below(4) == 0,
+            punching: dice.below(4) > 0,
         };
         // The peer's probes so far, and those that it may answer.
         (Traversal::new(now, introduction, Candidates::default(), Nat::Unknown), 0_u32, Vec::new())

@@ -71,8 +71,22 @@ fn live_conversation_equals_the_goldens() {
     ]);
     let grant = RelayGrant { leg: Leg(77), token: Token::new([6; 32]), udp: true, tcp: true, address: None };
     let elsewhere = RelayGrant { tcp: false, address: Some("udp.book.example:3478".into()), ..grant.clone() };
-    let go =
-        |relay, relay_refused| Hear::Go { peer: to, attempt: ATTEMPT, delay_ms: 130, relay, relay_refused };
+    let go = |relay, relay_refused| Hear::Go {
+        peer: to,
+        attempt: ATTEMPT,
+        delay_ms: 130,
+        relay,
+        relay_refused,
+        same_network: false,
+    };
+    let go_near = Hear::Go {
+        peer: to,
+        attempt: ATTEMPT,
+        delay_ms: 130,
+        relay: None,
+        relay_refused: None,
+        same_network: true,
+    };
     let answer = |accepted, seen| parcel(Parcel::Answer { from, attempt: ATTEMPT, accepted, seen });
     let examples = vec![
         Example::json("dispatch_hear", parcel(Parcel::Hear(introduced))),
@@ -131,6 +145,7 @@ fn live_conversation_equals_the_goldens() {
         Example::json("hear_unavailable", Hear::Unavailable { attempt: ATTEMPT }),
         Example::json("hear_candidates", Hear::Candidates { from, attempt: ATTEMPT, letter: candidates }),
         Example::json("hear_go", go(None, None)),
+        Example::json("hear_go_near", go_near),
         Example::json("hear_go_relay", go(Some(grant), None)),
         Example::json("hear_go_relay_elsewhere", go(Some(elsewhere), None)),
         Example::json(

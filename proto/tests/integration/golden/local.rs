@@ -126,8 +126,9 @@ fn peers() -> Vec<PeerStatus> {
         [PeerState::Connecting, PeerState::Authenticating, PeerState::Reconnecting, PeerState::FailingOver]
             .map(in_state);
     let on_path = |path| PeerStatus { path: Some(path), ..connected.clone() };
-    let near = [PathKind::Loopback, PathKind::Lan].map(on_path);
-    [vec![connected.clone(), lost], between.into(), near.into()].concat()
+    use PathKind::{Lan, Loopback, Mapped, Punched, Relay, RelayTcp};
+    let others = [Loopback, Lan, Mapped, Punched, Relay, RelayTcp].map(on_path);
+    [vec![connected.clone(), lost], between.into(), others.into()].concat()
 }
 
 fn contacts() -> Vec<Contact> {

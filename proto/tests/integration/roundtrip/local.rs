@@ -117,7 +117,7 @@ pub(crate) fn nearby() -> impl Strategy<Value = reply::Nearby> {
 
 pub(crate) fn path_kind() -> impl Strategy<Value = reply::PathKind> {
     use reply::PathKind::*;
-    select(&[Loopback, Lan, Direct][..])
+    select(&[Loopback, Lan, Direct, Mapped, Punched, Relay, RelayTcp][..])
 }
 
 pub(crate) fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {

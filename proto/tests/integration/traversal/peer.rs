@@ -127,6 +127,7 @@ impl Peer {
             secret: Bytes(std::array::from_fn(|_| self.dice.byte())),
             families: Families::of(local),
             relay_only: self.relay_only,
+            punching: true,
         };
         let nat: Nat = self.stun.outside().nat;
         self.traversal = Some(Traversal::new(now, introduction, self.reachable(), nat));

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const VIRTUAL: &str = "240.0.0.1:1";
+
 fn world() -> World {
     World::new("[::]:7")
 }
@@ -29,6 +31,25 @@ fn link_from_outside_ends_a_try() {
     world.run(60_000);
     assert_eq!(world.log()[4..], ["5000 abandon 192.168.1.5:7"], "the round goes on, and decides nothing");
     assert_eq!(world.states, [PeerState::Connecting, PeerState::Connected]);
+}
+
+#[test]
+fn traversed_address_is_dialled_without_a_wish() {
+    // Of no family of this socket.
+    let mut world = World::new("[fd00::5]:7").host(VIRTUAL, Host::Answers(10));
+    world.give(Input::Traversed(addr(VIRTUAL)));
+    world.run(1000);
+    assert_eq!(world.log(), ["0 dial 240.0.0.1:1", "10 use 240.0.0.1:1", "20 open 240.0.0.1:1"]);
+    assert_eq!(world.states, [PeerState::Authenticating, PeerState::Connected]);
+}
+
+#[test]
+fn peer_without_a_path_is_not_tried_again() {
+    let told = Err(Unfound::NoPath("no UDP gets through".into()));
+    let mut world = world().answer(Answer { after: 12_000, told, last: None });
+    world.give(Input::Want);
+    world.run(60_000);
+    assert_eq!(world.log(), ["0 find", "12000 gave up: no UDP gets through"]);
 }
 
 #[test]

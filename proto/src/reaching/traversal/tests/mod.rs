@@ -49,6 +49,7 @@ fn introduction(part: Part) -> Introduction {
         secret: OWN,
         families: Families::of(addr("0.0.0.0:7")),
         relay_only: false,
+        punching: true,
     }
 }
 

@@ -119,7 +119,11 @@ impl Source {
             Item::Enum(item) => {
                 let all = serde(&item.attrs);
                 let words = item.variants.iter().filter(|word| !serde(&word.attrs).contains_key("other"));
-                let words = words.map(|word| (cased(&word.ident.to_string(), &all), docs(&word.attrs)));
+                let words = words.map(|word| {
+                    let renamed = serde(&word.attrs).remove("rename").flatten();
+                    let name = renamed.unwrap_or_else(|| cased(&word.ident.to_string(), &all));
+                    (name, docs(&word.attrs))
+                });
                 (&item.attrs, Body::Word(words.collect()))
             }
             _ => panic!("{name} is no shape"),

@@ -1,0 +1,85 @@
+//! Looks over virtual addresses: the link goes over whatever path works, and its kind is told.
+
+use fyteclub_client::{FaultCode, PathKind};
+use fyteclub_tests::{
+    Resident, Town, fault,
+    mods::{Mod, arrived, assert_same},
+};
+
+async fn two(town: &Town, config: &str) -> (Resident, Resident) {
+    let (mut alice, mut bob) =
+        (town.house("Alice Ashe@Gilgamesh").config(config), town.house("Bob Birch@Balmung").config(config));
+    tokio::join!(alice.start(), bob.start());
+    tokio::join!(alice.is_introduced(), bob.is_introduced());
+    alice.befriend(&bob).await;
+    (alice, bob)
+}
+
+/// Fetches the first one's look, and returns the kind of path.
+async fn exchanges(town: &Town, alice: &mut Resident, bob: &mut Resident) -> Option<PathKind> {
+    let look = Mod::of_noise(town.path("mod"), 1, 5, 300_000).write();
+    alice.publish(&look.folder).await;
+    let fetched = bob.fetch(&alice.player).await;
+    assert_same(&arrived(&fetched), &look.content);
+    fetched.path
+}
+
+#[tokio::test]
+async fn link_runs_over_a_virtual_address() {
+    let town = Town::new().await;
+    let (mut alice, mut bob) = two(&town, "stun = true").await;
+    assert_eq!(exchanges(&town, &mut alice, &mut bob).await, Some(PathKind::Loopback));
+    for resident in [&mut alice, &mut bob] {
+        let log = resident.process().log();
+        assert!(log.contains(": on this machine, "), "the path is told");
+        // QUIC's packets go to no other address.
+        let dials: Vec<&str> = log.lines().filter(|line| line.contains("dialling ")).collect();
+        assert!(dials.iter().all(|line| line.contains("dialling 240.0.0.")), "{dials:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_relay_carries_where_that_is_asked() {
+    let town = Town::new().await;
+    let (mut alice, mut bob) = two(&town, "relay = \"only\"").await;
+    assert_eq!(exchanges(&town, &mut alice, &mut bob).await, Some(PathKind::Relay));
+    let peers = bob.client().peer_list().await.expect("peers");
+    assert_eq!(peers.iter().map(|peer| peer.path).collect::<Vec<_>>(), [Some(PathKind::Relay)]);
+    assert!(bob.process().log().contains("over the relay, "));
+}
+
+#[tokio::test]
+async fn one_who_hides_is_reached_by_one_who_does_not() {
+    let town = Town::new().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").config("relay = \"only\"");
+    let mut bob = town.house("Bob Birch@Balmung");
+    tokio::join!(alice.start(), bob.start());
+    tokio::join!(alice.is_introduced(), bob.is_introduced());
+    alice.befriend(&bob).await;
+    assert_eq!(exchanges(&town, &mut alice, &mut bob).await, Some(PathKind::Relay));
+}
+
+#[tokio::test]
+async fn without_probes_told_addresses_are_dialled() {
+    let town = Town::new().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").config("punching = false").config("relay = \"off\"");
+    let mut bob = town.house("Bob Birch@Balmung");
+    tokio::join!(alice.start(), bob.start());
+    tokio::join!(alice.is_introduced(), bob.is_introduced());
+    alice.befriend(&bob).await;
+    assert_eq!(exchanges(&town, &mut alice, &mut bob).await, Some(PathKind::Loopback));
+    assert!(!bob.process().log().contains("dialling 240.0.0."));
+}
+
+#[tokio::test]
+async fn without_a_way_the_cause_is_told() {
+    let town = Town::new().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").config("relay = \"only\"");
+    let mut bob = town.house("Bob Birch@Balmung").config("relay = \"off\"");
+    tokio::join!(alice.start(), bob.start());
+    tokio::join!(alice.is_introduced(), bob.is_introduced());
+    alice.befriend(&bob).await;
+    let fault = fault(bob.try_fetch(&alice.player, None).await);
+    assert_eq!(fault.code, FaultCode::PeerUnreachable, "{fault:?}");
+    assert!(fault.message.contains("relays are switched off here"), "{fault:?}");
+}
