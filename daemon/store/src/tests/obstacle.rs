@@ -340,12 +340,12 @@ fn folders_in_both_places_do_not_stop_a_move() {
         go(&store, &there).unwrap();
         let home = |folder: &str, name: &Path| data.join(folder).join(name.file_name().unwrap());
         let paths: Vec<_> = hashes.iter().map(|hash| store.path(hash).unwrap()).collect();
-        let parts = files_in(&there.join("partial")).into_iter().filter(|name| name.contains(".part"));
-        let part = home("partial", Path::new(&parts.last().unwrap()));
+        let mut parts = files_in(&there.join("partial")).into_iter().filter(|name| name.contains(".part"));
+        let part = home("partial", Path::new(&parts.next_back().unwrap()));
         let (first, stuck) = (home("blobs", &paths[0]), home("blobs", &paths[1]));
         [&first, &stuck, &part].into_iter().for_each(|path| full_folder(path));
         // In the old place, one of them in the place of a file that is in use.
-        let _pin = store.pin([hashes[2]]);
+        let pin = store.pin([hashes[2]]);
         for path in &paths[2..4] {
             become_folder(path, true);
         }
@@ -367,7 +367,8 @@ fn folders_in_both_places_do_not_stop_a_move() {
         for n in [2, 3] {
             receive(&store, &blobs[n]).unwrap();
         }
-        drop(store);
+        // A pin keeps the store.
+        drop((pin, store));
         let store = open(&data);
         for (hash, blob) in hashes.iter().zip(&blobs) {
             assert_eq!(&read(&store, hash).unwrap(), blob, "{copied}");
@@ -423,7 +424,7 @@ fn partial_left_behind_by_a_move_begins_anew() {
     let part = parts.iter().find(|name| name.ends_with(".part")).unwrap();
     become_folder(&there.join("partial").join(part), true);
     assert!(write(1).unwrap_err().is_lost());
-    assert_eq!(partial.missing(), [0..4]);
+    assert!(partial.missing().into_iter().flatten().eq(0..4));
     for index in 0..4 {
         write(index).unwrap();
     }
