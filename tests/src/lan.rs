@@ -111,7 +111,7 @@ impl Machine {
     ///
     /// # Panics It fails.
     pub(crate) fn shell(&self, line: &str) {
-        assert!(run(self.command(Path::new("sh")).args(["-c", line])), "{line}");
+        assert!(run(self.command(Path::new("sh")).args(["-ec", line])), "{line}");
     }
 
     /// Counts what leaves from here to these addresses from now on, each alone.

@@ -30,7 +30,7 @@ pub use lan::{Lan, Machine};
 pub use process::Process;
 pub use programs::program;
 pub use resident::{Resident, fault};
-pub use router::{Router, Speaks};
+pub use router::{Router, Speaks, has_program};
 pub use slow_path::SlowPath;
 pub use town::{Phonebook, Town};
 pub use voice::Voice;

@@ -83,15 +83,9 @@ impl Router {
     ///
     /// # Panics One is missing and `CI` is set.
     pub(crate) fn is_possible() -> bool {
-        for (program, package) in [("nft", "nftables"), ("miniupnpd", "miniupnpd-nftables")] {
-            if !is_there(program) {
-                let why = format!("{program} is missing: it is in Debian's {package}");
-                assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
-                skipped(&why);
-                return false;
-            }
-        }
-        true
+        [("nft", "nftables"), ("miniupnpd", "miniupnpd-nftables")]
+            .into_iter()
+            .all(|(program, package)| has_program(program, package))
     }
 
     /// The same on a machine that forwards between its `eth0` and its `wan` already; `name` is the router's alone.
@@ -171,6 +165,19 @@ impl Router {
         };
         text.lines().filter_map(rule).collect()
     }
+}
+
+/// Whether a program of this Debian package is there; says so if not.
+///
+/// # Panics It is missing and `CI` is set.
+pub fn has_program(program: &str, package: &str) -> bool {
+    if is_there(program) {
+        return true;
+    }
+    let why = format!("{program} is missing: it is in Debian's {package}");
+    assert!(std::env::var_os("CI").is_none(), "must not be skipped where CI is set: {why}");
+    skipped(&why);
+    false
 }
 
 fn is_there(program: &str) -> bool {

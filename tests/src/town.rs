@@ -109,8 +109,20 @@ impl Phonebook {
 
     /// One more at this address, reachable by others; on a machine of a `Lan` if given.
     pub async fn another_at(town: &Town, name: &str, addr: &str, machine: Option<&Machine>) -> Self {
+        Self::another_at_with(town, name, addr, machine, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub async fn another_at_with(
+        town: &Town,
+        name: &str,
+        addr: &str,
+        machine: Option<&Machine>,
+        args: &[&str],
+    ) -> Self {
         let log = town.folder.path().join(format!("{name}.stderr"));
-        let (args, machine) = (vec!["--plain-http".to_owned()], machine.cloned());
+        let args = ["--plain-http"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        let machine = machine.cloned();
         let mut phonebook =
             Self { process: None, addr: addr.to_owned(), args, machine, log, _folder: town.folder.clone() };
         phonebook.start().await;

@@ -20,7 +20,7 @@ table inet filter {
         type filter hook forward priority 0; policy drop
         ct state established,related accept
         ct status dnat accept
-        iifname "eth0" accept
+        iifname "eth*" accept
     }
 }
 "#;

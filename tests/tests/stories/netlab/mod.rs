@@ -1,3 +1,5 @@
 //! An internet with homes behind kernel NATs of every kind.
 
+mod pairs;
+mod player;
 mod routers;
