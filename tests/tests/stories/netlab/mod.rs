@@ -1,5 +1,6 @@
 //! An internet with homes behind kernel NATs of every kind.
 
+mod changes;
 mod pairs;
 mod player;
 mod routers;
