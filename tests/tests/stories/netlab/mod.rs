@@ -3,4 +3,5 @@
 mod changes;
 mod pairs;
 mod player;
+mod proxies;
 mod routers;
