@@ -158,3 +158,29 @@ async fn transfer_moves_to_tcp_and_back() {
     pair.internet.homes()[0].block_udp(false);
     pair.comes_to(DIRECT).await;
 }
+
+/// Nothing is asked while the address changes, and then a look is.
+async fn router_moves_before(kinds: [Kind; 2], home: usize, path: &[&str]) {
+    let Some(mut pair) = Pair::open(kinds).await else { return };
+    pair.owner.publishes_files(&pair.town, 1, 1000).await;
+    pair.other.fetches(&pair.owner).await.expect("a small look");
+    pair.comes_to(path).await;
+    pair.internet.homes()[home].moves();
+    pair.owner.publishes_files(&pair.town, 1, 2000).await;
+    let began = Instant::now();
+    pair.other.fetches(&pair.owner).await.expect("the other look");
+    let took = began.elapsed();
+    println!("fetched {:.2} s after an idle change", took.as_secs_f64());
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    pair.comes_to(path).await;
+}
+
+#[tokio::test]
+async fn idle_owner_with_another_address_is_reached() {
+    router_moves_before([Kind::PortRestricted, Kind::PortRestricted], 0, DIRECT).await;
+}
+
+#[tokio::test]
+async fn idle_fetcher_with_another_address_reaches() {
+    router_moves_before([Kind::PortRestricted, Kind::Symmetric], 1, RELAY).await;
+}
