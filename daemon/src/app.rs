@@ -8,12 +8,13 @@ use crate::{
         listener::Listener,
         mod_cache::{self, ModCache},
         outside::Outside,
-        peer::Surroundings,
+        peer::PeerContext,
         phone_book::{self, PhoneBook, Registrant},
         traversal::{self, Traversals},
         upnp::{self, Upnp},
     },
     config::{Config, paths},
+    contact_addresses::ContactAddresses,
     data_folder,
     desks::{self, contacts, fetching, own_look},
     event::Bus,
@@ -38,7 +39,6 @@ use crate::{
     reachable::Reachable,
     service,
     sharing::{lending::Lending, published::Offer},
-    whereabouts::Whereabouts,
 };
 use actix::{Actor, Addr, AsyncContext};
 use anyhow::Context;
@@ -124,13 +124,13 @@ impl App {
         note_interfaces(&reachable);
         let outside =
             Outside::new(endpoint.peer_socket().clone(), reachable.clone(), seed, config.stun).start();
-        let (accounts, whereabouts) = (Accounts::default(), Whereabouts::default());
+        let (accounts, contact_addresses) = (Accounts::default(), ContactAddresses::default());
         let (lending, pacer) = (Lending::default(), Pacer::start(limits.limits()));
         let contacts = contacts::Setup {
             here: Here { key: identity.peer_id(), player: config.player.clone() },
             policy: config.contact_requests,
             file: contacts,
-            whereabouts: whereabouts.clone(),
+            contact_addresses: contact_addresses.clone(),
             carriers: books.iter().map(|book| book.url().to_owned()).collect(),
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
@@ -174,13 +174,13 @@ impl App {
             asides,
             outside: outside.clone(),
             reachable: reachable.clone(),
-            whereabouts: whereabouts.clone(),
+            contact_addresses: contact_addresses.clone(),
             means: config.means,
         };
         let mut traversals = None;
         let coordinator = Coordinator::create(|ctx| {
             let traversals = traversals.insert(Traversals::new(setup, ctx.address().recipient()).start());
-            let around = Surroundings {
+            let context = PeerContext {
                 here: identity.peer_id(),
                 player: config.player.clone(),
                 instance: u64::from_le_bytes(instance),
@@ -195,7 +195,7 @@ impl App {
                 pacer,
             };
             let parts = Parts {
-                around,
+                context,
                 bus: bus.clone(),
                 cache: cache.clone(),
                 upnp: upnp.clone(),
@@ -226,8 +226,14 @@ impl App {
         coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
         let memory = LocalMemory::new(accounts.clone());
         let relayed_only = config.means.relay_only();
-        Listener::new(endpoint.clone(), accounts, whereabouts, relayed_only, coordinator.clone().recipient())
-            .start();
+        Listener::new(
+            endpoint.clone(),
+            accounts,
+            contact_addresses,
+            relayed_only,
+            coordinator.clone().recipient(),
+        )
+        .start();
         let watchers = Watchers {
             phone_book: phone_book.clone(),
             upnp: upnp.clone(),

@@ -12,6 +12,7 @@ pub mod actors;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod contact_addresses;
 mod data_folder;
 pub mod desks;
 pub mod event;
@@ -26,6 +27,5 @@ pub mod pumps;
 pub mod reachable;
 pub mod service;
 pub mod sharing;
-pub mod whereabouts;
 
 pub(crate) use fyteclub_penumbra as penumbra;

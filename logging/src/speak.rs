@@ -7,7 +7,7 @@ use fyteclub_proto::foreign::{escaped, escaped_lines, is_hidden};
 use std::{error::Error, io::Write, sync::mpsc, thread, time::Duration};
 
 /// How long a line may wait for its reader.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Writes a line to standard output. It may be written after this returned, and is dropped where nobody can read it.
 pub fn say(line: &str) {
@@ -31,7 +31,7 @@ fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
         drop(done);
     });
     if writer.is_ok() {
-        written.recv_timeout(PATIENCE).ok();
+        written.recv_timeout(TIMEOUT).ok();
     }
 }
 

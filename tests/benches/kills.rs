@@ -31,7 +31,7 @@ use std::{
 
 /// Latest time of a kill after the fetch began.
 const LIFE: Duration = Duration::from_millis(600);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Tally {
@@ -183,7 +183,7 @@ async fn one_look(
         kept = now_kept;
         let before = usage::written(bob.pid()).unwrap_or_default();
         let began = Instant::now();
-        let life = if enough { PATIENCE } else { LIFE.mul_f64(f64_of(dice.number() % 1000) / 1000.0) };
+        let life = if enough { TIMEOUT } else { LIFE.mul_f64(f64_of(dice.number() % 1000) / 1000.0) };
         if let Ok(done) = tokio::time::timeout(life, &mut fetch).await {
             if over(done)? {
                 return check(&home.dir, sizes.len(), tally);
@@ -226,7 +226,7 @@ async fn offered(events: &mut Events) -> anyhow::Result<u64> {
         }
         None
     };
-    let missing = tokio::time::timeout(PATIENCE, wait).await.context("nothing was offered")?;
+    let missing = tokio::time::timeout(TIMEOUT, wait).await.context("nothing was offered")?;
     missing.context("the daemon ended")
 }
 

@@ -42,21 +42,21 @@ use std::{
 };
 
 /// The deadline of anything that takes no time: a busy machine is no failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits for `future`.
 ///
-/// # Panics [`PATIENCE`] is over.
+/// # Panics [`TIMEOUT`] is over.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(result) => result,
-        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
+        Err(_) => panic!("waited {TIMEOUT:?} in vain: {what}"),
     }
 }
 
 /// Polls until there is an answer.
 ///
-/// # Panics [`PATIENCE`] is over.
+/// # Panics [`TIMEOUT`] is over.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
         loop {

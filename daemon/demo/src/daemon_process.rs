@@ -25,8 +25,8 @@ impl Drop for DaemonProcess {
     /// Kills the process if it still runs and waits for its end.
     fn drop(&mut self) {
         self.child.start_kill().ok();
-        let patience = Instant::now() + STOP_TIME;
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
+        let deadline = Instant::now() + STOP_TIME;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

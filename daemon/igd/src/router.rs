@@ -72,8 +72,8 @@ impl Router {
         let mut best = Err(Refusal::Silent);
         for (number, service) in self.services.iter().enumerate() {
             let asked = self.service(Action::Address, Some(service));
-            let patience = if self.services.len() > 1 { SERVICE_TIME } else { ANSWER_TIME };
-            let answer = tokio::time::timeout(patience, asked).await.unwrap_or(Err(Refusal::Silent));
+            let limit = if self.services.len() > 1 { SERVICE_TIME } else { ANSWER_TIME };
+            let answer = tokio::time::timeout(limit, asked).await.unwrap_or(Err(Refusal::Silent));
             if matches!(answer, Ok(Reply::Address(Some(_)))) {
                 self.chosen.store(number, Ordering::Relaxed);
                 return answer;

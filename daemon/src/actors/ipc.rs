@@ -43,7 +43,7 @@ const SERVED_MAX: usize = 64;
 const LONG_MAX: usize = 256;
 
 /// A frame of the client, with its permit, or how its socket ended.
-pub enum Heard {
+pub enum Incoming {
     Frame(Frame, OwnedSemaphorePermit),
     Broken(ReadError),
 }
@@ -254,9 +254,9 @@ impl Actor for IpcClient {
             let place = places.clone().acquire_owned().await.ok()?;
             // A greeting is handled before the next frame is read.
             match reader.next(greeted.get()).await {
-                Ok(Some(frame)) => Some((Heard::Frame(frame, place), Some((reader, places, greeted)))),
+                Ok(Some(frame)) => Some((Incoming::Frame(frame, place), Some((reader, places, greeted)))),
                 Ok(None) => None,
-                Err(error) => Some((Heard::Broken(error), None)),
+                Err(error) => Some((Incoming::Broken(error), None)),
             }
         });
         ctx.add_stream(heard);
@@ -300,14 +300,14 @@ async fn say(outbox: &Outbox, reply: Reply) {
     }
 }
 
-impl StreamHandler<Heard> for IpcClient {
-    fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
+impl StreamHandler<Incoming> for IpcClient {
+    fn handle(&mut self, heard: Incoming, ctx: &mut Self::Context) {
         let frame = match heard {
-            Heard::Frame(frame, place) => {
+            Incoming::Frame(frame, place) => {
                 self.serving = Some(place);
                 frame
             }
-            Heard::Broken(error) => {
+            Incoming::Broken(error) => {
                 let fault = Fault::new(FaultCode::BadRequest, format!("{error}: the connection is closed"));
                 return self.dismiss(fault, ctx);
             }

@@ -1,7 +1,7 @@
 //! The listener: accepts handshakes from the endpoint and sends finished connections to the coordinator.
 //! [`AcceptLimit`] decides which handshakes continue.
 
-use crate::{io::quic::QuicEndpoint, ledger::Accounts, whereabouts::Whereabouts};
+use crate::{contact_addresses::ContactAddresses, io::quic::QuicEndpoint, ledger::Accounts};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
@@ -27,7 +27,7 @@ pub struct Listener {
     endpoint: QuicEndpoint,
     accepted: Recipient<Accepted>,
     accounts: Accounts,
-    whereabouts: Whereabouts,
+    contact_addresses: ContactAddresses,
     /// Handshakes come over relays only.
     relayed_only: bool,
     limit: AcceptLimit,
@@ -39,12 +39,12 @@ impl Listener {
     pub fn new(
         endpoint: QuicEndpoint,
         accounts: Accounts,
-        whereabouts: Whereabouts,
+        contact_addresses: ContactAddresses,
         relayed_only: bool,
         accepted: Recipient<Accepted>,
     ) -> Self {
         let (limit, handshakes) = (AcceptLimit::default(), HashMap::new());
-        Self { endpoint, accepted, accounts, whereabouts, relayed_only, limit, handshakes }
+        Self { endpoint, accepted, accounts, contact_addresses, relayed_only, limit, handshakes }
     }
 
     fn begin(&mut self, number: u64, incoming: Incoming, ctx: &mut Context<Self>) {
@@ -82,7 +82,7 @@ impl StreamHandler<Incoming> for Listener {
             return incoming.ignore();
         }
         let from = place.addr();
-        let caller = match self.whereabouts.whose(from) {
+        let caller = match self.contact_addresses.whose(from) {
             Some(peer) => Caller::Contact(peer),
             None => Caller::Stranger(from.ip().into()),
         };

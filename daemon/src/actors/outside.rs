@@ -161,13 +161,13 @@ impl Actor for Outside {
 /// A STUN server answered.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Heard(pub stun::Response);
+pub struct Received(pub stun::Response);
 
-impl Handler<Heard> for Outside {
+impl Handler<Received> for Outside {
     type Result = ();
 
-    fn handle(&mut self, Heard(response): Heard, ctx: &mut Self::Context) {
-        self.handle_input(Input::Heard(response), ctx);
+    fn handle(&mut self, Received(response): Received, ctx: &mut Self::Context) {
+        self.handle_input(Input::Received(response), ctx);
     }
 }
 

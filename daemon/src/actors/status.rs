@@ -3,7 +3,7 @@
 use super::{
     mod_cache::{self, ModCache},
     outside::{self, Outside},
-    peer::{self, Peer, Surroundings},
+    peer::{self, Peer, PeerContext},
     phone_book::{self, PhoneBook},
     upnp::{self, Upnp},
 };
@@ -35,16 +35,16 @@ pub(super) type PeerOf = (Option<PlayerName>, Addr<Peer>);
 
 /// The coordinator's part is as of this call; the rest is asked of the other actors.
 pub(super) fn read(
-    around: &Surroundings,
+    context: &PeerContext,
     known: Known,
 ) -> impl Future<Output = Answer<Status>> + 'static + use<> {
     let charged = |(item, Count { charged, refusals }): (fyteclub_proto::ledger::Item, Count)| {
         (item.name().to_owned(), Charged { charged, refusals })
     };
-    let ledger = around.accounts.counts().into_iter().map(charged).collect();
-    let (peer_id, player) = (around.here, around.player.clone());
-    let listen = around.endpoint.local_addr().to_string();
-    let appearance = around.offer.borrow().as_ref().map(|offer| offer.appearance);
+    let ledger = context.accounts.counts().into_iter().map(charged).collect();
+    let (peer_id, player) = (context.here, context.player.clone());
+    let listen = context.endpoint.local_addr().to_string();
+    let appearance = context.offer.borrow().as_ref().map(|offer| offer.appearance);
     async move {
         let phonebooks = match known.phone_book {
             Some(phone_book) => ask(&phone_book, phone_book::Report).await?,

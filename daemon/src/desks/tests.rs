@@ -2,6 +2,7 @@
 
 use super::{orders::Answer, *};
 use crate::{
+    contact_addresses::ContactAddresses,
     io::{
         contacts::ContactsFile,
         identity::Identity,
@@ -11,7 +12,6 @@ use crate::{
     },
     ledger::Accounts,
     sharing::{lending::Lending, published::CurrentOffer},
-    whereabouts::Whereabouts,
 };
 use contacts::changes::Change;
 use futures::FutureExt;
@@ -49,7 +49,7 @@ pub fn make(folder: &Path) -> Made {
             here: Here { key: identity.peer_id(), player: player.clone() },
             policy: Policy::Ask,
             file: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
-            whereabouts: Whereabouts::default(),
+            contact_addresses: ContactAddresses::default(),
             carriers: Vec::new(),
             phonebooks: Vec::new(),
             listing: Listing::Listed,

@@ -21,7 +21,7 @@ pub struct RouterSocket(Arc<UdpSocket>);
 
 /// An answer of a gateway.
 #[derive(Debug)]
-pub enum Heard {
+pub enum RouterAnswer {
     Bytes(Vec<u8>),
     /// The system reports that the port is closed or the gateway unreachable.
     Refused,
@@ -51,15 +51,15 @@ impl RouterSocket {
     }
 
     /// `None` when the socket is broken.
-    pub async fn heard(&self) -> Option<Heard> {
+    pub async fn heard(&self) -> Option<RouterAnswer> {
         let mut buffer = [0; PACKET_MAX];
         match self.0.recv(&mut buffer).await {
-            Ok(length) => Some(Heard::Bytes(buffer[..length].to_vec())),
+            Ok(length) => Some(RouterAnswer::Bytes(buffer[..length].to_vec())),
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable => Some(Heard::Refused),
+                | io::ErrorKind::NetworkUnreachable => Some(RouterAnswer::Refused),
                 _ => {
                     tracing::debug!("the socket to the router is broken: {error}");
                     None

@@ -29,7 +29,7 @@ use std::{
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The timeout of an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take, over all addresses: a packet is lost twice, or one address is silent and the next one is
 /// tried. Shorter than a greeting may take, so that silence is not taken for a proxy that blocks WebSockets.
 const CONNECT_TIME: Duration = Duration::from_secs(4);
@@ -233,7 +233,7 @@ impl PhonebookHttp {
     /// Why the conversation cannot go on, or that a poll with a higher sequence arrived first.
     pub async fn poll(&self, poll: &Poll) -> Result<Polled, Unheard> {
         let url = self.url_of(&["api", "live"]).map_err(|_| Lost::Unsupported)?;
-        let time = Duration::from_millis(poll.wait) + PATIENCE;
+        let time = Duration::from_millis(poll.wait) + TIMEOUT;
         let request = self.http.post(url).json(poll).timeout(time);
         let response = request.send().await.map_err(|error| lost(&error))?;
         self.answered(&response);
@@ -272,7 +272,7 @@ impl PhonebookHttp {
         path: &[&str],
         body: Option<&T>,
     ) -> Result<(StatusCode, Vec<u8>), PhonebookError> {
-        let mut request = self.http.request(method, self.url_of(path)?).timeout(PATIENCE);
+        let mut request = self.http.request(method, self.url_of(path)?).timeout(TIMEOUT);
         if let Some(body) = body {
             request = request.json(body);
         }

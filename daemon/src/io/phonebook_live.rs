@@ -38,7 +38,7 @@ const OVERTAKEN_MAX: usize = 4;
 
 /// What a connection returns; after `Lost` nothing more.
 #[derive(Debug)]
-pub enum Heard {
+pub enum LiveEvent {
     Message(Hear),
     /// A frame that is no message.
     Alive,
@@ -83,7 +83,7 @@ pub fn connect(
     transport: Transport,
     identity: Arc<Identity>,
     clock: Arc<BookClock>,
-) -> (Connection, impl Stream<Item = Heard> + 'static) {
+) -> (Connection, impl Stream<Item = LiveEvent> + 'static) {
     let (say, said) = mpsc::channel(LIVE_QUEUE_MAX);
     let (heard, hear) = mpsc::channel(LIVE_QUEUE_MAX);
     let task = tokio::spawn(async move {
@@ -92,13 +92,13 @@ pub fn connect(
             Transport::Poll => Polls { http, identity, clock }.run(said, &heard).await,
         };
         // The receiver is gone when the conversation was ended here.
-        heard.send(Heard::Lost(lost)).await.ok();
+        heard.send(LiveEvent::Lost(lost)).await.ok();
     });
     let hear = futures::stream::unfold(hear, |mut hear| async move { Some((hear.recv().await?, hear)) });
     (Connection { say, task: task.abort_handle() }, hear)
 }
 
-async fn socket(http: &PhonebookHttp, mut said: Receiver<Outbound>, heard: &Sender<Heard>) -> Lost {
+async fn socket(http: &PhonebookHttp, mut said: Receiver<Outbound>, heard: &Sender<LiveEvent>) -> Lost {
     let upgraded = match http.upgrade("live").await {
         Ok(upgraded) => upgraded,
         Err(lost) => return lost,
@@ -119,13 +119,13 @@ async fn socket(http: &PhonebookHttp, mut said: Receiver<Outbound>, heard: &Send
                     Ok(Some(Ok(Message::Text(text)))) => {
                         // A newer phone book's message that is not even JSON is ignored.
                         let hear = serde_json::from_str(&text).unwrap_or(Hear::Novel);
-                        if heard.send(Heard::Message(hear)).await.is_err() {
+                        if heard.send(LiveEvent::Message(hear)).await.is_err() {
                             return Lost::Broken;
                         }
                     }
                     Ok(Some(Ok(Message::Close(frame)))) => return closed(frame.map(|f| (u16::from(f.code), f.reason.to_string()))),
                     Ok(Some(Ok(_))) => {
-                        if heard.send(Heard::Alive).await.is_err() {
+                        if heard.send(LiveEvent::Alive).await.is_err() {
                             return Lost::Broken;
                         }
                     }
@@ -160,11 +160,11 @@ struct Polls {
 
 impl Polls {
     /// One poll waits for messages; beside it, messages are sent at once.
-    async fn run(&self, mut said: Receiver<Outbound>, heard: &Sender<Heard>) -> Lost {
+    async fn run(&self, mut said: Receiver<Outbound>, heard: &Sender<LiveEvent>) -> Lost {
         match self.poll(Duration::ZERO, &[]).await {
             Ok(polled) => {
                 let welcome = Hear::Welcome(polled.welcome.clone());
-                if heard.send(Heard::Message(welcome)).await.is_err() || !hand(polled, heard).await {
+                if heard.send(LiveEvent::Message(welcome)).await.is_err() || !hand(polled, heard).await {
                     return Lost::Broken;
                 }
             }
@@ -236,9 +236,9 @@ impl Polls {
 }
 
 /// Returns whether the receiver is still there.
-async fn hand(polled: Polled, heard: &Sender<Heard>) -> bool {
+async fn hand(polled: Polled, heard: &Sender<LiveEvent>) -> bool {
     for hear in polled.hear {
-        if heard.send(Heard::Message(hear)).await.is_err() {
+        if heard.send(LiveEvent::Message(hear)).await.is_err() {
             return false;
         }
     }
@@ -302,6 +302,6 @@ mod tests {
         let second = answer(&listener, "200 OK", &serde_json::to_string(&polled).expect("JSON")).await;
         assert!(first.sequence < newest && second.sequence > newest && first.say == second.say);
         let first = pin!(heard).next().await.expect("something");
-        assert!(matches!(first, Heard::Message(Hear::Welcome(_))), "{first:?}");
+        assert!(matches!(first, LiveEvent::Message(Hear::Welcome(_))), "{first:?}");
     }
 }

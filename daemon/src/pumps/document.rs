@@ -21,17 +21,17 @@ const STEP: usize = 64 * 1024;
 
 /// How long the other end may still stall: [`DOCUMENT_STALL`] at first and at most, less its stalls, plus time earned
 /// by moved bytes. Waits for this side's own limits do not count.
-pub(super) struct Patience(Duration);
+pub(super) struct StallLimit(Duration);
 
-impl Default for Patience {
+impl Default for StallLimit {
     fn default() -> Self {
         Self(DOCUMENT_STALL)
     }
 }
 
-impl Patience {
+impl StallLimit {
     /// # Errors
-    /// `Short` if patience ends before `work` does.
+    /// `Short` if stall_limit ends before `work` does.
     pub(super) async fn within<T, E: From<StreamError>>(
         &mut self,
         work: impl Future<Output = Result<T, E>>,
@@ -58,7 +58,7 @@ pub(super) async fn send(
     stream: &mut SendStream,
     mut bytes: Bytes,
 ) -> Result<(), StreamError> {
-    let mut patience = Patience::default();
+    let mut stall_limit = StallLimit::default();
     while !bytes.is_empty() {
         let step = bytes.len().min(STEP);
         let turn = tokio::select! {
@@ -68,11 +68,11 @@ pub(super) async fn send(
         };
         let step = bytes.split_to(turn.clamp(1, step));
         let len = step.len();
-        patience.within(async { Ok::<_, StreamError>(stream.write_chunk(step).await?) }).await?;
-        patience.moved(len);
+        stall_limit.within(async { Ok::<_, StreamError>(stream.write_chunk(step).await?) }).await?;
+        stall_limit.moved(len);
     }
     stream.finish().ok();
-    patience
+    stall_limit
         .within(async {
             // An error: the other end wants no more of it, or the link is lost. In both cases nothing is held.
             stream.stopped().await.ok();
@@ -88,7 +88,7 @@ pub(super) async fn send(
 pub(super) async fn receive(
     link: &Link,
     pacer: &Pacer,
-    mut patience: Patience,
+    mut stall_limit: StallLimit,
     stream: &mut RecvStream,
     len: usize,
 ) -> Result<Vec<u8>, StreamError> {
@@ -101,9 +101,9 @@ pub(super) async fn receive(
         let mut came = 0;
         while came < turn {
             let rest = bytes.get_mut(start + came..).unwrap_or_default();
-            let read = patience.within(async { Ok::<_, StreamError>(stream.read(rest).await?) }).await?;
+            let read = stall_limit.within(async { Ok::<_, StreamError>(stream.read(rest).await?) }).await?;
             let read = read.ok_or(StreamError::Short)?;
-            patience.moved(read);
+            stall_limit.moved(read);
             came += read;
         }
     }

@@ -32,7 +32,7 @@ pub(super) const MARK: &str = "fyteclub-cache";
 /// The note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Whereabouts {
+pub(super) struct CacheLocation {
     /// Absolute, or `.` for the data folder itself.
     pub dir: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ struct Anchor {
     lock: Option<File>,
 }
 
-impl Whereabouts {
+impl CacheLocation {
     fn path(data: &Path) -> PathBuf {
         data.join("cache.json")
     }
@@ -89,7 +89,7 @@ impl Whereabouts {
 
 /// Where the cache of this data folder lies, as its note says.
 pub fn cache_dir(data: &Path) -> PathBuf {
-    match Whereabouts::read(data) {
+    match CacheLocation::read(data) {
         Ok(found) if found.dir != "." => data.join(found.dir),
         _ => data.to_owned(),
     }
@@ -101,12 +101,12 @@ impl Place {
     /// # Errors
     /// A note that cannot be read, a place that is not there, folders that cannot be made.
     pub(super) fn open(data: &Path) -> Result<Self, StoreError> {
-        let mut found = Whereabouts::read(data)?;
+        let mut found = CacheLocation::read(data)?;
         let before = found.clone();
         if let Some(to) = found.renaming.take() {
             let (old, new) = (data.join(&found.dir), data.join(&to));
             if to != "." && !new.join(MARK).exists() {
-                return Err(StoreError::CacheAway { dir: new, note: Whereabouts::path(data) });
+                return Err(StoreError::CacheAway { dir: new, note: CacheLocation::path(data) });
             }
             bring_over(&old, &new)?;
             found.leaving.push(std::mem::replace(&mut found.dir, to));
@@ -120,7 +120,7 @@ impl Place {
         }
         let dir = if found.dir == "." { data.to_owned() } else { data.join(&found.dir) };
         if found.dir != "." && !dir.join(MARK).exists() {
-            return Err(StoreError::CacheAway { dir, note: Whereabouts::path(data) });
+            return Err(StoreError::CacheAway { dir, note: CacheLocation::path(data) });
         }
         Self::at(dir, found.dir != ".")
     }

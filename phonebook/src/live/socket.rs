@@ -172,7 +172,7 @@ impl Socket {
 
     fn frame(&mut self, frame: Frame, cx: &Context<'_>) {
         if let Stage::Present { client, .. } = self.stage {
-            self.app.live.hand(Input::Heard { client }, None);
+            self.app.live.hand(Input::Received { client }, None);
         }
         match frame {
             Frame::Text(text) if self.text.is_empty() => self.message(&text, cx),

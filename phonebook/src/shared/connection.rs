@@ -204,10 +204,10 @@ impl Connection {
         }
     }
 
-    async fn open(&self, patience: Duration) -> Result<MultiplexedConnection, redis::RedisError> {
+    async fn open(&self, limit: Duration) -> Result<MultiplexedConnection, redis::RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(DEADLINE))
-            .set_response_timeout(Some(patience));
+            .set_response_timeout(Some(limit));
         let opened = self.client.get_multiplexed_async_connection_with_config(&config);
         // Includes Redis's greeting.
         timeout(2 * DEADLINE, opened)

@@ -69,7 +69,7 @@ pub(crate) enum Input {
         address: IpAddr,
     },
     /// Any sign of life.
-    Heard {
+    Received {
         client: ClientId,
     },
     /// A pong arrived.

@@ -112,7 +112,7 @@ impl Signaling {
                     client.seen = Some(address);
                 }
             }
-            Input::Heard { client } => {
+            Input::Received { client } => {
                 if let Some(client) = self.client(client) {
                     client.heard = now;
                 }

@@ -30,7 +30,7 @@ pub enum Stage {
 
 /// What ends a stage without a fact from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum StageEnd {
     /// The fetch fails after this time in the stage.
     Fails(Duration),
     /// Something else ends it, with deadlines of its own or on this machine.
@@ -47,24 +47,24 @@ impl Stage {
         Self::AwaitFolder,
     ];
 
-    pub fn patience(self) -> Patience {
+    pub fn ends_by(self) -> StageEnd {
         match self {
-            Self::AwaitLink => Patience::Fails(LINK_TIME),
-            Self::AwaitTurn => Patience::Other("the scheduler: a stalled fetch gives up its turn"),
-            Self::AwaitAppearance => Patience::Fails(APPEARANCE_TIME),
+            Self::AwaitLink => StageEnd::Fails(LINK_TIME),
+            Self::AwaitTurn => StageEnd::Other("the scheduler: a stalled fetch gives up its turn"),
+            Self::AwaitAppearance => StageEnd::Fails(APPEARANCE_TIME),
             Self::AwaitPlan => {
-                Patience::Other("blocking jobs, which end by themselves, and a question that has its time")
+                StageEnd::Other("blocking jobs, which end by themselves, and a question that has its time")
             }
-            Self::Transferring => Patience::Other("the transfer's deadlines; on a full disk, the cache's"),
-            Self::AwaitFolder => Patience::Other("a blocking job, which ends by itself"),
+            Self::Transferring => StageEnd::Other("the transfer's deadlines; on a full disk, the cache's"),
+            Self::AwaitFolder => StageEnd::Other("a blocking job, which ends by itself"),
         }
     }
 
     /// Whether a fetch that has been in this stage for `lasted` has to fail.
     pub fn is_overdue(self, lasted: Duration) -> bool {
-        match self.patience() {
-            Patience::Fails(after) => lasted >= after,
-            Patience::Other(_) => false,
+        match self.ends_by() {
+            StageEnd::Fails(after) => lasted >= after,
+            StageEnd::Other(_) => false,
         }
     }
 }

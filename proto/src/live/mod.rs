@@ -91,7 +91,7 @@ pub enum Lost {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    Heard(Hear),
+    Received(Hear),
     /// A frame arrived that is no message.
     Alive,
     /// A message was sent.
@@ -226,13 +226,15 @@ impl Live {
                     self.connect(now);
                 }
             }
-            (State::AwaitChallenge { since }, Input::Heard(Hear::Challenge { nonce, .. })) => {
+            (State::AwaitChallenge { since }, Input::Received(Hear::Challenge { nonce, .. })) => {
                 self.outputs.push_back(Output::Greet(nonce));
                 self.state = State::AwaitWelcome { since };
             }
-            (State::AwaitWelcome { .. }, Input::Heard(Hear::Welcome(welcome))) => self.welcomed(now, welcome),
-            (State::Open(open), input @ (Input::Heard(_) | Input::Alive)) => {
-                if let Input::Heard(Hear::Restarting { after_ms }) = input {
+            (State::AwaitWelcome { .. }, Input::Received(Hear::Welcome(welcome))) => {
+                self.welcomed(now, welcome)
+            }
+            (State::Open(open), input @ (Input::Received(_) | Input::Alive)) => {
+                if let Input::Received(Hear::Restarting { after_ms }) = input {
                     self.return_after = Some(Duration::from_millis(after_ms).min(RESTART_PAUSE_MAX));
                 }
                 self.state = State::Open(Opened { heard: now, probed: None, ..open });
@@ -254,7 +256,7 @@ impl Live {
             (_, Input::Moved) => self.leave(now, "this machine's address changed"),
             (State::Away { .. }, Input::Lost(_)) => {}
             (_, Input::Lost(lost)) => self.lost(now, jitter, lost),
-            (_, Input::Heard(_) | Input::Alive | Input::Said | Input::Wanted | Input::Time) => {}
+            (_, Input::Received(_) | Input::Alive | Input::Said | Input::Wanted | Input::Time) => {}
         }
     }
 

@@ -18,9 +18,9 @@ fn open(now: Instant) -> Live {
     let mut live = Live::new(RETURN_SPREAD, now);
     assert_eq!(outputs(&mut live), [Output::Connect(Transport::WebSocket)]);
     let nonce = Bytes([7; 32]);
-    live.handle(now, 0.5, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
+    live.handle(now, 0.5, Input::Received(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
     assert_eq!(outputs(&mut live), [Output::Greet(nonce)]);
-    live.handle(now, 0.5, Input::Heard(Hear::Welcome(welcome())));
+    live.handle(now, 0.5, Input::Received(Hear::Welcome(welcome())));
     assert_eq!(outputs(&mut live), [Output::Up { welcome: welcome(), missed: false }]);
     live
 }
@@ -79,7 +79,7 @@ fn poll_is_not_probed() {
     let mut live = Live::new(RETURN_SPREAD, now);
     live.handle(now, 0.0, Input::Lost(Lost::NoUpgrade));
     live.handle(now, 0.0, Input::Time);
-    live.handle(now, 0.0, Input::Heard(Hear::Welcome(welcome())));
+    live.handle(now, 0.0, Input::Received(Hear::Welcome(welcome())));
     outputs(&mut live);
     live.handle(now + FRESH_TIME, 0.5, Input::Wanted);
     assert_eq!(outputs(&mut live), []);
@@ -109,19 +109,23 @@ fn back_in(return_ms: u64, before: Option<u64>) -> u64 {
         live.handle(
             now,
             0.0,
-            Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+            Input::Received(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
         );
         let welcome = Welcome { return_ms: Some(return_ms), ..welcome() };
-        live.handle(now, 0.0, Input::Heard(Hear::Welcome(welcome)));
+        live.handle(now, 0.0, Input::Received(Hear::Welcome(welcome)));
         live.handle(now, 0.999, Input::Lost(Lost::Broken));
         live.handle(now, 0.0, Input::Moved);
     }
     live.handle(
         now,
         0.0,
-        Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+        Input::Received(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
     );
-    live.handle(now, 0.0, Input::Heard(Hear::Welcome(Welcome { return_ms: Some(return_ms), ..welcome() })));
+    live.handle(
+        now,
+        0.0,
+        Input::Received(Hear::Welcome(Welcome { return_ms: Some(return_ms), ..welcome() })),
+    );
     live.handle(now, 0.999, Input::Lost(Lost::Broken));
     let (at, _) = live.deadline().expect("a time");
     (at - now).as_secs()
@@ -140,8 +144,8 @@ fn connection_that_breaks_again_waits_longer() {
     let pauses = [(); 2].map(|()| {
         live.handle(now, 0.0, Input::Time);
         let nonce = Bytes([7; 32]);
-        live.handle(now, 0.0, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
-        live.handle(now, 0.0, Input::Heard(Hear::Welcome(Welcome { return_ms: Some(500), ..welcome() })));
+        live.handle(now, 0.0, Input::Received(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
+        live.handle(now, 0.0, Input::Received(Hear::Welcome(Welcome { return_ms: Some(500), ..welcome() })));
         live.handle(now, 0.0, Input::Lost(Lost::Broken));
         live.deadline().expect("a time").0 - now
     });
@@ -161,9 +165,9 @@ fn many_clients_spread_their_attempts_in_an_outage() {
     live.handle(
         now,
         0.0,
-        Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+        Input::Received(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
     );
-    live.handle(now, 0.0, Input::Heard(Hear::Welcome(Welcome { return_ms: Some(8000), ..welcome() })));
+    live.handle(now, 0.0, Input::Received(Hear::Welcome(Welcome { return_ms: Some(8000), ..welcome() })));
     live.handle(now, 0.0, Input::Lost(Lost::Broken));
     live.handle(now, 0.0, Input::Time);
     live.handle(now, 0.0, Input::Lost(Lost::Refused));
@@ -174,7 +178,7 @@ fn many_clients_spread_their_attempts_in_an_outage() {
 fn a_phone_book_that_stops_says_when_to_come_back() {
     let now = start();
     let mut live = open(now);
-    live.handle(now, 0.5, Input::Heard(Hear::Restarting { after_ms: 1234 }));
+    live.handle(now, 0.5, Input::Received(Hear::Restarting { after_ms: 1234 }));
     live.handle(now, 0.9, Input::Lost(Lost::Closed(CloseReason::Restart, String::new())));
     assert_eq!(live.deadline(), Some((now + Duration::from_millis(1234), Why::Connect)));
 }
@@ -192,7 +196,7 @@ fn blocked_websocket_falls_back_to_polls() {
             live.handle(at, 0.5, Input::Time);
         }
         assert_eq!(outputs(&mut live).last(), Some(&Output::Connect(Transport::Poll)));
-        live.handle(at, 0.5, Input::Heard(Hear::Welcome(welcome())));
+        live.handle(at, 0.5, Input::Received(Hear::Welcome(welcome())));
         assert!(live.is_open());
         let later = at + POLL_SPELL;
         live.handle(later, 0.0, Input::Lost(Lost::Broken));
@@ -236,9 +240,9 @@ fn who_is_looked_for_ends_the_back_off() {
     live.handle(
         now,
         1.0,
-        Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
+        Input::Received(Hear::Challenge { versions: vec![1], nonce: Bytes([7; 32]), time: 0 }),
     );
-    live.handle(now, 1.0, Input::Heard(Hear::Welcome(welcome())));
+    live.handle(now, 1.0, Input::Received(Hear::Welcome(welcome())));
     assert_eq!(outputs(&mut live).last(), Some(&Output::Up { welcome: welcome(), missed: true }));
 }
 
@@ -293,8 +297,8 @@ fn short_connection_does_not_end_an_outage() {
         now = live.deadline().expect("a time").0.max(now + Duration::from_millis(1));
         live.handle(now, 0.0, Input::Time);
         let nonce = Bytes([7; 32]);
-        live.handle(now, 0.0, Input::Heard(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
-        live.handle(now, 0.0, Input::Heard(Hear::Welcome(welcome())));
+        live.handle(now, 0.0, Input::Received(Hear::Challenge { versions: vec![1], nonce, time: 0 }));
+        live.handle(now, 0.0, Input::Received(Hear::Welcome(welcome())));
         attempts += 1;
     }
     assert!(attempts < 1500, "{attempts}");

@@ -81,14 +81,14 @@ pub struct Call {
     pub attempt: Attempt,
     /// A client waits for it: it goes before the others.
     pub asked: bool,
-    pub patience: Patience,
+    pub when_absent: WhenAbsent,
     /// Phone books that are connecting.
     pub coming: Vec<usize>,
 }
 
 /// What to do about an absent callee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum WhenAbsent {
     /// Report at once: another way can be tried.
     None,
     /// Report at once, unless a phone book has only just restarted.
@@ -358,10 +358,10 @@ impl Running {
             return None;
         }
         let back = up.values().flatten().map(|since| *since + RETURN_TIME).max().filter(|until| now < *until);
-        let until = match self.call.patience {
-            Patience::None => None,
-            Patience::Usual => back.filter(|_| self.call.asked),
-            Patience::Until(until) => Some(back.map_or(until, |back| back.max(until))),
+        let until = match self.call.when_absent {
+            WhenAbsent::None => None,
+            WhenAbsent::Usual => back.filter(|_| self.call.asked),
+            WhenAbsent::Until(until) => Some(back.map_or(until, |back| back.max(until))),
         };
         if until.is_some_and(|until| now + AGAIN_PAUSE < until) {
             self.again = Some(now + AGAIN_PAUSE);

@@ -20,7 +20,7 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(6);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// Datagrams received so far, and whether a request runs now.
-    Heard { datagrams: u64, asking: bool },
+    Received { datagrams: u64, asking: bool },
     /// Another link is in use now.
     Fresh,
 }
@@ -64,7 +64,7 @@ impl Liveness {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Fresh => *self = Self::new(now),
-            Input::Heard { datagrams, asking } => {
+            Input::Received { datagrams, asking } => {
                 let began = asking && !self.asking;
                 self.asking = asking;
                 if datagrams != self.heard || began {
@@ -114,7 +114,7 @@ mod tests {
         loop {
             let ms = now.duration_since(start).as_millis() as u64;
             let datagrams = came.iter().filter(|at| **at <= ms).count() as u64 + answered;
-            liveness.handle(now, Input::Heard { datagrams, asking: true });
+            liveness.handle(now, Input::Received { datagrams, asking: true });
             while let Some(output) = liveness.poll() {
                 answered += u64::from(answers && output == Output::Probe);
                 all.push((ms, output));
@@ -152,13 +152,13 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as a beginning")]
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
-        liveness.handle(start, Input::Heard { datagrams: 5, asking: false });
+        liveness.handle(start, Input::Received { datagrams: 5, asking: false });
         assert_eq!(liveness.deadline(), None);
         let later = start + Duration::from_secs(100);
-        liveness.handle(later, Input::Heard { datagrams: 5, asking: false });
-        liveness.handle(later, Input::Heard { datagrams: 5, asking: true });
+        liveness.handle(later, Input::Received { datagrams: 5, asking: false });
+        liveness.handle(later, Input::Received { datagrams: 5, asking: true });
         assert_eq!((liveness.poll(), liveness.deadline()), (None, Some((later + PROBE_AFTER, Why::Listen))));
-        liveness.handle(later + SUSPECT_AFTER, Input::Heard { datagrams: 5, asking: true });
+        liveness.handle(later + SUSPECT_AFTER, Input::Received { datagrams: 5, asking: true });
         assert_eq!((liveness.poll(), liveness.poll()), (Some(Output::Probe), Some(Output::Suspect)));
         liveness.handle(later + SUSPECT_AFTER, Input::Fresh);
         assert_eq!(liveness.deadline(), None, "each link is watched anew");

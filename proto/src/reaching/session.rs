@@ -31,7 +31,7 @@ pub const LOOK_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A frame of the control stream.
-    Heard(Control),
+    Received(Control),
     /// The greeting is accepted.
     Admit,
     /// It is not, or the link must end for another reason.
@@ -114,7 +114,7 @@ impl Session {
         self.state = match (state, input) {
             (State::Closed, _) => State::Closed,
             (_, Input::Close(code)) => self.close(code),
-            (State::AwaitHello, Input::Heard(Control::Hello(hello))) => {
+            (State::AwaitHello, Input::Received(Control::Hello(hello))) => {
                 match PEER_VERSIONS.iter().find(|version| hello.versions.contains(version)) {
                     Some(&version) => {
                         self.outputs.push_back(Output::Greeted(hello.greeting.clone()));
@@ -130,7 +130,7 @@ impl Session {
                 self.opened(version, greeting);
                 State::Open
             }
-            (State::AwaitHelloAck, Input::Heard(Control::HelloAck(ack))) => {
+            (State::AwaitHelloAck, Input::Received(Control::HelloAck(ack))) => {
                 if PEER_VERSIONS.contains(&ack.version) {
                     let HelloAck { version, greeting } = ack;
                     self.opened(version, greeting);
@@ -141,7 +141,7 @@ impl Session {
                     self.close(CloseCode::Version)
                 }
             }
-            (State::Open, Input::Heard(Control::Published(look))) => {
+            (State::Open, Input::Received(Control::Published(look))) => {
                 self.untold = Some(look).filter(|look| *look != self.told);
                 self.tell_look(now);
                 State::Open
@@ -167,7 +167,7 @@ impl Session {
                 self.tell_look(now);
                 State::Open
             }
-            (_, Input::Heard(_) | Input::Admit) => self.close(CloseCode::OutOfTurn),
+            (_, Input::Received(_) | Input::Admit) => self.close(CloseCode::OutOfTurn),
         };
     }
 
@@ -255,13 +255,13 @@ mod tests {
             }
             for output in from_dialer {
                 match output {
-                    Output::Say(control) => acceptor.handle(now, Input::Heard(control)),
+                    Output::Say(control) => acceptor.handle(now, Input::Received(control)),
                     other => heard[0].push(other),
                 }
             }
             for output in from_acceptor {
                 match output {
-                    Output::Say(control) => dialer.handle(now, Input::Heard(control)),
+                    Output::Say(control) => dialer.handle(now, Input::Received(control)),
                     Output::Greeted(greeting) => {
                         heard[1].push(Output::Greeted(greeting));
                         acceptor.handle(now, Input::Admit);
@@ -301,7 +301,7 @@ mod tests {
         // A thousand a second, for ten seconds; the last one is reported although nothing follows it.
         let at = |ms: u32| now + Duration::from_millis(ms.into());
         for ms in 0..10_000 {
-            dialer.handle(at(ms), Input::Heard(Control::Published(look(ms))));
+            dialer.handle(at(ms), Input::Received(Control::Published(look(ms))));
             told.extend(outputs(&mut dialer));
         }
         while let Some((due, Why::LookDue)) = dialer.deadline() {
@@ -311,9 +311,9 @@ mod tests {
         assert_eq!(told.len(), 11, "{told:?}");
         assert_eq!(told.last(), Some(&Output::TheirLook(look(9_999))));
         // Back to the look that was reported last: no change.
-        dialer.handle(at(20_000), Input::Heard(Control::Published(look(1))));
-        dialer.handle(at(20_001), Input::Heard(Control::Published(look(2))));
-        dialer.handle(at(20_002), Input::Heard(Control::Published(look(1))));
+        dialer.handle(at(20_000), Input::Received(Control::Published(look(1))));
+        dialer.handle(at(20_001), Input::Received(Control::Published(look(2))));
+        dialer.handle(at(20_002), Input::Received(Control::Published(look(1))));
         assert_eq!((outputs(&mut dialer), dialer.deadline()), (vec![Output::TheirLook(look(1))], None));
     }
 
@@ -336,12 +336,12 @@ mod tests {
         let now = start();
         let mut acceptor = Session::new(End::Acceptor, greeting("a"), now);
         let hello = Hello { versions: vec![7], greeting: greeting("future") };
-        acceptor.handle(now, Input::Heard(Control::Hello(hello)));
+        acceptor.handle(now, Input::Received(Control::Hello(hello)));
         assert_eq!(outputs(&mut acceptor), [Output::Close(CloseCode::Version)]);
 
         let mut newer = Session::new(End::Acceptor, greeting("a"), now);
         let hello = Hello { versions: vec![7, 1], greeting: greeting("future") };
-        newer.handle(now, Input::Heard(Control::Hello(hello)));
+        newer.handle(now, Input::Received(Control::Hello(hello)));
         assert_eq!(outputs(&mut newer), [Output::Greeted(greeting("future"))]);
     }
 
@@ -359,14 +359,14 @@ mod tests {
         ] {
             let mut session = Session::new(end, greeting("x"), now);
             for word in words.clone() {
-                session.handle(now, Input::Heard(word));
+                session.handle(now, Input::Received(word));
             }
             assert_eq!(
                 outputs(&mut session).last(),
                 Some(&Output::Close(CloseCode::OutOfTurn)),
                 "{end:?} {words:?}"
             );
-            session.handle(now, Input::Heard(hello()));
+            session.handle(now, Input::Received(hello()));
             assert_eq!(session.poll(), None, "closed is closed");
         }
     }

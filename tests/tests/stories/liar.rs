@@ -13,7 +13,7 @@ use fyteclub_proto::{
     },
 };
 use fyteclub_tests::{
-    PATIENCE, Resident, Town, fault,
+    Resident, TIMEOUT, Town, fault,
     hostile::{Hostile, Line, hear, list, look, say, shout},
     mods::{Mod, arrived, assert_same, noise},
 };
@@ -456,7 +456,7 @@ async fn oversized_request_is_refused() {
 /// The other side's close code.
 async fn closed(line: &Line, answer: &mut quinn::RecvStream) -> Option<u64> {
     answer.read_to_end(1000).await.ok();
-    match tokio::time::timeout(PATIENCE, line.connection.closed()).await.ok()? {
+    match tokio::time::timeout(TIMEOUT, line.connection.closed()).await.ok()? {
         quinn::ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
         other => panic!("{other}"),
     }

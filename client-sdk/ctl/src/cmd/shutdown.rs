@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// The daemon's own deadline for a clean stop is 5 s.
-const PATIENCE: Duration = Duration::from_secs(7);
+const TIMEOUT: Duration = Duration::from_secs(7);
 
 pub(crate) async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failure> {
     match client.shutdown().await {
@@ -17,7 +17,7 @@ pub(crate) async fn shutdown(client: Client, page: &Page) -> Result<Exit, Failur
         Ok(()) | Err(Error::Lost) => {}
         Err(error) => return Err(error.into()),
     }
-    let gone = tokio::time::timeout(PATIENCE, client.closed()).await.is_ok();
+    let gone = tokio::time::timeout(TIMEOUT, client.closed()).await.is_ok();
     page.show(&json!({}), |_| {
         if gone { "The daemon has stopped.".to_owned() } else { "The daemon is stopping.".to_owned() }
     })?;

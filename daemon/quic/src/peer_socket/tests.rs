@@ -31,7 +31,7 @@ use std::{
 use tokio::sync::mpsc;
 
 const LEG: Leg = Leg(7);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Here {
     socket: Arc<PeerSocket>,
@@ -49,7 +49,7 @@ fn here(bind: &str) -> Here {
 /// Another host: a plain socket.
 fn there() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a deadline");
     let addr = socket.local_addr().expect("bound");
     (socket, addr)
 }
@@ -79,7 +79,7 @@ async fn received(socket: &PeerSocket) -> Vec<(SocketAddr, Vec<u8>)> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, receive).await.expect("a packet in time")
+    tokio::time::timeout(TIMEOUT, receive).await.expect("a packet in time")
 }
 
 fn packet(first: u8, len: usize) -> Vec<u8> {
@@ -326,7 +326,7 @@ async fn send_some(from: &Connection, to: &Connection) {
     let receive =
         async { to.accept_uni().await.expect("a stream").read_to_end(usize::MAX).await.expect("all") };
     let both = async { tokio::join!(send, receive).1 };
-    assert!(tokio::time::timeout(PATIENCE, both).await.expect("in time") == bytes);
+    assert!(tokio::time::timeout(TIMEOUT, both).await.expect("in time") == bytes);
 }
 
 #[tokio::test]

@@ -29,16 +29,16 @@ impl Coordinator {
             Order::Dismiss(key) => self.roster.dismiss(&key),
             Order::Disconnect(key) => {
                 // The key's blobs are no longer lent, nor count as its own if it becomes a contact again.
-                let store = self.parts.around.store.clone();
+                let store = self.parts.context.store.clone();
                 tokio::task::spawn_blocking(move || store.forget_owner(&key));
                 self.roster.send(&key, peer::Leave);
                 self.roster.send(&key, peer::Close(CloseCode::Refused));
                 self.roster.send(&key, peer::Retire);
-                self.parts.around.traversals.do_send(Forget(key));
+                self.parts.context.traversals.do_send(Forget(key));
             }
             Order::FollowOwner { from, to } => {
-                if self.parts.around.store.follow_owner(&from, &to) {
-                    let store = self.parts.around.store.clone();
+                if self.parts.context.store.follow_owner(&from, &to) {
+                    let store = self.parts.context.store.clone();
                     // If a crash loses this record, the owner sends its small files again.
                     tokio::task::spawn_blocking(move || store.save_origins());
                 }
@@ -73,16 +73,22 @@ impl Coordinator {
             Order::AskAppearance { peer, run } => self.roster.send(&peer, peer::AskAppearance { run }),
             Order::Plan(planning) => {
                 let actor = self.roster.get(&planning.peer).cloned();
-                self.fetch_job(jobs::plan(self.parts.around.store.clone(), actor, planning), ctx);
+                self.fetch_job(jobs::plan(self.parts.context.store.clone(), actor, planning), ctx);
             }
             Order::Borrow { owner, grant, plan } => {
                 let owner = (owner, self.roster.access(&owner));
                 let look = (plan.appearance, plan.blobs.clone());
-                self.parts.around.lending.borrow(grant, &self.parts.around.here, owner, look, unix_millis());
+                self.parts.context.lending.borrow(
+                    grant,
+                    &self.parts.context.here,
+                    owner,
+                    look,
+                    unix_millis(),
+                );
             }
             Order::AskHolding { peer, owner, look } => {
                 // Only once the look is borrowed.
-                if self.parts.around.lending.grant(&owner, &look, unix_millis()).is_some() {
+                if self.parts.context.lending.grant(&owner, &look, unix_millis()).is_some() {
                     self.roster.send(&peer, peer::AskHolding { owner, look });
                 }
             }
@@ -97,11 +103,11 @@ impl Coordinator {
             Order::StopPull { source, number } => self.roster.send(&source, peer::StopPull(number)),
             Order::Prove(plan) => {
                 if let Some(owner) = self.roster.get(&plan.owner) {
-                    let proving = jobs::prove(self.parts.around.store.clone(), owner.clone(), plan);
+                    let proving = jobs::prove(self.parts.context.store.clone(), owner.clone(), plan);
                     ctx.spawn(proving.into_actor(self));
                 }
             }
-            Order::HandOut(out) => self.fetch_job(jobs::hand_out(self.parts.around.store.clone(), out), ctx),
+            Order::HandOut(out) => self.fetch_job(jobs::hand_out(self.parts.context.store.clone(), out), ctx),
             Order::Ban { peer, code } => self.ban(peer, code),
         }
     }
@@ -137,7 +143,7 @@ impl Coordinator {
         if code.consequence().ban {
             tracing::warn!(peer = %peer.short(), "a peer {} and is banned for a minute", code.accuse());
             self.roster.ban(peer);
-            self.parts.around.traversals.do_send(Forget(peer));
+            self.parts.context.traversals.do_send(Forget(peer));
         }
         self.roster.send(&peer, peer::Close(code));
     }

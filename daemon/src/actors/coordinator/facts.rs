@@ -42,10 +42,10 @@ pub enum DaemonFact {
 impl Coordinator {
     /// Enables the start of peers' actors, which need this actor's address.
     pub(super) fn start_roster(&mut self, ctx: &mut Context<Self>) {
-        let (around, facts) = (self.parts.around.clone(), ctx.address().recipient());
+        let (context, facts) = (self.parts.context.clone(), ctx.address().recipient());
         let home = ctx.address();
         let changed = Arc::new(move || home.do_send(DaemonFact::SourceChanged));
-        self.roster.start(PeerParts { around, facts, changed });
+        self.roster.start(PeerParts { context, facts, changed });
     }
 
     fn fetching(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -117,8 +117,8 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Changed { url, error } => {
                 self.parts.bus.publish(Event::PhonebookChanged { url, ok: error.is_none(), error });
             }
-            PhonebookFact::Heard(heard) => self.act(ctx, |desks, now, orders| {
-                desks.contacts.handle(now, contacts::Input::Heard(heard), orders);
+            PhonebookFact::Received(heard) => self.act(ctx, |desks, now, orders| {
+                desks.contacts.handle(now, contacts::Input::Received(heard), orders);
             }),
             PhonebookFact::Introduced { introduction, from } => {
                 let accept = self.roster.admits(&from).is_ok();
@@ -200,7 +200,7 @@ impl Handler<PeerFact> for Coordinator {
                 self.fetch(fetch::Input::Holding { peer, owner, look, reply }, ctx);
             }
             PeerFact::Grant { grant } => {
-                self.parts.around.lending.renew(grant, &self.parts.around.here, unix_millis());
+                self.parts.context.lending.renew(grant, &self.parts.context.here, unix_millis());
             }
             PeerFact::Idle { peer } => {
                 // Contacts are also listed while they are offline; a peer that is no contact is forgotten.

@@ -12,7 +12,7 @@ pub mod verbs;
 use super::{
     mod_cache::{self, ModCache},
     outside::Outside,
-    peer::{self, Surroundings},
+    peer::{self, PeerContext},
     phone_book::PhoneBook,
     upnp::Upnp,
 };
@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// The parts that the coordinator uses.
 pub struct Parts {
-    pub around: Surroundings,
+    pub context: PeerContext,
     pub bus: Bus,
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,

@@ -1,7 +1,7 @@
 //! The peers' actors by key, and each key's admission.
 
 use crate::{
-    actors::peer::{Peer, PeerFact, Surroundings, Want},
+    actors::peer::{Peer, PeerContext, PeerFact, Want},
     pumps::push::Changed,
     sharing::{
         access::{Access, Gate, Refusal},
@@ -18,7 +18,7 @@ use std::{
 /// Parts of every peer's actor.
 #[derive(Clone)]
 pub(super) struct PeerParts {
-    pub around: Surroundings,
+    pub context: PeerContext,
     pub facts: Recipient<PeerFact>,
     /// Called when a published file is found changed.
     pub changed: Changed,
@@ -79,9 +79,9 @@ impl Roster {
             Entry::Occupied(known) => return Some(&known.into_mut().0),
             Entry::Vacant(place) => place,
         };
-        let PeerParts { around, facts, changed } = self.parts.clone()?;
+        let PeerParts { context, facts, changed } = self.parts.clone()?;
         let (access, served) = (self.gate.enter(id), Served::default());
-        let actor = Peer::new(id, around, facts, changed, access, served.clone()).start();
+        let actor = Peer::new(id, context, facts, changed, access, served.clone()).start();
         Some(&place.insert((actor, served)).0)
     }
 

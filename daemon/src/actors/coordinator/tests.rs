@@ -8,6 +8,7 @@ use crate::{
         traversal::{self, Traversals},
         upnp,
     },
+    contact_addresses::ContactAddresses,
     desks::{
         fetching,
         tests::{Made, make},
@@ -20,7 +21,6 @@ use crate::{
     pumps::{compression::Compression, pull::AppearancePullError},
     reachable::Reachable,
     sharing::access::Refusal,
-    whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
@@ -40,7 +40,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A coordinator with one contact, whose key is known and whom no phone book has.
 struct Desk {
@@ -74,7 +74,7 @@ impl Desk {
             asides,
             outside: outside.clone(),
             reachable: Reachable::new(endpoint.local_addr()),
-            whereabouts: Whereabouts::default(),
+            contact_addresses: ContactAddresses::default(),
             means: Means { punching: true, relay: RelayUse::On },
         };
         let (listen, pacer) = (endpoint.local_addr(), setup.pacer.clone());
@@ -88,7 +88,7 @@ impl Desk {
             (ModCache::new(store.clone()).start(), upnp.start(), CancellationToken::new());
         let events = bus.listen();
         let coordinator = Coordinator::create(move |ctx| {
-            let around = Surroundings {
+            let context = PeerContext {
                 here,
                 player,
                 instance: 1,
@@ -102,7 +102,7 @@ impl Desk {
                 compression: Compression::default(),
                 pacer,
             };
-            Coordinator::new(Parts { around, bus, cache, upnp, outside, shutdown }, setup)
+            Coordinator::new(Parts { context, bus, cache, upnp, outside, shutdown }, setup)
         });
         let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let desk = Self {
@@ -221,7 +221,7 @@ async fn want_to_a_retiring_peer_is_repeated() {
     // Without a phone book the peer is not found, and the fetch fails. A lost message would leave the fetch waiting for
     // ever.
     let fault =
-        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("the peer is not found");
+        tokio::time::timeout(TIMEOUT, fetched).await.expect("an answer").expect_err("the peer is not found");
     assert_ne!(fault.code, FaultCode::Internal, "{fault}");
 }
 
@@ -238,7 +238,7 @@ async fn answer_to_an_older_request_is_dropped() {
     assert!(soon.is_err(), "{soon:?}");
     desk.fact(answer(1));
     let fault =
-        tokio::time::timeout(PATIENCE, fetched).await.expect("an answer").expect_err("nothing is published");
+        tokio::time::timeout(TIMEOUT, fetched).await.expect("an answer").expect_err("nothing is published");
     assert_eq!(fault.code, FaultCode::PeerRefused, "{fault}");
 }
 
@@ -250,7 +250,7 @@ async fn banned_peer_is_not_dialled_and_causes_no_event() {
     desk.lost();
     assert_eq!(desk.told().await, ["connected", "None", "disconnected"]);
     let fault =
-        tokio::time::timeout(PATIENCE, desk.fetch()).await.expect("an answer").expect_err("it is banned");
+        tokio::time::timeout(TIMEOUT, desk.fetch()).await.expect("an answer").expect_err("it is banned");
     assert!(fault.message.contains(&Refusal::Banned.to_string()), "{fault}");
     // A link whose dial began before the ban.
     desk.opened(None);

@@ -168,7 +168,7 @@ impl Coordinator {
         let Some(out) = asked.fetch.out.clone().map(PathBuf::from).filter(|out| out.is_absolute()) else {
             return self.handle(asked, ctx);
         };
-        let (coordinator, store) = (ctx.address(), self.parts.around.store.clone());
+        let (coordinator, store) = (ctx.address(), self.parts.context.store.clone());
         Box::pin(async move {
             jobs::check_out(store, asked.fetch.player.clone(), out).await?;
             coordinator.send(asked).await.unwrap_or_else(|_| Err(internal()))
@@ -212,6 +212,6 @@ impl Coordinator {
             phone_book: self.phone_book.clone(),
             peers: self.peers(),
         };
-        status::read(&self.parts.around, known)
+        status::read(&self.parts.context, known)
     }
 }

@@ -136,7 +136,7 @@ impl Handler<AskAppearance> for Peer {
     fn handle(&mut self, AskAppearance { run }: AskAppearance, ctx: &mut Self::Context) {
         // Without a link: the fetch learns that from [`PeerFact::Lost`].
         let Some(live) = self.current() else { return };
-        let (link, pacer) = (live.link.clone(), self.around.pacer.clone());
+        let (link, pacer) = (live.link.clone(), self.context.pacer.clone());
         let ask = async move { pull::appearance(&link, &pacer).await };
         self.begin_ask(ctx);
         ctx.spawn(ask.into_actor(self).map(move |result, peer, _| {
@@ -152,7 +152,7 @@ impl Handler<AskHolding> for Peer {
     fn handle(&mut self, ask: AskHolding, ctx: &mut Self::Context) {
         let Some(live) = self.current() else { return };
         let (link, AskHolding { owner, look }) = (live.link.clone(), ask);
-        let tag = holding_tag(&owner, &look, &self.around.here);
+        let tag = holding_tag(&owner, &look, &self.context.here);
         let asking = async move { tokio::time::timeout(HOLDING_TIME, pull::holding(&link, tag)).await };
         self.begin_ask(ctx);
         ctx.spawn(asking.into_actor(self).map(move |reply, peer, _| {
@@ -190,7 +190,7 @@ impl Handler<AskPossession> for Peer {
         let Some(link) = link.filter(|_| getrandom::fill(&mut nonce.0).is_ok()) else {
             return Box::pin(actix::fut::ready(None));
         };
-        let challenge = Challenge::new(&nonce, &self.around.here, &self.id, span);
+        let challenge = Challenge::new(&nonce, &self.context.here, &self.id, span);
         let asking = async move {
             let asked = pull::possession(&link, nonce, span, &blobs);
             let proofs = tokio::time::timeout(POSSESSION_TIME, asked).await.ok()?.ok()?;
@@ -211,7 +211,7 @@ impl Handler<Pull> for Peer {
         // Without a link: the transfer learns that from [`PeerFact::Lost`].
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         let Pull { request, ask, notes } = pull;
-        let (store, pacer) = (self.around.store.clone(), self.around.pacer.clone());
+        let (store, pacer) = (self.context.store.clone(), self.context.pacer.clone());
         let stop = CancellationToken::new();
         let task = tokio::spawn(pull::pieces(link, pacer, ask, store, notes, stop.clone()));
         self.pulls.insert(request, Pulling { task, stop });
@@ -234,7 +234,7 @@ impl Handler<OurLook> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: OurLook, ctx: &mut Self::Context) {
-        let look = self.around.offer.borrow().as_ref().map(|offer| offer.appearance);
+        let look = self.context.offer.borrow().as_ref().map(|offer| offer.appearance);
         self.links.values_mut().for_each(|live| live.session.handle(Instant::now(), Input::Publish(look)));
         self.drive(ctx);
     }

@@ -159,7 +159,7 @@ impl Peer {
 
     fn dial(&mut self, dial: u64, addr: SocketAddr, ctx: &mut Context<Self>) {
         tracing::debug!(peer = %self.id.short(), "dialling {addr}");
-        let (endpoint, id) = (self.around.endpoint.clone(), self.id);
+        let (endpoint, id) = (self.context.endpoint.clone(), self.id);
         let dialling = async move { endpoint.dial(addr, id).await };
         let running = ctx.spawn(dialling.into_actor(self).map(move |result, peer, ctx| {
             // The dial may have ended before it was abandoned.

@@ -20,7 +20,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// A message of a link's control stream, or the end of the connection.
-pub enum Heard {
+pub enum LinkEvent {
     Control { link: usize, control: Control },
     Wrong { link: usize, code: CloseCode },
     Gone { link: usize, error: ConnectionError },
@@ -45,7 +45,7 @@ impl Live {
         link: Link,
         greeting: Greeting,
         due: Option<Hold>,
-    ) -> (Self, impl Stream<Item = Heard> + use<>) {
+    ) -> (Self, impl Stream<Item = LinkEvent> + use<>) {
         let session = Session::new(link.end(), greeting, Instant::now());
         // Bounded by the session's outputs: a greeting, then one message for each change of this player's look.
         let (say, mut said) = mpsc::unbounded_channel::<Control>();
@@ -115,7 +115,7 @@ enum Stage {
     Closing,
 }
 
-fn heard(link: Link, received: oneshot::Receiver<RecvStream>) -> impl Stream<Item = Heard> {
+fn heard(link: Link, received: oneshot::Receiver<RecvStream>) -> impl Stream<Item = LinkEvent> {
     stream::unfold(Some((link, Stage::Opening(received))), |state| async move {
         let (link, mut stage) = state?;
         let id = link.id();
@@ -125,22 +125,22 @@ fn heard(link: Link, received: oneshot::Receiver<RecvStream>) -> impl Stream<Ite
         if let Stage::Reading(mut recv) = stage {
             match read_frame::<Control>(&mut recv).await {
                 Ok(Some(control)) => {
-                    let heard = Heard::Control { link: id, control };
+                    let heard = LinkEvent::Control { link: id, control };
                     return Some((heard, Some((link, Stage::Reading(recv)))));
                 }
                 // A control stream ends with its link, never before.
                 Ok(None) => {
-                    let heard = Heard::Wrong { link: id, code: CloseCode::OutOfTurn };
+                    let heard = LinkEvent::Wrong { link: id, code: CloseCode::OutOfTurn };
                     return Some((heard, Some((link, Stage::Closing))));
                 }
                 Err(error) => {
                     if let Some(code) = error.misbehaviour() {
-                        return Some((Heard::Wrong { link: id, code }, Some((link, Stage::Closing))));
+                        return Some((LinkEvent::Wrong { link: id, code }, Some((link, Stage::Closing))));
                     }
                 }
             }
         }
         let error = link.closed().await;
-        Some((Heard::Gone { link: id, error }, None))
+        Some((LinkEvent::Gone { link: id, error }, None))
     })
 }

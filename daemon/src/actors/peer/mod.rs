@@ -45,7 +45,7 @@ use fyteclub_proto::{
     },
     seal::End,
 };
-use live::{Heard, Live};
+use live::{LinkEvent, Live};
 use quinn::{Connection, ConnectionError};
 use std::{
     collections::HashMap,
@@ -96,7 +96,7 @@ pub enum PeerFact {
 
 /// Parts of the daemon that every peer's actor uses.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct PeerContext {
     pub here: PeerId,
     pub player: Option<PlayerName>,
     /// Random at every start of the daemon.
@@ -120,7 +120,7 @@ struct Pulling {
 
 pub struct Peer {
     id: PeerId,
-    around: Surroundings,
+    context: PeerContext,
     facts: Recipient<PeerFact>,
     /// The peer's candidates, and the tries to reach it.
     paths: Paths,
@@ -146,19 +146,19 @@ pub struct Peer {
 impl Peer {
     pub fn new(
         id: PeerId,
-        around: Surroundings,
+        context: PeerContext,
         facts: Recipient<PeerFact>,
         changed: Changed,
         access: Access,
         served: Served,
     ) -> Self {
-        let choice = LinkChoice::new(around.here, id);
+        let choice = LinkChoice::new(context.here, id);
         Self {
             id,
             facts,
-            paths: Paths::new(around.endpoint.families()),
+            paths: Paths::new(context.endpoint.families()),
             dials: HashMap::new(),
-            around,
+            context,
             state: PeerState::Disconnected,
             cause: None,
             links: HashMap::new(),
@@ -177,28 +177,28 @@ impl Peer {
     fn greeting(&self) -> Greeting {
         Greeting {
             agent: concat!("fyteclubd ", env!("CARGO_PKG_VERSION")).into(),
-            player: self.around.player.clone(),
+            player: self.context.player.clone(),
             capabilities: 0,
-            published: self.around.offer.borrow().as_ref().map(|offer| offer.appearance),
+            published: self.context.offer.borrow().as_ref().map(|offer| offer.appearance),
             // Earlier links lead to an address that may be gone: another instance has the other side take the new link.
-            instance: self.around.instance.wrapping_add(self.around.endpoint.moves()),
+            instance: self.context.instance.wrapping_add(self.context.endpoint.moves()),
         }
     }
 
     /// Starts a session on a new connection.
     fn begin(&mut self, connection: Connection, end: End, ctx: &mut Context<Self>) {
-        let Some(link) = self.around.endpoint.link(connection, end) else { return };
+        let Some(link) = self.context.endpoint.link(connection, end) else { return };
         let due = match end {
             End::Dialer => None,
             End::Acceptor => {
-                let held = self.around.accounts.hold(Counterpart::Contact(self.id), Item::Greetings, 1);
+                let held = self.context.accounts.hold(Counterpart::Contact(self.id), Item::Greetings, 1);
                 let Ok(due) = held else { return link.close(CloseCode::Overloaded) };
                 Some(due)
             }
         };
         let id = link.id();
         if let Some(addr) = link.place().virtual_addr() {
-            self.around.traversals.do_send(Linked { addr, link: link.clone() });
+            self.context.traversals.do_send(Linked { addr, link: link.clone() });
         }
         let (live, heard) = Live::begin(link, self.greeting(), due);
         ctx.add_stream(heard);
@@ -209,7 +209,7 @@ impl Peer {
     /// The side that dialled a link.
     fn dialer(&self, end: End) -> PeerId {
         match end {
-            End::Dialer => self.around.here,
+            End::Dialer => self.context.here,
             End::Acceptor => self.id,
         }
     }
@@ -272,7 +272,7 @@ impl Peer {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         self.pulls.retain(|_, pull| !pull.task.is_finished());
         let asking = self.asks > 0 || !self.pulls.is_empty();
-        self.liveness.handle(now, liveness::Input::Heard { datagrams: link.datagrams_heard(), asking });
+        self.liveness.handle(now, liveness::Input::Received { datagrams: link.datagrams_heard(), asking });
         while let Some(output) = self.liveness.poll() {
             match output {
                 liveness::Output::Probe => {
@@ -328,15 +328,15 @@ impl Peer {
         live.greeted(greeting);
         live.serve(Push {
             link: live.link.clone(),
-            store: self.around.store.clone(),
-            offer: self.around.offer.clone(),
-            identity: self.around.identity.clone(),
-            lending: self.around.lending.clone(),
-            accounts: self.around.accounts.clone(),
+            store: self.context.store.clone(),
+            offer: self.context.offer.clone(),
+            identity: self.context.identity.clone(),
+            lending: self.context.lending.clone(),
+            accounts: self.context.accounts.clone(),
             grants: Grants::default(),
             access: self.access.clone(),
-            compression: self.around.compression,
-            pacer: self.around.pacer.clone(),
+            compression: self.context.compression,
+            pacer: self.context.pacer.clone(),
             served: self.served.clone(),
             changed: self.changed.clone(),
         });
@@ -427,20 +427,20 @@ impl Actor for Peer {
     }
 }
 
-impl StreamHandler<Heard> for Peer {
-    fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
+impl StreamHandler<LinkEvent> for Peer {
+    fn handle(&mut self, heard: LinkEvent, ctx: &mut Self::Context) {
         match heard {
-            Heard::Control { link, control } => {
+            LinkEvent::Control { link, control } => {
                 if let Some(live) = self.links.get_mut(&link) {
-                    live.session.handle(Instant::now(), Input::Heard(control));
+                    live.session.handle(Instant::now(), Input::Received(control));
                 }
             }
-            Heard::Wrong { link, code } => {
+            LinkEvent::Wrong { link, code } => {
                 if let Some(live) = self.links.get_mut(&link) {
                     live.session.handle(Instant::now(), Input::Close(code));
                 }
             }
-            Heard::Gone { link, error } => self.gone(link, &error, ctx),
+            LinkEvent::Gone { link, error } => self.gone(link, &error, ctx),
         }
         self.drive(ctx);
     }

@@ -211,7 +211,7 @@ impl PhoneBook {
             }
         };
         if here && knock.is_authentic(to) {
-            self.facts.do_send(PhonebookFact::Heard(contact::Input::Knocked(knock)));
+            self.facts.do_send(PhonebookFact::Received(contact::Input::Knocked(knock)));
         } else {
             tracing::debug!("a knock is addressed to another name, or forged");
         }
@@ -219,7 +219,7 @@ impl PhoneBook {
 
     pub(super) fn noted(&mut self, from: PeerId, text: &[u8]) {
         match codec::decode::<Note>(text) {
-            Ok(note) => self.facts.do_send(PhonebookFact::Heard(contact::Input::Noted { from, note })),
+            Ok(note) => self.facts.do_send(PhonebookFact::Received(contact::Input::Noted { from, note })),
             Err(error) => tracing::debug!("a note is none: {error}"),
         }
     }
@@ -277,7 +277,7 @@ impl Handler<List> for PhoneBook {
             let mut keys: Vec<PeerId> = known.map(|entry| entry.peer).collect();
             keys.sort_unstable();
             keys.dedup();
-            facts.do_send(PhonebookFact::Heard(contact::Input::Listed { player, keys }));
+            facts.do_send(PhonebookFact::Received(contact::Input::Listed { player, keys }));
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     io::{
         phonebook_http::PhonebookHttp,
-        phonebook_live::{self, Heard},
+        phonebook_live::{self, LiveEvent},
     },
 };
 use actix::{AsyncContext, Context, StreamHandler};
@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 pub struct Came {
     book: usize,
     number: u64,
-    heard: Heard,
+    heard: LiveEvent,
 }
 
 impl PhoneBook {
@@ -89,7 +89,7 @@ impl PhoneBook {
                     self.outside.do_send(StunServer::At(server));
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
                     self.introductions.handle(now, introduction::Input::Up { book: index, missed });
-                    self.facts.do_send(PhonebookFact::Heard(contact::Input::Connected));
+                    self.facts.do_send(PhonebookFact::Received(contact::Input::Connected));
                     self.settle();
                     if moved {
                         self.tell_more();
@@ -166,7 +166,7 @@ impl PhoneBook {
             },
             other @ (Hear::Challenge { .. } | Hear::Welcome(_) | Hear::Restarting { .. }) => {
                 if let Some(book) = self.books.get_mut(index) {
-                    book.conversation.machine.handle(now, random(), Input::Heard(other));
+                    book.conversation.machine.handle(now, random(), Input::Received(other));
                 }
             }
             Hear::Limited { attempt: None, retry_after } => {
@@ -215,12 +215,12 @@ impl StreamHandler<Came> for PhoneBook {
             return;
         }
         match heard {
-            Heard::Message(hear) => {
+            LiveEvent::Message(hear) => {
                 book.conversation.alive();
                 self.hear(index, hear);
             }
-            Heard::Alive => book.conversation.alive(),
-            Heard::Lost(lost) => {
+            LiveEvent::Alive => book.conversation.alive(),
+            LiveEvent::Lost(lost) => {
                 tracing::debug!("phone book {}: {lost:?}", book.http.url());
                 book.conversation.connection = None;
                 book.conversation.machine.handle(Instant::now(), random(), Input::Lost(lost));

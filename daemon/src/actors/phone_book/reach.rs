@@ -26,7 +26,7 @@ use fyteclub_proto::{
     phonebook::live::Say,
     reaching::{
         candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
-        introduction::{self, Failure, HEDGE, Input, Output, Patience},
+        introduction::{self, Failure, HEDGE, Input, Output, WhenAbsent},
         reachable::Slot,
         wire::{offer::Offer, probe::Part},
     },
@@ -193,12 +193,12 @@ impl PhoneBook {
             let coming = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_coming(now));
             let coming = coming.map(|(index, _)| index).collect();
             self.calls.insert(attempt, Call { peer, sent: BTreeMap::new(), found: None, answer });
-            let patience = match since {
-                Seen::JustNow => Patience::Until(now + FRESH_TIME),
-                Seen::Once => Patience::None,
-                Seen::Never => Patience::Usual,
+            let when_absent = match since {
+                Seen::JustNow => WhenAbsent::Until(now + FRESH_TIME),
+                Seen::Once => WhenAbsent::None,
+                Seen::Never => WhenAbsent::Usual,
             };
-            let call = introduction::Call { peer, attempt, asked, patience, coming };
+            let call = introduction::Call { peer, attempt, asked, when_absent, coming };
             self.introductions.handle(now, Input::Call(call));
         }
         answered

@@ -30,7 +30,7 @@ pub enum PhonebookFact {
     Changed { url: String, error: Option<String> },
     /// Inputs for the contacts' machine. A knock is authentic, and a note is from the key that it names; of the keys
     /// that phone books have for a name, each is listed once.
-    Heard(contact::Input),
+    Received(contact::Input),
     /// A peer asks for an introduction: answer with [`Answer`].
     Introduced { introduction: Introduction, from: PeerId },
 }
@@ -55,7 +55,7 @@ impl Message for Post {
     type Result = ();
 }
 
-/// Asks every phone book for the keys under this name; the answers are [`PhonebookFact::Heard`].
+/// Asks every phone book for the keys under this name; the answers are [`PhonebookFact::Received`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct List(pub PlayerName);

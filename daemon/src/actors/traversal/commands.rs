@@ -60,7 +60,7 @@ impl Handler<Granted> for Traversals {
             let Some(session) = traversals.sessions.get_mut(&id) else { return };
             let udp = addrs.into_iter().find(|addr| families.has(addr.ip())).filter(|_| grant.udp);
             let grant = Grant { leg: grant.leg, token: grant.token, udp, tcp: grant.tcp };
-            if session.enter(&traversals.socket, &traversals.whereabouts).is_none() {
+            if session.enter(&traversals.socket, &traversals.contact_addresses).is_none() {
                 return;
             }
             session.hold(&grant, http);

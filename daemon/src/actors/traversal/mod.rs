@@ -15,7 +15,7 @@ use super::{
     outside::{self, Outside, Watching},
     random,
 };
-use crate::{io::relay_socket, reachable::Reachable, whereabouts::Whereabouts};
+use crate::{contact_addresses::ContactAddresses, io::relay_socket, reachable::Reachable};
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
@@ -55,7 +55,7 @@ pub struct Setup {
     pub asides: mpsc::Receiver<Aside>,
     pub outside: Addr<Outside>,
     pub reachable: Reachable,
-    pub whereabouts: Whereabouts,
+    pub contact_addresses: ContactAddresses,
     pub means: Means,
 }
 
@@ -65,7 +65,7 @@ pub struct Traversals {
     asides: Option<mpsc::Receiver<Aside>>,
     outside: Addr<Outside>,
     reachable: Reachable,
-    whereabouts: Whereabouts,
+    contact_addresses: ContactAddresses,
     means: Means,
     facts: Recipient<TraversalFact>,
     sessions: BTreeMap<Id, Session>,
@@ -80,14 +80,14 @@ pub struct Traversals {
 
 impl Traversals {
     pub fn new(setup: Setup, facts: Recipient<TraversalFact>) -> Self {
-        let Setup { here, socket, asides, outside, reachable, whereabouts, means } = setup;
+        let Setup { here, socket, asides, outside, reachable, contact_addresses, means } = setup;
         Self {
             here,
             socket,
             asides: Some(asides),
             outside,
             reachable,
-            whereabouts,
+            contact_addresses,
             means,
             facts,
             sessions: BTreeMap::new(),
@@ -102,7 +102,7 @@ impl Traversals {
     /// Gives a session an input, and acts on everything that follows.
     fn give(&mut self, id: Id, input: Input, ctx: &mut Context<Self>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let wishes = session.handle(Instant::now(), random(), input, &self.socket, &self.whereabouts);
+        let wishes = session.handle(Instant::now(), random(), input, &self.socket, &self.contact_addresses);
         self.act(id, wishes, ctx);
     }
 
@@ -247,7 +247,7 @@ impl Traversals {
         });
         if let Some(peer) = session.peer {
             self.by_addr.remove(&peer.addr());
-            self.whereabouts.leave(peer.addr().addr());
+            self.contact_addresses.leave(peer.addr().addr());
         }
         self.set_timer(ctx);
     }
@@ -316,7 +316,7 @@ impl Traversals {
         };
         self.sessions.insert(id, session);
         let Some(session) = self.sessions.get_mut(&id) else { return false };
-        let wishes = session.carry_out(&self.socket, &self.whereabouts);
+        let wishes = session.carry_out(&self.socket, &self.contact_addresses);
         self.act(id, wishes, ctx);
         true
     }
@@ -376,7 +376,7 @@ impl StreamHandler<stun_client::Outside> for Traversals {
 impl StreamHandler<Aside> for Traversals {
     fn handle(&mut self, aside: Aside, ctx: &mut Self::Context) {
         let (peer, input) = match aside {
-            Aside::Stun(response) => return self.outside.do_send(outside::Heard(response)),
+            Aside::Stun(response) => return self.outside.do_send(outside::Received(response)),
             Aside::Probe { peer, path, probe } => (peer, Input::Probed { path, probe }),
             Aside::Relay { peer, leg, reply } => (peer, Input::Replied { leg, reply }),
         };

@@ -5,13 +5,13 @@ use super::{
     words::{Id, Relay, Tell},
 };
 use crate::{
+    contact_addresses::ContactAddresses,
     desks::links::Taken,
     io::{
         phonebook_http::PhonebookHttp,
         quic::{Link, lasting},
         relay_socket::{self, Event, RelaySocket},
     },
-    whereabouts::Whereabouts,
 };
 use actix::Recipient;
 use futures::Stream;
@@ -80,14 +80,18 @@ impl Session {
         jitter: f64,
         input: Input,
         socket: &Arc<PeerSocket>,
-        whereabouts: &Whereabouts,
+        contact_addresses: &ContactAddresses,
     ) -> Vec<Wish> {
         self.machine.handle(now, jitter, input);
-        self.carry_out(socket, whereabouts)
+        self.carry_out(socket, contact_addresses)
     }
 
     /// As [`Self::handle`], for outputs that are there already.
-    pub(super) fn carry_out(&mut self, socket: &Arc<PeerSocket>, whereabouts: &Whereabouts) -> Vec<Wish> {
+    pub(super) fn carry_out(
+        &mut self,
+        socket: &Arc<PeerSocket>,
+        contact_addresses: &ContactAddresses,
+    ) -> Vec<Wish> {
         let mut wishes = Vec::new();
         let mut told = None;
         while let Some(output) = self.machine.poll() {
@@ -96,7 +100,7 @@ impl Session {
                 Output::Tell(offer) => told = Some(offer),
                 Output::Listen(opener) => {
                     let OpenerOf(opener) = *opener;
-                    if let Some(peer) = self.enter(socket, whereabouts) {
+                    if let Some(peer) = self.enter(socket, contact_addresses) {
                         peer.listen(opener);
                     }
                 }
@@ -136,11 +140,11 @@ impl Session {
     pub(super) fn enter(
         &mut self,
         socket: &Arc<PeerSocket>,
-        whereabouts: &Whereabouts,
+        contact_addresses: &ContactAddresses,
     ) -> Option<Arc<VirtualPeer>> {
         if self.peer.is_none() {
             let peer = VirtualPeer::enter(socket)?;
-            whereabouts.enter(peer.addr().addr(), self.id.peer);
+            contact_addresses.enter(peer.addr().addr(), self.id.peer);
             self.peer = Some(Arc::new(peer));
         }
         self.peer.clone()

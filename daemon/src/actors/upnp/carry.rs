@@ -2,7 +2,7 @@
 //! or the write has failed.
 
 use super::{Upnp, words};
-use crate::io::mapping_sockets::{Announcements, Heard, RouterSocket};
+use crate::io::mapping_sockets::{Announcements, RouterAnswer, RouterSocket};
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
 use futures::{StreamExt, stream};
 use fyteclub_igd::Router;
@@ -16,7 +16,7 @@ const QUEUE: usize = 32;
 /// Input from a network.
 pub(super) enum Came {
     /// From the gateway of this uplink.
-    Heard(Ipv4Addr, Heard),
+    Answered(Ipv4Addr, RouterAnswer),
     Announced(Ipv4Addr, Vec<u8>),
     Found(Ipv4Addr, Router),
     Searched(Ipv4Addr),
@@ -27,7 +27,7 @@ impl Upnp {
     pub(super) fn hear(&self, uplink: Uplink, socket: RouterSocket, ctx: &mut Context<Self>) -> SpawnHandle {
         ctx.add_stream(stream::unfold(socket, move |socket| async move {
             let heard = socket.heard().await?;
-            Some((Came::Heard(uplink.local(), heard), socket))
+            Some((Came::Answered(uplink.local(), heard), socket))
         }))
     }
 
@@ -146,11 +146,11 @@ impl Upnp {
 impl StreamHandler<Came> for Upnp {
     fn handle(&mut self, came: Came, ctx: &mut Self::Context) {
         match came {
-            Came::Heard(local, Heard::Bytes(bytes)) => {
+            Came::Answered(local, RouterAnswer::Bytes(bytes)) => {
                 self.counts.answers += 1;
-                self.handle(Input::Heard { local, bytes: &bytes }, ctx);
+                self.handle(Input::Received { local, bytes: &bytes }, ctx);
             }
-            Came::Heard(local, Heard::Refused) => self.handle(Input::Refused { local }, ctx),
+            Came::Answered(local, RouterAnswer::Refused) => self.handle(Input::Refused { local }, ctx),
             Came::Announced(from, bytes) => {
                 self.counts.announcements += 1;
                 self.handle(Input::Announced { from, bytes: &bytes }, ctx);

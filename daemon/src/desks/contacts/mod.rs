@@ -8,11 +8,11 @@ mod tests;
 
 use super::orders::{DeskOrder, Kept, Now, Order, Orders, Post, Write};
 use crate::{
+    contact_addresses::ContactAddresses,
     io::{
         contacts::ContactsFile,
         keeper::{KeepError, Keeping},
     },
-    whereabouts::Whereabouts,
 };
 use fyteclub_proto::{
     bytes::Bytes,
@@ -53,7 +53,7 @@ pub struct Setup {
     pub here: Here,
     pub policy: Policy,
     pub file: ContactsFile,
-    pub whereabouts: Whereabouts,
+    pub contact_addresses: ContactAddresses,
     /// Phone books by their clients' names: each carries knocks with its own number.
     pub carriers: Vec<String>,
     /// As configured; invitations name them.
@@ -67,7 +67,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub enum Input {
     /// A message from others, delivered by a phone book.
-    Heard(contact::Input),
+    Received(contact::Input),
     /// A link to this key is open; it may be dialled at this address later.
     Linked {
         peer: PeerId,
@@ -87,7 +87,7 @@ pub struct ContactDesk {
     machine: Contacts,
     player: Option<PlayerName>,
     file: ContactsFile,
-    whereabouts: Whereabouts,
+    contact_addresses: ContactAddresses,
     phonebooks: Vec<String>,
     listing: Listing,
     changes: Vec<KeyChange>,
@@ -116,10 +116,10 @@ pub struct ContactDesk {
 impl ContactDesk {
     /// Orders the admission of all contacts of the file.
     pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
-        let Setup { here, policy, file, whereabouts, carriers, phonebooks, listing, changes } = setup;
+        let Setup { here, policy, file, contact_addresses, carriers, phonebooks, listing, changes } = setup;
         let keys = file.saved().contacts.iter().filter_map(|contact| contact.peer_id);
         for (key, addr) in keys.filter_map(|key| Some((key, file.last_addr(&key)?))) {
-            whereabouts.note(key, addr);
+            contact_addresses.note(key, addr);
         }
         let player = here.player.clone();
         let machine = Contacts::new(here, policy, file.saved().clone(), now.unix_ms).carried_by(carriers);
@@ -127,7 +127,7 @@ impl ContactDesk {
             machine,
             player,
             file,
-            whereabouts,
+            contact_addresses,
             phonebooks,
             listing,
             linked: HashSet::new(),
@@ -153,7 +153,7 @@ impl ContactDesk {
 
     pub fn handle(&mut self, now: Now, input: Input, orders: &mut Orders) {
         match input {
-            Input::Heard(heard) => {
+            Input::Received(heard) => {
                 let connected = heard == contact::Input::Connected;
                 self.machine.handle(now.unix_ms, heard);
                 self.drive(now, orders);
@@ -273,7 +273,7 @@ impl ContactDesk {
     pub fn note_addr(&mut self, key: PeerId, addr: SocketAddr) {
         self.file.note_addr(key, addr);
         if self.machine.consents(&key) {
-            self.whereabouts.note(key, addr);
+            self.contact_addresses.note(key, addr);
         }
     }
 
@@ -336,7 +336,7 @@ impl ContactDesk {
             }
             Output::Followed { from, to } => orders.add(Order::FollowOwner { from, to }),
             Output::Disconnect(key) => {
-                self.whereabouts.forget(&key);
+                self.contact_addresses.forget(&key);
                 orders.add(Order::Dismiss(key));
                 orders.add(Order::Disconnect(key));
             }

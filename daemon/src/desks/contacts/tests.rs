@@ -46,7 +46,7 @@ impl Bench {
             here: Here { key: SELF, player: Some(name(0)) },
             policy: Policy::Ask,
             file: file.expect("read"),
-            whereabouts: Whereabouts::default(),
+            contact_addresses: ContactAddresses::default(),
             carriers: Vec::new(),
             phonebooks: Vec::new(),
             listing: Listing::Listed,
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     fn heard(&mut self, heard: contact::Input) {
-        self.input(Input::Heard(heard));
+        self.input(Input::Received(heard));
     }
 
     fn change(&mut self, change: Change) -> Later<Option<reply::Contact>> {

@@ -208,7 +208,7 @@ impl Fetching {
             }
             Input::Noted { player, run, note } => {
                 let input = match note {
-                    Note::Progress { facts, wire } => fetch::Input::Heard { player, run, facts, wire },
+                    Note::Progress { facts, wire } => fetch::Input::Received { player, run, facts, wire },
                     Note::Local(error) => fetch::Input::Unkept { player, run, why: unkept(&error) },
                 };
                 self.machine.handle(now, input);
@@ -331,7 +331,7 @@ impl Fetching {
         let grant = if owner == source { None } else { lending.grant(&owner, &look, unix_millis()) };
         let Some(work) = self.works.get(&run).filter(|_| owner == source || grant.is_some()) else {
             let facts = vec![transfer::Input::Ended { request, end: transfer::End::Refused }];
-            return self.machine.handle(now, fetch::Input::Heard { player, run, facts, wire: 0 });
+            return self.machine.handle(now, fetch::Input::Received { player, run, facts, wire: 0 });
         };
         let targets = pieces.iter().filter_map(|piece| work.plan.target(*piece)).collect();
         let ask = pull::Ask { request, targets, grant };

@@ -4,7 +4,7 @@ use super::*;
 use crate::io::{
     book_clock::BookClock,
     identity::Identity,
-    phonebook_live::{self, Connection, Heard},
+    phonebook_live::{self, Connection, LiveEvent},
 };
 use futures::stream::BoxStream;
 use fyteclub_phonebook::{Config, Operator, Rates, Running, Server};
@@ -47,7 +47,7 @@ fn http(addr: SocketAddr) -> PhonebookHttp {
 struct Player {
     identity: Arc<Identity>,
     connection: Connection,
-    heard: BoxStream<'static, Heard>,
+    heard: BoxStream<'static, LiveEvent>,
 }
 
 impl Player {
@@ -71,8 +71,8 @@ impl Player {
     async fn hear(&mut self) -> Hear {
         loop {
             match within(self.heard.next()).await {
-                Some(Heard::Message(message)) => return message,
-                Some(Heard::Alive) => {}
+                Some(LiveEvent::Message(message)) => return message,
+                Some(LiveEvent::Alive) => {}
                 other => panic!("{other:?}"),
             }
         }

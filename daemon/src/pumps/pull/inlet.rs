@@ -65,6 +65,6 @@ impl<'a> Inlet<'a> {
 
     fn tell(&mut self) {
         self.told = Instant::now();
-        (self.notes)(Note::Progress { facts: vec![Input::Heard { request: self.request }], wire: 0 });
+        (self.notes)(Note::Progress { facts: vec![Input::Received { request: self.request }], wire: 0 });
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         stream::{StreamError, read_frame, write_frame},
     },
     pumps::{
-        document::{self, Patience},
+        document::{self, StallLimit},
         pace::Pacer,
     },
 };
@@ -40,7 +40,7 @@ pub enum AppearancePullError {
 /// # Errors
 /// The peer refuses, the stream breaks or stalls, or the bytes cannot be decrypted.
 pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), AppearancePullError> {
-    let mut patience = Patience::default();
+    let mut stall_limit = StallLimit::default();
     let asking = async {
         let (mut send, mut recv) = link.open_stream().await?;
         write_frame(&mut send, &Request::Appearance).await?;
@@ -48,11 +48,11 @@ pub async fn appearance(link: &Link, pacer: &Pacer) -> Result<(Vec<u8>, Grant), 
         let reply = read_frame(&mut recv).await?.ok_or(StreamError::Short)?;
         Ok::<_, AppearancePullError>((send, recv, reply))
     };
-    let (send, mut recv, reply) = patience.within(asking).await?;
+    let (send, mut recv, reply) = stall_limit.within(asking).await?;
     match reply {
         AppearanceReply::Nothing => Err(AppearancePullError::Nothing),
         AppearanceReply::Document { epoch, len, grant } => {
-            let mut sealed = document::receive(link, pacer, patience, &mut recv, index(len) + TAG).await?;
+            let mut sealed = document::receive(link, pacer, stall_limit, &mut recv, index(len) + TAG).await?;
             let key = link.opening(epoch).ok_or(AppearancePullError::Unsealed)?;
             let nonce = NonceCounter::new(VarInt::from(send.id()).into_inner()).advance();
             let nonce = nonce.ok_or(AppearancePullError::Unsealed)?;

@@ -7,7 +7,7 @@ use crate::{
     name::{self, Ext},
     naming, os,
     partial::{Partial, open_partials},
-    place::{Place, Whereabouts},
+    place::{CacheLocation, Place},
     prove::offset_of,
     sync::lock,
 };
@@ -115,13 +115,13 @@ pub(super) fn undisturbed<T>(inner: &Inner, work: impl FnOnce() -> T) -> T {
 /// From here on the new place is the cache.
 pub(super) fn switch(
     inner: &Inner,
-    note: &mut Whereabouts,
+    note: &mut CacheLocation,
     name: &str,
     new: &Arc<Place>,
 ) -> Result<(), StoreError> {
     let mut leaving = note.leaving.clone();
     leaving.push(note.dir.clone());
-    let next = Whereabouts { dir: name.to_owned(), renaming: None, copying: None, leaving };
+    let next = CacheLocation { dir: name.to_owned(), renaming: None, copying: None, leaving };
     next.write(&inner.dir)?;
     *note = next;
     inner.site.switch(new.clone());

@@ -10,7 +10,7 @@ use crate::{
     name::{self, Ext},
     naming,
     os::{self, Stamp},
-    place::{Place, Whereabouts},
+    place::{CacheLocation, Place},
     prove::{hash_file, offset_of, open_blob_file},
 };
 use fyteclub_proto::{
@@ -35,7 +35,7 @@ const SHORT: u64 = 16 << 20;
 
 pub(super) fn copy_to(
     inner: &Inner,
-    note: &mut Whereabouts,
+    note: &mut CacheLocation,
     name: &str,
     new: &Arc<Place>,
     progress: &mut impl FnMut(MoveProgress) -> ControlFlow<()>,

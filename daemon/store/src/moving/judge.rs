@@ -1,7 +1,7 @@
 //! Whether a folder will do as the cache's next place.
 
 use super::common::MoveError;
-use crate::{inner::Inner, place::Whereabouts};
+use crate::{inner::Inner, place::CacheLocation};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -28,7 +28,7 @@ pub(super) fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-pub(super) fn judge_target(inner: &Inner, target: &Path, note: &Whereabouts) -> Result<PathBuf, MoveError> {
+pub(super) fn judge_target(inner: &Inner, target: &Path, note: &CacheLocation) -> Result<PathBuf, MoveError> {
     if !target.is_absolute() {
         return Err(MoveError::NoPath { dir: target.to_owned() });
     }

@@ -17,7 +17,7 @@ use super::{
     free::remove,
     inner::Inner,
     name, os,
-    place::{MARK, Place, Whereabouts, empty, fresh_mark},
+    place::{CacheLocation, MARK, Place, empty, fresh_mark},
 };
 use fyteclub_files::private;
 use judge::canonical;
@@ -39,7 +39,7 @@ pub(crate) fn move_to(
         Err(TryLockError::WouldBlock) => return Err(MoveError::Busy),
     };
     let old = inner.site.stand()?;
-    let mut note = Whereabouts::read(&inner.dir)?;
+    let mut note = CacheLocation::read(&inner.dir)?;
     if let Some(to) = &note.renaming {
         return Err(MoveError::Unfinished { dir: inner.dir.join(to) });
     }
@@ -107,7 +107,7 @@ fn can_rename(old: &Place, new: &Place) -> bool {
 }
 
 /// Removes unused files from the old place; returns how many stay.
-fn leave(inner: &Inner, old: &Place, note: &mut Whereabouts) -> Result<usize, StoreError> {
+fn leave(inner: &Inner, old: &Place, note: &mut CacheLocation) -> Result<usize, StoreError> {
     let mut kept = 0;
     for folder in [&old.blobs, &old.partial] {
         for (name, entry) in os::names(folder)? {

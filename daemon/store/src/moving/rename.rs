@@ -5,7 +5,7 @@ use crate::{
     error::StoreError,
     inner::Inner,
     os::{self, Stamp},
-    place::{Place, Whereabouts, bring_one},
+    place::{CacheLocation, Place, bring_one},
 };
 use std::{
     fs, io,
@@ -19,7 +19,7 @@ type Carried = Vec<(PathBuf, PathBuf)>;
 
 pub(super) fn rename_to(
     inner: &Inner,
-    note: &mut Whereabouts,
+    note: &mut CacheLocation,
     name: &str,
     new: &Arc<Place>,
     progress: &mut impl FnMut(MoveProgress) -> ControlFlow<()>,
@@ -97,7 +97,7 @@ fn rename_all(
 }
 
 /// Undoes a move that did not come to its end; what cannot be undone the next start brings over.
-fn carry_back(inner: &Inner, carried: Carried, note: &mut Whereabouts) -> Result<(), StoreError> {
+fn carry_back(inner: &Inner, carried: Carried, note: &mut CacheLocation) -> Result<(), StoreError> {
     let mut back = true;
     for (from, to) in carried {
         back &= bring_one(&to, &from).is_ok();

@@ -12,7 +12,7 @@
 //!   its chunks stay in the store for the next fetch.
 //! - A lost link ends a running [`Transfer`](super::transfer) only when no other source has what is missing.
 //! - The newest look of a player is fetched. An older one's transfer ends, and its chunks are kept.
-//! - Every stage has a deadline, or names what ends it ([`Stage::patience`]).
+//! - Every stage has a deadline, or names what ends it ([`Stage::ends_by`]).
 //!
 //! `stages` brings a fetch to its plan, `running` runs its transfer, `ending` hands the look out or fails it.
 
@@ -117,7 +117,7 @@ impl Fetches {
             Input::Postponed { peer, run, pause } => self.postponed(now, peer, run, pause),
             Input::Planned { player, run, result } => self.planned(now, &player, run, result),
             Input::Holding { peer, owner, look, reply } => self.holding(now, peer, owner, look, reply),
-            Input::Heard { player, run, facts, wire } => self.heard(now, &player, run, facts, wire),
+            Input::Received { player, run, facts, wire } => self.heard(now, &player, run, facts, wire),
             Input::Unkept { player, run, why } => self.unkept(now, &player, run, why),
             Input::Written { player, run, result } => self.written(now, &player, run, result),
             Input::DiskSpace(space) => self.disk_space(now, space.err()),

@@ -5,7 +5,7 @@ use crate::{
     fetching::{
         scheduler::Reason,
         speed::{Speed, remaining},
-        stage::{Patience, Stage},
+        stage::{Stage, StageEnd},
         transfer::{RequestId, Transfer},
     },
     id::{BlobHash, PeerId, PlayerName},
@@ -189,9 +189,9 @@ impl Fetch {
     }
 
     pub(super) fn deadline(&self) -> Option<(Instant, Why)> {
-        let overdue = match self.stage.patience() {
-            Patience::Fails(after) => Some((self.since + after, Why::Overdue(self.stage))),
-            Patience::Other(_) => None,
+        let overdue = match self.stage.ends_by() {
+            StageEnd::Fails(after) => Some((self.since + after, Why::Overdue(self.stage))),
+            StageEnd::Other(_) => None,
         };
         let ask = self.ask_at.filter(|_| self.stage == Stage::AwaitAppearance);
         let link = self.link_at.filter(|_| self.stage == Stage::AwaitLink);

@@ -116,7 +116,7 @@ pub enum Input {
         reply: HoldingReply,
     },
     /// Facts of requests, in order, and their bytes on the wire.
-    Heard {
+    Received {
         player: PlayerName,
         run: Run,
         facts: Vec<transfer::Input>,
@@ -239,7 +239,7 @@ pub enum Output {
         owner: PeerId,
         look: BlobHash,
     },
-    /// Answered with [`Input::Heard`] until the request ends. Without a grant for a source that is not the owner it
+    /// Answered with [`Input::Received`] until the request ends. Without a grant for a source that is not the owner it
     /// ends at once, as [`transfer::End::Refused`].
     Ask(Ask),
     /// Stop this request.
@@ -295,7 +295,7 @@ pub struct Ask {
     pub source: PeerId,
     pub owner: PeerId,
     pub look: BlobHash,
-    /// Its name in the facts of [`Input::Heard`].
+    /// Its name in the facts of [`Input::Received`].
     pub request: transfer::RequestId,
     /// Its name in [`Output::Drop`].
     pub number: RequestNumber,

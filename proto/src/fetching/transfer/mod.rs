@@ -75,7 +75,7 @@ struct Request {
 
 impl Request {
     /// When it is given up.
-    fn patience(&self) -> Instant {
+    fn ends_by(&self) -> Instant {
         (self.heard + SILENCE).min(self.brought + DRIP)
     }
 }
@@ -156,7 +156,7 @@ impl Transfer {
         match input {
             Input::Joined(peer, holds) => self.joined(now, peer, holds),
             Input::Left(peer) => self.lose(peer, Failure::Unreachable),
-            Input::Heard { request } => {
+            Input::Received { request } => {
                 self.heard(request, now);
             }
             Input::Tree { request, hash } => self.tree(now, request, hash),

@@ -10,7 +10,7 @@ use std::time::Instant;
 impl Transfer {
     pub(super) fn time(&mut self, now: Instant) {
         let silent: Vec<(RequestId, PeerId)> = (self.requests.iter())
-            .filter(|(_, request)| now >= request.patience())
+            .filter(|(_, request)| now >= request.ends_by())
             .map(|(id, request)| (*id, request.source))
             .collect();
         for (request, peer) in silent {
@@ -63,7 +63,7 @@ impl Transfer {
         if self.over {
             return None;
         }
-        let silent = self.requests.values().map(|request| (request.patience(), Why::RequestSilent));
+        let silent = self.requests.values().map(|request| (request.ends_by(), Why::RequestSilent));
         let stalled = (self.requests.values())
             .filter(|request| self.has_other(request))
             .map(|request| (request.heard + STALL, Why::RequestStalled));

@@ -36,7 +36,7 @@ pub enum Input {
     /// Its link is gone, with its requests.
     Left(PeerId),
     /// Bytes arrived without a complete chunk, or this side delays them itself. At most every quarter of a second.
-    Heard {
+    Received {
         request: RequestId,
     },
     /// A blob's chunk list arrived, verified and stored.

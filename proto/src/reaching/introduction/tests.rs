@@ -23,12 +23,12 @@ fn failed(why: Failure) -> Output {
     Output::Failed { attempt: ATTEMPT, why }
 }
 
-fn request(asked: bool, patience: Patience, coming: &[usize]) -> Call {
-    Call { peer: PEER, attempt: ATTEMPT, asked, patience, coming: coming.to_vec() }
+fn request(asked: bool, when_absent: WhenAbsent, coming: &[usize]) -> Call {
+    Call { peer: PEER, attempt: ATTEMPT, asked, when_absent, coming: coming.to_vec() }
 }
 
 fn numbered(number: u8, asked: bool) -> Call {
-    Call { attempt: Bytes([number; 16]), ..request(asked, Patience::Usual, &[]) }
+    Call { attempt: Bytes([number; 16]), ..request(asked, WhenAbsent::Usual, &[]) }
 }
 
 fn connected(books: &[usize], now: Instant) -> Introductions {
@@ -39,7 +39,7 @@ fn connected(books: &[usize], now: Instant) -> Introductions {
 
 fn call(books: &[usize], now: Instant) -> Introductions {
     let mut introductions = connected(books, now);
-    introductions.handle(now, Input::Call(request(true, Patience::Usual, &[])));
+    introductions.handle(now, Input::Call(request(true, WhenAbsent::Usual, &[])));
     introductions
 }
 
@@ -104,7 +104,7 @@ fn without_a_phone_book_it_fails_at_once() {
 fn a_phone_book_that_is_coming_is_waited_for() {
     let now = start();
     let mut calls = Introductions::default();
-    calls.handle(now, Input::Call(request(true, Patience::Usual, &[0, 1])));
+    calls.handle(now, Input::Call(request(true, WhenAbsent::Usual, &[0, 1])));
     calls.handle(now, Input::Down { book: 1, coming: false });
     assert_eq!(outputs(&mut calls), []);
     calls.handle(now, Input::Up { book: 0, missed: false });
@@ -112,7 +112,7 @@ fn a_phone_book_that_is_coming_is_waited_for() {
     // A hanging one is waited for, a closed one is not.
     for gone in [false, true] {
         let mut calls = Introductions::default();
-        calls.handle(now, Input::Call(request(true, Patience::Usual, &[0])));
+        calls.handle(now, Input::Call(request(true, WhenAbsent::Usual, &[0])));
         if gone {
             calls.handle(now, Input::Down { book: 0, coming: false })
         } else {
@@ -127,7 +127,7 @@ fn who_was_there_just_now_is_asked_for_again() {
     let now = start();
     let mut calls = connected(&[0], now);
     let until = now + Duration::from_secs(5);
-    calls.handle(now, Input::Call(request(true, Patience::Until(until), &[])));
+    calls.handle(now, Input::Call(request(true, WhenAbsent::Until(until), &[])));
     let mut asked = 0;
     let end = loop {
         match outputs(&mut calls)[..] {
@@ -143,7 +143,7 @@ fn who_was_there_just_now_is_asked_for_again() {
     };
     assert_eq!((end, asked), (Failure::NotThere, 3), "1.5 s each, and a pause");
     // The callee was slow: its answer to the first attempt counts after the second.
-    calls.handle(now, Input::Call(request(true, Patience::Until(until), &[])));
+    calls.handle(now, Input::Call(request(true, WhenAbsent::Until(until), &[])));
     calls.handle(now, Input::Unavailable { book: 0, attempt: ATTEMPT });
     calls.handle(now, Input::Accepted { peer: PEER, attempt: ATTEMPT });
     pass(&mut calls);
@@ -159,12 +159,12 @@ fn a_book_that_just_came_back_is_believed_later() {
         calls.handle(at, Input::Unavailable { book: 0, attempt: ATTEMPT });
     };
     // Another way can be tried, or no client waits.
-    for (asked, patience) in [(true, Patience::None), (false, Patience::Usual)] {
-        calls.handle(now, Input::Call(request(asked, patience, &[])));
+    for (asked, when_absent) in [(true, WhenAbsent::None), (false, WhenAbsent::Usual)] {
+        calls.handle(now, Input::Call(request(asked, when_absent, &[])));
         nobody(&mut calls, now);
         assert_eq!(outputs(&mut calls), [ask(0), failed(Failure::NotBack)]);
     }
-    calls.handle(now, Input::Call(request(true, Patience::Usual, &[])));
+    calls.handle(now, Input::Call(request(true, WhenAbsent::Usual, &[])));
     nobody(&mut calls, now);
     assert_eq!(outputs(&mut calls), [ask(0)]);
     assert_eq!(pass(&mut calls), (now + AGAIN_PAUSE, Why::Again));
@@ -240,7 +240,7 @@ fn what_a_phone_book_finds_too_much_waits() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Call { asked: bool, patience: u8, coming: Vec<usize> },
+    Call { asked: bool, when_absent: u8, coming: Vec<usize> },
     Accepted(usize),
     Unavailable(usize, usize),
     Limited(usize, usize, u64),
@@ -253,7 +253,7 @@ fn step() -> impl Strategy<Value = Step> {
     let (book, number) = (0..3usize, 0..64usize);
     prop_oneof![
         4 => (any::<bool>(), 0..3u8, vec(book.clone(), 0..2))
-            .prop_map(|(asked, patience, coming)| Step::Call { asked, patience, coming }),
+            .prop_map(|(asked, when_absent, coming)| Step::Call { asked, when_absent, coming }),
         1 => number.clone().prop_map(Step::Accepted),
         2 => (book.clone(), number.clone()).prop_map(|(book, number)| Step::Unavailable(book, number)),
         1 => (book.clone(), number, 0..9000u64).prop_map(|(book, number, ms)| Step::Limited(book, number, ms)),
@@ -275,15 +275,15 @@ proptest! {
         for step in steps.into_iter().chain([Step::Wait(600_000)]) {
             let attempt = |number: usize| Bytes([number as u8; 16]);
             let input = match step {
-                Step::Call { asked, patience, coming } if made < 64 => {
-                    let patience = match patience {
-                        0 => Patience::None,
-                        1 => Patience::Usual,
-                        _ => Patience::Until(now + Duration::from_secs(6)),
+                Step::Call { asked, when_absent, coming } if made < 64 => {
+                    let when_absent = match when_absent {
+                        0 => WhenAbsent::None,
+                        1 => WhenAbsent::Usual,
+                        _ => WhenAbsent::Until(now + Duration::from_secs(6)),
                     };
                     made += 1;
                     began.insert(attempt(usize::from(made) - 1).0, now);
-                    Input::Call(Call { attempt: attempt(usize::from(made) - 1), ..request(asked, patience, &coming) })
+                    Input::Call(Call { attempt: attempt(usize::from(made) - 1), ..request(asked, when_absent, &coming) })
                 }
                 Step::Call { .. } => Input::Time,
                 Step::Accepted(number) => Input::Accepted { peer: PEER, attempt: attempt(number) },

@@ -68,7 +68,7 @@ impl Mappings {
     pub fn handle(&mut self, now: Instant, jitter: f64, input: Input<'_>) {
         match input {
             Input::Uplinks(uplinks) => self.uplinks(now, jitter, &uplinks),
-            Input::Heard { local, bytes } => self.with(local, |line| line.heard(now, jitter, bytes)),
+            Input::Received { local, bytes } => self.with(local, |line| line.heard(now, jitter, bytes)),
             Input::Refused { local } => self.with(local, |line| line.refused(now, jitter)),
             Input::Announced { from, bytes } => {
                 for (line, _) in &mut self.lines {

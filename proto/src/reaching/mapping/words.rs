@@ -126,7 +126,7 @@ pub enum Input<'a> {
     /// new one takes its PCP nonce.
     Uplinks(Vec<(Uplink, [u8; 12])>),
     /// What the gateway of the uplink with this address sent from its port 5351.
-    Heard {
+    Received {
         local: Ipv4Addr,
         bytes: &'a [u8],
     },

@@ -58,7 +58,7 @@ pub enum Input {
     Local(Vec<IpAddr>),
     /// Somebody needs a fresh outside address. One run serves all who want it meanwhile.
     Want,
-    Heard(Response),
+    Received(Response),
     /// The machine's network changed: what was known is void.
     Moved,
     Time,
@@ -142,7 +142,7 @@ impl StunClient {
             }
             Input::Local(addrs) => self.local = addrs,
             Input::Want => self.want(now),
-            Input::Heard(response) => self.heard(now, response),
+            Input::Received(response) => self.heard(now, response),
             Input::Moved => self.begin_anew(now),
             Input::Time => self.time(now),
         }

@@ -77,7 +77,7 @@ impl World {
             match self.coming.iter().position(|(at, _)| *at <= self.now) {
                 Some(at) => {
                     let response = self.coming.remove(at).1;
-                    self.give(Input::Heard(response));
+                    self.give(Input::Received(response));
                 }
                 None => self.give(Input::Time),
             }
@@ -193,7 +193,7 @@ fn new_mapping_of_kept_flow_is_told() {
 fn forged_and_late_responses_are_ignored() {
     let mut world = World::new(&[(ONE, SEEN), (TWO, SEEN)]);
     world.give(World::servers());
-    world.give(Input::Heard(Response { transaction: Bytes([1; 12]), mapped: addr(OTHER) }));
+    world.give(Input::Received(Response { transaction: Bytes([1; 12]), mapped: addr(OTHER) }));
     world.run(1000);
     assert_eq!(world.client.outside(), outside(SEEN, Nat::Same));
     // A response to a request of the former network.
@@ -202,7 +202,7 @@ fn forged_and_late_responses_are_ignored() {
     world.give(Input::Moved);
     world.coming.retain(|response| !late.contains(response));
     for (_, late) in late {
-        world.give(Input::Heard(Response { mapped: addr(OTHER), ..late }));
+        world.give(Input::Received(Response { mapped: addr(OTHER), ..late }));
     }
     world.run(1000);
     assert_eq!(world.client.outside(), outside(SEEN, Nat::Same));

@@ -271,7 +271,7 @@ impl Entry {
         );
     }
 
-    fn patience(&self) -> Duration {
+    fn silence_limit(&self) -> Duration {
         let rtt = self.rtt.unwrap_or(Duration::ZERO);
         (rtt * 2 + Duration::from_millis(100)).clamp(Duration::from_millis(200), Duration::from_secs(1))
     }
@@ -280,7 +280,7 @@ impl Entry {
         let Some(since) = self.silent_since else { return Health::Well };
         let reached = |since: Instant, (probes, time): (u32, Duration)| {
             let silence = now.saturating_duration_since(since);
-            self.silent >= probes && silence >= time.max(self.patience() * 3 / 2)
+            self.silent >= probes && silence >= time.max(self.silence_limit() * 3 / 2)
         };
         // The peer's own probes show that the path is not dead yet.
         let quiet = self.heard.map_or(since, |heard| heard.max(since));
@@ -311,7 +311,7 @@ impl Entry {
         match (role.primary, self.path.is_direct()) {
             (true, _) if role.busy => Some(asked.max(answered) + LIVELY),
             // A probe is under way, or lost.
-            _ if self.silent > 0 => Some(asked + REPEAT.max(self.patience())),
+            _ if self.silent > 0 => Some(asked + REPEAT.max(self.silence_limit())),
             (true, _) => Some(self.last_sign() + role.keep),
             (false, false) if role.busy => Some(asked.max(answered) + STANDBY),
             (false, _) => None,

@@ -12,7 +12,7 @@ use crate::{
         fetch::Fetches,
         pace::{self, Direction, Limits, Pace},
         scheduler::{self, Scheduler},
-        stage::{Patience, Stage},
+        stage::{Stage, StageEnd},
         transfer::{self, Holds, Transfer, Wanted},
     },
     id::{BlobHash, PeerId, PlayerName},
@@ -204,7 +204,7 @@ fn transfer_waits_with_a_deadline() {
                 0 => Input::Joined(peer, Holds::All),
                 1..=3 => Input::Joined(peer, Holds::These { blobs, growing: dice.below(2) == 0 }),
                 4 => Input::Left(peer),
-                5 => Input::Heard { request },
+                5 => Input::Received { request },
                 6 => Input::Tree { request, hash },
                 7 => Input::Verified { request, hash, chunks: 0..last },
                 8 => Input::Lacking { request, hash, changed: dice.below(2) == 0 },
@@ -269,11 +269,11 @@ fn fetches_wait_with_a_deadline() {
 #[test]
 fn fetch_stages_have_a_time_or_another_end() {
     for stage in Stage::ALL {
-        match stage.patience() {
-            Patience::Fails(after) => {
+        match stage.ends_by() {
+            StageEnd::Fails(after) => {
                 assert!(stage.is_overdue(after) && !stage.is_overdue(after - Duration::from_millis(1)));
             }
-            Patience::Other(why) => assert!(!why.is_empty() && !stage.is_overdue(Duration::MAX), "{stage:?}"),
+            StageEnd::Other(why) => assert!(!why.is_empty() && !stage.is_overdue(Duration::MAX), "{stage:?}"),
         }
     }
     // Another machine's wait fails first, with a better reason.

@@ -35,12 +35,12 @@ fn session_waits_with_a_deadline() {
         use session::Input;
         let look = dice.look();
         let input = match dice.below(12) {
-            0 => Input::Heard(Control::Hello(Hello { versions: vec![1], greeting: greeting(look) })),
-            1 | 2 => Input::Heard(Control::HelloAck(HelloAck { version: 1, greeting: greeting(look) })),
+            0 => Input::Received(Control::Hello(Hello { versions: vec![1], greeting: greeting(look) })),
+            1 | 2 => Input::Received(Control::HelloAck(HelloAck { version: 1, greeting: greeting(look) })),
             3 => Input::Admit,
             4 if dice.below(9) == 0 => Input::Close(CloseCode::Done),
             5 => Input::Publish(look),
-            6..=8 if session.is_open() => Input::Heard(Control::Published(look)),
+            6..=8 if session.is_open() => Input::Received(Control::Published(look)),
             _ => Input::Time,
         };
         session.handle(now, input);
@@ -134,7 +134,7 @@ fn liveness_waits_with_a_deadline() {
         &idle,
         |_, now| Liveness::new(now),
         |liveness, dice, now| {
-            let heard = liveness::Input::Heard { datagrams: dice.below(2), asking: dice.below(4) > 0 };
+            let heard = liveness::Input::Received { datagrams: dice.below(2), asking: dice.below(4) > 0 };
             liveness.handle(now, if dice.below(9) == 0 { liveness::Input::Fresh } else { heard });
             (liveness.deadline().is_some(), liveness.idle())
         },
@@ -196,7 +196,7 @@ fn introductions_wait_with_a_deadline() {
         &["nobody is called"],
         |_, _| Introductions::default(),
         |calls, dice, now| {
-            use introduction::{Call, Input, Patience};
+            use introduction::{Call, Input, WhenAbsent};
             let (peer, book) = (dice.peer(), dice.size(3));
             let attempt: Attempt = Bytes([u8::try_from(dice.below(4)).unwrap(); 16]);
             calls.handle(
@@ -206,10 +206,10 @@ fn introductions_wait_with_a_deadline() {
                         peer,
                         attempt,
                         asked: dice.below(2) == 0,
-                        patience: match dice.below(3) {
-                            0 => Patience::None,
-                            1 => Patience::Usual,
-                            _ => Patience::Until(now + dice.pause()),
+                        when_absent: match dice.below(3) {
+                            0 => WhenAbsent::None,
+                            1 => WhenAbsent::Usual,
+                            _ => WhenAbsent::Until(now + dice.pause()),
                         },
                         coming: (0..dice.size(4)).collect(),
                     }),
@@ -242,9 +242,11 @@ fn live_waits_with_a_deadline() {
                 match dice.below(10) {
                     8 => Input::Alive,
                     9 => Input::Wanted,
-                    0 => Input::Heard(Hear::Challenge { versions: vec![1], nonce: Bytes([0; 32]), time: 0 }),
-                    1 => Input::Heard(Hear::Welcome(Welcome { period: dice.below(60), ..welcome() })),
-                    2 => Input::Heard(Hear::Restarting { after_ms: dice.below(9_000) }),
+                    0 => {
+                        Input::Received(Hear::Challenge { versions: vec![1], nonce: Bytes([0; 32]), time: 0 })
+                    }
+                    1 => Input::Received(Hear::Welcome(Welcome { period: dice.below(60), ..welcome() })),
+                    2 => Input::Received(Hear::Restarting { after_ms: dice.below(9_000) }),
                     3 => Input::Said,
                     4 => Input::Lost(lost[dice.size(5)].clone()),
                     _ => Input::Time,
@@ -297,7 +299,7 @@ fn mappings_wait_with_a_deadline() {
         };
         let input = match dice.below(24) {
             0 | 1 => Input::Uplinks(uplinks.collect()),
-            2..=6 => Input::Heard { local, bytes: &bytes },
+            2..=6 => Input::Received { local, bytes: &bytes },
             7 => Input::Refused { local },
             8 => Input::Announced { from: gateway, bytes: &bytes },
             9 | 10 => Input::Found { local, device: Device { number: dice.below(3), ip: gateway } },

@@ -39,7 +39,7 @@ fn stun_client_waits_with_a_deadline() {
                 3 => Input::Moved,
                 4..=7 if !asked.is_empty() => {
                     let transaction = asked.swap_remove(dice.size(asked.len()));
-                    Input::Heard(Response { transaction, mapped: at(dice) })
+                    Input::Received(Response { transaction, mapped: at(dice) })
                 }
                 _ => Input::Time,
             },

@@ -125,7 +125,7 @@ fn a_source_that_is_alone_has_its_time() {
     let until = now + DRIP;
     while now + SILENCE < until {
         now += SILENCE / 2;
-        transfer.handle(now, Input::Heard { request: first[0].1 });
+        transfer.handle(now, Input::Received { request: first[0].1 });
         transfer.handle(now, Input::Time);
         assert_eq!(outputs(&mut transfer), [], "slow, and alive");
     }
@@ -151,7 +151,7 @@ fn a_stalled_source_is_replaced_within_two_seconds() {
     transfer.handle(now, Input::Joined(peer(2), Holds::These { blobs, growing: false }));
     // It is slow, and keeps its request.
     now += STALL / 2;
-    transfer.handle(now, Input::Heard { request: first[0].1 });
+    transfer.handle(now, Input::Received { request: first[0].1 });
     now += STALL;
     transfer.handle(now, Input::Time);
     let out = outputs(&mut transfer);

@@ -98,7 +98,7 @@ impl Stream {
             self.told = now;
         } else if now >= self.told + 0.25 {
             self.told = now;
-            facts.push(Input::Heard { request: self.request });
+            facts.push(Input::Received { request: self.request });
         }
         if self.due.is_empty() && self.untold.is_empty() {
             self.dropped = true;

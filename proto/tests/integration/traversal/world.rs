@@ -372,7 +372,7 @@ impl World {
         match Kind::of(&packet.payload) {
             Kind::Stun => {
                 let response = Response::decode(&packet.payload).expect("a server's response");
-                self.stun(at, stun_client::Input::Heard(response));
+                self.stun(at, stun_client::Input::Received(response));
             }
             Kind::Relay => {
                 let Frame { leg, body } = Frame::decode(&packet.payload).expect("a relay's frame");

@@ -277,7 +277,7 @@ impl Client {
                 self.here.tally.going.fetch_add(1, Ordering::Relaxed);
                 None
             }
-            Ok(Some(hear)) => Some(Input::Heard(hear)),
+            Ok(Some(hear)) => Some(Input::Received(hear)),
             Err(lost) => Some(Input::Lost(lost)),
         }
     }

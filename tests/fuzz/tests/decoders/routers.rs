@@ -61,10 +61,10 @@ fn answer() {
         let start = Instant::now();
         let mut mappings = asking(start, Journal::default());
         drain(&mut mappings);
-        mappings.handle(start, 0.5, Input::Heard { local: LOCAL, bytes: input });
+        mappings.handle(start, 0.5, Input::Received { local: LOCAL, bytes: input });
         drain(&mut mappings);
         // Again while something else is awaited, and as an announcement later on.
-        mappings.handle(start, 0.5, Input::Heard { local: LOCAL, bytes: input });
+        mappings.handle(start, 0.5, Input::Received { local: LOCAL, bytes: input });
         drain(&mut mappings);
         for minutes in 1..4 {
             let now = start + Duration::from_secs(60 * minutes);

@@ -253,7 +253,7 @@ fn happen(world: &mut World, event: Event) {
             if let Some(ask) = request.and_then(|number| world.pulls.get(&number)).cloned() {
                 let lacks = |hash| transfer::Input::Lacking { request: ask.request, hash, changed: true };
                 let facts = ask.pieces.iter().map(|piece| lacks(piece.hash)).collect();
-                world.tell(Input::Heard { player: name, run: ask.run, facts, wire: 0 });
+                world.tell(Input::Received { player: name, run: ask.run, facts, wire: 0 });
             }
         }
         Event::Vanished => {
@@ -297,7 +297,7 @@ fn happen(world: &mut World, event: Event) {
                 let failure = PlanFailure::Local(fault(FaultCode::Io));
                 world.tell(Input::Planned { player: player(0), run, result: Err(failure) });
                 let facts = vec![transfer::Input::Ended { request: 0, end: transfer::End::Refused }];
-                world.tell(Input::Heard { player: player(0), run, facts, wire: 5 });
+                world.tell(Input::Received { player: player(0), run, facts, wire: 5 });
                 world.tell(Input::Unkept { player: player(0), run, why: Unkept::Vanished });
                 world.tell(Input::Written { player: player(0), run, result: Err(Unready::Vanished) });
             }

@@ -79,7 +79,7 @@ fn files_that_keep_changing_end_the_fetch() {
             let mut facts: Vec<_> = ask.pieces.iter().map(|piece| lacks(piece.hash)).collect();
             facts.push(transfer::Input::Ended { request: ask.request, end: End::Complete });
             world.pulls.remove(&number);
-            world.tell(Input::Heard { player: player(0), run: ask.run, facts, wire: 0 });
+            world.tell(Input::Received { player: player(0), run: ask.run, facts, wire: 0 });
         }
         if world.stage(0).is_some() {
             assert!(world.jobs.is_empty(), "the owner gets a moment to publish anew");

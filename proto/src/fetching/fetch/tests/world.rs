@@ -332,14 +332,14 @@ impl World {
             facts.push(transfer::Input::Ended { request, end: transfer::End::Complete });
             self.pulls.remove(&number);
         }
-        self.tell(Input::Heard { player, run, facts, wire: 1000 });
+        self.tell(Input::Received { player, run, facts, wire: 1000 });
     }
 
     /// Ends one request like this.
     pub(super) fn end(&mut self, number: RequestNumber, end: impl FnOnce(&Ask) -> transfer::End) {
         let Some(ask) = self.pulls.remove(&number) else { return };
         let facts = vec![transfer::Input::Ended { request: ask.request, end: end(&ask) }];
-        self.tell(Input::Heard { player: ask.player, run: ask.run, facts, wire: 0 });
+        self.tell(Input::Received { player: ask.player, run: ask.run, facts, wire: 0 });
     }
 
     /// Does the first pending action for this player's fetch; returns whether there was one.

@@ -28,7 +28,7 @@ fn uplink() -> Uplink {
 
 /// What comes to the machine later.
 enum Event {
-    Heard(Vec<u8>),
+    Received(Vec<u8>),
     Refused,
     Found(Device),
     Searched,
@@ -73,10 +73,10 @@ impl Home {
                 Output::Send { local, gateway, bytes } => {
                     assert_eq!((local.octets(), gateway.octets()), (HOST, GATEWAY));
                     match self.router.hear(self.now, bytes) {
-                        router::Heard::Answers(answers) => {
-                            self.coming.extend(answers.into_iter().map(Event::Heard).map(later));
+                        router::Reaction::Answers(answers) => {
+                            self.coming.extend(answers.into_iter().map(Event::Received).map(later));
                         }
-                        router::Heard::NobodyListens => self.coming.push_back(later(Event::Refused)),
+                        router::Reaction::NobodyListens => self.coming.push_back(later(Event::Refused)),
                     }
                 }
                 Output::Search { .. } => {
@@ -109,7 +109,7 @@ impl Home {
             let local = HOST.into();
             match self.coming.iter().position(|(due, _)| *due <= self.now) {
                 Some(place) => match self.coming.remove(place).expect("found").1 {
-                    Event::Heard(bytes) => self.say(Input::Heard { local, bytes: &bytes }),
+                    Event::Received(bytes) => self.say(Input::Received { local, bytes: &bytes }),
                     Event::Refused => self.say(Input::Refused { local }),
                     Event::Found(device) => self.say(Input::Found { local, device }),
                     Event::Searched => self.say(Input::Searched { local }),

@@ -38,7 +38,7 @@ pub(super) struct Forward {
     pub ends: Option<Instant>,
 }
 
-pub(super) enum Heard {
+pub(super) enum Reaction {
     Answers(Vec<Vec<u8>>),
     NobodyListens,
 }
@@ -116,13 +116,13 @@ impl Router {
         outside
     }
 
-    pub(super) fn hear(&mut self, now: Instant, bytes: &[u8]) -> Heard {
-        let silent = Heard::Answers(Vec::new());
+    pub(super) fn hear(&mut self, now: Instant, bytes: &[u8]) -> Reaction {
+        let silent = Reaction::Answers(Vec::new());
         if self.off {
             return silent;
         }
         if !(self.pcp || self.pmp) {
-            return if self.says_closed { Heard::NobodyListens } else { silent };
+            return if self.says_closed { Reaction::NobodyListens } else { silent };
         }
         if self.loses > 0 {
             self.loses -= 1;
@@ -140,7 +140,7 @@ impl Router {
                 Some(answer)
             }
         };
-        Heard::Answers(answer.into_iter().collect())
+        Reaction::Answers(answer.into_iter().collect())
     }
 
     fn hear_pmp(&mut self, now: Instant, bytes: &[u8]) -> Vec<u8> {

@@ -271,10 +271,10 @@ fn answers_to_others_are_not_ours() {
     };
     let local = HOST.into();
     for bytes in [granted(9, PORT), granted(7, PORT + 1), vec![], vec![0; 64]] {
-        home.say(Input::Heard { local, bytes: &bytes });
+        home.say(Input::Received { local, bytes: &bytes });
         assert_eq!(home.mapped(), None);
     }
-    home.say(Input::Heard { local, bytes: &granted(7, PORT) });
+    home.say(Input::Received { local, bytes: &granted(7, PORT) });
     assert_eq!(home.mapped(), Some((outside(PORT), By::Pcp)));
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 const TICK: Duration = Duration::from_millis(20);
 /// Longer than anything may take, including the slowest source's time for everything.
-const PATIENCE: Duration = Duration::from_secs(9000);
+const TIMEOUT: Duration = Duration::from_secs(9000);
 pub(crate) const MB: f64 = 1e6;
 
 /// A source's behaviour. Times are seconds from the beginning.
@@ -162,7 +162,7 @@ impl World {
 
     pub(crate) fn run(&mut self, until: f64) {
         while self.ending.is_none() && self.time() < until {
-            assert!(self.time() < PATIENCE.as_secs_f64(), "still at it: {:?}", self.transfer.progress());
+            assert!(self.time() < TIMEOUT.as_secs_f64(), "still at it: {:?}", self.transfer.progress());
             self.come_and_go();
             self.act();
             self.send();
@@ -308,7 +308,7 @@ impl World {
                 stream.sent += bytes;
                 if self.now >= stream.told + Duration::from_millis(250) {
                     stream.told = self.now;
-                    self.transfer.handle(self.now, Input::Heard { request });
+                    self.transfer.handle(self.now, Input::Received { request });
                 }
                 return;
             }

@@ -10,7 +10,7 @@ use std::{
 
 /// Clones share one map. An address includes the port: peers behind one router differ by it.
 #[derive(Debug, Clone, Default)]
-pub struct Whereabouts(Arc<Mutex<Known>>);
+pub struct ContactAddresses(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -19,7 +19,7 @@ struct Known {
     standing: HashMap<SocketAddr, PeerId>,
 }
 
-impl Whereabouts {
+impl ContactAddresses {
     /// `peer` is at this address now, and at no other.
     pub fn note(&self, peer: PeerId, addr: SocketAddr) {
         let mut all = self.all();
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn contact_has_one_address_in_either_form() {
-        let (all, peer) = (Whereabouts::default(), PeerId::from_bytes([1; 32]));
+        let (all, peer) = (ContactAddresses::default(), PeerId::from_bytes([1; 32]));
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
         all.note(peer, addr("[::ffff:192.0.2.1]:7"));
         assert_eq!(all.whose(addr("192.0.2.1:7")), Some(peer));
