@@ -46,9 +46,11 @@ impl Nat {
                 "the router keeps one outside port for everybody: players can dial it if the router lets them in"
             }
             Self::PerDestination => {
-                "the router takes another outside port for each player: they cannot dial this machine without a mapped port"
+                "the router takes another outside port for each player: some are reached over the relay only"
             }
-            Self::Blocked => "no UDP gets through this network, so no player outside it can be reached",
+            Self::Blocked => {
+                "no UDP gets through this network: players outside it are reached over the relay only"
+            }
         }
     }
 

@@ -2,9 +2,11 @@
 
 use fyteclub_client::{FaultCode, PathKind};
 use fyteclub_tests::{
-    Resident, Town, fault,
+    Phonebook, Resident, Town, eventually, fault,
     mods::{Mod, arrived, assert_same},
+    within,
 };
+use std::net::UdpSocket;
 
 async fn two(town: &Town, config: &str) -> (Resident, Resident) {
     let (mut alice, mut bob) =
@@ -82,4 +84,37 @@ async fn without_a_way_the_cause_is_told() {
     let fault = fault(bob.try_fetch(&alice.player, None).await);
     assert_eq!(fault.code, FaultCode::PeerUnreachable, "{fault:?}");
     assert!(fault.message.contains("relays are switched off here"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn websocket_serves_who_has_no_udp_to_the_relay() {
+    let town = Town::new().await;
+    // Takes everything, and answers nothing.
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let at = silent.local_addr().expect("bound").to_string();
+    let book = Phonebook::another_with(&town, "elsewhere", &["--udp-address", &at]).await;
+    let house = |player: &str| town.house(player).phonebooks(&[book.url()]).config("relay = \"only\"");
+    let (mut alice, mut bob) = (house("Alice Ashe@Gilgamesh"), house("Bob Birch@Balmung"));
+    tokio::join!(alice.start(), bob.start());
+    tokio::join!(alice.is_introduced(), bob.is_introduced());
+    alice.befriend(&bob).await;
+    assert_eq!(exchanges(&town, &mut alice, &mut bob).await, Some(PathKind::RelayTcp));
+}
+
+#[tokio::test]
+async fn transfer_outlives_the_phone_book() {
+    let mut town = Town::new().await;
+    let (alice, bob) = two(&town, "download_limit = \"1 MiB\"").await;
+    let look = Mod::of_noise(town.path("mod"), 1, 3, 1_000_000).write();
+    alice.publish(&look.folder).await;
+    let (client, player) = (bob.client().clone(), alice.player.clone());
+    let fetching = tokio::spawn(async move { client.peer_fetch(&player, None).await });
+    eventually("some of it is here", async || {
+        let transfers = bob.client().transfer_list().await.expect("transfers").downloads;
+        transfers.iter().any(|transfer| transfer.bytes_done > 0).then_some(())
+    })
+    .await;
+    town.phonebook.kill();
+    let fetched = within("the rest comes", fetching).await.expect("a task").expect("a look");
+    assert_same(&arrived(&fetched), &look.content);
 }

@@ -1,6 +1,7 @@
 //! Commands of the coordinator to a peer's actor, with their handlers.
 
 use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, Pulling, random};
+use crate::io::quic::Place;
 use crate::pumps::{
     possession::Answers,
     pull::{self, Ask, Notes},
@@ -14,7 +15,7 @@ use fyteclub_proto::{
     bytes::Bytes,
     grant::holding_tag,
     id::{BlobHash, PeerId},
-    local::reply::PeerStatus,
+    local::reply::{PeerState, PeerStatus},
     peer::CloseCode,
     possession::{Challenge, Span},
     reaching::{paths, session::Input},
@@ -279,11 +280,13 @@ impl Handler<Report> for Peer {
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
         let live = self.current();
+        let place = live.map(|live| live.link.place());
+        let lost = place.is_some_and(Place::is_lost);
         MessageResult(PeerStatus {
             player: live.and_then(Live::player),
             peer_id: self.id,
-            state: self.state,
-            path: live.map(|live| live.link.place().path()),
+            state: if lost { PeerState::FailingOver } else { self.state },
+            path: place.filter(|_| !lost).map(Place::path),
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },
         })

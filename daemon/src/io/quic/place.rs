@@ -70,6 +70,11 @@ impl Place {
         }
     }
 
+    /// No path to the other end works at the moment.
+    pub fn is_lost(self) -> bool {
+        self.virtual_addr().is_some() && self.chosen.is_none()
+    }
+
     /// On this machine.
     pub fn is_near(self) -> bool {
         self.path() == PathKind::Loopback
@@ -126,7 +131,7 @@ mod tests {
         let socket = socket();
         let peer = VirtualPeer::enter(&socket).expect("an address");
         let place = || Place::at(peer.addr().addr(), &socket);
-        assert_eq!((place().path(), place().lasting()), (PathKind::Unknown, None));
+        assert_eq!((place().path(), place().lasting(), place().is_lost()), (PathKind::Unknown, None, true));
         let at: SocketAddr = "192.168.1.5:7".parse().expect("an address");
         let relay = Path::Relay { relay: at, leg: Leg(1) };
         for (path, kind, told, lasting) in [
@@ -135,7 +140,7 @@ mod tests {
             (relay, Kind::Relay, PathKind::Relay, None),
         ] {
             peer.use_path(Some(Chosen { path, kind, rtt: Duration::ZERO }));
-            assert_eq!((place().path(), place().lasting()), (told, lasting));
+            assert_eq!((place().path(), place().lasting(), place().is_lost()), (told, lasting, false));
             assert_eq!(place().addr(), peer.addr().addr());
         }
     }
