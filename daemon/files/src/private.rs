@@ -15,16 +15,20 @@ use std::{
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut options = OpenOptions::new();
-    // What lies there is a crash's, a start's with sudo, or another program's: a link is not followed.
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    }
     let mut file = match options.open(&beside) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&beside)?;
+        Ok(file) => file,
+        // A link, or what a start with sudo left.
+        Err(_) => {
+            fs::remove_file(&beside).ok();
             options.open(&beside)?
         }
-        opened => opened?,
     };
     file.write_all(content)?;
     file.sync_all()?;

@@ -137,14 +137,4 @@ mod tests {
         fs::write(&file, "text").expect("a file");
         assert_eq!(read_text(&file).expect("read"), "text");
     }
-
-    #[test]
-    fn pipe_beside_a_file_does_not_stop_its_write() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("limits.json");
-        pipe(&path.with_extension("new"));
-        pipe(&path);
-        crate::private::write(&path, b"{}").expect("written");
-        assert_eq!(read(&path).expect("a file now"), b"{}");
-    }
 }
