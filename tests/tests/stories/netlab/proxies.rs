@@ -13,6 +13,7 @@ use std::{
 
 const NGINX: &str = r#"
 daemon off;
+master_process off;
 pid FOLDER/pid;
 error_log stderr;
 events {}
