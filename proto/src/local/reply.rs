@@ -1,10 +1,12 @@
 //! The replies. Field names are a contract with scripts and with the plugin.
 
 mod cache;
+mod doctor;
 mod mapping;
 mod network;
 
 pub use cache::{CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified};
+pub use doctor::{Diagnosis, Finding, FindingCode, Severity, Sureness};
 pub use mapping::{MappingCounts, MappingState, PortMapping};
 pub use network::{NatKind, NetworkStatus};
 

@@ -5,12 +5,15 @@
 //! [`connector`] when and how often. [`session`] greets on a new link, [`link_choice`] keeps one of several,
 //! [`liveness`] watches the one in use. [`accept_limit`] admits incoming handshakes.
 //!
+//! [`doctor`] says why players are not reached.
+//!
 //! [`wire`] has the datagrams that share the socket with QUIC, [`nat`] the kinds of NAT. [`mapping`] asks home routers to
 //! forward a port.
 
 pub mod accept_limit;
 pub mod candidate;
 pub mod connector;
+pub mod doctor;
 pub mod families;
 pub mod introduction;
 pub mod link_choice;
