@@ -10,8 +10,8 @@ use fyteclub_proto::{
     id::{PeerId, PlayerName},
     local::{
         reply::{
-            CacheGced, CacheMoved, CacheStats, CacheVerified, Contact, Fetched, Hello, Invited, Limits,
-            Nearby, PeerStatus, Published, Status, Transfers,
+            CacheGced, CacheMoved, CacheStats, CacheVerified, Contact, Diagnosis, Fetched, Hello, Invited,
+            Limits, Nearby, PeerStatus, Published, Status, Transfers,
         },
         request::{self, AppearancePublish, CacheGc, LimitsSet, NearbySet, OptionChoice, Who},
         verb,
@@ -89,6 +89,14 @@ impl Client {
     /// # Errors As every request: the daemon's fault, or a closed connection.
     pub async fn status(&self) -> Result<Status, Error> {
         self.connection.ask::<verb::Status>(()).await
+    }
+
+    /// Why players are not reached, or one player: what was found, the worst first, and what helps.
+    ///
+    /// # Errors As every request.
+    pub async fn doctor(&self, who: Option<Who>) -> Result<Diagnosis, Error> {
+        let Who { player, peer_id } = who.unwrap_or_default();
+        self.connection.ask::<verb::Doctor>(request::Doctor { player, peer_id }).await
     }
 
     /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Groups that `options` does not

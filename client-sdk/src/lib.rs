@@ -53,10 +53,10 @@ pub use fyteclub_proto::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
             CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
-            Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, MappingCounts,
-            MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind, PeerState, PeerStatus,
-            Peers, PhonebookStatus, PortMapping, Published, SourceStatus, Standing, Status, TransferStatus,
-            Transfers, UploadStatus, WaitingStatus,
+            Diagnosis, Fetched, FetchedFile, FetchedObject, Finding, FindingCode, Hello, Invited, LeftOut,
+            Limits, MappingCounts, MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind,
+            PeerState, PeerStatus, Peers, PhonebookStatus, PortMapping, Published, Severity, SourceStatus,
+            Standing, Status, Sureness, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{
             AppearancePublish, CacheGc, LimitsSet, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet,

@@ -4,6 +4,7 @@
 use crate::{
     actors::{
         coordinator::{self, Coordinator, Parts, facts::DaemonFact},
+        doctor,
         ipc::IpcClient,
         listener::Listener,
         mod_cache::{self, ModCache},
@@ -200,6 +201,7 @@ impl App {
                 cache: cache.clone(),
                 upnp: upnp.clone(),
                 outside: outside.clone(),
+                doctor: doctor::Setup { books: books.clone(), means: config.means },
                 shutdown: shutdown.clone(),
             };
             Coordinator::new(parts, desks)

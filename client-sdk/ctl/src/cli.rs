@@ -34,6 +34,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show the daemon's state: identity, phone books, peers, transfers, cache
     Status,
+    /// Explain why players are not reached, or one player, and what helps
+    Doctor {
+        /// A player by whole name or key; without one it is about this machine
+        #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
+        who: Option<Who>,
+    },
     /// Publish a mod as this player's look: a Penumbra mod folder or a .pmp file
     Publish {
         /// The folder with meta.json, or the .pmp

@@ -12,6 +12,7 @@ Exit codes:
   3    the daemon is not running, or cannot be reached
   4    not now: no such player online, or no path to it; try again later
   5    `cache verify` or `cache move` found damaged files and removed them
+  6    `doctor` found what keeps players from being reached
   130  interrupted with Ctrl-C; the daemon keeps running";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(crate) enum Exit {
     Unreachable = 3,
     NotNow = 4,
     Damaged = 5,
+    Found = 6,
     Interrupted = 130,
 }
 
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn every_code_is_in_the_help() {
         use Exit::*;
-        for exit in [Done, Refused, Usage, Unreachable, NotNow, Damaged, Interrupted] {
+        for exit in [Done, Refused, Usage, Unreachable, NotNow, Damaged, Found, Interrupted] {
             #[expect(clippy::as_conversions, reason = "the number that it is declared with")]
             let code = exit as u8;
             assert!(

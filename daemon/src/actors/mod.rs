@@ -10,6 +10,7 @@
 //! in its file. No actor has its owner's `Addr`, and results return through the actor's own context.
 
 pub mod coordinator;
+pub mod doctor;
 pub mod ipc;
 mod jobs;
 pub mod listener;

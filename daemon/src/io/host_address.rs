@@ -12,6 +12,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Changes come in groups: an address goes, another comes, each in both families.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// A public address of each family that a default route leads to; nothing is sent to it.
+const PUBLIC: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 88, 99, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1))];
+
 /// The addresses at which other machines may reach this one, in the system's order. Empty if the system does not report
 /// them.
 pub fn all() -> Vec<IpAddr> {
@@ -50,6 +54,28 @@ pub fn toward(there: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified())
 }
 
+/// How IPv4 packets leave this machine for the Internet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct WayOut {
+    /// The own address that they start at; `None` without a route.
+    pub facing: Option<Ipv4Addr>,
+    /// The interface of that address, if it is a tunnel, as a VPN's is.
+    pub tunnel: Option<String>,
+}
+
+/// The present way; sends nothing.
+pub fn way_out() -> WayOut {
+    let Some(IpAddr::V4(facing)) = toward(PUBLIC[0]) else { return WayOut::default() };
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let tunnel = interfaces.iter().find(|interface| interface.ip() == facing && is_tunnel(interface));
+    WayOut { facing: Some(facing), tunnel: tunnel.map(|interface| interface.name.clone()) }
+}
+
+/// A modem's line is point-to-point, too.
+fn is_tunnel(interface: &if_addrs::Interface) -> bool {
+    interface.is_p2p && !interface.name.starts_with("ppp")
+}
+
 /// What a connection can begin from.
 #[derive(Debug, PartialEq, Eq)]
 struct Outset {
@@ -60,13 +86,8 @@ struct Outset {
 
 impl Outset {
     fn look() -> Self {
-        // A public address of each family that a default route leads to; nothing is sent to it.
-        let public = [
-            IpAddr::V4(Ipv4Addr::new(192, 88, 99, 1)),
-            IpAddr::V6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1)),
-        ];
         let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let [four, six] = public.map(toward);
+        let [four, six] = PUBLIC.map(toward);
         let [own_four, own_six] = own.map(toward);
         Self { all: all().into_iter().collect(), facing: [four, six, own_four, own_six] }
     }

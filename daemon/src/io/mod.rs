@@ -3,6 +3,7 @@
 pub mod book_clock;
 pub mod contacts;
 pub mod host_address;
+pub mod http_date;
 pub mod identity;
 pub mod ipc;
 pub mod keeper;

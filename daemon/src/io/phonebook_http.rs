@@ -1,6 +1,7 @@
 //! One request to one phone book, one answer, one timeout. Other modules decide when to send it, and to which phone
 //! book.
 
+use super::{http_date, wall_clock::unix_millis};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use fyteclub_proto::{
     foreign::Foreign,
@@ -15,7 +16,8 @@ use fyteclub_proto::{
 use reqwest::{
     Method, Response, StatusCode, Upgraded, Url,
     header::{
-        CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, DATE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+        UPGRADE,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -100,8 +102,15 @@ fn parse(url: &str) -> Option<Url> {
 pub struct PhonebookHttp {
     base: Url,
     http: reqwest::Client,
-    /// The remote address of its last answer; shared by clones.
-    remote: Arc<Mutex<Option<IpAddr>>>,
+    /// Shared by clones.
+    last: Arc<Mutex<LastAnswer>>,
+}
+
+/// What a phone book's last answer shows beside its body.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastAnswer {
+    remote: Option<IpAddr>,
+    clock_ahead: Option<i64>,
 }
 
 impl PhonebookHttp {
@@ -109,7 +118,7 @@ impl PhonebookHttp {
     /// The text is no http(s) URL.
     pub fn new(url: &str, http: reqwest::Client) -> Result<Self, PhonebookError> {
         let base = parse(url).ok_or_else(|| PhonebookError::Url(url.to_owned()))?;
-        Ok(Self { base, http, remote: Arc::default() })
+        Ok(Self { base, http, last: Arc::default() })
     }
 
     /// The client that all phone books of a daemon share.
@@ -140,12 +149,24 @@ impl PhonebookHttp {
 
     /// The address of the phone book in its last answer; `None` before the first.
     pub fn remote(&self) -> Option<IpAddr> {
-        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).remote
+    }
+
+    /// By how many seconds this machine's clock was ahead of the phone book's at its last answer, by the answer's `Date`
+    /// and so within about two seconds. `None` before the first answer, and without a date.
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clock_ahead
     }
 
     fn answered(&self, response: &Response) {
+        let date = response.headers().get(DATE).and_then(|date| http_date::unix_secs(date.to_str().ok()?));
+        let here = i64::try_from(unix_millis() / 1000).ok();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(addr) = response.remote_addr() {
-            *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr.ip().to_canonical());
+            last.remote = Some(addr.ip().to_canonical());
+        }
+        if let Some((here, there)) = here.zip(date) {
+            last.clock_ahead = Some(here - there);
         }
     }
 

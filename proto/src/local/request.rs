@@ -22,6 +22,18 @@ pub struct Hello {
     pub versions: Vec<u16>,
 }
 
+/// The player in question, by name, by key, or by both; without either it is about this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Doctor {
+    /// By the whole name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerName>,
+    /// By the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+}
+
 /// A mod on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -159,6 +159,9 @@ verbs! {
     Hello(request::Hello) = "hello" -> Hello, since 1, ctl "", takes_long false, events [], faults [Version];
     /// Returns the whole state. The event `state` has the same.
     Status = "status" -> Status, since 1, ctl "status", takes_long false, events [], faults [];
+    /// Explains why players are not reached, or one player: what was found, the worst first, and what helps. Sends
+    /// nothing.
+    Doctor(request::Doctor) = "doctor" -> Diagnosis, since 1, ctl "doctor", takes_long false, events [], faults [];
     /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Files that break a rule are left
     /// out and listed. Goes on when the client leaves.
     AppearancePublishMod(request::AppearancePublishMod) = "appearance.publishMod" -> Published, since 1, ctl "publish",

@@ -12,6 +12,7 @@ mod contacts;
 mod ctl;
 mod data_key;
 mod disk_full;
+mod doctor;
 mod families;
 mod foreign_text;
 mod greedy;

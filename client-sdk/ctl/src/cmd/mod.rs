@@ -2,6 +2,7 @@
 
 mod cache;
 mod contacts;
+mod doctor;
 mod events;
 mod fetch;
 mod limits;
@@ -27,6 +28,7 @@ pub(crate) async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
     let client = Client::connect_as(&endpoint, program).await?;
     match cli.command {
         Command::Status => status::show(&client, page).await,
+        Command::Doctor { who } => doctor::doctor(&client, page, who).await,
         Command::Publish { path, options } => publish::publish(&client, page, path, options).await,
         Command::Unpublish => publish::unpublish(&client, page).await,
         Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,

@@ -65,6 +65,7 @@ async fn help_equals_the_golden() {
     for words in [
         "",
         "status",
+        "doctor",
         "publish",
         "unpublish",
         "fetch",

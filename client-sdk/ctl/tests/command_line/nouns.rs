@@ -258,3 +258,35 @@ async fn gc_and_move_send_options_and_print_results() {
         ended.out
     );
 }
+
+#[tokio::test]
+async fn findings_are_sentences_and_an_exit_code() {
+    let found = |severity: &str, help: Option<&str>| {
+        let mut finding =
+            json!({"code": "vpn", "severity": severity, "sure": "likely", "sentence": "a\nb\u{202e}"});
+        if let Some(help) = help {
+            finding["help"] = json!(help);
+        }
+        finding
+    };
+    let all = json!({"findings": [found("blocks", Some("Do it.")), found("note", None)]});
+    let ended = run(&["doctor"], async |mut caller| {
+        assert_eq!(caller.answer("doctor", all.clone()).await, json!({}));
+    })
+    .await;
+    let says = "blocks  likely: a\\nb\\u{202e}.\n        Do it.\nnote    likely: a\\nb\\u{202e}.\n";
+    assert_eq!((ended.code, ended.out.as_str()), (6, says));
+    // A newer daemon's words are no failure.
+    let notes = json!({"findings": [found("note", None), found("novel", None)]});
+    let ended = run(&["doctor", "Bob Birch@Balmung", "--json"], async |mut caller| {
+        let sent = caller.answer("doctor", notes.clone()).await;
+        assert_eq!(sent, json!({"player": "Bob Birch@Balmung"}));
+    })
+    .await;
+    assert_eq!(ended.json()["findings"][0], notes["findings"][0]);
+    let ended = run(&["doctor", PEER_ID], async |mut caller| {
+        assert_eq!(caller.answer("doctor", notes.clone()).await, json!({"peerId": PEER_ID}));
+    })
+    .await;
+    assert_eq!(ended.code, 0);
+}

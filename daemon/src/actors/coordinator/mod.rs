@@ -10,6 +10,7 @@ mod roster;
 pub mod verbs;
 
 use super::{
+    doctor,
     mod_cache::{self, ModCache},
     outside::Outside,
     peer::{self, PeerContext},
@@ -40,6 +41,7 @@ pub struct Parts {
     pub cache: Addr<ModCache>,
     pub upnp: Addr<Upnp>,
     pub outside: Addr<Outside>,
+    pub doctor: doctor::Setup,
     /// Cancelled when a client requests a shutdown.
     pub shutdown: tokio_util::sync::CancellationToken,
 }

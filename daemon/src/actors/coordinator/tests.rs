@@ -77,6 +77,7 @@ impl Desk {
             contact_addresses: ContactAddresses::default(),
             means: Means { punching: true, relay: RelayUse::On },
         };
+        let doctor = doctor::Setup { books: Vec::new(), means: traversals.means };
         let (listen, pacer) = (endpoint.local_addr(), setup.pacer.clone());
         let upnp = Upnp::new(upnp::Setup {
             switches: Switches { upnp: false, nat_pmp: false },
@@ -102,7 +103,7 @@ impl Desk {
                 compression: Compression::default(),
                 pacer,
             };
-            Coordinator::new(Parts { context, bus, cache, upnp, outside, shutdown }, setup)
+            Coordinator::new(Parts { context, bus, cache, upnp, outside, doctor, shutdown }, setup)
         });
         let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let desk = Self {

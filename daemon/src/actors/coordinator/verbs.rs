@@ -3,7 +3,7 @@
 use super::Coordinator;
 use crate::{
     actors::{
-        jobs,
+        doctor, jobs,
         status::{self, PeerOf},
     },
     desks::{
@@ -18,8 +18,8 @@ use crate::{
 use actix::{AsyncContext, Context, Handler, Message, Response, ResponseFuture};
 use fyteclub_proto::local::{
     RawJson, Request, Verb,
-    reply::{Contact, Contacts, Empty, Fetched, Peers, Status},
-    request::PeerFetch,
+    reply::{Contact, Contacts, Diagnosis, Empty, Fetched, Peers, Status},
+    request::{self, PeerFetch},
     verb,
 };
 use std::{future::Future, path::PathBuf};
@@ -59,6 +59,7 @@ impl Handler<Ask> for Coordinator {
         let Ask { client, request, left } = ask;
         match request {
             Request::Status => later::<verb::Status>(self.status()),
+            Request::Doctor(question) => later::<verb::Doctor>(self.doctor(question)),
             Request::AppearancePublishMod(publish) => self
                 .desk::<verb::AppearancePublishMod>(ctx, |desks, _, orders| {
                     desks.own_look.publish(What::Mod(publish), orders)
@@ -198,6 +199,12 @@ impl Coordinator {
     /// All peers' actors, to ask for their reports.
     fn peers(&self) -> Vec<PeerOf> {
         self.roster.iter().map(|(key, actor)| (self.desks.name_of(key).cloned(), actor.clone())).collect()
+    }
+
+    fn doctor(&self, question: request::Doctor) -> impl Future<Output = Answer<Diagnosis>> + 'static + use<> {
+        let contact = doctor::contact(&question, self.desks.contacts.list());
+        let (setup, upnp) = (self.parts.doctor.clone(), self.parts.upnp.clone());
+        doctor::read(doctor::Known { question, contact, setup, upnp }, self.status())
     }
 
     fn status(&self) -> impl Future<Output = Answer<Status>> + 'static + use<> {

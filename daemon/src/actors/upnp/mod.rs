@@ -26,7 +26,7 @@ use actix::{
 use fyteclub_igd::Router;
 use fyteclub_proto::{
     local::reply::{MappingCounts, PortMapping},
-    reaching::mapping::{Input, Mappings, Output, Switches, Uplink},
+    reaching::mapping::{Input, Mappings, Output, Standing, Switches, Uplink},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -76,6 +76,11 @@ pub struct Upnp {
 #[rtype(result = "PortMapping")]
 pub struct Report;
 
+/// Asks for the mapping itself; `None` if it is switched off.
+#[derive(Message)]
+#[rtype(result = "Option<Standing>")]
+pub struct ReadStanding;
+
 /// This machine's addresses changed.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -111,6 +116,11 @@ impl Upnp {
     fn is_on(&self) -> bool {
         let Switches { upnp, nat_pmp } = self.setup.switches;
         upnp || nat_pmp
+    }
+
+    /// `None` if both switches are off.
+    fn standing(&self) -> Option<Standing> {
+        self.is_on().then(|| words::settled(self.machine.standing(), self.uplinks.is_none()))
     }
 
     /// Reads this machine's uplinks, and tells the machine if they changed. With `again` it is told anyway, because another
@@ -216,10 +226,17 @@ impl Handler<Report> for Upnp {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
-        let standing = self.is_on().then(|| self.machine.standing());
         let local = self.uplinks.iter().flatten().next().map(Uplink::local);
         let listen = self.setup.listen.port();
-        MessageResult(words::report(standing, local, listen, self.uplinks.is_none(), self.counts))
+        MessageResult(words::report(self.standing(), local, listen, self.counts))
+    }
+}
+
+impl Handler<ReadStanding> for Upnp {
+    type Result = MessageResult<ReadStanding>;
+
+    fn handle(&mut self, _: ReadStanding, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.standing())
     }
 }
 

@@ -6,17 +6,18 @@ use fyteclub_proto::{
 };
 use std::net::Ipv4Addr;
 
-/// `standing` is `None` if both switches are off; `local` is this machine's address in its first network; `begins` says
-/// that the networks are not read yet.
+/// Before the networks are read, which `begins` says, "no network" is no result.
+pub(super) fn settled(standing: Standing, begins: bool) -> Standing {
+    if begins { Standing::Searching } else { standing }
+}
+
+/// `standing` is `None` if both switches are off; `local` is this machine's address in its first network.
 pub(super) fn report(
     standing: Option<Standing>,
     local: Option<Ipv4Addr>,
     port: u16,
-    begins: bool,
     counts: MappingCounts,
 ) -> PortMapping {
-    // Before the networks are read, "no network" is no result.
-    let standing = standing.map(|standing| if begins { Standing::Searching } else { standing });
     let mut report = PortMapping { counts, ..PortMapping::default() };
     match standing {
         None => {}
@@ -77,7 +78,8 @@ mod tests {
     use fyteclub_proto::reaching::mapping::By;
 
     fn said(standing: Option<Standing>, begins: bool) -> PortMapping {
-        report(standing, Some([192, 168, 1, 5].into()), 40_000, begins, MappingCounts::default())
+        let standing = standing.map(|standing| settled(standing, begins));
+        report(standing, Some([192, 168, 1, 5].into()), 40_000, MappingCounts::default())
     }
 
     #[test]

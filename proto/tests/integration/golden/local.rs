@@ -2,10 +2,12 @@
 
 mod api;
 mod calls;
+mod doctor;
 mod events;
 
 use super::{Example, Reader, check, json};
 use calls::calls;
+use doctor::diagnosis;
 use events::events;
 use fyteclub_proto::{
     appearance::{ObjectKind, Swap},
@@ -324,6 +326,7 @@ fn replies() -> Vec<Example> {
         reply("status_idle", idle()),
         reply("status_open", behind(NatKind::Open, MappingState::Searching)),
         reply("status_symmetric", behind(NatKind::PerDestination, MappingState::None)),
+        reply("diagnosis", diagnosis()),
         reply("published", published),
         reply("fetched", fetched()),
         reply("fetched_nothing_travelled", nothing_travelled),

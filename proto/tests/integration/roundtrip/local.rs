@@ -28,6 +28,8 @@ pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
     prop_oneof![
         (text(), vec(any::<u16>(), 0..4))
             .prop_map(|(client, versions)| { LocalRequest::Hello(request::Hello { client, versions }) }),
+        (option::of(name()), option::of(peer_id()))
+            .prop_map(|(player, peer_id)| { LocalRequest::Doctor(request::Doctor { player, peer_id }) }),
         (text(), vec(choice, 0..3)).prop_map(|(path, options)| {
             LocalRequest::AppearancePublishMod(request::AppearancePublishMod { path, options })
         }),

@@ -37,6 +37,11 @@ pub(crate) fn calls() -> Vec<Example> {
     vec![
         call("hello", Request::Hello(hello)),
         call("status", Request::Status),
+        call("doctor", Request::Doctor(request::Doctor::default())),
+        call(
+            "doctor_peer",
+            Request::Doctor(request::Doctor { player: Some(player()), peer_id: Some(peer_id()) }),
+        ),
         call("publish_mod", Request::AppearancePublishMod(publish_mod.clone())),
         call(
             "publish_mod_defaults",
