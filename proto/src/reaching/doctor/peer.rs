@@ -65,15 +65,14 @@ fn link(peer: &PeerFacts<'_>, means: Means, found: &mut Findings) -> bool {
             found.add(PeerConnected, Note, Certain, connected(who, path), None);
             return false;
         }
-        (
-            Some(
-                PeerState::Connecting
-                | PeerState::Authenticating
-                | PeerState::Reconnecting
-                | PeerState::FailingOver,
-            ),
-            cause,
-        ) => {
+        (Some(PeerState::FailingOver), _) => found.add(
+            PeerNotReached,
+            Blocks,
+            Certain,
+            format!("no path to {who} works at the moment, and the link waits for another"),
+            Some("Have them run `fyteclubctl doctor`, too: the cause may be at their end.".to_owned()),
+        ),
+        (Some(PeerState::Connecting | PeerState::Authenticating | PeerState::Reconnecting), cause) => {
             let before = cause.map(|cause| format!("; before that: {cause}")).unwrap_or_default();
             found.add(PeerConnecting, Note, Certain, format!("{who} is being dialled{before}"), None);
         }

@@ -287,6 +287,7 @@ fn player_in_question_has_a_sentence() {
         ),
         (World::alice(|w| w.offline = true, gone()), PeerOffline, Blocks, "is not online"),
         (at(Reconnecting, None, Some("timed out")), PeerConnecting, Note, "before that: timed out"),
+        (at(FailingOver, None, None), PeerNotReached, Blocks, "no path to Alice Ashe@Gilgamesh works"),
         (at(Connected, Some(PathKind::Lan), None), PeerConnected, Note, "in the local network"),
         (at(Connected, Some(PathKind::Punched), None), PeerConnected, Note, "by hole punching"),
         (at(Connected, Some(PathKind::Relay), None), PeerRelayed, Note, "a relay: no direct way"),
