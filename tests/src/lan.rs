@@ -76,6 +76,7 @@ impl Lan {
 
 impl Machine {
     /// A new namespace, for [`Machine::delete`] to remove; `None`: not possible.
+    #[cfg(target_os = "linux")]
     pub(crate) fn new(namespace: String) -> Option<Self> {
         ip(&["netns", "add", &namespace]).then_some(Self { namespace })
     }
@@ -88,6 +89,7 @@ impl Machine {
     /// Connects two machines, each by an interface of this name.
     ///
     /// # Panics The system refuses.
+    #[cfg(target_os = "linux")]
     pub(crate) fn connect(&self, interface: &str, other: &Self, its: &str) {
         let (here, there) = (self.namespace.as_str(), other.namespace.as_str());
         let link =
