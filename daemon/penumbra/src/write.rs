@@ -102,10 +102,10 @@ impl ExportError {
     }
 }
 
-/// Whether [`write`] may write this player's look to `dir`, as far as it can be known before. Changes nothing.
+/// Whether [`write()`] may write this player's look to `dir`, as far as it can be known before. Changes nothing.
 ///
 /// # Errors
-/// As [`write`], of the folder.
+/// As [`write()`], of the folder.
 pub fn check(dir: &Path, player: &str, reserved: &[PathBuf]) -> Result<(), ExportError> {
     refuse_daemons(dir, reserved)?;
     opened(dir, player)?;

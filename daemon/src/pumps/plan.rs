@@ -401,7 +401,7 @@ fn reserved(store: &Store) -> Vec<PathBuf> {
 /// Blocking.
 ///
 /// # Errors
-/// As [`write`], of the folder.
+/// As [`write()`], of the folder.
 pub fn check_out(store: &Store, player: &PlayerName, out: &Path) -> Result<(), Fault> {
     penumbra::check(out, &player.to_string(), &reserved(store)).map_err(|error| write_fault(&error.into()))
 }
