@@ -54,6 +54,8 @@ pub struct Traversal {
     introduction: Introduction,
     /// The peer's secret and kind of NAT, and the round of its last offer.
     there: Option<(Secret, Nat, u32)>,
+    /// An offer of the peer had a candidate that may be probed.
+    told_any: bool,
     /// An offer for a round that may not begin yet.
     pending: Option<Offer>,
     nat: Nat,
@@ -74,6 +76,7 @@ impl Traversal {
         let keep = if introduction.part == Part::Caller { KEEP_CALLER } else { KEEP_CALLEE };
         let mut traversal = Self {
             there: None,
+            told_any: false,
             pending: None,
             nat,
             reachable,
@@ -176,6 +179,9 @@ impl Traversal {
             Some(chosen) if self.introduction.relay_only => {
                 Status::Relayed(chosen.kind, "only relays are allowed")
             }
+            Some(chosen) if !self.told_any => {
+                Status::Relayed(chosen.kind, "they tell no address to try: they may allow relays only")
+            }
             Some(chosen) => Status::Relayed(chosen.kind, nat::why_relayed(self.nat, there)),
             None if self.worked => Status::Lost,
             None => Status::Searching,
@@ -263,6 +269,7 @@ impl Traversal {
             self.begin(now, offer.round);
         }
         self.there = Some((secret, offer.nat, offer.round));
+        self.told_any |= !offer.candidates.0.is_empty();
         if !self.introduction.relay_only {
             self.table.tell(now, &offer.candidates.0, offer.nat, &mut self.outputs);
         }

@@ -174,6 +174,8 @@ fn relay_only_sends_to_the_phone_book_alone() {
             "the other learnt the address"
         );
         assert!(matches!(world.status(hidden), Status::Relayed(..)));
+        let Status::Relayed(_, why) = world.status(1 - hidden) else { panic!("relayed at both ends") };
+        assert_eq!(why, "they tell no address to try: they may allow relays only");
     }
 }
 
