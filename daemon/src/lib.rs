@@ -9,6 +9,7 @@
 //! machine are in `fyteclub-proto`.
 
 pub mod actors;
+mod address_changes;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -20,7 +21,6 @@ pub mod io;
 pub mod ledger;
 pub mod logging;
 mod memory;
-mod moves;
 pub mod places;
 pub mod program;
 pub mod pumps;

@@ -1,13 +1,13 @@
 //! The clients of all phone books: registrations, live connections and introductions.
 //!
 //! Registration and its heartbeat are here; a live connection is in `conversation` and `live`, own introductions in `reach`,
-//! requests of others in `answer`, and what the log says in `told`.
+//! requests of others in `answer`, and what the log says in `logged_once`.
 
 mod answer;
 mod conversation;
 mod live;
+mod logged_once;
 mod reach;
-mod told;
 mod words;
 
 pub use words::{Answer, Found, Introduction, List, LookupError, MoreCandidates, PhonebookFact, Reach};
@@ -40,6 +40,7 @@ use fyteclub_proto::{
         traversal::Means,
     },
 };
+use logged_once::{Line, Told};
 use std::{
     collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
@@ -47,7 +48,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
-use told::{Line, Told};
 use words::{Asking, Call, Exchange};
 
 /// How long the last requests to all phone books together may take.
