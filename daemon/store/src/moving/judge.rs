@@ -10,12 +10,12 @@ use std::{
 /// What systems put into an empty disk.
 const SYSTEM: [&str; 4] = ["lost+found", "System Volume Information", "$RECYCLE.BIN", ".Trash-1000"];
 
-/// Without links on the way, as far as it exists.
+/// Without links on the way, as far as it exists; on Windows as people write it, without `\\?\` where that will do.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     let mut rest = Vec::new();
     let mut at = path;
     loop {
-        if let Ok(found) = fs::canonicalize(at) {
+        if let Ok(found) = dunce::canonicalize(at) {
             return rest.iter().rev().fold(found, |path, name| path.join(name));
         }
         match (at.parent(), at.file_name()) {

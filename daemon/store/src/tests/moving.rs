@@ -32,7 +32,7 @@ fn assert_whole(store: &Store, blobs: &[Vec<u8>]) {
 
 /// Windows may write the same folder in several ways.
 fn whole(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap()
+    dunce::canonicalize(path).unwrap()
 }
 
 #[test]
