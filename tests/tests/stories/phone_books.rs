@@ -2,7 +2,7 @@
 
 use fyteclub_proto::number::millis;
 use fyteclub_tests::{
-    Gate, Passes, Phonebook, Resident, Town,
+    Gate, Passes, Phonebook, Resident, Town, eventually,
     mods::{Mod, Written, arrived, assert_same},
     within,
 };
@@ -75,6 +75,25 @@ async fn contacts_reconnect_without_any_phone_book() {
     bob.process().ended().await;
     bob.start_unfound().await;
     assert_eq!(bob.fetch(&alice.player).await.bytes_fetched, 0);
+}
+
+/// What the last link's path left behind does not take the answers to a dial of the same address.
+#[tokio::test]
+async fn restarted_peer_is_dialled_at_its_address() {
+    let mut town = Town::new().await;
+    let (mut alice, bob, _) = pair(&town, &[town.phonebook.url()]).await;
+    bob.fetch(&alice.player).await;
+    let addr = alice.client().status().await.expect("a status").listen;
+    town.phonebook.kill();
+    alice.kill();
+    alice = alice.listen(Some(&addr));
+    alice.start_unfound().await;
+    let began = Instant::now();
+    eventually("Alice is found at her address", async || {
+        bob.client().peer_fetch(&alice.player, None).await.ok()
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[cfg(unix)]

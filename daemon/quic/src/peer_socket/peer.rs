@@ -37,7 +37,8 @@ impl VirtualPeer {
         self.socket.table_mut().use_path(self.addr, chosen);
     }
 
-    /// QUIC packets from this address are the peer's. An address that another peer had changes hands.
+    /// QUIC packets from this address are the peer's. An address that another peer had changes hands, unless that one's path
+    /// in use leads there.
     pub fn accept(&self, source: SocketAddr) {
         self.socket.table_mut().accept(self.addr, canonical(source));
     }

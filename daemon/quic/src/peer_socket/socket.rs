@@ -4,7 +4,7 @@ use super::{
     kernel::{self, Kernel, single},
     sorter::{Aside, Sorter},
     table::{Moves, Route, Table},
-    virtual_addr::VirtualAddr,
+    virtual_addr::{VirtualAddr, canonical},
 };
 use fyteclub_proto::reaching::{
     traversal::{Chosen, Path},
@@ -89,6 +89,13 @@ impl PeerSocket {
     /// How often that path was replaced. `None`: no peer has the address.
     pub fn moves(&self, peer: VirtualAddr) -> Option<Moves> {
         Some(self.table().route(peer)?.moves().clone())
+    }
+
+    /// Where QUIC must dial what has this real address: at the virtual address of the peer whose path in use leads there,
+    /// else at the real one. Answers from there belong to that dial.
+    pub fn addr_to_dial(&self, addr: SocketAddr) -> SocketAddr {
+        let peer = self.table().peer_or_release(canonical(addr));
+        peer.map_or(addr, VirtualAddr::addr)
     }
 
     pub fn dropped(&self) -> Dropped {

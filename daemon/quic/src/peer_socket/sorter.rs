@@ -88,7 +88,7 @@ impl Sorter {
         }
         let is_quic = |datagram: &[u8]| Kind::of(datagram) == Kind::Quic;
         if buf[..message].chunks(stride).all(is_quic) {
-            if let Some(peer) = table.peer_at(from) {
+            if let Some(peer) = table.sender(from, &buf[..message]) {
                 table.count_received(peer, message);
                 meta.addr = peer.addr_for(self.is_v6);
             }
@@ -139,7 +139,7 @@ impl Sorter {
     fn take(&self, table: &Table, from: From, datagram: &[u8]) -> Option<Packet> {
         match (Kind::of(datagram), from) {
             (Kind::Quic, From::Address(addr)) => {
-                let peer = table.peer_at(addr);
+                let peer = table.sender(addr, datagram);
                 peer.into_iter().for_each(|peer| table.count_received(peer, datagram.len()));
                 return Some((peer, 0..datagram.len()));
             }

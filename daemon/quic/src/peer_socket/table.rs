@@ -1,6 +1,6 @@
 //! Which path belongs to which peer.
 
-use super::virtual_addr::VirtualAddr;
+use super::virtual_addr::{VirtualAddr, canonical};
 use fyteclub_proto::reaching::{
     traversal::{Chosen, Path},
     wire::{
@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::sync::mpsc;
@@ -22,11 +22,18 @@ use tokio::sync::mpsc;
 pub(super) struct Table {
     next: u32,
     routes: HashMap<VirtualAddr, Route>,
-    /// QUIC packets from there are this peer's.
-    sources: HashMap<SocketAddr, VirtualAddr>,
+    sources: HashMap<SocketAddr, Source>,
     openers: HashMap<Tag, (VirtualAddr, Opener)>,
     /// With the relay's address; `None`: the leg has no UDP.
     legs: HashMap<Leg, (VirtualAddr, Option<SocketAddr>)>,
+}
+
+/// QUIC packets from an address are this peer's.
+#[derive(Debug)]
+struct Source {
+    peer: VirtualAddr,
+    /// They are, for now, those of the real address.
+    released: AtomicBool,
 }
 
 /// What is sent to one peer.
@@ -104,7 +111,7 @@ impl Table {
 
     pub(super) fn leave(&mut self, peer: VirtualAddr) {
         self.routes.remove(&peer);
-        self.sources.retain(|_, owner| *owner != peer);
+        self.sources.retain(|_, source| source.peer != peer);
         self.openers.retain(|_, (owner, _)| *owner != peer);
         self.legs.retain(|_, (owner, _)| *owner != peer);
     }
@@ -124,15 +131,32 @@ impl Table {
                 route.moves.advance();
             }
         }
+        if let Some(Chosen { path: Path::Direct(addr), .. }) = chosen {
+            self.assign(peer, canonical(addr));
+        }
     }
 
-    /// The last peer that claims an address gets it.
+    /// The last peer that claims an address gets it, but for one that is another's path in use: who claims it may have
+    /// forged the source.
     pub(super) fn accept(&mut self, peer: VirtualAddr, source: SocketAddr) {
-        self.sources.insert(source, peer);
+        if self.user(source).is_none_or(|user| user == peer) {
+            self.assign(peer, source);
+        }
+    }
+
+    fn assign(&mut self, peer: VirtualAddr, source: SocketAddr) {
+        self.sources.insert(source, Source { peer, released: AtomicBool::new(false) });
+    }
+
+    /// The peer whose path in use leads to this address.
+    fn user(&self, addr: SocketAddr) -> Option<VirtualAddr> {
+        let peer = self.sources.get(&addr)?.peer;
+        let chosen = self.routes.get(&peer)?.chosen?;
+        matches!(chosen.path, Path::Direct(to) if canonical(to) == addr).then_some(peer)
     }
 
     pub(super) fn refuse(&mut self, peer: VirtualAddr, source: SocketAddr) {
-        if self.sources.get(&source) == Some(&peer) {
+        if self.sources.get(&source).is_some_and(|source| source.peer == peer) {
             self.sources.remove(&source);
         }
     }
@@ -152,8 +176,25 @@ impl Table {
         }
     }
 
-    pub(super) fn peer_at(&self, source: SocketAddr) -> Option<VirtualAddr> {
-        self.sources.get(&source).copied()
+    /// Whose this QUIC packet is. One that begins a handshake releases the address of a peer that has no path: the answer
+    /// would not be sent.
+    pub(super) fn sender(&self, source: SocketAddr, packet: &[u8]) -> Option<VirtualAddr> {
+        let Source { peer, released } = self.sources.get(&source)?;
+        let has_path = || self.routes.get(peer).is_some_and(|route| route.chosen.is_some());
+        if is_initial(packet) && !has_path() {
+            released.store(true, Ordering::Relaxed);
+        }
+        (!released.load(Ordering::Relaxed)).then_some(*peer)
+    }
+
+    /// The peer whose path in use leads to the address. Otherwise what comes from there belongs to no peer from now on,
+    /// until one accepts it or uses it again.
+    pub(super) fn peer_or_release(&self, addr: SocketAddr) -> Option<VirtualAddr> {
+        let user = self.user(addr);
+        if user.is_none() {
+            self.sources.get(&addr)?.released.store(true, Ordering::Relaxed);
+        }
+        user
     }
 
     pub(super) fn opener(&self, tag: Tag) -> Option<(VirtualAddr, &Opener)> {
@@ -171,4 +212,9 @@ impl Table {
             route.count_received(bytes);
         }
     }
+}
+
+/// A packet with a long header and the type Initial (RFC 9000 §17.2.2).
+fn is_initial(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first & 0xF0 == 0xC0)
 }

@@ -182,6 +182,71 @@ async fn peer_keeps_its_address_over_every_path() {
 }
 
 /// Packets of two legs of one relay, which the kernel may join to one message.
+/// As the first packet of a handshake.
+fn initial() -> Vec<u8> {
+    vec![0xC0; 1200]
+}
+
+#[tokio::test]
+async fn handshake_is_answered_where_it_came_from() {
+    let here = here("127.0.0.1:0");
+    let (there, at) = there();
+    let peer = VirtualPeer::enter(&here.socket).expect("a virtual address");
+    let addr = peer.addr().addr();
+    let next = async |packet: Vec<u8>| {
+        there.send_to(&packet, here.addr).expect("sent");
+        received(&here.socket).await[0].0
+    };
+    peer.use_path(over(Path::Direct(at)));
+    assert_eq!(next(initial()).await, addr, "the answer goes over the path");
+    peer.use_path(None);
+    assert_eq!(next(packet(1, 100)).await, addr, "of a handshake that had begun");
+    assert_eq!(next(initial()).await, at, "the answer would not be sent to the peer");
+    assert_eq!(next(packet(1, 100)).await, at, "of the same handshake");
+    peer.use_path(over(Path::Direct(at)));
+    assert_eq!(next(packet(1, 100)).await, addr);
+}
+
+#[tokio::test]
+async fn dial_gets_the_answers_of_its_address() {
+    let here = here("127.0.0.1:0");
+    let (there, at) = there();
+    let peer = VirtualPeer::enter(&here.socket).expect("a virtual address");
+    let addr = peer.addr().addr();
+    assert_eq!(here.socket.addr_to_dial(at), at, "nobody's");
+    for path in [None, over(Path::Relay { relay: at, leg: LEG })] {
+        peer.use_path(path);
+        peer.accept(at);
+        assert_eq!(here.socket.addr_to_dial(at), at, "{path:?}");
+        there.send_to(&initial(), here.addr).expect("sent");
+        assert_eq!(received(&here.socket).await[0].0, at, "{path:?}");
+    }
+    peer.use_path(over(Path::Direct(at)));
+    assert_eq!(here.socket.addr_to_dial(at), addr);
+    there.send_to(&initial(), here.addr).expect("sent");
+    assert_eq!(received(&here.socket).await[0].0, addr);
+}
+
+#[tokio::test]
+async fn claim_does_not_take_a_path_in_use() {
+    let here = here("127.0.0.1:0");
+    let (there, at) = there();
+    let [honest, other] = [(); 2].map(|()| VirtualPeer::enter(&here.socket).expect("a virtual address"));
+    let owner = async || {
+        there.send_to(&packet(1, 100), here.addr).expect("sent");
+        received(&here.socket).await[0].0
+    };
+    honest.use_path(over(Path::Direct(at)));
+    other.accept(at);
+    assert_eq!(owner().await, honest.addr().addr());
+    // A path is used once the peer has answered there.
+    other.use_path(over(Path::Direct(at)));
+    assert_eq!(owner().await, other.addr().addr());
+    other.use_path(None);
+    honest.accept(at);
+    assert_eq!(owner().await, honest.addr().addr(), "in use no more");
+}
+
 #[tokio::test]
 async fn packets_of_two_legs_reach_their_peers() {
     let here = here("127.0.0.1:0");

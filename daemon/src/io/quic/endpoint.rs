@@ -228,12 +228,13 @@ impl QuicEndpoint {
     }
 
     /// Dials, and checks that the other side has the expected key. Only the greeting shows whether it accepts this
-    /// side's.
+    /// side's. Where a path that NAT traversal found leads to the address, that path is dialled.
     ///
     /// # Errors
     /// No answer within the transport's timeout, or another key.
     pub async fn dial(&self, addr: SocketAddr, peer: PeerId) -> Result<Connection, DialError> {
         let mut config = ClientConfig::new(Arc::new(self.certificate.client(peer)?));
+        let addr = self.peer_socket.addr_to_dial(addr);
         let place = Place::at(addr, &self.peer_socket);
         config.transport_config(match self.virtual_transport(place) {
             Some(transport) => Arc::new(transport),
