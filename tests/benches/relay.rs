@@ -2,7 +2,7 @@
 //!
 //! One session, one direction: packets of 1,200 bytes and the relay's header, sent one by one and in bundles of ten, with
 //! at most so many under way that none needs to be lost. Sender and receiver are this process; the relay and the forwarder
-//! are processes of one thread for UDP each.
+//! are processes of one thread for UDP each. coturn, where it is installed, gets the same payload as ChannelData.
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::{
         self,
         crowd::{Socket, greeted},
     },
-    forward, judge, measured, scaled,
+    coturn, forward, judge, measured, scaled,
     town::{self, Place, Process, runtime},
     usage,
 };
@@ -43,11 +43,13 @@ use std::{
 use tokio::net::TcpStream;
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
-const PACKET: usize = 1200 + HEADER;
+const PAYLOAD: usize = 1200;
+const PACKET: usize = PAYLOAD + HEADER;
 /// Packets under way: less than the kernel's usual buffer holds.
 const WINDOW: u64 = 64;
 const TIME: Duration = Duration::from_secs(2);
 const BUNDLE: usize = 10;
+const NAMES: [&str; 3] = ["relay", "bare forwarder", "coturn"];
 /// Fewer than one address may bind, over both transports.
 const CLIENTS: usize = 900;
 
@@ -74,28 +76,45 @@ fn bench() -> anyhow::Result<()> {
             let [alice, bob] = runtime.block_on(granted(addr, 0))?;
             bind(&ends[0], addr, &alice)?;
             bind(&ends[1], addr, &bob)?;
-            let frame = Frame { leg: alice.leg, body: Body::Data(&[7; 1200]) }.encode();
-            runs.push(flow(&ends, addr, &frame, bundle, phonebook.pid())?);
+            let frame = Frame { leg: alice.leg, body: Body::Data(&[7; PAYLOAD]) }.encode();
+            runs.push(flow(&ends, addr, &frame, PACKET, bundle, phonebook.pid())?);
             let (forwarder, to) = forward::start([ends[0].local_addr()?, ends[1].local_addr()?])?;
-            runs.push(flow(&ends, to, &frame, bundle, forwarder.pid())?);
+            runs.push(flow(&ends, to, &frame, PACKET, bundle, forwarder.pid())?);
+            let folder = tempfile::tempdir()?;
+            if let Some((server, to)) = coturn::start(folder.path())? {
+                coturn::bind(&ends[0], to, ends[1].local_addr()?)?;
+                let frame = coturn::channel_data(&[7; PAYLOAD])?;
+                runs.push(flow(&ends, to, &frame, PAYLOAD, bundle, server.pid())?);
+            }
         }
         Ok(runs)
     })?;
     let of = |at: usize, what: fn(&Run) -> f64| Spread::of(rounds.iter().map(|runs| what(&runs[at])));
     let mut table = Table::new(
-        &format!("relay: packets of {PACKET} bytes, {TIME:?} each; {} rounds", rounds.len()),
+        &format!("relay: packets with {PAYLOAD} bytes of payload, {TIME:?} each; {} rounds", rounds.len()),
         &["", "MiB/s", "CPU s a GiB"],
     );
-    for (at, name) in
-        ["relay, one by one", "bare forwarder", "relay, in bundles", "bare forwarder"].into_iter().enumerate()
-    {
-        let [speed, cpu] = [of(at, |run| run.speed), of(at, |run| run.cpu)];
-        table.row([name.to_owned(), speed.to_string(), cpu.to_string()]);
+    // One of each for each way to send.
+    let contestants = rounds[0].len() / 2;
+    if contestants < NAMES.len() {
+        println!("relay: the comparison with coturn is SKIPPED: there is no /usr/bin/turnserver");
+    }
+    for (way, how) in ["one by one", "in bundles"].into_iter().enumerate() {
+        for (at, name) in NAMES.into_iter().take(contestants).enumerate() {
+            let at = way * contestants + at;
+            let [speed, cpu] = [of(at, |run| run.speed), of(at, |run| run.cpu)];
+            table.row([format!("{name}, {how}"), speed.to_string(), cpu.to_string()]);
+        }
     }
     drop(table);
-    for (at, how) in [(0, "one by one"), (2, "in bundles")] {
-        let ratio = Spread::of(rounds.iter().map(|runs| runs[at].speed / runs[at + 1].speed));
-        judge(&format!("relay / bare forwarder, {how}"), ratio, Floor::AtLeast(0.8));
+    for (way, how) in ["one by one", "in bundles"].into_iter().enumerate() {
+        let relay = way * contestants;
+        let ratio = Spread::of(rounds.iter().map(|runs| runs[relay].speed / runs[relay + 1].speed));
+        judge(&format!("rate: relay / bare forwarder, {how}"), ratio, Floor::AtLeast(0.8));
+        if contestants == NAMES.len() {
+            let ratio = Spread::of(rounds.iter().map(|runs| runs[relay].cpu / runs[relay + 2].cpu));
+            judge(&format!("CPU a byte: relay / coturn, {how}"), ratio, Floor::AtMost(1.0));
+        }
     }
     memory(&binaries, &runtime)
 }
@@ -146,8 +165,15 @@ fn memory(binaries: &std::path::Path, runtime: &tokio::runtime::Runtime) -> anyh
     Ok(())
 }
 
-/// Sends for a while, with so many packets under way at most.
-fn flow(ends: &[UdpSocket; 2], to: SocketAddr, frame: &[u8], bundle: usize, pid: u32) -> anyhow::Result<Run> {
+/// Sends for a while, with so many packets under way at most; each arrives with `arriving` bytes. Counts payload.
+fn flow(
+    ends: &[UdpSocket; 2],
+    to: SocketAddr,
+    frame: &[u8],
+    arriving: usize,
+    bundle: usize,
+    pid: u32,
+) -> anyhow::Result<Run> {
     let (received, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let receiver = {
         let (socket, received, done) = (ends[1].try_clone()?, Arc::clone(&received), Arc::clone(&done));
@@ -155,7 +181,7 @@ fn flow(ends: &[UdpSocket; 2], to: SocketAddr, frame: &[u8], bundle: usize, pid:
         thread::spawn(move || {
             let mut buffer = vec![0; 4096];
             while !done.load(Ordering::Relaxed) {
-                if socket.recv(&mut buffer).is_ok_and(|length| length == PACKET) {
+                if socket.recv(&mut buffer).is_ok_and(|length| length == arriving) {
                     received.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -191,7 +217,7 @@ fn flow(ends: &[UdpSocket; 2], to: SocketAddr, frame: &[u8], bundle: usize, pid:
     let (time, arrived) = (start.elapsed().as_secs_f64(), received.load(Ordering::Relaxed));
     done.store(true, Ordering::Relaxed);
     receiver.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))?;
-    let bytes = f64_of(arrived) * f64_of(u64_of(PACKET));
+    let bytes = f64_of(arrived) * f64_of(u64_of(PAYLOAD));
     let cpu = meter.cpu()[0] / (bytes / f64::from(1 << 30));
     Ok(Run { speed: bytes / time / f64::from(1 << 20), cpu })
 }

@@ -10,6 +10,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod book;
+pub(crate) mod coturn;
 pub(crate) mod echo;
 pub(crate) mod flow;
 pub(crate) mod forward;
