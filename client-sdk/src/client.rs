@@ -148,6 +148,23 @@ impl Client {
         self.connection.ask::<verb::PeerCancel>(cancel).await.map(drop)
     }
 
+    /// Makes the path to a contact anew, with fresh outside addresses. The link and its transfers stay; a contact without a
+    /// link is dialled. Returns at once: [`Self::peer_list`] has what comes of it.
+    ///
+    /// # Errors As every request; a player who is no contact.
+    pub async fn peer_reconnect(&self, player: &PlayerName) -> Result<(), Error> {
+        let who = request::PeerReconnect { player: player.clone() };
+        self.connection.ask::<verb::PeerReconnect>(who).await.map(drop)
+    }
+
+    /// Leaves the path in use for the next best one, until the next search for paths about half a minute later.
+    ///
+    /// # Errors As every request; a player who is no contact; no link to them, or no other path that works.
+    pub async fn peer_failover(&self, player: &PlayerName) -> Result<(), Error> {
+        let who = request::PeerFailover { player: player.clone() };
+        self.connection.ask::<verb::PeerFailover>(who).await.map(drop)
+    }
+
     /// Sets which players are near: their looks are fetched without asking, the nearest first. The set belongs to this
     /// connection and ends with it, unless `keep_secs` is set. Returns all near contacts of all clients.
     ///

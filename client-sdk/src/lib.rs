@@ -55,8 +55,8 @@ pub use fyteclub_proto::{
             CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
             Diagnosis, Fetched, FetchedFile, FetchedObject, Finding, FindingCode, Hello, Invited, LeftOut,
             Limits, MappingCounts, MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind,
-            PeerState, PeerStatus, Peers, PhonebookStatus, PortMapping, Published, Severity, SourceStatus,
-            Standing, Status, Sureness, TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            PathStatus, PeerState, PeerStatus, Peers, PhonebookStatus, PortMapping, Published, Severity,
+            SourceStatus, Standing, Status, Sureness, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{
             AppearancePublish, CacheGc, LimitsSet, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet,

@@ -176,6 +176,7 @@ impl App {
             outside: outside.clone(),
             reachable: reachable.clone(),
             contact_addresses: contact_addresses.clone(),
+            accounts: accounts.clone(),
             means: config.means,
         };
         let mut traversals = None;

@@ -3,7 +3,7 @@
 
 use fyteclub_proto::{
     ledger::{Count, Counterpart, Item, Ledger, Refused},
-    limit::DAEMON_LEDGER,
+    limit::{DAEMON_LEDGER, DIAL_DATAGRAMS},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -81,6 +81,11 @@ impl Accounts {
     fn ledger(&self) -> MutexGuard<'_, Ledger<Counterpart>> {
         self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Charges one dial, with all datagrams that it sends to a silent address.
+pub fn affords(accounts: &Accounts, who: &Counterpart) -> bool {
+    accounts.charge(who, Item::Dials, 1).is_ok() && accounts.charge(who, Item::Probes, DIAL_DATAGRAMS).is_ok()
 }
 
 /// A charge that lasts until this is dropped.

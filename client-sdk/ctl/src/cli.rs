@@ -67,6 +67,18 @@ pub(crate) enum Command {
         #[arg(value_name = "NAME@WORLD")]
         player: PlayerName,
     },
+    /// Make the path to a contact anew, with fresh outside addresses; transfers go on
+    Reconnect {
+        /// The player's whole name, as in "Alice Ashe@Gilgamesh"
+        #[arg(value_name = "NAME@WORLD")]
+        player: PlayerName,
+    },
+    /// Leave the path to a contact for the next best one, as for the relay, until the next search for paths
+    Failover {
+        /// The player's whole name, as in "Alice Ashe@Gilgamesh"
+        #[arg(value_name = "NAME@WORLD")]
+        player: PlayerName,
+    },
     /// Set or show which players are near: their looks are fetched without asking, the nearest first
     Nearby {
         #[command(subcommand)]

@@ -5,6 +5,7 @@ use super::{
     outside::{self, Outside},
     peer::{self, Peer, PeerContext},
     phone_book::{self, PhoneBook},
+    traversal::{self, Shown, Traversals},
     upnp::{self, Upnp},
 };
 use crate::desks::{cache::replies, faults::internal, orders::Answer};
@@ -12,7 +13,7 @@ use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use fyteclub_proto::{
     id::PlayerName,
     ledger::Count,
-    local::reply::{Charged, PeerStatus, Status, TransferStatus},
+    local::reply::{Charged, PeerState, PeerStatus, Status, TransferStatus},
 };
 use std::future::Future;
 
@@ -45,6 +46,7 @@ pub(super) fn read(
     let (peer_id, player) = (context.here, context.player.clone());
     let listen = context.endpoint.local_addr().to_string();
     let appearance = context.offer.borrow().as_ref().map(|offer| offer.appearance);
+    let traversals = context.traversals.clone();
     async move {
         let phonebooks = match known.phone_book {
             Some(phone_book) => ask(&phone_book, phone_book::Report).await?,
@@ -62,7 +64,7 @@ pub(super) fn read(
             network: ask(&known.outside, outside::Report).await?,
             phonebooks,
             appearance,
-            peers: peers(known.peers).await,
+            peers: peers(known.peers, traversals).await,
             transfers: known.transfers,
             cache: replies::stats(&cache, known.low_disk),
             seq: known.seq,
@@ -72,11 +74,18 @@ pub(super) fn read(
 }
 
 /// The reports of all peers, by name.
-pub(super) async fn peers(peers: Vec<PeerOf>) -> Vec<PeerStatus> {
+pub(super) async fn peers(peers: Vec<PeerOf>, traversals: Addr<Traversals>) -> Vec<PeerStatus> {
     let mut list = Vec::new();
+    // Without the actor no link has more than one path.
+    let mut shown = traversals.send(traversal::Report).await.unwrap_or_default();
     for (player, actor) in peers {
         if let Ok(mut status) = actor.send(peer::Report).await {
             status.player = player.or(status.player);
+            let Shown { paths, reconnects } = shown.remove(&status.peer_id).unwrap_or_default();
+            status.paths = paths;
+            if reconnects && status.state == PeerState::Connected {
+                status.state = PeerState::Reconnecting;
+            }
             list.push(status);
         }
     }

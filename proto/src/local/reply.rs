@@ -117,6 +117,23 @@ pub struct PeerStatus {
     /// Why the peer is not connected, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// All paths that answer. None where the peer was dialled at an address that it told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathStatus>,
+}
+
+/// A path to a peer that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathStatus {
+    pub path: PathKind,
+    /// This end sends over it.
+    pub in_use: bool,
+    /// Round trip of probes, in milliseconds.
+    pub rtt_ms: f64,
+    /// Probes of the last 30 s without an answer, in percent. Only of a path that is probed often, as during a transfer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
 }
 
 /// The states that a person sees.

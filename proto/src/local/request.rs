@@ -142,6 +142,20 @@ pub struct PeerCancel {
     pub player: PlayerName,
 }
 
+/// The contact to whom the path is made anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerReconnect {
+    /// By the whole name.
+    pub player: PlayerName,
+}
+
+/// The contact whose path in use is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerFailover {
+    /// By the whole name.
+    pub player: PlayerName,
+}
+
 /// A change of the set of near players. The set belongs to this client, and ends with its connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -182,6 +182,15 @@ verbs! {
     /// Ends a running fetch: all its waiters are answered `cancelled`. Verified chunks are kept.
     PeerCancel(request::PeerCancel) = "peer.cancel" -> Empty, since 1, ctl "cancel", takes_long false,
         events ["transfer.failed"], faults [];
+    /// Makes the path to a contact anew: asks for fresh outside addresses, tells them to the peer, and has every direct
+    /// path prove itself again. The link and its transfers stay; a contact without a link is dialled. Answers at once:
+    /// `peer.list` has what comes of it.
+    PeerReconnect(request::PeerReconnect) = "peer.reconnect" -> Empty, since 1, ctl "reconnect", takes_long false,
+        events ["peer.connected"], faults [NotAContact];
+    /// Leaves the path in use for the next best one, as from a direct one for the relay. The next search for paths, about
+    /// half a minute later, may bring it back. Without another path it stays, and one is looked for.
+    PeerFailover(request::PeerFailover) = "peer.failover" -> Empty, since 1, ctl "failover", takes_long false, events [],
+        faults [NotAContact, PeerUnreachable];
     /// Lists every peer that the daemon has or had a link with.
     PeerList = "peer.list" -> Peers, since 1, ctl "peers", takes_long false, events [], faults [];
     /// Sets this contact's key. Ask the player through another channel first.

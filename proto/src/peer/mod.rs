@@ -20,6 +20,7 @@ use crate::{
     codec::{self, CodecError},
     grant::Grant,
     id::{BlobHash, PlayerName},
+    letter::Attempt,
     limit, number,
     possession::Span,
 };
@@ -30,6 +31,14 @@ const AGENT_BYTES_MAX: usize = 64;
 /// Most versions that a `Hello` may list.
 const VERSIONS_MAX: usize = 16;
 
+/// Bits of [`Greeting::capabilities`].
+pub mod capability {
+    /// Takes [`Control::Offer`](super::Control::Offer).
+    pub const OFFERS: u64 = 1;
+    /// What this build can do.
+    pub const OWN: u64 = OFFERS;
+}
+
 /// On the control stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -39,6 +48,13 @@ pub enum Control {
     HelloAck(HelloAck),
     /// 2: the sender's own look now, or none.
     Published(Option<BlobHash>),
+    /// 3: the sender's newest [`Offer`](crate::reaching::wire::offer::Offer) for the introduction from which this link's
+    /// path came, as in a letter. Only to a peer with [`capability::OFFERS`].
+    Offer {
+        attempt: Attempt,
+        #[serde(with = "serde_bytes")]
+        offer: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +78,7 @@ pub struct Greeting {
     pub agent: String,
     /// The name of this key: a claim, until the phone book or the contacts confirm it.
     pub player: Option<PlayerName>,
-    /// Bits of optional features; unknown ones are ignored. None is defined in v1.
+    /// Bits of optional features, see [`capability`]; unknown ones are ignored.
     pub capabilities: u64,
     /// The published look.
     pub published: Option<BlobHash>,
@@ -207,7 +223,10 @@ impl Message for Control {
             Self::Hello(Hello { greeting, .. }) | Self::HelloAck(HelloAck { greeting, .. }) => {
                 greeting.check()?
             }
-            Self::Published(_) => {}
+            Self::Offer { offer, .. } if offer.len() > limit::LETTER_BYTES_MAX => {
+                return Err(WireError::Limit("the offer"));
+            }
+            Self::Published(_) | Self::Offer { .. } => {}
         }
         Ok(message)
     }

@@ -6,6 +6,7 @@
 //! | `AwaitVerdict` (acceptor) | `Admit` | sends `HelloAck`, `Opened`, → `Open` |
 //! | `AwaitHelloAck` (dialler) | `HelloAck` | `Opened`, → `Open` |
 //! | `Open` | `Published` | `TheirLook`, at most one each [`LOOK_PERIOD`]: the newest |
+//! | `Open` | `Offer` | `Offered`, at most one each [`OFFER_PERIOD`]: the newest |
 //! | any | anything else | closes: `OutOfTurn`; no common version: `Version` |
 //! | before `Open` | [`GREETING_TIME`] passes | closes: `Silent` |
 //!
@@ -14,7 +15,9 @@
 
 use crate::{
     id::BlobHash,
-    peer::{CloseCode, Control, Greeting, Hello, HelloAck},
+    letter::Attempt,
+    peer::{CloseCode, Control, Greeting, Hello, HelloAck, capability},
+    reaching::wire::offer::Offer,
     seal::End,
     version::PEER_VERSIONS,
 };
@@ -27,6 +30,8 @@ use std::{
 pub const GREETING_TIME: Duration = Duration::from_secs(5);
 /// How often a change of the other side's look is reported. The newest one replaces those in between.
 pub const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// The same for the other side's offers. Both ends punch holes within less than this.
+pub const OFFER_PERIOD: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -38,6 +43,8 @@ pub enum Input {
     Close(CloseCode),
     /// This player's own look changed.
     Publish(Option<BlobHash>),
+    /// This end's newest offer for an introduction. Nothing is sent to a peer that takes none.
+    Tell { attempt: Attempt, offer: Offer },
     /// The deadline has passed.
     Time,
 }
@@ -53,6 +60,11 @@ pub enum Output {
         greeting: Greeting,
     },
     TheirLook(Option<BlobHash>),
+    /// The other side's newest offer for an introduction. Nothing of it has been judged.
+    Offered {
+        attempt: Attempt,
+        offer: Offer,
+    },
     /// Close the connection with this code. The last output.
     Close(CloseCode),
 }
@@ -63,6 +75,8 @@ pub enum Why {
     GreetingDue,
     /// Report the other side's newest look.
     LookDue,
+    /// Report the other side's newest offer.
+    OfferDue,
 }
 
 #[derive(Debug)]
@@ -87,6 +101,11 @@ pub struct Session {
     told_at: Option<Instant>,
     /// A newer one that is not reported yet.
     untold: Option<Option<BlobHash>>,
+    /// What the other side can do.
+    capabilities: u64,
+    /// When an offer was reported last, and one that is not reported yet.
+    offered_at: Option<Instant>,
+    unoffered: Option<(Attempt, Offer)>,
     outputs: VecDeque<Output>,
 }
 
@@ -102,7 +121,19 @@ impl Session {
             }
         };
         let said = greeting.published;
-        Self { state, greeting, said, began: now, told: None, told_at: None, untold: None, outputs }
+        Self {
+            state,
+            greeting,
+            said,
+            began: now,
+            told: None,
+            told_at: None,
+            untold: None,
+            capabilities: 0,
+            offered_at: None,
+            unoffered: None,
+            outputs,
+        }
     }
 
     pub fn is_open(&self) -> bool {
@@ -146,6 +177,23 @@ impl Session {
                 self.tell_look(now);
                 State::Open
             }
+            (State::Open, Input::Received(Control::Offer { attempt, offer })) => {
+                match Offer::decode(&offer) {
+                    Ok(offer) => {
+                        self.unoffered = Some((attempt, offer));
+                        self.tell_offer(now);
+                        State::Open
+                    }
+                    Err(_) => self.close(CloseCode::Malformed),
+                }
+            }
+            (state, Input::Tell { attempt, offer }) => {
+                if matches!(state, State::Open) && self.capabilities & capability::OFFERS != 0 {
+                    let offer = offer.encode();
+                    self.outputs.push_back(Output::Say(Control::Offer { attempt, offer }));
+                }
+                state
+            }
             (state, Input::Publish(look)) => {
                 self.greeting.published = look;
                 if matches!(state, State::Open) {
@@ -165,6 +213,7 @@ impl Session {
             }
             (State::Open, Input::Time) => {
                 self.tell_look(now);
+                self.tell_offer(now);
                 State::Open
             }
             (_, Input::Received(_) | Input::Admit) => self.close(CloseCode::OutOfTurn),
@@ -173,6 +222,7 @@ impl Session {
 
     fn opened(&mut self, version: u16, greeting: Greeting) {
         self.told = greeting.published;
+        self.capabilities = greeting.capabilities;
         self.outputs.push_back(Output::Opened { version, greeting });
     }
 
@@ -187,6 +237,19 @@ impl Session {
         {
             (self.told, self.told_at) = (look, Some(now));
             self.outputs.push_back(Output::TheirLook(look));
+        }
+    }
+
+    fn offer_due(&self) -> Option<Instant> {
+        self.unoffered.as_ref().and(self.offered_at).map(|at| at + OFFER_PERIOD)
+    }
+
+    fn tell_offer(&mut self, now: Instant) {
+        if self.offer_due().is_none_or(|due| now >= due)
+            && let Some((attempt, offer)) = self.unoffered.take()
+        {
+            self.offered_at = Some(now);
+            self.outputs.push_back(Output::Offered { attempt, offer });
         }
     }
 
@@ -211,7 +274,11 @@ impl Session {
             State::AwaitHello | State::AwaitVerdict { .. } | State::AwaitHelloAck => {
                 Some((self.began + GREETING_TIME, Why::GreetingDue))
             }
-            State::Open => self.look_due().map(|due| (due, Why::LookDue)),
+            State::Open => {
+                let look = self.look_due().map(|due| (due, Why::LookDue));
+                let offer = self.offer_due().map(|due| (due, Why::OfferDue));
+                look.into_iter().chain(offer).min_by_key(|(due, _)| *due)
+            }
             State::Closed => None,
         }
     }
@@ -221,7 +288,7 @@ impl Session {
     pub(crate) fn idle(&self) -> Option<&'static str> {
         match self.state {
             State::AwaitHello | State::AwaitVerdict { .. } | State::AwaitHelloAck => None,
-            State::Open if self.untold.is_some() => None,
+            State::Open if self.untold.is_some() || self.unoffered.is_some() => None,
             State::Open => Some("open: QUIC's idle timeout ends a dead link"),
             State::Closed => Some("closed"),
         }
@@ -231,6 +298,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::Bytes;
 
     fn greeting(agent: &str) -> Greeting {
         Greeting { agent: agent.into(), player: None, capabilities: 0, published: None, instance: 1 }
@@ -317,6 +385,49 @@ mod tests {
         assert_eq!((outputs(&mut dialer), dialer.deadline()), (vec![Output::TheirLook(look(1))], None));
     }
 
+    fn able(capabilities: u64) -> Greeting {
+        Greeting { capabilities, ..greeting("x") }
+    }
+
+    fn offer(round: u32) -> Offer {
+        Offer { secret: Some(Bytes([9; 32])), round, ..Offer::default() }
+    }
+
+    #[test]
+    fn offer_goes_only_to_one_who_takes_it() {
+        let now = start();
+        for (theirs, expected) in [(0, 0), (2, 0), (capability::OWN, 1), (u64::MAX, 1)] {
+            let mut dialer = Session::new(End::Dialer, able(capability::OWN), now);
+            let mut acceptor = Session::new(End::Acceptor, able(theirs), now);
+            let attempt = Bytes([5; 16]);
+            dialer.handle(now, Input::Tell { attempt, offer: offer(1) });
+            converse(&mut dialer, &mut acceptor, now);
+            dialer.handle(now, Input::Tell { attempt, offer: offer(2) });
+            let [_, heard] = converse(&mut dialer, &mut acceptor, now);
+            assert_eq!(heard, vec![Output::Offered { attempt, offer: offer(2) }; expected], "{theirs}");
+        }
+    }
+
+    #[test]
+    fn flood_of_offers_is_reported_slowly() {
+        let now = start();
+        let mut session = Session::new(End::Acceptor, able(capability::OWN), now);
+        converse(&mut Session::new(End::Dialer, able(capability::OWN), now), &mut session, now);
+        let control = |n: u32| Control::Offer { attempt: Bytes([5; 16]), offer: offer(n).encode() };
+        let at = |ms: u32| now + Duration::from_millis(ms.into());
+        for ms in 0..1000 {
+            session.handle(at(ms), Input::Received(control(ms)));
+        }
+        let (due, why) = session.deadline().expect("the last one is not reported");
+        assert_eq!((due, why), (at(1000), Why::OfferDue));
+        session.handle(due, Input::Time);
+        let told = outputs(&mut session);
+        let last = Output::Offered { attempt: Bytes([5; 16]), offer: offer(999) };
+        assert_eq!((told.len(), told.last()), (6, Some(&last)), "{told:?}");
+        session.handle(at(2000), Input::Received(Control::Offer { attempt: Bytes([5; 16]), offer: vec![9] }));
+        assert_eq!(outputs(&mut session), [Output::Close(CloseCode::Malformed)]);
+    }
+
     #[test]
     fn silence_ends_it_in_time() {
         let now = start();
@@ -353,6 +464,7 @@ mod tests {
         for (end, words) in [
             (End::Acceptor, vec![ack()]),
             (End::Acceptor, vec![Control::Published(None)]),
+            (End::Acceptor, vec![Control::Offer { attempt: Bytes([1; 16]), offer: Vec::new() }]),
             (End::Acceptor, vec![hello(), hello()]),
             (End::Dialer, vec![hello()]),
             (End::Dialer, vec![ack(), ack()]),

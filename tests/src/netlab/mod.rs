@@ -250,6 +250,14 @@ impl Home {
         self.routers[0].shell(&rules::load(if block { rules } else { "delete table inet blocked" }));
     }
 
+    /// Drops what TCP sends between the home and outside from now on.
+    ///
+    /// # Panics The system refuses.
+    pub fn block_tcp(&self) {
+        let rules = "table inet silent {\n chain forward {\n  type filter hook forward priority -10\n  meta l4proto tcp drop\n }\n}";
+        self.routers[0].shell(&rules::load(rules));
+    }
+
     /// Gives the outermost router of a home with NAT another outside address, as providers do. Its mappings end.
     ///
     /// # Panics The system refuses.

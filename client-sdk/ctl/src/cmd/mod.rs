@@ -34,6 +34,8 @@ pub(crate) async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,
         Command::Transfers => transfers::list(&client, page).await,
         Command::Cancel { player } => transfers::cancel(&client, page, player).await,
+        Command::Reconnect { player } => peers::reconnect(&client, page, player).await,
+        Command::Failover { player } => peers::failover(&client, page, player).await,
         Command::Nearby { command } => nearby::run(&client, page, command).await,
         Command::Limits { command: LimitsCommand::Get } => limits::get(&client, page).await,
         Command::Limits { command: LimitsCommand::Set(set) } => limits::set(&client, page, set.into()).await,

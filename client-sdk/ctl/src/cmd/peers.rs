@@ -1,4 +1,5 @@
-//! `peers`: the players that the daemon knows; `peers trust`: accepts a changed key.
+//! `peers`: the players that the daemon knows; `peers trust`: accepts a changed key; `reconnect` and `failover`: another
+//! path.
 
 use crate::{
     exit::{Exit, Failure},
@@ -28,6 +29,22 @@ pub(crate) async fn trust(
 ) -> Result<Exit, Failure> {
     client.peer_trust(&player, &key).await?;
     page.show(&json!({}), |_| format!("{player} is now known by the key {key}."))?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn reconnect(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
+    client.peer_reconnect(&player).await?;
+    page.show(&json!({}), |_| {
+        format!("The path to {player} is made anew. `fyteclubctl peers` shows what comes of it.")
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn failover(client: &Client, page: &Page, player: PlayerName) -> Result<Exit, Failure> {
+    client.peer_failover(&player).await?;
+    page.show(&json!({}), |_| {
+        format!("{player} is sent over the next best path now. A search for paths follows in half a minute.")
+    })?;
     Ok(Exit::Done)
 }
 

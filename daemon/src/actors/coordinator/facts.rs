@@ -141,6 +141,9 @@ impl Handler<TraversalFact> for Coordinator {
                 }
             }
             TraversalFact::Unreached { peer, cause } => self.roster.send(&peer, peer::Unreached(cause)),
+            TraversalFact::Tell { peer, addr, attempt, offer } => {
+                self.roster.send(&peer, peer::TellOffer { addr, attempt, offer });
+            }
             TraversalFact::Path { peer, path } => {
                 self.act(ctx, |desks, now, orders| desks.moved(now, peer, path, orders));
             }

@@ -75,6 +75,7 @@ impl Desk {
             outside: outside.clone(),
             reachable: Reachable::new(endpoint.local_addr()),
             contact_addresses: ContactAddresses::default(),
+            accounts: accounts.clone(),
             means: Means { punching: true, relay: RelayUse::On },
         };
         let doctor = doctor::Setup { books: Vec::new(), means: traversals.means };

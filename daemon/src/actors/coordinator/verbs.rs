@@ -3,8 +3,9 @@
 use super::Coordinator;
 use crate::{
     actors::{
-        doctor, jobs,
+        doctor, jobs, peer,
         status::{self, PeerOf},
+        traversal::{FailOver, Reconnect},
     },
     desks::{
         Desks,
@@ -16,11 +17,14 @@ use crate::{
     },
 };
 use actix::{AsyncContext, Context, Handler, Message, Response, ResponseFuture};
-use fyteclub_proto::local::{
-    RawJson, Request, Verb,
-    reply::{Contact, Contacts, Diagnosis, Empty, Fetched, Peers, Status},
-    request::{self, PeerFetch},
-    verb,
+use fyteclub_proto::{
+    id::PlayerName,
+    local::{
+        Fault, FaultCode, RawJson, Request, Verb,
+        reply::{Contact, Contacts, Diagnosis, Empty, Fetched, Peers, Status},
+        request::{self, PeerFetch},
+        verb,
+    },
 };
 use std::{future::Future, path::PathBuf};
 use tokio_util::sync::CancellationToken;
@@ -78,6 +82,8 @@ impl Handler<Ask> for Coordinator {
                 let key = desks.contacts.key_of(&cancel.player).ok();
                 desks.fetching.cancel(now.at, cancel.player, key, orders)
             })),
+            Request::PeerReconnect(path) => later::<verb::PeerReconnect>(self.reconnect(&path.player)),
+            Request::PeerFailover(path) => later::<verb::PeerFailover>(self.fail_over(path.player)),
             Request::NearbySet(change) => {
                 let changed = self
                     .act(ctx, |desks, now, orders| desks.sessions.set_nearby(now.at, client, change, orders));
@@ -93,7 +99,7 @@ impl Handler<Ask> for Coordinator {
                 self.desk::<verb::LimitsReset>(ctx, |desks, _, orders| desks.limits.reset(orders))
             }
             Request::PeerList => {
-                let peers = status::peers(self.peers());
+                let peers = status::peers(self.peers(), self.parts.context.traversals.clone());
                 later::<verb::PeerList>(async { Ok(Peers { peers: peers.await }) })
             }
             Request::PeerTrust(trust) => {
@@ -194,6 +200,34 @@ impl Coordinator {
     fn end_contact<V: Verb<Reply = Empty>>(&mut self, change: Change, ctx: &mut Context<Self>) -> Answering {
         let changed = self.act(ctx, |desks, now, orders| desks.contacts.change(now, change, orders));
         later::<V>(async { changed.await.map(|_| Empty {}) })
+    }
+
+    fn reconnect(&mut self, player: &PlayerName) -> impl Future<Output = Answer<Empty>> + 'static + use<> {
+        let key = self.desks.contacts.key_of(player);
+        let actor = key.as_ref().ok().and_then(|key| self.roster.peer(*key).cloned());
+        let traversals = self.parts.context.traversals.clone();
+        async move {
+            let renewed = traversals.send(Reconnect(key?)).await.map_err(|_| internal())?;
+            // A link at a real address has no other path, and a missing one has none: both are dialled.
+            if let Some(actor) = actor.filter(|_| !renewed) {
+                actor.do_send(peer::Reconnect);
+            }
+            Ok(Empty {})
+        }
+    }
+
+    fn fail_over(&self, player: PlayerName) -> impl Future<Output = Answer<Empty>> + 'static + use<> {
+        let key = self.desks.contacts.key_of(&player);
+        let traversals = self.parts.context.traversals.clone();
+        async move {
+            if traversals.send(FailOver(key?)).await.map_err(|_| internal())? {
+                return Ok(Empty {});
+            }
+            let message = format!(
+                "no other path to {player} works: the link, if there is one, stays where it is, and another path is looked for"
+            );
+            Err(Fault::new(FaultCode::PeerUnreachable, message))
+        }
     }
 
     /// All peers' actors, to ask for their reports.

@@ -104,6 +104,11 @@ pub struct Close(pub CloseCode);
 #[rtype(result = "PeerStatus")]
 pub struct Report;
 
+/// A person wants another try: the peer is dialled, beside the link if there is one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reconnect;
+
 /// Stops the actor if it still has nothing to do.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -289,7 +294,22 @@ impl Handler<Report> for Peer {
             path: place.filter(|_| !lost).map(Place::path),
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },
+            // Of NAT traversal.
+            paths: Vec::new(),
         })
+    }
+}
+
+impl Handler<Reconnect> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconnect, ctx: &mut Self::Context) {
+        let input = match self.current() {
+            Some(live) => paths::Input::Suspect { link: live.link.id(), heard: live.link.datagrams_heard() },
+            None => paths::Input::Want,
+        };
+        self.paths.handle(Instant::now(), random(), input);
+        self.drive(ctx);
     }
 }
 

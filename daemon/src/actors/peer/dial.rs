@@ -12,11 +12,13 @@ use crate::{
 };
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use fyteclub_proto::{
+    letter::Attempt,
     peer::CloseCode,
     reaching::{
         candidate::Candidate,
         paths::{Failure, Input, Output, Unfound},
-        wire::probe::Part,
+        session,
+        wire::{offer::Offer, probe::Part},
     },
     seal::End,
 };
@@ -89,6 +91,29 @@ pub struct Reached {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Unreached(pub String);
+
+/// Send this offer to the peer over its link at this address.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TellOffer {
+    pub addr: VirtualAddr,
+    pub attempt: Attempt,
+    pub offer: Offer,
+}
+
+impl Handler<TellOffer> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, TellOffer { addr, attempt, offer }: TellOffer, ctx: &mut Self::Context) {
+        let mut links = self.links.values_mut();
+        let live =
+            links.find(|live| live.session.is_open() && live.link.place().virtual_addr() == Some(addr));
+        if let Some(live) = live {
+            live.session.handle(Instant::now(), session::Input::Tell { attempt, offer });
+            self.drive(ctx);
+        }
+    }
+}
 
 impl Handler<Reached> for Peer {
     type Result = ();

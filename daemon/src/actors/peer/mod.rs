@@ -9,12 +9,12 @@ mod dial;
 mod live;
 
 pub use commands::*;
-pub use dial::{DialPermit, Reached, Unreached};
+pub use dial::{DialPermit, Reached, TellOffer, Unreached};
 
 use super::{
     phone_book::LookupError,
     random,
-    traversal::{Linked, Traversals},
+    traversal::{Id, Linked, OfferedOverLink, Traversals},
 };
 use crate::{
     io::{identity::Identity, quic::QuicEndpoint, store::Store},
@@ -36,7 +36,7 @@ use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
     ledger::{Counterpart, Item},
     local::reply::{PathKind, PeerState},
-    peer::{CloseCode, Greeting, HoldingReply},
+    peer::{CloseCode, Greeting, HoldingReply, capability},
     reaching::{
         link_choice::{self, LinkChoice},
         liveness::{self, Liveness},
@@ -178,7 +178,7 @@ impl Peer {
         Greeting {
             agent: concat!("fyteclubd ", env!("CARGO_PKG_VERSION")).into(),
             player: self.context.player.clone(),
-            capabilities: 0,
+            capabilities: capability::OWN,
             published: self.context.offer.borrow().as_ref().map(|offer| offer.appearance),
             // Earlier links lead to an address that may be gone: another instance has the other side take the new link.
             instance: self.context.instance.wrapping_add(self.context.endpoint.moves()),
@@ -314,6 +314,10 @@ impl Peer {
             Output::TheirLook(look) => {
                 live.set_look(look);
                 self.facts.do_send(PeerFact::Look { peer: self.id, look });
+            }
+            Output::Offered { attempt, offer } => {
+                let id = Id { peer: self.id, attempt };
+                self.context.traversals.do_send(OfferedOverLink { id, offer });
             }
             Output::Close(code) => {
                 live.closed = Some(code);

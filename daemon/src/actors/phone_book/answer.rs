@@ -10,16 +10,16 @@ use crate::{
     actors::traversal::{Id, Offered, Tell},
     desks::orders::Post,
     io::{host_address, phonebook_http::PhonebookHttp},
-    ledger::Accounts,
+    ledger::affords,
 };
 use actix::{Handler, ResponseFuture};
 use fyteclub_proto::{
     codec, contact,
     id::PeerId,
     knock::{Callee, Knock, Note, knock_number},
-    ledger::{Counterpart, Item},
+    ledger::Counterpart,
     letter::{Attempt, Letter, Topic},
-    limit::{CANDIDATES_MAX, DIAL_DATAGRAMS},
+    limit::CANDIDATES_MAX,
     phonebook::live::{INTRODUCTION_TIME, Say},
     reaching::{
         candidate::{Candidate, Candidates, Teller, Vantage, may_be_dialled},
@@ -45,7 +45,8 @@ impl PhoneBook {
         offer: Option<Offer>,
         together: bool,
     ) {
-        self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME);
+        let is_it = |exchange: &Exchange| exchange.introduction == introduction && exchange.peer == peer;
+        self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME && !is_it(exchange));
         let since = Instant::now();
         self.exchanges.push(Exchange { introduction, peer, since, told, offer, together, given: Vec::new() });
     }
@@ -88,7 +89,7 @@ impl PhoneBook {
             if given.contains(&addr) || !may_be_dialled(addr, Teller::Contact, &vantage) {
                 continue;
             }
-            if given.len() == CANDIDATES_MAX || !self.affords(&who) {
+            if given.len() == CANDIDATES_MAX || !affords(&self.accounts, &who) {
                 tracing::debug!(peer = %peer.short(), "more addresses of a peer than may be dialled");
                 break;
             }
@@ -103,8 +104,10 @@ impl PhoneBook {
 
     /// Gives the session the peer's last offer, without candidates that may not be probed.
     pub(super) fn offered(&mut self, introduction: Introduction, peer: PeerId) {
-        let offer = self.exchange(introduction, peer).and_then(|exchange| exchange.offer.clone());
+        let Some(exchange) = self.exchange(introduction, peer) else { return };
+        let (offer, together) = (exchange.offer.clone(), exchange.together);
         let Some(mut offer) = offer else { return };
+        let vantage = self.vantage(introduction.book, together);
         self.admit(introduction, peer, &offer.candidates);
         let attempt = introduction.attempt;
         let of_attempt =
@@ -115,7 +118,7 @@ impl PhoneBook {
             .candidates
             .0
             .retain(|told| given.contains(&SocketAddr::new(told.addr.ip().to_canonical(), told.addr.port())));
-        self.traversals.do_send(Offered { id: Id { peer, attempt }, offer });
+        self.traversals.do_send(Offered { id: Id { peer, attempt }, offer, vantage });
     }
 
     /// The callee learns that the phone book sees both ends at one address.
@@ -124,11 +127,6 @@ impl PhoneBook {
             exchange.together = true;
             self.offered(introduction, peer);
         }
-    }
-
-    /// Charges one dial.
-    fn affords(&self, who: &Counterpart) -> bool {
-        affords(&self.accounts, who)
     }
 
     /// This machine's candidates have changed. Sessions tell of that themselves.
@@ -223,11 +221,6 @@ impl PhoneBook {
             Err(error) => tracing::debug!("a note is none: {error}"),
         }
     }
-}
-
-/// Charges one dial, with all datagrams that it sends to a silent address.
-pub(super) fn affords(accounts: &Accounts, who: &Counterpart) -> bool {
-    accounts.charge(who, Item::Dials, 1).is_ok() && accounts.charge(who, Item::Probes, DIAL_DATAGRAMS).is_ok()
 }
 
 impl Handler<Post> for PhoneBook {

@@ -9,7 +9,7 @@ use crate::{
         outside::{StunAt, StunServer},
         random,
         server::ServerAt,
-        traversal::{Granted, Id},
+        traversal::{BookBack, Granted, Id},
     },
     io::{
         phonebook_http::PhonebookHttp,
@@ -90,6 +90,7 @@ impl PhoneBook {
                     self.presence.handle(now, random(), presence::Input::Up { book: index });
                     self.introductions.handle(now, introduction::Input::Up { book: index, missed });
                     self.facts.do_send(PhonebookFact::Received(contact::Input::Connected));
+                    self.traversals.do_send(BookBack(http.url().to_owned()));
                     self.settle();
                     if moved {
                         self.tell_more();

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     actors::{
         random,
-        traversal::{Begin, End, Id},
+        traversal::{Begin, End, Id, Renew},
     },
     desks::links::Seen,
     io::{
@@ -22,7 +22,7 @@ use fyteclub_proto::{
     id::PeerId,
     knock::Callee,
     ledger::{Counterpart, Item},
-    letter::{Letter, Topic},
+    letter::{Attempt, Letter, Topic},
     phonebook::live::Say,
     reaching::{
         candidate::{Candidate, Candidates, Origin, Teller, Vantage, may_be_dialled},
@@ -95,7 +95,8 @@ impl PhoneBook {
         }
         // Routes may have changed.
         self.note_observed();
-        let begin = Begin { id, part, tell: ctx.address().recipient() };
+        let (tell, renew) = (ctx.address().recipient(), ctx.address().recipient());
+        let begin = Begin { id, part, tell, renew };
         ctx.spawn(self.traversals.send(begin).into_actor(self).map(move |offer, book, ctx| {
             match offer.ok().flatten() {
                 Some(offer) => then(book, offer.encode(), true, ctx),
@@ -116,6 +117,7 @@ impl PhoneBook {
         let Some(call) = self.calls.get_mut(&attempt).filter(|call| call.peer == from) else { return };
         let Ok(offer) = Offer::decode(text) else { return };
         let told = call.sent.remove(&book).unwrap_or_default();
+        let call_renews = call.renews;
         let traverses = offer.secret.is_some() && self.means.any();
         self.exchanging(introduction, from, told, traverses.then(|| offer.clone()), same_network);
         let id = Id { peer: from, attempt };
@@ -123,6 +125,9 @@ impl PhoneBook {
             self.offered(introduction, from);
             Some(Found::Traversing)
         } else {
+            if call_renews {
+                return;
+            }
             self.traversals.do_send(End(id));
             let admitted = self.admit(introduction, from, &offer.candidates);
             (!self.means.relay_only()).then_some(Found::At(admitted))
@@ -153,7 +158,9 @@ impl PhoneBook {
                 }
                 Output::Failed { attempt, why } => {
                     if let Some(call) = self.calls.remove(&attempt) {
-                        self.traversals.do_send(End(Id { peer: call.peer, attempt }));
+                        if !call.renews {
+                            self.traversals.do_send(End(Id { peer: call.peer, attempt }));
+                        }
                         call.answer.send(Err(why)).ok();
                     }
                 }
@@ -187,21 +194,40 @@ impl PhoneBook {
         let (answer, answered) = oneshot::channel();
         let mut attempt = [0; 16];
         if getrandom::fill(&mut attempt).is_ok() {
-            let attempt = Bytes(attempt);
             let Reach { peer, asked, since, .. } = *reach;
-            let now = Instant::now();
-            let coming = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_coming(now));
-            let coming = coming.map(|(index, _)| index).collect();
-            self.calls.insert(attempt, Call { peer, sent: BTreeMap::new(), found: None, answer });
             let when_absent = match since {
-                Seen::JustNow => WhenAbsent::Until(now + FRESH_TIME),
+                Seen::JustNow => WhenAbsent::Until(Instant::now() + FRESH_TIME),
                 Seen::Once => WhenAbsent::None,
                 Seen::Never => WhenAbsent::Usual,
             };
-            let call = introduction::Call { peer, attempt, asked, when_absent, coming };
-            self.introductions.handle(now, Input::Call(call));
+            let call = Call { peer, sent: BTreeMap::new(), found: None, renews: false, answer };
+            self.begin_call(Bytes(attempt), call, asked, when_absent);
         }
         answered
+    }
+
+    fn begin_call(&mut self, attempt: Attempt, call: Call, asked: bool, when_absent: WhenAbsent) {
+        let (now, peer) = (Instant::now(), call.peer);
+        let coming = self.books.iter().enumerate().filter(|(_, book)| book.conversation.is_coming(now));
+        let coming = coming.map(|(index, _)| index).collect();
+        self.calls.insert(attempt, call);
+        let call = introduction::Call { peer, attempt, asked, when_absent, coming };
+        self.introductions.handle(now, Input::Call(call));
+    }
+}
+
+impl Handler<Renew> for PhoneBook {
+    type Result = ();
+
+    fn handle(&mut self, Renew { id: Id { peer, attempt }, part }: Renew, ctx: &mut Self::Context) {
+        self.hurry();
+        if part == Part::Caller && !self.calls.contains_key(&attempt) {
+            let (answer, _) = oneshot::channel();
+            let call = Call { peer, sent: BTreeMap::new(), found: None, renews: true, answer };
+            // The peer may reconnect to the phone book a moment later.
+            self.begin_call(attempt, call, true, WhenAbsent::Until(Instant::now() + FRESH_TIME));
+        }
+        self.drive(ctx);
     }
 }
 

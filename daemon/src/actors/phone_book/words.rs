@@ -142,6 +142,8 @@ pub(super) struct Call {
     /// The text of the letter, by phone book.
     pub(super) sent: BTreeMap<usize, Vec<u8>>,
     pub(super) found: Option<Found>,
+    /// It is the session's second introduction, or a later one: its failure does not end the session.
+    pub(super) renews: bool,
     pub(super) answer: oneshot::Sender<Result<Found, Failure>>,
 }
 

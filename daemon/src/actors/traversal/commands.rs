@@ -2,14 +2,25 @@
 
 use super::{
     Traversals,
-    words::{Begin, End, Forget, Granted, Id, Linked, Moved, Offered, Relay, Tell, TraversalFact},
+    session::Session,
+    words::{
+        Begin, BookBack, End, FailOver, Forget, Granted, Id, Linked, Moved, Offered, OfferedOverLink,
+        Reconnect, Relay, Report, Shown, Tell, TraversalFact,
+    },
 };
+use crate::ledger::affords;
 use actix::{ActorFutureExt, AsyncContext, Handler, MessageResult, WrapFuture};
-use fyteclub_proto::reaching::{
-    families::Families,
-    traversal::{Grant, Input, RelayUse},
+use fyteclub_proto::{
+    id::PeerId,
+    ledger::Counterpart,
+    local::reply::PathStatus,
+    peer::CloseCode,
+    reaching::{
+        families::Families,
+        traversal::{Grant, Input, Measured, RelayUse},
+    },
 };
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 impl Handler<Begin> for Traversals {
     type Result = MessageResult<Begin>;
@@ -29,8 +40,15 @@ impl Handler<Begin> for Traversals {
 impl Handler<Offered> for Traversals {
     type Result = ();
 
-    fn handle(&mut self, Offered { id, offer }: Offered, ctx: &mut Self::Context) {
+    fn handle(&mut self, Offered { id, offer, vantage }: Offered, ctx: &mut Self::Context) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        if !session.machine.is_theirs(&offer) {
+            // Their daemon restarted, and knows neither the link nor its paths.
+            tracing::info!(peer = %id.peer.short(), "their daemon has begun anew: closing the link");
+            session.links.drain(..).for_each(|link| link.close(CloseCode::Silent));
+            return self.end(id, ctx);
+        }
+        session.admission.introduced(vantage, &offer);
         session.there = offer.nat;
         session.course.offered(Instant::now());
         // What changed since the first letter.
@@ -38,6 +56,93 @@ impl Handler<Offered> for Traversals {
             session.tell.do_send(Tell { id, offer: own });
         }
         self.give(id, Input::Offered(offer), ctx);
+    }
+}
+
+impl Handler<OfferedOverLink> for Traversals {
+    type Result = ();
+
+    fn handle(&mut self, OfferedOverLink { id, mut offer }: OfferedOverLink, ctx: &mut Self::Context) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.course.is_linked()) else {
+            return;
+        };
+        if !session.machine.is_theirs(&offer) {
+            return;
+        }
+        session.there = offer.nat;
+        let who = Counterpart::Contact(id.peer);
+        session.admission.judge(&mut offer, || affords(&self.accounts, &who));
+        self.give(id, Input::Offered(offer), ctx);
+    }
+}
+
+impl Traversals {
+    /// The sessions over which links to this peer run.
+    fn linked(&self, peer: PeerId) -> Vec<Id> {
+        self.of_peer(peer).filter(|session| session.course.is_linked()).map(|session| session.id).collect()
+    }
+}
+
+impl Handler<Reconnect> for Traversals {
+    type Result = bool;
+
+    fn handle(&mut self, Reconnect(peer): Reconnect, ctx: &mut Self::Context) -> bool {
+        let linked = self.linked(peer);
+        linked.iter().for_each(|id| self.give(*id, Input::Reconnect, ctx));
+        !linked.is_empty()
+    }
+}
+
+impl Handler<FailOver> for Traversals {
+    type Result = bool;
+
+    fn handle(&mut self, FailOver(peer): FailOver, ctx: &mut Self::Context) -> bool {
+        let path = |traversals: &Self, id: &Id| {
+            traversals.sessions.get(id).and_then(|session| session.machine.chosen()).map(|chosen| chosen.path)
+        };
+        let mut moved = false;
+        for id in self.linked(peer) {
+            let before = path(self, &id);
+            self.give(id, Input::FailOver, ctx);
+            moved |= path(self, &id) != before;
+        }
+        moved
+    }
+}
+
+impl Handler<Report> for Traversals {
+    type Result = MessageResult<Report>;
+
+    fn handle(&mut self, _: Report, _: &mut Self::Context) -> Self::Result {
+        let now = Instant::now();
+        let mut all: BTreeMap<PeerId, Shown> = BTreeMap::new();
+        for session in self.sessions.values().filter(|session| session.course.is_linked()) {
+            let shown = all.entry(session.id.peer).or_default();
+            shown.reconnects |= session.machine.reconnects();
+            shown.paths.extend(session.machine.measured(now).into_iter().map(status));
+        }
+        MessageResult(all)
+    }
+}
+
+fn status(path: Measured) -> PathStatus {
+    let Measured { kind, rtt, loss, in_use } = path;
+    let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+    PathStatus {
+        path: kind.into(),
+        in_use,
+        rtt_ms: rounded(rtt.as_secs_f64() * 1000.0),
+        loss_percent: loss.map(|loss| rounded(loss * 100.0)),
+    }
+}
+
+impl Handler<BookBack> for Traversals {
+    type Result = ();
+
+    fn handle(&mut self, BookBack(url): BookBack, ctx: &mut Self::Context) {
+        let of_it = |session: &&Session| session.held.as_ref().is_some_and(|held| held.http.url() == url);
+        let ids: Vec<Id> = self.sessions.values().filter(of_it).map(|session| session.id).collect();
+        ids.into_iter().for_each(|id| self.give(id, Input::RelayBack, ctx));
     }
 }
 
@@ -64,6 +169,7 @@ impl Handler<Granted> for Traversals {
                 return;
             }
             session.hold(&grant, http);
+            session.course.unrelayed(Instant::now(), false);
             traversals.give(id, Input::Granted(grant), ctx);
         }));
     }
@@ -106,6 +212,7 @@ impl Handler<Moved> for Traversals {
     type Result = ();
 
     fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
+        self.sessions.values_mut().for_each(|session| session.admission.moved());
         self.give_all(&Input::Moved, ctx);
     }
 }

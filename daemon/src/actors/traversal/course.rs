@@ -16,6 +16,14 @@ const SEARCH_MOST: Duration = Duration::from_secs(75);
 const LINGER: Duration = Duration::from_secs(30);
 /// How long a link stays without a path.
 const LOST: Duration = Duration::from_secs(30);
+/// How long a link whose relay is gone stays: QUIC itself gives up soon after.
+const UNRELAYED: Duration = Duration::from_secs(100);
+/// From the loss of the path until the phone books are asked for another relay: another path may come first.
+const RENEW: Duration = Duration::from_millis(400);
+/// Pauses between such requests, by how many there were.
+const RENEW_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// Up to such a part of a pause is added by chance.
+const SPREAD: f64 = 0.25;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -23,6 +31,8 @@ pub(super) enum Step {
     Dial,
     /// No path was found in time; the search goes on.
     GiveUp,
+    /// Ask the phone books for another relay: the link cannot carry offers.
+    Renew,
     /// Close the links: no path has worked for too long.
     HangUp,
     /// Forget the session.
@@ -42,6 +52,11 @@ pub(super) struct Course {
     linked: bool,
     /// When the last link closed.
     unlinked: Instant,
+    /// The relay does not know this end's leg.
+    unrelayed: bool,
+    /// When the phone books are asked for another relay, and how often they were.
+    renew: Option<Instant>,
+    renewals: usize,
 }
 
 impl Course {
@@ -55,6 +70,9 @@ impl Course {
             path: None,
             linked: false,
             unlinked: now,
+            unrelayed: false,
+            renew: None,
+            renewals: 0,
         }
     }
 
@@ -82,10 +100,32 @@ impl Course {
         if works {
             self.search = None;
         }
+        self.plan(now + RENEW);
         self.dial = match (works, self.dialled || self.linked) {
             (true, false) => self.dial.or(Some(if dials { now } else { now + FALLBACK })),
             _ => None,
         };
+    }
+
+    /// Whether the relay knows this end's leg no more, and no direct path works; or that is over.
+    pub(super) fn unrelayed(&mut self, now: Instant, unrelayed: bool) {
+        self.unrelayed = unrelayed;
+        self.plan(now);
+    }
+
+    fn is_lost(&self) -> bool {
+        self.path.is_some_and(|(works, _)| !works)
+    }
+
+    /// Plans the next request for a relay, if one is needed.
+    fn plan(&mut self, at: Instant) {
+        let needed = self.linked && (self.unrelayed || self.is_lost());
+        let repeats = self.renewals > 0;
+        self.renew =
+            needed.then(|| self.renew.map_or(at, |planned| if repeats { planned } else { planned.min(at) }));
+        if !needed {
+            self.renewals = 0;
+        }
     }
 
     /// Whether a link runs over the virtual address.
@@ -96,10 +136,11 @@ impl Course {
             self.unlinked = now;
         }
         self.linked = linked;
+        self.plan(now + RENEW);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.search, self.dial, self.ends(), self.hangs_up()].into_iter().flatten().min()
+        [self.search, self.dial, self.renew, self.ends(), self.hangs_up()].into_iter().flatten().min()
     }
 
     fn ends(&self) -> Option<Instant> {
@@ -111,11 +152,12 @@ impl Course {
     }
 
     fn hangs_up(&self) -> Option<Instant> {
-        self.path.filter(|(works, _)| self.linked && !works).map(|(_, since)| since + LOST)
+        let most = if self.unrelayed { UNRELAYED } else { LOST };
+        self.path.filter(|(works, _)| self.linked && !works).map(|(_, since)| since + most)
     }
 
-    /// What is due; to be called until there is nothing.
-    pub(super) fn step(&mut self, now: Instant) -> Option<Step> {
+    /// What is due; to be called until there is nothing. `jitter` is in 0..1.
+    pub(super) fn step(&mut self, now: Instant, jitter: f64) -> Option<Step> {
         let is_due = |at: &mut Instant| now >= *at;
         if self.dial.take_if(is_due).is_some() {
             self.dialled = true;
@@ -123,6 +165,12 @@ impl Course {
         }
         if self.search.take_if(is_due).is_some() {
             return Some(Step::GiveUp);
+        }
+        if self.renew.take_if(is_due).is_some() {
+            let pause = RENEW_AGAIN[self.renewals.min(RENEW_AGAIN.len() - 1)];
+            self.renewals += 1;
+            self.renew = Some(now + pause.mul_f64(1.0 + SPREAD * jitter.clamp(0.0, 1.0)));
+            return Some(Step::Renew);
         }
         if self.hangs_up().is_some_and(|at| now >= at) {
             self.linked(now, false);
@@ -140,7 +188,7 @@ mod tests {
     fn run(course: &mut Course, start: Instant) -> Vec<(u128, Step)> {
         let mut steps = Vec::new();
         while let Some(now) = course.deadline() {
-            while let Some(step) = course.step(now) {
+            while let Some(step) = course.step(now, 0.0) {
                 steps.push((now.duration_since(start).as_millis(), step));
                 if step == Step::End {
                     return steps;
@@ -213,6 +261,29 @@ mod tests {
         course.linked(start, true);
         course.path(start + ms(1000), false, true);
         course.path(start + ms(2000), false, true);
-        assert_eq!(run(&mut course, start), [(31_000, Step::HangUp), (61_000, Step::End)]);
+        let mut steps = run(&mut course, start);
+        let asked: Vec<u128> =
+            steps.extract_if(.., |(_, step)| *step == Step::Renew).map(|(ms, _)| ms).collect();
+        assert_eq!(asked[..5], [1400, 2400, 4400, 8400, 12_400]);
+        assert_eq!(steps, [(31_000, Step::HangUp), (61_000, Step::End)]);
+    }
+
+    #[test]
+    fn relay_is_asked_for_until_there_is_one() {
+        let start = start();
+        let mut course = Course::new(start, Part::Caller);
+        course.unrelayed(start, true);
+        assert_eq!(course.step(start, 0.0), None, "there is no link");
+        course.path(start, true, true);
+        course.linked(start, true);
+        course.unrelayed(start + ms(1000), true);
+        assert_eq!(course.step(start + ms(1000), 0.0), Some(Step::Renew));
+        // The path is found dead meanwhile.
+        course.path(start + ms(1500), false, true);
+        assert_eq!(course.step(start + ms(1800), 0.0), None);
+        assert_eq!(course.step(start + ms(2000), 1.0), Some(Step::Renew));
+        course.unrelayed(start + ms(2100), false);
+        course.path(start + ms(2200), true, true);
+        assert_eq!(course.deadline(), None);
     }
 }

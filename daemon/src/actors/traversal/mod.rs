@@ -4,21 +4,26 @@
 //! forgotten, `words` has the messages. The phone books' actor carries offers in its letters and brings grants of relays;
 //! the coordinator has the peer's actor dial a virtual address once a path works.
 
+mod admission;
 mod commands;
 mod course;
 mod session;
 mod words;
 
-pub use words::{Begin, End, Forget, Granted, Id, Linked, Moved, Offered, Tell, TraversalFact};
+pub use words::{
+    Begin, BookBack, End, FailOver, Forget, Granted, Id, Linked, Moved, Offered, OfferedOverLink, Reconnect,
+    Renew, Report, Shown, Tell, TraversalFact,
+};
 
 use super::{
     outside::{self, Outside, Watching},
     random,
 };
-use crate::{contact_addresses::ContactAddresses, io::relay_socket, reachable::Reachable};
+use crate::{contact_addresses::ContactAddresses, io::relay_socket, ledger::Accounts, reachable::Reachable};
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
+use admission::Admission;
 use course::{Course, Step};
 use futures::{StreamExt, stream};
 use fyteclub_proto::{
@@ -30,13 +35,14 @@ use fyteclub_proto::{
         nat::Nat,
         stun_client,
         traversal::{Input, Introduction, Means, RelayUse, Traversal},
-        wire::relay::Leg,
+        wire::{offer::Offer, relay::Leg},
     },
 };
 use fyteclub_quic::peer_socket::{Aside, PeerSocket, VirtualAddr};
 use session::{Session, Wish};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,6 +62,8 @@ pub struct Setup {
     pub outside: Addr<Outside>,
     pub reachable: Reachable,
     pub contact_addresses: ContactAddresses,
+    /// Charged for addresses that peers tell over their links.
+    pub accounts: Accounts,
     pub means: Means,
 }
 
@@ -66,6 +74,7 @@ pub struct Traversals {
     outside: Addr<Outside>,
     reachable: Reachable,
     contact_addresses: ContactAddresses,
+    accounts: Accounts,
     means: Means,
     facts: Recipient<TraversalFact>,
     sessions: BTreeMap<Id, Session>,
@@ -74,13 +83,15 @@ pub struct Traversals {
     timer: Option<(Instant, SpawnHandle)>,
     /// This machine as STUN servers saw it last.
     seen: stun_client::Outside,
+    /// The last outside address that was known.
+    outside_ip: Option<IpAddr>,
     /// A fresh outside address is on its way.
     asked: bool,
 }
 
 impl Traversals {
     pub fn new(setup: Setup, facts: Recipient<TraversalFact>) -> Self {
-        let Setup { here, socket, asides, outside, reachable, contact_addresses, means } = setup;
+        let Setup { here, socket, asides, outside, reachable, contact_addresses, accounts, means } = setup;
         Self {
             here,
             socket,
@@ -88,6 +99,7 @@ impl Traversals {
             outside,
             reachable,
             contact_addresses,
+            accounts,
             means,
             facts,
             sessions: BTreeMap::new(),
@@ -95,6 +107,7 @@ impl Traversals {
             due: BTreeSet::new(),
             timer: None,
             seen: stun_client::Outside::default(),
+            outside_ip: None,
             asked: false,
         }
     }
@@ -120,6 +133,8 @@ impl Traversals {
                 Wish::FindOutside => self.find_outside(ctx),
                 Wish::OpenTcp(leg) => self.open_tcp(id, leg, ctx),
                 Wish::Moved(chosen) => self.moved(id, chosen.is_some()),
+                Wish::FindRelay => self.unrelayed(id),
+                Wish::Tell(offer) => self.tell(id, offer),
                 Wish::Failed => return self.end(id, ctx),
             }
         }
@@ -129,10 +144,13 @@ impl Traversals {
     /// Takes the steps that are due, and sets the next alarm.
     fn advance(&mut self, id: Id, ctx: &mut Context<Self>) {
         let now = Instant::now();
-        while let Some(step) = self.sessions.get_mut(&id).and_then(|session| session.course.step(now)) {
+        while let Some(step) =
+            self.sessions.get_mut(&id).and_then(|session| session.course.step(now, random()))
+        {
             match step {
                 Step::Dial => self.dial(id),
                 Step::GiveUp => self.give_up(id),
+                Step::Renew => self.renew(id),
                 Step::HangUp => {
                     if let Some(session) = self.sessions.get_mut(&id) {
                         tracing::info!(peer = %id.peer.short(), "no path to the peer works: closing the link");
@@ -187,6 +205,11 @@ impl Traversals {
 
     fn tell_outside(&mut self, ctx: &mut Context<Self>) {
         let stun_client::Outside { addr, nat } = self.seen;
+        if let Some(ip) = addr.map(|addr| addr.ip())
+            && self.outside_ip.replace(ip).is_some_and(|old| old != ip)
+        {
+            self.sessions.values_mut().for_each(|session| session.admission.moved());
+        }
         self.give_all(&Input::Outside { addr, nat }, ctx);
     }
 
@@ -202,12 +225,37 @@ impl Traversals {
         let yields = self.yields(id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let dials = session.machine.dials() == Some(true) && !yields;
-        session.course.path(Instant::now(), works, dials);
+        let now = Instant::now();
+        session.course.path(now, works, dials);
+        if session.machine.chosen().is_some_and(|chosen| chosen.path.is_direct()) {
+            session.course.unrelayed(now, false);
+        }
         let path = session.taken();
         tracing::debug!(peer = %id.peer.short(), "the path is {path:?}");
         if !session.links.is_empty() {
             self.facts.do_send(TraversalFact::Path { peer: id.peer, path });
         }
+    }
+
+    /// The relay does not know the leg. Another one is needed at once where no direct path works.
+    fn unrelayed(&mut self, id: Id) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let is_direct = session.machine.chosen().is_some_and(|chosen| chosen.path.is_direct());
+        session.course.unrelayed(Instant::now(), !is_direct);
+    }
+
+    fn tell(&self, id: Id, offer: Offer) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        if let Some(addr) = session.peer.as_ref().map(|peer| peer.addr()) {
+            let Id { peer, attempt } = id;
+            self.facts.do_send(TraversalFact::Tell { peer, addr, attempt, offer });
+        }
+    }
+
+    fn renew(&self, id: Id) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        tracing::debug!(peer = %id.peer.short(), "the relay is gone: asking for another");
+        session.renew.do_send(Renew { id, part: session.part });
     }
 
     fn of_peer(&self, peer: PeerId) -> impl Iterator<Item = &Session> {
@@ -270,7 +318,7 @@ impl Traversals {
 
     /// A new session, unless the peer has too many.
     fn begin(&mut self, begin: Begin, ctx: &mut Context<Self>) -> bool {
-        let Begin { id, part, tell } = begin;
+        let Begin { id, part, tell, renew } = begin;
         let mut idle: Vec<(Instant, Id)> = Vec::new();
         let count = self.of_peer(id.peer).count();
         idle.extend(
@@ -304,6 +352,7 @@ impl Traversals {
             machine: Traversal::new(now, introduction, reachable, self.seen.nat),
             course: Course::new(now, part),
             tell,
+            renew,
             offer: None,
             peer: None,
             links: Vec::new(),
@@ -312,6 +361,7 @@ impl Traversals {
             relay: Relay::None,
             there: Nat::Unknown,
             busy: false,
+            admission: Admission::default(),
             due: None,
         };
         self.sessions.insert(id, session);

@@ -1,8 +1,9 @@
 //! One session: a traversal with its place in the socket, and what carries out its outputs.
 
 use super::{
+    admission::Admission,
     course::Course,
-    words::{Id, Relay, Tell},
+    words::{Id, Relay, Renew, Tell},
 };
 use crate::{
     contact_addresses::ContactAddresses,
@@ -40,6 +41,10 @@ pub(super) enum Wish {
     OpenTcp(Leg),
     /// The path in use changed.
     Moved(Option<Chosen>),
+    /// The relay does not know the leg.
+    FindRelay,
+    /// Bring this offer to the peer over the link, too.
+    Tell(Offer),
     Failed,
 }
 
@@ -56,6 +61,7 @@ pub(super) struct Session {
     pub(super) machine: Traversal,
     pub(super) course: Course,
     pub(super) tell: Recipient<Tell>,
+    pub(super) renew: Recipient<Renew>,
     /// The last offer for the peer.
     pub(super) offer: Option<Offer>,
     /// `None` until the peer's offer or a leg is here.
@@ -68,6 +74,8 @@ pub(super) struct Session {
     /// The peer's kind of NAT.
     pub(super) there: Nat,
     pub(super) busy: bool,
+    /// Judges offers that come over the link.
+    pub(super) admission: Admission,
     /// When the actor is to look at it.
     pub(super) due: Option<Instant>,
 }
@@ -122,6 +130,7 @@ impl Session {
                 }
                 Output::FindRelay => {
                     tracing::debug!(peer = %self.id.peer.short(), "the relay does not know the leg");
+                    wishes.push(Wish::FindRelay);
                 }
                 Output::Limited { limit, retry_after } => {
                     tracing::debug!(peer = %self.id.peer.short(), "the relay drops packets for {retry_after:?}: {limit:?}");
@@ -131,7 +140,10 @@ impl Session {
         }
         if let Some(offer) = told {
             self.offer = Some(offer.clone());
-            self.tell.do_send(Tell { id: self.id, offer });
+            self.tell.do_send(Tell { id: self.id, offer: offer.clone() });
+            if self.course.is_linked() {
+                wishes.push(Wish::Tell(offer));
+            }
         }
         wishes
     }

@@ -9,13 +9,16 @@ use actix::{Message, Recipient};
 use fyteclub_proto::{
     id::PeerId,
     letter::Attempt,
+    local::reply::PathStatus,
     phonebook::RelayGrant,
     reaching::{
+        candidate::Vantage,
         nat::{self, Nat},
         wire::{offer::Offer, probe::Part, relay::Limit},
     },
 };
 use fyteclub_quic::peer_socket::VirtualAddr;
+use std::collections::BTreeMap;
 
 /// One introduction of one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +35,7 @@ pub struct Begin {
     pub part: Part,
     /// Brings later offers to the peer.
     pub tell: Recipient<Tell>,
+    pub renew: Recipient<Renew>,
 }
 
 /// Bring this offer to the peer, if it does not know it.
@@ -48,7 +52,31 @@ pub struct Tell {
 pub struct Offered {
     pub id: Id,
     pub offer: Offer,
+    /// What was known of both ends when it was reduced.
+    pub vantage: Vantage,
 }
+
+/// The peer's offer as it came over the link.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OfferedOverLink {
+    pub id: Id,
+    pub offer: Offer,
+}
+
+/// Asks the phone books to introduce both ends once more under the same attempt, because their relay is gone. The callee
+/// only makes sure that it can be asked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Renew {
+    pub id: Id,
+    pub part: Part,
+}
+
+/// The phone book with this URL is there again: its relay may know no leg.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct BookBack(pub String);
 
 /// The phone book's word about a relay.
 #[derive(Message)]
@@ -76,6 +104,29 @@ pub struct Linked {
     pub link: Link,
 }
 
+/// A person wants the path to a peer made anew. `false`: no link to it runs over a virtual address.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Reconnect(pub PeerId);
+
+/// A person wants another path to a peer. `false`: there is no link, or no other path.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct FailOver(pub PeerId);
+
+/// All paths of all links over virtual addresses.
+#[derive(Debug, Message)]
+#[rtype(result = "BTreeMap<PeerId, Shown>")]
+pub struct Report;
+
+/// The paths to one peer, for people.
+#[derive(Debug, Default)]
+pub struct Shown {
+    pub paths: Vec<PathStatus>,
+    /// The path is being made anew.
+    pub reconnects: bool,
+}
+
 /// This machine's addresses changed, or it woke up.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -91,6 +142,8 @@ pub enum TraversalFact {
     Unreached { peer: PeerId, cause: String },
     /// A link of the peer goes over this path now; `None`: over none.
     Path { peer: PeerId, path: Option<Taken> },
+    /// Bring this offer to the peer over its link at this address.
+    Tell { peer: PeerId, addr: VirtualAddr, attempt: Attempt, offer: Offer },
 }
 
 /// What is known of a relay for a session.

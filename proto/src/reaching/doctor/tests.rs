@@ -45,7 +45,15 @@ fn book() -> PhonebookStatus {
 
 fn alice(state: PeerState, path: Option<PathKind>, cause: Option<&str>) -> PeerStatus {
     let (player, cause) = (ALICE.parse().ok(), cause.map(str::to_owned));
-    PeerStatus { player, peer_id: PeerId::from_bytes([1; 32]), state, path, rtt_ms: None, cause }
+    PeerStatus {
+        player,
+        peer_id: PeerId::from_bytes([1; 32]),
+        state,
+        path,
+        rtt_ms: None,
+        cause,
+        paths: Vec::new(),
+    }
 }
 
 fn well() -> World {

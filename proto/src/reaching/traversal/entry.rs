@@ -1,6 +1,9 @@
 //! One path: its probes, whether it is proven, and when it is probed next.
 
-use super::words::{Kind, Path};
+use super::{
+    quality::Quality,
+    words::{Kind, Path},
+};
 use crate::reaching::candidate::Origin;
 use std::{
     collections::VecDeque,
@@ -113,6 +116,9 @@ pub(super) struct Entry {
     /// The socket takes QUIC packets from here.
     pub(super) accepted: bool,
     pub(super) round: Option<u32>,
+    pub(super) quality: Quality,
+    /// Not to be used before the next round, while another path works.
+    pub(super) barred: bool,
 }
 
 impl Entry {
@@ -135,6 +141,8 @@ impl Entry {
             credit: 0,
             accepted: false,
             round: None,
+            quality: Quality::default(),
+            barred: false,
         }
     }
 
@@ -230,6 +238,7 @@ impl Entry {
         }
         self.last_ask = Some(now);
         if self.rtt.is_some() {
+            self.quality.asked(now, number);
             self.silent = self.silent.saturating_add(1);
             self.silent_since.get_or_insert(now);
         }
@@ -242,6 +251,7 @@ impl Entry {
         // A later answer may be to an earlier probe, so the rest stays.
         self.asked.remove(at);
         let sample = now.duration_since(sent);
+        self.quality.answered(now, number, sample);
         match self.rtt {
             Some(rtt) if sample > rtt => self.rtt = Some((rtt * 7 + sample) / 8),
             known => {
@@ -259,6 +269,7 @@ impl Entry {
     /// It is not proven any more.
     pub(super) fn disprove(&mut self, now: Instant) {
         (self.rtt, self.silent, self.silent_since) = (None, 0, None);
+        self.quality = Quality::default();
         self.enter(
             now,
             match self.path {

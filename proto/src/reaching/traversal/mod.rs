@@ -15,6 +15,7 @@
 
 mod entry;
 mod leg;
+mod quality;
 mod round;
 mod table;
 #[cfg(test)]
@@ -24,7 +25,8 @@ mod words;
 
 pub use table::{LEARNT_MAX, TOLD_MAX, TOLD_TIME};
 pub use words::{
-    Chosen, Grant, Input, Introduction, Kind, Means, OpenerOf, Output, Path, RelayUse, Reply, Status, Why,
+    Chosen, Grant, Input, Introduction, Kind, Means, Measured, OpenerOf, Output, Path, RelayUse, Reply,
+    Status, Why,
 };
 
 use super::{
@@ -37,10 +39,11 @@ use super::{
 };
 use crate::limit::CANDIDATES_MAX;
 use leg::RelayLeg;
+use quality::Searches;
 use round::{Phase, Round};
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 use table::Table;
@@ -48,6 +51,15 @@ use table::Table;
 /// Pause between probes of an idle path at the caller, and at the callee: one end's probes suffice while they come.
 const KEEP_CALLER: Duration = Duration::from_secs(20);
 const KEEP_CALLEE: Duration = Duration::from_secs(24);
+
+/// Whether direct paths are made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remake {
+    No,
+    /// When both ends have told their fresh addresses.
+    Asked,
+    Begun,
+}
 
 #[derive(Debug)]
 pub struct Traversal {
@@ -61,11 +73,15 @@ pub struct Traversal {
     nat: Nat,
     reachable: Candidates,
     outside: Option<SocketAddr>,
+    /// The last one that was known.
+    outside_ip: Option<IpAddr>,
     told: Option<Offer>,
     round: Round,
     leg: Option<RelayLeg>,
     table: Table,
     worked: bool,
+    remake: Remake,
+    searches: Searches,
     outputs: VecDeque<Output>,
 }
 
@@ -81,11 +97,14 @@ impl Traversal {
             nat,
             reachable,
             outside: None,
+            outside_ip: None,
             told: None,
             round: Round::new(now),
             leg: None,
             table: Table::new(introduction.families, keep),
             worked: false,
+            remake: Remake::No,
+            searches: Searches::default(),
             outputs: VecDeque::new(),
             introduction,
         };
@@ -131,12 +150,25 @@ impl Traversal {
             }
             Input::Busy(busy) => self.table.set_busy(busy),
             Input::Moved => {
-                if let Some(leg) = &mut self.leg {
-                    leg.rebind(now, &mut self.outputs);
-                }
+                self.rebind(now);
                 self.table.verify(now);
                 self.begin(now, self.round.number.saturating_add(1));
             }
+            Input::Reconnect => {
+                self.rebind(now);
+                self.round.forgive();
+                self.remake = Remake::Asked;
+                self.begin(now, self.round.number.saturating_add(1));
+            }
+            Input::FailOver => {
+                self.round.forgive();
+                if self.table.bar(now) {
+                    self.round.fail(now, jitter);
+                } else {
+                    self.begin(now, self.round.number.saturating_add(1));
+                }
+            }
+            Input::RelayBack => self.rebind(now),
             Input::Time => {}
         }
         self.advance(now, jitter);
@@ -169,6 +201,21 @@ impl Traversal {
     /// The path in use.
     pub fn chosen(&self) -> Option<Chosen> {
         self.table.chosen()
+    }
+
+    /// All paths that work.
+    pub fn measured(&self, now: Instant) -> Vec<Measured> {
+        self.table.measured(now)
+    }
+
+    /// Whether the path is being made anew, as [`Input::Reconnect`] asked for.
+    pub fn reconnects(&self) -> bool {
+        self.remake != Remake::No
+    }
+
+    /// Whether this offer can be the peer's: it has the secret of its first one, or is the first.
+    pub fn is_theirs(&self, offer: &Offer) -> bool {
+        self.there.is_none_or(|(secret, ..)| offer.secret == Some(secret))
     }
 
     pub fn status(&self) -> Status {
@@ -241,15 +288,28 @@ impl Traversal {
     }
 
     fn found_outside(&mut self, now: Instant, addr: Option<SocketAddr>, nat: Nat) {
-        (self.outside, self.nat) = (addr, nat);
+        let awaited = matches!(self.round.phase, Phase::AwaitOutside(_));
+        let ip = addr.map(|addr| addr.ip());
+        let moved = ip.zip(self.outside_ip).is_some_and(|(new, old)| new != old);
+        let changed = moved || (nat != self.nat && nat != Nat::Unknown);
+        self.outside_ip = ip.or(self.outside_ip);
+        // No STUN server answers: what was known is the best guess.
+        if addr.is_some() || nat != Nat::Unknown {
+            (self.outside, self.nat) = (addr, nat);
+        }
         if nat == Nat::Blocked
             && let Some(leg) = &mut self.leg
         {
             leg.blocked(now);
         }
-        self.tell();
-        if matches!(self.round.phase, Phase::AwaitOutside(_)) {
+        // Another port alone, which a question for another peer opened, is of no use to this one.
+        if changed || self.round.runs() {
+            self.tell();
+        }
+        if awaited {
             self.round.await_offer(now);
+        } else if changed && !self.table.has_direct() && self.round.may_change(now) {
+            self.begin(now, self.round.number.saturating_add(1));
         }
     }
 
@@ -297,8 +357,16 @@ impl Traversal {
         self.leg = Some(leg);
     }
 
+    /// The relay may not know this end's address, or the leg, any more.
+    fn rebind(&mut self, now: Instant) {
+        if let Some(leg) = &mut self.leg {
+            leg.rebind(now, &mut self.outputs);
+        }
+    }
+
     fn begin(&mut self, now: Instant, number: u32) {
         self.round.begin(now, number);
+        self.table.unbar();
         if self.introduction.relay_only {
             self.round.settle();
             self.tell();
@@ -316,7 +384,15 @@ impl Traversal {
         }
         // A path that dies may begin a round, and a round begins to probe.
         let alarmed = self.table.judge(now, &mut self.outputs);
+        if self.table.is_poor(now) && self.round.may_search(now) && self.searches.may_begin(now) {
+            self.searches.begin(now, jitter);
+            self.table.accept();
+            self.begin(now, self.round.number.saturating_add(1));
+        }
         self.advance_round(now, jitter);
+        if !self.round.runs() {
+            self.remake = Remake::No;
+        }
         self.table.probe(now, &mut self.outputs);
         self.table.choose(now, &mut self.outputs);
         let needs_tcp = !self.table.is_well(now);
@@ -354,6 +430,10 @@ impl Traversal {
             }
             Phase::AwaitOffer(_) if offered => {
                 self.round.phase = Phase::Punching(now + entry::round_time(number));
+                if self.remake == Remake::Asked {
+                    self.remake = Remake::Begun;
+                    self.table.renew(now);
+                }
                 self.punch(now);
             }
             Phase::AwaitOffer(at) if now >= at && self.there.is_none() => {

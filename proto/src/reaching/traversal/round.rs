@@ -11,12 +11,19 @@ const OUTSIDE_TIME: Duration = Duration::from_millis(1600);
 /// How long the peer's offer may take.
 const OFFER_TIME: Duration = Duration::from_secs(10);
 /// Silence after a failed round, by how many failed in a row. More than the 30 s that NATs keep a mapping without an answer.
-const QUIET: [Duration; 4] =
-    [Duration::from_secs(33), Duration::from_secs(60), Duration::from_secs(120), Duration::from_secs(300)];
-/// Up to so much is added by chance.
-const QUIET_SPREAD: Duration = Duration::from_secs(4);
+const QUIET: [Duration; 5] = [
+    Duration::from_secs(33),
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+];
+/// Up to such a part of it is added by chance.
+const QUIET_SPREAD: f64 = 1.0 / 8.0;
 /// The least from one round to the next that the peer asks for: it says where probes go.
 const ROUND_PAUSE: Duration = Duration::from_secs(2);
+/// The least from one round to the next because this machine's outside address changed: some NATs have several.
+const CHANGE_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -38,12 +45,20 @@ pub(super) struct Round {
     pub(super) number: u32,
     pub(super) phase: Phase,
     began: Instant,
+    /// When the last round failed.
+    failed: Option<Instant>,
     failures: usize,
 }
 
 impl Round {
     pub(super) fn new(now: Instant) -> Self {
-        Self { number: 0, phase: Phase::AwaitOutside(now + OUTSIDE_TIME), began: now, failures: 0 }
+        Self {
+            number: 0,
+            phase: Phase::AwaitOutside(now + OUTSIDE_TIME),
+            began: now,
+            failed: None,
+            failures: 0,
+        }
     }
 
     pub(super) fn begin(&mut self, now: Instant, number: u32) {
@@ -61,9 +76,35 @@ impl Round {
     }
 
     pub(super) fn fail(&mut self, now: Instant, jitter: f64) {
-        let pause = QUIET[self.failures.min(QUIET.len() - 1)] + QUIET_SPREAD.mul_f64(jitter.clamp(0.0, 1.0));
+        let pause =
+            QUIET[self.failures.min(QUIET.len() - 1)].mul_f64(1.0 + QUIET_SPREAD * jitter.clamp(0.0, 1.0));
         self.failures += 1;
+        self.failed = Some(now);
         self.phase = Phase::Quiet(now + pause);
+    }
+
+    /// Whether another outside address of this machine may begin a round: it is another mapping, so no silence is needed.
+    pub(super) fn may_change(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Quiet(_)) && now >= self.began + CHANGE_PAUSE
+    }
+
+    /// Whether this machine may begin a round because the path in use is poor.
+    pub(super) fn may_search(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Settled => true,
+            Phase::Quiet(_) => self.failed.is_none_or(|failed| now >= failed + QUIET[0]),
+            _ => false,
+        }
+    }
+
+    /// Whether a round runs.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.phase, Phase::AwaitOutside(_) | Phase::AwaitOffer(_) | Phase::Punching(_))
+    }
+
+    /// The pauses begin anew.
+    pub(super) fn forgive(&mut self) {
+        self.failures = 0;
     }
 
     pub(super) fn settle(&mut self) {

@@ -9,7 +9,7 @@
 use super::{
     entry::{Entry, Health, Role},
     window::Window,
-    words::{Chosen, Kind, Output, Path},
+    words::{Chosen, Kind, Measured, Output, Path},
 };
 use crate::{
     limit::CANDIDATES_MAX,
@@ -95,7 +95,58 @@ impl Table {
     }
 
     pub(super) fn has_direct(&self) -> bool {
-        self.entries.iter().any(|entry| entry.path.is_direct() && entry.rtt.is_some())
+        self.entries.iter().any(|entry| entry.path.is_direct() && entry.rtt.is_some() && !entry.barred)
+    }
+
+    /// All proven paths.
+    pub(super) fn measured(&self, now: Instant) -> Vec<Measured> {
+        let measured = |entry: &Entry| {
+            let (kind, in_use) = (entry.kind, self.primary == Some(entry.path));
+            Some(Measured { kind, rtt: entry.rtt?, loss: entry.quality.loss(now), in_use })
+        };
+        self.entries.iter().filter_map(measured).collect()
+    }
+
+    /// Whether the path in use has answered badly for some time.
+    pub(super) fn is_poor(&self, now: Instant) -> bool {
+        self.primary.and_then(|path| self.get(path)).is_some_and(|entry| entry.quality.is_poor(now))
+    }
+
+    /// A better path than the one in use is looked for.
+    pub(super) fn accept(&mut self) {
+        let primary = self.primary;
+        let used = self.entries.iter_mut().find(|entry| Some(entry.path) == primary);
+        used.into_iter().for_each(|entry| entry.quality.accept());
+    }
+
+    /// Leaves the path in use until [`Self::unbar`], if another one works. `false`: none does.
+    pub(super) fn bar(&mut self, now: Instant) -> bool {
+        let primary = self.primary;
+        let works = |entry: &Entry| {
+            Some(entry.path) != primary
+                && entry.rtt.is_some()
+                && !entry.barred
+                && entry.health(now) == Health::Well
+        };
+        if !self.entries.iter().any(works) {
+            return false;
+        }
+        let used = self.entries.iter_mut().find(|entry| Some(entry.path) == primary);
+        used.into_iter().for_each(|entry| entry.barred = true);
+        self.verify(now);
+        true
+    }
+
+    pub(super) fn unbar(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.barred = false);
+    }
+
+    /// Every direct path must prove itself again.
+    pub(super) fn renew(&mut self, now: Instant) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.path.is_direct() && entry.rtt.is_some()) {
+            entry.disprove(now);
+            entry.round = None;
+        }
     }
 
     fn get(&self, path: Path) -> Option<&Entry> {
@@ -291,7 +342,7 @@ impl Table {
 
     /// Chooses the path in use, and says so if it is another one.
     pub(super) fn choose(&mut self, now: Instant, out: &mut VecDeque<Output>) {
-        let key = |entry: &Entry| Some((tier(entry.kind), entry.rtt?));
+        let key = |entry: &Entry| Some((tier(entry.kind) + 10 * u8::from(entry.barred), entry.rtt?));
         let is_well = |entry: &Entry| entry.health(now) == Health::Well;
         let current = self.primary.and_then(|path| self.get(path)).filter(|entry| entry.rtt.is_some());
         // While the path in use is doubtful, only an answer after its silence began speaks for another.

@@ -166,6 +166,12 @@ pub enum Input {
     Busy(bool),
     /// This machine's network changed, or it woke up.
     Moved,
+    /// Make the path anew: a round begins, in which every direct path has to prove itself again.
+    Reconnect,
+    /// Leave the path in use until the next round, if another one works; otherwise a round begins.
+    FailOver,
+    /// The server of the relay was away, and may know the leg no more.
+    RelayBack,
     Time,
 }
 
@@ -227,6 +233,17 @@ pub struct Chosen {
     pub kind: Kind,
     /// Round-trip time of probes.
     pub rtt: Duration,
+}
+
+/// A path that works.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    pub kind: Kind,
+    /// Round-trip time of probes.
+    pub rtt: Duration,
+    /// The part of the last probes without an answer, in 0..=1; `None` while too few were sent.
+    pub loss: Option<f64>,
+    pub in_use: bool,
 }
 
 /// What a person may know of the connection.

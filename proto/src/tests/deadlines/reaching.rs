@@ -34,7 +34,10 @@ fn session_waits_with_a_deadline() {
     walk("session", &idle, new, |session, dice, now| {
         use session::Input;
         let look = dice.look();
-        let input = match dice.below(12) {
+        let input = match dice.below(13) {
+            12 if session.is_open() => {
+                Input::Received(Control::Offer { attempt: Bytes([1; 16]), offer: Vec::new() })
+            }
             0 => Input::Received(Control::Hello(Hello { versions: vec![1], greeting: greeting(look) })),
             1 | 2 => Input::Received(Control::HelloAck(HelloAck { version: 1, greeting: greeting(look) })),
             3 => Input::Admit,

@@ -91,7 +91,7 @@ fn traversal_waits_with_a_deadline() {
             let one = |dice: &mut Dice| Candidate { origin: origins[dice.size(3)], addr: at(dice) };
             Candidates((0..dice.below(3)).map(|_| one(dice)).collect())
         };
-        let input = match dice.below(24) {
+        let input = match dice.below(27) {
             0 => Input::Reachable(candidates(dice)),
             1 | 2 => Input::Outside { addr: (dice.below(2) == 0).then(|| at(dice)), nat },
             3..=5 => {
@@ -111,6 +111,9 @@ fn traversal_waits_with_a_deadline() {
             10 => Input::Tcp { leg, open: dice.below(2) == 0 },
             11 => Input::Busy(dice.below(2) == 0),
             12 if dice.below(4) == 0 => Input::Moved,
+            24 => Input::Reconnect,
+            25 => Input::FailOver,
+            26 => Input::RelayBack,
             13..=17 => {
                 *sent += 1;
                 let echo = asked.pop().filter(|_| dice.below(3) > 0);

@@ -21,9 +21,9 @@ use fyteclub_proto::{
         reply::{
             CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
             Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, MappingCounts,
-            MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind, PeerState, PeerStatus,
-            Peers, PhonebookStatus, PortMapping, Published, SourceStatus, Standing, Status, TransferStatus,
-            Transfers, UploadStatus, WaitingStatus,
+            MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind, PathStatus, PeerState,
+            PeerStatus, Peers, PhonebookStatus, PortMapping, Published, SourceStatus, Standing, Status,
+            TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{NearPlayer, Strings},
     },
@@ -114,6 +114,7 @@ fn peers() -> Vec<PeerStatus> {
         path: Some(PathKind::Direct),
         rtt_ms: Some(12.5),
         cause: None,
+        paths: Vec::new(),
     };
     let lost = PeerStatus {
         player: None,
@@ -130,7 +131,12 @@ fn peers() -> Vec<PeerStatus> {
     let on_path = |path| PeerStatus { path: Some(path), ..connected.clone() };
     use PathKind::{Lan, Loopback, Mapped, Punched, Relay, RelayTcp};
     let others = [Loopback, Lan, Mapped, Punched, Relay, RelayTcp].map(on_path);
-    [vec![connected.clone(), lost], between.into(), others.into()].concat()
+    let paths = vec![
+        PathStatus { path: Punched, in_use: true, rtt_ms: 12.5, loss_percent: Some(2.5) },
+        PathStatus { path: Relay, in_use: false, rtt_ms: 40.25, loss_percent: None },
+    ];
+    let choice = PeerStatus { path: Some(Punched), paths, ..connected.clone() };
+    [vec![connected.clone(), lost], between.into(), others.into(), vec![choice]].concat()
 }
 
 fn contacts() -> Vec<Contact> {

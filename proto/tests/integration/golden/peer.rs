@@ -18,6 +18,11 @@ use fyteclub_proto::{
         record::{self, HEADER, Header, Kind},
     },
     possession::{Challenge, Span},
+    reaching::{
+        candidate::{Candidate, Candidates, Origin},
+        nat::Nat,
+        wire::offer::Offer,
+    },
     seal::{End, LinkSecret, NonceCounter},
 };
 use serde::Serialize;
@@ -36,6 +41,13 @@ fn greeting() -> Greeting {
         published: Some(BlobHash::of(b"look")),
         instance: 0x0123_4567_89ab_cdef,
     }
+}
+
+/// A candidate, a secret, a kind of NAT and a round.
+fn offer() -> Vec<u8> {
+    let addr = "203.0.113.9:7777".parse().expect("an address");
+    let candidates = Candidates(vec![Candidate { origin: Origin::Mapped, addr }]);
+    Offer { secret: Some(Bytes([6; 32])), nat: Nat::Same, round: 3, candidates }.encode()
 }
 
 fn header(name: &str, kind: Kind, len: u32) -> Example {
@@ -164,6 +176,7 @@ fn peer_messages_equal_the_goldens() {
         frame("control_hello_ack", Control::HelloAck(ack)),
         frame("control_published", Control::Published(Some(BlobHash::of(b"look")))),
         frame("control_published_none", Control::Published(None)),
+        frame("control_offer", Control::Offer { attempt: Bytes([5; 16]), offer: offer() }),
         frame("request_appearance", Request::Appearance),
         frame(
             "request_pieces",

@@ -39,6 +39,8 @@ pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
         (name(), option::of(text()))
             .prop_map(|(player, out)| LocalRequest::PeerFetch(request::PeerFetch { player, out })),
         name().prop_map(|player| LocalRequest::PeerCancel(request::PeerCancel { player })),
+        name().prop_map(|player| LocalRequest::PeerReconnect(request::PeerReconnect { player })),
+        name().prop_map(|player| LocalRequest::PeerFailover(request::PeerFailover { player })),
         (vec(option::of(some_rate()), 4), option::of(any::<bool>())).prop_map(|(mut rates, lan)| {
             let mut next = || rates.pop().flatten();
             LocalRequest::LimitsSet(pace::Change {
@@ -126,14 +128,19 @@ pub(crate) fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
     use reply::PeerState::*;
     let state = select(&[Disconnected, Connecting, Authenticating, Connected, Reconnecting, FailingOver][..]);
     let path = option::of(path_kind());
-    (option::of(name()), peer_id(), state, path, option::of(fraction()), option::of(text())).prop_map(
-        |(player, peer_id, state, path, rtt_ms, cause)| reply::PeerStatus {
+    let measured = (path_kind(), any::<bool>(), fraction(), option::of(fraction())).prop_map(
+        |(path, in_use, rtt_ms, loss_percent)| reply::PathStatus { path, in_use, rtt_ms, loss_percent },
+    );
+    let paths = vec(measured, 0..3);
+    (option::of(name()), peer_id(), state, path, option::of(fraction()), option::of(text()), paths).prop_map(
+        |(player, peer_id, state, path, rtt_ms, cause, paths)| reply::PeerStatus {
             player,
             peer_id,
             state,
             path,
             rtt_ms,
             cause,
+            paths,
         },
     )
 }

@@ -36,6 +36,8 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
         (any::<u16>(), greeting())
             .prop_map(|(version, greeting)| Control::HelloAck(HelloAck { version, greeting })),
         option::of(blob()).prop_map(Control::Published),
+        (any::<[u8; 16]>(), vec(any::<u8>(), 0..=limit::LETTER_BYTES_MAX))
+            .prop_map(|(attempt, offer)| Control::Offer { attempt: Bytes(attempt), offer }),
     ]
 }
 

@@ -4,6 +4,7 @@ mod book;
 mod kinds;
 mod pairs;
 mod peer;
+mod renewal;
 mod special;
 mod switching;
 mod table;

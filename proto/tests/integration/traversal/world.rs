@@ -71,6 +71,10 @@ pub struct World {
     introduced: bool,
     pub tcp: bool,
     pub relay: bool,
+    /// The phone book carries offers. Later they go over the link, where that has a path at both ends.
+    pub letters: bool,
+    /// Offers that were told.
+    pub told: usize,
     /// Peers tell the address of the kept flow instead of a fresh one.
     pub stale: bool,
     /// The pause between packets of QUIC in both directions, and when the next go.
@@ -105,6 +109,8 @@ impl World {
             introduced: false,
             tcp: true,
             relay: true,
+            letters: true,
+            told: 0,
             stale: false,
             flow: None,
             flow_next: start,
@@ -214,6 +220,10 @@ impl World {
     }
 
     fn tell(&mut self, at: usize, offer: Offer) {
+        self.told += 1;
+        if !self.letters && !self.both_have_paths() {
+            return;
+        }
         let signal = match (at, self.introduced) {
             (0, false) => {
                 self.introduced = true;

@@ -30,6 +30,7 @@ fn control() {
         let (versions, greeting) = match accepted(input) {
             Some(Control::Hello(hello)) => (hello.versions.len(), hello.greeting),
             Some(Control::HelloAck(ack)) => (1, ack.greeting),
+            Some(Control::Offer { offer, .. }) => return assert!(offer.len() <= limit::LETTER_BYTES_MAX),
             Some(Control::Published(_)) | None => return,
         };
         assert!(versions <= 16 && greeting.agent.len() <= 64);

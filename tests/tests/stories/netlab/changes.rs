@@ -23,6 +23,11 @@ const RELAY: &[&str] = &["relay"];
 /// A small look makes the link, and the path is one of these; then the other look is published.
 async fn prepared(kinds: [Kind; 2], path: &[&str]) -> Option<Pair> {
     let mut pair = Pair::open(kinds).await?;
+    prepare(&mut pair, path).await;
+    Some(pair)
+}
+
+pub(super) async fn prepare(pair: &mut Pair, path: &[&str]) {
     pair.owner.publishes_files(&pair.town, 1, 1000).await;
     pair.other.fetches(&pair.owner).await.expect("a small look");
     pair.comes_to(path).await;
@@ -30,11 +35,10 @@ async fn prepared(kinds: [Kind; 2], path: &[&str]) -> Option<Pair> {
     let upload = Some(Rate::try_from(RATE).ok());
     let limits = LimitsSet { upload, ..LimitsSet::default() };
     pair.owner.resident.client().limits_set(limits).await.expect("set");
-    Some(pair)
 }
 
 /// Fetches the look, with `change` after a quarter of it. The longest time after the change in which nothing came.
-async fn gap(pair: &mut Pair, change: impl AsyncFnOnce(&mut Pair)) -> Duration {
+pub(super) async fn gap(pair: &mut Pair, change: impl AsyncFnOnce(&mut Pair)) -> Duration {
     let client = pair.other.resident.client().clone();
     let mut events = client.watch().await.expect("events");
     let player = pair.owner.resident.player.clone();

@@ -4,4 +4,5 @@ mod changes;
 mod pairs;
 mod player;
 mod proxies;
+mod repairs;
 mod routers;

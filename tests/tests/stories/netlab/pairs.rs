@@ -112,9 +112,9 @@ async fn end_as_the_table_says(pairs: Vec<(Kind, Kind)>) {
     let Some(internet) = Internet::open(&town, &kinds).await else { return };
     let at = format!("{}:80", SERVERS[0]);
     let book = Phonebook::another_at(&town, "internet", &at, Some(internet.machine())).await;
-    let (url, homes) = (book.url(), internet.homes().iter().enumerate());
+    let (urls, homes) = ([book.url()], internet.homes().iter().enumerate());
     let mut players: Vec<Player> = homes
-        .map(|(n, home)| Player::new(&town, &url, home, if n < owners.len() { "owner" } else { "other" }))
+        .map(|(n, home)| Player::new(&town, &urls, home, if n < owners.len() { "owner" } else { "other" }))
         .collect();
     join_all(players.iter_mut().map(Player::start)).await;
     for owner in &mut players[..owners.len()] {

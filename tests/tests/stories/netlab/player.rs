@@ -24,8 +24,8 @@ fn word(path: Option<PathKind>) -> String {
 }
 
 impl Player {
-    /// With nothing but the phone book's URL. `role` is a part of the name.
-    pub(super) fn new(town: &Town, url: &str, home: &Home, role: &str) -> Self {
+    /// With nothing but the phone books' URLs. `role` is a part of the name.
+    pub(super) fn new(town: &Town, urls: &[String], home: &Home, role: &str) -> Self {
         // Of each word of the kind, what keeps names short and apart.
         let mut left = 0;
         let short = |letter: &char| {
@@ -38,7 +38,7 @@ impl Player {
         let (first, rest) = forename.split_at(1);
         let player = format!("{}{rest} Home@Gilgamesh", first.to_uppercase());
         let maps = home.kind == Kind::Mapped;
-        let house = town.house(&player).phonebooks(&[url.to_owned()]).listen(None).on(home.host());
+        let house = town.house(&player).phonebooks(urls).listen(None).on(home.host());
         let resident = house.config("heartbeat = 45").maps(maps, maps);
         Self { kind: home.kind, resident, look: None }
     }
@@ -123,15 +123,15 @@ impl Pair {
     pub(super) async fn live_in(town: Town, internet: Internet) -> Self {
         let at = format!("{}:80", SERVERS[0]);
         let book = Phonebook::another_at(&town, "internet", &at, Some(internet.machine())).await;
-        let url = book.url();
-        Self::meet_at(town, internet, book, &url).await
+        let urls = [book.url()];
+        Self::meet_at(town, internet, book, &urls).await
     }
 
-    /// The same, with a phone book at this URL.
-    pub(super) async fn meet_at(town: Town, internet: Internet, book: Phonebook, url: &str) -> Self {
+    /// The same, with phone books at these URLs.
+    pub(super) async fn meet_at(town: Town, internet: Internet, book: Phonebook, urls: &[String]) -> Self {
         let (here, there) = (&internet.homes()[0], &internet.homes()[1]);
-        let mut owner = Player::new(&town, url, here, "owner");
-        let mut other = Player::new(&town, url, there, "other");
+        let mut owner = Player::new(&town, urls, here, "owner");
+        let mut other = Player::new(&town, urls, there, "other");
         tokio::join!(owner.start(), other.start());
         owner.resident.befriend(&other.resident).await;
         Self { owner, other, book, internet, town }

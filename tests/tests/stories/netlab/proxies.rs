@@ -93,7 +93,7 @@ async fn relays_through(program: &str, package: &str, config: &str, args: &[&str
     })
     .await;
 
-    let mut pair = Pair::meet_at(town, internet, book, &format!("http://{ip}/")).await;
+    let mut pair = Pair::meet_at(town, internet, book, &[format!("http://{ip}/")]).await;
     pair.owner.publishes_files(&pair.town, 3, 1_000_000).await;
     assert_eq!(pair.other.fetches(&pair.owner).await.expect("a look"), "relay");
     assert_eq!(pair.owner.path_to(&pair.other).await, "relay-tcp");

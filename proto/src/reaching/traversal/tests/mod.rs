@@ -2,6 +2,7 @@
 
 mod aim;
 mod relays;
+mod renewal;
 mod trust;
 
 use super::*;
@@ -75,6 +76,8 @@ struct Bench {
     sent: Vec<(u64, Path, Option<u8>, Probe)>,
     frames: Vec<(u64, Vec<u8>)>,
     other: Vec<Output>,
+    /// Wishes for a fresh outside address that were answered.
+    found: usize,
 }
 
 impl Bench {
@@ -94,7 +97,8 @@ impl Bench {
         let host = Candidate { origin: Origin::Host, addr: addr("192.168.1.5:7") };
         let traversal = Traversal::new(start, introduction, Candidates(vec![host]), Nat::Same);
         let (sent, frames, other) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Self { start, now: start, traversal, sealer, opener, number: 0, sent, frames, other };
+        let mut bench =
+            Self { start, now: start, traversal, sealer, opener, number: 0, sent, frames, other, found: 1 };
         bench.drain();
         bench
     }

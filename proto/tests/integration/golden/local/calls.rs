@@ -56,6 +56,8 @@ pub(crate) fn calls() -> Vec<Example> {
         ),
         call("fetch_to_cache", Request::PeerFetch(request::PeerFetch { player: player(), out: None })),
         call("cancel", Request::PeerCancel(request::PeerCancel { player: player() })),
+        call("reconnect", Request::PeerReconnect(request::PeerReconnect { player: player() })),
+        call("failover", Request::PeerFailover(request::PeerFailover { player: player() })),
         call("nearby", Request::NearbyList),
         call(
             "nearby_set",
