@@ -187,8 +187,8 @@ verbs! {
     /// `peer.list` has what comes of it.
     PeerReconnect(request::PeerReconnect) = "peer.reconnect" -> Empty, since 1, ctl "reconnect", takes_long false,
         events ["peer.connected"], faults [NotAContact];
-    /// Leaves the path in use for the next best one, as from a direct one for the relay. The next search for paths, about
-    /// half a minute later, may bring it back. Without another path it stays, and one is looked for.
+    /// Leaves the path in use for the next best one, as a direct one for the relay, at both ends. The next search for paths,
+    /// about half a minute later, may bring it back. Without another path it stays, and one is looked for.
     PeerFailover(request::PeerFailover) = "peer.failover" -> Empty, since 1, ctl "failover", takes_long false, events [],
         faults [NotAContact, PeerUnreachable];
     /// Lists every peer that the daemon has or had a link with.

@@ -89,7 +89,8 @@ async fn mislead(mut voice: Voice, mut dice: Dice, introductions: &std::cell::Ce
             let candidates = Candidates((0..count).map(|_| some_place(&mut dice)).collect());
             let nat = Nat::from(u8::try_from(dice.below(5)).expect("a small number"));
             let round = u32::try_from(dice.below(3)).expect("a small number");
-            Offer { secret, nat, round, candidates }.encode()
+            let leaves = u32::from(dice.below(2) == 0);
+            Offer { secret, nat, round, leaves, candidates }.encode()
         };
         let letter = voice.letter(&from, Topic::Accept(attempt), &list());
         voice.say(Say::Accept { to: from, attempt, letter });

@@ -81,6 +81,8 @@ pub struct Traversal {
     table: Table,
     worked: bool,
     remake: Remake,
+    /// How often this end left a direct path by wish, and the peer.
+    leaves: (u32, u32),
     searches: Searches,
     outputs: VecDeque<Output>,
 }
@@ -104,6 +106,7 @@ impl Traversal {
             table: Table::new(introduction.families, keep),
             worked: false,
             remake: Remake::No,
+            leaves: (0, 0),
             searches: Searches::default(),
             outputs: VecDeque::new(),
             introduction,
@@ -124,7 +127,7 @@ impl Traversal {
                 self.tell();
             }
             Input::Outside { addr, nat } => self.found_outside(now, addr, nat),
-            Input::Offered(offer) => self.offered(now, offer),
+            Input::Offered(offer) => self.offered(now, jitter, offer),
             Input::Granted(grant) => self.granted(now, grant),
             Input::Probed { path, probe } => {
                 let hidden = self.introduction.relay_only && path.is_direct();
@@ -161,9 +164,10 @@ impl Traversal {
                 self.begin(now, self.round.number.saturating_add(1));
             }
             Input::FailOver => {
-                self.round.forgive();
-                if self.table.bar(now) {
-                    self.round.fail(now, jitter);
+                let direct = self.chosen().is_some_and(|chosen| chosen.path.is_direct());
+                if self.leave(now, jitter) {
+                    self.leaves.0 = self.leaves.0.saturating_add(u32::from(direct));
+                    self.tell();
                 } else {
                     self.begin(now, self.round.number.saturating_add(1));
                 }
@@ -274,6 +278,7 @@ impl Traversal {
             secret: Some(self.introduction.secret),
             nat: self.nat,
             round: self.round.number,
+            leaves: self.leaves.0,
             candidates: Candidates(candidates),
         }
     }
@@ -313,7 +318,17 @@ impl Traversal {
         }
     }
 
-    fn offered(&mut self, now: Instant, offer: Offer) {
+    /// Leaves the path in use for a while. `false`: there is no other.
+    fn leave(&mut self, now: Instant, jitter: f64) -> bool {
+        let leaves = !self.introduction.relay_only && self.table.bar(now);
+        if leaves {
+            self.round.forgive();
+            self.round.fail(now, jitter);
+        }
+        leaves
+    }
+
+    fn offered(&mut self, now: Instant, jitter: f64, offer: Offer) {
         let Some(secret) = offer.secret else { return };
         match self.there {
             Some((known, ..)) if known != secret => return,
@@ -332,6 +347,12 @@ impl Traversal {
         self.told_any |= !offer.candidates.0.is_empty();
         if !self.introduction.relay_only {
             self.table.tell(now, &offer.candidates.0, offer.nat, &mut self.outputs);
+        }
+        if offer.leaves > self.leaves.1 {
+            self.leaves.1 = offer.leaves;
+            if self.chosen().is_some_and(|chosen| chosen.path.is_direct()) {
+                self.leave(now, jitter);
+            }
         }
     }
 
@@ -380,7 +401,7 @@ impl Traversal {
             && now >= self.round.may_follow()
             && let Some(offer) = self.pending.take()
         {
-            self.offered(now, offer);
+            self.offered(now, jitter, offer);
         }
         // A path that dies may begin a round, and a round begins to probe.
         let alarmed = self.table.judge(now, &mut self.outputs);

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn path_that_loses_much_is_poor_after_10_s() {
-        let every = |n: u32| move |number: u32| (number % n != 0).then_some(ms(40));
+        let every = |n: u32| move |number: u32| (!number.is_multiple_of(n)).then_some(ms(40));
         assert_eq!(poor_after(120, every(20)).0, None, "5 %");
         let (poor, loss) = poor_after(120, every(5));
         assert!(poor.is_some_and(|at| (14..=18).contains(&at)), "{poor:?}");

@@ -4,7 +4,7 @@
 //! the rest:
 //!
 //! ```text
-//! 16 secret, 32 bytes · 17 kind of NAT, u8 · 18 round, u32 big-endian
+//! 16 secret, 32 bytes · 17 kind of NAT, u8 · 18 round, u32 big-endian · 19 leaves, u32 big-endian
 //! ```
 
 use super::probe::Secret;
@@ -20,6 +20,7 @@ use zeroize::Zeroize;
 const SECRET: u8 = 16;
 const NAT: u8 = 17;
 const ROUND: u8 = 18;
+const LEAVES: u8 = 19;
 
 /// A later offer of a round replaces the earlier ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Offer {
     pub nat: Nat,
     /// Counts the attempts at hole punching, from 0. A number above the receiver's own starts the next attempt there.
     pub round: u32,
+    /// How often the sender left a direct path because a person wished so. One more than before: the receiver leaves it, too.
+    pub leaves: u32,
     pub candidates: Candidates,
 }
 
@@ -44,6 +47,10 @@ impl Offer {
         bytes.extend([NAT, 1, self.nat.number()]);
         bytes.extend([ROUND, 4]);
         bytes.extend(self.round.to_be_bytes());
+        if self.leaves > 0 {
+            bytes.extend([LEAVES, 4]);
+            bytes.extend(self.leaves.to_be_bytes());
+        }
         bytes
     }
 
@@ -53,17 +60,19 @@ impl Offer {
     /// As [`Candidates::decode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CandidatesError> {
         let candidates = Candidates::decode(bytes)?;
-        let (mut secret, mut nat, mut round) = (None, None, None);
+        let (mut secret, mut nat, mut round, mut leaves) = (None, None, None, None);
         for entry in entries(bytes) {
             let (kind, value) = entry?;
             match kind {
                 SECRET => secret = secret.or_else(|| value.try_into().ok().map(Bytes)),
                 NAT => nat = nat.or_else(|| value.first().copied().map(Nat::from)),
                 ROUND => round = round.or_else(|| value.try_into().ok().map(u32::from_be_bytes)),
+                LEAVES => leaves = leaves.or_else(|| value.try_into().ok().map(u32::from_be_bytes)),
                 _ => {}
             }
         }
-        Ok(Self { secret, nat: nat.unwrap_or_default(), round: round.unwrap_or_default(), candidates })
+        let (round, leaves) = (round.unwrap_or_default(), leaves.unwrap_or_default());
+        Ok(Self { secret, nat: nat.unwrap_or_default(), round, leaves, candidates })
     }
 }
 
@@ -83,6 +92,7 @@ mod tests {
             secret: Some(Bytes([9; 32])),
             nat: Nat::PerDestination,
             round: 70_000,
+            leaves: 3,
             candidates: Candidates(candidates),
         }
     }

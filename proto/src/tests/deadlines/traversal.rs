@@ -96,7 +96,8 @@ fn traversal_waits_with_a_deadline() {
             1 | 2 => Input::Outside { addr: (dice.below(2) == 0).then(|| at(dice)), nat },
             3..=5 => {
                 let (round, secret) = (u32::try_from(dice.below(6)).unwrap(), Some(theirs.1));
-                Input::Offered(Offer { secret, nat, round, candidates: candidates(dice) })
+                let leaves = u32::try_from(dice.below(3)).unwrap();
+                Input::Offered(Offer { secret, nat, round, leaves, candidates: candidates(dice) })
             }
             6 => {
                 let udp = (dice.below(3) > 0).then(|| at(dice));

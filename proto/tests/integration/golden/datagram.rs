@@ -61,6 +61,7 @@ fn datagrams_equal_the_goldens() {
         secret: Some(Bytes([9; 32])),
         nat: Nat::PerDestination,
         round: 2,
+        leaves: 0,
         candidates: Candidates(vec![
             candidate(Origin::Observed, "203.0.113.7:7777"),
             candidate(Origin::Host, "[2001:db8::5]:7778"),

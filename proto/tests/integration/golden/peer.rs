@@ -47,7 +47,7 @@ fn greeting() -> Greeting {
 fn offer() -> Vec<u8> {
     let addr = "203.0.113.9:7777".parse().expect("an address");
     let candidates = Candidates(vec![Candidate { origin: Origin::Mapped, addr }]);
-    Offer { secret: Some(Bytes([6; 32])), nat: Nat::Same, round: 3, candidates }.encode()
+    Offer { secret: Some(Bytes([6; 32])), nat: Nat::Same, round: 3, leaves: 1, candidates }.encode()
 }
 
 fn header(name: &str, kind: Kind, len: u32) -> Example {

@@ -64,7 +64,9 @@ fn left_path_comes_back_in_a_minute() {
         let (mut world, _) = introduced([Kind::PortRestricted, Kind::Masquerade], seed, false);
         assert!(world.both_direct());
         world.give(0, Input::FailOver);
-        world.run(SECOND * 30);
+        world.run(SECOND);
+        assert!(!world.is_direct(0) && !world.is_direct(1), "seed {seed}: both leave it");
+        world.run(SECOND * 29);
         assert!(!world.is_direct(0) && world.delivers(), "seed {seed}");
         world.run(SECOND * 30);
         assert!(world.both_direct() && world.delivers(), "seed {seed}");

@@ -119,6 +119,7 @@ async fn person_leaves_a_path_and_makes_it_anew() {
     let (client, player) = (pair.other.resident.client().clone(), pair.owner.resident.player.clone());
     client.peer_failover(&player).await.expect("the relay works");
     assert_eq!(pair.other.path_to(&pair.owner).await, "relay");
+    pair.comes_to(RELAY).await;
     carries(&mut pair, 2000, Duration::from_secs(2)).await;
     client.peer_reconnect(&player).await.expect("it begins");
     assert_eq!(link(&pair.other, &pair.owner).await.state, PeerState::Reconnecting);

@@ -57,7 +57,7 @@ fn introduction(part: Part) -> Introduction {
 /// An offer of the peer, whose NAT is of this kind.
 fn offer(round: u32, nat: Nat, all: &[(Origin, &str)]) -> Offer {
     let candidates = all.iter().map(|(origin, at)| Candidate { origin: *origin, addr: addr(at) }).collect();
-    Offer { secret: Some(THEIRS), nat, round, candidates: Candidates(candidates) }
+    Offer { secret: Some(THEIRS), nat, round, leaves: 0, candidates: Candidates(candidates) }
 }
 
 fn grant() -> Grant {

@@ -177,6 +177,23 @@ fn left_path_comes_back_with_the_next_round() {
 }
 
 #[test]
+fn both_ends_leave_a_path_once() {
+    let mut bench = direct_bench();
+    let leaves = |leaves| Input::Offered(Offer { leaves, ..offer(0, Nat::Open, &[(Origin::Host, PEER)]) });
+    bench.give(leaves(1));
+    assert_eq!(bench.chosen(), Some(relayed()), "the peer wishes so");
+    for _ in 0..45 {
+        live_over(&mut bench, SECONDS, &[relayed(), direct(PEER)]);
+        bench.probe(direct(PEER), None, true);
+    }
+    assert_eq!(bench.chosen(), Some(direct(PEER)));
+    bench.give(leaves(1));
+    assert_eq!(bench.chosen(), Some(direct(PEER)), "the wish is not repeated");
+    bench.give(Input::FailOver);
+    assert_eq!(bench.told().last().map(|offer| offer.leaves), Some(1));
+}
+
+#[test]
 fn only_path_is_not_left() {
     let mut bench = relayed_bench();
     bench.give(Input::FailOver);
