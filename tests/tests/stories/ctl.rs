@@ -81,7 +81,8 @@ async fn a_look_by_hand() {
         "version peerId player listen portMapping mapping network phonebooks appearance peers transfers cache seq ledger",
     );
     has_keys(&status["phonebooks"][0], "url ok live lastAnswer error");
-    has_keys(&status["peers"][0], "player peerId state path rttMs");
+    has_keys(&status["peers"][0], "player peerId state path rttMs paths");
+    has_keys(&status["peers"][0]["paths"][0], "path inUse rttMs");
     assert_eq!(status["peers"][0]["state"], "connected");
     assert_eq!(status["peers"][0]["path"], "loopback");
     for key in ["bytes", "files", "limit"] {

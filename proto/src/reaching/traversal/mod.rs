@@ -159,6 +159,7 @@ impl Traversal {
             }
             Input::Reconnect => {
                 self.rebind(now);
+                self.table.verify(now);
                 self.round.forgive();
                 self.remake = Remake::Asked;
                 self.begin(now, self.round.number.saturating_add(1));

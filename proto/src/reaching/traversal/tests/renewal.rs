@@ -153,6 +153,17 @@ fn reconnect_breaks_the_path_when_both_are_ready() {
 }
 
 #[test]
+fn reconnect_finds_dead_paths_beside_the_one_in_use() {
+    let mut bench = direct_bench();
+    live_over(&mut bench, 5 * SECONDS, &[direct(PEER)]);
+    let count = |bench: &Bench| bench.traversal.measured(bench.now).len();
+    assert_eq!(count(&bench), 2, "an idle relay is not asked");
+    bench.give(Input::Reconnect);
+    live_over(&mut bench, 5 * SECONDS, &[direct(PEER)]);
+    assert_eq!(count(&bench), 1);
+}
+
+#[test]
 fn reconnect_without_an_answer_changes_nothing() {
     let mut bench = direct_bench();
     bench.give(Input::Reconnect);
