@@ -7,12 +7,14 @@
 use fyteclub_client::{BlobHash, Distance, NearPlayer, NearbySet, PeerId};
 use fyteclub_proto::{
     appearance::Look,
+    bytes::Bytes,
     limit::CHUNK_SIZE,
     number::{u32_of, u64_of, usize_of},
     peer::{
         AppearanceReply, Control, HoldingReply, Piece, PiecesReply, Request,
         record::{HEADER, Header, Kind},
     },
+    reaching::wire::offer::Offer,
 };
 use fyteclub_tests::{
     Resident, Town, eventually,
@@ -128,6 +130,14 @@ impl Evan {
                     say(control, &Control::Published(Some(self.some_look(dice).hash()))).await;
                 }
             }
+            5 if dice.below(2) == 0 => {
+                // Of no introduction: nothing is probed.
+                let attempt = Bytes(noise(dice.roll(), 16).try_into().expect("16 bytes"));
+                let offer = Offer { round: 7, ..Offer::default() }.encode();
+                for _ in 0..dice.below(200) {
+                    say(control, &Control::Offer { attempt, offer: offer.clone() }).await;
+                }
+            }
             5 => say(control, &Control::Published(None)).await,
             6 => {
                 // Unread answers.
@@ -137,7 +147,7 @@ impl Evan {
                 }
             }
             7 => {
-                let tag = fyteclub_proto::bytes::Bytes(noise(dice.roll(), 32).try_into().expect("32 bytes"));
+                let tag = Bytes(noise(dice.roll(), 32).try_into().expect("32 bytes"));
                 if let Ok(mut recv) = line.ask(&Request::Holding { tag }).await {
                     let reply = hear::<HoldingReply>(&mut recv).await;
                     assert!(matches!(reply, Some(HoldingReply::Nothing) | None), "nobody knows this tag");

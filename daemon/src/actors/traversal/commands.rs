@@ -169,7 +169,7 @@ impl Handler<Granted> for Traversals {
                 return;
             }
             session.hold(&grant, http);
-            session.course.unrelayed(Instant::now(), false);
+            session.course.granted(Instant::now());
             traversals.give(id, Input::Granted(grant), ctx);
         }));
     }

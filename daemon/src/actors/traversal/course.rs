@@ -16,10 +16,12 @@ const SEARCH_MOST: Duration = Duration::from_secs(75);
 const LINGER: Duration = Duration::from_secs(30);
 /// How long a link stays without a path.
 const LOST: Duration = Duration::from_secs(30);
-/// How long a link whose relay is gone stays: QUIC itself gives up soon after.
+/// How long a link stays whose last path was a relay's, which may come back: QUIC itself gives up soon after.
 const UNRELAYED: Duration = Duration::from_secs(100);
 /// From the loss of the path until the phone books are asked for another relay: another path may come first.
 const RENEW: Duration = Duration::from_millis(400);
+/// How long a new leg has to become a path.
+const BIND: Duration = Duration::from_secs(2);
 /// Pauses between such requests, by how many there were.
 const RENEW_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// Up to such a part of a pause is added by chance.
@@ -54,6 +56,10 @@ pub(super) struct Course {
     unlinked: Instant,
     /// The relay does not know this end's leg.
     unrelayed: bool,
+    /// The path in use, or the last one, is a relay's.
+    relayed: bool,
+    /// When a leg was granted last.
+    granted: Option<Instant>,
     /// When the phone books are asked for another relay, and how often they were.
     renew: Option<Instant>,
     renewals: usize,
@@ -71,6 +77,8 @@ impl Course {
             linked: false,
             unlinked: now,
             unrelayed: false,
+            relayed: false,
+            granted: None,
             renew: None,
             renewals: 0,
         }
@@ -107,9 +115,24 @@ impl Course {
         };
     }
 
-    /// Whether the relay knows this end's leg no more, and no direct path works; or that is over.
-    pub(super) fn unrelayed(&mut self, now: Instant, unrelayed: bool) {
-        self.unrelayed = unrelayed;
+    /// Whether the path in use is a relay's.
+    pub(super) fn relayed(&mut self, now: Instant, relayed: bool) {
+        self.relayed = relayed;
+        if !relayed {
+            self.unrelayed = false;
+            self.plan(now);
+        }
+    }
+
+    /// The relay knows this end's leg no more, and no direct path works.
+    pub(super) fn unrelayed(&mut self, now: Instant) {
+        self.unrelayed = true;
+        self.plan(now);
+    }
+
+    /// There is another leg.
+    pub(super) fn granted(&mut self, now: Instant) {
+        (self.unrelayed, self.granted, self.renew) = (false, Some(now), None);
         self.plan(now);
     }
 
@@ -120,6 +143,7 @@ impl Course {
     /// Plans the next request for a relay, if one is needed.
     fn plan(&mut self, at: Instant) {
         let needed = self.linked && (self.unrelayed || self.is_lost());
+        let at = self.granted.map_or(at, |granted| at.max(granted + BIND));
         let repeats = self.renewals > 0;
         self.renew =
             needed.then(|| self.renew.map_or(at, |planned| if repeats { planned } else { planned.min(at) }));
@@ -152,7 +176,7 @@ impl Course {
     }
 
     fn hangs_up(&self) -> Option<Instant> {
-        let most = if self.unrelayed { UNRELAYED } else { LOST };
+        let most = if self.relayed { UNRELAYED } else { LOST };
         self.path.filter(|(works, _)| self.linked && !works).map(|(_, since)| since + most)
     }
 
@@ -269,21 +293,37 @@ mod tests {
     }
 
     #[test]
+    fn link_waits_for_a_phone_book_that_is_away() {
+        let start = start();
+        let mut course = Course::new(start, Part::Caller);
+        course.path(start, true, true);
+        course.relayed(start, true);
+        course.linked(start, true);
+        course.path(start + ms(1000), false, true);
+        let steps = run(&mut course, start);
+        let asked = steps.iter().filter(|(_, step)| *step == Step::Renew).count();
+        assert!((24..30).contains(&asked), "{asked}");
+        assert!(steps.contains(&(101_000, Step::HangUp)), "{steps:?}");
+    }
+
+    #[test]
     fn relay_is_asked_for_until_there_is_one() {
         let start = start();
         let mut course = Course::new(start, Part::Caller);
-        course.unrelayed(start, true);
+        course.unrelayed(start);
         assert_eq!(course.step(start, 0.0), None, "there is no link");
         course.path(start, true, true);
+        course.relayed(start, true);
         course.linked(start, true);
-        course.unrelayed(start + ms(1000), true);
+        course.unrelayed(start + ms(1000));
         assert_eq!(course.step(start + ms(1000), 0.0), Some(Step::Renew));
         // The path is found dead meanwhile.
         course.path(start + ms(1500), false, true);
         assert_eq!(course.step(start + ms(1800), 0.0), None);
         assert_eq!(course.step(start + ms(2000), 1.0), Some(Step::Renew));
-        course.unrelayed(start + ms(2100), false);
-        course.path(start + ms(2200), true, true);
+        course.granted(start + ms(2100));
+        assert_eq!(course.deadline(), Some(start + ms(4100)), "it has time to become a path");
+        course.path(start + ms(2600), true, true);
         assert_eq!(course.deadline(), None);
     }
 }

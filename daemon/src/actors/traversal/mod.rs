@@ -227,8 +227,8 @@ impl Traversals {
         let dials = session.machine.dials() == Some(true) && !yields;
         let now = Instant::now();
         session.course.path(now, works, dials);
-        if session.machine.chosen().is_some_and(|chosen| chosen.path.is_direct()) {
-            session.course.unrelayed(now, false);
+        if let Some(chosen) = session.machine.chosen() {
+            session.course.relayed(now, !chosen.path.is_direct());
         }
         let path = session.taken();
         tracing::debug!(peer = %id.peer.short(), "the path is {path:?}");
@@ -241,7 +241,9 @@ impl Traversals {
     fn unrelayed(&mut self, id: Id) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let is_direct = session.machine.chosen().is_some_and(|chosen| chosen.path.is_direct());
-        session.course.unrelayed(Instant::now(), !is_direct);
+        if !is_direct {
+            session.course.unrelayed(Instant::now());
+        }
     }
 
     fn tell(&self, id: Id, offer: Offer) {
