@@ -124,7 +124,7 @@ async fn phone_book_restarts(kinds: [Kind; 2], path: &[&str]) {
         pair.book.start().await;
     };
     let gap = gap(&mut pair, restart).await;
-    assert!(gap < Duration::from_secs(5), "{gap:?}");
+    assert!(gap < Duration::from_secs(4), "{gap:?}");
     pair.comes_to(path).await;
 }
 

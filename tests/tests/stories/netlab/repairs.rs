@@ -95,11 +95,18 @@ async fn relayed_link_becomes_direct_by_its_own_offers() {
     part(&internet, true);
     let mut pair = Pair::live_in(town, internet).await;
     idle(&mut pair, RELAY).await;
+    // A whole round of hole punching fails.
+    let (client, player) = (pair.other.resident.client().clone(), pair.owner.resident.player.clone());
+    client.peer_reconnect(&player).await.expect("it begins");
+    eventually("the round is over", async || {
+        (link(&pair.other, &pair.owner).await.state == PeerState::Connected).then_some(())
+    })
+    .await;
     // Letters do not arrive from now on.
     pair.internet.homes().iter().for_each(|home| home.block_tcp());
     part(&pair.internet, false);
     let began = Instant::now();
-    pair.other.resident.client().peer_reconnect(&pair.owner.resident.player).await.expect("it begins");
+    client.peer_reconnect(&player).await.expect("it begins");
     pair.comes_to(DIRECT).await;
     let took = began.elapsed();
     println!("direct after {:.2} s", took.as_secs_f64());
