@@ -18,7 +18,7 @@ use fyteclub_proto::{
     },
     version::LOCAL_VERSIONS,
 };
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 /// A daemon on this machine answers a greeting in milliseconds.
 const GREETING: Duration = Duration::from_secs(5);
@@ -216,6 +216,14 @@ impl Client {
     /// As every request.
     pub async fn peer_list(&self) -> Result<Vec<PeerStatus>, Error> {
         self.connection.ask::<verb::PeerList>(()).await.map(|reply| reply.peers)
+    }
+
+    /// Dials a contact at this address, by hand. Returns when there is a link, within about five seconds.
+    ///
+    /// # Errors As every request.
+    pub async fn peer_connect(&self, key: &PeerId, address: SocketAddr) -> Result<PeerStatus, Error> {
+        let connect = request::PeerConnect { peer_id: *key, address };
+        self.connection.ask::<verb::PeerConnect>(connect).await
     }
 
     /// Accepts the new key of a known name. Ask the player through another channel first.

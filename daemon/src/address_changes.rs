@@ -3,6 +3,7 @@
 use crate::{
     actors::{
         coordinator::{Coordinator, facts::DaemonFact},
+        lan::{self, Lan},
         outside::{self, Outside},
         phone_book::{self, PhoneBook},
         traversal::{self, Traversals},
@@ -24,6 +25,7 @@ pub(crate) struct Watchers {
     pub(crate) upnp: Addr<Upnp>,
     pub(crate) outside: Addr<Outside>,
     pub(crate) traversals: Addr<Traversals>,
+    pub(crate) lan: Addr<Lan>,
     pub(crate) coordinator: Addr<Coordinator>,
 }
 
@@ -41,6 +43,7 @@ pub(crate) async fn announce_moves(endpoint: QuicEndpoint, reachable: Reachable,
         watchers.upnp.do_send(upnp::Moved);
         watchers.outside.do_send(outside::Moved);
         watchers.traversals.do_send(traversal::Moved);
+        watchers.lan.do_send(lan::Moved);
         watchers.coordinator.do_send(DaemonFact::Moved(host_address::all().into()));
         tokio::time::sleep(MOVES_APART).await;
     }

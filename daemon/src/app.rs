@@ -6,6 +6,7 @@ use crate::{
         coordinator::{self, Coordinator, Parts, facts::DaemonFact},
         doctor,
         ipc::IpcClient,
+        lan::{self, Lan},
         listener::Listener,
         mod_cache::{self, ModCache},
         outside::Outside,
@@ -67,6 +68,7 @@ pub struct App {
     coordinator: Addr<Coordinator>,
     phone_book: Addr<PhoneBook>,
     upnp: Addr<Upnp>,
+    lan: Addr<Lan>,
     cache: Addr<ModCache>,
     keeper: Keeper,
     clients: tokio::task::JoinHandle<()>,
@@ -179,15 +181,25 @@ impl App {
             accounts: accounts.clone(),
             means: config.means,
         };
-        let mut traversals = None;
+        let (mut traversals, mut lan) = (None, None);
         let coordinator = Coordinator::create(|ctx| {
             let traversals = traversals.insert(Traversals::new(setup, ctx.address().recipient()).start());
+            let neighbours = lan::Setup {
+                // An announcement shows this machine's address.
+                is_on: config.lan && !config.means.relay_only(),
+                here: identity.peer_id(),
+                reachable: reachable.clone(),
+                accounts: accounts.clone(),
+                facts: ctx.address().recipient(),
+            };
+            let lan = lan.insert(Lan::new(neighbours).start());
             let context = PeerContext {
                 here: identity.peer_id(),
                 player: config.player.clone(),
                 instance: u64::from_le_bytes(instance),
                 endpoint: endpoint.clone(),
                 traversals: traversals.clone(),
+                lan: lan.clone(),
                 store,
                 offer: current_offer,
                 identity: identity.clone(),
@@ -207,7 +219,7 @@ impl App {
             };
             Coordinator::new(parts, desks)
         });
-        let traversals = traversals.context("the coordinator did not start")?;
+        let (traversals, lan) = traversals.zip(lan).context("the coordinator did not start")?;
         let registrant = Registrant {
             identity: identity.clone(),
             player: config.player.clone(),
@@ -242,6 +254,7 @@ impl App {
             upnp: upnp.clone(),
             outside,
             traversals,
+            lan: lan.clone(),
             coordinator: coordinator.clone(),
         };
         let moves = actix::spawn(announce_moves(endpoint.clone(), reachable, watchers));
@@ -255,6 +268,7 @@ impl App {
             coordinator,
             phone_book,
             upnp,
+            lan,
             cache,
             keeper,
             clients,
@@ -277,7 +291,8 @@ impl App {
         self.moves.abort();
         let left = within("the phone book's client", self.phone_book.send(phone_book::Leave));
         let unmapped = within("the port mapping", self.upnp.send(upnp::Stop));
-        tokio::join!(left, unmapped);
+        let withdrawn = within("the local network", self.lan.send(lan::Stop));
+        tokio::join!(left, unmapped, withdrawn);
         within("the coordinator", self.coordinator.send(coordinator::Stop)).await;
         // After the coordinator's last writes.
         let kept = within("the writes of contacts and of the published look", self.keeper.flush());

@@ -59,6 +59,10 @@ pub struct Settings {
     /// Configuration file, instead of config.toml in the data folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Whether to look for contacts in the local network: true or false
+    #[arg(long, value_name = "BOOL")]
+    lan: Option<String>,
+
     /// When to compress sent files: auto, always or never
     #[arg(long, value_name = "WHEN")]
     compression: Option<String>,
@@ -81,6 +85,7 @@ impl Settings {
             listen: self.listen.map(Word),
             ipc: self.ipc.map(Word),
             compression: self.compression.map(Word),
+            lan: self.lan.map(Word),
             log: self.log.map(Word),
             ..Raw::default()
         };

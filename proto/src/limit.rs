@@ -92,6 +92,10 @@ pub const LETTER_BYTES_MAX: usize = 1024;
 pub const CANDIDATES_MAX: usize = 8;
 /// Most addresses that are read of one letter.
 pub const CANDIDATES_READ_MAX: usize = 32;
+/// Most names in the local network that are kept of one contact, and most addresses of each: a name changes at each
+/// start, and the former one is announced for two minutes.
+pub const LAN_NAMES_MAX: usize = 4;
+pub const LAN_ADDRS_MAX: usize = 8;
 /// Most datagrams that one dial sends to a silent address: QUIC's first packet, two more at each timeout, and a close.
 /// An address gets one dial for one introduction.
 pub const DIAL_DATAGRAMS: u64 = 8;
@@ -165,6 +169,12 @@ pub const DAEMON_LEDGER: &[Row] = &[
     },
     // A phone book names one address for each lookup: a zone full of contacts at once.
     Row { item: Item::Lookups, each: Allowance::each_second(16, 256), all: None },
+    // Names announced in the local network, by the address that they claim: each costs a hash for every contact.
+    Row {
+        item: Item::Announcements,
+        each: Allowance::each_second(4, 32),
+        all: Some(Allowance::each_second(64, 512)),
+    },
     // The datagrams of these dials, all unanswered.
     Row {
         item: Item::Probes,

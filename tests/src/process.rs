@@ -54,8 +54,8 @@ impl Process {
                 command.env_remove(key);
             }
         }
-        // Only stories of port mapping send packets to routers.
-        for key in ["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP"] {
+        // Only stories of port mapping send packets to routers, and only those of the local network send to neighbours.
+        for key in ["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP", "FYTECLUB_LAN"] {
             if !command.get_envs().any(|(known, value)| known == key && value.is_some()) {
                 command.env(key, "false");
             }

@@ -96,6 +96,12 @@ impl Resident {
         self.env("FYTECLUB_UPNP", upnp).env("FYTECLUB_NAT_PMP", nat_pmp)
     }
 
+    /// Looks for contacts in the local network.
+    #[must_use]
+    pub fn looks_around(self) -> Self {
+        self.env("FYTECLUB_LAN", true)
+    }
+
     #[must_use]
     pub fn data_dir(mut self, path: PathBuf) -> Self {
         self.data_dir = path;

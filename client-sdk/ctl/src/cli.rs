@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fyteclub_client::{
     Distance, LimitsSet, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who, escaped,
 };
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Talks to the FyteClub daemon on this machine.
 #[derive(Debug, Parser)]
@@ -98,6 +98,15 @@ pub(crate) enum Command {
     Peers {
         #[command(subcommand)]
         command: Option<PeersCommand>,
+    },
+    /// Dial a contact at an address, by hand: where no phone book and no local network finds them
+    Connect {
+        /// Their address and port, as they tell you: `fyteclubctl status` there shows the port
+        #[arg(value_name = "IP:PORT")]
+        address: SocketAddr,
+        /// Their key, as `contacts list` shows it
+        #[arg(long, value_name = "KEY")]
+        key: PeerId,
     },
     /// Inspect and maintain the files on disk
     Cache {

@@ -54,6 +54,7 @@ impl DaemonProcess {
             // And nobody outside of this machine is spoken to.
             .env("FYTECLUB_UPNP", "false")
             .env("FYTECLUB_NAT_PMP", "false")
+            .env("FYTECLUB_LAN", "false")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&said)?)

@@ -2,7 +2,7 @@
 //! No message carries file bytes.
 //!
 //! ```text
-//! ipc (one per client) ─► coordinator ─► phone_book · mod_cache · upnp · outside · peer (one per peer)
+//! ipc (one per client) ─► coordinator ─► phone_book · mod_cache · upnp · outside · lan · peer (one per peer)
 //!                                          listener ┄┄ facts ┄┄► coordinator ◄┄┄┄┄┄┘
 //! ```
 //!
@@ -13,6 +13,7 @@ pub mod coordinator;
 pub mod doctor;
 pub mod ipc;
 mod jobs;
+pub mod lan;
 pub mod listener;
 pub mod mod_cache;
 pub mod outside;

@@ -81,6 +81,7 @@ impl Config {
                 upnp: one_of("upnp", raw.upnp, &SWITCH)?,
                 nat_pmp: one_of("nat_pmp", raw.nat_pmp, &SWITCH)?,
             },
+            lan: one_of("lan", raw.lan, &SWITCH)?,
             means: Means {
                 punching: one_of("punching", raw.punching, &SWITCH)?,
                 relay: one_of("relay", raw.relay, &RELAY)?,

@@ -58,6 +58,8 @@ pub struct Config {
     pub contact_requests: Policy,
     /// The protocols of port mapping.
     pub mapping: Switches,
+    /// Whether contacts in the local network are looked for.
+    pub lan: bool,
     /// How peers are reached where they cannot simply be dialled.
     pub means: Means,
     /// In the syntax of [`fyteclub_logging::filter::targets`].

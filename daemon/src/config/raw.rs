@@ -189,6 +189,8 @@ settings! {
     upnp: Word = "FYTECLUB_UPNP", "true";
     /// The same by NAT-PMP and PCP.
     nat_pmp: Word = "FYTECLUB_NAT_PMP", "true";
+    /// Whether contacts in the local network are looked for, and told that this daemon is there.
+    lan: Word = "FYTECLUB_LAN", "true";
     /// Whether holes are punched into routers.
     punching: Word = "FYTECLUB_PUNCHING", "true";
     /// Whether relays are used: `on`, `off` or `only`.

@@ -36,6 +36,7 @@ impl std::fmt::Display for Config {
         writeln!(f, "contact_requests = {}", name_of(&CONTACT_REQUESTS, &self.contact_requests))?;
         writeln!(f, "upnp        = {}", self.mapping.upnp)?;
         writeln!(f, "nat_pmp     = {}", self.mapping.nat_pmp)?;
+        writeln!(f, "lan         = {}", self.lan)?;
         writeln!(f, "punching    = {}", self.means.punching)?;
         writeln!(f, "relay       = {}", name_of(&RELAY, &self.means.relay))?;
         writeln!(f, "log         = {}", self.log)?;

@@ -101,6 +101,7 @@ const NONSENSE: &[(&str, &str, &str, &str)] = &[
     ("contact_requests", "\"all\"", "all", "ask or nobody"),
     ("upnp", "\"yes\"", "yes", "true or false"),
     ("nat_pmp", "1", "1", "true or false"),
+    ("lan", "\"maybe\"", "maybe", "true or false"),
     ("punching", "\"maybe\"", "maybe", "true or false"),
     ("relay", "\"always\"", "always", "on, off or only"),
     ("relay", "true", "true", "on, off or only"),

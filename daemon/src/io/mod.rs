@@ -10,11 +10,13 @@ pub mod keeper;
 pub mod limits;
 pub mod mapping_sockets;
 pub mod mappings;
+pub mod mdns;
 pub mod phonebook_http;
 pub mod phonebook_live;
 pub mod published;
 pub mod quic;
 pub mod relay_socket;
+pub mod subnets;
 pub mod uplinks;
 pub mod wall_clock;
 

@@ -18,6 +18,11 @@ pub fn all() -> Vec<Uplink> {
     of(&interfaces, routes().as_deref())
 }
 
+/// The interfaces of default routes. Empty if they are not known. Reads a file, as [`all`] does.
+pub fn interfaces() -> Vec<String> {
+    routes().into_iter().flatten().map(|route| route.interface).collect()
+}
+
 /// `None` if they are not known.
 fn routes() -> Option<Vec<Route>> {
     if !cfg!(target_os = "linux") {

@@ -13,6 +13,8 @@ pub enum Item {
     Dials,
     /// Attempts to connect to the one address that a phone book lists for a player.
     Lookups,
+    /// Names of daemons that are announced in the local network.
+    Announcements,
     /// Unrequested signed documents.
     Documents,
     /// Open connections.
@@ -41,11 +43,12 @@ pub enum Item {
 }
 
 impl Item {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Bytes,
         Self::Probes,
         Self::Dials,
         Self::Lookups,
+        Self::Announcements,
         Self::Documents,
         Self::Connections,
         Self::Handshakes,
@@ -74,6 +77,7 @@ impl Item {
             Self::Probes => "probes",
             Self::Dials => "dials",
             Self::Lookups => "lookups",
+            Self::Announcements => "announcements",
             Self::Documents => "documents",
             Self::Connections => "connections",
             Self::Handshakes => "handshakes",

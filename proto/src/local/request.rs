@@ -10,7 +10,7 @@ use crate::{
     id::{PeerId, PlayerName},
 };
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// The calling program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +181,16 @@ pub struct NearPlayer {
     pub player: PlayerName,
     /// In the client's own unit.
     pub distance: Distance,
+}
+
+/// A contact, and where to dial it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerConnect {
+    /// The contact's key.
+    pub peer_id: PeerId,
+    /// `IP:PORT`; IPv6 addresses in brackets.
+    pub address: SocketAddr,
 }
 
 /// A name, and its confirmed key.

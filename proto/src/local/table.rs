@@ -193,6 +193,10 @@ verbs! {
         faults [NotAContact, PeerUnreachable];
     /// Lists every peer that the daemon has or had a link with.
     PeerList = "peer.list" -> Peers, since 1, ctl "peers", takes_long false, events [], faults [];
+    /// Dials a contact at this address, by hand; answers when there is a link, or why there is none. A link that is open is
+    /// kept. The address is dialled later, too, for as long as it is the contact's last one.
+    PeerConnect(request::PeerConnect) = "peer.connect" -> PeerStatus, since 1, ctl "connect", takes_long true,
+        events ["peer.connected"], faults [NotAContact, PeerUnreachable, PeerRefused];
     /// Sets this contact's key. Ask the player through another channel first.
     PeerTrust(request::PeerTrust) = "peer.trust" -> Empty, since 1, ctl "peers trust", takes_long false,
         events ["contact.changed"], faults [NotAContact, KeyChanged, NoPlayer, Io];

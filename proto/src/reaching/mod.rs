@@ -8,7 +8,7 @@
 //! [`doctor`] says why players are not reached.
 //!
 //! [`wire`] has the datagrams that share the socket with QUIC, [`nat`] the kinds of NAT. [`mapping`] asks home routers to
-//! forward a port.
+//! forward a port. [`lan`] knows contacts in the local network.
 
 pub mod accept_limit;
 pub mod candidate;
@@ -16,6 +16,7 @@ pub mod connector;
 pub mod doctor;
 pub mod families;
 pub mod introduction;
+pub mod lan;
 pub mod link_choice;
 pub mod liveness;
 pub mod mapping;

@@ -140,7 +140,9 @@ impl Town {
         // Only requested fetches are measured.
         let mut environment = vec![("FYTECLUB_PREFETCH_BUDGET", "0".to_owned())];
         // Nor is this machine's router spoken to.
-        environment.extend(["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP"].map(|key| (key, "false".to_owned())));
+        environment.extend(
+            ["FYTECLUB_UPNP", "FYTECLUB_NAT_PMP", "FYTECLUB_LAN"].map(|key| (key, "false".to_owned())),
+        );
         Ok(Self { dir, binaries, environment, phonebook, url })
     }
 

@@ -29,6 +29,8 @@ mod launcher;
 mod leave_out;
 mod liar;
 mod limits;
+#[cfg(target_os = "linux")]
+mod local_network;
 mod local_socket;
 mod many_sources;
 mod modes;

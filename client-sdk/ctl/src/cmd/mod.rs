@@ -45,6 +45,7 @@ pub(crate) async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
         Command::Peers { command: Some(PeersCommand::Trust { player, key }) } => {
             peers::trust(&client, page, player, key).await
         }
+        Command::Connect { address, key } => peers::connect(&client, page, address, key).await,
         Command::Cache { command } => match command {
             CacheCommand::Stats => cache::stats(&client, page).await,
             CacheCommand::Verify => cache::verify(&client, page).await,

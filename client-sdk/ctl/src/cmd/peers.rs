@@ -1,5 +1,5 @@
-//! `peers`: the players that the daemon knows; `peers trust`: accepts a changed key; `reconnect` and `failover`: another
-//! path.
+//! `peers`: the players that the daemon knows; `peers trust`: accepts a changed key; `connect`: dials by hand;
+//! `reconnect` and `failover`: another path.
 
 use crate::{
     exit::{Exit, Failure},
@@ -8,6 +8,7 @@ use crate::{
 };
 use fyteclub_client::{Client, PeerId, PeerStatus, Peers, PlayerName};
 use serde_json::json;
+use std::net::SocketAddr;
 
 pub(crate) async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let peers = Peers { peers: client.peer_list().await? };
@@ -16,6 +17,23 @@ pub(crate) async fn list(client: &Client, page: &Page) -> Result<Exit, Failure> 
             "No links so far. `fyteclubctl fetch \"NAME@WORLD\"` gets a contact's look.".to_owned()
         } else {
             table(0, peers)
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn connect(
+    client: &Client,
+    page: &Page,
+    address: SocketAddr,
+    key: PeerId,
+) -> Result<Exit, Failure> {
+    let peer = client.peer_connect(&key, address).await?;
+    page.show(&peer, |peer| {
+        let who = peer.player.as_ref().map_or_else(|| peer.peer_id.to_string(), ToString::to_string);
+        match peer.path {
+            Some(path) => format!("Connected with {who}: {}.", words::path(path)),
+            None => format!("Connected with {who}."),
         }
     })?;
     Ok(Exit::Done)

@@ -3,7 +3,7 @@
 use super::{Coordinator, facts::DaemonFact};
 use crate::{
     actors::{
-        jobs,
+        jobs, lan,
         mod_cache::{Full, LookAtDisk},
         peer,
         phone_book::{List, PhoneBook},
@@ -25,8 +25,14 @@ impl Coordinator {
     pub(super) fn carry_out(&mut self, order: Order, ctx: &mut Context<Self>) {
         match order {
             Order::Tell(event) => self.parts.bus.publish(event),
-            Order::Admit { key, .. } => self.roster.admit(key),
-            Order::Dismiss(key) => self.roster.dismiss(&key),
+            Order::Admit { key, .. } => {
+                self.roster.admit(key);
+                self.parts.context.lan.do_send(lan::Contact { key, consented: true });
+            }
+            Order::Dismiss(key) => {
+                self.roster.dismiss(&key);
+                self.parts.context.lan.do_send(lan::Contact { key, consented: false });
+            }
             Order::Disconnect(key) => {
                 // The key's blobs are no longer lent, nor count as its own if it becomes a contact again.
                 let store = self.parts.context.store.clone();

@@ -3,6 +3,7 @@
 use super::{Coordinator, roster::PeerParts};
 use crate::{
     actors::{
+        lan::LanFact,
         listener::Accepted,
         mod_cache::CacheFact,
         peer::{self, DialPermit, PeerFact},
@@ -146,6 +147,20 @@ impl Handler<TraversalFact> for Coordinator {
             }
             TraversalFact::Path { peer, path } => {
                 self.act(ctx, |desks, now, orders| desks.moved(now, peer, path, orders));
+            }
+        }
+    }
+}
+
+impl Handler<LanFact> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, LanFact { peer, addrs }: LanFact, _: &mut Self::Context) {
+        if self.roster.admits(&peer).is_ok() {
+            self.roster.send(&peer, peer::Near(addrs));
+            // A fetch may have given it up.
+            if self.desks.fetching.fetches().needs(&peer) {
+                self.roster.want(peer);
             }
         }
     }

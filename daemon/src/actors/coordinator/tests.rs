@@ -3,6 +3,7 @@
 use super::{verbs::Ask, *};
 use crate::{
     actors::{
+        lan::{self, Lan},
         outside::Outside,
         peer::PeerFact,
         traversal::{self, Traversals},
@@ -90,7 +91,15 @@ impl Desk {
             (ModCache::new(store.clone()).start(), upnp.start(), CancellationToken::new());
         let events = bus.listen();
         let coordinator = Coordinator::create(move |ctx| {
+            let neighbours = lan::Setup {
+                is_on: false,
+                here,
+                reachable: Reachable::new(listen),
+                accounts: accounts.clone(),
+                facts: ctx.address().recipient(),
+            };
             let context = PeerContext {
+                lan: Lan::new(neighbours).start(),
                 here,
                 player,
                 instance: 1,

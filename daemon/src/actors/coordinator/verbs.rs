@@ -15,18 +15,20 @@ use crate::{
         own_look::scan::What,
         sessions::ClientId,
     },
+    sharing::access::Refusal,
 };
 use actix::{AsyncContext, Context, Handler, Message, Response, ResponseFuture};
 use fyteclub_proto::{
     id::PlayerName,
     local::{
         Fault, FaultCode, RawJson, Request, Verb,
-        reply::{Contact, Contacts, Diagnosis, Empty, Fetched, Peers, Status},
-        request::{self, PeerFetch},
+        reply::{Contact, Contacts, Diagnosis, Empty, Fetched, PeerStatus, Peers, Status},
+        request::{self, PeerConnect, PeerFetch},
         verb,
     },
+    reaching::candidate::{Teller, Vantage, may_be_dialled},
 };
-use std::{future::Future, path::PathBuf};
+use std::{future::Future, net::SocketAddr, path::PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// A request of a local client that has greeted. Answered with its result as JSON, or with a fault.
@@ -102,6 +104,7 @@ impl Handler<Ask> for Coordinator {
                 let peers = status::peers(self.peers(), self.parts.context.traversals.clone());
                 later::<verb::PeerList>(async { Ok(Peers { peers: peers.await }) })
             }
+            Request::PeerConnect(connect) => later::<verb::PeerConnect>(self.connect(connect)),
             Request::PeerTrust(trust) => {
                 self.end_contact::<verb::PeerTrust>(Change::Trust(trust.player, trust.peer_id), ctx)
             }
@@ -233,6 +236,49 @@ impl Coordinator {
     /// All peers' actors, to ask for their reports.
     fn peers(&self) -> Vec<PeerOf> {
         self.roster.iter().map(|(key, actor)| (self.desks.name_of(key).cloned(), actor.clone())).collect()
+    }
+
+    /// Dials a contact where a person says.
+    fn connect(&mut self, PeerConnect { peer_id, address }: PeerConnect) -> Later<PeerStatus> {
+        let addr = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let refused = |code, message: String| -> Later<PeerStatus> {
+            Box::pin(async move { Err(Fault::new(code, message)) })
+        };
+        match self.roster.admits(&peer_id) {
+            Ok(()) => {}
+            Err(Refusal::NoContact) => {
+                let message = format!(
+                    "that key is no contact's: add the player first, with: fyteclubctl contacts add \"NAME@WORLD\" {peer_id}"
+                );
+                return refused(FaultCode::NotAContact, message);
+            }
+            Err(refusal @ Refusal::Banned) => return refused(FaultCode::PeerRefused, refusal.to_string()),
+        }
+        if self.parts.doctor.means.relay_only() {
+            let message = "`relay` is `only`: a dial would show your address to the player";
+            return refused(FaultCode::BadRequest, message.to_owned());
+        }
+        if !may_be_dialled(addr, Teller::Person, &Vantage::default()) {
+            let message = format!("{addr} is not the address and port of one machine");
+            return refused(FaultCode::BadRequest, message);
+        }
+        let name = self.desks.name_of(&peer_id).cloned();
+        let Some(actor) = self.roster.peer(peer_id).cloned() else {
+            return refused(FaultCode::Internal, internal().message);
+        };
+        Box::pin(async move {
+            match actor.send(peer::DialAt(addr)).await {
+                Ok(Ok(_)) => {
+                    let status = actor.send(peer::Report).await.map_err(|_| internal())?;
+                    Ok(PeerStatus { player: name, ..status })
+                }
+                Ok(Err(cause)) => {
+                    let message = format!("{addr} cannot be reached: {cause}");
+                    Err(Fault::new(FaultCode::PeerUnreachable, message))
+                }
+                Err(_) => Err(internal()),
+            }
+        })
     }
 
     fn doctor(&self, question: request::Doctor) -> impl Future<Output = Answer<Diagnosis>> + 'static + use<> {

@@ -1,6 +1,6 @@
 //! Commands of the coordinator to a peer's actor, with their handlers.
 
-use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, Pulling, random};
+use super::{HOLDING_TIME, Live, POSSESSION_TIME, Peer, PeerFact, Pulling, by_hand::DialAt, random};
 use crate::io::quic::Place;
 use crate::pumps::{
     possession::Answers,
@@ -8,17 +8,17 @@ use crate::pumps::{
 };
 use actix::{
     ActorContext, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, ResponseActFuture,
-    WrapFuture,
+    ResponseFuture, WrapFuture,
 };
 use fyteclub_proto::{
     blob::Content,
     bytes::Bytes,
     grant::holding_tag,
     id::{BlobHash, PeerId},
-    local::reply::{PeerState, PeerStatus},
+    local::reply::{PathKind, PeerState, PeerStatus},
     peer::CloseCode,
     possession::{Challenge, Span},
-    reaching::{paths, session::Input},
+    reaching::{connector, paths, session::Input},
     seal::End,
 };
 use quinn::Connection;
@@ -125,6 +125,32 @@ impl Handler<Want> for Peer {
     fn handle(&mut self, _: Want, ctx: &mut Self::Context) {
         self.paths.handle(Instant::now(), random(), paths::Input::Want);
         self.drive(ctx);
+    }
+}
+
+impl Handler<DialAt> for Peer {
+    type Result = ResponseFuture<Result<PathKind, String>>;
+
+    fn handle(&mut self, DialAt(addr): DialAt, ctx: &mut Self::Context) -> Self::Result {
+        if let Some(live) = self.current() {
+            let path = live.link.place().path();
+            return Box::pin(async move { Ok(path) });
+        }
+        if !self.context.endpoint.families().has(addr.ip()) {
+            let cause = format!("this daemon listens on {} only", self.context.endpoint.local_addr());
+            return Box::pin(async { Err(cause) });
+        }
+        let answered = self.by_hand.wait(addr);
+        self.paths.handle(Instant::now(), random(), paths::Input::Want);
+        let known = paths::Input::Known { source: paths::pairs::Source::Manual, addrs: vec![addr] };
+        self.paths.handle(Instant::now(), random(), known);
+        self.drive(ctx);
+        Box::pin(async move {
+            match tokio::time::timeout(connector::TRY_TIME, answered).await {
+                Ok(Ok(result)) => result,
+                _ => Err(paths::Failure::no_answer().cause),
+            }
+        })
     }
 }
 

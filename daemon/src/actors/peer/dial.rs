@@ -3,6 +3,7 @@
 use super::{Peer, PeerFact, cause::explain};
 use crate::{
     actors::{
+        lan::{Seek, Unanswered},
         phone_book::{Found, LookupError, MoreCandidates, PhoneBook, Reach},
         random,
     },
@@ -16,14 +17,20 @@ use fyteclub_proto::{
     peer::CloseCode,
     reaching::{
         candidate::Candidate,
-        paths::{Failure, Input, Output, Unfound},
+        paths::{Failure, Input, Output, Unfound, pairs::Source},
         session,
         wire::{offer::Offer, probe::Part},
     },
     seal::End,
 };
 use fyteclub_quic::peer_socket::VirtualAddr;
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// How long a dial in the local network may take: the entry may be of a daemon that was killed.
+const NEAR_TIME: Duration = Duration::from_millis(1500);
 
 /// Permits or refuses a dial, with what is known of the peer: the answer to [`PeerFact::MayDial`].
 #[derive(Message)]
@@ -48,14 +55,34 @@ impl Handler<DialPermit> for Peer {
             }
         };
         let reach = Reach { peer: self.id, name, asked, since, more: ctx.address().recipient() };
+        let (lan, id) = (self.context.lan.clone(), self.id);
         let asking = async move {
-            let Some(phone_book) = phone_book else { return Err(LookupError::NoPhonebook) };
-            phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook))
+            // Who is in the local network needs no phone book.
+            let seek = async |is_patient| lan.send(Seek { peer: id, is_patient }).await.unwrap_or_default();
+            let near = seek(false).await;
+            if !near.is_empty() {
+                return Told::Near(near);
+            }
+            let told = match phone_book {
+                Some(phone_book) => phone_book.send(reach).await.unwrap_or(Err(LookupError::NoPhonebook)),
+                None => Err(LookupError::NoPhonebook),
+            };
+            match told {
+                Err(error) if !matches!(error, LookupError::OtherKey(_)) => match seek(true).await {
+                    near if near.is_empty() => Told::Apart(Err(error)),
+                    near => Told::Near(near),
+                },
+                told => Told::Apart(told),
+            }
         };
         ctx.spawn(asking.into_actor(self).map(move |told, peer, ctx| {
             if let Err(refusal) = peer.access.check() {
                 return peer.found(Err(Unfound::Forbidden(refusal.to_string())), None, ctx);
             }
+            let told = match told {
+                Told::Near(addrs) => return peer.is_near(addrs, ctx),
+                Told::Apart(told) => told,
+            };
             let told = told.map_err(|error| {
                 let cause = error.to_string();
                 let unfound = match error {
@@ -63,7 +90,8 @@ impl Handler<DialPermit> for Peer {
                     LookupError::NotFound => Unfound::NotThere(cause),
                     _ => Unfound::Unavailable(cause),
                 };
-                if last.is_none() || matches!(unfound, Unfound::OtherKey(_)) {
+                let hopes = last.is_some() || peer.paths.is_dialling();
+                if !hopes || matches!(unfound, Unfound::OtherKey(_)) {
                     peer.facts.do_send(PeerFact::NotFound { peer: peer.id, error });
                 }
                 unfound
@@ -75,6 +103,25 @@ impl Handler<DialPermit> for Peer {
                 Err(unfound) => peer.found(Err(unfound), last, ctx),
             }
         }));
+    }
+}
+
+/// Where a peer is.
+enum Told {
+    Near(Vec<SocketAddr>),
+    Apart(Result<Found, LookupError>),
+}
+
+/// The peer was found in the local network, at these addresses.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Near(pub Vec<SocketAddr>);
+
+impl Handler<Near> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Near(addrs): Near, ctx: &mut Self::Context) {
+        self.is_near(addrs, ctx);
     }
 }
 
@@ -147,6 +194,12 @@ impl Handler<MoreCandidates> for Peer {
 }
 
 impl Peer {
+    fn is_near(&mut self, addrs: Vec<SocketAddr>, ctx: &mut Context<Self>) {
+        self.near.clone_from(&addrs);
+        self.paths.handle(Instant::now(), random(), Input::Known { source: Source::Lan, addrs });
+        self.drive(ctx);
+    }
+
     fn found(
         &mut self,
         told: Result<Vec<Candidate>, Unfound>,
@@ -185,7 +238,15 @@ impl Peer {
     fn dial(&mut self, dial: u64, addr: SocketAddr, ctx: &mut Context<Self>) {
         tracing::debug!(peer = %self.id.short(), "dialling {addr}");
         let (endpoint, id) = (self.context.endpoint.clone(), self.id);
-        let dialling = async move { endpoint.dial(addr, id).await };
+        let is_near = self.near.contains(&addr);
+        let dialling = async move {
+            if is_near {
+                let dialling = tokio::time::timeout(NEAR_TIME, endpoint.dial(addr, id)).await;
+                dialling.unwrap_or(Err(DialError::Connection(quinn::ConnectionError::TimedOut)))
+            } else {
+                endpoint.dial(addr, id).await
+            }
+        };
         let running = ctx.spawn(dialling.into_actor(self).map(move |result, peer, ctx| {
             // The dial may have ended before it was abandoned.
             if peer.dials.remove(&dial).is_none() {
@@ -199,6 +260,12 @@ impl Peer {
                 Err(DialError::Connection(error)) => (None, Err(explain(&error))),
                 Err(error) => (None, Err(Failure::new(error.to_string(), false))),
             };
+            if let Err(failure) = &result {
+                peer.by_hand.failed(addr, failure);
+                if is_near {
+                    peer.context.lan.do_send(Unanswered { peer: peer.id, addr });
+                }
+            }
             peer.paths.handle(Instant::now(), random(), Input::Dialled { dial, result });
             if let Some(connection) = connection {
                 peer.begin(connection, End::Dialer, ctx);

@@ -3,15 +3,18 @@
 //! A few links may exist for a moment (both sides dial at once, a peer restarts): `LinkChoice` decides which one is
 //! used, and when the others close. New requests use that link; the peer's requests are served on all.
 
+mod by_hand;
 mod cause;
 mod commands;
 mod dial;
 mod live;
 
+pub use by_hand::DialAt;
 pub use commands::*;
-pub use dial::{DialPermit, Reached, TellOffer, Unreached};
+pub use dial::{DialPermit, Near, Reached, TellOffer, Unreached};
 
 use super::{
+    lan::Lan,
     phone_book::LookupError,
     random,
     traversal::{Id, Linked, OfferedOverLink, Traversals},
@@ -28,6 +31,7 @@ use crate::{
     sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
 };
 use actix::{Actor, Addr, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler};
+use by_hand::ByHand;
 use cause::{blame, explain};
 use fyteclub_proto::{
     bytes::Bytes,
@@ -103,6 +107,7 @@ pub struct PeerContext {
     pub instance: u64,
     pub endpoint: QuicEndpoint,
     pub traversals: Addr<Traversals>,
+    pub lan: Addr<Lan>,
     pub store: Store,
     pub offer: CurrentOffer,
     pub identity: Arc<Identity>,
@@ -124,6 +129,9 @@ pub struct Peer {
     facts: Recipient<PeerFact>,
     /// The peer's candidates, and the tries to reach it.
     paths: Paths,
+    /// Where it is announced in the local network, as told last.
+    near: Vec<SocketAddr>,
+    by_hand: ByHand,
     /// Running dials of [`Paths`].
     dials: HashMap<u64, SpawnHandle>,
     state: PeerState,
@@ -157,6 +165,8 @@ impl Peer {
             id,
             facts,
             paths: Paths::new(context.endpoint.families()),
+            near: Vec::new(),
+            by_hand: ByHand::default(),
             dials: HashMap::new(),
             context,
             state: PeerState::Disconnected,
@@ -370,6 +380,7 @@ impl Peer {
                 let suspect = suspect.map(|live| live.link.datagrams_heard());
                 let opened = paths::Input::Opened { link, addr, rtt, suspect };
                 self.paths.handle(Instant::now(), random(), opened);
+                self.by_hand.linked(path);
                 self.facts.do_send(PeerFact::Opened { peer: self.id, addr: lasting, path, greeting });
             }
             link_choice::Output::Close { link } => {
@@ -409,6 +420,9 @@ impl Peer {
             self.paths.handle(Instant::now(), random(), paths::Input::Closed { addr });
         }
         let dialled = live.link.end() == End::Dialer && live.greeting.is_none();
+        if dialled {
+            self.by_hand.failed(addr, &Failure::new(cause.clone(), again));
+        }
         if lost || (dialled && self.choice.current().is_none()) {
             self.paths.handle(Instant::now(), random(), paths::Input::Lost(Failure { cause, again }));
         }

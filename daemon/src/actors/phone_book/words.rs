@@ -79,7 +79,9 @@ pub(super) struct Exchange {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
-    #[error("no phone book is configured: start the daemon with --phonebook URL")]
+    #[error(
+        "they are not in the local network, and no phone book is configured: start the daemon with --phonebook URL"
+    )]
     NoPhonebook,
     #[error("they are not online, or hidden from you")]
     NotFound,

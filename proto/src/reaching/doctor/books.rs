@@ -14,7 +14,7 @@ pub(super) fn examine(facts: &Facts<'_>, found: &mut Findings) {
             FindingCode::NoPhoneBook,
             Severity::Blocks,
             Certain,
-            "no phone book is configured, so no player can find this one, or be found",
+            "no phone book is configured, so players outside of the local network cannot find this one, or be found",
             Some("Start fyteclubd with --phonebook URL, with the same one as your friends.".to_owned()),
         );
     }

@@ -10,7 +10,7 @@
 //!
 //! Bounds: [`pairs::REMOTES_PER_SOURCE_MAX`] addresses for each source, [`pairs::PROBES_PER_TELLING`] dials of a pair until
 //! a source tells it again, [`ROUNDS_MAX`] rounds at a time. A new source of addresses is a variant of [`Source`] and a
-//! caller of [`Input::Found`] or [`Input::Told`].
+//! caller of [`Input::Found`], [`Input::Told`] or [`Input::Known`].
 
 pub mod pairs;
 mod round;
@@ -81,6 +81,13 @@ impl Paths {
                     self.begin(now, jitter, addrs, None);
                 }
             }
+            Input::Known { source, addrs } => {
+                let addrs: Vec<_> =
+                    addrs.into_iter().filter(|addr| self.pairs.tell(now, *addr, source)).collect();
+                if !addrs.is_empty() && !self.connector.is_idle() && !self.connector.is_linked() {
+                    self.begin(now, jitter, addrs, None);
+                }
+            }
             Input::Traversed(addr) => {
                 self.pairs.tell(now, addr, Source::Traversal);
                 self.begin(now, jitter, vec![addr], None);
@@ -138,6 +145,11 @@ impl Paths {
     /// No link, no try, and none planned.
     pub fn is_idle(&self) -> bool {
         self.connector.is_idle()
+    }
+
+    /// Whether an address is dialled, or about to be.
+    pub fn is_dialling(&self) -> bool {
+        !self.rounds.is_empty()
     }
 
     /// The link that is suspected to be dead.
@@ -202,6 +214,9 @@ impl Paths {
                 }
                 self.begin(now, jitter, addrs, None);
             }
+            // The try goes on while an address is dialled that no source told.
+            (Err(Unfound::NotThere(_) | Unfound::Unavailable(_) | Unfound::NoPath(_)), None)
+                if self.is_dialling() => {}
             (Err(Unfound::Forbidden(cause) | Unfound::NoPath(cause)), _) => {
                 self.failed(now, jitter, Failure { cause, again: false });
             }

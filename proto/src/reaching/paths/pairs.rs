@@ -26,8 +26,10 @@ pub enum Source {
     PhoneBook,
     /// The peer: a port that its router forwards.
     Mapped,
-    /// A person on the peer's machine.
+    /// A person, on the peer's machine or on this one.
     Manual,
+    /// The local network, where the peer is announced.
+    Lan,
     /// An open link.
     Link,
     /// NAT traversal: the address stands for whatever path is in use, and is of no family.

@@ -1,5 +1,6 @@
 //! Inputs and outputs of the machine.
 
+use super::pairs::Source;
 use crate::{local::reply::PeerState, reaching::candidate::Candidate};
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,6 +22,12 @@ pub enum Input {
     },
     /// Further addresses of the peer; dialled if a try is running.
     Told(Vec<Candidate>),
+    /// Addresses that no source was asked for: the peer is announced in the local network, or a person named them. Dialled
+    /// at once if the peer is wanted and has no link.
+    Known {
+        source: Source,
+        addrs: Vec<SocketAddr>,
+    },
     /// NAT traversal has a path to the peer, and this stands for it: dialled at once, wanted or not.
     Traversed(SocketAddr),
     /// A dial's result. Drop the connection of one that is no longer running.

@@ -38,6 +38,11 @@ pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
         }),
         (name(), option::of(text()))
             .prop_map(|(player, out)| LocalRequest::PeerFetch(request::PeerFetch { player, out })),
+        (peer_id(), any::<std::net::SocketAddr>()).prop_map(|(peer_id, address)| {
+            // JSON has no flow label.
+            let address = std::net::SocketAddr::new(address.ip(), address.port());
+            LocalRequest::PeerConnect(request::PeerConnect { peer_id, address })
+        }),
         name().prop_map(|player| LocalRequest::PeerCancel(request::PeerCancel { player })),
         name().prop_map(|player| LocalRequest::PeerReconnect(request::PeerReconnect { player })),
         name().prop_map(|player| LocalRequest::PeerFailover(request::PeerFailover { player })),

@@ -1,6 +1,7 @@
 //! Simulated networks under virtual time: what is dialled when, and the result.
 
 mod guesses;
+mod known;
 mod links;
 mod rounds;
 mod table;

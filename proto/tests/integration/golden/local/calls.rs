@@ -90,6 +90,13 @@ pub(crate) fn calls() -> Vec<Example> {
         ),
         call("limits_reset", Request::LimitsReset),
         call("peers", Request::PeerList),
+        call(
+            "connect",
+            Request::PeerConnect(request::PeerConnect {
+                peer_id: peer_id(),
+                address: "192.168.1.5:7777".parse().expect("an address"),
+            }),
+        ),
         call("trust", Request::PeerTrust(request::PeerTrust { player: player(), peer_id: peer_id() })),
         call("contacts", Request::ContactsList),
         call("contacts_add", Request::ContactsAdd(request::ContactsAdd { player: player(), peer_id: None })),
