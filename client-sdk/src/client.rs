@@ -16,6 +16,7 @@ use fyteclub_proto::{
         request::{self, AppearancePublish, CacheGc, LimitsSet, NearbySet, OptionChoice, Who},
         verb,
     },
+    reaching::relay_use::RelayUse,
     version::LOCAL_VERSIONS,
 };
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -276,6 +277,16 @@ impl Client {
     /// # Errors As every request.
     pub async fn contacts_unblock(&self, who: impl Into<Who>) -> Result<(), Error> {
         self.connection.ask::<verb::ContactsUnblock>(who.into()).await.map(drop)
+    }
+
+    /// Sets whether relays are used toward a contact; [`RelayUse::Only`] shows them no address of this machine. An open
+    /// link ends at once, and the next one is made by what is set.
+    ///
+    /// # Errors As every request.
+    pub async fn contacts_set_relay(&self, who: impl Into<Who>, relay: RelayUse) -> Result<Contact, Error> {
+        let Who { player, peer_id } = who.into();
+        let set = request::ContactsSet { player, peer_id, relay: Some(relay) };
+        self.connection.ask::<verb::ContactsSet>(set).await
     }
 
     /// Makes an invitation: the first player who uses it within a day becomes a contact.

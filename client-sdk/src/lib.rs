@@ -59,8 +59,9 @@ pub use fyteclub_proto::{
             SourceStatus, Standing, Status, Sureness, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{
-            AppearancePublish, CacheGc, LimitsSet, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet,
-            OptionChoice, Strings, Who,
+            AppearancePublish, CacheGc, ContactsSet, LimitsSet, LocalFile, LocalObject, LocalSwap,
+            NearPlayer, NearbySet, OptionChoice, Strings, Who,
         },
     },
+    reaching::relay_use::RelayUse,
 };

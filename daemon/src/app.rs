@@ -40,7 +40,7 @@ use crate::{
     pumps::pace::Pacer,
     reachable::Reachable,
     service,
-    sharing::{lending::Lending, published::Offer},
+    sharing::{lending::Lending, means::PeerMeans, published::Offer},
 };
 use actix::{Actor, Addr, AsyncContext};
 use anyhow::Context;
@@ -129,11 +129,13 @@ impl App {
             Outside::new(endpoint.peer_socket().clone(), reachable.clone(), seed, config.stun).start();
         let (accounts, contact_addresses) = (Accounts::default(), ContactAddresses::default());
         let (lending, pacer) = (Lending::default(), Pacer::start(limits.limits()));
+        let means = PeerMeans::new(config.means);
         let contacts = contacts::Setup {
             here: Here { key: identity.peer_id(), player: config.player.clone() },
             policy: config.contact_requests,
             file: contacts,
             contact_addresses: contact_addresses.clone(),
+            means: means.clone(),
             carriers: books.iter().map(|book| book.url().to_owned()).collect(),
             phonebooks: config.phonebooks.clone(),
             listing: config.listing.clone(),
@@ -179,7 +181,7 @@ impl App {
             reachable: reachable.clone(),
             contact_addresses: contact_addresses.clone(),
             accounts: accounts.clone(),
-            means: config.means,
+            means: means.clone(),
         };
         let (mut traversals, mut lan) = (None, None);
         let coordinator = Coordinator::create(|ctx| {
@@ -200,6 +202,7 @@ impl App {
                 endpoint: endpoint.clone(),
                 traversals: traversals.clone(),
                 lan: lan.clone(),
+                means: means.clone(),
                 store,
                 offer: current_offer,
                 identity: identity.clone(),
@@ -214,7 +217,7 @@ impl App {
                 cache: cache.clone(),
                 upnp: upnp.clone(),
                 outside: outside.clone(),
-                doctor: doctor::Setup { books: books.clone(), means: config.means },
+                doctor: doctor::Setup { books: books.clone(), means: means.clone() },
                 shutdown: shutdown.clone(),
             };
             Coordinator::new(parts, desks)
@@ -234,21 +237,14 @@ impl App {
             reachable.clone(),
             accounts.clone(),
             outside.clone().recipient(),
-            (traversals.clone(), config.means),
+            (traversals.clone(), means.clone()),
             coordinator.clone().recipient(),
         )
         .start();
         coordinator.do_send(DaemonFact::PhoneBook(phone_book.clone()));
         let memory = LocalMemory::new(accounts.clone());
-        let relayed_only = config.means.relay_only();
-        Listener::new(
-            endpoint.clone(),
-            accounts,
-            contact_addresses,
-            relayed_only,
-            coordinator.clone().recipient(),
-        )
-        .start();
+        Listener::new(endpoint.clone(), accounts, contact_addresses, means, coordinator.clone().recipient())
+            .start();
         let watchers = Watchers {
             phone_book: phone_book.clone(),
             upnp: upnp.clone(),

@@ -3,7 +3,7 @@
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fyteclub_client::{
-    Distance, LimitsSet, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, Who, escaped,
+    Distance, LimitsSet, NearPlayer, OptionChoice, PeerId, PlayerName, Rate, RelayUse, Who, escaped,
 };
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -242,6 +242,14 @@ pub(crate) enum ContactsCommand {
         #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
         who: Who,
     },
+    /// Set how a contact is reached; an open link ends at once, and the next one is made so
+    Set {
+        /// A name, or the key that `contacts list` shows
+        #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
+        who: Who,
+        #[command(subcommand)]
+        setting: ContactSetting,
+    },
     /// Make a link by which one other player becomes a contact within a day
     Invite,
     /// Become the contact of the player who sent such a link
@@ -249,6 +257,33 @@ pub(crate) enum ContactsCommand {
         /// The whole link, as in "fyteclub://join/…"
         link: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContactSetting {
+    /// Whether relays carry what is exchanged with them. The daemon's `relay = "only"` counts more than this
+    Relay {
+        /// only: show them no address of this machine; on: where there is no direct way; off: never
+        #[arg(value_name = "only|on|off")]
+        relay: RelayWord,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RelayWord {
+    Only,
+    On,
+    Off,
+}
+
+impl From<RelayWord> for RelayUse {
+    fn from(word: RelayWord) -> Self {
+        match word {
+            RelayWord::Only => Self::Only,
+            RelayWord::On => Self::On,
+            RelayWord::Off => Self::Off,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

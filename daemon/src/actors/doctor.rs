@@ -11,6 +11,7 @@ use crate::{
         host_address::{self, WayOut},
         phonebook_http::PhonebookHttp,
     },
+    sharing::means::PeerMeans,
 };
 use actix::Addr;
 use fyteclub_proto::{
@@ -18,10 +19,7 @@ use fyteclub_proto::{
         reply::{Contact, Diagnosis, Standing, Status},
         request::Doctor,
     },
-    reaching::{
-        doctor::{Facts, PeerFacts, diagnose},
-        traversal::Means,
-    },
+    reaching::doctor::{Facts, PeerFacts, diagnose},
 };
 use std::future::Future;
 
@@ -30,7 +28,7 @@ use std::future::Future;
 pub struct Setup {
     /// The phone books' clients, which know the phone books' clocks.
     pub books: Vec<PhonebookHttp>,
-    pub means: Means,
+    pub means: PeerMeans,
 }
 
 /// The question, and who knows the rest.
@@ -79,6 +77,7 @@ pub(super) async fn read(known: Known, status: impl Future<Output = Answer<Statu
         who,
         contact: contact.as_ref(),
         link,
+        means: key.map_or(means.general(), |key| means.toward(&key)),
         is_offline: link.is_some_and(|link| link.cause.as_ref() == Some(&offline)),
     });
     let facts = Facts {
@@ -88,7 +87,7 @@ pub(super) async fn read(known: Known, status: impl Future<Output = Answer<Statu
         facing,
         tunnel: tunnel.as_deref(),
         clocks: &clocks,
-        means,
+        means: means.general(),
         peer,
     };
     Ok(Diagnosis { findings: diagnose(&facts) })

@@ -1,7 +1,9 @@
 //! The listener: accepts handshakes from the endpoint and sends finished connections to the coordinator.
 //! [`AcceptLimit`] decides which handshakes continue.
 
-use crate::{contact_addresses::ContactAddresses, io::quic::QuicEndpoint, ledger::Accounts};
+use crate::{
+    contact_addresses::ContactAddresses, io::quic::QuicEndpoint, ledger::Accounts, sharing::means::PeerMeans,
+};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
@@ -28,8 +30,7 @@ pub struct Listener {
     accepted: Recipient<Accepted>,
     accounts: Accounts,
     contact_addresses: ContactAddresses,
-    /// Handshakes come over relays only.
-    relayed_only: bool,
+    means: PeerMeans,
     limit: AcceptLimit,
     /// By the numbers of `limit`.
     handshakes: HashMap<u64, SpawnHandle>,
@@ -40,11 +41,11 @@ impl Listener {
         endpoint: QuicEndpoint,
         accounts: Accounts,
         contact_addresses: ContactAddresses,
-        relayed_only: bool,
+        means: PeerMeans,
         accepted: Recipient<Accepted>,
     ) -> Self {
         let (limit, handshakes) = (AcceptLimit::default(), HashMap::new());
-        Self { endpoint, accepted, accounts, contact_addresses, relayed_only, limit, handshakes }
+        Self { endpoint, accepted, accounts, contact_addresses, means, limit, handshakes }
     }
 
     fn begin(&mut self, number: u64, incoming: Incoming, ctx: &mut Context<Self>) {
@@ -77,12 +78,13 @@ impl Actor for Listener {
 impl StreamHandler<Incoming> for Listener {
     fn handle(&mut self, incoming: Incoming, ctx: &mut Self::Context) {
         let place = self.endpoint.calling(&incoming);
-        if self.relayed_only && place.virtual_addr().is_none() {
+        let from = place.addr();
+        let whose = self.contact_addresses.whose(from);
+        if place.virtual_addr().is_none() && !self.means.answers(whose.as_ref()) {
             // An answer would tell that this machine is there.
             return incoming.ignore();
         }
-        let from = place.addr();
-        let caller = match self.contact_addresses.whose(from) {
+        let caller = match whose {
             Some(peer) => Caller::Contact(peer),
             None => Caller::Stranger(from.ip().into()),
         };

@@ -62,6 +62,8 @@ pub enum Order {
     Dismiss(PeerId),
     /// Ends fetches, loans and links of a key without consent. Follows its [`Order::Dismiss`].
     Disconnect(PeerId),
+    /// The key is reached by other means from now on: its links end, and the next ones are made by these.
+    Reroute(PeerId),
     /// The origin of one owner's blobs counts as the other's.
     FollowOwner {
         from: PeerId,
@@ -154,6 +156,10 @@ pub struct Orders(VecDeque<Order>);
 impl Orders {
     pub fn add(&mut self, order: impl Into<Order>) {
         self.0.push_back(order.into());
+    }
+
+    pub fn extend(&mut self, orders: impl IntoIterator<Item = Order>) {
+        self.0.extend(orders);
     }
 
     pub fn tell(&mut self, event: Event) {

@@ -11,7 +11,7 @@ use crate::{
         store::{Damage, Store, StoreConfig},
     },
     ledger::Accounts,
-    sharing::{lending::Lending, published::CurrentOffer},
+    sharing::{lending::Lending, means::PeerMeans, published::CurrentOffer},
 };
 use contacts::changes::Change;
 use futures::FutureExt;
@@ -25,6 +25,7 @@ use fyteclub_proto::{
         request::{ContactsAdd, NearPlayer, NearbySet, PeerFetch, Who},
     },
     phonebook::Listing,
+    reaching::traversal::{Means, RelayUse},
 };
 use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,7 @@ pub fn make(folder: &Path) -> Made {
             policy: Policy::Ask,
             file: ContactsFile::load(&path("contacts.json"), keeper.clone()).expect("none"),
             contact_addresses: ContactAddresses::default(),
+            means: PeerMeans::new(Means { punching: true, relay: RelayUse::On }),
             carriers: Vec::new(),
             phonebooks: Vec::new(),
             listing: Listing::Listed,

@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod lending;
+pub mod means;
 pub mod published;
 pub mod served;

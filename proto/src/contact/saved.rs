@@ -6,6 +6,7 @@ use crate::{
     limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, NUMBERS_MAX, RIVALS_MAX, SPENT_MAX},
     local::reply::Standing,
     lookalike::Shape,
+    reaching::relay_use::RelayUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -33,6 +34,9 @@ pub struct Contact {
     /// other ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<PeerId>,
+    /// Whether relays are used toward this contact; `None`: as toward all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayUse>,
     /// When the last message was sent to them.
     #[serde(skip)]
     pub(super) told: u64,
@@ -66,8 +70,18 @@ impl Contact {
     pub(super) fn new(player: Option<PlayerName>, peer_id: Option<PeerId>, stage: Stage, now: u64) -> Self {
         let (wish, earlier, rivals) = (None, Vec::new(), Vec::new());
         let shape = Shape::default();
-        let mut contact =
-            Self { player: None, peer_id, since: now, stage, wish, earlier, rivals, told: now, shape };
+        let mut contact = Self {
+            player: None,
+            peer_id,
+            since: now,
+            stage,
+            wish,
+            earlier,
+            rivals,
+            relay: None,
+            told: now,
+            shape,
+        };
         contact.name(player);
         contact
     }

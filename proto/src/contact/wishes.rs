@@ -8,6 +8,7 @@ use crate::{
     limit::{CONTACTS_MAX, INVITATIONS_MAX},
     local::{reply::Standing, request::Who},
     number::millis,
+    reaching::relay_use::RelayUse,
 };
 
 impl Contacts {
@@ -91,6 +92,19 @@ impl Contacts {
         self.forget(at);
         self.outputs.extend(consented.map(Output::Disconnect));
         Ok(())
+    }
+
+    /// Sets whether relays are used toward a contact, or one who was asked.
+    ///
+    /// # Errors See [`ContactError`].
+    pub fn set_relay(&mut self, who: &Who, relay: RelayUse) -> Result<Contact, ContactError> {
+        let at = self.the_one(who, Contact::is_held)?;
+        let at = at.ok_or_else(|| ContactError::NotAContact { who: who.to_string() })?;
+        if self.book.contacts[at].relay != Some(relay) {
+            self.book.contacts[at].relay = Some(relay);
+            self.changed(at);
+        }
+        Ok(self.book.contacts[at].clone())
     }
 
     /// Blocks a key.
@@ -295,8 +309,9 @@ impl Contacts {
         match self.held(player).filter(|held| *held != at) {
             // Asked for by name before; this is its key.
             Some(wish) => {
-                self.book.contacts.remove(wish);
+                let relay = self.book.contacts.remove(wish).relay;
                 at -= usize::from(wish < at);
+                self.book.contacts[at].relay = relay;
             }
             None => self.has_room()?,
         }

@@ -19,6 +19,7 @@ use crate::{
     },
     game_path::GamePath,
     id::{BlobHash, PeerId, PlayerName},
+    reaching::relay_use::RelayUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -411,6 +412,9 @@ pub struct Contact {
     /// Other keys that answer to this name; of a player who was asked and is not paired with, all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<PeerId>,
+    /// Whether relays are used toward this contact, if that was set; `only` shows them no address of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayUse>,
 }
 
 /// A contact's status, from this side.

@@ -8,6 +8,7 @@ pub use crate::fetching::pace::Change as LimitsSet;
 use crate::{
     fetching::scheduler::Distance,
     id::{PeerId, PlayerName},
+    reaching::relay_use::RelayUse,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -224,6 +225,21 @@ pub struct Who {
     /// By the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_id: Option<PeerId>,
+}
+
+/// A contact, by name, by key, or by both, and what is set for it. What is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContactsSet {
+    /// The whole name. One of the two is required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerName>,
+    /// By the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+    /// Whether relays are used toward this contact: `only` shows them no address of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayUse>,
 }
 
 impl From<PlayerName> for Who {

@@ -234,6 +234,9 @@ verbs! {
     /// Unblocks a key. It is no contact.
     ContactsUnblock(request::Who) = "contacts.unblock" -> Empty, since 1, ctl "contacts unblock", takes_long false,
         events ["contact.changed"], faults [NotAContact, NoPlayer, Io];
+    /// Sets whether relays are used toward a contact. An open link ends at once, and the next one is made by what is set.
+    ContactsSet(request::ContactsSet) = "contacts.set" -> Contact, since 1, ctl "contacts set", takes_long false,
+        events ["contact.changed", "peer.disconnected"], faults [NotAContact, Io];
     /// Makes an invitation: the first player who uses it within a day becomes a contact.
     ContactsInvite = "contacts.invite" -> Invited, since 1, ctl "contacts invite", takes_long false, events [],
         faults [NoPlayer, Io];

@@ -23,6 +23,7 @@ pub mod mapping;
 pub mod nat;
 pub mod paths;
 pub mod reachable;
+pub mod relay_use;
 pub mod session;
 pub mod stun_client;
 pub mod traversal;

@@ -43,6 +43,7 @@ mod phone_books;
 mod phonebook_restart;
 mod port_mapping;
 mod provenance;
+mod relay_only;
 mod resume;
 mod rotation;
 mod sdk_examples;

@@ -1,12 +1,12 @@
 //! `contacts`: list, add, accept, remove, block, unblock, invite, join.
 
 use crate::{
-    cli::ContactsCommand,
+    cli::{ContactSetting, ContactsCommand},
     exit::{Exit, Failure},
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Contact, Contacts, Invited, PeerId, Standing};
+use fyteclub_client::{Client, Contact, Contacts, Invited, PeerId, RelayUse, Standing};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +25,9 @@ pub(crate) async fn run(client: &Client, page: &Page, command: ContactsCommand) 
         ContactsCommand::Unblock { who } => {
             client.contacts_unblock(who.clone()).await?;
             page.show(&json!({}), |_| format!("{who} is no longer blocked, and no contact."))?;
+        }
+        ContactsCommand::Set { who, setting: ContactSetting::Relay { relay } } => {
+            page.show(&client.contacts_set_relay(who, relay.into()).await?, reached)?;
         }
         ContactsCommand::Invite => page.show(&client.contacts_invite().await?, invited)?,
         ContactsCommand::Join { link } => page.show(&client.contacts_join(&link).await?, outcome)?,
@@ -54,6 +57,7 @@ fn list(Contacts { contacts }: &Contacts) -> String {
                 words::standing(contact.standing).to_owned(),
                 if contact.online { "online" } else { "" }.to_owned(),
                 contact.peer_id.as_ref().map_or_else(|| "key not known yet".to_owned(), ToString::to_string),
+                relay(contact).to_owned(),
                 doubt(contact).unwrap_or_default(),
             ]
         })
@@ -97,6 +101,28 @@ fn outcome(contact: &Contact) -> String {
         Standing::Blocked => format!("{name} is blocked: its messages are dropped."),
         Standing::Asking => format!("{name} asks to be a contact."),
         Standing::Unknown => format!("{name} is {}.", words::standing(contact.standing)),
+    }
+}
+
+fn reached(contact: &Contact) -> String {
+    let name = name(contact);
+    match contact.relay {
+        Some(RelayUse::Only) => format!(
+            "{name} is reached over relays only, and is told no address of this machine from now on. What they knew before, they keep."
+        ),
+        Some(RelayUse::On) => {
+            format!("{name} is reached directly, or over a relay where there is no direct way.")
+        }
+        Some(RelayUse::Off) => format!("{name} is reached directly or not at all."),
+        None => format!("{name} is reached as everybody is."),
+    }
+}
+
+fn relay(contact: &Contact) -> &'static str {
+    match contact.relay {
+        Some(RelayUse::Only) => "relay only",
+        Some(RelayUse::Off) => "no relay",
+        Some(RelayUse::On) | None => "",
     }
 }
 

@@ -86,6 +86,8 @@ async fn help_equals_the_golden() {
         "contacts remove",
         "contacts block",
         "contacts unblock",
+        "contacts set",
+        "contacts set relay",
         "contacts invite",
         "contacts join",
         "peers",

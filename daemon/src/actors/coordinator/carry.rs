@@ -7,7 +7,7 @@ use crate::{
         mod_cache::{Full, LookAtDisk},
         peer,
         phone_book::{List, PhoneBook},
-        traversal::Forget,
+        traversal::{Forget, Leave},
         unix_millis,
     },
     desks::{
@@ -41,6 +41,10 @@ impl Coordinator {
                 self.roster.send(&key, peer::Close(CloseCode::Refused));
                 self.roster.send(&key, peer::Retire);
                 self.parts.context.traversals.do_send(Forget(key));
+            }
+            Order::Reroute(key) => {
+                self.roster.send(&key, peer::Close(CloseCode::Done));
+                self.parts.context.traversals.do_send(Leave(key));
             }
             Order::FollowOwner { from, to } => {
                 if self.parts.context.store.follow_owner(&from, &to) {

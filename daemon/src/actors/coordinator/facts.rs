@@ -63,7 +63,8 @@ impl Coordinator {
             &peer,
             match self.roster.admits(&peer) {
                 Ok(()) => {
-                    let hints = self.desks.dial_hints(Now::read(), &peer);
+                    let mut hints = self.desks.dial_hints(Now::read(), &peer);
+                    hints.last = hints.last.filter(|_| !self.parts.context.means.toward(&peer).relay_only());
                     DialPermit::Granted { phone_book: self.phone_book.clone(), hints }
                 }
                 Err(refusal) => DialPermit::Refused(refusal),
@@ -175,6 +176,12 @@ impl Handler<Accepted> for Coordinator {
         // is no contact: a second daemon with the same identity is refused too.
         if let Err(refusal) = self.roster.admits(&id) {
             tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
+            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused.number()), b"");
+            return;
+        }
+        let context = &self.parts.context;
+        if context.means.toward(&id).relay_only() && !context.endpoint.is_virtual(&accepted.0) {
+            tracing::debug!(peer = %id.short(), "a connection was refused: it came directly, and only relays are allowed");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused.number()), b"");
             return;
         }

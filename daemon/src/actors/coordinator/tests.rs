@@ -21,7 +21,7 @@ use crate::{
     },
     pumps::{compression::Compression, pull::AppearancePullError},
     reachable::Reachable,
-    sharing::access::Refusal,
+    sharing::{access::Refusal, means::PeerMeans},
 };
 use fyteclub_proto::{
     id::{BlobHash, PeerId, PlayerName},
@@ -69,6 +69,7 @@ impl Desk {
         let bus = Bus::default();
         let fetching::Shared { store, lending, accounts, player } = setup.fetching.clone();
         let (socket, here) = (endpoint.peer_socket().clone(), identity.peer_id());
+        let means = PeerMeans::new(Means { punching: true, relay: RelayUse::On });
         let traversals = traversal::Setup {
             here,
             socket,
@@ -77,9 +78,9 @@ impl Desk {
             reachable: Reachable::new(endpoint.local_addr()),
             contact_addresses: ContactAddresses::default(),
             accounts: accounts.clone(),
-            means: Means { punching: true, relay: RelayUse::On },
+            means: means.clone(),
         };
-        let doctor = doctor::Setup { books: Vec::new(), means: traversals.means };
+        let doctor = doctor::Setup { books: Vec::new(), means: means.clone() };
         let (listen, pacer) = (endpoint.local_addr(), setup.pacer.clone());
         let upnp = Upnp::new(upnp::Setup {
             switches: Switches { upnp: false, nat_pmp: false },
@@ -105,6 +106,7 @@ impl Desk {
                 instance: 1,
                 endpoint,
                 traversals: Traversals::new(traversals, ctx.address().recipient()).start(),
+                means,
                 store,
                 offer,
                 identity,

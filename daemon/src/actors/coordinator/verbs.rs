@@ -120,6 +120,7 @@ impl Handler<Ask> for Coordinator {
             Request::ContactsUnblock(who) => {
                 self.end_contact::<verb::ContactsUnblock>(Change::Unblock(who), ctx)
             }
+            Request::ContactsSet(set) => self.contact::<verb::ContactsSet>(Change::Set(set), ctx),
             Request::ContactsInvite => self
                 .desk::<verb::ContactsInvite>(ctx, |desks, now, orders| desks.contacts.invite(now, orders)),
             Request::ContactsJoin(join) => self

@@ -236,6 +236,10 @@ impl Peer {
     }
 
     fn dial(&mut self, dial: u64, addr: SocketAddr, ctx: &mut Context<Self>) {
+        if VirtualAddr::of(addr).is_none() && self.context.means.toward(&self.id).relay_only() {
+            let result = Err(Failure::new("only relays are allowed towards them".to_owned(), false));
+            return self.paths.handle(Instant::now(), random(), Input::Dialled { dial, result });
+        }
         tracing::debug!(peer = %self.id.short(), "dialling {addr}");
         let (endpoint, id) = (self.context.endpoint.clone(), self.id);
         let is_near = self.near.contains(&addr);

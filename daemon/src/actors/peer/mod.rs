@@ -28,7 +28,7 @@ use crate::{
         pull::{self, AppearancePullError},
         push::{Changed, Grants, Push},
     },
-    sharing::{access::Access, lending::Lending, published::CurrentOffer, served::Served},
+    sharing::{access::Access, lending::Lending, means::PeerMeans, published::CurrentOffer, served::Served},
 };
 use actix::{Actor, Addr, AsyncContext, Context, Message, Recipient, SpawnHandle, StreamHandler};
 use by_hand::ByHand;
@@ -108,6 +108,7 @@ pub struct PeerContext {
     pub endpoint: QuicEndpoint,
     pub traversals: Addr<Traversals>,
     pub lan: Addr<Lan>,
+    pub means: PeerMeans,
     pub store: Store,
     pub offer: CurrentOffer,
     pub identity: Arc<Identity>,

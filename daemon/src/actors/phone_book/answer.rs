@@ -132,9 +132,9 @@ impl PhoneBook {
     /// This machine's candidates have changed. Sessions tell of that themselves.
     pub(super) fn tell_more(&mut self) {
         self.exchanges.retain(|exchange| exchange.since.elapsed() < INTRODUCTION_TIME);
-        let text = self.plain_text();
         for index in 0..self.exchanges.len() {
             if self.exchanges[index].offer.is_none() {
+                let text = self.plain_text(&self.exchanges[index].peer);
                 self.tell(index, &text);
             }
         }
@@ -180,7 +180,7 @@ impl PhoneBook {
             return self.offered(introduction, from);
         }
         let more = self.admit(introduction, from, &offer.candidates);
-        let more = if self.means.relay_only() { Vec::new() } else { more };
+        let more = if self.means.toward(&from).relay_only() { Vec::new() } else { more };
         if let Some(taker) = self.takers.get(&from).filter(|_| !more.is_empty()) {
             taker.do_send(MoreCandidates(more));
         }
@@ -290,7 +290,7 @@ impl Handler<Answer> for PhoneBook {
             return self.drive(ctx);
         };
         if asking.offer.secret.is_none() {
-            self.accept(asking, self.plain_text(), false);
+            self.accept(asking, self.plain_text(&to), false);
             return self.drive(ctx);
         }
         self.with_offer(Id { peer: to, attempt }, Part::Callee, ctx, move |books, text, traverses, ctx| {

@@ -21,6 +21,7 @@ use crate::{
     },
     ledger::Accounts,
     reachable::Reachable,
+    sharing::means::PeerMeans,
 };
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
@@ -37,7 +38,6 @@ use fyteclub_proto::{
     reaching::{
         families::Families,
         introduction::{self, Introductions},
-        traversal::Means,
     },
 };
 use logged_once::{Line, Told};
@@ -109,7 +109,7 @@ pub struct PhoneBook {
     accounts: Accounts,
     outside: Recipient<StunServer>,
     traversals: Addr<Traversals>,
-    means: Means,
+    means: PeerMeans,
     facts: Recipient<PhonebookFact>,
     timer: Option<SpawnHandle>,
     /// How often this machine's addresses changed.
@@ -126,7 +126,7 @@ impl PhoneBook {
         reachable: Reachable,
         accounts: Accounts,
         outside: Recipient<StunServer>,
-        (traversals, means): (Addr<Traversals>, Means),
+        (traversals, means): (Addr<Traversals>, PeerMeans),
         facts: Recipient<PhonebookFact>,
     ) -> Self {
         let now = Instant::now();
@@ -198,7 +198,7 @@ impl PhoneBook {
         let (sequence, time) = (book.clock.next_sequence(), book.clock.now());
         // The observed address belongs to an address family that the QUIC socket does not have.
         let unreachable = book.observed.is_some_and(|ip| !Families::of(*local).has(ip));
-        let hidden = self.means.relay_only();
+        let hidden = self.means.hides();
         let visibility = match listing.visibility() {
             Visibility::Listed if unreachable || hidden => Visibility::Contacts,
             visibility => visibility,
@@ -267,6 +267,10 @@ impl Actor for PhoneBook {
             watch.changed().await.ok().map(|()| (Reached, watch))
         });
         ctx.add_stream(changes);
+        let hides = stream::unfold(self.means.watch(), |mut watch| async move {
+            watch.changed().await.ok().map(|()| (MeansSet, watch))
+        });
+        ctx.add_stream(hides);
         self.drive(ctx);
     }
 }
@@ -277,6 +281,22 @@ struct Reached;
 impl StreamHandler<Reached> for PhoneBook {
     fn handle(&mut self, _: Reached, _: &mut Self::Context) {
         self.tell_more();
+    }
+
+    /// The end of this stream does not end the actor.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+/// A person set by which means a contact is reached.
+struct MeansSet;
+
+impl StreamHandler<MeansSet> for PhoneBook {
+    fn handle(&mut self, _: MeansSet, ctx: &mut Self::Context) {
+        // What is registered may show this machine's address.
+        if self.registrant.listing.visibility() == Visibility::Listed {
+            self.presence.handle(Instant::now(), random(), Input::Moved);
+            self.drive(ctx);
+        }
     }
 
     /// The end of this stream does not end the actor.

@@ -72,8 +72,8 @@ impl PhoneBook {
     }
 
     /// The text of a letter to a peer without NAT traversal: this machine's addresses.
-    pub(super) fn plain_text(&self) -> Vec<u8> {
-        if self.means.relay_only() { Vec::new() } else { self.candidates().encode() }
+    pub(super) fn plain_text(&self, to: &PeerId) -> Vec<u8> {
+        if self.means.toward(to).relay_only() { Vec::new() } else { self.candidates().encode() }
     }
 
     pub(super) fn letter(&self, to: &PeerId, topic: Topic, text: &[u8]) -> Option<Letter> {
@@ -90,8 +90,8 @@ impl PhoneBook {
         ctx: &mut Context<Self>,
         then: impl FnOnce(&mut Self, Vec<u8>, bool, &mut Context<Self>) + 'static,
     ) {
-        if !self.means.any() {
-            return then(self, self.plain_text(), false, ctx);
+        if !self.means.toward(&id.peer).any() {
+            return then(self, self.plain_text(&id.peer), false, ctx);
         }
         // Routes may have changed.
         self.note_observed();
@@ -100,7 +100,7 @@ impl PhoneBook {
         ctx.spawn(self.traversals.send(begin).into_actor(self).map(move |offer, book, ctx| {
             match offer.ok().flatten() {
                 Some(offer) => then(book, offer.encode(), true, ctx),
-                None => then(book, book.plain_text(), false, ctx),
+                None => then(book, book.plain_text(&id.peer), false, ctx),
             }
         }));
     }
@@ -118,7 +118,8 @@ impl PhoneBook {
         let Ok(offer) = Offer::decode(text) else { return };
         let told = call.sent.remove(&book).unwrap_or_default();
         let call_renews = call.renews;
-        let traverses = offer.secret.is_some() && self.means.any();
+        let means = self.means.toward(&from);
+        let traverses = offer.secret.is_some() && means.any();
         self.exchanging(introduction, from, told, traverses.then(|| offer.clone()), same_network);
         let id = Id { peer: from, attempt };
         let found = if traverses {
@@ -130,7 +131,7 @@ impl PhoneBook {
             }
             self.traversals.do_send(End(id));
             let admitted = self.admit(introduction, from, &offer.candidates);
-            (!self.means.relay_only()).then_some(Found::At(admitted))
+            (!means.relay_only()).then_some(Found::At(admitted))
         };
         if let Some(call) = self.calls.get_mut(&attempt) {
             match (&mut call.found, found) {
@@ -247,7 +248,7 @@ impl Handler<Reach> for PhoneBook {
         let books: Vec<PhonebookHttp> = self.books.iter().map(|book| book.http.clone()).collect();
         let vantages: Vec<Vantage> = (0..books.len()).map(|book| self.vantage(book, false)).collect();
         let accounts = self.accounts.clone();
-        let means = self.means;
+        let means = self.means.toward(&peer);
         let name = name.filter(|_| !means.relay_only()).map(|name| self.registrant.listing.name_of(&name));
         let late = if means.any() { LATE } else { Duration::ZERO };
         Box::pin(async move {

@@ -4,7 +4,7 @@ use super::{
     Traversals,
     session::Session,
     words::{
-        Begin, BookBack, End, FailOver, Forget, Granted, Id, Linked, Moved, Offered, OfferedOverLink,
+        Begin, BookBack, End, FailOver, Forget, Granted, Id, Leave, Linked, Moved, Offered, OfferedOverLink,
         Reconnect, Relay, Report, Shown, Tell, TraversalFact,
     },
 };
@@ -20,7 +20,13 @@ use fyteclub_proto::{
         traversal::{Grant, Input, Measured, RelayUse},
     },
 };
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// How long a path stays for the last packets of links that were closed.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 impl Handler<Begin> for Traversals {
     type Result = MessageResult<Begin>;
@@ -28,7 +34,7 @@ impl Handler<Begin> for Traversals {
     fn handle(&mut self, begin: Begin, ctx: &mut Self::Context) -> Self::Result {
         let (id, part) = (begin.id, begin.part);
         let known = self.sessions.contains_key(&id);
-        if !self.means.any() || (!known && !self.begin(begin, ctx)) {
+        if !self.means.toward(&id.peer).any() || (!known && !self.begin(begin, ctx)) {
             return MessageResult(None);
         }
         // A peer that repeats the attempt of a call to it is not answered from that session.
@@ -150,9 +156,10 @@ impl Handler<Granted> for Traversals {
     type Result = ();
 
     fn handle(&mut self, Granted { id, grant }: Granted, ctx: &mut Self::Context) {
-        let Some(session) = self.sessions.get_mut(&id).filter(|_| self.means.relay != RelayUse::Off) else {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if self.means.toward(&id.peer).relay == RelayUse::Off {
             return;
-        };
+        }
         let (grant, at, http) = match grant {
             Ok(grant) => grant,
             Err(limit) => {
@@ -191,6 +198,22 @@ impl Handler<Forget> for Traversals {
         let idle = self.of_peer(peer).filter(|session| !session.course.is_linked());
         let ids: Vec<Id> = idle.map(|session| session.id).collect();
         ids.into_iter().for_each(|id| self.end(id, ctx));
+    }
+}
+
+impl Handler<Leave> for Traversals {
+    type Result = ();
+
+    fn handle(&mut self, Leave(peer): Leave, ctx: &mut Self::Context) {
+        let sessions = self.of_peer(peer).map(|session| (session.id, session.course.is_linked()));
+        for (id, linked) in sessions.collect::<Vec<_>>() {
+            // The closing of a link goes over its path.
+            if linked {
+                ctx.run_later(FAREWELL, move |traversals, ctx| traversals.end(id, ctx));
+            } else {
+                self.end(id, ctx);
+            }
+        }
     }
 }
 

@@ -11,15 +11,18 @@ mod session;
 mod words;
 
 pub use words::{
-    Begin, BookBack, End, FailOver, Forget, Granted, Id, Linked, Moved, Offered, OfferedOverLink, Reconnect,
-    Renew, Report, Shown, Tell, TraversalFact,
+    Begin, BookBack, End, FailOver, Forget, Granted, Id, Leave, Linked, Moved, Offered, OfferedOverLink,
+    Reconnect, Renew, Report, Shown, Tell, TraversalFact,
 };
 
 use super::{
     outside::{self, Outside, Watching},
     random,
 };
-use crate::{contact_addresses::ContactAddresses, io::relay_socket, ledger::Accounts, reachable::Reachable};
+use crate::{
+    contact_addresses::ContactAddresses, io::relay_socket, ledger::Accounts, reachable::Reachable,
+    sharing::means::PeerMeans,
+};
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
@@ -34,7 +37,7 @@ use fyteclub_proto::{
         families::Families,
         nat::Nat,
         stun_client,
-        traversal::{Input, Introduction, Means, RelayUse, Traversal},
+        traversal::{Input, Introduction, RelayUse, Traversal},
         wire::{offer::Offer, relay::Leg},
     },
 };
@@ -64,7 +67,7 @@ pub struct Setup {
     pub contact_addresses: ContactAddresses,
     /// Charged for addresses that peers tell over their links.
     pub accounts: Accounts,
-    pub means: Means,
+    pub means: PeerMeans,
 }
 
 pub struct Traversals {
@@ -75,7 +78,7 @@ pub struct Traversals {
     reachable: Reachable,
     contact_addresses: ContactAddresses,
     accounts: Accounts,
-    means: Means,
+    means: PeerMeans,
     facts: Recipient<TraversalFact>,
     sessions: BTreeMap<Id, Session>,
     by_addr: HashMap<VirtualAddr, Id>,
@@ -285,8 +288,9 @@ impl Traversals {
 
     fn give_up(&self, id: Id) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let relay = if self.means.relay == RelayUse::Off { Relay::Off } else { session.relay };
-        let cause = why_unreached(self.seen.nat, session.there, relay, self.means.relay_only());
+        let means = self.means.toward(&id.peer);
+        let relay = if means.relay == RelayUse::Off { Relay::Off } else { session.relay };
+        let cause = why_unreached(self.seen.nat, session.there, relay, means.relay_only());
         self.facts.do_send(TraversalFact::Unreached { peer: id.peer, cause });
     }
 
@@ -336,6 +340,7 @@ impl Traversals {
         if getrandom::fill(&mut secret).is_err() {
             return false;
         }
+        let means = self.means.toward(&id.peer);
         let introduction = Introduction {
             attempt: id.attempt,
             part,
@@ -343,8 +348,8 @@ impl Traversals {
             there: id.peer,
             secret: Bytes(secret),
             families: Families::of(self.reachable.local()),
-            relay_only: self.means.relay_only(),
-            punching: self.means.punching,
+            relay_only: means.relay_only(),
+            punching: means.punching,
         };
         let now = Instant::now();
         let reachable = self.reachable.watch().borrow().clone();

@@ -96,6 +96,11 @@ pub struct End(pub Id);
 #[rtype(result = "()")]
 pub struct Forget(pub PeerId);
 
+/// The peer is reached by other means from now on: its sessions end.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave(pub PeerId);
+
 /// A link runs over this virtual address.
 #[derive(Message)]
 #[rtype(result = "()")]

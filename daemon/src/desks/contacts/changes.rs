@@ -14,7 +14,7 @@ use fyteclub_proto::{
     local::{
         Fault, FaultCode,
         reply::{self, Invited, Standing},
-        request::{ContactsAdd, ContactsJoin, Who},
+        request::{ContactsAdd, ContactsJoin, ContactsSet, Who},
     },
 };
 
@@ -26,6 +26,7 @@ pub enum Change {
     Block(Who),
     Unblock(Who),
     Trust(PlayerName, PeerId),
+    Set(ContactsSet),
     Join(ContactsJoin),
 }
 
@@ -96,6 +97,12 @@ impl ContactDesk {
             Change::Block(who) => machine.block(&who, now).map(Some),
             Change::Unblock(who) => machine.unblock(&who).map(|()| None),
             Change::Trust(player, key) => machine.trust(&player, key, now).map(|()| None),
+            Change::Set(ContactsSet { player, peer_id, relay }) => {
+                let Some(relay) = relay else {
+                    return Err(Fault::new(FaultCode::BadRequest, "name what is to be set: `relay`"));
+                };
+                machine.set_relay(&Who { player, peer_id }, relay).map(Some)
+            }
             Change::Join(join) => {
                 let invitation: Invitation = join
                     .link

@@ -13,6 +13,7 @@ use crate::{
         contacts::ContactsFile,
         keeper::{KeepError, Keeping},
     },
+    sharing::means::PeerMeans,
 };
 use fyteclub_proto::{
     bytes::Bytes,
@@ -54,6 +55,7 @@ pub struct Setup {
     pub policy: Policy,
     pub file: ContactsFile,
     pub contact_addresses: ContactAddresses,
+    pub means: PeerMeans,
     /// Phone books by their clients' names: each carries knocks with its own number.
     pub carriers: Vec<String>,
     /// As configured; invitations name them.
@@ -88,6 +90,7 @@ pub struct ContactDesk {
     player: Option<PlayerName>,
     file: ContactsFile,
     contact_addresses: ContactAddresses,
+    means: PeerMeans,
     phonebooks: Vec<String>,
     listing: Listing,
     changes: Vec<KeyChange>,
@@ -116,7 +119,8 @@ pub struct ContactDesk {
 impl ContactDesk {
     /// Orders the admission of all contacts of the file.
     pub fn new(setup: Setup, now: Now, orders: &mut Orders) -> Self {
-        let Setup { here, policy, file, contact_addresses, carriers, phonebooks, listing, changes } = setup;
+        let Setup { here, policy, file, contact_addresses, means, carriers, phonebooks, listing, changes } =
+            setup;
         let keys = file.saved().contacts.iter().filter_map(|contact| contact.peer_id);
         for (key, addr) in keys.filter_map(|key| Some((key, file.last_addr(&key)?))) {
             contact_addresses.note(key, addr);
@@ -128,6 +132,7 @@ impl ContactDesk {
             player,
             file,
             contact_addresses,
+            means,
             phonebooks,
             listing,
             linked: HashSet::new(),
@@ -145,6 +150,7 @@ impl ContactDesk {
             due: None,
         };
         for contact in desk.machine.iter() {
+            desk.set_means(contact);
             desk.order_access(contact, orders);
         }
         desk.drive(now, orders);
@@ -266,6 +272,7 @@ impl ContactDesk {
             looks_like: self.machine.looks_like(contact).cloned(),
             mixed_scripts: contact.player.as_ref().is_some_and(may_imitate),
             rivals: contact.rivals.clone(),
+            relay: contact.relay,
         }
     }
 
@@ -326,7 +333,9 @@ impl ContactDesk {
             Output::Changed { contact, gone } => {
                 // A request that is evicted for another had no consent: strangers must not cause urgent writes.
                 self.urgent |= contact.standing() != Standing::Asking;
+                let key = contact.peer_id.filter(|_| self.set_means(&contact));
                 self.order_access(&contact, orders);
+                orders.extend(key.filter(|key| self.machine.consents(key)).map(Order::Reroute));
                 orders.add(DeskOrder::ContactsChanged);
                 let contact = self.shown(&contact);
                 if contact.standing == Standing::Paired && !gone {
@@ -337,6 +346,7 @@ impl ContactDesk {
             Output::Followed { from, to } => orders.add(Order::FollowOwner { from, to }),
             Output::Disconnect(key) => {
                 self.contact_addresses.forget(&key);
+                self.means.set(key, None);
                 orders.add(Order::Dismiss(key));
                 orders.add(Order::Disconnect(key));
             }
@@ -364,6 +374,12 @@ impl ContactDesk {
                 self.save_at.get_or_insert(now.at + SAVE_PAUSE);
             }
         }
+    }
+
+    /// Returns whether the contact is reached by other means than before.
+    fn set_means(&self, contact: &contact::Contact) -> bool {
+        let Some(key) = contact.peer_id else { return false };
+        self.means.set(key, contact.relay.filter(|_| self.machine.consents(&key)))
     }
 
     /// Orders the key's admission or dismissal, by the machine's consent.

@@ -9,8 +9,9 @@ use fyteclub_proto::{
     contact::Saved,
     id::BlobHash,
     knock::Knock,
-    local::request::{ContactsAdd, Who},
+    local::request::{ContactsAdd, ContactsSet, Who},
     number::millis,
+    reaching::traversal::{Means, RelayUse},
 };
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -47,6 +48,7 @@ impl Bench {
             policy: Policy::Ask,
             file: file.expect("read"),
             contact_addresses: ContactAddresses::default(),
+            means: PeerMeans::new(Means { punching: true, relay: RelayUse::On }),
             carriers: Vec::new(),
             phonebooks: Vec::new(),
             listing: Listing::Listed,
@@ -100,6 +102,16 @@ impl Bench {
             }
         }
         ordered
+    }
+
+    /// Keys that were ordered to be reached by other means, since the last call.
+    fn rerouted(&mut self) -> Vec<PeerId> {
+        let key = |order| if let Order::Reroute(key) = order { Some(key) } else { None };
+        self.ordered().into_iter().filter_map(key).collect()
+    }
+
+    fn hidden(&self, seed: u8) -> bool {
+        self.desk.means.toward(&key(seed)).relay_only()
     }
 
     /// Ends the oldest write with this result.
@@ -349,4 +361,27 @@ fn announcement_reaches_each_key_in_turn() {
     let third = next_after(second.last().copied(), all.clone(), 40);
     assert_eq!((third[19], third[20], third[39]), (key(99), key(0), key(19)));
     assert_eq!(next_after(Some(key(99)), vec![], 40), []);
+}
+
+#[tokio::test]
+async fn contact_set_to_relays_only_is_rerouted() {
+    let mut bench = Bench::new(Vec::new());
+    answered(bench.add(2)).await.expect("added");
+    assert_eq!(bench.rerouted(), []);
+    let set = |seed, relay| Change::Set(ContactsSet { player: Some(name(seed)), peer_id: None, relay });
+    let only = Some(RelayUse::Only);
+    let contact = answered(bench.change(set(2, only))).await.expect("set").expect("a contact");
+    assert_eq!(contact.relay, only);
+    assert_eq!((bench.hidden(2), bench.hidden(3), bench.rerouted()), (true, false, vec![key(2)]));
+    answered(bench.change(set(2, only))).await.expect("set");
+    assert_eq!(bench.rerouted(), []);
+    let nothing = answered(bench.change(set(2, None))).await.expect_err("nothing to set");
+    assert!(nothing.message.contains("`relay`"), "{nothing:?}");
+    let stranger = answered(bench.change(set(4, only))).await.expect_err("no contact");
+    assert_eq!(stranger.code, FaultCode::NotAContact);
+    // The next start; then the contact is removed.
+    let mut bench = Bench::over(bench.folder, Vec::new());
+    assert_eq!((bench.hidden(2), bench.rerouted()), (true, vec![]));
+    answered(bench.change(Change::Remove(name(2).into()))).await.expect("removed");
+    assert_eq!((bench.hidden(2), bench.rerouted()), (false, vec![]));
 }

@@ -205,6 +205,11 @@ impl QuicEndpoint {
         }
     }
 
+    /// Whether a connection goes over a virtual address.
+    pub fn is_virtual(&self, connection: &Connection) -> bool {
+        Place::of(connection, self.peer_socket()).virtual_addr().is_some()
+    }
+
     /// Where a handshake comes from.
     pub fn calling(&self, incoming: &quinn::Incoming) -> Place {
         Place::calling(incoming, &self.peer_socket)

@@ -12,6 +12,7 @@ use crate::{
     limit::{ASKERS_MAX, CONTACTS_MAX, INVITATIONS_MAX, KEY_CHANGES_MAX, LETTER_BYTES_MAX},
     local::request::Who,
     phonebook::KeyChange,
+    reaching::relay_use::RelayUse,
 };
 use ed25519_dalek::SigningKey;
 
@@ -445,4 +446,32 @@ fn lookalike_of_a_contact_or_oneself_is_named() {
         contacts.looks_like(contact).cloned()
     };
     assert_eq!([2, 3].map(like), [None, Some(name("Bob"))]);
+}
+
+#[test]
+fn what_is_set_stays_with_the_contact() {
+    let mut contacts = alice();
+    let only = Some(RelayUse::Only);
+    let relay = |contacts: &Contacts| contacts.of_name(&name("Bob")).expect("a contact").relay;
+    assert!(contacts.set_relay(&name("Bob").into(), RelayUse::Only).is_err(), "no contact");
+    // Asked by name; then he asks, and the wish is fulfilled with his key.
+    contacts.add(&name("Bob"), None, ONE, NOW).expect("asked");
+    contacts.set_relay(&name("Bob").into(), RelayUse::Only).expect("set");
+    assert!(outputs(&mut contacts).contains(&Output::Save));
+    contacts.handle(NOW, yes(2, "Bob", ONE));
+    assert_eq!((standing(&contacts, 2), relay(&contacts)), (Some(Standing::Paired), only));
+    contacts.trust(&name("Bob"), key(3), NOW).expect("another key");
+    assert_eq!((standing(&contacts, 3), relay(&contacts)), (Some(Standing::Paired), only));
+    // One who asks under the name of a wish takes its place.
+    contacts.add(&name("Carol"), None, TWO, NOW).expect("asked");
+    contacts.set_relay(&name("Carol").into(), RelayUse::Only).expect("set");
+    contacts.handle(NOW, knock(4, "Dan", ONE));
+    contacts.add(&name("Carol"), Some(key(4)), ONE, NOW).expect("admitted");
+    assert_eq!(contacts.of_name(&name("Carol")).expect("a contact").relay, only);
+    let saved = serde_json::to_string(contacts.saved()).expect("encodes");
+    assert_eq!(serde_json::from_str::<Saved>(&saved).expect("decodes").contacts.len(), 2);
+    let older = saved.replace(",\"relay\":\"only\"", "");
+    assert_ne!(older, saved);
+    let older: Saved = serde_json::from_str(&older).expect("an older file");
+    assert!(older.contacts.iter().all(|contact| contact.relay.is_none()));
 }

@@ -33,6 +33,8 @@ pub struct PeerFacts<'a> {
     pub contact: Option<&'a Contact>,
     /// `None` if they were not dialled since the start.
     pub link: Option<&'a PeerStatus>,
+    /// By which means they are reached.
+    pub means: Means,
     /// The last lookup found that they are not online, or hidden.
     pub is_offline: bool,
 }

@@ -17,8 +17,7 @@ use facts::Findings;
 /// machine's network does not matter, only the finding about that player.
 pub fn diagnose(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Findings::default();
-    let is_about_network =
-        facts.peer.as_ref().is_none_or(|peer| peer::examine(peer, facts.means, &mut found));
+    let is_about_network = facts.peer.as_ref().is_none_or(|peer| peer::examine(peer, &mut found));
     if is_about_network {
         books::examine(facts, &mut found);
         network::examine(facts, &mut found);

@@ -3,20 +3,20 @@
 use super::facts::{Findings, PeerFacts};
 use crate::{
     local::reply::{FindingCode, PathKind, PeerState, Severity, Standing, Sureness},
-    reaching::traversal::Means,
+    reaching::traversal::RelayUse,
 };
 use FindingCode::*;
 use Severity::{Blocks, Note};
 use Sureness::Certain;
 
 /// Whether this machine's network matters.
-pub(super) fn examine(peer: &PeerFacts<'_>, means: Means, found: &mut Findings) -> bool {
+pub(super) fn examine(peer: &PeerFacts<'_>, found: &mut Findings) -> bool {
     let who = peer.who;
     let quoted = format!("\"{who}\"");
     match peer.contact.map(|contact| contact.standing) {
-        Some(Standing::Paired | Standing::Unknown) => return link(peer, means, found),
+        Some(Standing::Paired | Standing::Unknown) => return link(peer, found),
         // One added by key may be linked before the answer.
-        Some(Standing::Requested) if peer.link.is_some() => return link(peer, means, found),
+        Some(Standing::Requested) if peer.link.is_some() => return link(peer, found),
         None => found.add(
             PeerUnknown,
             Blocks,
@@ -52,7 +52,7 @@ pub(super) fn examine(peer: &PeerFacts<'_>, means: Means, found: &mut Findings) 
     false
 }
 
-fn link(peer: &PeerFacts<'_>, means: Means, found: &mut Findings) -> bool {
+fn link(peer: &PeerFacts<'_>, found: &mut Findings) -> bool {
     let who = peer.who;
     let state = peer.link.map(|link| link.state);
     let cause = peer.link.and_then(|link| link.cause.as_deref());
@@ -60,7 +60,7 @@ fn link(peer: &PeerFacts<'_>, means: Means, found: &mut Findings) -> bool {
         (Some(PeerState::Connected), _) => {
             let path = peer.link.and_then(|link| link.path);
             if let Some(PathKind::Relay | PathKind::RelayTcp) = path {
-                return relayed(who, path == Some(PathKind::RelayTcp), means, found);
+                return relayed(who, path == Some(PathKind::RelayTcp), peer, found);
             }
             found.add(PeerConnected, Note, Certain, connected(who, path), None);
             return false;
@@ -102,9 +102,12 @@ fn link(peer: &PeerFacts<'_>, means: Means, found: &mut Findings) -> bool {
 }
 
 /// Whether this machine's network matters.
-fn relayed(who: &str, is_tcp: bool, means: Means, found: &mut Findings) -> bool {
+fn relayed(who: &str, is_tcp: bool, peer: &PeerFacts<'_>, found: &mut Findings) -> bool {
     let kind = if is_tcp { "a relay over TCP" } else { "a relay" };
-    let (why, matters) = if means.relay_only() {
+    let is_set = peer.contact.is_some_and(|contact| contact.relay == Some(RelayUse::Only));
+    let (why, matters) = if is_set {
+        ("`contacts set` allows only relays towards them", false)
+    } else if peer.means.relay_only() {
         ("the setting relay = \"only\" asks for it", false)
     } else if is_tcp {
         ("neither a direct way nor UDP to the relay works at present", true)

@@ -30,6 +30,8 @@ struct World {
     consent: Option<Consent>,
     offline: bool,
     means: Means,
+    /// What is set for her.
+    relay: Option<RelayUse>,
     about_alice: bool,
 }
 
@@ -87,6 +89,7 @@ fn well() -> World {
         consent: Some(Consent::Paired),
         offline: false,
         means: Means { punching: true, relay: RelayUse::On },
+        relay: None,
         about_alice: false,
     }
 }
@@ -116,11 +119,13 @@ impl World {
             looks_like: None,
             mixed_scripts: false,
             rivals: Vec::new(),
+            relay: self.relay,
         });
         let peer = self.about_alice.then(|| PeerFacts {
             who: ALICE,
             contact: contact.as_ref(),
             link: self.status.peers.first(),
+            means: self.means.toward(self.relay),
             is_offline: self.offline,
         });
         diagnose(&Facts {
@@ -306,6 +311,12 @@ fn player_in_question_has_a_sentence() {
             "over TCP: neither a direct way nor UDP",
         ),
         (World::alice(only, up(PathKind::Relay)), PeerRelayed, Note, "relay = \"only\" asks"),
+        (
+            World::alice(|w| w.relay = Some(RelayUse::Only), up(PathKind::Relay)),
+            PeerRelayed,
+            Note,
+            "`contacts set` allows only relays",
+        ),
     ] {
         let found = world.findings();
         let about = found.iter().find(|finding| finding.code == code);

@@ -23,10 +23,10 @@ mod tests;
 mod window;
 mod words;
 
+pub use super::relay_use::RelayUse;
 pub use table::{LEARNT_MAX, TOLD_MAX, TOLD_TIME};
 pub use words::{
-    Chosen, Grant, Input, Introduction, Kind, Means, Measured, OpenerOf, Output, Path, RelayUse, Reply,
-    Status, Why,
+    Chosen, Grant, Input, Introduction, Kind, Means, Measured, OpenerOf, Output, Path, Reply, Status, Why,
 };
 
 use super::{

@@ -9,7 +9,12 @@ use crate::reaching::{
         relay::{Body, Cookie, Leg, Limit, Terms, Token},
     },
 };
-use crate::{id::PeerId, letter::Attempt, local::reply::PathKind, reaching::families::Families};
+use crate::{
+    id::PeerId,
+    letter::Attempt,
+    local::reply::PathKind,
+    reaching::{families::Families, relay_use::RelayUse},
+};
 use std::{net::SocketAddr, time::Duration};
 
 /// One way to the peer.
@@ -65,14 +70,6 @@ pub struct Means {
     pub relay: RelayUse,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayUse {
-    Off,
-    On,
-    /// Peers learn no address of this machine.
-    Only,
-}
-
 impl Means {
     /// Whether probes are sent at all. If not, peers are dialled at the addresses that they tell.
     pub fn any(self) -> bool {
@@ -81,6 +78,17 @@ impl Means {
 
     pub fn relay_only(self) -> bool {
         self.relay == RelayUse::Only
+    }
+
+    /// The means toward a contact for whom a person set this. What hides the address counts more than what does not;
+    /// else the contact's own setting counts.
+    #[must_use]
+    pub fn toward(self, contact: Option<RelayUse>) -> Self {
+        let relay = match contact {
+            Some(own) if !self.relay_only() => own,
+            _ => self.relay,
+        };
+        Self { relay, ..self }
     }
 }
 

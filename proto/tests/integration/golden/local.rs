@@ -27,6 +27,7 @@ use fyteclub_proto::{
         },
         request::{NearPlayer, Strings},
     },
+    reaching::traversal::RelayUse,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{any::type_name, fmt::Debug};
@@ -150,9 +151,11 @@ fn contacts() -> Vec<Contact> {
         looks_like: None,
         mixed_scripts: false,
         rivals: vec![],
+        relay: None,
     };
     let away = Contact { online: false, ..paired.clone() };
-    let requested = Contact { peer_id: None, standing: Standing::Requested, ..away.clone() };
+    let requested =
+        Contact { peer_id: None, standing: Standing::Requested, relay: Some(RelayUse::On), ..away.clone() };
     let other = Some(PeerId::from_bytes([8; 32]));
     let asking =
         Contact { peer_id: other, standing: Standing::Asking, known_key: Some(peer_id()), ..away.clone() };
@@ -164,7 +167,8 @@ fn contacts() -> Vec<Contact> {
         mixed_scripts: true,
         ..asking.clone()
     };
-    vec![paired, requested, asking, blocked, alike]
+    let hidden = Contact { relay: Some(RelayUse::Only), ..away };
+    vec![paired, requested, asking, blocked, alike, hidden]
 }
 
 fn cache_stats() -> CacheStats {

@@ -10,6 +10,7 @@ use fyteclub_proto::{
         CacheWork, Event, Fault, FaultCode, Request as LocalRequest, reply,
         request::{self, LocalFile, LocalObject, LocalSwap, NearPlayer, NearbySet, OptionChoice},
     },
+    reaching::traversal::RelayUse,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -66,6 +67,9 @@ pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
         who().prop_map(LocalRequest::ContactsRemove),
         who().prop_map(LocalRequest::ContactsBlock),
         who().prop_map(LocalRequest::ContactsUnblock),
+        (who(), relay_use()).prop_map(|(request::Who { player, peer_id }, relay)| {
+            LocalRequest::ContactsSet(request::ContactsSet { player, peer_id, relay })
+        }),
         text().prop_map(|link| LocalRequest::ContactsJoin(request::ContactsJoin { link })),
         any::<[Option<u64>; 2]>().prop_map(|[to, older_than_secs]| {
             LocalRequest::CacheGc(request::CacheGc { to, older_than_secs })
@@ -274,17 +278,22 @@ pub(crate) fn who() -> impl Strategy<Value = request::Who> {
     (option::of(name()), option::of(peer_id())).prop_map(|(player, peer_id)| request::Who { player, peer_id })
 }
 
+fn relay_use() -> impl Strategy<Value = Option<RelayUse>> {
+    option::of(select(&[RelayUse::Off, RelayUse::On, RelayUse::Only][..]))
+}
+
 pub(crate) fn contact() -> impl Strategy<Value = reply::Contact> {
     use reply::Standing::*;
     let standing = select(&[Requested, Asking, Paired, Blocked, Unknown][..]);
     let doubts = (option::of(peer_id()), option::of(name()), any::<bool>());
-    (who(), standing, any::<u64>(), any::<bool>(), doubts).prop_map(
+    (who(), standing, any::<u64>(), any::<bool>(), doubts, relay_use()).prop_map(
         |(
             request::Who { player, peer_id },
             standing,
             since,
             online,
             (known_key, looks_like, mixed_scripts),
+            relay,
         )| {
             let rivals = known_key.into_iter().collect();
             reply::Contact {
@@ -297,6 +306,7 @@ pub(crate) fn contact() -> impl Strategy<Value = reply::Contact> {
                 looks_like,
                 mixed_scripts,
                 rivals,
+                relay,
             }
         },
     )

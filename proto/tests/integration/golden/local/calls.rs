@@ -8,6 +8,7 @@ use fyteclub_proto::{
         Request,
         request::{self, LocalFile, LocalObject, LocalSwap, NearbySet, OptionChoice},
     },
+    reaching::traversal::RelayUse,
 };
 
 /// A call in its frame, which must also parse into its request.
@@ -108,6 +109,14 @@ pub(crate) fn calls() -> Vec<Example> {
         call("contacts_remove", Request::ContactsRemove(player().into())),
         call("contacts_block", Request::ContactsBlock(peer_id().into())),
         call("contacts_unblock", Request::ContactsUnblock(peer_id().into())),
+        call(
+            "contacts_set",
+            Request::ContactsSet(request::ContactsSet {
+                player: Some(player()),
+                relay: Some(RelayUse::Only),
+                ..request::ContactsSet::default()
+            }),
+        ),
         call("contacts_invite", Request::ContactsInvite),
         call(
             "contacts_join",
