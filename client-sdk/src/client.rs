@@ -345,6 +345,13 @@ impl Client {
         Ok(Events::new(Arc::clone(&self.connection), events))
     }
 
+    /// Has the daemon's log tell details, with names and addresses, or only what its configuration says; until it stops.
+    ///
+    /// # Errors As every request.
+    pub async fn debug(&self, on: bool) -> Result<(), Error> {
+        self.connection.ask::<verb::Debug>(request::Debug { on }).await.map(drop)
+    }
+
     /// Asks the daemon to stop; [`Client::closed`] returns when it closed this connection.
     ///
     /// # Errors As every request; [`Error::Lost`] if it stopped before it answered.

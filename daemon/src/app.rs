@@ -35,6 +35,7 @@ use crate::{
         trouble,
     },
     ledger::Accounts,
+    logging::Detail,
     memory::LocalMemory,
     places::Clients,
     pumps::pace::Pacer,
@@ -84,7 +85,7 @@ impl App {
     ///
     /// # Errors
     /// The first part that cannot start, and what to do about it.
-    pub async fn start(config: &Config, new_identity: bool) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, new_identity: bool, detail: Detail) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
         service::raise_file_limit();
         let lock = data_folder::lock(config)?;
@@ -218,6 +219,7 @@ impl App {
                 upnp: upnp.clone(),
                 outside: outside.clone(),
                 doctor: doctor::Setup { books: books.clone(), means: means.clone() },
+                detail,
                 shutdown: shutdown.clone(),
             };
             Coordinator::new(parts, desks)

@@ -93,8 +93,8 @@ fn run(settings: Settings, new_identity: bool) -> ExitCode {
         // Before anything is written in it: its files are private.
         private::create_dir(&config.data_dir)
             .map_err(|error| trouble::explain_data(&config.data_dir, &config.data_dir, &error))?;
-        let log = logging::start(&config)?;
-        let app = App::start(&config, new_identity).await?;
+        let (log, detail) = logging::start(&config)?;
+        let app = App::start(&config, new_identity, detail).await?;
         // The parent process may have ended, or may never read this.
         speak::say("ready");
         service::ready();

@@ -115,8 +115,21 @@ pub(crate) enum Command {
     },
     /// Print events until the daemon stops
     Watch,
+    /// Have the daemon's log tell details, with names and addresses, until `off` or its end
+    Debug {
+        #[arg(value_name = "on|off")]
+        detail: OnOff,
+    },
+    /// Print the daemon's counters, in Prometheus' text format
+    Metrics,
     /// Stop the daemon
     Shutdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    On,
+    Off,
 }
 
 #[derive(Debug, Subcommand)]

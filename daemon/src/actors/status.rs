@@ -13,7 +13,7 @@ use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 use fyteclub_proto::{
     id::PlayerName,
     ledger::Count,
-    local::reply::{Charged, PeerState, PeerStatus, Status, TransferStatus},
+    local::reply::{Charged, PathKind, PeerState, PeerStatus, Status, TransferStatus},
 };
 use std::future::Future;
 
@@ -81,8 +81,10 @@ pub(super) async fn peers(peers: Vec<PeerOf>, traversals: Addr<Traversals>) -> V
     for (player, actor) in peers {
         if let Ok(mut status) = actor.send(peer::Report).await {
             status.player = player.or(status.player);
-            let Shown { paths, reconnects } = shown.remove(&status.peer_id).unwrap_or_default();
+            let Shown { paths, why, reconnects } = shown.remove(&status.peer_id).unwrap_or_default();
             status.paths = paths;
+            let is_relayed = matches!(status.path, Some(PathKind::Relay | PathKind::RelayTcp));
+            status.why_relayed = why.filter(|_| is_relayed).map(str::to_owned);
             if reconnects && status.state == PeerState::Connected {
                 status.state = PeerState::Reconnecting;
             }

@@ -118,6 +118,9 @@ pub struct PeerStatus {
     /// Why the peer is not connected, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Why the link goes over a relay, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_relayed: Option<String>,
     /// All paths that answer. None where the peer was dialled at an address that it told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathStatus>,

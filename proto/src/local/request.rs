@@ -35,6 +35,13 @@ pub struct Doctor {
     pub peer_id: Option<PeerId>,
 }
 
+/// How much the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debug {
+    /// All details, or the configuration's.
+    pub on: bool,
+}
+
 /// A mod on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -257,6 +257,9 @@ verbs! {
         events ["cache.progress", "cache.moved"], faults [DiskFull, CacheAway, Io, Busy, Cancelled];
     /// Pushes events to this client from now on, the whole `state` first. Another `watch` sends the `state` again.
     Watch = "watch" -> Empty, since 1, ctl "watch", takes_long false, events ["state"], faults [];
+    /// Has the daemon's log tell details, with names and addresses, or only what the configuration says. Ends with the
+    /// daemon.
+    Debug(request::Debug) = "debug" -> Empty, since 1, ctl "debug", takes_long false, events [], faults [];
     /// Answers, and stops the daemon.
     Shutdown = "shutdown" -> Empty, since 1, ctl "shutdown", takes_long false, events [], faults [];
 }

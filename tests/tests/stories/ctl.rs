@@ -132,3 +132,23 @@ async fn a_look_by_hand() {
     assert_eq!(watch.ended().await.0.code(), Some(0));
     assert_eq!(ctl(&bob, &["status"]).status.code(), Some(3));
 }
+
+#[tokio::test]
+async fn log_tells_details_while_that_is_on() {
+    let town = Town::new().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").env("FYTECLUB_LOG", "info");
+    alice.start().await;
+    let says = |args: &[&str]| {
+        let mut command = Command::new(program("fyteclubctl"));
+        let output = command.args(["--ipc", alice.ipc()]).args(args).output().expect("it runs");
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(says(&["debug", "on"]).contains("until `fyteclubctl debug off`"));
+    let metrics = says(&["metrics"]);
+    assert!(metrics.contains("\nfyteclub_phonebooks_registered 1\n"), "{metrics}");
+    assert!(metrics.contains("# TYPE fyteclub_charged_total counter\n"), "{metrics}");
+    says(&["debug", "off"]);
+    let log = alice.process().log();
+    assert!(log.contains("the log has all details") && log.contains("the configured details"), "{log}");
+}

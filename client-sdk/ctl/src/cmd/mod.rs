@@ -2,10 +2,12 @@
 
 mod cache;
 mod contacts;
+mod debug;
 mod doctor;
 mod events;
 mod fetch;
 mod limits;
+mod metrics;
 mod nearby;
 mod peers;
 mod publish;
@@ -53,6 +55,8 @@ pub(crate) async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
             CacheCommand::Move { dir } => cache::move_to(&client, page, &dir).await,
         },
         Command::Watch => watch::watch(&client, page).await,
+        Command::Debug { detail } => debug::debug(&client, page, detail).await,
+        Command::Metrics => metrics::show(&client, page).await,
         Command::Shutdown => shutdown::shutdown(client, page).await,
     }
 }

@@ -66,7 +66,12 @@ pub(crate) async fn failover(client: &Client, page: &Page, player: PlayerName) -
     Ok(Exit::Done)
 }
 
-/// Name, state, path, round trip, and the cause if there is one.
+fn note(peer: &PeerStatus) -> String {
+    let relayed = peer.why_relayed.as_ref().map(|why| format!("relayed, because {why}"));
+    peer.cause.clone().or(relayed).unwrap_or_default()
+}
+
+/// Name, state, path, round trip, and why it is not connected, or relayed.
 pub(crate) fn table(indent: usize, peers: &[PeerStatus]) -> String {
     let rows: Vec<_> = peers
         .iter()
@@ -76,7 +81,7 @@ pub(crate) fn table(indent: usize, peers: &[PeerStatus]) -> String {
                 words::state(peer.state).to_owned(),
                 peer.path.map(words::path).unwrap_or_default().to_owned(),
                 peer.rtt_ms.map(words::rtt).unwrap_or_default(),
-                peer.cause.clone().unwrap_or_default(),
+                note(peer),
             ]
         })
         .collect();

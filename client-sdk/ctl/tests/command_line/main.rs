@@ -97,6 +97,8 @@ async fn help_equals_the_golden() {
         "cache gc",
         "cache move",
         "watch",
+        "debug",
+        "metrics",
         "shutdown",
     ] {
         let args: Vec<_> = words.split_whitespace().chain(["--help"]).collect();

@@ -23,6 +23,7 @@ use crate::{
         orders::{Now, Orders},
     },
     event::Bus,
+    logging::Detail,
 };
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
@@ -42,6 +43,8 @@ pub struct Parts {
     pub upnp: Addr<Upnp>,
     pub outside: Addr<Outside>,
     pub doctor: doctor::Setup,
+    /// How much the log says.
+    pub detail: Detail,
     /// Cancelled when a client requests a shutdown.
     pub shutdown: tokio_util::sync::CancellationToken,
 }

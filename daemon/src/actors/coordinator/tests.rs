@@ -115,7 +115,10 @@ impl Desk {
                 compression: Compression::default(),
                 pacer,
             };
-            Coordinator::new(Parts { context, bus, cache, upnp, outside, doctor, shutdown }, setup)
+            Coordinator::new(
+                Parts { context, bus, cache, upnp, outside, doctor, detail: Default::default(), shutdown },
+                setup,
+            )
         });
         let peer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let desk = Self {

@@ -136,6 +136,9 @@ impl Handler<Ask> for Coordinator {
             Request::CacheMove(to) => {
                 later::<verb::CacheMove>(jobs::cache_move(self.parts.cache.clone(), to, left))
             }
+            Request::Debug(request::Debug { on }) => {
+                now::<verb::Debug>(self.parts.detail.set(on).map(|()| Empty {}))
+            }
             Request::Shutdown => {
                 self.parts.shutdown.cancel();
                 now::<verb::Shutdown>(Ok(Empty {}))

@@ -321,6 +321,7 @@ impl Handler<Report> for Peer {
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },
             // Of NAT traversal.
+            why_relayed: None,
             paths: Vec::new(),
         })
     }

@@ -124,6 +124,7 @@ impl Handler<Report> for Traversals {
         let mut all: BTreeMap<PeerId, Shown> = BTreeMap::new();
         for session in self.sessions.values().filter(|session| session.course.is_linked()) {
             let shown = all.entry(session.id.peer).or_default();
+            shown.why = session.taken().and_then(|path| path.why).or(shown.why);
             shown.reconnects |= session.machine.reconnects();
             shown.paths.extend(session.machine.measured(now).into_iter().map(status));
         }

@@ -128,6 +128,8 @@ pub struct Report;
 #[derive(Debug, Default)]
 pub struct Shown {
     pub paths: Vec<PathStatus>,
+    /// Why it is relayed, if it is.
+    pub why: Option<&'static str>,
     /// The path is being made anew.
     pub reconnects: bool,
 }

@@ -3,7 +3,7 @@
 use super::facts::{Findings, PeerFacts};
 use crate::{
     local::reply::{FindingCode, PathKind, PeerState, Severity, Standing, Sureness},
-    reaching::traversal::RelayUse,
+    reaching::traversal::{RelayUse, UNTOLD},
 };
 use FindingCode::*;
 use Severity::{Blocks, Note};
@@ -112,7 +112,12 @@ fn relayed(who: &str, is_tcp: bool, peer: &PeerFacts<'_>, found: &mut Findings) 
     } else if is_tcp {
         ("neither a direct way nor UDP to the relay works at present", true)
     } else {
-        ("no direct way works at present", true)
+        match peer.link.and_then(|link| link.why_relayed.as_deref()) {
+            // Whatever is mended here, they tell no address.
+            Some(UNTOLD) => (UNTOLD, false),
+            Some(why) => (why, true),
+            None => ("no direct way works at present", true),
+        }
     };
     found.add(PeerRelayed, Note, Certain, format!("{who} is connected through {kind}: {why}"), None);
     matters

@@ -9,7 +9,7 @@ use crate::{
     },
     reaching::{
         mapping::{By, Cause, Standing},
-        traversal::{Means, RelayUse},
+        traversal::{Means, RelayUse, UNTOLD},
     },
 };
 use FindingCode::*;
@@ -54,6 +54,7 @@ fn alice(state: PeerState, path: Option<PathKind>, cause: Option<&str>) -> PeerS
         path,
         rtt_ms: None,
         cause,
+        why_relayed: None,
         paths: Vec::new(),
     }
 }
@@ -285,6 +286,10 @@ fn player_in_question_has_a_sentence() {
     let at = |state, path, cause| World::alice(|_| {}, Some(alice(state, path, cause)));
     let up = |path| Some(alice(Connected, Some(path), None));
     let only = |world: &mut World| world.means.relay = RelayUse::Only;
+    let mut hiding = alice(Connected, Some(PathKind::Relay), None);
+    hiding.why_relayed = Some(UNTOLD.to_owned());
+    let untold = World::alice(symmetric, Some(hiding));
+    assert_eq!(untold.codes(), [PeerRelayed], "this machine's router does not matter");
     let gone = || Some(alice(Disconnected, None, Some("they are not online")));
     for (world, code, severity, says) in [
         (with(None), PeerUnknown, Blocks, "is no contact of yours"),
@@ -311,6 +316,7 @@ fn player_in_question_has_a_sentence() {
             "over TCP: neither a direct way nor UDP",
         ),
         (World::alice(only, up(PathKind::Relay)), PeerRelayed, Note, "relay = \"only\" asks"),
+        (untold, PeerRelayed, Note, "they tell no address to try"),
         (
             World::alice(|w| w.relay = Some(RelayUse::Only), up(PathKind::Relay)),
             PeerRelayed,

@@ -26,7 +26,8 @@ mod words;
 pub use super::relay_use::RelayUse;
 pub use table::{LEARNT_MAX, TOLD_MAX, TOLD_TIME};
 pub use words::{
-    Chosen, Grant, Input, Introduction, Kind, Means, Measured, OpenerOf, Output, Path, Reply, Status, Why,
+    Chosen, Grant, Input, Introduction, Kind, Means, Measured, OpenerOf, Output, Path, Reply, Status, UNTOLD,
+    Why,
 };
 
 use super::{
@@ -231,9 +232,7 @@ impl Traversal {
             Some(chosen) if self.introduction.relay_only => {
                 Status::Relayed(chosen.kind, "only relays are allowed")
             }
-            Some(chosen) if !self.told_any => {
-                Status::Relayed(chosen.kind, "they tell no address to try: they may allow relays only")
-            }
+            Some(chosen) if !self.told_any => Status::Relayed(chosen.kind, UNTOLD),
             Some(chosen) => Status::Relayed(chosen.kind, nat::why_relayed(self.nat, there)),
             None if self.worked => Status::Lost,
             None => Status::Searching,

@@ -17,6 +17,9 @@ use crate::{
 };
 use std::{net::SocketAddr, time::Duration};
 
+/// Why a peer is relayed that tells nothing.
+pub const UNTOLD: &str = "they tell no address to try: they may allow relays only";
+
 /// One way to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Path {

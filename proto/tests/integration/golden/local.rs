@@ -115,6 +115,7 @@ fn peers() -> Vec<PeerStatus> {
         path: Some(PathKind::Direct),
         rtt_ms: Some(12.5),
         cause: None,
+        why_relayed: None,
         paths: Vec::new(),
     };
     let lost = PeerStatus {
@@ -129,7 +130,10 @@ fn peers() -> Vec<PeerStatus> {
     let between =
         [PeerState::Connecting, PeerState::Authenticating, PeerState::Reconnecting, PeerState::FailingOver]
             .map(in_state);
-    let on_path = |path| PeerStatus { path: Some(path), ..connected.clone() };
+    let on_path = |path| {
+        let why_relayed = (path == Relay).then(|| "no UDP gets through your network".to_owned());
+        PeerStatus { path: Some(path), why_relayed, ..connected.clone() }
+    };
     use PathKind::{Lan, Loopback, Mapped, Punched, Relay, RelayTcp};
     let others = [Loopback, Lan, Mapped, Punched, Relay, RelayTcp].map(on_path);
     let paths = vec![

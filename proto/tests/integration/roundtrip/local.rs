@@ -67,6 +67,7 @@ pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
         who().prop_map(LocalRequest::ContactsRemove),
         who().prop_map(LocalRequest::ContactsBlock),
         who().prop_map(LocalRequest::ContactsUnblock),
+        any::<bool>().prop_map(|on| LocalRequest::Debug(request::Debug { on })),
         (who(), relay_use()).prop_map(|(request::Who { player, peer_id }, relay)| {
             LocalRequest::ContactsSet(request::ContactsSet { player, peer_id, relay })
         }),
@@ -149,6 +150,7 @@ pub(crate) fn peer_status() -> impl Strategy<Value = reply::PeerStatus> {
             path,
             rtt_ms,
             cause,
+            why_relayed: None,
             paths,
         },
     )
