@@ -258,8 +258,8 @@ impl Coordinator {
             }
             Err(refusal @ Refusal::Banned) => return refused(FaultCode::PeerRefused, refusal.to_string()),
         }
-        if self.parts.doctor.means.relay_only() {
-            let message = "`relay` is `only`: a dial would show your address to the player";
+        if self.parts.doctor.means.toward(&peer_id).relay_only() {
+            let message = "only relays are set for this player: a dial would show your address to the player";
             return refused(FaultCode::BadRequest, message.to_owned());
         }
         if !may_be_dialled(addr, Teller::Person, &Vantage::default()) {
