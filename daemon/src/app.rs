@@ -179,6 +179,7 @@ impl App {
             socket: endpoint.peer_socket().clone(),
             asides,
             outside: outside.clone(),
+            upnp: upnp.clone(),
             reachable: reachable.clone(),
             contact_addresses: contact_addresses.clone(),
             accounts: accounts.clone(),

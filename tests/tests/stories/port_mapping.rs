@@ -221,4 +221,8 @@ async fn player_behind_a_router_is_reached_from_outside() {
     town.alice.publish(&look.folder).await;
     town.comes_to(MappingState::Mapped).await;
     assert_same(&arrived(&town.bob.fetch(&town.alice.player).await), &look.content);
+    eventually("Bob's probes have proven the mapping", async || {
+        town.status().await.mapping.proven.then_some(())
+    })
+    .await;
 }

@@ -278,14 +278,14 @@ async fn other_kinds_go_aside_when_authentic() {
     let (_, opener) = agreement.keys(Part::Callee);
     peer.listen(opener);
     peer.hold_leg(LEG, Some(at));
-    let mut forged = sealer.seal(Probe { number: 1, echo: None, asks: true });
+    let mut forged = sealer.seal(Probe { number: 1, echo: None, asks: true, to_mapped: false });
     forged[20] ^= 1;
     let response = stun::Response { transaction: Bytes([9; 12]), mapped: at };
     let limited = Frame {
         leg: LEG,
         body: Body::Limited { limit: Limit::Session, retry_after: Duration::from_secs(1) },
     };
-    let probe = sealer.seal(Probe { number: 2, echo: None, asks: true });
+    let probe = sealer.seal(Probe { number: 2, echo: None, asks: true, to_mapped: false });
     let foreign = data(Leg(8), &packet(1, 20));
     let nested = data(LEG, &limited.encode());
     for datagram in [

@@ -70,26 +70,28 @@ impl Desk {
         let fetching::Shared { store, lending, accounts, player } = setup.fetching.clone();
         let (socket, here) = (endpoint.peer_socket().clone(), identity.peer_id());
         let means = PeerMeans::new(Means { punching: true, relay: RelayUse::On });
-        let traversals = traversal::Setup {
-            here,
-            socket,
-            asides,
-            outside: outside.clone(),
-            reachable: Reachable::new(endpoint.local_addr()),
-            contact_addresses: ContactAddresses::default(),
-            accounts: accounts.clone(),
-            means: means.clone(),
-        };
-        let doctor = doctor::Setup { books: Vec::new(), means: means.clone() };
-        let (listen, pacer) = (endpoint.local_addr(), setup.pacer.clone());
+        let listen = endpoint.local_addr();
         let upnp = Upnp::new(upnp::Setup {
             switches: Switches { upnp: false, nat_pmp: false },
             listen,
             reachable: Reachable::new(listen),
             file: MappingsFile::load(&folder.path().join("mappings.json"), Keeper::default()),
-        });
-        let (cache, upnp, shutdown) =
-            (ModCache::new(store.clone()).start(), upnp.start(), CancellationToken::new());
+        })
+        .start();
+        let traversals = traversal::Setup {
+            here,
+            socket,
+            asides,
+            outside: outside.clone(),
+            upnp: upnp.clone(),
+            reachable: Reachable::new(listen),
+            contact_addresses: ContactAddresses::default(),
+            accounts: accounts.clone(),
+            means: means.clone(),
+        };
+        let doctor = doctor::Setup { books: Vec::new(), means: means.clone() };
+        let pacer = setup.pacer.clone();
+        let (cache, shutdown) = (ModCache::new(store.clone()).start(), CancellationToken::new());
         let events = bus.listen();
         let coordinator = Coordinator::create(move |ctx| {
             let neighbours = lan::Setup {

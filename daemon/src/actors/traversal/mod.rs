@@ -18,6 +18,7 @@ pub use words::{
 use super::{
     outside::{self, Outside, Watching},
     random,
+    upnp::{self, Upnp},
 };
 use crate::{
     contact_addresses::ContactAddresses, io::relay_socket, ledger::Accounts, reachable::Reachable,
@@ -63,6 +64,7 @@ pub struct Setup {
     pub socket: Arc<PeerSocket>,
     pub asides: mpsc::Receiver<Aside>,
     pub outside: Addr<Outside>,
+    pub upnp: Addr<Upnp>,
     pub reachable: Reachable,
     pub contact_addresses: ContactAddresses,
     /// Charged for addresses that peers tell over their links.
@@ -75,6 +77,7 @@ pub struct Traversals {
     socket: Arc<PeerSocket>,
     asides: Option<mpsc::Receiver<Aside>>,
     outside: Addr<Outside>,
+    upnp: Addr<Upnp>,
     reachable: Reachable,
     contact_addresses: ContactAddresses,
     accounts: Accounts,
@@ -94,12 +97,14 @@ pub struct Traversals {
 
 impl Traversals {
     pub fn new(setup: Setup, facts: Recipient<TraversalFact>) -> Self {
-        let Setup { here, socket, asides, outside, reachable, contact_addresses, accounts, means } = setup;
+        let Setup { here, socket, asides, outside, upnp, reachable, contact_addresses, accounts, means } =
+            setup;
         Self {
             here,
             socket,
             asides: Some(asides),
             outside,
+            upnp,
             reachable,
             contact_addresses,
             accounts,
@@ -136,6 +141,7 @@ impl Traversals {
                 Wish::FindOutside => self.find_outside(ctx),
                 Wish::OpenTcp(leg) => self.open_tcp(id, leg, ctx),
                 Wish::Moved(chosen) => self.moved(id, chosen.is_some()),
+                Wish::CameIn(from) => self.upnp.do_send(upnp::CameIn(from)),
                 Wish::FindRelay => self.unrelayed(id),
                 Wish::Tell(offer) => self.tell(id, offer),
                 Wish::Failed => return self.end(id, ctx),

@@ -27,6 +27,7 @@ use fyteclub_proto::reaching::{
 };
 use fyteclub_quic::peer_socket::{PeerSocket, VirtualPeer};
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,6 +44,8 @@ pub(super) enum Wish {
     Moved(Option<Chosen>),
     /// The relay does not know the leg.
     FindRelay,
+    /// The peer came through the port that the router forwards.
+    CameIn(IpAddr),
     /// Bring this offer to the peer over the link, too.
     Tell(Offer),
     Failed,
@@ -128,6 +131,7 @@ impl Session {
                     }
                     wishes.push(Wish::Moved(chosen));
                 }
+                Output::CameIn(from) => wishes.push(Wish::CameIn(from)),
                 Output::FindRelay => {
                     tracing::debug!(peer = %self.id.peer.short(), "the relay does not know the leg");
                     wishes.push(Wish::FindRelay);

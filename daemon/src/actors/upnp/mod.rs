@@ -2,8 +2,8 @@
 //! asked for what and when; this actor carries out its orders: PCP and NAT-PMP to the gateway's port, UPnP by
 //! `fyteclub-igd`, the journal by a file. It writes the outside addresses to [`Reachable`].
 //!
-//! A mapping is not proven yet: peers get it as one candidate of several, and the router may forward nothing. Probes from
-//! outside will prove it (docs/decisions/0043).
+//! Peers get a mapping as one candidate of several, because the router may forward nothing. A contact's probe that came
+//! through it proves it (docs/decisions/0043).
 
 mod carry;
 #[cfg(test)]
@@ -30,7 +30,7 @@ use fyteclub_proto::{
 };
 use std::{
     collections::{HashMap, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -85,6 +85,11 @@ pub struct ReadStanding;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Moved;
+
+/// A contact's authentic packet came from this address to the forwarded port.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CameIn(pub IpAddr);
 
 /// Removes every mapping; answered when each router has answered or timed out.
 #[derive(Message)]
@@ -246,6 +251,16 @@ impl Handler<Moved> for Upnp {
     fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
         if self.is_on() {
             self.look(true, ctx);
+        }
+    }
+}
+
+impl Handler<CameIn> for Upnp {
+    type Result = ();
+
+    fn handle(&mut self, CameIn(from): CameIn, ctx: &mut Self::Context) {
+        if self.is_on() {
+            self.handle(Input::CameIn(from), ctx);
         }
     }
 }

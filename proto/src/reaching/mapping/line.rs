@@ -273,9 +273,13 @@ impl Line {
         }
     }
 
+    /// Somebody came in from this address; who is in a private network may have come by another way.
     pub(super) fn prove(&mut self, from: IpAddr) {
-        if let Some(lease) = &mut self.lease
-            && from != IpAddr::V4(*lease.grant.outside.ip())
+        if let (Some(lease), IpAddr::V4(from)) = (&mut self.lease, from.to_canonical())
+            && from != *lease.grant.outside.ip()
+            && !from.is_private()
+            && !from.is_loopback()
+            && !from.is_link_local()
         {
             lease.proven = true;
         }

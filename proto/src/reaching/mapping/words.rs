@@ -153,7 +153,7 @@ pub enum Input<'a> {
         local: Ipv4Addr,
         reply: Result<Reply, Refusal>,
     },
-    /// Somebody with this address opened a connection to this machine.
+    /// Somebody's packet came from this address to the outside port of a mapping.
     CameIn(IpAddr),
     /// Remove every mapping, then be over.
     Stop,

@@ -259,6 +259,9 @@ impl Table {
             out.push_back(Output::Accept(addr));
         }
         entry.release(now);
+        if let (Path::Direct(addr), true) = (path, probe.to_mapped) {
+            out.push_back(Output::CameIn(addr.ip()));
+        }
         if probe.asks {
             // While the path in use is doubtful, the peer's probe is the chance to prove this one.
             let asks = entry.rtt.is_none() || (self.alarmed && self.primary != Some(path));
@@ -299,7 +302,8 @@ impl Table {
         if asks {
             entry.asked(now, self.number);
         }
-        let datagram = sealer.seal(Probe { number: self.number, echo, asks });
+        let to_mapped = entry.origin == Some(Origin::Mapped);
+        let datagram = sealer.seal(Probe { number: self.number, echo, asks, to_mapped });
         out.push_back(Output::Send { path: entry.path, ttl, datagram });
     }
 

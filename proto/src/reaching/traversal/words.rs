@@ -15,7 +15,10 @@ use crate::{
     local::reply::PathKind,
     reaching::{families::Families, relay_use::RelayUse},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Why a peer is relayed that tells nothing.
 pub const UNTOLD: &str = "they tell no address to try: they may allow relays only";
@@ -214,6 +217,8 @@ pub enum Output {
     Refuse(SocketAddr),
     /// Send QUIC packets over this path; `None`: no path works.
     Use(Option<Chosen>),
+    /// The peer's probe came through the port that this machine's router forwards.
+    CameIn(IpAddr),
     /// The relay does not know the leg: ask the phone book for another.
     FindRelay,
     /// The relay drops payloads for this time, because of this limit.

@@ -25,6 +25,7 @@ const SIGNED: usize = 18;
 const MAC: usize = 16;
 const ASKS: u8 = 1;
 const ECHOES: u8 = 2;
+const TO_MAPPED: u8 = 4;
 
 /// Identifies the connection and the direction of a probe; pseudorandom to anybody without the key.
 pub type Tag = Bytes<8>;
@@ -39,6 +40,8 @@ pub struct Probe {
     pub echo: Option<u32>,
     /// Whether the sender wants an answer.
     pub asks: bool,
+    /// Whether it is sent to a port that the receiver's router forwards, as the receiver told: it proves that mapping.
+    pub to_mapped: bool,
 }
 
 /// Which peer of an introduction.
@@ -127,7 +130,8 @@ impl Sealer {
         let asks = if probe.asks { ASKS } else { 0 };
         let echoes = if probe.echo.is_some() { ECHOES } else { 0 };
         signed[0] = FIRST;
-        signed[1] = PROBE_VERSION << 4 | asks | echoes;
+        let to_mapped = if probe.to_mapped { TO_MAPPED } else { 0 };
+        signed[1] = PROBE_VERSION << 4 | asks | echoes | to_mapped;
         signed[2..10].copy_from_slice(self.0.tag.as_slice());
         signed[10..14].copy_from_slice(&probe.number.to_be_bytes());
         signed[14..].copy_from_slice(&probe.echo.unwrap_or(0).to_be_bytes());
@@ -157,9 +161,12 @@ impl Opener {
         let [n0, n1, n2, n3, e0, e1, e2, e3] = *<&[u8; 8]>::try_from(rest).ok()?;
         let (number, echo) = (u32::from_be_bytes([n0, n1, n2, n3]), u32::from_be_bytes([e0, e1, e2, e3]));
         // Under a valid MAC, unknown values come from a newer build.
-        let known = *first == FIRST && flags >> 4 == PROBE_VERSION && flags & 0x0f & !(ASKS | ECHOES) == 0;
+        let known = *first == FIRST
+            && flags >> 4 == PROBE_VERSION
+            && flags & 0x0f & !(ASKS | ECHOES | TO_MAPPED) == 0;
         let (asks, echoes) = (flags & ASKS != 0, flags & ECHOES != 0);
-        let probe = Probe { number, echo: echoes.then_some(echo), asks };
+        let to_mapped = flags & TO_MAPPED != 0;
+        let probe = Probe { number, echo: echoes.then_some(echo), asks, to_mapped };
         (known && Bytes(*tag) == self.0.tag && number > 0 && (echoes || echo == 0))
             .then_some(Authentic(probe))
     }
@@ -196,9 +203,9 @@ mod tests {
     }
 
     const PROBES: [Probe; 3] = [
-        Probe { number: 1, echo: None, asks: true },
-        Probe { number: 7, echo: Some(1), asks: true },
-        Probe { number: u32::MAX, echo: Some(u32::MAX), asks: false },
+        Probe { number: 1, echo: None, asks: true, to_mapped: true },
+        Probe { number: 7, echo: Some(1), asks: true, to_mapped: false },
+        Probe { number: u32::MAX, echo: Some(u32::MAX), asks: false, to_mapped: false },
     ];
 
     #[test]
@@ -248,7 +255,7 @@ mod tests {
         assert!(resealed(13, 2).is_some(), "another number is another probe");
         // Another version, an unknown flag, number 0, an echo without its flag.
         for (at, byte) in
-            [(1, (PROBE_VERSION + 1) << 4 | ASKS), (1, PROBE_VERSION << 4 | 4), (13, 0), (17, 1)]
+            [(1, (PROBE_VERSION + 1) << 4 | ASKS), (1, PROBE_VERSION << 4 | 8), (13, 0), (17, 1)]
         {
             assert_eq!(resealed(at, byte), None, "byte {at}");
         }

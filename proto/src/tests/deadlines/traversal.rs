@@ -118,7 +118,8 @@ fn traversal_waits_with_a_deadline() {
             13..=17 => {
                 *sent += 1;
                 let echo = asked.pop().filter(|_| dice.below(3) > 0);
-                let probe = Probe { number: *sent, echo, asks: dice.below(2) == 0 };
+                let probe =
+                    Probe { number: *sent, echo, asks: dice.below(2) == 0, to_mapped: dice.below(2) == 0 };
                 Input::Probed { path, probe: opener.open(&sealer.seal(probe)).unwrap() }
             }
             _ => Input::Time,

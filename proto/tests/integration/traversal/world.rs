@@ -214,7 +214,7 @@ impl World {
                 self.signal_to(0, Signal::Grant(a));
                 self.signal_to(1, Signal::Grant(b));
             }
-            Output::Limited { .. } => {}
+            Output::Limited { .. } | Output::CameIn(_) => {}
             Output::Failed => self.peers[at].failed = true,
         }
     }

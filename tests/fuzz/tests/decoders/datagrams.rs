@@ -60,7 +60,8 @@ fn probe() {
         }
         let Some((number, rest)) = input.split_first_chunk::<4>() else { return };
         let echo = rest.first_chunk::<4>().map(|echo| u32::from_be_bytes(*echo));
-        let said = Probe { number: u32::from_be_bytes(*number), echo, asks: input[0] & 1 == 1 };
+        let (asks, to_mapped) = (input[0] & 1 == 1, input[0] & 2 == 2);
+        let said = Probe { number: u32::from_be_bytes(*number), echo, asks, to_mapped };
         let read = opens_callers.open(&seals.seal(said)).map(|authentic| authentic.probe());
         assert_eq!(read, (said.number > 0).then_some(said));
     });

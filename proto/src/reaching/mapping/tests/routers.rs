@@ -286,6 +286,8 @@ fn mapping_is_proven_by_who_comes_from_outside() {
     // The router itself, for a neighbour that dials the outside address.
     home.say(Input::CameIn(WAN.into()));
     assert!(!proven(&home));
+    home.say(Input::CameIn([192, 168, 1, 9].into()));
+    assert!(!proven(&home), "a neighbour in the same network");
     home.say(Input::CameIn([11, 22, 33, 99].into()));
     assert!(proven(&home));
     home.run_to(3 * HOUR);

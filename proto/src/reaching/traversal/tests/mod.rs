@@ -148,7 +148,7 @@ impl Bench {
     /// The peer's probe comes over a path.
     fn probe(&mut self, path: Path, echo: Option<u32>, asks: bool) {
         self.number += 1;
-        let probe = Probe { number: self.number, echo, asks };
+        let probe = Probe { number: self.number, echo, asks, to_mapped: false };
         self.give_probe(path, probe);
     }
 

@@ -38,7 +38,7 @@ fn answer_from_elsewhere_proves_the_probed_path() {
 fn repeated_probe_is_not_answered() {
     let mut bench = Bench::punching(Nat::Same, &[]);
     let source = direct(PEER);
-    let probe = Probe { number: 7, echo: None, asks: true };
+    let probe = Probe { number: 7, echo: None, asks: true, to_mapped: false };
     bench.give_probe(source, probe);
     bench.give_probe(source, probe);
     bench.give_probe(direct("198.51.100.66:7000"), probe);
@@ -149,4 +149,28 @@ fn lost_path_begins_another_round() {
     assert_eq!(bench.other.iter().filter(|output| **output == Output::FindOutside).count(), 2);
     bench.give(Input::Outside { addr: None, nat: Nat::Same });
     assert_eq!(bench.told().last().map(|offer| offer.round), Some(1));
+}
+
+#[test]
+fn probes_to_a_forwarded_port_say_so() {
+    let mut bench =
+        Bench::punching(Nat::Same, &[(Origin::Mapped, PEER), (Origin::Host, "198.51.100.7:7000")]);
+    bench.run(500);
+    let says = |path: Path| {
+        bench.sent.iter().filter(move |(_, to, ..)| *to == path).map(|(.., probe)| probe.to_mapped)
+    };
+    assert!(says(direct(PEER)).next().is_some() && says(direct(PEER)).all(|says| says));
+    let other = direct("198.51.100.7:7000");
+    assert!(says(other).next().is_some() && !says(other).any(|says| says));
+}
+
+#[test]
+fn probe_through_a_forwarded_port_is_told() {
+    let mut bench = Bench::punching(Nat::Same, &[]);
+    let source = "203.0.113.9:28631";
+    let told = |bench: &Bench| bench.other.contains(&Output::CameIn(addr(source).ip()));
+    bench.give_probe(direct(source), Probe { number: 1, echo: None, asks: true, to_mapped: false });
+    assert!(!told(&bench));
+    bench.give_probe(direct(source), Probe { number: 2, echo: None, asks: true, to_mapped: true });
+    assert!(told(&bench));
 }
