@@ -5,7 +5,7 @@ use crate::{
     actors::{
         jobs, lan,
         mod_cache::{Full, LookAtDisk},
-        peer,
+        peer::{self, PeerContext},
         phone_book::{List, PhoneBook},
         traversal::{Forget, Leave},
         unix_millis,
@@ -88,13 +88,8 @@ impl Coordinator {
             Order::Borrow { owner, grant, plan } => {
                 let owner = (owner, self.roster.access(&owner));
                 let look = (plan.appearance, plan.blobs.clone());
-                self.parts.context.lending.borrow(
-                    grant,
-                    &self.parts.context.here,
-                    owner,
-                    look,
-                    unix_millis(),
-                );
+                let PeerContext { lending, here, .. } = &self.parts.context;
+                lending.borrow(grant, here, owner, look, unix_millis());
             }
             Order::AskHolding { peer, owner, look } => {
                 // Only once the look is borrowed.

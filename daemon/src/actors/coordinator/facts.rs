@@ -1,6 +1,6 @@
 //! Facts that other actors send to the coordinator, each passed to its desk.
 
-use super::{Coordinator, roster::PeerParts};
+use super::Coordinator;
 use crate::{
     actors::{
         lan::LanFact,
@@ -8,6 +8,7 @@ use crate::{
         mod_cache::CacheFact,
         peer::{self, DialPermit, PeerFact},
         phone_book::{Answer as Introduction, LookupError, PhoneBook, PhonebookFact},
+        roster::PeerParts,
         traversal::TraversalFact,
         unix_millis,
     },
@@ -122,9 +123,9 @@ impl Handler<PhonebookFact> for Coordinator {
             PhonebookFact::Received(heard) => self.act(ctx, |desks, now, orders| {
                 desks.contacts.handle(now, contacts::Input::Received(heard), orders);
             }),
-            PhonebookFact::Introduced { introduction, from } => {
-                let accept = self.roster.admits(&from).is_ok();
-                self.ask_phone_book(Introduction { introduction, to: from, accept });
+            PhonebookFact::Introduced { introduction, from: to } => {
+                let accept = self.roster.admits(&to).is_ok();
+                self.ask_phone_book(Introduction { introduction, to, accept });
             }
         }
     }
@@ -174,18 +175,16 @@ impl Handler<Accepted> for Coordinator {
         let Some(id) = tls::peer_of(&accepted.0) else { return };
         // Before any state is kept of the peer, so that there are never more peers than contacts. This daemon's own key
         // is no contact: a second daemon with the same identity is refused too.
-        if let Err(refusal) = self.roster.admits(&id) {
-            tracing::debug!(peer = %id.short(), "a connection was refused: {refusal}");
-            accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused.number()), b"");
-            return;
-        }
         let context = &self.parts.context;
-        if context.means.toward(&id).relay_only() && !context.endpoint.is_virtual(&accepted.0) {
-            tracing::debug!(peer = %id.short(), "a connection was refused: it came directly, and only relays are allowed");
+        let directly = context.means.toward(&id).relay_only() && !context.endpoint.is_virtual(&accepted.0);
+        let refused = match self.roster.admits(&id) {
+            Err(refusal) => Some(refusal.to_string()),
+            Ok(()) => directly.then(|| "it came directly, and only relays are allowed".to_owned()),
+        };
+        if let Some(why) = refused {
+            tracing::debug!(peer = %id.short(), "a connection was refused: {why}");
             accepted.0.close(quinn::VarInt::from_u32(CloseCode::Refused.number()), b"");
-            return;
-        }
-        if let Some(actor) = self.roster.peer(id) {
+        } else if let Some(actor) = self.roster.peer(id) {
             actor.do_send(peer::Adopt(accepted.0));
         }
     }

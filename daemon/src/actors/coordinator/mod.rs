@@ -1,12 +1,11 @@
 //! The coordinator: routes facts and requests to the desks ([`crate::desks`]), carries out their orders, and is the
 //! only writer of the bus.
 //!
-//! Facts arrive in [`facts`], requests of local clients in [`verbs`]; `carry` carries orders out; `roster` decides on
-//! admission.
+//! Facts arrive in [`facts`], requests of local clients in [`verbs`]; `carry` carries orders out. The roster of peers,
+//! which decides on admission, is `actors/roster`.
 
 mod carry;
 pub mod facts;
-mod roster;
 pub mod verbs;
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
     outside::Outside,
     peer::{self, PeerContext},
     phone_book::PhoneBook,
+    roster::Roster,
     upnp::Upnp,
 };
 use crate::{
@@ -29,7 +29,6 @@ use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
 };
 use fyteclub_proto::local::{Fault, FaultCode};
-use roster::Roster;
 use std::time::{Duration, Instant};
 
 /// How often running transfers are checked: progress is published at most this often.

@@ -3,9 +3,9 @@
 use super::Coordinator;
 use crate::{
     actors::{
-        doctor, jobs, peer,
+        doctor, jobs,
+        path_verbs::{self, OfPeer},
         status::{self, PeerOf},
-        traversal::{FailOver, Reconnect},
     },
     desks::{
         Desks,
@@ -15,20 +15,18 @@ use crate::{
         own_look::scan::What,
         sessions::ClientId,
     },
-    sharing::access::Refusal,
 };
 use actix::{AsyncContext, Context, Handler, Message, Response, ResponseFuture};
 use fyteclub_proto::{
     id::PlayerName,
     local::{
-        Fault, FaultCode, RawJson, Request, Verb,
-        reply::{Contact, Contacts, Diagnosis, Empty, Fetched, PeerStatus, Peers, Status},
+        RawJson, Request, Verb,
+        reply::{Contact, Contacts, Diagnosis, Empty, Fetched, Peers, Status},
         request::{self, PeerConnect, PeerFetch},
         verb,
     },
-    reaching::candidate::{Teller, Vantage, may_be_dialled},
 };
-use std::{future::Future, net::SocketAddr, path::PathBuf};
+use std::{future::Future, path::PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// A request of a local client that has greeted. Answered with its result as JSON, or with a fault.
@@ -84,8 +82,12 @@ impl Handler<Ask> for Coordinator {
                 let key = desks.contacts.key_of(&cancel.player).ok();
                 desks.fetching.cancel(now.at, cancel.player, key, orders)
             })),
-            Request::PeerReconnect(path) => later::<verb::PeerReconnect>(self.reconnect(&path.player)),
-            Request::PeerFailover(path) => later::<verb::PeerFailover>(self.fail_over(path.player)),
+            Request::PeerReconnect(path) => {
+                later::<verb::PeerReconnect>(path_verbs::reconnect(self.of_peer(path.player)))
+            }
+            Request::PeerFailover(path) => {
+                later::<verb::PeerFailover>(path_verbs::fail_over(self.of_peer(path.player)))
+            }
             Request::NearbySet(change) => {
                 let changed = self
                     .act(ctx, |desks, now, orders| desks.sessions.set_nearby(now.at, client, change, orders));
@@ -98,13 +100,16 @@ impl Handler<Ask> for Coordinator {
                 self.desk::<verb::LimitsSet>(ctx, |desks, _, orders| desks.limits.change(change, orders))
             }
             Request::LimitsReset => {
-                self.desk::<verb::LimitsReset>(ctx, |desks, _, orders| desks.limits.reset(orders))
+                self.desk::<verb::LimitsReset>(ctx, |desks, _, out| desks.limits.reset(out))
             }
             Request::PeerList => {
                 let peers = status::peers(self.peers(), self.parts.context.traversals.clone());
                 later::<verb::PeerList>(async { Ok(Peers { peers: peers.await }) })
             }
-            Request::PeerConnect(connect) => later::<verb::PeerConnect>(self.connect(connect)),
+            Request::PeerConnect(connect) => later::<verb::PeerConnect>(path_verbs::connect(
+                self.dialled_by_hand(&connect),
+                connect.address,
+            )),
             Request::PeerTrust(trust) => {
                 self.end_contact::<verb::PeerTrust>(Change::Trust(trust.player, trust.peer_id), ctx)
             }
@@ -209,32 +214,11 @@ impl Coordinator {
         later::<V>(async { changed.await.map(|_| Empty {}) })
     }
 
-    fn reconnect(&mut self, player: &PlayerName) -> impl Future<Output = Answer<Empty>> + 'static + use<> {
-        let key = self.desks.contacts.key_of(player);
-        let actor = key.as_ref().ok().and_then(|key| self.roster.peer(*key).cloned());
-        let traversals = self.parts.context.traversals.clone();
-        async move {
-            let renewed = traversals.send(Reconnect(key?)).await.map_err(|_| internal())?;
-            // A link at a real address has no other path, and a missing one has none: both are dialled.
-            if let Some(actor) = actor.filter(|_| !renewed) {
-                actor.do_send(peer::Reconnect);
-            }
-            Ok(Empty {})
-        }
-    }
-
-    fn fail_over(&self, player: PlayerName) -> impl Future<Output = Answer<Empty>> + 'static + use<> {
-        let key = self.desks.contacts.key_of(&player);
-        let traversals = self.parts.context.traversals.clone();
-        async move {
-            if traversals.send(FailOver(key?)).await.map_err(|_| internal())? {
-                return Ok(Empty {});
-            }
-            let message = format!(
-                "no other path to {player} works: the link, if there is one, stays where it is, and another path is looked for"
-            );
-            Err(Fault::new(FaultCode::PeerUnreachable, message))
-        }
+    /// A verb about the paths to one player.
+    fn of_peer(&mut self, player: PlayerName) -> Answer<OfPeer> {
+        let key = self.desks.contacts.key_of(&player)?;
+        let actor = self.roster.peer(key).cloned().ok_or_else(internal)?;
+        Ok(OfPeer { key, player, actor, traversals: self.parts.context.traversals.clone() })
     }
 
     /// All peers' actors, to ask for their reports.
@@ -242,47 +226,13 @@ impl Coordinator {
         self.roster.iter().map(|(key, actor)| (self.desks.name_of(key).cloned(), actor.clone())).collect()
     }
 
-    /// Dials a contact where a person says.
-    fn connect(&mut self, PeerConnect { peer_id, address }: PeerConnect) -> Later<PeerStatus> {
-        let addr = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let refused = |code, message: String| -> Later<PeerStatus> {
-            Box::pin(async move { Err(Fault::new(code, message)) })
-        };
-        match self.roster.admits(&peer_id) {
-            Ok(()) => {}
-            Err(Refusal::NoContact) => {
-                let message = format!(
-                    "that key is no contact's: add the player first, with: fyteclubctl contacts add \"NAME@WORLD\" {peer_id}"
-                );
-                return refused(FaultCode::NotAContact, message);
-            }
-            Err(refusal @ Refusal::Banned) => return refused(FaultCode::PeerRefused, refusal.to_string()),
-        }
-        if self.parts.doctor.means.toward(&peer_id).relay_only() {
-            let message = "only relays are set for this player: a dial would show your address to the player";
-            return refused(FaultCode::BadRequest, message.to_owned());
-        }
-        if !may_be_dialled(addr, Teller::Person, &Vantage::default()) {
-            let message = format!("{addr} is not the address and port of one machine");
-            return refused(FaultCode::BadRequest, message);
-        }
-        let name = self.desks.name_of(&peer_id).cloned();
-        let Some(actor) = self.roster.peer(peer_id).cloned() else {
-            return refused(FaultCode::Internal, internal().message);
-        };
-        Box::pin(async move {
-            match actor.send(peer::DialAt(addr)).await {
-                Ok(Ok(_)) => {
-                    let status = actor.send(peer::Report).await.map_err(|_| internal())?;
-                    Ok(PeerStatus { player: name, ..status })
-                }
-                Ok(Err(cause)) => {
-                    let message = format!("{addr} cannot be reached: {cause}");
-                    Err(Fault::new(FaultCode::PeerUnreachable, message))
-                }
-                Err(_) => Err(internal()),
-            }
-        })
+    /// Who is dialled where a person says.
+    fn dialled_by_hand(&mut self, connect: &PeerConnect) -> Answer<OfPeer> {
+        let key = connect.peer_id;
+        let relay_only = self.parts.context.means.toward(&key).relay_only();
+        path_verbs::check(connect, self.roster.admits(&key), relay_only)?;
+        let player = self.desks.name_of(&key).cloned().ok_or_else(internal)?;
+        self.of_peer(player)
     }
 
     fn doctor(&self, question: request::Doctor) -> impl Future<Output = Answer<Diagnosis>> + 'static + use<> {
