@@ -1,4 +1,4 @@
-//! Tells all parts when this machine's addresses change.
+//! Tells all parts when this machine's addresses change, or when it slept.
 
 use crate::{
     actors::{
@@ -9,7 +9,7 @@ use crate::{
         traversal::{self, Traversals},
         upnp::{self, Upnp},
     },
-    io::{host_address, quic::QuicEndpoint},
+    io::{host_address, quic::QuicEndpoint, sleep},
     reachable::Reachable,
 };
 use actix::Addr;
@@ -29,14 +29,21 @@ pub(crate) struct Watchers {
     pub(crate) coordinator: Addr<Coordinator>,
 }
 
-/// Tells the endpoint and the actors when this machine's addresses change; at most once a second, because each change
-/// sends requests to the phone books.
+/// Tells the endpoint and the actors when this machine's addresses change, or when it wakes up: routers forget mappings in
+/// the meantime. At most once a second, because each time sends requests to the phone books.
 pub(crate) async fn announce_moves(endpoint: QuicEndpoint, reachable: Reachable, watchers: Watchers) {
-    let mut watch = host_address::Watch::start();
+    let (mut watch, mut sleep) = (host_address::Watch::start(), sleep::Watch::start());
     note_interfaces(&reachable);
     loop {
-        watch.changed().await;
-        tracing::info!("this machine's addresses changed: registering again and updating links");
+        tokio::select! {
+            () = watch.changed() => {
+                tracing::info!("this machine's addresses changed: registering again and updating links");
+            }
+            slept = sleep.woke() => {
+                let seconds = slept.as_secs();
+                tracing::info!("this machine slept for {seconds} s: registering again and updating links");
+            }
+        }
         note_interfaces(&reachable);
         endpoint.moved();
         watchers.phone_book.do_send(phone_book::Moved);

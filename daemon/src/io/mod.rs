@@ -16,6 +16,7 @@ pub mod phonebook_live;
 pub mod published;
 pub mod quic;
 pub mod relay_socket;
+pub mod sleep;
 pub mod subnets;
 pub mod uplinks;
 pub mod wall_clock;
