@@ -100,6 +100,15 @@ impl Client {
         self.connection.ask::<verb::Doctor>(request::Doctor { player, peer_id }).await
     }
 
+    /// One text to send to somebody who helps, without names of players and users, keys, whole addresses and secrets.
+    ///
+    /// # Errors As every request.
+    pub async fn doctor_bundle(&self, who: Option<Who>) -> Result<String, Error> {
+        let Who { player, peer_id } = who.unwrap_or_default();
+        let asked = request::DoctorBundle { player, peer_id };
+        self.connection.ask::<verb::DoctorBundle>(asked).await.map(|bundle| bundle.text)
+    }
+
     /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Groups that `options` does not
     /// name keep their defaults. A relative path is relative to this process's folder, not the daemon's.
     ///

@@ -52,11 +52,12 @@ pub use fyteclub_proto::{
     local::{
         CacheWork, Event, Fault, FaultCode,
         reply::{
-            CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
-            Diagnosis, Fetched, FetchedFile, FetchedObject, Finding, FindingCode, Hello, Invited, LeftOut,
-            Limits, MappingCounts, MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind,
-            PathStatus, PeerState, PeerStatus, Peers, PhonebookStatus, PortMapping, Published, Severity,
-            SourceStatus, Standing, Status, Sureness, TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            Bundle, CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact,
+            Contacts, Diagnosis, Fetched, FetchedFile, FetchedObject, Finding, FindingCode, Hello, Invited,
+            LeftOut, Limits, MappingCounts, MappingState, NatKind, NearContact, Nearby, NetworkStatus,
+            PathKind, PathStatus, PeerState, PeerStatus, Peers, PhonebookStatus, PortMapping, Published,
+            Severity, SourceStatus, Standing, Status, Sureness, TransferStatus, Transfers, UploadStatus,
+            WaitingStatus,
         },
         request::{
             AppearancePublish, CacheGc, ContactsSet, LimitsSet, LocalFile, LocalObject, LocalSwap,

@@ -219,7 +219,14 @@ impl App {
                 cache: cache.clone(),
                 upnp: upnp.clone(),
                 outside: outside.clone(),
-                doctor: doctor::Setup { books: books.clone(), means: means.clone() },
+                doctor: doctor::Setup {
+                    books: books.clone(),
+                    means: means.clone(),
+                    stun: config.stun,
+                    config: config.to_string(),
+                    log: paths::log_dir(dir),
+                    users: paths::users(|key| std::env::var(key).ok()),
+                },
                 detail,
                 shutdown: shutdown.clone(),
             };

@@ -35,6 +35,7 @@ pub mod possession;
 pub mod presence;
 pub mod proof;
 pub mod reaching;
+pub mod redact;
 pub mod repeats;
 pub mod seal;
 pub mod share_rule;

@@ -39,6 +39,10 @@ pub(crate) enum Command {
         /// A player by whole name or key; without one it is about this machine
         #[arg(value_name = "NAME@WORLD|KEY", value_parser = who)]
         who: Option<Who>,
+        /// Write a text for somebody who helps to this new file: state, settings, findings, and the log's last lines,
+        /// without names, keys, whole addresses and secrets
+        #[arg(long, value_name = "FILE")]
+        bundle: Option<PathBuf>,
     },
     /// Publish a mod as this player's look: a Penumbra mod folder or a .pmp file
     Publish {

@@ -76,6 +76,15 @@ pub fn layout_file(data_dir: &Path) -> PathBuf {
     data_dir.join("layout")
 }
 
+/// Names of the user whose daemon it is: of the account, and of the home folder.
+pub fn users(env: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let home = ["HOME", "USERPROFILE"].into_iter().filter_map(&env);
+    let folders = home.filter_map(|home| Path::new(&home).file_name()?.to_str().map(str::to_owned));
+    let accounts = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(&env);
+    // A shorter one is a part of too many words.
+    folders.chain(accounts).filter(|name| name.len() > 1).collect()
+}
+
 pub fn log_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("log")
 }

@@ -7,6 +7,7 @@ pub mod http_date;
 pub mod identity;
 pub mod ipc;
 pub mod keeper;
+pub mod last_log;
 pub mod limits;
 pub mod mapping_sockets;
 pub mod mappings;

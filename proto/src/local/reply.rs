@@ -6,7 +6,7 @@ mod mapping;
 mod network;
 
 pub use cache::{CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified};
-pub use doctor::{Diagnosis, Finding, FindingCode, Severity, Sureness};
+pub use doctor::{Bundle, Diagnosis, Finding, FindingCode, Severity, Sureness};
 pub use mapping::{MappingCounts, MappingState, PortMapping};
 pub use network::{NatKind, NetworkStatus};
 

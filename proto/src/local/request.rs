@@ -35,6 +35,18 @@ pub struct Doctor {
     pub peer_id: Option<PeerId>,
 }
 
+/// Whom the findings in the text are about, as in `doctor`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DoctorBundle {
+    /// By the whole name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player: Option<PlayerName>,
+    /// By the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<PeerId>,
+}
+
 /// How much the log says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Debug {

@@ -162,6 +162,10 @@ verbs! {
     /// Explains why players are not reached, or one player: what was found, the worst first, and what helps. Sends
     /// nothing.
     Doctor(request::Doctor) = "doctor" -> Diagnosis, since 1, ctl "doctor", takes_long false, events [], faults [];
+    /// Returns one text to send to somebody who helps: the state, the configuration, all findings and the log's last lines,
+    /// with names of players and users and keys replaced, and addresses shortened. Host names stay in it.
+    DoctorBundle(request::DoctorBundle) = "doctor.bundle" -> Bundle, since 1, ctl "doctor --bundle", takes_long false, events [],
+        faults [Io];
     /// Reads a Penumbra mod folder or a `.pmp` and publishes it as this player's look. Files that break a rule are left
     /// out and listed. Goes on when the client leaves.
     AppearancePublishMod(request::AppearancePublishMod) = "appearance.publishMod" -> Published, since 1, ctl "publish",

@@ -60,3 +60,47 @@ async fn player_is_explained_by_their_link() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn bundle_has_no_name_key_address_or_secret() {
+    let town = Town::new().await;
+    let mut alice = town.house("Alice Ashe@Gilgamesh").env("USER", "someuser");
+    alice = alice.config("visibility = \"hidden\"\nhidden_secret = \"long enough to be one\"");
+    let mut bob = town.house("Bob Birch@Balmung");
+    tokio::join!(alice.start(), bob.start());
+    alice.befriend(&bob).await;
+    let look = fyteclub_tests::mods::Mod::of_noise(town.path("mod"), 1, 1, 100).write();
+    bob.publish(&look.folder).await;
+    alice.fetch(&bob.player).await;
+    let file = town.path("bundle of someuser.txt");
+    let run = || {
+        let mut command = Command::new(program("fyteclubctl"));
+        command.args(["--ipc", alice.ipc(), "doctor", "--bundle"]).arg(&file).output().expect("it runs")
+    };
+    let output = run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).expect("written");
+    for part in [
+        "# Configuration",
+        "# Findings",
+        "# State",
+        "# Log",
+        "visibility  = hidden",
+        "player      = PLAYER1",
+        "\"player\": \"PLAYER2\"",
+        "\"peerId\": \"KEY1\"",
+        "\"peerId\": \"KEY2\"",
+        "peer=KEY2",
+        "listening",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let keys = [alice.peer_id(), bob.peer_id()];
+    let short = keys.map(|key| key.short());
+    let names = ["Alice", "Ashe", "Gilgamesh", "Bob", "Birch", "Balmung"];
+    let secrets = ["ed25519:", "long enough to be one", "someuser"];
+    for secret in names.into_iter().chain(secrets).chain(short.iter().map(String::as_str)) {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    assert!(!run().status.success(), "a file that is there stays");
+}

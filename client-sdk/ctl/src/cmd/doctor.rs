@@ -5,7 +5,9 @@ use crate::{
     render::Page,
     words,
 };
-use fyteclub_client::{Client, Diagnosis, Finding, Severity, Sureness, Who};
+use fyteclub_client::{Client, Diagnosis, Error, Finding, Severity, Sureness, Who};
+use serde_json::json;
+use std::{fs::File, io::Write, path::Path};
 
 /// [`Exit::Found`] if something blocks or hinders.
 pub(crate) async fn doctor(client: &Client, page: &Page, who: Option<Who>) -> Result<Exit, Failure> {
@@ -13,6 +15,23 @@ pub(crate) async fn doctor(client: &Client, page: &Page, who: Option<Who>) -> Re
     page.show(&diagnosis, |Diagnosis { findings }| text(findings))?;
     let is_wrong = |finding: &Finding| matches!(finding.severity, Severity::Blocks | Severity::Hinders);
     Ok(if diagnosis.findings.iter().any(is_wrong) { Exit::Found } else { Exit::Done })
+}
+
+/// Writes the bundle to a file that does not exist.
+pub(crate) async fn bundle(
+    client: &Client,
+    page: &Page,
+    who: Option<Who>,
+    file: &Path,
+) -> Result<Exit, Failure> {
+    let text = client.doctor_bundle(who).await?;
+    let unwritten = |source| Error::Path { path: file.to_owned(), source };
+    let mut new = File::create_new(file).map_err(unwritten)?;
+    new.write_all(text.as_bytes()).map_err(unwritten)?;
+    page.show(&json!({ "file": file }), |_| {
+        format!("{} is without names, keys and whole addresses. Read it before you send it.", file.display())
+    })?;
+    Ok(Exit::Done)
 }
 
 /// A line for each finding, and one for what helps.

@@ -30,7 +30,8 @@ pub(crate) async fn run(cli: Cli, page: &Page) -> Result<Exit, Failure> {
     let client = Client::connect_as(&endpoint, program).await?;
     match cli.command {
         Command::Status => status::show(&client, page).await,
-        Command::Doctor { who } => doctor::doctor(&client, page, who).await,
+        Command::Doctor { who, bundle: Some(file) } => doctor::bundle(&client, page, who, &file).await,
+        Command::Doctor { who, bundle: None } => doctor::doctor(&client, page, who).await,
         Command::Publish { path, options } => publish::publish(&client, page, path, options).await,
         Command::Unpublish => publish::unpublish(&client, page).await,
         Command::Fetch { player, out } => fetch::fetch(&client, page, player, out).await,

@@ -89,7 +89,14 @@ impl Desk {
             accounts: accounts.clone(),
             means: means.clone(),
         };
-        let doctor = doctor::Setup { books: Vec::new(), means: means.clone() };
+        let doctor = doctor::Setup {
+            books: Vec::new(),
+            means: means.clone(),
+            stun: false,
+            config: String::new(),
+            log: folder.path().to_owned(),
+            users: Vec::new(),
+        };
         let pacer = setup.pacer.clone();
         let (cache, shutdown) = (ModCache::new(store.clone()).start(), CancellationToken::new());
         let events = bus.listen();

@@ -64,6 +64,11 @@ impl Handler<Ask> for Coordinator {
         match request {
             Request::Status => later::<verb::Status>(self.status()),
             Request::Doctor(question) => later::<verb::Doctor>(self.doctor(question)),
+            Request::DoctorBundle(request::DoctorBundle { player, peer_id }) => {
+                let question = request::Doctor { player, peer_id };
+                let contacts = self.desks.contacts.list();
+                later::<verb::DoctorBundle>(doctor::bundle(self.asked(&question), contacts, self.status()))
+            }
             Request::AppearancePublishMod(publish) => self
                 .desk::<verb::AppearancePublishMod>(ctx, |desks, _, orders| {
                     desks.own_look.publish(What::Mod(publish), orders)
@@ -236,9 +241,13 @@ impl Coordinator {
     }
 
     fn doctor(&self, question: request::Doctor) -> impl Future<Output = Answer<Diagnosis>> + 'static + use<> {
-        let contact = doctor::contact(&question, self.desks.contacts.list());
+        doctor::read(self.asked(&question), self.status())
+    }
+
+    fn asked(&self, question: &request::Doctor) -> doctor::Known {
+        let contact = doctor::contact(question, self.desks.contacts.list());
         let (setup, upnp) = (self.parts.doctor.clone(), self.parts.upnp.clone());
-        doctor::read(doctor::Known { question, contact, setup, upnp }, self.status())
+        doctor::Known { question: question.clone(), contact, setup, upnp }
     }
 
     fn status(&self) -> impl Future<Output = Answer<Status>> + 'static + use<> {

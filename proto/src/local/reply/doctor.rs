@@ -8,6 +8,13 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
 }
 
+/// What somebody who helps has to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Several pages, without names of players and users, keys, whole addresses and secrets.
+    pub text: String,
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -79,6 +86,8 @@ pub enum FindingCode {
     MappingRefused,
     /// No router is asked for a port.
     MappingOff,
+    /// STUN is switched off.
+    StunOff,
     /// Hole punching is switched off.
     PunchingOff,
     /// Relays are switched off.

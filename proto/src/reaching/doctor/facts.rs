@@ -16,11 +16,15 @@ pub struct Facts<'a> {
     pub own: &'a [IpAddr],
     /// The own address from which IPv4 packets leave for the Internet.
     pub facing: Option<Ipv4Addr>,
+    /// The router's address in this machine's network, where the system tells it.
+    pub router: Option<Ipv4Addr>,
     /// The interface of that address, if it is a tunnel.
     pub tunnel: Option<&'a str>,
     /// By how many seconds this machine's clock is ahead of each phone book's that has answered.
     pub clocks: &'a [i64],
     pub means: Means,
+    /// Whether STUN servers are asked.
+    pub stun: bool,
     /// The player in question, if it is about one.
     pub peer: Option<PeerFacts<'a>>,
 }

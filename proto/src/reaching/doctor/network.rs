@@ -164,8 +164,9 @@ impl Network<'_> {
     fn forward(&self) -> String {
         let port = self.listen.port();
         let to = self.facts.facing.map_or_else(|| "this machine".to_owned(), |ip| ip.to_string());
+        let settings = self.facts.router.map(|ip| format!(" (http://{ip})")).unwrap_or_default();
         format!(
-            "Switch on UPnP or NAT-PMP in the router's settings, or forward UDP port {port} to {to} there and start fyteclubd with --listen [::]:{port}."
+            "Switch on UPnP or NAT-PMP in the router's settings{settings}, or forward UDP port {port} to {to} there and start fyteclubd with --listen [::]:{port}."
         )
     }
 
@@ -225,6 +226,15 @@ impl Network<'_> {
     fn switches(&self, is_hindered: bool, found: &mut Findings) {
         let is_dialled =
             self.nat_kind() == NatKind::Open || self.is_mapped() || self.facts.means.relay_only();
+        if !self.facts.stun && self.facts.means.punching && !is_dialled {
+            found.add(
+                StunOff,
+                Hinders,
+                Certain,
+                "STUN is switched off, so this machine does not know its outside address, and hole punching rarely works",
+                Some("Set stun = true.".to_owned()),
+            );
+        }
         if !self.facts.means.punching && !is_dialled {
             found.add(
                 PunchingOff,

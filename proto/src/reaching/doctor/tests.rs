@@ -25,11 +25,13 @@ struct World {
     mapping: Option<Standing>,
     own: Vec<IpAddr>,
     facing: Option<Ipv4Addr>,
+    router: Option<Ipv4Addr>,
     tunnel: Option<&'static str>,
     clocks: Vec<i64>,
     consent: Option<Consent>,
     offline: bool,
     means: Means,
+    stun: bool,
     /// What is set for her.
     relay: Option<RelayUse>,
     about_alice: bool,
@@ -85,11 +87,13 @@ fn well() -> World {
         mapping: mapped("198.51.100.7:41234"),
         own: vec![[192, 168, 1, 20].into()],
         facing: Some([192, 168, 1, 20].into()),
+        router: None,
         tunnel: None,
         clocks: vec![2],
         consent: Some(Consent::Paired),
         offline: false,
         means: Means { punching: true, relay: RelayUse::On },
+        stun: true,
         relay: None,
         about_alice: false,
     }
@@ -134,9 +138,11 @@ impl World {
             mapping: self.mapping,
             own: &self.own,
             facing: self.facing,
+            router: self.router,
             tunnel: self.tunnel,
             clocks: &self.clocks,
             means: self.means,
+            stun: self.stun,
             peer,
         })
     }
@@ -442,4 +448,31 @@ fn all_on_one_machine_is_meant() {
     });
     let found = world.findings();
     assert_eq!((found[0].code, found[0].severity), (ThisMachineOnly, Note), "{found:?}");
+}
+
+#[test]
+fn stun_that_is_off_hinders_who_punches_holes() {
+    let off = |world: &mut World| (world.stun, world.mapping) = (false, None);
+    assert!(World::with(off).codes().contains(&StunOff));
+    assert!(!World::with(|world| world.mapping = None).codes().contains(&StunOff));
+    assert!(!World::with(|world| world.stun = false).codes().contains(&StunOff), "a port is mapped");
+    let only = |world: &mut World| {
+        off(world);
+        world.means.relay = RelayUse::Only;
+    };
+    assert!(!World::with(only).codes().contains(&StunOff));
+}
+
+#[test]
+fn port_is_forwarded_by_hand_with_own_numbers() {
+    let world = World::with(|world| {
+        symmetric(world);
+        world.router = Some(Ipv4Addr::new(192, 168, 1, 1));
+    });
+    let found = world.findings();
+    let help = found.iter().find(|one| one.code == PortPerPlayer).and_then(|one| one.help.as_deref());
+    let help = help.expect("help");
+    for part in ["(http://192.168.1.1)", "forward UDP port 41234 to 192.168.1.20", "--listen [::]:41234"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
 }

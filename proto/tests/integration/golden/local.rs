@@ -19,11 +19,11 @@ use fyteclub_proto::{
     local::{
         Call, Fault, FaultCode, Notice, Reply, Request,
         reply::{
-            CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact, Contacts,
-            Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits, MappingCounts,
-            MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind, PathStatus, PeerState,
-            PeerStatus, Peers, PhonebookStatus, PortMapping, Published, SourceStatus, Standing, Status,
-            TransferStatus, Transfers, UploadStatus, WaitingStatus,
+            Bundle, CacheGced, CacheMoved, CacheObstacle, CacheStats, CacheVerified, Charged, Contact,
+            Contacts, Empty, Fetched, FetchedFile, FetchedObject, Hello, Invited, LeftOut, Limits,
+            MappingCounts, MappingState, NatKind, NearContact, Nearby, NetworkStatus, PathKind, PathStatus,
+            PeerState, PeerStatus, Peers, PhonebookStatus, PortMapping, Published, SourceStatus, Standing,
+            Status, TransferStatus, Transfers, UploadStatus, WaitingStatus,
         },
         request::{NearPlayer, Strings},
     },
@@ -392,6 +392,7 @@ fn replies() -> Vec<Example> {
                 ..verified()
             },
         ),
+        reply("doctor_bundle", Bundle { text: "one text".into() }),
         reply("empty", Empty {}),
         Example::json("reply_failure", Notice::Reply(failure)),
     ]

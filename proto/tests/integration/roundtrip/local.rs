@@ -31,6 +31,9 @@ pub(crate) fn local_request() -> impl Strategy<Value = LocalRequest> {
             .prop_map(|(client, versions)| { LocalRequest::Hello(request::Hello { client, versions }) }),
         (option::of(name()), option::of(peer_id()))
             .prop_map(|(player, peer_id)| { LocalRequest::Doctor(request::Doctor { player, peer_id }) }),
+        option::of(name()).prop_map(|player| {
+            LocalRequest::DoctorBundle(request::DoctorBundle { player, peer_id: None })
+        }),
         (text(), vec(choice, 0..3)).prop_map(|(path, options)| {
             LocalRequest::AppearancePublishMod(request::AppearancePublishMod { path, options })
         }),

@@ -43,6 +43,10 @@ pub(crate) fn calls() -> Vec<Example> {
             "doctor_peer",
             Request::Doctor(request::Doctor { player: Some(player()), peer_id: Some(peer_id()) }),
         ),
+        call(
+            "doctor_bundle",
+            Request::DoctorBundle(request::DoctorBundle { player: Some(player()), peer_id: Some(peer_id()) }),
+        ),
         call("debug", Request::Debug(request::Debug { on: true })),
         call("publish_mod", Request::AppearancePublishMod(publish_mod.clone())),
         call(

@@ -17,6 +17,7 @@ pub(super) fn diagnosis() -> Diagnosis {
         MappingNotFound,
         MappingRefused,
         MappingOff,
+        StunOff,
         PunchingOff,
         RelayOff,
         Ipv6NotListening,
