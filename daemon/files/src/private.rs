@@ -2,7 +2,10 @@
 
 #[cfg(unix)]
 use crate::trouble::owned_by;
-use crate::trouble::{Trouble, explain};
+use crate::{
+    regular,
+    trouble::{Trouble, explain},
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -11,25 +14,17 @@ use std::{
 
 /// Replaces a file's content: writes a temporary file, syncs it, and renames it over the old one.
 ///
+/// What lies in the place of the temporary file, `NAME.new`, is removed.
+///
 /// # Errors The machine's. The old content is then still there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
+    clear(&beside)?;
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    }
-    let mut file = match options.open(&beside) {
-        Ok(file) => file,
-        // A link, or what a start with sudo left.
-        Err(_) => {
-            fs::remove_file(&beside).ok();
-            options.open(&beside)?
-        }
-    };
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&beside)?;
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);
@@ -37,6 +32,25 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     // Where folders can be synced, the rename survives a power cut too.
     if let Some(Ok(dir)) = path.parent().map(File::open) {
         dir.sync_all().ok();
+    }
+    Ok(())
+}
+
+/// Removes what lies in the place of a temporary file. A pipe would hold who opens it, a link leads elsewhere, and what a
+/// start with sudo left can be removed but not written.
+fn clear(path: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let removed = if found.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
+    let (shown, what) = (path.display(), regular::what(&found));
+    removed.map_err(|error| {
+        io::Error::new(error.kind(), format!("{what} in the place of {shown} cannot be removed: {error}"))
+    })?;
+    // A file is what a crash left.
+    if !found.is_file() {
+        tracing::warn!("{what} was in the place of the temporary file {shown} and is removed");
     }
     Ok(())
 }
@@ -195,6 +209,34 @@ mod tests {
         set_mode(&open, 0o777);
         own_dir(&open).expect("closed");
         assert_eq!((mode(&new), mode(&open)), (0o700, 0o700));
+    }
+
+    #[test]
+    fn full_folder_beside_a_file_fails_its_write() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (path, beside) = (dir.path().join("limits.json"), dir.path().join("limits.new"));
+        fs::create_dir_all(beside.join("theirs")).expect("folders");
+        let told = write(&path, b"{}").expect_err("in the way").to_string();
+        let start = format!("a folder in the place of {} cannot be removed: ", beside.display());
+        assert!(told.starts_with(&start), "{told}");
+        fs::remove_dir(beside.join("theirs")).expect("removed");
+        write(&path, b"{}").expect("written");
+        assert_eq!(fs::read(&path).expect("there"), b"{}");
+    }
+
+    /// A second name of a file keeps the bytes under the first.
+    #[test]
+    fn linked_file_beside_a_file_is_not_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (path, other) = (dir.path().join("limits.json"), dir.path().join("other"));
+        fs::write(&other, "theirs").expect("a file");
+        for link in
+            [|from: &Path, to: &Path| symlink(from, to), |from: &Path, to: &Path| fs::hard_link(from, to)]
+        {
+            link(&other, &path.with_extension("new")).expect("a link");
+            write(&path, b"{}").expect("written");
+            assert_eq!(fs::read_to_string(&other).expect("there"), "theirs");
+        }
     }
 
     #[test]

@@ -78,6 +78,19 @@ pub fn regular(found: &Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, Irregular(kind(found))))
 }
 
+/// As in "a named pipe is there"; a link itself, where it was not followed.
+pub(crate) fn what(found: &Metadata) -> &'static str {
+    if found.is_file() {
+        "a file"
+    } else if found.is_dir() {
+        "a folder"
+    } else if found.is_symlink() {
+        "a link"
+    } else {
+        kind(found)
+    }
+}
+
 #[cfg(unix)]
 fn kind(found: &Metadata) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
@@ -136,5 +149,19 @@ mod tests {
         assert_eq!(read(&file).expect_err("absent").kind(), io::ErrorKind::NotFound);
         fs::write(&file, "text").expect("a file");
         assert_eq!(read_text(&file).expect("read"), "text");
+    }
+
+    /// Opened plainly, the pipe would hold the write for ever.
+    #[test]
+    fn pipe_beside_a_file_does_not_stop_its_write() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("limits.json");
+        pipe(&path.with_extension("new"));
+        pipe(&path);
+        let (written, done) = std::sync::mpsc::channel();
+        let at = path.clone();
+        std::thread::spawn(move || written.send(crate::private::write(&at, b"{}")));
+        done.recv_timeout(std::time::Duration::from_secs(10)).expect("at once").expect("written");
+        assert_eq!(read(&path).expect("a file now"), b"{}");
     }
 }
