@@ -12,6 +12,8 @@ use std::{
 #[error("it is {0}, and no file")]
 pub struct Irregular(&'static str);
 
+const PIPE: &str = "a named pipe";
+
 impl Irregular {
     /// That of this error, if it has one.
     pub fn of(error: &io::Error) -> Option<&Self> {
@@ -64,6 +66,76 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The text of a file that the command line named: a regular one, a pipe's, as of a shell's `<(...)`, or that of
+/// `/dev/null`, which has none.
+///
+/// # Errors
+/// As [`read_text`]; `TimedOut` for a pipe into which nothing is written for 5 s, `InvalidInput` for one with more than
+/// 1 MiB.
+pub fn read_named(path: &Path) -> io::Result<String> {
+    if is_null(path) {
+        return Ok(String::new());
+    }
+    match read_text(path) {
+        Err(error) if Irregular::of(&error).is_some_and(|found| found.0 == PIPE) => read_pipe(path),
+        read => read,
+    }
+}
+
+#[cfg(unix)]
+fn read_pipe(path: &Path) -> io::Result<String> {
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        fs::OFlags,
+        io::{Errno, retry_on_intr},
+    };
+    use std::os::unix::fs::OpenOptionsExt;
+    const BYTES_MAX: usize = 1024 * 1024;
+    const SILENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let mut pipe = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        // Before a read, which takes a pipe without a writer for one that has ended.
+        if retry_on_intr(|| poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&SILENCE)))? == 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was written to this pipe for 5 s"));
+        }
+        match pipe.read(&mut part) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&part[..read]),
+            Err(error)
+                if [Errno::AGAIN, Errno::INTR]
+                    .contains(&Errno::from_io_error(&error).unwrap_or(Errno::IO)) => {}
+            Err(error) => return Err(error),
+        }
+        if bytes.len() > BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this pipe has more than 1 MiB"));
+        }
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(not(unix))]
+fn read_pipe(path: &Path) -> io::Result<String> {
+    read_text(path)
+}
+
+/// Its number differs between systems.
+#[cfg(unix)]
+fn is_null(path: &Path) -> bool {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let device = |path: &Path| {
+        let found = fs::metadata(path).ok()?;
+        found.file_type().is_char_device().then(|| found.rdev())
+    };
+    device(path).is_some_and(|found| device(Path::new("/dev/null")) == Some(found))
+}
+
+#[cfg(not(unix))]
+fn is_null(_: &Path) -> bool {
+    false
+}
+
 /// Refuses what is no regular file.
 ///
 /// # Errors
@@ -96,7 +168,7 @@ fn kind(found: &Metadata) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     let kind = found.file_type();
     if kind.is_fifo() {
-        "a named pipe"
+        PIPE
     } else if kind.is_socket() {
         "a socket"
     } else {
@@ -149,6 +221,48 @@ mod tests {
         assert_eq!(read(&file).expect_err("absent").kind(), io::ErrorKind::NotFound);
         fs::write(&file, "text").expect("a file");
         assert_eq!(read_text(&file).expect("read"), "text");
+    }
+
+    #[test]
+    fn null_device_that_is_named_has_no_text() {
+        assert_eq!(read_named(Path::new("/dev/null")).expect("empty"), "");
+        for other in ["/dev/zero", "/dev/tty"].map(Path::new) {
+            read_named(other).expect_err("no file");
+        }
+    }
+
+    /// As a shell's `<(...)`.
+    fn through_a_pipe(bytes: Vec<u8>) -> io::Result<String> {
+        use std::{io::Write, os::fd::AsRawFd};
+        let (end, mut other) = io::pipe().expect("a pipe");
+        let path = std::path::PathBuf::from(format!("/dev/fd/{}", end.as_raw_fd()));
+        let writer = std::thread::spawn(move || other.write_all(&bytes).ok());
+        let read = read_named(&path);
+        // A writer into a pipe that is not read to its end fails.
+        drop(end);
+        writer.join().expect("written");
+        read
+    }
+
+    #[test]
+    fn pipe_that_is_named_is_read_to_its_end() {
+        let text = "x = 1\n".repeat(50_000);
+        assert_eq!(through_a_pipe(text.clone().into_bytes()).expect("read"), text);
+        assert_eq!(through_a_pipe(Vec::new()).expect("empty"), "");
+        let told = through_a_pipe(vec![b'x'; 2 << 20]).expect_err("too long").to_string();
+        assert_eq!(told, "this pipe has more than 1 MiB");
+        assert_eq!(through_a_pipe(vec![0xff]).expect_err("no text").kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn named_pipe_without_a_writer_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("config.toml");
+        pipe(&path);
+        let error = read_named(&path).expect_err("nobody writes");
+        let told = crate::trouble::explain(&path, &error).to_string();
+        let shown = path.display();
+        assert_eq!(told, format!("{shown} cannot be used: nothing was written to this pipe for 5 s"));
     }
 
     /// Opened plainly, the pipe would hold the write for ever.

@@ -208,7 +208,8 @@ impl Raw {
     /// The file cannot be read, or is no valid config. A missing file is an error only if it was named.
     pub fn from_file(path: &Path, named: bool) -> Result<Self, ConfigError> {
         let invalid = |message: String| ConfigError::Invalid { path: path.to_owned(), message };
-        match regular::read_text(path) {
+        let read = if named { regular::read_named(path) } else { regular::read_text(path) };
+        match read {
             Ok(text) => toml::from_str(&text).map_err(|error| invalid(sentence(&text, &error))),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(invalid("it is not text in UTF-8; save it as that".into()))

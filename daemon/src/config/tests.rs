@@ -213,6 +213,20 @@ fn unusable_home_is_named_with_advice() {
     }
 }
 
+/// As scripts ask for no file at all; by its usual name it is refused, like any device.
+#[test]
+#[cfg(unix)]
+fn null_device_is_an_empty_file_where_it_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let null = Path::new("/dev/null");
+    let flags = || Raw { data_dir: Some(Dir(dir.path().to_owned())), ..Raw::default() };
+    let config = Config::load(flags(), Some(null), |_| None).expect("defaults");
+    assert_eq!(config.listen, LISTEN);
+    std::os::unix::fs::symlink(null, dir.path().join("config.toml")).expect("a link");
+    let told = Config::load(flags(), None, |_| None).expect_err("a device").to_string();
+    assert!(told.contains("config.toml is a device"), "{told}");
+}
+
 #[test]
 fn file_as_data_folder_is_named() {
     let dir = tempfile::tempdir().expect("a folder");

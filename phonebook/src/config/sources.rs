@@ -4,10 +4,13 @@
 
 use super::{AuditFile, Config, OPERATOR, Operator, Password, Place, TlsFiles, wanted::wanted};
 use crate::{address::AddressBlock, limits::Rate};
-use fyteclub_files::regular;
+use fyteclub_files::{
+    regular,
+    trouble::{self, Trouble},
+};
 use fyteclub_proto::phonebook::live::host_and_port;
 use std::{
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -65,8 +68,8 @@ pub const KEYS: [&str; 42] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {}, check the path after --config", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the configuration that --config names cannot be read: {0}")]
+    Unreadable(Trouble),
     #[error("{} is not TOML at line {line}: {what}", path.display())]
     NotToml { path: PathBuf, line: usize, what: String },
     #[error("{origin} has a key `{key}` that does not exist; the keys are {}", KEYS.join(", "))]
@@ -149,8 +152,8 @@ impl Layers {
     }
 
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = regular::read_text(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text = regular::read_named(path)
+            .map_err(|error| ConfigError::Unreadable(trouble::explain(path, &error)))?;
         self.toml(path, &text)
     }
 

@@ -312,7 +312,9 @@ fn bad_configuration_is_one_sentence() {
         assert!(told.contains(words) && told.lines().count() == 1, "{told}");
     }
     let told = refused(&["--config", "/nonexistent/phonebook.toml"]);
-    assert!(told.contains("/nonexistent/phonebook.toml") && told.lines().count() == 1, "{told}");
+    assert!(told.contains("/nonexistent/phonebook.toml is not there") && told.lines().count() == 1, "{told}");
+    // No settings at all.
+    drop(Process::start(&mut command(&["--listen", "127.0.0.1:0", "--config", "/dev/null"])));
 }
 
 #[test]
