@@ -55,11 +55,11 @@ pub fn redacted(text: &str, private: &Private) -> String {
             rest = &rest[length..];
             continue;
         }
-        if let Some(world) = rest.strip_prefix('@').map(word_end).filter(|length| *length > 0) {
-            if forget_name(&mut out) {
-                rest = &rest[1 + world..];
-                continue;
-            }
+        if let Some(world) = rest.strip_prefix('@').map(word_end).filter(|length| *length > 0)
+            && forget_name(&mut out)
+        {
+            rest = &rest[1 + world..];
+            continue;
         }
         let end = word_end(rest);
         if end == 0 {

@@ -260,7 +260,7 @@ mod tests {
         let path = dir.path().join("config.toml");
         pipe(&path);
         let error = read_named(&path).expect_err("nobody writes");
-        let told = crate::trouble::explain(&path, &error).to_string();
+        let told = explain(&path, &error).to_string();
         let shown = path.display();
         assert_eq!(told, format!("{shown} cannot be used: nothing was written to this pipe for 5 s"));
     }
