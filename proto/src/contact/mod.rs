@@ -180,6 +180,8 @@ impl Contacts {
             contact.told = now;
             let player = contact.player.take();
             contact.name(player);
+            // An older daemon did not.
+            contact.date();
         });
         Self {
             own_shape: here.player.as_ref().map(Shape::of),
@@ -248,7 +250,7 @@ impl Contacts {
             other.is_held()
                 && other.shape == contact.shape
                 && other.player.as_ref() != Some(player)
-                && (!contact.is_held() || other.since < contact.since)
+                && (!contact.is_held() || other.contact_since < contact.contact_since)
         };
         let own = || {
             self.here
@@ -367,6 +369,7 @@ impl Contacts {
     fn pair(&mut self, at: usize, owed: Option<Bytes<16>>, now: u64) {
         let contact = &mut self.book.contacts[at];
         (contact.stage, contact.since) = (Stage::Paired { owed }, now);
+        contact.date();
         let (key, earlier) = (contact.peer_id, std::mem::take(&mut contact.earlier));
         self.changed(at);
         if owed.is_some() {

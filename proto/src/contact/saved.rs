@@ -22,6 +22,10 @@ pub struct Contact {
     pub peer_id: Option<PeerId>,
     /// Since when it has its status, in Unix milliseconds.
     pub since: u64,
+    /// Since when the name is this contact's here, in Unix milliseconds: asked for or accepted. Pairing does not change
+    /// it. `None` for those who ask and blocked keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_since: Option<u64>,
     #[serde(flatten)]
     pub stage: Stage,
     /// The nonce of the knock by name; an answer to it with another key is another's.
@@ -74,6 +78,7 @@ impl Contact {
             player: None,
             peer_id,
             since: now,
+            contact_since: None,
             stage,
             wish,
             earlier,
@@ -83,7 +88,13 @@ impl Contact {
             shape,
         };
         contact.name(player);
+        contact.date();
         contact
+    }
+
+    /// Notes since when it is a contact: from its status, where nothing is noted.
+    pub(super) fn date(&mut self) {
+        self.contact_since = if self.is_held() { self.contact_since.or(Some(self.since)) } else { None };
     }
 
     pub(super) fn name(&mut self, player: Option<PlayerName>) {

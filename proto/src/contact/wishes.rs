@@ -133,6 +133,7 @@ impl Contacts {
         let consented = self.book.contacts[at].peer_id.filter(|key| self.consents(key));
         let contact = &mut self.book.contacts[at];
         (contact.stage, contact.since) = (Stage::Blocked, now);
+        contact.date();
         self.changed(at);
         self.outputs.extend(consented.map(Output::Disconnect));
         Ok(self.book.contacts[at].clone())

@@ -1,6 +1,7 @@
 //! Rule by rule. Conversations of two are in `carriage`, the comparison with a reference in `model`.
 
 mod carriage;
+mod lookalikes;
 mod model;
 mod repeats;
 mod rivals;
@@ -422,30 +423,6 @@ fn a_yes_is_said_until_they_come() {
     // He lost his state, and asks again.
     contacts.handle(NOW, knock(2, "Bob", TWO));
     assert_eq!(notes(&mut contacts), [(key(2), Note::Accepted { name: name("Alice"), nonce: TWO })]);
-}
-
-#[test]
-fn lookalike_of_a_contact_or_oneself_is_named() {
-    let mut contacts = alice();
-    contacts.add(&name("Bob"), Some(key(2)), ONE, NOW).expect("added");
-    // Cyrillic о and Greek capital alpha.
-    for (seed, claimed) in [(3, "Bоb"), (4, "Αlice"), (5, "Carol"), (6, "Bob")] {
-        contacts.handle(NOW + 1, knock(seed, claimed, Bytes([seed; 16])));
-    }
-    let like = |seed: u8| {
-        let asker = contacts.iter().find(|contact| contact.peer_id == Some(key(seed))).expect("asks");
-        contacts.looks_like(asker).cloned()
-    };
-    assert_eq!([3, 4, 5, 6].map(like), [Some(name("Bob")), Some(name("Alice")), None, None]);
-    // A contact with a lookalike name is still reported, also after a restart; the genuine one is not.
-    contacts.accept(&name("Bоb").into(), NOW + 2).expect("asks");
-    let here = Here { key: key(1), player: Some(name("Alice")) };
-    let contacts = Contacts::new(here, Policy::Ask, contacts.saved().clone(), NOW + 3);
-    let like = |seed: u8| {
-        let contact = contacts.iter().find(|contact| contact.peer_id == Some(key(seed))).expect("a contact");
-        contacts.looks_like(contact).cloned()
-    };
-    assert_eq!([2, 3].map(like), [None, Some(name("Bob"))]);
 }
 
 #[test]
