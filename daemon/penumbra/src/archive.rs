@@ -6,6 +6,7 @@ use super::{
     caps::Caps,
     contents::{Contents, Obtained, says_mod},
     directory::{Directory, DirectoryError, Entry},
+    kind,
     relative::{fold, fold_all, parts},
 };
 use flate2::{Crc, Decompress, FlushDecompress, Status};
@@ -54,7 +55,10 @@ impl<'a> Archive<'a> {
                 DirectoryError::TooMany(limit) => {
                     ModError::TooManyNames { path: path.to_owned(), what: "entries", limit: u64_of(limit) }
                 }
-                error => ModError::NotAnArchive { path: path.to_owned(), says: error.to_string() },
+                error => match kind::told(&mut file) {
+                    Ok(Some(what)) => ModError::OtherKind { path: path.to_owned(), what },
+                    _ => ModError::NotAnArchive { path: path.to_owned(), says: error.to_string() },
+                },
             })?;
         let prefix = mod_folder(path, &directory)?;
         let index = Index::new(&directory, prefix, caps)?;
@@ -346,11 +350,12 @@ fn is_folder(name: &str) -> bool {
 
 /// The one top-level folder that holds the mod, folded; `None` when the mod lies at the top.
 fn mod_folder(path: &Path, directory: &Directory) -> Result<Option<String>, ModError> {
-    let mut folders = BTreeMap::new();
+    let (mut folders, mut textools) = (BTreeMap::new(), false);
     let entries = (0..directory.len()).filter_map(|number| directory.entry(number));
     for name in entries.flat_map(|entry| directory.names(entry)).filter(|name| !is_folder(name)) {
         match parts(&name).as_deref() {
             Ok([name]) if says_mod(name) => return Ok(None),
+            Ok([name]) if name.eq_ignore_ascii_case("TTMPL.mpl") => textools = true,
             Ok([folder, name]) if says_mod(name) && folders.len() <= FOLDERS_MAX => {
                 folders.insert(fold(folder), (*folder).to_owned());
             }
@@ -362,6 +367,10 @@ fn mod_folder(path: &Path, directory: &Directory) -> Result<Option<String>, ModE
             path: path.to_owned(),
             folders: folders.into_values().collect(),
         });
+    }
+    if textools && folders.is_empty() {
+        let what = "a mod of TexTools (.ttmp2); import it in Penumbra, and give the folder that this makes";
+        return Err(ModError::OtherKind { path: path.to_owned(), what });
     }
     Ok(folders.into_keys().next())
 }

@@ -26,6 +26,9 @@ pub enum ModError {
     SeveralMods { path: PathBuf, folders: Vec<String> },
     #[error("`{}` is not a complete zip archive ({says}); download the .pmp again", .path.display())]
     NotAnArchive { path: PathBuf, says: String },
+    /// Ends with what helps.
+    #[error("`{}` is {what}", .path.display())]
+    OtherKind { path: PathBuf, what: &'static str },
     #[error("`{entry}` in the archive is encrypted; unpack it with its password and give the folder")]
     Encrypted { entry: String },
     #[error(

@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod form;
 mod group;
+mod kind;
 mod lenient;
 mod manipulation;
 mod mark;

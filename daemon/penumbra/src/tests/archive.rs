@@ -126,13 +126,28 @@ fn archive_without_exactly_one_mod_is_an_error() {
 }
 
 #[test]
+fn file_of_another_kind_is_named_as_what_it_is() {
+    for (bytes, words) in [
+        (&b""[..], "is empty; download"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "is a 7z archive"),
+        (b"Rar!\x1a\x07\0", "is a RAR archive"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "is a web page"),
+    ] {
+        let told = Pmp::raw(bytes).read().unwrap_err().to_string();
+        assert!(told.contains(words) && !told.contains("zip"), "{told}");
+    }
+    let told = Pmp::new(&[("TTMPL.mpl", "{}"), ("TTMPD.mpd", "x")]).read().unwrap_err().to_string();
+    assert!(told.contains("is a mod of TexTools"), "{told}");
+}
+
+#[test]
 fn cut_archive_fails_and_damaged_file_is_left_out() {
     let json = r#"{"Files": {"x.tex": "x.tex", "y.tex": "y.tex"}}"#;
     let whole = zip(
         &[("default_mod.json", json), ("x.tex", "0123456789"), ("y.tex", "y")],
         CompressionMethod::Stored,
     );
-    for cut in [0, 10, whole.len() / 2, whole.len() - 1] {
+    for cut in [1, 10, whole.len() / 2, whole.len() - 1] {
         let error = Pmp::raw(&whole[..cut]).read().unwrap_err();
         assert!(matches!(error, ModError::NotAnArchive { .. }), "{cut}: {error}");
     }

@@ -69,6 +69,26 @@ fn newer_look_replaces_the_older_transfer() {
     assert!(brought > plan(0, 2).bytes, "what came of the older look counts");
 }
 
+/// Request numbers begin anew in each run.
+#[test]
+fn facts_of_an_older_run_change_nothing() {
+    let (mut world, waiter) = World::asked(Stage::Transferring);
+    let old = world.pulls.values().next().expect("asked").clone();
+    world.publish(0, 2);
+    world.advance(Stage::Transferring);
+    assert!(world.pulls.values().any(|ask| ask.request == old.request && ask.run != old.run));
+    let facts = vec![transfer::Input::Ended { request: old.request, end: End::Complete }];
+    let why = Unkept::Local(fault(FaultCode::Io));
+    for late in [
+        Input::Received { player: player(0), run: old.run, facts, wire: 1 },
+        Input::Unkept { player: player(0), run: old.run, why },
+    ] {
+        assert_eq!(world.tell(late), []);
+    }
+    world.settle();
+    assert!(world.answers[&waiter].is_ok());
+}
+
 #[test]
 fn files_that_keep_changing_end_the_fetch() {
     let (mut world, waiter) = World::asked(Stage::Transferring);
