@@ -17,15 +17,16 @@ from documents import problems as wrong_paths  # noqa: E402
 from modules import Crate  # noqa: E402
 
 # Who of ours each crate may import. proto imports none, and everything may import proto except fyteclubctl, which
-# proves that the SDK suffices.
+# proves that the SDK suffices; what it shares with the servers knows no protocol.
 FLOORS = {
     "fyteclub-proto": set(),
-    "fyteclub-logging": {"fyteclub-proto", "fyteclub-files"},
+    "fyteclub-typed": {"fyteclub-proto"},
+    "fyteclub-logging": {"fyteclub-proto", "fyteclub-files", "fyteclub-typed"},
     "fyteclub-phonebook": {"fyteclub-proto", "fyteclub-files", "fyteclub-logging"},
     "fyteclub-files": set(),
     "fyteclub-pipe": {"fyteclub-proto", "fyteclub-files"},
     "fyteclub-client": {"fyteclub-proto", "fyteclub-pipe"},
-    "fyteclubctl": {"fyteclub-client"},
+    "fyteclubctl": {"fyteclub-client", "fyteclub-typed"},
     "fyteclub-store": {"fyteclub-proto", "fyteclub-files"},
     "fyteclub-penumbra": {"fyteclub-proto", "fyteclub-files", "fyteclub-store"},
     "fyteclub-quic": {"fyteclub-proto"},
@@ -90,6 +91,7 @@ CODE = ["proto", "logging", "phonebook", "daemon", "client-sdk"]
 INNER = [
     "client-sdk/ctl",
     "client-sdk/pipe",
+    "client-sdk/typed",
     "daemon/demo",
     "daemon/files",
     "daemon/igd",

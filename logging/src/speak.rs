@@ -2,8 +2,7 @@
 //! a closed one nothing.
 
 use crate::io;
-use clap::error::ContextValue;
-use fyteclub_proto::foreign::{escaped, escaped_lines, is_hidden};
+use fyteclub_proto::foreign::escaped_lines;
 use std::{error::Error, io::Write, sync::mpsc, thread, time::Duration};
 
 /// How long a line may wait for its reader.
@@ -35,31 +34,13 @@ fn write(line: &str, to: fn() -> std::io::Result<std::fs::File>) {
     }
 }
 
-/// Ends the process: its command line is wrong, or asks for help. Typed text, which may be another's words, is repeated
-/// without hidden characters.
+/// Ends the process: its command line is wrong, or asks for help.
 pub fn refuse(mut error: clap::Error) -> ! {
-    if std::env::args_os().any(|typed| typed.to_string_lossy().contains(is_hidden)) {
-        escape_typed(&mut error);
-        complain(error.render().to_string().trim_end());
+    if let Some(told) = fyteclub_typed::shown(&mut error, std::env::args_os()) {
+        complain(&told);
         std::process::exit(error.exit_code());
     }
     error.exit()
-}
-
-/// Escapes hidden characters in the typed text that an error repeats. The error's own line breaks stay, and clap would
-/// drop an ESC with what follows it.
-fn escape_typed(error: &mut clap::Error) {
-    let shown = |text: &String| escaped(text, false).into_owned();
-    let values: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
-    for (kind, value) in values {
-        let value = match value {
-            ContextValue::String(text) => ContextValue::String(shown(&text)),
-            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(shown).collect()),
-            // Numbers, and what clap itself says.
-            _ => continue,
-        };
-        error.insert(kind, value);
-    }
 }
 
 /// An error with its causes, outermost first. A cause whose text is in the one before is skipped: many errors print

@@ -4,14 +4,9 @@ mod progress;
 
 pub(crate) use progress::Progress;
 
-use clap::error::ContextValue;
 use fyteclub_client::escaped;
 use serde::Serialize;
-use std::{
-    borrow::Cow,
-    ffi::OsString,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 /// Standard output, as text or JSON.
 pub(crate) struct Page {
@@ -65,30 +60,11 @@ pub(crate) fn complain(sentence: &str) {
 
 /// Ends the process: the command line is wrong, or asks for help.
 pub(crate) fn refuse(mut error: clap::Error) -> ! {
-    let is_plain = |typed: OsString| matches!(escaped(&typed.to_string_lossy(), false), Cow::Borrowed(_));
-    if std::env::args_os().all(is_plain) {
-        error.exit();
+    if let Some(told) = fyteclub_typed::shown(&mut error, std::env::args_os()) {
+        writeln!(io::stderr().lock(), "{told}").ok();
+        std::process::exit(error.exit_code());
     }
-    // What was typed is repeated, and may be another's words.
-    escape_typed(&mut error);
-    write!(io::stderr().lock(), "{}", lines(&error.render().to_string())).ok();
-    std::process::exit(error.exit_code());
-}
-
-/// Escapes hidden characters in the typed text that an error repeats. The error's own line breaks stay, and clap would
-/// drop an ESC with what follows it.
-fn escape_typed(error: &mut clap::Error) {
-    let shown = |text: &String| escaped(text, false).into_owned();
-    let values: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
-    for (kind, value) in values {
-        let value = match value {
-            ContextValue::String(text) => ContextValue::String(shown(&text)),
-            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(shown).collect()),
-            // Numbers, and what clap itself says.
-            _ => continue,
-        };
-        error.insert(kind, value);
-    }
+    error.exit()
 }
 
 /// On one line.
