@@ -295,9 +295,8 @@ impl Fetching {
             }
             Output::Unused(blobs) => return self.shared.store.unused(&blobs),
             Output::Answer { waiter, result } => return self.answer(waiter, result),
-            Output::Failed { player, peer, fault, told } => {
-                let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.short());
-                tracing::info!(%peer, "a fetch failed: {}", fault.code.briefly());
+            Output::Failed { player, fault, told } => {
+                tracing::info!(%player, "a fetch failed: {}", fault.code.briefly());
                 tracing::debug!(%player, "a fetch failed: {fault}");
                 if told {
                     orders.tell(Event::TransferFailed { player, error: fault });

@@ -13,6 +13,7 @@ use fyteclub_proto::{
     local::{FaultCode, reply::PathKind},
     version::APPEARANCE_VERSION,
 };
+use std::sync::Mutex;
 
 const PEER: PeerId = PeerId::from_bytes([7; 32]);
 
@@ -189,4 +190,38 @@ fn only_a_running_or_waiting_fetch_can_be_cancelled() {
     let (_, answered, _left) = desk.ask(PEER);
     desk.fetching.cancel(desk.now, player(), Some(PEER), &mut orders).expect("it is fetched");
     assert_eq!(fault(answered), FaultCode::Cancelled);
+}
+
+/// What is logged at INFO meanwhile.
+fn logged(work: impl FnOnce()) -> String {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
+    let written = bytes.clone();
+    let log = log.with_writer(move || Sink(written.clone())).finish();
+    tracing::subscriber::with_default(log, work);
+    String::from_utf8(std::mem::take(&mut *bytes.lock().expect("written"))).expect("text")
+}
+
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("written").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn failed_fetch_is_logged_with_the_players_name() {
+    let mut desk = Desk::new();
+    desk.open();
+    let (_, answered, _left) = desk.ask(PEER);
+    let failed = fetch::Input::Failed { player: player(), fault: Fault::new(FaultCode::Io, "no disk") };
+    let log = logged(|| drop(desk.say(Input::Machine(failed))));
+    assert_eq!(fault(answered), FaultCode::Io);
+    assert!(log.contains(player().as_str()) && !log.contains(&PEER.short()), "{log}");
 }

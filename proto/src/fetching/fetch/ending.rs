@@ -155,7 +155,7 @@ impl Fetches {
         }
         let end = if fault.code == FaultCode::Cancelled { End::Declined } else { End::Failed };
         let told = !fetch.prefetch;
-        self.say(Output::Failed { player: player.clone(), peer: Some(peer), fault: fault.clone(), told });
+        self.say(Output::Failed { player: player.clone(), fault: fault.clone(), told });
         for waiter in fetch.waiters.into_keys() {
             self.say(Output::Answer { waiter, result: Err(fault.clone()) });
         }

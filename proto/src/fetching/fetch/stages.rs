@@ -40,7 +40,7 @@ impl Fetches {
         let peer = match key {
             Ok(peer) => peer,
             Err(fault) => {
-                self.say(Output::Failed { player, peer: None, fault: fault.clone(), told: true });
+                self.say(Output::Failed { player, fault: fault.clone(), told: true });
                 return self.say(Output::Answer { waiter, result: Err(fault) });
             }
         };

@@ -272,8 +272,6 @@ pub enum Output {
     /// A fetch ended without a look. `told`: send an event.
     Failed {
         player: PlayerName,
-        /// `None` if the player is no contact.
-        peer: Option<PeerId>,
         fault: Fault,
         told: bool,
     },
