@@ -156,6 +156,10 @@ pub const LOCAL_UNREAD_MAX: usize = 1024 * 1024;
 /// What one client sends or leaves unread up to [`LOCAL_FREE`] is not counted.
 pub const LOCAL_HELD_MAX: usize = 2 * LOCAL_FRAME_MAX + 1024 * 1024;
 pub const LOCAL_FREE: usize = 128 * 1024;
+/// Bytes of one client's answers that are made and wait to be written after others. One more is refused.
+pub const LOCAL_ANSWERS_MAX: usize = LOCAL_FRAME_MAX;
+/// How many clients may have an answer that is made and waits for space within [`LOCAL_HELD_MAX`]. One more is refused.
+pub const LOCAL_SPACELESS_MAX: usize = 2;
 /// A frame that takes longer makes way when another needs its space. The longest takes a tenth of that.
 pub const LOCAL_HOLD_TIME: Duration = Duration::from_secs(1);
 

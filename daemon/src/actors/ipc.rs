@@ -8,8 +8,8 @@ use super::coordinator::{
 use crate::{
     desks::{orders::json, sessions::ClientId},
     event::Bus,
-    io::ipc::{Frame, LocalReader, LocalWriter, Outbox, ReadError},
-    memory::ClientMemory,
+    io::ipc::{Frame, Left, LocalReader, LocalWriter, Outbox, ReadError},
+    memory::{ClientMemory, Unheld},
     places::Entry,
 };
 use actix::{
@@ -108,8 +108,10 @@ impl IpcClient {
         ctx.spawn(
             async move {
                 let _serving = serving;
-                let answer = answer.await;
-                say(&outbox, Reply::of(id, answer)).await;
+                match answer.await {
+                    Ok(json) => answered(&outbox, id, json).await,
+                    Err(fault) => say(&outbox, Reply::failure(id, fault)).await,
+                }
             }
             .into_actor(self),
         );
@@ -291,7 +293,23 @@ impl Actor for IpcClient {
     }
 }
 
-/// Sends a reply. One that is too long for a frame becomes the fault for that; a client that has left needs none.
+/// Sends an answer, or in its place why there is no space for it. It has its space while it waits.
+async fn answered(outbox: &Outbox, id: u64, answer: RawJson) {
+    let why = match outbox.space(answer.text().len()).await {
+        Ok(space) => match outbox.send_answer(Notice::Reply(Reply::of(id, Ok(answer))), space).await {
+            Ok(false) => Unheld::TooLong,
+            Ok(true) | Err(Left) => return,
+        },
+        Err(why) => why,
+    };
+    let code = match why {
+        Unheld::TooLong => FaultCode::TooLarge,
+        Unheld::Unread | Unheld::Full => FaultCode::Busy,
+    };
+    say(outbox, Reply::failure(id, Fault::new(code, why.to_string()))).await;
+}
+
+/// Sends a failure. One that is too long for a frame becomes the fault for that; a client that has left needs none.
 async fn say(outbox: &Outbox, reply: Reply) {
     let id = reply.id;
     if outbox.send(&Notice::Reply(reply)).await == Ok(false) {

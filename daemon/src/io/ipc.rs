@@ -2,7 +2,7 @@
 //! clients together fit into `LocalMemory`. The socket's path and permissions are
 //! `fyteclub-pipe`'s.
 
-use crate::memory::{ClientMemory, Held};
+use crate::memory::{Answered, ClientMemory, Held, STEP, Unheld};
 use fyteclub_pipe::{
     Stream,
     frames::{self, Frames},
@@ -24,8 +24,6 @@ pub use fyteclub_pipe::{ListenError as IpcError, LocalListener, frames::ReadErro
 const BATCH: usize = 64 * 1024;
 /// The unit of unread bytes.
 const UNIT: usize = 1024;
-/// The unit of held bytes.
-const STEP: usize = 256 * 1024;
 const UNITS: u32 = u32_of(LOCAL_UNREAD_MAX / UNIT);
 
 /// A connection's two directions.
@@ -145,21 +143,43 @@ pub struct Outbox {
 pub struct Left;
 
 impl Outbox {
+    /// Space for an answer that waits until it can be sent: [`ClientMemory::answer`].
+    pub async fn space(&self, bytes: usize) -> Result<Answered, Unheld> {
+        self.memory.answer(bytes).await
+    }
+
     /// Sends `message`; `false` if it is longer than a frame may be.
     ///
     /// # Errors
     /// [`Left`].
-    pub async fn send<T: Serialize>(&self, message: &T) -> Result<bool, Left> {
+    pub async fn send<T: Serialize>(&self, message: T) -> Result<bool, Left> {
+        self.put(message, None).await
+    }
+
+    /// As [`Outbox::send`], with the space of the answer in it, which its frame takes over.
+    ///
+    /// # Errors
+    /// [`Left`].
+    pub async fn send_answer<T: Serialize>(&self, message: T, answered: Answered) -> Result<bool, Left> {
+        self.put(message, Some(answered)).await
+    }
+
+    async fn put<T: Serialize>(&self, message: T, mut answered: Option<Answered>) -> Result<bool, Left> {
         let _turn = self.turn.lock().await;
-        let Ok(length) = frames::json_length(message) else { return Ok(false) };
-        let held = (LOCAL_FREE..=LOCAL_FRAME_MAX).contains(&length).then(|| self.memory.begin());
+        let Ok(length) = frames::json_length(&message) else { return Ok(false) };
+        let held = answered.as_mut().and_then(Answered::take);
+        // The rest is counted by the room for unread bytes.
+        let is_long = (LOCAL_FREE..=LOCAL_FRAME_MAX).contains(&length);
+        let held = is_long.then(|| held.unwrap_or_else(|| self.memory.begin()));
         if let Some(held) = &held {
             tokio::select! {
                 () = held.grow(length.next_multiple_of(STEP)) => {}
                 () = self.send.closed() => return Err(Left),
             }
         }
-        let Ok(frame) = frames::json_counted(message, length, LOCAL_FRAME_MAX) else { return Ok(false) };
+        let Ok(frame) = frames::json_counted(&message, length, LOCAL_FRAME_MAX) else { return Ok(false) };
+        // Its bytes are in the frame now.
+        drop((message, answered));
         let units = u32::try_from(frame.len().div_ceil(UNIT)).unwrap_or(UNITS).clamp(1, UNITS);
         let room = tokio::select! {
             room = self.room.clone().acquire_many_owned(units) => room.map_err(|_| Left)?,
@@ -262,6 +282,26 @@ mod tests {
         }
         assert_eq!(body(&mut reader).await, Some(b"{}".to_vec()));
         assert_eq!(outbox.send(&"x".repeat(LOCAL_FRAME_MAX)).await, Ok(false), "too long for a frame");
+    }
+
+    #[tokio::test]
+    async fn answer_has_space_until_it_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("d.sock");
+        let endpoint = Endpoint::at(path.to_str().expect("text"));
+        let listener = LocalListener::bind(&endpoint).await.expect("listens");
+        let _client = UnixStream::connect(&path).expect("connected");
+        let all = LocalMemory::default();
+        let (_reader, writer) = halves(listener.accept().await.expect("accepted"), all.of(0));
+        let (outbox, mut outgoing) = writer.outbox(4096);
+        let answer = "x".repeat(STEP);
+        let answered = outbox.space(answer.len()).await.expect("space");
+        let charged = all.held();
+        assert!(charged >= u64_of(STEP), "{charged}");
+        assert_eq!(outbox.send_answer(&answer, answered).await, Ok(true));
+        assert_eq!(all.held(), charged, "once");
+        drop(outgoing.waiting.try_recv().expect("a frame"));
+        assert_eq!(all.held(), 0);
     }
 
     #[tokio::test]
