@@ -7,7 +7,7 @@ use std::{io, process::ExitCode};
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done; `watch` also when the daemon stops or Ctrl-C is pressed
-  1    the daemon refused the request or failed at it
+  1    the daemon refused the request or failed at it, or `cache verify` could not read every file
   2    the command line is wrong
   3    the daemon is not running, or cannot be reached
   4    not now: no such player online, or no path to it; try again later

@@ -103,7 +103,7 @@ pub(super) fn free_name(inner: &Inner, hash: &BlobHash, ext: Ext) -> bool {
 
 /// Remembers what is in a blob's way and stays. The log is told once.
 pub(super) fn found_obstacle(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io::Error) {
-    remember_obstacle(inner, hash, ext, cause, |path| {
+    remember_obstacle(inner, (hash, ext), cause, false, |path| {
         let told = explain_removal(path, cause, CACHE_MOVE);
         tracing::warn!("what lies in the place of a cached file stays: {told}");
     });
@@ -111,15 +111,21 @@ pub(super) fn found_obstacle(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io
 
 /// Remembers a blob's file that cannot be read. It stays until the blob comes again, which replaces it.
 pub(super) fn found_unreadable(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io::Error) {
-    remember_obstacle(inner, hash, ext, cause, |path| {
+    remember_obstacle(inner, (hash, ext), cause, true, |path| {
         let told = explain(path, cause);
         tracing::warn!("a cached file cannot be read, and is replaced when it is fetched again: {told}");
     });
 }
 
-fn remember_obstacle(inner: &Inner, hash: BlobHash, ext: Ext, cause: &io::Error, tell: impl FnOnce(&Path)) {
+fn remember_obstacle(
+    inner: &Inner,
+    (hash, ext): (BlobHash, Ext),
+    cause: &io::Error,
+    unreadable: bool,
+    tell: impl FnOnce(&Path),
+) {
     let path = inner.site.blob_path(&hash, ext);
-    let obstacle = Obstacle { hash, path: path.clone(), cause: cause.to_string() };
+    let obstacle = Obstacle { hash, path: path.clone(), cause: cause.to_string(), unreadable };
     if inner.state().found_obstacle(ext, obstacle) {
         tell(&path);
     }

@@ -56,13 +56,15 @@ pub(super) struct OwnFile {
     pub young: bool,
 }
 
-/// What lies in a blob's place, is not that blob, and can be neither removed nor renamed.
+/// What lies in a blob's place and stays: another's, which can be neither removed nor renamed, or what cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
     pub hash: BlobHash,
     pub path: PathBuf,
-    /// Why it stays, as the system says.
+    /// Why it stays or cannot be read, as the system says.
     pub cause: String,
+    /// It may be the blob: it was not read.
+    pub unreadable: bool,
 }
 
 /// What may be thrown out, oldest use first.

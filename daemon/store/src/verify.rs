@@ -22,8 +22,8 @@ pub struct Verified {
     pub bad: Vec<BlobHash>,
     /// Were not there; nothing of them was read.
     pub missing: Vec<BlobHash>,
-    /// Could not be read, and stay.
-    pub unread: usize,
+    /// Could not be read, and stay. They may be right.
+    pub unreadable: Vec<Obstacle>,
     /// What lies in the place of blobs, is not them, and stays. It was tried again to remove it.
     pub obstacles: Vec<Obstacle>,
     /// It was broken off: there are files that were not read.
@@ -33,7 +33,7 @@ pub struct Verified {
 impl Verified {
     /// Files that had their turn.
     pub fn looked_at(&self) -> usize {
-        self.files + self.missing.len() + self.unread
+        self.files + self.missing.len() + self.unreadable.len()
     }
 }
 
@@ -66,7 +66,16 @@ pub(crate) fn verify(
             Err(error @ StoreError::Away { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "a file in the cache cannot be read");
-                verified.unread += 1;
+                let cause = match error {
+                    StoreError::Io { source, .. } => source.to_string(),
+                    error => error.to_string(),
+                };
+                verified.unreadable.push(Obstacle {
+                    hash: *hash,
+                    path: known.path(),
+                    cause,
+                    unreadable: true,
+                });
             }
         }
         if progress(&verified, all.len(), bytes).is_break() {
@@ -80,7 +89,9 @@ pub(crate) fn verify(
             own::forget_own(inner, &path, &file);
         }
     }
-    verified.obstacles = look_at_obstacles(inner);
+    let (unreadable, obstacles) = look_at_obstacles(inner).into_iter().partition(|found| found.unreadable);
+    verified.unreadable.extend::<Vec<_>>(unreadable);
+    verified.obstacles = obstacles;
     Ok(verified)
 }
 

@@ -30,10 +30,10 @@ pub(crate) async fn stats(client: &Client, page: &Page) -> Result<Exit, Failure>
 pub(crate) async fn verify(client: &Client, page: &Page) -> Result<Exit, Failure> {
     let verified = with_progress(client, page, CacheWork::Verify, client.cache_verify()).await?;
     page.show(&verified, verdict)?;
-    Ok(if verified.bad.is_empty() && verified.obstacles.is_empty() && verified.unread == 0 {
-        Exit::Done
-    } else {
-        Exit::Damaged
+    Ok(match (verified.bad.is_empty() && verified.obstacles.is_empty(), verified.unread) {
+        (true, 0) => Exit::Done,
+        (true, _) => Exit::Refused,
+        (false, _) => Exit::Damaged,
     })
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn disk(stats: &CacheStats) -> String {
 fn verdict(verified: &CacheVerified) -> String {
     let mut text = format!("{} read, {}", human::count(verified.files, "file"), human::bytes(verified.bytes));
     if verified.unread > 0 {
-        text += &format!("; {} could not be read, see the daemon's log", verified.unread);
+        text += &format!("; {} could not be read", verified.unread);
     }
     if verified.missing > 0 {
         text += &format!("; {} missing, fetched again when needed", verified.missing);
@@ -115,17 +115,27 @@ fn verdict(verified: &CacheVerified) -> String {
         [] if verified.obstacles.is_empty() && verified.unread == 0 => {
             return format!("{text}: all are right.");
         }
-        [] if verified.obstacles.is_empty() => return format!("{text}: what was read is right."),
-        [] => format!("{text}.\n"),
+        [] => format!("{text}: what was read is right.\n"),
         bad => format!("{text}: {}", damaged(bad)),
     };
+    text += &unreadable(&verified.unreadable);
     if !verified.obstacles.is_empty() {
         text += "In the way of cached files; remove it yourself, or run fyteclubctl cache move DIR:\n";
     }
-    for CacheObstacle { path, cause } in &verified.obstacles {
-        text += &format!("  {path} ({cause})\n");
-    }
-    text
+    text + &listed(&verified.obstacles)
+}
+
+/// Empty without such files.
+fn unreadable(files: &[CacheObstacle]) -> String {
+    let text = match files {
+        [] => "",
+        _ => "Not read, so neither right nor damaged; they are fetched again when they are needed:\n",
+    };
+    text.to_owned() + &listed(files)
+}
+
+fn listed(files: &[CacheObstacle]) -> String {
+    files.iter().map(|CacheObstacle { path, cause }| format!("  {path} ({cause})\n")).collect()
 }
 
 fn damaged(bad: &[BlobHash]) -> String {
@@ -160,5 +170,20 @@ fn where_to(moved: &CacheMoved) -> String {
     if !moved.bad.is_empty() {
         text += &damaged(&moved.bad);
     }
-    text
+    text + &unreadable(&moved.unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreadable_file_is_told_with_its_cause() {
+        let unreadable = vec![CacheObstacle { path: "/c/aa.tex".into(), cause: "denied".into() }];
+        let (bad, obstacles) = (Vec::new(), Vec::new());
+        let (files, bytes, missing, unread) = (2, 10, 0, 1);
+        let shown = verdict(&CacheVerified { files, bytes, bad, missing, unread, unreadable, obstacles });
+        assert!(shown.contains("what was read is right") && shown.contains("/c/aa.tex (denied)"), "{shown}");
+        assert!(!shown.contains("damaged file") && !shown.contains("In the way"), "{shown}");
+    }
 }

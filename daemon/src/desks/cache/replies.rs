@@ -37,7 +37,8 @@ pub fn verified(verified: Result<Verified, StoreError>) -> Answer<CacheVerified>
         bytes: verified.bytes,
         bad: verified.bad,
         missing: u64_of(verified.missing.len()),
-        unread: u64_of(verified.unread),
+        unread: u64_of(verified.unreadable.len()),
+        unreadable: verified.unreadable.into_iter().map(obstacle).collect(),
         obstacles: verified.obstacles.into_iter().map(obstacle).collect(),
     })
 }
@@ -65,6 +66,7 @@ pub fn moved(moved: Result<Moved, MoveError>) -> Answer<CacheMoved> {
         files: u64_of(moved.files),
         bytes: moved.bytes,
         bad: moved.bad,
+        unreadable: moved.unreadable.into_iter().map(obstacle).collect(),
         kept: u64_of(moved.kept),
     })
 }

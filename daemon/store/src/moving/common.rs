@@ -9,6 +9,7 @@ use crate::{
     partial::{Partial, open_partials},
     place::{CacheLocation, Place},
     prove::offset_of,
+    state::Obstacle,
     sync::lock,
 };
 use fyteclub_files::trouble::explain_or;
@@ -42,6 +43,8 @@ pub struct Moved {
     pub bytes: u64,
     /// Their bytes were wrong already; they were not taken along.
     pub bad: Vec<BlobHash>,
+    /// Could not be read, and were not taken along.
+    pub unreadable: Vec<Obstacle>,
     /// Files in use, which lie in the old place too until the next start.
     pub kept: usize,
 }
@@ -130,7 +133,8 @@ pub(super) fn switch(
 }
 
 pub(super) fn moved(old: &Place, new: &Place, files: usize, bytes: u64) -> Moved {
-    Moved { from: old.dir.clone(), to: new.dir.clone(), files, bytes, bad: Vec::new(), kept: 0 }
+    let (bad, unreadable) = (Vec::new(), Vec::new());
+    Moved { from: old.dir.clone(), to: new.dir.clone(), files, bytes, bad, unreadable, kept: 0 }
 }
 
 /// A name in the new place that is free now.
@@ -181,7 +185,7 @@ pub(super) fn or_left<T>(from: &Path, brought: Result<T, StoreError>) -> Result<
 }
 
 pub(super) fn tell_left(from: &Path) {
-    tracing::warn!("{} is no file that can be read: it stays, and is fetched again", from.display());
+    tracing::warn!("{} is no file that can be read: it is not moved, and is fetched again", from.display());
 }
 
 /// Frees the name of an incomplete blob's file in the new place. Where it cannot be had, the blob begins anew; `false`

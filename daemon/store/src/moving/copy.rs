@@ -12,6 +12,7 @@ use crate::{
     os::{self, Stamp},
     place::{CacheLocation, Place},
     prove::{hash_file, offset_of, open_blob_file},
+    state::Obstacle,
 };
 use fyteclub_proto::{
     chunk_tree::{TreeBuilder, chunk_count, chunk_len},
@@ -71,7 +72,7 @@ pub(super) fn copy_to(
             tell(&copies)?;
         }
     }
-    let bad = common::undisturbed(inner, || {
+    let (bad, unreadable) = common::undisturbed(inner, || {
         copies.gone.clear();
         let rest = copies.lacking(common::all_blobs(inner));
         copies.batch(&rest)?;
@@ -93,13 +94,13 @@ pub(super) fn copy_to(
             remove(&new.blob_path(&hash, ext)).ok();
         }
         common::tell_obstacles(inner, std::mem::take(&mut copies.obstacles));
-        Ok::<_, MoveError>(std::mem::take(&mut copies.bad))
+        Ok::<_, MoveError>((std::mem::take(&mut copies.bad), std::mem::take(&mut copies.unreadable)))
     })?;
-    for hash in &bad {
+    for hash in bad.iter().chain(unreadable.iter().map(|Obstacle { hash, .. }| hash)) {
         naming::drop_wrong(inner, hash, |_| true);
     }
     let (files, bytes) = copies.so_far();
-    Ok(Moved { bad, ..moved(&old, new, files, bytes) })
+    Ok(Moved { bad, unreadable, ..moved(&old, new, files, bytes) })
 }
 
 /// Knows the blobs by the stamps of their copies now; tells which copies are of blobs that were evicted meanwhile.
@@ -147,6 +148,7 @@ struct Copies<'a> {
     done: HashMap<BlobHash, Copy>,
     obstacles: Obstacles,
     bad: Vec<BlobHash>,
+    unreadable: Vec<Obstacle>,
     /// Were not there when their turn came.
     gone: HashSet<BlobHash>,
 }
@@ -154,15 +156,22 @@ struct Copies<'a> {
 impl<'a> Copies<'a> {
     fn new(old: &'a Place, new: &'a Place) -> Self {
         let (done, obstacles) = (HashMap::new(), Obstacles::new());
-        Self { old, new, done, obstacles, bad: Vec::new(), gone: HashSet::new() }
+        let (bad, unreadable) = (Vec::new(), Vec::new());
+        Self { old, new, done, obstacles, bad, unreadable, gone: HashSet::new() }
     }
 
     fn lacking(&self, all: Vec<Blob>) -> Vec<Blob> {
         // One that went and came again may have another ending.
         let done = |(hash, ext, _): &Blob| self.done.get(hash).is_some_and(|copy| copy.ext == *ext);
-        let lacking =
-            |blob: &Blob| !done(blob) && !self.bad.contains(&blob.0) && !self.gone.contains(&blob.0);
+        let lacking = |blob: &Blob| !done(blob) && !self.is_left(&blob.0);
         all.into_iter().filter(lacking).collect()
+    }
+
+    /// Whether this blob was seen and is not brought along.
+    fn is_left(&self, hash: &BlobHash) -> bool {
+        self.bad.contains(hash)
+            || self.gone.contains(hash)
+            || self.unreadable.iter().any(|found| found.hash == *hash)
     }
 
     fn so_far(&self) -> (usize, u64) {
@@ -191,7 +200,8 @@ impl<'a> Copies<'a> {
                 }
                 Err(StoreError::Io { path, source }) if path == from && os::is_of_one_file(&source) => {
                     common::tell_left(&path);
-                    self.bad.push(*hash);
+                    let cause = source.to_string();
+                    self.unreadable.push(Obstacle { hash: *hash, path, cause, unreadable: true });
                 }
                 // Evicted meanwhile, or removed by another program.
                 Err(StoreError::Missing { .. }) => drop(self.gone.insert(*hash)),

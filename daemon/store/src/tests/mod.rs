@@ -15,6 +15,7 @@ mod scrub;
 mod stamps;
 mod timing;
 mod trust;
+mod unreadable;
 
 use super::{ReadError, Store, StoreConfig, StoreError};
 use fyteclub_proto::{

@@ -14,15 +14,15 @@ fn opened(dir: &Path) -> (Store, crate::Opened) {
     Store::open(dir, StoreConfig { cache_limit: u64::MAX, min_free: Some(0) }).expect("opens")
 }
 
-fn verify(store: &Store) -> Verified {
+pub(super) fn verify(store: &Store) -> Verified {
     store.verify(|_, _, _| ControlFlow::Continue(())).unwrap()
 }
 
 /// As long as it lives, these can be neither removed, renamed nor replaced.
-struct Stuck;
+pub(super) struct Stuck;
 
 impl Stuck {
-    fn new(paths: &[&Path]) -> Self {
+    pub(super) fn new(paths: &[&Path]) -> Self {
         STUCK.with_borrow_mut(|stuck| stuck.extend(paths.iter().map(|path| path.to_path_buf())));
         Self
     }
@@ -45,7 +45,7 @@ fn become_folder(path: &Path, full: bool) {
 }
 
 /// Its time tells that it is not as the store left it.
-fn touch(path: &Path) {
+pub(super) fn touch(path: &Path) {
     let time = SystemTime::now() - Duration::from_secs(3600);
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
@@ -213,35 +213,6 @@ fn leftovers_that_stay_do_not_stop_a_start() {
 }
 
 #[test]
-fn unreadable_file_is_fetched_anew() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    for size in [500, 3 * CHUNK_SIZE] {
-        let blob = bytes(1, size);
-        let hash = receive(&store, &blob).unwrap();
-        let path = store.path(&hash).unwrap();
-        touch(&path);
-        UNREADABLE.with_borrow_mut(|paths| paths.push(path.clone()));
-        let readable = Stuck;
-        assert_eq!(store.find(&hash).unwrap(), None);
-        assert_eq!(verify(&store).obstacles.len(), 1);
-        receive(&store, &blob).unwrap();
-        assert_eq!(store.path(&hash), Some(path.clone()));
-        drop(readable);
-        assert_eq!(read(&store, &hash).unwrap(), blob);
-        assert_eq!(verify(&store).obstacles, []);
-        // Or it can be read again before the blob comes, and is it.
-        touch(&path);
-        UNREADABLE.with_borrow_mut(|paths| paths.push(path.clone()));
-        let readable = Stuck;
-        assert_eq!(store.find(&hash).unwrap(), None);
-        drop(readable);
-        assert_eq!(verify(&store).obstacles, []);
-        assert_eq!(read(&store, &hash).unwrap(), blob);
-    }
-}
-
-#[test]
 fn one_file_that_stays_does_not_keep_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let store = open_with(dir.path(), 10_000);
@@ -322,7 +293,7 @@ fn full_folder(path: &Path) {
     fs::write(path.join("diary.txt"), b"mine").unwrap();
 }
 
-fn go(store: &Store, to: &Path) -> Result<crate::Moved, crate::MoveError> {
+pub(super) fn go(store: &Store, to: &Path) -> Result<crate::Moved, crate::MoveError> {
     store.move_to(to, |_| ControlFlow::Continue(()))
 }
 

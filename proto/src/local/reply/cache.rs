@@ -46,22 +46,25 @@ pub struct CacheVerified {
     /// Files that another program had removed: they are fetched again when needed.
     #[serde(default)]
     pub missing: u64,
-    /// Files that could not be read, and stay: the log says why.
+    /// Files that could not be read, and stay.
     #[serde(default)]
     pub unread: u64,
-    /// What lies in the place of cached files and stays, because it can be neither removed nor read. Such a file is
+    /// The same files. Whether their bytes are right is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<CacheObstacle>,
+    /// What lies in the place of cached files and stays, because it cannot be removed. Such a file is
     /// fetched again when it is needed, and stored under another name where its own cannot be had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obstacles: Vec<CacheObstacle>,
 }
 
-/// What lies in the place of a cached file and stays.
+/// A file that could not be read, or what lies in the place of a cached file, and stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheObstacle {
     /// Where it lies.
     pub path: String,
-    /// Why it stays, as the system says.
+    /// Why it cannot be read or removed, as the system says.
     pub cause: String,
 }
 
@@ -96,6 +99,9 @@ pub struct CacheMoved {
     /// Damaged files, which were not moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bad: Vec<BlobHash>,
+    /// Files that could not be read: they were not moved, and are fetched again when needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<CacheObstacle>,
     /// Files in use, which are in the old folder too until the daemon restarts.
     pub kept: u64,
 }

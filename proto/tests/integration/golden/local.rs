@@ -323,6 +323,7 @@ fn replies() -> Vec<Example> {
         files: 10,
         bytes: 1000,
         bad: vec![BlobHash::of(b"a")],
+        unreadable: vec![],
         kept: 3,
     };
     let stuck = TransferStatus { rate: 0, remaining_seconds: None, reason: Reason::Prefetch, ..transfer() };
@@ -383,6 +384,17 @@ fn replies() -> Vec<Example> {
             CacheVerified { bad: vec![BlobHash::of(b"a")], missing: 2, unread: 1, ..verified() },
         ),
         reply(
+            "cache_verified_with_unreadable",
+            CacheVerified {
+                unread: 1,
+                unreadable: vec![CacheObstacle {
+                    path: "/data/blobs/aa.tex".into(),
+                    cause: "Permission denied (os error 13)".into(),
+                }],
+                ..verified()
+            },
+        ),
+        reply(
             "cache_verified_with_obstacles",
             CacheVerified {
                 obstacles: vec![CacheObstacle {
@@ -399,7 +411,15 @@ fn replies() -> Vec<Example> {
 }
 
 fn verified() -> CacheVerified {
-    CacheVerified { files: 10, bytes: 1000, bad: vec![], missing: 0, unread: 0, obstacles: vec![] }
+    CacheVerified {
+        files: 10,
+        bytes: 1000,
+        bad: vec![],
+        missing: 0,
+        unread: 0,
+        unreadable: vec![],
+        obstacles: vec![],
+    }
 }
 
 /// Every code and whether it is retryable: the strings that clients branch on.

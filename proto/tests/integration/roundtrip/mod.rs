@@ -157,11 +157,14 @@ proptest! {
         replies(reply::Limits { limits, set_here })?;
         let obstacles = vec![reply::CacheObstacle { path: file.clone(), cause: reason.clone() }];
         let bad = vec![appearance];
-        replies(reply::CacheVerified { files, bytes, bad, missing: files, unread: bytes, obstacles })?;
+        let unreadable = obstacles.clone();
+        let (missing, unread) = (files, bytes);
+        replies(reply::CacheVerified { files, bytes, bad, missing, unread, unreadable, obstacles })?;
         let [files_gone, bytes_gone, unfinished, bytes_left, in_use] = collected;
         replies(reply::CacheGced { files: files_gone, bytes: bytes_gone, unfinished, bytes_left, in_use })?;
         let (from, to) = (file.clone(), reason.clone());
-        replies(reply::CacheMoved { from, to, files, bytes, bad: vec![appearance], kept: files })?;
+        let unreadable = vec![reply::CacheObstacle { path: file.clone(), cause: reason.clone() }];
+        replies(reply::CacheMoved { from, to, files, bytes, bad: vec![appearance], unreadable, kept: files })?;
         replies(reply::Empty {})?;
         let left_out = vec![reply::LeftOut { game_path, file, reason }];
         replies(reply::Published { appearance, files, bytes, left_out })?;
