@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// The unit of held bytes.
-pub const STEP: usize = 256 * 1024;
+pub(crate) const STEP: usize = 256 * 1024;
 /// What a reply adds to its answer, at most.
 const ENVELOPE: usize = 128;
 

@@ -41,6 +41,8 @@ const SERVED_MAX: usize = 64;
 /// Requests of one client that wait for the network or a disk: they block no others, and there may be one for each near
 /// player. One more is refused.
 const LONG_MAX: usize = 256;
+/// States of one client that are made and not written yet. A `watch` beyond them is refused.
+const STATES_MAX: usize = 8;
 
 /// A frame of the client, with its permit, or how its socket ended.
 pub enum Incoming {
@@ -60,6 +62,7 @@ pub struct IpcClient {
     /// The permit of the request that is being handled, until its reply has it.
     serving: Option<OwnedSemaphorePermit>,
     long: Arc<Semaphore>,
+    states: Arc<Semaphore>,
     /// This client's place at the local socket. Held until the socket is closed.
     entry: Arc<Entry>,
     /// What its long frames take.
@@ -90,6 +93,7 @@ impl IpcClient {
             watching: false,
             serving: None,
             long: Arc::new(Semaphore::new(LONG_MAX)),
+            states: Arc::new(Semaphore::new(STATES_MAX)),
             entry: Arc::new(entry),
             memory,
             here: None,
@@ -179,21 +183,26 @@ impl IpcClient {
                 self.refuse(id, Fault::new(FaultCode::HelloFirst, "say `hello` first"), ctx);
             }
             Request::Watch => {
+                let Ok(state) = self.states.clone().try_acquire_owned() else {
+                    let says = format!("{STATES_MAX} states are not sent yet: read them, then `watch` again");
+                    return self.refuse(id, Fault::new(FaultCode::Busy, says), ctx);
+                };
                 self.reply(id, async { json(Ok(Empty {})) }, ctx);
-                self.watch(ctx);
+                self.watch(state, ctx);
             }
             request => self.ask(id, request, ctx),
         }
     }
 
-    /// Sends the whole state, and from the first call on every event.
-    fn watch(&mut self, ctx: &mut Context<Self>) {
+    /// Sends the whole state, and from the first call on every event. Holds the permit until that state is sent.
+    fn watch(&mut self, state: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
         let Some(outbox) = self.outbox.clone() else { return };
         let first = !std::mem::replace(&mut self.watching, true);
         let (mut events, coordinator) = (self.bus.listen(), self.coordinator.clone());
         ctx.spawn(
             async move {
                 let (mut lost, mut shown) = (true, 0);
+                let mut state = Some(state);
                 loop {
                     if std::mem::take(&mut lost) {
                         let Ok(Ok(status)) = coordinator.send(ReadState).await else { return };
@@ -202,6 +211,7 @@ impl IpcClient {
                             return;
                         }
                     }
+                    drop(state.take());
                     if !first {
                         return;
                     }

@@ -205,6 +205,32 @@ async fn cancelled_fetch_is_reported_and_the_next_resumes() {
     assert!(fetched.bytes_fetched <= 20 * MIB - came + MIB, "{} came again", fetched.bytes_fetched);
 }
 
+#[tokio::test]
+async fn waiting_fetches_of_one_client_have_a_bound() {
+    const BOUND: usize = 256;
+    let town = Town::new().await;
+    let (alice, bob, _) = pair(&town, Mod::of_noise(town.path("mod"), 1, 20, 1 << 20)).await;
+    limit(&bob, down(512 * 1024)).await;
+    let mut fetches = tokio::task::JoinSet::new();
+    for _ in 0..BOUND + 9 {
+        let (client, player) = (bob.client().clone(), alice.player.clone());
+        fetches.spawn(async move { client.peer_fetch(&player, None).await });
+    }
+    for _ in 0..9 {
+        let refused = within("a refusal", fetches.join_next()).await.expect("more than wait");
+        let fault = fault(refused.expect("no panic"));
+        assert_eq!(fault.code, FaultCode::Busy, "{fault}");
+    }
+    // The others wait, and short requests are served.
+    bob.client().peer_cancel(&alice.player).await.expect("cancelled");
+    let mut waited = 0;
+    while let Some(ended) = within("an end", fetches.join_next()).await {
+        assert_eq!(fault(ended.expect("no panic")).code, FaultCode::Cancelled);
+        waited += 1;
+    }
+    assert_eq!(waited, BOUND);
+}
+
 /// A client of its own that fetches into a folder, for as long as the result runs.
 async fn begin_alone(
     resident: &Resident,

@@ -128,6 +128,40 @@ const VICTIM: u32 = 65534;
 const STRANGER: u32 = 65533;
 
 /// No `XDG_RUNTIME_DIR`, and another user made `/tmp/fyteclub-USER` before.
+/// A state is as long as there are contacts; each would wait in memory until it is read.
+#[tokio::test]
+async fn states_that_wait_have_a_bound() {
+    const CALLS: usize = 64;
+    let town = Town::new().await;
+    let alice = town.resident("Alice Ashe@Gilgamesh").await;
+    let mut stream = UnixStream::connect(alice.ipc()).expect("connected");
+    let framed =
+        |call: serde_json::Value| frame::join(call.to_string().as_bytes(), LOCAL_FRAME_MAX).expect("short");
+    let hello = json!({ "id": 0, "op": "hello", "params": { "client": "eager", "versions": [1] } });
+    let mut bytes = framed(hello);
+    (1..=CALLS).for_each(|id| bytes.extend(framed(json!({ "id": id, "op": "watch" }))));
+    stream.write_all(&bytes).expect("sent");
+    let (busy, states) = tokio::task::spawn_blocking(move || {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+        let (mut answers, mut busy, mut states) = (0, 0, 0);
+        while answers <= CALLS || states < CALLS - busy {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).expect("a frame");
+            let mut body = vec![0; usize::try_from(u32::from_le_bytes(length)).expect("short")];
+            stream.read_exact(&mut body).expect("its body");
+            let text = String::from_utf8(body).expect("text");
+            let is_event = text.contains(r#""event":"#);
+            answers += usize::from(!is_event);
+            busy += usize::from(!is_event && text.contains("states are not sent yet"));
+            states += usize::from(is_event && text.contains(r#""event":"state""#));
+        }
+        (busy, states)
+    })
+    .await
+    .expect("read");
+    assert!(busy > 0 && states == CALLS - busy, "{busy} refused, {states} states");
+}
+
 #[tokio::test]
 async fn strangers_folder_and_socket_are_refused() {
     if !rustix::process::geteuid().is_root() {
