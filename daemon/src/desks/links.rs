@@ -48,6 +48,7 @@ struct Link {
     player: Option<PlayerName>,
     last: NewLink,
     is_open: bool,
+    is_silent: bool,
 }
 
 /// Links by peer, each kept as long as the peer's actor lives.
@@ -70,7 +71,7 @@ impl LinkDesk {
         let is_equal = former.is_some_and(|former| former.player == player)
             && replaced.is_some_and(|last| (last.instance, last.path) == (link.instance, link.path));
         match replaced {
-            _ if is_equal => {}
+            _ if is_equal => self.silent(&peer_id, false, orders),
             Some(last) if last.instance != link.instance => {
                 self.lost(peer_id, "their daemon restarted, or its addresses changed".to_owned(), orders);
             }
@@ -79,7 +80,7 @@ impl LinkDesk {
             }
             None => {}
         }
-        self.0.insert(peer_id, Link { player: player.clone(), last: link, is_open: true });
+        self.0.insert(peer_id, Link { player: player.clone(), last: link, is_open: true, is_silent: false });
         if !is_equal {
             tracing::info!(peer = %peer_id.short(), "connected");
             orders.tell(Event::PeerConnected { peer_id, player, path: link.path });
@@ -91,6 +92,14 @@ impl LinkDesk {
     pub fn shows(&self, peer_id: PeerId, appearance: Option<BlobHash>, orders: &mut Orders) {
         if let Some(player) = self.0.get(&peer_id).and_then(|link| link.player.clone()) {
             orders.tell(Event::PeerLook { peer_id, player, appearance });
+        }
+    }
+
+    /// Whether the peer leaves requests over its link unanswered.
+    pub fn silent(&mut self, key: &PeerId, silent: bool, orders: &mut Orders) {
+        if let Some(link) = self.0.get_mut(key).filter(|link| link.is_open && link.is_silent != silent) {
+            link.is_silent = silent;
+            orders.tell(Event::PeerSilent { peer_id: *key, player: link.player.clone(), silent });
         }
     }
 
@@ -206,6 +215,9 @@ mod tests {
             Order::Tell(Event::PeerConnected { player, .. }) => ("connected", player),
             Order::Tell(Event::PeerLook { player, .. }) => ("look", Some(player)),
             Order::Tell(Event::PeerDisconnected { player, .. }) => ("disconnected", player),
+            Order::Tell(Event::PeerSilent { player, silent, .. }) => {
+                (if silent { "silent" } else { "heard" }, player)
+            }
             _ => panic!("another order"),
         };
         let words = std::iter::from_fn(|| orders.pop()).map(word);
@@ -232,6 +244,24 @@ mod tests {
         assert_eq!(lose(&mut desk), ["disconnected Alys Ashe@Gilgamesh"]);
         assert!(!desk.is_open(&PEER) && desk.last_addr(&PEER).is_some());
         assert_eq!(lose(&mut desk), [""; 0], "the event is not repeated");
+    }
+
+    #[test]
+    fn silence_is_told_once_and_ends_with_the_link() {
+        let mut desk = LinkDesk::default();
+        let silent = |desk: &mut LinkDesk, silent| {
+            let mut orders = Orders::default();
+            desk.silent(&PEER, silent, &mut orders);
+            told(orders)
+        };
+        assert_eq!(silent(&mut desk, true), [""; 0], "there is no link");
+        open(&mut desk, None);
+        assert_eq!(silent(&mut desk, false), [""; 0]);
+        assert_eq!((silent(&mut desk, true), silent(&mut desk, true)), (vec!["silent".into()], vec![]));
+        assert_eq!(open(&mut desk, None), ["heard"], "over a second link of the same kind");
+        assert_eq!(silent(&mut desk, true), ["silent"]);
+        assert_eq!(lose(&mut desk), ["disconnected"]);
+        assert_eq!(silent(&mut desk, false), [""; 0]);
     }
 
     #[test]

@@ -196,6 +196,14 @@ impl Desks {
         }
     }
 
+    /// This peer leaves requests unanswered, or answers again.
+    pub fn silent(&mut self, now: Now, peer: PeerId, silent: bool, orders: &mut Orders) {
+        self.links.silent(&peer, silent, orders);
+        if silent {
+            self.fetch(now, fetch::Input::Silent(peer), orders);
+        }
+    }
+
     /// The last link to this peer is closed.
     pub fn lost(&mut self, now: Now, peer: PeerId, cause: String, orders: &mut Orders) {
         if self.links.lost(peer, cause, orders) {

@@ -41,6 +41,10 @@ pub enum Event {
     /// A link to a contact is open. Never after the `peer.disconnected` of the same link.
     #[serde(rename = "peer.connected")]
     PeerConnected { peer_id: PeerId, player: Option<PlayerName>, path: PathKind },
+    /// The contact does not answer while something is asked of it: within 2 s of its last packet, and again with
+    /// `silent` false once it does answer. Meanwhile it is `reconnecting`. A `peer.disconnected` ends it, too.
+    #[serde(rename = "peer.silent")]
+    PeerSilent { peer_id: PeerId, player: Option<PlayerName>, silent: bool },
     /// The link has ended; `cause` is one sentence.
     #[serde(rename = "peer.disconnected")]
     PeerDisconnected { peer_id: PeerId, player: Option<PlayerName>, cause: String },

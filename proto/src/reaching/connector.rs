@@ -33,6 +33,10 @@ pub enum Input {
     },
     /// The open link is silent: the peer is dialled beside it. The result is [`Input::Opened`], or none.
     Suspect,
+    /// The open link is silent while something is asked: as [`Input::Suspect`], and told.
+    Silent,
+    /// The open link is not silent any more.
+    Heard,
     /// The peer is no longer wanted.
     Leave,
     Time,
@@ -100,6 +104,8 @@ impl Connector {
                 self.dial(now);
             }
             (_, Input::Want) => self.wanted = true,
+            // Beside an open link.
+            (State::Linked, Input::Greeting) => {}
             (_, Input::Greeting) => self.outputs.push_back(Output::State(PeerState::Authenticating)),
             (_, Input::Opened) => {
                 self.state = State::Linked;
@@ -108,8 +114,12 @@ impl Connector {
                 self.outputs.push_back(Output::State(PeerState::Connected));
             }
             (State::Linked, Input::Suspect) => self.outputs.push_back(Output::Dial),
+            (State::Linked, Input::Silent) => {
+                self.outputs.extend([Output::State(PeerState::Reconnecting), Output::Dial]);
+            }
+            (State::Linked, Input::Heard) => self.outputs.push_back(Output::State(PeerState::Connected)),
             // Without a link it is dialled anyway, or not wanted.
-            (_, Input::Suspect) | (State::Idle, Input::Lost { .. }) => {}
+            (_, Input::Suspect | Input::Silent | Input::Heard) | (State::Idle, Input::Lost { .. }) => {}
             (_, Input::Lost { cause, again }) => self.lost(now, jitter, cause, again),
             (State::AwaitNextTry { at }, Input::Time) if now >= *at => self.dial(now),
             (State::AwaitLink { since }, Input::Time) if now >= *since + WORD_TIME => {
@@ -257,6 +267,13 @@ mod tests {
         outputs(&mut connector);
         connector.handle(now, 0.5, Input::Suspect);
         assert_eq!(outputs(&mut connector), [Output::Dial]);
+        // Nothing comes of a second link.
+        connector.handle(now, 0.5, Input::Greeting);
+        assert_eq!(outputs(&mut connector), [], "it is connected all the time");
+        connector.handle(now, 0.5, Input::Silent);
+        assert_eq!(outputs(&mut connector), [Output::State(PeerState::Reconnecting), Output::Dial]);
+        connector.handle(now, 0.5, Input::Heard);
+        assert_eq!(outputs(&mut connector), [Output::State(PeerState::Connected)]);
         assert!(!connector.is_idle() && !connector.is_trying() && connector.deadline().is_none());
     }
 

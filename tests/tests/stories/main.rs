@@ -49,6 +49,9 @@ mod rotation;
 mod sdk_examples;
 mod shared_redis;
 mod shutdown;
+// A process is stopped and continued.
+#[cfg(unix)]
+mod silence;
 mod slow_disk;
 mod small_files;
 mod stranger;

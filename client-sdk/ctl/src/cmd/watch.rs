@@ -29,6 +29,12 @@ fn line(event: &Event) -> String {
         Event::PeerDisconnected { peer_id, player, cause } => {
             format!("{} disconnected: {cause}", name(player, peer_id))
         }
+        Event::PeerSilent { peer_id, player, silent: true } => {
+            format!("{} does not answer; looking for another path", name(player, peer_id))
+        }
+        Event::PeerSilent { peer_id, player, silent: false } => {
+            format!("{} answers again", name(player, peer_id))
+        }
         Event::PeerLook { player, appearance: Some(_), .. } => format!("{player} publishes a look"),
         Event::PeerLook { player, appearance: None, .. } => format!("{player} publishes nothing"),
         Event::PeerKeyChanged { player, offered, .. } => format!(

@@ -211,6 +211,9 @@ impl Handler<PeerFact> for Coordinator {
                 self.act(ctx, |desks, _, orders| desks.links.shows(peer, look, orders));
                 self.fetch(fetch::Input::Offers { peer, look }, ctx);
             }
+            PeerFact::Silent { peer, silent } => {
+                self.act(ctx, |desks, now, orders| desks.silent(now, peer, silent, orders));
+            }
             PeerFact::Lost { peer, cause } => {
                 self.act(ctx, |desks, now, orders| desks.lost(now, peer, cause, orders));
             }

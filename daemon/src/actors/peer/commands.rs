@@ -316,7 +316,10 @@ impl Handler<Report> for Peer {
         MessageResult(PeerStatus {
             player: live.and_then(Live::player),
             peer_id: self.id,
-            state: if lost { PeerState::FailingOver } else { self.state },
+            state: match self.state {
+                PeerState::Connected if lost => PeerState::FailingOver,
+                state => state,
+            },
             path: place.filter(|_| !lost).map(Place::path),
             rtt_ms: live.map(|live| (live.link.rtt().as_secs_f64() * 1e6).round() / 1e3),
             cause: if live.is_some() { None } else { self.cause.clone() },

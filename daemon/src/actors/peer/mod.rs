@@ -17,7 +17,7 @@ use super::{
     lan::Lan,
     phone_book::LookupError,
     random,
-    traversal::{Id, Linked, OfferedOverLink, Traversals},
+    traversal::{Id, Linked, OfferedOverLink, Silent, Traversals},
 };
 use crate::{
     io::{identity::Identity, quic::QuicEndpoint, store::Store},
@@ -82,6 +82,8 @@ pub enum PeerFact {
     },
     /// The peer publishes this look now.
     Look { peer: PeerId, look: Option<BlobHash> },
+    /// It leaves requests over the link in use unanswered, or answers again.
+    Silent { peer: PeerId, silent: bool },
     /// The last link is closed; all requests on it have ended.
     Lost { peer: PeerId, cause: String },
     /// The peer was not reached, and no more is tried.
@@ -283,20 +285,30 @@ impl Peer {
         let Some(link) = self.current().map(|live| live.link.clone()) else { return };
         self.pulls.retain(|_, pull| !pull.task.is_finished());
         let asking = self.asks > 0 || !self.pulls.is_empty();
-        self.liveness.handle(now, liveness::Input::Received { datagrams: link.datagrams_heard(), asking });
+        let (datagrams, rtt) = (link.datagrams_heard(), link.rtt());
+        self.liveness.handle(now, liveness::Input::Received { datagrams, rtt, asking });
         while let Some(output) = self.liveness.poll() {
             match output {
                 liveness::Output::Probe => {
+                    if let Some(addr) = link.place().virtual_addr() {
+                        self.context.traversals.do_send(Silent { addr });
+                    }
                     let link = link.clone();
                     // Any datagram is an answer; the content of this one does not matter.
                     tokio::spawn(async move {
                         tokio::time::timeout(HOLDING_TIME, pull::holding(&link, Bytes([0; 32]))).await.ok();
                     });
                 }
-                liveness::Output::Suspect => {
-                    tracing::debug!(peer = %self.id.short(), "the peer does not answer: dialling it again");
-                    let suspect = paths::Input::Suspect { link: link.id(), heard: link.datagrams_heard() };
-                    self.paths.handle(now, random(), suspect);
+                liveness::Output::Silent => {
+                    tracing::info!(peer = %self.id.short(), "the peer does not answer: dialling it again");
+                    let silent = paths::Input::Silent { link: link.id(), heard: datagrams };
+                    self.paths.handle(now, random(), silent);
+                    self.facts.do_send(PeerFact::Silent { peer: self.id, silent: true });
+                }
+                liveness::Output::Heard => {
+                    tracing::info!(peer = %self.id.short(), "the peer answers again");
+                    self.paths.handle(now, random(), paths::Input::Heard);
+                    self.facts.do_send(PeerFact::Silent { peer: self.id, silent: false });
                 }
                 liveness::Output::Dead => {
                     tracing::info!(peer = %self.id.short(), "the peer does not answer: closing the link");

@@ -5,7 +5,7 @@ use super::{
     session::Session,
     words::{
         Begin, BookBack, End, FailOver, Forget, Granted, Id, Leave, Linked, Moved, Offered, OfferedOverLink,
-        Reconnect, Relay, Report, Shown, Tell, TraversalFact,
+        Reconnect, Relay, Report, Shown, Silent, Tell, TraversalFact,
     },
 };
 use crate::ledger::affords;
@@ -229,6 +229,17 @@ impl Handler<Linked> for Traversals {
         let path = session.taken();
         self.facts.do_send(TraversalFact::Path { peer: id.peer, path });
         self.advance(id, ctx);
+    }
+}
+
+impl Handler<Silent> for Traversals {
+    type Result = ();
+
+    fn handle(&mut self, Silent { addr }: Silent, ctx: &mut Self::Context) {
+        let Some(id) = self.by_addr.get(&addr).copied() else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.busy = true;
+        self.give(id, Input::Silent, ctx);
     }
 }
 

@@ -12,7 +12,7 @@ mod words;
 
 pub use words::{
     Begin, BookBack, End, FailOver, Forget, Granted, Id, Leave, Linked, Moved, Offered, OfferedOverLink,
-    Reconnect, Renew, Report, Shown, Tell, TraversalFact,
+    Reconnect, Renew, Report, Shown, Silent, Tell, TraversalFact,
 };
 
 use super::{

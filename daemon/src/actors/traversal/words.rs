@@ -73,6 +73,13 @@ pub struct Renew {
     pub part: Part,
 }
 
+/// QUIC hears nothing over its link at this address while something is asked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Silent {
+    pub addr: VirtualAddr,
+}
+
 /// The phone book with this URL is there again: its relay may know no leg.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

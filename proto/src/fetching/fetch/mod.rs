@@ -110,6 +110,7 @@ impl Fetches {
                 self.newest_look(now, peer, look);
                 self.schedule(now, scheduler::Input::Offers { peer, look });
             }
+            Input::Silent(peer) => self.source_silent(now, peer),
             Input::Lost(peer) => self.link_lost(now, peer),
             Input::Unreachable { peer, cause } => self.unreachable(now, peer, &cause),
             Input::NotFound { peer, code, cause } => self.not_found(now, peer, code, &cause),

@@ -297,9 +297,17 @@ impl Fetches {
 
     /// A source's link is gone.
     pub(super) fn source_lost(&mut self, now: Instant, peer: PeerId) {
+        self.tell_transfers(now, &transfer::Input::Left(peer));
+    }
+
+    pub(super) fn source_silent(&mut self, now: Instant, peer: PeerId) {
+        self.tell_transfers(now, &transfer::Input::Silent(peer));
+    }
+
+    fn tell_transfers(&mut self, now: Instant, input: &transfer::Input) {
         for player in self.fetches.keys().cloned().collect::<Vec<_>>() {
             if let Some(running) = self.fetches.get_mut(&player).and_then(Fetch::open_transfer) {
-                running.transfer.handle(now, transfer::Input::Left(peer));
+                running.transfer.handle(now, input.clone());
                 self.drive(now, &player);
             }
         }

@@ -77,6 +77,8 @@ pub enum Input {
         peer: PeerId,
         look: Option<BlobHash>,
     },
+    /// The contact does not answer.
+    Silent(PeerId),
     /// The link is gone.
     Lost(PeerId),
     /// No path to the peer worked.

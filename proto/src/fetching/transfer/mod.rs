@@ -7,7 +7,7 @@
 //! - A chunk is requested from one source at a time (except in the endgame), and counts once, when it is verified and
 //!   stored.
 //! - The fastest source gets requests first. Small and large blobs have a stream each while there are both.
-//! - A request without a byte for [`STALL`] is requested elsewhere, if possible; one that is silent for [`SILENCE`] or
+//! - A request without a byte for [`STALL`], or of a silent source, is requested elsewhere, if possible; one that is silent for [`SILENCE`] or
 //!   without a chunk for [`DRIP`] is given up in any case, and after [`STALLS_MAX`] of them its source.
 //! - A wrong chunk names its sender ([`Output::Suspect`]) and costs it the blob and all its credit; without credit, or
 //!   at the second, it is accused and gets no more requests.
@@ -156,6 +156,7 @@ impl Transfer {
         match input {
             Input::Joined(peer, holds) => self.joined(now, peer, holds),
             Input::Left(peer) => self.lose(peer, Failure::Unreachable),
+            Input::Silent(peer) => self.stall(now, Some(peer)),
             Input::Received { request } => {
                 self.heard(request, now);
             }

@@ -22,14 +22,26 @@ impl Transfer {
                 self.lose(peer, Failure::Silent);
             }
         }
+        self.stall(now, None);
+        for source in self.sources.values_mut() {
+            source.resting = source.resting.filter(|until| now < *until);
+            source.growing = source.growing.filter(|until| now < *until);
+        }
+        self.changed = true;
+    }
+
+    /// Takes back stalled requests, and all of a silent source, as far as another source could serve them.
+    pub(super) fn stall(&mut self, now: Instant, silent: Option<PeerId>) {
+        let is_silent = |peer: PeerId| silent == Some(peer);
         let stalled: Vec<(RequestId, PeerId)> = (self.requests.iter())
-            .filter(|(_, request)| now >= request.heard + STALL && self.has_other(request))
+            .filter(|(_, request)| now >= request.heard + STALL || is_silent(request.source))
+            .filter(|(_, request)| self.has_other(request))
             .map(|(id, request)| (*id, request.source))
             .collect();
         for (request, peer) in stalled {
             self.take_back(request);
             let Some(source) = self.sources.get_mut(&peer) else { continue };
-            let mute = now >= source.heard + STALL;
+            let mute = now >= source.heard + STALL || is_silent(peer);
             if !mute {
                 source.resting = source.resting.max(Some(now + REST));
             } else if source.resting.is_none_or(|until| until <= now) {
@@ -41,11 +53,6 @@ impl Transfer {
                 }
             }
         }
-        for source in self.sources.values_mut() {
-            source.resting = source.resting.filter(|until| now < *until);
-            source.growing = source.growing.filter(|until| now < *until);
-        }
-        self.changed = true;
     }
 
     /// Whether another source could serve, now, what a request waits for.

@@ -35,6 +35,8 @@ pub enum Input {
     Joined(PeerId, Holds),
     /// Its link is gone, with its requests.
     Left(PeerId),
+    /// It does not answer. What another source could serve is requested there.
+    Silent(PeerId),
     /// Bytes arrived without a complete chunk, or this side delays them itself. At most every quarter of a second.
     Received {
         request: RequestId,

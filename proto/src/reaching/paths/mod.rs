@@ -117,6 +117,14 @@ impl Paths {
                 self.suspect = Some((link, heard));
                 self.connect(now, jitter, connector::Input::Suspect);
             }
+            Input::Silent { link, heard } => {
+                self.suspect = Some((link, heard));
+                self.connect(now, jitter, connector::Input::Silent);
+            }
+            Input::Heard => {
+                self.suspect = None;
+                self.connect(now, jitter, connector::Input::Heard);
+            }
             Input::Stranded { addr } => {
                 self.pairs.tell(now, addr, Source::Link);
                 self.begin(now, jitter, vec![addr], None);

@@ -49,11 +49,18 @@ pub enum Input {
     },
     /// There is no link any more, or a dialled one ended before its greeting.
     Lost(Failure),
-    /// The link in use is silent, with so many received datagrams.
+    /// The link in use may be dead; so many datagrams came over it. The peer is dialled beside it.
     Suspect {
         link: usize,
         heard: u64,
     },
+    /// The same of a link that is silent while something is asked.
+    Silent {
+        link: usize,
+        heard: u64,
+    },
+    /// It is not silent any more.
+    Heard,
     /// The link in use came to an address that this machine no longer has: the peer cannot answer there, and is dialled
     /// from here.
     Stranded {

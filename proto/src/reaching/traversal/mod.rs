@@ -153,6 +153,10 @@ impl Traversal {
                 }
             }
             Input::Busy(busy) => self.table.set_busy(busy),
+            Input::Silent => {
+                self.table.set_busy(true);
+                self.table.verify(now);
+            }
             Input::Moved => {
                 self.rebind(now);
                 self.table.verify(now);

@@ -178,6 +178,8 @@ pub enum Input {
     },
     /// Whether anything is sent or requested: dead paths are noticed within about a second only then.
     Busy(bool),
+    /// QUIC hears nothing while something is asked: every proven path is probed at once. As `Busy(true)`, too.
+    Silent,
     /// This machine's network changed, or it woke up.
     Moved,
     /// Make the path anew: a round begins, in which every direct path has to prove itself again.

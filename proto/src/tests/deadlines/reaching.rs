@@ -63,12 +63,13 @@ fn connector_waits_with_a_deadline() {
         |_, _| Connector::default(),
         |connector, dice, now| {
             use connector::Input;
-            let input = match dice.below(8) {
+            let input = match dice.below(9) {
                 0 | 1 => Input::Want,
                 2 => Input::Opened,
                 3 => Input::Greeting,
                 4 => Input::Lost { cause: String::new(), again: dice.below(4) > 0 },
                 5 => Input::Suspect,
+                7 => [Input::Silent, Input::Heard][dice.size(2)].clone(),
                 6 if dice.below(4) == 0 => Input::Leave,
                 _ => Input::Time,
             };
@@ -104,7 +105,7 @@ fn paths_wait_with_a_deadline() {
                 Unfound::NoPath,
             ];
             let last = (dice.below(2) == 0).then(|| at(dice));
-            let input = match dice.below(15) {
+            let input = match dice.below(17) {
                 0 | 1 => Input::Want,
                 13 => Input::Traversed(SocketAddr::from(([240, 0, 0, 1], 1))),
                 2 => Input::Found { told: Ok(told(dice)), last },
@@ -118,6 +119,8 @@ fn paths_wait_with_a_deadline() {
                 8 => Input::Closed { addr: at(dice) },
                 9 => Input::Lost(failure(dice)),
                 10 => Input::Suspect { link: 1, heard: dice.below(3) },
+                14 => Input::Silent { link: 1, heard: dice.below(3) },
+                15 => Input::Heard,
                 11 => Input::Stranded { addr: at(dice) },
                 12 if dice.below(4) == 0 => Input::Leave,
                 _ => Input::Time,
@@ -137,7 +140,11 @@ fn liveness_waits_with_a_deadline() {
         &idle,
         |_, now| Liveness::new(now),
         |liveness, dice, now| {
-            let heard = liveness::Input::Received { datagrams: dice.below(2), asking: dice.below(4) > 0 };
+            let heard = liveness::Input::Received {
+                datagrams: dice.below(2),
+                rtt: dice.pause(),
+                asking: dice.below(4) > 0,
+            };
             liveness.handle(now, if dice.below(9) == 0 { liveness::Input::Fresh } else { heard });
             (liveness.deadline().is_some(), liveness.idle())
         },

@@ -110,7 +110,10 @@ fn traversal_waits_with_a_deadline() {
             }
             9 if dice.below(4) == 0 => Input::Replied { leg, reply: Reply::Closed },
             10 => Input::Tcp { leg, open: dice.below(2) == 0 },
-            11 => Input::Busy(dice.below(2) == 0),
+            11 => match dice.below(3) {
+                0 => Input::Silent,
+                busy => Input::Busy(busy == 1),
+            },
             12 if dice.below(4) == 0 => Input::Moved,
             24 => Input::Reconnect,
             25 => Input::FailOver,

@@ -337,6 +337,8 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(peer_id, player, path)| Event::PeerConnected { peer_id, player, path }),
         (peer_id(), option::of(name()), text())
             .prop_map(|(peer_id, player, cause)| Event::PeerDisconnected { peer_id, player, cause }),
+        (peer_id(), option::of(name()), any::<bool>())
+            .prop_map(|(peer_id, player, silent)| Event::PeerSilent { peer_id, player, silent }),
         (name(), peer_id(), peer_id())
             .prop_map(|(player, one, other)| Event::ContactDisputed { player, keys: vec![one, other] }),
         (option::of(name()), peer_id())

@@ -163,6 +163,27 @@ fn a_stalled_source_is_replaced_within_two_seconds() {
 }
 
 #[test]
+fn requests_of_a_silent_source_move_at_once() {
+    let now = start();
+    let mut transfer = Transfer::new(vec![wanted(1, 10)]);
+    transfer.handle(now, Input::Joined(peer(1), Holds::All));
+    let first = asks(&outputs(&mut transfer));
+    transfer.handle(now, Input::Silent(peer(1)));
+    assert_eq!(outputs(&mut transfer), [], "nobody else has it");
+    let blobs = [wanted(1, 10).hash].into();
+    transfer.handle(now, Input::Joined(peer(2), Holds::These { blobs, growing: false }));
+    transfer.handle(now, Input::Silent(peer(2)));
+    assert_eq!(outputs(&mut transfer), [], "nothing is asked of it");
+    transfer.handle(now, Input::Silent(peer(1)));
+    let out = outputs(&mut transfer);
+    assert_eq!(out[0], Output::Drop { source: peer(1), request: first[0].1 });
+    let (source, request, pieces) = asks(&out).remove(0);
+    assert_eq!(source, peer(2));
+    serve(&mut transfer, now, request, &pieces);
+    assert_eq!(outputs(&mut transfer), [Output::Done]);
+}
+
+#[test]
 fn transfer_with_silent_sources_fails_in_time() {
     let mut now = start();
     let mut transfer = Transfer::new((0..9).map(|n| wanted(n, 50 * u64_of(CHUNK_SIZE))).collect());

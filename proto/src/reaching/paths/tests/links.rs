@@ -152,8 +152,26 @@ fn silent_link_stays_while_nothing_else_answers() {
 }
 
 #[test]
+fn silent_link_is_reconnecting_until_it_speaks() {
+    let mut world = world().answer(at(0, &[HOST]));
+    let link = world.opened_by_peer(SEEN);
+    world.log();
+    world.give(Input::Silent { link, heard: 1 });
+    assert_eq!(world.log(), ["0 find"]);
+    assert_eq!(world.states, [PeerState::Connected, PeerState::Reconnecting]);
+    world.run(60_000);
+    assert_eq!(world.log()[0], "0 dial 192.168.1.5:7");
+    assert_eq!(world.states.len(), 2, "nothing else answers");
+    world.give(Input::Heard);
+    assert_eq!(world.states[2..], [PeerState::Connected]);
+    assert_eq!(world.paths.suspect(), None);
+}
+
+#[test]
 fn suspicion_without_link_asks_nothing() {
     let mut world = world();
+    world.give(Input::Silent { link: 1, heard: 0 });
+    world.give(Input::Heard);
     world.give(Input::Suspect { link: 1, heard: 0 });
     assert_eq!(world.log(), [""; 0]);
 }

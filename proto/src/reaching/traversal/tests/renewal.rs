@@ -62,6 +62,20 @@ fn live_over(bench: &mut Bench, ms: u64, paths: &[Path]) {
 }
 
 #[test]
+fn silence_of_an_idle_path_probes_it_at_once() {
+    let mut bench = relayed_bench();
+    live(&mut bench, SECONDS);
+    let (before, began) = (bench.sent_to(relayed()).len(), bench.ms());
+    bench.give(Input::Silent);
+    assert_eq!(bench.sent_to(relayed()).len(), before + 1);
+    // Nothing answers: the path is given up without any other sign.
+    bench.run(2 * SECONDS);
+    assert!(!bench.traversal.table.is_well(bench.now));
+    let lost = bench.sent.iter().filter(|(ms, ..)| *ms >= began).count();
+    assert!(lost >= 4, "it is probed as a busy one: {lost}");
+}
+
+#[test]
 fn relayed_path_is_searched_for_ever_less_often() {
     let mut bench = relayed_bench();
     let mut begun = Vec::new();

@@ -53,6 +53,7 @@ pub(crate) fn events() -> Vec<Example> {
                 offered: PeerId::from_bytes([8; 32]),
             },
         ),
+        event("peer_silent", Event::PeerSilent { peer_id: peer_id(), player: Some(player()), silent: true }),
         event(
             "peer_look",
             Event::PeerLook { peer_id: peer_id(), player: player(), appearance: Some(look()) },
