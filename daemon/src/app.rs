@@ -194,6 +194,7 @@ impl App {
                 here: identity.peer_id(),
                 reachable: reachable.clone(),
                 accounts: accounts.clone(),
+                means: means.clone(),
                 facts: ctx.address().recipient(),
             };
             let lan = lan.insert(Lan::new(neighbours).start());

@@ -1,6 +1,6 @@
 //! Players in one local network, without a phone book: found by mDNS, or dialled by hand.
 
-use fyteclub_client::{FaultCode, PathKind, PeerId};
+use fyteclub_client::{FaultCode, PathKind, PeerId, RelayUse};
 use fyteclub_tests::{
     Lan, Resident, Town, eventually, fault,
     mods::{Content, Mod, arrived, assert_same},
@@ -76,6 +76,30 @@ async fn switched_off_nothing_is_sent_to_the_network() {
     for n in 0..2 {
         assert_eq!(home.lan.machine(n).counts(), [0, 0, 0]);
     }
+}
+
+#[tokio::test]
+async fn nothing_is_announced_while_one_is_hidden_from() {
+    let Some(mut home) = Home::open().await else { return };
+    let content = home.begin().await;
+    assert_same(&arrived(&home.bob.fetch(&home.alice.player).await), &content);
+    let set = async |home: &Home, relay| {
+        home.alice.client().contacts_set_relay(home.bob.player.clone(), relay).await.expect("set")
+    };
+    set(&home, RelayUse::Only).await;
+    home.alice.kill();
+    home.lan.machine(0).count_to(&["udp dport 5353", "ip daddr 224.0.0.0/4", "ip6 daddr ff02::fb"]);
+    home.alice.start_unfound().await;
+    let refused = fault(home.alice.try_fetch(&home.bob.player, None).await);
+    assert_eq!(refused.code, FaultCode::BadRequest, "{refused:?}");
+    assert_eq!(home.lan.machine(0).counts(), [0, 0, 0]);
+    set(&home, RelayUse::On).await;
+    eventually("they find each other again", async || {
+        home.bob.try_fetch(&home.alice.player, None).await.ok()?;
+        home.path().await.filter(|path| *path == PathKind::Lan)
+    })
+    .await;
+    assert!(home.lan.machine(0).counts()[0] > 0, "the counters count");
 }
 
 #[tokio::test]

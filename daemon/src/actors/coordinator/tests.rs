@@ -106,6 +106,7 @@ impl Desk {
                 here,
                 reachable: Reachable::new(listen),
                 accounts: accounts.clone(),
+                means: means.clone(),
                 facts: ctx.address().recipient(),
             };
             let context = PeerContext {

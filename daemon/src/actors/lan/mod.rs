@@ -1,7 +1,9 @@
 //! Contacts in the local network: announces this daemon by mDNS, and finds the contacts that are announced. [`Neighbours`]
 //! has the rules, `words` the messages.
 //!
-//! Nothing is sent while there is no contact, and no address of this machine that a neighbour could dial.
+//! Nothing is sent while there is no contact, and no address of this machine that a neighbour could dial. While some
+//! contact must learn no address, nothing is announced, for all in the network read it, and nothing is asked: a question
+//! tells that the machine which sends it runs a daemon.
 
 mod words;
 
@@ -14,11 +16,13 @@ use crate::{
     },
     ledger::Accounts,
     reachable::Reachable,
+    sharing::means::PeerMeans,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle,
     StreamHandler, WrapFuture,
 };
+use futures::stream;
 use fyteclub_proto::{
     id::PeerId,
     ledger::{Counterpart, Item},
@@ -55,6 +59,7 @@ pub struct Setup {
     pub here: PeerId,
     pub reachable: Reachable,
     pub accounts: Accounts,
+    pub means: PeerMeans,
     pub facts: Recipient<LanFact>,
 }
 
@@ -105,7 +110,7 @@ impl Lan {
     }
 
     fn is_on(&self) -> bool {
-        self.setup.is_on && !self.is_stopped
+        self.setup.is_on && !self.is_stopped && !self.setup.means.hides()
     }
 
     /// Reads this machine's networks, and announces it anew: another network may have the same addresses.
@@ -255,12 +260,38 @@ impl Actor for Lan {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if self.is_on() {
+        if self.setup.is_on {
+            let changes = stream::unfold(self.setup.means.watch(), |mut watch| async move {
+                watch.changed().await.ok().map(|()| (MeansSet, watch))
+            });
+            ctx.add_stream(changes);
             self.give_time(SETTLE, ctx);
             ctx.run_interval(LOOK_EVERY, Self::watch);
             self.look(ctx);
         }
     }
+}
+
+/// A person set by which means a contact is reached.
+struct MeansSet;
+
+impl StreamHandler<MeansSet> for Lan {
+    fn handle(&mut self, _: MeansSet, ctx: &mut Self::Context) {
+        match (self.is_on(), self.open.is_some()) {
+            (false, true) => {
+                tracing::info!(
+                    "players in the local network are not looked for while a contact is reached over relays only"
+                );
+                self.shut(ctx);
+                self.neighbours.enter(Vec::new());
+            }
+            (true, false) if !self.is_paused => self.look(ctx),
+            _ => {}
+        }
+    }
+
+    /// The end of this stream does not end the actor.
+    fn finished(&mut self, _: &mut Self::Context) {}
 }
 
 impl StreamHandler<Heard> for Lan {
