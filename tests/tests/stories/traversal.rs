@@ -102,6 +102,32 @@ async fn websocket_serves_who_has_no_udp_to_the_relay() {
 }
 
 #[tokio::test]
+async fn switched_off_no_relay_hears_of_it() {
+    let town = Town::new().await;
+    let relay = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    relay.set_nonblocking(true).expect("it does not wait");
+    let at = relay.local_addr().expect("bound").to_string();
+    let book = Phonebook::another_with(&town, "elsewhere", &["--udp-address", &at]).await;
+    let mut heard = Vec::new();
+    for (owner, other, switch) in [
+        ("Alice Ashe@Gilgamesh", "Bob Birch@Balmung", "off"),
+        ("Carol Cedar@Gilgamesh", "Dave Dogwood@Balmung", "on"),
+    ] {
+        let house = |player: &str| {
+            let house = town.house(player).phonebooks(&[book.url()]).config("stun = false");
+            house.config(&format!("relay = \"{switch}\""))
+        };
+        let (mut owner, mut other) = (house(owner), house(other));
+        tokio::join!(owner.start(), other.start());
+        tokio::join!(owner.is_introduced(), other.is_introduced());
+        owner.befriend(&other).await;
+        assert_eq!(exchanges(&town, &mut owner, &mut other).await, Some(PathKind::Loopback));
+        heard.push(relay.recv(&mut [0; 2048]).is_ok());
+    }
+    assert_eq!(heard, [false, true], "the relay hears of the second pair alone");
+}
+
+#[tokio::test]
 async fn transfer_outlives_the_phone_book() {
     let mut town = Town::new().await;
     let (alice, bob) = two(&town, "download_limit = \"1 MiB\"").await;

@@ -140,3 +140,15 @@ fn families_of_the_socket_alone_are_probed() {
     bench.run(10_000);
     assert!(bench.sent.iter().all(|(_, path, ..)| *path == direct(PEER)));
 }
+
+#[test]
+fn switched_off_no_hole_is_punched() {
+    for punching in [false, true] {
+        let mut bench = Bench::of(Introduction { punching, ..introduction(Part::Callee) });
+        bench.give(Input::Outside { addr: Some(addr("198.51.100.7:7")), nat: Nat::Same });
+        bench.give(Input::Offered(offer(0, Nat::Same, &[(Origin::Observed, PEER)])));
+        bench.run(60_000);
+        assert_eq!(bench.sent_to(direct(PEER)).is_empty(), !punching);
+        assert_eq!(bench.sent.iter().any(|(_, _, ttl, _)| *ttl == LOW), punching);
+    }
+}
