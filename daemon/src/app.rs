@@ -127,7 +127,7 @@ impl App {
         let reachable = Reachable::new(endpoint.local_addr());
         note_interfaces(&reachable);
         let outside =
-            Outside::new(endpoint.peer_socket().clone(), reachable.clone(), seed, config.stun).start();
+            Outside::new(endpoint.peer_socket().clone(), reachable.clone(), seed, &config.stun).start();
         let (accounts, contact_addresses) = (Accounts::default(), ContactAddresses::default());
         let (lending, pacer) = (Lending::default(), Pacer::start(limits.limits()));
         let means = PeerMeans::new(config.means);
@@ -223,7 +223,7 @@ impl App {
                 doctor: doctor::Setup {
                     books: books.clone(),
                     means: means.clone(),
-                    stun: config.stun,
+                    stun: config.stun.is_on,
                     config: config.to_string(),
                     log: paths::log_dir(dir),
                     users: paths::users(|key| std::env::var(key).ok()),

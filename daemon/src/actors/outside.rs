@@ -1,8 +1,8 @@
-//! This machine's outside address and its kind of NAT: runs the STUN client over the QUIC socket, with the phone books as
-//! servers.
+//! This machine's outside address and its kind of NAT: runs the STUN client over the QUIC socket, with the phone books and
+//! the person's other servers.
 
 use super::server::ServerAt;
-use crate::{io::host_address, reachable::Reachable};
+use crate::{config::Stun, io::host_address, reachable::Reachable};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
     SpawnHandle, WrapFuture,
@@ -10,7 +10,7 @@ use actix::{
 use fyteclub_proto::{
     local::reply::NetworkStatus,
     reaching::{
-        candidate::is_public,
+        candidate::{Teller, Vantage, is_public},
         families::Families,
         nat::Nat,
         stun_client::{self, Input, Output, Server, StunClient},
@@ -22,16 +22,29 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
+/// When a server's name is looked up again that did not resolve.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
+
+/// Whose server it is; phone books are asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    Book(usize),
+    Person(usize),
+}
+
 pub struct Outside {
     socket: Arc<PeerSocket>,
     client: StunClient,
-    /// By phone book.
-    servers: BTreeMap<usize, Vec<Server>>,
+    servers: BTreeMap<Of, Vec<Server>>,
+    /// Servers beside the phone books'.
+    others: Vec<ServerAt>,
+    /// The look-up of each one's name, or the wait for the next.
+    finding: BTreeMap<usize, SpawnHandle>,
     reachable: Reachable,
     families: Families,
     /// The phone books that answer. Without one, a server that is silent shows nothing of the network.
@@ -45,19 +58,26 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// `seed` is random. `is_on`: else no server is asked.
+    /// `seed` is random.
     pub fn new(
         socket: Arc<PeerSocket>,
         reachable: Reachable,
         seed: Zeroizing<[u8; 32]>,
-        is_on: bool,
+        stun: &Stun,
     ) -> Self {
+        let Stun { is_on, others } = stun.clone();
+        let others = others.into_iter().map(|(host, port)| {
+            let vantage = Vantage { book: None, here: None, together: false };
+            ServerAt { host, port, teller: Teller::Person, vantage }
+        });
         let families = Families::of(reachable.local());
         let client = StunClient::new(seed);
         Self {
             socket,
             client,
             servers: BTreeMap::new(),
+            others: others.collect(),
+            finding: BTreeMap::new(),
             reachable,
             families,
             live: BTreeSet::new(),
@@ -110,8 +130,30 @@ impl Outside {
         self.reachable.set_outside(outside.addr);
     }
 
-    /// Addresses of this phone book's ports, or none.
-    fn learn(&mut self, book: usize, addrs: Vec<SocketAddr>, ports: u8, ctx: &mut Context<Self>) {
+    fn find_others(&mut self, ctx: &mut Context<Self>) {
+        (0..self.others.len()).for_each(|number| self.find_other(number, ctx));
+    }
+
+    fn find_other(&mut self, number: usize, ctx: &mut Context<Self>) {
+        let Some(at) = self.others.get(number).filter(|_| self.is_on).cloned() else { return };
+        let name = at.host.clone();
+        let finding =
+            ctx.spawn(at.resolve().into_actor(self).map(move |addrs: Vec<SocketAddr>, outside, ctx| {
+                if addrs.is_empty() {
+                    tracing::debug!("the STUN server {name} has no address");
+                    let again =
+                        ctx.run_later(RESOLVE_AGAIN, move |outside, ctx| outside.find_other(number, ctx));
+                    outside.finding.insert(number, again);
+                }
+                outside.learn(Of::Person(number), addrs, 1, ctx);
+            }));
+        if let Some(former) = self.finding.insert(number, finding) {
+            ctx.cancel_future(former);
+        }
+    }
+
+    /// Addresses of this server's ports, or none.
+    fn learn(&mut self, of: Of, addrs: Vec<SocketAddr>, ports: u8, ctx: &mut Context<Self>) {
         let addrs = addrs.into_iter().filter(|addr| self.families.has(addr.ip()));
         let servers: Vec<Server> = addrs
             .map(|kept| {
@@ -120,9 +162,9 @@ impl Outside {
             })
             .collect();
         let known = if servers.is_empty() {
-            self.servers.remove(&book)
+            self.servers.remove(&of)
         } else {
-            self.servers.insert(book, servers.clone())
+            self.servers.insert(of, servers.clone())
         };
         if known.unwrap_or_default() == servers {
             return;
@@ -138,7 +180,7 @@ impl Outside {
 fn meaning(outside: &stun_client::Outside) -> &'static str {
     match outside.addr {
         Some(addr) if !is_public(addr.ip()) => {
-            "the phone book is in this network, and does not show how the Internet sees this machine"
+            "the STUN server is in this network, and does not show how the Internet sees this machine"
         }
         _ => outside.nat.words(),
     }
@@ -155,6 +197,7 @@ impl Actor for Outside {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.handle_input(Input::Local(local()), ctx);
+        self.find_others(ctx);
     }
 }
 
@@ -238,14 +281,12 @@ impl Handler<StunServer> for Outside {
         let (book, ports) = (at.book, at.ports);
         self.live.insert(book);
         if ports == 0 {
-            return self.learn(book, Vec::new(), 0, ctx);
+            return self.learn(Of::Book(book), Vec::new(), 0, ctx);
         }
         let resolving = at.at.resolve();
-        ctx.spawn(
-            resolving
-                .into_actor(self)
-                .map(move |addrs: Vec<SocketAddr>, outside, ctx| outside.learn(book, addrs, ports, ctx)),
-        );
+        ctx.spawn(resolving.into_actor(self).map(move |addrs: Vec<SocketAddr>, outside, ctx| {
+            outside.learn(Of::Book(book), addrs, ports, ctx)
+        }));
     }
 }
 
@@ -260,6 +301,7 @@ impl Handler<Moved> for Outside {
     fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
         self.handle_input(Input::Local(local()), ctx);
         self.handle_input(Input::Moved, ctx);
+        self.find_others(ctx);
     }
 }
 

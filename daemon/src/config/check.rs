@@ -2,7 +2,7 @@
 //! one.
 
 use super::{
-    Config, ConfigError, LogFormat, paths,
+    Config, ConfigError, LogFormat, Stun, paths,
     raw::{Dir, Raw, Word, Words},
 };
 use crate::{
@@ -20,7 +20,7 @@ use fyteclub_proto::{
     fetching::pace::{Limits, RATE_MIN, Rate},
     foreign::Foreign,
     id::PlayerName,
-    phonebook::{Listing, Visibility},
+    phonebook::{Listing, Visibility, live::host_and_port},
     presence::HEARTBEAT,
     reaching::{
         mapping::Switches,
@@ -73,7 +73,7 @@ impl Config {
                 peer_download: rate("peer_download_limit", raw.peer_download_limit)?,
                 lan: one_of("limit_lan", raw.limit_lan, &SWITCH)?,
             },
-            stun: one_of("stun", raw.stun, &[("true", true), ("false", false)])?,
+            stun: stun(raw.stun)?,
             heartbeat: heartbeat(raw.heartbeat)?,
             listing: listing(raw.visibility, raw.hidden_secret)?,
             contact_requests: one_of("contact_requests", raw.contact_requests, &CONTACT_REQUESTS)?,
@@ -233,6 +233,22 @@ fn bytes_within(
         let (least, most) = (range.start(), range.end());
         wrong(key, &text, format!("it must be a number of bytes from {least} to {most}"))
     })
+}
+
+fn stun(words: Option<Words>) -> Result<Stun, ConfigError> {
+    let words = words.map_or_else(Vec::new, |Words(words)| words);
+    match words.as_slice() {
+        [word] if word == "true" => Ok(Stun { is_on: true, others: Vec::new() }),
+        [word] if word == "false" => Ok(Stun { is_on: false, others: Vec::new() }),
+        servers => {
+            let parse = |text: &String| {
+                let parts = host_and_port(text).map(|(host, port)| (host.to_owned(), port));
+                parts.ok_or_else(|| wrong("stun", text, "it must be true, false or a list of HOST:PORT"))
+            };
+            let others = servers.iter().map(parse).collect::<Result<_, _>>()?;
+            Ok(Stun { is_on: true, others })
+        }
+    }
 }
 
 fn heartbeat(secs: Option<Word>) -> Result<Duration, ConfigError> {

@@ -33,6 +33,29 @@ pub enum LogFormat {
     Json,
 }
 
+/// Which STUN servers are asked for this machine's outside address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stun {
+    /// Else none.
+    pub is_on: bool,
+    /// Hosts and ports beside the phone books' own.
+    pub others: Vec<(String, u16)>,
+}
+
+impl std::fmt::Display for Stun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.others.is_empty() {
+            return write!(f, "{}", self.is_on);
+        }
+        let written = |(host, port): &(String, u16)| match host.parse::<std::net::Ipv6Addr>() {
+            Ok(ip) => format!("[{ip}]:{port}"),
+            Err(_) => format!("{host}:{port}"),
+        };
+        let others: Vec<_> = self.others.iter().map(written).collect();
+        write!(f, "[{}]", others.join(", "))
+    }
+}
+
 /// All settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -50,8 +73,7 @@ pub struct Config {
     pub prefetch_budget: u64,
     pub compression: Compression,
     pub limits: Limits,
-    /// Whether STUN servers are asked for this machine's outside address.
-    pub stun: bool,
+    pub stun: Stun,
     pub heartbeat: Duration,
     /// Which players find this one in a phone book.
     pub listing: Listing,

@@ -175,8 +175,8 @@ settings! {
     peer_download_limit: Word = "FYTECLUB_PEER_DOWNLOAD_LIMIT", "\"2 MiB\"";
     /// Whether they apply in the local network too.
     limit_lan: Word = "FYTECLUB_LIMIT_LAN", "true";
-    /// Whether the phone books' STUN servers are asked for this machine's outside address.
-    stun: Word = "FYTECLUB_STUN", "true";
+    /// Whether STUN servers are asked for this machine's outside address; or others' `HOST:PORT` beside the phone books'.
+    stun: Words = "FYTECLUB_STUN", "[\"stun.example:3478\"]";
     /// Seconds between registrations with a phone book.
     heartbeat: Word = "FYTECLUB_HEARTBEAT", "30";
     /// `contacts`, `listed` or `hidden`.

@@ -27,6 +27,23 @@ fn values_are_shown_as_they_are_written() {
 }
 
 #[test]
+fn stun_is_a_switch_or_other_servers() {
+    for (file, is_on, others, shown) in [
+        ("", true, 0, "true"),
+        ("stun = false", false, 0, "false"),
+        ("stun = []", true, 0, "true"),
+        ("stun = [\"a.example:3478\", \"[2001:db8::1]:9\"]", true, 2, "[a.example:3478, [2001:db8::1]:9]"),
+    ] {
+        let config = load(file, &[], Raw::default()).expect(file);
+        assert_eq!((config.stun.is_on, config.stun.others.len()), (is_on, others), "{file}");
+        assert!(config.to_string().contains(&format!("stun        = {shown}\n")), "{config}");
+    }
+    let env = [("FYTECLUB_STUN", "a.example:1, b.example:2")];
+    let others = load("stun = false", &env, Raw::default()).expect("valid").stun.others;
+    assert_eq!(others, [("a.example".to_owned(), 1), ("b.example".to_owned(), 2)]);
+}
+
+#[test]
 fn hidden_settings_are_numbers_within_a_range() {
     let env = [("FYTECLUB_PACKET", "1452"), ("FYTECLUB_DATA_KEY_BYTES", "33554432")];
     let config = load("", &env, Raw::default()).expect("valid");
@@ -92,7 +109,9 @@ const NONSENSE: &[(&str, &str, &str, &str)] = &[
     ("peer_download_limit", "16383", "16383", "at least 16 KiB a second"),
     ("limit_lan", "\"maybe\"", "maybe", "true or false"),
     ("limit_lan", "1", "1", "true or false"),
-    ("stun", "\"sometimes\"", "sometimes", "true or false"),
+    ("stun", "\"sometimes\"", "sometimes", "true, false or a list of HOST:PORT"),
+    ("stun", "[\"stun.example\"]", "stun.example", "true, false or a list of HOST:PORT"),
+    ("stun", "[true, \"a:1\"]", "true", "a list of HOST:PORT"),
     ("heartbeat", "0", "0", "1 to 3600"),
     ("heartbeat", "2.5", "2.5", "1 to 3600"),
     ("heartbeat", "\"often\"", "often", "1 to 3600"),

@@ -19,6 +19,21 @@ async fn status_names_the_outside_address() {
 }
 
 #[tokio::test]
+async fn other_stun_servers_are_asked() {
+    let town = Town::new().await;
+    let book = Phonebook::another_with(&town, "without", &["--stun", "off"]).await;
+    let server = Phonebook::another(&town, "stun").await;
+    let stun = format!("stun = [\"localhost.invalid:1\", \"{}\"]", server.addr());
+    let mut alice = town.house("Alice Ashe@Gilgamesh").phonebooks(&[book.url()]).config(&stun);
+    alice.start().await;
+    eventually("the other STUN server answers", async || {
+        let seen = alice.client().status().await.expect("a status").network;
+        (seen.nat == NatKind::Open && seen.address.is_some()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn switched_off_no_stun_request_leaves() {
     let town = Town::new().await;
     let server = UdpSocket::bind("127.0.0.1:0").expect("a socket");

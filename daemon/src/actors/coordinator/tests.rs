@@ -9,6 +9,7 @@ use crate::{
         traversal::{self, Traversals},
         upnp,
     },
+    config::Stun,
     contact_addresses::ContactAddresses,
     desks::{
         fetching,
@@ -65,7 +66,8 @@ impl Desk {
                 .expect("a socket");
         let reachable = Reachable::new(endpoint.local_addr());
         let seed = Zeroizing::new([1; 32]);
-        let outside = Outside::new(endpoint.peer_socket().clone(), reachable, seed, false).start();
+        let stun = Stun { is_on: false, others: Vec::new() };
+        let outside = Outside::new(endpoint.peer_socket().clone(), reachable, seed, &stun).start();
         let bus = Bus::default();
         let fetching::Shared { store, lending, accounts, player } = setup.fetching.clone();
         let (socket, here) = (endpoint.peer_socket().clone(), identity.peer_id());

@@ -38,7 +38,7 @@ pub const SERVERS_MAX: usize = 4;
 pub struct Server {
     /// Gets the requests that keep the mapping.
     pub kept: SocketAddr,
-    /// Gets a request only before an introduction.
+    /// Gets a request only before an introduction. The same as `kept` where the server has one port.
     pub fresh: SocketAddr,
 }
 
@@ -185,8 +185,9 @@ impl StunClient {
     }
 
     fn begin(&mut self, now: Instant, wanted: bool) {
-        // The port that had no request for longest has the freshest flow.
-        let Some((server, asked)) = self.servers.iter_mut().min_by_key(|(_, asked)| *asked) else {
+        // The port that had no request for longest has the freshest flow, unless its flow is the one that is kept.
+        let least = |(server, asked): &&mut (Server, Option<Instant>)| (server.fresh == server.kept, *asked);
+        let Some((server, asked)) = self.servers.iter_mut().min_by_key(least) else {
             self.keep = None;
             if wanted {
                 self.outputs.push_back(Output::Fresh(self.outside));

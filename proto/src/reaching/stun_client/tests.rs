@@ -125,6 +125,27 @@ fn second_server_shows_mapping_by_address() {
 }
 
 #[test]
+fn kept_flow_is_not_the_fresh_one() {
+    let three = "192.0.2.1:3478";
+    let pair = |kept, fresh| Server { kept: addr(kept), fresh: addr(fresh) };
+    for (servers, fresh) in [
+        (vec![pair(three, three), pair(ONE, TWO)], TWO),
+        (vec![pair(ONE, TWO), pair(three, three)], TWO),
+        (vec![pair(three, three), pair(ONE, ONE)], ONE),
+    ] {
+        let mut world = World::new(&[(ONE, SEEN), (TWO, OTHER), (three, SEEN)]);
+        world.give(Input::Servers(servers));
+        world.run(40_000);
+        world.told();
+        world.sent.clear();
+        world.give(Input::Want);
+        assert_eq!(world.sent.first().map(|(_, to)| *to), Some(addr(fresh)));
+        world.run(1000);
+        assert!(matches!(world.told()[..], [(_, Output::Fresh(_))]), "each wish is answered once");
+    }
+}
+
+#[test]
 fn fresh_flow_gives_the_address() {
     let mut world = World::new(&[(ONE, SEEN), (TWO, SEEN)]);
     world.give(World::servers());
