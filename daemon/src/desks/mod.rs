@@ -107,7 +107,8 @@ impl Desks {
     /// Called five times a second. `served`: bytes that each key was served since its peer's actor started.
     pub fn tick(&mut self, now: Now, served: impl Iterator<Item = (PeerId, u64)>, orders: &mut Orders) {
         self.cache.tick(self.fetching.fetches().is_transferring(), orders);
-        self.uploads.look(now.at, served, |key| self.contacts.name_of(key), orders);
+        let name = |key: &PeerId| self.contacts.name_of(key).filter(|_| self.links.is_open(key));
+        self.uploads.look(now.at, served, name, orders);
         self.fetching.renew_grants(now, |owner| self.links.is_open(owner), orders);
         self.fetching.handle(now.at, fetching::Input::Tick, orders);
     }
@@ -128,6 +129,8 @@ impl Desks {
                 }
             }
             Order::Disconnect(key) => {
+                let player = self.contacts.name_of(key).or_else(|| self.links.name_of(key));
+                self.uploads.end(*key, player, orders);
                 self.fetching.forget(now.at, *key, |player| self.contacts.why_gone(player), orders);
             }
             Order::Fetching(fetching::Order::Plan(_)) => {
@@ -206,6 +209,8 @@ impl Desks {
 
     /// The last link to this peer is closed.
     pub fn lost(&mut self, now: Now, peer: PeerId, cause: String, orders: &mut Orders) {
+        let player = self.contacts.name_of(&peer).or_else(|| self.links.name_of(&peer));
+        self.uploads.end(peer, player, orders);
         if self.links.lost(peer, cause, orders) {
             self.contacts.handle(now, contacts::Input::Parted(peer), orders);
         }
@@ -247,7 +252,7 @@ impl Desks {
     pub fn transfers(&self) -> Transfers {
         let fetches = self.fetching.fetches();
         Transfers {
-            uploads: self.uploads.list(|key| self.contacts.name_of(key)),
+            uploads: self.uploads.list(|key| self.contacts.name_of(key).filter(|_| self.links.is_open(key))),
             downloads: fetches.transfers().collect(),
             waiting: fetches.waiting(),
         }

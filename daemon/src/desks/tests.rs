@@ -105,6 +105,7 @@ impl Fixture {
                 Order::Tell(Event::PeerDisconnected { .. }) => "disconnected",
                 Order::Tell(Event::PeerLook { .. }) => "look",
                 Order::Tell(Event::TransferFailed { .. }) => "failed",
+                Order::Tell(Event::PeerUploading(upload)) if upload.player.is_some() => "uploading",
                 Order::Tell(Event::ContactChanged { .. }) => "changed",
                 Order::Tell(Event::PeerKeyChanged { .. }) => "key changed",
                 Order::Tell(Event::CacheDamaged { .. }) => "damaged",
@@ -161,6 +162,28 @@ async fn fetch_ends_when_the_contact_is_removed() {
         fixture.act(|desks, now, orders| drop(desks.contacts.change(now, Change::Remove(who), orders)));
     assert_eq!(left, ["dismiss", "changed", "dismiss", "disconnect", "await", "leave", "failed"]);
     assert_eq!(fault(&mut fetched), Some(FaultCode::NotAContact));
+}
+
+#[tokio::test]
+async fn upload_ends_with_its_contact_and_not_later() {
+    let mut fixture = Fixture::new();
+    fixture.open();
+    let peer = fixture.peer;
+    let tick = |bytes| {
+        move |desks: &mut Desks, now, orders: &mut Orders| {
+            desks.tick(now, [(peer, bytes)].into_iter(), orders);
+        }
+    };
+    assert!(fixture.act(tick(100)).contains(&"uploading"));
+    let who = Who { player: Some(fixture.player.clone()), peer_id: None };
+    let left =
+        fixture.act(|desks, now, orders| drop(desks.contacts.change(now, Change::Remove(who), orders)));
+    assert_eq!(left.iter().filter(|order| **order == "uploading").count(), 1, "{left:?}");
+    assert_eq!(fixture.desks.transfers().uploads, []);
+    let late = fixture.act(tick(150));
+    assert!(!late.contains(&"uploading") && !late.contains(&"something else"), "{late:?}");
+    let lost = fixture.act(|desks, now, orders| desks.lost(now, peer, "it broke".into(), orders));
+    assert_eq!(lost[..1], ["disconnected"]);
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ pub struct UploadDesk {
 }
 
 impl UploadDesk {
-    /// Takes each key's counter since the start of its actor, and publishes uploads that run or have just ended.
+    /// Takes each key's counter since the start of its actor, and publishes uploads that run or have just ended. `name`
+    /// is `None` for a key that is not served: it has no upload.
     pub fn look<'a>(
         &mut self,
         now: Instant,
@@ -40,28 +41,44 @@ impl UploadDesk {
         name: impl Fn(&PeerId) -> Option<&'a PlayerName>,
         orders: &mut Orders,
     ) {
-        for (peer_id, bytes, rate) in self.news(now, served) {
+        for (peer_id, bytes, rate) in self.news(now, served, |key| name(key).is_some()) {
             let player = name(&peer_id).cloned();
             orders.tell(Event::PeerUploading(UploadStatus { player, peer_id, bytes, rate }));
         }
     }
 
-    /// Uploads that run.
-    pub fn list<'a>(&self, name: impl Fn(&PeerId) -> Option<&'a PlayerName>) -> Vec<UploadStatus> {
-        let shown = |(peer_id, upload): (&PeerId, &Upload)| UploadStatus {
-            player: name(peer_id).cloned(),
-            peer_id: *peer_id,
-            bytes: upload.now.saturating_sub(upload.before),
-            rate: upload.speed.rate(),
-        };
-        self.running.iter().map(shown).collect()
+    /// The peer is served no more: its upload ends with one last event.
+    pub fn end(&mut self, peer_id: PeerId, player: Option<&PlayerName>, orders: &mut Orders) {
+        if let Some(upload) = self.running.remove(&peer_id) {
+            let (player, bytes) = (player.cloned(), upload.now.saturating_sub(upload.before));
+            orders.tell(Event::PeerUploading(UploadStatus { player, peer_id, bytes, rate: 0 }));
+        }
     }
 
-    fn news(&mut self, now: Instant, served: impl Iterator<Item = (PeerId, u64)>) -> Vec<(PeerId, u64, u64)> {
+    /// Uploads that run. `name` as in [`Self::look`].
+    pub fn list<'a>(&self, name: impl Fn(&PeerId) -> Option<&'a PlayerName>) -> Vec<UploadStatus> {
+        let shown = |(peer_id, upload): (&PeerId, &Upload)| {
+            Some(UploadStatus {
+                player: Some(name(peer_id)?.clone()),
+                peer_id: *peer_id,
+                bytes: upload.now.saturating_sub(upload.before),
+                rate: upload.speed.rate(),
+            })
+        };
+        self.running.iter().filter_map(shown).collect()
+    }
+
+    fn news(
+        &mut self,
+        now: Instant,
+        served: impl Iterator<Item = (PeerId, u64)>,
+        is_served: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, u64, u64)> {
         let mut told = Vec::new();
         for (peer, bytes) in served {
             let before = self.seen.insert(peer, bytes).unwrap_or(0);
-            if bytes != before {
+            // Pumps may still count what they had read when the link closed.
+            if bytes != before && is_served(&peer) {
                 let upload = self.running.entry(peer).or_insert_with(|| Upload {
                     before: before.min(bytes),
                     now: before,
@@ -84,40 +101,58 @@ impl UploadDesk {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::orders::Order, *};
 
     const A: PeerId = PeerId::from_bytes([1; 32]);
     const B: PeerId = PeerId::from_bytes([2; 32]);
 
     #[test]
     fn upload_events_end_and_the_next_starts_at_zero() {
-        let (mut uploads, start) = (UploadDesk::default(), Instant::now());
+        let (mut desk, start) = (UploadDesk::default(), Instant::now());
+        let mut news = |now, served: &[(PeerId, u64)]| desk.news(now, served.iter().copied(), |_| true);
         let at = |ticks: u32| start + Duration::from_millis(200) * ticks;
-        assert_eq!(uploads.news(at(0), [(A, 0), (B, 0)].into_iter()), []);
-        assert_eq!(uploads.news(at(1), [(A, 100), (B, 0)].into_iter()), [(A, 100, 0)]);
-        assert_eq!(uploads.news(at(2), [(A, 300), (B, 0)].into_iter()), [(A, 300, 1000)]);
+        assert_eq!(news(at(0), &[(A, 0), (B, 0)]), []);
+        assert_eq!(news(at(1), &[(A, 100), (B, 0)]), [(A, 100, 0)]);
+        assert_eq!(news(at(2), &[(A, 300), (B, 0)]), [(A, 300, 1000)]);
         for tick in 3..32 {
-            assert_eq!(uploads.news(at(tick), [(A, 300)].into_iter()).len(), 1, "{tick}");
+            assert_eq!(news(at(tick), &[(A, 300)]).len(), 1, "{tick}");
         }
-        assert_eq!(uploads.news(at(32), [(A, 300)].into_iter()), [(A, 300, 0)], "it has ended");
-        assert_eq!(uploads.news(at(33), [(A, 300)].into_iter()), []);
-        assert_eq!(uploads.news(at(34), [(A, 350)].into_iter()), [(A, 50, 0)], "the next upload");
+        assert_eq!(news(at(32), &[(A, 300)]), [(A, 300, 0)], "it has ended");
+        assert_eq!(news(at(33), &[(A, 300)]), []);
+        assert_eq!(news(at(34), &[(A, 350)]), [(A, 50, 0)], "the next upload");
+    }
+
+    fn told(orders: &mut Orders) -> Vec<(Option<PlayerName>, u64, u64)> {
+        let told = |order| match order {
+            Order::Tell(Event::PeerUploading(told)) => (told.player, told.bytes, told.rate),
+            _ => panic!("another order"),
+        };
+        std::iter::from_fn(|| orders.pop()).map(told).collect()
     }
 
     #[test]
-    fn uploads_carry_the_contacts_name() {
+    fn only_contacts_uploads_are_told_and_listed() {
         let (mut uploads, mut orders, now) = (UploadDesk::default(), Orders::default(), Instant::now());
         let player: PlayerName = "Alice Ashe@Omega".parse().expect("a name");
         let name = |key: &PeerId| (*key == A).then_some(&player);
         uploads.look(now, [(A, 100), (B, 50)].into_iter(), name, &mut orders);
-        let told = std::iter::from_fn(|| orders.pop());
-        let told: Vec<_> = told
-            .map(|order| match order {
-                super::super::orders::Order::Tell(Event::PeerUploading(told)) => (told.player, told.bytes),
-                _ => panic!("another order"),
-            })
-            .collect();
-        assert_eq!(told, [(Some(player.clone()), 100), (None, 50)]);
-        assert_eq!(uploads.list(name).len(), 2);
+        assert_eq!(told(&mut orders), [(Some(player.clone()), 100, 0)]);
+        assert_eq!(uploads.list(name).len(), 1);
+        assert_eq!(uploads.list(|_| None), [], "removed a moment ago");
+    }
+
+    #[test]
+    fn an_upload_ends_with_its_contact() {
+        let (mut uploads, mut orders, now) = (UploadDesk::default(), Orders::default(), Instant::now());
+        let player: PlayerName = "Alice Ashe@Omega".parse().expect("a name");
+        uploads.look(now, [(A, 100)].into_iter(), |_| Some(&player), &mut orders);
+        told(&mut orders);
+        uploads.end(A, Some(&player), &mut orders);
+        uploads.end(A, Some(&player), &mut orders);
+        assert_eq!(told(&mut orders), [(Some(player.clone()), 100, 0)], "once");
+        uploads.look(now, [(A, 150)].into_iter(), |_| None, &mut orders);
+        assert_eq!(told(&mut orders), [], "what the pump had read");
+        uploads.look(now, [(A, 160)].into_iter(), |_| Some(&player), &mut orders);
+        assert_eq!(told(&mut orders), [(Some(player.clone()), 10, 0)], "it is a contact again");
     }
 }
