@@ -87,14 +87,15 @@ async fn stops(owner: &mut Resident, events: &mut Events) {
 }
 
 #[tokio::test]
-async fn stopped_owner_is_noticed_at_once() {
+async fn stopped_owner_is_noticed_and_goes_on() {
     let town = Town::alone().await;
-    let ([mut alice, bob], _) = story(&town, ["Alice Ashe@Gilgamesh", "Bob Birch@Balmung"]).await;
+    let ([mut alice, bob], look) = story(&town, ["Alice Ashe@Gilgamesh", "Bob Birch@Balmung"]).await;
     let (fetch, mut events) = begun(&bob, &alice).await;
     stops(&mut alice, &mut events).await;
     assert_eq!(state(&bob, &alice).await, PeerState::Reconnecting);
-    fetch.abort();
     alice.process().signal(Signal::CONT);
+    let fetched = within("the rest of the look", fetch).await.expect("no panic");
+    assert_same(&arrived(&fetched), &look.content);
 }
 
 #[tokio::test]
