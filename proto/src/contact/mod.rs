@@ -94,6 +94,10 @@ pub enum ContactError {
     Yourself,
     #[error("{who} is blocked: to undo that, run fyteclubctl contacts unblock {key}")]
     Blocked { who: String, key: PeerId },
+    #[error(
+        "{player} is blocked here: to undo that, run fyteclubctl contacts unblock {key}; to add another player of this name, use their invitation or give their key"
+    )]
+    NameBlocked { player: PlayerName, key: PeerId },
     #[error("{player} has several keys here: give the right key, as `contacts list` shows it")]
     Ambiguous { player: PlayerName },
     #[error(

@@ -33,6 +33,7 @@ impl Contacts {
             if self.held(player).is_some() {
                 return Err(ContactError::Already { player: player.clone() });
             }
+            self.is_not_blocked(player)?;
             return self.request(player, None, nonce, None, now);
         };
         if let Some(at) = self.by_key(&key) {
@@ -49,6 +50,18 @@ impl Contacts {
         }
         self.name_is_free(player, key)?;
         self.request(player, Some(key), nonce, None, now)
+    }
+
+    /// Refuses a name by which a key is blocked: that player's answer would not be heard.
+    fn is_not_blocked(&self, player: &PlayerName) -> Result<(), ContactError> {
+        let named = |contact: &&Contact| {
+            contact.player.as_ref() == Some(player) && contact.standing() == Standing::Blocked
+        };
+        let found = self.book.contacts.iter().find(named);
+        match found.and_then(|contact| contact.peer_id) {
+            Some(key) => Err(ContactError::NameBlocked { player: player.clone(), key }),
+            None => Ok(()),
+        }
     }
 
     /// Accepts a player who asks.

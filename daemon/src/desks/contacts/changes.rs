@@ -76,7 +76,16 @@ impl ContactDesk {
         match made {
             Ok((invitation, expires)) => {
                 let keeping = self.drive(now, orders).unwrap_or_else(|| self.save(orders));
-                once_kept(Some(keeping), Invited { link: invitation.to_string(), expires })
+                let link = invitation.to_string();
+                let (kept, link_too) = (once_kept(Some(keeping), ()), link.clone());
+                Box::pin(async move {
+                    // It is open all the same: without the link it would be lost.
+                    kept.await.map_err(|fault| Fault {
+                        message: format!("{}. The invitation is {link_too}", fault.message),
+                        ..fault
+                    })?;
+                    Ok(Invited { link, expires })
+                })
             }
             Err(fault) => at_once(Err(fault)),
         }
@@ -121,7 +130,9 @@ fn once_kept<T: 'static>(keeping: Option<Keeping>, answer: T) -> Later<T> {
     Box::pin(async move {
         if let Some(keeping) = keeping {
             keeping.await.map_err(|error| {
-                Fault::new(FaultCode::Io, format!("{error}: the change is valid until the daemon stops"))
+                Fault::new(FaultCode::Io, format!(
+                    "{error}: the change is valid until the daemon stops, which tries again to write it every other minute"
+                ))
             })?;
         }
         Ok(answer)

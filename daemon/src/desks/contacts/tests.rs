@@ -162,6 +162,18 @@ async fn failed_write_is_repeated_with_the_next_change() {
 }
 
 #[tokio::test]
+async fn invitation_that_cannot_be_saved_is_not_lost() {
+    let mut bench = Bench::new(vec![]);
+    let folder = bench.folder.path().to_owned();
+    std::fs::remove_dir_all(&folder).expect("taken away");
+    std::fs::write(&folder, b"").expect("in its place");
+    let made = bench.desk.invite(bench.now, &mut bench.orders);
+    let fault = answered(made).await.expect_err("it cannot be saved");
+    assert_eq!(fault.code, FaultCode::Io);
+    assert!(fault.message.contains(". The invitation is fyteclub://join/"), "{fault}");
+}
+
+#[tokio::test]
 async fn knocks_of_strangers_are_written_together() {
     let mut bench = Bench::new(vec![]);
     bench.knocked(2);

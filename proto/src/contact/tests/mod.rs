@@ -194,6 +194,22 @@ fn who_is_blocked_is_not_heard() {
 }
 
 #[test]
+fn a_blocked_players_name_is_not_asked_for() {
+    let mut contacts = alice();
+    contacts.add(&name("Bob"), Some(key(2)), ONE, NOW).expect("added");
+    contacts.block(&name("Bob").into(), NOW).expect("blocked");
+    outputs(&mut contacts);
+    let refused = contacts.add(&name("Bob"), None, ONE, NOW).expect_err("their answer would not be heard");
+    assert_eq!(refused, ContactError::NameBlocked { player: name("Bob"), key: key(2) });
+    assert!(refused.to_string().contains(&format!("contacts unblock {}", key(2))), "{refused}");
+    assert_eq!(outputs(&mut contacts), []);
+    contacts.add(&name("Bob"), Some(key(3)), ONE, NOW).expect("another player of this name");
+    contacts.remove(&key(3).into()).expect("removed");
+    contacts.unblock(&name("Bob").into()).expect("unblocked");
+    contacts.add(&name("Bob"), None, ONE, NOW).expect("added");
+}
+
+#[test]
 fn closed_policy_accepts_answers_and_invitations_only() {
     let here = Here { key: key(1), player: Some(name("Alice")) };
     let mut contacts = Contacts::new(here, Policy::Nobody, Saved::default(), NOW);

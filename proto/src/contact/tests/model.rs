@@ -52,7 +52,8 @@ struct Model {
     /// Asked by name, and not answered.
     wishes: BTreeSet<usize>,
     asks: BTreeMap<u8, usize>,
-    blocked: BTreeSet<u8>,
+    /// With the name, if it had one.
+    blocked: BTreeMap<u8, Option<usize>>,
     secrets: BTreeSet<u8>,
 }
 
@@ -74,10 +75,13 @@ impl Model {
     /// Whether the wish succeeds; a message always does.
     fn step(&mut self, step: &Step) -> bool {
         match *step {
-            Step::Add(name, None) => !self.is_held(name) && self.wishes.insert(name),
+            Step::Add(name, None) => {
+                let blocked = self.blocked.values().any(|blocked| *blocked == Some(name));
+                !self.is_held(name) && !blocked && self.wishes.insert(name)
+            }
             Step::Add(name, Some(key)) => {
                 let free = !self.is_held(name) && !self.consent.contains_key(&key);
-                let done = free && !self.blocked.contains(&key);
+                let done = free && !self.blocked.contains_key(&key);
                 if done {
                     self.admit(key, name);
                 }
@@ -103,18 +107,19 @@ impl Model {
                 }
             }
             Step::Block(key) => {
+                let name = self.consent.get(&key).or_else(|| self.asks.get(&key)).copied();
                 self.forget(key);
-                self.blocked.insert(key);
+                self.blocked.entry(key).or_insert(name);
                 true
             }
-            Step::Unblock(key) => self.blocked.remove(&key),
+            Step::Unblock(key) => self.blocked.remove(&key).is_some(),
             Step::Trust(name, key) => {
                 let old = self.consent.iter().find(|(_, held)| **held == name).map(|(key, _)| *key);
                 if old == Some(key) {
                     return true;
                 }
                 let possible = (old.is_some() || self.wishes.contains(&name))
-                    && !self.blocked.contains(&key)
+                    && !self.blocked.contains_key(&key)
                     && !self.consent.contains_key(&key);
                 if possible {
                     old.map(|old| self.consent.remove(&old));
@@ -127,22 +132,22 @@ impl Model {
                 true
             }
             Step::Follow(name, key) => {
-                let possible =
-                    !self.blocked.contains(&key) && (self.consent.contains_key(&key) || !self.is_held(name));
+                let possible = !self.blocked.contains_key(&key)
+                    && (self.consent.contains_key(&key) || !self.is_held(name));
                 if possible && !self.consent.contains_key(&key) {
                     self.admit(key, name);
                 }
                 possible
             }
             Step::Knock(key, name) => {
-                let known = self.blocked.contains(&key) || self.consent.contains_key(&key);
+                let known = self.blocked.contains_key(&key) || self.consent.contains_key(&key);
                 if !known && (self.asks.contains_key(&key) || !self.wishes.contains(&name)) {
                     self.asks.entry(key).or_insert(name);
                 }
                 true
             }
             Step::Answer(key, name) => {
-                if !self.blocked.contains(&key) && self.wishes.contains(&name) {
+                if !self.blocked.contains_key(&key) && self.wishes.contains(&name) {
                     if self.consent.contains_key(&key) {
                         self.wishes.remove(&name);
                     } else {
@@ -152,7 +157,7 @@ impl Model {
                 true
             }
             Step::Join(key, name, secret) => {
-                if self.blocked.contains(&key) || !self.secrets.contains(&secret) {
+                if self.blocked.contains_key(&key) || !self.secrets.contains(&secret) {
                 } else if self.consent.contains_key(&key) {
                     self.secrets.remove(&secret);
                 } else if self.is_held(name) {
