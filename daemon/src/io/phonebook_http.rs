@@ -16,11 +16,11 @@ use fyteclub_proto::{
 use reqwest::{
     Method, Response, StatusCode, Upgraded, Url,
     header::{
-        CONNECTION, DATE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-        UPGRADE,
+        CONNECTION, CONTENT_TYPE, DATE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     error::Error,
     io,
@@ -46,6 +46,11 @@ pub enum PhonebookError {
     /// A library's text may quote a stranger, for example the names of a certificate.
     #[error("the phone book does not answer ({0})")]
     Unreachable(Foreign),
+    /// Its words begin as those of a live connection without an answer: the log says one of them.
+    #[error(
+        "the phone book does not answer, but {0} does: sign in to this network if it asks for that, or check the phone book's address"
+    )]
+    Stranger(Foreign),
     #[error("the phone book refuses: {0}")]
     Refused(Foreign),
     #[error(
@@ -61,6 +66,18 @@ pub enum PhonebookError {
     Stale { newest: u64 },
     #[error("the phone book's answer makes no sense ({0})")]
     Malformed(Foreign),
+}
+
+impl PhonebookError {
+    /// No answer in this time.
+    pub fn silent(time: Duration) -> Self {
+        Self::Unreachable(Foreign::new(&format!("nothing came within {} s", time.as_secs())))
+    }
+
+    /// Whether the phone book itself said it.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Url(_) | Self::Unreachable(_) | Self::Stranger(_))
+    }
 }
 
 /// A player's key, and the addresses of a listed one.
@@ -158,7 +175,11 @@ impl PhonebookHttp {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clock_ahead
     }
 
-    fn answered(&self, response: &Response) {
+    /// Notes what a phone book's answer shows, and returns what answered if that is none.
+    fn answered(&self, response: &Response) -> Option<Foreign> {
+        if let Some(stranger) = stranger(response) {
+            return Some(stranger);
+        }
         let date = response.headers().get(DATE).and_then(|date| http_date::unix_secs(date.to_str().ok()?));
         let here = i64::try_from(unix_millis() / 1000).ok();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,20 +189,21 @@ impl PhonebookHttp {
         if let Some((here, there)) = here.zip(date) {
             last.clock_ahead = Some(here - there);
         }
+        None
     }
 
     /// # Errors
     /// No answer, or a refusal with the phone book's text.
     pub async fn register(&self, body: &Register) -> Result<(), PhonebookError> {
-        self.send(Method::POST, &["api", "register"], Some(body)).await.and_then(ok)?;
-        Ok(())
+        let answer = self.send(Method::POST, &["api", "register"], Some(body)).await?;
+        done(answer)
     }
 
     /// # Errors
     /// Those of [`Self::register`].
     pub async fn unregister(&self, body: &Unregister) -> Result<(), PhonebookError> {
-        self.send(Method::DELETE, &["api", "unregister"], Some(body)).await.and_then(ok)?;
-        Ok(())
+        let answer = self.send(Method::DELETE, &["api", "unregister"], Some(body)).await?;
+        done(answer)
     }
 
     /// `None` if this phone book has no such name, or lists it to nobody.
@@ -191,7 +213,8 @@ impl PhonebookHttp {
     pub async fn lookup(&self, name: &str) -> Result<Option<Entry>, PhonebookError> {
         let (status, body) = self.send::<()>(Method::GET, &["api", "lookup", name], None).await?;
         if status == StatusCode::NOT_FOUND {
-            return Ok(None);
+            let is_its_own = serde_json::from_slice::<Problem>(&body).is_ok();
+            return if is_its_own { Ok(None) } else { Err(unknown(status)) };
         }
         let found: Found = read(&ok((status, body))?)?;
         let malformed = |what: &str| PhonebookError::Malformed(Foreign::new(what));
@@ -236,7 +259,9 @@ impl PhonebookHttp {
             tracing::debug!("phone book {}: {}", self.url(), chain(&error));
             lost(&error)
         })?;
-        self.answered(&response);
+        if self.answered(&response).is_some() {
+            return Err(Lost::Unreachable);
+        }
         refusal(&response)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(Lost::NoUpgrade);
@@ -257,7 +282,9 @@ impl PhonebookHttp {
         let time = Duration::from_millis(poll.wait) + TIMEOUT;
         let request = self.http.post(url).json(poll).timeout(time);
         let response = request.send().await.map_err(|error| lost(&error))?;
-        self.answered(&response);
+        if self.answered(&response).is_some() {
+            return Err(Lost::Unreachable.into());
+        }
         refusal(&response)?;
         let status = response.status();
         let body = limited(response, POLLED_MAX).await.map_err(|_| Lost::Broken)?;
@@ -299,7 +326,9 @@ impl PhonebookHttp {
         }
         let unreachable = |error: reqwest::Error| PhonebookError::Unreachable(chain(&error));
         let response = request.send().await.map_err(unreachable)?;
-        self.answered(&response);
+        if let Some(stranger) = self.answered(&response) {
+            return Err(PhonebookError::Stranger(stranger));
+        }
         let status = response.status();
         Ok((status, limited(response, PHONEBOOK_BODY_MAX).await?))
     }
@@ -358,6 +387,36 @@ async fn limited(mut response: Response, max: usize) -> Result<Vec<u8>, Phoneboo
     Ok(body)
 }
 
+/// What answered, if that is a web server of another kind. An error of a proxy is none: its phone book is away.
+fn stranger(response: &Response) -> Option<Foreign> {
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let what = if status.is_redirection() {
+        "a redirect to another place"
+    } else if kind.trim_start().to_lowercase().starts_with("text/html") && !status.is_server_error() {
+        "a web page"
+    } else {
+        return None;
+    };
+    Some(Foreign::new(&format!("{what} ({status})")))
+}
+
+fn unknown(status: StatusCode) -> PhonebookError {
+    PhonebookError::Stranger(Foreign::new(&format!("another program ({status})")))
+}
+
+/// An answer that says that a request was carried out.
+fn done((status, body): (StatusCode, Vec<u8>)) -> Result<(), PhonebookError> {
+    #[derive(Deserialize)]
+    struct Done {
+        success: bool,
+    }
+    match serde_json::from_slice::<Done>(&ok((status, body))?) {
+        Ok(Done { success: true }) => Ok(()),
+        _ => Err(unknown(status)),
+    }
+}
+
 fn ok((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, PhonebookError> {
     if status.is_success() {
         return Ok(body);
@@ -372,6 +431,9 @@ fn ok((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, PhonebookError> 
         (None, None) => {}
     }
     let said = Foreign::new(&problem.error);
+    if said.is_empty() && status.is_server_error() {
+        return Err(PhonebookError::Unreachable(Foreign::new(&format!("a proxy says {status}"))));
+    }
     Err(PhonebookError::Refused(if said.is_empty() { Foreign::new(&status.to_string()) } else { said }))
 }
 
@@ -389,47 +451,4 @@ fn chain(error: &dyn Error) -> Foreign {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-
-    fn http(url: &str) -> PhonebookHttp {
-        PhonebookHttp::new(url, PhonebookHttp::client().expect("TLS")).expect("a URL")
-    }
-
-    #[tokio::test]
-    async fn port_without_listener_refuses() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        drop(listener);
-        assert_eq!(http(&url).upgrade("live").await.err(), Some(Lost::Refused));
-    }
-
-    #[tokio::test]
-    async fn status_of_a_proxy_is_not_the_phone_books() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let http = http(&format!("http://{}", listener.local_addr().expect("bound")));
-        let limited = |text: &str| Lost::Closed(CloseReason::Limited, text.into());
-        for (answer, expected) in [
-            ("502 Bad Gateway", Lost::Unreachable),
-            ("503 Service Unavailable", Lost::Unreachable),
-            ("503 Service Unavailable\r\nRetry-After: 5", limited("retry_after:5")),
-            ("504 Gateway Timeout", Lost::Unreachable),
-            ("429 Too Many Requests", limited("retry_after:30")),
-            ("404 Not Found", Lost::Unsupported),
-            ("403 Forbidden", Lost::NoUpgrade),
-        ] {
-            let upgrade = async { http.upgrade("live").await.err() };
-            let serve = async {
-                let (mut stream, _) = listener.accept().await.expect("a client");
-                assert!(stream.read(&mut [0; 4096]).await.expect("a request") > 0);
-                let head = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                stream.write_all(head.as_bytes()).await.expect("it reads");
-            };
-            assert_eq!(tokio::join!(upgrade, serve).0, Some(expected), "{answer}");
-        }
-    }
-}
+mod tests;

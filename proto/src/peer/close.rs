@@ -116,7 +116,7 @@ impl CloseCode {
             Self::Duplicate => "another link to the same player is in use",
             Self::WrongBytes => "the other side received bytes that did not match their hash",
             Self::Refused => {
-                "this player is no contact of theirs: they have not accepted yet, or have removed you"
+                "you are no contact of theirs: they have to accept your request, or to add you again if they removed you"
             }
             Self::NameTaken => {
                 "the other side knows this name under another key; they have to confirm the new key"

@@ -16,7 +16,7 @@ pub(super) fn blame(code: CloseCode) -> Failure {
     let cause = match (fault, code) {
         (_, CloseCode::Silent) => "their daemon accepts the link and then sends nothing",
         (Fault::Theirs, CloseCode::Refused | CloseCode::NameTaken) => {
-            "they are refused here: they are no contact, or broke the protocol"
+            "they are refused here: you have to add or accept them, unless they broke the protocol, which is forgiven after a minute"
         }
         (Fault::Theirs, _) => "their daemon does not keep to the protocol; update both daemons",
         // Both sides give the same reason: incompatible programs, or a duplicate link.

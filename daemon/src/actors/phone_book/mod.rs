@@ -229,8 +229,10 @@ impl PhoneBook {
     /// Records how a registration ended, and reports a change.
     fn heard(&mut self, index: usize, result: Result<(), PhonebookError>) {
         let Some(book) = self.books.get_mut(index) else { return };
+        if result.as_ref().err().is_none_or(PhonebookError::is_answer) {
+            book.last_answer = Some(unix_millis());
+        }
         match &result {
-            Ok(()) => book.last_answer = Some(unix_millis()),
             // The next registration uses the phone book's time and sequence.
             Err(PhonebookError::Clock { ahead }) => book.clock.correct(*ahead),
             Err(PhonebookError::Stale { newest }) => {
@@ -239,7 +241,7 @@ impl PhoneBook {
                     tracing::debug!("phone book {url} names sequence {newest}, which is ahead of the clock");
                 }
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
         let error = result.as_ref().err().map(ToString::to_string);
         let lines = book.told.registered(error.clone());

@@ -12,7 +12,7 @@ use crate::{
     desks::links::Seen,
     io::{
         host_address,
-        phonebook_http::{Entry, PhonebookHttp},
+        phonebook_http::{Entry, PhonebookError, PhonebookHttp},
     },
 };
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
@@ -262,10 +262,7 @@ impl Handler<Reach> for PhoneBook {
             };
             let listed = async move {
                 let found = match name {
-                    Some(name) => {
-                        let all = listed(books, &name);
-                        tokio::time::timeout(LOOKUP_TIME, all).await.unwrap_or(Err(LookupError::NotFound))
-                    }
+                    Some(name) => listed(books, &name).await,
                     None => Err(LookupError::NotFound),
                 };
                 match found {
@@ -338,12 +335,13 @@ struct Numbered {
     http: PhonebookHttp,
 }
 
-/// Asks one phone book after the other, the next one when one is slow; the first entry counts.
+/// Asks one phone book after the other, the next one when one is slow, for [`LOOKUP_TIME`]; the first entry counts.
 async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<(Entry, Numbered), LookupError> {
     let mut worst = LookupError::NoPhonebook;
     let books = books.into_iter().enumerate().map(|(index, http)| Numbered { index, http });
     let mut waiting = books.collect::<Vec<_>>().into_iter();
     let mut asked = FuturesUnordered::new();
+    let mut over = std::pin::pin!(tokio::time::sleep(LOOKUP_TIME));
     loop {
         if let Some(book) = waiting.next() {
             asked.push(async move { (book.http.lookup(name).await, book) });
@@ -367,6 +365,27 @@ async fn listed(books: Vec<PhonebookHttp>, name: &str) -> Result<(Entry, Numbere
                 None => return Err(worst),
             },
             () = hedge => {}
+            () = &mut over => return Err(match worst {
+                LookupError::NoPhonebook => LookupError::Unavailable(PhonebookError::silent(LOOKUP_TIME)),
+                worst => worst,
+            }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn silent_phone_book_does_not_say_who_is_absent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let client = PhonebookHttp::client().expect("TLS");
+        let book = PhonebookHttp::new(&url, client).expect("a URL");
+        let error = listed(vec![book], "Alice").await.err().expect("no answer");
+        assert!(matches!(error, LookupError::Unavailable(_)), "{error}");
+        assert_eq!(error.to_string(), "the phone book does not answer (nothing came within 2 s)");
     }
 }

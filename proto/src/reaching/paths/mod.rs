@@ -45,6 +45,8 @@ pub struct Paths {
     next_dial: u64,
     /// A wish arrived during a try, and the sources were not asked since.
     joined: bool,
+    /// Why the sources could not say where the peer is, if they could not in their last answer.
+    unsaid: Option<String>,
     /// The link that was silent for too long, and its received datagrams then.
     suspect: Option<(usize, u64)>,
     outputs: VecDeque<Output>,
@@ -59,6 +61,7 @@ impl Paths {
             rounds: Vec::new(),
             next_dial: 0,
             joined: false,
+            unsaid: None,
             suspect: None,
             outputs: VecDeque::new(),
         }
@@ -211,6 +214,10 @@ impl Paths {
         told: Result<Vec<Candidate>, Unfound>,
         last: Option<SocketAddr>,
     ) {
+        self.unsaid = match &told {
+            Err(Unfound::Unavailable(cause)) => Some(cause.clone()),
+            _ => None,
+        };
         match (told, last) {
             (Ok(candidates), last) => {
                 let mut addrs = self.note(now, &candidates);
@@ -233,7 +240,6 @@ impl Paths {
                 self.failed(now, jitter, Failure { cause, again: true });
             }
             (Err(Unfound::NotThere(cause)), Some(last)) => {
-                let cause = format!("{cause}, and nothing answers at their last address");
                 let addrs = self.pairs.tell(now, last, Source::Link).then_some(last);
                 self.begin(now, jitter, addrs.into_iter().collect(), Some(cause));
                 self.find_again();
@@ -278,13 +284,7 @@ impl Paths {
                 Step::Dial(_) => step = round.step(now),
                 Step::Failed(failure) => {
                     self.abandon(now, &round, Outcome::Failed);
-                    let failure = match round.guess {
-                        Some(cause) => {
-                            self.joined = false;
-                            Failure { cause, again: false }
-                        }
-                        None => failure,
-                    };
+                    let failure = self.explain(failure, round.guess);
                     // The try goes on while another round runs.
                     if self.rounds.is_empty() {
                         self.failed(now, jitter, failure);
@@ -292,6 +292,27 @@ impl Paths {
                     return;
                 }
             }
+        }
+    }
+
+    /// What a person reads of a round that failed. Addresses that did not answer say little, unless the sources told
+    /// them just now.
+    fn explain(&mut self, failure: Failure, guess: Option<String>) -> Failure {
+        let Failure { cause, again } = &failure;
+        match (guess, &self.unsaid) {
+            (Some(absent), _) => {
+                self.joined = false;
+                let there = match failure.is_answer() {
+                    true => format!("at their last address: {cause}"),
+                    false => "nothing answers at their last address".to_owned(),
+                };
+                Failure::new(format!("{absent}, and {there}"), false)
+            }
+            (None, Some(unsaid)) if !failure.is_answer() => Failure::new(
+                format!("{cause}; whether they have another address now is not known: {unsaid}"),
+                *again,
+            ),
+            (None, _) => failure,
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Round {
     next: Instant,
     /// When the round fails.
     due: Instant,
-    /// No source says that the peer is present: this round's failure ends all tries, with this cause.
+    /// No source says that the peer is present, with this cause: this round's failure ends all tries.
     pub(super) guess: Option<String>,
     worst: Option<Failure>,
 }

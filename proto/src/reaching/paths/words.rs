@@ -104,6 +104,11 @@ impl Failure {
     pub(super) fn nowhere() -> Self {
         Self::new(NOWHERE, false)
     }
+
+    /// Whether somebody answered, and another try makes no sense.
+    pub(super) fn is_answer(&self) -> bool {
+        !self.again && self.cause != NOWHERE
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,6 +39,17 @@ fn guess_that_is_refused_ends_at_once() {
 }
 
 #[test]
+fn answer_at_a_guessed_address_is_told() {
+    let mut world = world().host(LAST, Host::Never(25, "you are no contact")).answer(not_there(10));
+    world.give(Input::Want);
+    world.run(60_000);
+    assert_eq!(
+        world.log().last().map(String::as_str),
+        Some("35 gave up: not online, and at their last address: you are no contact")
+    );
+}
+
+#[test]
 fn right_guess_is_a_link() {
     let mut world = world().host(LAST, Host::Answers(30)).answer(not_there(10));
     world.give(Input::Want);

@@ -294,6 +294,20 @@ fn silent_sources_send_us_where_the_peer_was_last() {
 }
 
 #[test]
+fn failure_tells_that_the_sources_were_silent() {
+    let away = || unfound(0, Unfound::Unavailable("the book is away".into())).last(LAST);
+    let mut world = world().answer(away()).answer(away()).answer(away());
+    world.give(Input::Want);
+    world.run(60_000);
+    let log = world.log();
+    let last = log.last().expect("a failure");
+    assert!(
+        last.contains("nothing answers at their address") && last.ends_with(": the book is away"),
+        "{last}"
+    );
+}
+
+#[test]
 fn silent_sources_and_no_last_place_are_tried_again() {
     let away = || unfound(0, Unfound::Unavailable("away".into()));
     let mut world = world().answer(away()).answer(away()).answer(away());
