@@ -16,5 +16,5 @@ mod writer;
 pub use daily::DailyFile;
 pub use guard::{Form, Guarded, guarded};
 pub use panics::log_panics;
-pub use sparse::{Sparse, Teller};
+pub use sparse::{SELDOM, Sparse, Teller};
 pub use writer::LogWriter;

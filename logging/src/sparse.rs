@@ -19,6 +19,8 @@ use tracing_subscriber::{Layer, layer::Context};
 
 /// How often a minute an INFO event is written; warnings once.
 const FACTS: u32 = 30;
+/// The name of an INFO event that is written as seldom as a warning: `tracing::info!(name: SELDOM, …)`.
+pub const SELDOM: &str = "seldom";
 /// How often counts are checked.
 const TICK: Duration = Duration::from_secs(5);
 /// Fields that distinguish two sentences; all others are compared without their numbers.
@@ -58,6 +60,7 @@ impl Sparse {
     fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
         let allowed = match *event.metadata().level() {
             Level::ERROR | Level::WARN => 1,
+            Level::INFO if event.metadata().name() == SELDOM => 1,
             Level::INFO => FACTS,
             _ => return true,
         };
@@ -215,18 +218,21 @@ mod tests {
                     attempt,
                     "nobody answers"
                 );
+                tracing::info!(name: SELDOM, "a fetch failed");
                 tracing::debug!("attempt {attempt}");
             }
             sparse.tell(Instant::now() + Duration::from_secs(59));
             assert_eq!(page.lines().iter().filter(|line| line.contains("WARN")).count(), 3);
+            assert_eq!(page.lines().iter().filter(|line| line.contains("INFO")).count(), 1);
             assert_eq!(page.lines().iter().filter(|line| line.contains("DEBUG")).count(), 100);
             sparse.tell(Instant::now() + Duration::from_secs(60));
         });
-        let mut told = page.lines().split_off(103);
+        let mut told = page.lines().split_off(104);
         told.sort();
         assert_eq!(
             told,
             [
+                " INFO a fetch failed (99 more within a minute)",
                 " WARN no handle left, attempt 99 peer=AAAA (99 more within a minute)",
                 " WARN nobody answers peer=AAAA attempt=98 (49 more within a minute)",
                 " WARN nobody answers peer=BBBB attempt=99 (49 more within a minute)",

@@ -23,10 +23,11 @@ use crate::{
         plan::{self, Plan},
         scan::Scanned,
     },
+    sharing::published::Offer,
 };
 use actix::Addr;
 use fyteclub_proto::{
-    id::PlayerName,
+    id::{BlobHash, PlayerName},
     local::{
         reply::{CacheGced, CacheMoved, CacheStats, CacheVerified},
         request::{CacheGc, CacheMove},
@@ -51,6 +52,12 @@ pub(super) async fn scan(cache: Addr<ModCache>, what: What, after: Option<Keepin
         What::Plugin(publish) => mod_cache::Scan::Plugin(publish),
     };
     ask(&cache, scan).await?.map_err(|error| scan_fault(&error))
+}
+
+/// Counts the files of a published look that cannot be served now.
+pub(super) async fn look_at(store: Store, offer: Arc<Offer>) -> (BlobHash, usize) {
+    let look = offer.appearance;
+    (look, blocking(move || offer.blobs.keys().filter(|hash| !store.contains(hash)).count()).await)
 }
 
 /// Checks a received look, asks its owner to prove a sample of its large blobs, and plans the fetch.

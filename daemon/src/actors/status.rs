@@ -22,6 +22,8 @@ pub(super) struct Known {
     /// The number of the last published event.
     pub seq: u64,
     pub transfers: Vec<TransferStatus>,
+    /// Why the published look could not be read again.
+    pub appearance_trouble: Option<String>,
     /// The disk lacks space, and no peer is sent a new request.
     pub low_disk: bool,
     pub cache: Addr<ModCache>,
@@ -64,6 +66,7 @@ pub(super) fn read(
             network: ask(&known.outside, outside::Report).await?,
             phonebooks,
             appearance,
+            appearance_trouble: known.appearance_trouble,
             peers: peers(known.peers, traversals).await,
             transfers: known.transfers,
             cache: replies::stats(&cache, known.low_disk),

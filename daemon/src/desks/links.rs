@@ -139,15 +139,14 @@ impl LinkDesk {
     }
 
     /// A link, which need not have greeted, goes over this path now; `None`: over none.
-    pub fn moved(&mut self, key: &PeerId, player: Option<&PlayerName>, path: Option<Taken>) {
+    pub fn moved(&mut self, key: &PeerId, path: Option<Taken>) {
         if let Some(link) = self.0.get_mut(key) {
             link.last.addr = path.and_then(|path| path.lasting).or(link.last.addr);
             link.last.path = path.map_or(link.last.path, |path| path.kind);
         }
-        let name = player.map_or("a peer", PlayerName::as_str);
         match path {
-            Some(path) => tracing::info!(peer = %key.short(), "{name}: {}", words(&path)),
-            None => tracing::info!(peer = %key.short(), "{name}: no path works"),
+            Some(path) => tracing::info!(peer = %key.short(), "the path: {}", words(&path)),
+            None => tracing::info!(peer = %key.short(), "the path: none works"),
         }
     }
 }
@@ -286,13 +285,13 @@ mod tests {
         open(&mut desk, None);
         let known = desk.last_addr(&PEER);
         let (rtt, why) = (Duration::from_millis(12), Some("no UDP gets through your network"));
-        desk.moved(&PEER, None, Some(Taken { kind: PathKind::Relay, rtt, why, lasting: None }));
+        desk.moved(&PEER, Some(Taken { kind: PathKind::Relay, rtt, why, lasting: None }));
         assert_eq!(desk.last_addr(&PEER), known);
         let lasting = Some(([192, 168, 1, 5], 9).into());
         let path = Taken { kind: PathKind::Lan, rtt, why: None, lasting };
-        desk.moved(&PEER, None, Some(path));
+        desk.moved(&PEER, Some(path));
         assert_eq!((desk.last_addr(&PEER), words(&path).as_str()), (lasting, "in the local network, 12 ms"));
-        desk.moved(&PEER, None, None);
+        desk.moved(&PEER, None);
         assert_eq!(desk.last_addr(&PEER), lasting);
     }
 

@@ -189,8 +189,7 @@ impl Desks {
 
     /// The peer's link goes over this path now; `None`: over none.
     pub fn moved(&mut self, now: Now, peer: PeerId, path: Option<Taken>, orders: &mut Orders) {
-        let player = self.name_of(&peer).cloned();
-        self.links.moved(&peer, player.as_ref(), path);
+        self.links.moved(&peer, path);
         if let Some(Taken { kind, lasting, .. }) = path {
             self.fetch(now, fetch::Input::Path { peer, path: kind }, orders);
             if let Some(addr) = lasting.filter(|_| self.links.is_open(&peer)) {

@@ -5,10 +5,13 @@ use super::{
     fetching,
     own_look::scan::{ScanId, What},
 };
-use crate::io::{
-    keeper::{KeepError, Keeping},
-    store::Pin,
-    wall_clock::unix_millis,
+use crate::{
+    io::{
+        keeper::{KeepError, Keeping},
+        store::Pin,
+        wall_clock::unix_millis,
+    },
+    sharing::published::Offer,
 };
 use futures::future::LocalBoxFuture;
 use fyteclub_proto::{
@@ -18,7 +21,7 @@ use fyteclub_proto::{
     local::{Event, Fault, FaultCode, RawJson},
 };
 use serde::Serialize;
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// The time of an input, by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +81,8 @@ pub enum Order {
         what: What,
         after: Option<Keeping>,
     },
+    /// Counts the files of the published look that cannot be served now.
+    LookAtOffer(Arc<Offer>),
     /// Sends every peer the hash of the published look.
     AnnounceLook,
     /// The store met a full disk.

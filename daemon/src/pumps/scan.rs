@@ -29,9 +29,7 @@ pub enum ScanError {
     Look(#[from] AppearanceError),
     #[error("a folder for unpacking cannot be made: {0}")]
     Scratch(#[from] io::Error),
-    #[error(
-        "none of the files that {of} names can be shared, the first because: {first}; what was published before stays"
-    )]
+    #[error("none of the files that {of} names can be shared, the first because: {first}")]
     Nothing { of: &'static str, first: String },
     /// Only when the store itself fails, as with a full disk. One bad file is left out instead.
     #[error(transparent)]

@@ -64,6 +64,10 @@ pub struct Status {
     pub phonebooks: Vec<PhonebookStatus>,
     /// This player's published look.
     pub appearance: Option<BlobHash>,
+    /// Why the published look could not be read again. Without an [`Self::appearance`]: its files are gone, it is
+    /// offered to nobody, and it is published again once they are back.
+    #[serde(default)]
+    pub appearance_trouble: Option<String>,
     /// Every peer with a present or past link, or being dialled.
     pub peers: Vec<PeerStatus>,
     /// Running fetches.
@@ -97,7 +101,7 @@ pub struct PhonebookStatus {
     /// Whether the live connection to it is open.
     #[serde(default)]
     pub live: bool,
-    /// Unix milliseconds of the last good answer.
+    /// Unix milliseconds of its last answer to a registration, whatever it said.
     pub last_answer: Option<u64>,
     /// Why the last registration failed, in one sentence.
     pub error: Option<String>,

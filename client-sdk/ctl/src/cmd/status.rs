@@ -19,7 +19,12 @@ pub(crate) async fn show(client: &Client, page: &Page) -> Result<Exit, Failure> 
 fn text(status: &Status, now: u64) -> String {
     let player =
         status.player.as_ref().map_or("none: start fyteclubd with --player".to_owned(), ToString::to_string);
-    let look = status.appearance.map_or("nothing yet".to_owned(), |look| look.to_string());
+    let look = match (status.appearance, &status.appearance_trouble) {
+        (Some(look), None) => look.to_string(),
+        (Some(look), Some(why)) => format!("{look}; its mod could not be read again: {why}"),
+        (None, Some(why)) => format!("nothing now, until the mod can be read again: {why}"),
+        (None, None) => "nothing yet".to_owned(),
+    };
     let line = |label: &str, value: String| [label.to_owned(), value];
     let mut text = words::table(
         0,

@@ -61,6 +61,12 @@ impl Coordinator {
                     desks.own_look.handle(now, own_look::Input::Scanned(id, scanned), orders);
                 });
             }
+            Order::LookAtOffer(offer) => {
+                let looking = jobs::look_at(self.parts.context.store.clone(), offer);
+                self.job(looking, ctx, |desks, (look, missing), now, orders| {
+                    desks.own_look.handle(now, own_look::Input::LookedAt(look, missing), orders);
+                });
+            }
             Order::AnnounceLook => self.roster.send_all(|| peer::OurLook),
             Order::DiskFull => self.parts.cache.do_send(Full),
             Order::LookAtDisk { evict } => self.parts.cache.do_send(LookAtDisk { evict }),

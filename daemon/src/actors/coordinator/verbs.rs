@@ -255,6 +255,7 @@ impl Coordinator {
             // Later events may be newer than this state.
             seq: self.parts.bus.last(),
             transfers: self.desks.fetching.fetches().transfers().collect(),
+            appearance_trouble: self.desks.own_look.trouble().map(str::to_owned),
             low_disk: self.desks.cache.is_low(),
             cache: self.parts.cache.clone(),
             upnp: self.parts.upnp.clone(),

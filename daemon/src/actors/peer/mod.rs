@@ -311,7 +311,10 @@ impl Peer {
                     self.facts.do_send(PeerFact::Silent { peer: self.id, silent: false });
                 }
                 liveness::Output::Dead => {
-                    tracing::info!(peer = %self.id.short(), "the peer does not answer: closing the link");
+                    tracing::debug!(peer = %self.id.short(), "the peer does not answer: closing the link");
+                    if let Some(live) = self.links.get_mut(&link.id()) {
+                        live.closed = Some(CloseCode::Silent);
+                    }
                     link.close(CloseCode::Silent);
                 }
             }
@@ -413,6 +416,9 @@ impl Peer {
     fn gone(&mut self, id: usize, error: &ConnectionError, ctx: &mut Context<Self>) {
         let Some(live) = self.links.remove(&id) else { return };
         let Failure { cause, again } = match (error, live.closed) {
+            (ConnectionError::LocallyClosed, Some(CloseCode::Silent)) if live.greeting.is_some() => {
+                Failure::new("they do not answer any more", true)
+            }
             (ConnectionError::LocallyClosed, Some(code)) => blame(code),
             _ => explain(error),
         };

@@ -25,6 +25,7 @@ use crate::{
     sharing::lending::Lending,
 };
 use faults::{document_failure, plan_failure, planned, unkept, unready};
+use fyteclub_logging::SELDOM;
 use fyteclub_proto::{
     fetching::{
         fetch::{self, Ask, Fetches, FolderId, Output, Run, WaiterId, Written},
@@ -296,7 +297,7 @@ impl Fetching {
             Output::Unused(blobs) => return self.shared.store.unused(&blobs),
             Output::Answer { waiter, result } => return self.answer(waiter, result),
             Output::Failed { player, fault, told } => {
-                tracing::info!(%player, "a fetch failed: {}", fault.code.briefly());
+                tracing::info!(name: SELDOM, %player, "a fetch failed: {}", fault.code.briefly());
                 tracing::debug!(%player, "a fetch failed: {fault}");
                 if told {
                     orders.tell(Event::TransferFailed { player, error: fault });

@@ -26,6 +26,7 @@ use fyteclub_proto::{
         Event, Fault, FaultCode,
         reply::{Empty, Published},
     },
+    number::u64_of,
     size,
     version::APPEARANCE_VERSION,
 };
@@ -41,6 +42,8 @@ use tokio::sync::{oneshot, watch};
 
 /// Files change in groups: the scan waits for the rest of a group.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How often the published files are looked at, and a look that could not be read is read again.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
 
 /// The published look in its file.
 #[derive(Serialize, Deserialize)]
@@ -55,6 +58,8 @@ pub enum Input {
     SourceChanged,
     /// Published files are gone from the cache.
     Damaged,
+    /// The result of an [`Order::LookAtOffer`]: how many of the look's files cannot be served.
+    LookedAt(BlobHash, usize),
     /// The result of an [`Order::Scan`].
     Scanned(ScanId, Result<Scanned, Fault>),
     /// A write that this desk ordered has ended.
@@ -108,6 +113,9 @@ pub struct OwnLook {
     kept: Option<(BlobHash, String)>,
     rescanning: bool,
     rescan_at: Option<Instant>,
+    look_at: Option<Instant>,
+    /// Why the look could not be read again the last time.
+    trouble: Option<String>,
     /// Numbers of the last request and of the newest applied one: results of superseded scans are dropped.
     asked: u64,
     published: u64,
@@ -132,6 +140,8 @@ impl OwnLook {
             kept: None,
             rescanning: false,
             rescan_at: None,
+            look_at: None,
+            trouble: None,
             asked: 0,
             published: 0,
             next: 0,
@@ -154,19 +164,67 @@ impl OwnLook {
                     self.rescan(orders);
                 }
             }
+            Input::LookedAt(look, missing) => self.looked_at(look, missing, orders),
             Input::Scanned(id, result) => self.scanned(now, id, result, orders),
             Input::Written(id, result) => self.written(id, result),
             Input::Time => {
                 if self.rescan_at.take_if(|at| now.at >= *at).is_some() {
                     self.rescan(orders);
                 }
+                if self.look_at.take_if(|at| now.at >= *at).is_some() {
+                    self.look(now, orders);
+                }
             }
+        }
+    }
+
+    /// Why the look could not be read again, if that is so. Without a published look: it is offered to nobody, and is
+    /// read again each minute.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Has the published files looked at, or a look that could not be read read again.
+    fn look(&mut self, now: Now, orders: &mut Orders) {
+        self.look_at = Some(now.at + LOOK_PERIOD);
+        let offer = self.offer.borrow().clone();
+        match offer {
+            Some(offer) if self.trouble.is_none() => orders.add(Order::LookAtOffer(offer)),
+            _ if self.rescanning => {}
+            _ => self.rescan(orders),
+        }
+    }
+
+    fn looked_at(&mut self, look: BlobHash, missing: usize, orders: &mut Orders) {
+        let offered = self.offer.borrow().as_ref().map(|offer| offer.appearance);
+        if missing == 0 || offered != Some(look) {
+            return;
+        }
+        match &self.trouble {
+            // Nobody is told a look that cannot be served.
+            Some(why) => {
+                tracing::warn!(
+                    "{} of the published look cannot be served: nothing is published until it can be read again ({why})",
+                    size::count(u64_of(missing), "file")
+                );
+                (self.pin, self.kept) = (None, None);
+                self.unoffer(orders);
+            }
+            None if self.rescanning => {}
+            None => self.rescan(orders),
+        }
+    }
+
+    fn unoffer(&self, orders: &mut Orders) {
+        if self.offer.send_replace(None).is_some() {
+            orders.add(Order::AnnounceLook);
+            orders.tell(Event::AppearancePublished { appearance: None, files: 0, bytes: 0 });
         }
     }
 
     /// When [`Input::Time`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.rescan_at
+        self.rescan_at.into_iter().chain(self.look_at).min()
     }
 
     /// Has a look scanned, and publishes it. Answered when the look is on the disk.
@@ -184,10 +242,8 @@ impl OwnLook {
         self.asked += 1;
         (self.published, self.what) = (self.asked, None);
         (self.pin, self.kept) = (None, None);
-        if self.offer.send_replace(None).is_some() {
-            orders.add(Order::AnnounceLook);
-            orders.tell(Event::AppearancePublished { appearance: None, files: 0, bytes: 0 });
-        }
+        (self.look_at, self.trouble) = (None, None);
+        self.unoffer(orders);
         let removed = self.file.remove();
         Box::pin(async {
             removed.await.map(|()| Empty {}).map_err(|error| {
@@ -233,7 +289,15 @@ impl OwnLook {
         let Some(Scan { number, what, purpose }) = self.scans.remove(&id) else { return };
         match result.and_then(|scanned| self.apply(now, number, what, scanned, orders)) {
             Ok(reply) => self.keep(id, reply, purpose, orders),
-            Err(fault) => self.done(purpose, Err(fault)),
+            Err(fault) => {
+                let offer = self.offer.borrow().clone();
+                if let Purpose::Again = purpose
+                    && let Some(offer) = offer
+                {
+                    orders.add(Order::LookAtOffer(offer));
+                }
+                self.done(purpose, Err(fault));
+            }
         }
     }
 
@@ -254,6 +318,7 @@ impl OwnLook {
             return Ok(reply);
         }
         (self.published, self.what) = (number, Some(what));
+        (self.look_at, self.trouble) = (Some(now.at + LOOK_PERIOD), None);
         self.file.end_reading();
         if self.offer.borrow().as_ref().is_some_and(|offer| offer.appearance == hash) {
             return Ok(reply);
@@ -329,7 +394,7 @@ impl OwnLook {
                 self.rescanning = false;
                 self.file.end_reading();
                 if let Err(fault) = answer {
-                    tracing::warn!("the published look could not be read again: {fault}");
+                    self.unread(fault);
                 }
             }
         }
@@ -342,6 +407,7 @@ impl OwnLook {
         }
         self.seq = appearance.seq;
         self.what = serde_json::from_str(&saved.what).ok();
+        self.look_at = Some(now.at + LOOK_PERIOD);
         // A document that a former key signed is signed again after the scan.
         if SignedAppearance::open(&saved.document, &self.identity.peer_id()).is_ok() {
             self.offer(&appearance, saved.document, orders);
@@ -385,9 +451,21 @@ impl OwnLook {
             Ok(()) => self.rescanning = true,
             Err(fault) => {
                 self.file.end_reading();
-                tracing::warn!("the published look could not be read again: {fault}");
+                self.unread(fault);
             }
         }
+    }
+
+    fn unread(&mut self, Fault { message, .. }: Fault) {
+        // It may be withdrawn by now.
+        if self.what.is_none() {
+            return;
+        }
+        // It is read again each minute.
+        if self.trouble.as_ref() != Some(&message) {
+            tracing::warn!("the published look could not be read again: {message}");
+        }
+        self.trouble = Some(message);
     }
 }
 

@@ -65,6 +65,7 @@ impl Bench {
                 Order::Scan { id, .. } => ordered.scans.push(id),
                 Order::Await(_, Write::OwnLook(id)) => ordered.writes.push(id),
                 Order::AnnounceLook => ordered.announced += 1,
+                Order::LookAtOffer(offer) => ordered.looks.push(offer.appearance),
                 Order::Tell(Event::AppearancePublished { .. }) => {}
                 _ => panic!("another order"),
             }
@@ -82,6 +83,7 @@ struct Ordered {
     scans: Vec<ScanId>,
     writes: Vec<ScanId>,
     announced: u32,
+    looks: Vec<BlobHash>,
 }
 
 fn look(meta: &str) -> Look {
@@ -181,13 +183,48 @@ async fn changed_files_are_scanned_once_they_settle() {
     // During the scan no other begins; afterwards one may.
     bench.input(Input::SourceChanged);
     bench.input(Input::Damaged);
-    assert_eq!((bench.ordered(), bench.desk.deadline()), (Ordered::default(), None));
+    bench.pass(SETTLE);
+    assert_eq!(bench.ordered(), Ordered::default());
     bench.input(Input::Scanned(scans[0], scanned("b")));
     let write = bench.ordered().writes[0];
     bench.input(Input::Written(write, Ok(())));
     assert_eq!(bench.offered(), Some(look("b").hash()));
     bench.input(Input::Damaged);
     assert_eq!(bench.ordered().scans.len(), 1);
+}
+
+fn gone() -> Result<Scanned, Fault> {
+    Err(Fault::new(FaultCode::BadMod, "the folder is gone"))
+}
+
+#[tokio::test]
+async fn look_whose_files_are_gone_is_offered_to_nobody() {
+    let mut bench = Bench::new();
+    drop(bench.publish("a"));
+    let scan = bench.ordered().scans[0];
+    bench.input(Input::Scanned(scan, scanned("a")));
+    bench.ordered();
+    bench.pass(LOOK_PERIOD);
+    assert_eq!(bench.ordered().looks, [look("a").hash()]);
+    bench.input(Input::LookedAt(look("a").hash(), 0));
+    assert_eq!(bench.ordered(), Ordered::default());
+    bench.input(Input::LookedAt(look("a").hash(), 2));
+    let scan = bench.ordered().scans[0];
+    bench.input(Input::Scanned(scan, gone()));
+    assert_eq!(bench.ordered().looks, [look("a").hash()], "an archive's files may be in the cache");
+    assert_eq!((bench.offered(), bench.desk.trouble()), (Some(look("a").hash()), Some("the folder is gone")));
+    bench.input(Input::LookedAt(look("a").hash(), 2));
+    assert_eq!((bench.offered(), bench.ordered().announced), (None, 1));
+    assert_eq!(bench.desk.trouble(), Some("the folder is gone"));
+    // It is read again each minute.
+    for result in [gone(), scanned("a")] {
+        bench.pass(LOOK_PERIOD);
+        let scan = bench.ordered().scans[0];
+        bench.input(Input::Scanned(scan, result));
+    }
+    let ordered = bench.ordered();
+    assert_eq!((bench.offered(), bench.desk.trouble()), (Some(look("a").hash()), None));
+    assert_eq!((ordered.announced, ordered.writes.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -69,6 +69,7 @@ fn well() -> World {
     };
     World {
         status: Status {
+            appearance_trouble: None,
             version: "0.1.0".into(),
             peer_id: PeerId::from_bytes([2; 32]),
             player: "Bob Birch@Balmung".parse().ok(),

@@ -235,6 +235,7 @@ pub(crate) fn status() -> impl Strategy<Value = reply::Status> {
                     ..reply::PortMapping::default()
                 },
                 phonebooks,
+                appearance_trouble: appearance.map(|look| look.to_string()),
                 appearance,
                 peers,
                 transfers,
