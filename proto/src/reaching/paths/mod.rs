@@ -302,9 +302,10 @@ impl Paths {
         match (guess, &self.unsaid) {
             (Some(absent), _) => {
                 self.joined = false;
-                let there = match failure.is_answer() {
-                    true => format!("at their last address: {cause}"),
-                    false => "nothing answers at their last address".to_owned(),
+                let there = if failure.is_answer() {
+                    format!("at their last address: {cause}")
+                } else {
+                    "nothing answers at their last address".to_owned()
                 };
                 Failure::new(format!("{absent}, and {there}"), false)
             }
