@@ -78,7 +78,7 @@ async fn a_look_by_hand() {
     let status = json(&bob, &["status"]);
     has_keys(
         &status,
-        "version peerId player listen portMapping mapping network phonebooks appearance peers transfers cache seq ledger",
+        "version peerId player listen portMapping mapping network phonebooks appearance appearanceTrouble peers transfers cache seq ledger",
     );
     has_keys(&status["phonebooks"][0], "url ok live lastAnswer error");
     has_keys(&status["peers"][0], "player peerId state path rttMs paths");
