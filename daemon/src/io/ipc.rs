@@ -143,7 +143,7 @@ pub struct Outbox {
 pub struct Left;
 
 impl Outbox {
-    /// Space for an answer that waits until it can be sent: [`ClientMemory::answer`].
+    /// Space for an answer that waits until it can be sent: `ClientMemory::answer`.
     pub async fn space(&self, bytes: usize) -> Result<Answered, Unheld> {
         self.memory.answer(bytes).await
     }

@@ -19,7 +19,7 @@ impl Watch {
         Self { steady: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// Resolves within [`LOOK_EVERY`] after the machine woke up, with the time that it slept. Must be called in a Tokio
+    /// Resolves within 2 s after the machine woke up, with the time that it slept. Must be called in a Tokio
     /// runtime. After a drop of the future the next call still notices the sleep.
     pub async fn woke(&mut self) -> Duration {
         loop {
