@@ -7,7 +7,15 @@ use fyteclub_proto::{
     letter::Attempt,
     phonebook::{between::Parcel, live::Say},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// An introduction's place among those that wait for an absent callee; a drop gives it back.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) until: Instant,
+    pub(super) _place: OwnedSemaphorePermit,
+}
 
 #[derive(Debug)]
 pub(super) enum Job {
@@ -29,9 +37,10 @@ pub(super) enum Job {
         name: String,
         pending: Pending,
     },
-    /// For a key that is not connected here.
+    /// For a key that is not connected here. `held`: it was connected nowhere when it was asked for before.
     Deliver {
         to: PeerId,
         parcel: Parcel,
+        held: Option<Held>,
     },
 }

@@ -35,26 +35,38 @@ use crate::{
     config::Place,
     limits::Rates,
     metrics::RedisCounters,
-    signaling::{ClientId, Parcel, Pending},
+    signaling::{AWAITED_MAX, ClientId, Parcel, Pending},
 };
 use cardinality::Cardinality;
 use connection::Connection;
-use fyteclub_proto::{id::PeerId, ledger::Count, letter::Attempt, phonebook::live::Say};
-use job::Job;
+use fyteclub_proto::{
+    id::PeerId,
+    ledger::Count,
+    letter::Attempt,
+    phonebook::live::{ANSWER_TIME, Hear, Say},
+};
+use job::{Held, Job};
 use keyspace::Keyspace;
 use std::{
     collections::HashMap,
     io,
     net::IpAddr,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::sleep,
+};
 
 /// Queued jobs; further ones are dropped, as if the peer were absent.
 const JOBS: usize = 8192;
+
+/// Pause between two questions for a callee that is connected nowhere.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The shared state of all phone books of one name. Used by all workers.
 #[derive(Debug)]
@@ -71,6 +83,8 @@ pub(crate) struct Shared {
     names: Mutex<Count>,
     jobs: mpsc::Sender<Job>,
     waiting: Mutex<Option<mpsc::Receiver<Job>>>,
+    /// Places for introductions whose callee is connected nowhere.
+    held: Arc<Semaphore>,
     /// Clients that greeted while Redis was down; they take their lease when it is back.
     late: Mutex<HashMap<PeerId, (ClientId, Moment)>>,
     pub(crate) counters: RedisCounters,
@@ -101,6 +115,7 @@ impl Shared {
             names: Mutex::default(),
             jobs,
             waiting: Mutex::new(Some(waiting)),
+            held: Arc::new(Semaphore::new(AWAITED_MAX)),
             late: Mutex::default(),
             counters,
         })
@@ -144,7 +159,32 @@ impl Shared {
 
     /// Sends to a key that is not connected here. If the outbox is full, the parcel is lost.
     pub(crate) fn deliver(&self, to: PeerId, parcel: Parcel) {
-        self.send(Job::Deliver { to, parcel });
+        self.send(Job::Deliver { to, parcel, held: None });
+    }
+
+    /// Asks again soon for a callee that is connected nowhere: it may be about to connect, or has connected to another
+    /// phone book that has not written its lease yet. Introductions only, for as long as their callers wait.
+    fn ask_later(&self, to: PeerId, parcel: Parcel, held: Option<Held>) {
+        if !matches!(parcel, Parcel::Hear(Hear::Introduced { .. })) {
+            return;
+        }
+        let began = || {
+            let place = self.held.clone().try_acquire_owned().ok()?;
+            Some(Held { until: Instant::now() + ANSWER_TIME, _place: place })
+        };
+        let Some(held) = held.or_else(began) else {
+            self.counters.dropped.inc();
+            return;
+        };
+        if Instant::now() + ASK_AGAIN >= held.until {
+            return;
+        }
+        let jobs = self.jobs.clone();
+        tokio::spawn(async move {
+            sleep(ASK_AGAIN).await;
+            // A full queue drops it, as any job.
+            jobs.try_send(Job::Deliver { to, parcel, held: Some(held) }).ok();
+        });
     }
 
     /// Queues a job without waiting. Returns false if the queue is full, and counts the job as dropped.

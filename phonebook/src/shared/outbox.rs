@@ -117,7 +117,7 @@ impl Outbox<'_> {
                 let callee = first.and_then(|value| shared.live(value, app.now())).map(|record| record.key);
                 app.live.hand(Input::Resolved { pending, callee }, None);
             }
-            Job::Deliver { to, parcel } => match first.and_then(Lease::decode) {
+            Job::Deliver { to, parcel, held } => match first.and_then(Lease::decode) {
                 // The client came here or left in the meantime.
                 Some(lease) if lease.instance == shared.instance => {
                     app.live.hand(Input::Delivered { to, parcel }, None);
@@ -129,7 +129,7 @@ impl Outbox<'_> {
                 None if answer.is_err() => {
                     shared.counters.dropped.inc();
                 }
-                None => {}
+                None => shared.ask_later(to, parcel, held),
             },
         }
     }

@@ -48,7 +48,7 @@ const RETURN_SPREAD_MIN: Duration = Duration::from_secs(1);
 /// The same after a break, of which nobody else has to be told first.
 const BREAK_SPREAD_MIN: Duration = Duration::from_millis(500);
 /// Introductions that are held for absent callees, of 2 KiB each; one more replaces the oldest.
-const AWAITED_MAX: usize = 1024;
+pub(crate) const AWAITED_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct Client {

@@ -209,6 +209,21 @@ async fn two_at_two_phone_books_are_introduced() {
     assert_eq!(alice.hear().await, Hear::Unavailable { attempt: four });
 }
 
+#[tokio::test]
+async fn callee_that_greets_late_elsewhere_is_introduced() {
+    let Some(redis) = Redis::start() else { return };
+    let (one, other) = (open(&redis), open(&redis));
+    let mut alice = Client::greeted(&one, 1).await;
+    let mut carol = Client::greeted(&one, 3).await;
+    let bob = Client::connect(&other, 2).await;
+    alice.introduce(&bob.id(), ONE).await;
+    // Messages are handled in order: when this arrives, Bob has been looked for in vain.
+    alice.introduce(&carol.id(), TWO).await;
+    assert!(matches!(carol.hear().await, Hear::Introduced { attempt: TWO, .. }));
+    let mut bob = bob.greet().await;
+    assert!(matches!(bob.hear().await, Hear::Introduced { attempt: ONE, .. }));
+}
+
 async fn introduced(alice: &mut Client, bob: &mut Client, by: Callee, attempt: Bytes<16>) {
     let (a, b) = (alice.id(), bob.id());
     alice.introduce_by(by, &b, attempt).await;
